@@ -1,0 +1,101 @@
+//! The one inner error. It knows no HTTP: each face renders it in its own way.
+//!
+//! [`std::fmt::Display`] is what a stranger may read; what went wrong inside is in [`Error::Internal`]'s
+//! source and goes to the log alone.
+
+use std::fmt;
+
+/// What could not be found, or is already there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum What {
+    Owner,
+    User,
+    Organization,
+    Team,
+    Package,
+    Version,
+    File,
+    Token,
+    Page,
+}
+
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Owner => "owner",
+            Self::User => "user",
+            Self::Organization => "organization",
+            Self::Team => "team",
+            Self::Package => "package",
+            Self::Version => "package version",
+            Self::File => "package file",
+            Self::Token => "access token",
+            Self::Page => "page",
+        })
+    }
+}
+
+/// A result whose error any face can render.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Everything that can go wrong while the registry does what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Absent, or not visible to whom asked: the two must look alike.
+    #[error("{0} not found")]
+    NotFound(What),
+    /// Known caller, no right. The text names the right or scope that is missing.
+    #[error("{0}")]
+    Forbidden(String),
+    /// No credential where one is needed.
+    #[error("sign in, or send an access token: nothing here is readable without a credential")]
+    Unauthenticated,
+    /// A credential that is wrong, expired, revoked, or of a user without access. The text never says which of them.
+    #[error("{0}")]
+    BadCredential(&'static str),
+    /// A value that breaks a rule; the field is named as the caller knows it.
+    #[error("{problem}")]
+    Invalid { field: &'static str, problem: String },
+    /// Something of that name exists.
+    #[error("{0} already exists")]
+    Conflict(What),
+    /// `If-Match`, `If-None-Match` or their dates do not hold.
+    #[error("{0}")]
+    PreconditionFailed(&'static str),
+    /// What was declared about an upload does not match the bytes that came.
+    #[error("{0}")]
+    DigestMismatch(String),
+    /// More bytes than the limit, in bytes.
+    #[error("the file is larger than the limit of {limit} bytes")]
+    TooLarge { limit: u64 },
+    /// The owner's quota would be exceeded; the text gives the figures.
+    #[error("{0}")]
+    Quota(String),
+    /// The store's disk is full (bytes or inodes).
+    #[error("no room left in the store; nothing was kept, try again later")]
+    NoSpace,
+    /// Too many attempts; the caller may try again after so many seconds.
+    #[error("too many attempts, try again in {retry_after} seconds")]
+    RateLimited { retry_after: u64 },
+    /// The database or the store is away or overloaded; nothing was changed.
+    #[error("{0}; nothing was changed, try again")]
+    Busy(&'static str),
+    /// The request's body ended early or came too slowly; there is nobody to answer.
+    #[error("the upload was cut off")]
+    Aborted,
+    /// A bug or a broken machine. The source is logged once, at the face's wrapper.
+    #[error("internal error")]
+    Internal(#[source] anyhow::Error),
+}
+
+impl Error {
+    /// An [`Error::Invalid`].
+    pub fn invalid(field: &'static str, problem: impl Into<String>) -> Self {
+        Self::Invalid { field, problem: problem.into() }
+    }
+
+    /// An [`Error::Internal`] from any error.
+    pub fn internal(source: impl Into<anyhow::Error>) -> Self {
+        Self::Internal(source.into())
+    }
+}
