@@ -80,6 +80,9 @@ pub enum Error {
     /// The database or the store is away or overloaded; nothing was changed.
     #[error("{0}; nothing was changed, try again")]
     Busy(&'static str),
+    /// The database went away during COMMIT: whether the change was made must be looked up.
+    #[error("the database went away at the last moment; look whether the change was made, then try again")]
+    OutcomeUnknown,
     /// The request's body ended early or came too slowly; there is nobody to answer.
     #[error("the upload was cut off")]
     Aborted,
@@ -97,5 +100,12 @@ impl Error {
     /// An [`Error::Internal`] from any error.
     pub fn internal(source: impl Into<anyhow::Error>) -> Self {
         Self::Internal(source.into())
+    }
+}
+
+/// Absence is asked for with `.optional()`, conflicts by their constraint; every other database error is internal.
+impl From<diesel::result::Error> for Error {
+    fn from(error: diesel::result::Error) -> Self {
+        Self::internal(error)
     }
 }

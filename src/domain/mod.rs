@@ -1,2 +1,8 @@
-//! Values that cannot be wrong: names, ids, digests, roles. Nothing here knows a database or a network.
+//! Values that cannot be wrong: names, ids, digests, roles, secrets, the time. Nothing here does input or output.
+pub mod clock;
 pub mod digest;
+pub mod ids;
+pub mod names;
+pub mod role;
+pub mod secret;
+pub mod version;

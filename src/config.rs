@@ -1,0 +1,376 @@
+//! The configuration: read once, at the start, and passed on. The only place that looks at the environment.
+//!
+//! Its keys, units and defaults are those of `packhouse.sample.toml`, which is part of the program: a file and the
+//! environment replace values of it, and a key that is not in it is an error.
+
+use crate::domain::secret::SecretText;
+use serde::Deserialize;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use toml::{Table, Value};
+
+/// The documented sample: every key with its unit and default.
+pub const SAMPLE: &str = include_str!("../packhouse.sample.toml");
+/// Every key can be set from the environment by this and its name in capitals, `_` for the dots.
+const PREFIX: &str = "PACKHOUSE_";
+/// Keys whose value may stand in a file of its own, named by `<key>_file`.
+const SECRET_KEYS: [&str; 3] = ["database.url", "admin.password", "metrics.token"];
+
+/// What is wrong with the configuration, naming the key.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("cannot read {path}: {source}")]
+    Unreadable { path: PathBuf, source: std::io::Error },
+    #[error("{path} is no TOML: {source}")]
+    NotToml { path: PathBuf, source: Box<toml::de::Error> },
+    #[error("{origin}: there is no key `{key}`; packhouse.sample.toml lists all of them")]
+    UnknownKey { origin: String, key: String },
+    #[error("{origin}: `{key}` {problem}")]
+    BadValue { origin: String, key: String, problem: String },
+}
+
+/// All settings, as the sample describes them.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    pub listen: SocketAddr,
+    pub data_dir: PathBuf,
+    pub public_url: String,
+    pub require_signin: bool,
+    pub trusted_proxies: Vec<Network>,
+    pub workers: usize,
+    pub database: DatabaseConfig,
+    pub store: StoreConfig,
+    pub limits: LimitsConfig,
+    pub quota: QuotaConfig,
+    pub auth: AuthConfig,
+    pub jobs: JobsConfig,
+    pub log: LogConfig,
+    pub metrics: MetricsConfig,
+    pub admin: AdminConfig,
+    /// What of the environment child processes and the private Postgres need.
+    #[serde(skip)]
+    pub surroundings: Surroundings,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DatabaseConfig {
+    pub url: SecretText,
+    pub bin_dir: String,
+    pub read_connections: u32,
+    pub write_connections: u32,
+    pub start_timeout_seconds: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoreConfig {
+    pub dir: String,
+    pub reserve_bytes: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LimitsConfig {
+    pub file_bytes: i64,
+    pub upload_stall_seconds: u64,
+    pub upload_least_bytes_per_second: u64,
+    pub download_stall_seconds: u64,
+    pub connections: usize,
+    pub connections_per_address: usize,
+    pub drain_seconds: u64,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QuotaConfig {
+    pub versions: i64,
+    pub bytes: i64,
+    pub file_bytes: i64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuthConfig {
+    pub query_tokens: bool,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JobsConfig {
+    pub flush_seconds: u64,
+    pub sweep_every_seconds: u64,
+    pub sweep_grace_seconds: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogConfig {
+    pub format: LogFormat,
+    pub level: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MetricsConfig {
+    pub enabled: bool,
+    pub token: SecretText,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AdminConfig {
+    pub user: String,
+    pub password: SecretText,
+}
+
+/// What of the process' surroundings is passed to the private Postgres.
+#[derive(Debug, Clone, Default)]
+pub struct Surroundings {
+    pub path: String,
+    pub runtime_dir: Option<PathBuf>,
+    pub temp_dir: PathBuf,
+}
+
+/// An address, or a network in CIDR notation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Network {
+    base: IpAddr,
+    prefix: u8,
+}
+
+impl Network {
+    /// Whether an address is inside.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        let differing = match (self.base, address.to_canonical()) {
+            (IpAddr::V4(a), IpAddr::V4(b)) => u128::from(u32::from(a) ^ u32::from(b)) << 96,
+            (IpAddr::V6(a), IpAddr::V6(b)) => u128::from(a) ^ u128::from(b),
+            _ => return false,
+        };
+        differing.leading_zeros() >= u32::from(self.prefix)
+    }
+}
+
+impl TryFrom<String> for Network {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let (address, prefix) = text.split_once('/').map_or((text.as_str(), None), |(a, p)| (a, Some(p)));
+        let wrong = || format!("{text:?} is no address and no network such as 10.0.0.0/8");
+        let base: IpAddr = address.parse().map_err(|_| wrong())?;
+        let longest = if base.is_ipv4() { 32 } else { 128 };
+        let prefix = prefix.map_or(Ok(longest), str::parse::<u8>).map_err(|_| wrong())?;
+        if prefix > longest { Err(wrong()) } else { Ok(Self { base, prefix }) }
+    }
+}
+
+impl Config {
+    /// Reads the sample's defaults, then the file (the one named, or `packhouse.toml` if there is one), then the
+    /// process' environment.
+    ///
+    /// # Errors
+    /// An unreadable file, an unknown key or a bad value, named.
+    pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
+        let environment = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
+        let mut config = Self::from_sources(file, environment)?;
+        config.surroundings = Surroundings {
+            path: std::env::var("PATH").unwrap_or_default(),
+            runtime_dir: std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from),
+            temp_dir: std::env::temp_dir(),
+        };
+        Ok(config)
+    }
+
+    /// The same from a given environment.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn from_sources(
+        file: Option<&Path>,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        let mut settings = parse(Path::new("packhouse.sample.toml"), SAMPLE)?;
+        let default_file = Path::new("packhouse.toml");
+        if let Some(path) = file.or_else(|| default_file.exists().then_some(default_file)) {
+            let text = std::fs::read_to_string(path)
+                .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+            merge(&mut settings, parse(path, &text)?, &path.display().to_string(), "")?;
+        }
+        let mut environment: Vec<_> = environment.into_iter().collect();
+        environment.sort();
+        for (name, value) in environment {
+            if name == "DATABASE_URL" {
+                set(&mut settings, "database.url", &value, &name)?;
+            } else if let Some(rest) = name.strip_prefix(PREFIX) {
+                set_from_environment(&mut settings, rest, &value, &name)?;
+            }
+        }
+        let config: Self = Value::Table(settings).try_into().map_err(|error: toml::de::Error| {
+            ConfigError::BadValue {
+                origin: "configuration".to_owned(),
+                key: error.message().to_owned(),
+                problem: "cannot be used".to_owned(),
+            }
+        })?;
+        config.check()
+    }
+
+    fn check(self) -> Result<Self, ConfigError> {
+        let bad = |key: &str, problem: &str| ConfigError::BadValue {
+            origin: "configuration".to_owned(),
+            key: key.to_owned(),
+            problem: problem.to_owned(),
+        };
+        let url = &self.public_url;
+        let origin = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+        if !url.is_empty() && origin.is_none_or(|rest| rest.is_empty() || rest.contains(['?', '#', ' '])) {
+            return Err(bad("public_url", "looks like https://packages.example.org"));
+        }
+        if self.database.read_connections == 0 || self.database.write_connections == 0 {
+            return Err(bad("database.read_connections and write_connections", "are at least 1"));
+        }
+        for (key, value) in [
+            ("limits.file_bytes", self.limits.file_bytes),
+            ("quota.versions", self.quota.versions),
+            ("quota.bytes", self.quota.bytes),
+            ("quota.file_bytes", self.quota.file_bytes),
+        ] {
+            if value < -1 {
+                return Err(bad(key, "is -1 for none, or a number from 0"));
+            }
+        }
+        if tracing_subscriber::EnvFilter::try_new(&self.log.level).is_err() {
+            return Err(bad("log.level", "is a level such as info or debug, or a filter of tracing's"));
+        }
+        Ok(self)
+    }
+
+    /// Where the site is reached, without a trailing slash; `None` when it was not set.
+    pub fn public_root(&self) -> Option<&str> {
+        Some(self.public_url.trim_end_matches('/')).filter(|url| !url.is_empty())
+    }
+
+    /// Where the blobs are.
+    pub fn store_dir(&self) -> PathBuf {
+        if self.store.dir.is_empty() { self.data_dir.join("blobs") } else { PathBuf::from(&self.store.dir) }
+    }
+
+    /// The most bytes one file may have by the instance's own limit; `None` for no limit.
+    pub fn file_limit(&self) -> Option<u64> {
+        u64::try_from(self.limits.file_bytes).ok()
+    }
+
+    /// How long what nothing refers to is left alone before a sweep removes it.
+    pub fn sweep_grace(&self) -> Duration {
+        Duration::from_secs(self.jobs.sweep_grace_seconds)
+    }
+}
+
+fn parse(path: &Path, text: &str) -> Result<Table, ConfigError> {
+    text.parse().map_err(|source| ConfigError::NotToml { path: path.to_owned(), source: Box::new(source) })
+}
+
+/// Lays `over` on `base`, whose keys are all there are.
+fn merge(base: &mut Table, over: Table, origin: &str, above: &str) -> Result<(), ConfigError> {
+    for (key, value) in over {
+        let dotted = if above.is_empty() { key.clone() } else { format!("{above}.{key}") };
+        if let Some(secret) = dotted.strip_suffix("_file").filter(|secret| SECRET_KEYS.contains(secret)) {
+            let Some(path) = value.as_str() else {
+                return Err(bad_type(origin, &dotted, "a path in quotes"));
+            };
+            let name = key.trim_end_matches("_file").to_owned();
+            base.insert(name, Value::String(read_secret(origin, secret, path)?));
+            continue;
+        }
+        match (base.get_mut(&key), value) {
+            (None, _) => return Err(ConfigError::UnknownKey { origin: origin.to_owned(), key: dotted }),
+            (Some(Value::Table(inner)), Value::Table(over)) => merge(inner, over, origin, &dotted)?,
+            (Some(old), new) if old.same_type(&new) => *old = new,
+            (Some(old), _) => return Err(bad_type(origin, &dotted, wanted(old))),
+        }
+    }
+    Ok(())
+}
+
+fn wanted(value: &Value) -> &'static str {
+    match value {
+        Value::String(_) => "a text in quotes",
+        Value::Integer(_) => "a whole number",
+        Value::Boolean(_) => "true or false",
+        Value::Array(_) => "a list in brackets",
+        Value::Table(_) => "a section",
+        Value::Float(_) | Value::Datetime(_) => "another kind of value",
+    }
+}
+
+fn bad_type(origin: &str, key: &str, wanted: &str) -> ConfigError {
+    ConfigError::BadValue { origin: origin.to_owned(), key: key.to_owned(), problem: format!("must be {wanted}") }
+}
+
+fn read_secret(origin: &str, key: &str, path: &str) -> Result<String, ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|error| ConfigError::BadValue {
+        origin: origin.to_owned(),
+        key: key.to_owned(),
+        problem: format!("cannot be read from {path}: {error}"),
+    })?;
+    Ok(text.trim_end_matches(['\n', '\r']).to_owned())
+}
+
+fn set_from_environment(settings: &mut Table, rest: &str, value: &str, name: &str) -> Result<(), ConfigError> {
+    let wanted = rest.to_lowercase();
+    let keys = dotted_keys(settings, "");
+    let find = |wanted: &str| keys.iter().find(|key| key.replace('.', "_") == wanted);
+    if let Some(key) = find(&wanted) {
+        return set(settings, key, value, name);
+    }
+    if let Some(key) = wanted.strip_suffix("_file").and_then(find).filter(|key| SECRET_KEYS.contains(&key.as_str())) {
+        let secret = read_secret(name, key, value)?;
+        return set(settings, key, &secret, name);
+    }
+    Err(ConfigError::UnknownKey { origin: format!("environment variable {name}"), key: wanted })
+}
+
+fn dotted_keys(table: &Table, above: &str) -> Vec<String> {
+    table
+        .iter()
+        .flat_map(|(key, value)| {
+            let dotted = if above.is_empty() { key.clone() } else { format!("{above}.{key}") };
+            match value {
+                Value::Table(inner) => dotted_keys(inner, &dotted),
+                _ => vec![dotted],
+            }
+        })
+        .collect()
+}
+
+/// Sets one key from a text, read as what the key's default is; a list is separated by commas.
+fn set(settings: &mut Table, dotted: &str, text: &str, origin: &str) -> Result<(), ConfigError> {
+    let (table, key) = match dotted.split_once('.') {
+        Some((section, key)) => (settings.get_mut(section).and_then(Value::as_table_mut), key),
+        None => (Some(settings), dotted),
+    };
+    let Some(slot) = table.and_then(|table| table.get_mut(key)) else {
+        return Err(ConfigError::UnknownKey { origin: origin.to_owned(), key: dotted.to_owned() });
+    };
+    let value = match slot {
+        Value::Integer(_) => text.trim().parse().ok().map(Value::Integer),
+        Value::Boolean(_) => text.trim().parse().ok().map(Value::Boolean),
+        Value::Array(_) => {
+            let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+            Some(Value::Array(items.map(|item| Value::String(item.to_owned())).collect()))
+        }
+        _ => Some(Value::String(text.to_owned())),
+    };
+    *slot = value.ok_or_else(|| bad_type(origin, dotted, wanted(slot)))?;
+    Ok(())
+}

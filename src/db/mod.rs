@@ -1,0 +1,239 @@
+//! The only way to the database: [`Db::read`] cannot write, [`Db::write`] is one transaction.
+//!
+//! Each call waits for a permit (one a connection), then runs its closure on one of few threads that do nothing else:
+//! with more threads than connections they only get in each other's way (measured: 20 thousand requests a second
+//! against 30). Closures hold SQL and nothing else; what belongs to the same hop comes after it, in
+//! [`Db::read_then`], when the connection is back in its pool.
+
+// pub mod managed;
+mod migrations;
+mod pool;
+pub mod schema;
+
+pub use migrations::migrate;
+
+use crate::config::DatabaseConfig;
+use crate::error::{Error, Result};
+use diesel::connection::{AnsiTransactionManager, TransactionManager};
+use diesel::pg::PgConnection;
+use diesel::r2d2::Pool;
+use pool::{Fault, Manager, Mode, fault_of};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::Semaphore;
+
+/// How long a request waits for a connection before it is told that the database is busy.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How often a transaction is tried that lost against another one (deadlock, serialization), or met a dead connection.
+const TRIES: u32 = 4;
+
+/// The connections for one kind of work, and who may use them.
+struct Lane {
+    pool: Pool<Manager>,
+    permits: Arc<Semaphore>,
+    name: &'static str,
+}
+
+/// Access to the database; cheap to clone.
+#[derive(Clone)]
+pub struct Db(Arc<Inner>);
+
+struct Inner {
+    read: Lane,
+    write: Lane,
+    threads: Option<tokio::runtime::Runtime>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // A runtime may not be waited for from within another one; its threads end by themselves.
+        if let Some(threads) = self.threads.take() {
+            threads.shutdown_background();
+        }
+    }
+}
+
+impl Db {
+    /// Prepares the pools for the database at `url`; connections are opened when they are first wanted.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] when the threads cannot be made.
+    pub fn new(url: &str, config: &DatabaseConfig) -> Result<Self> {
+        let lane = |mode, name, size: u32| Lane {
+            pool: pool::build(url, mode, size),
+            permits: Arc::new(Semaphore::new(usize::try_from(size).unwrap_or(1))),
+            name,
+        };
+        let threads = usize::try_from(config.read_connections + config.write_connections).unwrap_or(1);
+        let threads = tokio::runtime::Builder::new_current_thread()
+            .thread_name("db")
+            .max_blocking_threads(threads)
+            .build()
+            .map_err(Error::internal)?;
+        Ok(Self(Arc::new(Inner {
+            read: lane(Mode::Read, "read", config.read_connections),
+            write: lane(Mode::Write, "write", config.write_connections),
+            threads: Some(threads),
+        })))
+    }
+
+    /// Runs queries that only read, each its own statement. They may be run twice, when the first connection turns out
+    /// to be dead.
+    ///
+    /// # Errors
+    /// The closure's; [`Error::Busy`] when no connection was free in two seconds or the database is away.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnMut(&mut PgConnection) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.read_then(work, |found| found).await
+    }
+
+    /// [`Db::read`], and then something with what was found, on the same thread but without the connection: for what
+    /// is too short to be worth a hop of its own, such as reading a small file.
+    ///
+    /// # Errors
+    /// As [`Db::read`].
+    pub async fn read_then<T: Send + 'static, U: Send + 'static>(
+        &self,
+        mut work: impl FnMut(&mut PgConnection) -> Result<T> + Send + 'static,
+        then: impl FnOnce(T) -> U + Send + 'static,
+    ) -> Result<U> {
+        self.run(Which::Read, move |lane| retrying(lane, |conn| work(conn)).map(then)).await
+    }
+
+    /// Runs queries that only read and must agree with each other: one repeatable-read snapshot.
+    ///
+    /// # Errors
+    /// As [`Db::read`].
+    pub async fn snapshot<T: Send + 'static>(
+        &self,
+        mut work: impl FnMut(&mut PgConnection) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.run(Which::Read, move |lane| {
+            retrying(lane, |conn| conn.build_transaction().read_only().repeatable_read().run(|conn| work(conn)))
+        })
+        .await
+    }
+
+    /// Runs one transaction. It is tried again when another transaction stood in its way or its connection was dead
+    /// before COMMIT, so the closure must have no effect but in the database.
+    ///
+    /// # Errors
+    /// The closure's, with nothing changed; [`Error::Busy`] as for [`Db::read`]; [`Error::OutcomeUnknown`] when the
+    /// connection died during COMMIT.
+    pub async fn write<T: Send + 'static>(
+        &self,
+        mut work: impl FnMut(&mut PgConnection) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.run(Which::Write, move |lane| retrying(lane, |conn| transaction(conn, &mut work))).await
+    }
+
+    /// Connections in use and in all, of reads and of writes.
+    pub fn usage(&self) -> [(&'static str, u32, u32); 2] {
+        [&self.0.read, &self.0.write].map(|lane| {
+            let size = lane.pool.max_size();
+            let free = u32::try_from(lane.permits.available_permits()).unwrap_or(size);
+            (lane.name, size.saturating_sub(free), size)
+        })
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        which: Which,
+        work: impl FnOnce(&Lane) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let inner = Arc::clone(&self.0);
+        let started = Instant::now();
+        let lane = which.of(&inner);
+        let permit = tokio::time::timeout(PATIENCE, Arc::clone(&lane.permits).acquire_owned())
+            .await
+            .map_err(|_| Error::Busy("the database is busy"))?
+            .map_err(Error::internal)?;
+        metrics::histogram!("packhouse_db_wait_seconds", "lane" => lane.name).record(started.elapsed());
+        let Some(threads) = &self.0.threads else { return Err(Error::Busy("the server is stopping")) };
+        let span = tracing::Span::current();
+        let done = threads.handle().spawn_blocking(move || {
+            let _permit = permit;
+            span.in_scope(|| work(which.of(&inner)))
+        });
+        match done.await {
+            Ok(result) => result,
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            Err(_) => Err(Error::Busy("the server is stopping")),
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Which {
+    Read,
+    Write,
+}
+
+impl Which {
+    fn of(self, inner: &Inner) -> &Lane {
+        match self {
+            Self::Read => &inner.read,
+            Self::Write => &inner.write,
+        }
+    }
+}
+
+/// Runs work on a connection of the lane, again on another one where that can help and harms nothing.
+fn retrying<T>(lane: &Lane, mut work: impl FnMut(&mut PgConnection) -> Result<T>) -> Result<T> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let mut conn = lane.pool.get_timeout(PATIENCE).map_err(|error| {
+            tracing::warn!(%error, lane = lane.name, "no connection to the database");
+            Error::Busy("the database is away")
+        })?;
+        let error = match work(&mut conn.inner) {
+            Err(error) => error,
+            done => return done,
+        };
+        match fault_of(&error) {
+            Fault::None => return Err(error),
+            Fault::LostRace if tries < TRIES => {
+                drop(conn);
+                std::thread::sleep(Duration::from_millis(u64::from(tries * rand::random_range(1..10))));
+            }
+            Fault::LostRace => return Err(Error::Busy("too many others changed the same at once")),
+            Fault::Broken => {
+                // Its siblings are probably dead too: each is met and thrown away in turn, then a new one is made.
+                conn.broken = true;
+                if tries > lane.pool.max_size() + 1 || matches!(error, Error::OutcomeUnknown) {
+                    return Err(if matches!(error, Error::OutcomeUnknown) { error } else { away(&error) });
+                }
+            }
+        }
+    }
+}
+
+fn away(error: &Error) -> Error {
+    if let Error::Internal(source) = error {
+        tracing::warn!(error = %source, "the connection to the database broke");
+    }
+    Error::Busy("the database is away")
+}
+
+/// One transaction, in which a connection that dies during COMMIT is told from one that dies before.
+fn transaction<T>(conn: &mut PgConnection, work: &mut impl FnMut(&mut PgConnection) -> Result<T>) -> Result<T> {
+    type Manager = AnsiTransactionManager;
+    <Manager as TransactionManager<PgConnection>>::begin_transaction(conn)?;
+    match work(conn) {
+        Ok(value) => match <Manager as TransactionManager<PgConnection>>::commit_transaction(conn) {
+            Ok(()) => Ok(value),
+            Err(error) => {
+                let error = Error::from(error);
+                Err(if matches!(fault_of(&error), Fault::Broken) { Error::OutcomeUnknown } else { error })
+            }
+        },
+        Err(error) => {
+            // What made the work fail is the news; a rollback that fails leaves a connection that the pool drops.
+            let _ = <Manager as TransactionManager<PgConnection>>::rollback_transaction(conn);
+            Err(error)
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! A pool's connections: how they are opened, and how a broken one is known.
+
+use crate::error::Error;
+use diesel::connection::{Connection, SimpleConnection};
+use diesel::pg::PgConnection;
+use diesel::r2d2::{ManageConnection, Pool};
+use diesel::result::{ConnectionError, DatabaseErrorKind};
+use std::time::Duration;
+
+/// What a connection may do.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Mode {
+    Read,
+    Write,
+}
+
+/// A connection, and whether it was found to be dead: r2d2 then drops it instead of taking it back.
+pub(super) struct Conn {
+    pub(super) inner: PgConnection,
+    pub(super) broken: bool,
+}
+
+/// Opens connections for r2d2.
+pub(super) struct Manager {
+    url: String,
+    mode: Mode,
+}
+
+/// A pool of at most `size` connections, opened when they are wanted.
+pub(super) fn build(url: &str, mode: Mode, size: u32) -> Pool<Manager> {
+    Pool::builder()
+        .max_size(size)
+        .min_idle(Some(0))
+        .connection_timeout(Duration::from_secs(2))
+        // A query a check-out costs a quarter of the rate; a dead connection is met by a second try instead.
+        .test_on_check_out(false)
+        .build_unchecked(Manager { url: url.to_owned(), mode })
+}
+
+impl ManageConnection for Manager {
+    type Connection = Conn;
+    type Error = ConnectionError;
+
+    fn connect(&self) -> Result<Conn, ConnectionError> {
+        let mut inner = PgConnection::establish(&self.url)?;
+        // Limits so that nothing waits for ever; no JIT, whose compiling takes longer than any query here.
+        inner
+            .batch_execute(match self.mode {
+                Mode::Read => {
+                    "SET application_name = 'packhouse read'; SET statement_timeout = '20s'; SET jit = off; \
+                     SET default_transaction_read_only = on"
+                }
+                Mode::Write => {
+                    "SET application_name = 'packhouse write'; SET statement_timeout = '20s'; SET jit = off; \
+                     SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '60s'"
+                }
+            })
+            .map_err(ConnectionError::CouldntSetupConfiguration)?;
+        Ok(Conn { inner, broken: false })
+    }
+
+    fn is_valid(&self, conn: &mut Conn) -> Result<(), ConnectionError> {
+        conn.inner.batch_execute("SELECT 1").map_err(ConnectionError::CouldntSetupConfiguration)
+    }
+
+    fn has_broken(&self, conn: &mut Conn) -> bool {
+        use diesel::connection::TransactionManager;
+        type Transactions = diesel::connection::AnsiTransactionManager;
+        conn.broken
+            || std::thread::panicking()
+            || <Transactions as TransactionManager<PgConnection>>::is_broken_transaction_manager(&mut conn.inner)
+    }
+}
+
+/// What an error says about trying again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// Nothing: it would fail again.
+    None,
+    /// Another transaction won; this one changed nothing.
+    LostRace,
+    /// The connection is of no more use.
+    Broken,
+}
+
+/// Judges an error. Diesel hides the SQLSTATE, so some cases are known by Postgres' text alone (`lc_messages` is C in
+/// the private Postgres; with another language the request fails with 500 instead of being tried again).
+pub(super) fn fault_of(error: &Error) -> Fault {
+    if matches!(error, Error::OutcomeUnknown) {
+        return Fault::Broken;
+    }
+    let Error::Internal(source) = error else { return Fault::None };
+    let Some(diesel::result::Error::DatabaseError(kind, info)) = source.downcast_ref() else {
+        return match source.downcast_ref() {
+            Some(diesel::result::Error::BrokenTransactionManager) => Fault::Broken,
+            _ => Fault::None,
+        };
+    };
+    let message = info.message();
+    let says = |words: &[&str]| words.iter().any(|word| message.contains(word));
+    match kind {
+        DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand => Fault::Broken,
+        DatabaseErrorKind::SerializationFailure => Fault::LostRace,
+        _ if says(&["deadlock detected", "canceling statement due to lock timeout"]) => Fault::LostRace,
+        _ if says(&[
+            "terminating connection",
+            "server closed the connection",
+            "no connection to the server",
+            "connection to server",
+            "could not receive data from server",
+            "could not send data to server",
+            "the database system is",
+            "SSL connection has been closed",
+            "SSL SYSCALL error",
+        ]) =>
+        {
+            Fault::Broken
+        }
+        _ => Fault::None,
+    }
+}

@@ -1,0 +1,245 @@
+//! The tables as Diesel sees them. `tests/it/database.rs` compares this with what the migrations make.
+
+diesel::table! {
+    attempts (bucket) {
+        bucket -> Text,
+        window_ends_at -> Timestamptz,
+        count -> Int4,
+    }
+}
+
+diesel::table! {
+    audit (id) {
+        id -> Int8,
+        at -> Timestamptz,
+        actor_id -> Nullable<Int8>,
+        actor_name -> Text,
+        credential -> Text,
+        token_id -> Nullable<Int8>,
+        address -> Nullable<Text>,
+        event -> Text,
+        owner_id -> Nullable<Int8>,
+        owner_name -> Nullable<Text>,
+        subject -> Text,
+        detail -> Jsonb,
+    }
+}
+
+diesel::table! {
+    blobs (id) {
+        id -> Int8,
+        sha256 -> Bytea,
+        size -> Int8,
+        storage_key -> Text,
+        block_checksums -> Bytea,
+        sha512 -> Nullable<Bytea>,
+        sha1 -> Nullable<Bytea>,
+        md5 -> Nullable<Bytea>,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    files (id) {
+        id -> Int8,
+        version_id -> Int8,
+        blob_id -> Int8,
+        name -> Text,
+        lower_name -> Text,
+        creator_id -> Nullable<Int8>,
+        created_at -> Timestamptz,
+        download_count -> Int8,
+    }
+}
+
+diesel::table! {
+    owner_redirects (lower_name) {
+        lower_name -> Text,
+        owner_id -> Int8,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    owner_usage (owner_id) {
+        owner_id -> Int8,
+        versions -> Int8,
+        bytes -> Int8,
+    }
+}
+
+diesel::table! {
+    owners (id) {
+        id -> Int8,
+        kind -> Int2,
+        name -> Text,
+        lower_name -> Text,
+        full_name -> Text,
+        description -> Text,
+        website -> Text,
+        location -> Text,
+        visibility -> Int2,
+        quota_versions -> Nullable<Int8>,
+        quota_bytes -> Nullable<Int8>,
+        quota_file_bytes -> Nullable<Int8>,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    packages (id) {
+        id -> Int8,
+        owner_id -> Int8,
+        name -> Text,
+        lower_name -> Text,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    recovery_codes (user_id, hash) {
+        user_id -> Int8,
+        hash -> Bytea,
+        used_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    second_factors (user_id) {
+        user_id -> Int8,
+        sealed_seed -> Bytea,
+        last_step -> Int8,
+        confirmed_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    sessions (id) {
+        id -> Uuid,
+        user_id -> Int8,
+        auth_epoch -> Int4,
+        created_at -> Timestamptz,
+        last_seen_at -> Timestamptz,
+        expires_at -> Timestamptz,
+        address -> Text,
+        user_agent -> Text,
+    }
+}
+
+diesel::table! {
+    settings (key) {
+        key -> Text,
+        value -> Jsonb,
+    }
+}
+
+diesel::table! {
+    team_members (team_id, user_id) {
+        team_id -> Int8,
+        user_id -> Int8,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    teams (id) {
+        id -> Int8,
+        org_id -> Int8,
+        org_kind -> Int2,
+        name -> Text,
+        lower_name -> Text,
+        description -> Text,
+        permission -> Int2,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    tokens (id) {
+        id -> Int8,
+        user_id -> Int8,
+        name -> Text,
+        lower_name -> Text,
+        hash -> Bytea,
+        last_eight -> Text,
+        scopes -> Array<Text>,
+        owner_ids -> Nullable<Array<Int8>>,
+        package_patterns -> Nullable<Array<Text>>,
+        created_at -> Timestamptz,
+        expires_at -> Nullable<Timestamptz>,
+        last_used_at -> Nullable<Timestamptz>,
+        last_used_from -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    usage_changes (id) {
+        id -> Int8,
+        owner_id -> Int8,
+        versions -> Int8,
+        bytes -> Int8,
+    }
+}
+
+diesel::table! {
+    users (id) {
+        id -> Int8,
+        kind -> Int2,
+        email -> Text,
+        lower_email -> Text,
+        password_hash -> Nullable<Text>,
+        is_admin -> Bool,
+        is_active -> Bool,
+        is_locked -> Bool,
+        must_change_password -> Bool,
+        auth_epoch -> Int4,
+        last_login_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    versions (id) {
+        id -> Int8,
+        package_id -> Int8,
+        version -> Text,
+        lower_version -> Text,
+        creator_id -> Nullable<Int8>,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::joinable!(owner_redirects -> owners (owner_id));
+diesel::joinable!(users -> owners (id));
+diesel::joinable!(teams -> owners (org_id));
+diesel::joinable!(team_members -> teams (team_id));
+diesel::joinable!(team_members -> users (user_id));
+diesel::joinable!(tokens -> users (user_id));
+diesel::joinable!(sessions -> users (user_id));
+diesel::joinable!(second_factors -> users (user_id));
+diesel::joinable!(packages -> owners (owner_id));
+diesel::joinable!(versions -> packages (package_id));
+diesel::joinable!(files -> versions (version_id));
+diesel::joinable!(files -> blobs (blob_id));
+diesel::joinable!(owner_usage -> owners (owner_id));
+diesel::joinable!(usage_changes -> owners (owner_id));
+
+diesel::allow_tables_to_appear_in_same_query!(
+    attempts,
+    audit,
+    blobs,
+    files,
+    owner_redirects,
+    owner_usage,
+    owners,
+    packages,
+    recovery_codes,
+    second_factors,
+    sessions,
+    settings,
+    team_members,
+    teams,
+    tokens,
+    usage_changes,
+    users,
+    versions,
+);

@@ -1,0 +1,124 @@
+//! The time. It comes from a [`Clock`] that is passed in, so that tests can hold it.
+
+use diesel::backend::Backend;
+use diesel::deserialize::{self, FromSql, FromSqlRow};
+use diesel::expression::AsExpression;
+use diesel::pg::Pg;
+use diesel::pg::data_types::PgTimestamp;
+use diesel::serialize::{self, Output, ToSql};
+use diesel::sql_types::Timestamptz;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+/// Microseconds from the Unix epoch to Postgres' own, 2000-01-01T00:00:00Z.
+const POSTGRES_EPOCH_MICROS: i64 = 946_684_800_000_000;
+
+/// A moment, to the microsecond, as Postgres keeps it. Shown as RFC 3339 in UTC, to the second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, AsExpression, FromSqlRow)]
+#[derive(Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+#[diesel(sql_type = Timestamptz)]
+pub struct Timestamp(jiff::Timestamp);
+
+impl Timestamp {
+    /// So many seconds after the Unix epoch; clamped to the years that exist for [`jiff`].
+    pub fn from_unix(seconds: i64) -> Self {
+        Self(jiff::Timestamp::from_second(seconds).unwrap_or(jiff::Timestamp::UNIX_EPOCH))
+    }
+
+    /// Whole seconds after the Unix epoch.
+    pub fn unix(self) -> i64 {
+        self.0.as_second()
+    }
+
+    /// So much later.
+    pub fn plus(self, span: Duration) -> Self {
+        Self(self.0.checked_add(span).unwrap_or(jiff::Timestamp::MAX))
+    }
+
+    /// So much earlier.
+    pub fn minus(self, span: Duration) -> Self {
+        Self(self.0.checked_sub(span).unwrap_or(jiff::Timestamp::MIN))
+    }
+
+    /// How long after `earlier`; zero when it is not after.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::try_from(self.0.duration_since(earlier.0)).unwrap_or_default()
+    }
+}
+
+impl From<Timestamp> for SystemTime {
+    fn from(time: Timestamp) -> Self {
+        time.0.try_into().unwrap_or(Self::UNIX_EPOCH)
+    }
+}
+
+impl From<SystemTime> for Timestamp {
+    fn from(time: SystemTime) -> Self {
+        Self(jiff::Timestamp::try_from(time).unwrap_or(jiff::Timestamp::UNIX_EPOCH))
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.0}", self.0)
+    }
+}
+
+impl From<Timestamp> for String {
+    fn from(time: Timestamp) -> Self {
+        time.to_string()
+    }
+}
+
+impl TryFrom<String> for Timestamp {
+    type Error = jiff::Error;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse().map(Self)
+    }
+}
+
+impl ToSql<Timestamptz, Pg> for Timestamp {
+    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
+        let time = PgTimestamp(self.0.as_microsecond() - POSTGRES_EPOCH_MICROS);
+        ToSql::<Timestamptz, Pg>::to_sql(&time, &mut out.reborrow())
+    }
+}
+
+impl FromSql<Timestamptz, Pg> for Timestamp {
+    fn from_sql(bytes: <Pg as Backend>::RawValue<'_>) -> deserialize::Result<Self> {
+        let PgTimestamp(micros) = FromSql::<Timestamptz, Pg>::from_sql(bytes)?;
+        let micros = micros.checked_add(POSTGRES_EPOCH_MICROS).ok_or("timestamp out of range")?;
+        Ok(Self(jiff::Timestamp::from_microsecond(micros)?))
+    }
+}
+
+/// Where the time comes from.
+#[derive(Clone)]
+pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
+
+impl Clock {
+    /// The machine's clock.
+    pub fn system() -> Self {
+        Self(Arc::new(|| Timestamp(jiff::Timestamp::now())))
+    }
+
+    /// A clock that says what the function says.
+    pub fn from_fn(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        Self(Arc::new(now))
+    }
+
+    /// The time now.
+    pub fn now(&self) -> Timestamp {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Clock")
+    }
+}

@@ -1,0 +1,271 @@
+//! The names of owners, packages and files: shown as first written, compared in lower case.
+//!
+//! Each has one constructor, [`FromStr`]; serde and Diesel go through it too, so that a value of these types is
+//! always a good name. The rules are those of Gitea's generic registry, in ASCII.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// Most bytes in the name of a package or a file, and in a version.
+pub const MAX_NAME_BYTES: usize = 255;
+/// Most bytes in the name of an owner.
+pub const MAX_OWNER_BYTES: usize = 40;
+
+/// Why a text is no name. The text of it is one line that says what to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidName {
+    #[error("it is empty")]
+    Empty,
+    #[error("it is longer than {0} bytes")]
+    TooLong(usize),
+    #[error("it may hold {0}")]
+    Characters(&'static str),
+    #[error("a name of one character is a letter or a digit")]
+    OneCharacter,
+    #[error("it may not be . or ..")]
+    Dots,
+    #[error("it may not begin or end with white space")]
+    OuterSpace,
+    #[error("it begins with a letter or a digit, and ends in one, without two of - . _ in a row")]
+    OwnerShape,
+    #[error("it is not valid UTF-8")]
+    Encoding,
+}
+
+/// Implements what every name can do: one constructor, the two spellings, serde and Diesel through the constructor.
+macro_rules! name {
+    ($(#[$doc:meta])* $name:ident, $check:path) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+        #[derive(diesel::expression::AsExpression, diesel::deserialize::FromSqlRow)]
+        #[derive(serde::Serialize, serde::Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        #[diesel(sql_type = diesel::sql_types::Text)]
+        pub struct $name(String);
+
+        impl $name {
+            /// As first written.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+
+            /// As compared.
+            pub fn lower(&self) -> String {
+                self.0.to_lowercase()
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = $crate::domain::names::InvalidName;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                $check(text)?;
+                Ok(Self(text.to_owned()))
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = $crate::domain::names::InvalidName;
+
+            fn try_from(text: String) -> Result<Self, Self::Error> {
+                $check(&text)?;
+                Ok(Self(text))
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(name: $name) -> Self {
+                name.0
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl diesel::serialize::ToSql<diesel::sql_types::Text, diesel::pg::Pg> for $name {
+            fn to_sql<'b>(
+                &'b self,
+                out: &mut diesel::serialize::Output<'b, '_, diesel::pg::Pg>,
+            ) -> diesel::serialize::Result {
+                <str as diesel::serialize::ToSql<diesel::sql_types::Text, diesel::pg::Pg>>::to_sql(&self.0, out)
+            }
+        }
+
+        impl diesel::deserialize::FromSql<diesel::sql_types::Text, diesel::pg::Pg> for $name {
+            fn from_sql(
+                bytes: <diesel::pg::Pg as diesel::backend::Backend>::RawValue<'_>,
+            ) -> diesel::deserialize::Result<Self> {
+                let text = <String as diesel::deserialize::FromSql<diesel::sql_types::Text, diesel::pg::Pg>>::from_sql(
+                    bytes,
+                )?;
+                Ok(Self::try_from(text)?)
+            }
+        }
+    };
+}
+pub(crate) use name;
+
+name!(
+    /// A user's or an organization's name: `^[0-9A-Za-z][-.\w]*$`, at most 40 bytes, no two of `-._` in a row, not
+    /// ending in one. Whether it is [reserved](OwnerName::is_reserved) is asked when an owner is made.
+    OwnerName,
+    check_owner
+);
+name!(
+    /// A package's name: `^[-_+.\w]+$` (ASCII), at most 255 bytes, not `..`; one character is a letter or a digit.
+    PackageName,
+    check_package
+);
+name!(
+    /// A file's name: `^[-_+=:;.()\[\]{}~!@#$%^& \w]+$` (ASCII), at most 255 bytes, no outer white space, not `.` or `..`.
+    FileName,
+    check_file
+);
+
+impl OwnerName {
+    /// Whether the server uses this name as a first path segment, now or soon.
+    pub fn is_reserved(&self) -> bool {
+        RESERVED_OWNERS.contains(&self.lower().as_str())
+    }
+}
+
+/// First path segments that the server uses, or that would mislead people.
+const RESERVED_OWNERS: &[&str] = &[
+    "-", "about", "admin", "api", "assets", "attachments", "avatars", "captcha", "docs", "error", "events", "explore",
+    "favicon.ico", "ghost", "healthz", "help", "install", "issues", "livez", "login", "logout", "manifest.json",
+    "metrics", "new", "notifications", "oauth", "org", "orgs", "packages", "pulls", "readyz", "register", "repo",
+    "robots.txt", "search", "security", "settings", "sitemap.xml", "static", "swagger", "system", "user", "users", "v1",
+    "v2",
+];
+
+fn check_length(text: &str, most: usize) -> Result<(), InvalidName> {
+    match text.len() {
+        0 => Err(InvalidName::Empty),
+        length if length > most => Err(InvalidName::TooLong(most)),
+        _ => Ok(()),
+    }
+}
+
+fn is_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_'
+}
+
+fn check_owner(text: &str) -> Result<(), InvalidName> {
+    check_length(text, MAX_OWNER_BYTES)?;
+    if !text.bytes().all(|byte| is_word(byte) || matches!(byte, b'-' | b'.')) {
+        return Err(InvalidName::Characters("letters, digits and - . _"));
+    }
+    let alphanumeric = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+    let bytes = text.as_bytes();
+    let two_in_a_row = bytes.windows(2).any(|pair| !pair.iter().any(u8::is_ascii_alphanumeric));
+    if !alphanumeric(bytes.first()) || !alphanumeric(bytes.last()) || two_in_a_row {
+        return Err(InvalidName::OwnerShape);
+    }
+    Ok(())
+}
+
+fn check_package(text: &str) -> Result<(), InvalidName> {
+    check_length(text, MAX_NAME_BYTES)?;
+    if !text.bytes().all(|byte| is_word(byte) || matches!(byte, b'-' | b'+' | b'.')) {
+        return Err(InvalidName::Characters("letters, digits and - _ + ."));
+    }
+    match text.as_bytes() {
+        [only] if !only.is_ascii_alphanumeric() => Err(InvalidName::OneCharacter),
+        b".." => Err(InvalidName::Dots),
+        _ => Ok(()),
+    }
+}
+
+fn check_file(text: &str) -> Result<(), InvalidName> {
+    check_length(text, MAX_NAME_BYTES)?;
+    if !text.bytes().all(|byte| is_word(byte) || b"-+=:;.()[]{}~!@#$%^& ".contains(&byte)) {
+        return Err(InvalidName::Characters("letters, digits, spaces and - _ + = : ; . ( ) [ ] { } ~ ! @ # $ % ^ &"));
+    }
+    if text.trim() != text {
+        return Err(InvalidName::OuterSpace);
+    }
+    if matches!(text, "." | "..") {
+        return Err(InvalidName::Dots);
+    }
+    Ok(())
+}
+
+/// What can be wrong with an e-mail address, as far as this registry cares: it sends no mail and checks the shape alone.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("an e-mail address looks like name@example.org and has at most 254 bytes")]
+pub struct InvalidEmail;
+
+/// An e-mail address, as first written; compared in lower case.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Email(String);
+
+impl Email {
+    /// As first written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// As compared.
+    pub fn lower(&self) -> String {
+        self.0.to_lowercase()
+    }
+}
+
+impl FromStr for Email {
+    type Err = InvalidEmail;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let shaped = text.rsplit_once('@').is_some_and(|(local, domain)| {
+            !local.is_empty() && !domain.is_empty() && !domain.starts_with('.') && !domain.ends_with('.')
+        });
+        if !shaped || text.len() > 254 || text.chars().any(|c| c.is_whitespace() || c.is_control() || c == '<') {
+            return Err(InvalidEmail);
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Display for Email {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn good<T: FromStr>(texts: &[&str]) {
+        for text in texts {
+            assert!(text.parse::<T>().is_ok(), "{text:?} should be good");
+        }
+    }
+
+    fn bad<T: FromStr>(texts: &[&str]) {
+        for text in texts {
+            assert!(text.parse::<T>().is_err(), "{text:?} should be bad");
+        }
+    }
+
+    #[test]
+    fn package_names_follow_the_rule() {
+        good::<PackageName>(&["a", "7", "a-b", "-a", "_x", "a..b", "C++", "...", &"x".repeat(255)]);
+        bad::<PackageName>(&["", ".", "..", "-", "_", "+", "a b", "a/b", "é", "a\0", "a\n", &"x".repeat(256)]);
+    }
+
+    #[test]
+    fn file_names_follow_the_rule() {
+        good::<FileName>(&["a", "-rf", "$(id)", "a;b", "a b", "[x]{y}~!@#%^&", ".hidden", "...", &"x".repeat(255)]);
+        bad::<FileName>(&["", ".", "..", " a", "a ", "a\tb", "a/b", "a\\b", "<img>", "a'b", "a\"b", "ä", "a*", "a\0"]);
+    }
+
+    #[test]
+    fn owner_names_follow_the_rule() {
+        good::<OwnerName>(&["a", "Ada", "a-b", "a.b_c", "0x", &"x".repeat(40)]);
+        bad::<OwnerName>(&["", "-a", "a-", "a--b", "a.-b", "_a", "a_", "a b", "ä", "a+b", &"x".repeat(41)]);
+        assert!("API".parse::<OwnerName>().is_ok_and(|name| name.is_reserved()));
+    }
+}

@@ -1,0 +1,304 @@
+//! Who may do what, as values: kinds of owner, visibilities, permissions of teams, scopes of tokens.
+
+use diesel::backend::Backend;
+use diesel::deserialize::{self, FromSql, FromSqlRow};
+use diesel::expression::AsExpression;
+use diesel::pg::Pg;
+use diesel::serialize::{self, Output, ToSql};
+use diesel::sql_types::SmallInt;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
+
+/// A word that is none of those allowed; the text lists them.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{given:?} is none of {allowed}")]
+pub struct UnknownWord {
+    given: String,
+    allowed: &'static str,
+}
+
+/// An enum kept as a small number in the database and as a word everywhere else.
+macro_rules! word {
+    ($(#[$doc:meta])* $name:ident, $allowed:literal { $($(#[$vdoc:meta])* $variant:ident = $number:literal $word:literal),* $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, AsExpression, FromSqlRow)]
+        #[derive(Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        #[diesel(sql_type = SmallInt)]
+        pub enum $name { $($(#[$vdoc])* $variant = $number),* }
+
+        impl $name {
+            /// The word for it.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word),* }
+            }
+
+            /// The number the database keeps.
+            pub fn number(self) -> i16 {
+                self as i16
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = UnknownWord;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                match text {
+                    $($word => Ok(Self::$variant),)*
+                    _ => Err(UnknownWord { given: text.to_owned(), allowed: $allowed }),
+                }
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = UnknownWord;
+
+            fn try_from(text: String) -> Result<Self, Self::Error> {
+                text.parse()
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(value: $name) -> Self {
+                value.as_str().to_owned()
+            }
+        }
+
+        impl ToSql<SmallInt, Pg> for $name {
+            fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
+                ToSql::<SmallInt, Pg>::to_sql(&self.number(), &mut out.reborrow())
+            }
+        }
+
+        impl FromSql<SmallInt, Pg> for $name {
+            fn from_sql(bytes: <Pg as Backend>::RawValue<'_>) -> deserialize::Result<Self> {
+                match <i16 as FromSql<SmallInt, Pg>>::from_sql(bytes)? {
+                    $($number => Ok(Self::$variant),)*
+                    other => Err(format!("{other} is no {}", stringify!($name)).into()),
+                }
+            }
+        }
+    };
+}
+
+word!(
+    /// What an owner is.
+    OwnerKind, "user, organization" { User = 0 "user", Organization = 1 "organization" }
+);
+word!(
+    /// Who may see an owner and all it has; wider is smaller.
+    Visibility, "public, limited, private" {
+        /// Everybody.
+        Public = 0 "public",
+        /// Whoever is signed in.
+        Limited = 1 "limited",
+        /// The user himself, or the organization's members.
+        Private = 2 "private",
+    }
+);
+word!(
+    /// What a team lets its members do with their organization; more is greater.
+    Permission, "read, write, admin, owner" {
+        Read = 1 "read",
+        Write = 2 "write",
+        Admin = 3 "admin",
+        Owner = 4 "owner",
+    }
+);
+
+/// What a scope of a token speaks of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Area {
+    Package,
+    User,
+    Organization,
+    Admin,
+    Misc,
+}
+
+impl Area {
+    const ALL: [Self; 5] = [Self::Package, Self::User, Self::Organization, Self::Admin, Self::Misc];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Package => "package",
+            Self::User => "user",
+            Self::Organization => "organization",
+            Self::Admin => "admin",
+            Self::Misc => "misc",
+        }
+    }
+}
+
+/// How far a scope goes; writing includes reading.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Level {
+    Read,
+    Write,
+}
+
+/// One scope of a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Scope {
+    /// `all`: writing everywhere.
+    All,
+    /// `public-only`: sees public owners alone. It grants nothing.
+    PublicOnly,
+    /// `read:package` and its like.
+    Of(Area, Level),
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All => f.write_str("all"),
+            Self::PublicOnly => f.write_str("public-only"),
+            Self::Of(area, Level::Read) => write!(f, "read:{}", area.as_str()),
+            Self::Of(area, Level::Write) => write!(f, "write:{}", area.as_str()),
+        }
+    }
+}
+
+const KNOWN_SCOPES: &str = "all, public-only, and read: or write: of package, user, organization, admin, misc";
+
+impl FromStr for Scope {
+    type Err = UnknownWord;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let area = |word: &str| Area::ALL.into_iter().find(|area| area.as_str() == word);
+        let scope = match text.split_once(':') {
+            None if text == "all" => Some(Self::All),
+            None if text == "public-only" => Some(Self::PublicOnly),
+            Some(("read", word)) => area(word).map(|area| Self::Of(area, Level::Read)),
+            Some(("write", word)) => area(word).map(|area| Self::Of(area, Level::Write)),
+            _ => None,
+        };
+        scope.ok_or_else(|| UnknownWord { given: text.to_owned(), allowed: KNOWN_SCOPES })
+    }
+}
+
+/// All scopes of a token.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Scopes(BTreeSet<Scope>);
+
+impl Scopes {
+    /// Whether they allow this. `public-only` by itself allows nothing.
+    pub fn allow(&self, area: Area, level: Level) -> bool {
+        self.0.iter().any(|scope| match scope {
+            Scope::All => true,
+            Scope::PublicOnly => false,
+            Scope::Of(of, up_to) => *of == area && *up_to >= level,
+        })
+    }
+
+    /// Whether only public owners may be seen.
+    pub fn public_only(&self) -> bool {
+        self.0.contains(&Scope::PublicOnly)
+    }
+
+    /// Whether they allow anything at all.
+    pub fn is_useless(&self) -> bool {
+        self.0.iter().all(|scope| *scope == Scope::PublicOnly)
+    }
+
+    /// Their words, sorted.
+    pub fn words(&self) -> Vec<String> {
+        self.0.iter().map(Scope::to_string).collect()
+    }
+
+    /// Reads words, each one scope.
+    ///
+    /// # Errors
+    /// The first word that is no scope.
+    pub fn from_words<'a>(words: impl IntoIterator<Item = &'a str>) -> Result<Self, UnknownWord> {
+        words.into_iter().map(str::parse).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+/// A pattern for package names: `*` stands for any run of characters, everything else for itself, in either case.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PackagePattern(String);
+
+impl PackagePattern {
+    /// As written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether a name, in lower case, fits.
+    pub fn matches(&self, lower_name: &str) -> bool {
+        let pattern = self.0.to_lowercase();
+        let mut parts = pattern.split('*');
+        let Some(mut rest) = parts.next().and_then(|first| lower_name.strip_prefix(first)) else { return false };
+        let mut parts = parts.peekable();
+        if parts.peek().is_none() {
+            return rest.is_empty();
+        }
+        while let Some(part) = parts.next() {
+            if parts.peek().is_none() {
+                return rest.ends_with(part);
+            }
+            match rest.split_once(part) {
+                Some((_, after)) => rest = after,
+                None => return false,
+            }
+        }
+        true
+    }
+}
+
+/// Why a text is no pattern of package names.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a package pattern has up to 255 letters, digits and - _ + . and * for anything")]
+pub struct InvalidPattern;
+
+impl FromStr for PackagePattern {
+    type Err = InvalidPattern;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"_-+.*".contains(&byte);
+        if text.is_empty() || text.len() > 255 || !text.bytes().all(fits) {
+            return Err(InvalidPattern);
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn write_implies_read_and_all_implies_both_but_public_only_nothing() {
+        let scopes = |words: &[&str]| Scopes::from_words(words.iter().copied()).unwrap();
+        assert!(scopes(&["write:package"]).allow(Area::Package, Level::Read));
+        assert!(!scopes(&["read:package"]).allow(Area::Package, Level::Write));
+        assert!(!scopes(&["write:user"]).allow(Area::Package, Level::Read));
+        assert!(scopes(&["all"]).allow(Area::Admin, Level::Write));
+        assert!(scopes(&["public-only"]).is_useless());
+        assert!(Scopes::from_words(["package"]).is_err());
+        assert!(Scopes::from_words(["read:"]).is_err());
+    }
+
+    #[test]
+    fn patterns_match_whole_names() {
+        let matches = |pattern: &str, name: &str| pattern.parse::<PackagePattern>().unwrap().matches(name);
+        assert!(matches("tool-*", "tool-x"));
+        assert!(matches("Tool-*", "tool-"));
+        assert!(!matches("tool-*", "a-tool-x"));
+        assert!(matches("*", "anything"));
+        assert!(matches("a*b*c", "a-b-b-c"));
+        assert!(!matches("a*b*c", "a-c"));
+        assert!(!matches("ab*ba", "aba"));
+        assert!(matches("exact", "exact"));
+        assert!(!matches("exact", "exactly"));
+    }
+}

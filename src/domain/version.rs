@@ -1,0 +1,78 @@
+//! The version of a package: nearly any text, and its place among its siblings.
+
+use super::names::{InvalidName, MAX_NAME_BYTES, name};
+
+name!(
+    /// A version: at most 255 bytes, not empty, no outer Unicode white space, no control characters, not `.` or `..`.
+    /// Any other text is fine; nobody demands SemVer.
+    Version,
+    check_version
+);
+
+fn check_version(text: &str) -> Result<(), InvalidName> {
+    match text {
+        "" => Err(InvalidName::Empty),
+        "." | ".." => Err(InvalidName::Dots),
+        _ if text.len() > MAX_NAME_BYTES => Err(InvalidName::TooLong(MAX_NAME_BYTES)),
+        _ if text.trim() != text => Err(InvalidName::OuterSpace),
+        _ if text.chars().any(char::is_control) => Err(InvalidName::Characters("anything but control characters")),
+        _ => Ok(()),
+    }
+}
+
+impl Version {
+    /// Whether this is the word that stands for the newest version, where no version is really called so.
+    pub fn is_latest(&self) -> bool {
+        self.lower() == "latest"
+    }
+
+    /// Its place by SemVer 2.0.0 §11, a leading `v` ignored; `None` when it is no semantic version.
+    fn precedence(&self) -> Option<(bool, semver::Version)> {
+        let text = self.as_str();
+        let bare = text.strip_prefix(['v', 'V']).unwrap_or(text);
+        let parsed = semver::Version::parse(bare).ok()?;
+        // A release goes before every pre-release, even one of a higher number: "latest" is what people should run.
+        Some((parsed.pre.is_empty(), parsed))
+    }
+}
+
+/// The newest of some versions: by SemVer precedence with releases first where any of them is a semantic version,
+/// otherwise the one that was created last.
+pub fn newest<T, D: Ord>(versions: impl IntoIterator<Item = T>, key: impl Fn(&T) -> (&Version, D)) -> Option<T> {
+    versions.into_iter().max_by(|a, b| {
+        let ((a, a_date), (b, b_date)) = (key(a), key(b));
+        a.precedence().cmp(&b.precedence()).then(a_date.cmp(&b_date))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn version(text: &str) -> Version {
+        text.parse().unwrap()
+    }
+
+    fn newest_of(texts: &[&str]) -> String {
+        let all: Vec<_> = texts.iter().enumerate().map(|(date, text)| (version(text), date)).collect();
+        newest(all, |(version, date)| (version, *date)).unwrap().0.to_string()
+    }
+
+    #[test]
+    fn nearly_anything_is_a_version() {
+        for text in ["1.0.0", "2026 spring", "ü", "a/b", "...", "v1", "🦀", &"x".repeat(255)] {
+            assert!(text.parse::<Version>().is_ok(), "{text:?}");
+        }
+        for text in ["", ".", "..", " 1", "1\u{a0}", "1\n2", "1\0", "\u{85}", &"x".repeat(256)] {
+            assert!(text.parse::<Version>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn newest_is_by_precedence_with_releases_first_and_then_by_date() {
+        assert_eq!(newest_of(&["1.10.0", "1.9.0", "2.0.0-rc.1"]), "1.10.0");
+        assert_eq!(newest_of(&["2.0.0-rc.1", "2.0.0-rc.2", "2.0.0-alpha"]), "2.0.0-rc.2");
+        assert_eq!(newest_of(&["v1.0.0", "nightly"]), "v1.0.0");
+        assert_eq!(newest_of(&["zebra", "apple"]), "apple");
+    }
+}
