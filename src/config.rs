@@ -215,13 +215,12 @@ impl Config {
                 set_from_environment(&mut settings, rest, &value, &name)?;
             }
         }
-        let config: Self = Value::Table(settings).try_into().map_err(|error: toml::de::Error| {
-            ConfigError::BadValue {
+        let config: Self =
+            Value::Table(settings).try_into().map_err(|error: toml::de::Error| ConfigError::BadValue {
                 origin: "configuration".to_owned(),
                 key: error.message().to_owned(),
                 problem: "cannot be used".to_owned(),
-            }
-        })?;
+            })?;
         config.check()
     }
 

@@ -16,8 +16,9 @@ use std::time::{Duration, SystemTime};
 const POSTGRES_EPOCH_MICROS: i64 = 946_684_800_000_000;
 
 /// A moment, to the microsecond, as Postgres keeps it. Shown as RFC 3339 in UTC, to the second.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, AsExpression, FromSqlRow)]
-#[derive(Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, AsExpression, FromSqlRow, Serialize, Deserialize,
+)]
 #[serde(try_from = "String", into = "String")]
 #[diesel(sql_type = Timestamptz)]
 pub struct Timestamp(jiff::Timestamp);

@@ -3,6 +3,7 @@ pub mod clock;
 pub mod digest;
 pub mod ids;
 pub mod names;
+pub mod path;
 pub mod role;
 pub mod secret;
 pub mod version;

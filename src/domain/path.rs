@@ -1,0 +1,55 @@
+//! Where something is: the names of an address, one after the other.
+
+use super::names::{FileName, OwnerName, PackageName};
+use super::version::Version;
+use std::fmt;
+
+/// A package of an owner.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct PackagePath {
+    pub owner: OwnerName,
+    pub package: PackageName,
+}
+
+/// A version of a package.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct VersionPath {
+    pub owner: OwnerName,
+    pub package: PackageName,
+    pub version: Version,
+}
+
+/// A file of a version.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct FilePath {
+    pub owner: OwnerName,
+    pub package: PackageName,
+    pub version: Version,
+    pub file: FileName,
+}
+
+impl FilePath {
+    /// The version it is in.
+    pub fn in_version(&self) -> VersionPath {
+        VersionPath { owner: self.owner.clone(), package: self.package.clone(), version: self.version.clone() }
+    }
+}
+
+impl VersionPath {
+    /// The package it is of.
+    pub fn of_package(&self) -> PackagePath {
+        PackagePath { owner: self.owner.clone(), package: self.package.clone() }
+    }
+}
+
+impl fmt::Display for FilePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/{}/{}", self.owner, self.package, self.version, self.file)
+    }
+}
+
+impl fmt::Display for VersionPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/{}", self.owner, self.package, self.version)
+    }
+}

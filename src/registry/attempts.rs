@@ -1,0 +1,102 @@
+//! Buckets against guessing, shared by all servers of one database: so many attempts in five minutes.
+
+use crate::db::schema::attempts;
+use crate::domain::clock::Timestamp;
+use crate::error::{Error, Result};
+use diesel::prelude::*;
+use diesel::sql_types::{Integer, Text, Timestamptz};
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// How long a bucket counts, from its first attempt.
+pub const WINDOW: Duration = Duration::from_secs(300);
+/// Sign-ins by password an account and an address get in that time.
+pub const SIGN_INS: i32 = 10;
+/// Sign-ins by password that everybody together gets in that time: against guessing spread over many addresses.
+pub const SIGN_INS_IN_ALL: i32 = 3000;
+/// Codes of a second factor an account gets in that time.
+pub const CODES: i32 = 5;
+
+/// A bucket and its size.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bucket {
+    name: String,
+    most: i32,
+}
+
+/// The buckets a sign-in by password is counted in.
+pub fn sign_in_buckets(login: &str, address: Option<IpAddr>) -> Vec<Bucket> {
+    let mut buckets = vec![
+        Bucket { name: format!("sign-in account {}", login.to_lowercase()), most: SIGN_INS },
+        Bucket { name: "sign-in".to_owned(), most: SIGN_INS_IN_ALL },
+    ];
+    if let Some(address) = address {
+        buckets.push(Bucket { name: format!("sign-in address {}", network_of(address)), most: SIGN_INS });
+    }
+    buckets
+}
+
+/// The bucket a second factor's code is counted in.
+pub fn code_buckets(user: crate::domain::ids::OwnerId) -> Vec<Bucket> {
+    vec![Bucket { name: format!("code {user}"), most: CODES }]
+}
+
+/// An IPv4 address, or the /64 an IPv6 address is in: who has one address there has them all.
+pub fn network_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::from((u128::from(address) >> 64 << 64).to_be_bytes()),
+        address => address,
+    }
+}
+
+/// Counts an attempt in every bucket, before it is known whether it is right: of many at once no more than the
+/// bucket's size get through.
+///
+/// # Errors
+/// [`Error::RateLimited`] when a bucket is full; the attempt is then not counted anywhere.
+pub fn take(conn: &mut PgConnection, buckets: &[Bucket], now: Timestamp) -> Result<()> {
+    for bucket in buckets {
+        let (count, ends): (i32, Timestamp) = diesel::insert_into(attempts::table)
+            .values((
+                attempts::bucket.eq(&bucket.name),
+                attempts::window_ends_at.eq(now.plus(WINDOW)),
+                attempts::count.eq(1),
+            ))
+            .on_conflict(attempts::bucket)
+            .do_update()
+            .set((
+                attempts::count.eq(diesel::dsl::sql::<Integer>("CASE WHEN attempts.window_ends_at <= ")
+                    .bind::<Timestamptz, _>(now)
+                    .sql(" THEN 1 ELSE attempts.count + 1 END")),
+                attempts::window_ends_at.eq(diesel::dsl::sql::<Timestamptz>("CASE WHEN attempts.window_ends_at <= ")
+                    .bind::<Timestamptz, _>(now)
+                    .sql(" THEN excluded.window_ends_at ELSE attempts.window_ends_at END")),
+            ))
+            .returning((attempts::count, attempts::window_ends_at))
+            .get_result(conn)?;
+        if count > bucket.most {
+            return Err(Error::RateLimited { retry_after: ends.since(now).as_secs() + 1 });
+        }
+    }
+    Ok(())
+}
+
+/// Gives an attempt back that was right, so that who knows his password is never locked out by using it.
+///
+/// # Errors
+/// The database's.
+pub fn give_back(conn: &mut PgConnection, buckets: &[Bucket]) -> Result<()> {
+    let names: Vec<&str> = buckets.iter().map(|bucket| bucket.name.as_str()).collect();
+    diesel::sql_query("UPDATE attempts SET count = greatest(count - 1, 0) WHERE bucket = ANY($1)")
+        .bind::<diesel::sql_types::Array<Text>, _>(names)
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Forgets buckets whose time is over.
+///
+/// # Errors
+/// The database's.
+pub fn forget_old(conn: &mut PgConnection, now: Timestamp) -> Result<usize> {
+    Ok(diesel::delete(attempts::table.filter(attempts::window_ends_at.le(now))).execute(conn)?)
+}

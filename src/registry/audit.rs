@@ -1,0 +1,93 @@
+//! The record of every change: who, with which credential, from where, what. Written in the change's own transaction.
+
+use super::access::Caller;
+use crate::db::schema::audit;
+use crate::domain::clock::Timestamp;
+use crate::domain::ids::OwnerId;
+use crate::domain::names::OwnerName;
+use crate::error::Result;
+use diesel::prelude::*;
+use serde_json::Value;
+
+/// What happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    FilePublish,
+    FileDelete,
+    VersionDelete,
+    PackageDelete,
+    UserCreate,
+    UserUpdate,
+    UserPassword,
+    UserLock,
+    UserUnlock,
+    TwoFactorEnroll,
+    TokenCreate,
+    TokenRevoke,
+    OrgCreate,
+    TeamCreate,
+    MemberAdd,
+    MemberRemove,
+}
+
+impl Event {
+    /// Its stable name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::FilePublish => "file.publish",
+            Self::FileDelete => "file.delete",
+            Self::VersionDelete => "version.delete",
+            Self::PackageDelete => "package.delete",
+            Self::UserCreate => "user.create",
+            Self::UserUpdate => "user.update",
+            Self::UserPassword => "user.password",
+            Self::UserLock => "user.lock",
+            Self::UserUnlock => "user.unlock",
+            Self::TwoFactorEnroll => "user.two_factor.enroll",
+            Self::TokenCreate => "token.create",
+            Self::TokenRevoke => "token.revoke",
+            Self::OrgCreate => "org.create",
+            Self::TeamCreate => "team.create",
+            Self::MemberAdd => "team.member.add",
+            Self::MemberRemove => "team.member.remove",
+        }
+    }
+}
+
+/// On what it happened: the owner, and what of his, in the words people use for it.
+#[derive(Debug, Clone)]
+pub struct Subject<'a> {
+    pub owner: Option<(OwnerId, &'a OwnerName)>,
+    pub text: String,
+    pub detail: Value,
+}
+
+/// Writes one record.
+///
+/// # Errors
+/// The database's.
+pub fn record(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    event: Event,
+    subject: &Subject<'_>,
+    now: Timestamp,
+) -> Result<()> {
+    let (owner_id, owner_name) = subject.owner.unzip();
+    diesel::insert_into(audit::table)
+        .values((
+            audit::at.eq(now),
+            audit::actor_id.eq(caller.user().map(|user| user.id)),
+            audit::actor_name.eq(caller.user().map_or("", |user| user.name.as_str())),
+            audit::credential.eq(caller.credential()),
+            audit::token_id.eq(caller.token()),
+            audit::address.eq(caller.address().map(|address| address.to_string())),
+            audit::event.eq(event.as_str()),
+            audit::owner_id.eq(owner_id),
+            audit::owner_name.eq(owner_name),
+            audit::subject.eq(&subject.text),
+            audit::detail.eq(&subject.detail),
+        ))
+        .execute(conn)?;
+    Ok(())
+}

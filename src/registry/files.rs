@@ -1,0 +1,193 @@
+//! Files of a version: finding one to send, listing, deleting.
+
+use super::access::{self, Caller, CanPublish, CanRead, readable};
+use super::audit::{self, Event, Subject};
+use super::versions::{Page, Slice};
+use super::{packages, quotas, versions};
+use crate::db::schema::{blobs, files, owners, packages as packages_table, versions as versions_table};
+use crate::domain::clock::Timestamp;
+use crate::domain::digest::{Md5, OtherDigests, Sha1, Sha256, Sha512};
+use crate::domain::ids::{BlobId, FileId, OwnerId};
+use crate::domain::names::{FileName, OwnerName};
+use crate::domain::path::{FilePath, VersionPath};
+use crate::domain::role::{Area, Level, Visibility};
+use crate::error::{Error, Result, What};
+use diesel::prelude::*;
+use serde_json::json;
+
+/// The bytes of a file: what they are, and where the store has them.
+#[derive(Debug, Clone)]
+pub struct Blob {
+    pub id: BlobId,
+    pub sha256: Sha256,
+    /// In bytes.
+    pub size: u64,
+    pub storage_key: String,
+    /// The three others, once they are computed.
+    pub other: Option<OtherDigests>,
+}
+
+/// A file that may be sent to the caller.
+#[derive(Debug, Clone)]
+pub struct Downloadable {
+    pub id: FileId,
+    pub name: FileName,
+    pub created_at: Timestamp,
+    /// Whether anonymous readers may see its owner.
+    pub public: bool,
+    pub blob: Blob,
+    /// CRC-32 of each MiB, for blobs over one MiB.
+    pub block_checksums: Vec<u8>,
+}
+
+/// A file as it is listed.
+#[derive(Debug, Clone)]
+pub struct FileSummary {
+    pub id: FileId,
+    pub name: FileName,
+    pub created_at: Timestamp,
+    pub downloads: i64,
+    pub blob: Blob,
+}
+
+pub(super) type BlobRow = (BlobId, Vec<u8>, i64, String, Option<Vec<u8>>, Option<Vec<u8>>, Option<Vec<u8>>);
+pub(super) type BlobColumns =
+    (blobs::id, blobs::sha256, blobs::size, blobs::storage_key, blobs::sha512, blobs::sha1, blobs::md5);
+pub(super) const BLOB_COLUMNS: BlobColumns =
+    (blobs::id, blobs::sha256, blobs::size, blobs::storage_key, blobs::sha512, blobs::sha1, blobs::md5);
+
+impl Blob {
+    pub(super) fn from_row((id, sha256, size, storage_key, sha512, sha1, md5): BlobRow) -> Result<Self> {
+        let other = match (sha512, sha1, md5) {
+            (Some(sha512), Some(sha1), Some(md5)) => Some(OtherDigests {
+                sha512: Sha512::try_from(&sha512[..]).map_err(Error::internal)?,
+                sha1: Sha1::try_from(&sha1[..]).map_err(Error::internal)?,
+                md5: Md5::try_from(&md5[..]).map_err(Error::internal)?,
+            }),
+            _ => None,
+        };
+        let sha256 = Sha256::try_from(&sha256[..]).map_err(Error::internal)?;
+        Ok(Self { id, sha256, size: u64::try_from(size).map_err(Error::internal)?, storage_key, other })
+    }
+}
+
+/// Finds a file for a caller to download: one query for all that can be known from names.
+///
+/// # Errors
+/// As [`access::can_read`] where that is the reason; [`Error::NotFound`] where the owner is readable and the file is
+/// not there.
+pub fn find_downloadable(conn: &mut PgConnection, caller: &Caller, path: &FilePath) -> Result<Downloadable> {
+    caller.demand(Area::Package, Level::Read)?;
+    type Row = (OwnerId, OwnerName, Visibility, FileId, FileName, Timestamp, BlobRow, Vec<u8>);
+    let row: Option<Row> = files::table
+        .inner_join(versions_table::table.inner_join(packages_table::table.inner_join(owners::table)))
+        .inner_join(blobs::table)
+        .filter(owners::lower_name.eq(path.owner.lower()))
+        .filter(packages_table::lower_name.eq(path.package.lower()))
+        .filter(versions_table::lower_version.eq(path.version.lower()))
+        .filter(files::lower_name.eq(path.file.lower()))
+        .filter(readable(caller.sight()))
+        .select((
+            owners::id,
+            owners::name,
+            owners::visibility,
+            files::id,
+            files::name,
+            files::created_at,
+            BLOB_COLUMNS,
+            blobs::block_checksums,
+        ))
+        .first(conn)
+        .optional()?;
+    let Some((owner, owner_name, visibility, id, name, created_at, blob, block_checksums)) = row else {
+        // Why not is another query, that only failures pay for.
+        access::can_read(conn, caller, &path.owner, Some(&path.package))?;
+        return Err(Error::NotFound(What::File));
+    };
+    access::confirm_read(caller, owner, &owner_name, visibility, &path.package)?;
+    let public = visibility == Visibility::Public;
+    Ok(Downloadable { id, name, created_at, public, blob: Blob::from_row(blob)?, block_checksums })
+}
+
+/// What is stored under this name already, if anything.
+///
+/// # Errors
+/// The database's.
+pub(super) fn stored_digest(conn: &mut PgConnection, owner: OwnerId, path: &FilePath) -> Result<Option<Sha256>> {
+    let row: Option<Vec<u8>> = files::table
+        .inner_join(versions_table::table.inner_join(packages_table::table))
+        .inner_join(blobs::table)
+        .filter(packages_table::owner_id.eq(owner))
+        .filter(packages_table::lower_name.eq(path.package.lower()))
+        .filter(versions_table::lower_version.eq(path.version.lower()))
+        .filter(files::lower_name.eq(path.file.lower()))
+        .select(blobs::sha256)
+        .first(conn)
+        .optional()?;
+    row.map(|bytes| Sha256::try_from(&bytes[..]).map_err(Error::internal)).transpose()
+}
+
+/// A version's files, the oldest first.
+///
+/// # Errors
+/// [`Error::NotFound`] for an unknown version.
+pub fn list(conn: &mut PgConnection, right: &CanRead, path: &VersionPath, slice: Slice) -> Result<Page<FileSummary>> {
+    let version = versions_table::table
+        .inner_join(packages_table::table)
+        .filter(packages_table::owner_id.eq(right.owner().id))
+        .filter(packages_table::lower_name.eq(path.package.lower()))
+        .filter(versions_table::lower_version.eq(path.version.lower()))
+        .select(versions_table::id)
+        .first::<crate::domain::ids::VersionId>(conn)
+        .optional()?
+        .ok_or(Error::NotFound(What::Version))?;
+    let total = files::table.filter(files::version_id.eq(version)).count().get_result(conn)?;
+    let rows: Vec<(FileId, FileName, Timestamp, i64, BlobRow)> = files::table
+        .inner_join(blobs::table)
+        .filter(files::version_id.eq(version))
+        .order(files::id)
+        .offset(slice.offset)
+        .limit(slice.limit)
+        .select((files::id, files::name, files::created_at, files::download_count, BLOB_COLUMNS))
+        .load(conn)?;
+    let items = rows
+        .into_iter()
+        .map(|(id, name, created_at, downloads, blob)| {
+            Ok(FileSummary { id, name, created_at, downloads, blob: Blob::from_row(blob)? })
+        })
+        .collect::<Result<_>>()?;
+    Ok(Page { items, total })
+}
+
+/// Deletes a file; the last one takes its version along, and the last version its package.
+///
+/// # Errors
+/// [`Error::NotFound`].
+pub fn delete(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    right: &CanPublish,
+    path: &FilePath,
+    now: Timestamp,
+) -> Result<()> {
+    let owner = right.owner();
+    let package = packages::lock(conn, owner.id, &path.package)?;
+    let version = versions::find_in(conn, package, &path.version)?;
+    let (file, bytes): (FileId, i64) = files::table
+        .inner_join(blobs::table)
+        .filter(files::version_id.eq(version))
+        .filter(files::lower_name.eq(path.file.lower()))
+        .select((files::id, blobs::size))
+        .first(conn)
+        .optional()?
+        .ok_or(Error::NotFound(What::File))?;
+    diesel::delete(files::table.find(file)).execute(conn)?;
+    let others = files::table.filter(files::version_id.eq(version));
+    let emptied = versions_table::table.find(version).filter(diesel::dsl::not(diesel::dsl::exists(others)));
+    let gone = diesel::delete(emptied).execute(conn)?;
+    packages::delete_if_empty(conn, package)?;
+    quotas::count(conn, owner.id, -i64::try_from(gone).unwrap_or_default(), -bytes)?;
+    let text = format!("{}/{}/{}", path.package, path.version, path.file);
+    let subject = Subject { owner: Some((owner.id, &owner.name)), text, detail: json!({"bytes": bytes}) };
+    audit::record(conn, caller, Event::FileDelete, &subject, now)
+}

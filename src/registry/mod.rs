@@ -1,0 +1,22 @@
+//! What the registry does: its rules and its SQL. It knows nothing of HTTP and touches no file.
+//!
+//! Functions take a connection that [`crate::db::Db`] lends; those that change something are called in one of its
+//! transactions and leave an [`audit`] record in it.
+
+pub mod access;
+pub mod attempts;
+pub mod audit;
+pub mod cleanup;
+pub mod downloads;
+pub mod files;
+pub mod integrity;
+pub mod orgs;
+pub mod owners;
+pub mod packages;
+pub mod publish;
+pub mod quotas;
+pub mod settings;
+pub mod tokens;
+pub mod two_factor;
+pub mod users;
+pub mod versions;

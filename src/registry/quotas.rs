@@ -1,0 +1,173 @@
+//! What an owner may store, and what he does. Counted as Gitea does: every file's bytes, shared or not.
+//!
+//! The count is a row an owner plus changes that wait to be folded into it, so that publishers of one owner append
+//! and never wait for each other. Only where a limit is set do they go one after the other.
+
+use super::access::CanPublish;
+use crate::db::schema::{owners, usage_changes};
+use crate::domain::ids::OwnerId;
+use crate::error::{Error, Result};
+use diesel::prelude::*;
+use diesel::sql_types::BigInt;
+
+/// Limits of an owner; `None`: no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Quota {
+    /// Most package versions.
+    pub versions: Option<i64>,
+    /// Most bytes in all files together.
+    pub bytes: Option<i64>,
+    /// Most bytes in one file.
+    pub file_bytes: Option<i64>,
+}
+
+impl Quota {
+    /// From settings, where a negative number means no limit.
+    pub fn from_settings(versions: i64, bytes: i64, file_bytes: i64) -> Self {
+        let limit = |value: i64| (value >= 0).then_some(value);
+        Self { versions: limit(versions), bytes: limit(bytes), file_bytes: limit(file_bytes) }
+    }
+
+    fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// What an owner stores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Usage {
+    pub versions: i64,
+    pub bytes: i64,
+}
+
+/// The quota that holds for an owner: his own where he has one, else the instance's.
+///
+/// # Errors
+/// The database's.
+pub fn of_owner(conn: &mut PgConnection, owner: OwnerId, instance: Quota) -> Result<Quota> {
+    let (versions, bytes, file_bytes): (Option<i64>, Option<i64>, Option<i64>) = owners::table
+        .find(owner)
+        .select((owners::quota_versions, owners::quota_bytes, owners::quota_file_bytes))
+        .first(conn)?;
+    let choose = |own: Option<i64>, default: Option<i64>| own.map_or(default, |own| (own >= 0).then_some(own));
+    Ok(Quota {
+        versions: choose(versions, instance.versions),
+        bytes: choose(bytes, instance.bytes),
+        file_bytes: choose(file_bytes, instance.file_bytes),
+    })
+}
+
+/// What an owner stores now.
+///
+/// # Errors
+/// The database's.
+pub fn usage(conn: &mut PgConnection, owner: OwnerId) -> Result<Usage> {
+    // The two tables must be read in one statement: a fold between two would be counted twice or not at all.
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = BigInt)]
+        versions: i64,
+        #[diesel(sql_type = BigInt)]
+        bytes: i64,
+    }
+    let row: Row = diesel::sql_query(
+        "SELECT coalesce(sum(versions), 0)::bigint AS versions, coalesce(sum(bytes), 0)::bigint AS bytes FROM (\
+         SELECT versions, bytes FROM owner_usage WHERE owner_id = $1 UNION ALL \
+         SELECT versions, bytes FROM usage_changes WHERE owner_id = $1) AS parts",
+    )
+    .bind::<BigInt, _>(owner)
+    .get_result(conn)?;
+    Ok(Usage { versions: row.versions, bytes: row.bytes })
+}
+
+/// Checks, without holding anything, whether this much more would fit: the early answer, before a body is read.
+///
+/// # Errors
+/// [`Error::Quota`] with the figures.
+pub fn check(
+    conn: &mut PgConnection,
+    right: &CanPublish,
+    more_versions: i64,
+    more_bytes: i64,
+    instance: Quota,
+) -> Result<()> {
+    if right.user().is_admin {
+        return Ok(());
+    }
+    let owner = right.owner();
+    let quota = of_owner(conn, owner.id, instance)?;
+    if quota.is_none() {
+        return Ok(());
+    }
+    let of = |limit: Option<i64>, value: i64| limit.filter(|limit| value > *limit);
+    if let Some(limit) = of(quota.file_bytes, more_bytes) {
+        return Err(Error::Quota(format!(
+            "the quota of {} allows {limit} bytes in one file, and this one has {more_bytes}",
+            owner.name
+        )));
+    }
+    let used = usage(conn, owner.id)?;
+    if let Some(limit) = of(quota.versions, used.versions + more_versions).filter(|_| more_versions > 0) {
+        return Err(Error::Quota(format!(
+            "the quota of {} allows {limit} package versions, and {} are there",
+            owner.name, used.versions
+        )));
+    }
+    if let Some(limit) = of(quota.bytes, used.bytes.saturating_add(more_bytes)) {
+        return Err(Error::Quota(format!(
+            "the quota of {} allows {limit} bytes: {} are used, and {more_bytes} more do not fit",
+            owner.name, used.bytes
+        )));
+    }
+    Ok(())
+}
+
+/// Checks as [`check`] does and counts the rest of the transaction in. Where the owner has a limit, his publishers
+/// take turns from here to the end of their transactions, so that two can never fill one gap.
+///
+/// # Errors
+/// [`Error::Quota`] with the figures.
+pub fn charge(conn: &mut PgConnection, right: &CanPublish, versions: i64, bytes: i64, instance: Quota) -> Result<()> {
+    let owner = right.owner().id;
+    if !right.user().is_admin && !of_owner(conn, owner, instance)?.is_none() {
+        diesel::sql_query("SELECT pg_advisory_xact_lock(hashtextextended('quota', $1))")
+            .bind::<BigInt, _>(owner)
+            .execute(conn)?;
+        check(conn, right, versions, bytes, instance)?;
+    }
+    count(conn, owner, versions, bytes)
+}
+
+/// Appends a change of what an owner stores.
+///
+/// # Errors
+/// The database's.
+pub fn count(conn: &mut PgConnection, owner: OwnerId, versions: i64, bytes: i64) -> Result<()> {
+    if versions != 0 || bytes != 0 {
+        diesel::insert_into(usage_changes::table)
+            .values((
+                usage_changes::owner_id.eq(owner),
+                usage_changes::versions.eq(versions),
+                usage_changes::bytes.eq(bytes),
+            ))
+            .execute(conn)?;
+    }
+    Ok(())
+}
+
+/// Adds the waiting changes to the counts. One statement, so that a reader sees each change once.
+///
+/// # Errors
+/// The database's.
+pub fn fold(conn: &mut PgConnection) -> Result<usize> {
+    Ok(diesel::sql_query(
+        "WITH taken AS (DELETE FROM usage_changes WHERE id IN \
+           (SELECT id FROM usage_changes ORDER BY id LIMIT 20000 FOR UPDATE SKIP LOCKED) \
+           RETURNING owner_id, versions, bytes) \
+         INSERT INTO owner_usage AS u (owner_id, versions, bytes) \
+         SELECT owner_id, sum(versions), sum(bytes) FROM taken GROUP BY owner_id ORDER BY owner_id \
+         ON CONFLICT (owner_id) DO UPDATE SET versions = u.versions + excluded.versions, \
+           bytes = u.bytes + excluded.bytes",
+    )
+    .execute(conn)?)
+}

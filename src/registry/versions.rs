@@ -1,0 +1,203 @@
+//! Versions of a package. One without a file does not exist: the last file takes it along.
+
+use super::access::{Caller, CanPublish, CanRead};
+use super::audit::{self, Event, Subject};
+use super::{packages, quotas};
+use crate::db::schema::{blobs, files, packages as packages_table, versions};
+use crate::domain::clock::Timestamp;
+use crate::domain::ids::{OwnerId, PackageId, VersionId};
+use crate::domain::names::PackageName;
+use crate::domain::path::VersionPath;
+use crate::domain::version::{self, Version};
+use crate::error::{Error, Result, What};
+use diesel::dsl::{count, sql};
+use diesel::prelude::*;
+use diesel::sql_types::BigInt;
+use serde_json::json;
+
+/// A version as it is listed.
+#[derive(Debug, Clone, Queryable)]
+pub struct VersionSummary {
+    pub version: Version,
+    pub created_at: Timestamp,
+    /// How many files.
+    pub files: i64,
+    /// Bytes in all of them.
+    pub size: i64,
+    /// Downloads of all of them.
+    pub downloads: i64,
+}
+
+/// One page of a list, and how long the whole list is.
+#[derive(Debug, Clone)]
+pub struct Page<T> {
+    pub items: Vec<T>,
+    pub total: i64,
+}
+
+/// Which page of a list is wanted: how many rows to pass over, and how many to take.
+#[derive(Debug, Clone, Copy)]
+pub struct Slice {
+    pub offset: i64,
+    pub limit: i64,
+}
+
+/// The version of this name, made if it is not there, and kept from being deleted until the end of the transaction.
+/// True: it was made.
+///
+/// # Errors
+/// The database's.
+pub(super) fn find_or_insert(
+    conn: &mut PgConnection,
+    package: PackageId,
+    version: &Version,
+    creator: OwnerId,
+    now: Timestamp,
+) -> Result<(VersionId, bool)> {
+    loop {
+        let found = versions::table
+            .filter(versions::package_id.eq(package))
+            .filter(versions::lower_version.eq(version.lower()))
+            .select(versions::id)
+            .for_key_share()
+            .first(conn)
+            .optional()?;
+        if let Some(id) = found {
+            return Ok((id, false));
+        }
+        let inserted = diesel::insert_into(versions::table)
+            .values((
+                versions::package_id.eq(package),
+                versions::version.eq(version),
+                versions::lower_version.eq(version.lower()),
+                versions::creator_id.eq(creator),
+                versions::created_at.eq(now),
+            ))
+            .on_conflict((versions::package_id, versions::lower_version))
+            .do_nothing()
+            .returning(versions::id)
+            .get_result(conn)
+            .optional()?;
+        if let Some(id) = inserted {
+            return Ok((id, true));
+        }
+    }
+}
+
+/// Whether there is a version of this name.
+///
+/// # Errors
+/// The database's.
+pub fn exists(conn: &mut PgConnection, owner: OwnerId, path: &VersionPath) -> Result<bool> {
+    let row = versions::table
+        .inner_join(packages_table::table)
+        .filter(packages_table::owner_id.eq(owner))
+        .filter(packages_table::lower_name.eq(path.package.lower()))
+        .filter(versions::lower_version.eq(path.version.lower()))
+        .select(versions::id);
+    Ok(diesel::select(diesel::dsl::exists(row)).get_result(conn)?)
+}
+
+/// A package's versions, the oldest first.
+///
+/// # Errors
+/// [`Error::NotFound`] for a package without any.
+pub fn list(
+    conn: &mut PgConnection,
+    right: &CanRead,
+    package: &PackageName,
+    slice: Slice,
+) -> Result<Page<VersionSummary>> {
+    let of_package = packages_table::table
+        .filter(packages_table::owner_id.eq(right.owner().id))
+        .filter(packages_table::lower_name.eq(package.lower()));
+    let Some(id) = of_package.select(packages_table::id).first::<PackageId>(conn).optional()? else {
+        return Err(Error::NotFound(What::Package));
+    };
+    let total = versions::table.filter(versions::package_id.eq(id)).count().get_result(conn)?;
+    let items = versions::table
+        .inner_join(files::table.inner_join(blobs::table))
+        .filter(versions::package_id.eq(id))
+        .group_by(versions::id)
+        .order(versions::id)
+        .offset(slice.offset)
+        .limit(slice.limit)
+        .select((
+            versions::version,
+            versions::created_at,
+            count(files::id),
+            sql::<BigInt>("coalesce(sum(blobs.size), 0)::bigint"),
+            sql::<BigInt>("coalesce(sum(files.download_count), 0)::bigint"),
+        ))
+        .load(conn)?;
+    Ok(Page { items, total })
+}
+
+/// The version that `latest` stands for.
+///
+/// # Errors
+/// [`Error::NotFound`] for an unknown package.
+pub fn newest(conn: &mut PgConnection, right: &CanRead, package: &PackageName) -> Result<Version> {
+    let all: Vec<(Version, Timestamp, VersionId)> = versions::table
+        .inner_join(packages_table::table)
+        .filter(packages_table::owner_id.eq(right.owner().id))
+        .filter(packages_table::lower_name.eq(package.lower()))
+        .select((versions::version, versions::created_at, versions::id))
+        .load(conn)?;
+    let newest = version::newest(all, |(version, created_at, id)| (version, (*created_at, *id)));
+    newest.map(|(version, _, _)| version).ok_or(Error::NotFound(What::Package))
+}
+
+/// How many versions a package has, or whether it has the one, and the bytes in them.
+///
+/// # Errors
+/// The database's.
+pub(super) fn weigh(conn: &mut PgConnection, package: PackageId, one: Option<VersionId>) -> Result<(i64, i64)> {
+    let query = versions::table
+        .inner_join(files::table.inner_join(blobs::table))
+        .filter(versions::package_id.eq(package))
+        .select((count(versions::id).aggregate_distinct(), sql::<BigInt>("coalesce(sum(blobs.size), 0)::bigint")))
+        .into_boxed();
+    let query = match one {
+        Some(id) => query.filter(versions::id.eq(id)),
+        None => query,
+    };
+    Ok(query.first(conn)?)
+}
+
+/// The version of a package that the caller has locked.
+///
+/// # Errors
+/// [`Error::NotFound`].
+pub(super) fn find_in(conn: &mut PgConnection, package: PackageId, version: &Version) -> Result<VersionId> {
+    versions::table
+        .filter(versions::package_id.eq(package))
+        .filter(versions::lower_version.eq(version.lower()))
+        .select(versions::id)
+        .first(conn)
+        .optional()?
+        .ok_or(Error::NotFound(What::Version))
+}
+
+/// Deletes a version with all its files.
+///
+/// # Errors
+/// [`Error::NotFound`].
+pub fn delete(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    right: &CanPublish,
+    path: &VersionPath,
+    now: Timestamp,
+) -> Result<()> {
+    let owner = right.owner();
+    let package = packages::lock(conn, owner.id, &path.package)?;
+    let version = find_in(conn, package, &path.version)?;
+    let (_, bytes) = weigh(conn, package, Some(version))?;
+    diesel::delete(versions::table.find(version)).execute(conn)?;
+    packages::delete_if_empty(conn, package)?;
+    quotas::count(conn, owner.id, -1, -bytes)?;
+    let text = format!("{}/{}", path.package, path.version);
+    let subject = Subject { owner: Some((owner.id, &owner.name)), text, detail: json!({"bytes": bytes}) };
+    audit::record(conn, caller, Event::VersionDelete, &subject, now)
+}
