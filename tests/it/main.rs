@@ -1,1 +1,4 @@
+//! The tests that enter by the front door, in one binary.
 
+mod download;
+mod storage;

@@ -1,0 +1,319 @@
+//! Answers a request for a blob: contract §1 "Download", whole.
+//!
+//! Our own and not `actix_files::NamedFile`: the ETag is the digest, the bytes may come from an object store, and they
+//! are verified while they go. A blob that turns out to be damaged ends the body with an error, and actix then cuts the
+//! connection short of its `Content-Length`.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::SystemTime;
+
+use actix_web::body::{BodySize, MessageBody};
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::{Method, StatusCode};
+use actix_web::{HttpResponse, HttpResponseBuilder};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+
+use super::conditional::{Validators, Verdict, http_date, judge, range_holds};
+use super::disposition::attachment;
+use super::range::{Selection, select};
+use crate::error::Error;
+use crate::storage::{BlobReader, BlobStore, StoreError, Stored};
+
+/// A body of up to so many bytes, 64 KiB, goes out in one piece and in one write with its head.
+const ONE_PIECE: u64 = 64 << 10;
+
+/// A file to send.
+#[derive(Debug, Clone)]
+pub struct BlobToServe<'a> {
+    /// The blob; its key has the SHA-256.
+    pub blob: Stored,
+    /// The name to save it under.
+    pub file_name: &'a str,
+    /// When the file was uploaded.
+    pub last_modified: SystemTime,
+    /// Whether anonymous readers may see the file, and caches between us and them keep it.
+    pub public: bool,
+    /// The whole contents, when the caller has read and verified them already.
+    pub small: Option<Bytes>,
+}
+
+/// An answer, and what it means to the statistics.
+#[derive(Debug)]
+pub struct Served {
+    /// The answer.
+    pub response: HttpResponse,
+    /// Whether it counts as a download: a GET that sends byte 0 (or an empty file).
+    pub counts: bool,
+}
+
+/// Answers GET or HEAD for a blob that the caller may read: 200, 206, 304, 412 or 416, each with the headers that keep
+/// uploaded content from running in our origin.
+///
+/// # Errors
+/// [`Error::Busy`] when the blob cannot be read or is seen to be damaged before the answer has begun.
+pub async fn respond(
+    method: &Method,
+    headers: &HeaderMap,
+    store: &BlobStore,
+    file: BlobToServe<'_>,
+) -> Result<Served, Error> {
+    let etag = format!("\"{}\"", file.blob.key.sha256());
+    let validators = Validators { etag: &etag, last_modified: file.last_modified };
+    match judge(headers, validators) {
+        Verdict::Failed => return Ok(not_counted(refusal(StatusCode::PRECONDITION_FAILED, &file, &etag))),
+        Verdict::NotModified => return Ok(not_counted(not_modified(&file, &etag))),
+        Verdict::Proceed => {}
+    }
+    // Range is for GET alone (RFC 9110 §14.2), and a second Range field makes nonsense of both.
+    let mut asked = headers.get_all(header::RANGE);
+    let selection = match (asked.next(), asked.next()) {
+        (Some(value), None) if method == Method::GET && range_holds(headers, validators) => {
+            value.to_str().map_or(Selection::Whole, |value| select(value, file.blob.size))
+        }
+        _ => Selection::Whole,
+    };
+    let size = file.blob.size;
+    let counts = method == Method::GET && sends_first_byte(&selection);
+    let response = match selection {
+        Selection::Unsatisfiable => {
+            let mut response = refusal(StatusCode::RANGE_NOT_SATISFIABLE, &file, &etag);
+            insert(&mut response, header::CONTENT_RANGE, &format!("bytes */{size}"));
+            response
+        }
+        Selection::Whole => {
+            let response = head(StatusCode::OK, &file, &etag);
+            if method == Method::HEAD {
+                response.set_body(Promised(size)).map_into_boxed_body()
+            } else {
+                with_body(response, store, file, vec![Part::Blob(0..size)]).await?
+            }
+        }
+        Selection::One(range) => {
+            let mut response = head(StatusCode::PARTIAL_CONTENT, &file, &etag);
+            insert(&mut response, header::CONTENT_RANGE, &content_range(&range, size));
+            with_body(response, store, file, vec![Part::Blob(range)]).await?
+        }
+        Selection::Many(ranges) => {
+            let boundary = format!("{:032x}", rand::random::<u128>());
+            let mut response = head(StatusCode::PARTIAL_CONTENT, &file, &etag);
+            let kind = format!("multipart/byteranges; boundary={boundary}");
+            insert(&mut response, header::CONTENT_TYPE, &kind);
+            with_body(response, store, file, multipart(&ranges, &boundary, size)).await?
+        }
+    };
+    Ok(Served { response, counts })
+}
+
+fn not_counted(response: HttpResponse) -> Served {
+    Served { response, counts: false }
+}
+
+fn sends_first_byte(selection: &Selection) -> bool {
+    match selection {
+        Selection::Whole => true,
+        Selection::Unsatisfiable => false,
+        Selection::One(range) => range.start == 0,
+        Selection::Many(ranges) => ranges.iter().any(|range| range.start == 0),
+    }
+}
+
+/// What every answer has, errors and 304 too.
+fn protected(status: StatusCode, file: &BlobToServe<'_>, etag: &str) -> HttpResponseBuilder {
+    const PUBLIC: &str = "public, max-age=0, must-revalidate, no-transform";
+    const PRIVATE: &str = "private, max-age=0, must-revalidate, no-transform";
+    let mut builder = HttpResponse::build(status);
+    let fixed = |value: &'static str| HeaderValue::from_static(value);
+    builder
+        .insert_header((header::ETAG, etag))
+        .insert_header((header::LAST_MODIFIED, http_date(file.last_modified)))
+        .insert_header((header::CACHE_CONTROL, fixed(if file.public { PUBLIC } else { PRIVATE })))
+        .insert_header((header::ACCEPT_RANGES, fixed("bytes")))
+        .insert_header((header::X_CONTENT_TYPE_OPTIONS, fixed("nosniff")))
+        .insert_header((header::CONTENT_SECURITY_POLICY, fixed("default-src 'none'; sandbox; frame-ancestors 'none'")))
+        .insert_header((header::CROSS_ORIGIN_RESOURCE_POLICY, fixed("same-origin")));
+    builder
+}
+
+/// The head of an answer that sends bytes of the file.
+fn head(status: StatusCode, file: &BlobToServe<'_>, etag: &str) -> HttpResponse {
+    const SHA256: HeaderName = HeaderName::from_static("x-checksum-sha256");
+    const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
+    let sha256 = file.blob.key.sha256();
+    protected(status, file, etag)
+        .insert_header((header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream")))
+        .insert_header((header::CONTENT_DISPOSITION, attachment(file.file_name)))
+        .insert_header((REPR_DIGEST, format!("sha-256=:{}:", STANDARD.encode(sha256.as_bytes()))))
+        .insert_header((SHA256, sha256.to_hex()))
+        .body(actix_web::body::None::new())
+}
+
+/// Without a body, and without the `Content-Length: 0` that an empty one would have.
+fn not_modified(file: &BlobToServe<'_>, etag: &str) -> HttpResponse {
+    protected(StatusCode::NOT_MODIFIED, file, etag).body(actix_web::body::None::new())
+}
+
+fn refusal(status: StatusCode, file: &BlobToServe<'_>, etag: &str) -> HttpResponse {
+    let text = match status {
+        StatusCode::PRECONDITION_FAILED => "the file is not the one that If-Match or If-Unmodified-Since asks for\n",
+        _ => "the file has no bytes in the requested range\n",
+    };
+    protected(status, file, etag)
+        .insert_header((header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8")))
+        .body(text)
+}
+
+fn insert(response: &mut HttpResponse, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        response.headers_mut().insert(name, value);
+    }
+}
+
+fn content_range(range: &Range<u64>, size: u64) -> String {
+    format!("bytes {}-{}/{size}", range.start, range.end.saturating_sub(1))
+}
+
+/// A piece of a body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Part {
+    Text(Bytes),
+    Blob(Range<u64>),
+}
+
+impl Part {
+    fn size(&self) -> u64 {
+        match self {
+            Self::Text(text) => text.len() as u64,
+            Self::Blob(range) => range.end.saturating_sub(range.start),
+        }
+    }
+}
+
+/// The parts of a `multipart/byteranges` body (RFC 9110 §14.6).
+fn multipart(ranges: &[Range<u64>], boundary: &str, size: u64) -> Vec<Part> {
+    let mut parts = Vec::with_capacity(2 * ranges.len() + 1);
+    for range in ranges {
+        let lead = if parts.is_empty() { "" } else { "\r\n" };
+        let place = content_range(range, size);
+        let text =
+            format!("{lead}--{boundary}\r\nContent-Type: application/octet-stream\r\nContent-Range: {place}\r\n\r\n");
+        parts.push(Part::Text(text.into()));
+        parts.push(Part::Blob(range.clone()));
+    }
+    parts.push(Part::Text(format!("\r\n--{boundary}--\r\n").into()));
+    parts
+}
+
+/// Adds the body. The first chunk is read before the head goes out: what is wrong then is still an answer, and a body
+/// of one piece is sent with the head.
+async fn with_body(
+    response: HttpResponse,
+    store: &BlobStore,
+    file: BlobToServe<'_>,
+    parts: Vec<Part>,
+) -> Result<HttpResponse, Error> {
+    let size = parts.iter().fold(0_u64, |sum, part| sum.saturating_add(part.size()));
+    let first = parts.iter().find_map(|part| match part {
+        Part::Blob(range) => Some(range.clone()),
+        Part::Text(_) => None,
+    });
+    let source = match (file.small, first) {
+        (Some(contents), _) => Source::Memory(contents),
+        (None, Some(range)) => Source::Store(store.reader(file.blob, range).await?),
+        (None, None) => Source::Memory(Bytes::new()),
+    };
+    let mut body = BlobBody { parts: parts.into(), source, entered: true, left: size };
+    if size > ONE_PIECE {
+        return Ok(response.set_body(body).map_into_boxed_body());
+    }
+    let mut whole = std::future::poll_fn(|cx| body.poll_part(cx)).await?.unwrap_or_default();
+    while let Some(more) = std::future::poll_fn(|cx| body.poll_part(cx)).await? {
+        whole = [whole, more].concat().into();
+    }
+    Ok(response.set_body(whole).map_into_boxed_body())
+}
+
+/// A HEAD's body: the length of what a GET would send, and nothing.
+struct Promised(u64);
+
+impl MessageBody for Promised {
+    type Error = std::convert::Infallible;
+
+    fn size(&self) -> BodySize {
+        BodySize::Sized(self.0)
+    }
+
+    fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        Poll::Ready(None)
+    }
+}
+
+enum Source {
+    Memory(Bytes),
+    Store(BlobReader),
+}
+
+/// A body of known length out of texts and ranges of one blob.
+struct BlobBody {
+    parts: VecDeque<Part>,
+    source: Source,
+    /// Whether the reader is at the range in front already.
+    entered: bool,
+    /// Bytes still to be sent.
+    left: u64,
+}
+
+impl BlobBody {
+    fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, StoreError>> {
+        loop {
+            let bytes = match (self.parts.front(), &mut self.source) {
+                (None, _) => return Poll::Ready(Ok(None)),
+                (Some(Part::Text(text)), _) => {
+                    let text = text.clone();
+                    self.parts.pop_front();
+                    text
+                }
+                (Some(Part::Blob(range)), Source::Memory(contents)) => {
+                    let at = |position: u64| usize::try_from(position).unwrap_or(usize::MAX).min(contents.len());
+                    let bytes = contents.slice(at(range.start)..at(range.end));
+                    self.parts.pop_front();
+                    bytes
+                }
+                (Some(Part::Blob(range)), Source::Store(reader)) => {
+                    if !self.entered {
+                        reader.seek(range.clone());
+                        self.entered = true;
+                    }
+                    let Poll::Ready(chunk) = reader.poll_next(cx)? else { return Poll::Pending };
+                    let Some(chunk) = chunk else {
+                        self.parts.pop_front();
+                        self.entered = false;
+                        continue;
+                    };
+                    chunk
+                }
+            };
+            if !bytes.is_empty() {
+                self.left = self.left.saturating_sub(bytes.len() as u64);
+                return Poll::Ready(Ok(Some(bytes)));
+            }
+        }
+    }
+}
+
+impl MessageBody for BlobBody {
+    type Error = StoreError;
+
+    fn size(&self) -> BodySize {
+        BodySize::Sized(self.left)
+    }
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        self.poll_part(cx)
+            .map(|part| part.inspect_err(|error| tracing::error!(error = %error, "cutting a download off")).transpose())
+    }
+}

@@ -1,0 +1,211 @@
+//! Conditional requests (RFC 9110 §13) on a file whose ETag is strong and whose modification date has whole seconds.
+
+use std::time::{Duration, SystemTime};
+
+use actix_web::http::header::{self, HeaderMap, HeaderName};
+
+/// What identifies the stored file.
+#[derive(Debug, Clone, Copy)]
+pub struct Validators<'a> {
+    /// The strong entity tag, its quotes included.
+    pub etag: &'a str,
+    /// When it was uploaded.
+    pub last_modified: SystemTime,
+}
+
+/// What the conditions of a GET or HEAD come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Answer as if there were no condition.
+    Proceed,
+    /// 304: the client has it.
+    NotModified,
+    /// 412: the client wanted another.
+    Failed,
+}
+
+/// Judges `If-Match`, `If-Unmodified-Since`, `If-None-Match` and `If-Modified-Since` in the order of §13.2.2.
+pub fn judge(headers: &HeaderMap, validators: Validators<'_>) -> Verdict {
+    if headers.contains_key(header::IF_MATCH) {
+        if !list_matches(headers, header::IF_MATCH, validators.etag, false) {
+            return Verdict::Failed;
+        }
+    } else if let Some(date) = date(headers, header::IF_UNMODIFIED_SINCE)
+        && whole_seconds(validators.last_modified) > date
+    {
+        return Verdict::Failed;
+    }
+    if headers.contains_key(header::IF_NONE_MATCH) {
+        if list_matches(headers, header::IF_NONE_MATCH, validators.etag, true) {
+            return Verdict::NotModified;
+        }
+    } else if let Some(date) = date(headers, header::IF_MODIFIED_SINCE)
+        && whole_seconds(validators.last_modified) <= date
+    {
+        return Verdict::NotModified;
+    }
+    Verdict::Proceed
+}
+
+/// Whether `Range` is to be heeded (§13.1.5): there is no `If-Range`, or it is our tag by strong comparison, or
+/// exactly our date.
+pub fn range_holds(headers: &HeaderMap, validators: Validators<'_>) -> bool {
+    if !headers.contains_key(header::IF_RANGE) {
+        return true;
+    }
+    match single(headers, header::IF_RANGE) {
+        Some(tag) if tag.starts_with('"') => tag == validators.etag,
+        _ => date(headers, header::IF_RANGE) == Some(whole_seconds(validators.last_modified)),
+    }
+}
+
+/// A date as HTTP writes it; what its four digits of a year cannot say becomes the nearest that they can.
+pub fn http_date(time: SystemTime) -> String {
+    const YEAR_9999: Duration = Duration::from_secs(253_370_764_800);
+    let latest = SystemTime::UNIX_EPOCH.checked_add(YEAR_9999).unwrap_or(time);
+    httpdate::fmt_http_date(whole_seconds(time).min(latest))
+}
+
+/// A time without its fraction of a second, as HTTP's dates are.
+fn whole_seconds(time: SystemTime) -> SystemTime {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(since.as_secs())).unwrap_or(SystemTime::UNIX_EPOCH)
+}
+
+/// The field's only value.
+fn single(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
+    let mut values = headers.get_all(name);
+    match (values.next(), values.next()) {
+        (Some(value), None) => Some(value.to_str().ok()?.trim_matches([' ', '\t'])),
+        _ => None,
+    }
+}
+
+/// The field's date; a value that is no date, or several, is to be ignored.
+fn date(headers: &HeaderMap, name: HeaderName) -> Option<SystemTime> {
+    httpdate::parse_http_date(single(headers, name)?).ok()
+}
+
+/// Whether a list of entity tags, or `*`, has ours. A list that breaks off in nonsense counts as far as it went.
+fn list_matches(headers: &HeaderMap, name: HeaderName, etag: &str, weakly: bool) -> bool {
+    headers.get_all(name).any(|value| {
+        let value = String::from_utf8_lossy(value.as_bytes());
+        value.trim_matches([' ', '\t']) == "*" || tags(&value).any(|(weak, tag)| tag == etag && (weakly || !weak))
+    })
+}
+
+/// The entity tags of a list, each with whether it is weak, quotes included. A tag may contain commas.
+fn tags(list: &str) -> impl Iterator<Item = (bool, &str)> {
+    let mut rest = list;
+    std::iter::from_fn(move || {
+        rest = rest.trim_start_matches([' ', '\t', ',']);
+        let (weak, tag) = match rest.strip_prefix("W/") {
+            Some(tag) => (true, tag),
+            None => (false, rest),
+        };
+        let end = tag.strip_prefix('"')?.find('"')? + 2;
+        let (tag, after) = tag.split_at_checked(end)?;
+        rest = after;
+        Some((weak, tag))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::http::header::HeaderValue;
+
+    use super::*;
+
+    const TAG: &str = "\"abc\"";
+    const BEFORE: &str = "Sun, 06 Nov 1994 08:49:36 GMT";
+    const EXACT: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
+    const AFTER: &str = "Sun, 06 Nov 1994 08:49:38 GMT";
+
+    fn validators() -> Validators<'static> {
+        let last_modified = httpdate::parse_http_date(EXACT).unwrap() + Duration::from_millis(900);
+        Validators { etag: TAG, last_modified }
+    }
+
+    fn headers(fields: &[(HeaderName, &str)]) -> HeaderMap {
+        fields.iter().map(|(name, value)| (name.clone(), HeaderValue::from_str(value).unwrap())).collect()
+    }
+
+    #[test]
+    fn no_date_is_too_strange_to_write() {
+        let far = SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 40);
+        assert_eq!(http_date(far), "Fri, 01 Jan 9999 00:00:00 GMT");
+        assert_eq!(http_date(SystemTime::UNIX_EPOCH - Duration::from_secs(5)), "Thu, 01 Jan 1970 00:00:00 GMT");
+        assert_eq!(http_date(validators().last_modified), EXACT);
+    }
+
+    #[test]
+    fn each_condition_by_itself() {
+        use Verdict::{Failed, NotModified, Proceed};
+        use header::{IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE};
+        for (name, value, verdict) in [
+            (IF_MATCH, "\"abc\"", Proceed),
+            (IF_MATCH, "\"x,y\" , \"abc\"", Proceed),
+            (IF_MATCH, "*", Proceed),
+            (IF_MATCH, "W/\"abc\"", Failed),
+            (IF_MATCH, "abc", Failed),
+            (IF_MATCH, "", Failed),
+            (IF_NONE_MATCH, "\"abc\"", NotModified),
+            (IF_NONE_MATCH, "W/\"abc\"", NotModified),
+            (IF_NONE_MATCH, ",, \"z\",W/\"abc\"", NotModified),
+            (IF_NONE_MATCH, "*", NotModified),
+            (IF_NONE_MATCH, "\"abcd\"", Proceed),
+            (IF_NONE_MATCH, "\"x \"abc\" y\"", Proceed),
+            (IF_NONE_MATCH, "abc", Proceed),
+            (IF_MODIFIED_SINCE, BEFORE, Proceed),
+            (IF_MODIFIED_SINCE, EXACT, NotModified),
+            (IF_MODIFIED_SINCE, AFTER, NotModified),
+            (IF_MODIFIED_SINCE, "Sunday, 06-Nov-94 08:49:37 GMT", NotModified),
+            (IF_MODIFIED_SINCE, "Sun Nov  6 08:49:37 1994", NotModified),
+            (IF_MODIFIED_SINCE, "yesterday", Proceed),
+            (IF_UNMODIFIED_SINCE, BEFORE, Failed),
+            (IF_UNMODIFIED_SINCE, EXACT, Proceed),
+            (IF_UNMODIFIED_SINCE, AFTER, Proceed),
+            (IF_UNMODIFIED_SINCE, "0", Proceed),
+        ] {
+            assert_eq!(judge(&headers(&[(name.clone(), value)]), validators()), verdict, "{name}: {value}");
+        }
+    }
+
+    #[test]
+    fn tags_outrank_dates_and_match_outranks_none_match() {
+        use Verdict::{Failed, NotModified, Proceed};
+        use header::{IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE};
+        for (fields, verdict) in [
+            (vec![(IF_MATCH, TAG), (IF_UNMODIFIED_SINCE, BEFORE)], Proceed),
+            (vec![(IF_NONE_MATCH, "\"x\""), (IF_MODIFIED_SINCE, AFTER)], Proceed),
+            (vec![(IF_MATCH, "\"x\""), (IF_NONE_MATCH, TAG)], Failed),
+            (vec![(IF_MATCH, TAG), (IF_NONE_MATCH, TAG)], NotModified),
+            (vec![(IF_UNMODIFIED_SINCE, BEFORE), (IF_NONE_MATCH, TAG)], Failed),
+            (vec![(IF_NONE_MATCH, "\"x\""), (IF_NONE_MATCH, TAG)], NotModified),
+            (vec![(IF_MODIFIED_SINCE, AFTER), (IF_MODIFIED_SINCE, AFTER)], Proceed),
+        ] {
+            let mut map = HeaderMap::new();
+            for (name, value) in &fields {
+                map.append(name.clone(), HeaderValue::from_str(value).unwrap());
+            }
+            assert_eq!(judge(&map, validators()), verdict, "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn a_range_holds_for_our_strong_tag_and_our_exact_date_alone() {
+        assert!(range_holds(&HeaderMap::new(), validators()));
+        for (value, holds) in [
+            (TAG, true),
+            ("W/\"abc\"", false),
+            ("\"x\"", false),
+            ("*", false),
+            (EXACT, true),
+            (AFTER, false),
+            (BEFORE, false),
+            ("", false),
+        ] {
+            assert_eq!(range_holds(&headers(&[(header::IF_RANGE, value)]), validators()), holds, "{value}");
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! An upload on its way into the store.
+//!
+//! Bytes gather in a buffer of up to 1 MiB. A full one goes to two blocking threads at once, one that writes it and
+//! one that hashes it, while the network fills the next: hashing costs 0.7 s a GiB and would otherwise be added to
+//! the writing (design, decision 7). At most two buffers exist, and no thread is held while the client is idle.
+//! A file of up to 1 MiB touches no thread until its end, and then one, once.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::task::{JoinError, JoinHandle, spawn_blocking};
+
+use super::BlobStore;
+use super::digests::{BLOCK, Declared, Hashers, Sums, push_checksum};
+use super::error::StoreError;
+use super::key::StorageKey;
+use super::local::Temp;
+use crate::domain::digest::{OtherDigests, Sha256};
+
+const BUFFER: usize = BLOCK as usize;
+const FIRST_BUFFER: usize = 16 << 10;
+
+/// An upload under way. Nothing of it is visible; dropping it removes what was written.
+pub struct Incoming {
+    store: BlobStore,
+    limit: Option<u64>,
+    declared: Declared,
+    size: u64,
+    buffer: Vec<u8>,
+    pipeline: Option<Pipeline>,
+}
+
+impl Incoming {
+    pub(super) fn new(store: BlobStore, limit: Option<u64>, declared: Declared) -> Self {
+        Self { store, limit, declared, size: 0, buffer: Vec::new(), pipeline: None }
+    }
+
+    /// Bytes received so far.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Takes the next bytes; waits when the disk or the hasher is slower than the network. After an error, or when
+    /// this was cancelled, drop the upload.
+    ///
+    /// # Errors
+    /// [`StoreError::TooLarge`] beyond the limit; [`StoreError::NoSpace`], [`StoreError::NotAStore`] and
+    /// [`StoreError::Away`] from an earlier buffer's writing.
+    pub async fn push(&mut self, mut chunk: Bytes) -> Result<(), StoreError> {
+        self.size = self.size.saturating_add(chunk.len() as u64);
+        if let Some(limit) = self.limit.filter(|limit| self.size > *limit) {
+            return Err(StoreError::TooLarge { limit });
+        }
+        while !chunk.is_empty() {
+            if self.buffer.len() == BUFFER {
+                self.hand_over().await?;
+            }
+            let part = chunk.split_to(chunk.len().min(BUFFER - self.buffer.len()));
+            make_room(&mut self.buffer, part.len());
+            self.buffer.extend_from_slice(&part);
+        }
+        Ok(())
+    }
+
+    async fn hand_over(&mut self) -> Result<(), StoreError> {
+        let pipeline = self.pipeline.get_or_insert_with(|| Pipeline::new(&self.declared));
+        let free = pipeline.wait().await?;
+        pipeline.start(&self.store, std::mem::replace(&mut self.buffer, free), false);
+        Ok(())
+    }
+
+    /// Ends the upload: hashes and writes what is left, compares with what was declared, makes bytes and name durable.
+    ///
+    /// # Errors
+    /// As [`Incoming::push`], and [`StoreError::DigestMismatch`]. Nothing is kept then. A failed fsync is final: the
+    /// file is removed, since a second fsync could succeed without the bytes.
+    pub async fn finish(mut self) -> Result<Adopted, StoreError> {
+        let (store, declared, size) = (self.store.clone(), self.declared, self.size);
+        let Some(mut pipeline) = self.pipeline.take() else {
+            let bytes = std::mem::take(&mut self.buffer);
+            return seen(spawn_blocking(move || store_small(&store, &declared, &bytes))).await;
+        };
+        pipeline.wait().await?;
+        pipeline.start(&store, std::mem::take(&mut self.buffer), true);
+        pipeline.wait().await?;
+        let Pipeline { temp, hashers, checksums, .. } = pipeline;
+        let sums = hashers.ok_or_else(lost)?.finish();
+        sums.check(&declared)?;
+        let temp = temp.and_then(Arc::into_inner).ok_or_else(lost)?;
+        seen(spawn_blocking(move || adopt(&store, temp, &sums, size, checksums))).await
+    }
+}
+
+/// Doubles a buffer as it fills, and never beyond 1 MiB.
+fn make_room(buffer: &mut Vec<u8>, more: usize) {
+    let needed = buffer.len() + more;
+    if needed > buffer.capacity() {
+        let capacity = needed.max(2 * buffer.capacity()).max(FIRST_BUFFER).min(BUFFER);
+        buffer.reserve_exact(capacity - buffer.len());
+    }
+}
+
+/// The two threads' work on the buffer that was handed over last.
+struct Pipeline {
+    temp: Option<Arc<Temp>>,
+    hashers: Option<Hashers>,
+    checksums: Vec<u8>,
+    offset: u64,
+    block: Option<Arc<Vec<u8>>>,
+    writing: Option<JoinHandle<Result<(Arc<Temp>, u32), StoreError>>>,
+    hashing: Option<JoinHandle<Hashers>>,
+}
+
+impl Pipeline {
+    fn new(declared: &Declared) -> Self {
+        Self {
+            temp: None,
+            hashers: Some(Hashers::wanted(declared)),
+            checksums: Vec::new(),
+            offset: 0,
+            block: None,
+            writing: None,
+            hashing: None,
+        }
+    }
+
+    /// Waits for both threads and gives back their buffer, empty, to fill again.
+    async fn wait(&mut self) -> Result<Vec<u8>, StoreError> {
+        if let Some(writing) = &mut self.writing {
+            let written = writing.await;
+            self.writing = None;
+            let (temp, crc) = unjoined(written)??;
+            self.temp = Some(temp);
+            push_checksum(&mut self.checksums, crc);
+        }
+        if let Some(hashing) = &mut self.hashing {
+            let hashed = hashing.await;
+            self.hashing = None;
+            self.hashers = Some(unjoined(hashed)?);
+        }
+        let mut free = self.block.take().and_then(Arc::into_inner).unwrap_or_default();
+        free.clear();
+        Ok(free)
+    }
+
+    /// Writes and hashes a block on a thread each. The checksum is with the writer, who has less to do.
+    fn start(&mut self, store: &BlobStore, block: Vec<u8>, last: bool) {
+        let block = Arc::new(block);
+        let (bytes, offset, temp, store) = (Arc::clone(&block), self.offset, self.temp.take(), store.clone());
+        self.offset = offset.saturating_add(block.len() as u64);
+        self.writing = Some(spawn_blocking(move || {
+            let temp = match temp {
+                Some(temp) => temp,
+                None => Arc::new(Temp::create(store.local())?),
+            };
+            temp.file()?.write_all_at(&bytes, offset)?;
+            let crc = crc32fast::hash(&bytes);
+            drop(bytes);
+            if last {
+                sync(temp.file()?)?;
+            }
+            Ok((temp, crc))
+        }));
+        if let Some(mut hashers) = self.hashers.take() {
+            let bytes = Arc::clone(&block);
+            self.hashing = Some(spawn_blocking(move || {
+                hashers.update(&bytes);
+                drop(bytes);
+                hashers
+            }));
+        }
+        self.block = Some(block);
+    }
+}
+
+/// Everything for a small file in one blocking step, all four digests included.
+fn store_small(store: &BlobStore, declared: &Declared, bytes: &[u8]) -> Result<Unseen, StoreError> {
+    let mut hashers = Hashers::all();
+    hashers.update(bytes);
+    let sums = hashers.finish();
+    sums.check(declared)?;
+    let temp = Temp::create(store.local())?;
+    temp.file()?.write_all_at(bytes, 0)?;
+    sync(temp.file()?)?;
+    adopt(store, temp, &sums, bytes.len() as u64, Vec::new())
+}
+
+/// `fdatasync` is enough: it writes the bytes and the metadata needed to read them back, the length among it. What it
+/// leaves out is the times; the name is the directory's, which is fsynced after the rename.
+fn sync(file: &File) -> Result<(), StoreError> {
+    Ok(file.sync_data()?)
+}
+
+fn adopt(
+    store: &BlobStore,
+    temp: Temp,
+    sums: &Sums,
+    size: u64,
+    block_checksums: Vec<u8>,
+) -> Result<Unseen, StoreError> {
+    let key = StorageKey::new(sums.sha256, rand::random());
+    let held = temp.adopt(store.local(), &key)?;
+    let (sha256, other, store) = (sums.sha256, sums.other(), store.clone());
+    Ok(Unseen(Some(Adopted { key, sha256, size, other, block_checksums, store, held })))
+}
+
+/// A blob that is in the store for good, and that no row names yet.
+///
+/// As long as this lives no sweep touches the blob, in this process or another. Move it into whatever commits the row,
+/// so that it lives until the commit even if the request is dropped meanwhile. Dropping it removes nothing: where a
+/// commit's outcome is unknown the bytes must stay, and the sweep takes what no row names.
+#[derive(Debug)]
+pub struct Adopted {
+    /// Where it lies.
+    pub key: StorageKey,
+    /// Its digest, and its ETag.
+    pub sha256: Sha256,
+    /// Its size in bytes.
+    pub size: u64,
+    /// SHA-512, SHA-1 and MD5: of every file up to 1 MiB, and of larger ones when all three were declared.
+    pub other: Option<OtherDigests>,
+    /// CRC-32, little-endian, of each 1 MiB block; empty for files up to 1 MiB.
+    pub block_checksums: Vec<u8>,
+    store: BlobStore,
+    held: Arc<File>,
+}
+
+impl Adopted {
+    /// Removes the blob: when it is certain that no row names it, as after a refused publish or when the same bytes
+    /// are in the store already. Blocks for the time of one `unlink`.
+    ///
+    /// # Errors
+    /// [`StoreError::NotAStore`], [`StoreError::Away`]. The sweep will take the blob then.
+    pub fn discard(self) -> Result<(), StoreError> {
+        let removed = self.store.remove(&self.key);
+        drop(self.held);
+        removed.map(|_| ())
+    }
+}
+
+/// A blob whose key nobody has seen: if the one who waited for it has gone, it goes too.
+struct Unseen(Option<Adopted>);
+
+impl Drop for Unseen {
+    fn drop(&mut self) {
+        if let Some(adopted) = self.0.take() {
+            let _ = adopted.discard();
+        }
+    }
+}
+
+async fn seen(task: JoinHandle<Result<Unseen, StoreError>>) -> Result<Adopted, StoreError> {
+    let mut adopted = unjoined(task.await)??;
+    adopted.0.take().ok_or_else(lost)
+}
+
+fn lost() -> StoreError {
+    StoreError::Away(io::Error::other("the upload lost its file"))
+}
+
+/// The result of a blocking task; its panic goes on here.
+pub(super) fn unjoined<T>(result: Result<T, JoinError>) -> Result<T, StoreError> {
+    result.map_err(|error| match error.try_into_panic() {
+        Ok(panic) => std::panic::resume_unwind(panic),
+        Err(_) => StoreError::Away(io::Error::other("the server is shutting down")),
+    })
+}

@@ -1,0 +1,267 @@
+//! Blobs in a directory tree: `blobs/<first two hex>/<key>`, uploads under way in `incoming/<random>`.
+//!
+//! Everything is opened relative to directories held open and without following symbolic links, so a planted link
+//! leads nowhere, and nothing outside the tree is ever touched. Files have mode 0600, directories 0700.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::Space;
+use super::error::StoreError;
+use super::key::{StorageKey, StoreId};
+use super::marker;
+
+const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
+pub(super) const BLOBS: &str = "blobs";
+pub(super) const INCOMING: &str = "incoming";
+
+/// The directories of a store, held open.
+#[derive(Debug)]
+pub(super) struct Dirs {
+    pub(super) root: OwnedFd,
+    pub(super) blobs: OwnedFd,
+    pub(super) incoming: OwnedFd,
+}
+
+impl Dirs {
+    pub(super) fn open(root: OwnedFd) -> rustix::io::Result<Self> {
+        let blobs = open_dir(&root, BLOBS)?;
+        let incoming = open_dir(&root, INCOMING)?;
+        Ok(Self { root, blobs, incoming })
+    }
+
+    pub(super) fn shard(&self, key: &StorageKey) -> rustix::io::Result<OwnedFd> {
+        open_dir(&self.blobs, &key.shard())
+    }
+}
+
+/// Opens a directory below another, unless it is a link.
+pub(super) fn open_dir(parent: impl AsFd, name: &str) -> rustix::io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::openat(parent, name, flags, Mode::empty())
+}
+
+/// Opens an existing file unless it is a link. Not blocking, so that a planted pipe cannot hold a thread.
+pub(super) fn open_file(dir: impl AsFd, name: &str, access: OFlags) -> rustix::io::Result<File> {
+    let flags = access | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    rustix::fs::openat(dir, name, flags, Mode::empty()).map(File::from)
+}
+
+/// A local store.
+#[derive(Debug)]
+pub(super) struct Local {
+    root: PathBuf,
+    id: StoreId,
+    dirs: RwLock<Arc<Dirs>>,
+}
+
+impl Local {
+    /// Opens, and where asked and allowed makes, the store at `root`; see [`super::BlobStore::open_local`].
+    pub(super) fn open(root: PathBuf, create: bool, expected: Option<StoreId>) -> Result<Self, StoreError> {
+        let create = create && expected.is_none();
+        let handle = marker::open_root(&root, create)?;
+        let id = match marker::read(&handle)? {
+            Some(id) => id,
+            None if create => marker::create(&handle)?,
+            None => return Err(StoreError::NotAStore("the marker file is missing")),
+        };
+        if expected.is_some_and(|expected| expected != id) {
+            return Err(StoreError::NotAStore("the marker is another store's"));
+        }
+        marker::make_directories(&handle)?;
+        let dirs = RwLock::new(Arc::new(Dirs::open(handle)?));
+        Ok(Self { root, id, dirs })
+    }
+
+    pub(super) fn id(&self) -> StoreId {
+        self.id
+    }
+
+    /// The directories as last seen: good enough for reading, since a blob's name says what it must contain.
+    pub(super) fn dirs(&self) -> Arc<Dirs> {
+        Arc::clone(&self.dirs.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The directories, after a look at what stands at the root's path now and at its marker. Every operation that
+    /// writes starts here: a disk may have been unmounted, or another mounted, while we ran.
+    pub(super) fn verified(&self) -> Result<Arc<Dirs>, StoreError> {
+        let root = marker::open_root(&self.root, false)?;
+        match marker::read(&root)? {
+            Some(id) if id == self.id => {}
+            Some(_) => return Err(StoreError::NotAStore("the marker is another store's")),
+            None => return Err(StoreError::NotAStore("the marker file is missing")),
+        }
+        let (now, before) = (rustix::fs::fstat(&root)?, self.dirs());
+        let then = rustix::fs::fstat(&before.root)?;
+        if (now.st_dev, now.st_ino) == (then.st_dev, then.st_ino) {
+            return Ok(before);
+        }
+        let fresh = Arc::new(Dirs::open(root)?);
+        *self.dirs.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&fresh);
+        Ok(fresh)
+    }
+
+    /// Opens a blob for reading and makes sure of its size.
+    pub(super) fn open_blob(&self, key: &StorageKey, size: u64) -> Result<File, StoreError> {
+        let (file, found) = self.find(key)?.ok_or(StoreError::Missing(*key))?;
+        if found == size { Ok(file) } else { Err(StoreError::Damaged(*key)) }
+    }
+
+    /// The blob and its size, `None` when a store that works does not have it.
+    pub(super) fn find(&self, key: &StorageKey) -> Result<Option<(File, u64)>, StoreError> {
+        let dirs = self.dirs();
+        let open = |dirs: &Dirs| open_file(dirs.shard(key)?, &key.to_string(), OFlags::RDONLY);
+        let opened = match open(&dirs) {
+            // Not there: is the store? And is it still the directory that we hold open?
+            Err(Errno::NOENT | Errno::STALE | Errno::IO | Errno::NOTCONN) => {
+                let now = self.verified().map_err(as_away)?;
+                open(&now)
+            }
+            opened => opened,
+        };
+        let file = match opened {
+            Ok(file) => file,
+            Err(Errno::NOENT) => return Ok(None),
+            Err(Errno::LOOP | Errno::NOTDIR | Errno::NXIO) => return Err(StoreError::Damaged(*key)),
+            Err(error) => return Err(error.into()),
+        };
+        let meta = file.metadata()?;
+        if meta.is_file() { Ok(Some((file, meta.len()))) } else { Err(StoreError::Damaged(*key)) }
+    }
+
+    /// Removes a blob; `false` when it was not there.
+    pub(super) fn remove(&self, key: &StorageKey) -> Result<bool, StoreError> {
+        let dirs = self.verified()?;
+        match dirs.shard(key).and_then(|shard| rustix::fs::unlinkat(shard, key.to_string(), AtFlags::empty())) {
+            Ok(()) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    pub(super) fn free_space(&self) -> Result<Space, StoreError> {
+        let dirs = self.verified()?;
+        let figures = rustix::fs::fstatvfs(&dirs.root)?;
+        Ok(Space {
+            available: figures.f_bavail.saturating_mul(figures.f_frsize),
+            total: figures.f_blocks.saturating_mul(figures.f_frsize),
+            // File systems that make inodes as they go (btrfs) say that they have none at all.
+            inodes: (figures.f_files > 0).then_some(figures.f_favail),
+        })
+    }
+
+    /// Writes a few bytes and takes them away again.
+    pub(super) fn check_ready(&self) -> Result<(), StoreError> {
+        let temp = Temp::create(self)?;
+        Ok(temp.file()?.write_all_at(b"ready?", 0)?)
+    }
+}
+
+/// Where a reader must hear that the store is away, not that there is none here.
+fn as_away(error: StoreError) -> StoreError {
+    match error {
+        StoreError::NotAStore(why) => StoreError::Away(io::Error::other(why)),
+        other => other,
+    }
+}
+
+/// A file of `incoming`, removed when dropped. It is locked for as long as it is open, under its last name too: that
+/// tells a sweep, of this process or another, that it is alive.
+#[derive(Debug)]
+pub(super) struct Temp(Option<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    file: Arc<File>,
+    name: String,
+    dirs: Arc<Dirs>,
+    /// Whether the file has a blob's name.
+    adopted: bool,
+}
+
+impl Temp {
+    /// Makes and locks a file, after making sure of the store.
+    pub(super) fn create(local: &Local) -> Result<Self, StoreError> {
+        let dirs = local.verified()?;
+        loop {
+            let name = format!("{:032x}", rand::random::<u128>());
+            let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let file = File::from(rustix::fs::openat(&dirs.incoming, &name, flags, FILE_MODE)?);
+            // Between its making and its locking a sweep may have taken the file for an abandoned one. Then another.
+            let locked = match file.try_lock() {
+                Ok(()) => true,
+                Err(std::fs::TryLockError::WouldBlock) => false,
+                Err(std::fs::TryLockError::Error(error)) => {
+                    rustix::fs::unlinkat(&dirs.incoming, &name, AtFlags::empty())?;
+                    return Err(error.into());
+                }
+            };
+            if locked && rustix::fs::fstat(&file)?.st_nlink > 0 {
+                return Ok(Self(Some(Inner { file: Arc::new(file), name, dirs, adopted: false })));
+            }
+        }
+    }
+
+    pub(super) fn file(&self) -> Result<&File, StoreError> {
+        self.0.as_ref().map(|inner| inner.file.as_ref()).ok_or_else(gone)
+    }
+
+    /// Gives the file, whose bytes are on the disk, its name in the store, and makes the name durable. The file comes
+    /// back still locked.
+    ///
+    /// `rename` replaces what has the name; but the name holds the SHA-256, so that would be the same bytes.
+    pub(super) fn adopt(mut self, local: &Local, key: &StorageKey) -> Result<Arc<File>, StoreError> {
+        let mut inner = self.0.take().ok_or_else(gone)?;
+        let dirs = local.verified()?;
+        if !Arc::ptr_eq(&dirs, &inner.dirs) {
+            return Err(StoreError::NotAStore("the store was replaced during the upload"));
+        }
+        let (shard, name) = (dirs.shard(key)?, key.to_string());
+        rustix::fs::renameat(&dirs.incoming, &inner.name, &shard, &name)?;
+        inner.adopted = true;
+        if let Err(error) = rustix::fs::fsync(&shard) {
+            // Final: what the kernel could not write it has forgotten, a second fsync would lie (fsyncgate, 2018).
+            let _ = rustix::fs::unlinkat(&shard, &name, AtFlags::empty());
+            return Err(error.into());
+        }
+        Ok(Arc::clone(&inner.file))
+    }
+}
+
+fn gone() -> StoreError {
+    StoreError::Away(io::Error::other("the file of this upload is closed"))
+}
+
+impl Drop for Temp {
+    /// Freeing the blocks of a large file takes up to a second: not on a thread that serves the network.
+    fn drop(&mut self) {
+        if let (Some(inner), Ok(runtime)) = (self.0.take(), tokio::runtime::Handle::try_current()) {
+            runtime.spawn_blocking(move || drop(inner));
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if !self.adopted {
+            // Whatever goes wrong here, the sweep comes by later.
+            let _ = rustix::fs::unlinkat(&self.dirs.incoming, &self.name, AtFlags::empty());
+        }
+    }
+}
+
+/// Whether a directory entry is a plain file, by a look at it where the file system does not say.
+pub(super) fn is_file(kind: FileType, dir: impl AsFd, name: &std::ffi::CStr) -> bool {
+    match kind {
+        FileType::Unknown => rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)
+            .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile),
+        known => known == FileType::RegularFile,
+    }
+}

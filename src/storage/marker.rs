@@ -1,0 +1,130 @@
+//! The marker that says "this directory is a Packhouse store, and which", and the making of a new store.
+
+use std::fs::{DirBuilder, File};
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+
+use rustix::fs::{Dir, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::error::StoreError;
+use super::key::StoreId;
+use super::local::{BLOBS, INCOMING, open_dir, open_file};
+use crate::domain::digest::to_hex;
+
+const MARKER: &str = "packhouse-store";
+/// The marker before it is complete: a crash leaves this, and the next start begins again.
+const MARKER_NEW: &str = "packhouse-store.new";
+const FIRST_LINE: &str = "packhouse store 1";
+
+/// Opens the store's root. The path is the operator's: links in it are followed.
+pub(super) fn open_root(path: &Path, create: bool) -> Result<OwnedFd, StoreError> {
+    let open = || rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
+    match open() {
+        Err(Errno::NOENT) if create => {
+            DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+            if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+                File::open(parent)?.sync_all()?;
+            }
+            Ok(open()?)
+        }
+        opened => Ok(opened?),
+    }
+}
+
+/// The id in the marker, `None` when there is no marker.
+pub(super) fn read(root: &OwnedFd) -> Result<Option<StoreId>, StoreError> {
+    let file = match open_file(root, MARKER, OFlags::RDONLY) {
+        Ok(file) => file,
+        Err(Errno::NOENT) => return Ok(None),
+        Err(Errno::LOOP | Errno::NXIO) => return Err(StoreError::NotAStore("the marker is no plain file")),
+        Err(error) => return Err(error.into()),
+    };
+    let mut text = String::new();
+    file.take(256).read_to_string(&mut text)?;
+    let id = match text.split_once('\n') {
+        Some((FIRST_LINE, id)) => id.trim_end().parse().ok(),
+        _ => None,
+    };
+    id.map(Some).ok_or(StoreError::NotAStore("the marker is not readable by this version"))
+}
+
+/// Makes a store of an empty directory. The marker comes last, when all else is on the disk.
+pub(super) fn create(root: &OwnedFd) -> Result<StoreId, StoreError> {
+    if !is_fresh(root)? {
+        return Err(StoreError::NotAStore("the directory is not empty and has no marker"));
+    }
+    make_directories(root)?;
+    let id = StoreId::new(rand::random());
+    let flags = OFlags::CREATE | OFlags::TRUNC | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mut file = File::from(rustix::fs::openat(root, MARKER_NEW, flags, Mode::RUSR | Mode::WUSR)?);
+    file.write_all(format!("{FIRST_LINE}\n{id}\n").as_bytes())?;
+    file.sync_all()?;
+    rustix::fs::renameat(root, MARKER_NEW, root, MARKER)?;
+    rustix::fs::fsync(root)?;
+    Ok(id)
+}
+
+/// Makes what is missing of the directories: all of them in a new store, some after a restore by a tool that leaves
+/// out empty ones. Afterwards a publish need not fsync `blobs` for a new directory in it.
+pub(super) fn make_directories(root: &OwnedFd) -> Result<(), StoreError> {
+    let made = make_dir(root, BLOBS)? | make_dir(root, INCOMING)?;
+    if made {
+        rustix::fs::fsync(root)?;
+    }
+    let blobs = open_dir(root, BLOBS)?;
+    let mut made = false;
+    for byte in 0..=u8::MAX {
+        made |= make_dir(&blobs, &to_hex(&[byte]))?;
+    }
+    if made {
+        rustix::fs::fsync(&blobs)?;
+    }
+    Ok(())
+}
+
+/// Whether it had to be made.
+fn make_dir(parent: impl AsFd, name: &str) -> Result<bool, StoreError> {
+    match rustix::fs::mkdirat(parent, name, Mode::RWXU) {
+        Ok(()) => Ok(true),
+        Err(Errno::EXIST) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether nothing is here but what an interrupted [`create`] or the making of the file system leaves.
+fn is_fresh(root: &OwnedFd) -> Result<bool, StoreError> {
+    for name in names(root)? {
+        let fresh = match name.as_str() {
+            "lost+found" | MARKER_NEW => true,
+            INCOMING => names(open_dir(root, INCOMING)?)?.is_empty(),
+            BLOBS => {
+                let blobs = open_dir(root, BLOBS)?;
+                let mut empty = true;
+                for shard in names(&blobs)? {
+                    empty = empty && open_dir(&blobs, &shard).is_ok_and(|dir| names(dir).is_ok_and(|n| n.is_empty()));
+                }
+                empty
+            }
+            _ => false,
+        };
+        if !fresh {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// The first names in a directory; more than a new store has are enough to know that it is none.
+fn names(dir: impl AsFd) -> Result<Vec<String>, StoreError> {
+    let mut names = Vec::new();
+    for entry in Dir::read_from(dir)?.take(300) {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        if name != "." && name != ".." {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}

@@ -1,0 +1,210 @@
+//! Where the bytes are: the blob store.
+//!
+//! A store holds blobs under keys and knows nothing of packages. Now it is a directory; an object store joins as
+//! another backend behind the same [`BlobStore`], whose operations therefore know no paths. What blocks says so and
+//! wants a blocking thread; what is `async` finds its own on the current tokio runtime.
+
+mod digests;
+mod error;
+mod incoming;
+mod key;
+mod local;
+mod marker;
+mod reader;
+mod sweep;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+
+pub use self::digests::{BLOCK, Declared};
+pub use self::error::StoreError;
+pub use self::incoming::{Adopted, Incoming};
+pub use self::key::{InvalidStorageKey, StorageKey, StoreId};
+pub use self::reader::{BlobReader, Stored};
+pub use self::sweep::{Claim, Entry, Swept, Walk};
+
+use self::digests::{Hashers, push_checksum, sha256};
+use self::local::Local;
+use crate::domain::digest::{OtherDigests, Sha256};
+
+/// Free room in the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// Bytes that we may still write.
+    pub available: u64,
+    /// Bytes of the whole file system.
+    pub total: u64,
+    /// Files that we may still make; `None` where there is no such limit.
+    pub inodes: Option<u64>,
+}
+
+/// All that is computed from a blob's bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AllDigests {
+    /// SHA-256; it is the key's.
+    pub sha256: Sha256,
+    /// The three others.
+    pub other: OtherDigests,
+    /// As [`Adopted::block_checksums`].
+    pub block_checksums: Vec<u8>,
+}
+
+/// The blob store. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct BlobStore(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    backend: Backend,
+    readers: AtomicUsize,
+}
+
+#[derive(Debug)]
+enum Backend {
+    Local(Local),
+}
+
+impl BlobStore {
+    /// Opens the store in a local directory; blocks.
+    ///
+    /// `expected` is the id that the database remembers: another store, or none, is refused. With `create`, and when
+    /// nothing is expected, an empty or absent directory becomes a new store. That is for the very first start only,
+    /// since an empty directory is also what a mount point is whose disk is missing.
+    ///
+    /// # Errors
+    /// [`StoreError::NotAStore`] without the right marker; [`StoreError::Away`] and [`StoreError::NoSpace`].
+    pub fn open_local(root: PathBuf, create: bool, expected: Option<StoreId>) -> Result<Self, StoreError> {
+        let backend = Backend::Local(Local::open(root, create, expected)?);
+        Ok(Self(Arc::new(Inner { backend, readers: AtomicUsize::new(0) })))
+    }
+
+    /// Which store this is.
+    pub fn id(&self) -> StoreId {
+        self.local().id()
+    }
+
+    /// Begins an upload of at most `limit` bytes, whose digests are compared with `declared` before anything is kept.
+    /// Costs nothing until bytes come.
+    pub fn begin(&self, limit: Option<u64>, declared: Declared) -> Incoming {
+        Incoming::new(self.clone(), limit, declared)
+    }
+
+    /// Opens a blob and begins to read a range of it.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`], [`StoreError::Damaged`], [`StoreError::Away`].
+    pub async fn reader(&self, blob: Stored, range: std::ops::Range<u64>) -> Result<BlobReader, StoreError> {
+        BlobReader::open(self.clone(), blob, range).await
+    }
+
+    /// Reads and verifies a whole blob of up to 1 MiB ([`BLOCK`]); blocks. For a caller on a blocking thread, who
+    /// saves the hop to another: it costs a third of the rate of small downloads.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`], [`StoreError::Damaged`] (also of a larger blob), [`StoreError::Away`].
+    pub fn read_small(&self, key: &StorageKey, size: u64) -> Result<Bytes, StoreError> {
+        let length = usize::try_from(size.min(BLOCK)).unwrap_or(usize::MAX);
+        let file = self.local().open_blob(key, size)?;
+        let bytes = reader::read_at(&file, key, 0, length)?;
+        if size <= BLOCK && sha256(&bytes) == key.sha256() { Ok(bytes) } else { Err(StoreError::Damaged(*key)) }
+    }
+
+    /// Reads a whole blob through all four digests: 5 s of CPU a GiB; blocks.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`]; [`StoreError::Damaged`] when size or SHA-256 are not those stored;
+    /// [`StoreError::Away`].
+    pub fn digests(&self, key: &StorageKey, size: u64) -> Result<AllDigests, StoreError> {
+        let file = self.local().open_blob(key, size)?;
+        let mut hashers = Hashers::all();
+        let mut block_checksums = Vec::new();
+        let mut position = 0;
+        while position < size {
+            let length = usize::try_from((size - position).min(BLOCK)).unwrap_or(usize::MAX);
+            let bytes = reader::read_at(&file, key, position, length)?;
+            hashers.update(&bytes);
+            if size > BLOCK {
+                push_checksum(&mut block_checksums, crc32fast::hash(&bytes));
+            }
+            position += bytes.len() as u64;
+        }
+        let sums = hashers.finish();
+        match sums.other() {
+            Some(other) if sums.sha256 == key.sha256() => {
+                Ok(AllDigests { sha256: sums.sha256, other, block_checksums })
+            }
+            _ => Err(StoreError::Damaged(*key)),
+        }
+    }
+
+    /// The size of a blob in bytes, `None` when it is not there; blocks.
+    ///
+    /// # Errors
+    /// [`StoreError::Away`]; [`StoreError::Damaged`] when something else has its name.
+    pub fn stat(&self, key: &StorageKey) -> Result<Option<u64>, StoreError> {
+        Ok(self.local().find(key)?.map(|(_, size)| size))
+    }
+
+    /// Removes a blob, whoever holds it; `false` when it was not there; blocks. A sweep takes [`BlobStore::claim`].
+    ///
+    /// # Errors
+    /// [`StoreError::NotAStore`], [`StoreError::Away`].
+    pub fn remove(&self, key: &StorageKey) -> Result<bool, StoreError> {
+        self.local().remove(key)
+    }
+
+    /// Takes a blob that nobody seems to want; `None` when an upload holds it or it is gone; blocks.
+    ///
+    /// # Errors
+    /// [`StoreError::NotAStore`], [`StoreError::Away`].
+    pub fn claim(&self, key: &StorageKey) -> Result<Option<Claim>, StoreError> {
+        Claim::new(self.local(), key)
+    }
+
+    /// Goes through all that is stored; blocks, as does each step.
+    ///
+    /// # Errors
+    /// [`StoreError::NotAStore`], [`StoreError::Away`]; each step too.
+    pub fn walk(&self) -> Result<Walk, StoreError> {
+        Walk::new(self.local())
+    }
+
+    /// Removes what crashed uploads left, if it was last written before `older_than` and no upload of this or another
+    /// process holds it; blocks.
+    ///
+    /// # Errors
+    /// [`StoreError::NotAStore`], [`StoreError::Away`].
+    pub fn sweep_incoming(&self, older_than: SystemTime) -> Result<Swept, StoreError> {
+        sweep::sweep_incoming(self.local(), older_than)
+    }
+
+    /// How much room there is; blocks.
+    ///
+    /// # Errors
+    /// [`StoreError::NotAStore`], [`StoreError::Away`].
+    pub fn free_space(&self) -> Result<Space, StoreError> {
+        self.local().free_space()
+    }
+
+    /// Whether a publish could be stored now: the marker is there, and a small file can be written; blocks.
+    ///
+    /// # Errors
+    /// [`StoreError::NotAStore`], [`StoreError::NoSpace`], [`StoreError::Away`].
+    pub fn check_ready(&self) -> Result<(), StoreError> {
+        self.local().check_ready()
+    }
+
+    /// Transfers under way.
+    fn readers(&self) -> &AtomicUsize {
+        &self.0.readers
+    }
+
+    fn local(&self) -> &Local {
+        let Backend::Local(local) = &self.0.backend;
+        local
+    }
+}

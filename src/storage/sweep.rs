@@ -1,0 +1,189 @@
+//! Walking the store and removing what nobody wants any more. All of it blocks: call it on a blocking thread.
+
+use std::fs::{File, TryLockError};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use rustix::fs::{AtFlags, Dir, DirEntry, OFlags};
+use rustix::io::Errno;
+
+use super::error::StoreError;
+use super::key::StorageKey;
+use super::local::{Dirs, Local, is_file, open_dir, open_file};
+
+/// One thing found in the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Entry {
+    /// A blob where it belongs.
+    Blob {
+        /// Its key.
+        key: StorageKey,
+        /// Its size in bytes.
+        size: u64,
+        /// When it was written.
+        modified: SystemTime,
+    },
+    /// Something that Packhouse did not put there, by its name within the store. It is never read or removed.
+    Foreign(String),
+}
+
+/// Goes through all the blobs, in no order, holding one directory's entries at a time.
+pub struct Walk {
+    dirs: Arc<Dirs>,
+    shards: Dir,
+    shard: Option<(String, Dir)>,
+}
+
+impl Walk {
+    pub(super) fn new(local: &Local) -> Result<Self, StoreError> {
+        let dirs = local.verified()?;
+        let shards = Dir::read_from(&dirs.blobs)?;
+        Ok(Self { dirs, shards, shard: None })
+    }
+
+    fn enter(&mut self, entry: &DirEntry) -> Result<Option<Entry>, StoreError> {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let ours = name.len() == 2 && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        if name == "." || name == ".." {
+            return Ok(None);
+        }
+        match open_dir(&self.dirs.blobs, &name) {
+            Ok(dir) if ours => {
+                self.shard = Some((name, Dir::new(dir)?));
+                Ok(None)
+            }
+            Ok(_) | Err(Errno::NOTDIR | Errno::LOOP) => Ok(Some(Entry::Foreign(name))),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+fn look_at(shard: &str, dir: &Dir, entry: &DirEntry) -> Result<Option<Entry>, StoreError> {
+    let name = entry.file_name().to_string_lossy();
+    if name == "." || name == ".." {
+        return Ok(None);
+    }
+    let stat = match rustix::fs::statat(dir.fd()?, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) => stat,
+        // Removed while we were looking.
+        Err(Errno::NOENT) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let is_file = rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::RegularFile;
+    Ok(Some(match name.parse::<StorageKey>() {
+        Ok(key) if is_file && key.shard() == shard => {
+            Entry::Blob { key, size: u64::try_from(stat.st_size).unwrap_or(0), modified: since_epoch(stat.st_mtime) }
+        }
+        _ => Entry::Foreign(format!("{shard}/{name}")),
+    }))
+}
+
+fn since_epoch(seconds: i64) -> SystemTime {
+    let seconds = std::time::Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
+    SystemTime::UNIX_EPOCH.checked_add(seconds).unwrap_or(SystemTime::UNIX_EPOCH)
+}
+
+impl Iterator for Walk {
+    type Item = Result<Entry, StoreError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let found = match &mut self.shard {
+                Some((name, dir)) => match dir.read() {
+                    Some(entry) => entry.map_err(StoreError::from).and_then(|entry| look_at(name, dir, &entry)),
+                    None => {
+                        self.shard = None;
+                        Ok(None)
+                    }
+                },
+                None => self.shards.read()?.map_err(StoreError::from).and_then(|entry| self.enter(&entry)),
+            };
+            if let Some(found) = found.transpose() {
+                return Some(found);
+            }
+        }
+    }
+}
+
+/// A blob that no upload holds, locked against other sweeps. Ask the database once more whether a row names it, and
+/// only then [`Claim::remove`] it: an upload lets go of its lock after its commit, so the answer is final.
+#[derive(Debug)]
+pub struct Claim {
+    key: StorageKey,
+    file: File,
+    dirs: Arc<Dirs>,
+}
+
+impl Claim {
+    pub(super) fn new(local: &Local, key: &StorageKey) -> Result<Option<Self>, StoreError> {
+        let dirs = local.verified()?;
+        match dirs.shard(key).and_then(|shard| open_file(shard, &key.to_string(), OFlags::RDWR)) {
+            Ok(file) => Ok(try_lock(&file)?.then_some(Self { key: *key, file, dirs })),
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The blob's key.
+    pub fn key(&self) -> StorageKey {
+        self.key
+    }
+
+    /// Removes the blob and gives back its size in bytes.
+    ///
+    /// # Errors
+    /// [`StoreError::Away`] when it cannot be removed.
+    pub fn remove(self) -> Result<u64, StoreError> {
+        let size = self.file.metadata()?.len();
+        match rustix::fs::unlinkat(self.dirs.shard(&self.key)?, self.key.to_string(), AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(size),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// What a sweep of abandoned uploads removed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Number of files.
+    pub files: u64,
+    /// Their bytes together.
+    pub bytes: u64,
+}
+
+/// Removes the uploads last written before `older_than` that nobody holds.
+pub(super) fn sweep_incoming(local: &Local, older_than: SystemTime) -> Result<Swept, StoreError> {
+    let dirs = local.verified()?;
+    let mut swept = Swept::default();
+    for entry in Dir::read_from(&dirs.incoming)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy();
+        let ours = name.len() == 32 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if !ours || !is_file(entry.file_type(), &dirs.incoming, entry.file_name()) {
+            continue;
+        }
+        let file = match open_file(&dirs.incoming, &name, OFlags::RDWR) {
+            Ok(file) => file,
+            Err(Errno::NOENT) => continue,
+            Err(error) => return Err(error.into()),
+        };
+        let meta = file.metadata()?;
+        // The lock decides; the age only spares the file that is made this moment.
+        if meta.modified()? < older_than && try_lock(&file)? {
+            match rustix::fs::unlinkat(&dirs.incoming, &*name, AtFlags::empty()) {
+                Ok(()) => swept = Swept { files: swept.files + 1, bytes: swept.bytes.saturating_add(meta.len()) },
+                Err(Errno::NOENT) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+    Ok(swept)
+}
+
+fn try_lock(file: &File) -> Result<bool, StoreError> {
+    match file.try_lock() {
+        Ok(()) => Ok(true),
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Err(TryLockError::Error(error)) => Err(error.into()),
+    }
+}
