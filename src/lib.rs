@@ -1,3 +1,4 @@
 //! Packhouse: a self-hosted registry for any file.
+pub mod data_dir;
 pub mod domain;
 pub mod error;
