@@ -1,0 +1,2 @@
+//! The database: for now the private Postgres alone.
+pub mod managed;
