@@ -5,7 +5,7 @@
 //! against 30). Closures hold SQL and nothing else; what belongs to the same hop comes after it, in
 //! [`Db::read_then`], when the connection is back in its pool.
 
-// pub mod managed;
+pub mod managed;
 mod migrations;
 mod pool;
 pub mod schema;

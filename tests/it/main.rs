@@ -1,4 +1,5 @@
-//! The tests that enter by the front door, in one binary.
+//! The tests that enter by the front door: one binary, because each costs a link.
 
 mod download;
+mod managed_postgres;
 mod storage;

@@ -1,0 +1,264 @@
+//! The data directory: where its parts are, who may use it, and the secret that is kept outside the database.
+//!
+//! Everything in it is private by its own mode, so the directory itself may be passed through: a server that runs
+//! as root starts its private Postgres as another user, who must get to `postgres` below it.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rand::TryRng;
+
+use crate::domain::digest::{from_hex, to_hex};
+
+/// Why the data directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DataDirError {
+    /// The lock is held, and only a running server holds it.
+    #[error(
+        "another packhouse server is using the data directory {}: stop it first, or give this one a data directory \
+         of its own", .0.display()
+    )]
+    InUse(PathBuf),
+    /// Something else than a directory has that name.
+    #[error("the data directory {} is not a directory", .0.display())]
+    NotADirectory(PathBuf),
+    /// The key file was cut short or edited. It is never replaced: what it once encrypted would be lost.
+    #[error(
+        "the secret key in {} is damaged: it must be one line of 64 hexadecimal digits; bring the file back from a \
+         backup (a new key would make the second factors stored in the database unreadable)", .0.display()
+    )]
+    DamagedKey(PathBuf),
+    /// The system refused.
+    #[error("cannot {doing} {}", .path.display())]
+    Io {
+        /// What was tried, as a verb.
+        doing: &'static str,
+        /// With which file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl DataDirError {
+    fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { doing, path, source }
+    }
+}
+
+/// A data directory that exists.
+#[derive(Debug, Clone)]
+pub struct DataDir {
+    path: PathBuf,
+}
+
+/// Holds the data directory for one server until it is dropped, or until the process ends, however it ends.
+#[derive(Debug)]
+pub struct DataDirLock {
+    _file: File,
+}
+
+impl DataDir {
+    /// Opens the data directory, or makes it, parents included.
+    ///
+    /// One that is made has mode 0700, or 0711 when root makes it. An existing one keeps its mode.
+    ///
+    /// # Errors
+    /// [`DataDirError::NotADirectory`], or [`DataDirError::Io`] when it cannot be made.
+    pub fn open(path: impl Into<PathBuf>) -> Result<Self, DataDirError> {
+        let path = path.into();
+        let mode = if rustix::process::geteuid().is_root() { 0o711 } else { 0o700 };
+        match DirBuilder::new().mode(mode).create(&path) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                // Parents get the ordinary mode: they are not ours alone.
+                if let Some(parent) = path.parent() {
+                    fs::create_dir_all(parent).map_err(DataDirError::io("create the parent directories of", &path))?;
+                }
+                DirBuilder::new()
+                    .mode(mode)
+                    .create(&path)
+                    .map_err(DataDirError::io("create the data directory", &path))?;
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(DataDirError::io("create the data directory", &path)(error)),
+        }
+        let path = fs::canonicalize(&path).map_err(DataDirError::io("open the data directory", &path))?;
+        if !path.is_dir() {
+            return Err(DataDirError::NotADirectory(path));
+        }
+        Ok(Self { path })
+    }
+
+    /// The directory itself, absolute and without symbolic links.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where the private Postgres keeps its files.
+    pub fn postgres(&self) -> PathBuf {
+        self.path.join("postgres")
+    }
+
+    /// Where the local blob store is, unless it is configured to be elsewhere.
+    pub fn blobs(&self) -> PathBuf {
+        self.path.join("blobs")
+    }
+
+    /// The file with the secret key. Read it with [`DataDir::secret_key`].
+    pub fn secret_key_file(&self) -> PathBuf {
+        self.path.join("secret-key")
+    }
+
+    /// The file that keeps the first administrator's random password.
+    pub fn initial_admin_password(&self) -> PathBuf {
+        self.path.join("initial-admin-password")
+    }
+
+    /// Takes the directory for one server. Commands that work beside a running server do not take it.
+    ///
+    /// # Errors
+    /// [`DataDirError::InUse`] while another process holds it, at once and without waiting.
+    pub fn lock(&self) -> Result<DataDirLock, DataDirError> {
+        let path = self.path.join("lock");
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path)
+            .map_err(DataDirError::io("open the lock file", &path))?;
+        match file.try_lock() {
+            Ok(()) => Ok(DataDirLock { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(DataDirError::InUse(self.path.clone())),
+            Err(TryLockError::Error(error)) => Err(DataDirError::io("lock", &path)(error)),
+        }
+    }
+
+    /// The 32 bytes from which the keys of this installation are derived; made at random the first time.
+    ///
+    /// They stay outside the database, so that a thief of the database has no use for what is encrypted in it.
+    ///
+    /// # Errors
+    /// [`DataDirError::DamagedKey`] when the file does not hold exactly one key, and [`DataDirError::Io`].
+    pub fn secret_key(&self) -> Result<[u8; 32], DataDirError> {
+        let path = self.secret_key_file();
+        match fs::read_to_string(&path) {
+            Ok(text) => return Self::parse_key(&path, &text),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => return Err(DataDirError::DamagedKey(path)),
+            Err(error) => return Err(DataDirError::io("read the secret key", &path)(error)),
+        }
+        self.make_key(&path)?;
+        // Read back what is there: with two processes at once it is the other's key that counts.
+        let text = fs::read_to_string(&path).map_err(DataDirError::io("read the secret key", &path))?;
+        Self::parse_key(&path, &text)
+    }
+
+    fn parse_key(path: &Path, text: &str) -> Result<[u8; 32], DataDirError> {
+        from_hex(text.trim_end()).map_err(|_| DataDirError::DamagedKey(path.to_owned()))
+    }
+
+    /// Writes a new key under a name of its own and links it into place, which fails if another process was faster:
+    /// nobody ever reads half a key, and a crash leaves either none or a whole one.
+    fn make_key(&self, path: &Path) -> Result<(), DataDirError> {
+        let (mut key, mut name) = ([0_u8; 32], [0_u8; 8]);
+        for bytes in [&mut key[..], &mut name[..]] {
+            rand::rngs::SysRng
+                .try_fill_bytes(bytes)
+                .map_err(|error| DataDirError::io("make random bytes for", path)(io::Error::other(error)))?;
+        }
+        let draft = self.path.join(format!("secret-key.{}", to_hex(&name)));
+        let written = Self::write_and_link(&draft, path, &to_hex(&key));
+        // Only the draft's own bytes are lost if this fails; the key itself has its final name by now.
+        let _ = fs::remove_file(&draft);
+        written.map_err(DataDirError::io("write the secret key", path))
+    }
+
+    fn write_and_link(draft: &Path, path: &Path, key: &str) -> io::Result<()> {
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(draft)?;
+        writeln!(file, "{key}")?;
+        file.sync_all()?;
+        match fs::hard_link(draft, path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+        if let Some(directory) = path.parent() {
+            File::open(directory)?.sync_all()?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn data_dir() -> (tempfile::TempDir, DataDir) {
+        let temp = tempfile::tempdir().unwrap();
+        let data = DataDir::open(temp.path().join("a/b/data")).unwrap();
+        (temp, data)
+    }
+
+    #[test]
+    fn a_new_data_directory_is_closed_to_others() {
+        let (_temp, data) = data_dir();
+        let mode = fs::metadata(data.path()).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode & 0o066, 0, "mode {mode:o}");
+        DataDir::open(data.path()).unwrap();
+    }
+
+    #[test]
+    fn a_file_is_no_data_directory() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        assert!(matches!(DataDir::open(file.path()), Err(DataDirError::NotADirectory(_))));
+    }
+
+    #[test]
+    fn a_second_lock_is_refused_in_words_until_the_first_is_dropped() {
+        let (_temp, data) = data_dir();
+        let lock = data.lock().unwrap();
+        let refused = data.lock().unwrap_err().to_string();
+        assert!(refused.contains("another packhouse server is using the data directory"), "{refused}");
+        drop(lock);
+        data.lock().unwrap();
+    }
+
+    #[test]
+    fn the_secret_key_is_made_once_and_is_private() {
+        let (_temp, data) = data_dir();
+        let key = data.secret_key().unwrap();
+        assert_eq!(key, data.secret_key().unwrap());
+        let mode = fs::metadata(data.secret_key_file()).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600);
+        assert_eq!(fs::read_dir(data.path()).unwrap().count(), 1, "the draft is gone");
+    }
+
+    #[test]
+    fn many_who_ask_for_the_key_at_once_get_the_same() {
+        let (_temp, data) = data_dir();
+        let keys: HashSet<_> = std::thread::scope(|scope| {
+            let asking: Vec<_> = (0..16).map(|_| scope.spawn(|| data.secret_key().unwrap())).collect();
+            asking.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert_eq!(keys.len(), 1);
+    }
+
+    #[test]
+    fn a_damaged_secret_key_is_refused_and_left_alone() {
+        let (_temp, data) = data_dir();
+        let damaged: [&[u8]; 5] = [b"", b"abc\n", &[b'0'; 63], &[b'x'; 64], &[0xff; 64]];
+        for text in damaged {
+            fs::write(data.secret_key_file(), text).unwrap();
+            let error = data.secret_key().unwrap_err().to_string();
+            assert!(error.contains("64 hexadecimal digits"), "{error}");
+            assert_eq!(fs::read(data.secret_key_file()).unwrap(), text);
+        }
+    }
+}
