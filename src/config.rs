@@ -3,9 +3,10 @@
 //! Its keys, units and defaults are those of `packhouse.sample.toml`, which is part of the program: a file and the
 //! environment replace values of it, and a key that is not in it is an error.
 
+use crate::domain::network::Network;
 use crate::domain::secret::SecretText;
 use serde::Deserialize;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use toml::{Table, Value};
@@ -139,39 +140,6 @@ pub struct Surroundings {
     pub path: String,
     pub runtime_dir: Option<PathBuf>,
     pub temp_dir: PathBuf,
-}
-
-/// An address, or a network in CIDR notation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub struct Network {
-    base: IpAddr,
-    prefix: u8,
-}
-
-impl Network {
-    /// Whether an address is inside.
-    pub fn contains(&self, address: IpAddr) -> bool {
-        let differing = match (self.base, address.to_canonical()) {
-            (IpAddr::V4(a), IpAddr::V4(b)) => u128::from(u32::from(a) ^ u32::from(b)) << 96,
-            (IpAddr::V6(a), IpAddr::V6(b)) => u128::from(a) ^ u128::from(b),
-            _ => return false,
-        };
-        differing.leading_zeros() >= u32::from(self.prefix)
-    }
-}
-
-impl TryFrom<String> for Network {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        let (address, prefix) = text.split_once('/').map_or((text.as_str(), None), |(a, p)| (a, Some(p)));
-        let wrong = || format!("{text:?} is no address and no network such as 10.0.0.0/8");
-        let base: IpAddr = address.parse().map_err(|_| wrong())?;
-        let longest = if base.is_ipv4() { 32 } else { 128 };
-        let prefix = prefix.map_or(Ok(longest), str::parse::<u8>).map_err(|_| wrong())?;
-        if prefix > longest { Err(wrong()) } else { Ok(Self { base, prefix }) }
-    }
 }
 
 impl Config {

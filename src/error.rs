@@ -56,6 +56,9 @@ pub enum Error {
     /// A value that breaks a rule; the field is named as the caller knows it.
     #[error("{problem}")]
     Invalid { field: &'static str, problem: String },
+    /// A body that says neither how long it is nor that it comes in chunks.
+    #[error("say how long the body is (Content-Length), or send it chunked")]
+    LengthRequired,
     /// Something of that name exists.
     #[error("{0} already exists")]
     Conflict(What),

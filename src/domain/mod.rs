@@ -3,6 +3,7 @@ pub mod clock;
 pub mod digest;
 pub mod ids;
 pub mod names;
+pub mod network;
 pub mod path;
 pub mod role;
 pub mod secret;

@@ -1,6 +1,12 @@
-//! What the faces share of HTTP.
+//! What all faces that speak HTTP have in common; none of it knows what a request means.
 
 pub mod blob;
+pub mod body;
 pub mod conditional;
+pub mod connections;
+pub mod declared;
 pub mod disposition;
+pub mod middleware;
+pub mod params;
+pub mod problem;
 pub mod range;

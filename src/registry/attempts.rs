@@ -2,6 +2,7 @@
 
 use crate::db::schema::attempts;
 use crate::domain::clock::Timestamp;
+use crate::domain::network::network_of;
 use crate::error::{Error, Result};
 use diesel::prelude::*;
 use diesel::sql_types::{Integer, Text, Timestamptz};
@@ -39,14 +40,6 @@ pub fn sign_in_buckets(login: &str, address: Option<IpAddr>) -> Vec<Bucket> {
 /// The bucket a second factor's code is counted in.
 pub fn code_buckets(user: crate::domain::ids::OwnerId) -> Vec<Bucket> {
     vec![Bucket { name: format!("code {user}"), most: CODES }]
-}
-
-/// An IPv4 address, or the /64 an IPv6 address is in: who has one address there has them all.
-pub fn network_of(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => IpAddr::from((u128::from(address) >> 64 << 64).to_be_bytes()),
-        address => address,
-    }
 }
 
 /// Counts an attempt in every bucket, before it is known whether it is right: of many at once no more than the

@@ -1,0 +1,69 @@
+//! A request's body, with a deadline: it must go on, and on average not too slowly.
+
+use crate::error::{Error, Result};
+use actix_web::error::PayloadError;
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+use std::pin::Pin;
+use std::time::{Duration, Instant};
+
+/// What a body is given.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// Longest time without a byte.
+    pub stall: Duration,
+    /// Least average of bytes a second, asked for once a body has lasted longer than `stall`.
+    pub least_rate: u64,
+}
+
+/// A body that is read chunk by chunk.
+pub struct Body<S> {
+    stream: Pin<Box<S>>,
+    pace: Pace,
+    started: Instant,
+    received: u64,
+}
+
+impl<S: Stream<Item = Result<Bytes, E>>, E: Into<BodyError>> Body<S> {
+    /// Begins to read.
+    pub fn new(stream: S, pace: Pace) -> Self {
+        Self { stream: Box::pin(stream), pace, started: Instant::now(), received: 0 }
+    }
+
+    /// The next chunk, `None` at the proper end.
+    ///
+    /// # Errors
+    /// [`Error::Aborted`] when the body ended early, stood still or trickled; [`Error::Invalid`] for a form that is
+    /// none.
+    pub async fn next(&mut self) -> Result<Option<Bytes>> {
+        let next = tokio::time::timeout(self.pace.stall, self.stream.next());
+        let chunk = match next.await.map_err(|_| Error::Aborted)? {
+            None => return Ok(None),
+            Some(chunk) => chunk.map_err(|error| error.into().0)?,
+        };
+        self.received += u64::try_from(chunk.len()).unwrap_or_default();
+        let lasted = self.started.elapsed();
+        if lasted > self.pace.stall && self.received < self.pace.least_rate.saturating_mul(lasted.as_secs()) {
+            return Err(Error::Aborted);
+        }
+        Ok(Some(chunk))
+    }
+}
+
+/// An error of a body's stream, sorted: the client went away, or sent what is no form.
+pub struct BodyError(pub Error);
+
+impl From<PayloadError> for BodyError {
+    fn from(_: PayloadError) -> Self {
+        Self(Error::Aborted)
+    }
+}
+
+impl From<actix_multipart::MultipartError> for BodyError {
+    fn from(error: actix_multipart::MultipartError) -> Self {
+        match error {
+            actix_multipart::MultipartError::Payload(_) => Self(Error::Aborted),
+            other => Self(Error::invalid("body", format!("this multipart/form-data cannot be read: {other}"))),
+        }
+    }
+}

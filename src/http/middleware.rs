@@ -1,0 +1,239 @@
+//! What happens to every request before and after its handler: limits on its head, one spelling of its path, a panic
+//! caught, and the line in the log that tells what it was.
+
+use super::connections::Connections;
+use super::problem::{self, Shape};
+use crate::error::Error;
+use actix_web::body::{BodySize, BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::http::uri::{PathAndQuery, Uri};
+use actix_web::http::{Method, StatusCode};
+use actix_web::middleware::Next;
+use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
+use bytes::Bytes;
+use futures_util::FutureExt;
+use std::net::IpAddr;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+/// Most bytes in a request's target.
+const MAX_TARGET: usize = 8 << 10;
+/// Most bytes in a request's header fields, names and values.
+const MAX_HEAD: usize = 16 << 10;
+/// Most header fields.
+const MAX_FIELDS: usize = 64;
+
+/// What a request turns out to be about, for its line in the log.
+#[derive(Debug, Default)]
+pub struct Story {
+    /// Who is behind the request.
+    pub client: Option<IpAddr>,
+    /// Whose packages.
+    pub owner: Option<String>,
+    /// Which user.
+    pub actor: Option<String>,
+    /// Bytes of its body that were taken.
+    pub received: u64,
+}
+
+/// Adds to a request's story.
+pub fn tell(req: &HttpRequest, add: impl FnOnce(&mut Story)) {
+    if let Some(story) = req.extensions_mut().get_mut::<Story>() {
+        add(story);
+    }
+}
+
+/// Who is behind a request.
+pub fn client(req: &HttpRequest) -> Option<IpAddr> {
+    req.extensions().get::<Story>().and_then(|story| story.client)
+}
+
+/// What the middleware needs to know.
+#[derive(Clone)]
+pub struct Guard {
+    pub connections: Arc<Connections>,
+    /// Whether the server is on its way out: connections are then closed after their answer.
+    pub draining: Arc<dyn Fn() -> bool + Send + Sync>,
+    /// The site's own address, for links in errors.
+    pub root: Arc<str>,
+}
+
+/// The middleware itself.
+///
+/// # Errors
+/// None of its own: the signature is actix's.
+pub async fn guard(
+    mut req: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<Told>, actix_web::Error> {
+    let started = Instant::now();
+    let Some(guard) = req.app_data::<web::Data<Guard>>().cloned() else {
+        return Err(actix_web::error::ErrorInternalServerError("the guard is not set up"));
+    };
+    let client = guard.connections.client(req.peer_addr().map(|peer| peer.ip()), req.headers());
+    req.extensions_mut().insert(Story { client, ..Story::default() });
+    fold_path(&mut req);
+    let request = req.request().clone();
+    let mut response = match refusal(&req, &guard) {
+        Some(response) => {
+            // The body is not read: whoever sends it is told and cut off.
+            drop(req.take_payload());
+            req.into_response(response)
+        }
+        None => match AssertUnwindSafe(next.call(req)).catch_unwind().await {
+            Ok(Ok(response)) => response.map_into_boxed_body(),
+            Ok(Err(error)) => ServiceResponse::new(request, error.error_response()),
+            Err(_) => {
+                let error = Error::internal(anyhow::anyhow!("the handler panicked"));
+                let shape = Shape::asked(request.headers());
+                let status = StatusCode::INTERNAL_SERVER_ERROR;
+                let response = problem::answer(&request, &error, status, shape, &guard.root);
+                ServiceResponse::new(request, response)
+            }
+        },
+    };
+    if (guard.draining)() {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    let told = Telling { request: response.request().clone(), status: response.status(), started };
+    Ok(response.map_body(|_, body| Told { size: body.size(), body, sent: 0, complete: false, telling: Some(told) }))
+}
+
+/// Folds doubled slashes and a trailing one, before routing. Percent-encoded ones are left alone: they are data.
+fn fold_path(req: &mut ServiceRequest) {
+    let path = req.uri().path();
+    if !path.contains("//") && (path.len() < 2 || !path.ends_with('/')) {
+        return;
+    }
+    let folded: String = path.split('/').filter(|segment| !segment.is_empty()).flat_map(|s| ["/", s]).collect();
+    let folded = if folded.is_empty() { "/".to_owned() } else { folded };
+    let target = match req.uri().query() {
+        Some(query) => format!("{folded}?{query}"),
+        None => folded,
+    };
+    let mut parts = req.uri().clone().into_parts();
+    parts.path_and_query = PathAndQuery::from_maybe_shared(Bytes::from(target)).ok();
+    if let Ok(uri) = Uri::from_parts(parts) {
+        req.match_info_mut().get_mut().update(&uri);
+        req.head_mut().uri = uri;
+    }
+}
+
+/// What is refused by its head alone.
+fn refusal(req: &ServiceRequest, guard: &Guard) -> Option<HttpResponse> {
+    let say = |status, code, message: &str| {
+        let mut response = problem::line(status, code, message, Shape::asked(req.headers()), &guard.root);
+        response.head_mut().set_connection_type(actix_http::ConnectionType::Close);
+        Some(response)
+    };
+    let target = req.uri().path_and_query().map_or(0, |target| target.as_str().len());
+    if target > MAX_TARGET {
+        return say(StatusCode::URI_TOO_LONG, "uri_too_long", "the URL is longer than 8192 bytes");
+    }
+    let headers = req.headers();
+    let size: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    if size > MAX_HEAD || headers.len() > MAX_FIELDS {
+        let message = "the header fields are more than 64, or longer than 16384 bytes";
+        return say(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_large", message);
+    }
+    let has_body = headers.contains_key(header::CONTENT_LENGTH) || headers.contains_key(header::TRANSFER_ENCODING);
+    // Actix takes what follows such a head for another protocol, whatever Content-Length says.
+    if headers.contains_key(header::UPGRADE) && (has_body || !matches!(*req.method(), Method::GET | Method::HEAD)) {
+        return say(StatusCode::BAD_REQUEST, "upgrade", "Upgrade is not possible here: leave the field out");
+    }
+    if req.method() == Method::PUT && !has_body {
+        let error = Error::LengthRequired;
+        return say(StatusCode::LENGTH_REQUIRED, "length_required", &error.to_string());
+    }
+    None
+}
+
+struct Telling {
+    request: HttpRequest,
+    status: StatusCode,
+    started: Instant,
+}
+
+/// A response's body that tells, at its end, what the request was: only then it is known how many bytes went out.
+pub struct Told {
+    body: BoxBody,
+    size: BodySize,
+    sent: u64,
+    complete: bool,
+    telling: Option<Telling>,
+}
+
+impl MessageBody for Told {
+    type Error = Box<dyn std::error::Error>;
+
+    fn size(&self) -> BodySize {
+        self.size
+    }
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_next(cx);
+        match &polled {
+            Poll::Ready(Some(Ok(chunk))) => self.sent += u64::try_from(chunk.len()).unwrap_or_default(),
+            Poll::Ready(None) => self.complete = true,
+            Poll::Ready(Some(Err(_))) | Poll::Pending => {}
+        }
+        polled
+    }
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        let Some(Telling { request, status, started }) = self.telling.take() else { return };
+        let whole = match self.size {
+            BodySize::None | BodySize::Sized(0) => true,
+            BodySize::Sized(size) => self.sent == size || request.method() == Method::HEAD,
+            BodySize::Stream => self.complete,
+        };
+        let route = request.match_pattern();
+        let route = route.as_deref().unwrap_or("none");
+        let seconds = started.elapsed().as_secs_f64();
+        let extensions = request.extensions();
+        let nothing = Story::default();
+        let story = extensions.get::<Story>().unwrap_or(&nothing);
+        let method = metric_method(request.method());
+        metrics::counter!("packhouse_requests_total",
+            "method" => method, "route" => route.to_owned(), "status" => status.as_str().to_owned())
+        .increment(1);
+        metrics::histogram!("packhouse_request_seconds", "method" => method, "route" => route.to_owned())
+            .record(seconds);
+        metrics::counter!("packhouse_sent_bytes_total").increment(self.sent);
+        metrics::counter!("packhouse_received_bytes_total").increment(story.received);
+        tracing::info!(
+            method = %request.method(),
+            route,
+            // Without the query: a secret may have been put there.
+            path = request.uri().path(),
+            status = status.as_u16(),
+            owner = story.owner.as_deref(),
+            actor = story.actor.as_deref(),
+            client = story.client.map(tracing::field::display),
+            received = story.received,
+            sent = self.sent,
+            ms = format_args!("{:.1}", seconds * 1000.0),
+            cut = (!whole).then_some(true),
+            "request"
+        );
+    }
+}
+
+/// The method as a label; anything unusual is one, or a client could make metrics without end.
+fn metric_method(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::PUT => "PUT",
+        Method::POST => "POST",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        _ => "other",
+    }
+}

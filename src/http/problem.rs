@@ -1,0 +1,90 @@
+//! Errors as HTTP says them: a status, a stable word, and one line for a person, as text or as JSON.
+
+use crate::error::{Error, What};
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderMap, HeaderValue};
+use actix_web::{HttpRequest, HttpResponse};
+use serde_json::json;
+
+/// Seconds after which a request that met a busy or absent database may be tried again.
+const RETRY_AFTER_BUSY: u64 = 5;
+
+/// Which shape the reader wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// One line of plain text.
+    Text,
+    /// `{"message", "url", "code"}`, as Gitea's API.
+    Json,
+}
+
+impl Shape {
+    /// JSON where `Accept` names it.
+    pub fn asked(headers: &HeaderMap) -> Self {
+        let json = headers
+            .get_all(header::ACCEPT)
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .any(|item| item.split(';').next().is_some_and(|kind| kind.trim() == "application/json"));
+        if json { Self::Json } else { Self::Text }
+    }
+}
+
+/// The status and the stable word for an error.
+pub fn status_of(error: &Error) -> (StatusCode, &'static str) {
+    match error {
+        Error::NotFound(What::Page) => (StatusCode::NOT_FOUND, "not_found"),
+        Error::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
+        Error::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
+        Error::Unauthenticated => (StatusCode::UNAUTHORIZED, "unauthenticated"),
+        Error::BadCredential(_) => (StatusCode::UNAUTHORIZED, "bad_credential"),
+        Error::Invalid { .. } => (StatusCode::BAD_REQUEST, "invalid"),
+        Error::LengthRequired => (StatusCode::LENGTH_REQUIRED, "length_required"),
+        Error::Conflict(_) => (StatusCode::CONFLICT, "conflict"),
+        Error::PreconditionFailed(_) => (StatusCode::PRECONDITION_FAILED, "precondition_failed"),
+        Error::DigestMismatch(_) => (StatusCode::UNPROCESSABLE_ENTITY, "digest_mismatch"),
+        Error::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
+        Error::Quota(_) => (StatusCode::FORBIDDEN, "quota"),
+        Error::NoSpace => (StatusCode::INSUFFICIENT_STORAGE, "no_space"),
+        Error::RateLimited { .. } => (StatusCode::TOO_MANY_REQUESTS, "rate_limited"),
+        Error::Busy(_) | Error::OutcomeUnknown => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
+        Error::Aborted => (StatusCode::REQUEST_TIMEOUT, "aborted"),
+        Error::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+    }
+}
+
+/// Answers with an error. What went wrong inside is logged here, and only here.
+pub fn answer(req: &HttpRequest, error: &Error, status: StatusCode, shape: Shape, root: &str) -> HttpResponse {
+    if let Error::Internal(source) = error {
+        tracing::error!(error = format!("{source:#}"), path = req.path(), "internal error");
+    }
+    let (_, code) = status_of(error);
+    let mut response = line(status, code, &error.to_string(), shape, root);
+    let headers = response.headers_mut();
+    match error {
+        Error::Unauthenticated | Error::BadCredential(_) => {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"Packhouse\""));
+        }
+        Error::RateLimited { retry_after } => {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(*retry_after));
+        }
+        Error::Busy(_) | Error::OutcomeUnknown | Error::NoSpace => {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_BUSY));
+        }
+        _ => {}
+    }
+    response
+}
+
+/// One line for a person, in the shape that is wanted.
+pub fn line(status: StatusCode, code: &str, message: &str, shape: Shape, root: &str) -> HttpResponse {
+    let mut builder = HttpResponse::build(status);
+    builder.insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"));
+    builder.insert_header((header::CACHE_CONTROL, "no-store"));
+    match shape {
+        Shape::Text => builder.content_type("text/plain; charset=utf-8").body(format!("{message}\n")),
+        Shape::Json => {
+            builder.json(json!({"message": message, "url": format!("{root}/api/swagger"), "code": code}))
+        }
+    }
+}

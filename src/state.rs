@@ -1,0 +1,74 @@
+//! What the faces and the jobs share: made once, at the start.
+
+use crate::config::Config;
+use crate::db::Db;
+use crate::domain::clock::Clock;
+use crate::domain::secret::MasterKey;
+use crate::password::Passwords;
+use crate::registry::publish::Limits;
+use crate::registry::quotas::Quota;
+use crate::storage::BlobStore;
+use crate::tally::Tally;
+use metrics_exporter_prometheus::PrometheusHandle;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::sync::{Mutex, Notify};
+
+/// The server's state, behind an `Arc`.
+pub struct App {
+    pub config: Config,
+    pub db: Db,
+    pub store: BlobStore,
+    pub clock: Clock,
+    pub key: MasterKey,
+    pub passwords: Passwords,
+    pub tally: Tally,
+    pub metrics: Option<PrometheusHandle>,
+    /// Told when a large file was uploaded, whose other three digests are still to be computed.
+    pub digests_wanted: Notify,
+    /// Held while such digests are computed: it takes a core, and whoever comes second finds them done.
+    pub digesting: Mutex<()>,
+    draining: AtomicBool,
+}
+
+impl App {
+    /// Puts the parts together.
+    pub fn new(config: Config, db: Db, store: BlobStore, clock: Clock, key: MasterKey) -> Self {
+        Self {
+            config,
+            db,
+            store,
+            clock,
+            key,
+            passwords: Passwords::default(),
+            tally: Tally::default(),
+            metrics: None,
+            digests_wanted: Notify::new(),
+            digesting: Mutex::new(()),
+            draining: AtomicBool::new(false),
+        }
+    }
+
+    /// Says that the server is on its way out.
+    pub fn start_draining(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it is.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// What an upload may be, by the instance's settings.
+    pub fn limits(&self) -> Limits {
+        let quota = &self.config.quota;
+        Limits {
+            file_bytes: self.config.file_limit(),
+            quota: Quota::from_settings(quota.versions, quota.bytes, quota.file_bytes),
+        }
+    }
+
+    /// An address within the site, with the site's own before it where that is set.
+    pub fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.config.public_root().unwrap_or_default())
+    }
+}
