@@ -123,7 +123,8 @@ impl ManagedPostgres {
                 return Err(ManagedError::io("start", bin_dir)(std::io::Error::other("the supervisor panicked")));
             }
         }
-        tracing::info!(start_ms = began.elapsed().as_millis(), bin_dir = %bin_dir.display(), "private Postgres is ready");
+        let start_ms = began.elapsed().as_millis();
+        tracing::info!(start_ms, bin_dir = %bin_dir.display(), "private Postgres is ready");
         Ok(Self { url, bin_dir, control: Some(control), supervisor: Some(supervisor), _lock: lock })
     }
 

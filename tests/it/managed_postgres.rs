@@ -247,9 +247,11 @@ fn everything_killed_at_once_even_with_a_busy_orphan_starts_again_with_all_that_
     let mut conn = connect(&url);
     diesel::sql_query("CREATE TABLE t AS SELECT 7::int8 AS n").execute(&mut conn).unwrap();
     let busy = std::thread::spawn(move || {
+        let mut conn = connect(&url);
+        // Should this test fail, it does not count for ever.
+        diesel::sql_query("SET statement_timeout = '60s'").execute(&mut conn).unwrap();
         // Counts without ever looking up: it does not notice that its postmaster is gone.
-        diesel::sql_query("DO $$ DECLARE i int8 := 0; BEGIN LOOP i := i + 1; END LOOP; END $$")
-            .execute(&mut connect(&url))
+        diesel::sql_query("DO $$ DECLARE i int8 := 0; BEGIN LOOP i := i + 1; END LOOP; END $$").execute(&mut conn)
     });
     eventually("the busy one is busy", || {
         ask(&mut conn, "SELECT count(*) AS n FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'DO %'") == 1

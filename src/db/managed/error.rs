@@ -87,7 +87,9 @@ pub enum ManagedError {
     #[error("there is no place for the private Postgres' socket: {0}")]
     SocketDirectory(String),
     /// What an earlier server left behind does not go away.
-    #[error("processes of an earlier private Postgres in {} do not end, even when killed: {pids:?}", .directory.display())]
+    #[error(
+        "processes of an earlier private Postgres in {} do not end, even when killed: {pids:?}", .directory.display()
+    )]
     WillNotEnd {
         /// The cluster's directory.
         directory: PathBuf,
