@@ -2,6 +2,7 @@
 
 mod basic;
 
+use crate::domain::names::OwnerName;
 use crate::domain::secret::TokenSecret;
 use crate::error::{Error, Result};
 use crate::http::middleware::{client, tell};
@@ -11,7 +12,7 @@ use actix_web::HttpRequest;
 use actix_web::http::header;
 use diesel::pg::PgConnection;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// What a request presents, on the faces for programs: never a cookie.
 #[derive(Debug, Clone)]
@@ -58,6 +59,11 @@ impl Presented {
         Ok(Self { credential, address })
     }
 
+    /// Whether nothing is presented.
+    pub fn is_anonymous(&self) -> bool {
+        matches!(self.credential, Credential::Anonymous)
+    }
+
     /// Runs work that only reads, as the caller this is.
     ///
     /// # Errors
@@ -79,23 +85,13 @@ impl Presented {
         &self,
         req: &HttpRequest,
         app: &Arc<App>,
-        mut work: impl FnMut(&mut PgConnection, &Caller) -> Result<T> + Send + 'static,
+        work: impl FnMut(&mut PgConnection, &Caller) -> Result<T> + Send + 'static,
         then: impl FnOnce(T) -> U + Send + 'static,
     ) -> Result<U> {
-        let (presented, noted) = (self.clone(), Arc::clone(app));
-        let (name, found) = app
-            .db
-            .read_then(
-                move |conn| {
-                    let caller = presented.identify(conn, &noted)?;
-                    let name = caller.user().map(|user| user.name.clone());
-                    Ok((name, work(conn, &caller)))
-                },
-                move |(name, found)| (name, found.map(then)),
-            )
-            .await?;
-        tell(req, |story| story.actor = name.map(String::from));
-        found
+        let actor = Actor::default();
+        let done = app.db.read_then(self.as_caller(app, &actor, work), then).await;
+        actor.tell(req);
+        done
     }
 
     /// Runs one transaction, as the caller this is.
@@ -106,19 +102,27 @@ impl Presented {
         &self,
         req: &HttpRequest,
         app: &Arc<App>,
-        mut work: impl FnMut(&mut PgConnection, &Caller) -> Result<T> + Send + 'static,
+        work: impl FnMut(&mut PgConnection, &Caller) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let (presented, noted) = (self.clone(), Arc::clone(app));
-        let (name, done) = app
-            .db
-            .write(move |conn| {
-                let caller = presented.identify(conn, &noted)?;
-                let name = caller.user().map(|user| user.name.clone());
-                work(conn, &caller).map(|done| (name, done))
-            })
-            .await?;
-        tell(req, |story| story.actor = name.map(String::from));
-        Ok(done)
+        let actor = Actor::default();
+        let done = app.db.write(self.as_caller(app, &actor, work)).await;
+        actor.tell(req);
+        done
+    }
+
+    /// The work, with the credential judged before it on the same connection.
+    fn as_caller<T>(
+        &self,
+        app: &Arc<App>,
+        actor: &Actor,
+        mut work: impl FnMut(&mut PgConnection, &Caller) -> Result<T> + Send + 'static,
+    ) -> impl FnMut(&mut PgConnection) -> Result<T> + Send + 'static {
+        let (presented, app, actor) = (self.clone(), Arc::clone(app), actor.clone());
+        move |conn| {
+            let caller = presented.identify(conn, &app)?;
+            actor.is(&caller);
+            work(conn, &caller)
+        }
     }
 
     fn identify(&self, conn: &mut PgConnection, app: &App) -> Result<Caller> {
@@ -128,6 +132,24 @@ impl Presented {
             app.tally.token_use(token, now, self.address);
         }
         Ok(caller)
+    }
+}
+
+/// The name of the caller, on its way from the database's thread to the request's story.
+#[derive(Clone, Default)]
+struct Actor(Arc<OnceLock<OwnerName>>);
+
+impl Actor {
+    fn is(&self, caller: &Caller) {
+        if let Some(user) = caller.user() {
+            self.0.get_or_init(|| user.name.clone());
+        }
+    }
+
+    fn tell(&self, req: &HttpRequest) {
+        if let Some(name) = self.0.get() {
+            tell(req, |story| story.actor = Some(name.to_string()));
+        }
     }
 }
 

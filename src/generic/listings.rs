@@ -1,0 +1,193 @@
+//! Lists for curl: a package's versions, a version's files. A name a line, or JSON for who asks for it.
+
+use super::files::redirect;
+use super::{AppData, answer, begin};
+use crate::domain::path::VersionPath;
+use crate::error::{Error, Result, What};
+use crate::http::middleware::tell;
+use crate::http::params::{self, file_url, version_url};
+use crate::http::problem::Shape;
+use crate::jobs::digests;
+use crate::registry::access::can_read;
+use crate::registry::files::FileSummary;
+use crate::registry::versions::{Page, Slice, VersionSummary};
+use crate::registry::{files, versions};
+use crate::state::App;
+use actix_web::http::header;
+use actix_web::{HttpRequest, HttpResponse};
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// How many names a page has unless `limit` says otherwise, and at most.
+const PAGE: i64 = 1000;
+
+/// Which page is asked for.
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    page: i64,
+    limit: i64,
+}
+
+impl Asked {
+    /// From `?page=` (from 1) and `?limit=`; what is no number counts as not given.
+    fn read(req: &HttpRequest) -> Self {
+        let number = |wanted: &str| {
+            let pairs = req.query_string().split('&').filter_map(|pair| pair.split_once('='));
+            pairs.filter(|(name, _)| *name == wanted).find_map(|(_, value)| value.parse::<i64>().ok())
+        };
+        let page = number("page").filter(|page| (1..=1_000_000_000).contains(page)).unwrap_or(1);
+        Self { page, limit: number("limit").filter(|limit| *limit > 0).unwrap_or(PAGE).min(PAGE) }
+    }
+
+    fn slice(self) -> Slice {
+        Slice { offset: (self.page - 1) * self.limit, limit: self.limit }
+    }
+
+    /// The `Link` field (RFC 8288) of this page, empty when there is but one.
+    fn links(self, url: &str, total: i64) -> String {
+        let last = ((total + self.limit - 1) / self.limit).max(1);
+        let link = |page: i64, rel: &str| format!("<{url}?page={page}&limit={}>; rel=\"{rel}\"", self.limit);
+        let mut links = Vec::new();
+        if self.page < last {
+            links.extend([link(self.page + 1, "next"), link(last, "last")]);
+        }
+        if self.page > 1 {
+            links.extend([link(1, "first"), link((self.page - 1).min(last), "prev")]);
+        }
+        links.join(", ")
+    }
+}
+
+/// `GET` of a package: its versions, the oldest first.
+pub(super) async fn versions(req: HttpRequest, app: AppData) -> HttpResponse {
+    let result = try_versions(&req, &app).await;
+    answer(&req, &app, result)
+}
+
+async fn try_versions(req: &HttpRequest, app: &Arc<App>) -> Result<HttpResponse> {
+    let (path, presented) = begin(req, app, params::package_path(req)).await?;
+    tell(req, |story| story.owner = Some(path.owner.to_string()));
+    let (asked, wanted) = (Asked::read(req), path.clone());
+    let page = presented
+        .reading(req, app, move |conn, caller| {
+            let right = can_read(conn, caller, &wanted.owner, Some(&wanted.package))?;
+            versions::list(conn, &right, &wanted.package, asked.slice())
+        })
+        .await?;
+    let url = app.url(&format!(
+        "/api/packages/{}/generic/{}",
+        params::escape(path.owner.as_str()),
+        params::escape(path.package.as_str())
+    ));
+    let names = page.items.iter().map(|version| version.version.to_string()).collect();
+    let objects = page.items.iter().map(|version| version_object(app, &path.owner, &path.package, version)).collect();
+    Ok(list(req, asked, &url, page.total, names, objects))
+}
+
+fn version_object(
+    app: &App,
+    owner: &crate::domain::names::OwnerName,
+    package: &crate::domain::names::PackageName,
+    version: &VersionSummary,
+) -> Value {
+    let path = VersionPath { owner: owner.clone(), package: package.clone(), version: version.version.clone() };
+    json!({
+        "version": version.version,
+        "created_at": version.created_at,
+        "files": version.files,
+        "size": version.size,
+        "download_count": version.downloads,
+        "url": app.url(&version_url(&path)),
+    })
+}
+
+/// `GET` of a version: its files, the oldest first.
+pub(super) async fn files(req: HttpRequest, app: AppData) -> HttpResponse {
+    let result = try_files(&req, &app).await;
+    answer(&req, &app, result)
+}
+
+/// The files of a version, or the version that `latest` stands for.
+enum Found {
+    Files(Page<FileSummary>),
+    Newest(VersionPath),
+}
+
+async fn try_files(req: &HttpRequest, app: &Arc<App>) -> Result<HttpResponse> {
+    let (path, presented) = begin(req, app, params::version_path(req)).await?;
+    tell(req, |story| story.owner = Some(path.owner.to_string()));
+    let (asked, wanted) = (Asked::read(req), path.clone());
+    let found = presented
+        .reading(req, app, move |conn, caller| {
+            let right = can_read(conn, caller, &wanted.owner, Some(&wanted.package))?;
+            match files::list(conn, &right, &wanted, asked.slice()) {
+                Err(Error::NotFound(What::Version)) if wanted.version.is_latest() => {
+                    let version = versions::newest(conn, &right, &wanted.package)?;
+                    Ok(Found::Newest(VersionPath { version, ..wanted.clone() }))
+                }
+                page => page.map(Found::Files),
+            }
+        })
+        .await?;
+    let page = match found {
+        Found::Files(page) => page,
+        Found::Newest(path) => return Ok(redirect(&app.url(&version_url(&path)))),
+    };
+    let names = page.items.iter().map(|file| file.name.to_string()).collect();
+    let mut objects = Vec::new();
+    if Shape::asked(req.headers()) == Shape::Json {
+        for file in &page.items {
+            objects.push(file_object(app, &path, file).await?);
+        }
+    }
+    Ok(list(req, asked, &app.url(&version_url(&path)), page.total, names, objects))
+}
+
+/// A file as JSON: no digest is ever missing, so one that was not computed yet is computed now.
+async fn file_object(app: &App, path: &VersionPath, file: &FileSummary) -> Result<Value> {
+    let other = digests::of_blob(&app.db, &app.store, &app.digesting, &file.blob).await?;
+    let path = crate::domain::path::FilePath {
+        owner: path.owner.clone(),
+        package: path.package.clone(),
+        version: path.version.clone(),
+        file: file.name.clone(),
+    };
+    Ok(json!({
+        "id": file.id,
+        "name": file.name,
+        "size": file.blob.size,
+        "md5": other.md5.to_hex(),
+        "sha1": other.sha1.to_hex(),
+        "sha256": file.blob.sha256.to_hex(),
+        "sha512": other.sha512.to_hex(),
+        "created_at": file.created_at,
+        "download_count": file.downloads,
+        "download_url": app.url(&file_url(&path)),
+    }))
+}
+
+fn list(
+    req: &HttpRequest,
+    asked: Asked,
+    url: &str,
+    total: i64,
+    names: Vec<String>,
+    objects: Vec<Value>,
+) -> HttpResponse {
+    let mut builder = HttpResponse::Ok();
+    builder.insert_header(("X-Total-Count", total.to_string()));
+    builder.insert_header((header::CACHE_CONTROL, "private, no-cache"));
+    builder.insert_header((header::VARY, "Accept"));
+    builder.insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"));
+    let links = asked.links(url, total);
+    if !links.is_empty() {
+        builder.insert_header((header::LINK, links));
+    }
+    match Shape::asked(req.headers()) {
+        Shape::Json => builder.json(objects),
+        Shape::Text => {
+            let lines: String = names.into_iter().map(|name| name + "\n").collect();
+            builder.content_type("text/plain; charset=utf-8").body(lines)
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Files that are computed: `{file}.sha256`, `{file}.sha512`, and `SHA256SUMS`, `SHA512SUMS` of a version, in the
+//! format that `sha256sum -c` reads. A real file of that name goes before them.
+
+use crate::domain::names::FileName;
+use crate::domain::path::FilePath;
+use crate::error::{Error, Result, What};
+use crate::jobs::digests;
+use crate::registry::access::CanRead;
+use crate::registry::files::{self, FileSummary};
+use crate::registry::versions::Slice;
+use crate::state::App;
+use actix_web::HttpResponse;
+use actix_web::http::header;
+use diesel::pg::PgConnection;
+use std::fmt::Write as _;
+
+/// Which digest a side-car holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Sha256,
+    Sha512,
+}
+
+/// A side-car, and the files it speaks of.
+pub(super) struct Sidecar {
+    kind: Kind,
+    name: FileName,
+    files: Vec<FileSummary>,
+}
+
+/// The side-car of this name, if it is one and what it speaks of is there.
+///
+/// # Errors
+/// The database's.
+pub(super) fn find(conn: &mut PgConnection, right: &CanRead, path: &FilePath) -> Result<Option<Sidecar>> {
+    let lower = path.file.lower();
+    let (kind, base) = match lower.as_str() {
+        "sha256sums" => (Kind::Sha256, None),
+        "sha512sums" => (Kind::Sha512, None),
+        other => match (other.strip_suffix(".sha256"), other.strip_suffix(".sha512")) {
+            (Some(base), _) => (Kind::Sha256, Some(base)),
+            (_, Some(base)) => (Kind::Sha512, Some(base)),
+            _ => return Ok(None),
+        },
+    };
+    let all = Slice { offset: 0, limit: i64::MAX };
+    let mut files = match files::list(conn, right, &path.in_version(), all) {
+        Ok(page) => page.items,
+        Err(Error::NotFound(What::Version)) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    if let Some(base) = base {
+        files.retain(|file| file.name.lower() == base);
+    }
+    Ok(Some(Sidecar { kind, name: path.file.clone(), files }).filter(|sidecar| !sidecar.files.is_empty()))
+}
+
+/// Sends a side-car; computes what it needs first, where that was not done yet.
+///
+/// # Errors
+/// As [`digests::of_blob`].
+pub(super) async fn answer(app: &App, sidecar: Sidecar) -> Result<HttpResponse> {
+    let mut lines = String::new();
+    for file in &sidecar.files {
+        let digest = match sidecar.kind {
+            Kind::Sha256 => file.blob.sha256.to_hex(),
+            Kind::Sha512 => digests::of_blob(&app.db, &app.store, &app.digesting, &file.blob).await?.sha512.to_hex(),
+        };
+        // Two spaces: the name follows as it is; the allowed names hold nothing that coreutils would escape.
+        let _ = writeln!(lines, "{digest}  {}", file.name);
+    }
+    Ok(HttpResponse::Ok()
+        .content_type("text/plain; charset=utf-8")
+        .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .insert_header((header::CACHE_CONTROL, "private, no-cache"))
+        .insert_header((header::CONTENT_DISPOSITION, crate::http::disposition::attachment(sidecar.name.as_str())))
+        .insert_header((header::CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox; frame-ancestors 'none'"))
+        .body(lines))
+}

@@ -1,0 +1,51 @@
+//! SHA-512, SHA-1 and MD5 of large files: after the answer, because they cost six times as much as SHA-256.
+
+use crate::db::Db;
+use crate::domain::digest::OtherDigests;
+use crate::domain::ids::BlobId;
+use crate::error::{Error, Result};
+use crate::registry::cleanup;
+use crate::registry::files::Blob;
+use crate::storage::{BlobStore, StorageKey};
+use tokio::sync::Mutex;
+
+/// The three digests of a blob: those of its row, or else computed now and written down. One blob at a time: who comes
+/// second for the same one finds it done.
+///
+/// # Errors
+/// [`Error::Busy`] when its bytes cannot be read or the database is away.
+pub async fn of_blob(db: &Db, store: &BlobStore, turn: &Mutex<()>, blob: &Blob) -> Result<OtherDigests> {
+    if let Some(other) = blob.other {
+        return Ok(other);
+    }
+    let _turn = turn.lock().await;
+    let id = blob.id;
+    if let Some(other) = db.read(move |conn| cleanup::other_digests(conn, id)).await? {
+        return Ok(other);
+    }
+    let key: StorageKey = blob.storage_key.parse().map_err(Error::internal)?;
+    let (store, size) = (store.clone(), blob.size);
+    let all = tokio::task::spawn_blocking(move || store.digests(&key, size)).await.map_err(Error::internal)??;
+    db.write(move |conn| cleanup::set_other_digests(conn, id, &all.other)).await?;
+    Ok(all.other)
+}
+
+/// Computes the digests of every blob that still lacks them. One that cannot be read is passed over: `packhouse check`
+/// speaks of it.
+///
+/// # Errors
+/// The database's.
+pub async fn complete(db: &Db, store: &BlobStore, turn: &Mutex<()>) -> Result<u64> {
+    let (mut after, mut done) = (BlobId(0), 0);
+    loop {
+        let batch = db.read(move |conn| cleanup::without_other_digests(conn, after, 50)).await?;
+        let Some(last) = batch.last() else { return Ok(done) };
+        after = last.id;
+        for blob in &batch {
+            match of_blob(db, store, turn, blob).await {
+                Ok(_) => done += 1,
+                Err(error) => tracing::warn!(%error, blob = blob.storage_key, "digests could not be computed"),
+            }
+        }
+    }
+}

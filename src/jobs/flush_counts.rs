@@ -1,0 +1,34 @@
+//! Writes down what was counted in memory.
+
+use crate::db::Db;
+use crate::error::Result;
+use crate::registry::tokens::TokenUse;
+use crate::registry::{downloads, quotas, tokens};
+use crate::tally::Tally;
+
+/// Writes down downloads and uses of tokens, and folds the changes of what owners store into their counts. Counts that
+/// could not be written stay in memory for the next time.
+///
+/// # Errors
+/// The database's.
+pub async fn run(db: &Db, tally: &Tally) -> Result<()> {
+    let counts = tally.take_downloads();
+    if !counts.is_empty() {
+        let written = counts.clone();
+        let done = db.write(move |conn| downloads::add(conn, &written)).await;
+        // An outcome that is unknown may be counted already: one count lost is better than all counted twice.
+        if done.as_ref().is_err_and(|error| !matches!(error, crate::error::Error::OutcomeUnknown)) {
+            tally.put_back_downloads(&counts);
+        }
+        done?;
+    }
+    let uses: Vec<TokenUse> = tally
+        .take_token_uses()
+        .into_iter()
+        .map(|(token, at, from)| TokenUse { token, at, from: from.map(|ip| ip.to_string()).unwrap_or_default() })
+        .collect();
+    if !uses.is_empty() {
+        db.write(move |conn| tokens::note_uses(conn, &uses)).await?;
+    }
+    db.write(|conn| quotas::fold(conn).map(drop)).await
+}

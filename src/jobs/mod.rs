@@ -1,0 +1,5 @@
+//! Work that no request waits for.
+
+pub mod digests;
+pub mod flush_counts;
+pub mod sweep;
