@@ -2,3 +2,4 @@
 
 mod download;
 mod storage;
+mod storage_faults;
