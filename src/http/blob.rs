@@ -199,8 +199,8 @@ fn multipart(ranges: &[Range<u64>], boundary: &str, size: u64) -> Vec<Part> {
     for range in ranges {
         let lead = if parts.is_empty() { "" } else { "\r\n" };
         let place = content_range(range, size);
-        let text =
-            format!("{lead}--{boundary}\r\nContent-Type: application/octet-stream\r\nContent-Range: {place}\r\n\r\n");
+        let kind = "Content-Type: application/octet-stream";
+        let text = format!("{lead}--{boundary}\r\n{kind}\r\nContent-Range: {place}\r\n\r\n");
         parts.push(Part::Text(text.into()));
         parts.push(Part::Blob(range.clone()));
     }

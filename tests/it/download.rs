@@ -62,6 +62,7 @@ impl Drop for Site {
 
 #[derive(Debug, Default)]
 struct Answer {
+    /// 0 when the connection was cut before the head.
     status: u16,
     headers: BTreeMap<String, String>,
     body: Vec<u8>,
@@ -120,7 +121,9 @@ impl Site {
             if let Some(end) = input.windows(4).position(|window| window == b"\r\n\r\n") {
                 break end;
             }
-            assert!(stream.read_buf(&mut input).await.unwrap() > 0, "no head");
+            if stream.read_buf(&mut input).await.unwrap_or(0) == 0 {
+                return answer;
+            }
         };
         let head = String::from_utf8(input[..end].to_vec()).unwrap();
         let mut lines = head.split("\r\n");
@@ -241,9 +244,8 @@ async fn several_ranges_are_parts_in_their_order() {
         for (at, (start, end)) in [(middle, middle + 10), (0, 2), (size - size / 5, size)].into_iter().enumerate() {
             let lead = if at == 0 { "" } else { "\r\n" };
             let last = end - 1;
-            let head = format!(
-                "{lead}--{boundary}\r\nContent-Type: application/octet-stream\r\nContent-Range: bytes {start}-{last}/{size}\r\n\r\n"
-            );
+            let (kind, place) = ("application/octet-stream", format!("bytes {start}-{last}/{size}"));
+            let head = format!("{lead}--{boundary}\r\nContent-Type: {kind}\r\nContent-Range: {place}\r\n\r\n");
             expected.extend_from_slice(head.as_bytes());
             expected.extend_from_slice(&site.bytes[start..end]);
         }
@@ -285,11 +287,12 @@ async fn a_damaged_blob_cuts_the_connection_or_is_a_503_but_never_a_whole_answer
     site.fixture.flip(&site.blob.key, 3_499_999);
     let answer = site.get(&[]).await;
     assert_eq!((answer.status, answer.header("content-length")), (200, Some("3500000")));
-    assert!(answer.body.len() < 3_500_000 && site.bytes.starts_with(&answer.body));
+    assert!(!answer.kept && answer.body.len() < 3_500_000 && site.bytes.starts_with(&answer.body));
     let answer = site.get(&[("Range", "bytes=3300000-3499990")]).await;
     assert!(answer.status == 206 && answer.body.len() < 199_991);
     let answer = site.get(&[("Range", "bytes=0-9,3400000-3499990")]).await;
-    assert!(answer.status == 206 && !answer.kept);
+    // actix throws its unsent buffer away when a body fails, and the head may be in it still.
+    assert!([206, 0].contains(&answer.status) && !answer.kept);
     let answer = site.get(&[("Range", "bytes=3400000-3400009")]).await;
     assert_eq!(answer.status, 503, "known before the answer began");
     let answer = site.get(&[("Range", "bytes=1000000-2000000")]).await;

@@ -3,3 +3,4 @@
 mod download;
 mod managed_postgres;
 mod storage;
+mod storage_faults;
