@@ -137,7 +137,8 @@ pub struct AdminConfig {
 /// What of the process' surroundings is passed to the private Postgres.
 #[derive(Debug, Clone, Default)]
 pub struct Surroundings {
-    pub path: String,
+    /// The directories of `PATH`.
+    pub search_path: Vec<PathBuf>,
     pub runtime_dir: Option<PathBuf>,
     pub temp_dir: PathBuf,
 }
@@ -152,7 +153,9 @@ impl Config {
         let environment = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
         let mut config = Self::from_sources(file, environment)?;
         config.surroundings = Surroundings {
-            path: std::env::var("PATH").unwrap_or_default(),
+            search_path: std::env::var_os("PATH")
+                .map(|path| std::env::split_paths(&path).collect())
+                .unwrap_or_default(),
             runtime_dir: std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from),
             temp_dir: std::env::temp_dir(),
         };

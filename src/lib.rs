@@ -1,5 +1,7 @@
 //! Packhouse: a self-hosted registry for any file.
+pub mod api;
 pub mod auth;
+pub mod cli;
 pub mod config;
 pub mod data_dir;
 pub mod db;
@@ -7,9 +9,13 @@ pub mod domain;
 pub mod error;
 pub mod generic;
 pub mod http;
+pub mod instance;
 pub mod jobs;
+pub mod ops;
 pub mod password;
 pub mod registry;
+pub mod server;
 pub mod state;
 pub mod storage;
 pub mod tally;
+pub mod telemetry;

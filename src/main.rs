@@ -1,1 +1,8 @@
-fn main() {}
+//! The program `packhouse`.
+
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    packhouse::cli::run(packhouse::cli::Cli::parse())
+}

@@ -2,6 +2,7 @@
 
 mod basic;
 
+use crate::db::Connection;
 use crate::domain::names::OwnerName;
 use crate::domain::secret::TokenSecret;
 use crate::error::{Error, Result};
@@ -10,7 +11,6 @@ use crate::registry::access::{self, BAD_LOGIN, Caller, Credential};
 use crate::state::App;
 use actix_web::HttpRequest;
 use actix_web::http::header;
-use diesel::pg::PgConnection;
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
@@ -72,7 +72,7 @@ impl Presented {
         &self,
         req: &HttpRequest,
         app: &Arc<App>,
-        work: impl FnMut(&mut PgConnection, &Caller) -> Result<T> + Send + 'static,
+        work: impl FnMut(&mut Connection, &Caller) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         self.reading_then(req, app, work, |found| found).await
     }
@@ -85,7 +85,7 @@ impl Presented {
         &self,
         req: &HttpRequest,
         app: &Arc<App>,
-        work: impl FnMut(&mut PgConnection, &Caller) -> Result<T> + Send + 'static,
+        work: impl FnMut(&mut Connection, &Caller) -> Result<T> + Send + 'static,
         then: impl FnOnce(T) -> U + Send + 'static,
     ) -> Result<U> {
         let actor = Actor::default();
@@ -102,7 +102,7 @@ impl Presented {
         &self,
         req: &HttpRequest,
         app: &Arc<App>,
-        work: impl FnMut(&mut PgConnection, &Caller) -> Result<T> + Send + 'static,
+        work: impl FnMut(&mut Connection, &Caller) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let actor = Actor::default();
         let done = app.db.write(self.as_caller(app, &actor, work)).await;
@@ -115,8 +115,8 @@ impl Presented {
         &self,
         app: &Arc<App>,
         actor: &Actor,
-        mut work: impl FnMut(&mut PgConnection, &Caller) -> Result<T> + Send + 'static,
-    ) -> impl FnMut(&mut PgConnection) -> Result<T> + Send + 'static {
+        mut work: impl FnMut(&mut Connection, &Caller) -> Result<T> + Send + 'static,
+    ) -> impl FnMut(&mut Connection) -> Result<T> + Send + 'static {
         let (presented, app, actor) = (self.clone(), Arc::clone(app), actor.clone());
         move |conn| {
             let caller = presented.identify(conn, &app)?;
@@ -125,7 +125,7 @@ impl Presented {
         }
     }
 
-    fn identify(&self, conn: &mut PgConnection, app: &App) -> Result<Caller> {
+    fn identify(&self, conn: &mut Connection, app: &App) -> Result<Caller> {
         let now = app.clock.now();
         let caller = access::identify(conn, &self.credential, self.address, now)?;
         if let Some(token) = caller.token() {

@@ -10,6 +10,8 @@ mod migrations;
 mod pool;
 pub mod schema;
 
+/// What [`Db`] lends.
+pub use diesel::pg::PgConnection as Connection;
 pub use migrations::migrate;
 
 use crate::config::DatabaseConfig;

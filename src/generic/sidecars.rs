@@ -1,6 +1,7 @@
 //! Files that are computed: `{file}.sha256`, `{file}.sha512`, and `SHA256SUMS`, `SHA512SUMS` of a version, in the
 //! format that `sha256sum -c` reads. A real file of that name goes before them.
 
+use crate::db::Connection;
 use crate::domain::names::FileName;
 use crate::domain::path::FilePath;
 use crate::error::{Error, Result, What};
@@ -11,7 +12,6 @@ use crate::registry::versions::Slice;
 use crate::state::App;
 use actix_web::HttpResponse;
 use actix_web::http::header;
-use diesel::pg::PgConnection;
 use std::fmt::Write as _;
 
 /// Which digest a side-car holds.
@@ -32,7 +32,7 @@ pub(super) struct Sidecar {
 ///
 /// # Errors
 /// The database's.
-pub(super) fn find(conn: &mut PgConnection, right: &CanRead, path: &FilePath) -> Result<Option<Sidecar>> {
+pub(super) fn find(conn: &mut Connection, right: &CanRead, path: &FilePath) -> Result<Option<Sidecar>> {
     let lower = path.file.lower();
     let (kind, base) = match lower.as_str() {
         "sha256sums" => (Kind::Sha256, None),

@@ -6,6 +6,7 @@ use super::problem::{self, Shape};
 use crate::error::Error;
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::error::InternalError;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::http::uri::{PathAndQuery, Uri};
 use actix_web::http::{Method, StatusCode};
@@ -77,22 +78,21 @@ pub async fn guard(
     let client = guard.connections.client(req.peer_addr().map(|peer| peer.ip()), req.headers());
     req.extensions_mut().insert(Story { client, ..Story::default() });
     fold_path(&mut req);
-    let request = req.request().clone();
+    let shape = Shape::asked(req.headers());
     let mut response = match refusal(&req, &guard) {
         Some(response) => {
             // The body is not read: whoever sends it is told and cut off.
             drop(req.take_payload());
             req.into_response(response)
         }
+        // The request may not be shared before it is routed, so nothing of it is left when its handler panics.
         None => match AssertUnwindSafe(next.call(req)).catch_unwind().await {
-            Ok(Ok(response)) => response.map_into_boxed_body(),
-            Ok(Err(error)) => ServiceResponse::new(request, error.error_response()),
+            Ok(response) => response?.map_into_boxed_body(),
             Err(_) => {
-                let error = Error::internal(anyhow::anyhow!("the handler panicked"));
-                let shape = Shape::asked(request.headers());
+                tracing::error!(ms = started.elapsed().as_millis(), "a handler panicked; its request was answered 500");
                 let status = StatusCode::INTERNAL_SERVER_ERROR;
-                let response = problem::answer(&request, &error, status, shape, &guard.root);
-                ServiceResponse::new(request, response)
+                let response = problem::line(status, "internal", "internal error", shape, &guard.root);
+                return Err(InternalError::from_response("a handler panicked", response).into());
             }
         },
     };

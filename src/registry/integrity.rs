@@ -115,3 +115,21 @@ pub fn totals(conn: &mut PgConnection) -> Result<Totals> {
     )
     .get_result(conn)?)
 }
+
+/// How many blobs there are, and their bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, QueryableByName)]
+pub struct BlobTotals {
+    #[diesel(sql_type = BigInt)]
+    pub blobs: i64,
+    #[diesel(sql_type = BigInt)]
+    pub bytes: i64,
+}
+
+/// How many blobs there are, and their bytes: for the metrics.
+///
+/// # Errors
+/// The database's.
+pub fn blob_totals(conn: &mut PgConnection) -> Result<BlobTotals> {
+    let query = "SELECT count(*) AS blobs, coalesce(sum(size), 0)::bigint AS bytes FROM blobs";
+    Ok(diesel::sql_query(query).get_result(conn)?)
+}

@@ -23,7 +23,7 @@ pub struct NewOwner<'a> {
 /// # Errors
 /// [`Error::Invalid`] for a reserved name, [`Error::Conflict`] for one that is taken.
 pub fn insert(conn: &mut PgConnection, new: &NewOwner<'_>, now: Timestamp) -> Result<OwnerId> {
-    if new.name.is_reserved() {
+    if new.name.is_reserved() && !is_first_admin(conn, new)? {
         return Err(Error::invalid("username", format!("the name {} is reserved: choose another", new.name)));
     }
     let what = match new.kind {
@@ -48,4 +48,10 @@ pub fn insert(conn: &mut PgConnection, new: &NewOwner<'_>, now: Timestamp) -> Re
         .get_result(conn)
         .optional()?
         .ok_or(Error::Conflict(what))
+}
+
+/// Whether this is the administrator of a first start, who is called `admin` although nobody else may be: the name is
+/// kept from everyone who could pass for him.
+fn is_first_admin(conn: &mut PgConnection, new: &NewOwner<'_>) -> Result<bool> {
+    Ok(new.kind == OwnerKind::User && new.name.lower() == "admin" && !super::users::any(conn)?)
 }

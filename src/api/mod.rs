@@ -1,0 +1,84 @@
+//! The REST API v1: JSON, as Gitea's.
+
+mod error;
+mod meta;
+mod orgs;
+mod tokens;
+mod users;
+
+use crate::auth::Presented;
+use crate::error::{Error, Result};
+use crate::state::App;
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::de::DeserializeOwned;
+use std::sync::Arc;
+
+type AppData = web::Data<Arc<App>>;
+
+/// Most bytes in a request's JSON.
+const MAX_JSON: usize = 64 << 10;
+
+/// Adds the routes.
+pub fn routes(config: &mut web::ServiceConfig) {
+    let route = |path: &'static str| web::resource(path).default_service(web::to(error::wrong_method));
+    config
+        .service(route("/api/v1/version").route(web::get().to(meta::version)).route(web::head().to(meta::version)))
+        .service(route("/api/v1/user").route(web::get().to(users::me)).route(web::head().to(users::me)))
+        .service(route("/api/v1/admin/users").route(web::post().to(users::create)))
+        .service(
+            route("/api/v1/users/{user}/tokens")
+                .route(web::get().to(tokens::list))
+                .route(web::head().to(tokens::list))
+                .route(web::post().to(tokens::create)),
+        )
+        .service(route("/api/v1/users/{user}/tokens/{token}").route(web::delete().to(tokens::revoke)))
+        .service(route("/api/v1/orgs").route(web::post().to(orgs::create)))
+        .service(route("/api/v1/orgs/{org}/teams").route(web::post().to(orgs::create_team)))
+        .service(
+            route("/api/v1/teams/{team}/members/{user}")
+                .route(web::put().to(orgs::add_member))
+                .route(web::delete().to(orgs::remove_member)),
+        );
+}
+
+/// Reads a request's JSON, after its credential.
+async fn json<T: DeserializeOwned>(mut payload: web::Payload) -> Result<T> {
+    use futures_util::StreamExt;
+    let mut body = Vec::new();
+    while let Some(chunk) = payload.next().await {
+        let chunk = chunk.map_err(|_| Error::Aborted)?;
+        if body.len() + chunk.len() > MAX_JSON {
+            return Err(Error::TooLarge { limit: MAX_JSON as u64 });
+        }
+        body.extend_from_slice(&chunk);
+    }
+    serde_json::from_slice(&body).map_err(|error| Error::invalid("body", format!("the JSON does not fit: {error}")))
+}
+
+/// Reads the credential, and refuses who has none.
+async fn signed_in(req: &HttpRequest, app: &App) -> Result<Presented> {
+    let presented = Presented::read(req, app).await?;
+    if presented.is_anonymous() { Err(Error::Unauthenticated) } else { Ok(presented) }
+}
+
+/// A part of the path, decoded; a name that cannot be is one that is not there.
+fn part<T: std::str::FromStr>(req: &HttpRequest, name: &str, what: crate::error::What) -> Result<T> {
+    let raw = req.match_info().get(name).unwrap_or_default();
+    let text = percent_encoding::percent_decode_str(raw).decode_utf8().map_err(|_| Error::NotFound(what))?;
+    text.parse().map_err(|_| Error::NotFound(what))
+}
+
+/// A field that must be there.
+fn required<T>(value: Option<T>, field: &'static str) -> Result<T> {
+    value.ok_or_else(|| Error::invalid(field, format!("the field {field} is missing")))
+}
+
+/// A field that must parse.
+fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(text: &str, field: &'static str) -> Result<T> {
+    text.parse().map_err(|error| Error::invalid(field, format!("{field}: {error}")))
+}
+
+/// An answer with a body.
+fn answer_json(status: actix_web::http::StatusCode, body: &impl serde::Serialize) -> HttpResponse {
+    HttpResponse::build(status).insert_header((actix_web::http::header::CACHE_CONTROL, "no-store")).json(body)
+}

@@ -1,0 +1,67 @@
+//! `packhouse token …`.
+
+use super::{clock, in_database, say};
+use crate::config::Config;
+use crate::domain::clock::Timestamp;
+use crate::domain::names::OwnerName;
+use crate::domain::role::{PackagePattern, Scopes};
+use crate::error::{Error, What};
+use crate::registry::access::{Caller, SignedIn};
+use crate::registry::tokens::{self, NewToken};
+use crate::registry::users;
+use anyhow::Result;
+use clap::Subcommand;
+use std::process::ExitCode;
+
+/// What to do with access tokens.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Make a token and print its secret alone on standard output; it cannot be shown again.
+    Create {
+        /// Whose token.
+        #[arg(long)]
+        user: OwnerName,
+        /// What to call it, such as the machine it is for.
+        #[arg(long)]
+        name: String,
+        /// What it may do: read:package, write:package, all, public-only, …; several times or with commas.
+        #[arg(long = "scope", required = true, value_delimiter = ',')]
+        scopes: Vec<String>,
+        /// When it ends, as 2027-01-31T00:00:00Z; never, without this.
+        #[arg(long, value_parser = time)]
+        expires_at: Option<Timestamp>,
+        /// The only owners it is good for; several times or with commas.
+        #[arg(long = "owner", value_delimiter = ',')]
+        owners: Vec<OwnerName>,
+        /// The only package names it is good for, * for anything; several times or with commas.
+        #[arg(long = "package", value_delimiter = ',')]
+        packages: Vec<PackagePattern>,
+    },
+}
+
+fn time(text: &str) -> Result<Timestamp, String> {
+    Timestamp::try_from(text.to_owned()).map_err(|_| "a time looks like 2027-01-31T00:00:00Z".to_owned())
+}
+
+/// Runs one of these commands.
+///
+/// # Errors
+/// In words, for the terminal.
+pub(super) async fn run(config: Config, command: Command) -> Result<ExitCode> {
+    let Command::Create { user, name, scopes, expires_at, owners, packages } = command;
+    let new = NewToken {
+        name,
+        scopes: Scopes::from_words(scopes.iter().map(String::as_str))?,
+        expires_at,
+        owners: Some(owners).filter(|owners| !owners.is_empty()),
+        packages: Some(packages).filter(|packages| !packages.is_empty()),
+    };
+    let now = clock().now();
+    let secret = in_database(&config, move |conn| {
+        let user = users::find(conn, &user)?.ok_or(Error::NotFound(What::User))?;
+        let user = SignedIn { id: user.id, name: user.name, is_admin: user.is_admin };
+        tokens::create(conn, &Caller::command_line(), &user, &new, now).map(|(_, secret)| secret)
+    });
+    say(secret.await?.reveal())?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,124 @@
+//! `packhouse user …`.
+
+use super::{clock, in_database, say, secret_from_stdin};
+use crate::config::Config;
+use crate::domain::names::{Email, OwnerName};
+use crate::domain::role::Visibility;
+use crate::domain::secret::Password;
+use crate::instance::explain;
+use crate::password::hash_now;
+use crate::registry::access::Caller;
+use crate::registry::users::{self, NewUser, User};
+use anyhow::Result;
+use clap::{Args, Subcommand};
+use std::process::ExitCode;
+
+/// What to do with users.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Make a user.
+    Create {
+        /// Letters, digits and - . _ , at most 40.
+        name: OwnerName,
+        /// The user's e-mail address.
+        #[arg(long)]
+        email: Email,
+        /// A site administrator.
+        #[arg(long)]
+        admin: bool,
+        #[command(flatten)]
+        password: PasswordSource,
+    },
+    /// List the users: name, e-mail address, and what is special about them.
+    List,
+    /// Set a user's password, and end everything he is signed in to.
+    Password {
+        /// The user.
+        name: OwnerName,
+        #[command(flatten)]
+        password: PasswordSource,
+    },
+    /// Lock a user out of everything at once, tokens included.
+    Lock {
+        /// The user.
+        name: OwnerName,
+        /// Let him in again.
+        #[arg(long)]
+        undo: bool,
+    },
+}
+
+/// Where a password comes from.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(super) struct PasswordSource {
+    /// Read the password as one line from standard input.
+    #[arg(long)]
+    password_stdin: bool,
+    /// Make a random password and print it alone on standard output.
+    #[arg(long)]
+    random_password: bool,
+}
+
+impl PasswordSource {
+    /// The password, checked, and whether to show it.
+    fn get(&self, names: &[&str]) -> Result<(Password, bool)> {
+        if self.random_password {
+            return Ok((Password::generate(), true));
+        }
+        let password = Password::new(secret_from_stdin("password")?);
+        password.check_new(names)?;
+        Ok((password, false))
+    }
+}
+
+/// Runs one of these commands.
+///
+/// # Errors
+/// In words, for the terminal.
+pub(super) async fn run(config: Config, command: Command) -> Result<ExitCode> {
+    let now = clock().now();
+    match command {
+        Command::Create { name, email, admin, password } => {
+            let (password, show) = password.get(&[name.as_str(), email.as_str()])?;
+            let new = NewUser {
+                name,
+                full_name: String::new(),
+                email,
+                password_hash: Some(hash_now(&password).map_err(explain)?),
+                visibility: Visibility::Public,
+                is_admin: admin,
+                must_change_password: false,
+            };
+            in_database(&config, move |conn| users::create(conn, &Caller::command_line(), &new, now)).await?;
+            if show {
+                say(password.reveal())?;
+            }
+        }
+        Command::List => {
+            for user in in_database(&config, users::all).await? {
+                say(&line(&user))?;
+            }
+        }
+        Command::Password { name, password } => {
+            let (password, show) = password.get(&[name.as_str()])?;
+            let hash = hash_now(&password).map_err(explain)?;
+            let change = move |conn: &mut _| users::set_password(conn, &Caller::command_line(), &name, &hash, now);
+            in_database(&config, change).await?;
+            if show {
+                say(password.reveal())?;
+            }
+        }
+        Command::Lock { name, undo } => {
+            let change = move |conn: &mut _| users::set_locked(conn, &Caller::command_line(), &name, !undo, now);
+            in_database(&config, change).await?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn line(user: &User) -> String {
+    let marks = [("admin", user.is_admin), ("inactive", !user.is_active), ("locked", user.is_locked)];
+    let marks: Vec<&str> = marks.into_iter().filter(|(_, is)| *is).map(|(word, _)| word).collect();
+    format!("{}\t{}\t{}", user.name, user.email, marks.join(",")).trim_end().to_owned()
+}

@@ -1,0 +1,138 @@
+//! For those who run the server: is it up, is it ready, how is it doing.
+
+use crate::error::{Error, Result};
+use crate::http::connections::Connections;
+use crate::http::problem::{self, Shape};
+use crate::registry::{integrity, settings};
+use crate::state::App;
+use actix_web::http::StatusCode;
+use actix_web::http::header;
+use actix_web::{HttpRequest, HttpResponse, Resource, web};
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+type AppData = web::Data<Arc<App>>;
+
+/// Adds the routes.
+pub fn routes(config: &mut web::ServiceConfig) {
+    let read = |path: &'static str| web::resource(path).default_service(web::to(wrong_method));
+    let probe = |resource: Resource, handler: fn(AppData) -> Probe| {
+        resource.route(web::get().to(handler)).route(web::head().to(handler))
+    };
+    config
+        .service(read("/livez").route(web::get().to(livez)).route(web::head().to(livez)))
+        .service(probe(read("/readyz"), |app| Box::pin(readyz(app))))
+        .service(probe(read("/api/healthz"), |app| Box::pin(healthz(app))))
+        .service(read("/metrics").route(web::get().to(metrics)).route(web::head().to(metrics)));
+}
+
+type Probe = std::pin::Pin<Box<dyn Future<Output = HttpResponse>>>;
+
+async fn wrong_method() -> HttpResponse {
+    HttpResponse::MethodNotAllowed().insert_header((header::ALLOW, "GET, HEAD")).finish()
+}
+
+/// The process is up. It asks nobody.
+async fn livez() -> HttpResponse {
+    plain(StatusCode::OK, "ok\n".to_owned())
+}
+
+fn plain(status: StatusCode, text: String) -> HttpResponse {
+    HttpResponse::build(status)
+        .content_type("text/plain; charset=utf-8")
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .body(text)
+}
+
+/// One thing the server needs, and what is wrong with it.
+struct Check {
+    name: &'static str,
+    problem: Option<String>,
+}
+
+async fn checks(app: &Arc<App>) -> [Check; 3] {
+    let database = app.db.read(|conn| settings::get(conn, settings::STORE_ID)).await.map(drop);
+    let (store, reserve) = (app.store.clone(), app.config.store.reserve_bytes);
+    let stored = tokio::task::spawn_blocking(move || {
+        store.check_ready()?;
+        let space = store.free_space()?;
+        if space.available < reserve || space.inodes == Some(0) { Err(Error::NoSpace) } else { Ok(()) }
+    });
+    let stored = stored.await.map_err(Error::internal).and_then(|done: Result<()>| done);
+    let problem = |result: Result<()>| result.err().map(|error| error.to_string());
+    let draining = app.is_draining().then(|| "the server is stopping".to_owned());
+    [
+        Check { name: "database", problem: problem(database) },
+        Check { name: "store", problem: problem(stored) },
+        Check { name: "accepting", problem: draining },
+    ]
+}
+
+/// Whether requests can be served: database, store, room, and not on the way out.
+async fn readyz(app: AppData) -> HttpResponse {
+    let checks = checks(&app).await;
+    let ready = checks.iter().all(|check| check.problem.is_none());
+    let lines: String =
+        checks.iter().map(|check| format!("{}: {}\n", check.name, check.problem.as_deref().unwrap_or("ok"))).collect();
+    plain(if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, lines)
+}
+
+/// The same in the shape of Gitea (draft-inadarei-api-health-check).
+async fn healthz(app: AppData) -> HttpResponse {
+    let checks = checks(&app).await;
+    let word = |good: bool| if good { "pass" } else { "fail" };
+    let ready = checks.iter().all(|check| check.problem.is_none());
+    let time = app.clock.now();
+    let details: serde_json::Map<String, Value> = checks
+        .iter()
+        .map(|check| {
+            let output = check.problem.clone().unwrap_or_default();
+            let detail = json!([{"status": word(check.problem.is_none()), "time": time, "output": output}]);
+            (format!("{}:ping", check.name), detail)
+        })
+        .collect();
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    HttpResponse::build(status)
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .json(json!({"status": word(ready), "description": "Packhouse", "checks": details}))
+}
+
+/// Prometheus' text format; off, or behind a bearer token, by setting.
+async fn metrics(req: HttpRequest, app: AppData, connections: web::Data<Connections>) -> HttpResponse {
+    let config = &app.config.metrics;
+    let refuse = |error: &Error| {
+        let (status, _) = problem::status_of(error);
+        problem::answer(&req, error, status, Shape::Text, app.config.public_root().unwrap_or_default())
+    };
+    let Some(handle) = app.metrics.as_ref().filter(|_| config.enabled) else {
+        return refuse(&Error::NotFound(crate::error::What::Page));
+    };
+    let presented = req.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let bearer = presented.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
+    if !config.token.is_empty() && !config.token.equals(bearer) {
+        return refuse(&Error::BadCredential("the metrics want their own bearer token"));
+    }
+    gauges(&app, &connections).await;
+    HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(handle.render())
+}
+
+/// Sets what is looked up when somebody asks.
+async fn gauges(app: &Arc<App>, connections: &Connections) {
+    for (lane, used, size) in app.db.usage() {
+        metrics::gauge!("packhouse_db_connections_used", "lane" => lane).set(used);
+        metrics::gauge!("packhouse_db_connections", "lane" => lane).set(size);
+    }
+    #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+    let float = |number: u64| number as f64;
+    let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    metrics::gauge!("packhouse_argon2_queue").set(count(app.passwords.queue_length()));
+    metrics::gauge!("packhouse_connections").set(count(connections.open()));
+    if let Ok(totals) = app.db.read(integrity::blob_totals).await {
+        metrics::gauge!("packhouse_blobs").set(float(totals.blobs.try_into().unwrap_or(0)));
+        metrics::gauge!("packhouse_blob_bytes").set(float(totals.bytes.try_into().unwrap_or(0)));
+    }
+    let store = app.store.clone();
+    if let Ok(Ok(space)) = tokio::task::spawn_blocking(move || store.free_space()).await {
+        metrics::gauge!("packhouse_store_free_bytes").set(float(space.available));
+    }
+}

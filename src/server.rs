@@ -1,0 +1,161 @@
+//! The HTTP server: its routes, its limits, its end.
+
+use crate::http::connections::Connections;
+use crate::http::middleware::{Guard, guard};
+use crate::http::problem::{self, Shape};
+use crate::jobs::{digests, flush_counts, sweep};
+use crate::state::App;
+use crate::{api, generic, ops};
+use actix_web::http::StatusCode;
+use actix_web::middleware::from_fn;
+use actix_web::{HttpRequest, HttpResponse, HttpServer, web};
+use anyhow::{Context, Result};
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Heads that take longer than this get 408.
+const HEAD_DEADLINE: Duration = Duration::from_secs(5);
+/// How long the rest of a refused upload is read and thrown away, so that its sender sees the answer.
+const LINGER: Duration = Duration::from_secs(5);
+/// How long an idle connection is kept: longer than the minute that proxies keep theirs.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// Threads of each worker for files. Those for the database are apart.
+const FILE_THREADS: usize = 32;
+
+/// A server that listens.
+pub struct Server {
+    inner: actix_web::dev::Server,
+    address: SocketAddr,
+}
+
+impl Server {
+    /// Begins to listen; nothing is answered until [`Server::run`].
+    ///
+    /// # Errors
+    /// When the address cannot be listened on.
+    pub fn bind(app: &Arc<App>) -> Result<Self> {
+        let config = &app.config;
+        let listener = TcpListener::bind(config.listen)
+            .with_context(|| format!("cannot listen on {}: choose another address as `listen`", config.listen))?;
+        let address = listener.local_addr()?;
+        let limits = &config.limits;
+        let connections = Connections::new(
+            limits.connections,
+            limits.connections_per_address,
+            config.trusted_proxies.clone(),
+            Duration::from_secs(limits.download_stall_seconds),
+        );
+        let shared = web::Data::new(Arc::clone(app));
+        let counted = web::Data::from(Arc::clone(&connections));
+        let drained = Arc::clone(app);
+        let guarded = web::Data::new(Guard {
+            connections: Arc::clone(&connections),
+            draining: Arc::new(move || drained.is_draining()),
+            root: config.public_root().unwrap_or_default().into(),
+        });
+        let mut server = HttpServer::new(move || {
+            actix_web::App::new()
+                .app_data(shared.clone())
+                .app_data(counted.clone())
+                .app_data(guarded.clone())
+                .wrap(from_fn(guard))
+                .configure(ops::routes)
+                .configure(api::routes)
+                .configure(generic::routes)
+                .default_service(web::to(unknown))
+        })
+        .on_connect(move |io, extensions| connections.on_connect(io, extensions))
+        .tcp_nodelay(true)
+        .keep_alive(KEEP_ALIVE)
+        .client_request_timeout(HEAD_DEADLINE)
+        .client_disconnect_timeout(LINGER)
+        .worker_max_blocking_threads(FILE_THREADS)
+        .shutdown_timeout(limits.drain_seconds)
+        .disable_signals();
+        if config.workers > 0 {
+            server = server.workers(config.workers);
+        }
+        Ok(Self { inner: server.listen(listener)?.run(), address })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Stops it from elsewhere.
+    pub fn handle(&self) -> actix_web::dev::ServerHandle {
+        self.inner.handle()
+    }
+
+    /// Serves until the server is stopped, and does its background work meanwhile.
+    ///
+    /// # Errors
+    /// The listener's.
+    pub async fn run(self, app: Arc<App>) -> Result<()> {
+        let jobs = [
+            actix_web::rt::spawn(flush_regularly(Arc::clone(&app))),
+            actix_web::rt::spawn(complete_digests(Arc::clone(&app))),
+            actix_web::rt::spawn(sweep_regularly(Arc::clone(&app))),
+        ];
+        let ended = self.inner.await;
+        for job in jobs {
+            job.abort();
+        }
+        if let Err(error) = flush_counts::run(&app.db, &app.tally).await {
+            tracing::warn!(%error, "the last counts could not be written down");
+        }
+        Ok(ended?)
+    }
+}
+
+async fn unknown(req: HttpRequest, app: web::Data<Arc<App>>) -> HttpResponse {
+    let shape = if req.path().starts_with("/api/v1/") { Shape::Json } else { Shape::asked(req.headers()) };
+    let root = app.config.public_root().unwrap_or_default();
+    problem::line(StatusCode::NOT_FOUND, "not_found", "there is nothing at this address", shape, root)
+}
+
+async fn flush_regularly(app: Arc<App>) {
+    let mut ticks = tokio::time::interval(Duration::from_secs(app.config.jobs.flush_seconds.max(1)));
+    loop {
+        ticks.tick().await;
+        if let Some(metrics) = &app.metrics {
+            metrics.run_upkeep();
+        }
+        if let Err(error) = flush_counts::run(&app.db, &app.tally).await {
+            tracing::warn!(%error, "counts could not be written down; they wait for the next time");
+        }
+    }
+}
+
+/// Computes digests at the start, for what a former process left undone, and after each large upload.
+async fn complete_digests(app: Arc<App>) {
+    loop {
+        match digests::complete(&app.db, &app.store, &app.digesting).await {
+            Ok(0) => {}
+            Ok(count) => tracing::info!(count, "computed the other digests of large files"),
+            Err(error) => tracing::warn!(%error, "digests could not be computed; the next upload tries again"),
+        }
+        app.digests_wanted.notified().await;
+    }
+}
+
+async fn sweep_regularly(app: Arc<App>) {
+    let every = app.config.jobs.sweep_every_seconds;
+    if every == 0 {
+        return;
+    }
+    let mut ticks = tokio::time::interval(Duration::from_secs(every));
+    // The first tick is at once; a start is busy enough.
+    ticks.tick().await;
+    loop {
+        ticks.tick().await;
+        match sweep::run(&app.db, &app.store, &app.clock, app.config.sweep_grace()).await {
+            Ok(swept) => {
+                tracing::info!(unused = swept.unused, orphans = swept.orphans, bytes = swept.bytes, "swept the store");
+            }
+            Err(error) => tracing::warn!(%error, "the sweep stopped; the next one goes on"),
+        }
+    }
+}
