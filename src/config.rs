@@ -149,6 +149,7 @@ impl Config {
     ///
     /// # Errors
     /// An unreadable file, an unknown key or a bad value, named.
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
     pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
         let environment = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
         let mut config = Self::from_sources(file, environment)?;

@@ -98,10 +98,13 @@ impl Incoming {
 fn make_room(buffer: &mut Vec<u8>, more: usize) {
     let needed = buffer.len() + more;
     if needed > buffer.capacity() {
-        let capacity = needed.max(2 * buffer.capacity()).max(FIRST_BUFFER).min(BUFFER);
+        let capacity = needed.max(2 * buffer.capacity()).clamp(FIRST_BUFFER, BUFFER);
         buffer.reserve_exact(capacity - buffer.len());
     }
 }
+
+/// What the writing thread gives back: the file, and the CRC-32 of the block it wrote.
+type Written = Result<(Arc<Temp>, u32), StoreError>;
 
 /// The two threads' work on the buffer that was handed over last.
 struct Pipeline {
@@ -110,7 +113,7 @@ struct Pipeline {
     checksums: Vec<u8>,
     offset: u64,
     block: Option<Arc<Vec<u8>>>,
-    writing: Option<JoinHandle<Result<(Arc<Temp>, u32), StoreError>>>,
+    writing: Option<JoinHandle<Written>>,
     hashing: Option<JoinHandle<Hashers>>,
 }
 

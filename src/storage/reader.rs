@@ -208,7 +208,7 @@ impl Check {
     }
 
     /// Whether the unit that ends at `end` is what was stored.
-    fn is_right(self, blob: &Stored, end: u64) -> bool {
+    fn approves(self, blob: &Stored, end: u64) -> bool {
         match self {
             Self::Crc(hasher) => {
                 let block = end.saturating_sub(1) / BLOCK;
@@ -282,7 +282,7 @@ impl Cursor {
         self.position += bytes.len() as u64;
         if self.position == end {
             let check = std::mem::replace(&mut self.check, Check::new(&self.blob));
-            if !check.is_right(&self.blob, end) {
+            if !check.approves(&self.blob, end) {
                 return Err(StoreError::Damaged(self.blob.key));
             }
         }

@@ -1,4 +1,12 @@
 //! The tests that enter by the front door: one binary, because each costs a link.
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test says by panicking what is wrong, and looks at the machine as it is"
+)]
 
 mod download;
 mod managed_postgres;
