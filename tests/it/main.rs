@@ -8,7 +8,15 @@
     reason = "a test says by panicking what is wrong, and looks at the machine as it is"
 )]
 
+mod delete;
 mod download;
+mod downloads;
+mod limits;
+mod listings;
 mod managed_postgres;
+mod names;
+mod publish;
+mod quotas;
 mod storage;
 mod storage_faults;
+mod support;
