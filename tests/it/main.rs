@@ -8,9 +8,13 @@
     reason = "a test says by panicking what is wrong, and looks at the machine as it is"
 )]
 
+mod access;
+mod audit;
+mod credentials;
 mod delete;
 mod download;
 mod downloads;
+mod health;
 mod limits;
 mod listings;
 mod managed_postgres;
@@ -20,3 +24,4 @@ mod quotas;
 mod storage;
 mod storage_faults;
 mod support;
+mod two_factor;

@@ -175,12 +175,13 @@ impl Answer {
         serde_json::to_string_pretty(&self.json()).unwrap()
     }
 
-    /// Status and head as text, without the date, for a snapshot.
+    /// Status and head as text, for a snapshot: without the date, and without whether the connection is closed, which
+    /// depends on how much of a refused body was there already.
     pub fn shown(&self) -> String {
         let mut lines: Vec<_> = self
             .headers
             .iter()
-            .filter(|(name, _)| *name != "date")
+            .filter(|(name, _)| !["date", "connection"].contains(&name.as_str()))
             .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
             .collect();
         lines.sort();

@@ -6,7 +6,7 @@ pub mod log;
 pub mod people;
 pub mod wire;
 
-pub use client::{Answer, Client, escape, path};
+pub use client::{Answer, Client, path};
 pub use people::{PASSWORD, morning};
 
 use actix_web::dev::ServerHandle;
