@@ -81,6 +81,8 @@ pub(super) enum Fault {
     LostRace,
     /// The connection is of no more use.
     Broken,
+    /// Postgres ended the query, because it took too long or an administrator said so.
+    Ended,
 }
 
 /// Judges an error. Diesel hides the SQLSTATE, so some cases are known by Postgres' text alone (`lc_messages` is C in
@@ -102,6 +104,7 @@ pub(super) fn fault_of(error: &Error) -> Fault {
         DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand => Fault::Broken,
         DatabaseErrorKind::SerializationFailure => Fault::LostRace,
         _ if says(&["deadlock detected", "canceling statement due to lock timeout"]) => Fault::LostRace,
+        _ if says(&["canceling statement due to"]) => Fault::Ended,
         _ if says(&[
             "terminating connection",
             "server closed the connection",

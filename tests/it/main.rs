@@ -9,11 +9,15 @@
 )]
 
 mod access;
+mod architecture;
 mod audit;
+mod config;
 mod credentials;
+mod database;
 mod delete;
 mod download;
 mod downloads;
+mod faults;
 mod health;
 mod limits;
 mod listings;

@@ -1,5 +1,5 @@
 //! The registry against a simple reference: names, ranges, and sequences of changes, all through the front door. Each
-//! test prints its seed; `PACKHOUSE_TEST_SEED` runs one again.
+//! test prints its seed; `TEST_SEED` runs one again.
 
 use crate::support::wire::send;
 use crate::support::{Site, cluster::cluster, noise, path};
@@ -10,9 +10,9 @@ use std::collections::BTreeMap;
 
 /// A source of cases that can be run again.
 fn runner() -> TestRunner {
-    let seed = std::env::var("PACKHOUSE_TEST_SEED").ok().and_then(|text| text.parse().ok());
+    let seed = std::env::var("TEST_SEED").ok().and_then(|text| text.parse().ok());
     let seed: u64 = seed.unwrap_or_else(rand::random);
-    println!("PACKHOUSE_TEST_SEED={seed}");
+    println!("TEST_SEED={seed}");
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     TestRunner::new_with_rng(Config::default(), TestRng::from_seed(RngAlgorithm::ChaCha, &bytes))
