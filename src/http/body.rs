@@ -1,11 +1,40 @@
 //! A request's body, with a deadline: it must go on, and on average not too slowly.
 
 use crate::error::{Error, Result};
+use actix_web::HttpMessage;
+use actix_web::dev::{Payload, ServiceRequest};
 use actix_web::error::PayloadError;
+use actix_web::http::header;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
+use std::cell::RefCell;
 use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
+
+/// A body that the request holds too, until its answer is sent.
+#[derive(Clone)]
+struct Held(Rc<RefCell<Payload>>);
+
+impl Stream for Held {
+    type Item = Result<Bytes, PayloadError>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        Pin::new(&mut *self.0.borrow_mut()).poll_next(cx)
+    }
+}
+
+/// Holds a chunked body until its answer is sent, whoever drops it before. What is left of a dropped one actix reads to
+/// its end, however long that takes, and may fall asleep over it (seen in actix-http 3.20 with a full read buffer); of
+/// one that is held it reads for a short time and closes, as it does where a length was declared.
+pub fn hold(req: &mut ServiceRequest) {
+    if req.headers().contains_key(header::TRANSFER_ENCODING) {
+        let held = Held(Rc::new(RefCell::new(req.take_payload())));
+        req.set_payload(Payload::Stream { payload: Box::pin(held.clone()) });
+        req.extensions_mut().insert(held);
+    }
+}
 
 /// What a body is given.
 #[derive(Debug, Clone, Copy)]

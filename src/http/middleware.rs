@@ -1,6 +1,7 @@
 //! What happens to every request before and after its handler: limits on its head, one spelling of its path, a panic
 //! caught, and the line in the log that tells what it was.
 
+use super::body;
 use super::connections::Connections;
 use super::problem::{self, Shape};
 use crate::error::Error;
@@ -78,6 +79,7 @@ pub async fn guard(
     let client = guard.connections.client(req.peer_addr().map(|peer| peer.ip()), req.headers());
     req.extensions_mut().insert(Story { client, ..Story::default() });
     fold_path(&mut req);
+    body::hold(&mut req);
     let shape = Shape::asked(req.headers());
     let mut response = match refusal(&req, &guard) {
         Some(response) => {

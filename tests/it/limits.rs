@@ -41,6 +41,35 @@ async fn a_chunked_file_over_the_limit_is_413_and_nothing_is_kept() {
 }
 
 #[tokio::test]
+async fn a_refused_upload_that_goes_on_and_on_is_cut_off() {
+    let site = Site::with(&[("PACKHOUSE_LIMITS_FILE_BYTES", "1000000")]);
+    let token = bearer();
+    let refused: [(&[(&str, &str)], u16); 4] = [
+        (&[("Authorization", &token), ("Transfer-Encoding", "chunked")], 413),
+        (&[("Authorization", &token), ("Content-Length", "99999999999")], 413),
+        (&[("Transfer-Encoding", "chunked")], 401),
+        (&[("Transfer-Encoding", "chunked"), ("Upgrade", "websocket"), ("Connection", "upgrade")], 400),
+    ];
+    let address = site.address;
+    let cut = refused.map(|(fields, status)| async move {
+        let mut wire = Wire::open(address).await;
+        wire.say(wire::head("PUT", file(), fields)).await;
+        let chunk = [b"10000\r\n", &*noise(65_536), b"\r\n"].concat();
+        let (mut reader, mut writer) = wire.stream.into_split();
+        let writing = async { while tokio::io::AsyncWriteExt::write_all(&mut writer, &chunk).await.is_ok() {} };
+        let mut answer = Vec::new();
+        let reading = tokio::io::AsyncReadExt::read_to_end(&mut reader, &mut answer);
+        let both = async { tokio::join!(writing, reading) };
+        let ended = tokio::time::timeout(std::time::Duration::from_secs(20), both).await;
+        assert!(ended.is_ok(), "{fields:?} goes on");
+        let answer = String::from_utf8_lossy(&answer).to_lowercase();
+        assert!(answer.starts_with(&format!("http/1.1 {status} ")) && answer.contains("connection: close"), "{answer}");
+    });
+    futures_util::future::join_all(cut).await;
+    site.assert_empty().await;
+}
+
+#[tokio::test]
 async fn a_form_over_the_limit_is_413_too() {
     let site = Site::with(&[("PACKHOUSE_LIMITS_FILE_BYTES", "1000")]);
     let body = |size: usize| {
@@ -155,7 +184,7 @@ async fn connections_beyond_the_limit_are_closed_and_the_others_go_on() {
     }
     let mut refused = Wire::open(site.address).await;
     refused.say(wire::head("GET", "/livez", &[])).await;
-    assert!(refused.is_closed().await);
+    assert!(refused.closes().await);
     for wire in &mut held {
         wire.say(wire::head("GET", "/livez", &[])).await;
         assert_eq!(wire.answer("GET").await.unwrap().status, 200);

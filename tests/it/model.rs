@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 fn runner() -> TestRunner {
     let seed = std::env::var("TEST_SEED").ok().and_then(|text| text.parse().ok());
     let seed: u64 = seed.unwrap_or_else(rand::random);
-    println!("TEST_SEED={seed}");
+    eprintln!("TEST_SEED={seed}");
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     TestRunner::new_with_rng(Config::default(), TestRng::from_seed(RngAlgorithm::ChaCha, &bytes))

@@ -83,7 +83,7 @@ impl Wire {
     }
 
     /// Whether the server closes the connection without another word.
-    pub async fn is_closed(self) -> bool {
+    pub async fn closes(self) -> bool {
         self.rest().await.is_empty()
     }
 }
