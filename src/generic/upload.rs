@@ -37,6 +37,9 @@ async fn try_upload(req: &HttpRequest, payload: web::Payload, app: &Arc<App>) ->
     let (path, presented) = begin(req, app, params::file_path(req)).await?;
     tell(req, |story| story.owner = Some(path.owner.to_string()));
     let headers = req.headers();
+    if !headers.contains_key(header::CONTENT_LENGTH) && !headers.contains_key(header::TRANSFER_ENCODING) {
+        return Err(Error::LengthRequired);
+    }
     if headers.contains_key(header::CONTENT_RANGE) {
         return Err(Error::invalid("Content-Range", "a file is published whole: leave Content-Range out"));
     }

@@ -3,7 +3,6 @@
 
 use super::connections::Connections;
 use super::problem::{self, Shape};
-use crate::error::Error;
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::InternalError;
@@ -144,10 +143,6 @@ fn refusal(req: &ServiceRequest, guard: &Guard) -> Option<HttpResponse> {
     // Actix takes what follows such a head for another protocol, whatever Content-Length says.
     if headers.contains_key(header::UPGRADE) && (has_body || !matches!(*req.method(), Method::GET | Method::HEAD)) {
         return say(StatusCode::BAD_REQUEST, "upgrade", "Upgrade is not possible here: leave the field out");
-    }
-    if req.method() == Method::PUT && !has_body {
-        let error = Error::LengthRequired;
-        return say(StatusCode::LENGTH_REQUIRED, "length_required", &error.to_string());
     }
     None
 }

@@ -10,3 +10,4 @@ pub mod middleware;
 pub mod params;
 pub mod problem;
 pub mod range;
+pub mod routes;

@@ -19,6 +19,11 @@ pub enum Shape {
 }
 
 impl Shape {
+    /// The shape of a request's errors: always JSON below `/api/v1/`.
+    pub fn of(req: &HttpRequest) -> Self {
+        if req.path().starts_with("/api/v1/") { Self::Json } else { Self::asked(req.headers()) }
+    }
+
     /// JSON where `Accept` names it.
     pub fn asked(headers: &HeaderMap) -> Self {
         let json = headers
