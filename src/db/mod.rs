@@ -216,6 +216,7 @@ fn retrying<T>(lane: &Lane, mut work: impl FnMut(&mut PgConnection) -> Result<T>
         };
         match fault_of(&error) {
             Fault::None => return Err(error),
+            Fault::NoSpace => return Err(Error::NoSpace),
             Fault::LostRace if tries < TRIES => {
                 drop(conn);
                 std::thread::sleep(Duration::from_millis(u64::from(tries * rand::random_range(1..10))));

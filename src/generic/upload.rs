@@ -23,6 +23,8 @@ use futures_util::{Stream, StreamExt};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// After how many more bytes of an upload it is looked whether there is still room for it.
+const LOOK_EVERY: u64 = 8 << 20;
 /// How often, and with which pause between, an upload looks whether its unanswered COMMIT was made.
 const LOOKS: u32 = 5;
 const LOOK_PAUSE: Duration = Duration::from_secs(1);
@@ -61,7 +63,9 @@ async fn try_upload(req: &HttpRequest, payload: web::Payload, app: &Arc<App>) ->
     if let Admission::SameIsThere(sha256) = admission {
         return Ok(answer_stored(app, StatusCode::OK, &path, sha256));
     }
-    refuse_without_room(app, said.length).await?;
+    if let Some(length) = said.length.filter(|length| *length > LOOK_EVERY) {
+        refuse_without_room(app, length).await?;
+    }
     let incoming = app.store.begin(limits.file_bytes, digests);
     let adopted = if form {
         receive_form(req, app, incoming, Multipart::new(headers, payload)).await?
@@ -89,12 +93,12 @@ fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// Refuses an upload that would leave less than the reserve on the store's disk, before it has filled it.
-async fn refuse_without_room(app: &App, length: Option<u64>) -> Result<()> {
-    let Some(length) = length.filter(|length| *length > crate::storage::BLOCK) else { return Ok(()) };
+/// Refuses an upload of which so many more bytes would leave less than the reserve on the store's disk: the database
+/// may live there too, and must never find it full.
+async fn refuse_without_room(app: &App, more: u64) -> Result<()> {
     let store = app.store.clone();
     let space = tokio::task::spawn_blocking(move || store.free_space()).await.map_err(Error::internal)??;
-    if space.available < length.saturating_add(app.config.store.reserve_bytes) { Err(Error::NoSpace) } else { Ok(()) }
+    if space.available < more.saturating_add(app.config.store.reserve_bytes) { Err(Error::NoSpace) } else { Ok(()) }
 }
 
 /// Reads a body to its end, into the store.
@@ -110,9 +114,14 @@ async fn receive<E: Into<BodyError>>(
         least_rate: limits.upload_least_bytes_per_second,
     };
     let mut body = Body::new(stream, pace);
+    let mut looked_at = 0;
     while let Some(chunk) = body.next().await? {
         tell(req, |story| story.received += u64::try_from(chunk.len()).unwrap_or_default());
         incoming.push(chunk).await?;
+        if incoming.size() - looked_at > LOOK_EVERY {
+            looked_at = incoming.size();
+            refuse_without_room(app, 0).await?;
+        }
     }
     Ok(incoming)
 }

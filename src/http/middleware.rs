@@ -96,7 +96,7 @@ pub async fn guard(
         },
     };
     if (guard.draining)() {
-        response.response_mut().head_mut().set_connection_type(actix_http::ConnectionType::Close);
+        response.response_mut().head_mut().set_connection_type(actix_web::http::ConnectionType::Close);
     }
     let told = Telling { request: response.request().clone(), status: response.status(), started };
     Ok(response.map_body(|_, body| Told { size: body.size(), body, sent: 0, complete: false, telling: Some(told) }))
@@ -126,7 +126,7 @@ fn fold_path(req: &mut ServiceRequest) {
 fn refusal(req: &ServiceRequest, guard: &Guard) -> Option<HttpResponse> {
     let say = |status, code, message: &str| {
         let mut response = problem::line(status, code, message, Shape::asked(req.headers()), &guard.root);
-        response.head_mut().set_connection_type(actix_http::ConnectionType::Close);
+        response.head_mut().set_connection_type(actix_web::http::ConnectionType::Close);
         Some(response)
     };
     let target = req.uri().path_and_query().map_or(0, |target| target.as_str().len());
