@@ -4,7 +4,7 @@ use crate::domain::names::{InvalidName, OwnerName};
 use crate::domain::path::{FilePath, PackagePath, VersionPath};
 use crate::error::{Error, Result};
 use actix_web::HttpRequest;
-use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use std::str::FromStr;
 
 /// Where a package's segments begin: `/api/packages/{owner}/generic/{name}/…`.
@@ -15,17 +15,10 @@ const FILE: usize = 6;
 
 /// What is escaped in a segment of an address we write: everything but RFC 3986's unreserved characters.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-/// What is escaped in a text put into a log line.
-const PLAIN: &AsciiSet = CONTROLS;
 
 /// A text as one segment of a path.
 pub fn escape(text: &str) -> impl std::fmt::Display + '_ {
     utf8_percent_encode(text, SEGMENT)
-}
-
-/// A text without control characters, for people.
-pub fn printable(text: &str) -> impl std::fmt::Display + '_ {
-    utf8_percent_encode(text, PLAIN)
 }
 
 /// One segment, decoded and parsed.
