@@ -3,11 +3,13 @@
 mod error;
 mod meta;
 mod orgs;
+mod packages;
 mod tokens;
 mod users;
 
 use crate::auth::Presented;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, What};
+use crate::http::params::segment;
 use crate::http::routes::resource;
 use crate::state::App;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -28,6 +30,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
                 .route(web::head().to(meta::version)),
         )
         .service(resource("/api/v1/user", "GET, HEAD").route(web::get().to(users::me)).route(web::head().to(users::me)))
+        .configure(packages::routes)
         .service(resource("/api/v1/admin/users", "POST").route(web::post().to(users::create)))
         .service(
             resource("/api/v1/users/{user}/tokens", "GET, HEAD, POST")
@@ -65,11 +68,9 @@ async fn signed_in(req: &HttpRequest, app: &App) -> Result<Presented> {
     if presented.is_anonymous() { Err(Error::Unauthenticated) } else { Ok(presented) }
 }
 
-/// A part of the path, decoded; a name that cannot be is one that is not there.
-fn part<T: std::str::FromStr>(req: &HttpRequest, name: &str, what: crate::error::What) -> Result<T> {
-    let raw = req.match_info().get(name).unwrap_or_default();
-    let text = percent_encoding::percent_decode_str(raw).decode_utf8().map_err(|_| Error::NotFound(what))?;
-    text.parse().map_err(|_| Error::NotFound(what))
+/// A segment of the path, counted from 0; one that cannot be is one that is not there.
+fn part<T: std::str::FromStr<Err: std::fmt::Display>>(req: &HttpRequest, index: usize, what: What) -> Result<T> {
+    segment(req, index, "path").map_err(|_| Error::NotFound(what))
 }
 
 /// A field that must be there.

@@ -6,7 +6,7 @@ use crate::domain::path::VersionPath;
 use crate::error::{Error, Result, What};
 use crate::http::middleware::tell;
 use crate::http::paging::Paging;
-use crate::http::params::{self, file_url, version_url};
+use crate::http::params::{self, GENERIC, file_url, version_url};
 use crate::http::problem::Shape;
 use crate::jobs::digests;
 use crate::registry::access::can_read;
@@ -37,7 +37,7 @@ pub(super) async fn versions(req: HttpRequest, app: AppData) -> HttpResponse {
 }
 
 async fn try_versions(req: &HttpRequest, app: &Arc<App>) -> Result<HttpResponse> {
-    let (path, presented) = begin(req, app, params::package_path(req)).await?;
+    let (path, presented) = begin(req, app, GENERIC.package(req)).await?;
     tell(req, |story| story.owner = Some(path.owner.to_string()));
     let (asked, wanted) = (paging(req), path.clone());
     let page = presented
@@ -86,7 +86,7 @@ enum Found {
 }
 
 async fn try_files(req: &HttpRequest, app: &Arc<App>) -> Result<HttpResponse> {
-    let (path, presented) = begin(req, app, params::version_path(req)).await?;
+    let (path, presented) = begin(req, app, GENERIC.version(req)).await?;
     tell(req, |story| story.owner = Some(path.owner.to_string()));
     let (asked, wanted) = (paging(req), path.clone());
     let found = presented
@@ -118,12 +118,6 @@ async fn try_files(req: &HttpRequest, app: &Arc<App>) -> Result<HttpResponse> {
 /// A file as JSON: no digest is ever missing, so one that was not computed yet is computed now.
 async fn file_object(app: &App, path: &VersionPath, file: &FileSummary) -> Result<Value> {
     let other = digests::of_blob(&app.db, &app.store, &app.digesting, &file.blob).await?;
-    let path = crate::domain::path::FilePath {
-        owner: path.owner.clone(),
-        package: path.package.clone(),
-        version: path.version.clone(),
-        file: file.name.clone(),
-    };
     Ok(json!({
         "id": file.id,
         "name": file.name,
@@ -134,7 +128,7 @@ async fn file_object(app: &App, path: &VersionPath, file: &FileSummary) -> Resul
         "sha512": other.sha512.to_hex(),
         "created_at": file.created_at,
         "download_count": file.downloads,
-        "download_url": app.url(&file_url(&path)),
+        "download_url": app.url(&file_url(&path.with_file(file.name.clone()))),
     }))
 }
 

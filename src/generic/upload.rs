@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::http::body::{Body, BodyError, Pace};
 use crate::http::declared;
 use crate::http::middleware::tell;
-use crate::http::params::{self, file_url};
+use crate::http::params::{GENERIC, file_url};
 use crate::registry::access::can_publish;
 use crate::registry::publish::{self, Admission, NewBlob, Published};
 use crate::state::App;
@@ -36,7 +36,7 @@ pub(super) async fn upload(req: HttpRequest, payload: web::Payload, app: AppData
 }
 
 async fn try_upload(req: &HttpRequest, payload: web::Payload, app: &Arc<App>) -> Result<HttpResponse> {
-    let (path, presented) = begin(req, app, params::file_path(req)).await?;
+    let (path, presented) = begin(req, app, GENERIC.file(req)).await?;
     tell(req, |story| story.owner = Some(path.owner.to_string()));
     let headers = req.headers();
     if !headers.contains_key(header::CONTENT_LENGTH) && !headers.contains_key(header::TRANSFER_ENCODING) {
