@@ -4,7 +4,7 @@ use crate::error::{Error, What};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse};
-use serde_json::json;
+use serde::Serialize;
 
 /// Seconds after which a request that met a busy or absent database may be tried again.
 const RETRY_AFTER_BUSY: u64 = 5;
@@ -79,6 +79,14 @@ pub fn answer(req: &HttpRequest, error: &Error, status: StatusCode, shape: Shape
         _ => {}
     }
     response
+}
+
+/// An error as JSON: Gitea's two fields, and a word that stays the same when the sentence is improved.
+#[derive(Serialize)]
+struct Body<'a> {
+    message: &'a str,
+    url: String,
+    code: &'a str,
 }
 
 /// One line for a person, in the shape that is wanted.
