@@ -96,6 +96,6 @@ pub fn line(status: StatusCode, code: &str, message: &str, shape: Shape, root: &
     builder.insert_header((header::CACHE_CONTROL, "no-store"));
     match shape {
         Shape::Text => builder.content_type("text/plain; charset=utf-8").body(format!("{message}\n")),
-        Shape::Json => builder.json(json!({"message": message, "url": format!("{root}/api/swagger"), "code": code})),
+        Shape::Json => builder.json(Body { message, url: format!("{root}/api/swagger"), code }),
     }
 }
