@@ -187,12 +187,16 @@ impl Config {
                 set_from_environment(&mut settings, rest, &value, &name)?;
             }
         }
-        let config: Self =
-            Value::Table(settings).try_into().map_err(|error: toml::de::Error| ConfigError::BadValue {
+        let config: Self = Value::Table(settings).try_into().map_err(|error: toml::de::Error| {
+            // The key is in no field of the error; its text ends in a line of it.
+            let text = error.to_string();
+            let key = text.lines().find_map(|line| line.strip_prefix("in `")?.strip_suffix('`'));
+            ConfigError::BadValue {
                 origin: "configuration".to_owned(),
-                key: error.message().to_owned(),
-                problem: "cannot be used".to_owned(),
-            })?;
+                key: key.unwrap_or_default().to_owned(),
+                problem: format!("cannot be used: {}", error.message()),
+            }
+        })?;
         config.check()
     }
 

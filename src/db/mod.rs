@@ -222,6 +222,7 @@ fn retrying<T>(lane: &Lane, mut work: impl FnMut(&mut PgConnection) -> Result<T>
                 std::thread::sleep(Duration::from_millis(u64::from(tries * rand::random_range(1..10))));
             }
             Fault::LostRace => return Err(Error::Busy("too many others changed the same at once")),
+            Fault::Ended => return Err(Error::Busy("the database takes too long")),
             Fault::Broken => {
                 // Its siblings are probably dead too: each is met and thrown away in turn, then a new one is made.
                 conn.broken = true;

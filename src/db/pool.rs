@@ -83,6 +83,8 @@ pub(super) enum Fault {
     Broken,
     /// The database's disk is full.
     NoSpace,
+    /// Postgres ended the query, because it took too long or an administrator said so.
+    Ended,
 }
 
 /// Judges an error. Diesel hides the SQLSTATE, so some cases are known by Postgres' text alone (`lc_messages` is C in
@@ -105,6 +107,7 @@ pub(super) fn fault_of(error: &Error) -> Fault {
         DatabaseErrorKind::SerializationFailure => Fault::LostRace,
         _ if says(&["No space left on device", "Disk quota exceeded"]) => Fault::NoSpace,
         _ if says(&["deadlock detected", "canceling statement due to lock timeout"]) => Fault::LostRace,
+        _ if says(&["canceling statement due to"]) => Fault::Ended,
         _ if says(&[
             "terminating connection",
             "server closed the connection",

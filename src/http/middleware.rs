@@ -96,6 +96,7 @@ pub async fn guard(
         },
     };
     if (guard.draining)() {
+        // A `Connection` field among the headers would be passed over: actix writes it from this alone.
         response.response_mut().head_mut().set_connection_type(actix_web::http::ConnectionType::Close);
     }
     let told = Telling { request: response.request().clone(), status: response.status(), started };

@@ -155,7 +155,11 @@ pub fn list(conn: &mut PgConnection, right: &CanRead, path: &VersionPath, slice:
         .map(|(id, name, created_at, downloads, blob)| {
             Ok(FileSummary { id, name, created_at, downloads, blob: Blob::from_row(blob)? })
         })
-        .collect::<Result<_>>()?;
+        .collect::<Result<Vec<_>>>()?;
+    // Deleted since it was found: a version without files is never shown.
+    if total == 0 || (items.is_empty() && slice.offset == 0) {
+        return Err(Error::NotFound(What::Version));
+    }
     Ok(Page { items, total })
 }
 

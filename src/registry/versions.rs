@@ -133,7 +133,11 @@ pub fn list(
             sql::<BigInt>("coalesce(sum(blobs.size), 0)::bigint"),
             sql::<BigInt>("coalesce(sum(files.download_count), 0)::bigint"),
         ))
-        .load(conn)?;
+        .load::<VersionSummary>(conn)?;
+    // Deleted since it was found: a package without versions is never shown.
+    if total == 0 || (items.is_empty() && slice.offset == 0) {
+        return Err(Error::NotFound(What::Package));
+    }
     Ok(Page { items, total })
 }
 

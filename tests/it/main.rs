@@ -8,7 +8,26 @@
     reason = "a test says by panicking what is wrong, and looks at the machine as it is"
 )]
 
+mod access;
+mod architecture;
+mod audit;
+mod config;
+mod credentials;
+mod database;
+mod delete;
 mod download;
+mod downloads;
+mod faults;
+mod health;
+mod limits;
+mod listings;
 mod managed_postgres;
+mod model;
+mod names;
+mod publish;
+mod quotas;
+mod races;
 mod storage;
 mod storage_faults;
+mod support;
+mod two_factor;

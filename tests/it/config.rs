@@ -1,0 +1,186 @@
+//! The configuration: its sample, its sources, and what is said of mistakes (contract §7).
+
+use packhouse::config::{Config, ConfigError, SAMPLE};
+use std::collections::BTreeMap;
+use std::fs;
+use toml::{Table, Value};
+
+/// Reads a file of this text and these variables.
+fn read(file: &str, environment: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("packhouse.toml");
+    fs::write(&path, file).unwrap();
+    let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    Config::from_sources(Some(&path), environment)
+}
+
+/// Every key of the sample, dotted, with its default.
+fn keys() -> BTreeMap<String, Value> {
+    let mut keys = BTreeMap::new();
+    for (name, value) in SAMPLE.parse::<Table>().unwrap() {
+        match value {
+            Value::Table(section) => {
+                keys.extend(section.into_iter().map(|(key, value)| (format!("{name}.{key}"), value)));
+            }
+            value => {
+                keys.insert(name, value);
+            }
+        }
+    }
+    keys
+}
+
+fn variable(key: &str) -> String {
+    format!("PACKHOUSE_{}", key.replace('.', "_").to_uppercase())
+}
+
+/// Another value than the default, as TOML and as a variable's text.
+fn other(key: &str, default: &Value) -> (String, String) {
+    let text = match key {
+        "listen" => "0.0.0.0:81",
+        "public_url" => "https://other.example",
+        "log.format" => "json",
+        "log.level" => "debug",
+        "trusted_proxies" => "192.0.2.1, 10.0.0.0/8",
+        _ => match default {
+            Value::Integer(_) => "77",
+            Value::Boolean(true) => "false",
+            Value::Boolean(false) => "true",
+            _ => "another-value",
+        },
+    };
+    let toml = match default {
+        Value::String(_) => format!("{text:?}"),
+        Value::Array(_) => {
+            format!("[{}]", text.split(", ").map(|item| format!("{item:?}")).collect::<Vec<_>>().join(","))
+        }
+        _ => text.to_owned(),
+    };
+    (toml, text.to_owned())
+}
+
+/// All that a configuration says, secrets too.
+fn shown(config: &Config) -> String {
+    let secrets = [&config.database.url, &config.admin.password, &config.metrics.token];
+    format!("{config:?} {:?}", secrets.map(|secret| secret.reveal().to_owned()))
+}
+
+#[test]
+fn the_sample_is_the_defaults_and_has_every_key() {
+    // Unknown keys are refused, and none has a default elsewhere: what parses is complete.
+    let of_sample = read(SAMPLE, &[]).unwrap();
+    assert_eq!(shown(&of_sample), shown(&read("", &[]).unwrap()));
+    assert_eq!(of_sample.listen.to_string(), "127.0.0.1:3000");
+    assert_eq!(of_sample.data_dir.to_str(), Some("./data"));
+    assert_eq!(of_sample.limits.drain_seconds, 300);
+    assert!(!of_sample.auth.query_tokens && !of_sample.require_signin);
+    let names: std::collections::BTreeSet<_> = keys().keys().map(|key| variable(key)).collect();
+    assert_eq!(names.len(), keys().len(), "each key has a variable of its own");
+}
+
+#[test]
+fn every_key_can_be_set_by_file_and_by_environment_and_the_environment_wins() {
+    let default = shown(&read("", &[]).unwrap());
+    for (key, value) in keys() {
+        let (toml, text) = other(&key, &value);
+        let file = match key.split_once('.') {
+            Some((section, key)) => format!("[{section}]\n{key} = {toml}"),
+            None => format!("{key} = {toml}"),
+        };
+        let by_file = shown(&read(&file, &[]).unwrap_or_else(|error| panic!("{error}")));
+        let by_environment = shown(&read("", &[(&variable(&key), &text)]).unwrap_or_else(|error| panic!("{error}")));
+        assert_ne!(by_file, default, "{key} changes something");
+        assert_eq!(by_file, by_environment, "{key}");
+        let old = match &value {
+            Value::String(text) => text.clone(),
+            Value::Integer(number) => number.to_string(),
+            Value::Boolean(truth) => truth.to_string(),
+            _ => String::new(),
+        };
+        assert_eq!(shown(&read(&file, &[(&variable(&key), &old)]).unwrap()), default, "{key}: the environment wins");
+    }
+}
+
+#[test]
+fn the_database_can_be_named_as_everybody_names_it() {
+    let config = read("", &[("DATABASE_URL", "postgres://one/db")]).unwrap();
+    assert_eq!(config.database.url.reveal(), "postgres://one/db");
+    let both = [("DATABASE_URL", "postgres://one/db"), ("PACKHOUSE_DATABASE_URL", "postgres://two/db")];
+    assert_eq!(read("", &both).unwrap().database.url.reveal(), "postgres://two/db");
+    read("", &[("PATH", "/bin"), ("PACKHOUSED", "x"), ("packhouse_listen", "x")]).unwrap();
+}
+
+#[test]
+fn secrets_can_stand_in_files_of_their_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("secret");
+    fs::write(&file, "let-me-in\n").unwrap();
+    let path = file.to_str().unwrap();
+    for (section, key) in [("database", "url"), ("admin", "password"), ("metrics", "token")] {
+        let by_file = read(&format!("[{section}]\n{key}_file = {path:?}"), &[]).unwrap();
+        let name = format!("{}_FILE", variable(&format!("{section}.{key}")));
+        let by_environment = read("", &[(&name, path)]).unwrap();
+        for config in [by_file, by_environment] {
+            assert!(shown(&config).contains("let-me-in"), "{section}.{key}");
+            assert!(!format!("{config:?}").contains("let-me-in"), "{section}.{key} is not shown");
+        }
+        let missing = read("", &[(&name, "/nowhere/at/all")]).unwrap_err().to_string();
+        assert!(missing.contains(&format!("`{section}.{key}`")) && missing.contains("/nowhere/at/all"), "{missing}");
+    }
+    // What is no secret is not read from a file.
+    let refused = read("", &[("PACKHOUSE_LISTEN_FILE", path)]).unwrap_err().to_string();
+    assert!(refused.contains("PACKHOUSE_LISTEN_FILE") && refused.contains("listen_file"), "{refused}");
+}
+
+#[test]
+fn an_unknown_key_is_named() {
+    for (file, key) in [
+        ("lissen = \"x\"", "`lissen`"),
+        ("[limits]\nfile_byte = 1", "`limits.file_byte`"),
+        ("[limitz]\nfile_bytes = 1", "`limitz`"),
+    ] {
+        let error = read(file, &[]).unwrap_err().to_string();
+        assert!(error.contains(key) && error.contains("packhouse.toml"), "{error}");
+    }
+    let error = read("", &[("PACKHOUSE_LISSEN", "x")]).unwrap_err().to_string();
+    assert!(error.contains("PACKHOUSE_LISSEN") && error.contains("packhouse.sample.toml"), "{error}");
+}
+
+#[test]
+fn a_bad_value_is_named() {
+    for (file, words) in [
+        ("listen = 3000", &["`listen`", "a text in quotes"][..]),
+        ("listen = \"localhost\"", &["`listen`"]),
+        ("require_signin = \"yes\"", &["`require_signin`", "true or false"]),
+        ("[limits]\nfile_bytes = \"1\"", &["`limits.file_bytes`", "a whole number"]),
+        ("[limits]\nfile_bytes = -2", &["`limits.file_bytes`", "-1"]),
+        ("[limits]\nconnections = -1", &["`limits.connections`"]),
+        ("[quota]\nbytes = -7", &["`quota.bytes`"]),
+        ("limits = 5", &["`limits`", "a section"]),
+        ("trusted_proxies = [\"nonsense\"]", &["`trusted_proxies`", "nonsense"]),
+        ("trusted_proxies = \"127.0.0.1\"", &["`trusted_proxies`", "a list"]),
+        ("public_url = \"packages.example.org\"", &["`public_url`", "https://"]),
+        ("[log]\nformat = \"xml\"", &["`log.format`", "xml"]),
+        ("[log]\nlevel = \"a=b=c\"", &["`log.level`"]),
+        ("[database]\nread_connections = 0", &["database.read_connections"]),
+        ("listen = ", &["packhouse.toml", "TOML"]),
+    ] {
+        let error = read(file, &[]).unwrap_err().to_string();
+        assert!(words.iter().all(|word| error.contains(word)), "{file}: {error}");
+    }
+    for (name, value, words) in [
+        ("PACKHOUSE_REQUIRE_SIGNIN", "yes", "true or false"),
+        ("PACKHOUSE_WORKERS", "two", "a whole number"),
+        ("PACKHOUSE_LIMITS_FILE_BYTES", "10 GB", "a whole number"),
+    ] {
+        let error = read("", &[(name, value)]).unwrap_err().to_string();
+        assert!(error.contains(name) && error.contains(words), "{error}");
+    }
+}
+
+#[test]
+fn a_file_that_was_named_must_be_there() {
+    let missing = std::path::Path::new("/nowhere/packhouse.toml");
+    let error = Config::from_sources(Some(missing), []).unwrap_err().to_string();
+    assert!(error.contains("/nowhere/packhouse.toml"), "{error}");
+}

@@ -1,0 +1,407 @@
+//! Credentials (contract §2): every way to present one, and what makes it bad.
+
+use crate::support::people::password_hash;
+use crate::support::{Client, PASSWORD, Site, cluster::cluster, path};
+use packhouse::registry::access::Caller;
+use packhouse::registry::users;
+use std::time::Duration;
+
+fn file() -> String {
+    path(&["ada", "tool", "1", "f"])
+}
+
+/// A server where Ada is private and has a file, so that reading it proves who one is.
+async fn private() -> Site {
+    private_with(&[]).await
+}
+
+async fn private_with(settings: &[(&str, &str)]) -> Site {
+    let site = Site::with(settings);
+    site.ci().publish(&file(), "hello").await;
+    site.db_execute("UPDATE owners SET visibility = 2 WHERE name = 'ada'");
+    site
+}
+
+#[tokio::test]
+async fn every_way_to_present_a_token_means_the_same() {
+    let site = private().await;
+    let token = &cluster().people.reader;
+    let anon = site.anon();
+    for client in [
+        anon.authorized(format!("Bearer {token}")),
+        anon.authorized(format!("bearer {token}")),
+        anon.authorized(format!("token {token}")),
+        anon.authorized(format!("Token  {token}")),
+        anon.basic("ada", token),
+        anon.basic("nobody", token),
+        anon.basic("", token),
+        anon.basic(token, ""),
+        anon.basic(token, "x-oauth-basic"),
+    ] {
+        assert_eq!(client.get(&file()).await.is(200).text(), "hello");
+        let refused = client.put(&path(&["ada", "tool", "1", "g"]), "x").await.is(403);
+        assert_eq!(refused.text(), "the access token lacks the scope write:package\n");
+        client.delete(&file()).await.is(403);
+    }
+}
+
+#[tokio::test]
+async fn a_password_comes_with_the_user_s_name_or_e_mail_address_in_any_case() {
+    let site = private().await;
+    for name in ["ada", "ADA", "ada@example.org", "Ada@Example.ORG"] {
+        site.anon().basic(name, PASSWORD).get(&file()).await.is(200);
+    }
+    for (name, password) in
+        [("ada", "wrong"), ("ada", ""), ("", PASSWORD), ("nobody", PASSWORD), ("stranger@", PASSWORD)]
+    {
+        site.anon().basic(name, password).get(&file()).await.is(401);
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_credential_is_401_even_where_anybody_may_read() {
+    let site = Site::new();
+    site.ci().publish(&file(), "hello").await;
+    let token = &cluster().people.reader;
+    let mistyped = format!("{}{}", &token[..20], if token.as_bytes()[20] == b'a' { "b" } else { "a" }) + &token[21..];
+    for value in [
+        "Bearer".to_owned(),
+        "Bearer ".to_owned(),
+        "Bearer nonsense".to_owned(),
+        format!("Bearer {mistyped}"),
+        format!("Bearer {token} x"),
+        format!("Bearer {}", packhouse::domain::secret::TokenSecret::generate().reveal()),
+        token.clone(),
+        "Basic".to_owned(),
+        "Basic !!!".to_owned(),
+        "Basic bm8gY29sb24=".to_owned(),
+        "Basic /w==".to_owned(),
+        "Digest username=\"ada\"".to_owned(),
+        "Negotiate abc".to_owned(),
+        "\u{e4}".to_owned(),
+    ] {
+        let answer = site.anon().authorized(value.clone()).get(&file()).await.is(401);
+        assert_eq!(answer.header("www-authenticate"), Some("Basic realm=\"Packhouse\""), "{value}");
+        site.anon().authorized(value).put(&path(&["ada", "x", "1", "f"]), "x").await.is(401);
+    }
+    let twice = site.reader().get(&file()).header("authorization", format!("Bearer {token}")).await;
+    twice.is(401);
+    site.anon().get(&file()).await.is(200);
+}
+
+#[tokio::test]
+async fn a_token_in_the_query_counts_only_where_the_setting_allows_it() {
+    let token = &cluster().people.reader;
+    for (setting, status) in [("false", 401), ("true", 200)] {
+        let site = private_with(&[("PACKHOUSE_AUTH_QUERY_TOKENS", setting)]).await;
+        for query in [format!("token={token}"), format!("a=b&access_token={token}")] {
+            site.anon().get(&format!("{}?{query}", file())).await.is(status);
+        }
+        site.anon().get(&format!("{}?token=nonsense", file())).await.is(401);
+        // A header goes before.
+        site.stranger().get(&format!("{}?token={token}", file())).await.is(404);
+    }
+}
+
+#[tokio::test]
+async fn cookies_are_nobody_s_credential_here() {
+    let site = private().await;
+    let token = &cluster().people.reader;
+    let cookie = format!("token={token}; access_token={token}; session={token}; __Host-session={token}");
+    site.anon().get(&file()).header("cookie", &cookie).await.is(401);
+    site.anon().get("/api/v1/user").header("cookie", &cookie).await.is(401);
+}
+
+#[tokio::test]
+async fn a_token_needs_the_scope_for_what_it_does_on_public_owners_and_for_administrators_too() {
+    let site = Site::new();
+    site.ci().publish(&file(), "hello").await;
+    for user in ["ada", "admin"] {
+        for (scopes, read, write) in [
+            (&["read:package"][..], 200, 403),
+            (&["write:package"], 200, 404),
+            (&["all"], 200, 404),
+            (&["write:user", "write:organization", "write:admin", "write:misc"], 403, 403),
+            (&["read:user", "read:package"], 200, 403),
+        ] {
+            let client = site.anon().bearer(&site.db_token(user, scopes));
+            for (request, expected, scope) in [
+                (client.get(&file()), read, "read:package"),
+                (client.head(&file()), read, "read:package"),
+                (client.get(&path(&["ada", "tool"])), read, "read:package"),
+                (client.delete(&path(&["ada", "tool", "2"])), write, "write:package"),
+                (client.put(&path(&["ada", "tool", "1", "bad%\u{e4}"]), "x"), 400, ""),
+            ] {
+                let answer = request.await.is(expected);
+                if expected == 403 && !answer.body.is_empty() {
+                    assert_eq!(answer.text(), format!("the access token lacks the scope {scope}\n"), "{scopes:?}");
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_public_only_token_sees_public_owners_alone() {
+    let site = Site::new();
+    site.ci().publish(&file(), "hello").await;
+    let client = site.anon().bearer(&site.db_token("ada", &["write:package", "public-only"]));
+    client.get(&file()).await.is(200);
+    client.publish(&path(&["ada", "tool", "1", "g"]), "x").await;
+    for visibility in [1, 2] {
+        site.db_execute(&format!("UPDATE owners SET visibility = {visibility} WHERE name = 'ada'"));
+        for request in [client.get(&file()), client.get(&path(&["ada", "tool"])), client.delete(&file())] {
+            request.await.is(403).says("public-only");
+        }
+        // What Ada herself may not see is not there, whatever her token is limited to.
+        site.db_execute("UPDATE owners SET visibility = 2 WHERE name = 'stranger'");
+        client.get(&path(&["stranger", "tool"])).await.is(404);
+    }
+}
+
+#[tokio::test]
+async fn a_token_limited_to_owners_or_packages_is_good_for_those_alone() {
+    let site = Site::new();
+    for (owner, client) in [("ada", site.ci()), ("stranger", site.stranger())] {
+        for package in ["tool", "tool-kit", "other"] {
+            client.publish(&path(&[owner, package, "1", "f"]), "x").await;
+        }
+    }
+    let of_owner =
+        site.db_limited_token("ada", &["write:package"], |new| new.owners = Some(vec!["ada".parse().unwrap()]));
+    let client = site.anon().bearer(&of_owner);
+    client.get(&path(&["ada", "other", "1", "f"])).await.is(200);
+    for parts in [&["stranger", "tool", "1", "f"][..], &["stranger", "tool", "1"], &["stranger", "tool"]] {
+        client.get(&path(parts)).await.is(403).says("limited to other owners");
+    }
+
+    let patterns = || Some(vec!["Tool*".parse().unwrap()]);
+    let of_package = site.db_limited_token("ada", &["write:package"], |new| new.packages = patterns());
+    let client = site.anon().bearer(&of_package);
+    for (package, read, write) in
+        [("tool", 200, 201), ("TOOL-KIT", 200, 201), ("other", 403, 403), ("a-tool", 403, 403)]
+    {
+        let list = client.get(&path(&["ada", package])).await.is(read);
+        client.get(&path(&["ada", package, "1"])).await.is(read);
+        client.put(&path(&["ada", package, "1", "new"]), "x").await.is(write);
+        client.delete(&path(&["ada", package, "1", "new"])).await.is(if write == 201 { 204 } else { 403 });
+        if read == 403 {
+            list.says(&format!("limited to other packages than {package}"));
+        }
+    }
+    client.put(&path(&["ada", "tools", "1", "f"]), "x").await.is(201);
+    site.db_execute("DELETE FROM tokens WHERE name LIKE 'token %'");
+    client.get(&path(&["ada", "tool"])).await.is(401);
+}
+
+#[tokio::test]
+async fn a_token_of_a_deleted_owner_s_limit_is_good_for_nothing() {
+    let site = Site::new();
+    let token =
+        site.db_limited_token("ada", &["write:package"], |new| new.owners = Some(vec!["stranger".parse().unwrap()]));
+    site.db_execute("DELETE FROM owners WHERE name = 'stranger'");
+    site.anon().bearer(&token).put(&file(), "x").await.is(403);
+}
+
+#[tokio::test]
+async fn an_expired_or_revoked_token_is_401_at_once_and_says_no_more_than_an_unknown_one() {
+    let site = private().await;
+    let expires = site.now().plus(Duration::from_secs(3600));
+    let token = site.db_limited_token("ada", &["read:package"], |new| new.expires_at = Some(expires));
+    let client = site.anon().bearer(&token);
+    client.get(&file()).await.is(200);
+    site.pass(Duration::from_secs(3599));
+    client.get(&file()).await.is(200);
+    site.pass(Duration::from_secs(1));
+    let expired = client.get(&file()).await.is(401);
+    let unknown = site.anon().bearer(packhouse::domain::secret::TokenSecret::generate().reveal()).get(&file()).await;
+    assert_eq!(expired.looks(), unknown.looks());
+
+    let token = site.db_token("ada", &["read:package"]);
+    let client = site.anon().bearer(&token);
+    client.get(&file()).await.is(200);
+    site.ada().delete("/api/v1/users/ada/tokens/token%205").await.is(204);
+    assert_eq!(client.get(&file()).await.is(401).looks(), unknown.looks());
+}
+
+#[tokio::test]
+async fn a_locked_or_inactive_user_has_no_access_by_any_credential_from_that_moment() {
+    let site = private().await;
+    let anonymous = site.anon();
+    let clients = || [site.ada(), site.ci(), site.reader(), anonymous.basic("x", &cluster().people.ci)];
+    let all = async |status: u16| {
+        for client in clients() {
+            client.get(&file()).await.is(status);
+            if status == 401 {
+                client.put(&path(&["ada", "tool", "1", "g"]), "x").await.is(401);
+            }
+        }
+    };
+    all(200).await;
+    let lock = |locked: bool| {
+        let ada = "ada".parse().unwrap();
+        site.db(|conn| users::set_locked(conn, &Caller::command_line(), &ada, locked, site.now()));
+    };
+    lock(true);
+    all(401).await;
+    lock(false);
+    all(200).await;
+    site.db_execute("UPDATE users SET is_active = false WHERE lower_email LIKE 'ada@%'");
+    all(401).await;
+    let wrong = site.anon().basic("ada", "wrong password").get(&file()).await;
+    assert_eq!(site.ada().get(&file()).await.looks(), wrong.looks(), "it does not say why");
+}
+
+#[tokio::test]
+async fn a_new_password_ends_every_remembered_login_at_once() {
+    let site = private().await;
+    site.ada().get(&file()).await.is(200);
+    site.ada().get(&file()).await.is(200);
+    let hash =
+        packhouse::password::hash_now(&packhouse::domain::secret::Password::new("another long password")).unwrap();
+    let ada = "ada".parse().unwrap();
+    site.db(|conn| users::set_password(conn, &Caller::command_line(), &ada, &hash, site.now()));
+    site.ada().get(&file()).await.is(401);
+    site.anon().basic("ada", "another long password").get(&file()).await.is(200);
+    site.ci().get(&file()).await.is(200);
+    // The old one again: it is not remembered from before either.
+    site.db_execute(&format!("UPDATE users SET password_hash = '{}', auth_epoch = auth_epoch + 1", password_hash()));
+    site.anon().basic("ada", "another long password").get(&file()).await.is(401);
+    site.ada().get(&file()).await.is(200);
+}
+
+#[tokio::test]
+async fn a_remembered_login_spares_the_hashing_but_not_for_ever() {
+    let site = private().await;
+    site.ada().get(&file()).await.is(200);
+    // With the hash gone, only what is remembered can let her in; the epoch stays.
+    site.db_execute("UPDATE users SET password_hash = NULL WHERE lower_email LIKE 'ada@%'");
+    site.ada().get(&file()).await.is(200);
+    site.anon().basic("ada", "wrong password").get(&file()).await.is(401);
+    site.pass(Duration::from_secs(301));
+    site.ada().get(&file()).await.is(401);
+}
+
+#[tokio::test]
+async fn an_unknown_user_and_a_wrong_password_get_the_same_answer() {
+    let site = Site::new();
+    site.db_execute("UPDATE users SET password_hash = NULL WHERE lower_email LIKE 'stranger@%'");
+    let wrong = site.anon().basic("ada", "wrong password").get(&file()).await.is(401);
+    for (name, password) in [
+        ("nobody", "wrong password"),
+        ("nobody@example.org", "x"),
+        ("stranger", PASSWORD),
+        ("ada", &"x".repeat(2000)),
+        ("../ada", "x"),
+    ] {
+        let answer = site.anon().basic(name, password).get(&file()).await;
+        assert_eq!(answer.looks(), wrong.looks(), "{name}");
+    }
+}
+
+/// Signs in with a wrong password until it is refused to try again; returns how often it could.
+async fn exhaust(client: &Client) -> (u32, crate::support::Answer) {
+    for tried in 0..50 {
+        let answer = client.get(&file()).await;
+        if answer.status == 429 {
+            return (tried, answer);
+        }
+        answer.is(401);
+    }
+    panic!("there is no limit");
+}
+
+#[tokio::test]
+async fn guessing_an_account_s_password_is_429_after_ten_attempts_and_over_after_five_minutes() {
+    // The peer is a proxy that tells where each guess comes from, so that no address fills its own bucket.
+    let site = private_with(&[("PACKHOUSE_TRUSTED_PROXIES", "127.0.0.1")]).await;
+    let from = |at: usize| format!("203.0.113.{at}");
+    for at in 0..10 {
+        let guess = site.anon().basic("ada", &format!("guess number {at}")).get(&file());
+        guess.header("x-forwarded-for", from(at)).await.is(401);
+    }
+    let guess = site.ada().get(&file()).header("x-forwarded-for", from(20)).await.is(429);
+    let wait: u64 = guess.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..=301).contains(&wait), "{wait}");
+    // Another account is not affected, nor a token of this one.
+    site.user("stranger").get(&file()).header("x-forwarded-for", from(21)).await.is(404);
+    site.reader().get(&file()).await.is(200);
+    site.pass(Duration::from_secs(wait));
+    site.ada().get(&file()).header("x-forwarded-for", from(22)).await.is(200);
+}
+
+#[tokio::test]
+async fn guessing_from_one_address_is_429_after_ten_attempts_whatever_the_account() {
+    let site = private().await;
+    for at in 0..10 {
+        site.anon().basic(&format!("user-{at}"), "wrong password").get(&file()).await.is(401);
+    }
+    let answer = site.user("stranger").get(&file()).await.is(429);
+    assert!(answer.header("retry-after").is_some());
+    site.reader().get(&file()).await.is(200);
+    // Nobody who is not a trusted proxy says where he comes from.
+    site.user("stranger").get(&file()).header("x-forwarded-for", "203.0.113.9").await.is(429);
+    site.pass(Duration::from_secs(301));
+    site.user("stranger").get(&file()).await.is(404);
+}
+
+#[tokio::test]
+async fn who_knows_his_password_is_never_locked_out_by_using_it() {
+    let site = private().await;
+    for _ in 0..15 {
+        site.pass(Duration::from_secs(1));
+        // Forgotten each time, so that each is a sign-in.
+        site.db_execute("UPDATE users SET auth_epoch = auth_epoch + 1");
+        site.ada().get(&file()).await.is(200);
+    }
+    let (tried, _) = exhaust(&site.anon().basic("ada", "wrong password")).await;
+    assert_eq!(tried, 10);
+    // A login that is remembered from before would go on; this one is not.
+    site.db_execute("UPDATE users SET auth_epoch = auth_epoch + 1");
+    site.ada().get(&file()).await.is(429);
+}
+
+#[tokio::test]
+async fn of_many_guesses_at_once_no_more_than_ten_are_looked_at() {
+    let site = private().await;
+    let guesses = (0..30).map(|at| site.anon().basic("ada", &format!("guess {at}")).get(&file()).into_future());
+    let answers = futures_util::future::join_all(guesses).await;
+    let count = |status: u16| answers.iter().filter(|answer| answer.status == status).count();
+    assert_eq!((count(401), count(429)), (10, 20));
+}
+
+#[tokio::test]
+async fn a_token_knows_when_and_from_where_it_was_last_used() {
+    let site = Site::new();
+    site.reader().get(&path(&["ada", "tool"])).await.is(404);
+    site.pass(Duration::from_secs(90));
+    site.anon().basic("x", &cluster().people.reader).get(&path(&["ada", "tool"])).await.is(404);
+    site.db_flush().await;
+    let used = site.db_texts(
+        "SELECT name || ' ' || to_char(last_used_at AT TIME ZONE 'UTC', 'HH24:MI:SS') || ' ' || last_used_from AS text \
+         FROM tokens WHERE last_used_at IS NOT NULL",
+    );
+    assert_eq!(used, ["reader 03:05:35 127.0.0.1"]);
+    let listed = site.ada().get("/api/v1/users/ada/tokens").await.is(200).json();
+    let of = |name: &str| listed.as_array().unwrap().iter().find(|token| token["name"] == name).unwrap().clone();
+    assert_eq!(of("reader")["last_used_at"], "2026-01-02T03:05:35Z");
+    assert!(of("ci")["last_used_at"].is_null());
+}
+
+#[tokio::test]
+async fn a_token_can_neither_make_nor_list_nor_revoke_tokens() {
+    let site = Site::new();
+    let all = site.anon().bearer(&site.db_token("ada", &["all"]));
+    let body = serde_json::json!({"name": "more", "scopes": ["all"]});
+    for client in [&all, &site.admin(), &site.anon().basic("ada", &cluster().people.ci)] {
+        client.post("/api/v1/users/ada/tokens", &body).await.is(403).says("password");
+        client.get("/api/v1/users/ada/tokens").await.is(403);
+        client.delete("/api/v1/users/ada/tokens/ci").await.is(403);
+    }
+    site.anon().post("/api/v1/users/ada/tokens", &body).await.is(401);
+    site.user("stranger").post("/api/v1/users/ada/tokens", &body).await.is(403);
+    let made = site.ada().post("/api/v1/users/ada/tokens", &body).await.is(201).json();
+    let secret = made["sha1"].as_str().unwrap();
+    site.anon().bearer(secret).publish(&file(), "x").await;
+    assert!(!site.ada().get("/api/v1/users/ada/tokens").await.text().contains(secret), "it is shown once");
+}

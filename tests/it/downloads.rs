@@ -1,0 +1,285 @@
+//! Downloads through the front door: heads, ranges, conditions, counting, side-cars, `latest` (contract §1, §3, §4).
+
+use crate::support::{Site, noise, path, people, sha256};
+use packhouse::domain::role::Visibility;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+fn file(version: &str, name: &str) -> String {
+    path(&["ada", "tool", version, name])
+}
+
+#[tokio::test]
+async fn a_download_has_every_header_of_the_contract() {
+    let site = Site::new();
+    site.ci().publish(&file("1.0", "[a] $(b) & c.bin"), "hello").await;
+    let answer = site.anon().get(&file("1.0", "[a] $(b) & c.bin")).await;
+    insta::assert_snapshot!(answer.shown(), @r#"
+    200
+    accept-ranges: bytes
+    cache-control: public, max-age=0, must-revalidate, no-transform
+    content-disposition: attachment; filename="[a] $(b) & c.bin"; filename*=UTF-8''%5Ba%5D%20$%28b%29%20&%20c.bin
+    content-length: 5
+    content-security-policy: default-src 'none'; sandbox; frame-ancestors 'none'
+    content-type: application/octet-stream
+    cross-origin-resource-policy: same-origin
+    etag: "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
+    last-modified: Fri, 02 Jan 2026 03:04:05 GMT
+    repr-digest: sha-256=:LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=:
+    x-checksum-sha256: 2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824
+    x-content-type-options: nosniff
+    "#);
+    assert_eq!(answer.text(), "hello");
+    let head = site.anon().head(&file("1.0", "[a] $(b) & c.bin")).await;
+    assert_eq!((head.shown(), head.body.len()), (answer.shown(), 0));
+}
+
+#[tokio::test]
+async fn who_may_see_an_owner_decides_whether_caches_between_may_keep_his_files() {
+    let site = Site::new();
+    for (visibility, word) in [(0, "public"), (1, "private"), (2, "private")] {
+        site.db_execute(&format!("UPDATE owners SET visibility = {visibility} WHERE name = 'ada'"));
+        let name = format!("file-{visibility}");
+        site.ci().publish(&file("1", &name), "x").await;
+        let answer = site.reader().get(&file("1", &name)).await.is(200);
+        let expected = format!("{word}, max-age=0, must-revalidate, no-transform");
+        assert_eq!(answer.header("cache-control"), Some(&*expected));
+        let not_modified = site.reader().get(&file("1", &name)).header("if-none-match", "*").await.is(304);
+        assert_eq!(not_modified.header("cache-control"), Some(&*expected));
+    }
+}
+
+#[tokio::test]
+async fn ranges_are_206_or_416_or_the_whole() {
+    let site = Site::new();
+    let bytes = noise(2_500_000);
+    site.ci().publish(&file("1", "f"), bytes.clone()).await;
+    let get = |range: &str| site.anon().get(&file("1", "f")).header("range", range);
+    for (range, expected) in [
+        ("bytes=0-0", 0..1),
+        ("bytes=-1", 2_499_999..2_500_000),
+        ("bytes=1048570-1048580", 1_048_570..1_048_581),
+        ("bytes=2499990-9999999", 2_499_990..2_500_000),
+        ("bytes=5-", 5..2_500_000),
+    ] {
+        let answer = get(range).await.is(206);
+        assert!(answer.body == bytes[expected.clone()], "{range}");
+        let place = format!("bytes {}-{}/2500000", expected.start, expected.end - 1);
+        assert_eq!(answer.header("content-range"), Some(&*place));
+    }
+    let beyond = get("bytes=2500000-").await.is(416);
+    assert_eq!(beyond.header("content-range"), Some("bytes */2500000"));
+    let several = get("bytes=0-1,10-11").await.is(206);
+    assert!(several.header("content-type").unwrap().starts_with("multipart/byteranges; boundary="));
+    for whole in ["bytes=0-,0-,0-", "bytes=5-2", "lines=0-1"] {
+        assert!(get(whole).await.is(200).body == bytes, "{whole}");
+    }
+    let seventeen: Vec<_> = (0..17).map(|at| format!("{}-{}", at * 10, at * 10)).collect();
+    assert_eq!(get(&format!("bytes={}", seventeen.join(","))).await.is(200).body.len(), 2_500_000);
+    assert_eq!(get(&format!("bytes={}", seventeen[1..].join(","))).await.is(206).header("content-range"), None);
+    assert_eq!(site.anon().head(&file("1", "f")).header("range", "bytes=0-0").await.status, 200);
+}
+
+#[tokio::test]
+async fn conditions_are_judged_after_the_right_to_read() {
+    let site = Site::new();
+    site.ci().publish(&file("1", "f"), "hello").await;
+    let tag = format!("\"{}\"", sha256("hello"));
+    let date = "Fri, 02 Jan 2026 03:04:05 GMT";
+    let before = "Fri, 02 Jan 2026 03:04:04 GMT";
+    for (field, value, status) in [
+        ("if-none-match", &*tag, 304),
+        ("if-none-match", "*", 304),
+        ("if-none-match", &format!("W/{tag}, \"x\""), 304),
+        ("if-none-match", "\"x\"", 200),
+        ("if-match", &tag, 200),
+        ("if-match", "*", 200),
+        ("if-match", "\"x\"", 412),
+        ("if-match", &format!("W/{tag}"), 412),
+        ("if-modified-since", date, 304),
+        ("if-modified-since", before, 200),
+        ("if-modified-since", "yesterday", 200),
+        ("if-unmodified-since", date, 200),
+        ("if-unmodified-since", before, 412),
+    ] {
+        let answer = site.anon().get(&file("1", "f")).header(field, value).await.is(status);
+        assert_eq!(answer.header("etag"), Some(&*tag), "{field}: {value}");
+        assert_eq!(answer.body.is_empty(), status == 304, "{field}: {value}");
+        assert_eq!(
+            site.anon().head(&file("1", "f")).header(field, value).await.status,
+            status,
+            "HEAD {field}: {value}"
+        );
+        site.anon().bearer("nonsense").get(&file("1", "f")).header(field, value).await.is(401);
+    }
+    for (value, status) in [(&*tag, 206), (date, 206), ("\"x\"", 200), (before, 200)] {
+        site.anon().get(&file("1", "f")).header("if-range", value).header("range", "bytes=0-0").await.is(status);
+    }
+    site.db_execute("UPDATE owners SET visibility = 2 WHERE name = 'ada'");
+    site.stranger().get(&file("1", "f")).header("if-none-match", &tag).await.is(404);
+    site.anon().get(&file("1", "f")).header("if-match", "\"x\"").await.is(401);
+}
+
+#[tokio::test]
+async fn only_a_get_that_sends_byte_0_counts_as_a_download() {
+    let site = Site::new();
+    for (name, size) in [("f", 1000), ("large", 200_000), ("empty", 0)] {
+        site.ci().publish(&file("1", name), noise(size)).await;
+    }
+    let url = file("1", "f");
+    let get = || site.anon().get(&url);
+    let count = async || {
+        site.db_flush().await;
+        site.db_number("SELECT download_count AS n FROM files WHERE name = 'f'")
+    };
+    site.anon().head(&url).await.is(200);
+    get().header("if-none-match", "*").await.is(304);
+    get().header("if-match", "\"x\"").await.is(412);
+    get().header("range", "bytes=1-").await.is(206);
+    get().header("range", "bytes=5000-").await.is(416);
+    get().header("range", "bytes=5-6,8-9").await.is(206);
+    site.anon().bearer("nonsense").get(&url).await.is(401);
+    site.anon().get(&file("1", "f.sha256")).await.is(200);
+    assert_eq!(count().await, 0);
+    get().await.is(200);
+    get().header("range", "bytes=0-0").await.is(206);
+    get().header("range", "bytes=5-6,0-0").await.is(206);
+    assert_eq!(count().await, 3);
+    get().await.is(200);
+    site.anon().get(&file("1", "empty")).await.is(200);
+    site.anon().get(&file("1", "large")).await.is(200);
+    assert_eq!(count().await, 4);
+    let listed = site.anon().get(&path(&["ada", "tool", "1"])).json().await.json();
+    assert_eq!([0, 1, 2].map(|at| listed[at]["download_count"].as_i64().unwrap()), [4, 1, 1]);
+    let versions = site.anon().get(&path(&["ada", "tool"])).json().await.json();
+    assert_eq!(versions[0]["download_count"], 6);
+}
+
+#[tokio::test]
+async fn side_cars_are_computed_in_the_format_of_sha256sum() {
+    let site = Site::new();
+    // One that has all its digests from the start, and one whose others come later.
+    let (small, large) = (noise(1000), noise(2_000_000));
+    site.ci().publish(&file("1", "Small [1].bin"), small.clone()).await;
+    site.ci().publish(&file("1", "large.bin"), large.clone()).await;
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("Small [1].bin"), &small).unwrap();
+    std::fs::write(dir.path().join("large.bin"), &large).unwrap();
+    for (program, names) in [
+        ("sha256sum", ["SHA256SUMS", "Small [1].bin.sha256", "large.bin.SHA256"]),
+        ("sha512sum", ["SHA512SUMS", "small [1].bin.sha512", "large.bin.sha512"]),
+    ] {
+        for (at, name) in names.iter().enumerate() {
+            let answer = site.anon().get(&file("1", name)).await.is(200);
+            assert_eq!(answer.header("content-type"), Some("text/plain; charset=utf-8"));
+            assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
+            assert_eq!(answer.lines().len(), if at == 0 { 2 } else { 1 }, "{name}");
+            let head = site.anon().head(&file("1", name)).await;
+            assert_eq!((head.status, head.shown()), (200, answer.shown()), "{name}");
+            let mut check = Command::new(program)
+                .args(["--check", "--strict"])
+                .current_dir(dir.path())
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap();
+            std::io::Write::write_all(&mut check.stdin.take().unwrap(), &answer.body).unwrap();
+            assert!(check.wait().unwrap().success(), "{program} {name}: {}", answer.text());
+        }
+    }
+    for absent in ["x.sha256", ".sha256", "large.bin.sha1", "large.bin.md5", "SHA1SUMS", "large.bin.sha256.sha256"] {
+        site.anon().get(&file("1", absent)).await.is(404);
+    }
+    site.anon().get(&file("2", "SHA256SUMS")).await.is(404);
+    site.anon().get(&path(&["ada", "other", "1", "SHA256SUMS"])).await.is(404);
+}
+
+#[tokio::test]
+async fn a_real_file_goes_before_a_side_car_of_its_name() {
+    let site = Site::new();
+    site.ci().publish(&file("1", "a.bin"), "bytes").await;
+    for name in ["a.bin.sha256", "SHA256SUMS", "sha512sums"] {
+        site.ci().publish(&file("1", name), "my own words").await;
+        let answer = site.anon().get(&file("1", name)).await.is(200);
+        assert_eq!(answer.text(), "my own words");
+        assert_eq!(answer.header("content-type"), Some("application/octet-stream"));
+        site.anon().get(&file("1", &name.to_uppercase())).await.is(200).says("my own words");
+    }
+    let sums = site.anon().get(&file("1", "a.bin.sha256.sha256")).await.is(200);
+    assert_eq!(sums.text(), format!("{}  a.bin.sha256\n", sha256("my own words")));
+    site.ci().delete(&file("1", "a.bin.sha256")).await.is(204);
+    let computed = site.anon().get(&file("1", "a.bin.sha256")).await.is(200);
+    assert_eq!(computed.text(), format!("{}  a.bin\n", sha256("bytes")));
+}
+
+#[tokio::test]
+async fn side_cars_are_as_private_as_their_files() {
+    let site = Site::new();
+    site.ci().publish(&file("1", "a"), "x").await;
+    site.db_execute("UPDATE owners SET visibility = 2 WHERE name = 'ada'");
+    for name in ["a.sha256", "SHA256SUMS"] {
+        site.anon().get(&file("1", name)).await.is(401);
+        site.stranger().get(&file("1", name)).await.is(404);
+        site.reader().get(&file("1", name)).await.is(200);
+    }
+}
+
+#[tokio::test]
+async fn latest_leads_to_the_newest_version_by_semver_with_releases_first() {
+    let site = Site::with(&[("PACKHOUSE_PUBLIC_URL", "http://registry.example")]);
+    site.anon().get(&file("latest", "f")).await.is(404);
+    let mut expected = Vec::new();
+    for (version, newest) in [
+        ("nightly", "nightly"),
+        ("zulu", "zulu"),
+        ("1.0.0-rc.1", "1.0.0-rc.1"),
+        ("1.0.0-rc.2", "1.0.0-rc.2"),
+        ("1.0.0-alpha", "1.0.0-rc.2"),
+        ("0.9.0", "0.9.0"),
+        ("v1.10.0", "v1.10.0"),
+        ("1.9.0", "v1.10.0"),
+        ("2.0.0-beta", "v1.10.0"),
+        ("later", "v1.10.0"),
+    ] {
+        site.pass(Duration::from_secs(60));
+        site.ci().publish(&file(version, "f"), version.to_owned()).await;
+        let answer = site.anon().get(&file("latest", "f")).await.is(302);
+        let url = format!("http://registry.example{}", file(newest, "f"));
+        assert_eq!(answer.header("location"), Some(&*url), "after {version}");
+        assert_eq!(answer.header("link"), Some(&*format!("<{url}>; rel=\"immutable\"")));
+        expected.push(version);
+    }
+    // Whether the newest has that file is seen there.
+    site.anon().get(&file("latest", "other")).await.is(302);
+    site.anon().head(&file("LATEST", "f")).await.is(302);
+    let listing = site.anon().get(&path(&["ada", "tool", "latest"])).await.is(302);
+    assert_eq!(listing.header("location"), Some("http://registry.example/api/packages/ada/generic/tool/v1.10.0"));
+    site.anon().get(&path(&["ada", "other", "latest"])).await.is(404);
+    assert_eq!(site.anon().get(&path(&["ada", "tool"])).await.lines(), expected);
+}
+
+#[tokio::test]
+async fn a_version_that_is_really_called_latest_is_itself() {
+    let site = Site::new();
+    site.ci().publish(&file("1.0", "f"), "old").await;
+    site.ci().publish(&file("Latest", "f"), "itself").await;
+    assert_eq!(site.anon().get(&file("latest", "f")).await.is(200).text(), "itself");
+    site.anon().get(&file("latest", "other")).await.is(404);
+    assert_eq!(site.anon().get(&path(&["ada", "tool", "latest"])).await.is(200).lines(), ["f"]);
+    site.ci().delete(&path(&["ada", "tool", "latest"])).await.is(204);
+    site.anon().get(&file("latest", "f")).await.is(302);
+}
+
+#[tokio::test]
+async fn latest_of_a_private_owner_looks_like_anything_else_that_is_not_there() {
+    let site = Site::new();
+    site.db(|conn| people::db_user(conn, "hidden", Visibility::Private, false));
+    site.user("hidden").publish(&path(&["hidden", "tool", "1.0", "f"]), "x").await;
+    for parts in [&["hidden", "tool", "latest", "f"][..], &["hidden", "tool", "latest"]] {
+        let absent: Vec<&str> = parts.iter().map(|part| if *part == "hidden" { "nobody" } else { part }).collect();
+        for client in [site.anon(), site.stranger()] {
+            let (there, not) = (client.get(&path(parts)).await, client.get(&path(&absent)).await);
+            assert_eq!(there.looks(), not.looks());
+        }
+    }
+}

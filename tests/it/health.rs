@@ -1,0 +1,185 @@
+//! For those who run the server (contract §7): probes, metrics, and its end.
+
+use crate::support::wire::{self, Wire};
+use crate::support::{Plan, Site, eventually, noise, path};
+use std::time::Duration;
+
+#[tokio::test]
+async fn a_well_server_is_live_and_ready() {
+    let site = Site::new();
+    assert_eq!(site.anon().get("/livez").await.is(200).text(), "ok\n");
+    assert_eq!(site.anon().get("/readyz").await.is(200).text(), "database: ok\nstore: ok\naccepting: ok\n");
+    let health = site.anon().get("/api/healthz").await.is(200);
+    insta::assert_snapshot!(health.pretty(), @r#"
+    {
+      "checks": {
+        "accepting:ping": [
+          {
+            "output": "",
+            "status": "pass",
+            "time": "2026-01-02T03:04:05Z"
+          }
+        ],
+        "database:ping": [
+          {
+            "output": "",
+            "status": "pass",
+            "time": "2026-01-02T03:04:05Z"
+          }
+        ],
+        "store:ping": [
+          {
+            "output": "",
+            "status": "pass",
+            "time": "2026-01-02T03:04:05Z"
+          }
+        ]
+      },
+      "description": "Packhouse",
+      "status": "pass"
+    }
+    "#);
+    for probe in ["/livez", "/readyz", "/api/healthz"] {
+        assert_eq!(site.anon().get(probe).await.header("cache-control"), Some("no-store"));
+        let head = site.anon().head(probe).await.is(200);
+        assert!(head.body.is_empty());
+        assert_eq!(site.anon().post(probe, &serde_json::json!({})).await.is(405).header("allow"), Some("GET, HEAD"));
+    }
+}
+
+#[tokio::test]
+async fn a_store_whose_marker_is_gone_is_not_ready_and_nothing_is_stored_until_it_is_back() {
+    let site = Site::new();
+    let file = path(&["ada", "tool", "1", "f"]);
+    site.ci().publish(&file, "x").await;
+    let (marker, away) = (site.dir.join("data/blobs/packhouse-store"), site.dir.join("away"));
+    std::fs::rename(&marker, &away).unwrap();
+    site.anon().get("/livez").await.is(200);
+    let ready = site.anon().get("/readyz").await.is(503);
+    assert!(ready.text().starts_with("database: ok\nstore: the store is away"), "{}", ready.text());
+    let health = site.anon().get("/api/healthz").await.is(503).json();
+    assert_eq!((&health["status"], &health["checks"]["store:ping"][0]["status"]), (&"fail".into(), &"fail".into()));
+    for size in [1, 3_000_000] {
+        let refused = site.ci().put(&path(&["ada", "tool", "1", "g"]), noise(size)).await.is(503);
+        assert!(refused.header("retry-after").is_some());
+    }
+    std::fs::rename(&away, &marker).unwrap();
+    site.anon().get("/readyz").await.is(200);
+    assert_eq!(site.anon().get(&file).await.is(200).text(), "x");
+    site.ci().publish(&path(&["ada", "tool", "1", "g"]), "x").await;
+    assert_eq!(site.db_number("SELECT count(*) AS n FROM files"), 2);
+}
+
+#[tokio::test]
+async fn a_server_that_is_to_stop_is_not_ready_at_once_and_closes_its_connections_after_their_answers() {
+    let site = Site::new();
+    site.app.start_draining();
+    let ready = site.anon().get("/readyz").await.is(503);
+    assert!(ready.text().ends_with("accepting: the server is stopping\n"), "{}", ready.text());
+    assert_eq!(site.anon().get("/api/healthz").await.is(503).json()["status"], "fail");
+    let live = site.anon().get("/livez").await.is(200);
+    assert_eq!(live.header("connection"), Some("close"));
+    // What comes meanwhile is still served.
+    site.ci().publish(&path(&["ada", "tool", "1", "f"]), "x").await;
+}
+
+#[tokio::test]
+async fn a_transfer_under_way_finishes_while_the_server_stops_and_new_connections_are_refused() {
+    let site = Site::new();
+    let (file, size) = (path(&["ada", "tool", "1", "f"]), 30_000_000);
+    let bytes = noise(size);
+    site.ci().publish(&file, bytes.clone()).await;
+    let mut download = Wire::open(site.address).await;
+    download.say(wire::head("GET", &file, &[])).await;
+    assert_eq!(download.head().await.unwrap().status, 200);
+    let bearer = format!("Bearer {}", crate::support::cluster::cluster().people.ci);
+    let fields = [("Authorization", &*bearer), ("Content-Length", "3000000")];
+    let mut upload = Wire::open(site.address).await;
+    let new = path(&["ada", "tool", "1", "new"]);
+    upload.say(wire::head("PUT", &new, &fields)).await.say(&bytes[..2_000_000]).await;
+    eventually("the upload has begun", async || site.store_incoming() > 0).await;
+
+    site.app.start_draining();
+    let stopped = tokio::spawn(site.handle.stop(true));
+    eventually("new connections are refused", async || tokio::net::TcpStream::connect(site.address).await.is_err())
+        .await;
+    assert!(!stopped.is_finished(), "it waits for its transfers");
+    upload.say(&bytes[2_000_000..3_000_000]).await;
+    upload.answer("PUT").await.expect("an answer").is(201);
+    let rest = download.rest().await;
+    assert!(rest == bytes, "{} of {size} bytes", rest.len());
+    tokio::time::timeout(Duration::from_secs(20), stopped).await.expect("it stops").unwrap();
+    assert_eq!(site.db_number("SELECT count(*) AS n FROM files"), 2);
+}
+
+#[tokio::test]
+async fn what_was_counted_is_written_down_at_the_end() {
+    let site = Site::new();
+    let file = path(&["ada", "tool", "1", "f"]);
+    site.ci().publish(&file, "x").await;
+    for _ in 0..3 {
+        site.anon().get(&file).await.is(200);
+    }
+    site.handle.stop(true).await;
+    eventually("the counts are in the database", async || site.db_number("SELECT download_count AS n FROM files") == 3)
+        .await;
+}
+
+#[tokio::test]
+async fn metrics_tell_requests_bytes_and_pools_by_route_and_never_by_name() {
+    let site = Site::start(Plan { metrics: true, ..Plan::default() });
+    let file = path(&["ada", "unmistakable-package", "1", "f"]);
+    site.ci().publish(&file, "x").await;
+    site.anon().get(&file).await.is(200);
+    site.anon().request("UNUSUAL", &file).await.is(405);
+    let metrics = site.anon().get("/metrics").await.is(200);
+    assert!(metrics.header("content-type").unwrap().starts_with("text/plain; version=0.0.4"));
+    let text = metrics.text();
+    let route = "route=\"/api/packages/{owner}/generic/{name}/{version}/{file}\"";
+    let line = |name: &str, labels: &[&str]| {
+        text.lines().any(|line| line.starts_with(name) && labels.iter().all(|label| line.contains(label)))
+    };
+    assert!(line("packhouse_requests_total", &["method=\"PUT\"", route, "status=\"201\""]), "{text}");
+    assert!(line("packhouse_requests_total", &["method=\"GET\"", route, "status=\"200\""]));
+    assert!(line("packhouse_requests_total", &["method=\"other\"", route, "status=\"405\""]));
+    for name in [
+        "packhouse_request_seconds_bucket",
+        "packhouse_sent_bytes_total",
+        "packhouse_received_bytes_total",
+        "packhouse_db_wait_seconds_count",
+        "packhouse_db_connections_used",
+        "packhouse_argon2_queue",
+        "packhouse_connections",
+        "packhouse_blobs",
+        "packhouse_blob_bytes",
+        "packhouse_store_free_bytes",
+    ] {
+        assert!(line(name, &[]), "{name}");
+    }
+    assert!(!text.contains("unmistakable") && !text.contains("ada"));
+}
+
+#[tokio::test]
+async fn metrics_are_off_or_behind_their_own_token_by_setting() {
+    let off =
+        Site::start(Plan { metrics: true, settings: &[("PACKHOUSE_METRICS_ENABLED", "false")], ..Plan::default() });
+    off.anon().get("/metrics").await.is(404);
+    let settings = &[("PACKHOUSE_METRICS_TOKEN", "let-me-see")];
+    let closed = Site::start(Plan { metrics: true, settings, ..Plan::default() });
+    closed.anon().get("/metrics").await.is(401);
+    closed.admin().get("/metrics").await.is(401);
+    closed.anon().bearer("let-me").get("/metrics").await.is(401);
+    closed.anon().bearer("let-me-see").get("/metrics").await.is(200);
+}
+
+#[tokio::test]
+async fn a_connection_that_says_nothing_costs_nothing_to_others() {
+    let site = Site::new();
+    let mut silent = Vec::new();
+    for _ in 0..100 {
+        silent.push(Wire::open(site.address).await);
+    }
+    site.anon().get("/livez").await.is(200);
+    let rest = silent.swap_remove(0).rest().await;
+    assert!(rest.is_empty() || rest.starts_with(b"HTTP/1.1 408"), "{}", String::from_utf8_lossy(&rest));
+}

@@ -1,0 +1,179 @@
+//! Limits of a request: its head, its length, its pace (contract §1, `limits` of the configuration).
+
+use crate::support::wire::{self, Wire, ask, send};
+use crate::support::{Site, cluster::cluster, eventually, noise, path};
+use futures_util::stream;
+use std::io;
+
+fn file() -> String {
+    path(&["ada", "tool", "1.0", "tool.bin"])
+}
+
+fn bearer() -> String {
+    format!("Bearer {}", cluster().people.ci)
+}
+
+#[tokio::test]
+async fn a_file_over_the_limit_is_413_before_its_body_is_read_when_its_length_is_declared() {
+    let site = Site::with(&[("PACKHOUSE_LIMITS_FILE_BYTES", "1000000")]);
+    let fields = [("Authorization", &*bearer()), ("Content-Length", "1000001")];
+    // Not a byte of the body is sent.
+    let answer = ask(site.address, "PUT", file(), &fields).await;
+    answer.is(413).says("limit of 1000000 bytes");
+    let fields = [("Authorization", &*bearer()), ("Content-Length", "99999999999999999999")];
+    let answer = ask(site.address, "PUT", file(), &fields).await;
+    assert!([400, 413].contains(&answer.status), "{answer:?}");
+    site.assert_empty().await;
+    site.ci().publish(&file(), noise(1_000_000)).await;
+}
+
+#[tokio::test]
+async fn a_chunked_file_over_the_limit_is_413_and_nothing_is_kept() {
+    let site = Site::with(&[("PACKHOUSE_LIMITS_FILE_BYTES", "1000000")]);
+    let fields = [("Authorization", &*bearer()), ("Transfer-Encoding", "chunked")];
+    let mut wire = Wire::open(site.address).await;
+    wire.say(wire::head("PUT", file(), &fields)).await;
+    wire.say("f4241\r\n").await.say(noise(1_000_001)).await.say("\r\n0\r\n\r\n").await;
+    wire.answer("PUT").await.expect("an answer").is(413);
+    site.assert_empty().await;
+    let chunks = (0..10).map(|_| Ok::<_, io::Error>(noise(100_000)));
+    site.ci().put(&file(), reqwest::Body::wrap_stream(stream::iter(chunks))).await.is(201);
+}
+
+#[tokio::test]
+async fn a_form_over_the_limit_is_413_too() {
+    let site = Site::with(&[("PACKHOUSE_LIMITS_FILE_BYTES", "1000")]);
+    let body = |size: usize| {
+        let head = "--b\r\nContent-Disposition: form-data; name=\"f\"; filename=\"f\"\r\n\r\n";
+        [head.as_bytes(), &noise(size), b"\r\n--b--\r\n"].concat()
+    };
+    let kind = "multipart/form-data; boundary=b";
+    site.ci().put(&file(), body(1001)).header("content-type", kind).await.is(413);
+    site.assert_empty().await;
+    site.ci().put(&file(), body(1000)).header("content-type", kind).await.is(201);
+}
+
+#[tokio::test]
+async fn a_limit_of_nothing_still_takes_empty_files() {
+    let site = Site::with(&[("PACKHOUSE_LIMITS_FILE_BYTES", "0")]);
+    site.ci().put(&file(), "x").await.is(413);
+    site.ci().publish(&file(), "").await;
+}
+
+#[tokio::test]
+async fn a_url_longer_than_8_kib_is_414() {
+    let site = Site::new();
+    let of = |length: usize| format!("/api/packages/ada/generic/p/1/f?{}", "x".repeat(length - 32));
+    assert_eq!(of(8192).len(), 8192);
+    assert_eq!(ask(site.address, "GET", of(8192), &[]).await.status, 404);
+    for length in [8193, 12_000] {
+        ask(site.address, "GET", of(length), &[]).await.is(414).says("8192");
+    }
+    let fields = [("Authorization", &*bearer()), ("Content-Length", "3")];
+    assert_eq!(send(site.address, "PUT", of(8193), &fields, b"abc").await.status, 414);
+    site.assert_empty().await;
+}
+
+#[tokio::test]
+async fn a_head_of_more_than_64_fields_or_16_kib_is_431() {
+    let site = Site::new();
+    let many: Vec<_> = (0..70).map(|at| format!("X-{at}")).collect();
+    let fields: Vec<_> = many.iter().map(|name| (&**name, "1")).collect();
+    assert_eq!(ask(site.address, "GET", "/livez", &fields[..60]).await.status, 200);
+    ask(site.address, "GET", "/livez", &fields).await.is(431);
+    let long = "x".repeat(17_000);
+    ask(site.address, "GET", "/livez", &[("X-Long", &long)]).await.is(431);
+    assert_eq!(ask(site.address, "GET", "/livez", &[("X-Long", &long[..16_000])]).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_head_beyond_all_measure_is_refused_with_bounded_memory() {
+    let site = Site::new();
+    let mut wire = Wire::open(site.address).await;
+    wire.say("GET /livez HTTP/1.1\r\nHost: x\r\nX-Long: ").await.say(vec![b'x'; 400_000]).await;
+    let rest = wire.rest().await;
+    assert!(rest.is_empty() || rest.starts_with(b"HTTP/1.1 4"), "{}", String::from_utf8_lossy(&rest));
+    site.anon().get("/livez").await.is(200);
+}
+
+#[tokio::test]
+async fn an_upload_that_stands_still_is_cut_off_and_leaves_nothing() {
+    let site = Site::with(&[("PACKHOUSE_LIMITS_UPLOAD_STALL_SECONDS", "1")]);
+    let fields = [("Authorization", &*bearer()), ("Content-Length", "3000000")];
+    let mut wire = Wire::open(site.address).await;
+    wire.say(wire::head("PUT", file(), &fields)).await.say(noise(2_000_000)).await;
+    let answer = wire.answer("PUT").await;
+    assert!(answer.is_none_or(|answer| answer.status == 408));
+    site.assert_empty().await;
+}
+
+#[tokio::test]
+async fn an_upload_that_trickles_is_cut_off() {
+    let site = Site::with(&[
+        ("PACKHOUSE_LIMITS_UPLOAD_STALL_SECONDS", "1"),
+        ("PACKHOUSE_LIMITS_UPLOAD_LEAST_BYTES_PER_SECOND", "1000"),
+    ]);
+    let fields = [("Authorization", &*bearer()), ("Content-Length", "3000000")];
+    let mut wire = Wire::open(site.address).await;
+    wire.say(wire::head("PUT", file(), &fields)).await;
+    // A byte now and then: never still for long, and never fast enough.
+    let (mut reader, mut writer) = wire.stream.into_split();
+    let trickle = tokio::spawn(async move {
+        while tokio::io::AsyncWriteExt::write_all(&mut writer, b"x").await.is_ok() {
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+    });
+    let mut answer = Vec::new();
+    let deadline = std::time::Duration::from_secs(20);
+    let read = tokio::io::AsyncReadExt::read_to_end(&mut reader, &mut answer);
+    let _ = tokio::time::timeout(deadline, read).await.expect("it is cut off");
+    trickle.abort();
+    assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 408"), "{}", String::from_utf8_lossy(&answer));
+    site.assert_empty().await;
+}
+
+#[tokio::test]
+async fn a_reader_that_takes_nothing_is_cut_off() {
+    let site = Site::with(&[("PACKHOUSE_LIMITS_DOWNLOAD_STALL_SECONDS", "1")]);
+    site.ci().publish(&file(), noise(40_000_000)).await;
+    let mut wire = Wire::open(site.address).await;
+    wire.say(wire::head("GET", file(), &[])).await;
+    assert_eq!(wire.head().await.unwrap().status, 200);
+    let open = || site.db_number("SELECT 1::int8 AS n") == 1 && crate::support::log::captured().contains("cut=true");
+    eventually("the download is cut", async || open()).await;
+}
+
+#[tokio::test]
+async fn connections_beyond_the_limit_are_closed_and_the_others_go_on() {
+    let site = Site::with(&[("PACKHOUSE_LIMITS_CONNECTIONS_PER_ADDRESS", "3")]);
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        let mut wire = Wire::open(site.address).await;
+        wire.say(wire::head("GET", "/livez", &[])).await;
+        assert_eq!(wire.answer("GET").await.unwrap().status, 200);
+        held.push(wire);
+    }
+    let mut refused = Wire::open(site.address).await;
+    refused.say(wire::head("GET", "/livez", &[])).await;
+    assert!(refused.is_closed().await);
+    for wire in &mut held {
+        wire.say(wire::head("GET", "/livez", &[])).await;
+        assert_eq!(wire.answer("GET").await.unwrap().status, 200);
+    }
+    held.pop();
+    eventually("a place is free", async || {
+        let mut wire = Wire::open(site.address).await;
+        wire.say(wire::head("GET", "/livez", &[])).await;
+        wire.answer("GET").await.is_some_and(|answer| answer.status == 200)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_slow_head_is_cut_off() {
+    let site = Site::new();
+    let mut wire = Wire::open(site.address).await;
+    wire.say("GET /livez HTTP/1.1\r\nHost: x\r\nX-Slow: ").await;
+    let rest = wire.rest().await;
+    assert!(rest.is_empty() || rest.starts_with(b"HTTP/1.1 408"), "{}", String::from_utf8_lossy(&rest));
+}

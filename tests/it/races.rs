@@ -1,0 +1,276 @@
+//! What happens at the same moment (robustness, promises 3 to 5).
+
+use crate::support::cluster::cluster;
+use crate::support::{Answer, Plan, Site, eventually, noise, path, sha256};
+use futures_util::future::join_all;
+use packhouse::jobs::sweep;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+const MANY: usize = 24;
+
+/// A server with more threads and connections, on the machine's own time.
+fn busy() -> Site {
+    let settings = &[
+        ("PACKHOUSE_WORKERS", "4"),
+        ("PACKHOUSE_DATABASE_READ_CONNECTIONS", "6"),
+        ("PACKHOUSE_DATABASE_WRITE_CONNECTIONS", "12"),
+    ];
+    Site::start(Plan { settings, real_time: true, ..Plan::default() })
+}
+
+fn file(version: &str, name: &str) -> String {
+    path(&["ada", "tool", version, name])
+}
+
+fn count(answers: &[Answer], status: u16) -> usize {
+    answers.iter().filter(|answer| answer.status == status).count()
+}
+
+#[tokio::test]
+async fn of_many_publishers_of_one_file_exactly_one_gets_201_and_the_others_409() {
+    let site = busy();
+    for round in 0..5 {
+        let path = file("1", &format!("f{round}"));
+        // Half of them send the same bytes.
+        let bodies: Vec<_> = (0..MANY).map(|at| format!("round {round} publisher {}", at / 2)).collect();
+        let uploads = bodies.iter().map(|body| site.ci().put(&path, body.clone()).into_future());
+        let answers = join_all(uploads).await;
+        assert_eq!((count(&answers, 201), count(&answers, 409)), (1, MANY - 1));
+        let winner = answers.iter().position(|answer| answer.status == 201).unwrap();
+        assert_eq!(site.anon().get(&path).await.is(200).text(), bodies[winner]);
+    }
+    assert!(site.db_broken().await.is_empty());
+    assert_eq!(site.db_audit().len(), 5);
+    eventually("no bytes of the losers are left", async || site.store_incoming() == 0).await;
+}
+
+#[tokio::test]
+async fn publishers_of_one_file_in_different_cases_race_for_one_name() {
+    let site = busy();
+    let names: Vec<_> = (0..MANY).map(|at| if at % 2 == 0 { "File.bin" } else { "FILE.BIN" }).collect();
+    let versions = ["1.0-RC", "1.0-rc"];
+    let uploads = (0..MANY).map(|at| {
+        let path = path(&["ada", ["Tool", "TOOL"][at % 2], versions[at / 2 % 2], names[at]]);
+        site.ci().put(&path, "x").into_future()
+    });
+    let answers = join_all(uploads).await;
+    assert_eq!((count(&answers, 201), count(&answers, 409)), (1, MANY - 1));
+    for table in ["packages", "versions", "files"] {
+        assert_eq!(site.db_number(&format!("SELECT count(*) AS n FROM {table}")), 1, "{table}");
+    }
+}
+
+#[tokio::test]
+async fn publishers_of_different_files_into_one_new_version_all_get_201() {
+    let site = busy();
+    for round in 0..3 {
+        let version = format!("1.{round}");
+        // Some with the same bytes, some large.
+        let body = |at: usize| noise(if at.is_multiple_of(5) { 1_100_000 + at } else { at / 3 });
+        let uploads = (0..MANY).map(|at| site.ci().put(&file(&version, &format!("f{at}")), body(at)).into_future());
+        let answers = join_all(uploads).await;
+        assert_eq!(count(&answers, 201), MANY, "{:?}", answers.iter().find(|answer| answer.status != 201));
+        let listed = site.anon().get(&path(&["ada", "tool", &version])).await.is(200);
+        assert_eq!(listed.lines().len(), MANY);
+        for at in 0..MANY {
+            assert!(site.anon().get(&file(&version, &format!("f{at}"))).await.is(200).body == body(at));
+        }
+    }
+    assert!(site.db_broken().await.is_empty());
+}
+
+#[tokio::test]
+async fn retries_of_one_upload_that_race_each_other_all_succeed() {
+    let site = busy();
+    let bytes = noise(1_200_000);
+    let uploads = (0..8).map(|_| {
+        let request = site.ci().put(&file("1", "f"), bytes.clone());
+        request.header("x-checksum-sha256", sha256(&bytes)).into_future()
+    });
+    let answers = join_all(uploads).await;
+    assert_eq!((count(&answers, 201), count(&answers, 200)), (1, 7));
+    assert!(site.anon().get(&file("1", "f")).await.is(200).body == bytes);
+    eventually("one copy is left", async || site.store_blobs() == 1 && site.store_incoming() == 0).await;
+}
+
+/// Publishes and deletes one version's files for a while, and watches that no list ever shows a version without any.
+async fn publish_against(delete: impl Fn(usize) -> String) {
+    let site = busy();
+    let over = AtomicBool::new(false);
+    let publisher = |who: usize| {
+        let (site, over) = (&site, &over);
+        async move {
+            for turn in 0..25 {
+                let name = format!("f{who}");
+                let answer = site.ci().put(&file("1", &name), format!("{who} {turn}")).await;
+                assert!([201, 409].contains(&answer.status), "{answer:?}");
+                if answer.status == 201 {
+                    // It is there, or it was deleted since: nothing else.
+                    let got = site.anon().get(&file("1", &name)).await;
+                    assert!(got.status == 404 || got.body == format!("{who} {turn}").into_bytes(), "{got:?}");
+                }
+            }
+            over.store(true, Ordering::SeqCst);
+        }
+    };
+    let deleter = async {
+        let mut turn = 0;
+        while !over.load(Ordering::SeqCst) {
+            let answer = site.ci().delete(&delete(turn)).await;
+            assert!([204, 404].contains(&answer.status), "{answer:?}");
+            turn += 1;
+        }
+    };
+    let watcher = async {
+        while !over.load(Ordering::SeqCst) {
+            let listed = site.anon().get(&path(&["ada", "tool", "1"])).await;
+            assert!(listed.status == 404 || !listed.body.is_empty(), "a version without files");
+            let versions = site.anon().get(&path(&["ada", "tool"])).json().await;
+            if versions.status == 200 {
+                for version in versions.json().as_array().unwrap() {
+                    assert!(version["files"].as_i64().unwrap() > 0, "{version}");
+                }
+            }
+        }
+    };
+    tokio::join!(publisher(0), publisher(1), publisher(2), deleter, watcher);
+    assert!(site.db_broken().await.is_empty());
+}
+
+#[tokio::test]
+async fn publishing_against_deleting_the_version_leaves_a_whole_version_or_none() {
+    publish_against(|_| path(&["ada", "tool", "1"])).await;
+}
+
+#[tokio::test]
+async fn publishing_against_deleting_the_last_file_leaves_a_whole_version_or_none() {
+    publish_against(|turn| file("1", &format!("f{}", turn % 3))).await;
+}
+
+#[tokio::test]
+async fn a_sweep_never_takes_bytes_that_are_uploaded_again_at_that_moment() {
+    let site = busy();
+    let over = AtomicBool::new(false);
+    let contents = [noise(10), noise(70_000), noise(1_500_000)];
+    let publisher = |who: usize| {
+        let (site, contents) = (&site, &contents);
+        async move {
+            for turn in 0..20 {
+                // All at once the same bytes, and then all others.
+                let content = &contents[turn % contents.len()];
+                let path = file(&format!("{who}.{turn}"), "f");
+                site.ci().publish(&path, content.clone()).await;
+                let got = site.anon().get(&path).await.is(200);
+                assert!(got.body == *content, "publisher {who}, turn {turn}");
+                // All but the last are deleted, so that bytes are nobody's for a while.
+                if turn < 19 {
+                    site.ci().delete(&path).await.is(204);
+                }
+            }
+        }
+    };
+    let app = &site.app;
+    let sweeper = async {
+        let mut swept = 0;
+        while !over.load(Ordering::SeqCst) {
+            let done = sweep::run(&app.db, &app.store, &app.clock, Duration::ZERO).await.unwrap();
+            swept += done.unused + done.orphans;
+            tokio::task::yield_now().await;
+        }
+        swept
+    };
+    let publishers = async {
+        join_all((0..4).map(publisher)).await;
+        over.store(true, Ordering::SeqCst);
+    };
+    let (swept, ()) = tokio::join!(sweeper, publishers);
+    assert!(swept > 0, "the sweep had something to do");
+    let listed = site.anon().get(&path(&["ada", "tool"])).await.is(200);
+    assert_eq!(listed.lines().len(), 4);
+    for version in listed.lines() {
+        assert!(site.anon().get(&file(version, "f")).await.is(200).body == contents[19 % 3], "{version}");
+    }
+    assert!(site.db_broken().await.is_empty());
+    sweep::run(&app.db, &app.store, &app.clock, Duration::ZERO).await.unwrap();
+    assert_eq!(i64::try_from(site.store_blobs()).unwrap(), site.db_number("SELECT count(*) AS n FROM blobs"));
+}
+
+#[tokio::test]
+async fn a_download_that_has_begun_goes_on_to_its_end_when_its_file_is_deleted_and_swept() {
+    use crate::support::wire::{self, Wire};
+    let site = busy();
+    let bytes = noise(30_000_000);
+    site.ci().publish(&file("1", "f"), bytes.clone()).await;
+    let mut download = Wire::open(site.address).await;
+    download.say(wire::head("GET", file("1", "f"), &[("Connection", "close")])).await;
+    assert_eq!(download.head().await.unwrap().status, 200);
+    site.ci().delete(&file("1", "f")).await.is(204);
+    let app = &site.app;
+    assert_eq!(sweep::run(&app.db, &app.store, &app.clock, Duration::ZERO).await.unwrap().unused, 1);
+    assert!(download.rest().await == bytes);
+    site.anon().get(&file("1", "f")).await.is(404);
+}
+
+#[tokio::test]
+async fn counts_of_downloads_and_usage_are_exact_however_many_write_them_down_at_once() {
+    let site = busy();
+    for name in ["a", "b", "c"] {
+        site.ci().publish(&file("1", name), name).await;
+    }
+    let downloads = (0..60).map(|at| site.anon().get(&file("1", ["a", "b", "c"][at % 3])).into_future());
+    let flushes = async {
+        for _ in 0..20 {
+            site.db_flush().await;
+        }
+    };
+    let flush_too = async {
+        for _ in 0..20 {
+            site.db_flush().await;
+        }
+    };
+    tokio::join!(join_all(downloads), flushes, flush_too);
+    site.db_flush().await;
+    let counts = site.db_texts("SELECT name || '=' || download_count AS text FROM files ORDER BY name");
+    assert_eq!(counts, ["a=20", "b=20", "c=20"]);
+    assert!(site.db_broken().await.is_empty());
+    assert_eq!(site.db_number("SELECT count(*) AS n FROM usage_changes"), 0);
+}
+
+#[tokio::test]
+async fn several_servers_that_migrate_one_empty_database_at_once_do_it_once() {
+    let (name, url) = cluster().empty_database();
+    let runs: Vec<_> = (0..5)
+        .map(|_| {
+            let url = url.clone();
+            std::thread::spawn(move || packhouse::db::migrate(&url, Duration::from_secs(10)).unwrap())
+        })
+        .collect();
+    let mut migrations: BTreeMap<String, usize> = BTreeMap::new();
+    for run in runs {
+        for migration in run.join().unwrap() {
+            *migrations.entry(migration).or_default() += 1;
+        }
+    }
+    assert!(!migrations.is_empty() && migrations.values().all(|times| *times == 1), "{migrations:?}");
+    cluster().drop_database(&name);
+}
+
+#[tokio::test]
+async fn two_servers_of_one_database_see_each_other_s_work_at_once() {
+    let first = busy();
+    let store = first.dir.join("data/blobs");
+    let settings = &[("PACKHOUSE_STORE_DIR", store.to_str().unwrap())];
+    let second = Site::start(Plan { settings, real_time: true, url: Some(first.url.clone()), ..Plan::default() });
+    let uploads = (0..MANY).map(|at| {
+        let site = if at % 2 == 0 { &first } else { &second };
+        site.ci().put(&file("1", "f"), format!("publisher {at}")).into_future()
+    });
+    let answers = join_all(uploads).await;
+    assert_eq!((count(&answers, 201), count(&answers, 409)), (1, MANY - 1));
+    let (one, two) = (first.anon().get(&file("1", "f")).await, second.anon().get(&file("1", "f")).await);
+    assert_eq!(one.is(200).body, two.is(200).body);
+    second.ci().delete(&file("1", "f")).await.is(204);
+    first.anon().get(&file("1", "f")).await.is(404);
+}

@@ -1,0 +1,195 @@
+//! A client that does nothing by itself: no redirects, no cookies, no decoding.
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use reqwest::header::HeaderMap;
+use reqwest::{Body, Method, RequestBuilder};
+use std::future::IntoFuture;
+use std::pin::Pin;
+
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// A text as one segment of a path.
+pub fn escape(text: &str) -> String {
+    utf8_percent_encode(text, SEGMENT).to_string()
+}
+
+/// The path of a file: `owner/package/version/file`, or of what is above it, each part to be escaped.
+pub fn path(parts: &[&str]) -> String {
+    let mut path = format!("/api/packages/{}/generic", escape(parts[0]));
+    for part in &parts[1..] {
+        path.push('/');
+        path.push_str(&escape(part));
+    }
+    path
+}
+
+/// Somebody who sends requests.
+#[derive(Clone)]
+pub struct Client {
+    pub(super) http: reqwest::Client,
+    pub(super) root: String,
+    pub(super) authorization: Option<String>,
+}
+
+impl Client {
+    /// The same with another `Authorization`.
+    pub fn authorized(&self, value: impl Into<String>) -> Self {
+        Self { authorization: Some(value.into()), ..self.clone() }
+    }
+
+    /// The same with a token as bearer.
+    pub fn bearer(&self, token: &str) -> Self {
+        self.authorized(format!("Bearer {token}"))
+    }
+
+    /// The same with a user name and a password, as Basic.
+    pub fn basic(&self, name: &str, password: &str) -> Self {
+        use base64::Engine;
+        let pair = base64::engine::general_purpose::STANDARD.encode(format!("{name}:{password}"));
+        self.authorized(format!("Basic {pair}"))
+    }
+
+    /// A request of any method.
+    pub fn request(&self, method: &str, path: &str) -> Request {
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        let request = self.http.request(method, format!("{}{path}", self.root));
+        Request(match &self.authorization {
+            Some(value) => request.header("authorization", value),
+            None => request,
+        })
+    }
+
+    pub fn get(&self, path: &str) -> Request {
+        self.request("GET", path)
+    }
+
+    pub fn head(&self, path: &str) -> Request {
+        self.request("HEAD", path)
+    }
+
+    pub fn delete(&self, path: &str) -> Request {
+        self.request("DELETE", path)
+    }
+
+    pub fn put(&self, path: &str, body: impl Into<Body>) -> Request {
+        let body = body.into();
+        // The library leaves the length of an empty body out, as no other client does.
+        let empty = body.as_bytes().is_some_and(<[u8]>::is_empty);
+        let request = self.request("PUT", path).body(body);
+        if empty { request.header("content-length", "0") } else { request }
+    }
+
+    pub fn post(&self, path: &str, json: &serde_json::Value) -> Request {
+        Request(self.request("POST", path).0.json(json))
+    }
+
+    /// Publishes and expects it to be stored.
+    pub async fn publish(&self, path: &str, body: impl Into<Body>) -> Answer {
+        self.put(path, body).await.is(201)
+    }
+}
+
+/// A request; awaiting it sends it.
+pub struct Request(RequestBuilder);
+
+impl Request {
+    pub fn header(self, name: &str, value: impl AsRef<[u8]>) -> Self {
+        Self(self.0.header(name, value.as_ref()))
+    }
+
+    pub fn body(self, body: impl Into<Body>) -> Self {
+        Self(self.0.body(body))
+    }
+
+    /// Wants errors and lists as JSON.
+    pub fn json(self) -> Self {
+        self.header("accept", "application/json")
+    }
+
+    /// Sends it; an error is a connection that was refused or cut.
+    pub async fn send(self) -> reqwest::Result<Answer> {
+        let response = self.0.send().await?;
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        Ok(Answer { status, headers, body: response.bytes().await?.to_vec() })
+    }
+}
+
+impl IntoFuture for Request {
+    type Output = Answer;
+    type IntoFuture = Pin<Box<dyn Future<Output = Answer> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async { self.send().await.unwrap_or_else(|error| panic!("{error:?}")) })
+    }
+}
+
+/// An answer, read to its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// Makes sure of the status.
+    #[track_caller]
+    pub fn is(self, status: u16) -> Self {
+        assert_eq!(self.status, status, "{:?} {}", self.headers, String::from_utf8_lossy(&self.body));
+        self
+    }
+
+    /// Makes sure that the body is a text with these words in it.
+    #[track_caller]
+    pub fn says(self, words: &str) -> Self {
+        assert!(self.text().contains(words), "{words:?} is not in {:?}", self.text());
+        self
+    }
+
+    /// The only value of a field.
+    #[track_caller]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut values = self.headers.get_all(name).iter();
+        let first = values.next();
+        assert!(values.next().is_none(), "{name} is there twice");
+        first.map(|value| value.to_str().unwrap())
+    }
+
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).unwrap()
+    }
+
+    /// The lines of a list.
+    pub fn lines(&self) -> Vec<&str> {
+        self.text().lines().collect()
+    }
+
+    #[track_caller]
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {:?}", self.text()))
+    }
+
+    /// The JSON, for a snapshot.
+    #[track_caller]
+    pub fn pretty(&self) -> String {
+        serde_json::to_string_pretty(&self.json()).unwrap()
+    }
+
+    /// Status and head as text, for a snapshot: without the date, and without whether the connection is closed, which
+    /// depends on how much of a refused body was there already.
+    pub fn shown(&self) -> String {
+        let mut lines: Vec<_> = self
+            .headers
+            .iter()
+            .filter(|(name, _)| !["date", "connection"].contains(&name.as_str()))
+            .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
+            .collect();
+        lines.sort();
+        format!("{}\n{}", self.status, lines.join("\n"))
+    }
+
+    /// What two answers must have in common to look the same to a stranger.
+    pub fn looks(&self) -> (u16, String, String) {
+        (self.status, self.shown(), String::from_utf8_lossy(&self.body).into_owned())
+    }
+}

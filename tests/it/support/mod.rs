@@ -1,0 +1,271 @@
+//! What the tests stand on: a server of its own for each, over a database of its own, and people who talk to it.
+
+pub mod client;
+pub mod cluster;
+pub mod log;
+pub mod people;
+pub mod wire;
+
+pub use client::{Answer, Client, path};
+pub use people::{PASSWORD, morning};
+
+use actix_web::dev::ServerHandle;
+use cluster::cluster;
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Text};
+use packhouse::domain::clock::{Clock, Timestamp};
+use packhouse::error::Result;
+use packhouse::instance::Instance;
+use packhouse::jobs::flush_counts;
+use packhouse::server::Server;
+use packhouse::state::App;
+use packhouse::telemetry;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// A running server with a database and a store of its own, both gone when this is dropped.
+pub struct Site {
+    pub app: Arc<App>,
+    pub address: SocketAddr,
+    pub handle: ServerHandle,
+    pub dir: PathBuf,
+    pub url: String,
+    http: reqwest::Client,
+    seconds: Arc<AtomicI64>,
+    thread: Option<JoinHandle<()>>,
+    database: Option<String>,
+    _dir: tempfile::TempDir,
+}
+
+/// How a server is to be started.
+#[derive(Default)]
+pub struct Plan<'a> {
+    /// Settings, by the names of their environment variables.
+    pub settings: &'a [(&'a str, &'a str)],
+    /// The machine's time instead of one that stands still.
+    pub real_time: bool,
+    /// With metrics, which are those of all servers of this process.
+    pub metrics: bool,
+    /// A database that somebody else keeps.
+    pub url: Option<String>,
+}
+
+impl Site {
+    /// A server as it comes.
+    pub fn new() -> Self {
+        Self::start(Plan::default())
+    }
+
+    /// A server with some settings.
+    pub fn with(settings: &[(&str, &str)]) -> Self {
+        Self::start(Plan { settings, ..Plan::default() })
+    }
+
+    /// A server as planned.
+    pub fn start(plan: Plan<'_>) -> Self {
+        log::capture();
+        let dir = cluster().directory();
+        let (database, url) = match plan.url {
+            Some(url) => (None, url),
+            None => {
+                let (name, url) = cluster().database();
+                (Some(name), url)
+            }
+        };
+        let config = cluster::config(dir.path(), &url, plan.settings);
+        let seconds = Arc::new(AtomicI64::new(morning().unix()));
+        let now = Arc::clone(&seconds);
+        let clock = match plan.real_time {
+            true => Clock::system(),
+            false => Clock::from_fn(move || Timestamp::from_unix(now.load(Ordering::SeqCst))),
+        };
+        let (report, started) = mpsc::sync_channel(1);
+        let serve = async move {
+            let mut instance = Instance::open(config, true, clock).await.unwrap();
+            if plan.metrics {
+                Arc::get_mut(&mut instance.app).unwrap().metrics = telemetry::metrics();
+            }
+            let app = Arc::clone(&instance.app);
+            let server = Server::bind(&app).unwrap();
+            report.send((Arc::clone(&app), server.address(), server.handle())).unwrap();
+            server.run(app).await.unwrap();
+        };
+        let run = move || actix_web::rt::System::new().block_on(serve);
+        let thread = std::thread::Builder::new().name("server".to_owned()).spawn(run).unwrap();
+        let (app, address, handle) = started.recv().expect("the server starts");
+        let none = reqwest::redirect::Policy::none();
+        let http = reqwest::Client::builder().redirect(none).no_proxy().build().unwrap();
+        let path = dir.path().to_owned();
+        Self { app, address, handle, dir: path, url, http, seconds, thread: Some(thread), database, _dir: dir }
+    }
+
+    /// Somebody without a credential.
+    pub fn anon(&self) -> Client {
+        Client { http: self.http.clone(), root: format!("http://{}", self.address), authorization: None }
+    }
+
+    /// Ada, with her password.
+    pub fn ada(&self) -> Client {
+        self.user("ada")
+    }
+
+    /// A user, with everybody's password.
+    pub fn user(&self, name: &str) -> Client {
+        self.anon().basic(name, PASSWORD)
+    }
+
+    /// Ada's machine, whose token may publish.
+    pub fn ci(&self) -> Client {
+        self.anon().bearer(&cluster().people.ci)
+    }
+
+    /// Ada's machine, whose token may read.
+    pub fn reader(&self) -> Client {
+        self.anon().bearer(&cluster().people.reader)
+    }
+
+    /// Another user's machine, whose token may publish.
+    pub fn stranger(&self) -> Client {
+        self.anon().bearer(&cluster().people.stranger)
+    }
+
+    /// The administrator's machine, whose token may do everything.
+    pub fn admin(&self) -> Client {
+        self.anon().bearer(&cluster().people.admin)
+    }
+
+    /// The time of this server.
+    pub fn now(&self) -> Timestamp {
+        Timestamp::from_unix(self.seconds.load(Ordering::SeqCst))
+    }
+
+    /// Lets time pass.
+    pub fn pass(&self, span: Duration) {
+        self.seconds.fetch_add(i64::try_from(span.as_secs()).unwrap(), Ordering::SeqCst);
+    }
+
+    /// Goes behind the API.
+    pub fn db<T>(&self, work: impl FnOnce(&mut PgConnection) -> Result<T>) -> T {
+        let mut conn = PgConnection::establish(&self.url).unwrap();
+        work(&mut conn).unwrap_or_else(|error| panic!("{error:?}"))
+    }
+
+    /// Runs SQL.
+    pub fn db_execute(&self, sql: &str) {
+        cluster::execute(&self.url, sql);
+    }
+
+    /// The one number that a query gives, called `n`.
+    pub fn db_number(&self, sql: &str) -> i64 {
+        #[derive(QueryableByName)]
+        struct Row {
+            #[diesel(sql_type = BigInt)]
+            n: i64,
+        }
+        self.db(|conn| Ok(diesel::sql_query(sql).get_result::<Row>(conn)?.n))
+    }
+
+    /// The texts that a query gives, called `text`.
+    pub fn db_texts(&self, sql: &str) -> Vec<String> {
+        #[derive(QueryableByName)]
+        struct Row {
+            #[diesel(sql_type = Text)]
+            text: String,
+        }
+        let rows: Vec<Row> = self.db(|conn| Ok(diesel::sql_query(sql).load(conn)?));
+        rows.into_iter().map(|row| row.text).collect()
+    }
+
+    /// The record of changes: event, actor, credential, address, owner and subject of each.
+    pub fn db_audit(&self) -> Vec<String> {
+        self.db_texts(
+            "SELECT concat_ws(' ', event, 'by', actor_name, 'with', credential, 'from', coalesce(address, 'nowhere'), \
+             'on', coalesce(owner_name, '-'), subject) AS text FROM audit ORDER BY id",
+        )
+    }
+
+    /// Makes a token of a user with these scopes.
+    pub fn db_token(&self, user: &str, scopes: &[&str]) -> String {
+        self.db_limited_token(user, scopes, |_| {})
+    }
+
+    /// Makes a token with more limits.
+    pub fn db_limited_token(
+        &self,
+        user: &str,
+        scopes: &[&str],
+        limit: impl FnOnce(&mut packhouse::registry::tokens::NewToken),
+    ) -> String {
+        let name = format!("token {}", self.db_number("SELECT count(*) AS n FROM tokens"));
+        self.db(|conn| people::db_token(conn, user, &name, scopes, limit))
+    }
+
+    /// Writes down what the server has counted in memory.
+    pub async fn db_flush(&self) {
+        flush_counts::run(&self.app.db, &self.app.tally).await.unwrap();
+    }
+
+    /// How many blobs the store has.
+    pub fn store_blobs(&self) -> usize {
+        self.app.store.walk().unwrap().count()
+    }
+
+    /// How many uploads have left something in the store.
+    pub fn store_incoming(&self) -> usize {
+        std::fs::read_dir(self.dir.join("data/blobs/incoming")).unwrap().count()
+    }
+
+    /// Makes sure that nothing was kept of an upload: no row and no bytes.
+    pub async fn assert_empty(&self) {
+        let tables = ["files", "versions", "packages", "blobs", "audit", "usage_changes"];
+        for table in tables {
+            assert_eq!(self.db_number(&format!("SELECT count(*) AS n FROM {table}")), 0, "rows in {table}");
+        }
+        eventually("the store is empty", async || self.store_blobs() == 0 && self.store_incoming() == 0).await;
+    }
+
+    /// What is broken in the database, by the rules that `packhouse check` asks for.
+    pub async fn db_broken(&self) -> Vec<String> {
+        let long_ago = morning().minus(Duration::from_secs(1 << 30));
+        self.app.db.snapshot(move |conn| packhouse::registry::integrity::broken_rules(conn, long_ago)).await.unwrap()
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        drop(self.handle.stop(false));
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+            && !std::thread::panicking()
+        {
+            panic!("the server's thread panicked");
+        }
+        if let Some(database) = &self.database {
+            cluster().drop_database(database);
+        }
+    }
+}
+
+/// Waits until something is so, and fails after twenty seconds.
+pub async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !holds().await {
+        assert!(Instant::now() < deadline, "{what}: not within 20 s");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Bytes that repeat nowhere near a block's length.
+pub fn noise(size: usize) -> Vec<u8> {
+    crate::storage::noise(size).to_vec()
+}
+
+/// The SHA-256 of some bytes, in hexadecimal.
+pub fn sha256(bytes: impl AsRef<[u8]>) -> String {
+    use sha2::Digest;
+    packhouse::domain::digest::to_hex(&sha2::Sha256::digest(bytes.as_ref()))
+}

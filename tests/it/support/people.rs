@@ -1,0 +1,120 @@
+//! The people of the tests, settled in the template database once: hashing a password for each test would take longer
+//! than most tests.
+
+use diesel::prelude::*;
+use packhouse::domain::clock::Timestamp;
+use packhouse::domain::names::OwnerName;
+use packhouse::domain::role::{Permission, Scopes, Visibility};
+use packhouse::domain::secret::Password;
+use packhouse::error::Result;
+use packhouse::password::hash_now;
+use packhouse::registry::access::{Caller, SignedIn, can_govern};
+use packhouse::registry::orgs::{self, NewOrg};
+use packhouse::registry::tokens::{self, NewToken};
+use packhouse::registry::users::{self, NewUser};
+use std::sync::OnceLock;
+
+/// Everybody's password.
+pub const PASSWORD: &str = "correct horse battery staple";
+
+/// The time it is when a test begins.
+pub fn morning() -> Timestamp {
+    Timestamp::from_unix(1_767_323_045)
+}
+
+/// The hash of everybody's password.
+pub fn password_hash() -> &'static str {
+    static HASH: OnceLock<String> = OnceLock::new();
+    HASH.get_or_init(|| hash_now(&Password::new(PASSWORD)).unwrap())
+}
+
+/// The secrets of the tokens that are in every test's database.
+#[derive(Debug)]
+pub struct People {
+    /// Ada's, for publishing.
+    pub ci: String,
+    /// Ada's, for reading.
+    pub reader: String,
+    /// Another user's, for publishing.
+    pub stranger: String,
+    /// The administrator's, for everything.
+    pub admin: String,
+}
+
+impl People {
+    /// Makes `admin`, `ada` and `stranger`, with their tokens.
+    pub fn settle(conn: &mut PgConnection) -> Self {
+        for (name, is_admin) in [("admin", true), ("ada", false), ("stranger", false)] {
+            db_user(conn, name, Visibility::Public, is_admin).unwrap();
+        }
+        let people = Self {
+            ci: db_token(conn, "ada", "ci", &["write:package"], |_| {}).unwrap(),
+            reader: db_token(conn, "ada", "reader", &["read:package"], |_| {}).unwrap(),
+            stranger: db_token(conn, "stranger", "stranger", &["write:package"], |_| {}).unwrap(),
+            admin: db_token(conn, "admin", "all", &["all"], |_| {}).unwrap(),
+        };
+        // What a test finds in the record is its own doing.
+        diesel::sql_query("TRUNCATE audit RESTART IDENTITY").execute(conn).unwrap();
+        people
+    }
+}
+
+/// Makes a user whose password is everybody's.
+pub fn db_user(conn: &mut PgConnection, name: &str, visibility: Visibility, is_admin: bool) -> Result<()> {
+    let new = NewUser {
+        name: name.parse().unwrap(),
+        full_name: String::new(),
+        email: format!("{name}@example.org").parse().unwrap(),
+        password_hash: Some(password_hash().to_owned()),
+        visibility,
+        is_admin,
+        must_change_password: false,
+    };
+    users::create(conn, &Caller::command_line(), &new, morning()).map(drop)
+}
+
+/// Who a user is.
+pub fn db_signed_in(conn: &mut PgConnection, name: &str) -> Result<SignedIn> {
+    let user = users::find(conn, &name.parse().unwrap())?.expect("the user is there");
+    Ok(SignedIn { id: user.id, name: user.name, is_admin: user.is_admin })
+}
+
+/// Makes a token of a user, limited as the closure says.
+pub fn db_token(
+    conn: &mut PgConnection,
+    user: &str,
+    name: &str,
+    scopes: &[&str],
+    limit: impl FnOnce(&mut NewToken),
+) -> Result<String> {
+    let user = db_signed_in(conn, user)?;
+    let scopes = Scopes::from_words(scopes.iter().copied()).unwrap();
+    let mut new = NewToken { name: name.to_owned(), scopes, expires_at: None, owners: None, packages: None };
+    limit(&mut new);
+    let (_, secret) = tokens::create(conn, &Caller::command_line(), &user, &new, morning())?;
+    Ok(secret.reveal().to_owned())
+}
+
+/// Makes an organization of `ada`'s with a team for each permission; its one member is called like the team and the
+/// organization: `acme-read`, `acme-write`, `acme-admin`, `acme-owner`.
+pub fn db_org(conn: &mut PgConnection, name: &str, visibility: Visibility) -> Result<()> {
+    let caller = db_caller(conn, "ada")?;
+    let org: OwnerName = name.parse().unwrap();
+    let new = NewOrg { name: org.clone(), full_name: String::new(), description: String::new(), visibility };
+    orgs::create(conn, &caller, &new, morning())?;
+    let right = can_govern(conn, &caller, &org)?;
+    for permission in [Permission::Read, Permission::Write, Permission::Admin, Permission::Owner] {
+        let member = format!("{name}-{permission}");
+        db_user(conn, &member, Visibility::Public, false)?;
+        let team = orgs::create_team(conn, &caller, &right, permission.as_str(), permission, morning())?;
+        orgs::add_member(conn, &caller, &right, &team, &member.parse().unwrap(), morning())?;
+    }
+    Ok(())
+}
+
+/// A user as a caller who signed in with his password.
+pub fn db_caller(conn: &mut PgConnection, name: &str) -> Result<Caller> {
+    use packhouse::registry::access::{Credential, identify};
+    let login = users::find_login(conn, name)?.expect("the user is there");
+    identify(conn, &Credential::Login { user: login.id, epoch: login.auth_epoch }, None, morning())
+}
