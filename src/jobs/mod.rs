@@ -1,5 +1,6 @@
 //! Work that no request waits for.
 
+pub mod check;
 pub mod digests;
 pub mod flush_counts;
 pub mod sweep;
