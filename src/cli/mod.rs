@@ -1,8 +1,10 @@
 //! The command line: one small file a command. Exit codes: 0 done, 1 it could not be done (or `check` found something),
 //! 2 the command line or the configuration is wrong.
 
+mod backup;
 mod check;
 mod gc;
+mod restore;
 mod serve;
 mod tokens;
 mod users;
@@ -45,6 +47,8 @@ enum Command {
     // What these say of themselves in --help stands at their arguments.
     Check(check::Args),
     Gc(gc::Args),
+    Backup(backup::Args),
+    Restore(restore::Args),
     /// Print the version.
     Version,
 }
@@ -73,6 +77,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Token(command) => block_on(tokens::run(config, command)),
         Command::Check(args) => block_on(check::run(config, args)),
         Command::Gc(args) => block_on(gc::run(config, args)),
+        Command::Backup(args) => block_on(backup::run(config, args)),
+        Command::Restore(args) => block_on(restore::run(config, args)),
         Command::Version => Ok(ExitCode::SUCCESS),
     })
 }

@@ -1,5 +1,6 @@
 //! Work that no request waits for.
 
+pub mod backup;
 pub mod check;
 pub mod digests;
 pub mod flush_counts;

@@ -12,6 +12,7 @@ mod local;
 mod marker;
 mod reader;
 mod sweep;
+mod transfer;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -26,6 +27,7 @@ pub use self::incoming::{Adopted, Incoming};
 pub use self::key::{InvalidStorageKey, StorageKey, StoreId};
 pub use self::reader::{BlobReader, Stored};
 pub use self::sweep::{Claim, Entry, Leftovers, Swept, Walk};
+pub use self::transfer::TransferError;
 
 use self::digests::{Hashers, push_checksum, sha256};
 use self::local::Local;
