@@ -30,6 +30,12 @@ pub enum DataDirError {
          backup (a new key would make the second factors stored in the database unreadable)", .0.display()
     )]
     DamagedKey(PathBuf),
+    /// The directory has been used with another key.
+    #[error(
+        "the data directory has another secret key than the backup: name a new data directory, or move {} away",
+         .0.display()
+    )]
+    OtherKey(PathBuf),
     /// The system refused.
     #[error("cannot {doing} {}", .path.display())]
     Io {
@@ -158,6 +164,18 @@ impl DataDir {
         Self::parse_key(&path, &text)
     }
 
+    /// Brings the secret key back from a backup.
+    ///
+    /// # Errors
+    /// [`DataDirError::OtherKey`] when there is another one, which is never replaced; as [`DataDir::secret_key`].
+    pub fn restore_secret_key(&self, key: &[u8; 32]) -> Result<(), DataDirError> {
+        let path = self.secret_key_file();
+        if !path.exists() {
+            self.write_key(&path, key)?;
+        }
+        if self.secret_key()? == *key { Ok(()) } else { Err(DataDirError::OtherKey(path)) }
+    }
+
     fn parse_key(path: &Path, text: &str) -> Result<[u8; 32], DataDirError> {
         from_hex(text.trim_end()).map_err(|_| DataDirError::DamagedKey(path.to_owned()))
     }
@@ -165,14 +183,16 @@ impl DataDir {
     /// Writes a new key under a name of its own and links it into place, which fails if another process was faster:
     /// nobody ever reads half a key, and a crash leaves either none or a whole one.
     fn make_key(&self, path: &Path) -> Result<(), DataDirError> {
-        let (mut key, mut name) = ([0_u8; 32], [0_u8; 8]);
-        for bytes in [&mut key[..], &mut name[..]] {
-            rand::rngs::SysRng
-                .try_fill_bytes(bytes)
-                .map_err(|error| DataDirError::io("make random bytes for", path)(io::Error::other(error)))?;
-        }
-        let draft = self.path.join(format!("secret-key.{}", to_hex(&name)));
-        let written = Self::write_and_link(&draft, path, &to_hex(&key));
+        let mut key = [0_u8; 32];
+        rand::rngs::SysRng
+            .try_fill_bytes(&mut key)
+            .map_err(|error| DataDirError::io("make random bytes for", path)(io::Error::other(error)))?;
+        self.write_key(path, &key)
+    }
+
+    fn write_key(&self, path: &Path, key: &[u8; 32]) -> Result<(), DataDirError> {
+        let draft = self.path.join(format!("secret-key.{:016x}", rand::random::<u64>()));
+        let written = Self::write_and_link(&draft, path, &to_hex(key));
         // Only the draft's own bytes are lost if this fails; the key itself has its final name by now.
         let _ = fs::remove_file(&draft);
         written.map_err(DataDirError::io("write the secret key", path))

@@ -2,7 +2,7 @@
 //! a running server or without one.
 
 use crate::config::Config;
-use crate::data_dir::{DataDir, DataDirLock};
+use crate::data_dir::{DataDir, DataDirError, DataDirLock};
 use crate::db::managed::{self, ManagedOptions, ManagedPostgres};
 use crate::db::{self, Db};
 use crate::domain::clock::Clock;
@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::json;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A database that is reached: somebody else's, the private one of a running server, or a private one that this
 /// process runs.
@@ -35,16 +35,16 @@ impl Database {
     pub fn open(config: &Config, exclusive: bool) -> Result<Self> {
         let data_dir = DataDir::open(&config.data_dir)?;
         let named = (!config.database.url.is_empty()).then(|| config.database.url.reveal().to_owned());
-        if !exclusive {
-            let running = || data_dir.lock().err().and_then(|_| managed::running_url(data_dir.path()));
-            if let Some(url) = named.clone().or_else(running) {
-                return Ok(Self { url, data_dir, bin_dir: None, postgres: None, _lock: None });
-            }
-        }
-        let lock = data_dir.lock()?;
-        if let Some(url) = named {
-            return Ok(Self { url, data_dir, bin_dir: None, postgres: None, _lock: Some(lock) });
-        }
+        let reached = |url, lock| Self { url, data_dir: data_dir.clone(), bin_dir: None, postgres: None, _lock: lock };
+        let lock = match (named, exclusive) {
+            (Some(url), false) => return Ok(reached(url, None)),
+            (Some(url), true) => return Ok(reached(url, Some(data_dir.lock()?))),
+            (None, true) => data_dir.lock()?,
+            (None, false) => match lock_or_join(&data_dir, config)? {
+                Either::Lock(lock) => lock,
+                Either::Running(url) => return Ok(reached(url, None)),
+            },
+        };
         let surroundings = &config.surroundings;
         let options = ManagedOptions {
             bin_dir: Some(PathBuf::from(&config.database.bin_dir)).filter(|dir| !dir.as_os_str().is_empty()),
@@ -75,12 +75,35 @@ impl Database {
     }
 }
 
+/// The data directory is ours, or its private Postgres is running already.
+enum Either {
+    Lock(DataDirLock),
+    Running(String),
+}
+
+/// Takes the data directory, or finds the private Postgres of whoever has it; waits for one that is just starting, or
+/// just stopping.
+fn lock_or_join(data_dir: &DataDir, config: &Config) -> Result<Either> {
+    let deadline = Instant::now() + Duration::from_secs(config.database.start_timeout_seconds);
+    loop {
+        let held = match data_dir.lock() {
+            Ok(lock) => return Ok(Either::Lock(lock)),
+            Err(held @ DataDirError::InUse(_)) => held,
+            Err(other) => return Err(other.into()),
+        };
+        if let Some(url) = managed::running_url(data_dir.path()) {
+            return Ok(Either::Running(url));
+        }
+        if Instant::now() > deadline {
+            return Err(held.into());
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 /// The inner error with its source, for an operator.
 pub fn explain(error: crate::error::Error) -> anyhow::Error {
-    match error {
-        crate::error::Error::Internal(source) => source,
-        other => anyhow::anyhow!("{other}"),
-    }
+    error.explained()
 }
 
 /// An opened instance.

@@ -4,6 +4,7 @@
 //! each other's way. Closures hold SQL and nothing else; what belongs to the same hop comes after it, in
 //! [`Db::read_then`], when the connection is back in its pool.
 
+pub mod dump;
 pub mod managed;
 mod migrations;
 mod pool;
@@ -11,7 +12,7 @@ pub mod schema;
 
 /// What [`Db`] lends.
 pub use diesel::pg::PgConnection as Connection;
-pub use migrations::migrate;
+pub use migrations::{migrate, migrate_to};
 
 use crate::config::DatabaseConfig;
 use crate::error::{Error, Result};

@@ -8,7 +8,7 @@ use crate::db::schema::usage_changes;
 use crate::domain::ids::OwnerId;
 use crate::error::{Error, Result};
 use diesel::prelude::*;
-use diesel::sql_types::BigInt;
+use diesel::sql_types::{BigInt, Text};
 
 /// Limits of an owner; `None`: no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -162,4 +162,39 @@ pub fn fold(conn: &mut PgConnection) -> Result<usize> {
            bytes = u.bytes + excluded.bytes",
     )
     .execute(conn)?)
+}
+
+/// What each owner is counted to have and really has, where the two differ.
+pub(super) const MISCOUNTED: &str = "\
+    SELECT coalesce(c.owner_id, r.owner_id) AS owner_id, \
+      coalesce(c.versions, 0) AS counted_versions, coalesce(c.bytes, 0) AS counted_bytes, \
+      coalesce(r.versions, 0) AS versions, coalesce(r.bytes, 0) AS bytes \
+    FROM (SELECT owner_id, sum(versions) AS versions, sum(bytes) AS bytes FROM \
+        (SELECT owner_id, versions, bytes FROM owner_usage UNION ALL \
+         SELECT owner_id, versions, bytes FROM usage_changes) AS parts GROUP BY owner_id) c \
+    FULL JOIN (SELECT p.owner_id, count(DISTINCT v.id) AS versions, coalesce(sum(b.size), 0) AS bytes \
+        FROM packages p JOIN versions v ON v.package_id = p.id LEFT JOIN files f ON f.version_id = v.id \
+        LEFT JOIN blobs b ON b.id = f.blob_id GROUP BY p.owner_id) r ON r.owner_id = c.owner_id \
+    WHERE coalesce(c.versions, 0) <> coalesce(r.versions, 0) OR coalesce(c.bytes, 0) <> coalesce(r.bytes, 0)";
+
+/// Counts again what every owner stores and appends what was missing; gives back whose count was wrong. It is one
+/// statement and so one snapshot: what is published meanwhile brings its own change.
+///
+/// # Errors
+/// The database's.
+pub fn recount(conn: &mut PgConnection) -> Result<Vec<String>> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = Text)]
+        name: String,
+    }
+    diesel::sql_query("SET LOCAL statement_timeout = 0").execute(conn)?;
+    let rows: Vec<Row> = diesel::sql_query(format!(
+        "WITH added AS (INSERT INTO usage_changes (owner_id, versions, bytes) \
+           SELECT owner_id, versions - counted_versions, bytes - counted_bytes FROM ({MISCOUNTED}) AS u \
+           RETURNING owner_id) \
+         SELECT o.name FROM added JOIN owners o ON o.id = added.owner_id ORDER BY o.name"
+    ))
+    .load(conn)?;
+    Ok(rows.into_iter().map(|row| row.name).collect())
 }

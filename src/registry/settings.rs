@@ -27,3 +27,17 @@ pub fn get_or_set(conn: &mut PgConnection, key: &str, value: &Value) -> Result<V
         .execute(conn)?;
     Ok(settings::table.find(key).select(settings::value).first(conn)?)
 }
+
+/// Writes a fact down, whatever was there.
+///
+/// # Errors
+/// The database's.
+pub fn set(conn: &mut PgConnection, key: &str, value: &Value) -> Result<()> {
+    diesel::insert_into(settings::table)
+        .values((settings::key.eq(key), settings::value.eq(value)))
+        .on_conflict(settings::key)
+        .do_update()
+        .set(settings::value.eq(value))
+        .execute(conn)?;
+    Ok(())
+}
