@@ -25,6 +25,11 @@ const LEFT_OUT: [&str; 3] = ["__diesel_schema_migrations", "sessions", "attempts
 /// Rows that are fetched together; those of large blobs have tens of kilobytes.
 const BATCH: usize = 64;
 
+/// A backup or a restore takes hours where a request takes milliseconds: no limit on time that a role may have been
+/// given holds for it. By name, because Postgres 13 does not know all of them.
+const PATIENT: &str = "SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN ('statement_timeout', \
+    'lock_timeout', 'transaction_timeout', 'idle_in_transaction_session_timeout', 'idle_session_timeout')";
+
 /// Where the numbering of a column has come to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, QueryableByName)]
 pub struct Counter {
@@ -63,7 +68,8 @@ impl Export {
     /// The connection's.
     pub fn open(url: &str) -> Result<Self> {
         let mut conn = connect(url, Duration::ZERO)?;
-        conn.batch_execute("SET application_name = 'packhouse backup'; SET jit = off; SET bytea_output = 'hex'")?;
+        conn.batch_execute("SET application_name = 'packhouse backup'; SET bytea_output = 'hex'")?;
+        conn.batch_execute(PATIENT)?;
         Ok(Self(conn))
     }
 
@@ -185,7 +191,9 @@ impl Import {
     /// The connection's.
     pub fn begin(url: &str) -> Result<Self> {
         let mut conn = connect(url, Duration::ZERO)?;
-        conn.batch_execute("SET application_name = 'packhouse restore'; SET jit = off; BEGIN")?;
+        conn.batch_execute("SET application_name = 'packhouse restore'")?;
+        conn.batch_execute(PATIENT)?;
+        conn.batch_execute("BEGIN")?;
         Ok(Self(conn))
     }
 
