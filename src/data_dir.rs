@@ -3,7 +3,7 @@
 //! Everything in it is private by its own mode, so the directory itself may be passed through: a server that runs
 //! as root starts its private Postgres as another user, who must get to `postgres` below it.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use rand::TryRng;
 
 use crate::domain::digest::{from_hex, to_hex};
+use crate::lock::lock_soon;
 
 /// Why the data directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -137,10 +138,10 @@ impl DataDir {
             .mode(0o600)
             .open(&path)
             .map_err(DataDirError::io("open the lock file", &path))?;
-        match file.try_lock() {
-            Ok(()) => Ok(DataDirLock { _file: file }),
-            Err(TryLockError::WouldBlock) => Err(DataDirError::InUse(self.path.clone())),
-            Err(TryLockError::Error(error)) => Err(DataDirError::io("lock", &path)(error)),
+        match lock_soon(&file) {
+            Ok(true) => Ok(DataDirLock { _file: file }),
+            Ok(false) => Err(DataDirError::InUse(self.path.clone())),
+            Err(error) => Err(DataDirError::io("lock", &path)(error)),
         }
     }
 

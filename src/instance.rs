@@ -149,7 +149,8 @@ async fn open_store(config: &Config, db: &Db) -> Result<BlobStore> {
         Ok::<_, crate::storage::StoreError>((store, used))
     })
     .await?;
-    let (store, used) = store.with_context(|| format!("the store {shown} cannot be used"))?;
+    // The store's errors name their source in their own text.
+    let (store, used) = store.map_err(|error| anyhow::anyhow!("the store {shown} cannot be used: {error}"))?;
     if used {
         bail!(
             "the store {shown} holds the files of another database: restore that database from its backup, or name an \

@@ -7,7 +7,8 @@
 //! | layer | may use |
 //! |---|---|
 //! | `domain` | nothing of ours |
-//! | `error`, `config` | `domain` |
+//! | `error`, `config`, `lock` | `domain` |
+//! | `data_dir` | `lock` |
 //! | `db`, `storage` | `domain`, `error`, `config` |
 //! | `registry` | `domain`, `error`, `db::schema` |
 //! | `password`, `tally` | `domain`, `error` |
@@ -32,6 +33,7 @@ pub mod generic;
 pub mod http;
 pub mod instance;
 pub mod jobs;
+pub mod lock;
 pub mod ops;
 pub mod password;
 pub mod registry;

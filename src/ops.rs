@@ -51,13 +51,22 @@ async fn checks(app: &Arc<App>) -> [Check; 3] {
         if space.available < reserve || space.inodes == Some(0) { Err(Error::NoSpace) } else { Ok(()) }
     });
     let stored = stored.await.map_err(Error::internal).and_then(|done: Result<()>| done);
-    let problem = |result: Result<()>| result.err().map(|error| error.to_string());
+    let problem = |result: Result<()>| result.err().map(|error| in_short(&error));
     let draining = app.is_draining().then(|| "the server is stopping".to_owned());
     [
         Check { name: "database", problem: problem(database) },
         Check { name: "store", problem: problem(stored) },
         Check { name: "accepting", problem: draining },
     ]
+}
+
+/// What is wrong, for an operator: without the advice that the sender of a request is given.
+fn in_short(error: &Error) -> String {
+    match error {
+        Error::Busy(what) => (*what).to_owned(),
+        Error::NoSpace => "no room left".to_owned(),
+        other => other.to_string(),
+    }
 }
 
 /// Whether requests can be served: database, store, room, and not on the way out.

@@ -14,7 +14,7 @@ mod launch;
 mod remains;
 
 use std::convert::Infallible;
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -23,6 +23,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::lock::lock_soon;
 use cluster::{Files, PidFile, Socket};
 pub use error::ManagedError;
 use install::Install;
@@ -176,10 +177,10 @@ pub fn running_url(data_dir: &Path) -> Option<String> {
 fn lock(files: &Files) -> Result<File, ManagedError> {
     let path = files.directory.join("lock");
     let file = files.open_own(&path, OpenOptions::new().write(true))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(ManagedError::InUse(files.directory.clone())),
-        Err(TryLockError::Error(error)) => Err(ManagedError::io("lock", path)(error)),
+    match lock_soon(&file) {
+        Ok(true) => Ok(file),
+        Ok(false) => Err(ManagedError::InUse(files.directory.clone())),
+        Err(error) => Err(ManagedError::io("lock", path)(error)),
     }
 }
 

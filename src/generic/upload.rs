@@ -13,7 +13,7 @@ use crate::http::params::{GENERIC, file_url};
 use crate::registry::access::can_publish;
 use crate::registry::publish::{self, Admission, NewBlob, Published};
 use crate::state::App;
-use crate::storage::{Adopted, Incoming, StorageKey};
+use crate::storage::{Adopted, BLOCK, BlobStore, Incoming, StorageKey};
 use actix_multipart::Multipart;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap};
@@ -203,9 +203,9 @@ async fn discard(adopted: Arc<Adopted>) {
 /// never rest on bytes that are not there.
 async fn settle_duplicate(app: &App, adopted: Arc<Adopted>, published: &Published, blob: &NewBlob) -> Result<()> {
     let old: StorageKey = published.storage_key.parse().map_err(Error::internal)?;
-    let store = app.store.clone();
-    let found = tokio::task::spawn_blocking(move || store.stat(&old)).await.map_err(Error::internal)?;
-    if matches!(found, Ok(Some(size)) if size == blob.size) {
+    let (store, size) = (app.store.clone(), blob.size);
+    let sound = tokio::task::spawn_blocking(move || is_sound(&store, &old, size)).await.map_err(Error::internal)?;
+    if sound {
         discard(adopted).await;
         return Ok(());
     }
@@ -213,6 +213,14 @@ async fn settle_duplicate(app: &App, adopted: Arc<Adopted>, published: &Publishe
     let (id, lost, key) = (published.blob, published.storage_key.clone(), blob.storage_key.clone());
     app.db.write(move |conn| publish::heal_blob(conn, id, &lost, &key)).await?;
     Ok(())
+}
+
+/// Whether stored bytes can be relied on: of a small blob all are read, of a large one the size must do.
+fn is_sound(store: &BlobStore, key: &StorageKey, size: u64) -> bool {
+    if size <= BLOCK {
+        return store.read_small(key, size).is_ok();
+    }
+    matches!(store.stat(key), Ok(Some(found)) if found == size)
 }
 
 /// The database went away during COMMIT: the row is looked for until the database answers, and the bytes stay in any

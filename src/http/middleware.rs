@@ -214,7 +214,7 @@ impl Drop for Told {
             client = story.client.map(tracing::field::display),
             received = story.received,
             sent = self.sent,
-            ms = format_args!("{:.1}", seconds * 1000.0),
+            ms = (seconds * 10_000.0).round() / 10.0,
             cut = (!whole).then_some(true),
             "request"
         );
