@@ -60,6 +60,7 @@ impl DataDirError {
 #[derive(Debug, Clone)]
 pub struct DataDir {
     path: PathBuf,
+    key_file: Option<PathBuf>,
 }
 
 /// Holds the data directory for one server until it is dropped, or until the process ends, however it ends.
@@ -97,7 +98,7 @@ impl DataDir {
         if !path.is_dir() {
             return Err(DataDirError::NotADirectory(path));
         }
-        Ok(Self { path })
+        Ok(Self { path, key_file: None })
     }
 
     /// The directory itself, absolute and without symbolic links.
@@ -117,7 +118,13 @@ impl DataDir {
 
     /// The file with the secret key. Read it with [`DataDir::secret_key`].
     pub fn secret_key_file(&self) -> PathBuf {
-        self.path.join("secret-key")
+        self.key_file.clone().unwrap_or_else(|| self.path.join("secret-key"))
+    }
+
+    /// Keeps the secret key in another file: one that several servers of one database share.
+    #[must_use]
+    pub fn with_secret_key_file(self, file: Option<PathBuf>) -> Self {
+        Self { key_file: file, ..self }
     }
 
     /// The file that keeps the first administrator's random password.
@@ -192,7 +199,7 @@ impl DataDir {
     }
 
     fn write_key(&self, path: &Path, key: &[u8; 32]) -> Result<(), DataDirError> {
-        let draft = self.path.join(format!("secret-key.{:016x}", rand::random::<u64>()));
+        let draft = path.with_extension(format!("{:016x}", rand::random::<u64>()));
         let written = Self::write_and_link(&draft, path, &to_hex(key));
         // Only the draft's own bytes are lost if this fails; the key itself has its final name by now.
         let _ = fs::remove_file(&draft);

@@ -6,8 +6,10 @@ use crate::data_dir::{DataDir, DataDirError, DataDirLock};
 use crate::db::managed::{self, ManagedOptions, ManagedPostgres};
 use crate::db::{self, Db};
 use crate::domain::clock::Clock;
+use crate::domain::digest::to_hex;
 use crate::domain::secret::MasterKey;
-use crate::registry::settings::{self, STORE_ID};
+use crate::registry::settings::{self, SECRET_KEY_CHECK, STORE_ID};
+use crate::registry::two_factor;
 use crate::state::App;
 use crate::storage::{BlobStore, StoreId};
 use anyhow::{Context, Result, bail};
@@ -33,7 +35,7 @@ impl Database {
     /// # Errors
     /// Says in words what is missing and what to do.
     pub fn open(config: &Config, exclusive: bool) -> Result<Self> {
-        let data_dir = DataDir::open(&config.data_dir)?;
+        let data_dir = DataDir::open(&config.data_dir)?.with_secret_key_file(config.secret_key_file());
         let named = (!config.database.url.is_empty()).then(|| config.database.url.reveal().to_owned());
         let reached = |url, lock| Self { url, data_dir: data_dir.clone(), bin_dir: None, postgres: None, _lock: lock };
         let lock = match (named, exclusive) {
@@ -129,11 +131,33 @@ impl Instance {
             tracing::info!(migration, "migrated the database");
         }
         let key = MasterKey::new(database.data_dir.secret_key()?);
+        let file = database.data_dir.secret_key_file();
         let db = Db::new(&database.url, &config.database).map_err(explain)?;
+        check_key(&db, &key).await.with_context(|| format!("the secret key in {}", file.display()))?;
         let store = open_store(&config, &db).await?;
         let app = App::new(config, db, store, clock, key);
         Ok(Self { app: Arc::new(app), database })
     }
+}
+
+/// Makes sure that the secret key is the one the database's secrets were encrypted with. While nothing is encrypted any
+/// key will do.
+async fn check_key(db: &Db, key: &MasterKey) -> Result<()> {
+    let own = json!(to_hex(&key.derive("which key this is")));
+    let known = db.write(move |conn| {
+        let known = settings::get_or_set(conn, SECRET_KEY_CHECK, &own)?;
+        if known != own && !two_factor::any(conn)? {
+            settings::set(conn, SECRET_KEY_CHECK, &own)?;
+            return Ok(true);
+        }
+        Ok(known == own)
+    });
+    if !known.await.map_err(explain)? {
+        bail!(
+            "is not the one that this database's second factors were encrypted with: servers of one database share one              file, named by `secret_key_file`; a backup holds it too"
+        );
+    }
+    Ok(())
 }
 
 /// Opens the store that belongs to the database; at the very first start makes it.

@@ -63,7 +63,7 @@ async fn try_upload(req: &HttpRequest, payload: web::Payload, app: &Arc<App>) ->
     if let Admission::SameIsThere(sha256) = admission {
         return Ok(answer_stored(app, StatusCode::OK, &path, sha256));
     }
-    if let Some(length) = said.length.filter(|length| *length > LOOK_EVERY) {
+    if let Some(length) = said.length.filter(|length| *length > BLOCK) {
         refuse_without_room(app, length).await?;
     }
     let incoming = app.store.begin(limits.file_bytes, digests);

@@ -7,6 +7,8 @@ use serde_json::Value;
 
 /// The id of the blob store that belongs to this database.
 pub const STORE_ID: &str = "store_id";
+/// What tells the secret key that this database's secrets are encrypted with from any other.
+pub const SECRET_KEY_CHECK: &str = "secret_key_check";
 
 /// A fact, if it is known.
 ///
