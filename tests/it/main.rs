@@ -28,6 +28,7 @@ mod listings;
 mod managed_postgres;
 mod model;
 mod names;
+mod power_loss;
 mod program;
 mod publish;
 mod quotas;

@@ -137,8 +137,13 @@ pub struct Server {
 
 impl Server {
     pub fn start(home: &Home) -> Self {
+        Self::spawn(home, home.command(&["serve"]))
+    }
+
+    /// Starts it by a command that becomes the server.
+    pub fn spawn(home: &Home, mut command: Command) -> Self {
         let log = fs::File::options().create(true).append(true).open(home.path("server.log")).unwrap();
-        let mut child = home.command(&["serve"]).stdout(Stdio::piped()).stderr(Stdio::from(log)).spawn().unwrap();
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::from(log)).spawn().unwrap();
         let mut output = BufReader::new(child.stdout.take().unwrap());
         let mut said = String::new();
         let address = loop {
