@@ -37,6 +37,7 @@ pub enum ConfigError {
 pub struct Config {
     pub listen: SocketAddr,
     pub data_dir: PathBuf,
+    pub secret_key_file: String,
     pub public_url: String,
     pub require_signin: bool,
     pub trusted_proxies: Vec<Network>,
@@ -233,6 +234,11 @@ impl Config {
     /// Where the site is reached, without a trailing slash; `None` when it was not set.
     pub fn public_root(&self) -> Option<&str> {
         Some(self.public_url.trim_end_matches('/')).filter(|url| !url.is_empty())
+    }
+
+    /// Where the secret key is, if not in the data directory.
+    pub fn secret_key_file(&self) -> Option<PathBuf> {
+        (!self.secret_key_file.is_empty()).then(|| PathBuf::from(&self.secret_key_file))
     }
 
     /// Where the blobs are.

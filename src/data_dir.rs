@@ -3,7 +3,7 @@
 //! Everything in it is private by its own mode, so the directory itself may be passed through: a server that runs
 //! as root starts its private Postgres as another user, who must get to `postgres` below it.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use rand::TryRng;
 
 use crate::domain::digest::{from_hex, to_hex};
+use crate::lock::lock_soon;
 
 /// Why the data directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +31,12 @@ pub enum DataDirError {
          backup (a new key would make the second factors stored in the database unreadable)", .0.display()
     )]
     DamagedKey(PathBuf),
+    /// The directory has been used with another key.
+    #[error(
+        "the data directory has another secret key than the backup: name a new data directory, or move {} away",
+         .0.display()
+    )]
+    OtherKey(PathBuf),
     /// The system refused.
     #[error("cannot {doing} {}", .path.display())]
     Io {
@@ -53,6 +60,7 @@ impl DataDirError {
 #[derive(Debug, Clone)]
 pub struct DataDir {
     path: PathBuf,
+    key_file: Option<PathBuf>,
 }
 
 /// Holds the data directory for one server until it is dropped, or until the process ends, however it ends.
@@ -90,7 +98,7 @@ impl DataDir {
         if !path.is_dir() {
             return Err(DataDirError::NotADirectory(path));
         }
-        Ok(Self { path })
+        Ok(Self { path, key_file: None })
     }
 
     /// The directory itself, absolute and without symbolic links.
@@ -110,7 +118,13 @@ impl DataDir {
 
     /// The file with the secret key. Read it with [`DataDir::secret_key`].
     pub fn secret_key_file(&self) -> PathBuf {
-        self.path.join("secret-key")
+        self.key_file.clone().unwrap_or_else(|| self.path.join("secret-key"))
+    }
+
+    /// Keeps the secret key in another file: one that several servers of one database share.
+    #[must_use]
+    pub fn with_secret_key_file(self, file: Option<PathBuf>) -> Self {
+        Self { key_file: file, ..self }
     }
 
     /// The file that keeps the first administrator's random password.
@@ -131,10 +145,10 @@ impl DataDir {
             .mode(0o600)
             .open(&path)
             .map_err(DataDirError::io("open the lock file", &path))?;
-        match file.try_lock() {
-            Ok(()) => Ok(DataDirLock { _file: file }),
-            Err(TryLockError::WouldBlock) => Err(DataDirError::InUse(self.path.clone())),
-            Err(TryLockError::Error(error)) => Err(DataDirError::io("lock", &path)(error)),
+        match lock_soon(&file) {
+            Ok(true) => Ok(DataDirLock { _file: file }),
+            Ok(false) => Err(DataDirError::InUse(self.path.clone())),
+            Err(error) => Err(DataDirError::io("lock", &path)(error)),
         }
     }
 
@@ -158,6 +172,18 @@ impl DataDir {
         Self::parse_key(&path, &text)
     }
 
+    /// Brings the secret key back from a backup.
+    ///
+    /// # Errors
+    /// [`DataDirError::OtherKey`] when there is another one, which is never replaced; as [`DataDir::secret_key`].
+    pub fn restore_secret_key(&self, key: &[u8; 32]) -> Result<(), DataDirError> {
+        let path = self.secret_key_file();
+        if !path.exists() {
+            self.write_key(&path, key)?;
+        }
+        if self.secret_key()? == *key { Ok(()) } else { Err(DataDirError::OtherKey(path)) }
+    }
+
     fn parse_key(path: &Path, text: &str) -> Result<[u8; 32], DataDirError> {
         from_hex(text.trim_end()).map_err(|_| DataDirError::DamagedKey(path.to_owned()))
     }
@@ -165,14 +191,16 @@ impl DataDir {
     /// Writes a new key under a name of its own and links it into place, which fails if another process was faster:
     /// nobody ever reads half a key, and a crash leaves either none or a whole one.
     fn make_key(&self, path: &Path) -> Result<(), DataDirError> {
-        let (mut key, mut name) = ([0_u8; 32], [0_u8; 8]);
-        for bytes in [&mut key[..], &mut name[..]] {
-            rand::rngs::SysRng
-                .try_fill_bytes(bytes)
-                .map_err(|error| DataDirError::io("make random bytes for", path)(io::Error::other(error)))?;
-        }
-        let draft = self.path.join(format!("secret-key.{}", to_hex(&name)));
-        let written = Self::write_and_link(&draft, path, &to_hex(&key));
+        let mut key = [0_u8; 32];
+        rand::rngs::SysRng
+            .try_fill_bytes(&mut key)
+            .map_err(|error| DataDirError::io("make random bytes for", path)(io::Error::other(error)))?;
+        self.write_key(path, &key)
+    }
+
+    fn write_key(&self, path: &Path, key: &[u8; 32]) -> Result<(), DataDirError> {
+        let draft = path.with_extension(format!("{:016x}", rand::random::<u64>()));
+        let written = Self::write_and_link(&draft, path, &to_hex(key));
         // Only the draft's own bytes are lost if this fails; the key itself has its final name by now.
         let _ = fs::remove_file(&draft);
         written.map_err(DataDirError::io("write the secret key", path))

@@ -104,6 +104,14 @@ impl Error {
     pub fn internal(source: impl Into<anyhow::Error>) -> Self {
         Self::Internal(source.into())
     }
+
+    /// The error with its source, for an operator.
+    pub fn explained(self) -> anyhow::Error {
+        match self {
+            Self::Internal(source) => source,
+            other => anyhow::anyhow!("{other}"),
+        }
+    }
 }
 
 /// Absence is asked for with `.optional()`, conflicts by their constraint; every other database error is internal.

@@ -2,19 +2,21 @@
 //! a running server or without one.
 
 use crate::config::Config;
-use crate::data_dir::{DataDir, DataDirLock};
+use crate::data_dir::{DataDir, DataDirError, DataDirLock};
 use crate::db::managed::{self, ManagedOptions, ManagedPostgres};
 use crate::db::{self, Db};
 use crate::domain::clock::Clock;
+use crate::domain::digest::to_hex;
 use crate::domain::secret::MasterKey;
-use crate::registry::settings::{self, STORE_ID};
+use crate::registry::settings::{self, SECRET_KEY_CHECK, STORE_ID};
+use crate::registry::two_factor;
 use crate::state::App;
 use crate::storage::{BlobStore, StoreId};
 use anyhow::{Context, Result, bail};
 use serde_json::json;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A database that is reached: somebody else's, the private one of a running server, or a private one that this
 /// process runs.
@@ -33,18 +35,18 @@ impl Database {
     /// # Errors
     /// Says in words what is missing and what to do.
     pub fn open(config: &Config, exclusive: bool) -> Result<Self> {
-        let data_dir = DataDir::open(&config.data_dir)?;
+        let data_dir = DataDir::open(&config.data_dir)?.with_secret_key_file(config.secret_key_file());
         let named = (!config.database.url.is_empty()).then(|| config.database.url.reveal().to_owned());
-        if !exclusive {
-            let running = || data_dir.lock().err().and_then(|_| managed::running_url(data_dir.path()));
-            if let Some(url) = named.clone().or_else(running) {
-                return Ok(Self { url, data_dir, bin_dir: None, postgres: None, _lock: None });
-            }
-        }
-        let lock = data_dir.lock()?;
-        if let Some(url) = named {
-            return Ok(Self { url, data_dir, bin_dir: None, postgres: None, _lock: Some(lock) });
-        }
+        let reached = |url, lock| Self { url, data_dir: data_dir.clone(), bin_dir: None, postgres: None, _lock: lock };
+        let lock = match (named, exclusive) {
+            (Some(url), false) => return Ok(reached(url, None)),
+            (Some(url), true) => return Ok(reached(url, Some(data_dir.lock()?))),
+            (None, true) => data_dir.lock()?,
+            (None, false) => match lock_or_join(&data_dir, config)? {
+                Either::Lock(lock) => lock,
+                Either::Running(url) => return Ok(reached(url, None)),
+            },
+        };
         let surroundings = &config.surroundings;
         let options = ManagedOptions {
             bin_dir: Some(PathBuf::from(&config.database.bin_dir)).filter(|dir| !dir.as_os_str().is_empty()),
@@ -75,12 +77,35 @@ impl Database {
     }
 }
 
+/// The data directory is ours, or its private Postgres is running already.
+enum Either {
+    Lock(DataDirLock),
+    Running(String),
+}
+
+/// Takes the data directory, or finds the private Postgres of whoever has it; waits for one that is just starting, or
+/// just stopping.
+fn lock_or_join(data_dir: &DataDir, config: &Config) -> Result<Either> {
+    let deadline = Instant::now() + Duration::from_secs(config.database.start_timeout_seconds);
+    loop {
+        let held = match data_dir.lock() {
+            Ok(lock) => return Ok(Either::Lock(lock)),
+            Err(held @ DataDirError::InUse(_)) => held,
+            Err(other) => return Err(other.into()),
+        };
+        if let Some(url) = managed::running_url(data_dir.path()) {
+            return Ok(Either::Running(url));
+        }
+        if Instant::now() > deadline {
+            return Err(held.into());
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 /// The inner error with its source, for an operator.
 pub fn explain(error: crate::error::Error) -> anyhow::Error {
-    match error {
-        crate::error::Error::Internal(source) => source,
-        other => anyhow::anyhow!("{other}"),
-    }
+    error.explained()
 }
 
 /// An opened instance.
@@ -106,11 +131,33 @@ impl Instance {
             tracing::info!(migration, "migrated the database");
         }
         let key = MasterKey::new(database.data_dir.secret_key()?);
+        let file = database.data_dir.secret_key_file();
         let db = Db::new(&database.url, &config.database).map_err(explain)?;
+        check_key(&db, &key).await.with_context(|| format!("the secret key in {}", file.display()))?;
         let store = open_store(&config, &db).await?;
         let app = App::new(config, db, store, clock, key);
         Ok(Self { app: Arc::new(app), database })
     }
+}
+
+/// Makes sure that the secret key is the one the database's secrets were encrypted with. While nothing is encrypted any
+/// key will do.
+async fn check_key(db: &Db, key: &MasterKey) -> Result<()> {
+    let own = json!(to_hex(&key.derive("which key this is")));
+    let known = db.write(move |conn| {
+        let known = settings::get_or_set(conn, SECRET_KEY_CHECK, &own)?;
+        if known != own && !two_factor::any(conn)? {
+            settings::set(conn, SECRET_KEY_CHECK, &own)?;
+            return Ok(true);
+        }
+        Ok(known == own)
+    });
+    if !known.await.map_err(explain)? {
+        bail!(
+            "is not the one that this database's second factors were encrypted with: servers of one database share one              file, named by `secret_key_file`; a backup holds it too"
+        );
+    }
+    Ok(())
 }
 
 /// Opens the store that belongs to the database; at the very first start makes it.
@@ -126,7 +173,8 @@ async fn open_store(config: &Config, db: &Db) -> Result<BlobStore> {
         Ok::<_, crate::storage::StoreError>((store, used))
     })
     .await?;
-    let (store, used) = store.with_context(|| format!("the store {shown} cannot be used"))?;
+    // The store's errors name their source in their own text.
+    let (store, used) = store.map_err(|error| anyhow::anyhow!("the store {shown} cannot be used: {error}"))?;
     if used {
         bail!(
             "the store {shown} holds the files of another database: restore that database from its backup, or name an \

@@ -1,4 +1,26 @@
 //! Packhouse: a self-hosted registry for any file.
+//!
+//! Rings: [`domain`] (pure values) ← [`registry`] (the rules and their SQL; no HTTP, no files) ← the faces [`generic`]
+//! (plain text), [`api`] (JSON) and [`ops`] (health), and [`jobs`] and [`cli`] beside them. [`db`] and [`storage`] meet
+//! only in the faces and in the jobs.
+//!
+//! | layer | may use |
+//! |---|---|
+//! | `domain` | nothing of ours |
+//! | `error`, `config`, `lock` | `domain` |
+//! | `data_dir` | `lock` |
+//! | `db`, `storage` | `domain`, `error`, `config` |
+//! | `registry` | `domain`, `error`, `db::schema` |
+//! | `password`, `tally` | `domain`, `error` |
+//! | `jobs` | `domain`, `error`, `db`, `storage`, `registry`, `tally` |
+//! | `http` | `domain`, `error`, `storage` |
+//! | `state` | all of the above |
+//! | `auth` | all of the above but `storage` and `jobs` |
+//! | `generic`, `api`, `ops` | all of the above but `db::schema`; never each other |
+//! | `instance`, `server`, `cli` | anything |
+//!
+//! `tests/it/architecture.rs` keeps these rules; `docs/ARCHITECTURE.md` says why.
+
 pub mod api;
 pub mod auth;
 pub mod cli;
@@ -11,6 +33,7 @@ pub mod generic;
 pub mod http;
 pub mod instance;
 pub mod jobs;
+pub mod lock;
 pub mod ops;
 pub mod password;
 pub mod registry;

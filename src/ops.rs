@@ -3,11 +3,12 @@
 use crate::error::{Error, Result};
 use crate::http::connections::Connections;
 use crate::http::problem::{self, Shape};
+use crate::http::routes::resource;
 use crate::registry::{integrity, settings};
 use crate::state::App;
 use actix_web::http::StatusCode;
 use actix_web::http::header;
-use actix_web::{HttpRequest, HttpResponse, Resource, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -15,21 +16,12 @@ type AppData = web::Data<Arc<App>>;
 
 /// Adds the routes.
 pub fn routes(config: &mut web::ServiceConfig) {
-    let read = |path: &'static str| web::resource(path).default_service(web::to(wrong_method));
-    let probe = |resource: Resource, handler: fn(AppData) -> Probe| {
-        resource.route(web::get().to(handler)).route(web::head().to(handler))
-    };
+    let both = |path| resource(path, "GET, HEAD");
     config
-        .service(read("/livez").route(web::get().to(livez)).route(web::head().to(livez)))
-        .service(probe(read("/readyz"), |app| Box::pin(readyz(app))))
-        .service(probe(read("/api/healthz"), |app| Box::pin(healthz(app))))
-        .service(read("/metrics").route(web::get().to(metrics)).route(web::head().to(metrics)));
-}
-
-type Probe = std::pin::Pin<Box<dyn Future<Output = HttpResponse>>>;
-
-async fn wrong_method() -> HttpResponse {
-    HttpResponse::MethodNotAllowed().insert_header((header::ALLOW, "GET, HEAD")).finish()
+        .service(both("/livez").route(web::get().to(livez)).route(web::head().to(livez)))
+        .service(both("/readyz").route(web::get().to(readyz)).route(web::head().to(readyz)))
+        .service(both("/api/healthz").route(web::get().to(healthz)).route(web::head().to(healthz)))
+        .service(both("/metrics").route(web::get().to(metrics)).route(web::head().to(metrics)));
 }
 
 /// The process is up. It asks nobody.
@@ -59,13 +51,22 @@ async fn checks(app: &Arc<App>) -> [Check; 3] {
         if space.available < reserve || space.inodes == Some(0) { Err(Error::NoSpace) } else { Ok(()) }
     });
     let stored = stored.await.map_err(Error::internal).and_then(|done: Result<()>| done);
-    let problem = |result: Result<()>| result.err().map(|error| error.to_string());
+    let problem = |result: Result<()>| result.err().map(|error| in_short(&error));
     let draining = app.is_draining().then(|| "the server is stopping".to_owned());
     [
         Check { name: "database", problem: problem(database) },
         Check { name: "store", problem: problem(stored) },
         Check { name: "accepting", problem: draining },
     ]
+}
+
+/// What is wrong, for an operator: without the advice that the sender of a request is given.
+fn in_short(error: &Error) -> String {
+    match error {
+        Error::Busy(what) => (*what).to_owned(),
+        Error::NoSpace => "no room left".to_owned(),
+        other => other.to_string(),
+    }
 }
 
 /// Whether requests can be served: database, store, room, and not on the way out.

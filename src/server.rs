@@ -111,9 +111,8 @@ impl Server {
 }
 
 async fn unknown(req: HttpRequest, app: web::Data<Arc<App>>) -> HttpResponse {
-    let shape = if req.path().starts_with("/api/v1/") { Shape::Json } else { Shape::asked(req.headers()) };
     let root = app.config.public_root().unwrap_or_default();
-    problem::line(StatusCode::NOT_FOUND, "not_found", "there is nothing at this address", shape, root)
+    problem::line(StatusCode::NOT_FOUND, "not_found", "there is nothing at this address", Shape::of(&req), root)
 }
 
 async fn flush_regularly(app: Arc<App>) {

@@ -4,8 +4,7 @@ use crate::error::{Error, Result, What};
 use crate::http::problem::{self, Shape, status_of};
 use crate::state::App;
 use actix_web::http::StatusCode;
-use actix_web::{HttpRequest, HttpResponse, web};
-use std::sync::Arc;
+use actix_web::{HttpRequest, HttpResponse};
 
 /// Renders what a handler came to.
 pub(super) fn answer(req: &HttpRequest, app: &App, result: Result<HttpResponse>) -> HttpResponse {
@@ -21,11 +20,4 @@ pub(super) fn answer(req: &HttpRequest, app: &App, result: Result<HttpResponse>)
         other => status_of(other).0,
     };
     problem::answer(req, &error, status, Shape::Json, app.config.public_root().unwrap_or_default())
-}
-
-/// A method that an address does not have.
-pub(super) async fn wrong_method(app: web::Data<Arc<App>>) -> HttpResponse {
-    let root = app.config.public_root().unwrap_or_default();
-    let message = "this address does not answer that method";
-    problem::line(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message, Shape::Json, root)
 }

@@ -3,11 +3,14 @@
 mod error;
 mod meta;
 mod orgs;
+mod packages;
 mod tokens;
 mod users;
 
 use crate::auth::Presented;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, What};
+use crate::http::params::segment;
+use crate::http::routes::resource;
 use crate::state::App;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::de::DeserializeOwned;
@@ -20,22 +23,26 @@ const MAX_JSON: usize = 64 << 10;
 
 /// Adds the routes.
 pub fn routes(config: &mut web::ServiceConfig) {
-    let route = |path: &'static str| web::resource(path).default_service(web::to(error::wrong_method));
     config
-        .service(route("/api/v1/version").route(web::get().to(meta::version)).route(web::head().to(meta::version)))
-        .service(route("/api/v1/user").route(web::get().to(users::me)).route(web::head().to(users::me)))
-        .service(route("/api/v1/admin/users").route(web::post().to(users::create)))
         .service(
-            route("/api/v1/users/{user}/tokens")
+            resource("/api/v1/version", "GET, HEAD")
+                .route(web::get().to(meta::version))
+                .route(web::head().to(meta::version)),
+        )
+        .service(resource("/api/v1/user", "GET, HEAD").route(web::get().to(users::me)).route(web::head().to(users::me)))
+        .configure(packages::routes)
+        .service(resource("/api/v1/admin/users", "POST").route(web::post().to(users::create)))
+        .service(
+            resource("/api/v1/users/{user}/tokens", "GET, HEAD, POST")
                 .route(web::get().to(tokens::list))
                 .route(web::head().to(tokens::list))
                 .route(web::post().to(tokens::create)),
         )
-        .service(route("/api/v1/users/{user}/tokens/{token}").route(web::delete().to(tokens::revoke)))
-        .service(route("/api/v1/orgs").route(web::post().to(orgs::create)))
-        .service(route("/api/v1/orgs/{org}/teams").route(web::post().to(orgs::create_team)))
+        .service(resource("/api/v1/users/{user}/tokens/{token}", "DELETE").route(web::delete().to(tokens::revoke)))
+        .service(resource("/api/v1/orgs", "POST").route(web::post().to(orgs::create)))
+        .service(resource("/api/v1/orgs/{org}/teams", "POST").route(web::post().to(orgs::create_team)))
         .service(
-            route("/api/v1/teams/{team}/members/{user}")
+            resource("/api/v1/teams/{team}/members/{user}", "PUT, DELETE")
                 .route(web::put().to(orgs::add_member))
                 .route(web::delete().to(orgs::remove_member)),
         );
@@ -48,7 +55,7 @@ async fn json<T: DeserializeOwned>(mut payload: web::Payload) -> Result<T> {
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|_| Error::Aborted)?;
         if body.len() + chunk.len() > MAX_JSON {
-            return Err(Error::TooLarge { limit: MAX_JSON as u64 });
+            return Err(Error::invalid("body", format!("the JSON is longer than {MAX_JSON} bytes")));
         }
         body.extend_from_slice(&chunk);
     }
@@ -61,11 +68,9 @@ async fn signed_in(req: &HttpRequest, app: &App) -> Result<Presented> {
     if presented.is_anonymous() { Err(Error::Unauthenticated) } else { Ok(presented) }
 }
 
-/// A part of the path, decoded; a name that cannot be is one that is not there.
-fn part<T: std::str::FromStr>(req: &HttpRequest, name: &str, what: crate::error::What) -> Result<T> {
-    let raw = req.match_info().get(name).unwrap_or_default();
-    let text = percent_encoding::percent_decode_str(raw).decode_utf8().map_err(|_| Error::NotFound(what))?;
-    text.parse().map_err(|_| Error::NotFound(what))
+/// A segment of the path, counted from 0; one that cannot be is one that is not there.
+fn part<T: std::str::FromStr<Err: std::fmt::Display>>(req: &HttpRequest, index: usize, what: What) -> Result<T> {
+    segment(req, index, "path").map_err(|_| Error::NotFound(what))
 }
 
 /// A field that must be there.

@@ -13,6 +13,11 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
+/// Where the names stand in `/api/v1/orgs/{org}/…` and `/api/v1/teams/{team}/members/{user}`.
+const ORG: usize = 3;
+const TEAM: usize = 3;
+const MEMBER: usize = 5;
+
 /// An organization.
 #[derive(Debug, Serialize)]
 struct OrgBody {
@@ -100,7 +105,7 @@ pub(super) async fn create_team(req: HttpRequest, payload: web::Payload, app: Ap
 
 async fn try_create_team(req: &HttpRequest, payload: web::Payload, app: &Arc<App>) -> Result<HttpResponse> {
     let presented = signed_in(req, app).await?;
-    let org: OwnerName = part(req, "org", What::Organization)?;
+    let org: OwnerName = part(req, ORG, What::Organization)?;
     let body: CreateTeam = json(payload).await?;
     let name = required(body.name, "name")?;
     let permission = body.permission.map_or(Ok(Permission::Read), |word| parsed(&word, "permission"))?;
@@ -137,8 +142,8 @@ type Change = fn(
 
 async fn change_member(req: &HttpRequest, app: &Arc<App>, change: Change) -> Result<HttpResponse> {
     let presented = signed_in(req, app).await?;
-    let team = TeamId(part(req, "team", What::Team)?);
-    let user: OwnerName = part(req, "user", What::User)?;
+    let team = TeamId(part(req, TEAM, What::Team)?);
+    let user: OwnerName = part(req, MEMBER, What::User)?;
     let now = app.clock.now();
     presented
         .writing(req, app, move |conn, caller| {

@@ -16,6 +16,10 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
+/// Where the names stand in `/api/v1/users/{user}/tokens/{token}`.
+const USER: usize = 3;
+const TOKEN: usize = 5;
+
 /// A token; `sha1` is Gitea's name for the secret, which only the answer to its making holds.
 #[derive(Debug, Serialize)]
 struct TokenBody {
@@ -73,7 +77,7 @@ pub(super) async fn list(req: HttpRequest, app: AppData) -> HttpResponse {
 
 async fn try_list(req: &HttpRequest, app: &Arc<App>) -> Result<HttpResponse> {
     let presented = signed_in(req, app).await?;
-    let name: OwnerName = part(req, "user", What::User)?;
+    let name: OwnerName = part(req, USER, What::User)?;
     let bodies: Vec<TokenBody> = presented
         .reading(req, app, move |conn, caller| {
             let user = whose(conn, caller, &name)?;
@@ -131,7 +135,7 @@ pub(super) async fn create(req: HttpRequest, payload: web::Payload, app: AppData
 
 async fn try_create(req: &HttpRequest, payload: web::Payload, app: &Arc<App>) -> Result<HttpResponse> {
     let presented = signed_in(req, app).await?;
-    let name: OwnerName = part(req, "user", What::User)?;
+    let name: OwnerName = part(req, USER, What::User)?;
     let new = json::<CreateToken>(payload).await?.check()?;
     let now = app.clock.now();
     let body = presented
@@ -153,8 +157,8 @@ pub(super) async fn revoke(req: HttpRequest, app: AppData) -> HttpResponse {
 
 async fn try_revoke(req: &HttpRequest, app: &Arc<App>) -> Result<HttpResponse> {
     let presented = signed_in(req, app).await?;
-    let name: OwnerName = part(req, "user", What::User)?;
-    let token: String = part(req, "token", What::Token)?;
+    let name: OwnerName = part(req, USER, What::User)?;
+    let token: String = part(req, TOKEN, What::Token)?;
     let now = app.clock.now();
     presented
         .writing(req, app, move |conn, caller| {

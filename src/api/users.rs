@@ -8,6 +8,7 @@ use crate::domain::role::{Area, Level, Visibility};
 use crate::domain::secret::Password;
 use crate::error::{Error, Result, What};
 use crate::http::params::escape;
+use crate::registry::releases::Person;
 use crate::registry::users::{self, NewUser, User};
 use crate::state::App;
 use actix_web::http::StatusCode;
@@ -16,8 +17,8 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// A user, as he himself and administrators see him.
-#[derive(Debug, Serialize)]
-struct UserBody {
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct UserBody {
     id: OwnerId,
     login: OwnerName,
     username: OwnerName,
@@ -34,6 +35,30 @@ struct UserBody {
 }
 
 impl UserBody {
+    /// The name to sign in with.
+    pub(super) fn login(&self) -> &str {
+        self.login.as_str()
+    }
+
+    /// An owner as everybody sees it: what only he himself and administrators may know is left empty.
+    pub(super) fn of_person(app: &App, person: Person) -> Self {
+        Self {
+            id: person.id,
+            login: person.name.clone(),
+            html_url: app.url(&format!("/{}", escape(person.name.as_str()))),
+            username: person.name,
+            full_name: person.full_name,
+            email: String::new(),
+            avatar_url: String::new(),
+            is_admin: false,
+            active: false,
+            prohibit_login: false,
+            visibility: person.visibility,
+            created: person.created_at,
+            last_login: None,
+        }
+    }
+
     fn new(app: &App, user: User) -> Self {
         Self {
             id: user.id,

@@ -59,10 +59,18 @@ async fn sign_in(
         let right = app.passwords.verify(password.clone(), hash).await?;
         let open = login.as_ref().is_some_and(|login| login.is_active && !login.is_locked);
         if !right || !open {
-            tracing::warn!(login = name, client = ?address, "sign-in failed");
+            // Only a name that exists: in its place people type passwords and tokens too.
+            let user = login.as_ref().map(|login| login.id.0);
+            tracing::warn!(user, client = ?address, "sign-in failed");
             return Err(bad_login());
         }
-        app.db.write(move |conn| attempts::give_back(conn, &buckets)).await?;
+        let user = login.as_ref().map(|login| login.id);
+        app.db
+            .write(move |conn| {
+                attempts::give_back(conn, &buckets)?;
+                user.map_or(Ok(()), |user| users::note_login(conn, user, now))
+            })
+            .await?;
     }
     let login = login.ok_or_else(bad_login)?;
     second_factor(req, app, &login, now).await?;

@@ -7,6 +7,7 @@ use crate::domain::names::OwnerName;
 use crate::domain::secret::TokenSecret;
 use crate::error::{Error, Result};
 use crate::http::middleware::{client, tell};
+use crate::http::paging::param;
 use crate::registry::access::{self, BAD_LOGIN, Caller, Credential};
 use crate::state::App;
 use actix_web::HttpRequest;
@@ -163,8 +164,7 @@ fn query_token(req: &HttpRequest, app: &App) -> Option<String> {
     if !app.config.auth.query_tokens {
         return None;
     }
-    let pairs = req.query_string().split('&').filter_map(|pair| pair.split_once('='));
-    pairs.into_iter().find(|(name, _)| matches!(*name, "token" | "access_token")).map(|(_, value)| value.to_owned())
+    param(req, "token").or_else(|| param(req, "access_token")).map(str::to_owned)
 }
 
 /// What a wrong user name, a wrong password and an account without access are told.

@@ -1,6 +1,10 @@
 //! The command line: one small file a command. Exit codes: 0 done, 1 it could not be done (or `check` found something),
 //! 2 the command line or the configuration is wrong.
 
+mod backup;
+mod check;
+mod gc;
+mod restore;
 mod serve;
 mod tokens;
 mod users;
@@ -9,7 +13,7 @@ use crate::config::Config;
 use crate::db::{Connection, Db};
 use crate::domain::clock::Clock;
 use crate::error;
-use crate::instance::{Database, explain};
+use crate::instance::{Database, Instance, explain};
 use crate::telemetry;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -40,6 +44,11 @@ enum Command {
     /// Access tokens: create.
     #[command(subcommand)]
     Token(tokens::Command),
+    // What these say of themselves in --help stands at their arguments.
+    Check(check::Args),
+    Gc(gc::Args),
+    Backup(backup::Args),
+    Restore(restore::Args),
     /// Print the version.
     Version,
 }
@@ -66,6 +75,10 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Migrate => migrate(&config),
         Command::User(command) => block_on(users::run(config, command)),
         Command::Token(command) => block_on(tokens::run(config, command)),
+        Command::Check(args) => block_on(check::run(config, args)),
+        Command::Gc(args) => block_on(gc::run(config, args)),
+        Command::Backup(args) => block_on(backup::run(config, args)),
+        Command::Restore(args) => block_on(restore::run(config, args)),
         Command::Version => Ok(ExitCode::SUCCESS),
     })
 }
@@ -122,6 +135,16 @@ async fn in_database<T: Send + 'static>(
     done.map_err(explain)
 }
 
+/// Does something with an opened instance, beside a running server or without one.
+async fn in_instance<T>(config: Config, work: impl AsyncFnOnce(&Instance) -> Result<T>) -> Result<T> {
+    let instance = Instance::open(config, false, clock()).await?;
+    let done = work(&instance).await;
+    let Instance { app, database } = instance;
+    drop(app);
+    tokio::task::spawn_blocking(move || database.close()).await?;
+    done
+}
+
 /// Reads one line from standard input: a secret never comes as an argument, where other users could see it.
 fn secret_from_stdin(what: &str) -> Result<String> {
     let mut line = String::new();
@@ -129,6 +152,12 @@ fn secret_from_stdin(what: &str) -> Result<String> {
     let line = line.trim_end_matches(['\n', '\r']);
     anyhow::ensure!(!line.is_empty(), "standard input holds no {what}: give it as one line");
     Ok(line.to_owned())
+}
+
+/// `1 file`, `2 files`.
+fn count(number: u64, one: &str) -> String {
+    let s = if number == 1 { "" } else { "s" };
+    format!("{number} {one}{s}")
 }
 
 /// The clock of commands.

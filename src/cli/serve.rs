@@ -34,11 +34,14 @@ async fn serve(config: Config) -> Result<ExitCode> {
     // Before anything else: a signal that comes while the server starts must end it cleanly too.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    // A terminal that is closed ends the server as gently as the others do.
+    let mut hangup = signal(SignalKind::hangup())?;
     let opening = Instance::open(config, true, Clock::system());
     let mut instance = tokio::select! {
         opened = opening => opened?,
         _ = terminate.recv() => return Ok(ExitCode::SUCCESS),
         _ = interrupt.recv() => return Ok(ExitCode::SUCCESS),
+        _ = hangup.recv() => return Ok(ExitCode::SUCCESS),
     };
     if let Some(app) = Arc::get_mut(&mut instance.app) {
         app.metrics = telemetry::metrics();
@@ -51,7 +54,7 @@ async fn serve(config: Config) -> Result<ExitCode> {
     let handle = server.handle();
     let draining = Arc::clone(&app);
     actix_web::rt::spawn(async move {
-        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {}, _ = hangup.recv() => {} }
         tracing::info!("stopping: transfers under way may finish; a second signal cuts them");
         draining.start_draining();
         let stopped = handle.stop(true);

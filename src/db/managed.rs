@@ -14,7 +14,7 @@ mod launch;
 mod remains;
 
 use std::convert::Infallible;
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -23,6 +23,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::lock::lock_soon;
 use cluster::{Files, PidFile, Socket};
 pub use error::ManagedError;
 use install::Install;
@@ -33,10 +34,6 @@ const WATCH: Duration = Duration::from_millis(100);
 
 /// How often a starting Postgres is asked whether it is ready: a start takes some 30 ms.
 const READY_POLL: Duration = Duration::from_millis(2);
-
-/// How long a lock is waited for that an earlier server has let go of: a process that another thread is just starting
-/// holds a copy of every open file, until its exec.
-const LOCK_PATIENCE: Duration = Duration::from_millis(200);
 
 /// How long a start may take. Replaying the log after a crash is bounded by `max_wal_size`: seconds on a slow disk.
 const READY_LIMIT: Duration = Duration::from_secs(180);
@@ -180,14 +177,10 @@ pub fn running_url(data_dir: &Path) -> Option<String> {
 fn lock(files: &Files) -> Result<File, ManagedError> {
     let path = files.directory.join("lock");
     let file = files.open_own(&path, OpenOptions::new().write(true))?;
-    let deadline = Instant::now() + LOCK_PATIENCE;
-    loop {
-        match file.try_lock() {
-            Ok(()) => return Ok(file),
-            Err(TryLockError::WouldBlock) if Instant::now() < deadline => thread::sleep(READY_POLL),
-            Err(TryLockError::WouldBlock) => return Err(ManagedError::InUse(files.directory.clone())),
-            Err(TryLockError::Error(error)) => return Err(ManagedError::io("lock", path)(error)),
-        }
+    match lock_soon(&file) {
+        Ok(true) => Ok(file),
+        Ok(false) => Err(ManagedError::InUse(files.directory.clone())),
+        Err(error) => Err(ManagedError::io("lock", path)(error)),
     }
 }
 

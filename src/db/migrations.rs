@@ -18,15 +18,51 @@ const LOCK: i64 = 0x7061_636b_686f_7573;
 /// # Errors
 /// [`Error::Internal`] naming what failed: no connection in that time, or a migration.
 pub fn migrate(url: &str, patience: Duration) -> Result<Vec<String>> {
-    let mut conn = connect(url, patience)?;
-    conn.batch_execute(&format!("SET application_name = 'packhouse migrate'; SELECT pg_advisory_lock({LOCK})"))?;
-    let done = conn.run_pending_migrations(MIGRATIONS).map_err(|error| Error::internal(anyhow::anyhow!(error)))?;
+    let mut conn = lock(url, patience)?;
+    let done = conn.run_pending_migrations(MIGRATIONS).map_err(internal)?;
     let done = done.iter().map(ToString::to_string).collect();
     // The lock goes with the connection.
     Ok(done)
 }
 
-fn connect(url: &str, patience: Duration) -> Result<PgConnection> {
+/// Brings the database at `url` to an earlier schema, that of a backup: exactly these migrations.
+///
+/// # Errors
+/// [`Error::Internal`] in words when this program does not know one of them, when the database is already beyond them,
+/// and as [`migrate`].
+pub fn migrate_to(url: &str, schema: &[String], patience: Duration) -> Result<()> {
+    let mut conn = lock(url, patience)?;
+    if let Some(beyond) = applied(&mut conn)?.iter().find(|done| !schema.contains(done)) {
+        return Err(internal(format!("the database is newer than the backup (it has migration {beyond}): empty it")));
+    }
+    let pending = conn.pending_migrations(MIGRATIONS).map_err(internal)?;
+    for migration in pending.iter().filter(|pending| schema.contains(&pending.name().version().to_string())) {
+        conn.run_migration(migration).map_err(internal)?;
+    }
+    let done = applied(&mut conn)?;
+    match schema.iter().find(|wanted| !done.contains(wanted)) {
+        Some(unknown) => Err(internal(format!(
+            "a newer Packhouse made the backup (migration {unknown} is unknown here): use that one"
+        ))),
+        None => Ok(()),
+    }
+}
+
+fn applied(conn: &mut PgConnection) -> Result<Vec<String>> {
+    Ok(conn.applied_migrations().map_err(internal)?.iter().map(ToString::to_string).collect())
+}
+
+fn internal(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+    Error::Internal(anyhow::anyhow!(error.into()))
+}
+
+fn lock(url: &str, patience: Duration) -> Result<PgConnection> {
+    let mut conn = connect(url, patience)?;
+    conn.batch_execute(&format!("SET application_name = 'packhouse migrate'; SELECT pg_advisory_lock({LOCK})"))?;
+    Ok(conn)
+}
+
+pub(super) fn connect(url: &str, patience: Duration) -> Result<PgConnection> {
     let deadline = Instant::now() + patience;
     loop {
         match PgConnection::establish(url) {

@@ -81,6 +81,8 @@ pub(super) enum Fault {
     LostRace,
     /// The connection is of no more use.
     Broken,
+    /// The database's disk is full.
+    NoSpace,
     /// Postgres ended the query, because it took too long or an administrator said so.
     Ended,
 }
@@ -103,6 +105,7 @@ pub(super) fn fault_of(error: &Error) -> Fault {
     match kind {
         DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand => Fault::Broken,
         DatabaseErrorKind::SerializationFailure => Fault::LostRace,
+        _ if says(&["No space left on device", "Disk quota exceeded"]) => Fault::NoSpace,
         _ if says(&["deadlock detected", "canceling statement due to lock timeout"]) => Fault::LostRace,
         _ if says(&["canceling statement due to"]) => Fault::Ended,
         _ if says(&[

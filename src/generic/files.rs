@@ -6,7 +6,7 @@ use crate::domain::path::FilePath;
 use crate::error::{Error, Result, What};
 use crate::http::blob::{BlobToServe, respond};
 use crate::http::middleware::tell;
-use crate::http::params::{self, file_url};
+use crate::http::params::{GENERIC, file_url};
 use crate::registry::access::{can_publish, can_read};
 use crate::registry::files::{self, Downloadable};
 use crate::registry::versions;
@@ -34,7 +34,7 @@ enum Found {
 }
 
 async fn try_download(req: &HttpRequest, app: &Arc<App>) -> Result<HttpResponse> {
-    let (path, presented) = begin(req, app, params::file_path(req)).await?;
+    let (path, presented) = begin(req, app, GENERIC.file(req)).await?;
     tell(req, |story| story.owner = Some(path.owner.to_string()));
     let store = app.store.clone();
     let (found, small) = presented
@@ -123,7 +123,7 @@ pub(super) async fn delete(req: HttpRequest, app: AppData) -> HttpResponse {
 }
 
 async fn try_delete(req: &HttpRequest, app: &Arc<App>) -> Result<HttpResponse> {
-    let (path, presented) = begin(req, app, params::file_path(req)).await?;
+    let (path, presented) = begin(req, app, GENERIC.file(req)).await?;
     tell(req, |story| story.owner = Some(path.owner.to_string()));
     let now = app.clock.now();
     presented

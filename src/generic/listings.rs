@@ -5,7 +5,8 @@ use super::{AppData, answer, begin};
 use crate::domain::path::VersionPath;
 use crate::error::{Error, Result, What};
 use crate::http::middleware::tell;
-use crate::http::params::{self, file_url, version_url};
+use crate::http::paging::Paging;
+use crate::http::params::{self, GENERIC, file_url, version_url};
 use crate::http::problem::Shape;
 use crate::jobs::digests;
 use crate::registry::access::can_read;
@@ -21,41 +22,12 @@ use std::sync::Arc;
 /// How many names a page has unless `limit` says otherwise, and at most.
 const PAGE: i64 = 1000;
 
-/// Which page is asked for.
-#[derive(Debug, Clone, Copy)]
-struct Asked {
-    page: i64,
-    limit: i64,
+fn paging(req: &HttpRequest) -> Paging {
+    Paging::read(req, PAGE, PAGE)
 }
 
-impl Asked {
-    /// From `?page=` (from 1) and `?limit=`; what is no number counts as not given.
-    fn read(req: &HttpRequest) -> Self {
-        let number = |wanted: &str| {
-            let pairs = req.query_string().split('&').filter_map(|pair| pair.split_once('='));
-            pairs.filter(|(name, _)| *name == wanted).find_map(|(_, value)| value.parse::<i64>().ok())
-        };
-        let page = number("page").filter(|page| (1..=1_000_000_000).contains(page)).unwrap_or(1);
-        Self { page, limit: number("limit").filter(|limit| *limit > 0).unwrap_or(PAGE).min(PAGE) }
-    }
-
-    fn slice(self) -> Slice {
-        Slice { offset: (self.page - 1) * self.limit, limit: self.limit }
-    }
-
-    /// The `Link` field (RFC 8288) of this page, empty when there is but one.
-    fn links(self, url: &str, total: i64) -> String {
-        let last = ((total + self.limit - 1) / self.limit).max(1);
-        let link = |page: i64, rel: &str| format!("<{url}?page={page}&limit={}>; rel=\"{rel}\"", self.limit);
-        let mut links = Vec::new();
-        if self.page < last {
-            links.extend([link(self.page + 1, "next"), link(last, "last")]);
-        }
-        if self.page > 1 {
-            links.extend([link(1, "first"), link((self.page - 1).min(last), "prev")]);
-        }
-        links.join(", ")
-    }
+fn slice(paging: Paging) -> Slice {
+    Slice { offset: paging.offset(), limit: paging.limit() }
 }
 
 /// `GET` of a package: its versions, the oldest first.
@@ -65,13 +37,13 @@ pub(super) async fn versions(req: HttpRequest, app: AppData) -> HttpResponse {
 }
 
 async fn try_versions(req: &HttpRequest, app: &Arc<App>) -> Result<HttpResponse> {
-    let (path, presented) = begin(req, app, params::package_path(req)).await?;
+    let (path, presented) = begin(req, app, GENERIC.package(req)).await?;
     tell(req, |story| story.owner = Some(path.owner.to_string()));
-    let (asked, wanted) = (Asked::read(req), path.clone());
+    let (asked, wanted) = (paging(req), path.clone());
     let page = presented
         .reading(req, app, move |conn, caller| {
             let right = can_read(conn, caller, &wanted.owner, Some(&wanted.package))?;
-            versions::list(conn, &right, &wanted.package, asked.slice())
+            versions::list(conn, &right, &wanted.package, slice(asked))
         })
         .await?;
     let url = app.url(&format!(
@@ -114,13 +86,13 @@ enum Found {
 }
 
 async fn try_files(req: &HttpRequest, app: &Arc<App>) -> Result<HttpResponse> {
-    let (path, presented) = begin(req, app, params::version_path(req)).await?;
+    let (path, presented) = begin(req, app, GENERIC.version(req)).await?;
     tell(req, |story| story.owner = Some(path.owner.to_string()));
-    let (asked, wanted) = (Asked::read(req), path.clone());
+    let (asked, wanted) = (paging(req), path.clone());
     let found = presented
         .reading(req, app, move |conn, caller| {
             let right = can_read(conn, caller, &wanted.owner, Some(&wanted.package))?;
-            match files::list(conn, &right, &wanted, asked.slice()) {
+            match files::list(conn, &right, &wanted, slice(asked)) {
                 Err(Error::NotFound(What::Version)) if wanted.version.is_latest() => {
                     let version = versions::newest(conn, &right, &wanted.package)?;
                     Ok(Found::Newest(VersionPath { version, ..wanted.clone() }))
@@ -146,12 +118,6 @@ async fn try_files(req: &HttpRequest, app: &Arc<App>) -> Result<HttpResponse> {
 /// A file as JSON: no digest is ever missing, so one that was not computed yet is computed now.
 async fn file_object(app: &App, path: &VersionPath, file: &FileSummary) -> Result<Value> {
     let other = digests::of_blob(&app.db, &app.store, &app.digesting, &file.blob).await?;
-    let path = crate::domain::path::FilePath {
-        owner: path.owner.clone(),
-        package: path.package.clone(),
-        version: path.version.clone(),
-        file: file.name.clone(),
-    };
     Ok(json!({
         "id": file.id,
         "name": file.name,
@@ -162,27 +128,23 @@ async fn file_object(app: &App, path: &VersionPath, file: &FileSummary) -> Resul
         "sha512": other.sha512.to_hex(),
         "created_at": file.created_at,
         "download_count": file.downloads,
-        "download_url": app.url(&file_url(&path)),
+        "download_url": app.url(&file_url(&path.with_file(file.name.clone()))),
     }))
 }
 
 fn list(
     req: &HttpRequest,
-    asked: Asked,
+    asked: Paging,
     url: &str,
     total: i64,
     names: Vec<String>,
     objects: Vec<Value>,
 ) -> HttpResponse {
     let mut builder = HttpResponse::Ok();
-    builder.insert_header(("X-Total-Count", total.to_string()));
+    asked.describe(&mut builder, url, total);
     builder.insert_header((header::CACHE_CONTROL, "private, no-cache"));
     builder.insert_header((header::VARY, "Accept"));
     builder.insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"));
-    let links = asked.links(url, total);
-    if !links.is_empty() {
-        builder.insert_header((header::LINK, links));
-    }
     match Shape::asked(req.headers()) {
         Shape::Json => builder.json(objects),
         Shape::Text => {

@@ -9,57 +9,33 @@ mod versions;
 use crate::auth::Presented;
 use crate::error::{Error, Result, What};
 use crate::http::problem::{self, Shape, status_of};
+use crate::http::routes::resource;
 use crate::state::App;
 use actix_web::http::Method;
-use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
 use std::sync::Arc;
 
-/// Every route of this face: path, and its methods with what each needs.
-pub const ROUTES: [(&str, &[(&str, &str)]); 3] = [
-    (
-        "/api/packages/{owner}/generic/{name}/{version}/{file}",
-        &[("GET", "read"), ("HEAD", "read"), ("PUT", "write"), ("DELETE", "write")],
-    ),
-    ("/api/packages/{owner}/generic/{name}/{version}", &[("GET", "read"), ("HEAD", "read"), ("DELETE", "write")]),
-    ("/api/packages/{owner}/generic/{name}", &[("GET", "read"), ("HEAD", "read")]),
-];
-
 /// Adds the routes.
 pub fn routes(config: &mut web::ServiceConfig) {
-    let [file, version, package] = ROUTES;
-    config.service(
-        web::resource(file.0)
-            .route(web::get().to(files::download))
-            .route(web::head().to(files::download))
-            .route(web::put().to(upload::upload))
-            .route(web::delete().to(files::delete))
-            .default_service(web::to(move || wrong_method(file.1))),
-    );
-    config.service(
-        web::resource(version.0)
-            .route(web::get().to(listings::files))
-            .route(web::head().to(listings::files))
-            .route(web::delete().to(versions::delete))
-            .default_service(web::to(move || wrong_method(version.1))),
-    );
-    config.service(
-        web::resource(package.0)
-            .route(web::get().to(listings::versions))
-            .route(web::head().to(listings::versions))
-            .default_service(web::to(move || wrong_method(package.1))),
-    );
-}
-
-async fn wrong_method(allowed: &'static [(&str, &str)]) -> HttpResponse {
-    let methods: Vec<&str> = allowed.iter().map(|(method, _)| *method).collect();
-    let mut response = HttpResponse::MethodNotAllowed()
-        .content_type("text/plain; charset=utf-8")
-        .body(format!("this address answers {} alone\n", methods.join(", ")));
-    if let Ok(value) = HeaderValue::from_str(&methods.join(", ")) {
-        response.headers_mut().insert(header::ALLOW, value);
-    }
-    response
+    config
+        .service(
+            resource("/api/packages/{owner}/generic/{name}/{version}/{file}", "GET, HEAD, PUT, DELETE")
+                .route(web::get().to(files::download))
+                .route(web::head().to(files::download))
+                .route(web::put().to(upload::upload))
+                .route(web::delete().to(files::delete)),
+        )
+        .service(
+            resource("/api/packages/{owner}/generic/{name}/{version}", "GET, HEAD, DELETE")
+                .route(web::get().to(listings::files))
+                .route(web::head().to(listings::files))
+                .route(web::delete().to(versions::delete)),
+        )
+        .service(
+            resource("/api/packages/{owner}/generic/{name}", "GET, HEAD")
+                .route(web::get().to(listings::versions))
+                .route(web::head().to(listings::versions)),
+        );
 }
 
 type AppData = web::Data<Arc<App>>;

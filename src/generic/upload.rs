@@ -9,11 +9,11 @@ use crate::error::{Error, Result};
 use crate::http::body::{Body, BodyError, Pace};
 use crate::http::declared;
 use crate::http::middleware::tell;
-use crate::http::params::{self, file_url};
+use crate::http::params::{GENERIC, file_url};
 use crate::registry::access::can_publish;
 use crate::registry::publish::{self, Admission, NewBlob, Published};
 use crate::state::App;
-use crate::storage::{Adopted, Incoming, StorageKey};
+use crate::storage::{Adopted, BLOCK, BlobStore, Incoming, StorageKey};
 use actix_multipart::Multipart;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap};
@@ -23,6 +23,8 @@ use futures_util::{Stream, StreamExt};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// After how many more bytes of an upload it is looked whether there is still room for it.
+const LOOK_EVERY: u64 = 8 << 20;
 /// How often, and with which pause between, an upload looks whether its unanswered COMMIT was made.
 const LOOKS: u32 = 5;
 const LOOK_PAUSE: Duration = Duration::from_secs(1);
@@ -34,9 +36,12 @@ pub(super) async fn upload(req: HttpRequest, payload: web::Payload, app: AppData
 }
 
 async fn try_upload(req: &HttpRequest, payload: web::Payload, app: &Arc<App>) -> Result<HttpResponse> {
-    let (path, presented) = begin(req, app, params::file_path(req)).await?;
+    let (path, presented) = begin(req, app, GENERIC.file(req)).await?;
     tell(req, |story| story.owner = Some(path.owner.to_string()));
     let headers = req.headers();
+    if !headers.contains_key(header::CONTENT_LENGTH) && !headers.contains_key(header::TRANSFER_ENCODING) {
+        return Err(Error::LengthRequired);
+    }
     if headers.contains_key(header::CONTENT_RANGE) {
         return Err(Error::invalid("Content-Range", "a file is published whole: leave Content-Range out"));
     }
@@ -58,7 +63,9 @@ async fn try_upload(req: &HttpRequest, payload: web::Payload, app: &Arc<App>) ->
     if let Admission::SameIsThere(sha256) = admission {
         return Ok(answer_stored(app, StatusCode::OK, &path, sha256));
     }
-    refuse_without_room(app, said.length).await?;
+    if let Some(length) = said.length.filter(|length| *length > BLOCK) {
+        refuse_without_room(app, length).await?;
+    }
     let incoming = app.store.begin(limits.file_bytes, digests);
     let adopted = if form {
         receive_form(req, app, incoming, Multipart::new(headers, payload)).await?
@@ -86,12 +93,12 @@ fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// Refuses an upload that would leave less than the reserve on the store's disk, before it has filled it.
-async fn refuse_without_room(app: &App, length: Option<u64>) -> Result<()> {
-    let Some(length) = length.filter(|length| *length > crate::storage::BLOCK) else { return Ok(()) };
+/// Refuses an upload of which so many more bytes would leave less than the reserve on the store's disk: the database
+/// may live there too, and must never find it full.
+async fn refuse_without_room(app: &App, more: u64) -> Result<()> {
     let store = app.store.clone();
     let space = tokio::task::spawn_blocking(move || store.free_space()).await.map_err(Error::internal)??;
-    if space.available < length.saturating_add(app.config.store.reserve_bytes) { Err(Error::NoSpace) } else { Ok(()) }
+    if space.available < more.saturating_add(app.config.store.reserve_bytes) { Err(Error::NoSpace) } else { Ok(()) }
 }
 
 /// Reads a body to its end, into the store.
@@ -107,9 +114,14 @@ async fn receive<E: Into<BodyError>>(
         least_rate: limits.upload_least_bytes_per_second,
     };
     let mut body = Body::new(stream, pace);
+    let mut looked_at = 0;
     while let Some(chunk) = body.next().await? {
         tell(req, |story| story.received += u64::try_from(chunk.len()).unwrap_or_default());
         incoming.push(chunk).await?;
+        if incoming.size() - looked_at > LOOK_EVERY {
+            looked_at = incoming.size();
+            refuse_without_room(app, 0).await?;
+        }
     }
     Ok(incoming)
 }
@@ -191,9 +203,9 @@ async fn discard(adopted: Arc<Adopted>) {
 /// never rest on bytes that are not there.
 async fn settle_duplicate(app: &App, adopted: Arc<Adopted>, published: &Published, blob: &NewBlob) -> Result<()> {
     let old: StorageKey = published.storage_key.parse().map_err(Error::internal)?;
-    let store = app.store.clone();
-    let found = tokio::task::spawn_blocking(move || store.stat(&old)).await.map_err(Error::internal)?;
-    if matches!(found, Ok(Some(size)) if size == blob.size) {
+    let (store, size) = (app.store.clone(), blob.size);
+    let sound = tokio::task::spawn_blocking(move || is_sound(&store, &old, size)).await.map_err(Error::internal)?;
+    if sound {
         discard(adopted).await;
         return Ok(());
     }
@@ -201,6 +213,14 @@ async fn settle_duplicate(app: &App, adopted: Arc<Adopted>, published: &Publishe
     let (id, lost, key) = (published.blob, published.storage_key.clone(), blob.storage_key.clone());
     app.db.write(move |conn| publish::heal_blob(conn, id, &lost, &key)).await?;
     Ok(())
+}
+
+/// Whether stored bytes can be relied on: of a small blob all are read, of a large one the size must do.
+fn is_sound(store: &BlobStore, key: &StorageKey, size: u64) -> bool {
+    if size <= BLOCK {
+        return store.read_small(key, size).is_ok();
+    }
+    matches!(store.stat(key), Ok(Some(found)) if found == size)
 }
 
 /// The database went away during COMMIT: the row is looked for until the database answers, and the bytes stay in any

@@ -3,7 +3,7 @@
 use super::{AppData, answer, begin};
 use crate::error::Result;
 use crate::http::middleware::tell;
-use crate::http::params;
+use crate::http::params::GENERIC;
 use crate::registry::access::can_publish;
 use crate::registry::versions;
 use crate::state::App;
@@ -17,7 +17,7 @@ pub(super) async fn delete(req: HttpRequest, app: AppData) -> HttpResponse {
 }
 
 async fn try_delete(req: &HttpRequest, app: &Arc<App>) -> Result<HttpResponse> {
-    let (path, presented) = begin(req, app, params::version_path(req)).await?;
+    let (path, presented) = begin(req, app, GENERIC.version(req)).await?;
     tell(req, |story| story.owner = Some(path.owner.to_string()));
     let now = app.clock.now();
     presented

@@ -4,7 +4,6 @@
 use super::body;
 use super::connections::Connections;
 use super::problem::{self, Shape};
-use crate::error::Error;
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::InternalError;
@@ -100,7 +99,7 @@ pub async fn guard(
     };
     if (guard.draining)() {
         // A `Connection` field among the headers would be passed over: actix writes it from this alone.
-        response.response_mut().head_mut().set_connection_type(actix_http::ConnectionType::Close);
+        response.response_mut().head_mut().set_connection_type(actix_web::http::ConnectionType::Close);
     }
     let told = Telling { request: response.request().clone(), status: response.status(), started };
     Ok(response.map_body(|_, body| Told { size: body.size(), body, sent: 0, complete: false, telling: Some(told) }))
@@ -130,7 +129,7 @@ fn fold_path(req: &mut ServiceRequest) {
 fn refusal(req: &ServiceRequest, guard: &Guard) -> Option<HttpResponse> {
     let say = |status, code, message: &str| {
         let mut response = problem::line(status, code, message, Shape::asked(req.headers()), &guard.root);
-        response.head_mut().set_connection_type(actix_http::ConnectionType::Close);
+        response.head_mut().set_connection_type(actix_web::http::ConnectionType::Close);
         Some(response)
     };
     let target = req.uri().path_and_query().map_or(0, |target| target.as_str().len());
@@ -147,10 +146,6 @@ fn refusal(req: &ServiceRequest, guard: &Guard) -> Option<HttpResponse> {
     // Actix takes what follows such a head for another protocol, whatever Content-Length says.
     if headers.contains_key(header::UPGRADE) && (has_body || !matches!(*req.method(), Method::GET | Method::HEAD)) {
         return say(StatusCode::BAD_REQUEST, "upgrade", "Upgrade is not possible here: leave the field out");
-    }
-    if req.method() == Method::PUT && !has_body {
-        let error = Error::LengthRequired;
-        return say(StatusCode::LENGTH_REQUIRED, "length_required", &error.to_string());
     }
     None
 }
@@ -221,7 +216,7 @@ impl Drop for Told {
             client = story.client.map(tracing::field::display),
             received = story.received,
             sent = self.sent,
-            ms = format_args!("{:.1}", seconds * 1000.0),
+            ms = (seconds * 10_000.0).round() / 10.0,
             cut = (!whole).then_some(true),
             "request"
         );

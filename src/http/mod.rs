@@ -7,6 +7,8 @@ pub mod connections;
 pub mod declared;
 pub mod disposition;
 pub mod middleware;
+pub mod paging;
 pub mod params;
 pub mod problem;
 pub mod range;
+pub mod routes;

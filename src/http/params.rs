@@ -4,80 +4,85 @@ use crate::domain::names::{InvalidName, OwnerName};
 use crate::domain::path::{FilePath, PackagePath, VersionPath};
 use crate::error::{Error, Result};
 use actix_web::HttpRequest;
-use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use std::str::FromStr;
 
-/// Where a package's segments begin: `/api/packages/{owner}/generic/{name}/…`.
-const OWNER: usize = 2;
-const PACKAGE: usize = 4;
-const VERSION: usize = 5;
-const FILE: usize = 6;
+/// Where in a path the names stand, counted from 0.
+#[derive(Debug, Clone, Copy)]
+pub struct Layout {
+    owner: usize,
+    package: usize,
+}
+
+/// `/api/packages/{owner}/generic/{name}/{version}/{file}`.
+pub const GENERIC: Layout = Layout { owner: 2, package: 4 };
+/// `/api/v1/packages/{owner}/generic/{name}/{version}`.
+pub const API_V1: Layout = Layout { owner: 3, package: 5 };
 
 /// What is escaped in a segment of an address we write: everything but RFC 3986's unreserved characters.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-/// What is escaped in a text put into a log line.
-const PLAIN: &AsciiSet = CONTROLS;
 
 /// A text as one segment of a path.
 pub fn escape(text: &str) -> impl std::fmt::Display + '_ {
     utf8_percent_encode(text, SEGMENT)
 }
 
-/// A text without control characters, for people.
-pub fn printable(text: &str) -> impl std::fmt::Display + '_ {
-    utf8_percent_encode(text, PLAIN)
-}
-
-/// One segment, decoded and parsed.
+/// One segment of a path, counted from 0, decoded and parsed. The raw path is read and not actix's decoded copy of it,
+/// in which bytes that are no UTF-8 have become U+FFFD.
 ///
 /// # Errors
 /// [`Error::Invalid`] whose text begins with `invalid` and what it is.
-fn parse<T: FromStr<Err = InvalidName>>(req: &HttpRequest, index: usize, field: &'static str) -> Result<T> {
+pub fn segment<T: FromStr>(req: &HttpRequest, index: usize, field: &'static str) -> Result<T>
+where
+    T::Err: std::fmt::Display,
+{
     let raw = req.uri().path().trim_start_matches('/').split('/').nth(index).unwrap_or_default();
-    let text = percent_decode_str(raw).decode_utf8().map_err(|_| InvalidName::Encoding);
-    text.and_then(|text| text.parse())
-        .map_err(|why| Error::Invalid { field, problem: format!("invalid {field}: {why}") })
+    let wrong = |why: &dyn std::fmt::Display| Error::Invalid { field, problem: format!("invalid {field}: {why}") };
+    let text = percent_decode_str(raw).decode_utf8().map_err(|_| wrong(&InvalidName::Encoding))?;
+    text.parse().map_err(|why| wrong(&why))
 }
 
-/// The owner in a path. One whose name cannot be is as unknown as any other.
-///
-/// # Errors
-/// [`Error::Invalid`] with the field `owner`.
-pub fn owner(req: &HttpRequest) -> Result<OwnerName> {
-    parse(req, OWNER, "owner")
-}
+impl Layout {
+    /// The owner in a path. One whose name cannot be is as unknown as any other.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] with the field `owner`.
+    pub fn owner(self, req: &HttpRequest) -> Result<OwnerName> {
+        segment(req, self.owner, "owner")
+    }
 
-/// Owner and package in a path.
-///
-/// # Errors
-/// [`Error::Invalid`] naming the first bad one.
-pub fn package_path(req: &HttpRequest) -> Result<PackagePath> {
-    Ok(PackagePath { package: parse(req, PACKAGE, "package name")?, owner: owner(req)? })
-}
+    /// Owner and package in a path.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] naming the first bad one.
+    pub fn package(self, req: &HttpRequest) -> Result<PackagePath> {
+        Ok(PackagePath { package: segment(req, self.package, "package name")?, owner: self.owner(req)? })
+    }
 
-/// Owner, package and version in a path.
-///
-/// # Errors
-/// [`Error::Invalid`] naming the first bad one.
-pub fn version_path(req: &HttpRequest) -> Result<VersionPath> {
-    Ok(VersionPath {
-        package: parse(req, PACKAGE, "package name")?,
-        version: parse(req, VERSION, "package version")?,
-        owner: owner(req)?,
-    })
-}
+    /// Owner, package and version in a path.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] naming the first bad one.
+    pub fn version(self, req: &HttpRequest) -> Result<VersionPath> {
+        Ok(VersionPath {
+            package: segment(req, self.package, "package name")?,
+            version: segment(req, self.package + 1, "package version")?,
+            owner: self.owner(req)?,
+        })
+    }
 
-/// Owner, package, version and file in a path.
-///
-/// # Errors
-/// [`Error::Invalid`] naming the first bad one.
-pub fn file_path(req: &HttpRequest) -> Result<FilePath> {
-    Ok(FilePath {
-        package: parse(req, PACKAGE, "package name")?,
-        version: parse(req, VERSION, "package version")?,
-        file: parse(req, FILE, "filename")?,
-        owner: owner(req)?,
-    })
+    /// Owner, package, version and file in a path.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] naming the first bad one.
+    pub fn file(self, req: &HttpRequest) -> Result<FilePath> {
+        Ok(FilePath {
+            package: segment(req, self.package, "package name")?,
+            version: segment(req, self.package + 1, "package version")?,
+            file: segment(req, self.package + 2, "filename")?,
+            owner: self.owner(req)?,
+        })
+    }
 }
 
 /// The path of a version in the generic protocol.

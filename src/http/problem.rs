@@ -4,7 +4,7 @@ use crate::error::{Error, What};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse};
-use serde_json::json;
+use serde::Serialize;
 
 /// Seconds after which a request that met a busy or absent database may be tried again.
 const RETRY_AFTER_BUSY: u64 = 5;
@@ -19,6 +19,11 @@ pub enum Shape {
 }
 
 impl Shape {
+    /// The shape of a request's errors: always JSON below `/api/v1/`.
+    pub fn of(req: &HttpRequest) -> Self {
+        if req.path().starts_with("/api/v1/") { Self::Json } else { Self::asked(req.headers()) }
+    }
+
     /// JSON where `Accept` names it.
     pub fn asked(headers: &HeaderMap) -> Self {
         let json = headers
@@ -76,6 +81,14 @@ pub fn answer(req: &HttpRequest, error: &Error, status: StatusCode, shape: Shape
     response
 }
 
+/// An error as JSON: Gitea's two fields, and a word that stays the same when the sentence is improved.
+#[derive(Serialize)]
+struct Body<'a> {
+    message: &'a str,
+    url: String,
+    code: &'a str,
+}
+
 /// One line for a person, in the shape that is wanted.
 pub fn line(status: StatusCode, code: &str, message: &str, shape: Shape, root: &str) -> HttpResponse {
     let mut builder = HttpResponse::build(status);
@@ -83,6 +96,6 @@ pub fn line(status: StatusCode, code: &str, message: &str, shape: Shape, root: &
     builder.insert_header((header::CACHE_CONTROL, "no-store"));
     match shape {
         Shape::Text => builder.content_type("text/plain; charset=utf-8").body(format!("{message}\n")),
-        Shape::Json => builder.json(json!({"message": message, "url": format!("{root}/api/swagger"), "code": code})),
+        Shape::Json => builder.json(Body { message, url: format!("{root}/api/swagger"), code }),
     }
 }

@@ -1,5 +1,7 @@
 //! Work that no request waits for.
 
+pub mod backup;
+pub mod check;
 pub mod digests;
 pub mod flush_counts;
 pub mod sweep;

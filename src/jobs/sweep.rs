@@ -5,13 +5,13 @@ use crate::db::Db;
 use crate::domain::clock::{Clock, Timestamp};
 use crate::error::{Error, Result};
 use crate::registry::{attempts, cleanup};
-use crate::storage::{BlobStore, Entry, StorageKey, StoreError, Walk};
+use crate::storage::{BlobStore, Claim, Entry, StorageKey, StoreError, Walk};
 use std::time::{Duration, SystemTime};
 
 /// How many rows or keys are looked at together.
 const BATCH: usize = 500;
 
-/// What a sweep removed.
+/// What a sweep removed, or would remove.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Swept {
     /// Blobs that no file had any more.
@@ -20,6 +20,8 @@ pub struct Swept {
     pub orphans: u64,
     /// Bytes of all of them.
     pub bytes: u64,
+    /// A backup is running: blobs that no file has any more stay until the next sweep.
+    pub held_off: bool,
 }
 
 /// Sweeps once. What is younger than `grace` is left alone, and so is what an upload holds, however long it takes.
@@ -30,7 +32,21 @@ pub async fn run(db: &Db, store: &BlobStore, clock: &Clock, grace: Duration) -> 
     let before = clock.now().minus(grace);
     let mut swept = Swept::default();
     forget_rows(db, store, before, &mut swept).await?;
-    remove_orphans(db, store, before, &mut swept).await?;
+    let sweeper = store.clone();
+    let incoming = blocking(move || sweeper.sweep_incoming(before.into())).await?;
+    swept.orphans += incoming.files;
+    swept.bytes += incoming.bytes;
+    for_each_stray(db, store, before, async |stray| {
+        match stray {
+            Stray::Orphan(claim) => {
+                swept.bytes += blocking(move || claim.remove()).await?;
+                swept.orphans += 1;
+            }
+            Stray::Foreign(name) => tracing::warn!(name, "something in the store is not Packhouse's"),
+        }
+        Ok(())
+    })
+    .await?;
     let now = clock.now();
     db.write(move |conn| {
         attempts::forget_old(conn, now)?;
@@ -41,13 +57,53 @@ pub async fn run(db: &Db, store: &BlobStore, clock: &Clock, grace: Duration) -> 
     Ok(swept)
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, StoreError> + Send + 'static) -> Result<T> {
+/// What [`run`] would remove now.
+///
+/// # Errors
+/// The database's and the store's.
+pub async fn preview(db: &Db, store: &BlobStore, clock: &Clock, grace: Duration) -> Result<Swept> {
+    let before = clock.now().minus(grace);
+    let (unused, bytes) = db.read(move |conn| cleanup::unused_blobs(conn, before)).await?;
+    let looker = store.clone();
+    let abandoned = blocking(move || looker.leftovers(before.into())).await?.abandoned;
+    let mut swept = Swept {
+        unused: u64::try_from(unused).unwrap_or_default(),
+        orphans: abandoned.files,
+        bytes: u64::try_from(bytes).unwrap_or_default() + abandoned.bytes,
+        held_off: false,
+    };
+    for_each_stray(db, store, before, async |stray| {
+        if let Stray::Orphan(claim) = stray {
+            swept.bytes += blocking(move || claim.size()).await?;
+            swept.orphans += 1;
+        }
+        Ok(())
+    })
+    .await?;
+    Ok(swept)
+}
+
+/// Something in the store that no row knows.
+pub(super) enum Stray {
+    /// A blob that no row names and no upload holds; it is claimed, so nobody else touches it meanwhile.
+    Orphan(Claim),
+    /// Something that Packhouse did not put there.
+    Foreign(String),
+}
+
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T> {
     Ok(tokio::task::spawn_blocking(work).await.map_err(Error::internal)??)
 }
 
 async fn forget_rows(db: &Db, store: &BlobStore, before: Timestamp, swept: &mut Swept) -> Result<()> {
     loop {
         let keys = db.write(move |conn| cleanup::forget_blobs(conn, before, BATCH as i64)).await?;
+        let Some(keys) = keys else {
+            swept.held_off = true;
+            return Ok(());
+        };
         if keys.is_empty() {
             return Ok(());
         }
@@ -66,37 +122,55 @@ async fn forget_rows(db: &Db, store: &BlobStore, before: Timestamp, swept: &mut 
     }
 }
 
-async fn remove_orphans(db: &Db, store: &BlobStore, before: Timestamp, swept: &mut Swept) -> Result<()> {
-    let before: SystemTime = before.into();
-    let (walker, sweeper) = (store.clone(), store.clone());
-    let incoming = blocking(move || sweeper.sweep_incoming(before)).await?;
-    swept.orphans += incoming.files;
-    swept.bytes += incoming.bytes;
+/// Goes through what is stray in the store; blobs only if they were written before a time.
+pub(super) async fn for_each_stray(
+    db: &Db,
+    store: &BlobStore,
+    before: Timestamp,
+    mut found: impl AsyncFnMut(Stray) -> Result<()>,
+) -> Result<()> {
+    let walker = store.clone();
     let mut walk = blocking(move || walker.walk()).await?;
     loop {
-        let (rest, keys) = blocking(move || old_keys(walk, before)).await?;
+        let (rest, seen) = blocking(move || old_keys(walk, before.into())).await?;
         walk = rest;
-        if keys.is_empty() {
+        for name in seen.foreign {
+            found(Stray::Foreign(name)).await?;
+        }
+        if seen.ended && seen.keys.is_empty() {
             return Ok(());
         }
-        for key in unknown(db, keys).await? {
-            remove_orphan(db, store, key, swept).await?;
+        for key in unknown(db, seen.keys).await? {
+            if let Some(claim) = claim_orphan(db, store, key).await? {
+                found(Stray::Orphan(claim)).await?;
+            }
         }
     }
 }
 
-/// The next keys of a walk that were written long enough ago.
-fn old_keys(mut walk: Walk, before: SystemTime) -> Result<(Walk, Vec<StorageKey>), StoreError> {
-    let mut keys = Vec::new();
-    while keys.len() < BATCH {
+/// What the next steps of a walk found.
+#[derive(Default)]
+struct Seen {
+    /// Written long enough ago.
+    keys: Vec<StorageKey>,
+    foreign: Vec<String>,
+    ended: bool,
+}
+
+fn old_keys(mut walk: Walk, before: SystemTime) -> Result<(Walk, Seen), StoreError> {
+    let mut seen = Seen::default();
+    while seen.keys.len() + seen.foreign.len() < BATCH {
         match walk.next().transpose()? {
-            None => break,
-            Some(Entry::Blob { key, modified, .. }) if modified < before => keys.push(key),
+            None => {
+                seen.ended = true;
+                break;
+            }
+            Some(Entry::Blob { key, modified, .. }) if modified < before => seen.keys.push(key),
             Some(Entry::Blob { .. }) => {}
-            Some(Entry::Foreign(name)) => tracing::warn!(name, "something in the store is not Packhouse's"),
+            Some(Entry::Foreign(name)) => seen.foreign.push(name),
         }
     }
-    Ok((walk, keys))
+    Ok((walk, seen))
 }
 
 async fn unknown(db: &Db, keys: Vec<StorageKey>) -> Result<Vec<StorageKey>> {
@@ -105,14 +179,9 @@ async fn unknown(db: &Db, keys: Vec<StorageKey>) -> Result<Vec<StorageKey>> {
     Ok(keys.into_iter().filter(|key| !known.contains(&key.to_string())).collect())
 }
 
-async fn remove_orphan(db: &Db, store: &BlobStore, key: StorageKey, swept: &mut Swept) -> Result<()> {
+async fn claim_orphan(db: &Db, store: &BlobStore, key: StorageKey) -> Result<Option<Claim>> {
     let claimer = store.clone();
-    let Some(claim) = blocking(move || claimer.claim(&key)).await? else { return Ok(()) };
+    let Some(claim) = blocking(move || claimer.claim(&key)).await? else { return Ok(None) };
     // Asked once more with the bytes claimed: an upload lets go of them after its commit, so the answer is final.
-    if unknown(db, vec![key]).await?.is_empty() {
-        return Ok(());
-    }
-    swept.bytes += blocking(move || claim.remove()).await?;
-    swept.orphans += 1;
-    Ok(())
+    Ok((!unknown(db, vec![key]).await?.is_empty()).then_some(claim))
 }

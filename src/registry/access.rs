@@ -1,6 +1,7 @@
 //! Who is asking, and what he may do. A right is a value that only this module makes and that the functions which
 //! need it demand.
 
+use super::quotas::OwnQuota;
 use crate::db::schema::{owners, team_members, teams, tokens, users};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{OwnerId, TokenId};
@@ -172,13 +173,13 @@ impl Caller {
     }
 
     /// Checks the token's limit to some owners, and to public ones.
-    fn demand_owner(&self, owner: &Visited) -> Result<()> {
+    fn demand_owner(&self, id: OwnerId, name: &OwnerName, visibility: Visibility) -> Result<()> {
         let Grant::Token(token) = &self.grant else { return Ok(()) };
-        if token.owners.as_ref().is_some_and(|ids| !ids.contains(&owner.id)) {
-            return Err(Error::Forbidden(format!("the access token is limited to other owners than {}", owner.name)));
+        if token.owners.as_ref().is_some_and(|ids| !ids.contains(&id)) {
+            return Err(Error::Forbidden(format!("the access token is limited to other owners than {name}")));
         }
-        if token.scopes.public_only() && owner.visibility != Visibility::Public {
-            return Err(Error::Forbidden(format!("the access token is public-only, and {} is not public", owner.name)));
+        if token.scopes.public_only() && visibility != Visibility::Public {
+            return Err(Error::Forbidden(format!("the access token is public-only, and {name} is not public")));
         }
         Ok(())
     }
@@ -265,6 +266,7 @@ pub struct Visited {
     pub name: OwnerName,
     pub kind: OwnerKind,
     pub visibility: Visibility,
+    pub quota: OwnQuota,
     permission: Option<Permission>,
 }
 
@@ -288,19 +290,21 @@ pub fn visit(conn: &mut PgConnection, caller: &Caller, name: &OwnerName) -> Resu
         .filter(team_members::user_id.eq(user))
         .select(max(teams::permission))
         .single_value();
-    let row: Option<(OwnerId, OwnerName, OwnerKind, Visibility, Option<Permission>)> = owners::table
+    type Row = (OwnerId, OwnerName, OwnerKind, Visibility, OwnQuota, Option<Permission>);
+    let quota = (owners::quota_versions, owners::quota_bytes, owners::quota_file_bytes);
+    let row: Option<Row> = owners::table
         .filter(owners::lower_name.eq(name.lower()))
         .filter(readable(caller.sight()))
-        .select((owners::id, owners::name, owners::kind, owners::visibility, best))
+        .select((owners::id, owners::name, owners::kind, owners::visibility, quota, best))
         .first(conn)
         .optional()?;
-    let Some((id, name, kind, visibility, best)) = row else {
+    let Some((id, name, kind, visibility, quota, best)) = row else {
         return Err(if caller.user.is_some() { Error::NotFound(What::Owner) } else { Error::Unauthenticated });
     };
     let all = caller.is_admin() || (id == user && kind == OwnerKind::User);
     let permission = if all { Some(Permission::Owner) } else { best };
-    let visited = Visited { id, name, kind, visibility, permission };
-    caller.demand_owner(&visited)?;
+    let visited = Visited { id, name, kind, visibility, quota, permission };
+    caller.demand_owner(visited.id, &visited.name, visited.visibility)?;
     Ok(visited)
 }
 
@@ -348,7 +352,7 @@ pub fn confirm_read(
     if caller.token().is_none() {
         return Ok(());
     }
-    caller.demand_owner(&Visited { id, name: name.clone(), kind: OwnerKind::User, visibility, permission: None })?;
+    caller.demand_owner(id, name, visibility)?;
     caller.demand_package(package)
 }
 

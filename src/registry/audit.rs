@@ -28,6 +28,7 @@ pub enum Event {
     TeamCreate,
     MemberAdd,
     MemberRemove,
+    InstanceRestore,
 }
 
 impl Event {
@@ -50,6 +51,7 @@ impl Event {
             Self::TeamCreate => "team.create",
             Self::MemberAdd => "team.member.add",
             Self::MemberRemove => "team.member.remove",
+            Self::InstanceRestore => "instance.restore",
         }
     }
 }

@@ -6,20 +6,53 @@ use crate::domain::clock::Timestamp;
 use crate::domain::digest::OtherDigests;
 use crate::domain::ids::BlobId;
 use crate::error::Result;
-use diesel::dsl::{exists, not};
+use diesel::dsl::{count_star, exists, not, sql};
 use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Bool};
 use std::collections::HashSet;
 
-/// Forgets up to `limit` blobs that no file has and that were last uploaded before the given time, and returns the
-/// keys of their bytes, which may be removed once the transaction is committed.
+/// Held, shared and by its connection, by every backup that runs, and for a moment by each sweep that forgets rows. The
+/// numbers are arbitrary and must never change: servers of several versions may share a database.
+const BACKUPS: i64 = 0x7061_636b_0000_0001;
+/// Held by one sweep at a time, so that only a backup can be in the way of the other lock.
+const SWEEPS: i64 = 0x7061_636b_0000_0002;
+
+/// Keeps sweeps, those of other servers too, from forgetting rows for as long as this connection lives: whatever a
+/// snapshot taken after this names stays in the store, where a backup can fetch it.
 ///
 /// # Errors
 /// The database's.
-pub fn forget_blobs(conn: &mut PgConnection, before: Timestamp, limit: i64) -> Result<Vec<String>> {
-    let unused = || not(exists(files::table.filter(files::blob_id.eq(blobs::id))));
+pub fn hold_off_sweeps(conn: &mut PgConnection) -> Result<()> {
+    diesel::sql_query("SELECT pg_advisory_lock_shared($1)").bind::<BigInt, _>(BACKUPS).execute(conn)?;
+    Ok(())
+}
+
+/// Whether no backup runs, and none begins before the end of this transaction.
+fn may_forget(conn: &mut PgConnection) -> Result<bool> {
+    diesel::sql_query("SELECT pg_advisory_xact_lock($1)").bind::<BigInt, _>(SWEEPS).execute(conn)?;
+    Ok(diesel::select(sql::<Bool>("pg_try_advisory_xact_lock(").bind::<BigInt, _>(BACKUPS).sql(")"))
+        .get_result(conn)?)
+}
+
+macro_rules! unused {
+    () => {
+        not(exists(files::table.filter(files::blob_id.eq(blobs::id))))
+    };
+}
+
+/// Forgets up to `limit` blobs that no file has and that were last uploaded before the given time, and returns the
+/// keys of their bytes, which may be removed once the transaction is committed; `None` when a backup is running that
+/// may still want those bytes.
+///
+/// # Errors
+/// The database's.
+pub fn forget_blobs(conn: &mut PgConnection, before: Timestamp, limit: i64) -> Result<Option<Vec<String>>> {
+    if !may_forget(conn)? {
+        return Ok(None);
+    }
     let candidates: Vec<BlobId> = blobs::table
         .filter(blobs::created_at.lt(before))
-        .filter(unused())
+        .filter(unused!())
         .order(blobs::id)
         .limit(limit)
         .select(blobs::id)
@@ -27,8 +60,20 @@ pub fn forget_blobs(conn: &mut PgConnection, before: Timestamp, limit: i64) -> R
         .skip_locked()
         .load(conn)?;
     // Asked again with the rows locked: an upload of the same bytes may have committed between the look and the lock.
-    let gone = blobs::table.filter(blobs::id.eq_any(candidates)).filter(unused());
-    Ok(diesel::delete(gone).returning(blobs::storage_key).get_results(conn)?)
+    let gone = blobs::table.filter(blobs::id.eq_any(candidates)).filter(unused!());
+    Ok(Some(diesel::delete(gone).returning(blobs::storage_key).get_results(conn)?))
+}
+
+/// How many blobs [`forget_blobs`] would forget, and their bytes.
+///
+/// # Errors
+/// The database's.
+pub fn unused_blobs(conn: &mut PgConnection, before: Timestamp) -> Result<(i64, i64)> {
+    Ok(blobs::table
+        .filter(blobs::created_at.lt(before))
+        .filter(unused!())
+        .select((count_star(), sql::<BigInt>("coalesce(sum(size), 0)::bigint")))
+        .first(conn)?)
 }
 
 /// Those of some keys that a row points at.

@@ -1,12 +1,15 @@
 //! What must hold in the database, asked for by `packhouse check`: each question returns what breaks the rule.
 
 use super::files::{BLOB_COLUMNS, Blob, BlobRow};
-use crate::db::schema::blobs;
+use super::quotas;
+use crate::db::schema::{audit, blobs, files};
 use crate::domain::clock::Timestamp;
+use crate::domain::digest::Sha256;
 use crate::domain::ids::BlobId;
 use crate::error::Result;
+use diesel::dsl::exists;
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Text, Timestamptz};
+use diesel::sql_types::{BigInt, Text};
 
 /// Blobs in the order of their ids, after one, each with its block checksums.
 ///
@@ -22,18 +25,39 @@ pub fn blobs_after(conn: &mut PgConnection, after: BlobId, limit: i64) -> Result
     rows.into_iter().map(|(row, checksums)| Ok((Blob::from_row(row)?, checksums))).collect()
 }
 
-/// The files of a blob, as `owner/package/version/file`, at most ten: whom its loss concerns.
+/// One blob with its block checksums, as it is now; `None` when it is gone.
 ///
 /// # Errors
 /// The database's.
-pub fn files_of_blob(conn: &mut PgConnection, blob: BlobId) -> Result<Vec<String>> {
-    texts(
-        conn,
+pub fn blob(conn: &mut PgConnection, id: BlobId) -> Result<Option<(Blob, Vec<u8>)>> {
+    let row: Option<(BlobRow, Vec<u8>)> =
+        blobs::table.find(id).select((BLOB_COLUMNS, blobs::block_checksums)).first(conn).optional()?;
+    row.map(|(row, checksums)| Ok((Blob::from_row(row)?, checksums))).transpose()
+}
+
+/// Where the store has some bytes now, if they are known.
+///
+/// # Errors
+/// The database's.
+pub fn key_of(conn: &mut PgConnection, sha256: &Sha256) -> Result<Option<String>> {
+    let row = blobs::table.filter(blobs::sha256.eq(&sha256.as_bytes()[..]));
+    Ok(row.select(blobs::storage_key).first(conn).optional()?)
+}
+
+/// The first three files of a blob, as `owner/package/version/file`, and how many it has: whom its loss concerns.
+///
+/// # Errors
+/// The database's.
+pub fn files_of_blob(conn: &mut PgConnection, blob: BlobId) -> Result<(Vec<String>, i64)> {
+    let rows: Vec<Line> = diesel::sql_query(
         "SELECT o.name || '/' || p.name || '/' || v.version || '/' || f.name AS text FROM files f \
          JOIN versions v ON v.id = f.version_id JOIN packages p ON p.id = v.package_id \
-         JOIN owners o ON o.id = p.owner_id WHERE f.blob_id = $1 ORDER BY f.id LIMIT 10",
-        blob,
+         JOIN owners o ON o.id = p.owner_id WHERE f.blob_id = $1 ORDER BY f.id LIMIT 3",
     )
+    .bind::<BigInt, _>(blob)
+    .load(conn)?;
+    let all = files::table.filter(files::blob_id.eq(blob)).count().get_result(conn)?;
+    Ok((rows.into_iter().map(|row| row.text).collect(), all))
 }
 
 #[derive(QueryableByName)]
@@ -42,48 +66,65 @@ struct Line {
     text: String,
 }
 
-fn texts(conn: &mut PgConnection, query: &'static str, parameter: BlobId) -> Result<Vec<String>> {
-    let rows: Vec<Line> = diesel::sql_query(query).bind::<BigInt, _>(parameter).load(conn)?;
-    Ok(rows.into_iter().map(|row| row.text).collect())
-}
-
-/// Rules that hold between rows. Each query returns a line for what breaks the rule; `$1` is the time before which
-/// unused blobs should be gone.
+/// Rules that hold between rows. Each query returns a line for what breaks the rule, which says what to do.
 const RULES: [&str; 5] = [
-    "SELECT 'version ' || v.version || ' of package ' || p.name || ' has no file' AS text FROM versions v \
-     JOIN packages p ON p.id = v.package_id WHERE NOT EXISTS (SELECT FROM files f WHERE f.version_id = v.id)",
-    "SELECT 'package ' || p.name || ' of ' || o.name || ' has no version' AS text FROM packages p \
+    "SELECT o.name || '/' || p.name || '/' || v.version || ': the version has no file; delete the version' AS text \
+     FROM versions v JOIN packages p ON p.id = v.package_id JOIN owners o ON o.id = p.owner_id \
+     WHERE NOT EXISTS (SELECT FROM files f WHERE f.version_id = v.id)",
+    "SELECT o.name || '/' || p.name || ': the package has no version; delete the package' AS text FROM packages p \
      JOIN owners o ON o.id = p.owner_id WHERE NOT EXISTS (SELECT FROM versions v WHERE v.package_id = p.id)",
-    "SELECT 'organization ' || o.name || ' has no owner' AS text FROM owners o WHERE o.kind = 1 AND NOT EXISTS \
+    "SELECT o.name || ': the organization has no owner; let an administrator add a member to its team of owners' \
+     AS text FROM owners o WHERE o.kind = 1 AND NOT EXISTS \
      (SELECT FROM teams t JOIN team_members m ON m.team_id = t.id WHERE t.org_id = o.id AND t.permission = 4)",
-    "SELECT 'no file has the bytes ' || encode(b.sha256, 'hex') || ', and no sweep removed them' AS text FROM blobs b \
-     WHERE b.created_at < $1 AND NOT EXISTS (SELECT FROM files f WHERE f.blob_id = b.id)",
-    "SELECT 'the usage of ' || o.name || ' is counted as ' || coalesce(c.versions, 0) || ' versions and ' \
-     || coalesce(c.bytes, 0) || ' bytes, but is ' || coalesce(r.versions, 0) || ' and ' || coalesce(r.bytes, 0) AS text \
-     FROM owners o \
-     LEFT JOIN (SELECT owner_id, sum(versions) AS versions, sum(bytes) AS bytes FROM \
-       (SELECT owner_id, versions, bytes FROM owner_usage UNION ALL \
-        SELECT owner_id, versions, bytes FROM usage_changes) AS parts GROUP BY owner_id) c ON c.owner_id = o.id \
-     LEFT JOIN (SELECT p.owner_id, count(DISTINCT v.id) AS versions, sum(b.size) AS bytes FROM packages p \
-       JOIN versions v ON v.package_id = p.id JOIN files f ON f.version_id = v.id JOIN blobs b ON b.id = f.blob_id \
-       GROUP BY p.owner_id) r ON r.owner_id = o.id \
-     WHERE coalesce(c.versions, 0) <> coalesce(r.versions, 0) OR coalesce(c.bytes, 0) <> coalesce(r.bytes, 0)",
+    "SELECT o.name || ': the owner is a user without an account; delete the owner or restore a backup' AS text \
+     FROM owners o WHERE o.kind = 0 AND NOT EXISTS (SELECT FROM users u WHERE u.id = o.id)",
+    "SELECT o.name || ': counted as ' || u.counted_versions || ' versions and ' || u.counted_bytes \
+     || ' bytes, but has ' || u.versions || ' and ' || u.bytes || '; run `packhouse gc`, which counts again' AS text \
+     FROM ",
 ];
 
-/// Everything that breaks a rule between rows, in words. Called in a snapshot, so that a change in the middle of it
-/// looks like nothing.
+/// The most lines of one rule.
+const MOST: i64 = 1000;
+
+/// Tells of everything that breaks a rule between rows, in words; of one rule at most a thousand times. Called in a
+/// snapshot, so that a change in the middle of it looks like nothing.
 ///
 /// # Errors
 /// The database's.
-pub fn broken_rules(conn: &mut PgConnection, unused_since: Timestamp) -> Result<Vec<String>> {
+pub fn broken_rules(conn: &mut PgConnection) -> Result<Vec<String>> {
+    take_time(conn)?;
     let mut found = Vec::new();
     for rule in RULES {
-        // Every rule is given the time, also those that do not look at it: Postgres must see the parameter used.
-        let query = format!("SELECT text FROM ({rule}) AS broken WHERE $1::timestamptz IS NOT NULL ORDER BY text");
-        let rows: Vec<Line> = diesel::sql_query(query).bind::<Timestamptz, _>(unused_since).load(conn)?;
-        found.extend(rows.into_iter().map(|row| row.text));
+        // The last one goes on with what the recount uses too.
+        let from = if rule.ends_with("FROM ") {
+            format!("({}) AS u JOIN owners o ON o.id = u.owner_id", quotas::MISCOUNTED)
+        } else {
+            String::new()
+        };
+        let query = format!("SELECT text FROM ({rule}{from}) AS broken ORDER BY text LIMIT {}", MOST + 1);
+        let rows: Vec<Line> = diesel::sql_query(query).load(conn)?;
+        let more = rows.len() > usize::try_from(MOST).unwrap_or(usize::MAX);
+        found.extend(rows.into_iter().take(usize::try_from(MOST).unwrap_or(usize::MAX)).map(|row| row.text));
+        if more {
+            found.push(format!("and more of the same: only the first {MOST} are shown"));
+        }
     }
     Ok(found)
+}
+
+/// The limit on a statement's time is for requests; a check reads whole tables.
+fn take_time(conn: &mut PgConnection) -> Result<()> {
+    diesel::sql_query("SET LOCAL statement_timeout = 0").execute(conn)?;
+    Ok(())
+}
+
+/// Whether anything was deleted since a time: then blobs may have lost their last file since.
+///
+/// # Errors
+/// The database's.
+pub fn deleted_since(conn: &mut PgConnection, since: Timestamp) -> Result<bool> {
+    let deletions = audit::table.filter(audit::at.ge(since)).filter(audit::event.like("%.delete"));
+    Ok(diesel::select(exists(deletions.select(audit::id))).get_result(conn)?)
 }
 
 /// Totals for people: owners, packages, versions, files, blobs and the blobs' bytes.
@@ -103,11 +144,12 @@ pub struct Totals {
     pub bytes: i64,
 }
 
-/// How much there is of everything.
+/// How much there is of everything. Called in a transaction.
 ///
 /// # Errors
 /// The database's.
 pub fn totals(conn: &mut PgConnection) -> Result<Totals> {
+    take_time(conn)?;
     Ok(diesel::sql_query(
         "SELECT (SELECT count(*) FROM owners) AS owners, (SELECT count(*) FROM packages) AS packages, \
          (SELECT count(*) FROM versions) AS versions, (SELECT count(*) FROM files) AS files, \

@@ -15,6 +15,7 @@ pub mod owners;
 pub mod packages;
 pub mod publish;
 pub mod quotas;
+pub mod releases;
 pub mod settings;
 pub mod tokens;
 pub mod two_factor;

@@ -2,8 +2,8 @@
 
 use super::access::{Caller, CanPublish, can_publish};
 use super::audit::{self, Event, Subject};
-use super::quotas::Quota;
-use super::{files, packages, quotas, versions};
+use super::quotas::{Quota, Usage};
+use super::{files, quotas, versions};
 use crate::db::schema::{blobs, files as files_table};
 use crate::domain::clock::Timestamp;
 use crate::domain::digest::{OtherDigests, Sha256};
@@ -93,9 +93,11 @@ pub fn admit(
     if let Some(stored) = files::stored_digest(conn, right.owner().id, path)? {
         return already_there(stored, declared).map(|()| Admission::SameIsThere(stored));
     }
-    let more = i64::try_from(declared.length.unwrap_or(0)).unwrap_or(i64::MAX);
-    let new_version = !versions::exists(conn, right.owner().id, &path.in_version())?;
-    quotas::check(conn, &right, i64::from(new_version), more, limits.quota)?;
+    if let Some(quota) = quotas::limiting(&right, limits.quota) {
+        let bytes = i64::try_from(declared.length.unwrap_or(0)).unwrap_or(i64::MAX);
+        let new_version = !versions::exists(conn, right.owner().id, &path.in_version())?;
+        quotas::check(conn, right.owner(), quota, Usage { versions: i64::from(new_version), bytes })?;
+    }
     Ok(Admission::Wanted)
 }
 
@@ -113,8 +115,7 @@ pub fn publish_file(
     now: Timestamp,
 ) -> Result<Published> {
     let owner = right.owner();
-    let package = packages::find_or_insert(conn, owner.id, &path.package, now)?;
-    let (version, is_new) = versions::find_or_insert(conn, package, &path.version, right.user().id, now)?;
+    let (version, is_new) = versions::find_or_insert(conn, owner.id, &path.in_version(), right.user().id, now)?;
     let (blob_id, storage_key) = insert_blob(conn, blob, now)?;
     let file: Option<FileId> = diesel::insert_into(files_table::table)
         .values((
@@ -136,7 +137,7 @@ pub fn publish_file(
         return Ok(Published { stored: false, storage_key, blob: blob_id });
     }
     let size = i64::try_from(blob.size).map_err(Error::internal)?;
-    quotas::charge(conn, right, i64::from(is_new), size, limits.quota)?;
+    quotas::charge(conn, right, Usage { versions: i64::from(is_new), bytes: size }, limits.quota)?;
     let text = format!("{}/{}/{}", path.package, path.version, path.file);
     let detail = json!({"bytes": blob.size, "sha256": blob.sha256.to_hex()});
     let subject = Subject { owner: Some((owner.id, &owner.name)), text, detail };

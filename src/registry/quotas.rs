@@ -3,12 +3,12 @@
 //! The count is a row an owner plus changes that wait to be folded into it, so that publishers of one owner append
 //! and never wait for each other. Only where a limit is set do they go one after the other.
 
-use super::access::CanPublish;
-use crate::db::schema::{owners, usage_changes};
+use super::access::{CanPublish, Visited};
+use crate::db::schema::usage_changes;
 use crate::domain::ids::OwnerId;
 use crate::error::{Error, Result};
 use diesel::prelude::*;
-use diesel::sql_types::BigInt;
+use diesel::sql_types::{BigInt, Text};
 
 /// Limits of an owner; `None`: no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -27,10 +27,6 @@ impl Quota {
         let limit = |value: i64| (value >= 0).then_some(value);
         Self { versions: limit(versions), bytes: limit(bytes), file_bytes: limit(file_bytes) }
     }
-
-    fn is_none(&self) -> bool {
-        *self == Self::default()
-    }
 }
 
 /// What an owner stores.
@@ -40,21 +36,30 @@ pub struct Usage {
     pub bytes: i64,
 }
 
-/// The quota that holds for an owner: his own where he has one, else the instance's.
-///
-/// # Errors
-/// The database's.
-pub fn of_owner(conn: &mut PgConnection, owner: OwnerId, instance: Quota) -> Result<Quota> {
-    let (versions, bytes, file_bytes): (Option<i64>, Option<i64>, Option<i64>) = owners::table
-        .find(owner)
-        .select((owners::quota_versions, owners::quota_bytes, owners::quota_file_bytes))
-        .first(conn)?;
-    let choose = |own: Option<i64>, default: Option<i64>| own.map_or(default, |own| (own >= 0).then_some(own));
-    Ok(Quota {
-        versions: choose(versions, instance.versions),
-        bytes: choose(bytes, instance.bytes),
-        file_bytes: choose(file_bytes, instance.file_bytes),
-    })
+/// What an owner's row says of his quota: for each limit -1 for none, or `None` for the instance's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Queryable)]
+pub struct OwnQuota {
+    pub versions: Option<i64>,
+    pub bytes: Option<i64>,
+    pub file_bytes: Option<i64>,
+}
+
+impl OwnQuota {
+    /// The quota that holds: the owner's own where he has one, else the instance's.
+    pub fn or(self, instance: Quota) -> Quota {
+        let choose = |own: Option<i64>, default: Option<i64>| own.map_or(default, |own| (own >= 0).then_some(own));
+        Quota {
+            versions: choose(self.versions, instance.versions),
+            bytes: choose(self.bytes, instance.bytes),
+            file_bytes: choose(self.file_bytes, instance.file_bytes),
+        }
+    }
+}
+
+/// The limits that hold for who publishes here; `None` when nothing limits him, as most often.
+pub fn limiting(right: &CanPublish, instance: Quota) -> Option<Quota> {
+    let quota = right.owner().quota.or(instance);
+    (!right.user().is_admin && quota != Quota::default()).then_some(quota)
 }
 
 /// What an owner stores now.
@@ -84,21 +89,8 @@ pub fn usage(conn: &mut PgConnection, owner: OwnerId) -> Result<Usage> {
 ///
 /// # Errors
 /// [`Error::Quota`] with the figures.
-pub fn check(
-    conn: &mut PgConnection,
-    right: &CanPublish,
-    more_versions: i64,
-    more_bytes: i64,
-    instance: Quota,
-) -> Result<()> {
-    if right.user().is_admin {
-        return Ok(());
-    }
-    let owner = right.owner();
-    let quota = of_owner(conn, owner.id, instance)?;
-    if quota.is_none() {
-        return Ok(());
-    }
+pub fn check(conn: &mut PgConnection, owner: &Visited, quota: Quota, more: Usage) -> Result<()> {
+    let Usage { versions: more_versions, bytes: more_bytes } = more;
     let of = |limit: Option<i64>, value: i64| limit.filter(|limit| value > *limit);
     if let Some(limit) = of(quota.file_bytes, more_bytes) {
         return Err(Error::Quota(format!(
@@ -127,15 +119,15 @@ pub fn check(
 ///
 /// # Errors
 /// [`Error::Quota`] with the figures.
-pub fn charge(conn: &mut PgConnection, right: &CanPublish, versions: i64, bytes: i64, instance: Quota) -> Result<()> {
-    let owner = right.owner().id;
-    if !right.user().is_admin && !of_owner(conn, owner, instance)?.is_none() {
+pub fn charge(conn: &mut PgConnection, right: &CanPublish, more: Usage, instance: Quota) -> Result<()> {
+    let owner = right.owner();
+    if let Some(quota) = limiting(right, instance) {
         diesel::sql_query("SELECT pg_advisory_xact_lock(hashtextextended('quota', $1))")
-            .bind::<BigInt, _>(owner)
+            .bind::<BigInt, _>(owner.id)
             .execute(conn)?;
-        check(conn, right, versions, bytes, instance)?;
+        check(conn, owner, quota, more)?;
     }
-    count(conn, owner, versions, bytes)
+    count(conn, owner.id, more.versions, more.bytes)
 }
 
 /// Appends a change of what an owner stores.
@@ -170,4 +162,39 @@ pub fn fold(conn: &mut PgConnection) -> Result<usize> {
            bytes = u.bytes + excluded.bytes",
     )
     .execute(conn)?)
+}
+
+/// What each owner is counted to have and really has, where the two differ.
+pub(super) const MISCOUNTED: &str = "\
+    SELECT coalesce(c.owner_id, r.owner_id) AS owner_id, \
+      coalesce(c.versions, 0) AS counted_versions, coalesce(c.bytes, 0) AS counted_bytes, \
+      coalesce(r.versions, 0) AS versions, coalesce(r.bytes, 0) AS bytes \
+    FROM (SELECT owner_id, sum(versions) AS versions, sum(bytes) AS bytes FROM \
+        (SELECT owner_id, versions, bytes FROM owner_usage UNION ALL \
+         SELECT owner_id, versions, bytes FROM usage_changes) AS parts GROUP BY owner_id) c \
+    FULL JOIN (SELECT p.owner_id, count(DISTINCT v.id) AS versions, coalesce(sum(b.size), 0) AS bytes \
+        FROM packages p JOIN versions v ON v.package_id = p.id LEFT JOIN files f ON f.version_id = v.id \
+        LEFT JOIN blobs b ON b.id = f.blob_id GROUP BY p.owner_id) r ON r.owner_id = c.owner_id \
+    WHERE coalesce(c.versions, 0) <> coalesce(r.versions, 0) OR coalesce(c.bytes, 0) <> coalesce(r.bytes, 0)";
+
+/// Counts again what every owner stores and appends what was missing; gives back whose count was wrong. It is one
+/// statement and so one snapshot: what is published meanwhile brings its own change.
+///
+/// # Errors
+/// The database's.
+pub fn recount(conn: &mut PgConnection) -> Result<Vec<String>> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = Text)]
+        name: String,
+    }
+    diesel::sql_query("SET LOCAL statement_timeout = 0").execute(conn)?;
+    let rows: Vec<Row> = diesel::sql_query(format!(
+        "WITH added AS (INSERT INTO usage_changes (owner_id, versions, bytes) \
+           SELECT owner_id, versions - counted_versions, bytes - counted_bytes FROM ({MISCOUNTED}) AS u \
+           RETURNING owner_id) \
+         SELECT o.name FROM added JOIN owners o ON o.id = added.owner_id ORDER BY o.name"
+    ))
+    .load(conn)?;
+    Ok(rows.into_iter().map(|row| row.name).collect())
 }

@@ -7,6 +7,8 @@ use serde_json::Value;
 
 /// The id of the blob store that belongs to this database.
 pub const STORE_ID: &str = "store_id";
+/// What tells the secret key that this database's secrets are encrypted with from any other.
+pub const SECRET_KEY_CHECK: &str = "secret_key_check";
 
 /// A fact, if it is known.
 ///
@@ -26,4 +28,18 @@ pub fn get_or_set(conn: &mut PgConnection, key: &str, value: &Value) -> Result<V
         .on_conflict_do_nothing()
         .execute(conn)?;
     Ok(settings::table.find(key).select(settings::value).first(conn)?)
+}
+
+/// Writes a fact down, whatever was there.
+///
+/// # Errors
+/// The database's.
+pub fn set(conn: &mut PgConnection, key: &str, value: &Value) -> Result<()> {
+    diesel::insert_into(settings::table)
+        .values((settings::key.eq(key), settings::value.eq(value)))
+        .on_conflict(settings::key)
+        .do_update()
+        .set(settings::value.eq(value))
+        .execute(conn)?;
+    Ok(())
 }

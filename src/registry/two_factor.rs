@@ -94,6 +94,14 @@ pub fn is_enrolled(conn: &mut PgConnection, user: OwnerId) -> Result<bool> {
     Ok(diesel::select(diesel::dsl::exists(confirmed)).get_result(conn)?)
 }
 
+/// Whether anybody has one, confirmed or not: a seed that only the right key opens.
+///
+/// # Errors
+/// The database's.
+pub fn any(conn: &mut PgConnection) -> Result<bool> {
+    Ok(diesel::select(diesel::dsl::exists(second_factors::table.select(second_factors::user_id))).get_result(conn)?)
+}
+
 /// Uses a code up: true when it is right and was not used before. One step of clock difference either way is forgiven.
 ///
 /// # Errors

@@ -148,6 +148,15 @@ pub fn find_login(conn: &mut PgConnection, login: &str) -> Result<Option<Login>>
     Ok(query.first(conn).optional()?)
 }
 
+/// Notes that a user signed in with his password.
+///
+/// # Errors
+/// The database's.
+pub fn note_login(conn: &mut PgConnection, user: OwnerId, now: Timestamp) -> Result<()> {
+    diesel::update(users::table.find(user)).set(users::last_login_at.eq(now)).execute(conn)?;
+    Ok(())
+}
+
 /// Sets a password and ends every session and remembered login.
 ///
 /// # Errors

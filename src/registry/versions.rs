@@ -42,22 +42,24 @@ pub struct Slice {
     pub limit: i64,
 }
 
-/// The version of this name, made if it is not there, and kept from being deleted until the end of the transaction.
-/// True: it was made.
+/// The version of this name, made if it is not there, its package too, and kept from being deleted until the end of the
+/// transaction. True: it was made.
 ///
 /// # Errors
 /// The database's.
 pub(super) fn find_or_insert(
     conn: &mut PgConnection,
-    package: PackageId,
-    version: &Version,
+    owner: OwnerId,
+    path: &VersionPath,
     creator: OwnerId,
     now: Timestamp,
 ) -> Result<(VersionId, bool)> {
     loop {
         let found = versions::table
-            .filter(versions::package_id.eq(package))
-            .filter(versions::lower_version.eq(version.lower()))
+            .inner_join(packages_table::table)
+            .filter(packages_table::owner_id.eq(owner))
+            .filter(packages_table::lower_name.eq(path.package.lower()))
+            .filter(versions::lower_version.eq(path.version.lower()))
             .select(versions::id)
             .for_key_share()
             .first(conn)
@@ -65,11 +67,12 @@ pub(super) fn find_or_insert(
         if let Some(id) = found {
             return Ok((id, false));
         }
+        let package = packages::find_or_insert(conn, owner, &path.package, now)?;
         let inserted = diesel::insert_into(versions::table)
             .values((
                 versions::package_id.eq(package),
-                versions::version.eq(version),
-                versions::lower_version.eq(version.lower()),
+                versions::version.eq(&path.version),
+                versions::lower_version.eq(path.version.lower()),
                 versions::creator_id.eq(creator),
                 versions::created_at.eq(now),
             ))
@@ -78,6 +81,7 @@ pub(super) fn find_or_insert(
             .returning(versions::id)
             .get_result(conn)
             .optional()?;
+        // Nothing inserted: another publisher was faster, and the next look finds his.
         if let Some(id) = inserted {
             return Ok((id, true));
         }

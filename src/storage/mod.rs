@@ -12,6 +12,7 @@ mod local;
 mod marker;
 mod reader;
 mod sweep;
+mod transfer;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -25,7 +26,8 @@ pub use self::error::StoreError;
 pub use self::incoming::{Adopted, Incoming};
 pub use self::key::{InvalidStorageKey, StorageKey, StoreId};
 pub use self::reader::{BlobReader, Stored};
-pub use self::sweep::{Claim, Entry, Swept, Walk};
+pub use self::sweep::{Claim, Entry, Leftovers, Swept, Walk};
+pub use self::transfer::TransferError;
 
 use self::digests::{Hashers, push_checksum, sha256};
 use self::local::Local;
@@ -180,6 +182,19 @@ impl BlobStore {
     /// [`StoreError::NotAStore`], [`StoreError::Away`].
     pub fn sweep_incoming(&self, older_than: SystemTime) -> Result<Swept, StoreError> {
         sweep::sweep_incoming(self.local(), older_than)
+    }
+
+    /// What [`BlobStore::sweep_incoming`] would remove, and what is foreign there; blocks.
+    ///
+    /// # Errors
+    /// [`StoreError::NotAStore`], [`StoreError::Away`].
+    pub fn leftovers(&self, older_than: SystemTime) -> Result<Leftovers, StoreError> {
+        sweep::leftovers(self.local(), older_than)
+    }
+
+    /// Where a person finds a blob, within the store.
+    pub fn whereabouts(&self, key: &StorageKey) -> String {
+        format!("{}/{}/{key}", local::BLOBS, key.shard())
     }
 
     /// How much room there is; blocks.

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 
 use super::error::StoreError;
 use super::key::StorageKey;
-use super::local::{Dirs, Local, is_file, open_dir, open_file};
+use super::local::{Dirs, INCOMING, Local, is_file, open_dir, open_file};
 
 /// One thing found in the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -129,12 +129,20 @@ impl Claim {
         self.key
     }
 
+    /// The blob's size in bytes.
+    ///
+    /// # Errors
+    /// [`StoreError::Away`].
+    pub fn size(&self) -> Result<u64, StoreError> {
+        Ok(self.file.metadata()?.len())
+    }
+
     /// Removes the blob and gives back its size in bytes.
     ///
     /// # Errors
     /// [`StoreError::Away`] when it cannot be removed.
     pub fn remove(self) -> Result<u64, StoreError> {
-        let size = self.file.metadata()?.len();
+        let size = self.size()?;
         match rustix::fs::unlinkat(self.dirs.shard(&self.key)?, self.key.to_string(), AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => Ok(size),
             Err(error) => Err(error.into()),
@@ -151,15 +159,79 @@ pub struct Swept {
     pub bytes: u64,
 }
 
+impl Swept {
+    fn add(&mut self, bytes: u64) {
+        self.files += 1;
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+}
+
+/// What lies among the uploads under way and is none.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Leftovers {
+    /// What crashed uploads left.
+    pub abandoned: Swept,
+    /// What Packhouse did not put there, by its name within the store; the first hundred.
+    pub foreign: Vec<String>,
+}
+
+/// How many foreign names are remembered.
+const FOREIGN: usize = 100;
+
 /// Removes the uploads last written before `older_than` that nobody holds.
 pub(super) fn sweep_incoming(local: &Local, older_than: SystemTime) -> Result<Swept, StoreError> {
-    let dirs = local.verified()?;
     let mut swept = Swept::default();
+    for_each_leftover(local, older_than, |found| {
+        let Leftover::Abandoned { dirs, name, bytes } = found else { return Ok(()) };
+        match rustix::fs::unlinkat(&dirs.incoming, name, AtFlags::empty()) {
+            Ok(()) => swept.add(bytes),
+            Err(Errno::NOENT) => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(())
+    })?;
+    Ok(swept)
+}
+
+/// What a sweep would remove, and what it would never touch.
+pub(super) fn leftovers(local: &Local, older_than: SystemTime) -> Result<Leftovers, StoreError> {
+    let mut leftovers = Leftovers::default();
+    for_each_leftover(local, older_than, |found| {
+        match found {
+            Leftover::Abandoned { bytes, .. } => leftovers.abandoned.add(bytes),
+            Leftover::Foreign(name) if leftovers.foreign.len() < FOREIGN => {
+                leftovers.foreign.push(format!("{INCOMING}/{name}"));
+            }
+            Leftover::Foreign(_) => {}
+        }
+        Ok(())
+    })?;
+    Ok(leftovers)
+}
+
+enum Leftover<'a> {
+    Abandoned { dirs: &'a Dirs, name: &'a str, bytes: u64 },
+    Foreign(&'a str),
+}
+
+fn for_each_leftover(
+    local: &Local,
+    older_than: SystemTime,
+    mut found: impl FnMut(Leftover<'_>) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let dirs = local.verified()?;
     for entry in Dir::read_from(&dirs.incoming)? {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy();
+        if name == "." || name == ".." {
+            continue;
+        }
         let ours = name.len() == 32 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
         if !ours || !is_file(entry.file_type(), &dirs.incoming, entry.file_name()) {
+            // One that became a blob since the directory was read is neither.
+            if exists(&dirs, &entry)? {
+                found(Leftover::Foreign(&name))?;
+            }
             continue;
         }
         let file = match open_file(&dirs.incoming, &name, OFlags::RDWR) {
@@ -170,14 +242,18 @@ pub(super) fn sweep_incoming(local: &Local, older_than: SystemTime) -> Result<Sw
         let meta = file.metadata()?;
         // The lock decides; the age only spares the file that is made this moment.
         if meta.modified()? < older_than && try_lock(&file)? {
-            match rustix::fs::unlinkat(&dirs.incoming, &*name, AtFlags::empty()) {
-                Ok(()) => swept = Swept { files: swept.files + 1, bytes: swept.bytes.saturating_add(meta.len()) },
-                Err(Errno::NOENT) => {}
-                Err(error) => return Err(error.into()),
-            }
+            found(Leftover::Abandoned { dirs: &dirs, name: &name, bytes: meta.len() })?;
         }
     }
-    Ok(swept)
+    Ok(())
+}
+
+fn exists(dirs: &Dirs, entry: &DirEntry) -> Result<bool, StoreError> {
+    match rustix::fs::statat(&dirs.incoming, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(_) => Ok(true),
+        Err(Errno::NOENT) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn try_lock(file: &File) -> Result<bool, StoreError> {

@@ -230,8 +230,7 @@ impl Site {
 
     /// What is broken in the database, by the rules that `packhouse check` asks for.
     pub async fn db_broken(&self) -> Vec<String> {
-        let long_ago = morning().minus(Duration::from_secs(1 << 30));
-        self.app.db.snapshot(move |conn| packhouse::registry::integrity::broken_rules(conn, long_ago)).await.unwrap()
+        self.app.db.snapshot(|conn| packhouse::registry::integrity::broken_rules(conn)).await.unwrap()
     }
 }
 

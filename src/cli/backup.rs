@@ -1,0 +1,57 @@
+//! `packhouse backup`.
+
+use super::{clock, complain, count, in_instance, say};
+use crate::config::Config;
+use crate::jobs::backup::{self, Source};
+use anyhow::Result;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Make a backup: the database, every blob, and the secret key.
+///
+/// The server may run meanwhile. Into the directory of an earlier backup only new blobs are copied; that backup stays
+/// good until this one is complete. Keep the directory secret: it has all that is private here, and the secret key.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// A new or empty directory, or that of an earlier backup of this instance.
+    #[arg(value_name = "DIR")]
+    directory: PathBuf,
+    /// Read the blobs of the earlier backup too, and replace those that are damaged.
+    #[arg(long)]
+    verify: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// What cannot be read or written, in words.
+pub(super) async fn run(config: Config, args: Args) -> Result<ExitCode> {
+    in_instance(config, async |instance| {
+        let source = Source {
+            url: instance.database.url.clone(),
+            store: instance.app.store.clone(),
+            secret_key: instance.database.data_dir.secret_key()?,
+        };
+        let now = clock().now();
+        let made = move || backup::make(&source, &args.directory, args.verify, now).map(|made| (made, args.directory));
+        let (made, directory) = tokio::task::spawn_blocking(made).await??;
+        say(&format!(
+            "backed up {} and {} of {} bytes into {}; {} of {} bytes were new",
+            count(made.rows, "row"),
+            count(made.blobs, "blob"),
+            made.bytes,
+            directory.display(),
+            made.copied,
+            made.copied_bytes
+        ))?;
+        if made.lost.is_empty() {
+            return Ok(ExitCode::SUCCESS);
+        }
+        complain(&format!(
+            "the store has lost {}, which the backup lacks too: run `packhouse check --digests`, which names the files",
+            count(u64::try_from(made.lost.len()).unwrap_or_default(), "blob")
+        ));
+        Ok(ExitCode::FAILURE)
+    })
+    .await
+}

@@ -1,0 +1,59 @@
+//! `packhouse gc`.
+
+use super::{clock, count, in_instance, say};
+use crate::config::Config;
+use crate::instance::explain;
+use crate::jobs::sweep;
+use crate::registry::quotas;
+use anyhow::Result;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// Remove now what nothing refers to; the server does it by itself every hour.
+///
+/// That is blobs whose last file was deleted, and what uploads left that a crash cut off. Uploads under way are safe,
+/// however long they take. What owners store is counted again too.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Seconds that such bytes are left alone; without this, jobs.sweep_grace_seconds.
+    #[arg(long, value_name = "SECONDS")]
+    grace: Option<u64>,
+    /// Only say what would be removed.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// The database's and the store's.
+pub(super) async fn run(config: Config, args: Args) -> Result<ExitCode> {
+    let grace = args.grace.map_or_else(|| config.sweep_grace(), Duration::from_secs);
+    let dry_run = args.dry_run;
+    in_instance(config, async |instance| {
+        let (db, store) = (&instance.app.db, &instance.app.store);
+        let swept = if dry_run {
+            sweep::preview(db, store, &clock(), grace).await
+        } else {
+            sweep::run(db, store, &clock(), grace).await
+        };
+        let swept = swept.map_err(explain)?;
+        say(&format!(
+            "{} {} without a file and {} of crashed uploads, {} bytes in all",
+            if dry_run { "would remove" } else { "removed" },
+            count(swept.unused, "blob"),
+            count(swept.orphans, "leftover"),
+            swept.bytes
+        ))?;
+        if swept.held_off {
+            say("a backup is running, which may still want blobs without a file: they stay until the next sweep")?;
+        }
+        if !dry_run {
+            for owner in db.write(quotas::recount).await.map_err(explain)? {
+                say(&format!("what {owner} stores was counted wrong, and is corrected"))?;
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    })
+    .await
+}

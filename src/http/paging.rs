@@ -1,0 +1,97 @@
+//! Pages of long lists: `?page=` and `?limit=`, `X-Total-Count`, and `Link` (RFC 8288).
+
+use actix_web::HttpRequest;
+use actix_web::HttpResponseBuilder;
+use actix_web::http::header;
+
+/// The first page that nobody asks for in earnest: offsets beyond it would overflow.
+const MOST_PAGES: i64 = 1_000_000_000;
+
+/// Which page of a list is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Paging {
+    page: i64,
+    limit: i64,
+}
+
+impl Paging {
+    /// From a request's query; what is no number from 1 counts as not given, and no page is longer than `most`.
+    pub fn read(req: &HttpRequest, default: i64, most: i64) -> Self {
+        let number = |wanted: &str| param(req, wanted).and_then(|value| value.parse::<i64>().ok());
+        Self {
+            page: number("page").filter(|page| (1..=MOST_PAGES).contains(page)).unwrap_or(1),
+            limit: number("limit").filter(|limit| *limit > 0).unwrap_or(default).min(most),
+        }
+    }
+
+    /// How many rows to pass over.
+    pub fn offset(self) -> i64 {
+        (self.page - 1) * self.limit
+    }
+
+    /// How many rows to take.
+    pub fn limit(self) -> i64 {
+        self.limit
+    }
+
+    /// Says how long the whole list is and where its other pages are. `url` is that of the list, with every parameter
+    /// but these two.
+    pub fn describe(self, builder: &mut HttpResponseBuilder, url: &str, total: i64) {
+        builder.insert_header(("X-Total-Count", total.to_string()));
+        let links = self.links(url, total);
+        if !links.is_empty() {
+            builder.insert_header((header::LINK, links));
+        }
+    }
+
+    fn links(self, url: &str, total: i64) -> String {
+        let last = ((total + self.limit - 1) / self.limit).max(1);
+        let join = if url.contains('?') { '&' } else { '?' };
+        let link = |page: i64, rel: &str| format!("<{url}{join}page={page}&limit={}>; rel=\"{rel}\"", self.limit);
+        let mut links = Vec::new();
+        if self.page < last {
+            links.extend([link(self.page + 1, "next"), link(last, "last")]);
+        }
+        if self.page > 1 {
+            links.extend([link(1, "first"), link((self.page - 1).min(last), "prev")]);
+        }
+        links.join(", ")
+    }
+}
+
+/// The raw value of a parameter of the query.
+pub fn param<'a>(req: &'a HttpRequest, wanted: &str) -> Option<&'a str> {
+    let pairs = req.query_string().split('&').filter_map(|pair| pair.split_once('='));
+    pairs.filter(|(name, _)| *name == wanted).map(|(_, value)| value).next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::test::TestRequest;
+
+    fn paging(uri: &str) -> Paging {
+        Paging::read(&TestRequest::with_uri(uri).to_http_request(), 30, 50)
+    }
+
+    #[test]
+    fn nonsense_counts_as_not_given_and_no_page_is_too_long() {
+        assert_eq!(paging("/x"), Paging { page: 1, limit: 30 });
+        assert_eq!(paging("/x?page=3&limit=1000"), Paging { page: 3, limit: 50 });
+        assert_eq!(paging("/x?page=0&limit=-1"), Paging { page: 1, limit: 30 });
+        assert_eq!(paging("/x?page=99999999999999999999&limit=x"), Paging { page: 1, limit: 30 });
+    }
+
+    #[test]
+    fn links_lead_to_the_other_pages_and_only_to_those_there_are() {
+        assert_eq!(paging("/x").links("/x", 30), "");
+        let second = paging("/x?page=2&limit=10").links("/x?q=a", 30);
+        assert_eq!(
+            second,
+            "</x?q=a&page=3&limit=10>; rel=\"next\", </x?q=a&page=3&limit=10>; rel=\"last\", \
+             </x?q=a&page=1&limit=10>; rel=\"first\", </x?q=a&page=1&limit=10>; rel=\"prev\""
+        );
+        let beyond = paging("/x?page=9&limit=10").links("/x", 30);
+        assert_eq!(beyond, "</x?page=1&limit=10>; rel=\"first\", </x?page=3&limit=10>; rel=\"prev\"");
+    }
+}

@@ -1,0 +1,187 @@
+//! Backups: the database first, in one snapshot, and then every blob that the snapshot names, each verified by its
+//! SHA-256; and the way back.
+//!
+//! Whatever the snapshot names stays in the store until it is copied, because sweeps are held off before the snapshot
+//! is taken, those of other servers of the database too. The manifest comes last: without it there is no backup, and
+//! an interrupted one leaves the backup that was there before as it was.
+
+mod folder;
+mod restore;
+
+pub use restore::{Restore, Target};
+
+use crate::db::dump::{Counter, Export};
+use crate::domain::clock::Timestamp;
+use crate::domain::digest::Sha256;
+use crate::error::Error;
+use crate::registry::{cleanup, integrity};
+use crate::storage::{BlobStore, StorageKey, StoreError, TransferError};
+use anyhow::{Context, Result};
+use folder::Folder;
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// The version of the layout, for those who will read it later.
+const FORMAT: u32 = 1;
+
+/// What is backed up.
+pub struct Source {
+    /// The database's URL.
+    pub url: String,
+    /// The store that belongs to it.
+    pub store: BlobStore,
+    /// The secret key of the data directory.
+    pub secret_key: [u8; 32],
+}
+
+/// What says that a backup is complete, and what is in it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Manifest {
+    format: u32,
+    /// The version of the program that made it.
+    packhouse: String,
+    created_at: Timestamp,
+    /// The migrations that made the schema of its rows.
+    schema: Vec<String>,
+    /// The directory of its rows.
+    database: String,
+    /// In the order in which they can be loaded.
+    tables: Vec<Table>,
+    counters: Vec<Counter>,
+    blobs: Blobs,
+}
+
+/// The rows of one table.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Table {
+    name: String,
+    rows: u64,
+    /// Of its file.
+    sha256: String,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct Blobs {
+    count: u64,
+    bytes: u64,
+    /// SHA-256 of those that the store itself had lost.
+    lost: Vec<String>,
+}
+
+/// What of a blob's row matters here.
+#[derive(Debug, Deserialize)]
+struct BlobRow {
+    /// As Postgres writes bytes: `\x` and hexadecimal digits.
+    sha256: String,
+    size: u64,
+    storage_key: String,
+}
+
+impl BlobRow {
+    fn parse(line: &str) -> Result<(Sha256, u64, StorageKey)> {
+        let row: Self = serde_json::from_str(line)?;
+        let sha256 = row.sha256.strip_prefix("\\x").unwrap_or_default().parse()?;
+        Ok((sha256, row.size, row.storage_key.parse()?))
+    }
+}
+
+/// What a backup did.
+#[derive(Debug, Clone, Default)]
+pub struct Summary {
+    /// Rows in all tables.
+    pub rows: u64,
+    /// Blobs that belong to the backup, and their bytes.
+    pub blobs: u64,
+    pub bytes: u64,
+    /// Those of them that were not there yet.
+    pub copied: u64,
+    pub copied_bytes: u64,
+    /// SHA-256 of blobs that the store has lost, so that the backup lacks them too.
+    pub lost: Vec<String>,
+}
+
+/// Makes a backup in a directory that is new, empty, or has one of the same instance already; blobs that are there are
+/// not copied again, and with `verify` they are read and compared.
+///
+/// # Errors
+/// In words: what cannot be read or written.
+pub fn make(source: &Source, directory: &Path, verify: bool, now: Timestamp) -> Result<Summary> {
+    let folder = Folder::open_for_backup(directory, source.store.id())?;
+    folder.keep_secret_key(&source.secret_key)?;
+    let mut export = Export::open(&source.url).map_err(Error::explained)?;
+    export.run(cleanup::hold_off_sweeps).map_err(Error::explained)?;
+    let mut manifest = dump(&folder, &mut export, now)?;
+    let mut summary = Summary { rows: manifest.tables.iter().map(|table| table.rows).sum(), ..Summary::default() };
+    folder.each_line(&manifest.database, "blobs", |line| {
+        let blob = BlobRow::parse(line).context("a row of the table blobs cannot be understood")?;
+        copy(&folder, source, &mut export, blob, verify, &mut summary)
+    })?;
+    folder.sync_blobs()?;
+    manifest.blobs = Blobs { count: summary.blobs, bytes: summary.bytes, lost: summary.lost.clone() };
+    folder.complete(&manifest)?;
+    Ok(summary)
+}
+
+/// Writes all rows down, in one snapshot.
+fn dump(folder: &Folder, export: &mut Export, now: Timestamp) -> Result<Manifest> {
+    let database = folder.new_database(now)?;
+    export.begin().map_err(Error::explained)?;
+    let (schema, names) = (export.schema().map_err(Error::explained)?, export.tables().map_err(Error::explained)?);
+    let mut tables = Vec::new();
+    for name in names {
+        let mut file = folder.new_table(&database, &name)?;
+        let rows = export.rows(&name, |line| file.line(line)).map_err(Error::explained);
+        let rows = rows.with_context(|| format!("the table {name} cannot be written down"))?;
+        tables.push(Table { rows, sha256: file.finish()?.to_hex(), name });
+    }
+    let counters = export.counters().map_err(Error::explained)?;
+    export.end().map_err(Error::explained)?;
+    folder.sync_database(&database)?;
+    Ok(Manifest {
+        format: FORMAT,
+        packhouse: env!("CARGO_PKG_VERSION").to_owned(),
+        created_at: now,
+        schema,
+        database,
+        tables,
+        counters,
+        blobs: Blobs::default(),
+    })
+}
+
+fn copy(
+    folder: &Folder,
+    source: &Source,
+    export: &mut Export,
+    (sha256, size, key): (Sha256, u64, StorageKey),
+    verify: bool,
+    summary: &mut Summary,
+) -> Result<()> {
+    summary.blobs += 1;
+    summary.bytes += size;
+    if folder.has_blob(&sha256, size, verify)? {
+        return Ok(());
+    }
+    let mut copied = folder.take_blob(&source.store, &key, size);
+    if is_lost(&copied) {
+        // Somebody may have uploaded the same bytes since, which lets the row point at the new copy.
+        let now = export.run(|conn| integrity::key_of(conn, &sha256)).map_err(Error::explained)?;
+        if let Some(now) = now.and_then(|now| now.parse().ok()).filter(|now| *now != key) {
+            copied = folder.take_blob(&source.store, &now, size);
+        }
+    }
+    if is_lost(&copied) {
+        summary.blobs -= 1;
+        summary.bytes -= size;
+        summary.lost.push(sha256.to_hex());
+        return Ok(());
+    }
+    copied.with_context(|| format!("the blob {sha256} cannot be copied into {}", folder.path().display()))?;
+    summary.copied += 1;
+    summary.copied_bytes += size;
+    Ok(())
+}
+
+fn is_lost(copied: &Result<(), TransferError>) -> bool {
+    matches!(copied, Err(TransferError::Store(StoreError::Missing(_) | StoreError::Damaged(_))))
+}

@@ -1,0 +1,202 @@
+//! A backup brought back into an empty instance: blobs first, rows after, so that there is nothing to see before all
+//! of it is there.
+
+use super::folder::Folder;
+use super::{BlobRow, Manifest};
+use crate::db;
+use crate::db::dump::Import;
+use crate::domain::clock::Timestamp;
+use crate::domain::digest::Sha256;
+use crate::error::Error;
+use crate::registry::access::Caller;
+use crate::registry::audit::{self, Event, Subject};
+use crate::registry::integrity;
+use crate::registry::settings::{self, STORE_ID};
+use crate::storage::{BlobStore, StoreError, StoreId, TransferError};
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::json;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Rows, and about how many bytes of them, that are put in together.
+const BATCH: usize = 500;
+const BATCH_BYTES: usize = 4 << 20;
+
+/// A complete backup.
+pub struct Restore {
+    folder: Folder,
+    manifest: Manifest,
+    lost: Vec<Sha256>,
+}
+
+/// Where a backup is restored to.
+pub struct Target {
+    /// The database's URL. It has no owners and no blobs yet.
+    pub url: String,
+    /// How long to wait for it.
+    pub patience: Duration,
+    /// Where the blobs go: an absent or empty directory.
+    pub store: PathBuf,
+}
+
+impl Restore {
+    /// Opens a backup and verifies that all of it is there: every table by its digest, every blob by its size. Their
+    /// digests are verified when they are copied.
+    ///
+    /// # Errors
+    /// In words: what is missing, and what to do.
+    pub fn open(directory: &Path) -> Result<Self> {
+        let (folder, manifest) = Folder::open_for_restore(directory)?;
+        for table in &manifest.tables {
+            let found = folder.table_digest(&manifest.database, &table.name)?;
+            ensure!(
+                found.to_hex() == table.sha256,
+                "the rows of {} in the backup are damaged: use another",
+                table.name
+            );
+        }
+        let lost: Vec<Sha256> = manifest.blobs.lost.iter().map(|hex| hex.parse()).collect::<Result<_, _>>()?;
+        let this = Self { folder, manifest, lost };
+        this.each_blob(|folder, sha256, size, _| {
+            ensure!(
+                folder.has_blob(&sha256, size, false)?,
+                "the backup is not whole: {} is missing or cut short; use another, or bring that file back",
+                folder.blob(&sha256).display()
+            );
+            Ok(())
+        })?;
+        Ok(this)
+    }
+
+    /// The secret key that belongs to it.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn secret_key(&self) -> Result<[u8; 32]> {
+        self.folder.secret_key()
+    }
+
+    /// When it was made.
+    pub fn created_at(&self) -> Timestamp {
+        self.manifest.created_at
+    }
+
+    /// How many blobs the store had lost when it was made.
+    pub fn lost(&self) -> usize {
+        self.lost.len()
+    }
+
+    fn each_blob(
+        &self,
+        mut each: impl FnMut(&Folder, Sha256, u64, crate::storage::StorageKey) -> Result<()>,
+    ) -> Result<()> {
+        self.folder.each_line(&self.manifest.database, "blobs", |line| {
+            let (sha256, size, key) = BlobRow::parse(line).context("a row of the table blobs cannot be understood")?;
+            if self.lost.contains(&sha256) { Ok(()) } else { each(&self.folder, sha256, size, key) }
+        })
+    }
+
+    /// Makes sure that database and store are empty, and makes their schema and directories.
+    ///
+    /// # Errors
+    /// In words: what is in the way.
+    pub fn prepare(&self, target: &Target) -> Result<BlobStore> {
+        db::migrate_to(&target.url, &self.manifest.schema, target.patience).map_err(Error::explained)?;
+        let mut import = Import::begin(&target.url).map_err(Error::explained)?;
+        ensure_empty(&mut import)?;
+        let expected = import.run(|conn| settings::get(conn, STORE_ID)).map_err(Error::explained)?;
+        // Not kept open: copying may take hours.
+        drop(import);
+        empty_store(target, expected.and_then(|id| id.as_str()?.parse().ok()))
+    }
+
+    /// Restores it into the database and the store that [`Restore::prepare`] prepared.
+    ///
+    /// # Errors
+    /// In words. The database is empty then as before; blobs may have been copied.
+    pub fn run(&self, target: &Target, store: &BlobStore, now: Timestamp) -> Result<()> {
+        self.each_blob(|folder, sha256, _, key| {
+            let path = folder.blob(&sha256);
+            let copied = File::open(&path).map_err(TransferError::Elsewhere);
+            let copied = copied.and_then(|mut file| store.import(&key, &mut file).map(drop));
+            copied.map_err(|error| match error {
+                TransferError::Store(StoreError::Damaged(_)) => {
+                    anyhow::anyhow!("{} is damaged: it does not have its SHA-256; use another backup", path.display())
+                }
+                other => anyhow::Error::new(other).context(format!("cannot copy {} into the store", path.display())),
+            })
+        })?;
+        self.load(target, store)?;
+        db::migrate(&target.url, target.patience).map_err(Error::explained)?;
+        let mut record = Import::begin(&target.url).map_err(Error::explained)?;
+        let detail = json!({"backup": self.manifest.created_at});
+        let subject = Subject { owner: None, text: String::new(), detail };
+        record
+            .run(|conn| audit::record(conn, &Caller::command_line(), Event::InstanceRestore, &subject, now))
+            .and_then(|()| record.commit())
+            .map_err(Error::explained)
+    }
+
+    /// Puts all rows in, in one transaction.
+    fn load(&self, target: &Target, store: &BlobStore) -> Result<()> {
+        let mut import = Import::begin(&target.url).map_err(Error::explained)?;
+        let names = || self.manifest.tables.iter().map(|table| table.name.as_str());
+        import.lock(names()).map_err(Error::explained)?;
+        ensure_empty(&mut import)?;
+        import.empty(names()).map_err(Error::explained)?;
+        for table in &self.manifest.tables {
+            let (mut lines, mut bytes, mut rows) = (Vec::new(), 0, 0);
+            let mut put = |lines: &mut Vec<String>| {
+                let put = import.insert(&table.name, lines).map_err(Error::explained);
+                lines.clear();
+                put.with_context(|| format!("the rows of {} cannot be restored", table.name))
+            };
+            self.folder.each_line(&self.manifest.database, &table.name, |line| {
+                (rows, bytes) = (rows + 1, bytes + line.len());
+                lines.push(line.to_owned());
+                if lines.len() < BATCH && bytes < BATCH_BYTES {
+                    return Ok(());
+                }
+                bytes = 0;
+                put(&mut lines)
+            })?;
+            put(&mut lines)?;
+            ensure!(rows == table.rows, "the backup has {rows} rows of {} and should have {}", table.name, table.rows);
+        }
+        for counter in &self.manifest.counters {
+            import.set_counter(counter).map_err(Error::explained)?;
+        }
+        // Another store than the one that was backed up, which may still be there.
+        let id = json!(store.id().to_string());
+        import.run(|conn| settings::set(conn, STORE_ID, &id)).map_err(Error::explained)?;
+        import.commit().map_err(Error::explained)
+    }
+}
+
+fn ensure_empty(import: &mut Import) -> Result<()> {
+    let totals = import.run(integrity::totals).map_err(Error::explained)?;
+    if totals.owners > 0 || totals.blobs > 0 {
+        bail!(
+            "the database is not empty (owners: {}, files: {}, blobs: {}): a backup is restored into a new instance \
+             only; name an empty data_dir, and with an external Postgres an empty database as database.url",
+            totals.owners,
+            totals.files,
+            totals.blobs
+        );
+    }
+    Ok(())
+}
+
+fn empty_store(target: &Target, expected: Option<StoreId>) -> Result<BlobStore> {
+    let shown = target.store.display();
+    let opened = BlobStore::open_local(target.store.clone(), expected.is_none(), expected);
+    let store = opened.with_context(|| format!("the store {shown} cannot be used"))?;
+    if store.walk()?.next().is_some() {
+        bail!(
+            "the store {shown} is not empty: a backup is restored into a new instance only; name an empty directory, \
+             or empty this one if it holds what an interrupted restore left"
+        );
+    }
+    Ok(store)
+}

@@ -1,0 +1,309 @@
+//! Backups: made beside a running server, brought back into a new instance, refused when they are not whole.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use diesel::prelude::*;
+use diesel::sql_types::Text;
+use packhouse::db::managed::running_url;
+use packhouse::domain::digest::to_hex;
+use sha2::Digest;
+
+use crate::program::{Home, MIB, Ran, Server, eventually, flip, is_clean, noise, with_two_files};
+
+fn blob_in(backup: &Path, bytes: &[u8]) -> PathBuf {
+    let digest = to_hex(&sha2::Sha256::digest(bytes));
+    backup.join("blobs").join(&digest[..2]).join(digest)
+}
+
+fn fails(ran: &Ran, words: &[&str]) {
+    assert_eq!(ran.code, 1, "{}{}", ran.out, ran.err);
+    for word in words {
+        assert!(ran.err.contains(word), "{word:?} is not in: {}", ran.err);
+    }
+}
+
+/// Every file and directory below, with its mode.
+fn modes(path: &Path) -> Vec<(PathBuf, u32)> {
+    let mut all = vec![(path.to_owned(), fs::symlink_metadata(path).unwrap().permissions().mode() & 0o777)];
+    if path.is_dir() {
+        all.extend(fs::read_dir(path).unwrap().flat_map(|entry| modes(&entry.unwrap().path())));
+    }
+    all
+}
+
+#[derive(QueryableByName)]
+struct Row {
+    #[diesel(sql_type = Text)]
+    text: String,
+}
+
+/// Every row of every table that a backup keeps, as text.
+fn all_rows(database: &mut PgConnection) -> String {
+    let tables: Vec<Row> = diesel::sql_query(
+        "SELECT relname::text AS text FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' \
+         AND relname NOT IN ('sessions', 'attempts', '__diesel_schema_migrations') ORDER BY 1",
+    )
+    .load(database)
+    .unwrap();
+    assert!(tables.len() > 12);
+    let mut all = String::new();
+    for table in tables {
+        // Which store it is, and the restore's own record, are new.
+        let query = format!(
+            "SELECT '{0} ' || t::text AS text FROM {0} t WHERE t::text !~ 'store_id|instance.restore' ORDER BY t::text",
+            table.text
+        );
+        for row in diesel::sql_query(query).load::<Row>(database).unwrap() {
+            all.push_str(&row.text);
+            all.push('\n');
+        }
+    }
+    all
+}
+
+#[test]
+fn a_backup_restores_to_the_same_registry() {
+    let home = Home::new();
+    let (server, token, [small, large]) = with_two_files(&home);
+    let backup = home.path("backup");
+    let dir = backup.to_str().unwrap();
+    // What hurts a format of lines: quotes, backslashes, line ends, all of Unicode.
+    home.sql(
+        "UPDATE owners SET full_name = E'Ada \"\\\\\\'' || E'\\n\\t\\u2028\\U0001F980', quota_bytes = 9007199254740993",
+    );
+
+    let out = home.ok(&["backup", dir]);
+    assert!(out.contains("2 blobs of 2098229 bytes") && out.contains("2 of 2098229 bytes were new"), "{out}");
+    for (path, mode) in modes(&backup) {
+        let own = if path.is_dir() { 0o700 } else { 0o600 };
+        assert_eq!(mode, own, "{}", path.display());
+    }
+    assert_eq!(fs::read(backup.join("secret-key")).unwrap(), fs::read(home.data().join("secret-key")).unwrap());
+
+    // A second one copies what is new, and puts right what has decayed.
+    let more = noise(5, 3000);
+    assert_eq!(server.put(&token, "ada/generic/app/2/more.bin", &more), 201);
+    assert_eq!(server.put(&token, "ada/generic/app/2/again.bin", &small), 201);
+    flip(&blob_in(&backup, &large), 7);
+    let out = home.ok(&["backup", dir]);
+    assert!(out.contains("3 blobs of 2101229 bytes") && out.contains("1 of 3000 bytes were new"), "{out}");
+    let out = home.ok(&["backup", dir, "--verify"]);
+    assert!(out.contains("1 of 2097229 bytes were new"), "{out}");
+    assert_eq!(fs::read(blob_in(&backup, &large)).unwrap(), large);
+    let dumps = fs::read_dir(&backup).unwrap().filter(|e| e.as_ref().unwrap().path().join("owners.jsonl").exists());
+    assert_eq!(dumps.count(), 1, "only the rows of the last are kept");
+
+    eventually("counts are written down, so that rows stay as they are", || {
+        let rows = all_rows(&mut home.database());
+        !rows.contains("usage_changes") && rows.matches("blobs ").count() == 3 && !rows.contains(",,,,\"20")
+    });
+    home.ok(&["backup", dir]);
+    let rows = all_rows(&mut home.database());
+    server.stop();
+
+    let other = Home::new();
+    let out = other.ok(&["restore", dir]);
+    assert!(out.contains("restored the backup of 20") && out.ends_with("no problems\n"), "{out}");
+    assert_eq!(fs::read(other.data().join("secret-key")).unwrap(), fs::read(home.data().join("secret-key")).unwrap());
+    is_clean(&other, &["check", "--digests", "--grace", "0"]);
+
+    let server = Server::start(&other);
+    assert!(!server.said.contains("administrator"), "it is no first start: {}", server.said);
+    assert_eq!(all_rows(&mut other.database()), rows);
+    for (path, bytes) in
+        [("1/small.bin", &small), ("1/large.bin", &large), ("2/more.bin", &more), ("2/again.bin", &small)]
+    {
+        assert_eq!(server.get(&format!("ada/generic/app/{path}")), (200, bytes.clone()), "{path}");
+    }
+    // Ids go on where they were, tokens are good, and the restore is on record.
+    assert_eq!(server.put(&token, "ada/generic/app/3/new.bin", b"new"), 201);
+    assert_eq!(server.delete(&token, "ada/generic/app/1"), 204);
+    let record = "SELECT event || ' ' || credential || ' ' || detail::text AS text FROM audit WHERE event ~ 'restore'";
+    let record: Row = diesel::sql_query(record).get_result(&mut other.database()).unwrap();
+    assert!(record.text.starts_with("instance.restore command-line {\"backup\": \"20"), "{}", record.text);
+    is_clean(&other, &["check", "--digests"]);
+
+    fails(&other.run(&["restore", dir]), &["another packhouse server is using the data directory"]);
+    server.stop();
+    fails(
+        &other.run(&["restore", dir]),
+        &["the database is not empty (owners: 1, files: 3, blobs: 4)", "new instance"],
+    );
+    is_clean(&other, &["check"]);
+    // The restored instance has a store of its own, and so a backup of its own.
+    fails(&other.run(&["backup", dir]), &["the backup of another instance"]);
+}
+
+#[test]
+fn a_backup_that_is_not_whole_is_refused_with_the_reason() {
+    let home = Home::new();
+    let (server, token, [small, large]) = with_two_files(&home);
+    let backup = home.path("backup");
+    let dir = backup.to_str().unwrap();
+    let new = Home::new();
+
+    fails(&new.run(&["restore", "/nowhere"]), &["/nowhere is no backup"]);
+    fs::create_dir(home.path("full")).unwrap();
+    fs::write(home.path("full/notes"), "mine").unwrap();
+    fails(&home.run(&["backup", home.path("full").to_str().unwrap()]), &["is no backup and not empty", "notes"]);
+
+    // Killed while it waits for the rows' turn, it has no manifest.
+    let mut busy = home.database();
+    diesel::sql_query("BEGIN").execute(&mut busy).unwrap();
+    diesel::sql_query("LOCK TABLE files IN ACCESS EXCLUSIVE MODE").execute(&mut busy).unwrap();
+    let mut making = home.command(&["backup", dir]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let waiting = || {
+        let begun = fs::read_dir(&backup).is_ok_and(|mut d| d.any(|e| e.unwrap().path().join("files.jsonl").exists()));
+        begun && backup.join("secret-key").exists()
+    };
+    eventually("the backup has begun", waiting);
+    fails(&home.run(&["backup", dir]), &["another backup or restore is using"]);
+    making.kill().unwrap();
+    making.wait().unwrap();
+    drop(busy);
+    fails(&new.run(&["restore", dir]), &["is not complete", "manifest.json", "packhouse backup"]);
+    assert!(!new.data().exists(), "nothing was made");
+
+    home.ok(&["backup", dir]);
+    // An interrupted second one leaves the first as it was.
+    assert_eq!(server.put(&token, "ada/generic/app/2/f", b"later"), 201);
+    let mut busy = home.database();
+    diesel::sql_query("BEGIN").execute(&mut busy).unwrap();
+    diesel::sql_query("LOCK TABLE files IN ACCESS EXCLUSIVE MODE").execute(&mut busy).unwrap();
+    let mut making = home.command(&["backup", dir]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let dumps =
+        || fs::read_dir(&backup).unwrap().filter(|e| e.as_ref().unwrap().path().join("files.jsonl").exists()).count();
+    eventually("the second backup has begun", || dumps() == 2);
+    making.kill().unwrap();
+    making.wait().unwrap();
+    drop(busy);
+
+    let blob = blob_in(&backup, &small);
+    fs::rename(&blob, home.path("aside")).unwrap();
+    fails(&new.run(&["restore", dir]), &["the backup is not whole", &to_hex(&sha2::Sha256::digest(&small))]);
+    fs::rename(home.path("aside"), &blob).unwrap();
+    let rows = fs::read_dir(&backup).unwrap().map(|e| e.unwrap().path().join("owners.jsonl"));
+    for path in rows.filter(|path| path.exists()) {
+        flip(&path, 10);
+    }
+    fails(&new.run(&["restore", dir]), &["the rows of owners in the backup are damaged"]);
+    let rows = fs::read_dir(&backup).unwrap().map(|e| e.unwrap().path().join("owners.jsonl"));
+    for path in rows.filter(|path| path.exists()) {
+        flip(&path, 10);
+    }
+    assert!(!new.data().exists(), "nothing was made");
+
+    // Damage that only the bytes show is found while they are copied: no row is there then.
+    flip(&blob_in(&backup, &large), 1 << 20);
+    fails(&new.run(&["restore", dir]), &["is damaged", "use another backup"]);
+    flip(&blob_in(&backup, &large), 1 << 20);
+    fails(&new.run(&["restore", dir]), &["blobs is not empty", "interrupted restore"]);
+    fs::remove_dir_all(new.data().join("blobs")).unwrap();
+    let out = new.ok(&["restore", dir]);
+    assert!(out.ends_with("no problems\n"), "{out}");
+    assert!(!new.ok(&["user", "list"]).is_empty());
+    server.stop();
+}
+
+#[test]
+fn what_is_deleted_and_swept_during_a_backup_is_in_it_all_the_same() {
+    let home = Home::new();
+    let (server, token, [small, large]) = with_two_files(&home);
+    let backup = home.path("backup");
+    let dir = backup.to_str().unwrap();
+    // The last table waits, so that the snapshot is taken and no blob is copied yet.
+    let mut busy = home.database();
+    diesel::sql_query("BEGIN").execute(&mut busy).unwrap();
+    diesel::sql_query("LOCK TABLE usage_changes IN ACCESS EXCLUSIVE MODE").execute(&mut busy).unwrap();
+    let making = home.command(&["backup", dir]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    eventually("the blobs' rows are written down", || {
+        let Ok(entries) = fs::read_dir(&backup) else { return false };
+        entries.flatten().any(|e| e.path().join("usage_changes.jsonl").exists())
+    });
+    // Deleted and swept as a server would, were no backup running: quotas wait for that table, so by SQL.
+    home.sql("DELETE FROM versions");
+    home.sql("DELETE FROM packages");
+    let out = home.ok(&["gc", "--grace", "0", "--dry-run"]);
+    assert!(out.starts_with("would remove 2 blobs"), "{out}");
+    // It ends by counting again, and so waits for that table too.
+    let mut sweeping = home.command(&["gc", "--grace", "0"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(sweeping.stdout.take().unwrap()).lines().map_while(Result::ok);
+    assert!(said.next().unwrap().starts_with("removed 0 blobs"));
+    assert!(said.next().unwrap().contains("a backup is running"));
+    drop(busy);
+    let made = Ran::from(making.wait_with_output().unwrap());
+    assert_eq!(made.code, 0, "{}{}", made.out, made.err);
+    assert!(sweeping.wait().unwrap().success());
+    assert!(made.out.contains("2 blobs of 2098229 bytes"), "{}", made.out);
+    home.ok(&["gc", "--grace", "0"]);
+    assert_eq!(server.get("ada/generic/app/1/small.bin").0, 404);
+
+    let other = Home::new();
+    assert!(other.ok(&["restore", dir]).ends_with("no problems\n"));
+    let restored = Server::start(&other);
+    assert_eq!(restored.get("ada/generic/app/1/small.bin"), (200, small));
+    assert_eq!(restored.get("ada/generic/app/1/large.bin"), (200, large));
+    assert_eq!(restored.put(&token, "ada/generic/app/1/other.bin", b"on we go"), 201);
+}
+
+#[test]
+fn a_backup_names_what_the_store_has_lost_and_keeps_the_rest() {
+    let home = Home::new();
+    let (server, _token, [small, large]) = with_two_files(&home);
+    let backup = home.path("backup");
+    let dir = backup.to_str().unwrap();
+    flip(&home.blob(&large), MIB as u64);
+    fails(&home.run(&["backup", dir]), &["the store has lost 1 blob", "check --digests"]);
+    let other = Home::new();
+    let ran = other.run(&["restore", dir]);
+    assert_eq!(ran.code, 1, "{}", ran.err);
+    assert!(ran.out.contains("ada/app/1/large.bin: its bytes are missing"), "{}", ran.out);
+    assert!(ran.err.contains("had lost 1 blob"), "{}", ran.err);
+    let restored = Server::start(&other);
+    assert_eq!(restored.get("ada/generic/app/1/small.bin"), (200, small));
+    // Put right, the next backup has everything.
+    flip(&home.blob(&large), MIB as u64);
+    let out = home.ok(&["backup", dir]);
+    assert!(out.contains("2 blobs of 2098229 bytes") && out.contains("1 of 2097229 bytes were new"), "{out}");
+    server.stop();
+}
+
+#[test]
+fn a_backup_moves_between_the_private_postgres_and_an_external_one() {
+    let home = Home::new();
+    let (server, token, [small, _]) = with_two_files(&home);
+    let backup = home.path("backup");
+    let dir = backup.to_str().unwrap();
+    home.ok(&["backup", dir]);
+    diesel::sql_query("CREATE DATABASE elsewhere").execute(&mut home.database()).unwrap();
+    let url = running_url(&home.data()).unwrap().replacen("/packhouse?", "/elsewhere?", 1);
+
+    let mut external = Home::new();
+    external.set("DATABASE_URL", &url);
+    external.set("PACKHOUSE_STORE_DIR", external.path("store").to_str().unwrap());
+    assert!(external.ok(&["restore", dir]).ends_with("no problems\n"));
+    let restored = Server::start(&external);
+    assert_eq!(restored.get("ada/generic/app/1/small.bin"), (200, small.clone()));
+    assert_eq!(restored.put(&token, "ada/generic/app/2/new.bin", &small), 201);
+    let second = external.path("backup");
+    let out = external.ok(&["backup", second.to_str().unwrap()]);
+    assert!(out.contains("2 blobs of 2098229 bytes"), "{out}");
+    is_clean(&external, &["check", "--digests"]);
+
+    // A database of a newer schema is not overwritten, and neither is one in use.
+    let mut used = Home::new();
+    used.set("DATABASE_URL", &url);
+    fails(&used.run(&["restore", dir]), &["the database is not empty"]);
+    let manifest = fs::read_to_string(second.join("manifest.json")).unwrap();
+    let newer = manifest.replacen("\"schema\": [", "\"schema\": [\n    \"20990101000000\",", 1);
+    assert_ne!(newer, manifest);
+    fs::write(second.join("manifest.json"), newer).unwrap();
+    let fresh = Home::new();
+    fails(&fresh.run(&["restore", second.to_str().unwrap()]), &["a newer Packhouse made the backup"]);
+    restored.stop();
+    server.stop();
+}

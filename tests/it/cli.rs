@@ -1,0 +1,134 @@
+//! The command line: users, tokens, usage, settings, the first start.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Stdio;
+
+use crate::program::{Home, PASSWORD, Ran, Server, eventually, http};
+
+fn basic(user: &str, password: &str) -> String {
+    use base64::Engine;
+    format!("Basic {}", base64::prelude::BASE64_STANDARD.encode(format!("{user}:{password}")))
+}
+
+#[test]
+fn users_and_tokens_are_made_without_a_server_and_beside_one() {
+    let home = Home::new();
+    home.make_user("ada");
+    let token = home.make_token("ada");
+    assert!(token.starts_with("phk_"), "the secret alone is printed: {token:?}");
+
+    let server = Server::start(&home);
+    assert!(!server.said.contains("administrator"), "there is a user: {}", server.said);
+    assert_eq!(server.put(&token, "ada/generic/app/1/a.txt", b"hello"), 201);
+    let args = ["user", "create", "Eve", "--email", "eve@example.org", "--admin", "--random-password"];
+    let password = home.ok(&args).trim_end().to_owned();
+    assert!(password.len() >= 12, "{password:?}");
+    let whoami = |password: &str| {
+        let authorization = basic("eve", password);
+        http(&server.address, "GET", "/api/v1/user", &[("Authorization", &authorization)], b"").0
+    };
+    assert_eq!(whoami(&password), 200);
+    assert_eq!(home.ok(&["user", "list"]), "ada\tada@example.org\nEve\teve@example.org\tadmin\n");
+
+    let ran = home.run_with_input(&["user", "password", "eve", "--password-stdin"], "another long passphrase\n");
+    assert_eq!((ran.code, ran.out.as_str()), (0, ""), "{}", ran.err);
+    assert_eq!(whoami(&password), 401, "the old password is of no use at once");
+    assert_eq!(whoami("another long passphrase"), 200);
+
+    home.ok(&["user", "lock", "ada"]);
+    assert_eq!(server.put(&token, "ada/generic/app/1/b.txt", b"hello"), 401);
+    assert!(home.ok(&["user", "list"]).contains("ada@example.org\tlocked"));
+    home.ok(&["user", "lock", "ada", "--undo"]);
+    assert_eq!(server.put(&token, "ada/generic/app/1/b.txt", b"hello"), 201);
+
+    // What cannot be done is said, and ends with 1.
+    let refused =
+        home.run_with_input(&["user", "create", "ADA", "--email", "x@example.org", "--password-stdin"], PASSWORD);
+    assert_eq!(refused.code, 1);
+    assert!(refused.err.contains("already exists"), "{}", refused.err);
+    let refused = home.run_with_input(&["user", "password", "ada", "--password-stdin"], "short\n");
+    assert_eq!(refused.code, 1, "{}", refused.err);
+    let refused = home.run_with_input(&["user", "password", "ada", "--password-stdin"], "");
+    assert!(refused.err.contains("standard input holds no password"), "{}", refused.err);
+    let refused = home.run(&["token", "create", "--user", "bob", "--name", "x", "--scope", "read:package"]);
+    assert_eq!((refused.code, refused.err.contains("user not found")), (1, true), "{}", refused.err);
+    server.stop();
+}
+
+#[test]
+fn commands_at_the_same_moment_share_the_private_postgres_of_a_starting_server() {
+    let home = Home::new();
+    let mut server = home.command(&["serve"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    eventually("the server has its data directory", || {
+        let Ok(lock) = fs::File::open(home.data().join("lock")) else { return false };
+        matches!(lock.try_lock(), Err(fs::TryLockError::WouldBlock))
+    });
+    let listed = home.run(&["user", "list"]);
+    let _ = server.kill();
+    server.wait().unwrap();
+    assert_eq!(listed.code, 0, "{}", listed.err);
+}
+
+#[test]
+fn wrong_usage_and_wrong_settings_end_with_2_and_name_what_is_wrong() {
+    let home = Home::new();
+    for args in [
+        &["frobnicate"][..],
+        &["check", "--digest"],
+        &["gc", "--grace", "soon"],
+        &["backup"],
+        &["restore"],
+        &["user", "create", "ada", "--email", "ada@example.org"],
+        &["user", "create", "ada", "--email", "ada@example.org", "--password-stdin", "--random-password"],
+        &["user", "create", "-x-", "--email", "ada@example.org", "--random-password"],
+        &["token", "create", "--user", "ada", "--name", "ci"],
+    ] {
+        let ran = home.run(args);
+        assert_eq!(ran.code, 2, "{args:?}: {}", ran.err);
+        assert!(ran.out.is_empty() && !ran.err.is_empty());
+    }
+    for command in ["serve", "migrate", "user", "token", "check", "gc", "backup", "restore", "version"] {
+        let ran = home.run(&[command, "--help"]);
+        assert_eq!(ran.code, 0, "{command}");
+        assert!(ran.out.contains("Usage: packhouse"), "{}", ran.out);
+    }
+    assert!(home.ok(&["version"]).starts_with("packhouse "));
+
+    fs::write(home.path("wrong.toml"), "[limits]\nfile_bites = 3\n").unwrap();
+    let ran = home.run(&["--config", "wrong.toml", "check"]);
+    assert_eq!(ran.code, 2);
+    assert!(ran.err.contains("wrong.toml") && ran.err.contains("`limits.file_bites`"), "{}", ran.err);
+    let ran = Ran::from(home.command(&["check"]).env("PACKHOUSE_LIMITS_FILE_BITES", "3").output().unwrap());
+    assert_eq!((ran.code, ran.err.contains("PACKHOUSE_LIMITS_FILE_BITES")), (2, true), "{}", ran.err);
+    let ran = Ran::from(home.command(&["check"]).env("PACKHOUSE_WORKERS", "many").output().unwrap());
+    assert_eq!((ran.code, ran.err.contains("`workers` must be a whole number")), (2, true), "{}", ran.err);
+    assert!(!home.data().exists(), "nothing was made");
+}
+
+#[test]
+fn the_first_start_makes_an_administrator_whose_password_only_its_owner_can_read() {
+    let home = Home::new();
+    let server = Server::start(&home);
+    let file = home.data().join("initial-admin-password");
+    let password = fs::read_to_string(&file).unwrap();
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(server.said.contains(password.trim_end()), "shown once: {}", server.said);
+    let authorization = basic("admin", password.trim_end());
+    let (status, _) = http(&server.address, "GET", "/api/v1/user", &[("Authorization", &authorization)], b"");
+    assert_eq!(status, 200);
+    server.stop();
+    let server = Server::start(&home);
+    assert!(!server.said.contains(password.trim_end()), "never again: {}", server.said);
+
+    let mut given = Home::new();
+    fs::write(given.path("password"), format!("{PASSWORD}\n")).unwrap();
+    given.set("PACKHOUSE_ADMIN_USER", "root-of-all");
+    given.set("PACKHOUSE_ADMIN_PASSWORD_FILE", given.path("password").to_str().unwrap());
+    let server = Server::start(&given);
+    assert!(!server.said.contains(PASSWORD));
+    assert!(!given.data().join("initial-admin-password").exists());
+    let authorization = basic("root-of-all", PASSWORD);
+    let (status, _) = http(&server.address, "GET", "/api/v1/user", &[("Authorization", &authorization)], b"");
+    assert_eq!(status, 200);
+}
