@@ -257,7 +257,8 @@ async fn a_user_in_several_teams_has_the_highest_permission_and_a_team_of_anothe
     });
     site.db_execute(
         "INSERT INTO team_members SELECT t.id, u.id, now() FROM teams t, owners u \
-         WHERE u.name = 'acme-read' AND t.lower_name = 'write' AND t.org_id = (SELECT id FROM owners WHERE name = 'acme')",
+         WHERE u.name = 'acme-read' AND t.lower_name = 'write' \
+         AND t.org_id = (SELECT id FROM owners WHERE name = 'acme')",
     );
     let member = site.user("acme-read");
     member.publish(&path(&["acme", "tool", "1", "f"]), "x").await;

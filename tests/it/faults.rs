@@ -172,7 +172,10 @@ async fn when_every_connection_is_busy_the_next_request_is_503_and_does_not_hang
     let (client, url) = (site.anon(), file("f"));
     let waiting = tokio::spawn(async move { client.get(&url).await });
     eventually("the first one waits", async || {
-        site.db_number("SELECT count(*) AS n FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()") == 1
+        site.db_number(
+            "SELECT count(*) AS n FROM pg_stat_activity \
+             WHERE wait_event_type = 'Lock' AND datname = current_database()",
+        ) == 1
     })
     .await;
     let refused = site.anon().get(&file("f")).await.is(503).says("busy");

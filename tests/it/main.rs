@@ -10,6 +10,7 @@
 
 mod access;
 mod architecture;
+mod attempts;
 mod audit;
 mod backup;
 mod check;

@@ -439,25 +439,38 @@ fn a_directory_that_the_postgres_user_cannot_reach_by_any_road_is_refused_with_t
     assert!(error.to_string().contains("put the data directory elsewhere"), "{error}");
 }
 
+/// This program where every user can run it: the build directory may be closed to others.
+fn copy_of_this_program(dir: &Path) -> PathBuf {
+    let program = dir.join("it");
+    // Written by another process: what this one starts meanwhile would hold it open, and a file open for writing
+    // cannot be run.
+    assert!(Command::new("cp").arg(std::env::current_exe().unwrap()).arg(&program).status().unwrap().success());
+    program
+}
+
 /// Runs those of this file's tests whose names hold one of these words again, under `setpriv` with these options.
 fn again(setpriv: &[&str], words: &[&str]) {
     if !is_root() || std::env::var_os("PACKHOUSE_TEST_AGAIN").is_some() {
         return;
     }
-    // The build directory may be closed to the other user.
     let temp = temp_dir();
-    let program = temp.path().join("it");
-    fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    let program = copy_of_this_program(temp.path());
+    let listed = Command::new(&program).arg("--list").output().unwrap().stdout;
+    let listed = String::from_utf8(listed).unwrap();
+    let names = listed.lines().filter_map(|line| line.strip_suffix(": test"));
+    let ours = names.filter(|name| name.starts_with("managed_postgres::") && words.iter().any(|w| name.contains(w)));
     let output = Command::new("setpriv")
         .args(setpriv)
         .arg(&program)
-        .args(words)
+        .arg("--exact")
+        .args(ours)
         .env("PACKHOUSE_TEST_AGAIN", "yes")
         .env("TMPDIR", "/tmp")
         .current_dir("/")
         .output()
         .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    let said = [output.stdout, output.stderr].concat();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&said));
 }
 
 #[test]
@@ -482,8 +495,7 @@ fn a_process_without_a_name_is_told_what_initdb_wants() {
     let data_dir = temp.path().join("data");
     fs::create_dir(&data_dir).unwrap();
     chown(&data_dir, Some(54_321), Some(54_321)).unwrap();
-    let program = temp.path().join("it");
-    fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    let program = copy_of_this_program(temp.path());
     let output = Command::new(&program)
         .args(["--exact", "managed_postgres::a_server_to_be_killed", "--nocapture", "--ignored"])
         .env(SERVE, &data_dir)

@@ -1,5 +1,6 @@
 //! Publishing: what is stored, and what is refused (contract §1 "Outcomes", §3).
 
+use crate::support::client::Request;
 use crate::support::wire::{self, Wire};
 use crate::support::{Site, noise, path, sha256};
 use base64::Engine;
@@ -46,6 +47,24 @@ async fn the_location_has_the_site_s_own_address_where_that_is_set() {
     let answer = site.ci().publish(&path(&["ada", "tool", "1 a/b", "x y.bin"]), "x").await;
     let expected = "https://packages.example.org/sub/api/packages/ada/generic/tool/1%20a%2Fb/x%20y.bin";
     assert_eq!(answer.header("location"), Some(expected));
+}
+
+#[tokio::test]
+async fn no_address_is_made_of_what_a_client_says_of_the_host() {
+    let site = Site::new();
+    let hostile = [
+        ("host", "evil.example"),
+        ("x-forwarded-host", "evil.example"),
+        ("x-forwarded-proto", "https"),
+        ("forwarded", "host=evil.example;proto=https"),
+    ];
+    let with = |request: Request| hostile.iter().fold(request, |request, (name, value)| request.header(name, value));
+    let stored = with(site.ci().put(&file(), "x")).await.is(201);
+    assert_eq!(stored.header("location"), Some(&*file()));
+    let newest = with(site.anon().get(&path(&["ada", "tool", "latest", "tool.bin"]))).await.is(302);
+    assert_eq!(newest.header("location"), Some(&*file()));
+    let listed = with(site.anon().get(&path(&["ada", "tool", "1.0"])).json()).await.is(200);
+    assert_eq!(listed.json()[0]["download_url"], file());
 }
 
 #[tokio::test]
