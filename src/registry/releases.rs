@@ -90,7 +90,8 @@ fn escape_like(text: &str) -> String {
 pub fn list(conn: &mut PgConnection, right: &CanRead, filter: Filter<'_>, slice: Slice) -> Result<Page<Release>> {
     let owner = right.owner().id;
     let total = versions::table.inner_join(packages::table).filter(filter.condition(owner)).count().get_result(conn)?;
-    let rows: Vec<(VersionId, PackageName, Version, Timestamp, i64, i64, Option<OwnerId>)> = versions::table
+    type Row = (VersionId, PackageName, Version, Timestamp, i64, i64, Option<OwnerId>);
+    let rows: Vec<Row> = versions::table
         .inner_join(packages::table)
         .filter(filter.condition(owner))
         .order((versions::created_at.desc(), versions::id.desc()))

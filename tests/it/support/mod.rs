@@ -230,7 +230,7 @@ impl Site {
 
     /// What is broken in the database, by the rules that `packhouse check` asks for.
     pub async fn db_broken(&self) -> Vec<String> {
-        self.app.db.snapshot(|conn| packhouse::registry::integrity::broken_rules(conn)).await.unwrap()
+        self.app.db.snapshot(packhouse::registry::integrity::broken_rules).await.unwrap()
     }
 }
 
