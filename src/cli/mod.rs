@@ -23,7 +23,7 @@ use std::process::ExitCode;
 
 /// A self-hosted registry for any file.
 #[derive(Debug, Parser)]
-#[command(name = "packhouse", disable_version_flag = true)]
+#[command(name = "packhouse", version)]
 pub struct Cli {
     /// The configuration file; packhouse.toml in the working directory, if there is one, without this.
     #[arg(long, global = true, value_name = "FILE")]

@@ -9,14 +9,14 @@ use crate::instance::explain;
 use crate::password::hash_now;
 use crate::registry::access::Caller;
 use crate::registry::users::{self, NewUser, User};
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use std::process::ExitCode;
 
 /// What to do with users.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Make a user.
+    /// Make a user. Without a password he has none, and only his access tokens let him in.
     Create {
         /// Letters, digits and - . _ , at most 40.
         name: OwnerName,
@@ -50,7 +50,7 @@ pub(super) enum Command {
 
 /// Where a password comes from.
 #[derive(Debug, Args)]
-#[group(required = true, multiple = false)]
+#[group(multiple = false)]
 pub(super) struct PasswordSource {
     /// Read the password as one line from standard input.
     #[arg(long)]
@@ -61,14 +61,17 @@ pub(super) struct PasswordSource {
 }
 
 impl PasswordSource {
-    /// The password, checked, and whether to show it.
-    fn get(&self, names: &[&str]) -> Result<(Password, bool)> {
+    /// The password, checked, and whether to show it; `None` when no source was named.
+    fn get(&self, names: &[&str]) -> Result<Option<(Password, bool)>> {
         if self.random_password {
-            return Ok((Password::generate(), true));
+            return Ok(Some((Password::generate(), true)));
+        }
+        if !self.password_stdin {
+            return Ok(None);
         }
         let password = Password::new(secret_from_stdin("password")?);
         password.check_new(names)?;
-        Ok((password, false))
+        Ok(Some((password, false)))
     }
 }
 
@@ -80,18 +83,18 @@ pub(super) async fn run(config: Config, command: Command) -> Result<ExitCode> {
     let now = clock().now();
     match command {
         Command::Create { name, email, admin, password } => {
-            let (password, show) = password.get(&[name.as_str(), email.as_str()])?;
+            let password = password.get(&[name.as_str(), email.as_str()])?;
             let new = NewUser {
                 name,
                 full_name: String::new(),
                 email,
-                password_hash: Some(hash_now(&password).map_err(explain)?),
+                password_hash: password.as_ref().map(|(it, _)| hash_now(it)).transpose().map_err(explain)?,
                 visibility: Visibility::Public,
                 is_admin: admin,
                 must_change_password: false,
             };
             in_database(&config, move |conn| users::create(conn, &Caller::command_line(), &new, now)).await?;
-            if show {
+            if let Some((password, true)) = password {
                 say(password.reveal())?;
             }
         }
@@ -101,7 +104,8 @@ pub(super) async fn run(config: Config, command: Command) -> Result<ExitCode> {
             }
         }
         Command::Password { name, password } => {
-            let (password, show) = password.get(&[name.as_str()])?;
+            let given = password.get(&[name.as_str()])?;
+            let (password, show) = given.context("name --password-stdin or --random-password")?;
             let hash = hash_now(&password).map_err(explain)?;
             let change = move |conn: &mut _| users::set_password(conn, &Caller::command_line(), &name, &hash, now);
             in_database(&config, change).await?;

@@ -1,6 +1,6 @@
 //! Files of a version: finding one to send, listing, deleting.
 
-use super::access::{self, Caller, CanPublish, CanRead, readable};
+use super::access::{self, Caller, CanPublish, CanRead};
 use super::audit::{self, Event, Subject};
 use super::versions::{Page, Slice};
 use super::{packages, quotas, versions};
@@ -71,7 +71,8 @@ impl Blob {
     }
 }
 
-/// Finds a file for a caller to download: one query for all that can be known from names.
+/// Finds a file for a caller to download: one query for all that can be known from names, and a second one only where
+/// the owner is not open to him by its visibility.
 ///
 /// # Errors
 /// As [`access::can_read`] where that is the reason; [`Error::NotFound`] where the owner is readable and the file is
@@ -86,7 +87,6 @@ pub fn find_downloadable(conn: &mut PgConnection, caller: &Caller, path: &FilePa
         .filter(packages_table::lower_name.eq(path.package.lower()))
         .filter(versions_table::lower_version.eq(path.version.lower()))
         .filter(files::lower_name.eq(path.file.lower()))
-        .filter(readable(caller.sight()))
         .select((
             owners::id,
             owners::name,
@@ -104,7 +104,7 @@ pub fn find_downloadable(conn: &mut PgConnection, caller: &Caller, path: &FilePa
         access::can_read(conn, caller, &path.owner, Some(&path.package))?;
         return Err(Error::NotFound(What::File));
     };
-    access::confirm_read(caller, owner, &owner_name, visibility, &path.package)?;
+    access::confirm_read(conn, caller, (owner, &owner_name, visibility), &path.package)?;
     let public = visibility == Visibility::Public;
     Ok(Downloadable { id, name, created_at, public, blob: Blob::from_row(blob)?, block_checksums })
 }
