@@ -212,6 +212,17 @@ impl Config {
         if !url.is_empty() && origin.is_none_or(|rest| rest.is_empty() || rest.contains(['?', '#', ' '])) {
             return Err(bad("public_url", "looks like https://packages.example.org"));
         }
+        let limits = &self.limits;
+        for (key, value) in [
+            ("limits.upload_stall_seconds", limits.upload_stall_seconds),
+            ("limits.download_stall_seconds", limits.download_stall_seconds),
+            ("limits.connections", limits.connections.try_into().unwrap_or(u64::MAX)),
+            ("limits.connections_per_address", limits.connections_per_address.try_into().unwrap_or(u64::MAX)),
+        ] {
+            if value == 0 {
+                return Err(bad(key, "is at least 1"));
+            }
+        }
         if self.database.read_connections == 0 || self.database.write_connections == 0 {
             return Err(bad("database.read_connections and write_connections", "are at least 1"));
         }

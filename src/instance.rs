@@ -154,7 +154,8 @@ async fn check_key(db: &Db, key: &MasterKey) -> Result<()> {
     });
     if !known.await.map_err(explain)? {
         bail!(
-            "is not the one that this database's second factors were encrypted with: servers of one database share one              file, named by `secret_key_file`; a backup holds it too"
+            "is not the one that this database's second factors were encrypted with: servers of one database share one \
+             file, named by `secret_key_file`; a backup holds it too"
         );
     }
     Ok(())

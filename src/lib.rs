@@ -7,9 +7,10 @@
 //! | layer | may use |
 //! |---|---|
 //! | `domain` | nothing of ours |
-//! | `error`, `config`, `lock` | `domain` |
-//! | `data_dir` | `lock` |
-//! | `db`, `storage` | `domain`, `error`, `config` |
+//! | `error`, `config` | `domain` |
+//! | `lock` | nothing of ours |
+//! | `data_dir` | `domain`, `lock` |
+//! | `db`, `storage` | `domain`, `error`, `config`, `lock` |
 //! | `registry` | `domain`, `error`, `db::schema` |
 //! | `password`, `tally` | `domain`, `error` |
 //! | `jobs` | `domain`, `error`, `db`, `storage`, `registry`, `tally` |
@@ -17,7 +18,8 @@
 //! | `state` | all of the above |
 //! | `auth` | all of the above but `storage` and `jobs` |
 //! | `generic`, `api`, `ops` | all of the above but `db::schema`; never each other |
-//! | `instance`, `server`, `cli` | anything |
+//! | `instance`, `server` | what opens an instance, what serves it |
+//! | `cli` | anything; nothing names it |
 //!
 //! `tests/it/architecture.rs` keeps these rules; `docs/ARCHITECTURE.md` says why.
 

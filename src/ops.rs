@@ -4,13 +4,18 @@ use crate::error::{Error, Result};
 use crate::http::connections::Connections;
 use crate::http::problem::{self, Shape};
 use crate::http::routes::resource;
-use crate::registry::{integrity, settings};
+use crate::registry::integrity::{self, BlobTotals};
+use crate::registry::settings;
 use crate::state::App;
 use actix_web::http::StatusCode;
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Value, json};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How old the count of blobs may be that the metrics show.
+const TOTALS_AGE: Duration = Duration::from_secs(60);
 
 type AppData = web::Data<Arc<App>>;
 
@@ -117,6 +122,19 @@ async fn metrics(req: HttpRequest, app: AppData, connections: web::Data<Connecti
     HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(handle.render())
 }
 
+/// How many blobs there are, at most a minute old: anybody may ask, and each count is a scan.
+async fn blob_totals(app: &Arc<App>) -> Option<BlobTotals> {
+    let mut known = app.blob_totals.lock().await;
+    if let Some((at, totals)) = *known
+        && at.elapsed() < TOTALS_AGE
+    {
+        return Some(totals);
+    }
+    let totals = app.db.read(integrity::blob_totals).await.ok()?;
+    *known = Some((Instant::now(), totals));
+    Some(totals)
+}
+
 /// Sets what is looked up when somebody asks.
 async fn gauges(app: &Arc<App>, connections: &Connections) {
     for (lane, used, size) in app.db.usage() {
@@ -128,7 +146,7 @@ async fn gauges(app: &Arc<App>, connections: &Connections) {
     let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
     metrics::gauge!("packhouse_argon2_queue").set(count(app.passwords.queue_length()));
     metrics::gauge!("packhouse_connections").set(count(connections.open()));
-    if let Ok(totals) = app.db.read(integrity::blob_totals).await {
+    if let Some(totals) = blob_totals(app).await {
         metrics::gauge!("packhouse_blobs").set(float(totals.blobs.try_into().unwrap_or(0)));
         metrics::gauge!("packhouse_blob_bytes").set(float(totals.bytes.try_into().unwrap_or(0)));
     }

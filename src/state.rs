@@ -4,13 +4,16 @@ use crate::config::Config;
 use crate::db::Db;
 use crate::domain::clock::Clock;
 use crate::domain::secret::MasterKey;
+use crate::jobs::digests::Turns;
 use crate::password::Passwords;
+use crate::registry::integrity::BlobTotals;
 use crate::registry::publish::Limits;
 use crate::registry::quotas::Quota;
 use crate::storage::BlobStore;
 use crate::tally::Tally;
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 use tokio::sync::{Mutex, Notify};
 
 /// The server's state, behind an `Arc`.
@@ -25,8 +28,10 @@ pub struct App {
     pub metrics: Option<PrometheusHandle>,
     /// Told when a large file was uploaded, whose other three digests are still to be computed.
     pub digests_wanted: Notify,
-    /// Held while such digests are computed: it takes a core, and whoever comes second finds them done.
-    pub digesting: Mutex<()>,
+    /// Whose turn it is to compute such digests.
+    pub digesting: Turns,
+    /// How many blobs there were when the metrics last asked, and when that was: counting them takes a scan.
+    pub blob_totals: Mutex<Option<(Instant, BlobTotals)>>,
     draining: AtomicBool,
 }
 
@@ -43,7 +48,8 @@ impl App {
             tally: Tally::default(),
             metrics: None,
             digests_wanted: Notify::new(),
-            digesting: Mutex::new(()),
+            digesting: Turns::default(),
+            blob_totals: Mutex::default(),
             draining: AtomicBool::new(false),
         }
     }

@@ -141,12 +141,13 @@ CREATE TABLE blobs (
     sha512 bytea CONSTRAINT blobs_sha512_length CHECK (length(sha512) = 64),
     sha1 bytea CONSTRAINT blobs_sha1_length CHECK (length(sha1) = 20),
     md5 bytea CONSTRAINT blobs_md5_length CHECK (length(md5) = 16),
-    created_at timestamptz NOT NULL,
+    touched_at timestamptz NOT NULL,
     CONSTRAINT blobs_other_digests_together CHECK (num_nulls(sha512, sha1, md5) IN (0, 3))
 );
 COMMENT ON TABLE blobs IS 'Bytes, stored once per SHA-256.';
 COMMENT ON COLUMN blobs.storage_key IS 'Where the store has them: digest and a random part, so that no key is ever used twice.';
 COMMENT ON COLUMN blobs.block_checksums IS 'CRC-32 of each MiB, little-endian, of blobs over 1 MiB: damage is found while sending.';
+COMMENT ON COLUMN blobs.touched_at IS 'When it was last uploaded, or last lost a file: a sweep''s grace begins here.';
 COMMENT ON COLUMN blobs.sha512 IS 'With sha1 and md5 null until computed, for blobs over 1 MiB right after the upload.';
 CREATE INDEX blobs_without_other_digests_idx ON blobs (id) WHERE sha512 IS NULL;
 

@@ -35,7 +35,7 @@ diesel::table! {
         sha512 -> Nullable<Bytea>,
         sha1 -> Nullable<Bytea>,
         md5 -> Nullable<Bytea>,
-        created_at -> Timestamptz,
+        touched_at -> Timestamptz,
     }
 }
 

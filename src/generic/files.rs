@@ -105,7 +105,7 @@ async fn send(req: &HttpRequest, app: &App, file: &Downloadable, small: Option<B
             },
             file_name: file.name.as_str(),
             last_modified: file.created_at.into(),
-            public: file.public,
+            public: file.public && !app.config.require_signin,
             small,
         },
     )

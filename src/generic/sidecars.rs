@@ -43,15 +43,15 @@ pub(super) fn find(conn: &mut Connection, right: &CanRead, path: &FilePath) -> R
             _ => return Ok(None),
         },
     };
-    let all = Slice { offset: 0, limit: i64::MAX };
-    let mut files = match files::list(conn, right, &path.in_version(), all) {
-        Ok(page) => page.items,
-        Err(Error::NotFound(What::Version)) => return Ok(None),
-        Err(error) => return Err(error),
+    let version = path.in_version();
+    let files = match base {
+        Some(base) => files::find(conn, right, &version, base)?.into_iter().collect(),
+        None => match files::list(conn, right, &version, Slice { offset: 0, limit: i64::MAX }) {
+            Ok(page) => page.items,
+            Err(Error::NotFound(What::Version)) => return Ok(None),
+            Err(error) => return Err(error),
+        },
     };
-    if let Some(base) = base {
-        files.retain(|file| file.name.lower() == base);
-    }
     Ok(Some(Sidecar { kind, name: path.file.clone(), files }).filter(|sidecar| !sidecar.files.is_empty()))
 }
 

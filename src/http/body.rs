@@ -12,6 +12,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
+use tokio::time::Sleep;
 
 /// A body that the request holds too, until its answer is sent.
 #[derive(Clone)]
@@ -45,37 +46,51 @@ pub struct Pace {
     pub least_rate: u64,
 }
 
-/// A body that is read chunk by chunk.
+/// A body that keeps its pace: a stream that ends with [`PayloadError::Incomplete`] where the sender does not.
 pub struct Body<S> {
     stream: Pin<Box<S>>,
     pace: Pace,
     started: Instant,
     received: u64,
+    stalled: Pin<Box<Sleep>>,
 }
 
-impl<S: Stream<Item = Result<Bytes, E>>, E: Into<BodyError>> Body<S> {
+impl<S: Stream<Item = Result<Bytes, PayloadError>>> Body<S> {
     /// Begins to read.
     pub fn new(stream: S, pace: Pace) -> Self {
-        Self { stream: Box::pin(stream), pace, started: Instant::now(), received: 0 }
+        let stalled = Box::pin(tokio::time::sleep(pace.stall));
+        Self { stream: Box::pin(stream), pace, started: Instant::now(), received: 0, stalled }
     }
 
     /// The next chunk, `None` at the proper end.
     ///
     /// # Errors
-    /// [`Error::Aborted`] when the body ended early, stood still or trickled; [`Error::Invalid`] for a form that is
-    /// none.
+    /// [`Error::Aborted`] when the body ended early, stood still or trickled.
     pub async fn next(&mut self) -> Result<Option<Bytes>> {
-        let next = tokio::time::timeout(self.pace.stall, self.stream.next());
-        let chunk = match next.await.map_err(|_| Error::Aborted)? {
-            None => return Ok(None),
-            Some(chunk) => chunk.map_err(|error| error.into().0)?,
-        };
+        StreamExt::next(self).await.transpose().map_err(|_| Error::Aborted)
+    }
+
+    fn trickles(&mut self, chunk: &Bytes) -> bool {
         self.received += u64::try_from(chunk.len()).unwrap_or_default();
         let lasted = self.started.elapsed();
-        if lasted > self.pace.stall && self.received < self.pace.least_rate.saturating_mul(lasted.as_secs()) {
-            return Err(Error::Aborted);
+        lasted > self.pace.stall && self.received < self.pace.least_rate.saturating_mul(lasted.as_secs())
+    }
+}
+
+impl<S: Stream<Item = Result<Bytes, PayloadError>>> Stream for Body<S> {
+    type Item = Result<Bytes, PayloadError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        match self.stream.as_mut().poll_next(cx) {
+            Poll::Ready(Some(Ok(chunk))) => {
+                let deadline = tokio::time::Instant::now() + self.pace.stall;
+                self.stalled.as_mut().reset(deadline);
+                let trickles = self.trickles(&chunk);
+                Poll::Ready(Some(if trickles { Err(PayloadError::Incomplete(None)) } else { Ok(chunk) }))
+            }
+            Poll::Pending => self.stalled.as_mut().poll(cx).map(|()| Some(Err(PayloadError::Incomplete(None)))),
+            ended => ended,
         }
-        Ok(Some(chunk))
     }
 }
 

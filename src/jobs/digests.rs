@@ -7,19 +7,37 @@ use crate::error::{Error, Result};
 use crate::registry::cleanup;
 use crate::registry::files::Blob;
 use crate::storage::{BlobStore, StorageKey};
-use tokio::sync::Mutex;
+use std::time::Duration;
+use tokio::sync::{Mutex, MutexGuard};
 
-/// The three digests of a blob: those of its row, or else computed now and written down. One blob at a time: who comes
-/// second for the same one finds it done.
+/// How long somebody who asks waits for others to be done, before he is told to come back.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Takes turns: each blob is computed once, and a few at a time, since each takes a core.
+#[derive(Debug, Default)]
+pub struct Turns([Mutex<()>; 4]);
+
+impl Turns {
+    /// The turn of a blob. Who comes second for the same one finds it done.
+    async fn of(&self, blob: BlobId) -> Result<MutexGuard<'_, ()>> {
+        let [first, others @ ..] = &self.0;
+        let place = usize::try_from(blob.0.unsigned_abs()).unwrap_or(0) % (others.len() + 1);
+        let turn = place.checked_sub(1).and_then(|place| others.get(place)).unwrap_or(first);
+        let busy = |_| Error::Busy("the digests of large files are still being computed");
+        tokio::time::timeout(PATIENCE, turn.lock()).await.map_err(busy)
+    }
+}
+
+/// The three digests of a blob: those of its row, or else computed now and written down.
 ///
 /// # Errors
 /// [`Error::Busy`] when its bytes cannot be read or the database is away.
-pub async fn of_blob(db: &Db, store: &BlobStore, turn: &Mutex<()>, blob: &Blob) -> Result<OtherDigests> {
+pub async fn of_blob(db: &Db, store: &BlobStore, turns: &Turns, blob: &Blob) -> Result<OtherDigests> {
     if let Some(other) = blob.other {
         return Ok(other);
     }
-    let _turn = turn.lock().await;
     let id = blob.id;
+    let _turn = turns.of(id).await?;
     if let Some(other) = db.read(move |conn| cleanup::other_digests(conn, id)).await? {
         return Ok(other);
     }
@@ -35,14 +53,14 @@ pub async fn of_blob(db: &Db, store: &BlobStore, turn: &Mutex<()>, blob: &Blob) 
 ///
 /// # Errors
 /// The database's.
-pub async fn complete(db: &Db, store: &BlobStore, turn: &Mutex<()>) -> Result<u64> {
+pub async fn complete(db: &Db, store: &BlobStore, turns: &Turns) -> Result<u64> {
     let (mut after, mut done) = (BlobId(0), 0);
     loop {
         let batch = db.read(move |conn| cleanup::without_other_digests(conn, after, 50)).await?;
         let Some(last) = batch.last() else { return Ok(done) };
         after = last.id;
         for blob in &batch {
-            match of_blob(db, store, turn, blob).await {
+            match of_blob(db, store, turns, blob).await {
                 Ok(_) => done += 1,
                 Err(error) => tracing::warn!(%error, blob = blob.storage_key, "digests could not be computed"),
             }

@@ -40,7 +40,7 @@ macro_rules! unused {
     };
 }
 
-/// Forgets up to `limit` blobs that no file has and that were last uploaded before the given time, and returns the
+/// Forgets up to `limit` blobs that no file has and that were last uploaded, or lost a file, before the given time, and returns the
 /// keys of their bytes, which may be removed once the transaction is committed; `None` when a backup is running that
 /// may still want those bytes.
 ///
@@ -51,7 +51,7 @@ pub fn forget_blobs(conn: &mut PgConnection, before: Timestamp, limit: i64) -> R
         return Ok(None);
     }
     let candidates: Vec<BlobId> = blobs::table
-        .filter(blobs::created_at.lt(before))
+        .filter(blobs::touched_at.lt(before))
         .filter(unused!())
         .order(blobs::id)
         .limit(limit)
@@ -70,7 +70,7 @@ pub fn forget_blobs(conn: &mut PgConnection, before: Timestamp, limit: i64) -> R
 /// The database's.
 pub fn unused_blobs(conn: &mut PgConnection, before: Timestamp) -> Result<(i64, i64)> {
     Ok(blobs::table
-        .filter(blobs::created_at.lt(before))
+        .filter(blobs::touched_at.lt(before))
         .filter(unused!())
         .select((count_star(), sql::<BigInt>("coalesce(sum(size), 0)::bigint")))
         .first(conn)?)

@@ -150,17 +150,35 @@ pub fn list(conn: &mut PgConnection, right: &CanRead, path: &VersionPath, slice:
         .limit(slice.limit)
         .select((files::id, files::name, files::created_at, files::download_count, BLOB_COLUMNS))
         .load(conn)?;
-    let items = rows
-        .into_iter()
-        .map(|(id, name, created_at, downloads, blob)| {
-            Ok(FileSummary { id, name, created_at, downloads, blob: Blob::from_row(blob)? })
-        })
-        .collect::<Result<Vec<_>>>()?;
+    let items = rows.into_iter().map(summary).collect::<Result<Vec<_>>>()?;
     // Deleted since it was found: a version without files is never shown.
     if total == 0 || (items.is_empty() && slice.offset == 0) {
         return Err(Error::NotFound(What::Version));
     }
     Ok(Page { items, total })
+}
+
+/// One file of a version, as it is listed.
+///
+/// # Errors
+/// The database's.
+pub fn find(conn: &mut PgConnection, right: &CanRead, path: &VersionPath, lower: &str) -> Result<Option<FileSummary>> {
+    let row: Option<(FileId, FileName, Timestamp, i64, BlobRow)> = files::table
+        .inner_join(versions_table::table.inner_join(packages_table::table))
+        .inner_join(blobs::table)
+        .filter(packages_table::owner_id.eq(right.owner().id))
+        .filter(packages_table::lower_name.eq(path.package.lower()))
+        .filter(versions_table::lower_version.eq(path.version.lower()))
+        .filter(files::lower_name.eq(lower))
+        .select((files::id, files::name, files::created_at, files::download_count, BLOB_COLUMNS))
+        .first(conn)
+        .optional()?;
+    row.map(summary).transpose()
+}
+
+fn summary(row: (FileId, FileName, Timestamp, i64, BlobRow)) -> Result<FileSummary> {
+    let (id, name, created_at, downloads, blob) = row;
+    Ok(FileSummary { id, name, created_at, downloads, blob: Blob::from_row(blob)? })
 }
 
 /// Deletes a file; the last one takes its version along, and the last version its package.
@@ -185,6 +203,7 @@ pub fn delete(
         .first(conn)
         .optional()?
         .ok_or(Error::NotFound(What::File))?;
+    versions::let_go(conn, package, Some(version), Some(file), now)?;
     diesel::delete(files::table.find(file)).execute(conn)?;
     let others = files::table.filter(files::version_id.eq(version));
     let emptied = versions_table::table.find(version).filter(diesel::dsl::not(diesel::dsl::exists(others)));

@@ -91,6 +91,7 @@ pub fn delete(
     let owner = right.owner();
     let package = lock(conn, owner.id, name)?;
     let (count, bytes) = versions::weigh(conn, package, None)?;
+    versions::let_go(conn, package, None, None, now)?;
     diesel::delete(packages::table.find(package)).execute(conn)?;
     quotas::count(conn, owner.id, -count, -bytes)?;
     let detail = json!({"versions": count, "bytes": bytes});

@@ -2,7 +2,7 @@
 
 use super::access::{Caller, CanPublish, can_publish};
 use super::audit::{self, Event, Subject};
-use super::quotas::{Quota, Usage};
+use super::quotas::{Allowance, Quota, Usage};
 use super::{files, quotas, versions};
 use crate::db::schema::{blobs, files as files_table};
 use crate::domain::clock::Timestamp;
@@ -35,10 +35,10 @@ pub struct Declared {
 }
 
 /// Whether an upload's body is wanted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Admission {
-    /// Yes.
-    Wanted,
+    /// Yes, up to what the owner's quota leaves.
+    Wanted(Option<Allowance>),
     /// No: these very bytes are there under this name.
     SameIsThere(Sha256),
 }
@@ -93,12 +93,14 @@ pub fn admit(
     if let Some(stored) = files::stored_digest(conn, right.owner().id, path)? {
         return already_there(stored, declared).map(|()| Admission::SameIsThere(stored));
     }
+    let mut allowance = None;
     if let Some(quota) = quotas::limiting(&right, limits.quota) {
         let bytes = i64::try_from(declared.length.unwrap_or(0)).unwrap_or(i64::MAX);
         let new_version = !versions::exists(conn, right.owner().id, &path.in_version())?;
         quotas::check(conn, right.owner(), quota, Usage { versions: i64::from(new_version), bytes })?;
+        allowance = quotas::allowance(conn, right.owner(), quota)?;
     }
-    Ok(Admission::Wanted)
+    Ok(Admission::Wanted(allowance))
 }
 
 /// Makes a file of bytes that are in the store: package, version, blob, file, quota and audit in the caller's
@@ -158,11 +160,11 @@ fn insert_blob(conn: &mut PgConnection, blob: &NewBlob, now: Timestamp) -> Resul
             blobs::sha512.eq(other.map(|other| &other.sha512.as_bytes()[..])),
             blobs::sha1.eq(other.map(|other| &other.sha1.as_bytes()[..])),
             blobs::md5.eq(other.map(|other| &other.md5.as_bytes()[..])),
-            blobs::created_at.eq(now),
+            blobs::touched_at.eq(now),
         ))
         .on_conflict(blobs::sha256)
         .do_update()
-        .set(blobs::created_at.eq(excluded(blobs::created_at)))
+        .set(blobs::touched_at.eq(excluded(blobs::touched_at)))
         .returning((blobs::id, blobs::storage_key))
         .get_result(conn)?)
 }

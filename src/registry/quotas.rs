@@ -114,6 +114,33 @@ pub fn check(conn: &mut PgConnection, owner: &Visited, quota: Quota, more: Usage
     Ok(())
 }
 
+/// How long a file may still become.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Allowance {
+    /// Bytes.
+    pub bytes: u64,
+    /// What is said of a longer one.
+    pub exceeded: String,
+}
+
+/// What the quota leaves for one more file whose length is not known; `None` when it does not limit bytes.
+///
+/// # Errors
+/// The database's.
+pub fn allowance(conn: &mut PgConnection, owner: &Visited, quota: Quota) -> Result<Option<Allowance>> {
+    let used = usage(conn, owner.id)?.bytes;
+    let left = quota.bytes.map(|limit| (limit - used).max(0));
+    let Some(bytes) = left.into_iter().chain(quota.file_bytes).min() else { return Ok(None) };
+    let name = &owner.name;
+    let exceeded = match quota.bytes {
+        Some(limit) if left == Some(bytes) => {
+            format!("the quota of {name} allows {limit} bytes: {used} are used, and this file does not fit")
+        }
+        _ => format!("the quota of {name} allows {bytes} bytes in one file, and this one has more"),
+    };
+    Ok(Some(Allowance { bytes: u64::try_from(bytes).unwrap_or(0), exceeded }))
+}
+
 /// Checks as [`check`] does and counts the rest of the transaction in. Where the owner has a limit, his publishers
 /// take turns from here to the end of their transactions, so that two can never fill one gap.
 ///

@@ -5,7 +5,7 @@ use super::audit::{self, Event, Subject};
 use super::{packages, quotas};
 use crate::db::schema::{blobs, files, packages as packages_table, versions};
 use crate::domain::clock::Timestamp;
-use crate::domain::ids::{OwnerId, PackageId, VersionId};
+use crate::domain::ids::{BlobId, FileId, OwnerId, PackageId, VersionId};
 use crate::domain::names::PackageName;
 use crate::domain::path::VersionPath;
 use crate::domain::version::{self, Version};
@@ -187,6 +187,36 @@ pub(super) fn find_in(conn: &mut PgConnection, package: PackageId, version: &Ver
         .ok_or(Error::NotFound(What::Version))
 }
 
+/// Begins the grace of the bytes of files that are about to be deleted: a sweep counts from now.
+///
+/// # Errors
+/// The database's.
+pub(super) fn let_go(
+    conn: &mut PgConnection,
+    package: PackageId,
+    version: Option<VersionId>,
+    file: Option<FileId>,
+    now: Timestamp,
+) -> Result<()> {
+    let query = files::table
+        .inner_join(versions::table)
+        .filter(versions::package_id.eq(package))
+        .select(files::blob_id)
+        .order(files::blob_id)
+        .into_boxed();
+    let query = match version {
+        Some(version) => query.filter(versions::id.eq(version)),
+        None => query,
+    };
+    let query = match file {
+        Some(file) => query.filter(files::id.eq(file)),
+        None => query,
+    };
+    let blobs: Vec<BlobId> = query.load(conn)?;
+    diesel::update(blobs::table.filter(blobs::id.eq_any(blobs))).set(blobs::touched_at.eq(now)).execute(conn)?;
+    Ok(())
+}
+
 /// Deletes a version with all its files.
 ///
 /// # Errors
@@ -202,6 +232,7 @@ pub fn delete(
     let package = packages::lock(conn, owner.id, &path.package)?;
     let version = find_in(conn, package, &path.version)?;
     let (_, bytes) = weigh(conn, package, Some(version))?;
+    let_go(conn, package, Some(version), None, now)?;
     diesel::delete(versions::table.find(version)).execute(conn)?;
     packages::delete_if_empty(conn, package)?;
     quotas::count(conn, owner.id, -1, -bytes)?;

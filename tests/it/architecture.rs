@@ -18,7 +18,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("registry", &["domain", "error", "db"]),
     ("http", &["domain", "error", "storage"]),
     ("jobs", &["domain", "error", "db", "storage", "registry", "tally"]),
-    ("state", &["domain", "error", "config", "db", "storage", "registry", "password", "tally"]),
+    ("state", &["domain", "error", "config", "db", "storage", "registry", "jobs", "password", "tally"]),
     ("auth", &["domain", "error", "http", "db", "state", "registry"]),
     ("generic", FACE),
     ("api", FACE),

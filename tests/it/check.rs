@@ -49,7 +49,7 @@ fn check_finds_every_kind_of_damage_in_the_store_and_says_whose_it_is() {
 
     // A deleted file's bytes wait for the sweep, which is in order; only where nothing was deleted it is not.
     assert_eq!(server.delete(&token, "ada/generic/app/1/small.bin"), 204);
-    home.sql("UPDATE blobs SET created_at = created_at - interval '30 days'");
+    home.sql("UPDATE blobs SET touched_at = touched_at - interval '30 days'");
     let out = home.ok(&["check"]);
     assert!(out.contains("1 blob without a file will be removed by the next sweep"), "{out}");
     finds(&home, &["check", "--grace", "0"], &["1 blobs of 1000 bytes", "packhouse gc"]);
@@ -98,7 +98,7 @@ fn check_finds_rows_that_break_a_rule_and_gc_counts_again() {
             "Nobodys: the organization has no owner",
         ),
         (
-            "INSERT INTO blobs (sha256, size, storage_key, created_at, sha512, sha1, md5) SELECT sha256(''), 0, \
+            "INSERT INTO blobs (sha256, size, storage_key, touched_at, sha512, sha1, md5) SELECT sha256(''), 0, \
              encode(sha256(''), 'hex') || '-0000000000000001', now(), sha512, sha1, md5 FROM blobs WHERE size = 1000",
             "DELETE FROM blobs WHERE size = 0".to_owned(),
             &["check"],

@@ -79,7 +79,7 @@ fn wrong_usage_and_wrong_settings_end_with_2_and_name_what_is_wrong() {
         &["gc", "--grace", "soon"],
         &["backup"],
         &["restore"],
-        &["user", "create", "ada", "--email", "ada@example.org"],
+        &["user", "create", "ada"],
         &["user", "create", "ada", "--email", "ada@example.org", "--password-stdin", "--random-password"],
         &["user", "create", "-x-", "--email", "ada@example.org", "--random-password"],
         &["token", "create", "--user", "ada", "--name", "ci"],

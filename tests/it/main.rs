@@ -38,3 +38,4 @@ mod storage;
 mod storage_faults;
 mod support;
 mod two_factor;
+mod uploads;

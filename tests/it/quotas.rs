@@ -31,7 +31,7 @@ async fn bytes_too_many_are_403_with_the_figures_declared_or_not_and_deleting_ma
     assert_eq!(refused.text(), "the quota of ada allows 1000 bytes: 600 are used, and 401 more do not fit\n");
     let chunked = reqwest::Body::wrap_stream(stream::iter([Ok::<_, io::Error>(noise(401))]));
     let refused = site.ci().put(&file("1", "b"), chunked).await.is(403);
-    assert_eq!(refused.text(), "the quota of ada allows 1000 bytes: 600 are used, and 401 more do not fit\n");
+    assert_eq!(refused.text(), "the quota of ada allows 1000 bytes: 600 are used, and this file does not fit\n");
     // The same bytes count again: what is stored once is not the owner's merit.
     site.ci().put(&file("1", "b"), noise(600)).await.is(403);
     site.ci().publish(&file("1", "b"), noise(400)).await;
@@ -48,7 +48,7 @@ async fn one_file_too_large_is_403_with_the_figures_declared_or_not() {
     let refused = site.ci().put(&file("1", "a"), noise(1001)).await.is(403);
     assert_eq!(refused.text(), "the quota of ada allows 1000 bytes in one file, and this one has 1001\n");
     let chunked = reqwest::Body::wrap_stream(stream::iter([Ok::<_, io::Error>(noise(1001))]));
-    site.ci().put(&file("1", "a"), chunked).await.is(403).says("1001");
+    site.ci().put(&file("1", "a"), chunked).await.is(403).says("allows 1000 bytes in one file");
     site.assert_empty().await;
     site.ci().publish(&file("1", "a"), noise(1000)).await;
 }

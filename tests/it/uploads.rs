@@ -1,0 +1,107 @@
+//! What an upload may take while it lasts, whatever its form: time, room, a quota's rest.
+
+use crate::support::cluster::cluster;
+use crate::support::wire::{Wire, head};
+use crate::support::{Plan, Site, noise, path, sha256};
+use packhouse::jobs::sweep;
+use std::time::Duration;
+
+fn file(name: &str) -> String {
+    path(&["ada", "tool", "1", name])
+}
+
+fn target(name: &str) -> String {
+    format!("/api/packages/ada/generic/tool/1/{name}")
+}
+
+#[tokio::test]
+async fn a_stranger_hears_that_he_is_one_before_anything_is_said_of_his_head() {
+    let site = Site::new();
+    for fields in [&[][..], &[("Content-Length", "1"), ("Content-Range", "bytes 0-0/2")]] {
+        let mut wire = Wire::open(site.address).await;
+        wire.say(head("PUT", target("f"), fields)).await;
+        assert_eq!(wire.answer("PUT").await.unwrap().status, 401);
+    }
+    site.anon().request("PUT", &file("f")).header("x-checksum-sha256", "nonsense").body("x").await.is(401);
+    site.reader().request("PUT", &file("f")).header("x-checksum-sha256", "nonsense").body("x").await.is(403);
+    site.ci().request("PUT", &file("f")).header("x-checksum-sha256", "nonsense").body("x").await.is(400);
+    site.assert_empty().await;
+}
+
+#[tokio::test]
+async fn a_form_that_stands_still_anywhere_is_cut_off() {
+    let site = Site::with(&[("PACKHOUSE_LIMITS_UPLOAD_STALL_SECONDS", "1")]);
+    let fields = [
+        ("Authorization", &*format!("Bearer {}", cluster().people.ci)),
+        ("Content-Type", "multipart/form-data; boundary=edge"),
+        ("Content-Length", "1000"),
+    ];
+    let parts = ["", "--ed", "--edge\r\nContent-Disposition: form-data; name=\"note\"\r\n\r\nhel"];
+    for begun in parts {
+        let mut wire = Wire::open(site.address).await;
+        wire.say(head("PUT", target("f"), &fields)).await.say(begun).await;
+        assert_eq!(wire.answer("PUT").await.unwrap().status, 408, "{begun:?}");
+    }
+    site.assert_empty().await;
+}
+
+#[tokio::test]
+async fn what_a_form_has_beside_its_file_is_bounded() {
+    let site = Site::new();
+    let note = "x".repeat(100_000);
+    let body = format!(
+        "--edge\r\nContent-Disposition: form-data; name=\"note\"\r\n\r\n{note}\r\n\
+         --edge\r\nContent-Disposition: form-data; name=\"f\"; filename=\"f\"\r\n\r\nhello\r\n--edge--\r\n"
+    );
+    let request = site.ci().request("PUT", &file("f")).header("content-type", "multipart/form-data; boundary=edge");
+    request.body(body).await.is(400).says("send the file alone");
+    site.assert_empty().await;
+}
+
+#[tokio::test]
+async fn an_upload_whose_length_nobody_declared_stops_where_the_quota_ends() {
+    let site = Site::with(&[("PACKHOUSE_QUOTA_BYTES", "100000")]);
+    let fields = [("Authorization", &*format!("Bearer {}", cluster().people.ci)), ("Transfer-Encoding", "chunked")];
+    let mut wire = Wire::open(site.address).await;
+    wire.say(head("PUT", target("f"), &fields)).await;
+    // The body never ends: the answer comes because the quota does.
+    wire.say(b"20000\r\n").await.say(noise(0x20000)).await;
+    let answer = wire.answer("PUT").await.unwrap();
+    assert_eq!(answer.status, 403);
+    assert_eq!(answer.text(), "the quota of ada allows 100000 bytes: 0 are used, and this file does not fit\n");
+    site.assert_empty().await;
+}
+
+#[tokio::test]
+async fn the_reserve_is_kept_free_of_small_files_too() {
+    let site = Site::with(&[("PACKHOUSE_STORE_RESERVE_BYTES", "1000000000000000")]);
+    site.ci().put(&file("f"), "x").await.is(507);
+    site.assert_empty().await;
+}
+
+#[tokio::test]
+async fn bytes_that_lose_their_last_file_are_kept_for_the_grace_from_then_on() {
+    let site = Site::start(Plan::default());
+    let sweep = async || {
+        let app = &site.app;
+        sweep::run(&app.db, &app.store, &app.clock, Duration::from_secs(3600)).await.unwrap().unused
+    };
+    site.ci().publish(&file("a"), "one").await;
+    site.ci().publish(&file("b"), "two").await;
+    site.pass(Duration::from_secs(7200));
+    site.ci().delete(&file("a")).await.is(204);
+    site.ci().delete(&path(&["ada", "tool", "1"])).await.is(204);
+    assert_eq!(sweep().await, 0);
+    site.pass(Duration::from_secs(3601));
+    assert_eq!(sweep().await, 2);
+    site.ci().publish(&file("a"), "one").await;
+    assert_eq!(site.anon().get(&file("a")).await.is(200).header("x-checksum-sha256"), Some(&*sha256("one")));
+}
+
+#[tokio::test]
+async fn no_cache_may_keep_what_nobody_reads_without_signing_in() {
+    let site = Site::with(&[("PACKHOUSE_REQUIRE_SIGNIN", "true")]);
+    site.ci().publish(&file("f"), "x").await;
+    let answer = site.ci().get(&file("f")).await.is(200);
+    assert!(answer.header("cache-control").unwrap().starts_with("private,"));
+}
