@@ -126,9 +126,15 @@ fn sends_first_byte(selection: &Selection) -> bool {
 fn protected(status: StatusCode, file: &BlobToServe<'_>, etag: &str) -> HttpResponseBuilder {
     const PUBLIC: &str = "public, max-age=0, must-revalidate, no-transform";
     const PRIVATE: &str = "private, max-age=0, must-revalidate, no-transform";
+    const SHA256: HeaderName = HeaderName::from_static("x-checksum-sha256");
+    const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
     let mut builder = HttpResponse::build(status);
     let fixed = |value: &'static str| HeaderValue::from_static(value);
+    let sha256 = file.blob.key.sha256();
     builder
+        .insert_header((header::CONTENT_DISPOSITION, attachment(file.file_name)))
+        .insert_header((REPR_DIGEST, format!("sha-256=:{}:", STANDARD.encode(sha256.as_bytes()))))
+        .insert_header((SHA256, sha256.to_hex()))
         .insert_header((header::ETAG, etag))
         .insert_header((header::LAST_MODIFIED, http_date(file.last_modified)))
         .insert_header((header::CACHE_CONTROL, fixed(if file.public { PUBLIC } else { PRIVATE })))
@@ -141,14 +147,8 @@ fn protected(status: StatusCode, file: &BlobToServe<'_>, etag: &str) -> HttpResp
 
 /// The head of an answer that sends bytes of the file.
 fn head(status: StatusCode, file: &BlobToServe<'_>, etag: &str) -> HttpResponse {
-    const SHA256: HeaderName = HeaderName::from_static("x-checksum-sha256");
-    const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
-    let sha256 = file.blob.key.sha256();
     protected(status, file, etag)
         .insert_header((header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream")))
-        .insert_header((header::CONTENT_DISPOSITION, attachment(file.file_name)))
-        .insert_header((REPR_DIGEST, format!("sha-256=:{}:", STANDARD.encode(sha256.as_bytes()))))
-        .insert_header((SHA256, sha256.to_hex()))
         .body(actix_web::body::None::new())
 }
 
