@@ -293,7 +293,14 @@ async fn an_unknown_user_and_a_wrong_password_get_the_same_answer() {
         ("stranger", PASSWORD),
         ("ada", &"x".repeat(2000)),
         ("../ada", "x"),
+        // No name and no e-mail address: nothing to ask the database for.
+        ("a\0b", "x"),
+        ("a\0@b", "x"),
+        (&packhouse::domain::secret::random_text(7000), "x"),
+        (&format!("{}@example.org", packhouse::domain::secret::random_text(7000)), "x"),
     ] {
+        // One address has ten tries.
+        site.db_execute("DELETE FROM attempts");
         let answer = site.anon().basic(name, password).get(&file()).await;
         assert_eq!(answer.looks(), wrong.looks(), "{name}");
     }
