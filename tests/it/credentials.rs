@@ -341,3 +341,12 @@ async fn a_token_can_neither_make_nor_list_nor_revoke_tokens() {
     site.anon().bearer(secret).publish(&file(), "x").await;
     assert!(!site.ada().get("/api/v1/users/ada/tokens").await.text().contains(secret), "it is shown once");
 }
+
+#[tokio::test]
+async fn nobody_is_called_like_those_who_act_without_a_user() {
+    let site = Site::new();
+    for name in ["command-line", "Command-Line", "system"] {
+        let body = serde_json::json!({"username": name, "email": "x@example.org", "password": PASSWORD});
+        site.admin().post("/api/v1/admin/users", &body).await.is(422).says("reserved");
+    }
+}
