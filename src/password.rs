@@ -6,12 +6,12 @@
 
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::OwnerId;
-use crate::domain::secret::{MasterKey, Password};
+use crate::domain::secret::{MasterKey, Password, random_bytes};
 use crate::error::{Error, Result};
-use argon2::Argon2;
-use argon2::password_hash::phc::PasswordHash;
-use argon2::password_hash::{PasswordHasher, PasswordVerifier};
+use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -25,21 +25,77 @@ const WAITING: usize = 32;
 const REMEMBERED_FOR: Duration = Duration::from_secs(300);
 /// How many good logins are remembered.
 const MOST_REMEMBERED: usize = 4096;
+/// Bytes of a salt: the recommendation of RFC 9106.
+const SALT_BYTES: usize = 16;
+/// Blocks of one hash with the parameters of today.
+const BLOCKS: usize = Params::DEFAULT_M_COST as usize;
+
+/// The memory of hashes that are done, for the next ones. What a thread allocates and frees, glibc keeps in that
+/// thread's arena: 19 MiB for each of the many threads that block.
+static MEMORY: Mutex<Vec<Vec<Block>>> = Mutex::new(Vec::new());
+
+/// Lends memory for a hash of so many blocks.
+fn with_memory<T>(blocks: usize, work: impl FnOnce(&mut [Block]) -> T) -> T {
+    if blocks > BLOCKS {
+        // A hash from elsewhere, with parameters of its own.
+        return work(&mut vec![Block::new(); blocks]);
+    }
+    let kept = MEMORY.lock().unwrap_or_else(PoisonError::into_inner).pop();
+    let mut memory = kept.unwrap_or_else(|| vec![Block::new(); BLOCKS]);
+    let done = work(&mut memory);
+    let mut kept = MEMORY.lock().unwrap_or_else(PoisonError::into_inner);
+    if kept.len() < AT_ONCE {
+        kept.push(memory);
+    }
+    done
+}
+
+fn refused(error: impl fmt::Display) -> Error {
+    Error::internal(anyhow::anyhow!("argon2: {error}"))
+}
+
+/// The bytes that come out of a password.
+fn output_of(argon2: &Argon2<'_>, password: &Password, salt: &Salt, length: usize) -> Result<Output> {
+    with_memory(argon2.params().block_count(), |memory| {
+        let mut output = [0; Output::MAX_LENGTH];
+        let output = output.get_mut(..length).ok_or_else(|| refused("a longer output than can be kept"))?;
+        argon2
+            .hash_password_into_with_memory(password.reveal().as_bytes(), salt, output, memory)
+            .map_err(refused)?;
+        Output::new(output).map_err(refused)
+    })
+}
 
 /// Hashes a password for keeping, as a PHC string; blocks for the time of one hash.
 ///
 /// # Errors
 /// [`Error::Internal`] when the hasher refuses, which it has no reason to.
 pub fn hash_now(password: &Password) -> Result<String> {
-    let hash: PasswordHash = Argon2::default()
-        .hash_password(password.reveal().as_bytes())
-        .map_err(|error| Error::internal(anyhow::anyhow!("argon2: {error}")))?;
+    let argon2 = Argon2::default();
+    let salt = Salt::new(&random_bytes::<SALT_BYTES>()).map_err(refused)?;
+    let output = output_of(&argon2, password, &salt, Params::DEFAULT_OUTPUT_LEN)?;
+    let hash = PasswordHash {
+        algorithm: Algorithm::default().ident(),
+        version: Some(Version::default().into()),
+        params: ParamsString::try_from(argon2.params()).map_err(refused)?,
+        salt: Some(salt),
+        hash: Some(output),
+    };
     Ok(hash.to_string())
 }
 
 fn verify_now(password: &Password, hash: &str) -> Result<bool> {
-    let parsed = PasswordHash::new(hash).map_err(|error| Error::internal(anyhow::anyhow!("stored hash: {error}")))?;
-    Ok(Argon2::default().verify_password(password.reveal().as_bytes(), &parsed).is_ok())
+    let stored = |error: &dyn fmt::Display| Error::internal(anyhow::anyhow!("stored hash: {error}"));
+    let hash = PasswordHash::new(hash).map_err(|error| stored(&error))?;
+    let (Some(salt), Some(expected)) = (&hash.salt, &hash.hash) else {
+        return Err(stored(&"without salt or output"));
+    };
+    let algorithm = Algorithm::new(hash.algorithm).map_err(|error| stored(&error))?;
+    let version = hash.version.map_or(Ok(Version::default()), Version::try_from).map_err(|error| stored(&error))?;
+    let params = Params::try_from(&hash).map_err(|error| stored(&error))?;
+    let output = output_of(&Argon2::new(algorithm, version, params), password, salt, expected.len())?;
+    // Compared in a time that does not tell where they differ: so promises the type.
+    Ok(output == *expected)
 }
 
 /// The gate before the hasher, and the memory of good logins.

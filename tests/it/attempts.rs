@@ -1,7 +1,10 @@
 //! Guessing passwords: how often one may, by account and by address (robustness, "Accounts").
 
 use crate::credentials::{private, private_with};
+use crate::program::{self, Home, PASSWORD, Server};
 use crate::support::{Client, path};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use std::time::Duration;
 
 fn file() -> String {
@@ -77,4 +80,40 @@ async fn of_many_guesses_at_once_no_more_than_ten_are_looked_at() {
     let answers = futures_util::future::join_all(guesses).await;
     let count = |status: u16| answers.iter().filter(|answer| answer.status == status).count();
     assert_eq!((count(401), count(429)), (10, 20));
+}
+
+/// Memory in use, in bytes.
+fn resident(server: &Server) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.child.id())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
+}
+
+#[test]
+fn many_sign_ins_leave_no_memory_behind() {
+    let mut home = Home::new();
+    home.make_user("ada");
+    home.set("PACKHOUSE_TRUSTED_PROXIES", "127.0.0.1");
+    let server = Server::start(&home);
+    let sign_in = |at: usize, name: &str, password: &str| {
+        let authorization = format!("Basic {}", STANDARD.encode(format!("{name}:{password}")));
+        let from = format!("203.0.113.{at}");
+        let headers = [("Authorization", &*authorization), ("X-Forwarded-For", &*from)];
+        program::http(&server.address, "GET", "/api/v1/user", &headers, b"").0
+    };
+    assert_eq!(sign_in(200, "ada", PASSWORD), 200);
+    let before = resident(&server);
+    // Each round is several threads' work.
+    for round in 0..12 {
+        std::thread::scope(|scope| {
+            for at in 0..8 {
+                let at = round * 8 + at;
+                let sign_in = &sign_in;
+                scope.spawn(move || assert_eq!(sign_in(at, &format!("user-{at}"), "wrong password"), 401));
+            }
+        });
+    }
+    let grown = resident(&server).saturating_sub(before);
+    assert!(grown < 64 * program::MIB, "{} MiB", grown / program::MIB);
+    server.stop();
 }
