@@ -2,6 +2,7 @@
 
 use crate::support::people::password_hash;
 use crate::support::{PASSWORD, Site, cluster::cluster, path};
+use argon2::{Argon2, Params, PasswordHasher, PasswordVerifier};
 use packhouse::registry::access::Caller;
 use packhouse::registry::users;
 use std::time::Duration;
@@ -268,6 +269,21 @@ async fn a_new_password_ends_every_remembered_login_at_once() {
     site.db_execute(&format!("UPDATE users SET password_hash = '{}', auth_epoch = auth_epoch + 1", password_hash()));
     site.anon().basic("ada", "another long password").get(&file()).await.is(401);
     site.ada().get(&file()).await.is(200);
+}
+
+#[tokio::test]
+async fn a_stored_hash_is_an_ordinary_one_with_whatever_parameters_it_says() {
+    let site = private().await;
+    let stored = password_hash();
+    assert!(stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{stored}");
+    Argon2::default().verify_password(PASSWORD.as_bytes(), stored).unwrap();
+    for (memory, passes, lanes) in [(64, 1, 1), (4096, 3, 4), (32_768, 1, 2)] {
+        let argon2 = Argon2::from(Params::new(memory, passes, lanes, None).unwrap());
+        let hash = argon2.hash_password(PASSWORD.as_bytes()).unwrap();
+        site.db_execute(&format!("UPDATE users SET password_hash = '{hash}', auth_epoch = auth_epoch + 1"));
+        site.ada().get(&file()).await.is(200);
+        site.anon().basic("ada", "wrong password").get(&file()).await.is(401);
+    }
 }
 
 #[tokio::test]
