@@ -2,9 +2,11 @@
 
 use crate::credentials::{private, private_with};
 use crate::program::{self, Home, PASSWORD, Server};
+use crate::support::people::{db_caller, db_user};
 use crate::support::{Client, Site, eventually, path};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use packhouse::domain::role::Visibility;
 use packhouse::registry::two_factor::{code_at, enroll};
 use std::time::Duration;
 
@@ -107,7 +109,7 @@ async fn a_right_password_is_judged_once_for_many_requests_that_lack_the_second_
     let site = private().await;
     let key = site.app.key.clone();
     let seed = site.db(|conn| {
-        let ada = crate::support::people::db_caller(conn, "ada")?;
+        let ada = db_caller(conn, "ada")?;
         let user = ada.user().unwrap();
         enroll(conn, &ada, &key, (user.id, &user.name), site.now())
     });
@@ -120,19 +122,27 @@ async fn a_right_password_is_judged_once_for_many_requests_that_lack_the_second_
     assert_eq!(counted(&site), 0);
 }
 
+/// So many users, who all sign in at the same time; returns what they are told.
+async fn crowd(site: &Site, size: usize) -> Vec<u16> {
+    let names: Vec<_> = (0..size).map(|at| format!("user-{at}")).collect();
+    site.db(|conn| names.iter().try_for_each(|name| db_user(conn, name, Visibility::Public, false)));
+    let answers = names.iter().map(|name| site.user(name).get(&path(&["admin", "none"])).into_future());
+    futures_util::future::join_all(answers).await.iter().map(|answer| answer.status).collect()
+}
+
 #[tokio::test]
 async fn different_users_behind_one_address_sign_in_at_once() {
     let site = private().await;
-    let names: Vec<_> = (0..16).map(|at| format!("user-{at}")).collect();
-    site.db(|conn| {
-        names.iter().try_for_each(|name| {
-            crate::support::people::db_user(conn, name, packhouse::domain::role::Visibility::Public, false)
-        })
-    });
-    let answers = names.iter().map(|name| site.user(name).get(&path(&["admin", "none"])).into_future());
-    for answer in futures_util::future::join_all(answers).await {
-        answer.is(404);
-    }
+    assert_eq!(crowd(&site, 16).await, [404; 16]);
+    assert_eq!(counted(&site), 0);
+}
+
+#[tokio::test]
+async fn who_is_told_that_too_many_sign_in_has_not_tried() {
+    let site = private().await;
+    let told = crowd(&site, 60).await;
+    assert!(told.iter().all(|status| [404, 503].contains(status)) && told.contains(&503), "{told:?}");
+    assert_eq!(counted(&site), 0);
 }
 
 #[tokio::test]
