@@ -2,20 +2,22 @@
 //!
 //! At most two at a time, so that a flood of sign-ins takes neither all cores nor all memory; 32 wait, the rest is
 //! told to come back. Good logins are remembered for a while, or a build that fetches a thousand files with a
-//! password would spend its time here.
+//! password would spend its time here; and of many requests that bring the same password at once one is hashed, and
+//! the others find it remembered.
 
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::OwnerId;
-use crate::domain::secret::{MasterKey, Password};
+use crate::domain::secret::{MasterKey, Password, random_bytes};
 use crate::error::{Error, Result};
-use argon2::Argon2;
-use argon2::password_hash::phc::PasswordHash;
-use argon2::password_hash::{PasswordHasher, PasswordVerifier};
+use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 
 /// How many hashes are computed at the same time.
 const AT_ONCE: usize = 2;
@@ -25,51 +27,152 @@ const WAITING: usize = 32;
 const REMEMBERED_FOR: Duration = Duration::from_secs(300);
 /// How many good logins are remembered.
 const MOST_REMEMBERED: usize = 4096;
+/// Bytes of a salt: the recommendation of RFC 9106.
+const SALT_BYTES: usize = 16;
+/// Blocks of one hash with the parameters of today.
+const BLOCKS: usize = Params::DEFAULT_M_COST as usize;
+
+/// The memory of hashes that are done, for the next ones. What a thread allocates and frees, glibc keeps in that
+/// thread's arena: 19 MiB for each of the many threads that block.
+static MEMORY: Mutex<Vec<Vec<Block>>> = Mutex::new(Vec::new());
+
+/// Lends memory for a hash of so many blocks.
+fn with_memory<T>(blocks: usize, work: impl FnOnce(&mut [Block]) -> T) -> T {
+    if blocks > BLOCKS {
+        // A hash from elsewhere, with parameters of its own.
+        return work(&mut vec![Block::new(); blocks]);
+    }
+    let kept = MEMORY.lock().unwrap_or_else(PoisonError::into_inner).pop();
+    let mut memory = kept.unwrap_or_else(|| vec![Block::new(); BLOCKS]);
+    let done = work(&mut memory);
+    let mut kept = MEMORY.lock().unwrap_or_else(PoisonError::into_inner);
+    if kept.len() < AT_ONCE {
+        kept.push(memory);
+    }
+    done
+}
+
+fn refused(error: impl fmt::Display) -> Error {
+    Error::internal(anyhow::anyhow!("argon2: {error}"))
+}
+
+/// The bytes that come out of a password.
+fn output_of(argon2: &Argon2<'_>, password: &Password, salt: &Salt, length: usize) -> Result<Output> {
+    with_memory(argon2.params().block_count(), |memory| {
+        let mut output = [0; Output::MAX_LENGTH];
+        let output = output.get_mut(..length).ok_or_else(|| refused("a longer output than can be kept"))?;
+        argon2.hash_password_into_with_memory(password.reveal().as_bytes(), salt, output, memory).map_err(refused)?;
+        Output::new(output).map_err(refused)
+    })
+}
 
 /// Hashes a password for keeping, as a PHC string; blocks for the time of one hash.
 ///
 /// # Errors
 /// [`Error::Internal`] when the hasher refuses, which it has no reason to.
 pub fn hash_now(password: &Password) -> Result<String> {
-    let hash: PasswordHash = Argon2::default()
-        .hash_password(password.reveal().as_bytes())
-        .map_err(|error| Error::internal(anyhow::anyhow!("argon2: {error}")))?;
+    let argon2 = Argon2::default();
+    let salt = Salt::new(&random_bytes::<SALT_BYTES>()).map_err(refused)?;
+    let output = output_of(&argon2, password, &salt, Params::DEFAULT_OUTPUT_LEN)?;
+    let hash = PasswordHash {
+        algorithm: Algorithm::default().ident(),
+        version: Some(Version::default().into()),
+        params: ParamsString::try_from(argon2.params()).map_err(refused)?,
+        salt: Some(salt),
+        hash: Some(output),
+    };
     Ok(hash.to_string())
 }
 
 fn verify_now(password: &Password, hash: &str) -> Result<bool> {
-    let parsed = PasswordHash::new(hash).map_err(|error| Error::internal(anyhow::anyhow!("stored hash: {error}")))?;
-    Ok(Argon2::default().verify_password(password.reveal().as_bytes(), &parsed).is_ok())
+    let stored = |error: &dyn fmt::Display| Error::internal(anyhow::anyhow!("stored hash: {error}"));
+    let hash = PasswordHash::new(hash).map_err(|error| stored(&error))?;
+    let (Some(salt), Some(expected)) = (&hash.salt, &hash.hash) else {
+        return Err(stored(&"without salt or output"));
+    };
+    let algorithm = Algorithm::new(hash.algorithm).map_err(|error| stored(&error))?;
+    let version = hash.version.map_or(Ok(Version::default()), Version::try_from).map_err(|error| stored(&error))?;
+    let params = Params::try_from(&hash).map_err(|error| stored(&error))?;
+    let output = output_of(&Argon2::new(algorithm, version, params), password, salt, expected.len())?;
+    // Compared in a time that does not tell where they differ: so promises the type.
+    Ok(output == *expected)
 }
 
-/// The gate before the hasher, and the memory of good logins.
-#[derive(Debug)]
+/// The gate before the hasher, and the memory of good logins; cheap to clone.
+#[derive(Debug, Clone)]
 pub struct Passwords {
     turns: Arc<Semaphore>,
-    queue: AtomicUsize,
+    queue: Arc<AtomicUsize>,
     key: MasterKey,
-    remembered: Mutex<HashMap<[u8; 32], Timestamp>>,
-    dummy: OnceLock<String>,
+    remembered: Arc<Mutex<HashMap<[u8; 32], Timestamp>>>,
+    judging: Arc<Judging>,
+    dummy: Arc<OnceLock<String>>,
 }
 
 impl Default for Passwords {
     fn default() -> Self {
         Self {
             turns: Arc::new(Semaphore::new(AT_ONCE)),
-            queue: AtomicUsize::new(0),
+            queue: Arc::default(),
             key: MasterKey::ephemeral(),
-            remembered: Mutex::default(),
-            dummy: OnceLock::new(),
+            remembered: Arc::default(),
+            judging: Arc::default(),
+            dummy: Arc::default(),
         }
     }
 }
 
 /// A place in the queue, given back when dropped: also when the request went away meanwhile.
-struct Place<'a>(&'a AtomicUsize);
+#[derive(Debug)]
+struct Place(Arc<AtomicUsize>);
 
-impl Drop for Place<'_> {
+impl Drop for Place {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The right to use the hasher, until it is dropped.
+#[derive(Debug)]
+pub struct Turn {
+    _permit: OwnedSemaphorePermit,
+    _place: Place,
+}
+
+impl Turn {
+    /// Does the work of a turn on a thread that may block. The turn goes with it, so that it lasts as long as the
+    /// work also when the request went away meanwhile.
+    async fn spend<T: Send + 'static>(self, work: impl FnOnce() -> T + Send + 'static) -> Result<(Self, T)> {
+        tokio::task::spawn_blocking(move || {
+            let done = work();
+            (self, done)
+        })
+        .await
+        .map_err(Error::internal)
+    }
+}
+
+/// What is being judged now: a lock for each login that somebody waits for.
+type Judging = Mutex<HashMap<[u8; 32], Arc<tokio::sync::Mutex<()>>>>;
+
+/// The right to judge a login, which no other request judges meanwhile; until it is dropped.
+#[derive(Debug)]
+pub struct Alone {
+    judging: Arc<Judging>,
+    key: [u8; 32],
+    held: Option<OwnedMutexGuard<()>>,
+}
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        let mut judging = self.judging.lock().unwrap_or_else(PoisonError::into_inner);
+        self.held = None;
+        // Who waits has a share in the lock too.
+        if let Entry::Occupied(lock) = judging.entry(self.key)
+            && Arc::strong_count(lock.get()) == 1
+        {
+            lock.remove();
+        }
     }
 }
 
@@ -79,24 +182,50 @@ impl Passwords {
     /// # Errors
     /// [`Error::Busy`] when too many wait.
     pub async fn hash(&self, password: Password) -> Result<String> {
-        self.in_turn(move || hash_now(&password)).await
+        self.turn().await?.spend(move || hash_now(&password)).await?.1
     }
 
-    /// Whether a password is the one that was hashed. Without a hash it takes as long, and it is not.
+    /// Waits for a turn with the hasher.
     ///
     /// # Errors
     /// [`Error::Busy`] when too many wait.
-    pub async fn verify(&self, password: Password, hash: Option<String>) -> Result<bool> {
+    pub async fn turn(&self) -> Result<Turn> {
+        let waiting = self.queue.fetch_add(1, Ordering::Relaxed);
+        let place = Place(Arc::clone(&self.queue));
+        if waiting >= AT_ONCE + WAITING {
+            return Err(Error::Busy("too many sign-ins at once"));
+        }
+        let permit = Arc::clone(&self.turns).acquire_owned().await.map_err(Error::internal)?;
+        Ok(Turn { _permit: permit, _place: place })
+    }
+
+    /// Whether a password is the one that was hashed; gives the turn back, for what must happen before the next one's.
+    /// Without a hash it takes as long, and it is not.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] when the hash is none.
+    pub async fn verify(&self, turn: Turn, password: Password, hash: Option<String>) -> Result<(Turn, bool)> {
         if password.reveal().len() > Password::MAX_BYTES {
-            return Ok(false);
+            return Ok((turn, false));
         }
         let known = hash.is_some();
         let hash = match hash {
             Some(hash) => hash,
             None => self.dummy()?,
         };
-        let right = self.in_turn(move || verify_now(&password, &hash)).await?;
-        Ok(right && known)
+        let (turn, right) = turn.spend(move || verify_now(&password, &hash)).await?;
+        Ok((turn, right? && known))
+    }
+
+    /// Waits until nobody else judges the same password for the same account at the same epoch.
+    pub async fn alone(&self, account: &str, epoch: i32, password: &Password) -> Alone {
+        let parts = [account.as_bytes(), &epoch.to_le_bytes(), password.reveal().as_bytes()];
+        let key = self.key.authenticate(&parts);
+        let lock = {
+            let mut judging = self.judging.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(judging.entry(key).or_default())
+        };
+        Alone { judging: Arc::clone(&self.judging), key, held: Some(lock.lock_owned().await) }
     }
 
     /// The hash that unknown users are compared with. Made at the first need, or at the start by [`Self::warm`].
@@ -121,21 +250,6 @@ impl Passwords {
     /// How many wait or are being hashed.
     pub fn queue_length(&self) -> usize {
         self.queue.load(Ordering::Relaxed)
-    }
-
-    async fn in_turn<T: Send + 'static>(&self, work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-        let place = Place(&self.queue);
-        if self.queue.fetch_add(1, Ordering::Relaxed) >= AT_ONCE + WAITING {
-            return Err(Error::Busy("too many sign-ins at once"));
-        }
-        let turn = Arc::clone(&self.turns).acquire_owned().await.map_err(Error::internal)?;
-        let done = tokio::task::spawn_blocking(move || {
-            let _turn = turn;
-            work()
-        })
-        .await;
-        drop(place);
-        done.map_err(Error::internal)?
     }
 
     fn memory_key(&self, user: OwnerId, epoch: i32, password: &Password) -> [u8; 32] {

@@ -8,7 +8,7 @@ use crate::domain::secret::TokenSecret;
 use crate::error::{Error, Result};
 use crate::http::middleware::{client, tell};
 use crate::http::paging::param;
-use crate::registry::access::{self, BAD_LOGIN, Caller, Credential};
+use crate::registry::access::{self, BAD_TOKEN, Caller, Credential};
 use crate::state::App;
 use actix_web::HttpRequest;
 use actix_web::http::header;
@@ -25,7 +25,6 @@ pub struct Presented {
 const NOT_UNDERSTOOD: Error = Error::BadCredential(
     "the Authorization field is not understood: send Bearer or token with an access token, or Basic",
 );
-const NO_TOKEN: Error = Error::BadCredential("the access token is not valid: it is unknown, expired or revoked");
 
 impl Presented {
     /// Reads the credential of a request: `Authorization` with `Bearer`, `token` or `Basic`, or, where the setting
@@ -155,7 +154,7 @@ impl Actor {
 }
 
 fn token(text: &str) -> Result<Credential> {
-    let secret: TokenSecret = text.parse().map_err(|_| NO_TOKEN)?;
+    let secret: TokenSecret = text.parse().map_err(|_| BAD_TOKEN)?;
     Ok(Credential::Token(secret.hash()))
 }
 
@@ -165,9 +164,4 @@ fn query_token(req: &HttpRequest, app: &App) -> Option<String> {
         return None;
     }
     param(req, "token").or_else(|| param(req, "access_token")).map(str::to_owned)
-}
-
-/// What a wrong user name, a wrong password and an account without access are told.
-const fn bad_login() -> Error {
-    BAD_LOGIN
 }

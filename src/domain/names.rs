@@ -126,7 +126,7 @@ name!(
 );
 
 impl OwnerName {
-    /// Whether the server uses this name as a first path segment, now or soon.
+    /// Whether the server uses this name as a first path segment, now or soon, or for itself in the record of changes.
     pub fn is_reserved(&self) -> bool {
         RESERVED_OWNERS.contains(&self.lower().as_str())
     }
@@ -142,6 +142,7 @@ const RESERVED_OWNERS: &[&str] = &[
     "attachments",
     "avatars",
     "captcha",
+    "command-line",
     "docs",
     "error",
     "events",

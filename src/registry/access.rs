@@ -68,7 +68,7 @@ pub struct Sight {
 const NOBODY: OwnerId = OwnerId(0);
 
 /// What a bad token or login is told: never which of unknown, expired, revoked, locked it was.
-const BAD_TOKEN: Error = Error::BadCredential("the access token is not valid: it is unknown, expired or revoked");
+pub const BAD_TOKEN: Error = Error::BadCredential("the access token is not valid: it is unknown, expired or revoked");
 /// The same for a user name with a password.
 pub const BAD_LOGIN: Error = Error::BadCredential("user name or password is wrong, or the account has no access");
 
@@ -118,7 +118,8 @@ impl Caller {
         self.address
     }
 
-    /// Whether he is a site administrator, and his credential reaches that far.
+    /// Whether he is a site administrator, whatever the credential: how far a token reaches is asked by
+    /// [`Caller::demand`].
     pub fn is_admin(&self) -> bool {
         self.user.as_ref().is_some_and(|user| user.is_admin)
     }

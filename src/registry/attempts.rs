@@ -2,7 +2,10 @@
 
 use crate::db::schema::attempts;
 use crate::domain::clock::Timestamp;
+use crate::domain::digest::to_hex;
+use crate::domain::ids::OwnerId;
 use crate::domain::network::network_of;
+use crate::domain::secret::MasterKey;
 use crate::error::{Error, Result};
 use diesel::prelude::*;
 use diesel::sql_types::{Integer, Text, Timestamptz};
@@ -25,21 +28,59 @@ pub struct Bucket {
     most: i32,
 }
 
-/// The buckets a sign-in by password is counted in.
-pub fn sign_in_buckets(login: &str, address: Option<IpAddr>) -> Vec<Bucket> {
+/// What a sign-in by password is counted for: the user, by whichever of his names, or, where there is none, what was
+/// typed. That is kept as a digest under the instance's key: in a name's place people type passwords and tokens too.
+pub fn account(key: &MasterKey, user: Option<OwnerId>, typed: &str) -> String {
+    match user {
+        Some(user) => format!("user {user}"),
+        None => {
+            let key = MasterKey::new(key.derive("names that nobody has"));
+            format!("unknown {}", to_hex(&key.authenticate(&[typed.to_lowercase().as_bytes()])))
+        }
+    }
+}
+
+/// The buckets a sign-in by password is counted in. In the order of their names, in which everybody locks them, so that
+/// nobody waits in a circle; the one of all comes last, so that all wait for it least.
+pub fn sign_in_buckets(account: &str, address: Option<IpAddr>) -> Vec<Bucket> {
     let mut buckets = vec![
-        Bucket { name: format!("sign-in account {}", login.to_lowercase()), most: SIGN_INS },
-        Bucket { name: "sign-in".to_owned(), most: SIGN_INS_IN_ALL },
+        Bucket { name: format!("sign-in account {account}"), most: SIGN_INS },
+        Bucket { name: "sign-in in all".to_owned(), most: SIGN_INS_IN_ALL },
     ];
     if let Some(address) = address {
         buckets.push(Bucket { name: format!("sign-in address {}", network_of(address)), most: SIGN_INS });
     }
+    buckets.sort_by(|one, other| one.name.cmp(&other.name));
     buckets
 }
 
 /// The bucket a second factor's code is counted in.
-pub fn code_buckets(user: crate::domain::ids::OwnerId) -> Vec<Bucket> {
+pub fn code_buckets(user: OwnerId) -> Vec<Bucket> {
     vec![Bucket { name: format!("code {user}"), most: CODES }]
+}
+
+fn names(buckets: &[Bucket]) -> Vec<&str> {
+    buckets.iter().map(|bucket| bucket.name.as_str()).collect()
+}
+
+fn refuse(ends: Timestamp, now: Timestamp) -> Error {
+    Error::RateLimited { retry_after: ends.since(now).as_secs() + 1 }
+}
+
+/// Whether there is room in every bucket, without counting anything: whom [`take`] would refuse costs no transaction.
+///
+/// # Errors
+/// [`Error::RateLimited`] when a bucket is full.
+pub fn look(conn: &mut PgConnection, buckets: &[Bucket], now: Timestamp) -> Result<()> {
+    let counted: Vec<(String, i32, Timestamp)> = attempts::table
+        .filter(attempts::bucket.eq_any(names(buckets)))
+        .filter(attempts::window_ends_at.gt(now))
+        .select((attempts::bucket, attempts::count, attempts::window_ends_at))
+        .load(conn)?;
+    let full = counted
+        .iter()
+        .find(|(name, count, _)| buckets.iter().any(|bucket| bucket.name == *name && *count >= bucket.most));
+    full.map_or(Ok(()), |(_, _, ends)| Err(refuse(*ends, now)))
 }
 
 /// Counts an attempt in every bucket, before it is known whether it is right: of many at once no more than the
@@ -68,7 +109,7 @@ pub fn take(conn: &mut PgConnection, buckets: &[Bucket], now: Timestamp) -> Resu
             .returning((attempts::count, attempts::window_ends_at))
             .get_result(conn)?;
         if count > bucket.most {
-            return Err(Error::RateLimited { retry_after: ends.since(now).as_secs() + 1 });
+            return Err(refuse(ends, now));
         }
     }
     Ok(())
@@ -79,10 +120,12 @@ pub fn take(conn: &mut PgConnection, buckets: &[Bucket], now: Timestamp) -> Resu
 /// # Errors
 /// The database's.
 pub fn give_back(conn: &mut PgConnection, buckets: &[Bucket]) -> Result<()> {
-    let names: Vec<&str> = buckets.iter().map(|bucket| bucket.name.as_str()).collect();
-    diesel::sql_query("UPDATE attempts SET count = greatest(count - 1, 0) WHERE bucket = ANY($1)")
-        .bind::<diesel::sql_types::Array<Text>, _>(names)
-        .execute(conn)?;
+    diesel::sql_query(
+        "WITH held AS (SELECT bucket FROM attempts WHERE bucket = ANY($1) ORDER BY bucket COLLATE \"C\" FOR UPDATE) \
+         UPDATE attempts SET count = greatest(count - 1, 0) FROM held WHERE attempts.bucket = held.bucket",
+    )
+    .bind::<diesel::sql_types::Array<Text>, _>(names(buckets))
+    .execute(conn)?;
     Ok(())
 }
 

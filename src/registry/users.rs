@@ -133,17 +133,19 @@ pub fn all(conn: &mut PgConnection) -> Result<Vec<User>> {
         .load(conn)?)
 }
 
-/// What is needed to judge a sign-in with this name or e-mail address.
+/// What is needed to judge a sign-in with this text as name or e-mail address, whatever it is.
 ///
 /// # Errors
 /// The database's.
 pub fn find_login(conn: &mut PgConnection, login: &str) -> Result<Option<Login>> {
-    let lower = login.to_lowercase();
     let query = users::table.inner_join(owners_table::table).select(Login::as_select()).into_boxed();
-    let query = if lower.contains('@') {
-        query.filter(users::lower_email.eq(lower))
+    // What is neither is nobody's, and some of it (a NUL, kilobytes) the database would not even take.
+    let query = if let Ok(name) = login.parse::<OwnerName>() {
+        query.filter(owners_table::lower_name.eq(name.lower()))
+    } else if let Ok(email) = login.parse::<Email>() {
+        query.filter(users::lower_email.eq(email.lower()))
     } else {
-        query.filter(owners_table::lower_name.eq(lower))
+        return Ok(None);
     };
     Ok(query.first(conn).optional()?)
 }

@@ -1,7 +1,13 @@
 //! Guessing passwords: how often one may, by account and by address (robustness, "Accounts").
 
 use crate::credentials::{private, private_with};
-use crate::support::{Client, path};
+use crate::program::{self, Home, PASSWORD, Server};
+use crate::support::people::{db_caller, db_user};
+use crate::support::{Client, Site, eventually, path};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use packhouse::domain::role::Visibility;
+use packhouse::registry::two_factor::{code_at, enroll};
 use std::time::Duration;
 
 fn file() -> String {
@@ -77,4 +83,177 @@ async fn of_many_guesses_at_once_no_more_than_ten_are_looked_at() {
     let answers = futures_util::future::join_all(guesses).await;
     let count = |status: u16| answers.iter().filter(|answer| answer.status == status).count();
     assert_eq!((count(401), count(429)), (10, 20));
+}
+
+/// What the buckets hold together.
+fn counted(site: &Site) -> i64 {
+    site.db_number("SELECT coalesce(sum(count), 0)::bigint AS n FROM attempts")
+}
+
+#[tokio::test]
+async fn a_right_password_is_let_in_however_many_requests_bring_it_at_once() {
+    let site = private().await;
+    // More than may wait for the hasher, too.
+    for requests in [24, 60] {
+        site.db_execute("UPDATE users SET auth_epoch = auth_epoch + 1");
+        let answers = (0..requests).map(|_| site.ada().get(&file()).into_future());
+        for answer in futures_util::future::join_all(answers).await {
+            answer.is(200);
+        }
+        assert_eq!(counted(&site), 0);
+    }
+}
+
+#[tokio::test]
+async fn a_right_password_is_judged_once_for_many_requests_that_lack_the_second_factor() {
+    let site = private().await;
+    let key = site.app.key.clone();
+    let seed = site.db(|conn| {
+        let ada = db_caller(conn, "ada")?;
+        let user = ada.user().unwrap();
+        enroll(conn, &ada, &key, (user.id, &user.name), site.now())
+    });
+    let answers = (0..24).map(|_| site.ada().get(&file()).into_future());
+    for answer in futures_util::future::join_all(answers).await {
+        answer.is(401).says("X-Gitea-OTP");
+    }
+    let code = code_at(&seed, site.now()).unwrap();
+    site.ada().get(&file()).header("x-gitea-otp", code).await.is(200);
+    assert_eq!(counted(&site), 0);
+}
+
+/// So many users, who all sign in at the same time; returns what they are told.
+async fn crowd(site: &Site, size: usize) -> Vec<u16> {
+    let names: Vec<_> = (0..size).map(|at| format!("user-{at}")).collect();
+    site.db(|conn| names.iter().try_for_each(|name| db_user(conn, name, Visibility::Public, false)));
+    let answers = names.iter().map(|name| site.user(name).get(&path(&["admin", "none"])).into_future());
+    futures_util::future::join_all(answers).await.iter().map(|answer| answer.status).collect()
+}
+
+#[tokio::test]
+async fn different_users_behind_one_address_sign_in_at_once() {
+    let site = private().await;
+    assert_eq!(crowd(&site, 16).await, [404; 16]);
+    assert_eq!(counted(&site), 0);
+}
+
+#[tokio::test]
+async fn who_is_told_that_too_many_sign_in_has_not_tried() {
+    let site = private().await;
+    let told = crowd(&site, 60).await;
+    assert!(told.iter().all(|status| [404, 503].contains(status)) && told.contains(&503), "{told:?}");
+    assert_eq!(counted(&site), 0);
+}
+
+#[tokio::test]
+async fn an_attempt_is_given_back_when_its_request_went_away() {
+    let site = private().await;
+    let anonymous = site.anon();
+    for round in 0..12 {
+        site.db_execute("UPDATE users SET auth_epoch = auth_epoch + 1");
+        let request = site.ada().get(&file()).send();
+        // Long enough to be counted, and too short for the hash.
+        let _ = tokio::time::timeout(Duration::from_millis(5 + round * 3), request).await;
+    }
+    eventually("the attempts are given back", async || counted(&site) == 0).await;
+    anonymous.basic("ada", crate::support::PASSWORD).get(&file()).await.is(200);
+}
+
+#[tokio::test]
+async fn a_guess_counts_although_its_request_went_away() {
+    let site = private().await;
+    for at in 0..3 {
+        let guess = site.anon().basic("ada", &format!("guess {at}")).get(&file()).send();
+        let _ = tokio::time::timeout(Duration::from_millis(20), guess).await;
+    }
+    let (tried, _) = exhaust(&site.anon().basic("ada", "wrong password")).await;
+    assert!(tried <= 9, "{tried}");
+}
+
+#[tokio::test]
+async fn a_name_and_an_e_mail_address_are_one_account() {
+    let site = private_with(&[("PACKHOUSE_TRUSTED_PROXIES", "127.0.0.1")]).await;
+    for at in 0..10 {
+        let name = if at % 2 == 0 { "Ada" } else { "ada@Example.org" };
+        let guess = site.anon().basic(name, &format!("guess {at}")).get(&file());
+        guess.header("x-forwarded-for", format!("203.0.113.{at}")).await.is(401);
+    }
+    for name in ["ada", "ada@example.org"] {
+        let guess = site.anon().basic(name, "wrong password").get(&file());
+        guess.header("x-forwarded-for", "203.0.113.99").await.is(429);
+    }
+}
+
+#[tokio::test]
+async fn what_is_typed_for_a_name_is_not_kept() {
+    let site = private().await;
+    let typed = ["phk_typed-in-the-wrong-field".to_owned(), "x".repeat(7000)];
+    for name in &typed {
+        site.anon().basic(name, "x").get(&file()).await.is(401);
+    }
+    let names = site.db_texts("SELECT bucket AS text FROM attempts");
+    assert_eq!(names.len(), 4, "{names:?}");
+    for name in names {
+        assert!(name.len() < 128 && !name.contains("typed"), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_flood_that_is_refused_already_writes_nothing() {
+    let site = private().await;
+    let client = site.anon().basic("ada", "wrong password");
+    exhaust(&client).await;
+    // A sequence remembers also what was rolled back.
+    site.db_execute("CREATE SEQUENCE writes");
+    site.db_execute(
+        "CREATE FUNCTION note_write() RETURNS trigger LANGUAGE plpgsql AS \
+         $$ BEGIN PERFORM nextval('writes'); RETURN NEW; END $$",
+    );
+    site.db_execute(
+        "CREATE TRIGGER note BEFORE INSERT OR UPDATE ON attempts FOR EACH ROW EXECUTE FUNCTION note_write()",
+    );
+    let writes = || site.db_number("SELECT (CASE WHEN is_called THEN last_value ELSE 0 END) AS n FROM writes");
+    for _ in 0..5 {
+        client.get(&file()).await.is(429);
+    }
+    assert_eq!(writes(), 0);
+    site.pass(Duration::from_secs(301));
+    client.get(&file()).await.is(401);
+    assert_ne!(writes(), 0, "the trigger works");
+}
+
+/// Memory in use, in bytes.
+fn resident(server: &Server) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.child.id())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
+}
+
+#[test]
+fn many_sign_ins_leave_no_memory_behind() {
+    let mut home = Home::new();
+    home.make_user("ada");
+    home.set("PACKHOUSE_TRUSTED_PROXIES", "127.0.0.1");
+    let server = Server::start(&home);
+    let sign_in = |at: usize, name: &str, password: &str| {
+        let authorization = format!("Basic {}", STANDARD.encode(format!("{name}:{password}")));
+        let from = format!("203.0.113.{at}");
+        let headers = [("Authorization", &*authorization), ("X-Forwarded-For", &*from)];
+        program::http(&server.address, "GET", "/api/v1/user", &headers, b"").0
+    };
+    assert_eq!(sign_in(200, "ada", PASSWORD), 200);
+    let before = resident(&server);
+    // Each round is several threads' work.
+    for round in 0..12 {
+        std::thread::scope(|scope| {
+            for at in 0..8 {
+                let at = round * 8 + at;
+                let sign_in = &sign_in;
+                scope.spawn(move || assert_eq!(sign_in(at, &format!("user-{at}"), "wrong password"), 401));
+            }
+        });
+    }
+    let grown = resident(&server).saturating_sub(before);
+    assert!(grown < 64 * program::MIB, "{} MiB", grown / program::MIB);
+    server.stop();
 }

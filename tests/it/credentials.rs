@@ -2,6 +2,7 @@
 
 use crate::support::people::password_hash;
 use crate::support::{PASSWORD, Site, cluster::cluster, path};
+use argon2::{Argon2, Params, PasswordHasher, PasswordVerifier};
 use packhouse::registry::access::Caller;
 use packhouse::registry::users;
 use std::time::Duration;
@@ -271,6 +272,21 @@ async fn a_new_password_ends_every_remembered_login_at_once() {
 }
 
 #[tokio::test]
+async fn a_stored_hash_is_an_ordinary_one_with_whatever_parameters_it_says() {
+    let site = private().await;
+    let stored = password_hash();
+    assert!(stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{stored}");
+    Argon2::default().verify_password(PASSWORD.as_bytes(), stored).unwrap();
+    for (memory, passes, lanes) in [(64, 1, 1), (4096, 3, 4), (32_768, 1, 2)] {
+        let argon2 = Argon2::from(Params::new(memory, passes, lanes, None).unwrap());
+        let hash = argon2.hash_password(PASSWORD.as_bytes()).unwrap();
+        site.db_execute(&format!("UPDATE users SET password_hash = '{hash}', auth_epoch = auth_epoch + 1"));
+        site.ada().get(&file()).await.is(200);
+        site.anon().basic("ada", "wrong password").get(&file()).await.is(401);
+    }
+}
+
+#[tokio::test]
 async fn a_remembered_login_spares_the_hashing_but_not_for_ever() {
     let site = private().await;
     site.ada().get(&file()).await.is(200);
@@ -293,7 +309,14 @@ async fn an_unknown_user_and_a_wrong_password_get_the_same_answer() {
         ("stranger", PASSWORD),
         ("ada", &"x".repeat(2000)),
         ("../ada", "x"),
+        // No name and no e-mail address: nothing to ask the database for.
+        ("a\0b", "x"),
+        ("a\0@b", "x"),
+        (&packhouse::domain::secret::random_text(7000), "x"),
+        (&format!("{}@example.org", packhouse::domain::secret::random_text(7000)), "x"),
     ] {
+        // One address has ten tries.
+        site.db_execute("DELETE FROM attempts");
         let answer = site.anon().basic(name, password).get(&file()).await;
         assert_eq!(answer.looks(), wrong.looks(), "{name}");
     }
@@ -333,4 +356,13 @@ async fn a_token_can_neither_make_nor_list_nor_revoke_tokens() {
     let secret = made["sha1"].as_str().unwrap();
     site.anon().bearer(secret).publish(&file(), "x").await;
     assert!(!site.ada().get("/api/v1/users/ada/tokens").await.text().contains(secret), "it is shown once");
+}
+
+#[tokio::test]
+async fn nobody_is_called_like_those_who_act_without_a_user() {
+    let site = Site::new();
+    for name in ["command-line", "Command-Line", "system"] {
+        let body = serde_json::json!({"username": name, "email": "x@example.org", "password": PASSWORD});
+        site.admin().post("/api/v1/admin/users", &body).await.is(422).says("reserved");
+    }
 }
