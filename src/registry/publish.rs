@@ -11,7 +11,6 @@ use crate::domain::ids::{BlobId, FileId};
 use crate::domain::path::FilePath;
 use crate::error::{Error, Result, What};
 use diesel::prelude::*;
-use diesel::upsert::excluded;
 use serde_json::json;
 
 /// What the instance allows.
@@ -148,25 +147,41 @@ pub fn publish_file(
 }
 
 /// The row of some bytes: made, or that of the same bytes, which is then kept from being swept until the end of the
-/// transaction.
+/// transaction. Two statements and not an upsert, which Diesel never prepares: Postgres would parse and plan it for each
+/// upload.
 fn insert_blob(conn: &mut PgConnection, blob: &NewBlob, now: Timestamp) -> Result<(BlobId, String)> {
     let other = blob.other.as_ref();
-    Ok(diesel::insert_into(blobs::table)
-        .values((
-            blobs::sha256.eq(&blob.sha256.as_bytes()[..]),
-            blobs::size.eq(i64::try_from(blob.size).map_err(Error::internal)?),
-            blobs::storage_key.eq(&blob.storage_key),
-            blobs::block_checksums.eq(&blob.block_checksums),
-            blobs::sha512.eq(other.map(|other| &other.sha512.as_bytes()[..])),
-            blobs::sha1.eq(other.map(|other| &other.sha1.as_bytes()[..])),
-            blobs::md5.eq(other.map(|other| &other.md5.as_bytes()[..])),
-            blobs::touched_at.eq(now),
-        ))
-        .on_conflict(blobs::sha256)
-        .do_update()
-        .set(blobs::touched_at.eq(excluded(blobs::touched_at)))
-        .returning((blobs::id, blobs::storage_key))
-        .get_result(conn)?)
+    let sha256 = &blob.sha256.as_bytes()[..];
+    loop {
+        let inserted = diesel::insert_into(blobs::table)
+            .values((
+                blobs::sha256.eq(sha256),
+                blobs::size.eq(i64::try_from(blob.size).map_err(Error::internal)?),
+                blobs::storage_key.eq(&blob.storage_key),
+                blobs::block_checksums.eq(&blob.block_checksums),
+                blobs::sha512.eq(other.map(|other| &other.sha512.as_bytes()[..])),
+                blobs::sha1.eq(other.map(|other| &other.sha1.as_bytes()[..])),
+                blobs::md5.eq(other.map(|other| &other.md5.as_bytes()[..])),
+                blobs::touched_at.eq(now),
+            ))
+            .on_conflict(blobs::sha256)
+            .do_nothing()
+            .returning((blobs::id, blobs::storage_key))
+            .get_result(conn)
+            .optional()?;
+        if let Some(row) = inserted {
+            return Ok(row);
+        }
+        let found = diesel::update(blobs::table.filter(blobs::sha256.eq(sha256)))
+            .set(blobs::touched_at.eq(now))
+            .returning((blobs::id, blobs::storage_key))
+            .get_result(conn)
+            .optional()?;
+        // Gone again: a sweep was faster, and the next try inserts.
+        if let Some(row) = found {
+            return Ok(row);
+        }
+    }
 }
 
 /// Whether an upload whose COMMIT was not answered was made: a file of that name, of these bytes, by this upload.
