@@ -178,10 +178,33 @@ impl Caller {
         if token.owners.as_ref().is_some_and(|ids| !ids.contains(&id)) {
             return Err(Error::Forbidden(format!("the access token is limited to other owners than {name}")));
         }
-        if token.scopes.public_only() && visibility != Visibility::Public {
-            return Err(Error::Forbidden(format!("the access token is public-only, and {name} is not public")));
+        self.demand_visible(name, visibility)
+    }
+
+    /// Checks that the token in use, if it is one, is not limited to some owners: a new one would not be among them.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] naming the limit.
+    pub fn demand_any_owner(&self) -> Result<()> {
+        match &self.grant {
+            Grant::Token(TokenGrant { owners: Some(_), .. }) => {
+                Err(Error::Forbidden("the access token is limited to some owners, and cannot make another".to_owned()))
+            }
+            _ => Ok(()),
         }
-        Ok(())
+    }
+
+    /// Checks the token's limit to public owners.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] naming the limit.
+    pub fn demand_visible(&self, name: &OwnerName, visibility: Visibility) -> Result<()> {
+        match &self.grant {
+            Grant::Token(token) if token.scopes.public_only() && visibility != Visibility::Public => {
+                Err(Error::Forbidden(format!("the access token is public-only, and {name} is not public")))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// How far the user sees, whatever his token's limits: those answer 403, not 404.

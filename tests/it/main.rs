@@ -9,6 +9,7 @@
 )]
 
 mod access;
+mod api_accounts;
 mod architecture;
 mod attempts;
 mod audit;
