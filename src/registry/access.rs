@@ -335,12 +335,18 @@ pub fn visit(conn: &mut PgConnection, caller: &Caller, name: &OwnerName) -> Resu
 #[derive(Debug, Clone)]
 pub struct CanRead {
     owner: Visited,
+    packages: Option<Vec<PackagePattern>>,
 }
 
 impl CanRead {
     /// The owner it is a right to.
     pub fn owner(&self) -> &Visited {
         &self.owner
+    }
+
+    /// The only packages it is a right to, where a token is limited to some: lists and counts are of these alone.
+    pub fn packages(&self) -> Option<&[PackagePattern]> {
+        self.packages.as_deref()
     }
 }
 
@@ -357,7 +363,11 @@ pub fn can_read(
     caller.demand(Area::Package, Level::Read)?;
     let owner = visit(conn, caller, owner)?;
     package.map_or(Ok(()), |package| caller.demand_package(package))?;
-    Ok(CanRead { owner })
+    let packages = match &caller.grant {
+        Grant::Token(token) => token.packages.clone(),
+        Grant::Whole(_) => None,
+    };
+    Ok(CanRead { owner, packages })
 }
 
 /// The checks of [`can_read`] for a file that was found without them. Where the owner's visibility alone lets the caller
