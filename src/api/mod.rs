@@ -8,13 +8,19 @@ mod tokens;
 mod users;
 
 use crate::auth::Presented;
+use crate::db::Connection;
 use crate::error::{Error, Result, What};
+use crate::http::body::{Body, Pace};
+use crate::http::paging::Paging;
 use crate::http::params::segment;
 use crate::http::routes::resource;
+use crate::registry::access::Caller;
+use crate::registry::versions::Slice;
 use crate::state::App;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
+use std::time::Duration;
 
 type AppData = web::Data<Arc<App>>;
 
@@ -48,24 +54,45 @@ pub fn routes(config: &mut web::ServiceConfig) {
         );
 }
 
-/// Reads a request's JSON, after its credential.
-async fn json<T: DeserializeOwned>(mut payload: web::Payload) -> Result<T> {
-    use futures_util::StreamExt;
-    let mut body = Vec::new();
-    while let Some(chunk) = payload.next().await {
-        let chunk = chunk.map_err(|_| Error::Aborted)?;
-        if body.len() + chunk.len() > MAX_JSON {
+/// Reads a request's JSON, at the pace of uploads. It is read after the credential was [judged](admit): nobody unknown
+/// makes the server wait for a body.
+async fn json<T: DeserializeOwned>(app: &App, payload: web::Payload) -> Result<T> {
+    let limits = &app.config.limits;
+    let pace = Pace {
+        stall: Duration::from_secs(limits.upload_stall_seconds),
+        least_rate: limits.upload_least_bytes_per_second,
+    };
+    let mut body = Body::new(payload, pace);
+    let mut text = Vec::new();
+    while let Some(chunk) = body.next().await? {
+        if text.len() + chunk.len() > MAX_JSON {
             return Err(Error::invalid("body", format!("the JSON is longer than {MAX_JSON} bytes")));
         }
-        body.extend_from_slice(&chunk);
+        text.extend_from_slice(&chunk);
     }
-    serde_json::from_slice(&body).map_err(|error| Error::invalid("body", format!("the JSON does not fit: {error}")))
+    serde_json::from_slice(&text).map_err(|error| Error::invalid("body", format!("the JSON does not fit: {error}")))
 }
 
 /// Reads the credential, and refuses who has none.
 async fn signed_in(req: &HttpRequest, app: &App) -> Result<Presented> {
     let presented = Presented::read(req, app).await?;
     if presented.is_anonymous() { Err(Error::Unauthenticated) } else { Ok(presented) }
+}
+
+/// Reads the credential and judges it before the body: whether its user may do at all what the address is for.
+async fn admit(
+    req: &HttpRequest,
+    app: &Arc<App>,
+    demand: impl FnMut(&mut Connection, &Caller) -> Result<()> + Send + 'static,
+) -> Result<Presented> {
+    let presented = signed_in(req, app).await?;
+    presented.reading(req, app, demand).await?;
+    Ok(presented)
+}
+
+/// The rows of a page.
+fn slice(paging: Paging) -> Slice {
+    Slice { offset: paging.offset(), limit: paging.limit() }
 }
 
 /// A segment of the path, counted from 0; one that cannot be is one that is not there.

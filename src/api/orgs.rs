@@ -1,10 +1,11 @@
 //! Organizations, teams and members.
 
-use super::{AppData, answer_json, error, json, parsed, part, required, signed_in};
+use super::{AppData, admit, answer_json, error, json, parsed, part, required, signed_in};
 use crate::domain::ids::{OwnerId, TeamId};
 use crate::domain::names::OwnerName;
 use crate::domain::role::{Permission, Visibility};
-use crate::error::{Error, Result, What};
+use crate::domain::text::{Line, Prose};
+use crate::error::{Result, What};
 use crate::registry::access::can_govern;
 use crate::registry::orgs::{self, NewOrg, Team};
 use crate::state::App;
@@ -24,8 +25,8 @@ struct OrgBody {
     id: OwnerId,
     name: OwnerName,
     username: OwnerName,
-    full_name: String,
-    description: String,
+    full_name: Line,
+    description: Prose,
     website: String,
     location: String,
     avatar_url: String,
@@ -50,12 +51,12 @@ pub(super) async fn create(req: HttpRequest, payload: web::Payload, app: AppData
 }
 
 async fn try_create(req: &HttpRequest, payload: web::Payload, app: &Arc<App>) -> Result<HttpResponse> {
-    let presented = signed_in(req, app).await?;
-    let body: CreateOrg = json(payload).await?;
+    let presented = admit(req, app, |_, caller| orgs::demand_create(caller).map(drop)).await?;
+    let body: CreateOrg = json(app, payload).await?;
     let new = NewOrg {
         name: parsed(&required(body.username, "username")?, "username")?,
-        full_name: body.full_name,
-        description: body.description,
+        full_name: parsed(&body.full_name, "full_name")?,
+        description: parsed(&body.description, "description")?,
         visibility: body.visibility.map_or(Ok(Visibility::Public), |word| parsed(&word, "visibility"))?,
     };
     let now = app.clock.now();
@@ -104,9 +105,10 @@ pub(super) async fn create_team(req: HttpRequest, payload: web::Payload, app: Ap
 }
 
 async fn try_create_team(req: &HttpRequest, payload: web::Payload, app: &Arc<App>) -> Result<HttpResponse> {
-    let presented = signed_in(req, app).await?;
     let org: OwnerName = part(req, ORG, What::Organization)?;
-    let body: CreateTeam = json(payload).await?;
+    let governed = org.clone();
+    let presented = admit(req, app, move |conn, caller| can_govern(conn, caller, &governed).map(drop)).await?;
+    let body: CreateTeam = json(app, payload).await?;
     let name = required(body.name, "name")?;
     let permission = body.permission.map_or(Ok(Permission::Read), |word| parsed(&word, "permission"))?;
     let now = app.clock.now();
@@ -147,8 +149,7 @@ async fn change_member(req: &HttpRequest, app: &Arc<App>, change: Change) -> Res
     let now = app.clock.now();
     presented
         .writing(req, app, move |conn, caller| {
-            let (team, org) = orgs::find_team(conn, team)?.ok_or(Error::NotFound(What::Team))?;
-            let right = can_govern(conn, caller, &org)?;
+            let (team, right) = orgs::govern_team(conn, caller, team)?;
             change(conn, caller, &right, &team, &user, now)
         })
         .await?;

@@ -1,13 +1,13 @@
 //! Packages: lists, versions, files, deleting.
 
 use super::users::UserBody;
-use super::{AppData, answer_json, error, part};
+use super::{AppData, answer_json, error, part, slice};
 use crate::auth::Presented;
 use crate::domain::clock::Timestamp;
 use crate::domain::digest::OtherDigests;
 use crate::domain::ids::{FileId, VersionId};
 use crate::domain::names::{FileName, OwnerName, PackageName};
-use crate::domain::path::VersionPath;
+use crate::domain::path::{PackagePath, VersionPath};
 use crate::domain::version::Version;
 use crate::error::{Error, Result, What};
 use crate::http::middleware::tell;
@@ -17,9 +17,9 @@ use crate::http::routes::resource;
 use crate::jobs::digests;
 use crate::registry::access::{can_publish, can_read};
 use crate::registry::files::{self, FileSummary};
+use crate::registry::packages;
 use crate::registry::releases::{self, Filter, Person, Release};
-use crate::registry::versions::{self, Page, Slice};
-use crate::registry::{access, packages};
+use crate::registry::versions::{self, Page};
 use crate::state::App;
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -137,10 +137,6 @@ fn names<T>(parsed: Result<T>, what: What) -> Result<T> {
     parsed.map_err(|_| Error::NotFound(what))
 }
 
-fn slice(paging: Paging) -> Slice {
-    Slice { offset: paging.offset(), limit: paging.limit() }
-}
-
 /// `GET /packages/{owner}`.
 async fn list(req: HttpRequest, app: AppData) -> HttpResponse {
     let result = try_list(&req, &app).await;
@@ -152,42 +148,44 @@ async fn try_list(req: &HttpRequest, app: &Arc<App>) -> Result<HttpResponse> {
     let owner: OwnerName = part(req, OWNER, What::Owner)?;
     tell(req, |story| story.owner = Some(owner.to_string()));
     let paging = Paging::read(req, PAGE, LONGEST_PAGE);
-    // A form writes a space as a plus.
-    let raw = param(req, "q").unwrap_or_default();
-    let part = percent_decode_str(&raw.replace('+', " ")).decode_utf8_lossy().trim().to_owned();
-    let other_type = param(req, "type").is_some_and(|kind| !matches!(kind, "" | "generic"));
-    let wanted = owner.clone();
+    let (part, kind) = (text_param(req, "q"), text_param(req, "type"));
+    let mut url = format!("/api/v1/packages/{}", escape(owner.as_str()));
+    let given = [("q", &part), ("type", &kind)].into_iter().filter(|(_, text)| !text.is_empty());
+    for (at, (name, text)) in given.enumerate() {
+        url.push_str(&format!("{}{name}={}", if at == 0 { '?' } else { '&' }, escape(text)));
+    }
+    // No name has a control character, and Postgres takes no NUL to look for.
+    let nothing = !matches!(&*kind, "" | "generic") || part.chars().any(char::is_control);
     let (person, page) = presented
         .reading(req, app, move |conn, caller| {
-            let right = can_read(conn, caller, &wanted, None)?;
-            let page = if other_type {
-                Page { items: Vec::new(), total: 0 }
-            } else {
-                releases::list(conn, &right, Filter::NameContains(&part), slice(paging))?
+            let right = can_read(conn, caller, &owner, None)?;
+            let page = match nothing {
+                true => Page { items: Vec::new(), total: 0 },
+                false => releases::list(conn, &right, Filter::NameContains(&part), slice(paging))?,
             };
-            let page = permitted(caller, page);
             Ok((releases::owner(conn, &right)?, page))
         })
         .await?;
-    let query = if raw.is_empty() { String::new() } else { format!("?q={raw}") };
-    Ok(answer_page(app, paging, &format!("/api/v1/packages/{}{query}", escape(owner.as_str())), person, page))
+    Ok(answer_releases(app, paging, &url, person, page))
 }
 
-/// What a token that is limited to some packages may see of a page.
-fn permitted(caller: &access::Caller, mut page: Page<Release>) -> Page<Release> {
-    let before = page.items.len();
-    page.items.retain(|release| caller.demand_package(&release.package).is_ok());
-    page.total -= i64::try_from(before - page.items.len()).unwrap_or_default();
-    page
+/// A parameter of the query as a text; a form writes a space as a plus.
+fn text_param(req: &HttpRequest, name: &str) -> String {
+    let raw = param(req, name).unwrap_or_default().replace('+', " ");
+    percent_decode_str(&raw).decode_utf8_lossy().trim().to_owned()
 }
 
-fn answer_page(app: &App, paging: Paging, url: &str, owner: Person, page: Page<Release>) -> HttpResponse {
+fn answer_releases(app: &App, paging: Paging, url: &str, owner: Person, page: Page<Release>) -> HttpResponse {
     let owner = UserBody::of_person(app, owner);
     let bodies: Vec<PackageBody> =
         page.items.into_iter().map(|release| PackageBody::new(app, &owner, release)).collect();
+    answer_page(app, paging, url, page.total, &bodies)
+}
+
+fn answer_page(app: &App, paging: Paging, url: &str, total: i64, bodies: &impl Serialize) -> HttpResponse {
     let mut builder = HttpResponse::Ok();
     builder.insert_header((actix_web::http::header::CACHE_CONTROL, "no-store"));
-    paging.describe(&mut builder, &app.url(url), page.total);
+    paging.describe(&mut builder, &app.url(url), total);
     builder.json(bodies)
 }
 
@@ -214,42 +212,50 @@ async fn try_list_versions(req: &HttpRequest, app: &Arc<App>) -> Result<HttpResp
         })
         .await?;
     let (owner, package) = (escape(path.owner.as_str()), escape(path.package.as_str()));
-    Ok(answer_page(app, paging, &format!("/api/v1/packages/{owner}/generic/{package}"), person, page))
+    Ok(answer_releases(app, paging, &format!("/api/v1/packages/{owner}/generic/{package}"), person, page))
+}
+
+/// Which one version is asked for.
+enum Wanted {
+    Version(VersionPath),
+    Newest(PackagePath),
+}
+
+impl Wanted {
+    fn owner(&self) -> &OwnerName {
+        match self {
+            Self::Version(path) => &path.owner,
+            Self::Newest(path) => &path.owner,
+        }
+    }
 }
 
 /// `GET /packages/{owner}/generic/{name}/{version}`.
 async fn version(req: HttpRequest, app: AppData) -> HttpResponse {
-    let result = try_version(&req, &app).await;
+    let wanted = names(API_V1.version(&req), What::Version).map(Wanted::Version);
+    let result = try_release(&req, &app, wanted).await;
     error::answer(&req, &app, result)
-}
-
-async fn try_version(req: &HttpRequest, app: &Arc<App>) -> Result<HttpResponse> {
-    let presented = Presented::read(req, app).await?;
-    let path = names(API_V1.version(req), What::Version)?;
-    tell(req, |story| story.owner = Some(path.owner.to_string()));
-    let (person, release) = presented
-        .reading(req, app, move |conn, caller| {
-            let right = can_read(conn, caller, &path.owner, Some(&path.package))?;
-            Ok((releases::owner(conn, &right)?, releases::first(conn, &right, Filter::Version(&path))?))
-        })
-        .await?;
-    Ok(answer_json(StatusCode::OK, &PackageBody::new(app, &UserBody::of_person(app, person), release)))
 }
 
 /// `GET /packages/{owner}/generic/{name}/-/latest`: the version that was created last.
 async fn latest(req: HttpRequest, app: AppData) -> HttpResponse {
-    let result = try_latest(&req, &app).await;
+    let wanted = names(API_V1.package(&req), What::Package).map(Wanted::Newest);
+    let result = try_release(&req, &app, wanted).await;
     error::answer(&req, &app, result)
 }
 
-async fn try_latest(req: &HttpRequest, app: &Arc<App>) -> Result<HttpResponse> {
+async fn try_release(req: &HttpRequest, app: &Arc<App>, wanted: Result<Wanted>) -> Result<HttpResponse> {
     let presented = Presented::read(req, app).await?;
-    let path = names(API_V1.package(req), What::Package)?;
-    tell(req, |story| story.owner = Some(path.owner.to_string()));
+    let wanted = wanted?;
+    tell(req, |story| story.owner = Some(wanted.owner().to_string()));
     let (person, release) = presented
         .reading(req, app, move |conn, caller| {
-            let right = can_read(conn, caller, &path.owner, Some(&path.package))?;
-            Ok((releases::owner(conn, &right)?, releases::first(conn, &right, Filter::Package(&path.package))?))
+            let (package, filter) = match &wanted {
+                Wanted::Version(path) => (&path.package, Filter::Version(path)),
+                Wanted::Newest(path) => (&path.package, Filter::Package(&path.package)),
+            };
+            let right = can_read(conn, caller, wanted.owner(), Some(package))?;
+            Ok((releases::owner(conn, &right)?, releases::first(conn, &right, filter)?))
         })
         .await?;
     Ok(answer_json(StatusCode::OK, &PackageBody::new(app, &UserBody::of_person(app, person), release)))
@@ -265,20 +271,22 @@ async fn try_list_files(req: &HttpRequest, app: &Arc<App>) -> Result<HttpRespons
     let presented = Presented::read(req, app).await?;
     let path = names(API_V1.version(req), What::Version)?;
     tell(req, |story| story.owner = Some(path.owner.to_string()));
+    let paging = Paging::read(req, PAGE, LONGEST_PAGE);
     let wanted = path.clone();
-    let mut page = presented
+    let page = presented
         .reading(req, app, move |conn, caller| {
             let right = can_read(conn, caller, &wanted.owner, Some(&wanted.package))?;
-            files::list(conn, &right, &wanted, Slice { offset: 0, limit: i64::MAX })
+            files::list_by_name(conn, &right, &wanted, slice(paging))
         })
         .await?;
-    page.items.sort_by_cached_key(|file| file.name.lower());
     let mut bodies = Vec::new();
     for file in page.items {
         let other = digests::of_blob(&app.db, &app.store, &app.digesting, &file.blob).await?;
         bodies.push(FileBody::new(app, &path, file, other));
     }
-    Ok(answer_json(StatusCode::OK, &bodies))
+    let (owner, package, version) = (path.owner.as_str(), path.package.as_str(), path.version.as_str());
+    let url = format!("/api/v1/packages/{}/generic/{}/{}/files", escape(owner), escape(package), escape(version));
+    Ok(answer_page(app, paging, &url, page.total, &bodies))
 }
 
 /// `DELETE /packages/{owner}/generic/{name}`: all its versions.

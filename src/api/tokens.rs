@@ -1,6 +1,6 @@
 //! Personal access tokens. A token never makes, lists or revokes others: that wants the password.
 
-use super::{AppData, answer_json, error, json, parsed, part, required, signed_in};
+use super::{AppData, admit, answer_json, error, json, parsed, part, required, signed_in};
 use crate::db::Connection;
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::TokenId;
@@ -93,6 +93,11 @@ async fn try_list(req: &HttpRequest, app: &Arc<App>) -> Result<HttpResponse> {
     Ok(response)
 }
 
+/// What is wrong with a time that cannot be read. Times end where those of the server do, which is not quite the end of
+/// the year 9999 that some write for never.
+const EXPIRY_SHAPE: &str = "expires_at is a time like 2027-01-31T00:00:00Z, up to 9999-12-30T22:00:00Z; leave it out \
+                            for a token that does not expire";
+
 /// The body of `POST /users/{user}/tokens`.
 #[derive(Debug, Deserialize)]
 struct CreateToken {
@@ -113,10 +118,7 @@ impl CreateToken {
             scopes: Scopes::from_words(words).map_err(|error| wrong(&error))?,
             expires_at: self
                 .expires_at
-                .map(|text| {
-                    Timestamp::try_from(text)
-                        .map_err(|_| Error::invalid("expires_at", "expires_at is a time like 2027-01-31T00:00:00Z"))
-                })
+                .map(|text| Timestamp::try_from(text).map_err(|_| Error::invalid("expires_at", EXPIRY_SHAPE)))
                 .transpose()?,
             owners: self.owners.map(|list| list.iter().map(|name| parsed(name, "owners")).collect()).transpose()?,
             packages: self
@@ -134,9 +136,10 @@ pub(super) async fn create(req: HttpRequest, payload: web::Payload, app: AppData
 }
 
 async fn try_create(req: &HttpRequest, payload: web::Payload, app: &Arc<App>) -> Result<HttpResponse> {
-    let presented = signed_in(req, app).await?;
     let name: OwnerName = part(req, USER, What::User)?;
-    let new = json::<CreateToken>(payload).await?.check()?;
+    let of = name.clone();
+    let presented = admit(req, app, move |conn, caller| whose(conn, caller, &of).map(drop)).await?;
+    let new = json::<CreateToken>(app, payload).await?.check()?;
     let now = app.clock.now();
     let body = presented
         .writing(req, app, move |conn, caller| {

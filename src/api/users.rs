@@ -1,11 +1,12 @@
 //! Users.
 
-use super::{AppData, answer_json, error, json, parsed, required, signed_in};
+use super::{AppData, admit, answer_json, error, json, parsed, required, signed_in};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::OwnerId;
 use crate::domain::names::{Email, OwnerName};
 use crate::domain::role::{Area, Level, Visibility};
 use crate::domain::secret::Password;
+use crate::domain::text::Line;
 use crate::error::{Error, Result, What};
 use crate::http::params::escape;
 use crate::registry::releases::Person;
@@ -115,18 +116,18 @@ pub(super) async fn create(req: HttpRequest, payload: web::Payload, app: AppData
 }
 
 async fn try_create(req: &HttpRequest, payload: web::Payload, app: &Arc<App>) -> Result<HttpResponse> {
-    let presented = signed_in(req, app).await?;
-    presented.reading(req, app, |_, caller| caller.demand_admin(Level::Write)).await?;
-    let body: CreateUser = json(payload).await?;
+    let presented = admit(req, app, |_, caller| caller.demand_admin(Level::Write)).await?;
+    let body: CreateUser = json(app, payload).await?;
     let name: OwnerName = parsed(&required(body.username, "username")?, "username")?;
     let email: Email = parsed(&required(body.email, "email")?, "email")?;
+    let full_name: Line = parsed(&body.full_name, "full_name")?;
     let password = Password::new(required(body.password, "password")?);
     password
         .check_new(&[name.as_str(), email.as_str()])
         .map_err(|error| Error::invalid("password", error.to_string()))?;
     let new = NewUser {
         password_hash: Some(app.passwords.hash(password).await?),
-        full_name: body.full_name,
+        full_name: full_name.into(),
         visibility: body.visibility.map_or(Ok(Visibility::Public), |word| parsed(&word, "visibility"))?,
         is_admin: false,
         must_change_password: body.must_change_password.unwrap_or(false),

@@ -7,4 +7,5 @@ pub mod network;
 pub mod path;
 pub mod role;
 pub mod secret;
+pub mod text;
 pub mod version;

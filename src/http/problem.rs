@@ -19,9 +19,14 @@ pub enum Shape {
 }
 
 impl Shape {
-    /// The shape of a request's errors: always JSON below `/api/v1/`.
+    /// The shape of a request's errors: always JSON at and below `/api/v1`.
     pub fn of(req: &HttpRequest) -> Self {
-        if req.path().starts_with("/api/v1/") { Self::Json } else { Self::asked(req.headers()) }
+        let below = req.path().strip_prefix("/api/v1");
+        if below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
+            Self::Json
+        } else {
+            Self::asked(req.headers())
+        }
     }
 
     /// JSON where `Accept` names it.

@@ -1,5 +1,6 @@
 //! Resources of every face: an address that is there answers any other method with 405 and says which it has.
 
+use super::middleware::Guard;
 use super::problem::{self, Shape};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
@@ -14,7 +15,9 @@ pub fn resource(path: &'static str, allowed: &'static str) -> Resource {
 fn wrong_method(req: &HttpRequest, allowed: &'static str) -> HttpResponse {
     let message = format!("this address answers {allowed} alone");
     let status = StatusCode::METHOD_NOT_ALLOWED;
-    let mut response = problem::line(status, "method_not_allowed", &message, Shape::of(req), "");
+    let guard = req.app_data::<web::Data<Guard>>();
+    let root = guard.map_or("", |guard| &guard.root);
+    let mut response = problem::line(status, "method_not_allowed", &message, Shape::of(req), root);
     response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
     response
 }

@@ -179,10 +179,33 @@ impl Caller {
         if token.owners.as_ref().is_some_and(|ids| !ids.contains(&id)) {
             return Err(Error::Forbidden(format!("the access token is limited to other owners than {name}")));
         }
-        if token.scopes.public_only() && visibility != Visibility::Public {
-            return Err(Error::Forbidden(format!("the access token is public-only, and {name} is not public")));
+        self.demand_visible(name, visibility)
+    }
+
+    /// Checks that the token in use, if it is one, is not limited to some owners: a new one would not be among them.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] naming the limit.
+    pub fn demand_any_owner(&self) -> Result<()> {
+        match &self.grant {
+            Grant::Token(TokenGrant { owners: Some(_), .. }) => {
+                Err(Error::Forbidden("the access token is limited to some owners, and cannot make another".to_owned()))
+            }
+            _ => Ok(()),
         }
-        Ok(())
+    }
+
+    /// Checks the token's limit to public owners.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] naming the limit.
+    pub fn demand_visible(&self, name: &OwnerName, visibility: Visibility) -> Result<()> {
+        match &self.grant {
+            Grant::Token(token) if token.scopes.public_only() && visibility != Visibility::Public => {
+                Err(Error::Forbidden(format!("the access token is public-only, and {name} is not public")))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// How far the user sees, whatever his token's limits: those answer 403, not 404.
@@ -313,12 +336,18 @@ pub fn visit(conn: &mut PgConnection, caller: &Caller, name: &OwnerName) -> Resu
 #[derive(Debug, Clone)]
 pub struct CanRead {
     owner: Visited,
+    packages: Option<Vec<PackagePattern>>,
 }
 
 impl CanRead {
     /// The owner it is a right to.
     pub fn owner(&self) -> &Visited {
         &self.owner
+    }
+
+    /// The only packages it is a right to, where a token is limited to some: lists and counts are of these alone.
+    pub fn packages(&self) -> Option<&[PackagePattern]> {
+        self.packages.as_deref()
     }
 }
 
@@ -335,7 +364,11 @@ pub fn can_read(
     caller.demand(Area::Package, Level::Read)?;
     let owner = visit(conn, caller, owner)?;
     package.map_or(Ok(()), |package| caller.demand_package(package))?;
-    Ok(CanRead { owner })
+    let packages = match &caller.grant {
+        Grant::Token(token) => token.packages.clone(),
+        Grant::Whole(_) => None,
+    };
+    Ok(CanRead { owner, packages })
 }
 
 /// The checks of [`can_read`] for a file that was found without them. Where the owner's visibility alone lets the caller

@@ -12,6 +12,8 @@ use crate::domain::names::{FileName, OwnerName};
 use crate::domain::path::{FilePath, VersionPath};
 use crate::domain::role::{Area, Level, Visibility};
 use crate::error::{Error, Result, What};
+use diesel::expression::expression_types::NotSelectable;
+use diesel::pg::Pg;
 use diesel::prelude::*;
 use serde_json::json;
 
@@ -132,6 +134,32 @@ pub(super) fn stored_digest(conn: &mut PgConnection, owner: OwnerId, path: &File
 /// # Errors
 /// [`Error::NotFound`] for an unknown version.
 pub fn list(conn: &mut PgConnection, right: &CanRead, path: &VersionPath, slice: Slice) -> Result<Page<FileSummary>> {
+    list_in_order(conn, right, path, slice, Box::new(files::id.asc()))
+}
+
+/// A version's files, by name.
+///
+/// # Errors
+/// As [`list`].
+pub fn list_by_name(
+    conn: &mut PgConnection,
+    right: &CanRead,
+    path: &VersionPath,
+    slice: Slice,
+) -> Result<Page<FileSummary>> {
+    list_in_order(conn, right, path, slice, Box::new(files::lower_name.asc()))
+}
+
+type Order = Box<dyn BoxableExpression<Listed, Pg, SqlType = NotSelectable>>;
+type Listed = diesel::helper_types::InnerJoinQuerySource<files::table, blobs::table>;
+
+fn list_in_order(
+    conn: &mut PgConnection,
+    right: &CanRead,
+    path: &VersionPath,
+    slice: Slice,
+    order: Order,
+) -> Result<Page<FileSummary>> {
     let version = versions_table::table
         .inner_join(packages_table::table)
         .filter(packages_table::owner_id.eq(right.owner().id))
@@ -145,7 +173,7 @@ pub fn list(conn: &mut PgConnection, right: &CanRead, path: &VersionPath, slice:
     let rows: Vec<(FileId, FileName, Timestamp, i64, BlobRow)> = files::table
         .inner_join(blobs::table)
         .filter(files::version_id.eq(version))
-        .order(files::id)
+        .order(order)
         .offset(slice.offset)
         .limit(slice.limit)
         .select((files::id, files::name, files::created_at, files::download_count, BLOB_COLUMNS))

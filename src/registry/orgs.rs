@@ -1,14 +1,15 @@
 //! Organizations, their teams and members.
 
-use super::access::{Caller, CanGovern};
+use super::access::{Caller, CanGovern, SignedIn, can_govern, readable};
 use super::audit::{self, Event, Subject};
 use super::owners::{self, NewOwner};
 use super::users;
-use crate::db::schema::{team_members, teams};
+use crate::db::schema::{owners as owners_table, team_members, teams};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{OwnerId, TeamId};
 use crate::domain::names::OwnerName;
 use crate::domain::role::{Area, Level, OwnerKind, Permission, Visibility};
+use crate::domain::text::{Line, Prose};
 use crate::error::{Error, Result, What};
 use diesel::prelude::*;
 use serde_json::json;
@@ -20,8 +21,8 @@ pub const OWNERS_TEAM: &str = "Owners";
 #[derive(Debug, Clone)]
 pub struct NewOrg {
     pub name: OwnerName,
-    pub full_name: String,
-    pub description: String,
+    pub full_name: Line,
+    pub description: Prose,
     pub visibility: Visibility,
 }
 
@@ -36,19 +37,30 @@ pub struct Team {
     pub permission: Permission,
 }
 
+/// Who makes an organization, if he may make one at all.
+///
+/// # Errors
+/// [`Error::Unauthenticated`]; [`Error::Forbidden`] for a token without the scope, or limited to some owners.
+pub fn demand_create(caller: &Caller) -> Result<&SignedIn> {
+    let maker = caller.signed_in()?;
+    caller.demand(Area::Organization, Level::Write)?;
+    caller.demand_any_owner()?;
+    Ok(maker)
+}
+
 /// Makes an organization whose first owner is the user.
 ///
 /// # Errors
-/// [`Error::Unauthenticated`], [`Error::Forbidden`] for a token without the scope, [`Error::Conflict`] for a name that
-/// is taken, [`Error::Invalid`] for a reserved one.
+/// As [`demand_create`]; [`Error::Forbidden`] also for one that the token could not see, [`Error::Conflict`] for a name
+/// that is taken, [`Error::Invalid`] for a reserved one.
 pub fn create(conn: &mut PgConnection, caller: &Caller, new: &NewOrg, now: Timestamp) -> Result<OwnerId> {
-    let maker = caller.signed_in()?;
-    caller.demand(Area::Organization, Level::Write)?;
+    let maker = demand_create(caller)?;
+    caller.demand_visible(&new.name, new.visibility)?;
     let owner = NewOwner {
         kind: OwnerKind::Organization,
         name: &new.name,
-        full_name: &new.full_name,
-        description: &new.description,
+        full_name: new.full_name.as_str(),
+        description: new.description.as_str(),
         visibility: new.visibility,
     };
     let id = owners::insert(conn, &owner, now)?;
@@ -106,15 +118,26 @@ pub fn create_team(
     Ok(team)
 }
 
-/// A team and the name of its organization.
+/// A team, and the right to govern its organization.
 ///
 /// # Errors
-/// The database's.
-pub fn find_team(conn: &mut PgConnection, id: TeamId) -> Result<Option<(Team, OwnerName)>> {
-    use crate::db::schema::owners;
-    let Some(team) = teams::table.find(id).select(Team::as_select()).first(conn).optional()? else { return Ok(None) };
-    let org = owners::table.find(team.org_id).select(owners::name).first(conn)?;
-    Ok(Some((team, org)))
+/// As [`can_govern`]; [`Error::NotFound`] of a team both where there is none and where its organization may not be seen.
+pub fn govern_team(conn: &mut PgConnection, caller: &Caller, id: TeamId) -> Result<(Team, CanGovern)> {
+    // Asked before the team is looked for: a token without the scope learns nothing of it.
+    caller.signed_in()?;
+    caller.demand(Area::Organization, Level::Write)?;
+    let (team, org): (Team, OwnerName) = teams::table
+        .inner_join(owners_table::table.on(owners_table::id.eq(teams::org_id)))
+        .filter(teams::id.eq(id))
+        .select((Team::as_select(), owners_table::name))
+        .first(conn)
+        .optional()?
+        .ok_or(Error::NotFound(What::Team))?;
+    let right = can_govern(conn, caller, &org).map_err(|error| match error {
+        Error::NotFound(_) => Error::NotFound(What::Team),
+        other => other,
+    })?;
+    Ok((team, right))
 }
 
 fn insert_member(conn: &mut PgConnection, team: TeamId, user: OwnerId, now: Timestamp) -> Result<bool> {
@@ -125,7 +148,7 @@ fn insert_member(conn: &mut PgConnection, team: TeamId, user: OwnerId, now: Time
 /// Takes a user into a team; one who is in it already stays.
 ///
 /// # Errors
-/// [`Error::NotFound`] for an unknown user.
+/// [`Error::NotFound`] for a user who is unknown, or whom the caller may not see.
 pub fn add_member(
     conn: &mut PgConnection,
     caller: &Caller,
@@ -134,9 +157,16 @@ pub fn add_member(
     user: &OwnerName,
     now: Timestamp,
 ) -> Result<()> {
-    let user = users::find(conn, user)?.ok_or(Error::NotFound(What::User))?;
-    if insert_member(conn, team.id, user.id, now)? {
-        record_member(conn, caller, Event::MemberAdd, right, (team, &user.name), now)?;
+    let (id, name): (OwnerId, OwnerName) = owners_table::table
+        .filter(owners_table::lower_name.eq(user.lower()))
+        .filter(owners_table::kind.eq(OwnerKind::User))
+        .filter(readable(caller.sight()))
+        .select((owners_table::id, owners_table::name))
+        .first(conn)
+        .optional()?
+        .ok_or(Error::NotFound(What::User))?;
+    if insert_member(conn, team.id, id, now)? {
+        record_member(conn, caller, Event::MemberAdd, right, (team, &name), now)?;
     }
     Ok(())
 }
@@ -154,13 +184,14 @@ pub fn remove_member(
     now: Timestamp,
 ) -> Result<()> {
     let user = users::find(conn, user)?.ok_or(Error::NotFound(What::User))?;
-    // Two owners who leave at the same moment take turns, so that one of them stays.
-    teams::table.find(team.id).select(teams::id).for_update().first::<TeamId>(conn)?;
+    let owning = teams::table.filter(teams::org_id.eq(team.org_id)).filter(teams::permission.eq(Permission::Owner));
+    // Two owners who leave at the same moment take turns, whichever teams they are in, so that one of them stays.
+    let owning: Vec<TeamId> = owning.order(teams::id).select(teams::id).for_update().load(conn)?;
     if diesel::delete(team_members::table.find((team.id, user.id))).execute(conn)? == 0 {
         return Err(Error::NotFound(What::User));
     }
-    let left: i64 = team_members::table.filter(team_members::team_id.eq(team.id)).count().get_result(conn)?;
-    if team.name == OWNERS_TEAM && left == 0 {
+    let left: i64 = team_members::table.filter(team_members::team_id.eq_any(owning)).count().get_result(conn)?;
+    if team.permission == Permission::Owner && left == 0 {
         return Err(Error::Forbidden("the last owner of an organization cannot leave it".to_owned()));
     }
     record_member(conn, caller, Event::MemberRemove, right, (team, &user.name), now)

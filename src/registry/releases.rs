@@ -7,13 +7,13 @@ use crate::domain::clock::Timestamp;
 use crate::domain::ids::{OwnerId, VersionId};
 use crate::domain::names::{OwnerName, PackageName};
 use crate::domain::path::VersionPath;
-use crate::domain::role::Visibility;
+use crate::domain::role::{PackagePattern, Visibility};
 use crate::domain::version::Version;
 use crate::error::{Error, Result, What};
 use diesel::dsl::sql;
 use diesel::pg::Pg;
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Bool};
+use diesel::sql_types::{Array, BigInt, Bool, Text};
 
 /// A version with what is said of it everywhere.
 #[derive(Debug, Clone, Queryable)]
@@ -61,9 +61,9 @@ pub enum Filter<'a> {
 }
 
 impl<'a> Filter<'a> {
-    fn condition(self, owner: OwnerId) -> Condition<'a> {
-        let own = packages::owner_id.eq(owner);
-        match self {
+    fn condition(self, right: &CanRead) -> Condition<'a> {
+        let own = packages::owner_id.eq(right.owner().id);
+        let wanted: Condition<'a> = match self {
             Self::NameContains("") => Box::new(own),
             Self::NameContains(part) => {
                 let pattern = format!("%{}%", escape_like(&part.to_lowercase()));
@@ -74,8 +74,22 @@ impl<'a> Filter<'a> {
                 own.and(packages::lower_name.eq(path.package.lower()))
                     .and(versions::lower_version.eq(path.version.lower())),
             ),
+        };
+        match right.packages() {
+            None => wanted,
+            Some(patterns) => Box::new(wanted.and(fits(patterns))),
         }
     }
+}
+
+/// Whether the name of the query's package fits one of the patterns, as [`PackagePattern::matches`] says.
+fn fits(patterns: &[PackagePattern]) -> Condition<'static> {
+    let like = |pattern: &PackagePattern| {
+        let lower = pattern.as_str().to_lowercase();
+        lower.split('*').map(escape_like).collect::<Vec<_>>().join("%")
+    };
+    let patterns: Vec<String> = patterns.iter().map(like).collect();
+    Box::new(sql::<Bool>("packages.lower_name LIKE ANY (").bind::<Array<Text>, _>(patterns).sql(")"))
 }
 
 /// A text that stands for itself in a LIKE pattern.
@@ -88,12 +102,11 @@ fn escape_like(text: &str) -> String {
 /// # Errors
 /// The database's.
 pub fn list(conn: &mut PgConnection, right: &CanRead, filter: Filter<'_>, slice: Slice) -> Result<Page<Release>> {
-    let owner = right.owner().id;
-    let total = versions::table.inner_join(packages::table).filter(filter.condition(owner)).count().get_result(conn)?;
+    let total = versions::table.inner_join(packages::table).filter(filter.condition(right)).count().get_result(conn)?;
     type Row = (VersionId, PackageName, Version, Timestamp, i64, i64, Option<OwnerId>);
     let rows: Vec<Row> = versions::table
         .inner_join(packages::table)
-        .filter(filter.condition(owner))
+        .filter(filter.condition(right))
         .order((versions::created_at.desc(), versions::id.desc()))
         .offset(slice.offset)
         .limit(slice.limit)

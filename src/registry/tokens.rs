@@ -1,6 +1,6 @@
 //! Personal access tokens: made by their user (or an administrator), shown once, limited as he says.
 
-use super::access::{Caller, SignedIn};
+use super::access::{Caller, SignedIn, visit};
 use super::audit::{self, Event, Subject};
 use crate::db::schema::{owners, tokens};
 use crate::domain::clock::Timestamp;
@@ -53,7 +53,7 @@ pub fn create(
     now: Timestamp,
 ) -> Result<(Token, TokenSecret)> {
     check(new, now)?;
-    let owner_ids = new.owners.as_ref().map(|names| owner_ids(conn, names)).transpose()?;
+    let owner_ids = new.owners.as_ref().map(|names| owner_ids(conn, caller, names)).transpose()?;
     let patterns: Option<Vec<&str>> =
         new.packages.as_ref().map(|patterns| patterns.iter().map(PackagePattern::as_str).collect());
     let secret = TokenSecret::generate();
@@ -94,18 +94,17 @@ fn check(new: &NewToken, now: Timestamp) -> Result<()> {
     Ok(())
 }
 
-fn owner_ids(conn: &mut PgConnection, names: &[OwnerName]) -> Result<Vec<OwnerId>> {
-    names
-        .iter()
-        .map(|name| {
-            owners::table
-                .filter(owners::lower_name.eq(name.lower()))
-                .select(owners::id)
-                .first(conn)
-                .optional()?
-                .ok_or_else(|| Error::invalid("owners", format!("there is no owner {name}")))
-        })
-        .collect()
+/// The owners of these names; for the maker, one that he may not see is not there.
+fn owner_ids(conn: &mut PgConnection, caller: &Caller, names: &[OwnerName]) -> Result<Vec<OwnerId>> {
+    let mut ids = Vec::new();
+    for name in names {
+        let owner = visit(conn, caller, name).map_err(|error| match error {
+            Error::NotFound(_) => Error::invalid("owners", format!("there is no owner {name}")),
+            other => other,
+        })?;
+        ids.push(owner.id);
+    }
+    Ok(ids)
 }
 
 /// A user's tokens, the newest first.
@@ -135,6 +134,10 @@ pub fn revoke(
     id_or_name: &str,
     now: Timestamp,
 ) -> Result<()> {
+    // No token has such a name, and Postgres takes no NUL to look for.
+    if id_or_name.chars().any(char::is_control) {
+        return Err(Error::NotFound(What::Token));
+    }
     let of_user = tokens::table.filter(tokens::user_id.eq(user.id)).select(Token::as_select());
     let by_name = of_user.filter(tokens::lower_name.eq(id_or_name.to_lowercase())).first(conn).optional()?;
     let found = match (by_name, id_or_name.parse::<i64>()) {

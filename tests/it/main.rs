@@ -9,6 +9,8 @@
 )]
 
 mod access;
+mod api_accounts;
+mod api_packages;
 mod architecture;
 mod attempts;
 mod audit;

@@ -100,7 +100,7 @@ pub fn db_token(
 pub fn db_org(conn: &mut PgConnection, name: &str, visibility: Visibility) -> Result<()> {
     let caller = db_caller(conn, "ada")?;
     let org: OwnerName = name.parse().unwrap();
-    let new = NewOrg { name: org.clone(), full_name: String::new(), description: String::new(), visibility };
+    let new = NewOrg { name: org.clone(), full_name: Default::default(), description: Default::default(), visibility };
     orgs::create(conn, &caller, &new, morning())?;
     let right = can_govern(conn, &caller, &org)?;
     for permission in [Permission::Read, Permission::Write, Permission::Admin, Permission::Owner] {
