@@ -1,4 +1,4 @@
-//! Answers a request for a blob: contract §1 "Download", whole.
+//! Answers a request for a blob: whole, in ranges, or not at all where conditions say so.
 //!
 //! Our own and not `actix_files::NamedFile`: the ETag is the digest, the bytes may come from an object store, and they
 //! are verified while they go. A blob that turns out to be damaged ends the body with an error, and actix then cuts the

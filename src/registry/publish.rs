@@ -72,7 +72,7 @@ fn already_there(stored: Sha256, declared: &Declared) -> Result<()> {
     if declared.sha256 == Some(stored) { Ok(()) } else { Err(Error::Conflict(What::File)) }
 }
 
-/// Everything that can be decided before the body is read, in the contract's order: right, length, existing file, quota.
+/// Everything that can be decided before the body is read, in this order: right, length, existing file, quota.
 ///
 /// # Errors
 /// As [`can_publish`]; [`Error::TooLarge`], [`Error::Conflict`], [`Error::PreconditionFailed`], [`Error::Quota`].

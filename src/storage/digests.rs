@@ -11,7 +11,7 @@ use crate::domain::digest::{Md5, OtherDigests, Sha1, Sha256, Sha512};
 /// from its upload, is verified by SHA-256 when read, and has no block checksums.
 pub const BLOCK: u64 = 1 << 20;
 
-/// What a client says of the bytes it sends (contract §3). Each one given is computed and compared before anything
+/// What a client says of the bytes it sends. Each one given is computed and compared before anything
 /// is kept.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Declared {

@@ -2,7 +2,7 @@
 //!
 //! Bytes gather in a buffer of up to 1 MiB. A full one goes to two blocking threads at once, one that writes it and
 //! one that hashes it, while the network fills the next: hashing costs 0.7 s a GiB and would otherwise be added to
-//! the writing (design, decision 7). At most two buffers exist (20 uploads were measured to hold 2.1 MiB each), and no
+//! the writing. At most two buffers exist (20 uploads were measured to hold 2.1 MiB each), and no
 //! thread is held while the client is idle. A file of up to 1 MiB touches no thread until its end, and then one, once.
 
 use std::fs::File;

@@ -3,7 +3,7 @@
 //! A blob is verified in units: blocks of 1 MiB by their CRC-32, or a small blob as a whole by its SHA-256. A range is
 //! read from the start of its first unit to the end of its last, and the chunk that would complete a unit or the range
 //! is held back until the unit has proved right. So a reader may get some bytes of a damaged unit, but never all that
-//! it asked for: its connection is cut (promise 2).
+//! it asked for: its connection is cut.
 
 use std::fs::File;
 use std::future::poll_fn;

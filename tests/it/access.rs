@@ -1,4 +1,4 @@
-//! Who may do what (contract §2): every kind of person with every kind of owner.
+//! Who may do what: every kind of person with every kind of owner.
 
 use crate::support::people::{db_org, db_user};
 use crate::support::{Client, Site, path};

@@ -1,4 +1,4 @@
-//! Users, organizations, teams and tokens by the REST API (contract §5): what is refused, and what must not show.
+//! Users, organizations, teams and tokens by the REST API: what is refused, and what must not show.
 
 use crate::support::people::{db_org, db_user};
 use crate::support::wire::{self, Wire};

@@ -1,4 +1,4 @@
-//! Packages by the REST API (contract §5): lists, versions, files, deleting.
+//! Packages by the REST API: lists, versions, files, deleting.
 
 use crate::support::people::{db_org, db_user};
 use crate::support::{Answer, Site, path};

@@ -1,4 +1,4 @@
-//! Guessing passwords: how often one may, by account and by address (robustness, "Accounts").
+//! Guessing passwords: how often one may, by account and by address.
 
 use crate::credentials::{private, private_with};
 use crate::program::{self, Home, PASSWORD, Server};

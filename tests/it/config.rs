@@ -1,4 +1,4 @@
-//! The configuration: its sample, its sources, and what is said of mistakes (contract §7).
+//! The configuration: its sample, its sources, and what is said of mistakes.
 
 use packhouse::config::{Config, ConfigError, SAMPLE};
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! Credentials (contract §2): every way to present one, and what makes it bad.
+//! Credentials: every way to present one, and what makes it bad.
 
 use crate::support::people::password_hash;
 use crate::support::{PASSWORD, Site, cluster::cluster, path};

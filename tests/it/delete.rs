@@ -1,4 +1,4 @@
-//! Deleting files and versions (contract §1).
+//! Deleting files and versions.
 
 use crate::support::{Site, path};
 

@@ -1,4 +1,4 @@
-//! Answers for blobs over a real connection: status, headers and bytes of contract §1 "Download".
+//! Answers for blobs over a real connection: status, headers and bytes.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -164,7 +164,7 @@ fn assert_protected(answer: &Answer) {
 }
 
 #[tokio::test]
-async fn a_whole_file_comes_with_every_header_of_the_contract() {
+async fn a_whole_file_comes_with_every_header_it_is_promised() {
     for (size, in_memory) in
         [(0, false), (0, true), (5, true), (5, false), (65_536, false), (65_537, false), (3_000_000, false)]
     {

@@ -1,4 +1,4 @@
-//! Downloads through the front door: heads, ranges, conditions, counting, side-cars, `latest` (contract §1, §3, §4).
+//! Downloads through the front door: heads, ranges, conditions, counting, side-cars, `latest`.
 
 use crate::support::{Site, noise, path, people, sha256};
 use packhouse::domain::role::Visibility;
@@ -10,7 +10,7 @@ fn file(version: &str, name: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_download_has_every_header_of_the_contract() {
+async fn a_download_has_every_header_it_is_promised() {
     let site = Site::new();
     site.ci().publish(&file("1.0", "[a] $(b) & c.bin"), "hello").await;
     let answer = site.anon().get(&file("1.0", "[a] $(b) & c.bin")).await;

@@ -1,4 +1,4 @@
-//! What the server does when what it stands on breaks (robustness, promises 2 and 11, "Faults").
+//! What the server does when what it stands on breaks.
 
 use crate::support::cluster::{fast_dir, options};
 use crate::support::people::People;

@@ -1,4 +1,4 @@
-//! For those who run the server (contract §7): probes, metrics, and its end.
+//! For those who run the server: probes, metrics, and its end.
 
 use crate::support::wire::{self, Wire};
 use crate::support::{Plan, Site, eventually, noise, path};

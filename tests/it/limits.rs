@@ -1,4 +1,4 @@
-//! Limits of a request: its head, its length, its pace (contract §1, `limits` of the configuration).
+//! Limits of a request: its head, its length, its pace.
 
 use crate::support::wire::{self, Wire, ask, send};
 use crate::support::{Site, cluster::cluster, eventually, noise, path};

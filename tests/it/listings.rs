@@ -1,4 +1,4 @@
-//! Lists for curl: versions of a package, files of a version (contract §4).
+//! Lists for curl: versions of a package, files of a version.
 
 use crate::support::{Site, noise, path};
 use serde_json::Value;

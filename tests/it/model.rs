@@ -22,7 +22,7 @@ fn cases<S: Strategy>(runner: &mut TestRunner, strategy: &S, count: usize) -> Ve
     (0..count).map(|_| strategy.new_tree(runner).unwrap().current()).collect()
 }
 
-/// The rules of the contract as they are written there: a set of characters, a length, and what is not allowed besides.
+/// The rules as the manual has them: a set of characters, a length, and what is not allowed besides.
 fn package_is_good(name: &[u8]) -> bool {
     let letters: &[u8] = b"-_+.0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
     let single: &[u8] = &letters[4..];

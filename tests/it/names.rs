@@ -1,4 +1,4 @@
-//! Paths and names: how a target is read, which names there are, and what a bad one is told (contract §1).
+//! Paths and names: how a target is read, which names there are, and what a bad one is told.
 
 use crate::support::wire::{ask, send};
 use crate::support::{Site, cluster::cluster, path};

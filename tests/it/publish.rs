@@ -1,4 +1,4 @@
-//! Publishing: what is stored, and what is refused (contract §1 "Outcomes", §3).
+//! Publishing: what is stored, and what is refused.
 
 use crate::support::client::Request;
 use crate::support::wire::{self, Wire};

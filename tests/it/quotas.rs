@@ -1,4 +1,4 @@
-//! What an owner may store (contract §1 "Outcomes", `quota` of the configuration).
+//! What an owner may store.
 
 use crate::support::{Site, noise, path};
 use futures_util::future::join_all;

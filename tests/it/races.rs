@@ -1,4 +1,4 @@
-//! What happens at the same moment (robustness, promises 3 to 5).
+//! What happens at the same moment.
 
 use crate::support::cluster::cluster;
 use crate::support::{Answer, Plan, Site, eventually, noise, path, sha256};

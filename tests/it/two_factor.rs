@@ -1,4 +1,4 @@
-//! The second factor for programs: `X-Gitea-OTP` (contract §2).
+//! The second factor for programs: `X-Gitea-OTP`.
 
 use crate::support::people::db_caller;
 use crate::support::{Answer, PASSWORD, Site, path};
