@@ -55,8 +55,9 @@ pub(super) fn find_or_insert(
     now: Timestamp,
 ) -> Result<(VersionId, bool)> {
     loop {
-        let found = versions::table
-            .inner_join(packages_table::table)
+        // The package first: Postgres locks in the order of FROM, and deletions lock the package before its version.
+        let found = packages_table::table
+            .inner_join(versions::table)
             .filter(packages_table::owner_id.eq(owner))
             .filter(packages_table::lower_name.eq(path.package.lower()))
             .filter(versions::lower_version.eq(path.version.lower()))
