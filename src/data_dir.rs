@@ -111,11 +111,6 @@ impl DataDir {
         self.path.join("postgres")
     }
 
-    /// Where the local blob store is, unless it is configured to be elsewhere.
-    pub fn blobs(&self) -> PathBuf {
-        self.path.join("blobs")
-    }
-
     /// The file with the secret key. Read it with [`DataDir::secret_key`].
     pub fn secret_key_file(&self) -> PathBuf {
         self.key_file.clone().unwrap_or_else(|| self.path.join("secret-key"))

@@ -40,11 +40,6 @@ impl VersionPath {
     pub fn with_file(&self, file: FileName) -> FilePath {
         FilePath { owner: self.owner.clone(), package: self.package.clone(), version: self.version.clone(), file }
     }
-
-    /// The package it is of.
-    pub fn of_package(&self) -> PackagePath {
-        PackagePath { owner: self.owner.clone(), package: self.package.clone() }
-    }
 }
 
 impl fmt::Display for FilePath {
