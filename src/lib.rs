@@ -18,6 +18,7 @@
 //! | `state` | all of the above |
 //! | `auth` | all of the above but `storage` and `jobs` |
 //! | `generic`, `api`, `ops` | all of the above but `db::schema`; never each other |
+//! | `routes` | the faces, and what their table needs: `domain`, `error`, `http`, `auth`, `registry`, `state` |
 //! | `instance`, `server` | what opens an instance, what serves it |
 //! | `cli` | anything; nothing names it |
 //!
@@ -39,6 +40,7 @@ pub mod lock;
 pub mod ops;
 pub mod password;
 pub mod registry;
+pub mod routes;
 pub mod server;
 pub mod state;
 pub mod storage;

@@ -2,8 +2,8 @@
 
 use crate::error::{Error, Result};
 use crate::http::connections::Connections;
+use crate::http::description::{Description, text};
 use crate::http::problem::{self, Shape};
-use crate::http::routes::resource;
 use crate::registry::integrity::{self, BlobTotals};
 use crate::registry::settings;
 use crate::state::App;
@@ -13,24 +13,15 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use utoipa::openapi::ObjectBuilder;
 
 /// How old the count of blobs may be that the metrics show.
 const TOTALS_AGE: Duration = Duration::from_secs(60);
 
 type AppData = web::Data<Arc<App>>;
 
-/// Adds the routes.
-pub fn routes(config: &mut web::ServiceConfig) {
-    let both = |path| resource(path, "GET, HEAD");
-    config
-        .service(both("/livez").route(web::get().to(livez)).route(web::head().to(livez)))
-        .service(both("/readyz").route(web::get().to(readyz)).route(web::head().to(readyz)))
-        .service(both("/api/healthz").route(web::get().to(healthz)).route(web::head().to(healthz)))
-        .service(both("/metrics").route(web::get().to(metrics)).route(web::head().to(metrics)));
-}
-
 /// The process is up. It asks nobody.
-async fn livez() -> HttpResponse {
+pub async fn livez() -> HttpResponse {
     plain(StatusCode::OK, "ok\n".to_owned())
 }
 
@@ -75,7 +66,7 @@ fn in_short(error: &Error) -> String {
 }
 
 /// Whether requests can be served: database, store, room, and not on the way out.
-async fn readyz(app: AppData) -> HttpResponse {
+pub async fn readyz(app: AppData) -> HttpResponse {
     let checks = checks(&app).await;
     let ready = checks.iter().all(|check| check.problem.is_none());
     let lines: String =
@@ -84,7 +75,7 @@ async fn readyz(app: AppData) -> HttpResponse {
 }
 
 /// The same in the shape of Gitea (draft-inadarei-api-health-check).
-async fn healthz(app: AppData) -> HttpResponse {
+pub async fn healthz(app: AppData) -> HttpResponse {
     let checks = checks(&app).await;
     let word = |good: bool| if good { "pass" } else { "fail" };
     let ready = checks.iter().all(|check| check.problem.is_none());
@@ -104,7 +95,7 @@ async fn healthz(app: AppData) -> HttpResponse {
 }
 
 /// Prometheus' text format; off, or behind a bearer token, by setting.
-async fn metrics(req: HttpRequest, app: AppData, connections: web::Data<Connections>) -> HttpResponse {
+pub async fn metrics(req: HttpRequest, app: AppData, connections: web::Data<Connections>) -> HttpResponse {
     let config = &app.config.metrics;
     let refuse = |error: &Error| {
         let (status, _) = problem::status_of(error);
@@ -154,4 +145,31 @@ async fn gauges(app: &Arc<App>, connections: &Connections) {
     if let Ok(Ok(space)) = tokio::task::spawn_blocking(move || store.free_space()).await {
         metrics::gauge!("packhouse_store_free_bytes").set(float(space.available));
     }
+}
+
+const LINES: &str = "text/plain; charset=utf-8";
+
+/// Describes [`livez`].
+pub fn describe_lines(description: &mut Description) {
+    description.answers_with(StatusCode::OK, "It is", LINES, text());
+}
+
+/// Describes [`readyz`].
+pub fn describe_ready(description: &mut Description) {
+    description.answers_with(StatusCode::OK, "Everything is there", LINES, text());
+    description.answers_with(StatusCode::SERVICE_UNAVAILABLE, "Something is not; the lines say what", LINES, text());
+}
+
+/// Describes [`healthz`].
+pub fn describe_health(description: &mut Description) {
+    let health = "application/json";
+    description.answers_with(StatusCode::OK, "Everything is there", health, ObjectBuilder::new());
+    description.answers_with(StatusCode::SERVICE_UNAVAILABLE, "Something is not", health, ObjectBuilder::new());
+}
+
+/// Describes [`metrics`].
+pub fn describe_metrics(description: &mut Description) {
+    description.answers_with(StatusCode::OK, "The metrics", "text/plain; version=0.0.4; charset=utf-8", text());
+    description.answers_with(StatusCode::UNAUTHORIZED, "The token of the setting is not there", LINES, text());
+    description.answers_with(StatusCode::NOT_FOUND, "They are turned off", LINES, text());
 }

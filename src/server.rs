@@ -4,8 +4,8 @@ use crate::http::connections::Connections;
 use crate::http::middleware::{Guard, guard};
 use crate::http::problem::{self, Shape};
 use crate::jobs::{digests, flush_counts, sweep};
+use crate::routes;
 use crate::state::App;
-use crate::{api, generic, ops};
 use actix_web::http::StatusCode;
 use actix_web::middleware::from_fn;
 use actix_web::{HttpRequest, HttpResponse, HttpServer, web};
@@ -54,15 +54,15 @@ impl Server {
             draining: Arc::new(move || drained.is_draining()),
             root: config.public_root().unwrap_or_default().into(),
         });
+        let document = web::Data::new(routes::document());
         let mut server = HttpServer::new(move || {
             actix_web::App::new()
                 .app_data(shared.clone())
                 .app_data(counted.clone())
                 .app_data(guarded.clone())
                 .wrap(from_fn(guard))
-                .configure(ops::routes)
-                .configure(api::routes)
-                .configure(generic::routes)
+                .app_data(document.clone())
+                .configure(routes::configure)
                 .default_service(web::to(unknown))
         })
         .on_connect(move |io, extensions| connections.on_connect(io, extensions))

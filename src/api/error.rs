@@ -1,23 +1,19 @@
 //! The error of this face: `{"message", "url", "code"}`, with 422 where a field is wrong or a name is taken.
 
-use crate::error::{Error, Result, What};
+use crate::error::{Error, What};
 use crate::http::problem::{self, Shape, status_of};
 use crate::state::App;
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse};
 
-/// Renders what a handler came to.
-pub(super) fn answer(req: &HttpRequest, app: &App, result: Result<HttpResponse>) -> HttpResponse {
-    let error = match result {
-        Ok(response) => return response,
-        Err(error) => error,
-    };
-    let status = match &error {
+/// Renders what went wrong.
+pub fn answer(req: &HttpRequest, app: &App, error: &Error) -> HttpResponse {
+    let status = match error {
         Error::Invalid { .. } => StatusCode::UNPROCESSABLE_ENTITY,
         // As Gitea: a token's name that is taken is a bad request, any other name cannot be processed.
         Error::Conflict(What::Token) => StatusCode::BAD_REQUEST,
         Error::Conflict(_) => StatusCode::UNPROCESSABLE_ENTITY,
         other => status_of(other).0,
     };
-    problem::answer(req, &error, status, Shape::Json, app.config.public_root().unwrap_or_default())
+    problem::answer(req, error, status, Shape::Json, app.config.public_root().unwrap_or_default())
 }

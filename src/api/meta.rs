@@ -1,11 +1,17 @@
 //! What clients ask before anything else.
 
-use super::answer_json;
-use actix_web::HttpResponse;
-use actix_web::http::StatusCode;
-use serde_json::json;
+use super::endpoint::{Call, Json};
+use crate::error::Result;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// The server's version.
+#[derive(Serialize, ToSchema)]
+pub struct ServerVersion {
+    version: &'static str,
+}
 
 /// `GET /version`.
-pub(super) async fn version() -> HttpResponse {
-    answer_json(StatusCode::OK, &json!({"version": env!("CARGO_PKG_VERSION")}))
+pub async fn version(_: Call) -> Result<Json<ServerVersion>> {
+    Ok(Json(ServerVersion { version: env!("CARGO_PKG_VERSION") }))
 }

@@ -1,27 +1,23 @@
 //! Organizations, teams and members.
 
-use super::{AppData, admit, answer_json, error, json, parsed, part, required, signed_in};
+use super::endpoint::{Body, Call, Created, NoContent};
+use super::fields::given;
+use crate::db::Connection;
+use crate::domain::clock::Timestamp;
 use crate::domain::ids::{OwnerId, TeamId};
 use crate::domain::names::OwnerName;
 use crate::domain::role::{Permission, Visibility};
 use crate::domain::text::{Line, Prose};
 use crate::error::{Result, What};
-use crate::registry::access::can_govern;
+use crate::registry::access::{Caller, CanGovern, can_govern};
 use crate::registry::orgs::{self, NewOrg, Team};
-use crate::state::App;
-use actix_web::http::StatusCode;
-use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
-
-/// Where the names stand in `/api/v1/orgs/{org}/…` and `/api/v1/teams/{team}/members/{user}`.
-const ORG: usize = 3;
-const TEAM: usize = 3;
-const MEMBER: usize = 5;
+use utoipa::ToSchema;
 
 /// An organization.
-#[derive(Debug, Serialize)]
-struct OrgBody {
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Organization)]
+pub struct OrgBody {
     id: OwnerId,
     name: OwnerName,
     username: OwnerName,
@@ -34,35 +30,29 @@ struct OrgBody {
 }
 
 /// The body of `POST /orgs`.
-#[derive(Debug, Deserialize)]
-struct CreateOrg {
-    username: Option<String>,
-    #[serde(default)]
-    full_name: String,
-    #[serde(default)]
-    description: String,
-    visibility: Option<String>,
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct CreateOrg {
+    username: OwnerName,
+    full_name: Option<Line>,
+    description: Option<Prose>,
+    #[serde(default, deserialize_with = "given")]
+    visibility: Option<Visibility>,
 }
 
 /// `POST /orgs`.
-pub(super) async fn create(req: HttpRequest, payload: web::Payload, app: AppData) -> HttpResponse {
-    let result = try_create(&req, payload, &app).await;
-    error::answer(&req, &app, result)
-}
-
-async fn try_create(req: &HttpRequest, payload: web::Payload, app: &Arc<App>) -> Result<HttpResponse> {
-    let presented = admit(req, app, |_, caller| orgs::demand_create(caller).map(drop)).await?;
-    let body: CreateOrg = json(app, payload).await?;
+pub async fn create(call: Call, body: Body<CreateOrg>) -> Result<Created<OrgBody>> {
+    call.admit(|_, caller| orgs::demand_create(caller).map(drop)).await?;
+    let body = body.read(&call.app).await?;
     let new = NewOrg {
-        name: parsed(&required(body.username, "username")?, "username")?,
-        full_name: parsed(&body.full_name, "full_name")?,
-        description: parsed(&body.description, "description")?,
-        visibility: body.visibility.map_or(Ok(Visibility::Public), |word| parsed(&word, "visibility"))?,
+        name: body.username,
+        full_name: body.full_name.unwrap_or_default(),
+        description: body.description.unwrap_or_default(),
+        visibility: body.visibility.unwrap_or(Visibility::Public),
     };
-    let now = app.clock.now();
+    let now = call.app.clock.now();
     let made = new.clone();
-    let id = presented.writing(req, app, move |conn, caller| orgs::create(conn, caller, &new, now)).await?;
-    let body = OrgBody {
+    let id = call.writing(move |conn, caller| orgs::create(conn, caller, &new, now)).await?;
+    Ok(Created(OrgBody {
         id,
         name: made.name.clone(),
         username: made.name,
@@ -72,13 +62,13 @@ async fn try_create(req: &HttpRequest, payload: web::Payload, app: &Arc<App>) ->
         location: String::new(),
         avatar_url: String::new(),
         visibility: made.visibility,
-    };
-    Ok(answer_json(StatusCode::CREATED, &body))
+    }))
 }
 
 /// A team.
-#[derive(Debug, Serialize)]
-struct TeamBody {
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Team)]
+pub struct TeamBody {
     id: TeamId,
     name: String,
     description: String,
@@ -92,66 +82,50 @@ impl From<Team> for TeamBody {
 }
 
 /// The body of `POST /orgs/{org}/teams`.
-#[derive(Debug, Deserialize)]
-struct CreateTeam {
-    name: Option<String>,
-    permission: Option<String>,
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct CreateTeam {
+    name: String,
+    #[serde(default, deserialize_with = "given")]
+    permission: Option<Permission>,
 }
 
 /// `POST /orgs/{org}/teams`.
-pub(super) async fn create_team(req: HttpRequest, payload: web::Payload, app: AppData) -> HttpResponse {
-    let result = try_create_team(&req, payload, &app).await;
-    error::answer(&req, &app, result)
-}
-
-async fn try_create_team(req: &HttpRequest, payload: web::Payload, app: &Arc<App>) -> Result<HttpResponse> {
-    let org: OwnerName = part(req, ORG, What::Organization)?;
+pub async fn create_team(call: Call, body: Body<CreateTeam>) -> Result<Created<TeamBody>> {
+    let org: OwnerName = call.part("org", What::Organization)?;
     let governed = org.clone();
-    let presented = admit(req, app, move |conn, caller| can_govern(conn, caller, &governed).map(drop)).await?;
-    let body: CreateTeam = json(app, payload).await?;
-    let name = required(body.name, "name")?;
-    let permission = body.permission.map_or(Ok(Permission::Read), |word| parsed(&word, "permission"))?;
-    let now = app.clock.now();
-    let team = presented
-        .writing(req, app, move |conn, caller| {
+    call.admit(move |conn, caller| can_govern(conn, caller, &governed).map(drop)).await?;
+    let body = body.read(&call.app).await?;
+    let permission = body.permission.unwrap_or(Permission::Read);
+    let now = call.app.clock.now();
+    let team = call
+        .writing(move |conn, caller| {
             let right = can_govern(conn, caller, &org)?;
-            orgs::create_team(conn, caller, &right, &name, permission, now)
+            orgs::create_team(conn, caller, &right, &body.name, permission, now)
         })
         .await?;
-    Ok(answer_json(StatusCode::CREATED, &TeamBody::from(team)))
+    Ok(Created(TeamBody::from(team)))
 }
 
 /// `PUT /teams/{team}/members/{user}`.
-pub(super) async fn add_member(req: HttpRequest, app: AppData) -> HttpResponse {
-    let result = change_member(&req, &app, orgs::add_member).await;
-    error::answer(&req, &app, result)
+pub async fn add_member(call: Call) -> Result<NoContent> {
+    change_member(&call, orgs::add_member).await
 }
 
 /// `DELETE /teams/{team}/members/{user}`.
-pub(super) async fn remove_member(req: HttpRequest, app: AppData) -> HttpResponse {
-    let result = change_member(&req, &app, orgs::remove_member).await;
-    error::answer(&req, &app, result)
+pub async fn remove_member(call: Call) -> Result<NoContent> {
+    change_member(&call, orgs::remove_member).await
 }
 
-type Change = fn(
-    &mut crate::db::Connection,
-    &crate::registry::access::Caller,
-    &crate::registry::access::CanGovern,
-    &Team,
-    &OwnerName,
-    crate::domain::clock::Timestamp,
-) -> Result<()>;
+type Change = fn(&mut Connection, &Caller, &CanGovern, &Team, &OwnerName, Timestamp) -> Result<()>;
 
-async fn change_member(req: &HttpRequest, app: &Arc<App>, change: Change) -> Result<HttpResponse> {
-    let presented = signed_in(req, app).await?;
-    let team = TeamId(part(req, TEAM, What::Team)?);
-    let user: OwnerName = part(req, MEMBER, What::User)?;
-    let now = app.clock.now();
-    presented
-        .writing(req, app, move |conn, caller| {
-            let (team, right) = orgs::govern_team(conn, caller, team)?;
-            change(conn, caller, &right, &team, &user, now)
-        })
-        .await?;
-    Ok(HttpResponse::NoContent().finish())
+async fn change_member(call: &Call, change: Change) -> Result<NoContent> {
+    let team = TeamId(call.part("team", What::Team)?);
+    let user: OwnerName = call.part("user", What::User)?;
+    let now = call.app.clock.now();
+    call.writing(move |conn, caller| {
+        let (team, right) = orgs::govern_team(conn, caller, team)?;
+        change(conn, caller, &right, &team, &user, now)
+    })
+    .await?;
+    Ok(NoContent)
 }

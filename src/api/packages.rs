@@ -1,8 +1,7 @@
 //! Packages: lists, versions, files, deleting.
 
+use super::endpoint::{Call, Json, Listed, NoContent, Pages, Query};
 use super::users::UserBody;
-use super::{AppData, answer_json, error, part, slice};
-use crate::auth::Presented;
 use crate::domain::clock::Timestamp;
 use crate::domain::digest::OtherDigests;
 use crate::domain::ids::{FileId, VersionId};
@@ -10,64 +9,26 @@ use crate::domain::names::{FileName, OwnerName, PackageName};
 use crate::domain::path::{PackagePath, VersionPath};
 use crate::domain::version::Version;
 use crate::error::{Error, Result, What};
-use crate::http::middleware::tell;
-use crate::http::paging::{Paging, param};
-use crate::http::params::{API_V1, escape, file_url};
-use crate::http::routes::resource;
+use crate::http::params::{escape, file_url};
 use crate::jobs::digests;
 use crate::registry::access::{can_publish, can_read};
 use crate::registry::files::{self, FileSummary};
 use crate::registry::packages;
+use crate::registry::pages::Page;
 use crate::registry::releases::{self, Filter, Person, Release};
-use crate::registry::versions::{self, Page};
+use crate::registry::versions;
 use crate::state::App;
-use actix_web::http::StatusCode;
-use actix_web::{HttpRequest, HttpResponse, web};
-use percent_encoding::percent_decode_str;
-use serde::Serialize;
-use std::sync::Arc;
-
-/// Entries of a page unless `limit` says otherwise, and at most.
-const PAGE: i64 = 30;
-const LONGEST_PAGE: i64 = 50;
-/// Where the owner stands in `/api/v1/packages/{owner}`.
-const OWNER: usize = 3;
-
-/// Adds the routes.
-pub(super) fn routes(config: &mut web::ServiceConfig) {
-    config
-        .service(
-            resource("/api/v1/packages/{owner}", "GET, HEAD").route(web::get().to(list)).route(web::head().to(list)),
-        )
-        .service(
-            resource("/api/v1/packages/{owner}/generic/{name}", "GET, HEAD, DELETE")
-                .route(web::get().to(list_versions))
-                .route(web::head().to(list_versions))
-                .route(web::delete().to(delete_package)),
-        )
-        .service(
-            resource("/api/v1/packages/{owner}/generic/{name}/-/latest", "GET, HEAD")
-                .route(web::get().to(latest))
-                .route(web::head().to(latest)),
-        )
-        .service(
-            resource("/api/v1/packages/{owner}/generic/{name}/{version}", "GET, HEAD, DELETE")
-                .route(web::get().to(version))
-                .route(web::head().to(version))
-                .route(web::delete().to(delete_version)),
-        )
-        .service(
-            resource("/api/v1/packages/{owner}/generic/{name}/{version}/files", "GET, HEAD")
-                .route(web::get().to(list_files))
-                .route(web::head().to(list_files)),
-        );
-}
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 /// A version of a package.
-#[derive(Debug, Serialize)]
-struct PackageBody {
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Package)]
+pub struct PackageBody {
     id: VersionId,
     owner: UserBody,
+    /// Always null: nothing here belongs to a repository.
+    #[schema(value_type = Option<bool>)]
     repository: (),
     creator: Option<UserBody>,
     #[serde(rename = "type")]
@@ -101,9 +62,11 @@ impl PackageBody {
 }
 
 /// A file of a version.
-#[derive(Debug, Serialize)]
-struct FileBody {
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = PackageFile)]
+pub struct FileBody {
     id: FileId,
+    #[schema(minimum = 0)]
     size: u64,
     name: FileName,
     md5: String,
@@ -132,199 +95,141 @@ impl FileBody {
     }
 }
 
-/// A name in a path that cannot be is one that is not there.
-fn names<T>(parsed: Result<T>, what: What) -> Result<T> {
-    parsed.map_err(|_| Error::NotFound(what))
+/// The package a path names.
+fn package_path(call: &Call) -> Result<PackagePath> {
+    let owner: OwnerName = call.part("owner", What::Owner)?;
+    call.about(&owner);
+    Ok(PackagePath { owner, package: call.part("name", What::Package)? })
+}
+
+/// The version a path names.
+fn version_path(call: &Call) -> Result<VersionPath> {
+    let PackagePath { owner, package } = package_path(call)?;
+    Ok(VersionPath { owner, package, version: call.part("version", What::Version)? })
+}
+
+/// The query of [`list`].
+#[derive(Deserialize, IntoParams)]
+pub struct Wanted {
+    /// `generic` or empty, as there is no other type: with any other the list is empty.
+    #[serde(default, rename = "type")]
+    kind: String,
+    /// A part of the package's name, in either case.
+    #[serde(default)]
+    q: String,
 }
 
 /// `GET /packages/{owner}`.
-async fn list(req: HttpRequest, app: AppData) -> HttpResponse {
-    let result = try_list(&req, &app).await;
-    error::answer(&req, &app, result)
-}
-
-async fn try_list(req: &HttpRequest, app: &Arc<App>) -> Result<HttpResponse> {
-    let presented = Presented::read(req, app).await?;
-    let owner: OwnerName = part(req, OWNER, What::Owner)?;
-    tell(req, |story| story.owner = Some(owner.to_string()));
-    let paging = Paging::read(req, PAGE, LONGEST_PAGE);
-    let (part, kind) = (text_param(req, "q"), text_param(req, "type"));
-    let mut url = format!("/api/v1/packages/{}", escape(owner.as_str()));
-    let given = [("q", &part), ("type", &kind)].into_iter().filter(|(_, text)| !text.is_empty());
-    for (at, (name, text)) in given.enumerate() {
-        url.push_str(&format!("{}{name}={}", if at == 0 { '?' } else { '&' }, escape(text)));
-    }
-    // No name has a control character, and Postgres takes no NUL to look for.
-    let nothing = !matches!(&*kind, "" | "generic") || part.chars().any(char::is_control);
-    let (person, page) = presented
-        .reading(req, app, move |conn, caller| {
+pub async fn list(call: Call, query: Query<Wanted>, pages: Pages) -> Result<Listed<PackageBody>> {
+    let owner: OwnerName = call.part("owner", What::Owner)?;
+    call.about(&owner);
+    let query = query.read();
+    let slice = pages.slice();
+    let (person, page) = call
+        .reading(move |conn, caller| {
             let right = can_read(conn, caller, &owner, None)?;
+            let Wanted { kind, q } = query.as_ref().map_err(|error| Error::invalid("query", error.to_string()))?;
+            // No name has a control character, and Postgres takes no NUL to look for.
+            let nothing = !matches!(&**kind, "" | "generic") || q.chars().any(char::is_control);
             let page = match nothing {
                 true => Page { items: Vec::new(), total: 0 },
-                false => releases::list(conn, &right, Filter::NameContains(&part), slice(paging))?,
+                false => releases::list(conn, &right, Filter::NameContains(q.trim()), slice)?,
             };
             Ok((releases::owner(conn, &right)?, page))
         })
         .await?;
-    Ok(answer_releases(app, paging, &url, person, page))
+    Ok(listed(&call.app, &pages, person, page))
 }
 
-/// A parameter of the query as a text; a form writes a space as a plus.
-fn text_param(req: &HttpRequest, name: &str) -> String {
-    let raw = param(req, name).unwrap_or_default().replace('+', " ");
-    percent_decode_str(&raw).decode_utf8_lossy().trim().to_owned()
-}
-
-fn answer_releases(app: &App, paging: Paging, url: &str, owner: Person, page: Page<Release>) -> HttpResponse {
+fn listed(app: &App, pages: &Pages, owner: Person, page: Page<Release>) -> Listed<PackageBody> {
     let owner = UserBody::of_person(app, owner);
-    let bodies: Vec<PackageBody> =
-        page.items.into_iter().map(|release| PackageBody::new(app, &owner, release)).collect();
-    answer_page(app, paging, url, page.total, &bodies)
-}
-
-fn answer_page(app: &App, paging: Paging, url: &str, total: i64, bodies: &impl Serialize) -> HttpResponse {
-    let mut builder = HttpResponse::Ok();
-    builder.insert_header((actix_web::http::header::CACHE_CONTROL, "no-store"));
-    paging.describe(&mut builder, &app.url(url), total);
-    builder.json(bodies)
+    pages.answer(page, |release| PackageBody::new(app, &owner, release))
 }
 
 /// `GET /packages/{owner}/generic/{name}`.
-async fn list_versions(req: HttpRequest, app: AppData) -> HttpResponse {
-    let result = try_list_versions(&req, &app).await;
-    error::answer(&req, &app, result)
-}
-
-async fn try_list_versions(req: &HttpRequest, app: &Arc<App>) -> Result<HttpResponse> {
-    let presented = Presented::read(req, app).await?;
-    let path = names(API_V1.package(req), What::Package)?;
-    tell(req, |story| story.owner = Some(path.owner.to_string()));
-    let paging = Paging::read(req, PAGE, LONGEST_PAGE);
-    let wanted = path.clone();
-    let (person, page) = presented
-        .reading(req, app, move |conn, caller| {
-            let right = can_read(conn, caller, &wanted.owner, Some(&wanted.package))?;
-            let page = releases::list(conn, &right, Filter::Package(&wanted.package), slice(paging))?;
+pub async fn list_versions(call: Call, pages: Pages) -> Result<Listed<PackageBody>> {
+    let path = package_path(&call)?;
+    let slice = pages.slice();
+    let (person, page) = call
+        .reading(move |conn, caller| {
+            let right = can_read(conn, caller, &path.owner, Some(&path.package))?;
+            let page = releases::list(conn, &right, Filter::Package(&path.package), slice)?;
             if page.total == 0 {
                 return Err(Error::NotFound(What::Package));
             }
             Ok((releases::owner(conn, &right)?, page))
         })
         .await?;
-    let (owner, package) = (escape(path.owner.as_str()), escape(path.package.as_str()));
-    Ok(answer_releases(app, paging, &format!("/api/v1/packages/{owner}/generic/{package}"), person, page))
-}
-
-/// Which one version is asked for.
-enum Wanted {
-    Version(VersionPath),
-    Newest(PackagePath),
-}
-
-impl Wanted {
-    fn owner(&self) -> &OwnerName {
-        match self {
-            Self::Version(path) => &path.owner,
-            Self::Newest(path) => &path.owner,
-        }
-    }
+    Ok(listed(&call.app, &pages, person, page))
 }
 
 /// `GET /packages/{owner}/generic/{name}/{version}`.
-async fn version(req: HttpRequest, app: AppData) -> HttpResponse {
-    let wanted = names(API_V1.version(&req), What::Version).map(Wanted::Version);
-    let result = try_release(&req, &app, wanted).await;
-    error::answer(&req, &app, result)
+pub async fn version(call: Call) -> Result<Json<PackageBody>> {
+    let path = version_path(&call)?;
+    let found = call
+        .reading(move |conn, caller| {
+            let right = can_read(conn, caller, &path.owner, Some(&path.package))?;
+            Ok((releases::owner(conn, &right)?, releases::first(conn, &right, Filter::Version(&path))?))
+        })
+        .await?;
+    Ok(one(&call.app, found))
 }
 
 /// `GET /packages/{owner}/generic/{name}/-/latest`: the version that was created last.
-async fn latest(req: HttpRequest, app: AppData) -> HttpResponse {
-    let wanted = names(API_V1.package(&req), What::Package).map(Wanted::Newest);
-    let result = try_release(&req, &app, wanted).await;
-    error::answer(&req, &app, result)
-}
-
-async fn try_release(req: &HttpRequest, app: &Arc<App>, wanted: Result<Wanted>) -> Result<HttpResponse> {
-    let presented = Presented::read(req, app).await?;
-    let wanted = wanted?;
-    tell(req, |story| story.owner = Some(wanted.owner().to_string()));
-    let (person, release) = presented
-        .reading(req, app, move |conn, caller| {
-            let (package, filter) = match &wanted {
-                Wanted::Version(path) => (&path.package, Filter::Version(path)),
-                Wanted::Newest(path) => (&path.package, Filter::Package(&path.package)),
-            };
-            let right = can_read(conn, caller, wanted.owner(), Some(package))?;
-            Ok((releases::owner(conn, &right)?, releases::first(conn, &right, filter)?))
+pub async fn latest(call: Call) -> Result<Json<PackageBody>> {
+    let path = package_path(&call)?;
+    let found = call
+        .reading(move |conn, caller| {
+            let right = can_read(conn, caller, &path.owner, Some(&path.package))?;
+            Ok((releases::owner(conn, &right)?, releases::first(conn, &right, Filter::Package(&path.package))?))
         })
         .await?;
-    Ok(answer_json(StatusCode::OK, &PackageBody::new(app, &UserBody::of_person(app, person), release)))
+    Ok(one(&call.app, found))
+}
+
+fn one(app: &App, (owner, release): (Person, Release)) -> Json<PackageBody> {
+    Json(PackageBody::new(app, &UserBody::of_person(app, owner), release))
 }
 
 /// `GET /packages/{owner}/generic/{name}/{version}/files`.
-async fn list_files(req: HttpRequest, app: AppData) -> HttpResponse {
-    let result = try_list_files(&req, &app).await;
-    error::answer(&req, &app, result)
-}
-
-async fn try_list_files(req: &HttpRequest, app: &Arc<App>) -> Result<HttpResponse> {
-    let presented = Presented::read(req, app).await?;
-    let path = names(API_V1.version(req), What::Version)?;
-    tell(req, |story| story.owner = Some(path.owner.to_string()));
-    let paging = Paging::read(req, PAGE, LONGEST_PAGE);
-    let wanted = path.clone();
-    let page = presented
-        .reading(req, app, move |conn, caller| {
+pub async fn list_files(call: Call, pages: Pages) -> Result<Listed<FileBody>> {
+    let path = version_path(&call)?;
+    let (wanted, slice) = (path.clone(), pages.slice());
+    let page = call
+        .reading(move |conn, caller| {
             let right = can_read(conn, caller, &wanted.owner, Some(&wanted.package))?;
-            files::list_by_name(conn, &right, &wanted, slice(paging))
+            files::list_by_name(conn, &right, &wanted, slice)
         })
         .await?;
-    let mut bodies = Vec::new();
+    let app = &call.app;
+    let mut items = Vec::new();
     for file in page.items {
         let other = digests::of_blob(&app.db, &app.store, &app.digesting, &file.blob).await?;
-        bodies.push(FileBody::new(app, &path, file, other));
+        items.push((file, other));
     }
-    let (owner, package, version) = (path.owner.as_str(), path.package.as_str(), path.version.as_str());
-    let url = format!("/api/v1/packages/{}/generic/{}/{}/files", escape(owner), escape(package), escape(version));
-    Ok(answer_page(app, paging, &url, page.total, &bodies))
+    Ok(pages.answer(Page { items, total: page.total }, |(file, other)| FileBody::new(app, &path, file, other)))
 }
 
 /// `DELETE /packages/{owner}/generic/{name}`: all its versions.
-async fn delete_package(req: HttpRequest, app: AppData) -> HttpResponse {
-    let result = try_delete_package(&req, &app).await;
-    error::answer(&req, &app, result)
-}
-
-async fn try_delete_package(req: &HttpRequest, app: &Arc<App>) -> Result<HttpResponse> {
-    let presented = Presented::read(req, app).await?;
-    let path = names(API_V1.package(req), What::Package)?;
-    tell(req, |story| story.owner = Some(path.owner.to_string()));
-    let now = app.clock.now();
-    presented
-        .writing(req, app, move |conn, caller| {
-            let right = can_publish(conn, caller, &path.owner, &path.package)?;
-            packages::delete(conn, caller, &right, &path.package, now)
-        })
-        .await?;
-    Ok(HttpResponse::NoContent().finish())
+pub async fn delete_package(call: Call) -> Result<NoContent> {
+    let path = package_path(&call)?;
+    let now = call.app.clock.now();
+    call.writing(move |conn, caller| {
+        let right = can_publish(conn, caller, &path.owner, &path.package)?;
+        packages::delete(conn, caller, &right, &path.package, now)
+    })
+    .await?;
+    Ok(NoContent)
 }
 
 /// `DELETE /packages/{owner}/generic/{name}/{version}`.
-async fn delete_version(req: HttpRequest, app: AppData) -> HttpResponse {
-    let result = try_delete_version(&req, &app).await;
-    error::answer(&req, &app, result)
-}
-
-async fn try_delete_version(req: &HttpRequest, app: &Arc<App>) -> Result<HttpResponse> {
-    let presented = Presented::read(req, app).await?;
-    let path = names(API_V1.version(req), What::Version)?;
-    tell(req, |story| story.owner = Some(path.owner.to_string()));
-    let now = app.clock.now();
-    presented
-        .writing(req, app, move |conn, caller| {
-            let right = can_publish(conn, caller, &path.owner, &path.package)?;
-            versions::delete(conn, caller, &right, &path, now)
-        })
-        .await?;
-    Ok(HttpResponse::NoContent().finish())
+pub async fn delete_version(call: Call) -> Result<NoContent> {
+    let path = version_path(&call)?;
+    let now = call.app.clock.now();
+    call.writing(move |conn, caller| {
+        let right = can_publish(conn, caller, &path.owner, &path.package)?;
+        versions::delete(conn, caller, &right, &path, now)
+    })
+    .await?;
+    Ok(NoContent)
 }

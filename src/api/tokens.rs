@@ -1,6 +1,6 @@
 //! Personal access tokens. A token never makes, lists or revokes others: that wants the password.
 
-use super::{AppData, admit, answer_json, error, json, parsed, part, required, signed_in};
+use super::endpoint::{Body, Call, Created, Listed, NoContent, Pages};
 use crate::db::Connection;
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::TokenId;
@@ -8,30 +8,28 @@ use crate::domain::names::OwnerName;
 use crate::domain::role::Scopes;
 use crate::error::{Error, Result, What};
 use crate::registry::access::{Caller, SignedIn};
+use crate::registry::pages::Page;
 use crate::registry::tokens::{self, NewToken, Token};
 use crate::registry::users;
-use crate::state::App;
-use actix_web::http::StatusCode;
-use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
-
-/// Where the names stand in `/api/v1/users/{user}/tokens/{token}`.
-const USER: usize = 3;
-const TOKEN: usize = 5;
+use utoipa::ToSchema;
 
 /// A token; `sha1` is Gitea's name for the secret, which only the answer to its making holds.
-#[derive(Debug, Serialize)]
-struct TokenBody {
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AccessToken)]
+pub struct TokenBody {
     id: TokenId,
     name: String,
     scopes: Vec<String>,
     token_last_eight: String,
+    /// The secret, in the answer to its making alone.
     sha1: String,
     created_at: Timestamp,
     last_used_at: Option<Timestamp>,
     expires_at: Option<Timestamp>,
+    /// The only owners it is good for; null: all.
     owners: Option<Vec<OwnerName>>,
+    /// The only package names it is good for, `*` standing for anything; null: all.
     packages: Option<Vec<String>>,
 }
 
@@ -70,27 +68,18 @@ fn limits(conn: &mut Connection, token: &Token) -> Result<Option<Vec<OwnerName>>
 }
 
 /// `GET /users/{user}/tokens`.
-pub(super) async fn list(req: HttpRequest, app: AppData) -> HttpResponse {
-    let result = try_list(&req, &app).await;
-    error::answer(&req, &app, result)
-}
-
-async fn try_list(req: &HttpRequest, app: &Arc<App>) -> Result<HttpResponse> {
-    let presented = signed_in(req, app).await?;
-    let name: OwnerName = part(req, USER, What::User)?;
-    let bodies: Vec<TokenBody> = presented
-        .reading(req, app, move |conn, caller| {
+pub async fn list(call: Call, pages: Pages) -> Result<Listed<TokenBody>> {
+    let name: OwnerName = call.part("user", What::User)?;
+    let slice = pages.slice();
+    let page = call
+        .reading(move |conn, caller| {
             let user = whose(conn, caller, &name)?;
-            let list = tokens::list(conn, user.id)?;
-            list.into_iter().map(|token| Ok(TokenBody::new(token.clone(), limits(conn, &token)?, ""))).collect()
+            let page = tokens::list(conn, user.id, slice)?;
+            let limited = |token: Token| Ok((limits(conn, &token)?, token));
+            Ok(Page { total: page.total, items: page.items.into_iter().map(limited).collect::<Result<_>>()? })
         })
         .await?;
-    let total = bodies.len().to_string();
-    let mut response = answer_json(StatusCode::OK, &bodies);
-    if let Ok(total) = total.parse() {
-        response.headers_mut().insert(actix_web::http::header::HeaderName::from_static("x-total-count"), total);
-    }
-    Ok(response)
+    Ok(pages.answer(page, |(owners, token)| TokenBody::new(token, owners, "")))
 }
 
 /// What is wrong with a time that cannot be read. Times end where those of the server do, which is not quite the end of
@@ -99,75 +88,63 @@ const EXPIRY_SHAPE: &str = "expires_at is a time like 2027-01-31T00:00:00Z, up t
                             for a token that does not expire";
 
 /// The body of `POST /users/{user}/tokens`.
-#[derive(Debug, Deserialize)]
-struct CreateToken {
-    name: Option<String>,
-    scopes: Option<Vec<String>>,
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct CreateToken {
+    name: String,
+    /// `all`, `public-only`, and `read:` or `write:` of `package`, `user`, `organization`, `admin`, `misc`.
+    scopes: Vec<String>,
+    /// When it ends; left out: never.
     expires_at: Option<String>,
-    owners: Option<Vec<String>>,
+    owners: Option<Vec<OwnerName>>,
     packages: Option<Vec<String>>,
 }
 
 impl CreateToken {
     fn check(self) -> Result<NewToken> {
-        let scopes = required(self.scopes, "scopes")?;
-        let words = scopes.iter().map(String::as_str);
-        let wrong = |error: &dyn std::fmt::Display| Error::invalid("scopes", format!("scopes: {error}"));
+        let words = self.scopes.iter().map(String::as_str);
+        let wrong =
+            |field: &'static str, error: &dyn std::fmt::Display| Error::invalid(field, format!("{field}: {error}"));
+        let pattern = |text: String| text.parse().map_err(|error| wrong("packages", &error));
         Ok(NewToken {
-            name: required(self.name, "name")?,
-            scopes: Scopes::from_words(words).map_err(|error| wrong(&error))?,
+            name: self.name,
+            scopes: Scopes::from_words(words).map_err(|error| wrong("scopes", &error))?,
             expires_at: self
                 .expires_at
                 .map(|text| Timestamp::try_from(text).map_err(|_| Error::invalid("expires_at", EXPIRY_SHAPE)))
                 .transpose()?,
-            owners: self.owners.map(|list| list.iter().map(|name| parsed(name, "owners")).collect()).transpose()?,
-            packages: self
-                .packages
-                .map(|list| list.iter().map(|pattern| parsed(pattern, "packages")).collect())
-                .transpose()?,
+            owners: self.owners,
+            packages: self.packages.map(|list| list.into_iter().map(pattern).collect()).transpose()?,
         })
     }
 }
 
 /// `POST /users/{user}/tokens`.
-pub(super) async fn create(req: HttpRequest, payload: web::Payload, app: AppData) -> HttpResponse {
-    let result = try_create(&req, payload, &app).await;
-    error::answer(&req, &app, result)
-}
-
-async fn try_create(req: &HttpRequest, payload: web::Payload, app: &Arc<App>) -> Result<HttpResponse> {
-    let name: OwnerName = part(req, USER, What::User)?;
+pub async fn create(call: Call, body: Body<CreateToken>) -> Result<Created<TokenBody>> {
+    let name: OwnerName = call.part("user", What::User)?;
     let of = name.clone();
-    let presented = admit(req, app, move |conn, caller| whose(conn, caller, &of).map(drop)).await?;
-    let new = json::<CreateToken>(app, payload).await?.check()?;
-    let now = app.clock.now();
-    let body = presented
-        .writing(req, app, move |conn, caller| {
+    call.admit(move |conn, caller| whose(conn, caller, &of).map(drop)).await?;
+    let new = body.read(&call.app).await?.check()?;
+    let now = call.app.clock.now();
+    let body = call
+        .writing(move |conn, caller| {
             let user = whose(conn, caller, &name)?;
             let (token, secret) = tokens::create(conn, caller, &user, &new, now)?;
             let owners = limits(conn, &token)?;
             Ok(TokenBody::new(token, owners, secret.reveal()))
         })
         .await?;
-    Ok(answer_json(StatusCode::CREATED, &body))
+    Ok(Created(body))
 }
 
 /// `DELETE /users/{user}/tokens/{id or name}`.
-pub(super) async fn revoke(req: HttpRequest, app: AppData) -> HttpResponse {
-    let result = try_revoke(&req, &app).await;
-    error::answer(&req, &app, result)
-}
-
-async fn try_revoke(req: &HttpRequest, app: &Arc<App>) -> Result<HttpResponse> {
-    let presented = signed_in(req, app).await?;
-    let name: OwnerName = part(req, USER, What::User)?;
-    let token: String = part(req, TOKEN, What::Token)?;
-    let now = app.clock.now();
-    presented
-        .writing(req, app, move |conn, caller| {
-            let user = whose(conn, caller, &name)?;
-            tokens::revoke(conn, caller, &user, &token, now)
-        })
-        .await?;
-    Ok(HttpResponse::NoContent().finish())
+pub async fn revoke(call: Call) -> Result<NoContent> {
+    let name: OwnerName = call.part("user", What::User)?;
+    let token: String = call.part("token", What::Token)?;
+    let now = call.app.clock.now();
+    call.writing(move |conn, caller| {
+        let user = whose(conn, caller, &name)?;
+        tokens::revoke(conn, caller, &user, &token, now)
+    })
+    .await?;
+    Ok(NoContent)
 }

@@ -1,10 +1,11 @@
 //! Users.
 
-use super::{AppData, admit, answer_json, error, json, parsed, required, signed_in};
+use super::endpoint::{Body, Call, Created, Json};
+use super::fields::given;
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::OwnerId;
 use crate::domain::names::{Email, OwnerName};
-use crate::domain::role::{Area, Level, Visibility};
+use crate::domain::role::Visibility;
 use crate::domain::secret::Password;
 use crate::domain::text::Line;
 use crate::error::{Error, Result, What};
@@ -12,18 +13,18 @@ use crate::http::params::escape;
 use crate::registry::releases::Person;
 use crate::registry::users::{self, NewUser, User};
 use crate::state::App;
-use actix_web::http::StatusCode;
-use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
+use utoipa::ToSchema;
 
 /// A user, as he himself and administrators see him.
-#[derive(Debug, Clone, Serialize)]
-pub(super) struct UserBody {
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = User)]
+pub struct UserBody {
     id: OwnerId,
     login: OwnerName,
     username: OwnerName,
     full_name: String,
+    /// Empty for whom it does not concern.
     email: String,
     avatar_url: String,
     html_url: String,
@@ -80,67 +81,52 @@ impl UserBody {
 }
 
 /// `GET /user`.
-pub(super) async fn me(req: HttpRequest, app: AppData) -> HttpResponse {
-    let result = try_me(&req, &app).await;
-    error::answer(&req, &app, result)
-}
-
-async fn try_me(req: &HttpRequest, app: &Arc<App>) -> Result<HttpResponse> {
-    let presented = signed_in(req, app).await?;
-    let user = presented
-        .reading(req, app, |conn, caller| {
-            caller.demand(Area::User, Level::Read)?;
+pub async fn me(call: Call) -> Result<Json<UserBody>> {
+    let user = call
+        .reading(|conn, caller| {
             let name = caller.signed_in()?.name.clone();
             users::find(conn, &name)?.ok_or(Error::NotFound(What::User))
         })
         .await?;
-    Ok(answer_json(StatusCode::OK, &UserBody::new(app, user)))
+    Ok(Json(UserBody::new(&call.app, user)))
 }
 
 /// The body of `POST /admin/users`.
-#[derive(Debug, Deserialize)]
-struct CreateUser {
-    username: Option<String>,
-    email: Option<String>,
-    password: Option<String>,
-    #[serde(default)]
-    full_name: String,
+#[derive(Deserialize, ToSchema)]
+pub struct CreateUser {
+    username: OwnerName,
+    email: Email,
+    #[schema(format = Password, min_length = 12, max_length = 1024)]
+    password: String,
+    full_name: Option<Line>,
     must_change_password: Option<bool>,
-    visibility: Option<String>,
+    #[serde(default, deserialize_with = "given")]
+    visibility: Option<Visibility>,
 }
 
 /// `POST /admin/users`.
-pub(super) async fn create(req: HttpRequest, payload: web::Payload, app: AppData) -> HttpResponse {
-    let result = try_create(&req, payload, &app).await;
-    error::answer(&req, &app, result)
-}
-
-async fn try_create(req: &HttpRequest, payload: web::Payload, app: &Arc<App>) -> Result<HttpResponse> {
-    let presented = admit(req, app, |_, caller| caller.demand_admin(Level::Write)).await?;
-    let body: CreateUser = json(app, payload).await?;
-    let name: OwnerName = parsed(&required(body.username, "username")?, "username")?;
-    let email: Email = parsed(&required(body.email, "email")?, "email")?;
-    let full_name: Line = parsed(&body.full_name, "full_name")?;
-    let password = Password::new(required(body.password, "password")?);
+pub async fn create(call: Call, body: Body<CreateUser>) -> Result<Created<UserBody>> {
+    call.admit(|_, _| Ok(())).await?;
+    let body = body.read(&call.app).await?;
+    let password = Password::new(body.password);
     password
-        .check_new(&[name.as_str(), email.as_str()])
-        .map_err(|error| Error::invalid("password", error.to_string()))?;
+        .check_new(&[body.username.as_str(), body.email.as_str()])
+        .map_err(|error| Error::invalid("password", format!("password: {error}")))?;
     let new = NewUser {
-        password_hash: Some(app.passwords.hash(password).await?),
-        full_name: full_name.into(),
-        visibility: body.visibility.map_or(Ok(Visibility::Public), |word| parsed(&word, "visibility"))?,
+        password_hash: Some(call.app.passwords.hash(password).await?),
+        full_name: body.full_name.map_or_else(String::new, Line::into),
+        visibility: body.visibility.unwrap_or(Visibility::Public),
         is_admin: false,
         must_change_password: body.must_change_password.unwrap_or(false),
-        name,
-        email,
+        name: body.username,
+        email: body.email,
     };
-    let now = app.clock.now();
-    let user = presented
-        .writing(req, app, move |conn, caller| {
-            caller.demand_admin(Level::Write)?;
+    let now = call.app.clock.now();
+    let user = call
+        .writing(move |conn, caller| {
             users::create(conn, caller, &new, now)?;
             users::find(conn, &new.name)?.ok_or(Error::NotFound(What::User))
         })
         .await?;
-    Ok(answer_json(StatusCode::CREATED, &UserBody::new(app, user)))
+    Ok(Created(UserBody::new(&call.app, user)))
 }

@@ -1,6 +1,7 @@
 //! Who sends a request: what it presents is read here and judged in the same hop as its work.
 
 mod basic;
+pub mod policy;
 
 use crate::db::Connection;
 use crate::domain::names::OwnerName;
@@ -10,8 +11,9 @@ use crate::http::middleware::{client, tell};
 use crate::http::paging::param;
 use crate::registry::access::{self, BAD_TOKEN, Caller, Credential};
 use crate::state::App;
-use actix_web::HttpRequest;
 use actix_web::http::header;
+use actix_web::{HttpMessage, HttpRequest};
+use policy::Policy;
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
@@ -20,6 +22,7 @@ use std::sync::{Arc, OnceLock};
 pub struct Presented {
     credential: Credential,
     address: Option<IpAddr>,
+    policy: Policy,
 }
 
 const NOT_UNDERSTOOD: Error = Error::BadCredential(
@@ -33,8 +36,10 @@ impl Presented {
     ///
     /// # Errors
     /// [`Error::BadCredential`], [`Error::Unauthenticated`] where nobody may be anonymous, [`Error::RateLimited`],
-    /// [`Error::Busy`].
+    /// [`Error::Busy`]; [`Error::Internal`] for a route without a policy.
     pub async fn read(req: &HttpRequest, app: &App) -> Result<Self> {
+        let policy = req.extensions().get::<Policy>().copied();
+        let policy = policy.ok_or_else(|| Error::internal(anyhow::anyhow!("this route has no policy")))?;
         let address = client(req);
         let mut fields = req.headers().get_all(header::AUTHORIZATION);
         let credential = match (fields.next(), fields.next()) {
@@ -53,21 +58,22 @@ impl Presented {
                 }
             }
         };
-        if app.config.require_signin && matches!(credential, Credential::Anonymous) {
+        let needs_user = app.config.require_signin || policy.needs_user();
+        if needs_user && matches!(credential, Credential::Anonymous) {
             return Err(Error::Unauthenticated);
         }
-        Ok(Self { credential, address })
+        Ok(Self { credential, address, policy })
     }
 
-    /// Whether nothing is presented.
-    pub fn is_anonymous(&self) -> bool {
-        matches!(self.credential, Credential::Anonymous)
+    /// Whether a request presents nothing.
+    pub fn is_absent(req: &HttpRequest, app: &App) -> bool {
+        !req.headers().contains_key(header::AUTHORIZATION) && query_token(req, app).is_none()
     }
 
     /// Runs work that only reads, as the caller this is.
     ///
     /// # Errors
-    /// As [`access::identify`] and [`crate::db::Db::read`].
+    /// As [`access::identify`], [`Policy::admit`] and [`crate::db::Db::read`].
     pub async fn reading<T: Send + 'static>(
         &self,
         req: &HttpRequest,
@@ -97,7 +103,7 @@ impl Presented {
     /// Runs one transaction, as the caller this is.
     ///
     /// # Errors
-    /// As [`access::identify`] and [`crate::db::Db::write`].
+    /// As [`access::identify`], [`Policy::admit`] and [`crate::db::Db::write`].
     pub async fn writing<T: Send + 'static>(
         &self,
         req: &HttpRequest,
@@ -110,7 +116,7 @@ impl Presented {
         done
     }
 
-    /// The work, with the credential judged before it on the same connection.
+    /// The work, with credential and policy judged before it on the same connection.
     fn as_caller<T>(
         &self,
         app: &Arc<App>,
@@ -121,6 +127,7 @@ impl Presented {
         move |conn| {
             let caller = presented.identify(conn, &app)?;
             actor.is(&caller);
+            presented.policy.admit(&caller)?;
             work(conn, &caller)
         }
     }

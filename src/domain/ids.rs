@@ -13,8 +13,9 @@ macro_rules! id {
     ($($(#[$doc:meta])* $name:ident),* $(,)?) => {$(
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, AsExpression, FromSqlRow)]
-        #[derive(Serialize, Deserialize)]
+        #[derive(Serialize, Deserialize, utoipa::ToSchema)]
         #[serde(transparent)]
+        #[schema(minimum = 1)]
         #[diesel(sql_type = BigInt)]
         pub struct $name(pub i64);
 

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use utoipa::openapi::schema::{ObjectBuilder, Type};
 
 /// Most bytes in the name of a package or a file, and in a version.
 pub const MAX_NAME_BYTES: usize = 255;
@@ -32,9 +33,14 @@ pub enum InvalidName {
     Encoding,
 }
 
+/// How a text is described to the API's readers: in a word, and by a regular expression (ECMA-262).
+pub(crate) fn text_schema(description: &str, pattern: &str) -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::String).description(Some(description)).pattern(Some(pattern))
+}
+
 /// Implements what every name can do: one constructor, the two spellings, serde and Diesel through the constructor.
 macro_rules! name {
-    ($(#[$doc:meta])* $name:ident, $check:path) => {
+    ($(#[$doc:meta])* $name:ident, $check:path, $schema:expr) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, Hash)]
         #[derive(diesel::expression::AsExpression, diesel::deserialize::FromSqlRow)]
@@ -85,6 +91,14 @@ macro_rules! name {
             }
         }
 
+        impl utoipa::PartialSchema for $name {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+                $schema.build().into()
+            }
+        }
+
+        impl utoipa::ToSchema for $name {}
+
         impl diesel::serialize::ToSql<diesel::sql_types::Text, diesel::pg::Pg> for $name {
             fn to_sql<'b>(
                 &'b self,
@@ -112,17 +126,20 @@ name!(
     /// A user's or an organization's name: `^[0-9A-Za-z][-.\w]*$`, at most 40 bytes, no two of `-._` in a row, not
     /// ending in one. Whether it is [reserved](OwnerName::is_reserved) is asked when an owner is made.
     OwnerName,
-    check_owner
+    check_owner,
+    text_schema("A user's or an organization's name.", r"^[0-9A-Za-z]([-._]?[0-9A-Za-z])*$").max_length(Some(MAX_OWNER_BYTES))
 );
 name!(
     /// A package's name: `^[-_+.\w]+$` (ASCII), at most 255 bytes, not `..`; one character is a letter or a digit.
     PackageName,
-    check_package
+    check_package,
+    text_schema("A package's name.", r"^(?!\.\.$)([0-9A-Za-z]|[-_+.0-9A-Za-z]{2,})$").max_length(Some(MAX_NAME_BYTES))
 );
 name!(
     /// A file's name: `^[-_+=:;.()\[\]{}~!@#$%^& \w]+$` (ASCII), at most 255 bytes, no outer white space, not `.` or `..`.
     FileName,
-    check_file
+    check_file,
+    text_schema("A file's name.", r"^[-_+=:;.()\[\]{}~!@#$%^& 0-9A-Za-z]+$").max_length(Some(MAX_NAME_BYTES))
 );
 
 impl OwnerName {
@@ -240,8 +257,18 @@ fn check_file(text: &str) -> Result<(), InvalidName> {
 pub struct InvalidEmail;
 
 /// An e-mail address, as first written; compared in lower case.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize, utoipa::ToSchema)]
+#[serde(try_from = "String")]
+#[schema(format = "email", max_length = 254)]
 pub struct Email(String);
+
+impl TryFrom<String> for Email {
+    type Error = InvalidEmail;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
 
 impl Email {
     /// As first written.

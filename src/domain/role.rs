@@ -72,6 +72,16 @@ macro_rules! word {
             }
         }
 
+        impl utoipa::PartialSchema for $name {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+                let words = [$($word),*];
+                let text = utoipa::openapi::schema::Type::String;
+                utoipa::openapi::ObjectBuilder::new().schema_type(text).enum_values(Some(words)).build().into()
+            }
+        }
+
+        impl utoipa::ToSchema for $name {}
+
         impl ToSql<SmallInt, Pg> for $name {
             fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
                 ToSql::<SmallInt, Pg>::to_sql(&self.number(), &mut out.reborrow())

@@ -1,6 +1,6 @@
 //! Texts that people write about themselves and their things: shown, never compared.
 
-use super::names::{InvalidName, name};
+use super::names::{InvalidName, name, text_schema};
 
 /// Most bytes in a line.
 const MAX_LINE_BYTES: usize = 255;
@@ -11,13 +11,18 @@ name!(
     /// One line, such as a full name: at most 255 bytes without control characters; it may be empty.
     #[derive(Default)]
     Line,
-    check_line
+    check_line,
+    text_schema("A line: up to 255 bytes without control characters.", r"^[^\x00-\x1f\x7f-\x9f]*$")
 );
 name!(
     /// A description: at most 2,000 bytes without control characters, but it may have lines and tabs; it may be empty.
     #[derive(Default)]
     Prose,
-    check_prose
+    check_prose,
+    text_schema(
+        "Lines of text: up to 2,000 bytes without other control characters.",
+        r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*$"
+    )
 );
 
 fn check_line(text: &str) -> Result<(), InvalidName> {

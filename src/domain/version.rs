@@ -1,12 +1,13 @@
 //! The version of a package: nearly any text, and its place among its siblings.
 
-use super::names::{InvalidName, MAX_NAME_BYTES, name};
+use super::names::{InvalidName, MAX_NAME_BYTES, name, text_schema};
 
 name!(
     /// A version: at most 255 bytes, not empty, no outer Unicode white space, no control characters, not `.` or `..`.
     /// Any other text is fine; nobody demands SemVer.
     Version,
-    check_version
+    check_version,
+    text_schema("A version: up to 255 bytes of any text without control characters.", r"^[^\x00-\x1f\x7f-\x9f]+$")
 );
 
 fn check_version(text: &str) -> Result<(), InvalidName> {

@@ -21,7 +21,7 @@ use std::sync::Arc;
 const READ_AT_ONCE: u64 = 64 << 10;
 
 /// `GET`, `HEAD` of a file; also of a side-car, and of the version `latest`.
-pub(super) async fn download(req: HttpRequest, app: AppData) -> HttpResponse {
+pub async fn download(req: HttpRequest, app: AppData) -> HttpResponse {
     let result = try_download(&req, &app).await;
     answer(&req, &app, result)
 }
@@ -117,7 +117,7 @@ async fn send(req: &HttpRequest, app: &App, file: &Downloadable, small: Option<B
 }
 
 /// `DELETE` of a file.
-pub(super) async fn delete(req: HttpRequest, app: AppData) -> HttpResponse {
+pub async fn delete(req: HttpRequest, app: AppData) -> HttpResponse {
     let result = try_delete(&req, &app).await;
     answer(&req, &app, result)
 }

@@ -11,7 +11,8 @@ use crate::http::problem::Shape;
 use crate::jobs::digests;
 use crate::registry::access::can_read;
 use crate::registry::files::FileSummary;
-use crate::registry::versions::{Page, Slice, VersionSummary};
+use crate::registry::pages::{Page, Slice};
+use crate::registry::versions::VersionSummary;
 use crate::registry::{files, versions};
 use crate::state::App;
 use actix_web::http::header;
@@ -31,7 +32,7 @@ fn slice(paging: Paging) -> Slice {
 }
 
 /// `GET` of a package: its versions, the oldest first.
-pub(super) async fn versions(req: HttpRequest, app: AppData) -> HttpResponse {
+pub async fn versions(req: HttpRequest, app: AppData) -> HttpResponse {
     let result = try_versions(&req, &app).await;
     answer(&req, &app, result)
 }
@@ -74,7 +75,7 @@ fn version_object(
 }
 
 /// `GET` of a version: its files, the oldest first.
-pub(super) async fn files(req: HttpRequest, app: AppData) -> HttpResponse {
+pub async fn files(req: HttpRequest, app: AppData) -> HttpResponse {
     let result = try_files(&req, &app).await;
     answer(&req, &app, result)
 }

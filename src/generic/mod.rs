@@ -1,42 +1,19 @@
 //! The generic package protocol: plain text over HTTP, as Gitea's.
 
-mod files;
-mod listings;
+pub mod describe;
+pub mod files;
+pub mod listings;
 mod sidecars;
-mod upload;
-mod versions;
+pub mod upload;
+pub mod versions;
 
 use crate::auth::Presented;
 use crate::error::{Error, Result, What};
 use crate::http::problem::{self, Shape, status_of};
-use crate::http::routes::resource;
 use crate::state::App;
 use actix_web::http::Method;
 use actix_web::{HttpRequest, HttpResponse, web};
 use std::sync::Arc;
-
-/// Adds the routes.
-pub fn routes(config: &mut web::ServiceConfig) {
-    config
-        .service(
-            resource("/api/packages/{owner}/generic/{name}/{version}/{file}", "GET, HEAD, PUT, DELETE")
-                .route(web::get().to(files::download))
-                .route(web::head().to(files::download))
-                .route(web::put().to(upload::upload))
-                .route(web::delete().to(files::delete)),
-        )
-        .service(
-            resource("/api/packages/{owner}/generic/{name}/{version}", "GET, HEAD, DELETE")
-                .route(web::get().to(listings::files))
-                .route(web::head().to(listings::files))
-                .route(web::delete().to(versions::delete)),
-        )
-        .service(
-            resource("/api/packages/{owner}/generic/{name}", "GET, HEAD")
-                .route(web::get().to(listings::versions))
-                .route(web::head().to(listings::versions)),
-        );
-}
 
 type AppData = web::Data<Arc<App>>;
 
@@ -64,8 +41,8 @@ async fn begin<T>(req: &HttpRequest, app: &App, path: Result<T>) -> Result<(T, P
     match path {
         Ok(path) => Ok((path, Presented::read(req, app).await?)),
         Err(Error::Invalid { field: "owner", .. }) if *req.method() != Method::PUT => {
-            let presented = Presented::read(req, app).await?;
-            Err(if presented.is_anonymous() { Error::Unauthenticated } else { Error::NotFound(What::Owner) })
+            Presented::read(req, app).await?;
+            Err(if Presented::is_absent(req, app) { Error::Unauthenticated } else { Error::NotFound(What::Owner) })
         }
         Err(error) => Err(error),
     }

@@ -32,7 +32,7 @@ const LOOKS: u32 = 5;
 const LOOK_PAUSE: Duration = Duration::from_secs(1);
 
 /// `PUT` of a file.
-pub(super) async fn upload(req: HttpRequest, payload: web::Payload, app: AppData) -> HttpResponse {
+pub async fn upload(req: HttpRequest, payload: web::Payload, app: AppData) -> HttpResponse {
     let result = try_upload(&req, payload, &app).await;
     answer(&req, &app, result)
 }

@@ -11,7 +11,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use std::sync::Arc;
 
 /// `DELETE` of a version with all its files.
-pub(super) async fn delete(req: HttpRequest, app: AppData) -> HttpResponse {
+pub async fn delete(req: HttpRequest, app: AppData) -> HttpResponse {
     let result = try_delete(&req, &app).await;
     answer(&req, &app, result)
 }

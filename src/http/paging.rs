@@ -24,6 +24,19 @@ impl Paging {
         }
     }
 
+    /// The address of a request's list: its path and its query without these two parameters, and without what might be
+    /// a secret.
+    pub fn rest(req: &HttpRequest) -> String {
+        let other = |pair: &&str| {
+            let name = pair.split('=').next().unwrap_or_default();
+            !pair.is_empty() && !matches!(name, "page" | "limit" | "token" | "access_token")
+        };
+        let query = req.query_string().split('&').filter(other).collect::<Vec<_>>().join("&");
+        let url = if query.is_empty() { req.path().to_owned() } else { format!("{}?{query}", req.path()) };
+        // What would end the address in a `Link` field, though a client may send it.
+        url.replace('<', "%3C").replace('>', "%3E").replace('"', "%22")
+    }
+
     /// How many rows to pass over.
     pub fn offset(self) -> i64 {
         (self.page - 1) * self.limit
@@ -80,6 +93,15 @@ mod tests {
         assert_eq!(paging("/x?page=3&limit=1000"), Paging { page: 3, limit: 50 });
         assert_eq!(paging("/x?page=0&limit=-1"), Paging { page: 1, limit: 30 });
         assert_eq!(paging("/x?page=99999999999999999999&limit=x"), Paging { page: 1, limit: 30 });
+    }
+
+    #[test]
+    fn the_address_of_a_list_keeps_every_other_parameter_but_no_secret() {
+        let rest = |uri: &str| Paging::rest(&TestRequest::with_uri(uri).to_http_request());
+        assert_eq!(rest("/x"), "/x");
+        assert_eq!(rest("/x?page=2&limit=5&token=secret&access_token=secret"), "/x");
+        assert_eq!(rest("/x?q=a%20b&page=2&type=generic&&"), "/x?q=a%20b&type=generic");
+        assert_eq!(rest("/x?q=%22"), "/x?q=%22");
     }
 
     #[test]

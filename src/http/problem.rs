@@ -5,6 +5,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// Seconds after which a request that met a busy or absent database may be tried again.
 const RETRY_AFTER_BUSY: u64 = 5;
@@ -87,11 +88,15 @@ pub fn answer(req: &HttpRequest, error: &Error, status: StatusCode, shape: Shape
 }
 
 /// An error as JSON: Gitea's two fields, and a word that stays the same when the sentence is improved.
-#[derive(Serialize)]
-struct Body<'a> {
-    message: &'a str,
+#[derive(Serialize, ToSchema)]
+#[schema(as = Error)]
+pub struct Problem {
+    /// One line for a person.
+    message: String,
+    /// Where the API is described.
     url: String,
-    code: &'a str,
+    /// One word for a program.
+    code: String,
 }
 
 /// One line for a person, in the shape that is wanted.
@@ -101,6 +106,9 @@ pub fn line(status: StatusCode, code: &str, message: &str, shape: Shape, root: &
     builder.insert_header((header::CACHE_CONTROL, "no-store"));
     match shape {
         Shape::Text => builder.content_type("text/plain; charset=utf-8").body(format!("{message}\n")),
-        Shape::Json => builder.json(Body { message, url: format!("{root}/api/swagger"), code }),
+        Shape::Json => {
+            let url = format!("{root}/api/swagger");
+            builder.json(Problem { message: message.to_owned(), url, code: code.to_owned() })
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::access::{self, Caller, CanPublish, CanRead};
 use super::audit::{self, Event, Subject};
-use super::versions::{Page, Slice};
+use super::pages::{Page, Slice};
 use super::{packages, quotas, versions};
 use crate::db::schema::{blobs, files, owners, packages as packages_table, versions as versions_table};
 use crate::domain::clock::Timestamp;

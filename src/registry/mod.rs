@@ -13,6 +13,7 @@ pub mod integrity;
 pub mod orgs;
 pub mod owners;
 pub mod packages;
+pub mod pages;
 pub mod publish;
 pub mod quotas;
 pub mod releases;

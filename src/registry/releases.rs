@@ -1,7 +1,7 @@
 //! Versions as the REST API speaks of them: one entry a version, with its package, its makers and its totals.
 
 use super::access::CanRead;
-use super::versions::{Page, Slice};
+use super::pages::{Page, Slice};
 use crate::db::schema::{owners, packages, users, versions};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{OwnerId, VersionId};

@@ -2,6 +2,7 @@
 
 use super::access::{Caller, SignedIn, visit};
 use super::audit::{self, Event, Subject};
+use super::pages::{Page, Slice};
 use crate::db::schema::{owners, tokens};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{OwnerId, TokenId};
@@ -111,8 +112,11 @@ fn owner_ids(conn: &mut PgConnection, caller: &Caller, names: &[OwnerName]) -> R
 ///
 /// # Errors
 /// The database's.
-pub fn list(conn: &mut PgConnection, user: OwnerId) -> Result<Vec<Token>> {
-    Ok(tokens::table.filter(tokens::user_id.eq(user)).order(tokens::id.desc()).select(Token::as_select()).load(conn)?)
+pub fn list(conn: &mut PgConnection, user: OwnerId, slice: Slice) -> Result<Page<Token>> {
+    let own = tokens::table.filter(tokens::user_id.eq(user));
+    let total = own.count().get_result(conn)?;
+    let rows = own.order(tokens::id.desc()).offset(slice.offset).limit(slice.limit);
+    Ok(Page { items: rows.select(Token::as_select()).load(conn)?, total })
 }
 
 /// The names of owners, for showing a token's limits; gone ones are left out.

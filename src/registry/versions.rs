@@ -2,6 +2,7 @@
 
 use super::access::{Caller, CanPublish, CanRead};
 use super::audit::{self, Event, Subject};
+use super::pages::{Page, Slice};
 use super::{packages, quotas};
 use crate::db::schema::{blobs, files, packages as packages_table, versions};
 use crate::domain::clock::Timestamp;
@@ -26,20 +27,6 @@ pub struct VersionSummary {
     pub size: i64,
     /// Downloads of all of them.
     pub downloads: i64,
-}
-
-/// One page of a list, and how long the whole list is.
-#[derive(Debug, Clone)]
-pub struct Page<T> {
-    pub items: Vec<T>,
-    pub total: i64,
-}
-
-/// Which page of a list is wanted: how many rows to pass over, and how many to take.
-#[derive(Debug, Clone, Copy)]
-pub struct Slice {
-    pub offset: i64,
-    pub limit: i64,
 }
 
 /// The version of this name, made if it is not there, its package too, and kept from being deleted until the end of the

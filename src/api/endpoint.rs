@@ -1,0 +1,338 @@
+//! How a handler of this face is written: an async function from typed inputs to a typed answer. The types say in the
+//! OpenAPI document what the route takes and gives, so that the two cannot differ.
+//!
+//! Nothing of a body or a query is judged before the credential is: the inputs are read by the handler, when it has
+//! [admitted](Call::admit) its caller.
+
+use crate::auth::Presented;
+use crate::db::Connection;
+use crate::error::{Error, Result, What};
+use crate::http::body::{Body as Paced, Pace};
+use crate::http::description::{Description, integer};
+use crate::http::middleware::tell;
+use crate::http::paging::Paging;
+use crate::http::params::segment;
+use crate::registry::access::Caller;
+use crate::registry::pages::{Page, Slice};
+use crate::state::App;
+use actix_web::dev::Payload;
+use actix_web::http::StatusCode;
+use actix_web::http::header;
+use actix_web::{FromRequest, HttpRequest, HttpResponse, web};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::convert::Infallible;
+use std::fmt::Display;
+use std::future::{Ready, ready};
+use std::marker::PhantomData;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::OnceCell;
+use utoipa::{IntoParams, ToSchema};
+
+/// Entries of a page unless `limit` says otherwise.
+pub const PAGE: i64 = 30;
+/// Most entries of a page.
+pub const LONGEST_PAGE: i64 = 50;
+/// Most bytes in a request's JSON.
+const MAX_JSON: usize = 64 << 10;
+
+/// An input of a handler, and its part of the description.
+pub trait Input {
+    /// Says what is read.
+    fn describe(_: &mut Description) {}
+}
+
+/// What a handler answers.
+pub trait Answer {
+    /// The answer itself.
+    fn respond(self) -> HttpResponse;
+    /// Says what it is.
+    fn describe(description: &mut Description);
+}
+
+/// A request: who sends it, and what its path names.
+pub struct Call {
+    pub req: HttpRequest,
+    pub app: Arc<App>,
+    presented: OnceCell<Presented>,
+}
+
+impl FromRequest for Call {
+    type Error = actix_web::Error;
+    type Future = Ready<Result<Self, actix_web::Error>>;
+
+    fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let app = req.app_data::<web::Data<Arc<App>>>().map(|app| Arc::clone(app.get_ref()));
+        let app = app.ok_or_else(|| actix_web::error::ErrorInternalServerError("the server's state is not set up"));
+        ready(app.map(|app| Self { req: req.clone(), app, presented: OnceCell::new() }))
+    }
+}
+
+impl Input for Call {}
+
+impl Call {
+    /// The credential, read once.
+    async fn presented(&self) -> Result<&Presented> {
+        self.presented.get_or_try_init(|| Presented::read(&self.req, &self.app)).await
+    }
+
+    /// Judges the credential before anything else is read: whether its user may do at all what the address is for.
+    ///
+    /// # Errors
+    /// The caller's lack of a right, and `demand`'s own.
+    pub async fn admit(
+        &self,
+        demand: impl FnMut(&mut Connection, &Caller) -> Result<()> + Send + 'static,
+    ) -> Result<()> {
+        self.reading(demand).await
+    }
+
+    /// Runs work that only reads, as the caller.
+    ///
+    /// # Errors
+    /// As [`Presented::reading`].
+    pub async fn reading<T: Send + 'static>(
+        &self,
+        work: impl FnMut(&mut Connection, &Caller) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.presented().await?.reading(&self.req, &self.app, work).await
+    }
+
+    /// Runs one transaction, as the caller.
+    ///
+    /// # Errors
+    /// As [`Presented::writing`].
+    pub async fn writing<T: Send + 'static>(
+        &self,
+        work: impl FnMut(&mut Connection, &Caller) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.presented().await?.writing(&self.req, &self.app, work).await
+    }
+
+    /// A segment of the path by its name in the route. One that cannot be is one that is not there; the anonymous are
+    /// asked to sign in, as for anything they cannot see.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Unauthenticated`].
+    pub fn part<T: FromStr<Err: Display>>(&self, name: &str, what: What) -> Result<T> {
+        let pattern = self.req.match_pattern().unwrap_or_default();
+        let mut segments = pattern.trim_start_matches('/').split('/');
+        let index = segments.position(|segment| segment.trim_matches(['{', '}']) == name);
+        let index = index.ok_or_else(|| Error::internal(anyhow::anyhow!("no {name} in {pattern}")))?;
+        segment(&self.req, index, "path").map_err(|_| self.absent(what))
+    }
+
+    /// The answer to a path that names nothing.
+    pub fn absent(&self, what: What) -> Error {
+        if Presented::is_absent(&self.req, &self.app) { Error::Unauthenticated } else { Error::NotFound(what) }
+    }
+
+    /// Says in the log whose packages it is about.
+    pub fn about(&self, owner: &impl Display) {
+        tell(&self.req, |story| story.owner = Some(owner.to_string()));
+    }
+}
+
+/// A body of JSON. It is read at the pace of uploads, after the caller was [admitted](Call::admit): nobody unknown makes
+/// the server wait for a body.
+pub struct Body<T>(web::Payload, PhantomData<T>);
+
+impl<T> FromRequest for Body<T> {
+    type Error = actix_web::Error;
+    type Future = Ready<Result<Self, actix_web::Error>>;
+
+    fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let payload = web::Payload::from_request(req, payload).into_inner();
+        ready(payload.map(|payload| Self(payload, PhantomData)))
+    }
+}
+
+impl<T: ToSchema> Input for Body<T> {
+    fn describe(description: &mut Description) {
+        description.takes_json::<T>();
+        description.answers(StatusCode::REQUEST_TIMEOUT, "The body came too slowly");
+    }
+}
+
+impl<T: DeserializeOwned> Body<T> {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] naming the first field that does not fit; [`Error::Aborted`].
+    pub async fn read(self, app: &App) -> Result<T> {
+        let limits = &app.config.limits;
+        let pace = Pace {
+            stall: Duration::from_secs(limits.upload_stall_seconds),
+            least_rate: limits.upload_least_bytes_per_second,
+        };
+        let mut body = Paced::new(self.0, pace);
+        let mut text = Vec::new();
+        while let Some(chunk) = body.next().await? {
+            if text.len() + chunk.len() > MAX_JSON {
+                return Err(Error::invalid("body", format!("the JSON is longer than {MAX_JSON} bytes")));
+            }
+            text.extend_from_slice(&chunk);
+        }
+        let mut json = serde_json::Deserializer::from_slice(&text);
+        let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+            let field = error.path().to_string();
+            let problem = error.into_inner();
+            match field.as_str() {
+                "." => Error::invalid("body", format!("the JSON does not fit: {problem}")),
+                field => Error::invalid("body", format!("{field}: {problem}")),
+            }
+        })?;
+        json.end().map_err(|error| Error::invalid("body", format!("the JSON does not fit: {error}")))?;
+        Ok(value)
+    }
+}
+
+/// The parameters of the query.
+pub struct Query<T>(Result<T>);
+
+impl<T: DeserializeOwned> FromRequest for Query<T> {
+    type Error = Infallible;
+    type Future = Ready<Result<Self, Infallible>>;
+
+    fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let read = web::Query::<T>::from_query(req.query_string()).map(web::Query::into_inner);
+        ready(Ok(Self(read.map_err(|error| Error::invalid("query", error.to_string())))))
+    }
+}
+
+impl<T: IntoParams> Input for Query<T> {
+    fn describe(description: &mut Description) {
+        description.parameters.extend(T::into_params(|| Some(utoipa::openapi::path::ParameterIn::Query)));
+        description.answers(StatusCode::UNPROCESSABLE_ENTITY, "A parameter of the query does not fit");
+    }
+}
+
+impl<T> Query<T> {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] with what is wrong.
+    pub fn read(self) -> Result<T> {
+        self.0
+    }
+}
+
+/// `?page=` and `?limit=`, and where the list is of which they ask a page.
+pub struct Pages {
+    paging: Paging,
+    url: String,
+}
+
+impl FromRequest for Pages {
+    type Error = Infallible;
+    type Future = Ready<Result<Self, Infallible>>;
+
+    fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let root = req.app_data::<web::Data<Arc<App>>>().map_or_else(String::new, |app| app.url(""));
+        ready(Ok(Self { paging: Paging::read(req, PAGE, LONGEST_PAGE), url: format!("{root}{}", Paging::rest(req)) }))
+    }
+}
+
+impl Input for Pages {
+    fn describe(description: &mut Description) {
+        description.query("page", "Which page, from 1.", integer(1));
+        description.query("limit", "Entries of a page: 30 unless said otherwise, at most 50.", integer(1));
+    }
+}
+
+impl Pages {
+    /// The rows of the page.
+    pub fn slice(&self) -> Slice {
+        Slice { offset: self.paging.offset(), limit: self.paging.limit() }
+    }
+
+    /// The page as an answer.
+    pub fn answer<R, T>(&self, page: Page<R>, body: impl FnMut(R) -> T) -> Listed<T> {
+        Listed {
+            items: page.items.into_iter().map(body).collect(),
+            total: page.total,
+            paging: self.paging,
+            url: self.url.clone(),
+        }
+    }
+}
+
+/// One page of a list, 200.
+pub struct Listed<T> {
+    items: Vec<T>,
+    total: i64,
+    paging: Paging,
+    url: String,
+}
+
+impl<T: Serialize + ToSchema> Answer for Listed<T> {
+    fn respond(self) -> HttpResponse {
+        let mut builder = HttpResponse::Ok();
+        builder.insert_header((header::CACHE_CONTROL, "no-store"));
+        self.paging.describe(&mut builder, &self.url, self.total);
+        builder.json(self.items)
+    }
+
+    fn describe(description: &mut Description) {
+        description.answers_page::<T>("One page of the list");
+    }
+}
+
+fn with_body(status: StatusCode, body: &impl Serialize) -> HttpResponse {
+    HttpResponse::build(status).insert_header((header::CACHE_CONTROL, "no-store")).json(body)
+}
+
+/// 200 with a body.
+pub struct Json<T>(pub T);
+
+impl<T: Serialize + ToSchema> Answer for Json<T> {
+    fn respond(self) -> HttpResponse {
+        with_body(StatusCode::OK, &self.0)
+    }
+
+    fn describe(description: &mut Description) {
+        description.answers_json::<T>(StatusCode::OK, "As asked");
+    }
+}
+
+/// 201 with what was made.
+pub struct Created<T>(pub T);
+
+impl<T: Serialize + ToSchema> Answer for Created<T> {
+    fn respond(self) -> HttpResponse {
+        with_body(StatusCode::CREATED, &self.0)
+    }
+
+    fn describe(description: &mut Description) {
+        description.answers_json::<T>(StatusCode::CREATED, "Made");
+    }
+}
+
+/// 204: done, and nothing to say about it.
+pub struct NoContent;
+
+impl Answer for NoContent {
+    fn respond(self) -> HttpResponse {
+        HttpResponse::NoContent().finish()
+    }
+
+    fn describe(description: &mut Description) {
+        description.answers(StatusCode::NO_CONTENT, "Done");
+    }
+}
+
+macro_rules! inputs {
+    ($($input:ident)*) => {
+        impl<$($input: Input),*> Input for ($($input,)*) {
+            fn describe(description: &mut Description) {
+                $($input::describe(description);)*
+            }
+        }
+    };
+}
+
+inputs!(A);
+inputs!(A B);
+inputs!(A B C);

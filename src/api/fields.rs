@@ -1,0 +1,15 @@
+//! Fields of requests, read as Gitea's clients write them.
+
+use serde::de::{Deserialize, Deserializer, Error};
+use std::fmt::Display;
+use std::str::FromStr;
+
+/// A word that may be missing, null or empty, each of which means that it is not given: Go's clients send `""` for a
+/// field that was not set.
+///
+/// # Errors
+/// What the word's own parser says.
+pub fn given<'de, D: Deserializer<'de>, T: FromStr<Err: Display>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?;
+    text.filter(|text| !text.is_empty()).map(|text| text.parse().map_err(D::Error::custom)).transpose()
+}
