@@ -79,7 +79,7 @@ pub async fn guard(
     req.extensions_mut().insert(Story { client, ..Story::default() });
     fold_path(&mut req);
     body::hold(&mut req);
-    let shape = Shape::asked(req.headers());
+    let shape = Shape::of(req.request());
     let mut response = match refusal(&req, &guard) {
         Some(response) => {
             // The body is not read: whoever sends it is told and cut off.
@@ -128,7 +128,7 @@ fn fold_path(req: &mut ServiceRequest) {
 /// What is refused by its head alone.
 fn refusal(req: &ServiceRequest, guard: &Guard) -> Option<HttpResponse> {
     let say = |status, code, message: &str| {
-        let mut response = problem::line(status, code, message, Shape::asked(req.headers()), &guard.root);
+        let mut response = problem::line(status, code, message, Shape::of(req.request()), &guard.root);
         response.head_mut().set_connection_type(actix_web::http::ConnectionType::Close);
         Some(response)
     };

@@ -98,6 +98,8 @@ async fn a_url_longer_than_8_kib_is_414() {
     for length in [8193, 12_000] {
         ask(site.address, "GET", of(length), &[]).await.is(414).says("8192");
     }
+    let api = format!("/api/v1/version?{}", "x".repeat(9000));
+    assert_eq!(ask(site.address, "GET", api, &[]).await.is(414).json()["code"], "uri_too_long");
     let fields = [("Authorization", &*bearer()), ("Content-Length", "3")];
     assert_eq!(send(site.address, "PUT", of(8193), &fields, b"abc").await.status, 414);
     site.assert_empty().await;

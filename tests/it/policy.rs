@@ -1,0 +1,505 @@
+//! The table of routes against the server: every route, every kind of person, every kind of credential. What must come
+//! out is worked out from the row alone; a change leaves the one record that its row names, a refusal leaves none.
+
+use crate::support::people::{db_token, db_user};
+use crate::support::{Client, PASSWORD, Site, morning, path};
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Text};
+use packhouse::auth::policy::{Credentials, Right};
+use packhouse::domain::names::OwnerName;
+use packhouse::domain::role::{Level, Permission, Scope, Visibility};
+use packhouse::domain::secret::TokenSecret;
+use packhouse::registry::access::{Caller, can_govern};
+use packhouse::registry::orgs::{self, NewOrg};
+use packhouse::routes::{Row, table};
+use serde_json::{Value, json};
+use std::cell::Cell;
+use std::time::Duration;
+
+/// Who asks. Each but the anonymous has an account; what he is there is about the organization of the path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Person {
+    Anonymous,
+    Stranger,
+    Reader,
+    Writer,
+    Owner,
+    Removed,
+    Locked,
+    Administrator,
+}
+
+impl Person {
+    /// His account; the anonymous have a thief's, whose credentials are all worthless.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Anonymous | Self::Stranger => "stranger",
+            Self::Reader => "reader",
+            Self::Writer => "writer",
+            Self::Owner => "owner",
+            Self::Removed => "removed",
+            Self::Locked => "locked",
+            Self::Administrator => "admin",
+        }
+    }
+
+    fn permission(self) -> Option<Permission> {
+        match self {
+            Self::Reader => Some(Permission::Read),
+            Self::Writer => Some(Permission::Write),
+            Self::Owner => Some(Permission::Owner),
+            _ => None,
+        }
+    }
+}
+
+/// What he sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sent {
+    Nothing,
+    Cookie,
+    Bearer(Token),
+    TokenScheme,
+    BasicTokenAsPassword,
+    BasicTokenAsUser,
+    BasicTokenOauth,
+    Password,
+    HeadWithBearer,
+}
+
+/// What an access token is good for, seen from the route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Token {
+    /// The very scope that the route names, or one of a package where it names none.
+    Fitting,
+    All,
+    /// Reads, of the right area.
+    ReadOnly,
+    /// Writes, of every other area.
+    WrongScope,
+    PublicOnly,
+    Expired,
+    Revoked,
+    Unknown,
+}
+
+const SENT: [Sent; 16] = [
+    Sent::Nothing,
+    Sent::Cookie,
+    Sent::Bearer(Token::Fitting),
+    Sent::Bearer(Token::All),
+    Sent::Bearer(Token::ReadOnly),
+    Sent::Bearer(Token::WrongScope),
+    Sent::Bearer(Token::PublicOnly),
+    Sent::Bearer(Token::Expired),
+    Sent::Bearer(Token::Revoked),
+    Sent::Bearer(Token::Unknown),
+    Sent::TokenScheme,
+    Sent::BasicTokenAsPassword,
+    Sent::BasicTokenAsUser,
+    Sent::BasicTokenOauth,
+    Sent::Password,
+    Sent::HeadWithBearer,
+];
+
+impl Sent {
+    /// The token in it.
+    fn token(self) -> Option<Token> {
+        match self {
+            Self::Bearer(token) => Some(token),
+            Self::TokenScheme | Self::BasicTokenAsPassword | Self::BasicTokenAsUser | Self::BasicTokenOauth => {
+                Some(Token::Fitting)
+            }
+            Self::HeadWithBearer => Some(Token::Fitting),
+            Self::Nothing | Self::Cookie | Self::Password => None,
+        }
+    }
+}
+
+/// What must come of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Done,
+    Unauthenticated,
+    Forbidden,
+    Absent,
+}
+
+/// The rule, from the row of the table alone.
+fn expected(row: &Row, person: Person, sent: Sent, visibility: Visibility) -> Outcome {
+    let policy = row.policy;
+    let unknown = matches!(sent, Sent::Nothing | Sent::Cookie);
+    if policy.credentials == Credentials::Ignored {
+        return Outcome::Done;
+    }
+    if unknown {
+        let seen =
+            policy.right == Right::Everybody || policy.right == Right::Reader && visibility == Visibility::Public;
+        return if seen { Outcome::Done } else { Outcome::Unauthenticated };
+    }
+    let worthless = matches!(sent.token(), Some(Token::Expired | Token::Revoked | Token::Unknown));
+    if worthless || person == Person::Locked {
+        return Outcome::Unauthenticated;
+    }
+    match (policy.credentials, sent.token()) {
+        (Credentials::Password, Some(_)) | (Credentials::Token, None) => return Outcome::Forbidden,
+        _ => {}
+    }
+    if let (Some((_, level)), Some(token)) = (policy.scope, sent.token()) {
+        let enough = match token {
+            Token::ReadOnly => level == Level::Read,
+            Token::WrongScope => false,
+            _ => true,
+        };
+        if !enough {
+            return Outcome::Forbidden;
+        }
+    }
+    let administrator = person == Person::Administrator;
+    let sees = administrator || person.permission().is_some() || visibility < Visibility::Private;
+    let at_least = |least: Permission| administrator || person.permission() >= Some(least);
+    let by_owner = |right: bool| match (sees, sent.token(), right) {
+        (false, ..) => Outcome::Absent,
+        (true, Some(Token::PublicOnly), _) if visibility != Visibility::Public => Outcome::Forbidden,
+        (true, _, true) => Outcome::Done,
+        (true, _, false) => Outcome::Forbidden,
+    };
+    match policy.right {
+        Right::Everybody | Right::SignedIn => Outcome::Done,
+        Right::Reader => by_owner(true),
+        Right::Writer => by_owner(at_least(Permission::Write)),
+        Right::Member => by_owner(at_least(Permission::Read)),
+        Right::OrgOwner => by_owner(at_least(Permission::Owner)),
+        // The user of the path is the organization's owner.
+        Right::Himself if administrator || person == Person::Owner => Outcome::Done,
+        Right::Himself => Outcome::Forbidden,
+        Right::SiteAdmin if administrator => Outcome::Done,
+        Right::SiteAdmin => Outcome::Forbidden,
+    }
+}
+
+/// A server with two organizations, one public and one private, and everybody.
+struct World {
+    site: Site,
+    conn: std::cell::RefCell<PgConnection>,
+    count: Cell<u32>,
+}
+
+const ORGS: [(&str, Visibility); 2] = [("open", Visibility::Public), ("closed", Visibility::Private)];
+const PEOPLE: [Person; 8] = [
+    Person::Anonymous,
+    Person::Stranger,
+    Person::Reader,
+    Person::Writer,
+    Person::Owner,
+    Person::Removed,
+    Person::Locked,
+    Person::Administrator,
+];
+
+impl World {
+    async fn new() -> Self {
+        let site = Site::new();
+        let conn = PgConnection::establish(&site.url).unwrap().into();
+        let world = Self { site, conn, count: Cell::new(0) };
+        world.db(|conn| {
+            for person in PEOPLE {
+                if !["stranger", "admin"].contains(&person.name()) {
+                    db_user(conn, person.name(), Visibility::Public, false).unwrap();
+                }
+            }
+            db_user(conn, "guest", Visibility::Public, false).unwrap();
+            for (org, visibility) in ORGS {
+                db_org(conn, org, visibility);
+            }
+        });
+        world.db(|conn| {
+            diesel::sql_query("UPDATE users SET is_locked = true WHERE lower_email LIKE 'locked@%'")
+                .execute(conn)
+                .unwrap()
+        });
+        for (org, _) in ORGS {
+            world.site.admin().publish(&path(&[org, "tool", "1", "f"]), "hello").await;
+        }
+        world
+    }
+
+    fn db<T>(&self, work: impl FnOnce(&mut PgConnection) -> T) -> T {
+        work(&mut self.conn.borrow_mut())
+    }
+
+    /// A name that nothing has yet.
+    fn fresh(&self, what: &str) -> String {
+        self.count.set(self.count.get() + 1);
+        format!("{what}{}", self.count.get())
+    }
+
+    /// An `Authorization` for a person, and what he sends beside it.
+    fn client(&self, row: &Row, person: Person, sent: Sent) -> Client {
+        let (site, name) = (&self.site, person.name());
+        let anon = site.anon();
+        let area = row.policy.scope.map(|(area, _)| area);
+        let token = |kind: Token| {
+            let scopes: Vec<String> = match (kind, row.policy.scope) {
+                (Token::Fitting | Token::Expired | Token::Revoked, Some((area, level))) => {
+                    vec![Scope::Of(area, level).to_string()]
+                }
+                (Token::ReadOnly, Some((area, _))) => vec![Scope::Of(area, Level::Read).to_string()],
+                (Token::WrongScope, _) => ["package", "user", "organization", "admin", "misc"]
+                    .iter()
+                    .filter(|word| {
+                        area.is_none_or(|area| Scope::Of(area, Level::Read).to_string() != format!("read:{word}"))
+                    })
+                    .map(|word| format!("write:{word}"))
+                    .collect(),
+                (Token::PublicOnly, _) => vec!["all".to_owned(), "public-only".to_owned()],
+                (Token::All, _) => vec!["all".to_owned()],
+                (Token::Unknown, _) => return TokenSecret::generate().reveal().to_owned(),
+                (_, None) => vec!["write:package".to_owned()],
+            };
+            let scopes: Vec<&str> = scopes.iter().map(String::as_str).collect();
+            let called = self.fresh("token ");
+            let expires = (kind == Token::Expired).then(|| morning().minus(Duration::from_secs(1)));
+            self.db(|conn| {
+                let secret = db_token(conn, name, &called, &scopes, |_| {}).unwrap();
+                let change = diesel::sql_query("UPDATE tokens SET expires_at = $2 WHERE name = $1");
+                if let Some(time) = expires {
+                    change
+                        .bind::<Text, _>(&called)
+                        .bind::<diesel::sql_types::Timestamptz, _>(time)
+                        .execute(conn)
+                        .unwrap();
+                }
+                if kind == Token::Revoked {
+                    let delete = diesel::sql_query("DELETE FROM tokens WHERE name = $1");
+                    delete.bind::<Text, _>(&called).execute(conn).unwrap();
+                }
+                secret
+            })
+        };
+        match sent {
+            Sent::Nothing | Sent::Cookie => anon,
+            Sent::Bearer(kind) => anon.bearer(&token(kind)),
+            Sent::HeadWithBearer => anon.bearer(&token(Token::Fitting)),
+            Sent::TokenScheme => anon.authorized(format!("token {}", token(Token::Fitting))),
+            Sent::BasicTokenAsPassword => anon.basic("whoever", &token(Token::Fitting)),
+            Sent::BasicTokenAsUser => anon.basic(&token(Token::Fitting), ""),
+            Sent::BasicTokenOauth => anon.basic(&token(Token::Fitting), "x-oauth-basic"),
+            Sent::Password => anon.basic(name, PASSWORD),
+        }
+    }
+
+    /// How many records there are, and the last one's event and actor.
+    fn records(&self) -> (i64, String) {
+        #[derive(QueryableByName)]
+        struct Last {
+            #[diesel(sql_type = BigInt)]
+            n: i64,
+            #[diesel(sql_type = Text)]
+            text: String,
+        }
+        let last: Last = self.db(|conn| {
+            diesel::sql_query(
+                "SELECT coalesce(max(id), 0) AS n, coalesce((SELECT event || ' by ' || actor_name FROM audit ORDER BY id \
+                 DESC LIMIT 1), '') AS text FROM audit",
+            )
+            .get_result(conn)
+            .unwrap()
+        });
+        (last.n, last.text)
+    }
+}
+
+/// An organization with everybody in the teams they are called after, and one who was in one.
+fn db_org(conn: &mut PgConnection, name: &str, visibility: Visibility) {
+    let caller = Caller::command_line();
+    let owner = crate::support::people::db_caller(conn, "owner").unwrap();
+    let org: OwnerName = name.parse().unwrap();
+    let new = NewOrg { name: org.clone(), full_name: Default::default(), description: Default::default(), visibility };
+    orgs::create(conn, &owner, &new, morning()).unwrap();
+    let right = can_govern(conn, &caller, &org).unwrap();
+    for person in [Person::Reader, Person::Writer, Person::Removed] {
+        let permission = person.permission().unwrap_or(Permission::Owner);
+        let team = orgs::create_team(conn, &caller, &right, person.name(), permission, morning()).unwrap();
+        let member = person.name().parse().unwrap();
+        orgs::add_member(conn, &caller, &right, &team, &member, morning()).unwrap();
+        if person == Person::Removed {
+            orgs::remove_member(conn, &caller, &right, &team, &member, morning()).unwrap();
+        }
+    }
+}
+
+/// A request to a route that does what it is for, if its sender may: what it acts on is made for it.
+async fn request(world: &World, row: &Row, org: &str) -> (String, Option<Value>) {
+    let admin = world.site.admin();
+    let org = org.to_owned();
+    let mut body = None;
+    let fill = |pattern: &str, values: &[(&str, &str)]| {
+        let owners =
+            [("{owner}", &*org), ("{org}", &*org), ("{user}", "owner"), ("{name}", "tool"), ("{version}", "1")];
+        let all = values.iter().chain(&owners).chain(&[("{file}", "f")]);
+        all.fold(pattern.to_owned(), |path, (name, value)| path.replace(name, value))
+    };
+    let method = row.method.as_str();
+    let path = match (method, row.path) {
+        ("GET", pattern @ "/api/swagger/{file}") => fill(pattern, &[("{file}", "swagger-ui.css")]),
+        ("GET", pattern) => fill(pattern, &[]),
+        ("PUT", pattern) if pattern.ends_with("/{file}") => fill(pattern, &[("{file}", &world.fresh("file"))]),
+        ("DELETE", pattern) if pattern.contains("/generic/{name}") => {
+            let name = world.fresh("package");
+            admin.publish(&path(&[&org, &name, "1", "f"]), "bytes").await;
+            fill(pattern, &[("{name}", &name)])
+        }
+        ("POST", pattern @ "/api/v1/users/{user}/tokens") => {
+            body = Some(json!({"name": world.fresh("made"), "scopes": ["read:package"]}));
+            fill(pattern, &[])
+        }
+        ("DELETE", pattern @ "/api/v1/users/{user}/tokens/{token}") => {
+            let name = world.fresh("doomed");
+            world.db(|conn| db_token(conn, "owner", &name, &["read:package"], |_| {}).unwrap());
+            fill(pattern, &[("{token}", &name)])
+        }
+        ("POST", pattern @ "/api/v1/admin/users") => {
+            let name = world.fresh("user");
+            body = Some(json!({"username": name, "email": format!("{name}@example.org"), "password": PASSWORD}));
+            pattern.to_owned()
+        }
+        ("POST", pattern @ "/api/v1/orgs") => {
+            body = Some(json!({"username": world.fresh("org")}));
+            pattern.to_owned()
+        }
+        ("POST", pattern @ "/api/v1/orgs/{org}/teams") => {
+            body = Some(json!({"name": world.fresh("team"), "permission": "read"}));
+            fill(pattern, &[])
+        }
+        (_, pattern @ "/api/v1/teams/{team}/members/{user}") => {
+            let made = admin.post(&format!("/api/v1/orgs/{org}/teams"), &json!({"name": world.fresh("team")})).await;
+            let team = made.is(201).json()["id"].to_string();
+            if method == "DELETE" {
+                admin.put(&format!("/api/v1/teams/{team}/members/guest"), "").await.is(204);
+            }
+            fill(pattern, &[("{team}", &team), ("{user}", "guest")])
+        }
+        other => panic!("say here how {other:?} is asked to do what it is for"),
+    };
+    (path, body)
+}
+
+/// Asks for one thing, and compares.
+async fn attempt(
+    world: &World,
+    row: &Row,
+    person: Person,
+    sent: Sent,
+    (org, visibility): (&str, Visibility),
+) -> Result<(), String> {
+    let (path, body) = request(world, row, org).await;
+    let client = world.client(row, person, sent);
+    if person == Person::Locked {
+        world.db(|conn| diesel::sql_query("DELETE FROM attempts").execute(conn).unwrap());
+    }
+    let (before, _) = world.records();
+    let method = if sent == Sent::HeadWithBearer { "HEAD" } else { row.method.as_str() };
+    let mut asked = client.request(method, &path);
+    if sent == Sent::Cookie {
+        asked = asked.header("cookie", "packhouse_session=eyJhbGciOiJIUzI1NiJ9.e30.AAAA; __Host-packhouse=1");
+    }
+    asked = match body {
+        Some(body) => asked.header("content-type", "application/json").body(body.to_string()),
+        None if method == "PUT" => asked.header("content-length", "5").body("bytes"),
+        None => asked,
+    };
+    let answer = asked.await;
+    let said = String::from_utf8_lossy(&answer.body);
+    let what = format!("{method} {path} by {person:?} with {sent:?}");
+    let outcome = match answer.status {
+        200..300 => Outcome::Done,
+        401 => Outcome::Unauthenticated,
+        403 => Outcome::Forbidden,
+        404 => Outcome::Absent,
+        other => return Err(format!("{what}: {other} {said}")),
+    };
+    let wanted = expected(row, person, sent, visibility);
+    if outcome != wanted {
+        return Err(format!("{what}: {outcome:?} instead of {wanted:?}: {said}"));
+    }
+    let (after, last) = world.records();
+    let event = row.policy.event.filter(|_| outcome == Outcome::Done);
+    let record = event.map_or(String::new(), |event| format!("{} by {}", event.as_str(), person.name()));
+    if after != before + i64::from(event.is_some()) || event.is_some() && last != record {
+        return Err(format!("{what}: {} records, the last {last:?}", after - before));
+    }
+    Ok(())
+}
+
+/// Walks the whole table as one person.
+async fn walk(person: Person) {
+    let world = World::new().await;
+    let mut wrong = Vec::new();
+    for row in table() {
+        if row.policy.credentials == Credentials::Own {
+            continue;
+        }
+        let owned = ["{owner}", "{org}", "{team}"].iter().any(|name| row.path.contains(name));
+        let orgs = if owned { &ORGS[..] } else { &ORGS[..1] };
+        for sent in SENT {
+            let bare = matches!(sent, Sent::Nothing | Sent::Cookie);
+            let head = sent == Sent::HeadWithBearer;
+            if bare != (person == Person::Anonymous) || head && row.method != "GET" {
+                continue;
+            }
+            for org in orgs {
+                wrong.extend(attempt(&world, &row, person, sent, *org).await.err());
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[tokio::test]
+async fn nobody_known_may_do_what_the_table_says_and_no_more() {
+    walk(Person::Anonymous).await;
+}
+
+#[tokio::test]
+async fn a_stranger_may_do_what_the_table_says_and_no_more_by_any_credential() {
+    walk(Person::Stranger).await;
+}
+
+#[tokio::test]
+async fn a_reader_may_do_what_the_table_says_and_no_more_by_any_credential() {
+    walk(Person::Reader).await;
+}
+
+#[tokio::test]
+async fn a_writer_may_do_what_the_table_says_and_no_more_by_any_credential() {
+    walk(Person::Writer).await;
+}
+
+#[tokio::test]
+async fn an_owner_may_do_what_the_table_says_and_no_more_by_any_credential() {
+    walk(Person::Owner).await;
+}
+
+#[tokio::test]
+async fn a_removed_member_may_do_what_the_table_says_and_no_more_by_any_credential() {
+    walk(Person::Removed).await;
+}
+
+#[tokio::test]
+async fn a_locked_user_may_do_what_the_table_says_and_no_more_by_any_credential() {
+    walk(Person::Locked).await;
+}
+
+#[tokio::test]
+async fn an_administrator_may_do_what_the_table_says_and_no_more_by_any_credential() {
+    walk(Person::Administrator).await;
+}
+
+#[test]
+fn every_change_names_the_record_it_leaves_and_no_reading_does() {
+    for row in table() {
+        let changes = row.method != "GET";
+        assert_eq!(row.policy.event.is_some(), changes, "{} {}", row.method, row.path);
+    }
+}
