@@ -16,6 +16,7 @@ pub enum What {
     Version,
     File,
     Token,
+    Session,
     Page,
 }
 
@@ -30,6 +31,7 @@ impl fmt::Display for What {
             Self::Version => "package version",
             Self::File => "package file",
             Self::Token => "access token",
+            Self::Session => "session",
             Self::Page => "page",
         })
     }

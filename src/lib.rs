@@ -1,7 +1,7 @@
 //! Packhouse: a self-hosted registry for any file.
 //!
 //! Rings: [`domain`] (pure values) ← [`registry`] (the rules and their SQL; no HTTP, no files) ← the faces [`generic`]
-//! (plain text), [`api`] (JSON) and [`ops`] (health), and [`jobs`] and [`cli`] beside them. [`db`] and [`storage`] meet
+//! (plain text), [`api`] (JSON), [`web`] (pages) and [`ops`] (health), and [`jobs`] and [`cli`] beside them. [`db`] and [`storage`] meet
 //! only in the faces and in the jobs.
 //!
 //! | layer | may use |
@@ -17,7 +17,7 @@
 //! | `http` | `domain`, `error`, `storage` |
 //! | `state` | all of the above |
 //! | `auth` | all of the above but `storage` and `jobs` |
-//! | `generic`, `api`, `ops` | all of the above but `db::schema`; never each other |
+//! | `generic`, `api`, `web`, `ops` | all of the above but `db::schema`; never each other |
 //! | `routes` | the faces, and what their table needs: `domain`, `error`, `http`, `auth`, `registry`, `state` |
 //! | `instance`, `server` | what opens an instance, what serves it |
 //! | `cli` | anything; nothing names it |
@@ -46,3 +46,4 @@ pub mod state;
 pub mod storage;
 pub mod tally;
 pub mod telemetry;
+pub mod web;

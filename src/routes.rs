@@ -18,10 +18,13 @@ use crate::http::problem::{self, Problem, Shape};
 use crate::ops;
 use crate::registry::audit::Event;
 use crate::state::App;
+use crate::web::page::Reply;
+use crate::web::{assets, error::answer as web_error, home, login, theme};
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::{FromRequest, Handler, HttpMessage, HttpRequest, HttpResponse, Responder, Route, guard, web};
 use std::future::ready;
+use std::path::Path;
 use std::sync::Arc;
 
 /// A row of the table.
@@ -34,7 +37,8 @@ pub struct Row {
     pub about: &'static str,
     /// The handler's own name, by which the document calls the operation.
     name: &'static str,
-    describe: fn(&mut Description),
+    /// What it takes and answers; nothing for pages, which are for people.
+    describe: Option<fn(&mut Description)>,
     also: Vec<(StatusCode, &'static str)>,
     route: Route,
 }
@@ -55,6 +59,9 @@ const NO_SCOPE: Option<(Area, Level)> = None;
 
 /// Which credentials, which scope a token needs, which right the user, and the record that a change leaves.
 type Demands = (Credentials, Option<(Area, Level)>, Right, Option<Event>);
+
+/// The same of a page, which no token opens.
+type PageDemands = (Option<(Area, Level)>, Right, Option<Event>);
 
 use Area::{Admin, Organization, Package, User};
 
@@ -105,6 +112,17 @@ pub fn table() -> Vec<Row> {
         api(GET, "/api/v1/packages/{owner}/generic/{name}/{version}", packages::version, (Any, read(Package), Reader, None), "One version"),
         api(DELETE, "/api/v1/packages/{owner}/generic/{name}/{version}", packages::delete_version, (Any, write(Package), Writer, Some(Event::VersionDelete)), "Delete a version"),
         api(GET, "/api/v1/packages/{owner}/generic/{name}/{version}/files", packages::list_files, (Any, read(Package), Reader, None), "List the files of a version, by name"),
+
+        // Pages: signing in and out.
+        page(GET, "/login", login::form, (NO_SCOPE, Everybody, None)),
+        page(POST, "/login", login::submit, (NO_SCOPE, Everybody, Some(Event::SessionBegin))),
+        page(GET, "/login/two-factor", login::code_form, (NO_SCOPE, Everybody, None)),
+        page(POST, "/login/two-factor", login::submit_code, (NO_SCOPE, Everybody, Some(Event::SessionBegin))),
+        page(POST, "/logout", login::logout, (NO_SCOPE, SignedIn, Some(Event::SessionEnd))),
+        page(POST, "/-/theme", theme::choose, (NO_SCOPE, Everybody, None)),
+
+        // Pages: browsing.
+        page(GET, "/", home::home, (NO_SCOPE, Everybody, None)),
     ]
 }
 
@@ -128,7 +146,7 @@ where
         I::describe(description);
         A::describe(description);
     };
-    row::<F, _, _>(method, path, answering, demands, about, describe)
+    row::<F, _, _>(method, path, answering, demands, about, Some(describe))
 }
 
 /// A route whose handler answers by itself, and says apart what it takes and answers.
@@ -144,7 +162,26 @@ where
     F: Handler<I, Output: Responder>,
     I: FromRequest + 'static,
 {
-    row::<F, _, _>(method, path, handler, demands, about, describe)
+    row::<F, _, _>(method, path, handler, demands, about, Some(describe))
+}
+
+/// A page, which looks at the cookie of a session and at nothing else. What goes wrong is a page too.
+fn page<F, I>(method: Method, path: &'static str, handler: F, (scope, right, event): PageDemands) -> Row
+where
+    F: Handler<I, Output = Result<Reply>>,
+    I: FromRequest + 'static,
+{
+    let answering = move |req: HttpRequest, app: web::Data<Arc<App>>, inputs: I| {
+        let done = handler.call(inputs);
+        async move {
+            let reply = match done.await {
+                Ok(reply) => reply,
+                Err(error) => web_error(&req, &app, error).await,
+            };
+            reply.finish(&req, &app)
+        }
+    };
+    row::<F, _, _>(method, path, answering, (Credentials::Session, scope, right, event), "", None)
 }
 
 fn row<Named, F, I>(
@@ -153,7 +190,7 @@ fn row<Named, F, I>(
     handler: F,
     (credentials, scope, right, event): Demands,
     about: &'static str,
-    describe: fn(&mut Description),
+    describe: Option<fn(&mut Description)>,
 ) -> Row
 where
     F: Handler<I, Output: Responder>,
@@ -179,33 +216,35 @@ impl Row {
         self
     }
 
-    /// What it takes and answers.
-    fn description(&self) -> Description {
+    /// What it takes and answers, if it is for programs.
+    fn description(&self) -> Option<Description> {
         let mut description = Description::default();
-        (self.describe)(&mut description);
+        self.describe?(&mut description);
         for (status, about) in &self.also {
             description.answers_json::<Problem>(*status, about);
         }
-        description
+        Some(description)
     }
 }
 
 /// The document that describes the table.
 pub fn document() -> Document {
     let rows = table();
-    let entries = rows.iter().map(|row| Entry {
-        method: &row.method,
-        path: row.path,
-        policy: row.policy,
-        about: row.about,
-        name: row.name,
-        description: row.description(),
+    let entries = rows.iter().filter_map(|row| {
+        Some(Entry {
+            method: &row.method,
+            path: row.path,
+            policy: row.policy,
+            about: row.about,
+            name: row.name,
+            description: row.description()?,
+        })
     });
     Document::new(entries)
 }
 
 /// Adds every route. An address that is there answers any other method with 405 and says which it has.
-pub fn configure(config: &mut web::ServiceConfig) {
+pub fn configure(config: &mut web::ServiceConfig, assets_dir: &Path) {
     let mut paths: Vec<(&'static str, Vec<Row>)> = Vec::new();
     for row in table() {
         match paths.iter_mut().find(|(path, _)| *path == row.path) {
@@ -223,6 +262,7 @@ pub fn configure(config: &mut web::ServiceConfig) {
         let resource = rows.into_iter().fold(resource, |resource, row| resource.route(row.route));
         config.service(resource.default_service(web::to(move |req| ready(wrong_method(&req, &allowed)))));
     }
+    config.service(assets::service(assets_dir));
 }
 
 fn wrong_method(req: &HttpRequest, allowed: &str) -> HttpResponse {

@@ -6,7 +6,8 @@ use crate::http::problem::{self, Shape};
 use crate::jobs::{digests, flush_counts, sweep};
 use crate::routes;
 use crate::state::App;
-use actix_web::http::StatusCode;
+use crate::web::{assets, error as web_error};
+use actix_web::http::{StatusCode, header};
 use actix_web::middleware::from_fn;
 use actix_web::{HttpRequest, HttpResponse, HttpServer, web};
 use anyhow::{Context, Result};
@@ -54,6 +55,7 @@ impl Server {
             draining: Arc::new(move || drained.is_draining()),
             root: config.public_root().unwrap_or_default().into(),
         });
+        let assets_dir = assets::unpack(&config.data_dir)?;
         let document = web::Data::new(routes::document());
         let mut server = HttpServer::new(move || {
             actix_web::App::new()
@@ -62,7 +64,7 @@ impl Server {
                 .app_data(guarded.clone())
                 .wrap(from_fn(guard))
                 .app_data(document.clone())
-                .configure(routes::configure)
+                .configure(|config| routes::configure(config, &assets_dir))
                 .default_service(web::to(unknown))
         })
         .on_connect(move |io, extensions| connections.on_connect(io, extensions))
@@ -110,7 +112,12 @@ impl Server {
     }
 }
 
+/// Nothing is at an address: said as the asker reads.
 async fn unknown(req: HttpRequest, app: web::Data<Arc<App>>) -> HttpResponse {
+    let wants_page = req.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    if wants_page.is_some_and(|kinds| kinds.contains("text/html")) && !req.path().starts_with("/api/") {
+        return web_error::unknown(&req, &app).await;
+    }
     let root = app.config.public_root().unwrap_or_default();
     problem::line(StatusCode::NOT_FOUND, "not_found", "there is nothing at this address", Shape::of(&req), root)
 }

@@ -1,7 +1,7 @@
 //! What is counted in memory, so that no download and no use of a token waits for a write. A job writes it down.
 
 use crate::domain::clock::Timestamp;
-use crate::domain::ids::{FileId, TokenId};
+use crate::domain::ids::{FileId, SessionId, TokenId};
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,6 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub struct Tally {
     downloads: Mutex<HashMap<FileId, i64>>,
     token_uses: Mutex<HashMap<TokenId, (Timestamp, Option<IpAddr>)>>,
+    session_uses: Mutex<HashMap<SessionId, Timestamp>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -26,6 +27,18 @@ impl Tally {
     /// Notes that a token was used.
     pub fn token_use(&self, token: TokenId, at: Timestamp, from: Option<IpAddr>) {
         lock(&self.token_uses).insert(token, (at, from));
+    }
+
+    /// Notes that a session was used.
+    pub fn session_use(&self, session: SessionId, at: Timestamp) {
+        lock(&self.session_uses).insert(session, at);
+    }
+
+    /// Takes the uses of sessions out, in the order of their ids.
+    pub fn take_session_uses(&self) -> Vec<(SessionId, Timestamp)> {
+        let mut taken: Vec<_> = std::mem::take(&mut *lock(&self.session_uses)).into_iter().collect();
+        taken.sort_unstable();
+        taken
     }
 
     /// Takes the downloads out, in the order of their files: two servers that write them down at once then lock the

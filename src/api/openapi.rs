@@ -150,7 +150,7 @@ fn demands(policy: Policy) -> String {
     match policy.credentials {
         Credentials::Password => text.push_str(" It wants the password: no token will do."),
         Credentials::Token => text.push_str(" It wants an access token."),
-        Credentials::Ignored | Credentials::Own | Credentials::Any => {}
+        Credentials::Ignored | Credentials::Own | Credentials::Any | Credentials::Session => {}
     }
     if let Some(event) = policy.event {
         text.push_str(&format!(" It leaves the record `{}`.", event.as_str()));
@@ -161,7 +161,7 @@ fn demands(policy: Policy) -> String {
 fn security(policy: Policy) -> Vec<SecurityRequirement> {
     let one = |name: &str| SecurityRequirement::new::<_, [&str; 0], &str>(name, []);
     let mut schemes = match policy.credentials {
-        Credentials::Ignored => return Vec::new(),
+        Credentials::Ignored | Credentials::Session => return Vec::new(),
         Credentials::Own => vec![one("bearer")],
         Credentials::Password => vec![one("basic")],
         Credentials::Token => vec![one("bearer"), one("token")],

@@ -2,7 +2,9 @@
 
 mod basic;
 pub mod call;
+pub mod password;
 pub mod policy;
+pub mod session;
 
 use crate::db::Connection;
 use crate::domain::names::OwnerName;
@@ -14,11 +16,11 @@ use crate::registry::access::{self, BAD_TOKEN, Caller, Credential};
 use crate::state::App;
 use actix_web::http::header;
 use actix_web::{HttpMessage, HttpRequest};
-use policy::Policy;
+use policy::{Credentials, Policy};
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
-/// What a request presents, on the faces for programs: never a cookie.
+/// What a request presents: on the faces for programs never a cookie, in pages nothing else.
 #[derive(Debug, Clone)]
 pub struct Presented {
     credential: Credential,
@@ -42,6 +44,10 @@ impl Presented {
         let policy = req.extensions().get::<Policy>().copied();
         let policy = policy.ok_or_else(|| Error::internal(anyhow::anyhow!("this route has no policy")))?;
         let address = client(req);
+        if policy.credentials == Credentials::Session {
+            let credential = session::read(req, app).map_or(Credential::Anonymous, Credential::Session);
+            return Ok(Self { credential, address, policy });
+        }
         let mut fields = req.headers().get_all(header::AUTHORIZATION);
         let credential = match (fields.next(), fields.next()) {
             (None, _) => match query_token(req, app) {
@@ -138,6 +144,9 @@ impl Presented {
         let caller = access::identify(conn, &self.credential, self.address, now)?;
         if let Some(token) = caller.token() {
             app.tally.token_use(token, now, self.address);
+        }
+        if let Some(session) = caller.session() {
+            app.tally.session_use(session, now);
         }
         Ok(caller)
     }

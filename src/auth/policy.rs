@@ -20,6 +20,8 @@ pub enum Credentials {
     Password,
     /// An access token alone.
     Token,
+    /// The cookie of a browser's session, and nothing else.
+    Session,
 }
 
 /// What of the caller a route asks, beyond the scope of his token. What hangs on names in the path is judged by

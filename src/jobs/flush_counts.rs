@@ -3,10 +3,10 @@
 use crate::db::Db;
 use crate::error::Result;
 use crate::registry::tokens::TokenUse;
-use crate::registry::{downloads, quotas, tokens};
+use crate::registry::{downloads, quotas, sessions, tokens};
 use crate::tally::Tally;
 
-/// Writes down downloads and uses of tokens, and folds the changes of what owners store into their counts. Counts that
+/// Writes down downloads and uses of tokens and sessions, and folds the changes of what owners store into their counts. Counts that
 /// could not be written stay in memory for the next time.
 ///
 /// # Errors
@@ -29,6 +29,10 @@ pub async fn run(db: &Db, tally: &Tally) -> Result<()> {
         .collect();
     if !uses.is_empty() {
         db.write(move |conn| tokens::note_uses(conn, &uses)).await?;
+    }
+    let uses = tally.take_session_uses();
+    if !uses.is_empty() {
+        db.write(move |conn| sessions::note_uses(conn, &uses)).await?;
     }
     db.write(|conn| quotas::fold(conn).map(drop)).await
 }

@@ -2,9 +2,9 @@
 //! need it demand.
 
 use super::quotas::OwnQuota;
-use crate::db::schema::{owners, team_members, teams, tokens, users};
+use crate::db::schema::{owners, sessions, team_members, teams, tokens, users};
 use crate::domain::clock::Timestamp;
-use crate::domain::ids::{OwnerId, TokenId};
+use crate::domain::ids::{OwnerId, SessionId, TokenId};
 use crate::domain::names::{OwnerName, PackageName};
 use crate::domain::role::{Area, Level, OwnerKind, PackagePattern, Permission, Scope, Scopes, Visibility};
 use crate::domain::secret::TokenHash;
@@ -23,6 +23,8 @@ pub enum Credential {
     Token(TokenHash),
     /// A user whose password (and second factor) was found right at this epoch of his account.
     Login { user: OwnerId, epoch: i32 },
+    /// A session of a browser.
+    Session(SessionId),
 }
 
 /// The user behind a caller.
@@ -38,6 +40,7 @@ pub struct SignedIn {
 enum Grant {
     /// Everything the user may.
     Whole(&'static str),
+    Session(SessionId),
     Token(TokenGrant),
 }
 
@@ -101,6 +104,7 @@ impl Caller {
     pub fn credential(&self) -> &'static str {
         match &self.grant {
             Grant::Whole(how) => how,
+            Grant::Session(_) => "session",
             Grant::Token(_) => "token",
         }
     }
@@ -109,7 +113,15 @@ impl Caller {
     pub fn token(&self) -> Option<TokenId> {
         match &self.grant {
             Grant::Token(token) => Some(token.id),
-            Grant::Whole(_) => None,
+            Grant::Whole(_) | Grant::Session(_) => None,
+        }
+    }
+
+    /// The session in use.
+    pub fn session(&self) -> Option<SessionId> {
+        match &self.grant {
+            Grant::Session(id) => Some(*id),
+            Grant::Whole(_) | Grant::Token(_) => None,
         }
     }
 
@@ -250,6 +262,19 @@ pub fn identify(
     let columns = (users::id, owners::name, users::is_admin, users::is_active, users::is_locked, users::auth_epoch);
     match credential {
         Credential::Anonymous => Ok(Caller::anonymous(address)),
+        Credential::Session(id) => {
+            let row: Option<UserRow> = sessions::table
+                .inner_join(users::table.inner_join(owners::table))
+                .filter(sessions::id.eq(id))
+                .filter(sessions::expires_at.gt(now))
+                .filter(sessions::auth_epoch.eq(users::auth_epoch))
+                .select(columns)
+                .first(conn)
+                .optional()?;
+            // Who was signed out elsewhere is a guest: he may go on reading what guests may.
+            let Some(user) = row.and_then(signed_in) else { return Ok(Caller::anonymous(address)) };
+            Ok(Caller { user: Some(user), grant: Grant::Session(*id), address })
+        }
         Credential::Login { user, epoch } => {
             let row: Option<UserRow> = users::table
                 .inner_join(owners::table)
@@ -366,7 +391,7 @@ pub fn can_read(
     package.map_or(Ok(()), |package| caller.demand_package(package))?;
     let packages = match &caller.grant {
         Grant::Token(token) => token.packages.clone(),
-        Grant::Whole(_) => None,
+        Grant::Whole(_) | Grant::Session(_) => None,
     };
     Ok(CanRead { owner, packages })
 }

@@ -26,7 +26,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("ops", FACE),
     ("instance", &["domain", "error", "config", "data_dir", "db", "storage", "registry", "state"]),
     ("routes", &["domain", "error", "http", "auth", "registry", "state", "generic", "api", "web", "ops"]),
-    ("server", &["domain", "error", "config", "http", "jobs", "state", "routes"]),
+    ("server", &["domain", "error", "config", "http", "jobs", "state", "web", "routes"]),
     ("cli", EVERYTHING),
 ];
 /// The faces never name each other.

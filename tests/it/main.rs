@@ -42,3 +42,4 @@ mod storage_faults;
 mod support;
 mod two_factor;
 mod uploads;
+mod web_sessions;

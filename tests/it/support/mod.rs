@@ -1,5 +1,6 @@
 //! What the tests stand on: a server of its own for each, over a database of its own, and people who talk to it.
 
+pub mod browser;
 pub mod client;
 pub mod cluster;
 pub mod log;

@@ -1,0 +1,137 @@
+//! Sessions of browsers. A session lives in its row: every request looks it up together with its user's epoch, so that a
+//! lock or a new password ends it at once.
+
+use super::access::Caller;
+use super::audit::{self, Event, Subject};
+use crate::db::schema::{sessions, users};
+use crate::domain::clock::Timestamp;
+use crate::domain::ids::{OwnerId, SessionId};
+use crate::domain::names::OwnerName;
+use crate::error::{Error, Result, What};
+use diesel::prelude::*;
+use diesel::sql_types::{Array, Timestamptz};
+use serde_json::json;
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// How long a session lives that is not used.
+pub const IDLE: Duration = Duration::from_secs(7 * 24 * 3600);
+/// How long a session lives at most, used or not.
+pub const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
+/// Most bytes of a browser's description that are kept.
+const MOST_OF_AGENT: usize = 255;
+
+/// A session as its user sees it.
+#[derive(Debug, Clone, Queryable, Selectable)]
+#[diesel(table_name = sessions)]
+pub struct Session {
+    pub id: SessionId,
+    pub created_at: Timestamp,
+    pub last_seen_at: Timestamp,
+    pub address: String,
+    pub user_agent: String,
+}
+
+/// Begins a session of a user who has shown everything he must at this epoch of his account.
+///
+/// # Errors
+/// [`Error::Unauthenticated`] when the account changed meanwhile.
+pub fn begin(
+    conn: &mut PgConnection,
+    (user, epoch): (OwnerId, i32),
+    (address, user_agent): (Option<IpAddr>, &str),
+    now: Timestamp,
+) -> Result<SessionId> {
+    let good: Option<OwnerId> = users::table
+        .find(user)
+        .filter(users::auth_epoch.eq(epoch))
+        .filter(users::is_active)
+        .filter(diesel::dsl::not(users::is_locked))
+        .select(users::id)
+        .for_share()
+        .first(conn)
+        .optional()?;
+    let user = good.ok_or(Error::Unauthenticated)?;
+    let id = SessionId::generate();
+    let agent: String = user_agent.chars().filter(|c| !c.is_control()).collect();
+    let end = agent.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|end| *end <= MOST_OF_AGENT).last();
+    diesel::insert_into(sessions::table)
+        .values((
+            sessions::id.eq(id),
+            sessions::user_id.eq(user),
+            sessions::auth_epoch.eq(epoch),
+            sessions::created_at.eq(now),
+            sessions::last_seen_at.eq(now),
+            sessions::expires_at.eq(now.plus(IDLE)),
+            sessions::address.eq(address.map(|address| address.to_string()).unwrap_or_default()),
+            sessions::user_agent.eq(agent.get(..end.unwrap_or(0)).unwrap_or_default()),
+        ))
+        .execute(conn)?;
+    diesel::update(users::table.find(user)).set(users::last_login_at.eq(now)).execute(conn)?;
+    let caller = super::access::identify(conn, &super::access::Credential::Session(id), address, now)?;
+    record(conn, &caller, Event::SessionBegin, now)?;
+    Ok(id)
+}
+
+fn record(conn: &mut PgConnection, caller: &Caller, event: Event, now: Timestamp) -> Result<()> {
+    let user = caller.signed_in()?;
+    let owner: Option<(OwnerId, &OwnerName)> = Some((user.id, &user.name));
+    audit::record(conn, caller, event, &Subject { owner, text: user.name.to_string(), detail: json!({}) }, now)
+}
+
+/// The living sessions of a user, the last used first.
+///
+/// # Errors
+/// The database's.
+pub fn list(conn: &mut PgConnection, user: OwnerId, now: Timestamp) -> Result<Vec<Session>> {
+    Ok(sessions::table
+        .inner_join(users::table)
+        .filter(sessions::user_id.eq(user))
+        .filter(sessions::expires_at.gt(now))
+        .filter(sessions::auth_epoch.eq(users::auth_epoch))
+        .order((sessions::last_seen_at.desc(), sessions::id))
+        .select(Session::as_select())
+        .load(conn)?)
+}
+
+/// Ends one session of the caller.
+///
+/// # Errors
+/// [`Error::NotFound`] when it is not his.
+pub fn end(conn: &mut PgConnection, caller: &Caller, id: SessionId, now: Timestamp) -> Result<()> {
+    let user = caller.signed_in()?.id;
+    let own = sessions::table.filter(sessions::id.eq(id)).filter(sessions::user_id.eq(user));
+    if diesel::delete(own).execute(conn)? == 0 {
+        return Err(Error::NotFound(What::Session));
+    }
+    record(conn, caller, Event::SessionEnd, now)
+}
+
+/// Ends every session of the caller, the present one too.
+///
+/// # Errors
+/// [`Error::Unauthenticated`].
+pub fn end_all(conn: &mut PgConnection, caller: &Caller, now: Timestamp) -> Result<()> {
+    let user = caller.signed_in()?.id;
+    diesel::delete(sessions::table.filter(sessions::user_id.eq(user))).execute(conn)?;
+    record(conn, caller, Event::SessionEndAll, now)
+}
+
+/// Writes down when sessions were last used, which lengthens their lives.
+///
+/// # Errors
+/// The database's.
+pub fn note_uses(conn: &mut PgConnection, uses: &[(SessionId, Timestamp)]) -> Result<()> {
+    let (ids, times): (Vec<SessionId>, Vec<Timestamp>) = uses.iter().copied().unzip();
+    diesel::sql_query(format!(
+        "UPDATE sessions SET last_seen_at = u.at, \
+           expires_at = least(u.at + interval '{} seconds', sessions.created_at + interval '{} seconds') \
+         FROM unnest($1, $2) AS u(id, at) WHERE sessions.id = u.id AND sessions.last_seen_at < u.at",
+        IDLE.as_secs(),
+        LONGEST.as_secs()
+    ))
+    .bind::<Array<diesel::sql_types::Uuid>, _>(ids)
+    .bind::<Array<Timestamptz>, _>(times)
+    .execute(conn)?;
+    Ok(())
+}

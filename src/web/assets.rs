@@ -1,0 +1,73 @@
+//! Style sheets, scripts and icons: carried in the program, laid out in the data directory at the start under names that
+//! hold their digest, and served from there to be kept for ever.
+
+use crate::domain::digest::to_hex;
+use actix_files::Files;
+use actix_web::dev::HttpServiceFactory;
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::middleware::from_fn;
+use actix_web::web;
+use anyhow::{Context, Result};
+use include_dir::{Dir, include_dir};
+use sha2::{Digest, Sha256};
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+static STATIC: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/static");
+
+/// The folder in the data directory.
+const FOLDER: &str = "assets";
+
+/// Names with the digest of what is in them, by the names they have in the source.
+fn names() -> &'static HashMap<&'static str, String> {
+    static NAMES: OnceLock<HashMap<&'static str, String>> = OnceLock::new();
+    NAMES.get_or_init(|| {
+        let name = |file: &include_dir::File<'static>| {
+            let path = file.path().to_str()?;
+            let digest = to_hex(&Sha256::digest(file.contents()));
+            let (stem, extension) = path.rsplit_once('.')?;
+            Some((path, format!("{stem}.{}.{extension}", digest.get(..12)?)))
+        };
+        STATIC.files().filter_map(name).collect()
+    })
+}
+
+/// The address of an asset; a name that is not there leads nowhere, which a test of every page finds.
+pub fn url(name: &str) -> String {
+    format!("/assets/{}", names().get(name).map_or(name, String::as_str))
+}
+
+/// Lays the assets out, and returns where.
+///
+/// # Errors
+/// When the folder cannot be written.
+pub fn unpack(data_dir: &Path) -> Result<PathBuf> {
+    let folder = data_dir.join(FOLDER);
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    for file in STATIC.files() {
+        let Some(name) = file.path().to_str().and_then(|path| names().get(path)) else { continue };
+        let path = folder.join(name);
+        if fs::read(&path).is_ok_and(|present| present == file.contents()) {
+            continue;
+        }
+        fs::write(&path, file.contents()).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(folder)
+}
+
+/// Serves them.
+pub fn service(folder: &Path) -> impl HttpServiceFactory + use<> {
+    let files = Files::new("", folder).prefer_utf8(true).disable_content_disposition();
+    let kept = from_fn(|req, next: actix_web::middleware::Next<_>| async move {
+        let mut response = next.call(req).await?;
+        let found = response.status().is_success();
+        let headers = response.headers_mut();
+        let cached = if found { "public, max-age=31536000, immutable" } else { "no-store" };
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(cached));
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        Ok::<_, actix_web::Error>(response)
+    });
+    web::scope("/assets").wrap(kept).service(files)
+}

@@ -1,0 +1,71 @@
+//! What went wrong, as a page.
+
+use super::page::{Frame, Reply};
+use crate::auth::call::Call;
+use crate::error::Error;
+use crate::http::params::escape;
+use crate::http::problem::status_of;
+use crate::state::App;
+use actix_web::http::{Method, StatusCode, header};
+use actix_web::{FromRequest, HttpRequest, HttpResponse};
+use askama::Template;
+use std::sync::Arc;
+
+#[derive(Template)]
+#[template(path = "error.html")]
+struct ErrorPage {
+    frame: Frame,
+    status: u16,
+    title: &'static str,
+    message: String,
+}
+
+fn title(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::NOT_FOUND => "Nothing is here",
+        StatusCode::FORBIDDEN => "You may not do this",
+        StatusCode::TOO_MANY_REQUESTS => "Too many attempts",
+        StatusCode::SERVICE_UNAVAILABLE | StatusCode::INSUFFICIENT_STORAGE => "Not now",
+        StatusCode::INTERNAL_SERVER_ERROR => "Something went wrong here",
+        _ => "This cannot be done",
+    }
+}
+
+/// Renders an error. Who is not signed in where one must be is asked to, and comes back afterwards.
+pub async fn answer(req: &HttpRequest, app: &Arc<App>, error: Error) -> Reply {
+    if matches!(error, Error::Unauthenticated | Error::BadCredential(_)) {
+        let here = req.uri().path_and_query().map_or("/", |target| target.as_str());
+        let back = if *req.method() == Method::GET { format!("?redirect_to={}", escape(here)) } else { String::new() };
+        return Reply::to(&format!("/login{back}"));
+    }
+    if let Error::Internal(source) = &error {
+        tracing::error!(error = format!("{source:#}"), path = req.path(), "internal error");
+    }
+    let (status, _) = status_of(&error);
+    // A page of an error names its reader if it can, and is shown if it cannot.
+    let user = match Call::extract(req).await {
+        Ok(call) => call.reading(|_, caller| Ok(caller.user().cloned())).await.unwrap_or_default(),
+        Err(_) => None,
+    };
+    let page = ErrorPage {
+        frame: Frame::new(req, app, user),
+        status: status.as_u16(),
+        title: title(status),
+        message: error.to_string(),
+    };
+    let wait = match error {
+        Error::RateLimited { retry_after } => Some(retry_after),
+        Error::Busy(_) | Error::OutcomeUnknown | Error::NoSpace => Some(5),
+        _ => None,
+    };
+    match (Reply::page_with(status, &page), wait) {
+        (Ok(reply), Some(seconds)) => reply.header(header::RETRY_AFTER, seconds.into()),
+        (Ok(reply), None) => reply,
+        (Err(_), _) => Reply::to("/"),
+    }
+}
+
+/// What is said of an address that no route has.
+pub async fn unknown(req: &HttpRequest, app: &Arc<App>) -> HttpResponse {
+    answer(req, app, Error::NotFound(crate::error::What::Page)).await.finish(req, app)
+}

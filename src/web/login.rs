@@ -1,0 +1,152 @@
+//! Signing in and out: the password first, then the second factor of who has one, and only then a session.
+
+use super::forms::Protected;
+use super::page::{Frame, Reply, frame, within};
+use crate::auth::call::Call;
+use crate::auth::{password, session};
+use crate::domain::ids::OwnerId;
+use crate::domain::secret::Password;
+use crate::error::{Error, Result};
+use crate::http::middleware::client;
+use crate::http::paging::param;
+use crate::registry::{sessions, two_factor};
+use actix_web::http::StatusCode;
+use actix_web::http::header;
+use askama::Template;
+use percent_encoding::percent_decode_str;
+use serde::Deserialize;
+
+#[derive(Template)]
+#[template(path = "login.html")]
+struct LoginPage {
+    frame: Frame,
+    name: String,
+    back: String,
+    problem: Option<String>,
+}
+
+#[derive(Template)]
+#[template(path = "two_factor.html")]
+struct CodePage {
+    frame: Frame,
+    back: String,
+    problem: Option<String>,
+}
+
+/// Where to go afterwards.
+fn back(call: &Call) -> String {
+    let raw = param(&call.req, "redirect_to").unwrap_or_default();
+    within(&percent_decode_str(raw).decode_utf8_lossy())
+}
+
+/// `GET /login`.
+pub async fn form(call: Call) -> Result<Reply> {
+    let (frame, ()) = frame(&call, |_, _| Ok(())).await?;
+    let back = back(&call);
+    if frame.user.is_some() {
+        return Ok(Reply::to(&back));
+    }
+    Reply::page(&LoginPage { frame, name: String::new(), back, problem: None })
+}
+
+#[derive(Deserialize)]
+pub struct SignIn {
+    name: String,
+    password: String,
+    #[serde(default)]
+    back: String,
+}
+
+/// What a person may read of a sign-in that failed, and its status; `None`: it is no matter of the form.
+fn problem(error: &Error) -> Option<(StatusCode, String)> {
+    match error {
+        Error::BadCredential(_) => Some((
+            StatusCode::UNAUTHORIZED,
+            "The name or the password is wrong, or the account has no access.".to_owned(),
+        )),
+        Error::RateLimited { retry_after } => Some((
+            StatusCode::TOO_MANY_REQUESTS,
+            format!("Too many attempts. Try again in {} minutes.", retry_after.div_ceil(60)),
+        )),
+        _ => None,
+    }
+}
+
+/// `POST /login`.
+pub async fn submit(call: Call, form: Protected<SignIn>) -> Result<Reply> {
+    let fields = form.read(&call).await?;
+    let back = within(&fields.back);
+    let signed_in = password::sign_in(&call.app, &fields.name, Password::new(fields.password), client(&call.req)).await;
+    let login = match signed_in {
+        Ok(login) => login,
+        Err(error) => {
+            let Some((status, text)) = problem(&error) else { return Err(error) };
+            let (frame, ()) = frame(&call, |_, _| Ok(())).await?;
+            return Reply::page_with(status, &LoginPage { frame, name: fields.name, back, problem: Some(text) });
+        }
+    };
+    let user = login.id;
+    if call.app.db.read(move |conn| two_factor::is_enrolled(conn, user)).await? {
+        let pending = session::pend(&call.app, user, login.auth_epoch)?;
+        let next = format!("/login/two-factor?redirect_to={}", crate::http::params::escape(&back));
+        return Ok(Reply::to(&next).cookie(pending));
+    }
+    begin(&call, (user, login.auth_epoch), &back).await
+}
+
+/// Begins a session, of which the browser gets the cookie. One that it had before ends.
+async fn begin(call: &Call, of: (OwnerId, i32), back: &str) -> Result<Reply> {
+    let agent = call.req.headers().get(header::USER_AGENT).and_then(|value| value.to_str().ok());
+    let (agent, address) = (agent.unwrap_or_default().to_owned(), client(&call.req));
+    let now = call.app.clock.now();
+    let id = call.app.db.write(move |conn| sessions::begin(conn, of, (address, &agent), now)).await?;
+    Ok(Reply::to(back).cookie(session::begin(&call.app, id)?).cookie(session::unpend(&call.app)))
+}
+
+/// `GET /login/two-factor`.
+pub async fn code_form(call: Call) -> Result<Reply> {
+    if session::pending(&call.req, &call.app).is_none() {
+        return Ok(Reply::to("/login"));
+    }
+    let (frame, ()) = frame(&call, |_, _| Ok(())).await?;
+    Reply::page(&CodePage { frame, back: back(&call), problem: None })
+}
+
+#[derive(Deserialize)]
+pub struct Code {
+    code: String,
+    #[serde(default)]
+    back: String,
+}
+
+/// `POST /login/two-factor`.
+pub async fn submit_code(call: Call, form: Protected<Code>) -> Result<Reply> {
+    let fields = form.read(&call).await?;
+    let Some((user, epoch)) = session::pending(&call.req, &call.app) else { return Ok(Reply::to("/login")) };
+    let code: String = fields.code.chars().filter(|c| !c.is_whitespace()).collect();
+    let wrong = match password::use_code(&call.app, user, code).await {
+        Ok(true) => return begin(&call, (user, epoch), &within(&fields.back)).await,
+        Ok(false) => {
+            (StatusCode::UNAUTHORIZED, "The code is wrong, or was used already. Wait for the next.".to_owned())
+        }
+        Err(error) => problem(&error).ok_or(error)?,
+    };
+    let (frame, ()) = frame(&call, |_, _| Ok(())).await?;
+    Reply::page_with(wrong.0, &CodePage { frame, back: within(&fields.back), problem: Some(wrong.1) })
+}
+
+/// Nothing but the token against forgery.
+#[derive(Deserialize)]
+pub struct Nothing {}
+
+/// `POST /logout`.
+pub async fn logout(call: Call, form: Protected<Nothing>) -> Result<Reply> {
+    form.read(&call).await?;
+    let now = call.app.clock.now();
+    call.writing(move |conn, caller| match caller.session() {
+        Some(id) => sessions::end(conn, caller, id, now),
+        None => Err(Error::Unauthenticated),
+    })
+    .await?;
+    Ok(Reply::to("/").cookie(session::end(&call.app)))
+}

@@ -1,0 +1,9 @@
+//! Pages for people: server-rendered, working without JavaScript. Their routes are in the table of `crate::routes`.
+
+pub mod assets;
+pub mod error;
+pub mod forms;
+pub mod home;
+pub mod login;
+pub mod page;
+pub mod theme;

@@ -1,0 +1,253 @@
+//! What every page has: the frame around its content, and the fields of its head that keep it safe.
+
+use super::{assets, forms};
+use crate::auth::call::Call;
+use crate::auth::session;
+use crate::db::Connection;
+use crate::error::{Error, Result};
+use crate::registry::access::{Caller, SignedIn};
+use crate::state::App;
+use actix_web::cookie::Cookie;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
+use askama::Template;
+
+/// What may be loaded: the site's own style sheets, scripts and images. Nothing inline, nothing from elsewhere.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
+                      form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+/// The colours a reader chose; without a choice those of his system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Theme {
+    System,
+    Light,
+    Dark,
+}
+
+impl Theme {
+    const COOKIE: &'static str = "theme";
+
+    /// Its word, in the cookie and in the page.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::System => "system",
+            Self::Light => "light",
+            Self::Dark => "dark",
+        }
+    }
+
+    /// From its word; anything else is the system's.
+    pub fn of(word: &str) -> Self {
+        match word {
+            "light" => Self::Light,
+            "dark" => Self::Dark,
+            _ => Self::System,
+        }
+    }
+
+    fn read(req: &HttpRequest) -> Self {
+        req.cookie(Self::COOKIE).map_or(Self::System, |cookie| Self::of(cookie.value()))
+    }
+
+    /// The cookie that keeps the choice for a year.
+    pub fn cookie(self, app: &App) -> Cookie<'static> {
+        let mut cookie = session::cookie(app, Self::COOKIE, self.as_str().to_owned());
+        cookie.set_name(Self::COOKIE);
+        cookie.set_max_age(actix_web::cookie::time::Duration::days(365));
+        cookie
+    }
+}
+
+/// What is told once, on the page after a change.
+const NOTICE: &str = "packhouse-notice";
+
+/// The frame of a page: who looks at it, and where.
+pub struct Frame {
+    pub user: Option<SignedIn>,
+    pub theme: Theme,
+    /// What every form carries.
+    pub csrf: String,
+    /// Path and query, to come back to.
+    pub here: String,
+    /// What was just done.
+    pub notice: Option<String>,
+    /// The address of the site, for commands to copy.
+    pub root: String,
+}
+
+impl Frame {
+    /// For a request of this user.
+    pub fn new(req: &HttpRequest, app: &App, user: Option<SignedIn>) -> Self {
+        let notice = req.cookie(NOTICE).and_then(|cookie| {
+            let text = percent_encoding::percent_decode_str(cookie.value()).decode_utf8().ok()?;
+            Some(text.chars().filter(|c| !c.is_control()).take(200).collect())
+        });
+        Self {
+            user,
+            theme: Theme::read(req),
+            csrf: forms::token(req, app).unwrap_or_default(),
+            here: req.uri().path_and_query().map_or_else(String::new, ToString::to_string),
+            notice,
+            root: site_root(req, app),
+        }
+    }
+
+    /// Whether the looker administers the site.
+    pub fn is_admin(&self) -> bool {
+        self.user.as_ref().is_some_and(|user| user.is_admin)
+    }
+
+    /// Whether this is the looker's own name.
+    pub fn is_me(&self, name: &crate::domain::names::OwnerName) -> bool {
+        self.user.as_ref().is_some_and(|user| user.name.lower() == name.lower())
+    }
+
+    /// Whether the page is at or below a path, for the mark in the navigation.
+    pub fn is_at(&self, path: &str) -> bool {
+        let here = self.here.split('?').next().unwrap_or_default();
+        here == path || here.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'))
+    }
+
+    /// The address of an asset.
+    pub fn asset(&self, name: &str) -> String {
+        assets::url(name)
+    }
+
+    /// Where an icon of the set is.
+    pub fn icon(&self, name: &str) -> String {
+        format!("{}#{name}", assets::url("icons.svg"))
+    }
+}
+
+/// The address people reach the site at: as configured, else as the request itself says, which is shown to its own sender
+/// alone.
+fn site_root(req: &HttpRequest, app: &App) -> String {
+    if let Some(root) = app.config.public_root() {
+        return root.to_owned();
+    }
+    let host = req.headers().get(header::HOST).and_then(|value| value.to_str().ok()).unwrap_or("localhost");
+    let fits = |c: char| c.is_ascii_alphanumeric() || ".-:[]".contains(c);
+    if host.chars().all(fits) { format!("http://{host}") } else { "http://localhost".to_owned() }
+}
+
+/// Reads what a page shows, together with its frame.
+///
+/// # Errors
+/// The work's.
+pub async fn frame<T: Send + 'static>(
+    call: &Call,
+    mut work: impl FnMut(&mut Connection, &Caller) -> Result<T> + Send + 'static,
+) -> Result<(Frame, T)> {
+    let (user, found) = call.reading(move |conn, caller| Ok((caller.user().cloned(), work(conn, caller)?))).await?;
+    Ok((Frame::new(&call.req, &call.app, user), found))
+}
+
+/// An answer of this face.
+pub struct Reply {
+    builder: HttpResponseBuilder,
+    body: String,
+}
+
+impl Reply {
+    /// A page.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] when the template fails.
+    pub fn page(template: &impl Template) -> Result<Self> {
+        Self::page_with(StatusCode::OK, template)
+    }
+
+    /// A page with another status.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] when the template fails.
+    pub fn page_with(status: StatusCode, template: &impl Template) -> Result<Self> {
+        let mut builder = HttpResponse::build(status);
+        builder.content_type("text/html; charset=utf-8");
+        Ok(Self { builder, body: template.render().map_err(Error::internal)? })
+    }
+
+    /// Sends the browser to a path of this site, to be read there.
+    pub fn to(path: &str) -> Self {
+        let mut builder = HttpResponse::SeeOther();
+        builder.insert_header((header::LOCATION, within(path)));
+        Self { builder, body: String::new() }
+    }
+
+    /// Sends the browser to an address that has moved for good.
+    pub fn moved(path: &str) -> Self {
+        let mut builder = HttpResponse::PermanentRedirect();
+        builder.insert_header((header::LOCATION, within(path)));
+        Self { builder, body: String::new() }
+    }
+
+    /// Sets a cookie.
+    pub fn cookie(mut self, cookie: Cookie<'static>) -> Self {
+        self.builder.cookie(cookie);
+        self
+    }
+
+    /// Tells something on the next page.
+    pub fn notice(self, app: &App, text: &str) -> Self {
+        let value = percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string();
+        let mut cookie = session::cookie(app, NOTICE, value);
+        cookie.set_name(NOTICE);
+        cookie.set_max_age(actix_web::cookie::time::Duration::minutes(1));
+        self.cookie(cookie)
+    }
+
+    /// A field of the head.
+    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.builder.insert_header((name, value));
+        self
+    }
+
+    /// The answer, with what keeps it safe.
+    pub fn finish(mut self, req: &HttpRequest, app: &App) -> HttpResponse {
+        if req.cookie(NOTICE).is_some() && !self.body.is_empty() {
+            let mut shown = session::removal(app, NOTICE);
+            shown.set_name(NOTICE);
+            self.builder.cookie(shown);
+        }
+        forms::remember_visit(req, app, &mut self.builder);
+        self.builder
+            .insert_header((header::CONTENT_SECURITY_POLICY, POLICY))
+            .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+            .insert_header((header::REFERRER_POLICY, "same-origin"))
+            .insert_header(("cross-origin-opener-policy", "same-origin"))
+            .insert_header(("cross-origin-resource-policy", "same-origin"))
+            .insert_header(("permissions-policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()"))
+            // A page has a token of its reader in its forms, signed in or not.
+            .insert_header((header::CACHE_CONTROL, "no-store"))
+            .insert_header((header::VARY, "Cookie"));
+        if session::is_secure(app) {
+            self.builder.insert_header((header::STRICT_TRANSPORT_SECURITY, "max-age=31536000"));
+        }
+        self.builder.body(self.body)
+    }
+}
+
+/// A path of this site, or `/` for anything that would lead elsewhere: another scheme or host, a `//host`, a backslash
+/// that browsers take for a slash, a control character.
+pub fn within(path: &str) -> String {
+    let own = path.starts_with('/') && !path.starts_with("//") && !path.contains(['\\', '\r', '\n', '\t']);
+    if own && !path.chars().any(char::is_control) { path.to_owned() } else { "/".to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::within;
+
+    #[test]
+    fn redirects_stay_within_the_site() {
+        for path in ["/", "/ada", "/ada/-/packages?q=a&page=2", "/a//b"] {
+            assert_eq!(within(path), path);
+        }
+        for path in
+            ["", "ada", "//evil.example", "/\\evil.example", "https://evil.example", "/a\r\nSet-Cookie: x", "/\t/x"]
+        {
+            assert_eq!(within(path), "/", "{path:?}");
+        }
+    }
+}

@@ -1,0 +1,39 @@
+// What every page gains with JavaScript: buttons that copy, menus that close, dates as the reader's own clock says.
+
+const say = (text) => {
+  const line = document.getElementById("said");
+  if (line) line.textContent = text;
+};
+
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("[data-copy]");
+  if (button) {
+    const text = button.dataset.copy || document.getElementById(button.dataset.copyFrom)?.textContent || "";
+    try {
+      await navigator.clipboard.writeText(text);
+      say("Copied");
+      const label = button.querySelector("[data-label]");
+      if (label) {
+        const before = label.textContent;
+        label.textContent = "Copied";
+        setTimeout(() => { label.textContent = before; }, 1500);
+      }
+    } catch {
+      say("The browser does not let this page copy: select the text instead");
+    }
+  }
+  for (const menu of document.querySelectorAll("details.menu[open]")) {
+    if (!menu.contains(event.target)) menu.open = false;
+  }
+});
+
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Escape") return;
+  const menu = event.target.closest?.("details.menu[open]");
+  if (menu) {
+    menu.open = false;
+    menu.querySelector("summary").focus();
+  }
+});
+
+for (const button of document.querySelectorAll("[data-copy], [data-copy-from]")) button.hidden = false;

@@ -1,0 +1,176 @@
+//! A browser without scripts: it keeps cookies, sends forms as they stand in the page, and follows redirects when told.
+
+use super::{Answer, Client, Site};
+use scraper::{ElementRef, Html, Selector};
+use std::collections::BTreeMap;
+
+/// A browser, with the page it is at.
+pub struct Browser {
+    client: Client,
+    pub cookies: BTreeMap<String, String>,
+    pub answer: Answer,
+    pub at: String,
+}
+
+impl Site {
+    /// A new browser.
+    pub fn browser(&self) -> Browser {
+        let answer = Answer { status: 0, headers: Default::default(), body: Vec::new() };
+        Browser { client: self.anon(), cookies: BTreeMap::new(), answer, at: String::new() }
+    }
+
+    /// A browser in which somebody signed in with everybody's password.
+    pub async fn browser_of(&self, name: &str) -> Browser {
+        let mut browser = self.browser();
+        browser.go("/login").await;
+        browser.submit("form[action='/login']", &[("name", name), ("password", super::PASSWORD)]).await;
+        assert_eq!(browser.answer.status, 303, "{}", browser.text());
+        browser
+    }
+}
+
+impl Browser {
+    /// Takes what an answer sets.
+    fn take(&mut self, at: &str, answer: Answer) {
+        for value in answer.headers.get_all("set-cookie") {
+            let text = value.to_str().unwrap();
+            let pair = text.split(';').next().unwrap();
+            let (name, value) = pair.split_once('=').unwrap();
+            if text.contains("Max-Age=0") {
+                self.cookies.remove(name);
+            } else {
+                self.cookies.insert(name.to_owned(), value.to_owned());
+            }
+        }
+        self.at = at.to_owned();
+        self.answer = answer;
+    }
+
+    fn cookie_header(&self) -> String {
+        self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ")
+    }
+
+    /// Any request, with the cookies.
+    pub async fn send(
+        &mut self,
+        method: &str,
+        path: &str,
+        fields: &[(&str, &str)],
+        body: Option<Vec<u8>>,
+    ) -> &mut Self {
+        let mut request = self.client.request(method, path).header("cookie", self.cookie_header());
+        for (name, value) in fields {
+            request = request.header(name, value);
+        }
+        if let Some(body) = body {
+            request = request.body(body);
+        }
+        let answer = request.await;
+        self.take(path, answer);
+        self
+    }
+
+    /// Goes to a page.
+    pub async fn go(&mut self, path: &str) -> &mut Self {
+        self.send("GET", path, &[("accept", "text/html")], None).await
+    }
+
+    /// Goes where the answer says.
+    pub async fn follow(&mut self) -> &mut Self {
+        let to = self.answer.header("location").expect("a redirect").to_owned();
+        self.go(&to).await
+    }
+
+    /// Sends the form of the page with its hidden fields and values, and these instead of or beside them.
+    pub async fn submit(&mut self, form: &str, values: &[(&str, &str)]) -> &mut Self {
+        let (action, fields) = {
+            let page = Html::parse_document(self.answer.text());
+            let form = only(&page, form);
+            let action = form.attr("action").map_or_else(|| self.at.clone(), str::to_owned);
+            assert_eq!(form.attr("method").unwrap_or("get").to_lowercase(), "post", "{form:?}");
+            let mut fields: Vec<(String, String)> = Vec::new();
+            for input in form.select(&Selector::parse("input, select, textarea").unwrap()) {
+                let name = input.attr("name").unwrap_or_default().to_owned();
+                let given = values.iter().any(|(given, _)| *given == name);
+                let boxed = matches!(input.attr("type"), Some("checkbox" | "radio"));
+                if name.is_empty() || given || boxed && input.attr("checked").is_none() {
+                    continue;
+                }
+                fields.push((name, value_of(input)));
+            }
+            fields.extend(values.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+            (action, fields)
+        };
+        let body = serde_html_form::to_string(&fields).unwrap();
+        self.post(&action, body).await
+    }
+
+    /// Sends a form as it is.
+    pub async fn post(&mut self, path: &str, body: String) -> &mut Self {
+        let kind = ("content-type", "application/x-www-form-urlencoded");
+        let fields = [kind, ("sec-fetch-site", "same-origin"), ("accept", "text/html")];
+        self.send("POST", path, &fields, Some(body.into_bytes())).await
+    }
+
+    /// Makes sure of the status.
+    #[track_caller]
+    pub fn is(&mut self, status: u16) -> &mut Self {
+        assert_eq!(self.answer.status, status, "{} {}", self.at, String::from_utf8_lossy(&self.answer.body));
+        self
+    }
+
+    /// The texts of the elements that a selector finds, white space folded.
+    pub fn all(&self, selector: &str) -> Vec<String> {
+        let page = Html::parse_document(self.answer.text());
+        page.select(&Selector::parse(selector).unwrap()).map(text_of).collect()
+    }
+
+    /// The text of the one element that a selector finds.
+    #[track_caller]
+    pub fn one(&self, selector: &str) -> String {
+        let page = Html::parse_document(self.answer.text());
+        text_of(only(&page, selector))
+    }
+
+    /// An attribute of each element that a selector finds.
+    pub fn attrs(&self, selector: &str, name: &str) -> Vec<String> {
+        let page = Html::parse_document(self.answer.text());
+        let selector = Selector::parse(selector).unwrap();
+        let found = page.select(&selector);
+        found.filter_map(|element| element.attr(name).map(str::to_owned)).collect()
+    }
+
+    /// The page as text.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.answer.body).into_owned()
+    }
+
+    /// The token of the page's forms.
+    pub fn csrf(&self) -> String {
+        self.attrs("input[name=csrf]", "value").into_iter().next().expect("a form")
+    }
+}
+
+fn only<'a>(page: &'a Html, selector: &str) -> ElementRef<'a> {
+    let mut found =
+        page.select(&Selector::parse(selector).unwrap_or_else(|_| panic!("{selector}"))).collect::<Vec<_>>();
+    assert_eq!(found.len(), 1, "{selector} in {}", page.html());
+    found.remove(0)
+}
+
+fn text_of(element: ElementRef<'_>) -> String {
+    element.text().collect::<String>().split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn value_of(input: ElementRef<'_>) -> String {
+    match input.value().name() {
+        "textarea" => input.text().collect(),
+        "select" => {
+            let selector = Selector::parse("option[selected], option").unwrap();
+            let chosen = input.select(&Selector::parse("option[selected]").unwrap()).next();
+            let option = chosen.or_else(|| input.select(&selector).next());
+            option.and_then(|option| option.attr("value")).unwrap_or_default().to_owned()
+        }
+        _ => input.attr("value").unwrap_or(if input.attr("type") == Some("checkbox") { "on" } else { "" }).to_owned(),
+    }
+}
