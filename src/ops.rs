@@ -167,7 +167,7 @@ pub fn describe_health(description: &mut Description) {
     description.answers_with(StatusCode::SERVICE_UNAVAILABLE, "Something is not", health, ObjectBuilder::new());
 }
 
-/// Describes [`metrics`].
+/// Describes [`metrics()`].
 pub fn describe_metrics(description: &mut Description) {
     description.answers_with(StatusCode::OK, "The metrics", "text/plain; version=0.0.4; charset=utf-8", text());
     description.answers_with(StatusCode::UNAUTHORIZED, "The token of the setting is not there", LINES, text());
