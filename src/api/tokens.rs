@@ -8,7 +8,7 @@ use crate::domain::ids::TokenId;
 use crate::domain::names::OwnerName;
 use crate::domain::role::Scopes;
 use crate::error::{Error, Result, What};
-use crate::registry::access::{Caller, SignedIn};
+use crate::registry::caller::{Caller, SignedIn};
 use crate::registry::pages::Page;
 use crate::registry::tokens::{self, NewToken, Token};
 use crate::registry::users;

@@ -1,6 +1,6 @@
 //! The record of every change: who, with which credential, from where, what. Written in the change's own transaction.
 
-use super::access::Caller;
+use super::caller::Caller;
 use crate::db::schema::audit;
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::OwnerId;

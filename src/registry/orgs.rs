@@ -1,7 +1,8 @@
 //! Organizations, their teams and members.
 
-use super::access::{Caller, CanGovern, SignedIn, can_govern, readable};
+use super::access::{CanGovern, can_govern, readable};
 use super::audit::{self, Event, Subject};
+use super::caller::{Caller, SignedIn};
 use super::owners::{self, NewOwner};
 use super::users;
 use crate::db::schema::{owners as owners_table, team_members, teams};

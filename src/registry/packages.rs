@@ -1,7 +1,8 @@
 //! Packages: what holds versions together. One without a version does not exist: the last version takes it along.
 
-use super::access::{Caller, CanPublish};
+use super::access::CanPublish;
 use super::audit::{self, Event, Subject};
+use super::caller::Caller;
 use super::{quotas, versions};
 use crate::db::schema::{packages, versions as versions_table};
 use crate::domain::clock::Timestamp;

@@ -1,7 +1,8 @@
 //! Personal access tokens: made by their user (or an administrator), shown once, limited as he says.
 
-use super::access::{Caller, SignedIn, visit};
+use super::access::visit;
 use super::audit::{self, Event, Subject};
+use super::caller::{Caller, SignedIn};
 use super::pages::{Page, Slice};
 use crate::db::schema::{owners, tokens};
 use crate::domain::clock::Timestamp;

@@ -1,7 +1,7 @@
 //! Users: people and machines that sign in.
 
-use super::access::Caller;
 use super::audit::{self, Event, Subject};
+use super::caller::Caller;
 use super::owners::{self, NewOwner};
 use crate::db::schema::{owners as owners_table, users};
 use crate::domain::clock::Timestamp;

@@ -8,7 +8,8 @@ use packhouse::domain::role::{Permission, Scopes, Visibility};
 use packhouse::domain::secret::Password;
 use packhouse::error::Result;
 use packhouse::password::hash_now;
-use packhouse::registry::access::{Caller, SignedIn, can_govern};
+use packhouse::registry::access::can_govern;
+use packhouse::registry::caller::{Caller, SignedIn};
 use packhouse::registry::orgs::{self, NewOrg};
 use packhouse::registry::tokens::{self, NewToken};
 use packhouse::registry::users::{self, NewUser};
@@ -114,7 +115,7 @@ pub fn db_org(conn: &mut PgConnection, name: &str, visibility: Visibility) -> Re
 
 /// A user as a caller who signed in with his password.
 pub fn db_caller(conn: &mut PgConnection, name: &str) -> Result<Caller> {
-    use packhouse::registry::access::{Credential, identify};
+    use packhouse::registry::caller::{Credential, identify};
     let login = users::find_login(conn, name)?.expect("the user is there");
     identify(conn, &Credential::Login { user: login.id, epoch: login.auth_epoch }, None, morning())
 }
