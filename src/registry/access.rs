@@ -1,7 +1,8 @@
 //! What a caller may see and do. A right is a value that only this module makes and that the functions which need it
 //! demand.
 
-use super::caller::{Caller, NOBODY, Sight, SignedIn};
+use super::caller::{Caller, Limits, NOBODY, Sight, SignedIn};
+use super::owners::formerly;
 use super::quotas::OwnQuota;
 use crate::db::schema::{owners, team_members, teams};
 use crate::domain::ids::OwnerId;
@@ -10,6 +11,7 @@ use crate::domain::role::{Area, Level, OwnerKind, PackagePattern, Permission, Vi
 use crate::error::{Error, Result, What};
 use diesel::dsl::{auto_type, exists, max};
 use diesel::prelude::*;
+use diesel::sql_types::Bool;
 
 /// Whether the owner of the query's row may be read with this sight. The one place that says so: finds, lists, counts
 /// and searches all filter by it.
@@ -22,6 +24,16 @@ pub fn readable(sight: Sight) -> _ {
         .filter(teams::org_id.eq(owners::id))
         .filter(team_members::user_id.eq(user));
     owners::visibility.le(widest).or(owners::id.eq(user)).or(exists(membership))
+}
+
+/// Whether the owner of the query's row is within the limits of a token. Lists and searches filter by it beside
+/// [`readable`]: what a token refuses by name, its lists leave out.
+#[auto_type(no_type_alias)]
+pub fn within(limits: Limits) -> _ {
+    let widest: i16 = limits.widest;
+    let any: bool = limits.owners.is_none();
+    let only: Vec<OwnerId> = limits.owners.unwrap_or_default();
+    owners::visibility.le(widest).and(any.into_sql::<Bool>().or(owners::id.eq_any(only)))
 }
 
 /// An owner that the caller may see, and what he is there.
@@ -64,13 +76,60 @@ pub fn visit(conn: &mut PgConnection, caller: &Caller, name: &OwnerName) -> Resu
         .first(conn)
         .optional()?;
     let Some((id, name, kind, visibility, quota, best)) = row else {
-        return Err(if caller.user().is_some() { Error::NotFound(What::Owner) } else { Error::Unauthenticated });
+        return Err(absent(conn, caller, name, What::Owner)?);
     };
     let all = caller.is_admin() || (id == user && kind == OwnerKind::User);
     let permission = if all { Some(Permission::Owner) } else { best };
     let visited = Visited { id, name, kind, visibility, quota, permission };
     caller.demand_owner(visited.id, &visited.name, visited.visibility)?;
     Ok(visited)
+}
+
+/// What is said of an owner who is not there for the caller: that he has another name now, or else the same whether there
+/// is none or he may not be seen.
+///
+/// # Errors
+/// The database's; [`Error::Forbidden`] when it is the token's limits that are in the way.
+pub(super) fn absent(conn: &mut PgConnection, caller: &Caller, name: &OwnerName, what: What) -> Result<Error> {
+    let Some((id, to, visibility)) = formerly(conn, caller, name)? else {
+        return Ok(if caller.user().is_some() { Error::NotFound(what) } else { Error::Unauthenticated });
+    };
+    caller.demand_owner(id, &to, visibility)?;
+    Ok(Error::Moved { what, from: name.clone(), to })
+}
+
+fn visit_kind(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    name: &OwnerName,
+    (kind, what): (OwnerKind, What),
+) -> Result<Visited> {
+    let owner = visit(conn, caller, name).map_err(|error| match error {
+        Error::NotFound(_) => Error::NotFound(what),
+        Error::Moved { from, to, .. } => Error::Moved { what, from, to },
+        other => other,
+    })?;
+    match owner.kind == kind {
+        true => Ok(owner),
+        false if caller.user().is_some() => Err(Error::NotFound(what)),
+        false => Err(Error::Unauthenticated),
+    }
+}
+
+/// Finds a user the caller may read.
+///
+/// # Errors
+/// As [`visit`]; an organization is no user.
+pub fn visit_user(conn: &mut PgConnection, caller: &Caller, name: &OwnerName) -> Result<Visited> {
+    visit_kind(conn, caller, name, (OwnerKind::User, What::User))
+}
+
+/// Finds an organization the caller may read.
+///
+/// # Errors
+/// As [`visit`]; a user is no organization.
+pub fn visit_org(conn: &mut PgConnection, caller: &Caller, name: &OwnerName) -> Result<Visited> {
+    visit_kind(conn, caller, name, (OwnerKind::Organization, What::Organization))
 }
 
 /// The right to read an owner's packages.
@@ -188,12 +247,60 @@ impl CanGovern {
 pub fn can_govern(conn: &mut PgConnection, caller: &Caller, org: &OwnerName) -> Result<CanGovern> {
     let user = caller.signed_in()?;
     caller.demand(Area::Organization, Level::Write)?;
-    let owner = visit(conn, caller, org)?;
-    if owner.kind != OwnerKind::Organization {
-        return Err(Error::NotFound(What::Organization));
-    }
+    let owner = visit_org(conn, caller, org)?;
     if owner.permission < Some(Permission::Owner) {
         return Err(Error::Forbidden(format!("only owners of {} may do this, and {} is none", owner.name, user.name)));
     }
     Ok(CanGovern { owner })
+}
+
+/// The right to see an organization from inside: its teams, and who is in them.
+#[derive(Debug, Clone)]
+pub struct CanInspect {
+    owner: Visited,
+}
+
+impl CanInspect {
+    /// The organization.
+    pub fn org(&self) -> &Visited {
+        &self.owner
+    }
+}
+
+/// Whether a caller may see an organization from inside, as its members and administrators do.
+///
+/// # Errors
+/// [`Error::Unauthenticated`]; [`Error::NotFound`] when he may not even see it; [`Error::Forbidden`] naming the missing
+/// scope or right.
+pub fn can_inspect(conn: &mut PgConnection, caller: &Caller, org: &OwnerName) -> Result<CanInspect> {
+    let user = caller.signed_in()?;
+    caller.demand(Area::Organization, Level::Read)?;
+    let owner = visit_org(conn, caller, org)?;
+    if owner.permission.is_none() {
+        return Err(Error::Forbidden(format!("only members of {} may do this, and {} is none", owner.name, user.name)));
+    }
+    Ok(CanInspect { owner })
+}
+
+/// The right of a site administrator to change a user.
+#[derive(Debug, Clone)]
+pub struct CanAdminister {
+    owner: Visited,
+}
+
+impl CanAdminister {
+    /// The user.
+    pub fn user(&self) -> &Visited {
+        &self.owner
+    }
+}
+
+/// Whether a caller may change a user as a site administrator.
+///
+/// # Errors
+/// As [`Caller::demand_admin`]; [`Error::NotFound`]; [`Error::Forbidden`] also when it is the token's limits that are in
+/// the way.
+pub fn can_administer(conn: &mut PgConnection, caller: &Caller, user: &OwnerName) -> Result<CanAdminister> {
+    caller.demand_admin(Level::Write)?;
+    Ok(CanAdminister { owner: visit_user(conn, caller, user)? })
 }

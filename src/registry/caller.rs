@@ -61,12 +61,22 @@ pub struct Sight {
     pub(super) user: OwnerId,
 }
 
+/// The limits of a token to some owners and to public ones: the parameters of [`super::access::within`].
+#[derive(Debug, Clone)]
+pub struct Limits {
+    pub(super) widest: i16,
+    pub(super) owners: Option<Vec<OwnerId>>,
+}
+
 /// An id that no owner has.
 pub(super) const NOBODY: OwnerId = OwnerId(0);
 
 /// What a bad token or login is told: never which of unknown, expired, revoked, locked it was.
 pub const BAD_TOKEN: Error = Error::BadCredential("the access token is not valid: it is unknown, expired or revoked");
-/// The same for a user name with a password.
+/// What a user is told who has to change his password before it is good for anything else. His tokens are.
+const MUST_CHANGE: &str = "you must change your password: change it at /user/settings, or ask an administrator for a new \
+                           one; access tokens keep working";
+/// The same as for a bad token, for a user name with a password.
 pub const BAD_LOGIN: Error = Error::BadCredential("user name or password is wrong, or the account has no access");
 
 impl Caller {
@@ -187,6 +197,17 @@ impl Caller {
         self.demand_visible(name, visibility)
     }
 
+    /// What of the owners he sees is in his lists.
+    pub(super) fn limits(&self) -> Limits {
+        match &self.grant {
+            Grant::Token(token) => Limits {
+                widest: if token.scopes.public_only() { Visibility::Public } else { Visibility::Private }.number(),
+                owners: token.owners.clone(),
+            },
+            Grant::Whole(_) => Limits { widest: Visibility::Private.number(), owners: None },
+        }
+    }
+
     /// Checks that the token in use, if it is one, is not limited to some owners: a new one would not be among them.
     ///
     /// # Errors
@@ -223,34 +244,39 @@ impl Caller {
     }
 }
 
-type UserRow = (OwnerId, OwnerName, bool, bool, bool, i32);
+type UserRow = (OwnerId, OwnerName, bool, bool, bool);
 
-fn signed_in((id, name, is_admin, is_active, is_locked, _): UserRow) -> Option<SignedIn> {
+fn signed_in((id, name, is_admin, is_active, is_locked): UserRow) -> Option<SignedIn> {
     (is_active && !is_locked).then_some(SignedIn { id, name, is_admin })
 }
 
 /// Finds out who presents a credential.
 ///
 /// # Errors
-/// [`Error::BadCredential`] when it is not, or no more, good for anything.
+/// [`Error::BadCredential`] when it is not, or no more, good for anything; [`Error::Forbidden`] for the password of a
+/// user who has to change it first.
 pub fn identify(
     conn: &mut PgConnection,
     credential: &Credential,
     address: Option<IpAddr>,
     now: Timestamp,
 ) -> Result<Caller> {
-    let columns = (users::id, owners::name, users::is_admin, users::is_active, users::is_locked, users::auth_epoch);
+    let columns = (users::id, owners::name, users::is_admin, users::is_active, users::is_locked);
     match credential {
         Credential::Anonymous => Ok(Caller::anonymous(address)),
         Credential::Login { user, epoch } => {
-            let row: Option<UserRow> = users::table
+            let row: Option<(UserRow, bool)> = users::table
                 .inner_join(owners::table)
                 .filter(users::id.eq(user))
                 .filter(users::auth_epoch.eq(epoch))
-                .select(columns)
+                .select((columns, users::must_change_password))
                 .first(conn)
                 .optional()?;
-            let user = row.and_then(signed_in).ok_or(BAD_LOGIN)?;
+            let (user, must_change) = row.ok_or(BAD_LOGIN)?;
+            let user = signed_in(user).ok_or(BAD_LOGIN)?;
+            if must_change {
+                return Err(Error::Forbidden(MUST_CHANGE.to_owned()));
+            }
             Ok(Caller { user: Some(user), grant: Grant::Whole("password"), address })
         }
         Credential::Token(hash) => {
