@@ -137,11 +137,16 @@ impl EditUser {
 pub async fn edit(call: Call, body: Body<EditUser>) -> Result<Json<UserBody>> {
     let name: OwnerName = call.part("user", What::User)?;
     let of = name.clone();
-    call.admit(move |conn, caller| can_administer(conn, caller, &of).map(drop)).await?;
+    let before = call
+        .reading(move |conn, caller| {
+            can_administer(conn, caller, &of)?;
+            users::find(conn, &of)?.ok_or(Error::NotFound(What::User))
+        })
+        .await?;
     let mut body = body.read(&call.app).await?;
     let hash = match body.password.take() {
         Some(password) => {
-            let email = body.email.as_ref().map_or("", Email::as_str);
+            let email = body.email.as_ref().map_or(before.email.as_str(), Email::as_str);
             Some(hash(&call.app, password, &[name.as_str(), email]).await?)
         }
         None => None,

@@ -1,7 +1,6 @@
 //! Users, as they see each other. What administrators do to them is in [`super::admin`].
 
 use super::endpoint::{Json, Pages, Query, Searched};
-use super::fields::given;
 use crate::auth::call::Call;
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::OwnerId;
@@ -117,9 +116,10 @@ pub struct Wanted {
     /// A part of the name or the full name, in either case; for administrators, of the e-mail address too.
     #[serde(default)]
     q: String,
-    /// Only the user with this id.
-    #[serde(default, deserialize_with = "given")]
-    uid: Option<i64>,
+    /// Only the user with this id; 0: whichever.
+    #[serde(default)]
+    #[param(value_type = i64)]
+    uid: String,
 }
 
 /// `GET /users/search`.
@@ -129,9 +129,11 @@ pub async fn search(call: Call, query: Query<Wanted>, pages: Pages) -> Result<Se
     let page = call
         .reading(move |conn, caller| {
             let Wanted { q, uid } = query.as_ref().map_err(|error| Error::invalid("query", error.to_string()))?;
-            // As Gitea's clients send it that ask for no one in particular.
-            let id = uid.filter(|id| *id != 0).map(OwnerId);
-            users::search(conn, caller, q.trim(), id, slice)
+            let id: Option<i64> = match uid.as_str() {
+                "" | "0" => None,
+                uid => Some(uid.parse().map_err(|_| Error::invalid("uid", "uid: the id of a user is a number"))?),
+            };
+            users::search(conn, caller, q.trim(), id.map(OwnerId), slice)
         })
         .await?;
     Ok(pages.found(page, |user| UserBody::new(&call.app, user)))

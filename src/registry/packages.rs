@@ -145,7 +145,6 @@ impl std::ops::AddAssign for Deleted {
 /// [`Error::NotFound`] for an owner that is gone.
 pub(super) fn delete_all(conn: &mut PgConnection, owner: OwnerId, now: Timestamp) -> Result<Deleted> {
     let mut deleted = Deleted::default();
-    let mut locked = false;
     loop {
         let found: Vec<PackageId> = packages::table
             .filter(packages::owner_id.eq(owner))
@@ -153,17 +152,43 @@ pub(super) fn delete_all(conn: &mut PgConnection, owner: OwnerId, now: Timestamp
             .select(packages::id)
             .for_update()
             .load(conn)?;
-        if found.is_empty() && locked {
-            return Ok(deleted);
-        }
         for package in found {
             let (versions, bytes) = remove(conn, owner, package, now)?;
             deleted.packages += 1;
             deleted.versions += versions;
             deleted.bytes += bytes;
         }
-        // The packages first and then the owner, as publishers do. What was published in between is found next.
-        owners::lock(conn, owner)?;
-        locked = true;
+        if close(conn, owner)? {
+            return Ok(deleted);
+        }
+    }
+}
+
+/// Why [`close`] gives up the lock.
+enum Open {
+    /// Something was published in between.
+    Published,
+    Failed(Error),
+}
+
+impl From<diesel::result::Error> for Open {
+    fn from(error: diesel::result::Error) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+/// Locks an owner against publishers if it has no packages; false: it has. Then the lock is let go of, back to a
+/// savepoint: publishers lock a package before its owner, and would wait for each other with whoever did it the other way.
+fn close(conn: &mut PgConnection, owner: OwnerId) -> Result<bool> {
+    let closed = conn.transaction(|conn| {
+        owners::lock(conn, owner).map_err(Open::Failed)?;
+        let left = packages::table.filter(packages::owner_id.eq(owner));
+        let left: bool = diesel::select(diesel::dsl::exists(left)).get_result(conn)?;
+        if left { Err(Open::Published) } else { Ok(()) }
+    });
+    match closed {
+        Ok(()) => Ok(true),
+        Err(Open::Published) => Ok(false),
+        Err(Open::Failed(error)) => Err(error),
     }
 }

@@ -119,7 +119,7 @@ pub fn create(conn: &mut PgConnection, caller: &Caller, new: &NewUser, now: Time
 }
 
 fn email_taken(email: &Email) -> Error {
-    Error::invalid("email", format!("the e-mail address {email} is taken"))
+    Error::invalid("email", format!("email: the address {email} is taken"))
 }
 
 /// Whether there is any user at all; none means a first start.
