@@ -168,6 +168,7 @@ pub async fn edit(call: Call, body: Body<EditUser>) -> Result<Json<UserBody>> {
 pub struct Purging {
     /// `true` deletes his packages with him, and the organizations in which there is nobody but him.
     #[serde(default)]
+    #[param(value_type = bool)]
     purge: String,
 }
 

@@ -198,8 +198,8 @@ impl<T: Serialize + ToSchema> Answer for Listed<T> {
 }
 
 /// What was found, as Gitea's searches say it.
-#[derive(Serialize, ToSchema)]
-pub struct Found<T> {
+#[derive(Serialize)]
+struct Found<T> {
     data: Vec<T>,
     /// Always true: what went wrong has another status.
     ok: bool,
@@ -218,7 +218,7 @@ impl<T: Serialize + ToSchema> Answer for Searched<T> {
     }
 
     fn describe(description: &mut Description) {
-        description.answers_json::<Found<T>>(StatusCode::OK, "One page of what was found");
+        description.answers_found::<T>("One page of what was found");
     }
 }
 

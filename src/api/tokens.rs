@@ -11,6 +11,7 @@ use crate::error::{Error, Result, What};
 use crate::registry::access::visit_user;
 use crate::registry::caller::{Caller, SignedIn};
 use crate::registry::tokens::{self, NewToken, Token};
+use crate::registry::users;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use utoipa::ToSchema;
@@ -68,8 +69,8 @@ fn whose(conn: &mut Connection, caller: &Caller, name: &OwnerName) -> Result<Sig
         }
         return Err(Error::Forbidden("only the user himself or an administrator may do this".to_owned()));
     }
-    let user = visit_user(conn, caller, name)?;
-    Ok(SignedIn { id: user.id, name: user.name, is_admin: false })
+    let user = users::see(conn, caller, name)?;
+    Ok(SignedIn { id: user.id, name: user.name, is_admin: user.is_admin })
 }
 
 /// `GET /users/{user}/tokens`.

@@ -538,7 +538,10 @@ async fn a_purge_takes_a_user_with_all_that_is_his_alone_and_nothing_else() {
         ada.publish(&path(&["ada", "tool", version, "f"]), bytes).await;
     }
     let before = records(&site).len();
-    site.admin().delete(&format!("{}?purge=true", admin_of("ada"))).await.is(204);
+    let limited = site.db_limited_token("admin", &["all"], |new| new.owners = Some(vec!["ada".parse().unwrap()]));
+    let purge = format!("{}?purge=true", admin_of("ada"));
+    site.anon().bearer(&limited).delete(&purge).await.is(403).says("other owners than solo");
+    site.admin().delete(&purge).await.is(204);
     assert_eq!(records(&site).len(), before + 1);
     let detail = site.db_texts("SELECT detail::text AS text FROM audit ORDER BY id DESC LIMIT 1").remove(0);
     insta::assert_snapshot!(detail, @r#"{"bytes": 26, "purge": true, "packages": 2, "versions": 3, "organizations": ["solo"]}"#);

@@ -6,7 +6,7 @@ use crate::db::schema::{owners as owners_table, team_members, teams};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{OwnerId, TeamId};
 use crate::domain::names::OwnerName;
-use crate::domain::role::Permission;
+use crate::domain::role::{Permission, Visibility};
 use crate::error::{Error, Result};
 use crate::registry::access::{CanAdminister, Visited};
 use crate::registry::audit::Event;
@@ -20,6 +20,7 @@ use serde_json::json;
 struct Orphan {
     id: OwnerId,
     name: OwnerName,
+    visibility: Visibility,
     /// Whether anybody else is in any of its teams.
     has_others: bool,
 }
@@ -29,7 +30,8 @@ struct Orphan {
 ///
 /// # Errors
 /// [`Error::Blocked`] for the caller himself, the last administrator who can sign in, and what is said above; with
-/// `purge` for an organization that has other members, whom only an owner among them can keep it for.
+/// `purge` for an organization that has other members, whom only an owner among them can keep it for. [`Error::Forbidden`]
+/// for an organization outside of the limits of the token in use.
 pub fn delete(
     conn: &mut PgConnection,
     caller: &Caller,
@@ -45,6 +47,9 @@ pub fn delete(
     let orphans = orphans(conn, user.id)?;
     if let Some(refusal) = refusal(user, &orphans, purge) {
         return Err(refusal);
+    }
+    for org in &orphans {
+        caller.demand_owner(org.id, &org.name, org.visibility)?;
     }
     let mut deleted = Deleted::default();
     let ids = orphans.iter().map(|org| org.id).chain([user.id]);
@@ -97,15 +102,15 @@ fn orphans(conn: &mut PgConnection, user: OwnerId) -> Result<Vec<Orphan>> {
         .filter(team_members::user_id.ne(user))
         .select((teams::org_id, teams::permission))
         .load(conn)?;
-    let orgs: Vec<(OwnerId, OwnerName)> = owners_table::table
+    let orgs: Vec<(OwnerId, OwnerName, Visibility)> = owners_table::table
         .filter(owners_table::id.eq_any(&owned))
         .order(owners_table::lower_name)
-        .select((owners_table::id, owners_table::name))
+        .select((owners_table::id, owners_table::name, owners_table::visibility))
         .load(conn)?;
     let of = |id: OwnerId| seats.iter().filter(move |(org, _)| *org == id);
     Ok(orgs
         .into_iter()
-        .filter(|(id, _)| !of(*id).any(|(_, permission)| *permission == Permission::Owner))
-        .map(|(id, name)| Orphan { id, has_others: of(id).next().is_some(), name })
+        .filter(|(id, ..)| !of(*id).any(|(_, permission)| *permission == Permission::Owner))
+        .map(|(id, name, visibility)| Orphan { id, has_others: of(id).next().is_some(), name, visibility })
         .collect())
 }
