@@ -427,6 +427,11 @@ async fn an_old_name_leads_to_the_new_one_until_somebody_takes_it() {
         user.rename Ada {"from": "lovelace"}
         "#
     );
+    // Names are looked for where names stand, whatever they are.
+    rename("stranger", "generic").await.is(204);
+    rename("generic", "special").await.is(204);
+    leads("/api/packages/generic/generic/generic/1/%67eneric", "/api/packages/special/generic/generic/1/%67eneric")
+        .await;
 }
 
 #[tokio::test]
