@@ -125,11 +125,12 @@ impl Error {
 /// What a foreign key points at; a row of it that is gone was deleted a moment ago, by somebody else.
 fn what_vanished(info: &dyn DatabaseErrorInformation) -> Option<What> {
     match info.constraint_name()? {
-        "packages_owner_id_fkey" | "usage_changes_owner_id_fkey" => Some(What::Owner),
+        "packages_owner_id_fkey" | "usage_changes_owner_id_fkey" | "owner_redirects_owner_id_fkey" => Some(What::Owner),
         "teams_org_id_fkey" => Some(What::Organization),
         "team_members_team_id_fkey" => Some(What::Team),
         "team_members_user_id_fkey"
         | "tokens_user_id_fkey"
+        | "sessions_user_id_fkey"
         | "second_factors_user_id_fkey"
         | "versions_creator_id_fkey"
         | "files_creator_id_fkey" => Some(What::User),

@@ -64,8 +64,8 @@ fn whose(conn: &mut Connection, caller: &Caller, name: &OwnerName) -> Result<Sig
         return Ok(own.clone());
     }
     if !caller.is_admin() {
-        if let Err(moved @ Error::Moved { .. }) = visit_user(conn, caller, name) {
-            return Err(moved);
+        if let Err(error @ (Error::Moved { .. } | Error::Internal(_))) = visit_user(conn, caller, name) {
+            return Err(error);
         }
         return Err(Error::Forbidden("only the user himself or an administrator may do this".to_owned()));
     }

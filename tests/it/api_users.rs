@@ -593,6 +593,27 @@ async fn a_purge_while_he_publishes_leaves_nothing_of_him_and_no_error() {
 }
 
 #[tokio::test]
+async fn whoever_becomes_an_owner_while_he_is_deleted_stays_or_does_not_become_one() {
+    let settings = &[("PACKHOUSE_DATABASE_WRITE_CONNECTIONS", "8")];
+    let site = Site::start(Plan { settings, real_time: true, ..Plan::default() });
+    for round in 0..12 {
+        let name = format!("user{round}");
+        site.db(|conn| db_user(conn, &name, Visibility::Public, false));
+        let user = site.anon().bearer(&site.db_token(&name, &["all"]));
+        let (org, path) = (json!({"username": format!("org{round}")}), admin_of(&name));
+        let path = if round % 2 == 0 { path } else { format!("{path}?purge=true") };
+        let (made, deleted) = tokio::join!(user.post("/api/v1/orgs", &org).send(), site.admin().delete(&path).send());
+        let outcome = (made.unwrap().status, deleted.unwrap().status, round % 2);
+        assert!(
+            [(201, 422, 0), (404, 204, 0), (401, 204, 0), (201, 422, 1), (201, 204, 1), (404, 204, 1), (401, 204, 1)]
+                .contains(&outcome),
+            "{outcome:?}"
+        );
+    }
+    assert_eq!(site.db_broken().await, Vec::<String>::new());
+}
+
+#[tokio::test]
 async fn whoever_must_change_his_password_gets_in_with_his_tokens_alone_until_he_has() {
     let site = Site::new();
     let new = json!({"username": "grace", "email": "grace@example.org", "password": PASSWORD,

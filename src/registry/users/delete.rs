@@ -2,12 +2,12 @@
 
 use super::edit::demand_other_admin;
 use super::record;
-use crate::db::schema::{owners as owners_table, team_members, teams};
+use crate::db::schema::{owners as owners_table, team_members, teams, users};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{OwnerId, TeamId};
 use crate::domain::names::OwnerName;
 use crate::domain::role::{Permission, Visibility};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, What};
 use crate::registry::access::{CanAdminister, Visited};
 use crate::registry::audit::Event;
 use crate::registry::caller::Caller;
@@ -52,22 +52,40 @@ pub fn delete(
         caller.demand_owner(org.id, &org.name, org.visibility)?;
     }
     let mut deleted = Deleted::default();
-    let ids = orphans.iter().map(|org| org.id).chain([user.id]);
-    for id in ids {
-        if purge {
-            deleted += packages::delete_all(conn, id, now)?;
-        } else {
-            owners::lock(conn, id)?;
-            packages::demand_none(conn, id, &user.name)?;
-        }
-        owners::delete(conn, id)?;
+    for org in &orphans {
+        deleted += packages::delete_all(conn, org.id, now)?;
+        demand_alone(conn, user, org.id)?;
+        owners::delete(conn, org.id)?;
     }
+    if purge {
+        deleted += packages::delete_all(conn, user.id, now)?;
+    } else {
+        owners::lock(conn, user.id)?;
+        packages::demand_none(conn, user.id, &user.name)?;
+    }
+    demand_no_orphans(conn, user)?;
+    owners::delete(conn, user.id)?;
     let orgs: Vec<&OwnerName> = orphans.iter().map(|org| &org.name).collect();
     let detail = json!({
         "purge": purge, "organizations": orgs,
         "packages": deleted.packages, "versions": deleted.versions, "bytes": deleted.bytes,
     });
     record(conn, caller, Event::UserDelete, (user.id, &user.name), detail, now)
+}
+
+/// Asks again, now that nobody can make a team there, whether anybody else came into the organization meanwhile.
+fn demand_alone(conn: &mut PgConnection, user: &Visited, org: OwnerId) -> Result<()> {
+    let mut now = orphans(conn, user.id)?;
+    now.retain(|orphan| orphan.id == org);
+    refusal(user, &now, true).map_or(Ok(()), Err)
+}
+
+/// Asks again, now that he can enter no team, whether he has become an organization's last owner meanwhile. He is locked
+/// last, as by publishers, who lock their package, its owner and then its creator.
+fn demand_no_orphans(conn: &mut PgConnection, user: &Visited) -> Result<()> {
+    let locked = users::table.find(user.id).select(users::id).for_update();
+    locked.first::<OwnerId>(conn).optional()?.ok_or(Error::NotFound(What::User))?;
+    refusal(user, &orphans(conn, user.id)?, false).map_or(Ok(()), Err)
 }
 
 fn refusal(user: &Visited, orphans: &[Orphan], purge: bool) -> Option<Error> {
