@@ -160,6 +160,11 @@ impl Pages {
         Slice { offset: self.paging.offset(), limit: self.paging.limit() }
     }
 
+    /// The page as the answer to a search.
+    pub fn found<R, T>(&self, page: Page<R>, body: impl FnMut(R) -> T) -> Searched<T> {
+        Searched(self.answer(page, body))
+    }
+
     /// The page as an answer.
     pub fn answer<R, T>(&self, page: Page<R>, body: impl FnMut(R) -> T) -> Listed<T> {
         Listed {
@@ -189,6 +194,31 @@ impl<T: Serialize + ToSchema> Answer for Listed<T> {
 
     fn describe(description: &mut Description) {
         description.answers_page::<T>("One page of the list");
+    }
+}
+
+/// What was found, as Gitea's searches say it.
+#[derive(Serialize)]
+struct Found<T> {
+    data: Vec<T>,
+    /// Always true: what went wrong has another status.
+    ok: bool,
+}
+
+/// One page of what was found, 200.
+pub struct Searched<T>(Listed<T>);
+
+impl<T: Serialize + ToSchema> Answer for Searched<T> {
+    fn respond(self) -> HttpResponse {
+        let Listed { items, total, paging, url } = self.0;
+        let mut builder = HttpResponse::Ok();
+        builder.insert_header((header::CACHE_CONTROL, "no-store"));
+        paging.describe(&mut builder, &url, total);
+        builder.json(Found { data: items, ok: true })
+    }
+
+    fn describe(description: &mut Description) {
+        description.answers_found::<T>("One page of what was found");
     }
 }
 

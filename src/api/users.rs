@@ -1,23 +1,20 @@
-//! Users.
+//! Users, as they see each other. What administrators do to them is in [`super::admin`].
 
-use super::endpoint::{Body, Created, Json};
-use super::fields::given;
+use super::endpoint::{Json, Pages, Query, Searched};
 use crate::auth::call::Call;
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::OwnerId;
-use crate::domain::names::{Email, OwnerName};
+use crate::domain::names::OwnerName;
 use crate::domain::role::Visibility;
-use crate::domain::secret::Password;
-use crate::domain::text::Line;
 use crate::error::{Error, Result, What};
 use crate::http::params::escape;
 use crate::registry::releases::Person;
-use crate::registry::users::{self, NewUser, User};
+use crate::registry::users::{self, User};
 use crate::state::App;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
-/// A user, as he himself and administrators see him.
+/// A user. What concerns only himself and administrators is left empty for everybody else.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[schema(as = User)]
 pub struct UserBody {
@@ -35,6 +32,13 @@ pub struct UserBody {
     visibility: Visibility,
     created: Timestamp,
     last_login: Option<Timestamp>,
+    /// Left out, with the next two, where he is a part of something else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    location: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    website: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<String>,
 }
 
 impl UserBody {
@@ -59,10 +63,14 @@ impl UserBody {
             visibility: person.visibility,
             created: person.created_at,
             last_login: None,
+            location: None,
+            website: None,
+            description: None,
         }
     }
 
-    fn new(app: &App, user: User) -> Self {
+    /// A user, with all that is not empty in him.
+    pub(super) fn new(app: &App, user: User) -> Self {
         Self {
             id: user.id,
             login: user.name.clone(),
@@ -77,6 +85,9 @@ impl UserBody {
             visibility: user.visibility,
             created: user.created_at,
             last_login: user.last_login_at,
+            location: Some(user.profile.location),
+            website: Some(user.profile.website),
+            description: Some(user.profile.description),
         }
     }
 }
@@ -92,42 +103,38 @@ pub async fn me(call: Call) -> Result<Json<UserBody>> {
     Ok(Json(UserBody::new(&call.app, user)))
 }
 
-/// The body of `POST /admin/users`.
-#[derive(Deserialize, ToSchema)]
-pub struct CreateUser {
-    username: OwnerName,
-    email: Email,
-    #[schema(format = Password, min_length = 12, max_length = 1024)]
-    password: String,
-    full_name: Option<Line>,
-    must_change_password: Option<bool>,
-    #[serde(default, deserialize_with = "given")]
-    visibility: Option<Visibility>,
+/// `GET /users/{user}`.
+pub async fn get(call: Call) -> Result<Json<UserBody>> {
+    let name: OwnerName = call.part("user", What::User)?;
+    let user = call.reading(move |conn, caller| users::see(conn, caller, &name)).await?;
+    Ok(Json(UserBody::new(&call.app, user)))
 }
 
-/// `POST /admin/users`.
-pub async fn create(call: Call, body: Body<CreateUser>) -> Result<Created<UserBody>> {
-    call.admit(|_, _| Ok(())).await?;
-    let body = body.read(&call.app).await?;
-    let password = Password::new(body.password);
-    password
-        .check_new(&[body.username.as_str(), body.email.as_str()])
-        .map_err(|error| Error::invalid("password", format!("password: {error}")))?;
-    let new = NewUser {
-        password_hash: Some(call.app.passwords.hash(password).await?),
-        full_name: body.full_name.map_or_else(String::new, Line::into),
-        visibility: body.visibility.unwrap_or(Visibility::Public),
-        is_admin: false,
-        must_change_password: body.must_change_password.unwrap_or(false),
-        name: body.username,
-        email: body.email,
-    };
-    let now = call.app.clock.now();
-    let user = call
-        .writing(move |conn, caller| {
-            users::create(conn, caller, &new, now)?;
-            users::find(conn, &new.name)?.ok_or(Error::NotFound(What::User))
+/// The query of [`search`].
+#[derive(Deserialize, IntoParams)]
+pub struct Wanted {
+    /// A part of the name or the full name, in either case; for administrators, of the e-mail address too.
+    #[serde(default)]
+    q: String,
+    /// Only the user with this id; 0: whichever.
+    #[serde(default)]
+    #[param(value_type = i64)]
+    uid: String,
+}
+
+/// `GET /users/search`.
+pub async fn search(call: Call, query: Query<Wanted>, pages: Pages) -> Result<Searched<UserBody>> {
+    let query = query.read();
+    let slice = pages.slice();
+    let page = call
+        .reading(move |conn, caller| {
+            let Wanted { q, uid } = query.as_ref().map_err(|error| Error::invalid("query", error.to_string()))?;
+            let id: Option<i64> = match uid.as_str() {
+                "" | "0" => None,
+                uid => Some(uid.parse().map_err(|_| Error::invalid("uid", "uid: the id of a user is a number"))?),
+            };
+            users::search(conn, caller, q.trim(), id.map(OwnerId), slice)
         })
         .await?;
-    Ok(Created(UserBody::new(&call.app, user)))
+    Ok(pages.found(page, |user| UserBody::new(&call.app, user)))
 }

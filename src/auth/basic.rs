@@ -5,7 +5,7 @@ use super::{NOT_UNDERSTOOD, token};
 use crate::domain::clock::Timestamp;
 use crate::domain::secret::{Password, TokenSecret};
 use crate::error::{Error, Result};
-use crate::registry::access::{BAD_LOGIN, Credential};
+use crate::registry::caller::{BAD_LOGIN, Credential};
 use crate::registry::users::Login;
 use crate::registry::{attempts, two_factor, users};
 use crate::state::App;

@@ -79,9 +79,21 @@ impl Description {
     /// An answer of a JSON array, one page of a list, with the fields that say where the others are.
     pub fn answers_page<T: ToSchema>(&mut self, about: &str) {
         let items = ArrayBuilder::new().items(self.schema::<T>());
+        self.answers_paged(about, items);
+    }
+
+    /// The same, as Gitea's searches wrap it.
+    pub fn answers_found<T: ToSchema>(&mut self, about: &str) {
+        let items = ArrayBuilder::new().items(self.schema::<T>());
+        let ok = ObjectBuilder::new().schema_type(Type::Boolean).description(Some("Always true."));
+        let found = ObjectBuilder::new().property("data", items).property("ok", ok).required("data").required("ok");
+        self.answers_paged(about, found);
+    }
+
+    fn answers_paged(&mut self, about: &str, schema: impl Into<RefOr<Schema>>) {
         let response = ResponseBuilder::new()
             .description(about)
-            .content("application/json", Content::new(Some(items)))
+            .content("application/json", Content::new(Some(schema)))
             .header("X-Total-Count", header(Type::Integer, "How many entries the whole list has."))
             .header("Link", header(Type::String, "The other pages, where there are any (RFC 8288)."));
         self.answers.push((StatusCode::OK, response.build()));

@@ -1,6 +1,6 @@
 //! The record of every change: who, with which credential, from where, what. Written in the change's own transaction.
 
-use super::access::Caller;
+use super::caller::Caller;
 use crate::db::schema::audit;
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::OwnerId;
@@ -21,11 +21,19 @@ pub enum Event {
     UserPassword,
     UserLock,
     UserUnlock,
+    UserRename,
+    UserDelete,
     TwoFactorEnroll,
     TokenCreate,
     TokenRevoke,
     OrgCreate,
+    OrgUpdate,
+    OrgRename,
+    OrgDelete,
+    OrgMemberRemove,
     TeamCreate,
+    TeamUpdate,
+    TeamDelete,
     MemberAdd,
     MemberRemove,
     InstanceRestore,
@@ -44,11 +52,19 @@ impl Event {
             Self::UserPassword => "user.password",
             Self::UserLock => "user.lock",
             Self::UserUnlock => "user.unlock",
+            Self::UserRename => "user.rename",
+            Self::UserDelete => "user.delete",
             Self::TwoFactorEnroll => "user.two_factor.enroll",
             Self::TokenCreate => "token.create",
             Self::TokenRevoke => "token.revoke",
             Self::OrgCreate => "org.create",
+            Self::OrgUpdate => "org.update",
+            Self::OrgRename => "org.rename",
+            Self::OrgDelete => "org.delete",
+            Self::OrgMemberRemove => "org.member.remove",
             Self::TeamCreate => "team.create",
+            Self::TeamUpdate => "team.update",
+            Self::TeamDelete => "team.delete",
             Self::MemberAdd => "team.member.add",
             Self::MemberRemove => "team.member.remove",
             Self::InstanceRestore => "instance.restore",

@@ -93,7 +93,7 @@ fn fits(patterns: &[PackagePattern]) -> Condition<'static> {
 }
 
 /// A text that stands for itself in a LIKE pattern.
-fn escape_like(text: &str) -> String {
+pub(super) fn escape_like(text: &str) -> String {
     text.chars().flat_map(|c| matches!(c, '%' | '_' | '\\').then_some('\\').into_iter().chain([c])).collect()
 }
 

@@ -1,7 +1,8 @@
 //! Versions of a package. One without a file does not exist: the last file takes it along.
 
-use super::access::{Caller, CanPublish, CanRead};
+use super::access::{CanPublish, CanRead};
 use super::audit::{self, Event, Subject};
+use super::caller::Caller;
 use super::pages::{Page, Slice};
 use super::{packages, quotas};
 use crate::db::schema::{blobs, files, packages as packages_table, versions};

@@ -43,6 +43,8 @@ fn users_and_tokens_are_made_without_a_server_and_beside_one() {
     assert_eq!(server.put(&token, "ada/generic/app/1/b.txt", b"hello"), 201);
 
     // What cannot be done is said, and ends with 1.
+    let refused = home.run(&["user", "lock", "eve"]);
+    assert_eq!((refused.code, refused.err.contains("last administrator")), (1, true), "{}", refused.err);
     let refused =
         home.run_with_input(&["user", "create", "ADA", "--email", "x@example.org", "--password-stdin"], PASSWORD);
     assert_eq!(refused.code, 1);

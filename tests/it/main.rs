@@ -10,7 +10,10 @@
 
 mod access;
 mod api_accounts;
+mod api_orgs;
 mod api_packages;
+mod api_teams;
+mod api_users;
 mod architecture;
 mod attempts;
 mod audit;
