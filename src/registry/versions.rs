@@ -59,6 +59,7 @@ pub(super) fn find_or_insert(
         let inserted = diesel::insert_into(versions::table)
             .values((
                 versions::package_id.eq(package),
+                versions::owner_id.eq(owner),
                 versions::version.eq(&path.version),
                 versions::lower_version.eq(path.version.lower()),
                 versions::creator_id.eq(creator),
@@ -107,13 +108,19 @@ pub fn list(
         return Err(Error::NotFound(What::Package));
     };
     let total = versions::table.filter(versions::package_id.eq(id)).count().get_result(conn)?;
-    let items = versions::table
-        .inner_join(files::table.inner_join(blobs::table))
+    // First which, then what of them: only the files of the page are added up.
+    let page = versions::table
         .filter(versions::package_id.eq(id))
-        .group_by(versions::id)
         .order(versions::id)
         .offset(slice.offset)
         .limit(slice.limit)
+        .select(versions::id)
+        .load::<VersionId>(conn)?;
+    let items = versions::table
+        .inner_join(files::table.inner_join(blobs::table))
+        .filter(versions::id.eq_any(page))
+        .group_by(versions::id)
+        .order(versions::id)
         .select((
             versions::version,
             versions::created_at,
