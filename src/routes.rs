@@ -5,7 +5,7 @@
 use crate::api::endpoint::{Answer, Input};
 use crate::api::error::answer as answer_error;
 use crate::api::openapi::{self, Document, Entry};
-use crate::api::{meta, orgs, packages, tokens, users};
+use crate::api::{meta, orgs, packages, search, tokens, users};
 use crate::auth::policy::Credentials::{Any, Ignored, Own, Password};
 use crate::auth::policy::Right::{Everybody, Himself, OrgOwner, Reader, SignedIn, SiteAdmin, Writer};
 use crate::auth::policy::{Credentials, Policy, Right};
@@ -98,6 +98,7 @@ pub fn table() -> Vec<Row> {
         api(DELETE, "/api/v1/teams/{team}/members/{user}", orgs::remove_member, (Any, write(Organization), OrgOwner, Some(Event::MemberRemove)), "Take a user out of a team"),
 
         // Packages.
+        api(GET, "/api/v1/packages/search", search::search, (Any, read(Package), Everybody, None), "Search all packages that the caller may read, an entry a version"),
         api(GET, "/api/v1/packages/{owner}", packages::list, (Any, read(Package), Reader, None), "List an owner's packages, an entry a version, the newest first"),
         api(GET, "/api/v1/packages/{owner}/generic/{name}", packages::list_versions, (Any, read(Package), Reader, None), "List the versions of a package"),
         api(DELETE, "/api/v1/packages/{owner}/generic/{name}", packages::delete_package, (Any, write(Package), Writer, Some(Event::PackageDelete)), "Delete a package"),

@@ -52,3 +52,6 @@ BEGIN
         EXECUTE format('CREATE INDEX files_lower_name_trgm_idx ON files USING gin (lower_name %s.gin_trgm_ops)', place);
     END IF;
 END $$;
+
+-- The planner learns of the column at once, not when the next automatic run comes by.
+ANALYZE versions;

@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::http::body::{Body as Paced, Pace};
 use crate::http::description::{Description, integer};
 use crate::http::paging::Paging;
+use crate::http::params::escape;
 use crate::registry::pages::{Page, Slice};
 use crate::state::App;
 use actix_web::dev::Payload;
@@ -189,6 +190,40 @@ impl<T: Serialize + ToSchema> Answer for Listed<T> {
 
     fn describe(description: &mut Description) {
         description.answers_page::<T>("One page of the list");
+    }
+}
+
+impl Pages {
+    /// A page whose next one is found by where it ends, as an answer.
+    pub fn chain<R, T>(&self, items: Vec<R>, total: i64, next: Option<String>, body: impl FnMut(R) -> T) -> Chained<T> {
+        let join = if self.url.contains('?') { '&' } else { '?' };
+        let limit = self.paging.limit();
+        let next =
+            next.map(|place| format!("<{}{join}after={}&limit={limit}>; rel=\"next\"", self.url, escape(&place)));
+        Chained { items: items.into_iter().map(body).collect(), total, next }
+    }
+}
+
+/// One page of a list that is too long to be counted and skipped through, 200.
+pub struct Chained<T> {
+    items: Vec<T>,
+    total: i64,
+    next: Option<String>,
+}
+
+impl<T: Serialize + ToSchema> Answer for Chained<T> {
+    fn respond(self) -> HttpResponse {
+        let mut builder = HttpResponse::Ok();
+        builder.insert_header((header::CACHE_CONTROL, "no-store"));
+        builder.insert_header(("X-Total-Count", self.total.to_string()));
+        if let Some(next) = self.next {
+            builder.insert_header((header::LINK, next));
+        }
+        builder.json(self.items)
+    }
+
+    fn describe(description: &mut Description) {
+        description.answers_page::<T>("One page of the list; 1,000 as the count means as many or more");
     }
 }
 

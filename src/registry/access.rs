@@ -390,6 +390,48 @@ pub fn confirm_read(
     caller.demand_package(package)
 }
 
+/// The right to search: what the caller sees, within the limits of his token. They leave results out where elsewhere
+/// they refuse.
+#[derive(Debug, Clone)]
+pub struct CanSearch {
+    sight: Sight,
+    owners: Option<Vec<OwnerId>>,
+    packages: Option<Vec<PackagePattern>>,
+}
+
+impl CanSearch {
+    /// Owners to search: the parameters of [`readable`].
+    pub fn sight(&self) -> Sight {
+        self.sight
+    }
+
+    /// The only owners to search, where a token is limited to some.
+    pub fn owners(&self) -> Option<&[OwnerId]> {
+        self.owners.as_deref()
+    }
+
+    /// The only packages to search, where a token is limited to some.
+    pub fn packages(&self) -> Option<&[PackagePattern]> {
+        self.packages.as_deref()
+    }
+}
+
+/// How far a caller may search.
+///
+/// # Errors
+/// [`Error::Forbidden`] for a token without `read:package`.
+pub fn can_search(caller: &Caller) -> Result<CanSearch> {
+    caller.demand(Area::Package, Level::Read)?;
+    Ok(match &caller.grant {
+        Grant::Whole(_) => CanSearch { sight: caller.sight(), owners: None, packages: None },
+        Grant::Token(token) => CanSearch {
+            sight: if token.scopes.public_only() { Caller::anonymous(None).sight() } else { caller.sight() },
+            owners: token.owners.clone(),
+            packages: token.packages.clone(),
+        },
+    })
+}
+
 /// The right to publish and delete in a package of an owner.
 #[derive(Debug, Clone)]
 pub struct CanPublish {

@@ -17,6 +17,7 @@ pub mod pages;
 pub mod publish;
 pub mod quotas;
 pub mod releases;
+pub mod search;
 pub mod settings;
 pub mod tokens;
 pub mod two_factor;

@@ -37,6 +37,7 @@ mod program;
 mod publish;
 mod quotas;
 mod races;
+mod search;
 mod storage;
 mod storage_faults;
 mod support;
