@@ -9,7 +9,7 @@ use crate::domain::names::{OwnerName, PackageName};
 use crate::domain::role::{Area, Level, OwnerKind, PackagePattern, Permission, Scope, Scopes, Visibility};
 use crate::domain::secret::TokenHash;
 use crate::error::{Error, Result, What};
-use diesel::dsl::{auto_type, exists, max};
+use diesel::dsl::{auto_type, max};
 use diesel::prelude::*;
 use std::net::IpAddr;
 
@@ -224,11 +224,10 @@ impl Caller {
 pub fn readable(sight: Sight) -> _ {
     let widest: i16 = sight.widest;
     let user: OwnerId = sight.user;
-    let membership = teams::table
-        .inner_join(team_members::table)
-        .filter(teams::org_id.eq(owners::id))
-        .filter(team_members::user_id.eq(user));
-    owners::visibility.le(widest).or(owners::id.eq(user)).or(exists(membership))
+    // Which organizations they are does not hang on the row: Postgres finds out once, however many owners it looks at.
+    let memberships =
+        teams::table.inner_join(team_members::table).filter(team_members::user_id.eq(user)).select(teams::org_id);
+    owners::visibility.le(widest).or(owners::id.eq(user)).or(owners::id.eq_any(memberships))
 }
 
 type UserRow = (OwnerId, OwnerName, bool, bool, bool, i32);

@@ -25,9 +25,8 @@ use std::str::FromStr;
 /// How far results are counted: a total of this many means as many or more. Counting all of a million takes longer than
 /// finding the first.
 pub const COUNTED: i64 = 1000;
-/// Up to so many candidate rows are all fetched and sorted. Measured with a million files: 10,000 take 60 ms, and where
-/// there are more a walk finds the first thousand of them in less.
-const FEW: i64 = 10_000;
+/// Up to so many rows that fit are all fetched and sorted.
+const FEW: i64 = 30_000;
 /// Most bytes of a searched text.
 const MAX_NEEDLE_BYTES: usize = 255;
 /// A text shorter than this, in characters, is looked for in the names of packages alone: it has no trigram, and nearly
@@ -149,7 +148,9 @@ pub struct Found {
 /// # Errors
 /// [`Error::Invalid`] for an offset beyond what is counted.
 pub fn search(conn: &mut PgConnection, right: &CanSearch, search: &Search) -> Result<Found> {
-    let plan = Plan::new(conn, search)?;
+    let Some(plan) = Plan::new(conn, right, search)? else {
+        return Ok(Found { hits: Vec::new(), total: 0, next: None });
+    };
     let counted = COUNTED.max(search.offset.saturating_add(search.limit).min(2 * COUNTED));
     let mut places = plan.places(conn, right, search, None, counted + 1)?;
     let total = i64::try_from(places.len()).unwrap_or(COUNTED).min(COUNTED);
@@ -193,85 +194,78 @@ enum Fits {
     Bytes(Vec<BlobId>),
 }
 
-/// How a search is done: what must fit, and whether only few rows do, whoever may see them.
-struct Plan(Vec<(Fits, bool)>);
+/// What must fit, and the versions that do where they are few, whoever may see them.
+struct Part {
+    fits: Fits,
+    few: Option<Vec<VersionId>>,
+}
+
+/// How a search is done.
+struct Plan {
+    owner: Option<OwnerId>,
+    parts: Vec<Part>,
+}
 
 impl Fits {
-    /// How many rows fit, up to one more than [`FEW`].
-    fn candidates(&self, conn: &mut PgConnection) -> Result<i64> {
+    /// The versions that fit, if they are few.
+    fn few(&self, conn: &mut PgConnection) -> Result<Option<Vec<VersionId>>> {
         #[derive(QueryableByName)]
         struct Row {
             #[diesel(sql_type = BigInt)]
-            n: i64,
+            id: VersionId,
         }
-        let up_to = |what: &str| format!("(SELECT count(*) FROM (SELECT FROM {what} LIMIT {}) AS rows_of)", FEW + 1);
-        let of_packages = up_to("packages p JOIN versions v ON v.package_id = p.id WHERE p.lower_name LIKE $1");
-        let row: Row = match self {
-            Self::Package(like) => {
-                sql_query(format!("SELECT {of_packages} AS n")).bind::<Text, _>(like).get_result(conn)?
-            }
-            Self::Any(like, blobs) => sql_query(format!(
-                "SELECT {of_packages} + {} + {} + {} AS n",
-                up_to("versions WHERE lower_version LIKE $1"),
-                up_to("files WHERE lower_name LIKE $1"),
-                up_to("files WHERE blob_id = ANY ($2)")
+        const PACKAGES: &str =
+            "SELECT v.id FROM packages p JOIN versions v ON v.package_id = p.id WHERE p.lower_name LIKE $1";
+        let limited = |rows: &str| sql_query(format!("SELECT id FROM ({rows}) AS fitting LIMIT {}", FEW + 1));
+        let rows: Vec<Row> = match self {
+            Self::Package(like) => limited(PACKAGES).bind::<Text, _>(like).load(conn)?,
+            Self::Any(like, blobs) => limited(&format!(
+                "{PACKAGES} UNION ALL SELECT id FROM versions WHERE lower_version LIKE $1 \
+                 UNION ALL SELECT version_id FROM files WHERE lower_name LIKE $1 \
+                 UNION ALL SELECT version_id FROM files WHERE blob_id = ANY ($2)"
             ))
             .bind::<Text, _>(like)
             .bind::<Array<BigInt>, _>(blobs)
-            .get_result(conn)?,
-            Self::Bytes(blobs) => {
-                let count = sql_query(format!("SELECT {} AS n", up_to("files WHERE blob_id = ANY ($1)")));
-                count.bind::<Array<BigInt>, _>(blobs).get_result(conn)?
-            }
+            .load(conn)?,
+            Self::Bytes(blobs) => limited("SELECT version_id AS id FROM files WHERE blob_id = ANY ($1)")
+                .bind::<Array<BigInt>, _>(blobs)
+                .load(conn)?,
         };
-        Ok(row.n)
+        let few = rows.len() <= usize::try_from(FEW).unwrap_or(0);
+        Ok(few.then(|| rows.into_iter().map(|row| row.id).collect()))
     }
 
-    /// As a condition that gives the rows from indexes.
-    fn from_indexes(&self) -> Condition {
-        let of_packages = "versions.id IN (SELECT v.id FROM packages p JOIN versions v ON v.package_id = p.id \
-                           WHERE p.lower_name LIKE ";
-        match self {
-            Self::Package(like) => Box::new(sql::<Bool>(of_packages).bind::<Text, _>(like.clone()).sql(")")),
-            Self::Any(like, blobs) => Box::new(
-                sql::<Bool>(of_packages)
-                    .bind::<Text, _>(like.clone())
-                    .sql(" UNION ALL SELECT v.id FROM versions v WHERE v.lower_version LIKE ")
-                    .bind::<Text, _>(like.clone())
-                    .sql(" UNION ALL SELECT f.version_id FROM files f WHERE f.lower_name LIKE ")
-                    .bind::<Text, _>(like.clone())
-                    .sql(" UNION ALL SELECT f.version_id FROM files f WHERE f.blob_id = ANY (")
-                    .bind::<Array<BigInt>, _>(blobs.clone())
-                    .sql("))"),
-            ),
-            Self::Bytes(blobs) => Box::new(
-                sql::<Bool>("versions.id IN (SELECT f.version_id FROM files f WHERE f.blob_id = ANY (")
-                    .bind::<Array<BigInt>, _>(blobs.clone())
-                    .sql("))"),
-            ),
-        }
-    }
-
-    /// As a condition that is asked of one version after the other.
+    /// As a condition that is asked of one version after the other. It speaks of nothing but the version, so that
+    /// Postgres asks it while it walks and not in a join of everything with everything.
     fn of_each(&self) -> Condition {
-        let file = "EXISTS (SELECT FROM files f WHERE f.version_id = versions.id AND ";
+        const PACKAGE: &str = "EXISTS (SELECT FROM packages p WHERE p.id = versions.package_id AND p.lower_name LIKE ";
+        const FILE: &str = "EXISTS (SELECT FROM files f WHERE f.version_id = versions.id AND ";
         match self {
-            Self::Package(like) => Box::new(packages::lower_name.like(like.clone())),
+            Self::Package(like) => Box::new(sql::<Bool>(PACKAGE).bind::<Text, _>(like.clone()).sql(")")),
             Self::Any(like, blobs) => Box::new(
-                sql::<Bool>("(packages.lower_name LIKE ")
+                sql::<Bool>("(versions.lower_version LIKE ")
                     .bind::<Text, _>(like.clone())
-                    .sql(" OR versions.lower_version LIKE ")
+                    .sql(&format!(" OR {FILE} f.lower_name LIKE "))
                     .bind::<Text, _>(like.clone())
-                    .sql(&format!(" OR {file} (f.lower_name LIKE "))
+                    .sql(&format!(") OR {PACKAGE}"))
                     .bind::<Text, _>(like.clone())
-                    .sql(" OR f.blob_id = ANY (")
+                    .sql(&format!(") OR {FILE} f.blob_id = ANY ("))
                     .bind::<Array<BigInt>, _>(blobs.clone())
-                    .sql("))))"),
+                    .sql(")))"),
             ),
             Self::Bytes(blobs) => {
-                let blobs = sql::<Bool>(&format!("{file} f.blob_id = ANY (")).bind::<Array<BigInt>, _>(blobs.clone());
+                let blobs = sql::<Bool>(&format!("{FILE} f.blob_id = ANY (")).bind::<Array<BigInt>, _>(blobs.clone());
                 Box::new(blobs.sql("))"))
             }
+        }
+    }
+}
+
+impl Part {
+    fn condition(&self) -> Condition {
+        match &self.few {
+            Some(ids) => Box::new(versions::id.eq_any(ids.clone())),
+            None => self.fits.of_each(),
         }
     }
 }
@@ -294,20 +288,29 @@ fn of_digest(conn: &mut PgConnection, text: &str) -> Result<Vec<BlobId>> {
 }
 
 impl Plan {
-    fn new(conn: &mut PgConnection, search: &Search) -> Result<Self> {
-        let mut parts = Vec::new();
+    /// `None`: there is no such owner, or none that the caller may see.
+    fn new(conn: &mut PgConnection, right: &CanSearch, search: &Search) -> Result<Option<Self>> {
+        let owner = match &search.owner {
+            None => None,
+            Some(name) => {
+                let named = owners::table.filter(owners::lower_name.eq(name.lower())).filter(readable(right.sight()));
+                let Some(id) = named.select(owners::id).first(conn).optional()? else { return Ok(None) };
+                Some(id)
+            }
+        };
+        let mut all = Vec::new();
         if let Some(sha256) = search.sha256 {
             let bytes = blobs::table.filter(blobs::sha256.eq(sha256.as_bytes().to_vec()));
-            parts.push(Fits::Bytes(bytes.select(blobs::id).load(conn)?));
+            all.push(Fits::Bytes(bytes.select(blobs::id).load(conn)?));
         }
         if let Some(Needle(text)) = &search.text {
-            parts.push(match text.chars().count() < SHORT {
+            all.push(match text.chars().count() < SHORT {
                 true => Fits::Package(containing(text)),
                 false => Fits::Any(containing(text), of_digest(conn, text)?),
             });
         }
-        let judge = |fits: Fits| fits.candidates(conn).map(|count| (fits, count <= FEW));
-        parts.into_iter().map(judge).collect::<Result<_>>().map(Self)
+        let parts = all.into_iter().map(|fits| Ok(Part { few: fits.few(conn)?, fits })).collect::<Result<_>>()?;
+        Ok(Some(Self { owner, parts }))
     }
 
     /// The places right behind the results, in their order.
@@ -326,11 +329,11 @@ impl Plan {
             .select((versions::created_at, versions::id, packages::lower_name))
             .limit(limit)
             .into_boxed::<Pg>();
-        for condition in self.0.iter().map(|(fits, few)| if *few { fits.from_indexes() } else { fits.of_each() }) {
-            query = query.filter(condition);
+        for part in &self.parts {
+            query = query.filter(part.condition());
         }
-        if let Some(owner) = &search.owner {
-            query = query.filter(owners::lower_name.eq(owner.lower()));
+        if let Some(owner) = self.owner {
+            query = query.filter(versions::owner_id.eq(owner));
         }
         if let Some(ids) = right.owners() {
             query = query.filter(versions::owner_id.eq_any(ids.to_vec()));
