@@ -5,9 +5,9 @@
 use crate::api::endpoint::{Answer, Input};
 use crate::api::error::answer as answer_error;
 use crate::api::openapi::{self, Document, Entry};
-use crate::api::{meta, orgs, packages, search, tokens, users};
+use crate::api::{meta, orgs, packages, quotas, search, tokens, users};
 use crate::auth::policy::Credentials::{Any, Ignored, Own, Password};
-use crate::auth::policy::Right::{Everybody, Himself, OrgOwner, Reader, SignedIn, SiteAdmin, Writer};
+use crate::auth::policy::Right::{Everybody, Himself, Member, OrgOwner, Reader, SignedIn, SiteAdmin, Writer};
 use crate::auth::policy::{Credentials, Policy, Right};
 use crate::domain::role::{Area, Level};
 use crate::error::Result;
@@ -42,6 +42,7 @@ pub struct Row {
 const GET: Method = Method::GET;
 const POST: Method = Method::POST;
 const PUT: Method = Method::PUT;
+const PATCH: Method = Method::PATCH;
 const DELETE: Method = Method::DELETE;
 
 /// The scope that reads, and the one that writes.
@@ -96,6 +97,12 @@ pub fn table() -> Vec<Row> {
         api(POST, "/api/v1/orgs/{org}/teams", orgs::create_team, (Any, write(Organization), OrgOwner, Some(Event::TeamCreate)), "Make a team"),
         api(PUT, "/api/v1/teams/{team}/members/{user}", orgs::add_member, (Any, write(Organization), OrgOwner, Some(Event::MemberAdd)), "Take a user into a team"),
         api(DELETE, "/api/v1/teams/{team}/members/{user}", orgs::remove_member, (Any, write(Organization), OrgOwner, Some(Event::MemberRemove)), "Take a user out of a team"),
+
+        // What owners may store.
+        api(GET, "/api/v1/users/{user}/quota", quotas::of_user, (Any, read(User), Himself, None), "What a user may store, and what he does"),
+        api(PATCH, "/api/v1/users/{user}/quota", quotas::set_for_user, (Any, write(Admin), SiteAdmin, Some(Event::OwnerQuota)), "Set what a user may store"),
+        api(GET, "/api/v1/orgs/{org}/quota", quotas::of_org, (Any, read(Organization), Member, None), "What an organization may store, and what it does"),
+        api(PATCH, "/api/v1/orgs/{org}/quota", quotas::set_for_org, (Any, write(Admin), SiteAdmin, Some(Event::OwnerQuota)), "Set what an organization may store"),
 
         // Packages.
         api(GET, "/api/v1/packages/search", search::search, (Any, read(Package), Everybody, None), "Search all packages that the caller may read, an entry a version"),

@@ -88,6 +88,10 @@ impl<T: DeserializeOwned> Body<T> {
             }
             text.extend_from_slice(&chunk);
         }
+        // An array would be taken for the fields of the object in their order.
+        if !text.trim_ascii_start().starts_with(b"{") {
+            return Err(Error::invalid("body", "the JSON does not fit: an object is expected"));
+        }
         let mut json = serde_json::Deserializer::from_slice(&text);
         let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
             let field = error.path().to_string();

@@ -7,6 +7,7 @@ pub mod meta;
 pub mod openapi;
 pub mod orgs;
 pub mod packages;
+pub mod quotas;
 pub mod search;
 pub mod tokens;
 pub mod users;

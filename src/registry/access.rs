@@ -500,3 +500,71 @@ pub fn can_govern(conn: &mut PgConnection, caller: &Caller, org: &OwnerName) -> 
     }
     Ok(CanGovern { owner })
 }
+
+/// The right to see an owner's quota.
+#[derive(Debug, Clone)]
+pub struct CanSeeQuota {
+    owner: Visited,
+}
+
+impl CanSeeQuota {
+    /// Whose.
+    pub fn owner(&self) -> &Visited {
+        &self.owner
+    }
+}
+
+/// Whether a caller may see an owner's quota: the user himself, an organization's members, site administrators.
+///
+/// # Errors
+/// As [`visit`]; [`Error::NotFound`] also when the name is of the other kind; [`Error::Forbidden`] naming the missing
+/// scope or right.
+pub fn can_see_quota(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    name: &OwnerName,
+    kind: OwnerKind,
+) -> Result<CanSeeQuota> {
+    let user = caller.signed_in()?;
+    let area = if kind == OwnerKind::User { Area::User } else { Area::Organization };
+    caller.demand(area, Level::Read)?;
+    let owner = visit_kind(conn, caller, name, kind)?;
+    if owner.permission.is_none() {
+        let whose = if kind == OwnerKind::User { "the user himself" } else { "its members" };
+        return Err(Error::Forbidden(format!("only {whose} may see the quota of {}, not {}", owner.name, user.name)));
+    }
+    Ok(CanSeeQuota { owner })
+}
+
+/// The right to set an owner's quota.
+#[derive(Debug, Clone)]
+pub struct CanSetQuota {
+    owner: Visited,
+}
+
+impl CanSetQuota {
+    /// Whose.
+    pub fn owner(&self) -> &Visited {
+        &self.owner
+    }
+}
+
+/// Whether a caller may set an owner's quota: site administrators alone.
+///
+/// # Errors
+/// As [`Caller::demand_admin`] and [`visit`]; [`Error::NotFound`] also when the name is of the other kind.
+pub fn can_set_quota(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    name: &OwnerName,
+    kind: OwnerKind,
+) -> Result<CanSetQuota> {
+    caller.demand_admin(Level::Write)?;
+    Ok(CanSetQuota { owner: visit_kind(conn, caller, name, kind)? })
+}
+
+fn visit_kind(conn: &mut PgConnection, caller: &Caller, name: &OwnerName, kind: OwnerKind) -> Result<Visited> {
+    let owner = visit(conn, caller, name)?;
+    let what = if kind == OwnerKind::User { What::User } else { What::Organization };
+    if owner.kind == kind { Ok(owner) } else { Err(Error::NotFound(what)) }
+}

@@ -28,6 +28,7 @@ pub enum Event {
     TeamCreate,
     MemberAdd,
     MemberRemove,
+    OwnerQuota,
     InstanceRestore,
 }
 
@@ -51,6 +52,7 @@ impl Event {
             Self::TeamCreate => "team.create",
             Self::MemberAdd => "team.member.add",
             Self::MemberRemove => "team.member.remove",
+            Self::OwnerQuota => "owner.quota",
             Self::InstanceRestore => "instance.restore",
         }
     }

@@ -79,6 +79,10 @@ impl Client {
         if empty { request.header("content-length", "0") } else { request }
     }
 
+    pub fn patch(&self, path: &str, json: &serde_json::Value) -> Request {
+        self.request("PATCH", path).header("content-type", "application/json").body(json.to_string())
+    }
+
     pub fn post(&self, path: &str, json: &serde_json::Value) -> Request {
         Request(self.request("POST", path).0.json(json))
     }
