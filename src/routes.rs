@@ -5,7 +5,7 @@
 use crate::api::endpoint::{Answer, Input};
 use crate::api::error::answer as answer_error;
 use crate::api::openapi::{self, Document, Entry};
-use crate::api::{meta, orgs, packages, quotas, search, tokens, users};
+use crate::api::{audit, meta, orgs, packages, quotas, search, tokens, users};
 use crate::auth::policy::Credentials::{Any, Ignored, Own, Password};
 use crate::auth::policy::Right::{Everybody, Himself, Member, OrgOwner, Reader, SignedIn, SiteAdmin, Writer};
 use crate::auth::policy::{Credentials, Policy, Right};
@@ -97,6 +97,9 @@ pub fn table() -> Vec<Row> {
         api(POST, "/api/v1/orgs/{org}/teams", orgs::create_team, (Any, write(Organization), OrgOwner, Some(Event::TeamCreate)), "Make a team"),
         api(PUT, "/api/v1/teams/{team}/members/{user}", orgs::add_member, (Any, write(Organization), OrgOwner, Some(Event::MemberAdd)), "Take a user into a team"),
         api(DELETE, "/api/v1/teams/{team}/members/{user}", orgs::remove_member, (Any, write(Organization), OrgOwner, Some(Event::MemberRemove)), "Take a user out of a team"),
+
+        // The record of changes.
+        api(GET, "/api/v1/admin/audit", audit::list, (Any, read(Admin), SiteAdmin, None), "Who changed what: the newest first, or all as lines of JSON"),
 
         // What owners may store.
         api(GET, "/api/v1/users/{user}/quota", quotas::of_user, (Any, read(User), Himself, None), "What a user may store, and what he does"),

@@ -1,5 +1,6 @@
 //! The REST API v1: JSON, as Gitea's. Its routes are in the table of `crate::routes`.
 
+pub mod audit;
 pub mod endpoint;
 pub mod error;
 mod fields;

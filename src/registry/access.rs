@@ -501,6 +501,37 @@ pub fn can_govern(conn: &mut PgConnection, caller: &Caller, org: &OwnerName) -> 
     Ok(CanGovern { owner })
 }
 
+/// The right to read the record of changes.
+#[derive(Debug, Clone)]
+pub struct CanAudit {
+    owners: Option<Vec<OwnerId>>,
+    public_only: bool,
+}
+
+impl CanAudit {
+    /// The only owners whose records may be read, where a token is limited to some.
+    pub fn owners(&self) -> Option<&[OwnerId]> {
+        self.owners.as_deref()
+    }
+
+    /// Whether only records of public owners may be read.
+    pub fn public_only(&self) -> bool {
+        self.public_only
+    }
+}
+
+/// Whether a caller may read the record of changes: site administrators, within the limits of their tokens.
+///
+/// # Errors
+/// As [`Caller::demand_admin`].
+pub fn can_audit(caller: &Caller) -> Result<CanAudit> {
+    caller.demand_admin(Level::Read)?;
+    Ok(match &caller.grant {
+        Grant::Whole(_) => CanAudit { owners: None, public_only: false },
+        Grant::Token(token) => CanAudit { owners: token.owners.clone(), public_only: token.scopes.public_only() },
+    })
+}
+
 /// The right to see an owner's quota.
 #[derive(Debug, Clone)]
 pub struct CanSeeQuota {

@@ -1,5 +1,7 @@
 //! The record of every change: who, with which credential, from where, what. Written in the change's own transaction.
 
+pub mod log;
+
 use super::access::Caller;
 use crate::db::schema::audit;
 use crate::domain::clock::Timestamp;

@@ -10,6 +10,7 @@
 
 mod access;
 mod api_accounts;
+mod api_audit;
 mod api_packages;
 mod architecture;
 mod attempts;
