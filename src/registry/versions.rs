@@ -108,14 +108,15 @@ pub fn list(
         return Err(Error::NotFound(What::Package));
     };
     let total = versions::table.filter(versions::package_id.eq(id)).count().get_result(conn)?;
-    // First which, then what of them: only the files of the page are added up.
-    let page = versions::table
-        .filter(versions::package_id.eq(id))
-        .order(versions::id)
+    // First which, then what of them: only the files of the page are added up. In one statement, because Postgres would
+    // rather read the whole table than look up a thousand ids that are given to it.
+    let listed = diesel::alias!(versions as listed);
+    let page = listed
+        .filter(listed.field(versions::package_id).eq(id))
+        .order(listed.field(versions::id))
         .offset(slice.offset)
         .limit(slice.limit)
-        .select(versions::id)
-        .load::<VersionId>(conn)?;
+        .select(listed.field(versions::id));
     let items = versions::table
         .inner_join(files::table.inner_join(blobs::table))
         .filter(versions::id.eq_any(page))
