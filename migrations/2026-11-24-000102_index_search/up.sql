@@ -1,30 +1,17 @@
 -- What lists and searches of a million files need: versions that know their owner, orders that are indexes, and names
--- that are found by a part of them.
+-- that are found by a part of them. Readers wait for none of it; uploads wait until it is done.
 
--- A version carries its package's owner, so that an owner's versions are an index in the order they are listed in. The
--- foreign key keeps the two equal, also when a package changes hands. A program that does not know the column yet
--- leaves it out, and the trigger fills it in.
-ALTER TABLE versions ADD COLUMN owner_id bigint;
-COMMENT ON COLUMN versions.owner_id IS 'The owner of its package, kept equal by the foreign key.';
-UPDATE versions SET owner_id = packages.owner_id FROM packages WHERE packages.id = versions.package_id;
-CREATE FUNCTION versions_take_owner() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    SELECT owner_id INTO NEW.owner_id FROM packages WHERE id = NEW.package_id;
-    RETURN NEW;
-END $$;
-COMMENT ON FUNCTION versions_take_owner() IS 'For programs older than versions.owner_id.';
-CREATE TRIGGER versions_take_owner BEFORE INSERT ON versions
-    FOR EACH ROW WHEN (NEW.owner_id IS NULL) EXECUTE FUNCTION versions_take_owner();
-ALTER TABLE packages ADD CONSTRAINT packages_id_owner_id_key UNIQUE (id, owner_id);
-ALTER TABLE versions ALTER COLUMN owner_id SET NOT NULL;
-ALTER TABLE versions DROP CONSTRAINT versions_package_id_fkey;
-ALTER TABLE versions ADD CONSTRAINT versions_package_id_owner_id_fkey FOREIGN KEY (package_id, owner_id)
-    REFERENCES packages (id, owner_id) ON DELETE CASCADE ON UPDATE CASCADE;
+-- In the order in which a publisher takes them, so that he waits for the first and has none of the others.
+LOCK TABLE packages, versions, blobs, files IN SHARE ROW EXCLUSIVE MODE;
+UPDATE versions SET owner_id = packages.owner_id FROM packages
+WHERE packages.id = versions.package_id AND versions.owner_id IS NULL;
 CREATE INDEX versions_owner_id_created_at_idx ON versions (owner_id, created_at, id);
 COMMENT ON INDEX versions_owner_id_created_at_idx IS 'An owner''s versions, the newest first.';
 CREATE INDEX versions_created_at_idx ON versions (created_at, id);
 COMMENT ON INDEX versions_created_at_idx IS 'All versions, the newest first: searches.';
 
+CREATE UNIQUE INDEX packages_id_owner_id_key ON packages (id, owner_id);
+COMMENT ON INDEX packages_id_owner_id_key IS 'What the foreign key of versions refers to.';
 CREATE INDEX packages_lower_name_idx ON packages (lower_name COLLATE "C", id);
 COMMENT ON INDEX packages_lower_name_idx IS 'All packages by name, in an order that no collation changes: searches.';
 
