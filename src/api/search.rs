@@ -11,7 +11,7 @@ use crate::registry::search::{self, Found, Search};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-/// The query of [`search`].
+/// The query of [`search()`].
 #[derive(Deserialize, IntoParams)]
 pub struct Wanted {
     /// A part of the name of a package, a version or a file, in either case, or a file's SHA-256, SHA-512, SHA-1 or MD5 in

@@ -17,7 +17,7 @@ pub struct CanSearch {
 }
 
 impl CanSearch {
-    /// Owners to search: the parameters of [`readable`].
+    /// Owners to search: the parameters of [`super::readable`].
     pub fn sight(&self) -> Sight {
         self.sight
     }
