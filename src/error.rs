@@ -113,6 +113,14 @@ impl Error {
         Self::Internal(source.into())
     }
 
+    /// What is wrong with a value, said once more: judged outside of work that may be run twice, told inside.
+    pub fn again(&self) -> Self {
+        match self {
+            Self::Invalid { field, problem } => Self::invalid(field, problem.clone()),
+            other => Self::invalid("query", other.to_string()),
+        }
+    }
+
     /// The error with its source, for an operator.
     pub fn explained(self) -> anyhow::Error {
         match self {

@@ -5,7 +5,7 @@
 use crate::api::endpoint::{Answer, Input};
 use crate::api::error::answer as answer_error;
 use crate::api::openapi::{self, Document, Entry};
-use crate::api::{admin, members, meta, orgs, packages, teams, tokens, users};
+use crate::api::{admin, audit, members, meta, orgs, packages, quotas, search, teams, tokens, users};
 use crate::auth::policy::Credentials::{Any, Ignored, Own, Password, Token};
 use crate::auth::policy::Right::{Everybody, Himself, Member, OrgOwner, Reader, SignedIn, SiteAdmin, Writer};
 use crate::auth::policy::{Credentials, Policy, Right};
@@ -129,7 +129,17 @@ pub fn table() -> Vec<Row> {
         api(PUT, "/api/v1/teams/{team}/members/{user}", members::add, (Any, write(Organization), OrgOwner, Some(Event::MemberAdd)), "Take a user into a team"),
         api(DELETE, "/api/v1/teams/{team}/members/{user}", members::remove, (Any, write(Organization), OrgOwner, Some(Event::MemberRemove)), "Take a user out of a team"),
 
+        // The record of changes.
+        api(GET, "/api/v1/admin/audit", audit::list, (Any, read(Admin), SiteAdmin, None), "Who changed what: the newest first, or all as lines of JSON"),
+
+        // What owners may store.
+        api(GET, "/api/v1/users/{user}/quota", quotas::of_user, (Any, read(User), Himself, None), "What a user may store, and what he does"),
+        api(PATCH, "/api/v1/users/{user}/quota", quotas::set_for_user, (Any, write(Admin), SiteAdmin, Some(Event::OwnerQuota)), "Set what a user may store"),
+        api(GET, "/api/v1/orgs/{org}/quota", quotas::of_org, (Any, read(Organization), Member, None), "What an organization may store, and what it does"),
+        api(PATCH, "/api/v1/orgs/{org}/quota", quotas::set_for_org, (Any, write(Admin), SiteAdmin, Some(Event::OwnerQuota)), "Set what an organization may store"),
+
         // Packages.
+        api(GET, "/api/v1/packages/search", search::search, (Any, read(Package), Everybody, None), "Search all packages that the caller may read, an entry a version"),
         api(GET, "/api/v1/packages/{owner}", packages::list, (Any, read(Package), Reader, None), "List an owner's packages, an entry a version, the newest first"),
         api(GET, "/api/v1/packages/{owner}/generic/{name}", packages::list_versions, (Any, read(Package), Reader, None), "List the versions of a package"),
         api(DELETE, "/api/v1/packages/{owner}/generic/{name}", packages::delete_package, (Any, write(Package), Writer, Some(Event::PackageDelete)), "Delete a package"),

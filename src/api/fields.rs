@@ -13,3 +13,12 @@ pub fn given<'de, D: Deserializer<'de>, T: FromStr<Err: Display>>(deserializer: 
     let text = Option::<String>::deserialize(deserializer)?;
     text.filter(|text| !text.is_empty()).map(|text| text.parse().map_err(D::Error::custom)).transpose()
 }
+
+/// A field that may be left out, which changes nothing, or null, which is a value: with `default` beside it, the outer
+/// `None` is the former and the inner one the latter.
+///
+/// # Errors
+/// What the value's own reader says.
+pub fn changed<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<Option<T>>, D::Error> {
+    Option::<T>::deserialize(deserializer).map(Some)
+}

@@ -43,7 +43,7 @@ pub struct PackageBody {
 }
 
 impl PackageBody {
-    fn new(app: &App, owner: &UserBody, release: Release) -> Self {
+    pub(super) fn new(app: &App, owner: &UserBody, release: Release) -> Self {
         let (login, name, version) = (owner.login(), release.package.as_str(), release.version.as_str());
         let page = format!("/{}/-/packages/generic/{}/{}", escape(login), escape(name), escape(version));
         Self {
@@ -129,7 +129,7 @@ pub async fn list(call: Call, query: Query<Wanted>, pages: Pages) -> Result<List
     let (person, page) = call
         .reading(move |conn, caller| {
             let right = can_read(conn, caller, &owner, None)?;
-            let Wanted { kind, q } = query.as_ref().map_err(|error| Error::invalid("query", error.to_string()))?;
+            let Wanted { kind, q } = query.as_ref().map_err(Error::again)?;
             // No name has a control character, and Postgres takes no NUL to look for.
             let nothing = !matches!(&**kind, "" | "generic") || q.chars().any(char::is_control);
             let page = match nothing {

@@ -70,6 +70,13 @@ impl Description {
         self.answers.push((status, response.build()));
     }
 
+    /// Another media type that the last answer may have.
+    pub fn or_as(&mut self, media_type: &str, schema: impl Into<RefOr<Schema>>) {
+        if let Some((_, response)) = self.answers.last_mut() {
+            response.content.insert(media_type.to_owned(), Content::new(Some(schema)).into());
+        }
+    }
+
     /// An answer of JSON.
     pub fn answers_json<T: ToSchema>(&mut self, status: StatusCode, about: &str) {
         let schema = self.schema::<T>();

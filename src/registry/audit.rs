@@ -1,5 +1,7 @@
 //! The record of every change: who, with which credential, from where, what. Written in the change's own transaction.
 
+pub mod log;
+
 use super::caller::Caller;
 use crate::db::schema::audit;
 use crate::domain::clock::Timestamp;
@@ -36,6 +38,7 @@ pub enum Event {
     TeamDelete,
     MemberAdd,
     MemberRemove,
+    OwnerQuota,
     InstanceRestore,
 }
 
@@ -67,6 +70,7 @@ impl Event {
             Self::TeamDelete => "team.delete",
             Self::MemberAdd => "team.member.add",
             Self::MemberRemove => "team.member.remove",
+            Self::OwnerQuota => "owner.quota",
             Self::InstanceRestore => "instance.restore",
         }
     }

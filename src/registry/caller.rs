@@ -68,6 +68,13 @@ pub struct Limits {
     pub(super) owners: Option<Vec<OwnerId>>,
 }
 
+impl Limits {
+    /// Whether they are to public owners.
+    pub(super) fn public_only(&self) -> bool {
+        self.widest == Visibility::Public.number()
+    }
+}
+
 /// An id that no owner has.
 pub(super) const NOBODY: OwnerId = OwnerId(0);
 

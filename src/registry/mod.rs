@@ -19,6 +19,7 @@ pub mod pages;
 pub mod publish;
 pub mod quotas;
 pub mod releases;
+pub mod search;
 pub mod settings;
 pub mod teams;
 pub mod tokens;

@@ -10,6 +10,7 @@
 
 mod access;
 mod api_accounts;
+mod api_audit;
 mod api_orgs;
 mod api_packages;
 mod api_teams;
@@ -40,6 +41,7 @@ mod program;
 mod publish;
 mod quotas;
 mod races;
+mod search;
 mod storage;
 mod storage_faults;
 mod support;
