@@ -7,5 +7,6 @@ pub mod meta;
 pub mod openapi;
 pub mod orgs;
 pub mod packages;
+pub mod swagger;
 pub mod tokens;
 pub mod users;

@@ -1,7 +1,7 @@
 //! Organizations, teams and members.
 
 use super::endpoint::{Body, Call, Created, NoContent};
-use super::fields::given;
+use super::fields::{given, given_schema};
 use crate::db::Connection;
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{OwnerId, TeamId};
@@ -36,6 +36,7 @@ pub struct CreateOrg {
     full_name: Option<Line>,
     description: Option<Prose>,
     #[serde(default, deserialize_with = "given")]
+    #[schema(schema_with = given_schema::<Visibility>)]
     visibility: Option<Visibility>,
 }
 
@@ -84,8 +85,10 @@ impl From<Team> for TeamBody {
 /// The body of `POST /orgs/{org}/teams`.
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct CreateTeam {
+    #[schema(min_length = 1, max_length = 255, pattern = r"^[\p{L}\p{N}\-_.]([\p{L}\p{N}\-_. ]*[\p{L}\p{N}\-_.])?$")]
     name: String,
     #[serde(default, deserialize_with = "given")]
+    #[schema(schema_with = given_schema::<Permission>)]
     permission: Option<Permission>,
 }
 

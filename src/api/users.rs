@@ -1,7 +1,7 @@
 //! Users.
 
 use super::endpoint::{Body, Call, Created, Json};
-use super::fields::given;
+use super::fields::{given, given_schema};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::OwnerId;
 use crate::domain::names::{Email, OwnerName};
@@ -101,6 +101,7 @@ pub struct CreateUser {
     full_name: Option<Line>,
     must_change_password: Option<bool>,
     #[serde(default, deserialize_with = "given")]
+    #[schema(schema_with = given_schema::<Visibility>)]
     visibility: Option<Visibility>,
 }
 
