@@ -1,6 +1,7 @@
 //! What clients ask before anything else.
 
-use super::endpoint::{Call, Json};
+use super::endpoint::Json;
+use crate::auth::call::Call;
 use crate::error::Result;
 use serde::Serialize;
 use utoipa::ToSchema;

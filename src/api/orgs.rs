@@ -1,7 +1,8 @@
 //! Organizations, teams and members.
 
-use super::endpoint::{Body, Call, Created, NoContent};
+use super::endpoint::{Body, Created, NoContent};
 use super::fields::{given, given_schema};
+use crate::auth::call::Call;
 use crate::db::Connection;
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{OwnerId, TeamId};

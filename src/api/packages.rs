@@ -1,7 +1,8 @@
 //! Packages: lists, versions, files, deleting.
 
-use super::endpoint::{Call, Json, Listed, NoContent, Pages, Query};
+use super::endpoint::{Json, Listed, NoContent, Pages, Query};
 use super::users::UserBody;
+use crate::auth::call::Call;
 use crate::domain::clock::Timestamp;
 use crate::domain::digest::OtherDigests;
 use crate::domain::ids::{FileId, VersionId};

@@ -63,7 +63,7 @@ pub async fn page(req: HttpRequest, app: web::Data<Arc<App>>) -> HttpResponse {
     answer(&req, &app, "index.html")
 }
 
-/// `GET /api/swagger/{file}`.
+/// `GET /api/swagger/{asset}`.
 pub async fn asset(req: HttpRequest, app: web::Data<Arc<App>>, file: web::Path<String>) -> HttpResponse {
     answer(&req, &app, &file)
 }
@@ -77,6 +77,11 @@ fn answer(req: &HttpRequest, app: &App, file: &str) -> HttpResponse {
             problem::line(StatusCode::NOT_FOUND, "not_found", message, Shape::of(req), root)
         }
     }
+}
+
+/// The names of all files of the page.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    BUNDLED.iter().map(|(name, _)| *name).chain(OWN.iter().map(|(name, _, _)| *name))
 }
 
 /// Describes [`page`].

@@ -1,6 +1,7 @@
 //! Personal access tokens. A token never makes, lists or revokes others: that wants the password.
 
-use super::endpoint::{Body, Call, Created, Listed, NoContent, Pages};
+use super::endpoint::{Body, Created, Listed, NoContent, Pages};
+use crate::auth::call::Call;
 use crate::db::Connection;
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::TokenId;

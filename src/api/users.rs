@@ -1,7 +1,8 @@
 //! Users.
 
-use super::endpoint::{Body, Call, Created, Json};
+use super::endpoint::{Body, Created, Json};
 use super::fields::{given, given_schema};
+use crate::auth::call::Call;
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::OwnerId;
 use crate::domain::names::{Email, OwnerName};

@@ -1,6 +1,7 @@
 //! Who sends a request: what it presents is read here and judged in the same hop as its work.
 
 mod basic;
+pub mod call;
 pub mod policy;
 
 use crate::db::Connection;

@@ -70,7 +70,7 @@ fn of_a_file(description: &mut Description) {
 const OF_A_FILE: [(&str, &str, &str); 5] = [
     ("ETag", "The SHA-256 of the file in quotes.", ETAG),
     ("X-Checksum-Sha256", "Its SHA-256 in hexadecimal.", "^[0-9a-f]{64}$"),
-    ("Repr-Digest", "Its SHA-256 (RFC 9530).", "^sha-256=:[0-9A-Za-z+/]{43}=:$"),
+    ("Repr-Digest", "Its SHA-256 (RFC 9530).", "^sha-256=:[0-9A-Za-z+/]{42}[AEIMQUYcgkosw048]=:$"),
     ("Last-Modified", "When it was published.", "GMT$"),
     ("Accept-Ranges", "That parts of it may be asked for.", "^bytes$"),
 ];
@@ -105,10 +105,10 @@ fn declared(description: &mut Description) {
     description.head("X-Checksum-Sha1", "Its SHA-1.", sum(40));
     description.head("X-Checksum-Md5", "Its MD5.", sum(32));
     let digests = "`sha-256=:base64:` or `sha-512=:base64:` (RFC 9530)";
-    let field = || text_like("^sha-(256=:[0-9A-Za-z+/]{43}=|512=:[0-9A-Za-z+/]{86}==):$");
+    let field = || text_like("^sha-(256=:[0-9A-Za-z+/]{42}[AEIMQUYcgkosw048]=|512=:[0-9A-Za-z+/]{85}[AQgw]==):$");
     description.head("Repr-Digest", &format!("The digest of the body: {digests}; not with a form."), field());
     description.head("Content-Digest", &format!("The same: {digests}; not with a form."), field());
-    description.head("Content-MD5", "The MD5 in base64; not with a form.", text_like("^[0-9A-Za-z+/]{22}==$"));
+    description.head("Content-MD5", "The MD5 in base64; not with a form.", text_like("^[0-9A-Za-z+/]{21}[AQgw]==$"));
     description.head("If-None-Match", "`*`: 412 instead of 409 if the file is there.", text_like(r"^\*$"));
 }
 

@@ -342,7 +342,7 @@ async fn request(world: &World, row: &Row, org: &str) -> (String, Option<Value>)
     };
     let method = row.method.as_str();
     let path = match (method, row.path) {
-        ("GET", pattern @ "/api/swagger/{file}") => fill(pattern, &[("{file}", "swagger-ui.css")]),
+        ("GET", pattern @ "/api/swagger/{asset}") => fill(pattern, &[("{asset}", "swagger-ui.css")]),
         ("GET", pattern) => fill(pattern, &[]),
         ("PUT", pattern) if pattern.ends_with("/{file}") => fill(pattern, &[("{file}", &world.fresh("file"))]),
         ("DELETE", pattern) if pattern.contains("/generic/{name}") => {

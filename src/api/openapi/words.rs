@@ -1,10 +1,11 @@
 //! What the document says in words: of the API, its groups, its credentials, its rights and the names in its addresses.
 
+use super::super::swagger;
 use crate::auth::policy::{Credentials, Policy, Right};
 use crate::domain::names::{FileName, OwnerName, PackageName};
 use crate::domain::role::Scope;
 use crate::domain::version::Version;
-use crate::http::description::{integer, text_like};
+use crate::http::description::{integer, text, text_like};
 use serde_json::{Value, json};
 use utoipa::PartialSchema;
 use utoipa::openapi::tag::{Tag, TagBuilder};
@@ -102,6 +103,10 @@ pub fn path_parameter(name: &str) -> (&'static str, RefOr<Schema>, Value) {
         "name" => ("A package.", PackageName::schema(), json!("hello")),
         "version" => ("A version of it.", Version::schema(), json!("1.0.0")),
         "file" => ("A file.", FileName::schema(), json!("hello.txt")),
+        "asset" => {
+            let schema = text().enum_values(Some(swagger::names()));
+            ("A file of the page.", Schema::from(schema.build()).into(), json!("start.js"))
+        }
         "team" => ("A team, by its id.", id(), json!(1)),
         "token" => {
             let schema = text_like(r"^[^\x00-\x1f\x7f-\x9f]+$").max_length(Some(255));
