@@ -5,7 +5,7 @@
 use crate::api::endpoint::{Answer, Input};
 use crate::api::error::answer as answer_error;
 use crate::api::openapi::{self, Document, Entry};
-use crate::api::{admin, audit, members, meta, orgs, packages, quotas, search, teams, tokens, users};
+use crate::api::{admin, audit, members, meta, orgs, packages, quotas, search, swagger, teams, tokens, users};
 use crate::auth::policy::Credentials::{Any, Ignored, Own, Password, Token};
 use crate::auth::policy::Right::{Everybody, Himself, Member, OrgOwner, Reader, SignedIn, SiteAdmin, Writer};
 use crate::auth::policy::{Credentials, Policy, Right};
@@ -14,7 +14,7 @@ use crate::error::Result;
 use crate::generic::{self, files, listings, upload, versions};
 use crate::http::description::Description;
 use crate::http::middleware::Guard;
-use crate::http::problem::{self, Problem, Shape};
+use crate::http::problem::{self, Shape};
 use crate::ops;
 use crate::registry::audit::Event;
 use crate::state::App;
@@ -71,16 +71,16 @@ pub fn table() -> Vec<Row> {
 
         // The API's own description.
         plain(GET, "/api/openapi.json", openapi::document, (Ignored, NO_SCOPE, Everybody, None), "This document", openapi::describe_document),
-        plain(GET, "/api/swagger", openapi::page, (Ignored, NO_SCOPE, Everybody, None), "This document as a page", openapi::describe_page),
-        plain(GET, "/api/swagger/{file}", openapi::asset, (Ignored, NO_SCOPE, Everybody, None), "What the page is made of", openapi::describe_asset),
+        plain(GET, "/api/swagger", swagger::page, (Ignored, NO_SCOPE, Everybody, None), "This document as a page", swagger::describe_page),
+        plain(GET, "/api/swagger/{asset}", swagger::asset, (Ignored, NO_SCOPE, Everybody, None), "What the page is made of", swagger::describe_asset),
 
         // The generic package protocol.
         plain(GET, "/api/packages/{owner}/generic/{name}/{version}/{file}", files::download, (Any, read(Package), Reader, None), "Download a file", generic::describe::download),
         plain(PUT, "/api/packages/{owner}/generic/{name}/{version}/{file}", upload::upload, (Any, write(Package), Writer, Some(Event::FilePublish)), "Publish a file", generic::describe::upload),
         plain(DELETE, "/api/packages/{owner}/generic/{name}/{version}/{file}", files::delete, (Any, write(Package), Writer, Some(Event::FileDelete)), "Delete a file", generic::describe::delete),
-        plain(GET, "/api/packages/{owner}/generic/{name}/{version}", listings::files, (Any, read(Package), Reader, None), "List the files of a version", generic::describe::list),
+        plain(GET, "/api/packages/{owner}/generic/{name}/{version}", listings::files, (Any, read(Package), Reader, None), "List the files of a version", generic::describe::files),
         plain(DELETE, "/api/packages/{owner}/generic/{name}/{version}", versions::delete, (Any, write(Package), Writer, Some(Event::VersionDelete)), "Delete a version", generic::describe::delete),
-        plain(GET, "/api/packages/{owner}/generic/{name}", listings::versions, (Any, read(Package), Reader, None), "List the versions of a package", generic::describe::list),
+        plain(GET, "/api/packages/{owner}/generic/{name}", listings::versions, (Any, read(Package), Reader, None), "List the versions of a package", generic::describe::versions),
 
         // The REST API v1: what clients ask first.
         api(GET, "/api/v1/version", meta::version, (Ignored, NO_SCOPE, Everybody, None), "The server's version"),
@@ -230,14 +230,14 @@ impl Row {
             description.answers(StatusCode::TEMPORARY_REDIRECT, about);
         }
         for (status, about) in &self.also {
-            description.answers_json::<Problem>(*status, about);
+            description.refuses(*status, about);
         }
         description
     }
 }
 
-/// The document that describes the table.
-pub fn document() -> Document {
+/// The document that describes the table; `root` is the site's own address, if it is known.
+pub fn document(root: Option<&str>) -> Document {
     let rows = table();
     let entries = rows.iter().map(|row| Entry {
         method: &row.method,
@@ -247,7 +247,7 @@ pub fn document() -> Document {
         name: row.name,
         description: row.description(),
     });
-    Document::new(entries)
+    Document::new(entries, root)
 }
 
 /// Adds every route. An address that is there answers any other method with 405 and says which it has.

@@ -54,7 +54,7 @@ impl Server {
             draining: Arc::new(move || drained.is_draining()),
             root: config.public_root().unwrap_or_default().into(),
         });
-        let document = web::Data::new(routes::document());
+        let document = web::Data::new(routes::document(config.public_root()));
         let mut server = HttpServer::new(move || {
             actix_web::App::new()
                 .app_data(shared.clone())

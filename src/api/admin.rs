@@ -1,7 +1,7 @@
 //! What site administrators do to users and organizations.
 
 use super::endpoint::{Body, Created, Json, Listed, NoContent, Pages, Query};
-use super::fields::given;
+use super::fields::{given, given_schema};
 use super::orgs::{CreateOrg, OrgBody};
 use super::users::UserBody;
 use crate::auth::call::Call;
@@ -35,6 +35,7 @@ pub struct CreateUser {
     full_name: Option<Line>,
     must_change_password: Option<bool>,
     #[serde(default, deserialize_with = "given")]
+    #[schema(schema_with = given_schema::<Visibility>)]
     visibility: Option<Visibility>,
 }
 
@@ -96,10 +97,12 @@ pub async fn list(call: Call, query: Query<Sorting>, pages: Pages) -> Result<Lis
 #[derive(Deserialize, ToSchema)]
 pub struct EditUser {
     #[serde(default, deserialize_with = "given")]
+    #[schema(schema_with = given_schema::<Email>)]
     email: Option<Email>,
     /// Ends every session, and takes the duty to change the old one away.
     #[schema(format = Password, min_length = 12, max_length = 1024)]
     #[serde(default, deserialize_with = "given")]
+    #[schema(schema_with = given_schema::<String>)]
     password: Option<String>,
     must_change_password: Option<bool>,
     admin: Option<bool>,
@@ -110,6 +113,7 @@ pub struct EditUser {
     website: Option<Website>,
     location: Option<Line>,
     #[serde(default, deserialize_with = "given")]
+    #[schema(schema_with = given_schema::<Visibility>)]
     visibility: Option<Visibility>,
 }
 

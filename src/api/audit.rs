@@ -166,7 +166,7 @@ impl Answer for Records {
 
     fn describe(description: &mut Description) {
         Chained::<RecordBody>::describe(description);
-        description.or_as(LINES, text());
+        description.or(LINES, text());
     }
 }
 

@@ -65,7 +65,7 @@ impl<T> FromRequest for Body<T> {
 impl<T: ToSchema> Input for Body<T> {
     fn describe(description: &mut Description) {
         description.takes_json::<T>();
-        description.answers(StatusCode::REQUEST_TIMEOUT, "The body came too slowly");
+        description.refuses(StatusCode::REQUEST_TIMEOUT, "The body came too slowly, or not to its end");
     }
 }
 
@@ -122,7 +122,7 @@ impl<T: DeserializeOwned> FromRequest for Query<T> {
 impl<T: IntoParams> Input for Query<T> {
     fn describe(description: &mut Description) {
         description.parameters.extend(T::into_params(|| Some(utoipa::openapi::path::ParameterIn::Query)));
-        description.answers(StatusCode::UNPROCESSABLE_ENTITY, "A parameter of the query does not fit");
+        description.refuses(StatusCode::UNPROCESSABLE_ENTITY, "A parameter of the query does not fit");
     }
 }
 
@@ -154,7 +154,7 @@ impl FromRequest for Pages {
 
 impl Input for Pages {
     fn describe(description: &mut Description) {
-        description.query("page", "Which page, from 1.", integer(1));
+        description.query("page", "Which page, from 1; what is no such number counts as not given.", integer(1));
         description.query("limit", "Entries of a page: 30 unless said otherwise, at most 50.", integer(1));
     }
 }

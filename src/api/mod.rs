@@ -12,6 +12,7 @@ pub mod orgs;
 pub mod packages;
 pub mod quotas;
 pub mod search;
+pub mod swagger;
 pub mod teams;
 pub mod tokens;
 pub mod users;

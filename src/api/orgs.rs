@@ -1,7 +1,7 @@
 //! Organizations. Their teams are in [`super::teams`], who is in them in [`super::members`].
 
 use super::endpoint::{Body, Created, Json, Listed, NoContent, Pages};
-use super::fields::given;
+use super::fields::{given, given_schema};
 use crate::auth::call::Call;
 use crate::domain::ids::OwnerId;
 use crate::domain::names::OwnerName;
@@ -54,6 +54,7 @@ pub struct CreateOrg {
     website: Option<Website>,
     location: Option<Line>,
     #[serde(default, deserialize_with = "given")]
+    #[schema(schema_with = given_schema::<Visibility>)]
     visibility: Option<Visibility>,
 }
 
@@ -131,6 +132,7 @@ pub struct EditOrg {
     website: Option<Website>,
     location: Option<Line>,
     #[serde(default, deserialize_with = "given")]
+    #[schema(schema_with = given_schema::<Visibility>)]
     visibility: Option<Visibility>,
 }
 

@@ -33,12 +33,17 @@ pub struct PackageBody {
     repository: (),
     creator: Option<UserBody>,
     #[serde(rename = "type")]
+    #[schema(pattern = "^generic$")]
     kind: &'static str,
     name: PackageName,
     version: Version,
     html_url: String,
     created_at: Timestamp,
+    /// The bytes of all its files.
+    #[schema(minimum = 0)]
     size: i64,
+    /// How often its files were downloaded.
+    #[schema(minimum = 0)]
     download_count: i64,
 }
 
@@ -70,11 +75,16 @@ pub struct FileBody {
     #[schema(minimum = 0)]
     size: u64,
     name: FileName,
+    #[schema(pattern = "^[0-9a-f]{32}$")]
     md5: String,
+    #[schema(pattern = "^[0-9a-f]{40}$")]
     sha1: String,
+    #[schema(pattern = "^[0-9a-f]{64}$")]
     sha256: String,
+    #[schema(pattern = "^[0-9a-f]{128}$")]
     sha512: String,
     created_at: Timestamp,
+    #[schema(minimum = 0)]
     download_count: i64,
     download_url: String,
 }

@@ -1,7 +1,7 @@
 //! Teams of organizations. Who is in them is in [`super::members`].
 
 use super::endpoint::{Body, Created, Json, Listed, NoContent, Pages, Query, Searched};
-use super::fields::given;
+use super::fields::{given, given_schema};
 use super::orgs::OrgBody;
 use crate::auth::call::Call;
 use crate::db::Connection;
@@ -66,6 +66,7 @@ pub struct CreateTeam {
     name: TeamName,
     description: Option<Prose>,
     #[serde(default, deserialize_with = "given")]
+    #[schema(schema_with = given_schema::<Permission>)]
     permission: Option<Permission>,
 }
 
@@ -147,9 +148,11 @@ pub async fn get(call: Call) -> Result<Json<TeamBody>> {
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct EditTeam {
     #[serde(default, deserialize_with = "given")]
+    #[schema(schema_with = given_schema::<TeamName>)]
     name: Option<TeamName>,
     description: Option<Prose>,
     #[serde(default, deserialize_with = "given")]
+    #[schema(schema_with = given_schema::<Permission>)]
     permission: Option<Permission>,
 }
 

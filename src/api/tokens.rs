@@ -6,7 +6,7 @@ use crate::db::Connection;
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{OwnerId, TokenId};
 use crate::domain::names::OwnerName;
-use crate::domain::role::Scopes;
+use crate::domain::role::{PackagePattern, Scope, Scopes};
 use crate::error::{Error, Result, What};
 use crate::registry::access::visit_user;
 use crate::registry::caller::{Caller, SignedIn};
@@ -22,6 +22,7 @@ use utoipa::ToSchema;
 pub struct TokenBody {
     id: TokenId,
     name: String,
+    #[schema(value_type = Vec<Scope>)]
     scopes: Vec<String>,
     token_last_eight: String,
     /// The secret, in the answer to its making alone.
@@ -32,6 +33,7 @@ pub struct TokenBody {
     /// The only owners it is good for; null: all.
     owners: Option<Vec<OwnerName>>,
     /// The only package names it is good for, `*` standing for anything; null: all.
+    #[schema(value_type = Option<Vec<PackagePattern>>)]
     packages: Option<Vec<String>>,
 }
 
@@ -115,12 +117,21 @@ const EXPIRY_SHAPE: &str = "expires_at is a time like 2027-01-31T00:00:00Z, up t
 /// The body of `POST /users/{user}/tokens`.
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct CreateToken {
+    #[schema(
+        min_length = 1,
+        max_length = 255,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
+    )]
     name: String,
-    /// `all`, `public-only`, and `read:` or `write:` of `package`, `user`, `organization`, `admin`, `misc`.
+    #[schema(value_type = Vec<Scope>, min_items = 1)]
     scopes: Vec<String>,
     /// When it ends; left out: never.
+    #[schema(value_type = Option<Timestamp>)]
     expires_at: Option<String>,
+    /// The only owners it is to be good for; left out: all.
     owners: Option<Vec<OwnerName>>,
+    /// The only package names it is to be good for, `*` standing for anything; left out: all.
+    #[schema(value_type = Option<Vec<PackagePattern>>)]
     packages: Option<Vec<String>>,
 }
 

@@ -12,7 +12,7 @@ name!(
     #[derive(Default)]
     Line,
     check_line,
-    text_schema("A line: up to 255 bytes without control characters.", r"^[^\x00-\x1f\x7f-\x9f]*$")
+    text_schema("A line: up to 255 bytes without control characters.", r"^[^\x00-\x1f\x7f-\x9f]*$").max_length(Some(MAX_LINE_BYTES))
 );
 name!(
     /// A description: at most 2,000 bytes without control characters, but it may have lines and tabs; it may be empty.
@@ -22,7 +22,7 @@ name!(
     text_schema(
         "Lines of text: up to 2,000 bytes without other control characters.",
         r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*$"
-    )
+    ).max_length(Some(MAX_PROSE_BYTES))
 );
 name!(
     /// The address of a page: `http://` or `https://`, at most 255 bytes without white space; it may be empty. It is shown

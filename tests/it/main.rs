@@ -35,6 +35,7 @@ mod listings;
 mod managed_postgres;
 mod model;
 mod names;
+mod openapi;
 mod policy;
 mod power_loss;
 mod program;

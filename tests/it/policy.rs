@@ -363,7 +363,7 @@ async fn request(world: &World, row: &Row, org: &str) -> (String, Option<Value>)
     };
     let method = row.method.as_str();
     let path = match (method, row.path) {
-        ("GET", pattern @ "/api/swagger/{file}") => fill(pattern, &[("{file}", "swagger-ui.css")]),
+        ("GET", pattern @ "/api/swagger/{asset}") => fill(pattern, &[("{asset}", "swagger-ui.css")]),
         // Everybody may ask about himself, and so it is somebody else who is asked about.
         ("GET", pattern) if pattern.contains("{team}") || pattern.ends_with("/members/{user}") => {
             let team = world.db_team(&org, "Members").to_string();
