@@ -100,7 +100,6 @@ pub struct EditUser {
     #[schema(schema_with = given_schema::<Email>)]
     email: Option<Email>,
     /// Ends every session, and takes the duty to change the old one away.
-    #[schema(format = Password, min_length = 12, max_length = 1024)]
     #[serde(default, deserialize_with = "given")]
     #[schema(schema_with = given_schema::<String>)]
     password: Option<String>,

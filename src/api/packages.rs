@@ -1,7 +1,7 @@
 //! Packages: lists, versions, files, deleting.
 
 use super::endpoint::{Json, Listed, NoContent, Pages, Query};
-use super::users::UserBody;
+use super::users::PersonBody;
 use crate::auth::call::Call;
 use crate::domain::clock::Timestamp;
 use crate::domain::digest::OtherDigests;
@@ -27,11 +27,11 @@ use utoipa::{IntoParams, ToSchema};
 #[schema(as = Package)]
 pub struct PackageBody {
     id: VersionId,
-    owner: UserBody,
+    owner: PersonBody,
     /// Always null: nothing here belongs to a repository.
     #[schema(value_type = Option<bool>)]
     repository: (),
-    creator: Option<UserBody>,
+    creator: Option<PersonBody>,
     #[serde(rename = "type")]
     #[schema(pattern = "^generic$")]
     kind: &'static str,
@@ -48,14 +48,14 @@ pub struct PackageBody {
 }
 
 impl PackageBody {
-    pub(super) fn new(app: &App, owner: &UserBody, release: Release) -> Self {
+    pub(super) fn new(app: &App, owner: &PersonBody, release: Release) -> Self {
         let (login, name, version) = (owner.login(), release.package.as_str(), release.version.as_str());
         let page = format!("/{}/-/packages/generic/{}/{}", escape(login), escape(name), escape(version));
         Self {
             id: release.id,
             owner: owner.clone(),
             repository: (),
-            creator: release.creator.map(|person| UserBody::of_person(app, person)),
+            creator: release.creator.map(|person| PersonBody::new(app, person)),
             kind: "generic",
             html_url: app.url(&page),
             name: release.package,
@@ -153,7 +153,7 @@ pub async fn list(call: Call, query: Query<Wanted>, pages: Pages) -> Result<List
 }
 
 fn listed(app: &App, pages: &Pages, owner: Person, page: Page<Release>) -> Listed<PackageBody> {
-    let owner = UserBody::of_person(app, owner);
+    let owner = PersonBody::new(app, owner);
     pages.answer(page, |release| PackageBody::new(app, &owner, release))
 }
 
@@ -199,7 +199,7 @@ pub async fn latest(call: Call) -> Result<Json<PackageBody>> {
 }
 
 fn one(app: &App, (owner, release): (Person, Release)) -> Json<PackageBody> {
-    Json(PackageBody::new(app, &UserBody::of_person(app, owner), release))
+    Json(PackageBody::new(app, &PersonBody::new(app, owner), release))
 }
 
 /// `GET /packages/{owner}/generic/{name}/{version}/files`.

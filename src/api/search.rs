@@ -2,7 +2,7 @@
 
 use super::endpoint::{Chained, Pages, Query};
 use super::packages::PackageBody;
-use super::users::UserBody;
+use super::users::PersonBody;
 use crate::auth::call::Call;
 use crate::error::{Error, Result};
 use crate::registry::access::can_search;
@@ -72,6 +72,6 @@ pub async fn search(call: Call, query: Query<Wanted>, pages: Pages) -> Result<Ch
         .await?;
     let next = found.next.map(|place| place.to_string());
     Ok(pages.chain(found.hits, found.total, next, |hit| {
-        PackageBody::new(&call.app, &UserBody::of_person(&call.app, hit.owner), hit.release)
+        PackageBody::new(&call.app, &PersonBody::new(&call.app, hit.owner), hit.release)
     }))
 }

@@ -14,10 +14,10 @@ use crate::state::App;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-/// A user. What concerns only himself and administrators is left empty for everybody else.
+/// A user or organization, as a part of something else.
 #[derive(Debug, Clone, Serialize, ToSchema)]
-#[schema(as = User)]
-pub struct UserBody {
+#[schema(as = Person)]
+pub struct PersonBody {
     id: OwnerId,
     login: OwnerName,
     username: OwnerName,
@@ -32,23 +32,22 @@ pub struct UserBody {
     visibility: Visibility,
     created: Timestamp,
     last_login: Option<Timestamp>,
-    /// Left out, with the next two, where he is a part of something else.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    location: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    website: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    description: Option<String>,
 }
 
-impl UserBody {
-    /// The name to sign in with.
-    pub(super) fn login(&self) -> &str {
-        self.login.as_str()
-    }
+/// A user. What concerns only himself and administrators is left empty for everybody else.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = User)]
+pub struct UserBody {
+    #[serde(flatten)]
+    person: PersonBody,
+    location: String,
+    website: String,
+    description: String,
+}
 
+impl PersonBody {
     /// An owner as everybody sees it: what only he himself and administrators may know is left empty.
-    pub(super) fn of_person(app: &App, person: Person) -> Self {
+    pub(super) fn new(app: &App, person: Person) -> Self {
         Self {
             id: person.id,
             login: person.name.clone(),
@@ -63,32 +62,29 @@ impl UserBody {
             visibility: person.visibility,
             created: person.created_at,
             last_login: None,
-            location: None,
-            website: None,
-            description: None,
         }
     }
 
+    /// The name to sign in with.
+    pub(super) fn login(&self) -> &str {
+        self.login.as_str()
+    }
+}
+
+impl UserBody {
     /// A user, with all that is not empty in him.
     pub(super) fn new(app: &App, user: User) -> Self {
-        Self {
-            id: user.id,
-            login: user.name.clone(),
-            html_url: app.url(&format!("/{}", escape(user.name.as_str()))),
-            username: user.name,
-            full_name: user.full_name,
+        let User { id, name, full_name, visibility, created_at, .. } = user;
+        let person = PersonBody {
             email: user.email,
-            avatar_url: String::new(),
             is_admin: user.is_admin,
             active: user.is_active,
             prohibit_login: user.is_locked,
-            visibility: user.visibility,
-            created: user.created_at,
             last_login: user.last_login_at,
-            location: Some(user.profile.location),
-            website: Some(user.profile.website),
-            description: Some(user.profile.description),
-        }
+            ..PersonBody::new(app, Person { id, name, full_name, visibility, created_at })
+        };
+        let profile = user.profile;
+        Self { person, location: profile.location, website: profile.website, description: profile.description }
     }
 }
 
