@@ -3,6 +3,8 @@
 //! [`std::fmt::Display`] is what a stranger may read; what went wrong inside is in [`Error::Internal`]'s
 //! source and goes to the log alone.
 
+use crate::domain::names::OwnerName;
+use diesel::result::{DatabaseErrorInformation, DatabaseErrorKind};
 use std::fmt;
 
 /// What could not be found, or is already there.
@@ -46,6 +48,9 @@ pub enum Error {
     /// Absent, or not visible to whom asked: the two must look alike.
     #[error("{0} not found")]
     NotFound(What),
+    /// An owner's old name, where he may be seen. Whoever does not know what to do with it takes it for one that is absent.
+    #[error("{what} not found")]
+    Moved { what: What, from: OwnerName, to: OwnerName },
     /// Known caller, no right. The text names the right or scope that is missing.
     #[error("{0}")]
     Forbidden(String),
@@ -64,6 +69,9 @@ pub enum Error {
     /// Something of that name exists.
     #[error("{0} already exists")]
     Conflict(What),
+    /// Something stands in the way, whoever asks; the text says what.
+    #[error("{0}")]
+    Blocked(String),
     /// `If-Match`, `If-None-Match` or their dates do not hold.
     #[error("{0}")]
     PreconditionFailed(&'static str),
@@ -107,6 +115,14 @@ impl Error {
         Self::Internal(source.into())
     }
 
+    /// What is wrong with a value, said once more: judged outside of work that may be run twice, told inside.
+    pub fn again(&self) -> Self {
+        match self {
+            Self::Invalid { field, problem } => Self::invalid(field, problem.clone()),
+            other => Self::invalid("query", other.to_string()),
+        }
+    }
+
     /// The error with its source, for an operator.
     pub fn explained(self) -> anyhow::Error {
         match self {
@@ -116,9 +132,30 @@ impl Error {
     }
 }
 
+/// What a foreign key points at; a row of it that is gone was deleted a moment ago, by somebody else.
+fn what_vanished(info: &dyn DatabaseErrorInformation) -> Option<What> {
+    match info.constraint_name()? {
+        "packages_owner_id_fkey" | "usage_changes_owner_id_fkey" | "owner_redirects_owner_id_fkey" => Some(What::Owner),
+        "teams_org_id_fkey" => Some(What::Organization),
+        "team_members_team_id_fkey" => Some(What::Team),
+        "team_members_user_id_fkey"
+        | "tokens_user_id_fkey"
+        | "sessions_user_id_fkey"
+        | "second_factors_user_id_fkey"
+        | "versions_creator_id_fkey"
+        | "files_creator_id_fkey" => Some(What::User),
+        _ => None,
+    }
+}
+
 /// Absence is asked for with `.optional()`, conflicts by their constraint; every other database error is internal.
 impl From<diesel::result::Error> for Error {
     fn from(error: diesel::result::Error) -> Self {
-        Self::internal(error)
+        match &error {
+            diesel::result::Error::DatabaseError(DatabaseErrorKind::ForeignKeyViolation, info) => {
+                what_vanished(info.as_ref()).map_or_else(|| Self::internal(error), Self::NotFound)
+            }
+            _ => Self::internal(error),
+        }
     }
 }

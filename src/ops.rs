@@ -1,5 +1,6 @@
 //! For those who run the server: is it up, is it ready, how is it doing.
 
+use crate::domain::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::http::connections::Connections;
 use crate::http::description::{Description, text};
@@ -10,10 +11,11 @@ use crate::state::App;
 use actix_web::http::StatusCode;
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
-use serde_json::{Value, json};
+use serde::Serialize;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use utoipa::openapi::ObjectBuilder;
+use utoipa::ToSchema;
 
 /// How old the count of blobs may be that the metrics show.
 const TOTALS_AGE: Duration = Duration::from_secs(60);
@@ -74,24 +76,54 @@ pub async fn readyz(app: AppData) -> HttpResponse {
     plain(if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, lines)
 }
 
-/// The same in the shape of Gitea (draft-inadarei-api-health-check).
+/// Whether something works.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Word {
+    Pass,
+    Fail,
+}
+
+impl Word {
+    fn of(good: bool) -> Self {
+        if good { Self::Pass } else { Self::Fail }
+    }
+}
+
+/// The health of the server (draft-inadarei-api-health-check).
+#[derive(Serialize, ToSchema)]
+pub struct Health {
+    status: Word,
+    description: &'static str,
+    /// What it needs, each by its name.
+    checks: BTreeMap<String, [Checked; 1]>,
+}
+
+/// One thing it needs.
+#[derive(Serialize, ToSchema)]
+pub struct Checked {
+    status: Word,
+    time: Timestamp,
+    /// What is wrong; empty if nothing is.
+    output: String,
+}
+
+/// The same in the shape of Gitea.
 pub async fn healthz(app: AppData) -> HttpResponse {
     let checks = checks(&app).await;
-    let word = |good: bool| if good { "pass" } else { "fail" };
     let ready = checks.iter().all(|check| check.problem.is_none());
     let time = app.clock.now();
-    let details: serde_json::Map<String, Value> = checks
-        .iter()
-        .map(|check| {
-            let output = check.problem.clone().unwrap_or_default();
-            let detail = json!([{"status": word(check.problem.is_none()), "time": time, "output": output}]);
-            (format!("{}:ping", check.name), detail)
-        })
-        .collect();
+    let checked = |check: Check| {
+        let status = Word::of(check.problem.is_none());
+        (format!("{}:ping", check.name), [Checked { status, time, output: check.problem.unwrap_or_default() }])
+    };
+    let checks = checks.into_iter().map(checked).collect();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    HttpResponse::build(status)
-        .insert_header((header::CACHE_CONTROL, "no-store"))
-        .json(json!({"status": word(ready), "description": "Packhouse", "checks": details}))
+    HttpResponse::build(status).insert_header((header::CACHE_CONTROL, "no-store")).json(Health {
+        status: Word::of(ready),
+        description: "Packhouse",
+        checks,
+    })
 }
 
 /// Prometheus' text format; off, or behind a bearer token, by setting.
@@ -147,7 +179,7 @@ async fn gauges(app: &Arc<App>, connections: &Connections) {
     }
 }
 
-const LINES: &str = "text/plain; charset=utf-8";
+const LINES: &str = "text/plain";
 
 /// Describes [`livez`].
 pub fn describe_lines(description: &mut Description) {
@@ -162,14 +194,13 @@ pub fn describe_ready(description: &mut Description) {
 
 /// Describes [`healthz`].
 pub fn describe_health(description: &mut Description) {
-    let health = "application/json";
-    description.answers_with(StatusCode::OK, "Everything is there", health, ObjectBuilder::new());
-    description.answers_with(StatusCode::SERVICE_UNAVAILABLE, "Something is not", health, ObjectBuilder::new());
+    description.answers_json::<Health>(StatusCode::OK, "Everything is there");
+    description.answers_json::<Health>(StatusCode::SERVICE_UNAVAILABLE, "Something is not");
 }
 
-/// Describes [`metrics`].
+/// Describes [`metrics()`].
 pub fn describe_metrics(description: &mut Description) {
-    description.answers_with(StatusCode::OK, "The metrics", "text/plain; version=0.0.4; charset=utf-8", text());
+    description.answers_with(StatusCode::OK, "The metrics, in the text format of Prometheus", LINES, text());
     description.answers_with(StatusCode::UNAUTHORIZED, "The token of the setting is not there", LINES, text());
     description.answers_with(StatusCode::NOT_FOUND, "They are turned off", LINES, text());
 }

@@ -5,16 +5,16 @@
 use crate::api::endpoint::{Answer, Input};
 use crate::api::error::answer as answer_error;
 use crate::api::openapi::{self, Document, Entry};
-use crate::api::{meta, orgs, packages, tokens, users};
-use crate::auth::policy::Credentials::{Any, Ignored, Own, Password};
-use crate::auth::policy::Right::{Everybody, Himself, OrgOwner, Reader, SignedIn, SiteAdmin, Writer};
+use crate::api::{admin, audit, members, meta, orgs, packages, quotas, search, swagger, teams, tokens, users};
+use crate::auth::policy::Credentials::{Any, Ignored, Own, Password, Token};
+use crate::auth::policy::Right::{Everybody, Himself, Member, OrgOwner, Reader, SignedIn, SiteAdmin, Writer};
 use crate::auth::policy::{Credentials, Policy, Right};
 use crate::domain::role::{Area, Level};
 use crate::error::Result;
 use crate::generic::{self, files, listings, upload, versions};
 use crate::http::description::Description;
 use crate::http::middleware::Guard;
-use crate::http::problem::{self, Problem, Shape};
+use crate::http::problem::{self, Shape};
 use crate::ops;
 use crate::registry::audit::Event;
 use crate::state::App;
@@ -46,6 +46,7 @@ pub struct Row {
 const GET: Method = Method::GET;
 const POST: Method = Method::POST;
 const PUT: Method = Method::PUT;
+const PATCH: Method = Method::PATCH;
 const DELETE: Method = Method::DELETE;
 
 /// The scope that reads, and the one that writes.
@@ -77,34 +78,75 @@ pub fn table() -> Vec<Row> {
 
         // The API's own description.
         plain(GET, "/api/openapi.json", openapi::document, (Ignored, NO_SCOPE, Everybody, None), "This document", openapi::describe_document),
-        plain(GET, "/api/swagger", openapi::page, (Ignored, NO_SCOPE, Everybody, None), "This document as a page", openapi::describe_page),
-        plain(GET, "/api/swagger/{file}", openapi::asset, (Ignored, NO_SCOPE, Everybody, None), "What the page is made of", openapi::describe_asset),
+        plain(GET, "/api/swagger", swagger::page, (Ignored, NO_SCOPE, Everybody, None), "This document as a page", swagger::describe_page),
+        plain(GET, "/api/swagger/{asset}", swagger::asset, (Ignored, NO_SCOPE, Everybody, None), "What the page is made of", swagger::describe_asset),
 
         // The generic package protocol.
         plain(GET, "/api/packages/{owner}/generic/{name}/{version}/{file}", files::download, (Any, read(Package), Reader, None), "Download a file", generic::describe::download),
         plain(PUT, "/api/packages/{owner}/generic/{name}/{version}/{file}", upload::upload, (Any, write(Package), Writer, Some(Event::FilePublish)), "Publish a file", generic::describe::upload),
         plain(DELETE, "/api/packages/{owner}/generic/{name}/{version}/{file}", files::delete, (Any, write(Package), Writer, Some(Event::FileDelete)), "Delete a file", generic::describe::delete),
-        plain(GET, "/api/packages/{owner}/generic/{name}/{version}", listings::files, (Any, read(Package), Reader, None), "List the files of a version", generic::describe::list),
+        plain(GET, "/api/packages/{owner}/generic/{name}/{version}", listings::files, (Any, read(Package), Reader, None), "List the files of a version", generic::describe::files),
         plain(DELETE, "/api/packages/{owner}/generic/{name}/{version}", versions::delete, (Any, write(Package), Writer, Some(Event::VersionDelete)), "Delete a version", generic::describe::delete),
-        plain(GET, "/api/packages/{owner}/generic/{name}", listings::versions, (Any, read(Package), Reader, None), "List the versions of a package", generic::describe::list),
+        plain(GET, "/api/packages/{owner}/generic/{name}", listings::versions, (Any, read(Package), Reader, None), "List the versions of a package", generic::describe::versions),
 
         // The REST API v1: what clients ask first.
         api(GET, "/api/v1/version", meta::version, (Ignored, NO_SCOPE, Everybody, None), "The server's version"),
+        api(GET, "/api/v1/settings/api", meta::api_settings, (Ignored, NO_SCOPE, Everybody, None), "How much the API answers at most"),
 
         // Users and their tokens.
         api(GET, "/api/v1/user", users::me, (Any, read(User), SignedIn, None), "The user who asks"),
+        api(GET, "/api/v1/user/orgs", orgs::list_own, (Any, read(Organization), SignedIn, None), "List the organizations whose member asks, by name"),
+        api(GET, "/api/v1/user/teams", teams::list_own, (Any, read(Organization), SignedIn, None), "List the teams whose member asks"),
+        api(GET, "/api/v1/users/search", users::search, (Any, read(User), Everybody, None), "Find users by a part of their names"),
+        api(GET, "/api/v1/users/{user}", users::get, (Any, read(User), Reader, None), "A user"),
+        api(GET, "/api/v1/users/{user}/orgs", orgs::list_of_user, (Any, read(Organization), Reader, None), "List a user's organizations, by name"),
         api(GET, "/api/v1/users/{user}/tokens", tokens::list, (Password, NO_SCOPE, Himself, None), "List a user's access tokens"),
         api(POST, "/api/v1/users/{user}/tokens", tokens::create, (Password, NO_SCOPE, Himself, Some(Event::TokenCreate)), "Make an access token").says(400, "The user has a token of this name"),
         api(DELETE, "/api/v1/users/{user}/tokens/{token}", tokens::revoke, (Password, NO_SCOPE, Himself, Some(Event::TokenRevoke)), "Revoke an access token, by its id or its name"),
-        api(POST, "/api/v1/admin/users", users::create, (Any, write(Admin), SiteAdmin, Some(Event::UserCreate)), "Make a user"),
+        api(GET, "/api/v1/token", tokens::get_in_use, (Token, NO_SCOPE, SignedIn, None), "The access token in use"),
+        api(DELETE, "/api/v1/token", tokens::revoke_in_use, (Token, NO_SCOPE, SignedIn, Some(Event::TokenRevoke)), "Revoke the access token in use"),
+
+        // What site administrators do.
+        api(GET, "/api/v1/admin/users", admin::list, (Any, read(Admin), SiteAdmin, None), "List all users"),
+        api(POST, "/api/v1/admin/users", admin::create, (Any, write(Admin), SiteAdmin, Some(Event::UserCreate)), "Make a user"),
+        api(PATCH, "/api/v1/admin/users/{user}", admin::edit, (Any, write(Admin), SiteAdmin, Some(Event::UserUpdate)), "Change a user"),
+        api(DELETE, "/api/v1/admin/users/{user}", admin::delete, (Any, write(Admin), SiteAdmin, Some(Event::UserDelete)), "Delete a user").says(422, "He owns packages, or is an organization's last owner, or the last administrator; the message says which"),
+        api(POST, "/api/v1/admin/users/{user}/rename", admin::rename, (Any, write(Admin), SiteAdmin, Some(Event::UserRename)), "Give a user another name; the old one leads to him until it is taken"),
+        api(POST, "/api/v1/admin/users/{user}/orgs", admin::create_org, (Any, write(Admin), SiteAdmin, Some(Event::OrgCreate)), "Make an organization whose owner is the user"),
+        api(GET, "/api/v1/admin/orgs", admin::list_orgs, (Any, read(Admin), SiteAdmin, None), "List all organizations, by name"),
 
         // Organizations, teams, members.
+        api(GET, "/api/v1/orgs", orgs::list, (Any, read(Organization), Everybody, None), "List the organizations that the caller may see, by name"),
         api(POST, "/api/v1/orgs", orgs::create, (Any, write(Organization), SignedIn, Some(Event::OrgCreate)), "Make an organization"),
-        api(POST, "/api/v1/orgs/{org}/teams", orgs::create_team, (Any, write(Organization), OrgOwner, Some(Event::TeamCreate)), "Make a team"),
-        api(PUT, "/api/v1/teams/{team}/members/{user}", orgs::add_member, (Any, write(Organization), OrgOwner, Some(Event::MemberAdd)), "Take a user into a team"),
-        api(DELETE, "/api/v1/teams/{team}/members/{user}", orgs::remove_member, (Any, write(Organization), OrgOwner, Some(Event::MemberRemove)), "Take a user out of a team"),
+        api(GET, "/api/v1/orgs/{org}", orgs::get, (Any, read(Organization), Reader, None), "An organization"),
+        api(PATCH, "/api/v1/orgs/{org}", orgs::edit, (Any, write(Organization), OrgOwner, Some(Event::OrgUpdate)), "Change an organization"),
+        api(DELETE, "/api/v1/orgs/{org}", orgs::delete, (Any, write(Organization), OrgOwner, Some(Event::OrgDelete)), "Delete an organization").says(422, "It owns packages; the message says how many"),
+        api(POST, "/api/v1/orgs/{org}/rename", orgs::rename, (Any, write(Organization), OrgOwner, Some(Event::OrgRename)), "Give an organization another name; the old one leads to it until it is taken"),
+        api(GET, "/api/v1/orgs/{org}/members", members::list_of_org, (Any, read(Organization), Member, None), "List an organization's members, by name"),
+        api(GET, "/api/v1/orgs/{org}/members/{user}", members::is_in_org, (Any, read(Organization), Member, None), "Whether a user is a member; everybody may ask about himself"),
+        api(DELETE, "/api/v1/orgs/{org}/members/{user}", members::expel, (Any, write(Organization), OrgOwner, Some(Event::OrgMemberRemove)), "Take a user out of all teams; every member may take himself out"),
+        api(GET, "/api/v1/orgs/{org}/teams", teams::list, (Any, read(Organization), Member, None), "List an organization's teams, by name"),
+        api(POST, "/api/v1/orgs/{org}/teams", teams::create, (Any, write(Organization), OrgOwner, Some(Event::TeamCreate)), "Make a team"),
+        api(GET, "/api/v1/orgs/{org}/teams/search", teams::search, (Any, read(Organization), Member, None), "Find teams by a part of their names"),
+        api(GET, "/api/v1/teams/{team}", teams::get, (Any, read(Organization), Member, None), "A team"),
+        api(PATCH, "/api/v1/teams/{team}", teams::edit, (Any, write(Organization), OrgOwner, Some(Event::TeamUpdate)), "Change a team"),
+        api(DELETE, "/api/v1/teams/{team}", teams::delete, (Any, write(Organization), OrgOwner, Some(Event::TeamDelete)), "Delete a team").says(422, "It is the team Owners"),
+        api(GET, "/api/v1/teams/{team}/members", members::list_of_team, (Any, read(Organization), Member, None), "List a team's members, by name"),
+        api(GET, "/api/v1/teams/{team}/members/{user}", members::get_of_team, (Any, read(Organization), Member, None), "A member of a team"),
+        api(PUT, "/api/v1/teams/{team}/members/{user}", members::add, (Any, write(Organization), OrgOwner, Some(Event::MemberAdd)), "Take a user into a team"),
+        api(DELETE, "/api/v1/teams/{team}/members/{user}", members::remove, (Any, write(Organization), OrgOwner, Some(Event::MemberRemove)), "Take a user out of a team"),
+
+        // The record of changes.
+        api(GET, "/api/v1/admin/audit", audit::list, (Any, read(Admin), SiteAdmin, None), "Who changed what: the newest first, or all as lines of JSON"),
+
+        // What owners may store.
+        api(GET, "/api/v1/users/{user}/quota", quotas::of_user, (Any, read(User), Himself, None), "What a user may store, and what he does"),
+        api(PATCH, "/api/v1/users/{user}/quota", quotas::set_for_user, (Any, write(Admin), SiteAdmin, Some(Event::OwnerQuota)), "Set what a user may store"),
+        api(GET, "/api/v1/orgs/{org}/quota", quotas::of_org, (Any, read(Organization), Member, None), "What an organization may store, and what it does"),
+        api(PATCH, "/api/v1/orgs/{org}/quota", quotas::set_for_org, (Any, write(Admin), SiteAdmin, Some(Event::OwnerQuota)), "Set what an organization may store"),
 
         // Packages.
+        api(GET, "/api/v1/packages/search", search::search, (Any, read(Package), Everybody, None), "Search all packages that the caller may read, an entry a version"),
         api(GET, "/api/v1/packages/{owner}", packages::list, (Any, read(Package), Reader, None), "List an owner's packages, an entry a version, the newest first"),
         api(GET, "/api/v1/packages/{owner}/generic/{name}", packages::list_versions, (Any, read(Package), Reader, None), "List the versions of a package"),
         api(DELETE, "/api/v1/packages/{owner}/generic/{name}", packages::delete_package, (Any, write(Package), Writer, Some(Event::PackageDelete)), "Delete a package"),
@@ -220,15 +262,19 @@ impl Row {
     fn description(&self) -> Option<Description> {
         let mut description = Description::default();
         self.describe?(&mut description);
+        if self.method == GET && ["{owner}", "{org}", "{user}"].iter().any(|name| self.path.contains(name)) {
+            let about = "The owner has another name now; Location says where";
+            description.answers(StatusCode::TEMPORARY_REDIRECT, about);
+        }
         for (status, about) in &self.also {
-            description.answers_json::<Problem>(*status, about);
+            description.refuses(*status, about);
         }
         Some(description)
     }
 }
 
-/// The document that describes the table.
-pub fn document() -> Document {
+/// The document that describes the table; `root` is the site's own address, if it is known.
+pub fn document(root: Option<&str>) -> Document {
     let rows = table();
     let entries = rows.iter().filter_map(|row| {
         Some(Entry {
@@ -240,7 +286,7 @@ pub fn document() -> Document {
             description: row.description()?,
         })
     });
-    Document::new(entries)
+    Document::new(entries, root)
 }
 
 /// Adds every route. An address that is there answers any other method with 405 and says which it has.

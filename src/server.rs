@@ -56,7 +56,7 @@ impl Server {
             root: config.public_root().unwrap_or_default().into(),
         });
         let assets_dir = assets::unpack(&config.data_dir)?;
-        let document = web::Data::new(routes::document());
+        let document = web::Data::new(routes::document(config.public_root()));
         let mut server = HttpServer::new(move || {
             actix_web::App::new()
                 .app_data(shared.clone())

@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::http::body::{Body as Paced, Pace};
 use crate::http::description::{Description, integer};
 use crate::http::paging::Paging;
+use crate::http::params::escape;
 use crate::registry::pages::{Page, Slice};
 use crate::state::App;
 use actix_web::dev::Payload;
@@ -64,7 +65,7 @@ impl<T> FromRequest for Body<T> {
 impl<T: ToSchema> Input for Body<T> {
     fn describe(description: &mut Description) {
         description.takes_json::<T>();
-        description.answers(StatusCode::REQUEST_TIMEOUT, "The body came too slowly");
+        description.refuses(StatusCode::REQUEST_TIMEOUT, "The body came too slowly, or not to its end");
     }
 }
 
@@ -86,6 +87,10 @@ impl<T: DeserializeOwned> Body<T> {
                 return Err(Error::invalid("body", format!("the JSON is longer than {MAX_JSON} bytes")));
             }
             text.extend_from_slice(&chunk);
+        }
+        // An array would be taken for the fields of the object in their order.
+        if !text.trim_ascii_start().starts_with(b"{") {
+            return Err(Error::invalid("body", "the JSON does not fit: an object is expected"));
         }
         let mut json = serde_json::Deserializer::from_slice(&text);
         let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
@@ -117,7 +122,7 @@ impl<T: DeserializeOwned> FromRequest for Query<T> {
 impl<T: IntoParams> Input for Query<T> {
     fn describe(description: &mut Description) {
         description.parameters.extend(T::into_params(|| Some(utoipa::openapi::path::ParameterIn::Query)));
-        description.answers(StatusCode::UNPROCESSABLE_ENTITY, "A parameter of the query does not fit");
+        description.refuses(StatusCode::UNPROCESSABLE_ENTITY, "A parameter of the query does not fit");
     }
 }
 
@@ -149,7 +154,7 @@ impl FromRequest for Pages {
 
 impl Input for Pages {
     fn describe(description: &mut Description) {
-        description.query("page", "Which page, from 1.", integer(1));
+        description.query("page", "Which page, from 1; what is no such number counts as not given.", integer(1));
         description.query("limit", "Entries of a page: 30 unless said otherwise, at most 50.", integer(1));
     }
 }
@@ -158,6 +163,11 @@ impl Pages {
     /// The rows of the page.
     pub fn slice(&self) -> Slice {
         Slice { offset: self.paging.offset(), limit: self.paging.limit() }
+    }
+
+    /// The page as the answer to a search.
+    pub fn found<R, T>(&self, page: Page<R>, body: impl FnMut(R) -> T) -> Searched<T> {
+        Searched(self.answer(page, body))
     }
 
     /// The page as an answer.
@@ -189,6 +199,65 @@ impl<T: Serialize + ToSchema> Answer for Listed<T> {
 
     fn describe(description: &mut Description) {
         description.answers_page::<T>("One page of the list");
+    }
+}
+
+/// What was found, as Gitea's searches say it.
+#[derive(Serialize)]
+struct Found<T> {
+    data: Vec<T>,
+    /// Always true: what went wrong has another status.
+    ok: bool,
+}
+
+/// One page of what was found, 200.
+pub struct Searched<T>(Listed<T>);
+
+impl<T: Serialize + ToSchema> Answer for Searched<T> {
+    fn respond(self) -> HttpResponse {
+        let Listed { items, total, paging, url } = self.0;
+        let mut builder = HttpResponse::Ok();
+        builder.insert_header((header::CACHE_CONTROL, "no-store"));
+        paging.describe(&mut builder, &url, total);
+        builder.json(Found { data: items, ok: true })
+    }
+
+    fn describe(description: &mut Description) {
+        description.answers_found::<T>("One page of what was found");
+    }
+}
+
+impl Pages {
+    /// A page whose next one is found by where it ends, as an answer.
+    pub fn chain<R, T>(&self, items: Vec<R>, total: i64, next: Option<String>, body: impl FnMut(R) -> T) -> Chained<T> {
+        let join = if self.url.contains('?') { '&' } else { '?' };
+        let limit = self.paging.limit();
+        let next =
+            next.map(|place| format!("<{}{join}after={}&limit={limit}>; rel=\"next\"", self.url, escape(&place)));
+        Chained { items: items.into_iter().map(body).collect(), total, next }
+    }
+}
+
+/// One page of a list that is too long to be counted and skipped through, 200.
+pub struct Chained<T> {
+    items: Vec<T>,
+    total: i64,
+    next: Option<String>,
+}
+
+impl<T: Serialize + ToSchema> Answer for Chained<T> {
+    fn respond(self) -> HttpResponse {
+        let mut builder = HttpResponse::Ok();
+        builder.insert_header((header::CACHE_CONTROL, "no-store"));
+        builder.insert_header(("X-Total-Count", self.total.to_string()));
+        if let Some(next) = self.next {
+            builder.insert_header((header::LINK, next));
+        }
+        builder.json(self.items)
+    }
+
+    fn describe(description: &mut Description) {
+        description.answers_page::<T>("One page of the list; 1,000 as the count means as many or more");
     }
 }
 

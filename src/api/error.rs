@@ -12,7 +12,7 @@ pub fn answer(req: &HttpRequest, app: &App, error: &Error) -> HttpResponse {
         Error::Invalid { .. } => StatusCode::UNPROCESSABLE_ENTITY,
         // As Gitea: a token's name that is taken is a bad request, any other name cannot be processed.
         Error::Conflict(What::Token) => StatusCode::BAD_REQUEST,
-        Error::Conflict(_) => StatusCode::UNPROCESSABLE_ENTITY,
+        Error::Conflict(_) | Error::Blocked(_) => StatusCode::UNPROCESSABLE_ENTITY,
         other => status_of(other).0,
     };
     problem::answer(req, error, status, Shape::Json, app.config.public_root().unwrap_or_default())

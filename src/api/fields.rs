@@ -3,6 +3,9 @@
 use serde::de::{Deserialize, Deserializer, Error};
 use std::fmt::Display;
 use std::str::FromStr;
+use utoipa::PartialSchema;
+use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Type};
+use utoipa::openapi::{RefOr, Schema};
 
 /// A word that may be missing, null or empty, each of which means that it is not given: Go's clients send `""` for a
 /// field that was not set.
@@ -12,4 +15,20 @@ use std::str::FromStr;
 pub fn given<'de, D: Deserializer<'de>, T: FromStr<Err: Display>>(deserializer: D) -> Result<Option<T>, D::Error> {
     let text = Option::<String>::deserialize(deserializer)?;
     text.filter(|text| !text.is_empty()).map(|text| text.parse().map_err(D::Error::custom)).transpose()
+}
+
+/// A field that may be left out, which changes nothing, or null, which is a value: with `default` beside it, the outer
+/// `None` is the former and the inner one the latter.
+///
+/// # Errors
+/// What the value's own reader says.
+pub fn changed<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<Option<T>>, D::Error> {
+    Option::<T>::deserialize(deserializer).map(Some)
+}
+
+/// The schema of a field that is read so.
+pub fn given_schema<T: PartialSchema>() -> RefOr<Schema> {
+    let empty = ObjectBuilder::new().schema_type(Type::String).enum_values(Some([""]));
+    let null = ObjectBuilder::new().schema_type(Type::Null);
+    OneOfBuilder::new().item(T::schema()).item(empty).item(null).into()
 }

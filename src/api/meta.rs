@@ -1,6 +1,6 @@
 //! What clients ask before anything else.
 
-use super::endpoint::Json;
+use super::endpoint::{Json, LONGEST_PAGE, PAGE};
 use crate::auth::call::Call;
 use crate::error::Result;
 use serde::Serialize;
@@ -15,4 +15,26 @@ pub struct ServerVersion {
 /// `GET /version`.
 pub async fn version(_: Call) -> Result<Json<ServerVersion>> {
     Ok(Json(ServerVersion { version: env!("CARGO_PKG_VERSION") }))
+}
+
+/// How much the API answers at most, in Gitea's words.
+#[derive(Serialize, ToSchema)]
+pub struct ApiSettings {
+    max_response_items: i64,
+    default_paging_num: i64,
+    /// Gitea's, of trees and blobs of Git, which are not here.
+    default_git_trees_per_page: i64,
+    default_max_blob_size: i64,
+    default_max_response_size: i64,
+}
+
+/// `GET /settings/api`.
+pub async fn api_settings(_: Call) -> Result<Json<ApiSettings>> {
+    Ok(Json(ApiSettings {
+        max_response_items: LONGEST_PAGE,
+        default_paging_num: PAGE,
+        default_git_trees_per_page: 1000,
+        default_max_blob_size: 10 << 20,
+        default_max_response_size: 100 << 20,
+    }))
 }

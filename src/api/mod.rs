@@ -1,11 +1,18 @@
 //! The REST API v1: JSON, as Gitea's. Its routes are in the table of `crate::routes`.
 
+pub mod admin;
+pub mod audit;
 pub mod endpoint;
 pub mod error;
 mod fields;
+pub mod members;
 pub mod meta;
 pub mod openapi;
 pub mod orgs;
 pub mod packages;
+pub mod quotas;
+pub mod search;
+pub mod swagger;
+pub mod teams;
 pub mod tokens;
 pub mod users;

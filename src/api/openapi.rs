@@ -1,26 +1,26 @@
 //! The OpenAPI 3.1 document, made from the table of routes: what a route takes and gives is said by the types of its
 //! handler, what it refuses by its policy.
 
-use crate::auth::policy::{Credentials, Policy, Right};
-use crate::domain::ids::{OwnerId, TeamId};
-use crate::domain::names::{FileName, OwnerName, PackageName};
-use crate::domain::role::Scope;
-use crate::domain::version::Version;
+mod examples;
+mod refusals;
+mod words;
+
+use super::swagger::not_modified;
+use crate::auth::policy::{Credentials, Policy};
+use crate::http::asset::Asset;
 use crate::http::description::{Description, text};
-use crate::http::problem::{self, Problem, Shape};
-use actix_web::http::header;
+use crate::http::problem::Problem;
+use actix_web::http::header::{self, HeaderName};
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, web};
-use bytes::Bytes;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use utoipa::openapi::path::{HttpMethod, OperationBuilder, Parameter, ParameterBuilder, ParameterIn, Paths};
 use utoipa::openapi::security::{
     ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
 };
 use utoipa::openapi::{
-    ComponentsBuilder, Content, InfoBuilder, OpenApi, OpenApiBuilder, Ref, RefOr, Required, Response, ResponseBuilder,
-    Schema,
+    Components, ComponentsBuilder, Content, InfoBuilder, License, OpenApiBuilder, RefOr, Required, Response, Schema,
+    Server,
 };
 use utoipa::{PartialSchema, ToSchema};
 
@@ -36,44 +36,100 @@ pub struct Entry<'a> {
 }
 
 /// The document, ready to be sent.
-pub struct Document(Bytes);
+pub struct Document {
+    file: Option<Asset>,
+    clashes: Vec<String>,
+}
 
 impl Document {
-    /// Describes these routes.
-    pub fn new<'a>(entries: impl Iterator<Item = Entry<'a>>) -> Self {
-        let mut schemas: BTreeMap<String, RefOr<Schema>> = BTreeMap::new();
-        schemas.insert(Problem::name().into_owned(), Problem::schema());
+    /// Describes these routes. `root` is the site's own address, if it is known.
+    pub fn new<'a>(entries: impl Iterator<Item = Entry<'a>>, root: Option<&str>) -> Self {
+        let mut schemas = Schemas::default();
+        schemas.answered.insert(Problem::name().into_owned(), Problem::schema());
         let mut paths = Paths::new();
-        for entry in entries {
+        for mut entry in entries {
             let Some(method) = http_method(entry.method) else { continue };
-            paths.add_path_operation(entry.path, vec![method], operation(&entry));
-            schemas.extend(entry.description.schemas);
+            let description = &mut entry.description;
+            schemas.add(std::mem::take(&mut description.schemas), true);
+            schemas.add(std::mem::take(&mut description.taken), false);
+            paths.add_path_operation(entry.path, vec![method], operation(entry));
         }
-        let api = assemble(paths, schemas);
-        Self(api.to_json().unwrap_or_default().into())
+        let info = InfoBuilder::new()
+            .title("Packhouse")
+            .version(env!("CARGO_PKG_VERSION"))
+            .description(Some(words::ABOUT))
+            .license(Some(licence()));
+        // The first is right wherever the document was fetched from; the other says it to who only has the document.
+        let here = Server::builder().url("/").description(Some("Where this document is")).build();
+        let known = root.map(|root| Server::builder().url(root).description(Some("Its public address")).build());
+        let clashes = std::mem::take(&mut schemas.clashes);
+        let api = OpenApiBuilder::new()
+            .info(info.build())
+            .servers(Some(std::iter::once(here).chain(known)))
+            .tags(Some(words::tags()))
+            .components(Some(components(schemas)))
+            .paths(paths);
+        let file = api.build().to_json().ok().and_then(|json| Asset::new("application/json", json.as_bytes()).ok());
+        Self { file, clashes }
     }
 
-    /// As JSON.
-    pub fn json(&self) -> &Bytes {
-        &self.0
+    /// Names of schemas that two different types have. There must be none.
+    pub fn clashes(&self) -> &[String] {
+        &self.clashes
     }
 }
 
-const ABOUT: &str = "Packhouse keeps any file: publish with one PUT, fetch it back byte for byte. The paths below \
-                     /api/packages are Gitea's generic package protocol, those below /api/v1 its REST API. HEAD is \
-                     answered wherever GET is, and 405 with Allow where a method is missing.";
+fn licence() -> License {
+    let mut licence = License::new("MIT or Apache-2.0");
+    licence.identifier = Some(env!("CARGO_PKG_LICENSE").to_owned());
+    licence
+}
 
-fn assemble(paths: Paths, schemas: BTreeMap<String, RefOr<Schema>>) -> OpenApi {
+/// The named schemas of all routes.
+#[derive(Default)]
+struct Schemas {
+    answered: BTreeMap<String, RefOr<Schema>>,
+    taken: BTreeMap<String, RefOr<Schema>>,
+    clashes: Vec<String>,
+}
+
+impl Schemas {
+    fn add(&mut self, found: Vec<(String, RefOr<Schema>)>, answered: bool) {
+        for (name, schema) in found {
+            let other = self.answered.get(&name).or_else(|| self.taken.get(&name));
+            if other.is_some_and(|other| *other != schema) && !self.clashes.contains(&name) {
+                self.clashes.push(name.clone());
+            }
+            let all = if answered { &mut self.answered } else { &mut self.taken };
+            all.insert(name, schema);
+        }
+    }
+
+    /// All of them. What is answered has every field each time, null or not; only what is taken may leave fields out.
+    fn into_all(mut self) -> BTreeMap<String, RefOr<Schema>> {
+        for (name, schema) in &mut self.answered {
+            if let RefOr::T(Schema::Object(object)) = schema
+                && !self.taken.contains_key(name)
+            {
+                object.required = object.properties.keys().cloned().collect();
+            }
+        }
+        self.answered.extend(self.taken);
+        self.answered
+    }
+}
+
+fn components(schemas: Schemas) -> Components {
     let http =
         |scheme, about: &str| SecurityScheme::Http(HttpBuilder::new().scheme(scheme).description(Some(about)).build());
-    let field = ApiKeyValue::with_description("Authorization", "`token X`, X an access token, as Gitea's clients send");
-    let components = ComponentsBuilder::new()
-        .schemas_from_iter(schemas)
-        .security_scheme("basic", http(HttpAuthScheme::Basic, "User name or e-mail address, and password or token"))
-        .security_scheme("bearer", http(HttpAuthScheme::Bearer, "An access token"))
-        .security_scheme("token", SecurityScheme::ApiKey(ApiKey::Header(field)));
-    let info = InfoBuilder::new().title("Packhouse").version(env!("CARGO_PKG_VERSION")).description(Some(ABOUT));
-    OpenApiBuilder::new().info(info.build()).paths(paths).components(Some(components.build())).build()
+    let key = |name, about| SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::with_description(name, about)));
+    ComponentsBuilder::new()
+        .schemas_from_iter(schemas.into_all())
+        .security_scheme("basic", http(HttpAuthScheme::Basic, words::BASIC))
+        .security_scheme("otp", key("X-Gitea-OTP", words::OTP))
+        .security_scheme("bearer", http(HttpAuthScheme::Bearer, words::BEARER))
+        .security_scheme("token", key("Authorization", words::TOKEN))
+        .build()
 }
 
 fn http_method(method: &Method) -> Option<HttpMethod> {
@@ -87,122 +143,100 @@ fn http_method(method: &Method) -> Option<HttpMethod> {
     })
 }
 
-fn operation(entry: &Entry<'_>) -> OperationBuilder {
-    let description = &entry.description;
+fn operation(mut entry: Entry<'_>) -> OperationBuilder {
     let mut operation = OperationBuilder::new()
-        .tag(tag(entry.path))
+        .tag(words::tag(entry.path))
         .summary(Some(entry.about))
-        .description(Some(demands(entry.policy)))
-        .operation_id(Some(operation_id(entry.name)))
-        .request_body(description.body.clone());
+        .description(Some(words::demands(entry.policy)))
+        .operation_id(Some(operation_id(entry.name)));
     for name in names(entry.path) {
         operation = operation.parameter(path_parameter(name));
     }
-    for parameter in &description.parameters {
-        operation = operation.parameter(parameter.clone());
+    for parameter in std::mem::take(&mut entry.description.parameters) {
+        operation = operation.parameter(parameter);
     }
-    for (status, response) in refusals(entry) {
+    for (status, mut response) in answers(&mut entry) {
+        exemplify(response.content.values_mut());
         operation = operation.response(status.as_str(), response);
-    }
-    for (status, response) in &description.answers {
-        operation = operation.response(status.as_str(), response.clone());
     }
     for requirement in security(entry.policy) {
         operation = operation.security(requirement);
     }
-    operation
+    if let Some(body) = &mut entry.description.body {
+        exemplify(body.content.values_mut());
+    }
+    operation.request_body(entry.description.body)
 }
 
-/// `files.download` for `packhouse::generic::files::download`.
-fn operation_id(name: &str) -> String {
-    let last: Vec<&str> = name.rsplit("::").take(2).collect();
-    let face = if name.contains("::generic::") { "generic." } else { "" };
-    format!("{face}{}", last.into_iter().rev().collect::<Vec<_>>().join("."))
-}
-
-fn tag(path: &str) -> &'static str {
-    match path.split('/').nth(3) {
-        _ if path.starts_with("/api/packages/") => "generic protocol",
-        Some("packages") => "packages",
-        Some("user" | "users" | "token") => "users",
-        Some("orgs" | "teams") => "organizations",
-        Some("admin") => "administration",
-        _ => "server",
+fn exemplify<'a>(contents: impl Iterator<Item = &'a mut RefOr<Content>>) {
+    for content in contents {
+        if let RefOr::T(content) = content {
+            content.example = content.schema.as_ref().and_then(examples::of);
+        }
     }
 }
 
-/// What a route demands, in words.
-fn demands(policy: Policy) -> String {
-    let who = match policy.right {
-        Right::Everybody => "Everybody may.",
-        Right::SignedIn => "Whoever is signed in may.",
-        Right::Reader => "Whoever may see the owner may: no credential is needed for public ones.",
-        Right::Writer => "Who may write to the owner may.",
-        Right::Himself => "The user himself and site administrators may.",
-        Right::Member => "Members of the organization and site administrators may.",
-        Right::OrgOwner => "Owners of the organization and site administrators may.",
-        Right::SiteAdmin => "Site administrators may.",
-    };
-    let mut text = who.to_owned();
-    if let Some((area, level)) = policy.scope {
-        text.push_str(&format!(" A token needs the scope `{}`.", Scope::Of(area, level)));
+/// Everything a route may answer: what its policy refuses, and what its handler says. One status with two reasons is
+/// described by both.
+fn answers(entry: &mut Entry<'_>) -> BTreeMap<StatusCode, Response> {
+    let mut all: BTreeMap<StatusCode, Response> = BTreeMap::new();
+    let said = std::mem::take(&mut entry.description.answers);
+    for (status, mut response) in refusals::of(entry).into_iter().chain(said) {
+        if entry.path.starts_with("/api/packages/") && status.as_u16() >= 400 {
+            response.content.insert("text/plain".to_owned(), Content::new(Some(text())).into());
+        }
+        match all.entry(status) {
+            std::collections::btree_map::Entry::Vacant(slot) => {
+                slot.insert(response);
+            }
+            std::collections::btree_map::Entry::Occupied(mut slot) => {
+                let known = slot.get_mut();
+                known.description = format!("{}. Or: {}", known.description, response.description);
+                known.content.extend(response.content);
+                known.headers.extend(response.headers);
+            }
+        }
     }
-    match policy.credentials {
-        Credentials::Password => text.push_str(" It wants the password: no token will do."),
-        Credentials::Token => text.push_str(" It wants an access token."),
-        Credentials::Ignored | Credentials::Own | Credentials::Any | Credentials::Session => {}
+    all
+}
+
+/// `packagesListVersions` for `packhouse::api::packages::list_versions`, `genericFilesDownload` for
+/// `packhouse::generic::files::download`: what generators of clients make good names of.
+fn operation_id(handler: &str) -> String {
+    let mut parts: Vec<&str> = handler.rsplit("::").take(2).collect();
+    parts.dedup();
+    if handler.contains("::generic::") {
+        parts.push("generic");
     }
-    if let Some(event) = policy.event {
-        text.push_str(&format!(" It leaves the record `{}`.", event.as_str()));
+    let words: Vec<&str> = parts.iter().rev().flat_map(|part| part.split('_')).collect();
+    let mut id = String::new();
+    for word in words {
+        let mut letters = word.chars();
+        let first = letters.next();
+        match first {
+            Some(first) if !id.is_empty() => id.extend(first.to_uppercase()),
+            first => id.extend(first),
+        }
+        id.push_str(letters.as_str());
     }
-    text
+    id
 }
 
 fn security(policy: Policy) -> Vec<SecurityRequirement> {
     let one = |name: &str| SecurityRequirement::new::<_, [&str; 0], &str>(name, []);
+    let password = || [one("basic"), one("basic").add::<_, [&str; 0], &str>("otp", [])];
+    let tokens = || [one("bearer"), one("token")];
     let mut schemes = match policy.credentials {
         Credentials::Ignored | Credentials::Session => return Vec::new(),
         Credentials::Own => vec![one("bearer")],
-        Credentials::Password => vec![one("basic")],
-        Credentials::Token => vec![one("bearer"), one("token")],
-        Credentials::Any => vec![one("basic"), one("bearer"), one("token")],
+        Credentials::Password => password().to_vec(),
+        Credentials::Token => tokens().to_vec(),
+        Credentials::Any => password().into_iter().chain(tokens()).collect(),
     };
     if !policy.needs_user() {
         schemes.push(SecurityRequirement::default());
     }
     schemes
-}
-
-/// What any route of this policy and shape may refuse.
-fn refusals(entry: &Entry<'_>) -> Vec<(StatusCode, Response)> {
-    let mut statuses = Vec::new();
-    let asks = !matches!(entry.policy.credentials, Credentials::Ignored | Credentials::Own);
-    if asks {
-        statuses.push((StatusCode::UNAUTHORIZED, "No credential where one is needed, or one that is not valid"));
-        statuses.push((StatusCode::FORBIDDEN, "A known caller without the right or the scope; the message names it"));
-        statuses.push((StatusCode::TOO_MANY_REQUESTS, "Too many attempts at passwords; Retry-After says when"));
-        statuses.push((StatusCode::SERVICE_UNAVAILABLE, "The database is away or overloaded; nothing was changed"));
-    }
-    if asks && entry.path.contains('{') {
-        statuses.push((StatusCode::NOT_FOUND, "Nothing of this name, or nothing the caller may see"));
-    }
-    let json = entry.description.body.as_ref().is_some_and(|body| body.content.contains_key("application/json"));
-    if json {
-        statuses.push((StatusCode::UNPROCESSABLE_ENTITY, "A field is missing, wrong or taken; the message names it"));
-    }
-    let problem = |about: &str| {
-        let schema = Ref::from_schema_name(Problem::name());
-        ResponseBuilder::new().description(about).content("application/json", Content::new(Some(schema))).build()
-    };
-    let text = |response: Response| {
-        let content = Content::new(Some(text()));
-        let mut response = response;
-        if entry.path.starts_with("/api/packages/") {
-            response.content.insert("text/plain; charset=utf-8".to_owned(), content.into());
-        }
-        response
-    };
-    statuses.into_iter().map(|(status, about)| (status, text(problem(about)))).collect()
 }
 
 /// The names in braces of a path.
@@ -211,83 +245,71 @@ fn names(path: &str) -> impl Iterator<Item = &str> {
 }
 
 fn path_parameter(name: &str) -> Parameter {
-    let schema: RefOr<Schema> = match name {
-        "owner" | "user" | "org" => OwnerName::schema(),
-        "name" => PackageName::schema(),
-        "version" => Version::schema(),
-        "file" => FileName::schema(),
-        "team" => TeamId::schema(),
-        "id" | "hook" => OwnerId::schema(),
-        _ => text().build().into(),
-    };
-    let parameter = ParameterBuilder::new().name(name).parameter_in(ParameterIn::Path);
-    parameter.required(Required::True).schema(Some(schema)).build()
+    let (about, schema, example) = words::path_parameter(name);
+    let parameter = ParameterBuilder::new().name(name).parameter_in(ParameterIn::Path).example(Some(example));
+    parameter.description(Some(about)).required(Required::True).schema(Some(schema)).build()
 }
 
+const ANYWHERE: [(HeaderName, &str); 1] = [(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*")];
+
 /// `GET /api/openapi.json`.
-pub async fn document(document: web::Data<Document>) -> HttpResponse {
-    HttpResponse::Ok()
-        .content_type("application/json")
-        .insert_header((header::CACHE_CONTROL, "no-cache"))
-        .insert_header((header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"))
-        .body(document.json().clone())
+pub async fn document(req: HttpRequest, document: web::Data<Document>) -> HttpResponse {
+    match &document.file {
+        Some(file) => file.answer(&req, &ANYWHERE),
+        None => HttpResponse::InternalServerError().finish(),
+    }
 }
 
 /// Describes [`document`].
 pub fn describe_document(description: &mut Description) {
     let schema = utoipa::openapi::ObjectBuilder::new();
     description.answers_with(StatusCode::OK, "The OpenAPI document", "application/json", schema);
+    not_modified(description);
 }
 
-/// `GET /api/swagger`: Swagger UI, from the server's own files.
-pub async fn page(req: HttpRequest) -> HttpResponse {
-    swagger(&req, "index.html")
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Describes [`page`].
-pub fn describe_page(description: &mut Description) {
-    description.answers_with(StatusCode::OK, "A page", "text/html", text());
-}
+    #[test]
+    fn an_operation_has_the_name_of_its_handler() {
+        assert_eq!(operation_id("packhouse::api::packages::list_versions"), "packagesListVersions");
+        assert_eq!(operation_id("packhouse::generic::files::download"), "genericFilesDownload");
+        assert_eq!(operation_id("packhouse::generic::upload::upload"), "genericUpload");
+    }
 
-/// `GET /api/swagger/{file}`.
-pub async fn asset(req: HttpRequest, file: web::Path<String>) -> HttpResponse {
-    swagger(&req, &file)
-}
-
-/// Describes [`asset`].
-pub fn describe_asset(description: &mut Description) {
-    description.answers_with(StatusCode::OK, "A file of the page", "*/*", text());
-    description.answers(StatusCode::NOT_FOUND, "The page has no such file");
-}
-
-/// What the page may load: its own files, and the images that its style sheet carries.
-const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
-                           connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-
-fn swagger(req: &HttpRequest, file: &str) -> HttpResponse {
-    let config = utoipa_swagger_ui::Config::from("/api/openapi.json").use_base_layout().validator_url("none");
-    match utoipa_swagger_ui::serve(file, Arc::new(config)) {
-        Ok(Some(found)) => {
-            let mut bytes = found.bytes.into_owned();
-            if file == "index.html" {
-                // The page is at an address without a slash at its end: its files are one level down.
-                bytes = String::from_utf8_lossy(&bytes).replace("=\"./", "=\"/api/swagger/").into_bytes();
-            }
-            HttpResponse::Ok()
-                .content_type(found.content_type)
-                .insert_header((header::CONTENT_SECURITY_POLICY, PAGE_POLICY))
-                .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
-                .insert_header((header::REFERRER_POLICY, "no-referrer"))
-                .insert_header((header::CACHE_CONTROL, "no-cache"))
-                .body(bytes)
-        }
-        Ok(None) => {
-            problem::line(StatusCode::NOT_FOUND, "not_found", "there is nothing at this address", Shape::of(req), "")
-        }
-        Err(error) => {
-            tracing::error!(%error, "the page of the API could not be made");
-            let status = StatusCode::INTERNAL_SERVER_ERROR;
-            problem::line(status, "internal", "internal error", Shape::of(req), "")
-        }
+    #[test]
+    fn two_types_of_one_name_are_noticed_wherever_they_stand() {
+        #[derive(ToSchema)]
+        #[expect(dead_code, reason = "its schema is what counts")]
+        #[schema(as = Same)]
+        struct One(String);
+        #[derive(ToSchema)]
+        #[expect(dead_code, reason = "its schema is what counts")]
+        #[schema(as = Same)]
+        struct Other(i64);
+        let described = |describe: fn(&mut Description)| {
+            let mut description = Description::default();
+            describe(&mut description);
+            let mut schemas = Schemas::default();
+            schemas.add(description.schemas, true);
+            schemas.add(description.taken, false);
+            schemas.clashes
+        };
+        let answers: fn(&mut Description) = |description| {
+            description.schema::<One>();
+            description.schema::<Other>();
+        };
+        let takes: fn(&mut Description) = |description| {
+            description.schema::<One>();
+            description.takes_json::<Other>();
+        };
+        let agrees: fn(&mut Description) = |description| {
+            description.schema::<One>();
+            description.takes_json::<One>();
+        };
+        assert_eq!(described(answers), ["Same"]);
+        assert_eq!(described(takes), ["Same"]);
+        assert!(described(agrees).is_empty());
     }
 }

@@ -1,33 +1,48 @@
-//! Organizations, teams and members.
+//! Organizations. Their teams are in [`super::teams`], who is in them in [`super::members`].
 
-use super::endpoint::{Body, Created, NoContent};
-use super::fields::given;
+use super::endpoint::{Body, Created, Json, Listed, NoContent, Pages};
+use super::fields::{given, given_schema};
 use crate::auth::call::Call;
-use crate::db::Connection;
-use crate::domain::clock::Timestamp;
-use crate::domain::ids::{OwnerId, TeamId};
+use crate::domain::ids::OwnerId;
 use crate::domain::names::OwnerName;
-use crate::domain::role::{Permission, Visibility};
-use crate::domain::text::{Line, Prose};
-use crate::error::{Result, What};
-use crate::registry::access::{Caller, CanGovern, can_govern};
-use crate::registry::orgs::{self, NewOrg, Team};
+use crate::domain::role::Visibility;
+use crate::domain::text::{Line, Prose, Website};
+use crate::error::{Error, Result, What};
+use crate::registry::access::{can_govern, visit_user};
+use crate::registry::orgs::{self, NewOrg, Org, Which};
+use crate::registry::owners::OwnerEdit;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// An organization.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 #[schema(as = Organization)]
 pub struct OrgBody {
     id: OwnerId,
     name: OwnerName,
     username: OwnerName,
-    full_name: Line,
-    description: Prose,
+    full_name: String,
+    description: String,
     website: String,
     location: String,
     avatar_url: String,
     visibility: Visibility,
+}
+
+impl From<Org> for OrgBody {
+    fn from(org: Org) -> Self {
+        Self {
+            id: org.id,
+            name: org.name.clone(),
+            username: org.name,
+            full_name: org.full_name,
+            description: org.profile.description,
+            website: org.profile.website,
+            location: org.profile.location,
+            avatar_url: String::new(),
+            visibility: org.visibility,
+        }
+    }
 }
 
 /// The body of `POST /orgs`.
@@ -36,96 +51,143 @@ pub struct CreateOrg {
     username: OwnerName,
     full_name: Option<Line>,
     description: Option<Prose>,
+    website: Option<Website>,
+    location: Option<Line>,
     #[serde(default, deserialize_with = "given")]
+    #[schema(schema_with = given_schema::<Visibility>)]
     visibility: Option<Visibility>,
+}
+
+impl CreateOrg {
+    pub(super) fn into_new(self) -> NewOrg {
+        NewOrg {
+            name: self.username,
+            full_name: self.full_name.unwrap_or_default(),
+            description: self.description.unwrap_or_default(),
+            website: self.website.unwrap_or_default(),
+            location: self.location.unwrap_or_default(),
+            visibility: self.visibility.unwrap_or(Visibility::Public),
+        }
+    }
 }
 
 /// `POST /orgs`.
 pub async fn create(call: Call, body: Body<CreateOrg>) -> Result<Created<OrgBody>> {
     call.admit(|_, caller| orgs::demand_create(caller).map(drop)).await?;
-    let body = body.read(&call.app).await?;
-    let new = NewOrg {
-        name: body.username,
-        full_name: body.full_name.unwrap_or_default(),
-        description: body.description.unwrap_or_default(),
-        visibility: body.visibility.unwrap_or(Visibility::Public),
-    };
+    let new = body.read(&call.app).await?.into_new();
     let now = call.app.clock.now();
-    let made = new.clone();
-    let id = call.writing(move |conn, caller| orgs::create(conn, caller, &new, now)).await?;
-    Ok(Created(OrgBody {
-        id,
-        name: made.name.clone(),
-        username: made.name,
-        full_name: made.full_name,
-        description: made.description,
-        website: String::new(),
-        location: String::new(),
-        avatar_url: String::new(),
-        visibility: made.visibility,
-    }))
-}
-
-/// A team.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Team)]
-pub struct TeamBody {
-    id: TeamId,
-    name: String,
-    description: String,
-    permission: Permission,
-}
-
-impl From<Team> for TeamBody {
-    fn from(team: Team) -> Self {
-        Self { id: team.id, name: team.name, description: team.description, permission: team.permission }
-    }
-}
-
-/// The body of `POST /orgs/{org}/teams`.
-#[derive(Debug, Deserialize, ToSchema)]
-pub struct CreateTeam {
-    name: String,
-    #[serde(default, deserialize_with = "given")]
-    permission: Option<Permission>,
-}
-
-/// `POST /orgs/{org}/teams`.
-pub async fn create_team(call: Call, body: Body<CreateTeam>) -> Result<Created<TeamBody>> {
-    let org: OwnerName = call.part("org", What::Organization)?;
-    let governed = org.clone();
-    call.admit(move |conn, caller| can_govern(conn, caller, &governed).map(drop)).await?;
-    let body = body.read(&call.app).await?;
-    let permission = body.permission.unwrap_or(Permission::Read);
-    let now = call.app.clock.now();
-    let team = call
+    let org = call
         .writing(move |conn, caller| {
-            let right = can_govern(conn, caller, &org)?;
-            orgs::create_team(conn, caller, &right, &body.name, permission, now)
+            let id = orgs::create(conn, caller, &new, now)?;
+            orgs::find(conn, id)?.ok_or(Error::NotFound(What::Organization))
         })
         .await?;
-    Ok(Created(TeamBody::from(team)))
+    Ok(Created(OrgBody::from(org)))
 }
 
-/// `PUT /teams/{team}/members/{user}`.
-pub async fn add_member(call: Call) -> Result<NoContent> {
-    change_member(&call, orgs::add_member).await
+/// `GET /orgs`.
+pub async fn list(call: Call, pages: Pages) -> Result<Listed<OrgBody>> {
+    let slice = pages.slice();
+    let page = call.reading(move |conn, caller| orgs::list(conn, caller, Which::All, slice)).await?;
+    Ok(pages.answer(page, OrgBody::from))
 }
 
-/// `DELETE /teams/{team}/members/{user}`.
-pub async fn remove_member(call: Call) -> Result<NoContent> {
-    change_member(&call, orgs::remove_member).await
+/// `GET /user/orgs`.
+pub async fn list_own(call: Call, pages: Pages) -> Result<Listed<OrgBody>> {
+    let slice = pages.slice();
+    let page = call
+        .reading(move |conn, caller| {
+            let user = caller.signed_in()?.id;
+            orgs::list(conn, caller, Which::Of(user), slice)
+        })
+        .await?;
+    Ok(pages.answer(page, OrgBody::from))
 }
 
-type Change = fn(&mut Connection, &Caller, &CanGovern, &Team, &OwnerName, Timestamp) -> Result<()>;
+/// `GET /users/{user}/orgs`.
+pub async fn list_of_user(call: Call, pages: Pages) -> Result<Listed<OrgBody>> {
+    let name: OwnerName = call.part("user", What::User)?;
+    let slice = pages.slice();
+    let page = call
+        .reading(move |conn, caller| {
+            let user = visit_user(conn, caller, &name)?;
+            orgs::list(conn, caller, Which::Of(user.id), slice)
+        })
+        .await?;
+    Ok(pages.answer(page, OrgBody::from))
+}
 
-async fn change_member(call: &Call, change: Change) -> Result<NoContent> {
-    let team = TeamId(call.part("team", What::Team)?);
-    let user: OwnerName = call.part("user", What::User)?;
+/// `GET /orgs/{org}`.
+pub async fn get(call: Call) -> Result<Json<OrgBody>> {
+    let name: OwnerName = call.part("org", What::Organization)?;
+    let org = call.reading(move |conn, caller| orgs::see(conn, caller, &name)).await?;
+    Ok(Json(OrgBody::from(org)))
+}
+
+/// The body of `PATCH /orgs/{org}`: what is left out, or null, stays as it is.
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct EditOrg {
+    full_name: Option<Line>,
+    description: Option<Prose>,
+    website: Option<Website>,
+    location: Option<Line>,
+    #[serde(default, deserialize_with = "given")]
+    #[schema(schema_with = given_schema::<Visibility>)]
+    visibility: Option<Visibility>,
+}
+
+/// `PATCH /orgs/{org}`.
+pub async fn edit(call: Call, body: Body<EditOrg>) -> Result<Json<OrgBody>> {
+    let name: OwnerName = call.part("org", What::Organization)?;
+    let governed = name.clone();
+    call.admit(move |conn, caller| can_govern(conn, caller, &governed).map(drop)).await?;
+    let body = body.read(&call.app).await?;
+    let edit = OwnerEdit {
+        full_name: body.full_name,
+        description: body.description,
+        website: body.website,
+        location: body.location,
+        visibility: body.visibility,
+    };
+    let now = call.app.clock.now();
+    let org = call
+        .writing(move |conn, caller| {
+            let right = can_govern(conn, caller, &name)?;
+            orgs::update(conn, caller, &right, &edit, now)?;
+            orgs::find(conn, right.org().id)?.ok_or(Error::NotFound(What::Organization))
+        })
+        .await?;
+    Ok(Json(OrgBody::from(org)))
+}
+
+/// The body of `POST /orgs/{org}/rename`.
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct RenameOrg {
+    new_name: OwnerName,
+}
+
+/// `POST /orgs/{org}/rename`.
+pub async fn rename(call: Call, body: Body<RenameOrg>) -> Result<NoContent> {
+    let name: OwnerName = call.part("org", What::Organization)?;
+    let governed = name.clone();
+    call.admit(move |conn, caller| can_govern(conn, caller, &governed).map(drop)).await?;
+    let to = body.read(&call.app).await?.new_name;
     let now = call.app.clock.now();
     call.writing(move |conn, caller| {
-        let (team, right) = orgs::govern_team(conn, caller, team)?;
-        change(conn, caller, &right, &team, &user, now)
+        let right = can_govern(conn, caller, &name)?;
+        orgs::rename(conn, caller, &right, &to, now)
+    })
+    .await?;
+    Ok(NoContent)
+}
+
+/// `DELETE /orgs/{org}`.
+pub async fn delete(call: Call) -> Result<NoContent> {
+    let name: OwnerName = call.part("org", What::Organization)?;
+    let now = call.app.clock.now();
+    call.writing(move |conn, caller| {
+        let right = can_govern(conn, caller, &name)?;
+        orgs::delete(conn, caller, &right, now)
     })
     .await?;
     Ok(NoContent)

@@ -1,7 +1,7 @@
 //! Packages: lists, versions, files, deleting.
 
 use super::endpoint::{Json, Listed, NoContent, Pages, Query};
-use super::users::UserBody;
+use super::users::PersonBody;
 use crate::auth::call::Call;
 use crate::domain::clock::Timestamp;
 use crate::domain::digest::OtherDigests;
@@ -27,30 +27,35 @@ use utoipa::{IntoParams, ToSchema};
 #[schema(as = Package)]
 pub struct PackageBody {
     id: VersionId,
-    owner: UserBody,
+    owner: PersonBody,
     /// Always null: nothing here belongs to a repository.
     #[schema(value_type = Option<bool>)]
     repository: (),
-    creator: Option<UserBody>,
+    creator: Option<PersonBody>,
     #[serde(rename = "type")]
+    #[schema(pattern = "^generic$")]
     kind: &'static str,
     name: PackageName,
     version: Version,
     html_url: String,
     created_at: Timestamp,
+    /// The bytes of all its files.
+    #[schema(minimum = 0)]
     size: i64,
+    /// How often its files were downloaded.
+    #[schema(minimum = 0)]
     download_count: i64,
 }
 
 impl PackageBody {
-    fn new(app: &App, owner: &UserBody, release: Release) -> Self {
+    pub(super) fn new(app: &App, owner: &PersonBody, release: Release) -> Self {
         let (login, name, version) = (owner.login(), release.package.as_str(), release.version.as_str());
         let page = format!("/{}/-/packages/generic/{}/{}", escape(login), escape(name), escape(version));
         Self {
             id: release.id,
             owner: owner.clone(),
             repository: (),
-            creator: release.creator.map(|person| UserBody::of_person(app, person)),
+            creator: release.creator.map(|person| PersonBody::new(app, person)),
             kind: "generic",
             html_url: app.url(&page),
             name: release.package,
@@ -70,11 +75,16 @@ pub struct FileBody {
     #[schema(minimum = 0)]
     size: u64,
     name: FileName,
+    #[schema(pattern = "^[0-9a-f]{32}$")]
     md5: String,
+    #[schema(pattern = "^[0-9a-f]{40}$")]
     sha1: String,
+    #[schema(pattern = "^[0-9a-f]{64}$")]
     sha256: String,
+    #[schema(pattern = "^[0-9a-f]{128}$")]
     sha512: String,
     created_at: Timestamp,
+    #[schema(minimum = 0)]
     download_count: i64,
     download_url: String,
 }
@@ -129,7 +139,7 @@ pub async fn list(call: Call, query: Query<Wanted>, pages: Pages) -> Result<List
     let (person, page) = call
         .reading(move |conn, caller| {
             let right = can_read(conn, caller, &owner, None)?;
-            let Wanted { kind, q } = query.as_ref().map_err(|error| Error::invalid("query", error.to_string()))?;
+            let Wanted { kind, q } = query.as_ref().map_err(Error::again)?;
             // No name has a control character, and Postgres takes no NUL to look for.
             let nothing = !matches!(&**kind, "" | "generic") || q.chars().any(char::is_control);
             let page = match nothing {
@@ -143,7 +153,7 @@ pub async fn list(call: Call, query: Query<Wanted>, pages: Pages) -> Result<List
 }
 
 fn listed(app: &App, pages: &Pages, owner: Person, page: Page<Release>) -> Listed<PackageBody> {
-    let owner = UserBody::of_person(app, owner);
+    let owner = PersonBody::new(app, owner);
     pages.answer(page, |release| PackageBody::new(app, &owner, release))
 }
 
@@ -189,7 +199,7 @@ pub async fn latest(call: Call) -> Result<Json<PackageBody>> {
 }
 
 fn one(app: &App, (owner, release): (Person, Release)) -> Json<PackageBody> {
-    Json(PackageBody::new(app, &UserBody::of_person(app, owner), release))
+    Json(PackageBody::new(app, &PersonBody::new(app, owner), release))
 }
 
 /// `GET /packages/{owner}/generic/{name}/{version}/files`.

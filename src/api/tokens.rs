@@ -1,18 +1,19 @@
 //! Personal access tokens. A token never makes, lists or revokes others: that wants the password.
 
-use super::endpoint::{Body, Created, Listed, NoContent, Pages};
+use super::endpoint::{Body, Created, Json, Listed, NoContent, Pages};
 use crate::auth::call::Call;
 use crate::db::Connection;
 use crate::domain::clock::Timestamp;
-use crate::domain::ids::TokenId;
+use crate::domain::ids::{OwnerId, TokenId};
 use crate::domain::names::OwnerName;
-use crate::domain::role::Scopes;
+use crate::domain::role::{PackagePattern, Scope, Scopes};
 use crate::error::{Error, Result, What};
-use crate::registry::access::{Caller, SignedIn};
-use crate::registry::pages::Page;
+use crate::registry::access::visit_user;
+use crate::registry::caller::{Caller, SignedIn};
 use crate::registry::tokens::{self, NewToken, Token};
 use crate::registry::users;
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 use utoipa::ToSchema;
 
 /// A token; `sha1` is Gitea's name for the secret, which only the answer to its making holds.
@@ -21,6 +22,7 @@ use utoipa::ToSchema;
 pub struct TokenBody {
     id: TokenId,
     name: String,
+    #[schema(value_type = Vec<Scope>)]
     scopes: Vec<String>,
     token_last_eight: String,
     /// The secret, in the answer to its making alone.
@@ -31,11 +33,17 @@ pub struct TokenBody {
     /// The only owners it is good for; null: all.
     owners: Option<Vec<OwnerName>>,
     /// The only package names it is good for, `*` standing for anything; null: all.
+    #[schema(value_type = Option<Vec<PackagePattern>>)]
     packages: Option<Vec<String>>,
 }
 
 impl TokenBody {
-    fn new(token: Token, owners: Option<Vec<OwnerName>>, secret: &str) -> Self {
+    fn new(token: Token, names: &HashMap<OwnerId, OwnerName>, secret: &str) -> Self {
+        let owners = token.owner_ids.map(|ids| {
+            let mut owners: Vec<OwnerName> = ids.iter().filter_map(|id| names.get(id).cloned()).collect();
+            owners.sort_by_key(OwnerName::lower);
+            owners
+        });
         Self {
             id: token.id,
             name: token.name,
@@ -58,29 +66,47 @@ fn whose(conn: &mut Connection, caller: &Caller, name: &OwnerName) -> Result<Sig
         return Ok(own.clone());
     }
     if !caller.is_admin() {
+        if let Err(error @ (Error::Moved { .. } | Error::Internal(_))) = visit_user(conn, caller, name) {
+            return Err(error);
+        }
         return Err(Error::Forbidden("only the user himself or an administrator may do this".to_owned()));
     }
-    let user = users::find(conn, name)?.ok_or(Error::NotFound(What::User))?;
+    let user = users::see(conn, caller, name)?;
     Ok(SignedIn { id: user.id, name: user.name, is_admin: user.is_admin })
-}
-
-fn limits(conn: &mut Connection, token: &Token) -> Result<Option<Vec<OwnerName>>> {
-    token.owner_ids.as_ref().map(|ids| tokens::owner_names(conn, ids)).transpose()
 }
 
 /// `GET /users/{user}/tokens`.
 pub async fn list(call: Call, pages: Pages) -> Result<Listed<TokenBody>> {
     let name: OwnerName = call.part("user", What::User)?;
     let slice = pages.slice();
-    let page = call
+    let (page, names) = call
         .reading(move |conn, caller| {
             let user = whose(conn, caller, &name)?;
             let page = tokens::list(conn, user.id, slice)?;
-            let limited = |token: Token| Ok((limits(conn, &token)?, token));
-            Ok(Page { total: page.total, items: page.items.into_iter().map(limited).collect::<Result<_>>()? })
+            let names = tokens::owner_names(conn, &page.items)?;
+            Ok((page, names))
         })
         .await?;
-    Ok(pages.answer(page, |(owners, token)| TokenBody::new(token, owners, "")))
+    Ok(pages.answer(page, |token| TokenBody::new(token, &names, "")))
+}
+
+/// `GET /token`.
+pub async fn get_in_use(call: Call) -> Result<Json<TokenBody>> {
+    let body = call
+        .reading(|conn, caller| {
+            let token = tokens::in_use(conn, caller)?;
+            let names = tokens::owner_names(conn, std::slice::from_ref(&token))?;
+            Ok(TokenBody::new(token, &names, ""))
+        })
+        .await?;
+    Ok(Json(body))
+}
+
+/// `DELETE /token`.
+pub async fn revoke_in_use(call: Call) -> Result<NoContent> {
+    let now = call.app.clock.now();
+    call.writing(move |conn, caller| tokens::revoke_in_use(conn, caller, now)).await?;
+    Ok(NoContent)
 }
 
 /// What is wrong with a time that cannot be read. Times end where those of the server do, which is not quite the end of
@@ -91,12 +117,21 @@ const EXPIRY_SHAPE: &str = "expires_at is a time like 2027-01-31T00:00:00Z, up t
 /// The body of `POST /users/{user}/tokens`.
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct CreateToken {
+    #[schema(
+        min_length = 1,
+        max_length = 255,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
+    )]
     name: String,
-    /// `all`, `public-only`, and `read:` or `write:` of `package`, `user`, `organization`, `admin`, `misc`.
+    #[schema(value_type = Vec<Scope>, min_items = 1)]
     scopes: Vec<String>,
     /// When it ends; left out: never.
+    #[schema(value_type = Option<Timestamp>)]
     expires_at: Option<String>,
+    /// The only owners it is to be good for; left out: all.
     owners: Option<Vec<OwnerName>>,
+    /// The only package names it is to be good for, `*` standing for anything; left out: all.
+    #[schema(value_type = Option<Vec<PackagePattern>>)]
     packages: Option<Vec<String>>,
 }
 
@@ -130,8 +165,8 @@ pub async fn create(call: Call, body: Body<CreateToken>) -> Result<Created<Token
         .writing(move |conn, caller| {
             let user = whose(conn, caller, &name)?;
             let (token, secret) = tokens::create(conn, caller, &user, &new, now)?;
-            let owners = limits(conn, &token)?;
-            Ok(TokenBody::new(token, owners, secret.reveal()))
+            let names = tokens::owner_names(conn, std::slice::from_ref(&token))?;
+            Ok(TokenBody::new(token, &names, secret.reveal()))
         })
         .await?;
     Ok(Created(body))

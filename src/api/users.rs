@@ -1,26 +1,23 @@
-//! Users.
+//! Users, as they see each other. What administrators do to them is in [`super::admin`].
 
-use super::endpoint::{Body, Created, Json};
-use super::fields::given;
+use super::endpoint::{Json, Pages, Query, Searched};
 use crate::auth::call::Call;
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::OwnerId;
-use crate::domain::names::{Email, OwnerName};
+use crate::domain::names::OwnerName;
 use crate::domain::role::Visibility;
-use crate::domain::secret::Password;
-use crate::domain::text::Line;
 use crate::error::{Error, Result, What};
 use crate::http::params::escape;
 use crate::registry::releases::Person;
-use crate::registry::users::{self, NewUser, User};
+use crate::registry::users::{self, User};
 use crate::state::App;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
-/// A user, as he himself and administrators see him.
+/// A user or organization, as a part of something else.
 #[derive(Debug, Clone, Serialize, ToSchema)]
-#[schema(as = User)]
-pub struct UserBody {
+#[schema(as = Person)]
+pub struct PersonBody {
     id: OwnerId,
     login: OwnerName,
     username: OwnerName,
@@ -37,14 +34,20 @@ pub struct UserBody {
     last_login: Option<Timestamp>,
 }
 
-impl UserBody {
-    /// The name to sign in with.
-    pub(super) fn login(&self) -> &str {
-        self.login.as_str()
-    }
+/// A user. What concerns only himself and administrators is left empty for everybody else.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = User)]
+pub struct UserBody {
+    #[serde(flatten)]
+    person: PersonBody,
+    location: String,
+    website: String,
+    description: String,
+}
 
+impl PersonBody {
     /// An owner as everybody sees it: what only he himself and administrators may know is left empty.
-    pub(super) fn of_person(app: &App, person: Person) -> Self {
+    pub(super) fn new(app: &App, person: Person) -> Self {
         Self {
             id: person.id,
             login: person.name.clone(),
@@ -62,22 +65,26 @@ impl UserBody {
         }
     }
 
-    fn new(app: &App, user: User) -> Self {
-        Self {
-            id: user.id,
-            login: user.name.clone(),
-            html_url: app.url(&format!("/{}", escape(user.name.as_str()))),
-            username: user.name,
-            full_name: user.full_name,
+    /// The name to sign in with.
+    pub(super) fn login(&self) -> &str {
+        self.login.as_str()
+    }
+}
+
+impl UserBody {
+    /// A user, with all that is not empty in him.
+    pub(super) fn new(app: &App, user: User) -> Self {
+        let User { id, name, full_name, visibility, created_at, .. } = user;
+        let person = PersonBody {
             email: user.email,
-            avatar_url: String::new(),
             is_admin: user.is_admin,
             active: user.is_active,
             prohibit_login: user.is_locked,
-            visibility: user.visibility,
-            created: user.created_at,
             last_login: user.last_login_at,
-        }
+            ..PersonBody::new(app, Person { id, name, full_name, visibility, created_at })
+        };
+        let profile = user.profile;
+        Self { person, location: profile.location, website: profile.website, description: profile.description }
     }
 }
 
@@ -92,42 +99,38 @@ pub async fn me(call: Call) -> Result<Json<UserBody>> {
     Ok(Json(UserBody::new(&call.app, user)))
 }
 
-/// The body of `POST /admin/users`.
-#[derive(Deserialize, ToSchema)]
-pub struct CreateUser {
-    username: OwnerName,
-    email: Email,
-    #[schema(format = Password, min_length = 12, max_length = 1024)]
-    password: String,
-    full_name: Option<Line>,
-    must_change_password: Option<bool>,
-    #[serde(default, deserialize_with = "given")]
-    visibility: Option<Visibility>,
+/// `GET /users/{user}`.
+pub async fn get(call: Call) -> Result<Json<UserBody>> {
+    let name: OwnerName = call.part("user", What::User)?;
+    let user = call.reading(move |conn, caller| users::see(conn, caller, &name)).await?;
+    Ok(Json(UserBody::new(&call.app, user)))
 }
 
-/// `POST /admin/users`.
-pub async fn create(call: Call, body: Body<CreateUser>) -> Result<Created<UserBody>> {
-    call.admit(|_, _| Ok(())).await?;
-    let body = body.read(&call.app).await?;
-    let password = Password::new(body.password);
-    password
-        .check_new(&[body.username.as_str(), body.email.as_str()])
-        .map_err(|error| Error::invalid("password", format!("password: {error}")))?;
-    let new = NewUser {
-        password_hash: Some(call.app.passwords.hash(password).await?),
-        full_name: body.full_name.map_or_else(String::new, Line::into),
-        visibility: body.visibility.unwrap_or(Visibility::Public),
-        is_admin: false,
-        must_change_password: body.must_change_password.unwrap_or(false),
-        name: body.username,
-        email: body.email,
-    };
-    let now = call.app.clock.now();
-    let user = call
-        .writing(move |conn, caller| {
-            users::create(conn, caller, &new, now)?;
-            users::find(conn, &new.name)?.ok_or(Error::NotFound(What::User))
+/// The query of [`search`].
+#[derive(Deserialize, IntoParams)]
+pub struct Wanted {
+    /// A part of the name or the full name, in either case; for administrators, of the e-mail address too.
+    #[serde(default)]
+    q: String,
+    /// Only the user with this id; 0: whichever.
+    #[serde(default)]
+    #[param(value_type = i64)]
+    uid: String,
+}
+
+/// `GET /users/search`.
+pub async fn search(call: Call, query: Query<Wanted>, pages: Pages) -> Result<Searched<UserBody>> {
+    let query = query.read();
+    let slice = pages.slice();
+    let page = call
+        .reading(move |conn, caller| {
+            let Wanted { q, uid } = query.as_ref().map_err(|error| Error::invalid("query", error.to_string()))?;
+            let id: Option<i64> = match uid.as_str() {
+                "" | "0" => None,
+                uid => Some(uid.parse().map_err(|_| Error::invalid("uid", "uid: the id of a user is a number"))?),
+            };
+            users::search(conn, caller, q.trim(), id.map(OwnerId), slice)
         })
         .await?;
-    Ok(Created(UserBody::new(&call.app, user)))
+    Ok(pages.found(page, |user| UserBody::new(&call.app, user)))
 }

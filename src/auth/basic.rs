@@ -4,7 +4,7 @@
 use super::{NOT_UNDERSTOOD, password, token};
 use crate::domain::secret::{Password, TokenSecret};
 use crate::error::{Error, Result};
-use crate::registry::access::Credential;
+use crate::registry::caller::Credential;
 use crate::registry::two_factor;
 use crate::registry::users::Login;
 use crate::state::App;

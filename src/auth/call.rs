@@ -5,7 +5,7 @@ use crate::db::Connection;
 use crate::error::{Error, Result, What};
 use crate::http::middleware::tell;
 use crate::http::params::segment;
-use crate::registry::access::Caller;
+use crate::registry::caller::Caller;
 use crate::state::App;
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest, web};

@@ -12,7 +12,7 @@ use crate::domain::secret::TokenSecret;
 use crate::error::{Error, Result};
 use crate::http::middleware::{client, tell};
 use crate::http::paging::param;
-use crate::registry::access::{self, BAD_TOKEN, Caller, Credential};
+use crate::registry::caller::{self, BAD_TOKEN, Caller, Credential};
 use crate::state::App;
 use actix_web::http::header;
 use actix_web::{HttpMessage, HttpRequest};
@@ -80,7 +80,7 @@ impl Presented {
     /// Runs work that only reads, as the caller this is.
     ///
     /// # Errors
-    /// As [`access::identify`], [`Policy::admit`] and [`crate::db::Db::read`].
+    /// As [`caller::identify`], [`Policy::admit`] and [`crate::db::Db::read`].
     pub async fn reading<T: Send + 'static>(
         &self,
         req: &HttpRequest,
@@ -110,7 +110,7 @@ impl Presented {
     /// Runs one transaction, as the caller this is.
     ///
     /// # Errors
-    /// As [`access::identify`], [`Policy::admit`] and [`crate::db::Db::write`].
+    /// As [`caller::identify`], [`Policy::admit`] and [`crate::db::Db::write`].
     pub async fn writing<T: Send + 'static>(
         &self,
         req: &HttpRequest,
@@ -141,7 +141,7 @@ impl Presented {
 
     fn identify(&self, conn: &mut Connection, app: &App) -> Result<Caller> {
         let now = app.clock.now();
-        let caller = access::identify(conn, &self.credential, self.address, now)?;
+        let caller = caller::identify(conn, &self.credential, self.address, now)?;
         if let Some(token) = caller.token() {
             app.tally.token_use(token, now, self.address);
         }

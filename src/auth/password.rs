@@ -4,7 +4,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::ids::OwnerId;
 use crate::domain::secret::Password;
 use crate::error::{Error, Result};
-use crate::registry::access::BAD_LOGIN;
+use crate::registry::caller::BAD_LOGIN;
 use crate::registry::users::Login;
 use crate::registry::{attempts, two_factor, users};
 use crate::state::App;

@@ -4,8 +4,8 @@
 
 use crate::domain::role::{Area, Level};
 use crate::error::{Error, Result};
-use crate::registry::access::Caller;
 use crate::registry::audit::Event;
+use crate::registry::caller::Caller;
 
 /// Which credentials a route looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

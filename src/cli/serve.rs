@@ -8,7 +8,7 @@ use crate::domain::names::Email;
 use crate::domain::role::Visibility;
 use crate::domain::secret::Password;
 use crate::instance::{Instance, explain};
-use crate::registry::access::Caller;
+use crate::registry::caller::Caller;
 use crate::registry::users::{self, NewUser};
 use crate::server::Server;
 use crate::state::App;

@@ -6,7 +6,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::names::OwnerName;
 use crate::domain::role::{PackagePattern, Scopes};
 use crate::error::{Error, What};
-use crate::registry::access::{Caller, SignedIn};
+use crate::registry::caller::{Caller, SignedIn};
 use crate::registry::tokens::{self, NewToken};
 use crate::registry::users;
 use anyhow::Result;

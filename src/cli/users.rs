@@ -7,7 +7,7 @@ use crate::domain::role::Visibility;
 use crate::domain::secret::Password;
 use crate::instance::explain;
 use crate::password::hash_now;
-use crate::registry::access::Caller;
+use crate::registry::caller::Caller;
 use crate::registry::users::{self, NewUser, User};
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};

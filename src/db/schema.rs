@@ -205,6 +205,7 @@ diesel::table! {
         lower_version -> Text,
         creator_id -> Nullable<Int8>,
         created_at -> Timestamptz,
+        owner_id -> Int8,
     }
 }
 

@@ -35,6 +35,17 @@ impl Timestamp {
         self.0.as_second()
     }
 
+    /// So many microseconds after the Unix epoch; `None` in years that do not exist for [`jiff`] or Postgres.
+    pub fn from_micros(micros: i64) -> Option<Self> {
+        micros.checked_sub(POSTGRES_EPOCH_MICROS)?;
+        jiff::Timestamp::from_microsecond(micros).ok().map(Self)
+    }
+
+    /// Whole microseconds after the Unix epoch.
+    pub fn micros(self) -> i64 {
+        self.0.as_microsecond()
+    }
+
     /// So much later.
     pub fn plus(self, span: Duration) -> Self {
         Self(self.0.checked_add(span).unwrap_or(jiff::Timestamp::MAX))

@@ -2,6 +2,7 @@
 pub mod clock;
 pub mod digest;
 pub mod ids;
+pub mod limit;
 pub mod names;
 pub mod network;
 pub mod path;

@@ -139,8 +139,11 @@ name!(
     /// A file's name: `^[-_+=:;.()\[\]{}~!@#$%^& \w]+$` (ASCII), at most 255 bytes, no outer white space, not `.` or `..`.
     FileName,
     check_file,
-    text_schema("A file's name.", r"^[-_+=:;.()\[\]{}~!@#$%^& 0-9A-Za-z]+$").max_length(Some(MAX_NAME_BYTES))
+    text_schema("A file's name.", FILE_PATTERN).max_length(Some(MAX_NAME_BYTES))
 );
+
+/// What [`FileName`] is, as a regular expression.
+const FILE_PATTERN: &str = r"^(?!\.{1,2}$)[-_+=:;.()\[\]{}~!@#$%^&0-9A-Za-z]([-_+=:;.()\[\]{}~!@#$%^& 0-9A-Za-z]*[-_+=:;.()\[\]{}~!@#$%^&0-9A-Za-z])?$";
 
 impl OwnerName {
     /// Whether the server uses this name as a first path segment, now or soon, or for itself in the record of changes.

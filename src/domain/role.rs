@@ -1,5 +1,6 @@
 //! Who may do what, as values: kinds of owner, visibilities, permissions of teams, scopes of tokens.
 
+use super::names::text_schema;
 use diesel::backend::Backend;
 use diesel::deserialize::{self, FromSql, FromSqlRow};
 use diesel::expression::AsExpression;
@@ -195,6 +196,18 @@ impl FromStr for Scope {
     }
 }
 
+impl utoipa::PartialSchema for Scope {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+        let of = |area| [Self::Of(area, Level::Read), Self::Of(area, Level::Write)];
+        let all = Area::ALL.into_iter().flat_map(of).chain([Self::All, Self::PublicOnly]);
+        let text = utoipa::openapi::schema::Type::String;
+        let schema = utoipa::openapi::ObjectBuilder::new().schema_type(text);
+        schema.enum_values(Some(all.map(|scope| scope.to_string()))).build().into()
+    }
+}
+
+impl utoipa::ToSchema for Scope {}
+
 /// All scopes of a token.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Scopes(BTreeSet<Scope>);
@@ -264,6 +277,15 @@ impl PackagePattern {
         true
     }
 }
+
+impl utoipa::PartialSchema for PackagePattern {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+        let about = "Package names: `*` stands for any run of characters, everything else for itself.";
+        text_schema(about, "^[-_+.*0-9A-Za-z]+$").max_length(Some(255)).build().into()
+    }
+}
+
+impl utoipa::ToSchema for PackagePattern {}
 
 /// Why a text is no pattern of package names.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -12,7 +12,7 @@ name!(
     #[derive(Default)]
     Line,
     check_line,
-    text_schema("A line: up to 255 bytes without control characters.", r"^[^\x00-\x1f\x7f-\x9f]*$")
+    text_schema("A line: up to 255 bytes without control characters.", r"^[^\x00-\x1f\x7f-\x9f]*$").max_length(Some(MAX_LINE_BYTES))
 );
 name!(
     /// A description: at most 2,000 bytes without control characters, but it may have lines and tabs; it may be empty.
@@ -22,8 +22,50 @@ name!(
     text_schema(
         "Lines of text: up to 2,000 bytes without other control characters.",
         r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*$"
-    )
+    ).max_length(Some(MAX_PROSE_BYTES))
 );
+name!(
+    /// The address of a page: `http://` or `https://`, at most 255 bytes without white space; it may be empty. It is shown
+    /// as a link, and so it may be nothing that a browser would run.
+    #[derive(Default)]
+    Website,
+    check_website,
+    text_schema("The address of a page, http or https, or nothing.", r#"^([hH][tT][tT][pP][sS]?://[^/\s<>"\x00-\x1f\x7f-\x9f][^\s<>"\x00-\x1f\x7f-\x9f]*)?$"#)
+        .max_length(Some(MAX_LINE_BYTES))
+);
+
+name!(
+    /// A team's name: letters, digits, spaces and `- _ .`, at most 255 bytes, no outer white space.
+    TeamName,
+    check_team,
+    text_schema("A team's name.", r"^[\p{L}\p{N}\-_.]([\p{L}\p{N}\-_. ]*[\p{L}\p{N}\-_.])?$").max_length(Some(MAX_LINE_BYTES))
+);
+
+fn check_team(text: &str) -> Result<(), InvalidName> {
+    check_line(text)?;
+    if text.is_empty() {
+        return Err(InvalidName::Empty);
+    }
+    if text.trim() != text {
+        return Err(InvalidName::OuterSpace);
+    }
+    if !text.chars().all(|c| c.is_alphanumeric() || "-_. ".contains(c)) {
+        return Err(InvalidName::Characters("letters, digits, spaces and - _ ."));
+    }
+    Ok(())
+}
+
+fn check_website(text: &str) -> Result<(), InvalidName> {
+    check_line(text)?;
+    let lower = text.to_ascii_lowercase();
+    let rest = lower.strip_prefix("https://").or_else(|| lower.strip_prefix("http://"));
+    let shaped = rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'));
+    let fits = |c: char| !c.is_whitespace() && !matches!(c, '<' | '>' | '"');
+    if text.is_empty() || shaped && text.chars().all(fits) {
+        return Ok(());
+    }
+    Err(InvalidName::Characters("an address that begins with http:// or https://, or nothing"))
+}
 
 fn check_line(text: &str) -> Result<(), InvalidName> {
     if text.len() > MAX_LINE_BYTES {
@@ -58,6 +100,19 @@ mod tests {
         for wrong in ["a\0", "a\nb", "\u{1b}[31m", "\u{85}"] {
             assert!(wrong.parse::<Line>().is_err(), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn a_website_is_one_that_a_browser_opens_and_never_runs() {
+        for good in ["", "https://example.org", "HTTP://example.org:8080/a?b#c", "https://xn--bcher-kva.example/ü"] {
+            assert!(good.parse::<Website>().is_ok(), "{good:?}");
+        }
+        for wrong in
+            ["example.org", "javascript:alert(1)", "https://", "https:///a", "https://a b", "http://a\"b", "ftp://a"]
+        {
+            assert!(wrong.parse::<Website>().is_err(), "{wrong:?}");
+        }
+        assert!(format!("https://{}", "x".repeat(250)).parse::<Website>().is_err());
     }
 
     #[test]

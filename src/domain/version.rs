@@ -7,8 +7,11 @@ name!(
     /// Any other text is fine; nobody demands SemVer.
     Version,
     check_version,
-    text_schema("A version: up to 255 bytes of any text without control characters.", r"^[^\x00-\x1f\x7f-\x9f]+$")
+    text_schema("A version: up to 255 bytes of any text without control characters.", PATTERN).max_length(Some(MAX_NAME_BYTES))
 );
+
+/// The same as a regular expression, but for the length, which counts in bytes.
+const PATTERN: &str = r"^(?!\.{1,2}$)[^\s\x00-\x1f\x7f-\x9f]([^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f])?$";
 
 fn check_version(text: &str) -> Result<(), InvalidName> {
     match text {

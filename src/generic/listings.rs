@@ -2,7 +2,11 @@
 
 use super::files::redirect;
 use super::{AppData, answer, begin};
-use crate::domain::path::VersionPath;
+use crate::domain::clock::Timestamp;
+use crate::domain::ids::FileId;
+use crate::domain::names::FileName;
+use crate::domain::path::{PackagePath, VersionPath};
+use crate::domain::version::Version;
 use crate::error::{Error, Result, What};
 use crate::http::middleware::tell;
 use crate::http::paging::Paging;
@@ -17,8 +21,9 @@ use crate::registry::{files, versions};
 use crate::state::App;
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse};
-use serde_json::{Value, json};
+use serde::Serialize;
 use std::sync::Arc;
+use utoipa::ToSchema;
 
 /// How many names a page has unless `limit` says otherwise, and at most.
 const PAGE: i64 = 1000;
@@ -53,25 +58,41 @@ async fn try_versions(req: &HttpRequest, app: &Arc<App>) -> Result<HttpResponse>
         params::escape(path.package.as_str())
     ));
     let names = page.items.iter().map(|version| version.version.to_string()).collect();
-    let objects = page.items.iter().map(|version| version_object(app, &path.owner, &path.package, version)).collect();
+    let objects = page.items.iter().map(|version| ListedVersion::new(app, &path, version)).collect();
     Ok(list(req, asked, &url, page.total, names, objects))
 }
 
-fn version_object(
-    app: &App,
-    owner: &crate::domain::names::OwnerName,
-    package: &crate::domain::names::PackageName,
-    version: &VersionSummary,
-) -> Value {
-    let path = VersionPath { owner: owner.clone(), package: package.clone(), version: version.version.clone() };
-    json!({
-        "version": version.version,
-        "created_at": version.created_at,
-        "files": version.files,
-        "size": version.size,
-        "download_count": version.downloads,
-        "url": app.url(&version_url(&path)),
-    })
+/// A version, as JSON.
+#[derive(Serialize, ToSchema)]
+pub struct ListedVersion {
+    version: Version,
+    created_at: Timestamp,
+    /// How many files it has.
+    #[schema(minimum = 1)]
+    files: i64,
+    /// The bytes of all its files.
+    #[schema(minimum = 0)]
+    size: i64,
+    /// How often its files were downloaded.
+    #[schema(minimum = 0)]
+    download_count: i64,
+    /// Where its files are listed.
+    url: String,
+}
+
+impl ListedVersion {
+    fn new(app: &App, package: &PackagePath, version: &VersionSummary) -> Self {
+        let PackagePath { owner, package } = package.clone();
+        let path = VersionPath { owner, package, version: version.version.clone() };
+        Self {
+            url: app.url(&version_url(&path)),
+            version: path.version,
+            created_at: version.created_at,
+            files: version.files,
+            size: version.size,
+            download_count: version.downloads,
+        }
+    }
 }
 
 /// `GET` of a version: its files, the oldest first.
@@ -109,28 +130,51 @@ async fn try_files(req: &HttpRequest, app: &Arc<App>) -> Result<HttpResponse> {
     let names = page.items.iter().map(|file| file.name.to_string()).collect();
     let mut objects = Vec::new();
     if Shape::asked(req.headers()) == Shape::Json {
-        for file in &page.items {
-            objects.push(file_object(app, &path, file).await?);
+        for file in page.items {
+            objects.push(ListedFile::new(app, &path, file).await?);
         }
     }
     Ok(list(req, asked, &app.url(&version_url(&path)), page.total, names, objects))
 }
 
-/// A file as JSON: no digest is ever missing, so one that was not computed yet is computed now.
-async fn file_object(app: &App, path: &VersionPath, file: &FileSummary) -> Result<Value> {
-    let other = digests::of_blob(&app.db, &app.store, &app.digesting, &file.blob).await?;
-    Ok(json!({
-        "id": file.id,
-        "name": file.name,
-        "size": file.blob.size,
-        "md5": other.md5.to_hex(),
-        "sha1": other.sha1.to_hex(),
-        "sha256": file.blob.sha256.to_hex(),
-        "sha512": other.sha512.to_hex(),
-        "created_at": file.created_at,
-        "download_count": file.downloads,
-        "download_url": app.url(&file_url(&path.with_file(file.name.clone()))),
-    }))
+/// A file, as JSON.
+#[derive(Serialize, ToSchema)]
+pub struct ListedFile {
+    id: FileId,
+    name: FileName,
+    #[schema(minimum = 0)]
+    size: u64,
+    #[schema(pattern = "^[0-9a-f]{32}$")]
+    md5: String,
+    #[schema(pattern = "^[0-9a-f]{40}$")]
+    sha1: String,
+    #[schema(pattern = "^[0-9a-f]{64}$")]
+    sha256: String,
+    #[schema(pattern = "^[0-9a-f]{128}$")]
+    sha512: String,
+    created_at: Timestamp,
+    #[schema(minimum = 0)]
+    download_count: i64,
+    download_url: String,
+}
+
+impl ListedFile {
+    /// No digest is ever missing, so one that was not computed yet is computed now.
+    async fn new(app: &App, path: &VersionPath, file: FileSummary) -> Result<Self> {
+        let other = digests::of_blob(&app.db, &app.store, &app.digesting, &file.blob).await?;
+        Ok(Self {
+            id: file.id,
+            download_url: app.url(&file_url(&path.with_file(file.name.clone()))),
+            name: file.name,
+            size: file.blob.size,
+            md5: other.md5.to_hex(),
+            sha1: other.sha1.to_hex(),
+            sha256: file.blob.sha256.to_hex(),
+            sha512: other.sha512.to_hex(),
+            created_at: file.created_at,
+            download_count: file.downloads,
+        })
+    }
 }
 
 fn list(
@@ -139,7 +183,7 @@ fn list(
     url: &str,
     total: i64,
     names: Vec<String>,
-    objects: Vec<Value>,
+    objects: Vec<impl Serialize>,
 ) -> HttpResponse {
     let mut builder = HttpResponse::Ok();
     asked.describe(&mut builder, url, total);

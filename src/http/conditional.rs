@@ -59,6 +59,11 @@ pub fn range_holds(headers: &HeaderMap, validators: Validators<'_>) -> bool {
     }
 }
 
+/// Whether the reader says with `If-None-Match` that he has what this tag stands for.
+pub fn has_tag(headers: &HeaderMap, etag: &str) -> bool {
+    list_matches(headers, header::IF_NONE_MATCH, etag, true)
+}
+
 /// A date as HTTP writes it; what its four digits of a year cannot say becomes the nearest that they can.
 pub fn http_date(time: SystemTime) -> String {
     const YEAR_9999: Duration = Duration::from_secs(253_370_764_800);

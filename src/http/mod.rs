@@ -1,5 +1,6 @@
 //! What all faces that speak HTTP have in common; none of it knows what a request means.
 
+pub mod asset;
 pub mod blob;
 pub mod body;
 pub mod conditional;

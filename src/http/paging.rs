@@ -24,12 +24,12 @@ impl Paging {
         }
     }
 
-    /// The address of a request's list: its path and its query without these two parameters, and without what might be
-    /// a secret.
+    /// The address of a request's list: its path and its query without what says which page, and without what might be a
+    /// secret.
     pub fn rest(req: &HttpRequest) -> String {
         let other = |pair: &&str| {
             let name = pair.split('=').next().unwrap_or_default();
-            !pair.is_empty() && !matches!(name, "page" | "limit" | "token" | "access_token")
+            !pair.is_empty() && !matches!(name, "page" | "limit" | "after" | "token" | "access_token")
         };
         let query = req.query_string().split('&').filter(other).collect::<Vec<_>>().join("&");
         let url = if query.is_empty() { req.path().to_owned() } else { format!("{}?{query}", req.path()) };
@@ -99,7 +99,7 @@ mod tests {
     fn the_address_of_a_list_keeps_every_other_parameter_but_no_secret() {
         let rest = |uri: &str| Paging::rest(&TestRequest::with_uri(uri).to_http_request());
         assert_eq!(rest("/x"), "/x");
-        assert_eq!(rest("/x?page=2&limit=5&token=secret&access_token=secret"), "/x");
+        assert_eq!(rest("/x?page=2&limit=5&after=9&token=secret&access_token=secret"), "/x");
         assert_eq!(rest("/x?q=a%20b&page=2&type=generic&&"), "/x?q=a%20b&type=generic");
         assert_eq!(rest("/x?q=%22"), "/x?q=%22");
     }

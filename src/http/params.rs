@@ -42,6 +42,24 @@ where
     text.parse().map_err(|why| wrong(&why))
 }
 
+/// The path and query of a request with an owner's new name in the place of the old one; `None` when it names no owner.
+pub fn renamed(req: &HttpRequest, from: &OwnerName, to: &OwnerName) -> Option<String> {
+    let pattern = req.match_pattern()?;
+    let (mut names, mut found) = (pattern.split('/'), false);
+    let segments = req.uri().path().split('/').map(|raw| {
+        let is_name = names.next().is_some_and(|name| name.starts_with('{'));
+        let is_it = || percent_decode_str(raw).decode_utf8().is_ok_and(|text| text.to_lowercase() == from.lower());
+        if !found && is_name && is_it() {
+            found = true;
+            return escape(to.as_str()).to_string();
+        }
+        raw.to_owned()
+    });
+    let path = segments.collect::<Vec<_>>().join("/");
+    let query = req.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
+    found.then(|| path + &query)
+}
+
 impl Layout {
     /// The owner in a path. One whose name cannot be is as unknown as any other.
     ///

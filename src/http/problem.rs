@@ -1,8 +1,9 @@
 //! Errors as HTTP says them: a status, a stable word, and one line for a person, as text or as JSON.
 
+use super::params::renamed;
 use crate::error::{Error, What};
-use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
+use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -45,13 +46,14 @@ impl Shape {
 pub fn status_of(error: &Error) -> (StatusCode, &'static str) {
     match error {
         Error::NotFound(What::Page) => (StatusCode::NOT_FOUND, "not_found"),
-        Error::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
+        Error::NotFound(_) | Error::Moved { .. } => (StatusCode::NOT_FOUND, "not_found"),
         Error::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
         Error::Unauthenticated => (StatusCode::UNAUTHORIZED, "unauthenticated"),
         Error::BadCredential(_) => (StatusCode::UNAUTHORIZED, "bad_credential"),
         Error::Invalid { .. } => (StatusCode::BAD_REQUEST, "invalid"),
         Error::LengthRequired => (StatusCode::LENGTH_REQUIRED, "length_required"),
         Error::Conflict(_) => (StatusCode::CONFLICT, "conflict"),
+        Error::Blocked(_) => (StatusCode::CONFLICT, "blocked"),
         Error::PreconditionFailed(_) => (StatusCode::PRECONDITION_FAILED, "precondition_failed"),
         Error::DigestMismatch(_) => (StatusCode::UNPROCESSABLE_ENTITY, "digest_mismatch"),
         Error::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
@@ -64,10 +66,16 @@ pub fn status_of(error: &Error) -> (StatusCode, &'static str) {
     }
 }
 
-/// Answers with an error. What went wrong inside is logged here, and only here.
+/// Answers with an error, or with where what was read is now. What went wrong inside is logged here, and only here.
 pub fn answer(req: &HttpRequest, error: &Error, status: StatusCode, shape: Shape, root: &str) -> HttpResponse {
     if let Error::Internal(source) = error {
         tracing::error!(error = format!("{source:#}"), path = req.path(), "internal error");
+    }
+    if let Error::Moved { from, to, .. } = error
+        && matches!(*req.method(), Method::GET | Method::HEAD)
+        && let Some(path) = renamed(req, from, to)
+    {
+        return redirect(&format!("{root}{path}"));
     }
     let (_, code) = status_of(error);
     let mut response = line(status, code, &error.to_string(), shape, root);
@@ -85,6 +93,14 @@ pub fn answer(req: &HttpRequest, error: &Error, status: StatusCode, shape: Shape
         _ => {}
     }
     response
+}
+
+/// To where an owner is that has another name now. Temporary, because somebody else may take the old one.
+fn redirect(url: &str) -> HttpResponse {
+    HttpResponse::TemporaryRedirect()
+        .insert_header((header::LOCATION, url))
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .finish()
 }
 
 /// An error as JSON: Gitea's two fields, and a word that stays the same when the sentence is improved.

@@ -1,234 +1,21 @@
-//! Who is asking, and what he may do. A right is a value that only this module makes and that the functions which
-//! need it demand.
+//! What a caller may see and do. A right is a value that only this module makes and that the functions which need it
+//! demand.
 
+mod rights;
+
+pub use rights::{CanAudit, CanSearch, CanSeeQuota, CanSetQuota, can_audit, can_search, can_see_quota, can_set_quota};
+
+use super::caller::{Caller, Limits, NOBODY, Sight, SignedIn};
+use super::owners::formerly;
 use super::quotas::OwnQuota;
-use crate::db::schema::{owners, sessions, team_members, teams, tokens, users};
-use crate::domain::clock::Timestamp;
-use crate::domain::ids::{OwnerId, SessionId, TokenId};
+use crate::db::schema::{owners, team_members, teams};
+use crate::domain::ids::OwnerId;
 use crate::domain::names::{OwnerName, PackageName};
-use crate::domain::role::{Area, Level, OwnerKind, PackagePattern, Permission, Scope, Scopes, Visibility};
-use crate::domain::secret::TokenHash;
+use crate::domain::role::{Area, Level, OwnerKind, PackagePattern, Permission, Visibility};
 use crate::error::{Error, Result, What};
-use diesel::dsl::{auto_type, exists, max};
+use diesel::dsl::{auto_type, max};
 use diesel::prelude::*;
-use std::net::IpAddr;
-
-/// What a request presents. It is judged in the same hop as the work, so that what it meant a moment ago counts for
-/// nothing.
-#[derive(Debug, Clone)]
-pub enum Credential {
-    /// None.
-    Anonymous,
-    /// A personal access token.
-    Token(TokenHash),
-    /// A user whose password (and second factor) was found right at this epoch of his account.
-    Login { user: OwnerId, epoch: i32 },
-    /// A session of a browser.
-    Session(SessionId),
-}
-
-/// The user behind a caller.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SignedIn {
-    pub id: OwnerId,
-    pub name: OwnerName,
-    pub is_admin: bool,
-}
-
-/// By what a caller was known, and so how far his rights reach.
-#[derive(Debug, Clone)]
-enum Grant {
-    /// Everything the user may.
-    Whole(&'static str),
-    Session(SessionId),
-    Token(TokenGrant),
-}
-
-#[derive(Debug, Clone)]
-struct TokenGrant {
-    id: TokenId,
-    scopes: Scopes,
-    owners: Option<Vec<OwnerId>>,
-    packages: Option<Vec<PackagePattern>>,
-}
-
-/// Who is asking.
-#[derive(Debug, Clone)]
-pub struct Caller {
-    user: Option<SignedIn>,
-    grant: Grant,
-    address: Option<IpAddr>,
-}
-
-/// How far a caller sees: the parameters of [`readable`].
-#[derive(Debug, Clone, Copy)]
-pub struct Sight {
-    widest: i16,
-    user: OwnerId,
-}
-
-/// An id that no owner has.
-const NOBODY: OwnerId = OwnerId(0);
-
-/// What a bad token or login is told: never which of unknown, expired, revoked, locked it was.
-pub const BAD_TOKEN: Error = Error::BadCredential("the access token is not valid: it is unknown, expired or revoked");
-/// The same for a user name with a password.
-pub const BAD_LOGIN: Error = Error::BadCredential("user name or password is wrong, or the account has no access");
-
-impl Caller {
-    /// Somebody unknown.
-    pub fn anonymous(address: Option<IpAddr>) -> Self {
-        Self { user: None, grant: Grant::Whole("none"), address }
-    }
-
-    /// The command line, which may do all.
-    pub fn command_line() -> Self {
-        let user = "command-line".parse().ok().map(|name| SignedIn { id: NOBODY, name, is_admin: true });
-        Self { user, grant: Grant::Whole("command-line"), address: None }
-    }
-
-    /// The user, if there is one.
-    pub fn user(&self) -> Option<&SignedIn> {
-        self.user.as_ref()
-    }
-
-    /// The user.
-    ///
-    /// # Errors
-    /// [`Error::Unauthenticated`] when there is none.
-    pub fn signed_in(&self) -> Result<&SignedIn> {
-        self.user.as_ref().ok_or(Error::Unauthenticated)
-    }
-
-    /// The kind of credential, as the audit names it.
-    pub fn credential(&self) -> &'static str {
-        match &self.grant {
-            Grant::Whole(how) => how,
-            Grant::Session(_) => "session",
-            Grant::Token(_) => "token",
-        }
-    }
-
-    /// The token in use.
-    pub fn token(&self) -> Option<TokenId> {
-        match &self.grant {
-            Grant::Token(token) => Some(token.id),
-            Grant::Whole(_) | Grant::Session(_) => None,
-        }
-    }
-
-    /// The session in use.
-    pub fn session(&self) -> Option<SessionId> {
-        match &self.grant {
-            Grant::Session(id) => Some(*id),
-            Grant::Whole(_) | Grant::Token(_) => None,
-        }
-    }
-
-    /// Where the request came from.
-    pub fn address(&self) -> Option<IpAddr> {
-        self.address
-    }
-
-    /// Whether he is a site administrator, whatever the credential: how far a token reaches is asked by
-    /// [`Caller::demand`].
-    pub fn is_admin(&self) -> bool {
-        self.user.as_ref().is_some_and(|user| user.is_admin)
-    }
-
-    /// Checks that the token in use, if it is one, has the scope.
-    ///
-    /// # Errors
-    /// [`Error::Forbidden`] that names the scope.
-    pub fn demand(&self, area: Area, level: Level) -> Result<()> {
-        match &self.grant {
-            Grant::Token(token) if !token.scopes.allow(area, level) => {
-                Err(Error::Forbidden(format!("the access token lacks the scope {}", Scope::Of(area, level))))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Checks that the user may administer the site, and the token may reach it.
-    ///
-    /// # Errors
-    /// [`Error::Unauthenticated`], or [`Error::Forbidden`] naming what is missing.
-    pub fn demand_admin(&self, level: Level) -> Result<()> {
-        self.signed_in()?;
-        self.demand(Area::Admin, level)?;
-        if self.is_admin() { Ok(()) } else { Err(Error::Forbidden("only a site administrator may do this".to_owned())) }
-    }
-
-    /// Checks that the caller signed in with a password: a token can never make or widen tokens.
-    ///
-    /// # Errors
-    /// [`Error::Unauthenticated`], or [`Error::Forbidden`] when a token is in use.
-    pub fn demand_password(&self) -> Result<&SignedIn> {
-        if self.token().is_some() {
-            return Err(Error::Forbidden(
-                "an access token cannot do this: sign in with user name and password".to_owned(),
-            ));
-        }
-        self.signed_in()
-    }
-
-    /// Checks the token's limit to some package names.
-    ///
-    /// # Errors
-    /// [`Error::Forbidden`] naming the package.
-    pub fn demand_package(&self, package: &PackageName) -> Result<()> {
-        let Grant::Token(TokenGrant { packages: Some(patterns), .. }) = &self.grant else { return Ok(()) };
-        let lower = package.lower();
-        if patterns.iter().any(|pattern| pattern.matches(&lower)) {
-            return Ok(());
-        }
-        Err(Error::Forbidden(format!("the access token is limited to other packages than {package}")))
-    }
-
-    /// Checks the token's limit to some owners, and to public ones.
-    fn demand_owner(&self, id: OwnerId, name: &OwnerName, visibility: Visibility) -> Result<()> {
-        let Grant::Token(token) = &self.grant else { return Ok(()) };
-        if token.owners.as_ref().is_some_and(|ids| !ids.contains(&id)) {
-            return Err(Error::Forbidden(format!("the access token is limited to other owners than {name}")));
-        }
-        self.demand_visible(name, visibility)
-    }
-
-    /// Checks that the token in use, if it is one, is not limited to some owners: a new one would not be among them.
-    ///
-    /// # Errors
-    /// [`Error::Forbidden`] naming the limit.
-    pub fn demand_any_owner(&self) -> Result<()> {
-        match &self.grant {
-            Grant::Token(TokenGrant { owners: Some(_), .. }) => {
-                Err(Error::Forbidden("the access token is limited to some owners, and cannot make another".to_owned()))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Checks the token's limit to public owners.
-    ///
-    /// # Errors
-    /// [`Error::Forbidden`] naming the limit.
-    pub fn demand_visible(&self, name: &OwnerName, visibility: Visibility) -> Result<()> {
-        match &self.grant {
-            Grant::Token(token) if token.scopes.public_only() && visibility != Visibility::Public => {
-                Err(Error::Forbidden(format!("the access token is public-only, and {name} is not public")))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// How far the user sees, whatever his token's limits: those answer 403, not 404.
-    pub fn sight(&self) -> Sight {
-        match &self.user {
-            None => Sight { widest: Visibility::Public.number(), user: NOBODY },
-            Some(user) if user.is_admin => Sight { widest: Visibility::Private.number(), user: user.id },
-            Some(user) => Sight { widest: Visibility::Limited.number(), user: user.id },
-        }
-    }
-}
+use diesel::sql_types::Bool;
 
 /// Whether the owner of the query's row may be read with this sight. The one place that says so: finds, lists, counts
 /// and searches all filter by it.
@@ -236,76 +23,20 @@ impl Caller {
 pub fn readable(sight: Sight) -> _ {
     let widest: i16 = sight.widest;
     let user: OwnerId = sight.user;
-    let membership = teams::table
-        .inner_join(team_members::table)
-        .filter(teams::org_id.eq(owners::id))
-        .filter(team_members::user_id.eq(user));
-    owners::visibility.le(widest).or(owners::id.eq(user)).or(exists(membership))
+    // Which organizations they are does not hang on the row: Postgres finds out once, however many owners it looks at.
+    let memberships =
+        teams::table.inner_join(team_members::table).filter(team_members::user_id.eq(user)).select(teams::org_id);
+    owners::visibility.le(widest).or(owners::id.eq(user)).or(owners::id.eq_any(memberships))
 }
 
-type UserRow = (OwnerId, OwnerName, bool, bool, bool, i32);
-
-fn signed_in((id, name, is_admin, is_active, is_locked, _): UserRow) -> Option<SignedIn> {
-    (is_active && !is_locked).then_some(SignedIn { id, name, is_admin })
-}
-
-/// Finds out who presents a credential.
-///
-/// # Errors
-/// [`Error::BadCredential`] when it is not, or no more, good for anything.
-pub fn identify(
-    conn: &mut PgConnection,
-    credential: &Credential,
-    address: Option<IpAddr>,
-    now: Timestamp,
-) -> Result<Caller> {
-    let columns = (users::id, owners::name, users::is_admin, users::is_active, users::is_locked, users::auth_epoch);
-    match credential {
-        Credential::Anonymous => Ok(Caller::anonymous(address)),
-        Credential::Session(id) => {
-            let row: Option<UserRow> = sessions::table
-                .inner_join(users::table.inner_join(owners::table))
-                .filter(sessions::id.eq(id))
-                .filter(sessions::expires_at.gt(now))
-                .filter(sessions::auth_epoch.eq(users::auth_epoch))
-                .select(columns)
-                .first(conn)
-                .optional()?;
-            // Who was signed out elsewhere is a guest: he may go on reading what guests may.
-            let Some(user) = row.and_then(signed_in) else { return Ok(Caller::anonymous(address)) };
-            Ok(Caller { user: Some(user), grant: Grant::Session(*id), address })
-        }
-        Credential::Login { user, epoch } => {
-            let row: Option<UserRow> = users::table
-                .inner_join(owners::table)
-                .filter(users::id.eq(user))
-                .filter(users::auth_epoch.eq(epoch))
-                .select(columns)
-                .first(conn)
-                .optional()?;
-            let user = row.and_then(signed_in).ok_or(BAD_LOGIN)?;
-            Ok(Caller { user: Some(user), grant: Grant::Whole("password"), address })
-        }
-        Credential::Token(hash) => {
-            type TokenRow = (TokenId, Vec<String>, Option<Vec<OwnerId>>, Option<Vec<String>>);
-            let row: Option<(UserRow, TokenRow)> = tokens::table
-                .inner_join(users::table.inner_join(owners::table))
-                .filter(tokens::hash.eq(hash.as_bytes()))
-                .filter(tokens::expires_at.is_null().or(tokens::expires_at.gt(now)))
-                .select((columns, (tokens::id, tokens::scopes, tokens::owner_ids, tokens::package_patterns)))
-                .first(conn)
-                .optional()?;
-            let (user, (id, scopes, owner_ids, patterns)) = row.ok_or(BAD_TOKEN)?;
-            let user = signed_in(user).ok_or(BAD_TOKEN)?;
-            let scopes = Scopes::from_words(scopes.iter().map(String::as_str)).map_err(Error::internal)?;
-            let packages = patterns
-                .map(|patterns| patterns.iter().map(|pattern| pattern.parse()).collect::<Result<Vec<_>, _>>())
-                .transpose()
-                .map_err(Error::internal)?;
-            let grant = Grant::Token(TokenGrant { id, scopes, owners: owner_ids, packages });
-            Ok(Caller { user: Some(user), grant, address })
-        }
-    }
+/// Whether the owner of the query's row is within the limits of a token. Lists and searches filter by it beside
+/// [`readable`]: what a token refuses by name, its lists leave out.
+#[auto_type(no_type_alias)]
+pub fn within(limits: Limits) -> _ {
+    let widest: i16 = limits.widest;
+    let any: bool = limits.owners.is_none();
+    let only: Vec<OwnerId> = limits.owners.unwrap_or_default();
+    owners::visibility.le(widest).and(any.into_sql::<Bool>().or(owners::id.eq_any(only)))
 }
 
 /// An owner that the caller may see, and what he is there.
@@ -332,7 +63,7 @@ impl Visited {
 /// Absent and unreadable alike: [`Error::Unauthenticated`] for the anonymous, [`Error::NotFound`] for others;
 /// [`Error::Forbidden`] when it is the token's limits that are in the way.
 pub fn visit(conn: &mut PgConnection, caller: &Caller, name: &OwnerName) -> Result<Visited> {
-    let user = caller.user.as_ref().map_or(NOBODY, |user| user.id);
+    let user = caller.user().map_or(NOBODY, |user| user.id);
     let best = teams::table
         .inner_join(team_members::table)
         .filter(teams::org_id.eq(owners::id))
@@ -348,13 +79,60 @@ pub fn visit(conn: &mut PgConnection, caller: &Caller, name: &OwnerName) -> Resu
         .first(conn)
         .optional()?;
     let Some((id, name, kind, visibility, quota, best)) = row else {
-        return Err(if caller.user.is_some() { Error::NotFound(What::Owner) } else { Error::Unauthenticated });
+        return Err(absent(conn, caller, name, What::Owner)?);
     };
     let all = caller.is_admin() || (id == user && kind == OwnerKind::User);
     let permission = if all { Some(Permission::Owner) } else { best };
     let visited = Visited { id, name, kind, visibility, quota, permission };
     caller.demand_owner(visited.id, &visited.name, visited.visibility)?;
     Ok(visited)
+}
+
+/// What is said of an owner who is not there for the caller: that he has another name now, or else the same whether there
+/// is none or he may not be seen.
+///
+/// # Errors
+/// The database's; [`Error::Forbidden`] when it is the token's limits that are in the way.
+pub(super) fn absent(conn: &mut PgConnection, caller: &Caller, name: &OwnerName, what: What) -> Result<Error> {
+    let Some((id, to, visibility)) = formerly(conn, caller, name)? else {
+        return Ok(if caller.user().is_some() { Error::NotFound(what) } else { Error::Unauthenticated });
+    };
+    caller.demand_owner(id, &to, visibility)?;
+    Ok(Error::Moved { what, from: name.clone(), to })
+}
+
+fn visit_kind(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    name: &OwnerName,
+    (kind, what): (OwnerKind, What),
+) -> Result<Visited> {
+    let owner = visit(conn, caller, name).map_err(|error| match error {
+        Error::NotFound(_) => Error::NotFound(what),
+        Error::Moved { from, to, .. } => Error::Moved { what, from, to },
+        other => other,
+    })?;
+    match owner.kind == kind {
+        true => Ok(owner),
+        false if caller.user().is_some() => Err(Error::NotFound(what)),
+        false => Err(Error::Unauthenticated),
+    }
+}
+
+/// Finds a user the caller may read.
+///
+/// # Errors
+/// As [`visit`]; an organization is no user.
+pub fn visit_user(conn: &mut PgConnection, caller: &Caller, name: &OwnerName) -> Result<Visited> {
+    visit_kind(conn, caller, name, (OwnerKind::User, What::User))
+}
+
+/// Finds an organization the caller may read.
+///
+/// # Errors
+/// As [`visit`]; a user is no organization.
+pub fn visit_org(conn: &mut PgConnection, caller: &Caller, name: &OwnerName) -> Result<Visited> {
+    visit_kind(conn, caller, name, (OwnerKind::Organization, What::Organization))
 }
 
 /// The right to read an owner's packages.
@@ -389,10 +167,7 @@ pub fn can_read(
     caller.demand(Area::Package, Level::Read)?;
     let owner = visit(conn, caller, owner)?;
     package.map_or(Ok(()), |package| caller.demand_package(package))?;
-    let packages = match &caller.grant {
-        Grant::Token(token) => token.packages.clone(),
-        Grant::Whole(_) | Grant::Session(_) => None,
-    };
+    let packages = caller.only_packages().map(<[PackagePattern]>::to_vec);
     Ok(CanRead { owner, packages })
 }
 
@@ -475,12 +250,60 @@ impl CanGovern {
 pub fn can_govern(conn: &mut PgConnection, caller: &Caller, org: &OwnerName) -> Result<CanGovern> {
     let user = caller.signed_in()?;
     caller.demand(Area::Organization, Level::Write)?;
-    let owner = visit(conn, caller, org)?;
-    if owner.kind != OwnerKind::Organization {
-        return Err(Error::NotFound(What::Organization));
-    }
+    let owner = visit_org(conn, caller, org)?;
     if owner.permission < Some(Permission::Owner) {
         return Err(Error::Forbidden(format!("only owners of {} may do this, and {} is none", owner.name, user.name)));
     }
     Ok(CanGovern { owner })
+}
+
+/// The right to see an organization from inside: its teams, and who is in them.
+#[derive(Debug, Clone)]
+pub struct CanInspect {
+    owner: Visited,
+}
+
+impl CanInspect {
+    /// The organization.
+    pub fn org(&self) -> &Visited {
+        &self.owner
+    }
+}
+
+/// Whether a caller may see an organization from inside, as its members and administrators do.
+///
+/// # Errors
+/// [`Error::Unauthenticated`]; [`Error::NotFound`] when he may not even see it; [`Error::Forbidden`] naming the missing
+/// scope or right.
+pub fn can_inspect(conn: &mut PgConnection, caller: &Caller, org: &OwnerName) -> Result<CanInspect> {
+    let user = caller.signed_in()?;
+    caller.demand(Area::Organization, Level::Read)?;
+    let owner = visit_org(conn, caller, org)?;
+    if owner.permission.is_none() {
+        return Err(Error::Forbidden(format!("only members of {} may do this, and {} is none", owner.name, user.name)));
+    }
+    Ok(CanInspect { owner })
+}
+
+/// The right of a site administrator to change a user.
+#[derive(Debug, Clone)]
+pub struct CanAdminister {
+    owner: Visited,
+}
+
+impl CanAdminister {
+    /// The user.
+    pub fn user(&self) -> &Visited {
+        &self.owner
+    }
+}
+
+/// Whether a caller may change a user as a site administrator.
+///
+/// # Errors
+/// As [`Caller::demand_admin`]; [`Error::NotFound`]; [`Error::Forbidden`] also when it is the token's limits that are in
+/// the way.
+pub fn can_administer(conn: &mut PgConnection, caller: &Caller, user: &OwnerName) -> Result<CanAdminister> {
+    caller.demand_admin(Level::Write)?;
+    Ok(CanAdminister { owner: visit_user(conn, caller, user)? })
 }

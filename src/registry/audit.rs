@@ -1,6 +1,8 @@
 //! The record of every change: who, with which credential, from where, what. Written in the change's own transaction.
 
-use super::access::Caller;
+pub mod log;
+
+use super::caller::Caller;
 use crate::db::schema::audit;
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::OwnerId;
@@ -21,6 +23,8 @@ pub enum Event {
     UserPassword,
     UserLock,
     UserUnlock,
+    UserRename,
+    UserDelete,
     TwoFactorEnroll,
     SessionBegin,
     SessionEnd,
@@ -28,9 +32,16 @@ pub enum Event {
     TokenCreate,
     TokenRevoke,
     OrgCreate,
+    OrgUpdate,
+    OrgRename,
+    OrgDelete,
+    OrgMemberRemove,
     TeamCreate,
+    TeamUpdate,
+    TeamDelete,
     MemberAdd,
     MemberRemove,
+    OwnerQuota,
     InstanceRestore,
 }
 
@@ -47,6 +58,8 @@ impl Event {
             Self::UserPassword => "user.password",
             Self::UserLock => "user.lock",
             Self::UserUnlock => "user.unlock",
+            Self::UserRename => "user.rename",
+            Self::UserDelete => "user.delete",
             Self::TwoFactorEnroll => "user.two_factor.enroll",
             Self::SessionBegin => "session.begin",
             Self::SessionEnd => "session.end",
@@ -54,9 +67,16 @@ impl Event {
             Self::TokenCreate => "token.create",
             Self::TokenRevoke => "token.revoke",
             Self::OrgCreate => "org.create",
+            Self::OrgUpdate => "org.update",
+            Self::OrgRename => "org.rename",
+            Self::OrgDelete => "org.delete",
+            Self::OrgMemberRemove => "org.member.remove",
             Self::TeamCreate => "team.create",
+            Self::TeamUpdate => "team.update",
+            Self::TeamDelete => "team.delete",
             Self::MemberAdd => "team.member.add",
             Self::MemberRemove => "team.member.remove",
+            Self::OwnerQuota => "owner.quota",
             Self::InstanceRestore => "instance.restore",
         }
     }

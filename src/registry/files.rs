@@ -1,7 +1,8 @@
 //! Files of a version: finding one to send, listing, deleting.
 
-use super::access::{self, Caller, CanPublish, CanRead};
+use super::access::{self, CanPublish, CanRead};
 use super::audit::{self, Event, Subject};
+use super::caller::Caller;
 use super::pages::{Page, Slice};
 use super::{packages, quotas, versions};
 use crate::db::schema::{blobs, files, owners, packages as packages_table, versions as versions_table};

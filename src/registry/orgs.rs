@@ -1,21 +1,23 @@
-//! Organizations, their teams and members.
+//! Organizations. Their teams are in [`super::teams`], who is in them in [`super::members`].
 
-use super::access::{Caller, CanGovern, SignedIn, can_govern, readable};
+use super::access::{CanGovern, readable, visit_org, visit_user, within};
 use super::audit::{self, Event, Subject};
-use super::owners::{self, NewOwner};
-use super::users;
-use crate::db::schema::{owners as owners_table, team_members, teams};
+use super::caller::{Caller, SignedIn};
+use super::owners::{self, NewOwner, OwnerEdit, Profile};
+use super::pages::{Page, Slice};
+use super::{members, packages, teams};
+use crate::db::schema::{owners as owners_table, team_members, teams as teams_table};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{OwnerId, TeamId};
 use crate::domain::names::OwnerName;
 use crate::domain::role::{Area, Level, OwnerKind, Permission, Visibility};
-use crate::domain::text::{Line, Prose};
+use crate::domain::text::{Line, Prose, Website};
 use crate::error::{Error, Result, What};
+use diesel::dsl::exists;
+use diesel::pg::Pg;
 use diesel::prelude::*;
-use serde_json::json;
-
-/// The team that every organization has from the start, and that its maker is in.
-pub const OWNERS_TEAM: &str = "Owners";
+use diesel::sql_types::Bool;
+use serde_json::{Value, json};
 
 /// What is said of an organization when it is made.
 #[derive(Debug, Clone)]
@@ -23,18 +25,21 @@ pub struct NewOrg {
     pub name: OwnerName,
     pub full_name: Line,
     pub description: Prose,
+    pub website: Website,
+    pub location: Line,
     pub visibility: Visibility,
 }
 
-/// A team.
+/// An organization, as whoever may see it sees it.
 #[derive(Debug, Clone, Queryable, Selectable)]
-#[diesel(table_name = teams)]
-pub struct Team {
-    pub id: TeamId,
-    pub org_id: OwnerId,
-    pub name: String,
-    pub description: String,
-    pub permission: Permission,
+#[diesel(table_name = owners_table)]
+pub struct Org {
+    pub id: OwnerId,
+    pub name: OwnerName,
+    pub full_name: String,
+    #[diesel(embed)]
+    pub profile: Profile,
+    pub visibility: Visibility,
 }
 
 /// Who makes an organization, if he may make one at all.
@@ -48,165 +53,210 @@ pub fn demand_create(caller: &Caller) -> Result<&SignedIn> {
     Ok(maker)
 }
 
-/// Makes an organization whose first owner is the user.
+/// Makes an organization whose first owner is the caller.
 ///
 /// # Errors
 /// As [`demand_create`]; [`Error::Forbidden`] also for one that the token could not see, [`Error::Conflict`] for a name
 /// that is taken, [`Error::Invalid`] for a reserved one.
 pub fn create(conn: &mut PgConnection, caller: &Caller, new: &NewOrg, now: Timestamp) -> Result<OwnerId> {
     let maker = demand_create(caller)?;
+    insert(conn, caller, maker.id, new, now)
+}
+
+/// Makes an organization whose first owner is another user, for administrators.
+///
+/// # Errors
+/// As [`Caller::demand_admin`] and [`create`]; [`Error::NotFound`] for an unknown user.
+pub fn create_for(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    user: &OwnerName,
+    new: &NewOrg,
+    now: Timestamp,
+) -> Result<OwnerId> {
+    caller.demand_admin(Level::Write)?;
+    caller.demand_any_owner()?;
+    let user = visit_user(conn, caller, user)?;
+    insert(conn, caller, user.id, new, now)
+}
+
+fn insert(conn: &mut PgConnection, caller: &Caller, first: OwnerId, new: &NewOrg, now: Timestamp) -> Result<OwnerId> {
     caller.demand_visible(&new.name, new.visibility)?;
     let owner = NewOwner {
         kind: OwnerKind::Organization,
         name: &new.name,
         full_name: new.full_name.as_str(),
         description: new.description.as_str(),
+        website: new.website.as_str(),
+        location: new.location.as_str(),
         visibility: new.visibility,
     };
     let id = owners::insert(conn, &owner, now)?;
-    let team = insert_team(conn, id, OWNERS_TEAM, Permission::Owner, now)?.ok_or(Error::Conflict(What::Team))?;
-    insert_member(conn, team.id, maker.id, now)?;
-    let detail = json!({"visibility": new.visibility.as_str()});
-    let subject = Subject { owner: Some((id, &new.name)), text: new.name.to_string(), detail };
-    audit::record(conn, caller, Event::OrgCreate, &subject, now)?;
+    let team = teams::insert_owners(conn, id, now)?;
+    members::insert(conn, team, first, now)?;
+    record(conn, caller, Event::OrgCreate, (id, &new.name), json!({"visibility": new.visibility.as_str()}), now)?;
     Ok(id)
 }
 
-fn insert_team(
-    conn: &mut PgConnection,
-    org: OwnerId,
-    name: &str,
-    permission: Permission,
-    now: Timestamp,
-) -> Result<Option<Team>> {
-    Ok(diesel::insert_into(teams::table)
-        .values((
-            teams::org_id.eq(org),
-            teams::name.eq(name),
-            teams::lower_name.eq(name.to_lowercase()),
-            teams::permission.eq(permission),
-            teams::created_at.eq(now),
-        ))
-        .on_conflict((teams::org_id, teams::lower_name))
-        .do_nothing()
-        .returning(Team::as_returning())
-        .get_result(conn)
-        .optional()?)
-}
-
-/// Makes a team.
-///
-/// # Errors
-/// [`Error::Invalid`] for a bad name, [`Error::Conflict`] for one that is taken.
-pub fn create_team(
-    conn: &mut PgConnection,
-    caller: &Caller,
-    right: &CanGovern,
-    name: &str,
-    permission: Permission,
-    now: Timestamp,
-) -> Result<Team> {
-    let fits = |c: char| c.is_alphanumeric() || "-_. ".contains(c);
-    if name.trim() != name || name.is_empty() || name.len() > 255 || !name.chars().all(fits) {
-        return Err(Error::invalid("name", "a team's name has letters, digits, spaces and - _ ."));
-    }
-    let org = right.org();
-    let team = insert_team(conn, org.id, name, permission, now)?.ok_or(Error::Conflict(What::Team))?;
-    let detail = json!({"permission": permission.as_str()});
-    let subject = Subject { owner: Some((org.id, &org.name)), text: name.to_owned(), detail };
-    audit::record(conn, caller, Event::TeamCreate, &subject, now)?;
-    Ok(team)
-}
-
-/// A team, and the right to govern its organization.
-///
-/// # Errors
-/// As [`can_govern`]; [`Error::NotFound`] of a team both where there is none and where its organization may not be seen.
-pub fn govern_team(conn: &mut PgConnection, caller: &Caller, id: TeamId) -> Result<(Team, CanGovern)> {
-    // Asked before the team is looked for: a token without the scope learns nothing of it.
-    caller.signed_in()?;
-    caller.demand(Area::Organization, Level::Write)?;
-    let (team, org): (Team, OwnerName) = teams::table
-        .inner_join(owners_table::table.on(owners_table::id.eq(teams::org_id)))
-        .filter(teams::id.eq(id))
-        .select((Team::as_select(), owners_table::name))
-        .first(conn)
-        .optional()?
-        .ok_or(Error::NotFound(What::Team))?;
-    let right = can_govern(conn, caller, &org).map_err(|error| match error {
-        Error::NotFound(_) => Error::NotFound(What::Team),
-        other => other,
-    })?;
-    Ok((team, right))
-}
-
-fn insert_member(conn: &mut PgConnection, team: TeamId, user: OwnerId, now: Timestamp) -> Result<bool> {
-    let values = (team_members::team_id.eq(team), team_members::user_id.eq(user), team_members::created_at.eq(now));
-    Ok(diesel::insert_into(team_members::table).values(values).on_conflict_do_nothing().execute(conn)? == 1)
-}
-
-/// Takes a user into a team; one who is in it already stays.
-///
-/// # Errors
-/// [`Error::NotFound`] for a user who is unknown, or whom the caller may not see.
-pub fn add_member(
-    conn: &mut PgConnection,
-    caller: &Caller,
-    right: &CanGovern,
-    team: &Team,
-    user: &OwnerName,
-    now: Timestamp,
-) -> Result<()> {
-    let (id, name): (OwnerId, OwnerName) = owners_table::table
-        .filter(owners_table::lower_name.eq(user.lower()))
-        .filter(owners_table::kind.eq(OwnerKind::User))
-        .filter(readable(caller.sight()))
-        .select((owners_table::id, owners_table::name))
-        .first(conn)
-        .optional()?
-        .ok_or(Error::NotFound(What::User))?;
-    if insert_member(conn, team.id, id, now)? {
-        record_member(conn, caller, Event::MemberAdd, right, (team, &name), now)?;
-    }
-    Ok(())
-}
-
-/// Takes a user out of a team.
-///
-/// # Errors
-/// [`Error::NotFound`] when he is not in it; [`Error::Forbidden`] when he is the last owner.
-pub fn remove_member(
-    conn: &mut PgConnection,
-    caller: &Caller,
-    right: &CanGovern,
-    team: &Team,
-    user: &OwnerName,
-    now: Timestamp,
-) -> Result<()> {
-    let user = users::find(conn, user)?.ok_or(Error::NotFound(What::User))?;
-    let owning = teams::table.filter(teams::org_id.eq(team.org_id)).filter(teams::permission.eq(Permission::Owner));
-    // Two owners who leave at the same moment take turns, whichever teams they are in, so that one of them stays.
-    let owning: Vec<TeamId> = owning.order(teams::id).select(teams::id).for_update().load(conn)?;
-    if diesel::delete(team_members::table.find((team.id, user.id))).execute(conn)? == 0 {
-        return Err(Error::NotFound(What::User));
-    }
-    let left: i64 = team_members::table.filter(team_members::team_id.eq_any(owning)).count().get_result(conn)?;
-    if team.permission == Permission::Owner && left == 0 {
-        return Err(Error::Forbidden("the last owner of an organization cannot leave it".to_owned()));
-    }
-    record_member(conn, caller, Event::MemberRemove, right, (team, &user.name), now)
-}
-
-fn record_member(
+fn record(
     conn: &mut PgConnection,
     caller: &Caller,
     event: Event,
+    (id, name): (OwnerId, &OwnerName),
+    detail: Value,
+    now: Timestamp,
+) -> Result<()> {
+    let subject = Subject { owner: Some((id, name)), text: name.to_string(), detail };
+    audit::record(conn, caller, event, &subject, now)
+}
+
+/// The organization with this id.
+///
+/// # Errors
+/// The database's.
+pub fn find(conn: &mut PgConnection, id: OwnerId) -> Result<Option<Org>> {
+    let orgs = owners_table::table.filter(owners_table::kind.eq(OwnerKind::Organization));
+    Ok(orgs.filter(owners_table::id.eq(id)).select(Org::as_select()).first(conn).optional()?)
+}
+
+/// An organization that the caller may see.
+///
+/// # Errors
+/// As [`visit_org`].
+pub fn see(conn: &mut PgConnection, caller: &Caller, name: &OwnerName) -> Result<Org> {
+    let id = visit_org(conn, caller, name)?.id;
+    find(conn, id)?.ok_or(Error::NotFound(What::Organization))
+}
+
+/// Which organizations are listed, of those that the caller may see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    All,
+    /// Those in whose teams a user is.
+    Of(OwnerId),
+}
+
+type Condition<'a> = Box<dyn BoxableExpression<owners_table::table, Pg, SqlType = Bool> + 'a>;
+
+/// The organizations that a caller may see, within the limits of his token, by name.
+///
+/// # Errors
+/// The database's.
+pub fn list(conn: &mut PgConnection, caller: &Caller, which: Which, slice: Slice) -> Result<Page<Org>> {
+    let condition = || -> Condition<'_> {
+        let seen =
+            owners_table::kind.eq(OwnerKind::Organization).and(readable(caller.sight())).and(within(caller.limits()));
+        match which {
+            Which::All => Box::new(seen),
+            Which::Of(user) => Box::new(
+                seen.and(exists(
+                    teams_table::table
+                        .inner_join(team_members::table)
+                        .filter(teams_table::org_id.eq(owners_table::id))
+                        .filter(team_members::user_id.eq(user)),
+                )),
+            ),
+        }
+    };
+    let total = owners_table::table.filter(condition()).count().get_result(conn)?;
+    let rows = owners_table::table.filter(condition()).order(owners_table::lower_name);
+    let rows = rows.offset(slice.offset).limit(slice.limit).select(Org::as_select());
+    Ok(Page { items: rows.load(conn)?, total })
+}
+
+/// Changes what is said of an organization.
+///
+/// # Errors
+/// [`Error::Forbidden`] for a visibility that the token in use could not see.
+pub fn update(
+    conn: &mut PgConnection,
+    caller: &Caller,
     right: &CanGovern,
-    (team, user): (&Team, &OwnerName),
+    edit: &OwnerEdit,
     now: Timestamp,
 ) -> Result<()> {
     let org = right.org();
-    let subject =
-        Subject { owner: Some((org.id, &org.name)), text: format!("{}/{user}", team.name), detail: json!({}) };
-    audit::record(conn, caller, event, &subject, now)
+    let mut detail = json!({"changed": edit.fields()});
+    if let Some(visibility) = edit.visibility {
+        caller.demand_visible(&org.name, visibility)?;
+        if let Some(detail) = detail.as_object_mut() {
+            detail.insert("visibility".to_owned(), json!(visibility.as_str()));
+        }
+    }
+    owners::edit(conn, org.id, edit)?;
+    record(conn, caller, Event::OrgUpdate, (org.id, &org.name), detail, now)
+}
+
+/// Gives an organization another name; the old one leads to it until somebody takes it.
+///
+/// # Errors
+/// [`Error::Invalid`] for a reserved name, [`Error::Conflict`] for one that is taken.
+pub fn rename(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    right: &CanGovern,
+    to: &OwnerName,
+    now: Timestamp,
+) -> Result<()> {
+    let org = right.org();
+    owners::rename(conn, (org.id, OwnerKind::Organization), to, "new_name", now)?;
+    record(conn, caller, Event::OrgRename, (org.id, to), json!({"from": org.name}), now)
+}
+
+/// Deletes an organization that owns no packages.
+///
+/// # Errors
+/// [`Error::Blocked`] that says how many packages it owns.
+pub fn delete(conn: &mut PgConnection, caller: &Caller, right: &CanGovern, now: Timestamp) -> Result<()> {
+    let org = right.org();
+    owners::lock(conn, org.id)?;
+    packages::demand_none(conn, org.id, &org.name)?;
+    owners::delete(conn, org.id)?;
+    record(conn, caller, Event::OrgDelete, (org.id, &org.name), json!({}), now)
+}
+
+/// The owning teams of an organization, locked.
+pub(super) struct Owning {
+    org: OwnerId,
+    had_owner: bool,
+}
+
+impl Owning {
+    /// Locks them: owners who leave at the same moment, whichever teams they are in, and whoever changes or deletes one of
+    /// the teams, take turns from here to the end of their transactions.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(super) fn lock(conn: &mut PgConnection, org: OwnerId) -> Result<Self> {
+        let owning = teams_table::table
+            .filter(teams_table::org_id.eq(org))
+            .filter(teams_table::permission.eq(Permission::Owner))
+            .order(teams_table::id)
+            .select(teams_table::id)
+            .for_update();
+        let _: Vec<TeamId> = owning.load(conn)?;
+        Ok(Self { org, had_owner: has_owner(conn, org)? })
+    }
+
+    /// Checks, when all is changed, that the organization did not lose its last owner.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] when it did.
+    pub(super) fn demand_left(self, conn: &mut PgConnection) -> Result<()> {
+        if !self.had_owner || has_owner(conn, self.org)? {
+            return Ok(());
+        }
+        Err(Error::Forbidden(
+            "an organization keeps an owner, and this would take the right from the last owner".to_owned(),
+        ))
+    }
+}
+
+fn has_owner(conn: &mut PgConnection, org: OwnerId) -> Result<bool> {
+    let owners = teams_table::table
+        .inner_join(team_members::table)
+        .filter(teams_table::org_id.eq(org))
+        .filter(teams_table::permission.eq(Permission::Owner))
+        .select(teams_table::id);
+    Ok(diesel::select(exists(owners)).get_result(conn)?)
 }

@@ -1,10 +1,13 @@
 //! The name space that users and organizations share.
 
+use super::access::readable;
+use super::caller::Caller;
 use crate::db::schema::{owner_redirects, owners};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::OwnerId;
 use crate::domain::names::OwnerName;
 use crate::domain::role::{OwnerKind, Visibility};
+use crate::domain::text::{Line, Prose, Website};
 use crate::error::{Error, Result, What};
 use diesel::prelude::*;
 
@@ -15,7 +18,50 @@ pub struct NewOwner<'a> {
     pub name: &'a OwnerName,
     pub full_name: &'a str,
     pub description: &'a str,
+    pub website: &'a str,
+    pub location: &'a str,
     pub visibility: Visibility,
+}
+
+/// What an owner says of itself, beside its names.
+#[derive(Debug, Clone, Default, Queryable, Selectable)]
+#[diesel(table_name = owners)]
+pub struct Profile {
+    pub description: String,
+    pub website: String,
+    pub location: String,
+}
+
+/// What is to become of an owner; what is `None` stays as it is.
+#[derive(Debug, Clone, Default, AsChangeset)]
+#[diesel(table_name = owners)]
+pub struct OwnerEdit {
+    pub full_name: Option<Line>,
+    pub description: Option<Prose>,
+    pub website: Option<Website>,
+    pub location: Option<Line>,
+    pub visibility: Option<Visibility>,
+}
+
+impl OwnerEdit {
+    /// The names of what it changes, for the record.
+    pub(super) fn fields(&self) -> Vec<&'static str> {
+        let all = [
+            ("full_name", self.full_name.is_some()),
+            ("description", self.description.is_some()),
+            ("website", self.website.is_some()),
+            ("location", self.location.is_some()),
+            ("visibility", self.visibility.is_some()),
+        ];
+        all.into_iter().filter(|(_, given)| *given).map(|(name, _)| name).collect()
+    }
+}
+
+fn what(kind: OwnerKind) -> What {
+    match kind {
+        OwnerKind::User => What::User,
+        OwnerKind::Organization => What::Organization,
+    }
 }
 
 /// Takes a name for a new owner.
@@ -24,21 +70,17 @@ pub struct NewOwner<'a> {
 /// [`Error::Invalid`] for a reserved name, [`Error::Conflict`] for one that is taken.
 pub fn insert(conn: &mut PgConnection, new: &NewOwner<'_>, now: Timestamp) -> Result<OwnerId> {
     if new.name.is_reserved() && !is_first_admin(conn, new)? {
-        return Err(Error::invalid("username", format!("the name {} is reserved: choose another", new.name)));
+        return Err(reserved("username", new.name));
     }
-    let what = match new.kind {
-        OwnerKind::User => What::User,
-        OwnerKind::Organization => What::Organization,
-    };
-    // A name that an owner gave up leads to its new name until somebody takes it.
-    diesel::delete(owner_redirects::table.find(new.name.lower())).execute(conn)?;
-    diesel::insert_into(owners::table)
+    let id = diesel::insert_into(owners::table)
         .values((
             owners::kind.eq(new.kind),
             owners::name.eq(new.name),
             owners::lower_name.eq(new.name.lower()),
             owners::full_name.eq(new.full_name),
             owners::description.eq(new.description),
+            owners::website.eq(new.website),
+            owners::location.eq(new.location),
             owners::visibility.eq(new.visibility),
             owners::created_at.eq(now),
         ))
@@ -47,11 +89,122 @@ pub fn insert(conn: &mut PgConnection, new: &NewOwner<'_>, now: Timestamp) -> Re
         .returning(owners::id)
         .get_result(conn)
         .optional()?
-        .ok_or(Error::Conflict(what))
+        .ok_or(Error::Conflict(what(new.kind)))?;
+    leads_nowhere(conn, new.name)?;
+    Ok(id)
+}
+
+fn reserved(field: &'static str, name: &OwnerName) -> Error {
+    Error::invalid(field, format!("{field}: the name {name} is reserved: choose another"))
+}
+
+/// Forgets whom this name led to. Called once the name is taken: whoever gave it up at the same moment has committed
+/// then, and what he left behind is seen.
+fn leads_nowhere(conn: &mut PgConnection, name: &OwnerName) -> Result<()> {
+    diesel::delete(owner_redirects::table.find(name.lower())).execute(conn)?;
+    Ok(())
 }
 
 /// Whether this is the administrator of a first start, who is called `admin` although nobody else may be: the name is
 /// kept from everyone who could pass for him.
 fn is_first_admin(conn: &mut PgConnection, new: &NewOwner<'_>) -> Result<bool> {
     Ok(new.kind == OwnerKind::User && new.name.lower() == "admin" && !super::users::any(conn)?)
+}
+
+/// Changes what is said of an owner.
+///
+/// # Errors
+/// [`Error::NotFound`] when it is gone.
+pub(super) fn edit(conn: &mut PgConnection, id: OwnerId, edit: &OwnerEdit) -> Result<()> {
+    if edit.fields().is_empty() {
+        return Ok(());
+    }
+    match diesel::update(owners::table.find(id)).set(edit).execute(conn)? {
+        0 => Err(Error::NotFound(What::Owner)),
+        _ => Ok(()),
+    }
+}
+
+/// Gives an owner another name. The old one leads to it until somebody takes it. `field` is what the caller calls the
+/// new one.
+///
+/// # Errors
+/// [`Error::Invalid`] for a reserved name, [`Error::Conflict`] for one that is taken, [`Error::NotFound`] for an owner
+/// that is gone.
+pub(super) fn rename(
+    conn: &mut PgConnection,
+    (id, kind): (OwnerId, OwnerKind),
+    to: &OwnerName,
+    field: &'static str,
+    now: Timestamp,
+) -> Result<()> {
+    let from: OwnerName = owners::table
+        .find(id)
+        .select(owners::name)
+        .for_update()
+        .first(conn)
+        .optional()?
+        .ok_or(Error::NotFound(what(kind)))?;
+    if from.lower() != to.lower() && to.is_reserved() {
+        return Err(reserved(field, to));
+    }
+    let change = (owners::name.eq(to), owners::lower_name.eq(to.lower()));
+    diesel::update(owners::table.find(id)).set(change).execute(conn).map_err(|error| match &error {
+        diesel::result::Error::DatabaseError(diesel::result::DatabaseErrorKind::UniqueViolation, info)
+            if info.constraint_name() == Some("owners_lower_name_key") =>
+        {
+            Error::Conflict(what(kind))
+        }
+        _ => Error::from(error),
+    })?;
+    leads_nowhere(conn, to)?;
+    if from.lower() != to.lower() {
+        let values = (owner_redirects::owner_id.eq(id), owner_redirects::created_at.eq(now));
+        diesel::insert_into(owner_redirects::table)
+            .values((owner_redirects::lower_name.eq(from.lower()), values))
+            .on_conflict(owner_redirects::lower_name)
+            .do_update()
+            .set(values)
+            .execute(conn)?;
+    }
+    Ok(())
+}
+
+/// The owner who had this name, as far as the caller may see him.
+///
+/// # Errors
+/// The database's.
+pub(super) fn formerly(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    name: &OwnerName,
+) -> Result<Option<(OwnerId, OwnerName, Visibility)>> {
+    Ok(owner_redirects::table
+        .inner_join(owners::table)
+        .filter(owner_redirects::lower_name.eq(name.lower()))
+        .filter(readable(caller.sight()))
+        .select((owners::id, owners::name, owners::visibility))
+        .first(conn)
+        .optional()?)
+}
+
+/// Keeps everybody from giving an owner anything more until the end of the transaction: publishers, and whoever adds a
+/// team, wait or have committed.
+///
+/// # Errors
+/// [`Error::NotFound`] when it is gone.
+pub(super) fn lock(conn: &mut PgConnection, id: OwnerId) -> Result<()> {
+    let found: Option<OwnerId> = owners::table.find(id).select(owners::id).for_update().first(conn).optional()?;
+    found.map(drop).ok_or(Error::NotFound(What::Owner))
+}
+
+/// Deletes an owner that has no packages.
+///
+/// # Errors
+/// [`Error::NotFound`] when it is gone.
+pub(super) fn delete(conn: &mut PgConnection, id: OwnerId) -> Result<()> {
+    match diesel::delete(owners::table.find(id)).execute(conn)? {
+        0 => Err(Error::NotFound(What::Owner)),
+        _ => Ok(()),
+    }
 }

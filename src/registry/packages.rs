@@ -1,12 +1,13 @@
 //! Packages: what holds versions together. One without a version does not exist: the last version takes it along.
 
-use super::access::{Caller, CanPublish};
+use super::access::CanPublish;
 use super::audit::{self, Event, Subject};
-use super::{quotas, versions};
+use super::caller::Caller;
+use super::{owners, quotas, versions};
 use crate::db::schema::{packages, versions as versions_table};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{OwnerId, PackageId};
-use crate::domain::names::PackageName;
+use crate::domain::names::{OwnerName, PackageName};
 use crate::error::{Error, Result, What};
 use diesel::prelude::*;
 use serde_json::json;
@@ -77,6 +78,19 @@ pub(super) fn delete_if_empty(conn: &mut PgConnection, package: PackageId) -> Re
     Ok(())
 }
 
+/// Deletes a package that the caller has locked, with all its versions and files; gives back how many versions and how
+/// many bytes that were.
+///
+/// # Errors
+/// The database's.
+fn remove(conn: &mut PgConnection, owner: OwnerId, package: PackageId, now: Timestamp) -> Result<(i64, i64)> {
+    let (count, bytes) = versions::weigh(conn, package, None)?;
+    versions::let_go(conn, package, None, None, now)?;
+    diesel::delete(packages::table.find(package)).execute(conn)?;
+    quotas::count(conn, owner, -count, -bytes)?;
+    Ok((count, bytes))
+}
+
 /// Deletes a package with all its versions and files.
 ///
 /// # Errors
@@ -90,11 +104,91 @@ pub fn delete(
 ) -> Result<()> {
     let owner = right.owner();
     let package = lock(conn, owner.id, name)?;
-    let (count, bytes) = versions::weigh(conn, package, None)?;
-    versions::let_go(conn, package, None, None, now)?;
-    diesel::delete(packages::table.find(package)).execute(conn)?;
-    quotas::count(conn, owner.id, -count, -bytes)?;
+    let (count, bytes) = remove(conn, owner.id, package, now)?;
     let detail = json!({"versions": count, "bytes": bytes});
     let subject = Subject { owner: Some((owner.id, &owner.name)), text: name.to_string(), detail };
     audit::record(conn, caller, Event::PackageDelete, &subject, now)
+}
+
+/// Checks that an owner has no packages.
+///
+/// # Errors
+/// [`Error::Blocked`] that says how many there are.
+pub(super) fn demand_none(conn: &mut PgConnection, owner: OwnerId, name: &OwnerName) -> Result<()> {
+    let own: i64 = packages::table.filter(packages::owner_id.eq(owner)).count().get_result(conn)?;
+    match own {
+        0 => Ok(()),
+        1 => Err(Error::Blocked(format!("{name} owns a package: delete it first"))),
+        _ => Err(Error::Blocked(format!("{name} owns {own} packages: delete them first"))),
+    }
+}
+
+/// What [`delete_all`] deleted.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Deleted {
+    pub packages: i64,
+    pub versions: i64,
+    pub bytes: i64,
+}
+
+impl std::ops::AddAssign for Deleted {
+    fn add_assign(&mut self, more: Self) {
+        self.packages += more.packages;
+        self.versions += more.versions;
+        self.bytes += more.bytes;
+    }
+}
+
+/// Deletes all packages of an owner, and keeps everybody from publishing to it until the end of the transaction.
+///
+/// # Errors
+/// [`Error::NotFound`] for an owner that is gone.
+pub(super) fn delete_all(conn: &mut PgConnection, owner: OwnerId, now: Timestamp) -> Result<Deleted> {
+    let mut deleted = Deleted::default();
+    loop {
+        let found: Vec<PackageId> = packages::table
+            .filter(packages::owner_id.eq(owner))
+            .order(packages::id)
+            .select(packages::id)
+            .for_update()
+            .load(conn)?;
+        for package in found {
+            let (versions, bytes) = remove(conn, owner, package, now)?;
+            deleted.packages += 1;
+            deleted.versions += versions;
+            deleted.bytes += bytes;
+        }
+        if close(conn, owner)? {
+            return Ok(deleted);
+        }
+    }
+}
+
+/// Why [`close`] gives up the lock.
+enum Open {
+    /// Something was published in between.
+    Published,
+    Failed(Error),
+}
+
+impl From<diesel::result::Error> for Open {
+    fn from(error: diesel::result::Error) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+/// Locks an owner against publishers if it has no packages; false: it has. Then the lock is let go of, back to a
+/// savepoint: publishers lock a package before its owner, and would wait for each other with whoever did it the other way.
+fn close(conn: &mut PgConnection, owner: OwnerId) -> Result<bool> {
+    let closed = conn.transaction(|conn| {
+        owners::lock(conn, owner).map_err(Open::Failed)?;
+        let left = packages::table.filter(packages::owner_id.eq(owner));
+        let left: bool = diesel::select(diesel::dsl::exists(left)).get_result(conn)?;
+        if left { Err(Open::Published) } else { Ok(()) }
+    });
+    match closed {
+        Ok(()) => Ok(true),
+        Err(Open::Published) => Ok(false),
+        Err(Open::Failed(error)) => Err(error),
+    }
 }

@@ -1,7 +1,8 @@
 //! Publishing a file: what is decided before its bytes are read, and the one transaction after they are safe.
 
-use super::access::{Caller, CanPublish, can_publish};
+use super::access::{CanPublish, can_publish};
 use super::audit::{self, Event, Subject};
+use super::caller::Caller;
 use super::quotas::{Allowance, Quota, Usage};
 use super::{files, quotas, versions};
 use crate::db::schema::{blobs, files as files_table};

@@ -1,14 +1,21 @@
 //! What an owner may store, and what he does. Counted as Gitea does: every file's bytes, shared or not.
 //!
 //! The count is a row an owner plus changes that wait to be folded into it, so that publishers of one owner append
-//! and never wait for each other. Only where a limit is set do they go one after the other.
+//! and never wait for each other. Only where a limit is set do they go one after the other. A lock of the owner keeps the
+//! two kinds apart: those without a limit share it, those with one and whoever sets one have it alone.
 
-use super::access::{CanPublish, Visited};
-use crate::db::schema::usage_changes;
+use super::access::{CanPublish, CanSeeQuota, CanSetQuota, Visited};
+use super::audit::{self, Event, Subject};
+use super::caller::Caller;
+use crate::db::schema::{owners, usage_changes};
+use crate::domain::clock::Timestamp;
 use crate::domain::ids::OwnerId;
-use crate::error::{Error, Result};
+use crate::domain::limit::Limit;
+use crate::error::{Error, Result, What};
 use diesel::prelude::*;
+use diesel::result::DatabaseErrorKind;
 use diesel::sql_types::{BigInt, Text};
+use serde_json::json;
 
 /// Limits of an owner; `None`: no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -85,6 +92,15 @@ pub fn usage(conn: &mut PgConnection, owner: OwnerId) -> Result<Usage> {
     Ok(Usage { versions: row.versions, bytes: row.bytes })
 }
 
+/// An owner's own limits, and what he stores.
+///
+/// # Errors
+/// The database's; [`Error::NotFound`] when the owner was deleted meanwhile.
+pub fn standing(conn: &mut PgConnection, right: &CanSeeQuota) -> Result<(OwnQuota, Usage)> {
+    let owner = right.owner().id;
+    Ok((own(conn, owner)?, usage(conn, owner)?))
+}
+
 /// Checks, without holding anything, whether this much more would fit: the early answer, before a body is read.
 ///
 /// # Errors
@@ -141,20 +157,103 @@ pub fn allowance(conn: &mut PgConnection, owner: &Visited, quota: Quota) -> Resu
     Ok(Some(Allowance { bytes: u64::try_from(bytes).unwrap_or(0), exceeded }))
 }
 
-/// Checks as [`check`] does and counts the rest of the transaction in. Where the owner has a limit, his publishers
-/// take turns from here to the end of their transactions, so that two can never fill one gap.
+diesel::define_sql_function! { fn hashtextextended(text: Text, seed: BigInt) -> BigInt; }
+diesel::define_sql_function! { fn pg_advisory_xact_lock(key: BigInt) -> Text; }
+diesel::define_sql_function! { fn pg_advisory_xact_lock_shared(key: BigInt) -> Text; }
+
+/// Takes the owner's lock until the end of the transaction.
+fn lock(conn: &mut PgConnection, owner: OwnerId, alone: bool) -> Result<()> {
+    let key = hashtextextended("quota", owner);
+    match alone {
+        true => diesel::select(pg_advisory_xact_lock(key)).execute(conn)?,
+        false => diesel::select(pg_advisory_xact_lock_shared(key)).execute(conn)?,
+    };
+    Ok(())
+}
+
+/// What an owner's row says of his quota.
 ///
 /// # Errors
-/// [`Error::Quota`] with the figures.
+/// [`Error::NotFound`].
+pub fn own(conn: &mut PgConnection, owner: OwnerId) -> Result<OwnQuota> {
+    let row = owners::table.find(owner);
+    let columns = (owners::quota_versions, owners::quota_bytes, owners::quota_file_bytes);
+    row.select(columns).first(conn).optional()?.ok_or(Error::NotFound(What::Owner))
+}
+
+/// Checks as [`check`] does and counts the rest of the transaction in. Where the owner has a limit, his publishers
+/// take turns from here to the end of their transactions, so that two can never fill one gap. The exempt and those
+/// without a limit share the lock: who has it alone has seen all they stored.
+///
+/// # Errors
+/// [`Error::Quota`] with the figures. When a limit was set since the right was judged, an error that makes the whole
+/// transaction run again.
 pub fn charge(conn: &mut PgConnection, right: &CanPublish, more: Usage, instance: Quota) -> Result<()> {
     let owner = right.owner();
-    if let Some(quota) = limiting(right, instance) {
-        diesel::sql_query("SELECT pg_advisory_xact_lock(hashtextextended('quota', $1))")
-            .bind::<BigInt, _>(owner.id)
-            .execute(conn)?;
+    let alone = limiting(right, instance).is_some();
+    lock(conn, owner.id, alone)?;
+    // As it is now, and not as it was before the lock was waited for.
+    let quota = own(conn, owner.id)?.or(instance);
+    if !right.user().is_admin && quota != Quota::default() {
+        if !alone {
+            let info = Box::new("a quota was set meanwhile".to_owned());
+            return Err(diesel::result::Error::DatabaseError(DatabaseErrorKind::SerializationFailure, info).into());
+        }
         check(conn, owner, quota, more)?;
     }
     count(conn, owner.id, more.versions, more.bytes)
+}
+
+/// What is to become of an owner's quota: for each limit nothing, the instance's default (`Some(None)`), or this.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Change {
+    pub versions: Option<Option<Limit>>,
+    pub bytes: Option<Option<Limit>>,
+    pub file_bytes: Option<Option<Limit>>,
+}
+
+/// Sets an owner's quota and gives back what holds then, and what he stores. It may be less than that: then nothing
+/// more fits. Whoever is publishing is waited for, so that nothing comes on top of what is given back here but within
+/// the new limits.
+///
+/// # Errors
+/// [`Error::NotFound`] when the owner was deleted meanwhile.
+pub fn set(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    right: &CanSetQuota,
+    change: Change,
+    now: Timestamp,
+) -> Result<(OwnQuota, Usage)> {
+    let owner = right.owner();
+    lock(conn, owner.id, true)?;
+    let before = own(conn, owner.id)?;
+    let value = |change: Option<Option<Limit>>, old| change.map_or(old, |limit| limit.map(Limit::number));
+    let after = OwnQuota {
+        versions: value(change.versions, before.versions),
+        bytes: value(change.bytes, before.bytes),
+        file_bytes: value(change.file_bytes, before.file_bytes),
+    };
+    let used = usage(conn, owner.id)?;
+    if after == before {
+        return Ok((after, used));
+    }
+    let changed = diesel::update(owners::table.find(owner.id))
+        .set((
+            owners::quota_versions.eq(after.versions),
+            owners::quota_bytes.eq(after.bytes),
+            owners::quota_file_bytes.eq(after.file_bytes),
+        ))
+        .execute(conn)?;
+    if changed != 1 {
+        return Err(Error::NotFound(What::Owner));
+    }
+    let detail =
+        |quota: OwnQuota| json!({"versions": quota.versions, "bytes": quota.bytes, "file_bytes": quota.file_bytes});
+    let detail = json!({"from": detail(before), "to": detail(after)});
+    let subject = Subject { owner: Some((owner.id, &owner.name)), text: owner.name.to_string(), detail };
+    audit::record(conn, caller, Event::OwnerQuota, &subject, now)?;
+    Ok((after, used))
 }
 
 /// Appends a change of what an owner stores.

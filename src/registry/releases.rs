@@ -2,9 +2,9 @@
 
 use super::access::CanRead;
 use super::pages::{Page, Slice};
-use crate::db::schema::{owners, packages, users, versions};
+use crate::db::schema::{owners, packages, versions};
 use crate::domain::clock::Timestamp;
-use crate::domain::ids::{OwnerId, VersionId};
+use crate::domain::ids::{OwnerId, PackageId, VersionId};
 use crate::domain::names::{OwnerName, PackageName};
 use crate::domain::path::VersionPath;
 use crate::domain::role::{PackagePattern, Visibility};
@@ -14,6 +14,7 @@ use diesel::dsl::sql;
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Bool, Text};
+use std::collections::{HashMap, HashSet};
 
 /// A version with what is said of it everywhere.
 #[derive(Debug, Clone, Queryable)]
@@ -46,9 +47,6 @@ const SIZE: &str = "(SELECT coalesce(sum(b.size), 0)::bigint FROM files f JOIN b
 const DOWNLOADS: &str =
     "(SELECT coalesce(sum(f.download_count), 0)::bigint FROM files f WHERE f.version_id = versions.id)";
 
-type Condition<'a> = Box<dyn BoxableExpression<Joined, Pg, SqlType = Bool> + 'a>;
-type Joined = diesel::helper_types::InnerJoinQuerySource<versions::table, packages::table>;
-
 /// Which versions of an owner.
 #[derive(Debug, Clone, Copy)]
 pub enum Filter<'a> {
@@ -60,40 +58,97 @@ pub enum Filter<'a> {
     Version(&'a VersionPath),
 }
 
-impl<'a> Filter<'a> {
-    fn condition(self, right: &CanRead) -> Condition<'a> {
-        let own = packages::owner_id.eq(right.owner().id);
-        let wanted: Condition<'a> = match self {
-            Self::NameContains("") => Box::new(own),
-            Self::NameContains(part) => {
-                let pattern = format!("%{}%", escape_like(&part.to_lowercase()));
-                Box::new(own.and(packages::lower_name.like(pattern)))
-            }
-            Self::Package(name) => Box::new(own.and(packages::lower_name.eq(name.lower()))),
-            Self::Version(path) => Box::new(
-                own.and(packages::lower_name.eq(path.package.lower()))
-                    .and(versions::lower_version.eq(path.version.lower())),
-            ),
+/// A filter, once its package is found: then its versions are a stretch of an index, counted and ordered.
+enum Target {
+    Owner(OwnerId),
+    /// Names like these: the searched part's, and what a token is limited to.
+    Names(OwnerId, Option<String>, Option<Vec<String>>),
+    Package(PackageId),
+    Version(PackageId, String),
+}
+
+type Condition = Box<dyn BoxableExpression<versions::table, Pg, SqlType = Bool>>;
+
+impl Target {
+    /// `None`: there is no such package.
+    fn find(conn: &mut PgConnection, right: &CanRead, filter: Filter<'_>) -> Result<Option<Self>> {
+        let owner = right.owner().id;
+        let limits = right.packages().map(like_any);
+        let mut find = |name: &PackageName| {
+            let query =
+                packages::table.filter(packages::owner_id.eq(owner)).filter(packages::lower_name.eq(name.lower()));
+            let query = query.select(packages::id).into_boxed();
+            let query = match &limits {
+                Some(patterns) => query.filter(name_like_any(patterns.clone())),
+                None => query,
+            };
+            query.first::<PackageId>(conn).optional()
         };
-        match right.packages() {
-            None => wanted,
-            Some(patterns) => Box::new(wanted.and(fits(patterns))),
+        Ok(match filter {
+            Filter::NameContains("") if limits.is_none() => Some(Self::Owner(owner)),
+            Filter::NameContains(part) => {
+                Some(Self::Names(owner, (!part.is_empty()).then(|| containing(part)), limits))
+            }
+            Filter::Package(name) => find(name)?.map(Self::Package),
+            Filter::Version(path) => find(&path.package)?.map(|id| Self::Version(id, path.version.lower())),
+        })
+    }
+
+    fn condition(&self) -> Condition {
+        match self {
+            Self::Owner(owner) => Box::new(versions::owner_id.eq(*owner)),
+            Self::Names(owner, part, limits) => {
+                let names = packages::table.filter(packages::owner_id.eq(*owner)).select(packages::id).into_boxed();
+                let names = match part {
+                    // In words, which Diesel does not keep prepared: Postgres plans by how many names fit this very part.
+                    Some(part) => names.filter(sql::<Bool>("packages.lower_name LIKE ").bind::<Text, _>(part.clone())),
+                    None => names,
+                };
+                let names = match limits {
+                    Some(patterns) => names.filter(name_like_any(patterns.clone())),
+                    None => names,
+                };
+                Box::new(versions::owner_id.eq(*owner).and(versions::package_id.eq_any(names)))
+            }
+            Self::Package(id) => Box::new(versions::package_id.eq(*id)),
+            Self::Version(id, lower) => {
+                Box::new(versions::package_id.eq(*id).and(versions::lower_version.eq(lower.clone())))
+            }
         }
+    }
+
+    /// The newest first.
+    fn ids(&self, conn: &mut PgConnection, slice: Slice) -> Result<Vec<VersionId>> {
+        Ok(versions::table
+            .filter(self.condition())
+            .order((versions::created_at.desc(), versions::id.desc()))
+            .offset(slice.offset)
+            .limit(slice.limit)
+            .select(versions::id)
+            .load(conn)?)
     }
 }
 
-/// Whether the name of the query's package fits one of the patterns, as [`PackagePattern::matches`] says.
-fn fits(patterns: &[PackagePattern]) -> Condition<'static> {
+/// Token limits as patterns of LIKE: they fit what [`PackagePattern::matches`] says.
+pub(super) fn like_any(patterns: &[PackagePattern]) -> Vec<String> {
     let like = |pattern: &PackagePattern| {
         let lower = pattern.as_str().to_lowercase();
         lower.split('*').map(escape_like).collect::<Vec<_>>().join("%")
     };
-    let patterns: Vec<String> = patterns.iter().map(like).collect();
+    patterns.iter().map(like).collect()
+}
+
+fn name_like_any(patterns: Vec<String>) -> Box<dyn BoxableExpression<packages::table, Pg, SqlType = Bool>> {
     Box::new(sql::<Bool>("packages.lower_name LIKE ANY (").bind::<Array<Text>, _>(patterns).sql(")"))
 }
 
+/// The LIKE pattern of texts that contain this one, in lower case.
+pub(super) fn containing(part: &str) -> String {
+    format!("%{}%", escape_like(&part.to_lowercase()))
+}
+
 /// A text that stands for itself in a LIKE pattern.
-fn escape_like(text: &str) -> String {
+pub(super) fn escape_like(text: &str) -> String {
     text.chars().flat_map(|c| matches!(c, '%' | '_' | '\\').then_some('\\').into_iter().chain([c])).collect()
 }
 
@@ -102,37 +157,13 @@ fn escape_like(text: &str) -> String {
 /// # Errors
 /// The database's.
 pub fn list(conn: &mut PgConnection, right: &CanRead, filter: Filter<'_>, slice: Slice) -> Result<Page<Release>> {
-    let total = versions::table.inner_join(packages::table).filter(filter.condition(right)).count().get_result(conn)?;
-    type Row = (VersionId, PackageName, Version, Timestamp, i64, i64, Option<OwnerId>);
-    let rows: Vec<Row> = versions::table
-        .inner_join(packages::table)
-        .filter(filter.condition(right))
-        .order((versions::created_at.desc(), versions::id.desc()))
-        .offset(slice.offset)
-        .limit(slice.limit)
-        .select((
-            versions::id,
-            packages::name,
-            versions::version,
-            versions::created_at,
-            sql::<BigInt>(SIZE),
-            sql::<BigInt>(DOWNLOADS),
-            versions::creator_id.nullable(),
-        ))
-        .load(conn)?;
-    let people = people(conn, rows.iter().filter_map(|row| row.6))?;
-    let items = rows
-        .into_iter()
-        .map(|(id, package, version, created_at, size, downloads, creator)| Release {
-            id,
-            package,
-            version,
-            created_at,
-            size,
-            downloads,
-            creator: creator.and_then(|id| people.iter().find(|person| person.id == id).cloned()),
-        })
-        .collect();
+    let Some(target) = Target::find(conn, right, filter)? else {
+        return Ok(Page { items: Vec::new(), total: 0 });
+    };
+    let total = versions::table.filter(target.condition()).count().get_result(conn)?;
+    // First which, then what of them: only the files of the page are added up.
+    let ids = target.ids(conn, slice)?;
+    let items = load(conn, &ids)?.into_iter().map(|(_, release)| release).collect();
     Ok(Page { items, total })
 }
 
@@ -142,16 +173,46 @@ pub fn list(conn: &mut PgConnection, right: &CanRead, filter: Filter<'_>, slice:
 /// [`Error::NotFound`].
 pub fn first(conn: &mut PgConnection, right: &CanRead, filter: Filter<'_>) -> Result<Release> {
     let what = if matches!(filter, Filter::Version(_)) { What::Version } else { What::Package };
-    let page = list(conn, right, filter, Slice { offset: 0, limit: 1 })?;
-    page.items.into_iter().next().ok_or(Error::NotFound(what))
+    let ids = match Target::find(conn, right, filter)? {
+        Some(target) => target.ids(conn, Slice { offset: 0, limit: 1 })?,
+        None => Vec::new(),
+    };
+    load(conn, &ids)?.into_iter().next().map(|(_, release)| release).ok_or(Error::NotFound(what))
 }
 
-/// Some users, as anybody may see them.
-fn people(conn: &mut PgConnection, ids: impl Iterator<Item = OwnerId>) -> Result<Vec<Person>> {
-    let ids: Vec<OwnerId> = ids.collect();
-    Ok(users::table
-        .inner_join(owners::table)
-        .filter(users::id.eq_any(ids))
+/// Versions with their owners, in the order of their ids here. One that was deleted meanwhile is left out.
+pub(super) fn load(conn: &mut PgConnection, ids: &[VersionId]) -> Result<Vec<(OwnerId, Release)>> {
+    type Row = (VersionId, OwnerId, PackageName, Version, Timestamp, i64, i64, Option<OwnerId>);
+    let rows: Vec<Row> = versions::table
+        .inner_join(packages::table)
+        .filter(versions::id.eq_any(ids))
+        .select((
+            versions::id,
+            versions::owner_id,
+            packages::name,
+            versions::version,
+            versions::created_at,
+            sql::<BigInt>(SIZE),
+            sql::<BigInt>(DOWNLOADS),
+            versions::creator_id.nullable(),
+        ))
+        .load(conn)?;
+    let makers = people(conn, rows.iter().filter_map(|row| row.7))?;
+    let mut releases: HashMap<VersionId, (OwnerId, Release)> = rows
+        .into_iter()
+        .map(|(id, owner, package, version, created_at, size, downloads, creator)| {
+            let creator = creator.and_then(|id| makers.iter().find(|person| person.id == id).cloned());
+            (id, (owner, Release { id, package, version, created_at, size, downloads, creator }))
+        })
+        .collect();
+    Ok(ids.iter().filter_map(|id| releases.remove(id)).collect())
+}
+
+/// Some owners, as anybody may see them.
+pub(super) fn people(conn: &mut PgConnection, ids: impl Iterator<Item = OwnerId>) -> Result<Vec<Person>> {
+    let ids: HashSet<OwnerId> = ids.collect();
+    Ok(owners::table
+        .filter(owners::id.eq_any(ids))
         .select((owners::id, owners::name, owners::full_name, owners::visibility, owners::created_at))
         .load(conn)?)
 }

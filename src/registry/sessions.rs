@@ -1,7 +1,7 @@
 //! Sessions of browsers. A session lives in its row: every request looks it up together with its user's epoch, so that a
 //! lock or a new password ends it at once.
 
-use super::access::Caller;
+use super::caller::Caller;
 use super::audit::{self, Event, Subject};
 use crate::db::schema::{sessions, users};
 use crate::domain::clock::Timestamp;
@@ -68,7 +68,7 @@ pub fn begin(
         ))
         .execute(conn)?;
     diesel::update(users::table.find(user)).set(users::last_login_at.eq(now)).execute(conn)?;
-    let caller = super::access::identify(conn, &super::access::Credential::Session(id), address, now)?;
+    let caller = super::caller::identify(conn, &super::caller::Credential::Session(id), address, now)?;
     record(conn, &caller, Event::SessionBegin, now)?;
     Ok(id)
 }

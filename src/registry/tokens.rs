@@ -1,7 +1,8 @@
 //! Personal access tokens: made by their user (or an administrator), shown once, limited as he says.
 
-use super::access::{Caller, SignedIn, visit};
+use super::access::visit;
 use super::audit::{self, Event, Subject};
+use super::caller::{Caller, SignedIn};
 use super::pages::{Page, Slice};
 use crate::db::schema::{owners, tokens};
 use crate::domain::clock::Timestamp;
@@ -13,6 +14,7 @@ use crate::error::{Error, Result, What};
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Text, Timestamptz};
 use serde_json::json;
+use std::collections::HashMap;
 
 /// What is said of a token when it is made.
 #[derive(Debug, Clone)]
@@ -39,8 +41,10 @@ pub struct Token {
     pub last_used_at: Option<Timestamp>,
 }
 
-/// Most characters in the name of a token.
+/// Most bytes in the name of a token.
 const MAX_NAME: usize = 255;
+/// Most owners, and most packages, that a token is limited to: they are read with every request that it makes.
+const MAX_LIMITS: usize = 100;
 
 /// Makes a token of a user and returns its secret, which nobody can read again.
 ///
@@ -89,6 +93,15 @@ fn check(new: &NewToken, now: Timestamp) -> Result<()> {
     if new.scopes.is_useless() {
         return Err(Error::invalid("scopes", "a token needs a scope, such as write:package"));
     }
+    let too_many = |field: &'static str| {
+        Error::invalid(field, format!("{field}: a token is limited to at most {MAX_LIMITS} of them, or to none"))
+    };
+    if new.owners.as_ref().is_some_and(|owners| owners.len() > MAX_LIMITS) {
+        return Err(too_many("owners"));
+    }
+    if new.packages.as_ref().is_some_and(|packages| packages.len() > MAX_LIMITS) {
+        return Err(too_many("packages"));
+    }
     if new.expires_at.is_some_and(|at| at <= now) {
         return Err(Error::invalid("expires_at", "the time a token expires at must lie in the future"));
     }
@@ -100,7 +113,7 @@ fn owner_ids(conn: &mut PgConnection, caller: &Caller, names: &[OwnerName]) -> R
     let mut ids = Vec::new();
     for name in names {
         let owner = visit(conn, caller, name).map_err(|error| match error {
-            Error::NotFound(_) => Error::invalid("owners", format!("there is no owner {name}")),
+            Error::NotFound(_) | Error::Moved { .. } => Error::invalid("owners", format!("there is no owner {name}")),
             other => other,
         })?;
         ids.push(owner.id);
@@ -119,12 +132,35 @@ pub fn list(conn: &mut PgConnection, user: OwnerId, slice: Slice) -> Result<Page
     Ok(Page { items: rows.select(Token::as_select()).load(conn)?, total })
 }
 
-/// The names of owners, for showing a token's limits; gone ones are left out.
+/// The names of the owners that tokens are limited to; gone ones are left out.
 ///
 /// # Errors
 /// The database's.
-pub fn owner_names(conn: &mut PgConnection, ids: &[OwnerId]) -> Result<Vec<OwnerName>> {
-    Ok(owners::table.filter(owners::id.eq_any(ids)).order(owners::lower_name).select(owners::name).load(conn)?)
+pub fn owner_names(conn: &mut PgConnection, tokens: &[Token]) -> Result<HashMap<OwnerId, OwnerName>> {
+    let ids: Vec<OwnerId> = tokens.iter().filter_map(|token| token.owner_ids.as_ref()).flatten().copied().collect();
+    let rows = owners::table.filter(owners::id.eq_any(ids)).select((owners::id, owners::name));
+    let rows: Vec<(OwnerId, OwnerName)> = rows.load(conn)?;
+    Ok(rows.into_iter().collect())
+}
+
+/// The token that the caller uses.
+///
+/// # Errors
+/// [`Error::NotFound`] when he uses none.
+pub fn in_use(conn: &mut PgConnection, caller: &Caller) -> Result<Token> {
+    let id = caller.token().ok_or(Error::NotFound(What::Token))?;
+    let row = tokens::table.find(id).select(Token::as_select()).first(conn).optional()?;
+    row.ok_or(Error::NotFound(What::Token))
+}
+
+/// Revokes the token that the caller uses.
+///
+/// # Errors
+/// [`Error::NotFound`] when he uses none.
+pub fn revoke_in_use(conn: &mut PgConnection, caller: &Caller, now: Timestamp) -> Result<()> {
+    let user = caller.signed_in()?;
+    let token = in_use(conn, caller)?;
+    remove(conn, caller, user, &token, now)
 }
 
 /// Revokes a user's token, named by its id or its name.
@@ -149,10 +185,14 @@ pub fn revoke(
         (found, _) => found,
     };
     let token: Token = found.ok_or(Error::NotFound(What::Token))?;
+    remove(conn, caller, user, &token, now)
+}
+
+fn remove(conn: &mut PgConnection, caller: &Caller, user: &SignedIn, token: &Token, now: Timestamp) -> Result<()> {
     if diesel::delete(tokens::table.find(token.id)).execute(conn)? == 0 {
         return Err(Error::NotFound(What::Token));
     }
-    record(conn, caller, Event::TokenRevoke, user, &token, now)
+    record(conn, caller, Event::TokenRevoke, user, token, now)
 }
 
 fn record(

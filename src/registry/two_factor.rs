@@ -1,7 +1,7 @@
 //! The second factor: TOTP (RFC 6238, SHA-1, 6 digits, 30 seconds), each code good once.
 
-use super::access::Caller;
 use super::audit::{self, Event, Subject};
+use super::caller::Caller;
 use crate::db::schema::{second_factors, users};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::OwnerId;

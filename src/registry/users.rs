@@ -1,16 +1,27 @@
 //! Users: people and machines that sign in.
 
-use super::access::Caller;
+mod delete;
+mod edit;
+
+pub use delete::delete;
+pub use edit::{UserEdit, rename, set_locked, set_password, update};
+
+use super::access::{readable, visit_user, within};
 use super::audit::{self, Event, Subject};
-use super::owners::{self, NewOwner};
+use super::caller::Caller;
+use super::owners::{self, NewOwner, Profile};
+use super::pages::{Page, Slice};
+use super::releases::escape_like;
 use crate::db::schema::{owners as owners_table, users};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::OwnerId;
 use crate::domain::names::{Email, OwnerName};
-use crate::domain::role::{OwnerKind, Visibility};
+use crate::domain::role::{Level, OwnerKind, Visibility};
 use crate::error::{Error, Result, What};
+use diesel::pg::Pg;
 use diesel::prelude::*;
-use serde_json::json;
+use diesel::sql_types::Bool;
+use serde_json::{Value, json};
 
 /// A user, as he and administrators may see him.
 #[derive(Debug, Clone, Queryable, Selectable)]
@@ -30,6 +41,18 @@ pub struct User {
     #[diesel(select_expression = owners_table::created_at)]
     pub created_at: Timestamp,
     pub last_login_at: Option<Timestamp>,
+    #[diesel(embed)]
+    pub profile: Profile,
+}
+
+impl User {
+    /// The user as this caller may know him: what concerns only himself and administrators is left empty.
+    pub fn seen_by(self, caller: &Caller) -> Self {
+        if caller.is_admin() || caller.user().is_some_and(|user| user.id == self.id) {
+            return self;
+        }
+        Self { email: String::new(), is_admin: false, is_active: false, is_locked: false, last_login_at: None, ..self }
+    }
 }
 
 /// What is said of a user when he is made. The password is hashed already: that takes time and memory, and has no
@@ -59,13 +82,18 @@ pub struct Login {
 /// Makes a user.
 ///
 /// # Errors
-/// [`Error::Conflict`] for a name that is taken; [`Error::Invalid`] for an e-mail address or a reserved name.
+/// [`Error::Conflict`] for a name that is taken; [`Error::Invalid`] for an e-mail address or a reserved name;
+/// [`Error::Forbidden`] for a user that the token in use could not see.
 pub fn create(conn: &mut PgConnection, caller: &Caller, new: &NewUser, now: Timestamp) -> Result<OwnerId> {
+    caller.demand_any_owner()?;
+    caller.demand_visible(&new.name, new.visibility)?;
     let owner = NewOwner {
         kind: OwnerKind::User,
         name: &new.name,
         full_name: &new.full_name,
         description: "",
+        website: "",
+        location: "",
         visibility: new.visibility,
     };
     let id = owners::insert(conn, &owner, now)?;
@@ -82,12 +110,16 @@ pub fn create(conn: &mut PgConnection, caller: &Caller, new: &NewUser, now: Time
         .do_nothing()
         .execute(conn)?;
     if inserted == 0 {
-        return Err(Error::invalid("email", format!("the e-mail address {} is taken", new.email)));
+        return Err(email_taken(&new.email));
     }
     let detail = json!({"is_admin": new.is_admin, "visibility": new.visibility.as_str()});
     let subject = Subject { owner: Some((id, &new.name)), text: new.name.to_string(), detail };
     audit::record(conn, caller, Event::UserCreate, &subject, now)?;
     Ok(id)
+}
+
+fn email_taken(email: &Email) -> Error {
+    Error::invalid("email", format!("email: the address {email} is taken"))
 }
 
 /// Whether there is any user at all; none means a first start.
@@ -119,6 +151,88 @@ pub fn find(conn: &mut PgConnection, name: &OwnerName) -> Result<Option<User>> {
         .select(User::as_select())
         .first(conn)
         .optional()?)
+}
+
+/// A user whom the caller may see, as he may know him.
+///
+/// # Errors
+/// As [`visit_user`].
+pub fn see(conn: &mut PgConnection, caller: &Caller, name: &OwnerName) -> Result<User> {
+    visit_user(conn, caller, name)?;
+    let user = find(conn, name)?.ok_or(Error::NotFound(What::User))?;
+    Ok(user.seen_by(caller))
+}
+
+type Joined = diesel::helper_types::InnerJoinQuerySource<users::table, owners_table::table>;
+type Condition<'a> = Box<dyn BoxableExpression<Joined, Pg, SqlType = Bool> + 'a>;
+
+/// The users whom a caller may see and whose name, or full name, contains a text in either case; to administrators, also
+/// those whose e-mail address does. With an id, only the one who has it.
+///
+/// # Errors
+/// The database's.
+pub fn search(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    part: &str,
+    id: Option<OwnerId>,
+    slice: Slice,
+) -> Result<Page<User>> {
+    // Nobody is called so, and Postgres takes no NUL to look for.
+    if part.contains('\0') {
+        return Ok(Page { items: Vec::new(), total: 0 });
+    }
+    let contains = format!("%{}%", escape_like(&part.to_lowercase()));
+    let condition = || -> Condition<'_> {
+        let seen = readable(caller.sight()).and(within(caller.limits()));
+        let named = owners_table::lower_name.like(&contains).or(owners_table::full_name.ilike(&contains));
+        let wanted: Condition<'_> = match (part, caller.is_admin()) {
+            ("", _) => Box::new(seen),
+            (_, true) => Box::new(seen.and(named.or(users::lower_email.like(&contains)))),
+            (_, false) => Box::new(seen.and(named)),
+        };
+        match id {
+            Some(id) => Box::new(wanted.and(users::id.eq(id))),
+            None => wanted,
+        }
+    };
+    let total = users::table.inner_join(owners_table::table).filter(condition()).count().get_result(conn)?;
+    let rows = users::table
+        .inner_join(owners_table::table)
+        .filter(condition())
+        .order(owners_table::lower_name)
+        .offset(slice.offset)
+        .limit(slice.limit);
+    let found: Vec<User> = rows.select(User::as_select()).load(conn)?;
+    Ok(Page { items: found.into_iter().map(|user| user.seen_by(caller)).collect(), total })
+}
+
+/// In which order [`list`] gives users.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Order {
+    #[default]
+    Name,
+    NameDescending,
+    Oldest,
+    Newest,
+}
+
+/// All users within the limits of the caller's token, for administrators.
+///
+/// # Errors
+/// As [`Caller::demand_admin`].
+pub fn list(conn: &mut PgConnection, caller: &Caller, order: Order, slice: Slice) -> Result<Page<User>> {
+    caller.demand_admin(Level::Read)?;
+    let all = || users::table.inner_join(owners_table::table).filter(within(caller.limits()));
+    let total = all().count().get_result(conn)?;
+    let rows = all().select(User::as_select()).offset(slice.offset).limit(slice.limit).into_boxed();
+    let rows = match order {
+        Order::Name => rows.order(owners_table::lower_name.asc()),
+        Order::NameDescending => rows.order(owners_table::lower_name.desc()),
+        Order::Oldest => rows.order(users::id.asc()),
+        Order::Newest => rows.order(users::id.desc()),
+    };
+    Ok(Page { items: rows.load(conn)?, total })
 }
 
 /// All users, by name.
@@ -159,47 +273,14 @@ pub fn note_login(conn: &mut PgConnection, user: OwnerId, now: Timestamp) -> Res
     Ok(())
 }
 
-/// Sets a password and ends every session and remembered login.
-///
-/// # Errors
-/// [`Error::NotFound`].
-pub fn set_password(
+fn record(
     conn: &mut PgConnection,
     caller: &Caller,
-    name: &OwnerName,
-    password_hash: &str,
+    event: Event,
+    (id, name): (OwnerId, &OwnerName),
+    detail: Value,
     now: Timestamp,
 ) -> Result<()> {
-    let user = find(conn, name)?.ok_or(Error::NotFound(What::User))?;
-    diesel::update(users::table.find(user.id))
-        .set((
-            users::password_hash.eq(password_hash),
-            users::must_change_password.eq(false),
-            users::auth_epoch.eq(users::auth_epoch + 1),
-        ))
-        .execute(conn)?;
-    record(conn, caller, Event::UserPassword, &user, now)
-}
-
-/// Locks a user out of everything, or lets him in again. Either ends every session and remembered login.
-///
-/// # Errors
-/// [`Error::NotFound`].
-pub fn set_locked(
-    conn: &mut PgConnection,
-    caller: &Caller,
-    name: &OwnerName,
-    locked: bool,
-    now: Timestamp,
-) -> Result<()> {
-    let user = find(conn, name)?.ok_or(Error::NotFound(What::User))?;
-    diesel::update(users::table.find(user.id))
-        .set((users::is_locked.eq(locked), users::auth_epoch.eq(users::auth_epoch + 1)))
-        .execute(conn)?;
-    record(conn, caller, if locked { Event::UserLock } else { Event::UserUnlock }, &user, now)
-}
-
-fn record(conn: &mut PgConnection, caller: &Caller, event: Event, user: &User, now: Timestamp) -> Result<()> {
-    let subject = Subject { owner: Some((user.id, &user.name)), text: user.name.to_string(), detail: json!({}) };
+    let subject = Subject { owner: Some((id, name)), text: name.to_string(), detail };
     audit::record(conn, caller, event, &subject, now)
 }

@@ -1,7 +1,8 @@
 //! Versions of a package. One without a file does not exist: the last file takes it along.
 
-use super::access::{Caller, CanPublish, CanRead};
+use super::access::{CanPublish, CanRead};
 use super::audit::{self, Event, Subject};
+use super::caller::Caller;
 use super::pages::{Page, Slice};
 use super::{packages, quotas};
 use crate::db::schema::{blobs, files, packages as packages_table, versions};
@@ -59,6 +60,7 @@ pub(super) fn find_or_insert(
         let inserted = diesel::insert_into(versions::table)
             .values((
                 versions::package_id.eq(package),
+                versions::owner_id.eq(owner),
                 versions::version.eq(&path.version),
                 versions::lower_version.eq(path.version.lower()),
                 versions::creator_id.eq(creator),
@@ -107,13 +109,20 @@ pub fn list(
         return Err(Error::NotFound(What::Package));
     };
     let total = versions::table.filter(versions::package_id.eq(id)).count().get_result(conn)?;
-    let items = versions::table
-        .inner_join(files::table.inner_join(blobs::table))
-        .filter(versions::package_id.eq(id))
-        .group_by(versions::id)
-        .order(versions::id)
+    // First which, then what of them: only the files of the page are added up. In one statement, because Postgres would
+    // rather read the whole table than look up a thousand ids that are given to it.
+    let listed = diesel::alias!(versions as listed);
+    let page = listed
+        .filter(listed.field(versions::package_id).eq(id))
+        .order(listed.field(versions::id))
         .offset(slice.offset)
         .limit(slice.limit)
+        .select(listed.field(versions::id));
+    let items = versions::table
+        .inner_join(files::table.inner_join(blobs::table))
+        .filter(versions::id.eq_any(page))
+        .group_by(versions::id)
+        .order(versions::id)
         .select((
             versions::version,
             versions::created_at,

@@ -5,7 +5,7 @@ use crate::auth::call::Call;
 use crate::auth::session;
 use crate::db::Connection;
 use crate::error::{Error, Result};
-use crate::registry::access::{Caller, SignedIn};
+use crate::registry::caller::{Caller, SignedIn};
 use crate::state::App;
 use actix_web::cookie::Cookie;
 use actix_web::http::StatusCode;

@@ -1,23 +1,12 @@
-//! Users, organizations, teams and tokens by the REST API: what is refused, and what must not show.
+//! What all of the REST API's endpoints for accounts have in common, and tokens: what is refused, and what must not show.
 
-use crate::support::people::{db_org, db_user};
+use crate::support::people::db_org;
 use crate::support::wire::{self, Wire};
-use crate::support::{Answer, Site, cluster::cluster};
+use crate::support::{Site, cluster::cluster};
 use packhouse::domain::role::Visibility;
 use packhouse::domain::secret::TokenSecret;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
-
-/// The id of a team.
-fn team(site: &Site, org: &str, name: &str) -> i64 {
-    site.db_number(&format!(
-        "SELECT t.id AS n FROM teams t JOIN owners o ON o.id = t.org_id WHERE o.name = '{org}' AND t.name = '{name}'"
-    ))
-}
-
-fn member(team: i64, user: &str) -> String {
-    format!("/api/v1/teams/{team}/members/{user}")
-}
 
 #[tokio::test]
 async fn texts_have_an_end_and_no_control_characters() {
@@ -100,66 +89,6 @@ async fn nobody_is_waited_for_who_may_not_do_it_anyway() {
 }
 
 #[tokio::test]
-async fn a_limited_token_makes_no_organization_outside_of_its_limits() {
-    let site = Site::new();
-    let limited = site.db_limited_token("ada", &["write:organization"], |new| {
-        new.owners = Some(vec!["ada".parse().unwrap()]);
-    });
-    let new = json!({"username": "acme"});
-    site.anon().bearer(&limited).post("/api/v1/orgs", &new).await.is(403).says("limited to some owners");
-    let public = site.anon().bearer(&site.db_token("ada", &["write:organization", "public-only"]));
-    for visibility in ["limited", "private"] {
-        let new = json!({"username": "acme", "visibility": visibility});
-        public.post("/api/v1/orgs", &new).await.is(403).says("public-only");
-    }
-    assert_eq!(site.db_number("SELECT count(*) AS n FROM owners WHERE name = 'acme'"), 0);
-    public.post("/api/v1/orgs", &new).await.is(201);
-}
-
-#[tokio::test]
-async fn a_team_of_an_organization_that_may_not_be_seen_looks_like_no_team() {
-    let site = Site::new();
-    site.db(|conn| db_org(conn, "hidden", Visibility::Private));
-    let hidden = team(&site, "hidden", "Owners");
-    for scope in ["write:organization", "read:organization"] {
-        let stranger = site.anon().bearer(&site.db_token("stranger", &[scope]));
-        for method in ["PUT", "DELETE"] {
-            let of_hidden = stranger.request(method, &member(hidden, "stranger")).header("content-length", "0").await;
-            let of_none = stranger.request(method, &member(987_654, "stranger")).header("content-length", "0").await;
-            assert_eq!(of_hidden.looks(), of_none.looks(), "{method} with {scope}");
-            assert_eq!(of_hidden.status, if scope.starts_with("write") { 404 } else { 403 });
-        }
-    }
-    let stranger = site.anon().bearer(&site.db_token("stranger", &["write:organization"]));
-    let post = |org: &str| stranger.post(&format!("/api/v1/orgs/{org}/teams"), &json!({"name": "x"}));
-    assert_eq!(post("hidden").await.is(404).looks(), post("nobody").await.looks());
-    let member_of_it = site.anon().bearer(&site.db_token("hidden-read", &["write:organization"]));
-    member_of_it.delete(&member(hidden, "ada")).await.is(403).says("only owners of hidden");
-}
-
-#[tokio::test]
-async fn a_user_who_may_not_be_seen_cannot_be_taken_into_a_team_but_out_of_it() {
-    let site = Site::new();
-    site.db(|conn| {
-        db_org(conn, "acme", Visibility::Public)?;
-        db_user(conn, "shade", Visibility::Private, false)
-    });
-    let read = team(&site, "acme", "read");
-    let put = |token: &str, user: &str| {
-        site.anon().bearer(token).request("PUT", &member(read, user)).header("content-length", "0")
-    };
-    let token = site.db_limited_token("ada", &["write:organization"], |new| {
-        new.owners = Some(vec!["acme".parse().unwrap()]);
-    });
-    let (shade, nobody): (Answer, Answer) = (put(&token, "shade").await, put(&token, "nobody").await);
-    assert_eq!((shade.status, shade.looks()), (404, nobody.looks()));
-    assert_eq!(put(&token, "acme").await.is(404).looks(), nobody.looks());
-    put(&token, "stranger").await.is(204);
-    put(&cluster().people.admin, "shade").await.is(204);
-    site.anon().bearer(&token).delete(&member(read, "shade")).await.is(204);
-}
-
-#[tokio::test]
 async fn a_token_cannot_be_limited_to_an_owner_who_may_not_be_seen() {
     let site = Site::new();
     site.db(|conn| db_org(conn, "hidden", Visibility::Private));
@@ -188,39 +117,6 @@ async fn a_time_beyond_all_times_is_refused_with_the_limit() {
 }
 
 #[tokio::test]
-async fn the_last_owner_stays_whatever_his_team_is_called() {
-    let site = Site::new();
-    site.db(|conn| db_org(conn, "acme", Visibility::Public));
-    let (first, second) = (team(&site, "acme", "Owners"), team(&site, "acme", "owner"));
-    let other = site.anon().bearer(&site.db_token("acme-owner", &["write:organization"]));
-    other.delete(&member(first, "ada")).await.is(204);
-    other.delete(&member(second, "acme-owner")).await.is(403).says("last owner");
-    // A team without the permission of owners does not count, nor does one that is called like theirs.
-    other.delete(&member(team(&site, "acme", "read"), "acme-read")).await.is(204);
-    other.request("PUT", &member(first, "stranger")).header("content-length", "0").await.is(204);
-    other.delete(&member(second, "acme-owner")).await.is(204);
-    assert_eq!(site.db_broken().await, Vec::<String>::new());
-}
-
-#[tokio::test]
-async fn of_two_last_owners_who_leave_at_once_one_stays() {
-    let site = Site::new();
-    site.db(|conn| db_org(conn, "acme", Visibility::Public));
-    let (first, second) =
-        (member(team(&site, "acme", "Owners"), "ada"), member(team(&site, "acme", "owner"), "acme-owner"));
-    let admin = site.admin();
-    for _ in 0..10 {
-        let (one, other) = tokio::join!(admin.delete(&first).send(), admin.delete(&second).send());
-        let mut statuses = [one.unwrap().status, other.unwrap().status];
-        statuses.sort_unstable();
-        assert_eq!(statuses, [204, 403]);
-        for url in [&first, &second] {
-            admin.request("PUT", url).header("content-length", "0").await.is(204);
-        }
-    }
-}
-
-#[tokio::test]
 async fn every_error_below_the_api_is_json_with_the_site_s_own_address() {
     let site = Site::with(&[("PACKHOUSE_PUBLIC_URL", "https://packages.example.org")]);
     for (method, path, status) in
@@ -231,4 +127,75 @@ async fn every_error_below_the_api_is_json_with_the_site_s_own_address() {
     }
     let elsewhere = site.anon().get("/api/v10").await.is(404);
     assert_eq!(elsewhere.header("content-type"), Some("text/plain; charset=utf-8"));
+}
+
+#[tokio::test]
+async fn a_token_describes_itself_and_ends_itself() {
+    let site = Site::new();
+    let secret = site.db_limited_token("ada", &["read:package"], |new| {
+        new.owners = Some(vec!["stranger".parse().unwrap(), "ada".parse().unwrap()]);
+        new.packages = Some(vec!["tool-*".parse().unwrap()]);
+    });
+    let token = site.anon().bearer(&secret);
+    let said = token.get("/api/v1/token").await.is(200);
+    let shown = said.text().replace(&secret[secret.len() - 8..], "(eight)").replace(",\"", ",\n\"");
+    insta::assert_snapshot!(shown, @r#"
+    {"id":5,
+    "name":"token 4",
+    "scopes":["read:package"],
+    "token_last_eight":"(eight)",
+    "sha1":"",
+    "created_at":"2026-01-02T03:04:05Z",
+    "last_used_at":null,
+    "expires_at":null,
+    "owners":["ada",
+    "stranger"],
+    "packages":["tool-*"]}
+    "#);
+    assert_eq!(token.head("/api/v1/token").await.is(200).body.len(), 0);
+    for method in ["GET", "DELETE"] {
+        site.ada().request(method, "/api/v1/token").await.is(403).says("for access tokens");
+        site.anon().request(method, "/api/v1/token").await.is(401);
+    }
+    let before = site.db_audit().len();
+    assert!(token.delete("/api/v1/token").await.is(204).body.is_empty());
+    token.get("/api/v1/token").await.is(401);
+    token.delete("/api/v1/token").await.is(401);
+    assert_eq!(site.db_audit()[before..], ["token.revoke by ada with token from 127.0.0.1 on ada token 4"]);
+}
+
+#[tokio::test]
+async fn a_user_s_tokens_come_in_pages_the_newest_first() {
+    let site = Site::new();
+    let list = site.ada().get("/api/v1/users/ada/tokens?limit=1").await.is(200);
+    assert_eq!((list.json()[0]["name"].as_str(), list.header("x-total-count")), (Some("reader"), Some("2")));
+    assert!(list.header("link").unwrap().contains("page=2&limit=1>; rel=\"next\""));
+    assert_eq!(list.json()[0]["sha1"], "");
+    let last = site.ada().get("/api/v1/users/ada/tokens?limit=1&page=2").await.is(200);
+    assert_eq!(last.json()[0]["name"], "ci");
+    let of_others = site.user("admin").get("/api/v1/users/ADA/tokens").await.is(200);
+    assert_eq!(of_others.json().as_array().unwrap().len(), 2);
+    site.user("admin").get("/api/v1/users/nobody/tokens").await.is(404).says("user not found");
+    site.user("stranger").get("/api/v1/users/ada/tokens").await.is(403);
+}
+
+#[tokio::test]
+async fn a_token_has_at_most_a_hundred_limits_of_a_kind() {
+    let site = Site::new();
+    let new = |field: &str, count: usize| {
+        let list: Vec<&str> = vec!["ada"; count];
+        json!({"name": format!("{field} {count}"), "scopes": ["read:package"], field: list})
+    };
+    for field in ["owners", "packages"] {
+        site.ada().post("/api/v1/users/ada/tokens", &new(field, 101)).await.is(422).says(field).says("at most 100");
+        site.ada().post("/api/v1/users/ada/tokens", &new(field, 100)).await.is(201);
+    }
+}
+
+#[tokio::test]
+async fn clients_learn_first_how_much_the_api_answers() {
+    let site = Site::with(&[("PACKHOUSE_REQUIRE_SIGNIN", "true")]);
+    let settings = site.anon().get("/api/v1/settings/api").await.is(200);
+    insta::assert_snapshot!(settings.text(), @r#"{"max_response_items":50,"default_paging_num":30,"default_git_trees_per_page":1000,"default_max_blob_size":10485760,"default_max_response_size":104857600}"#);
+    assert_eq!(site.anon().head("/api/v1/settings/api").await.is(200).body.len(), 0);
 }

@@ -61,6 +61,8 @@ const WORDS: &[(&str, &[&str])] = &[
     ("std::env", &["config"]),
     ("SystemTime::now", &["domain/clock.rs"]),
     ("Timestamp::now", &["domain/clock.rs"]),
+    // The document says of every field of an answer that it is there.
+    ("skip_serializing", &["config", "domain", "jobs", "registry", "web"]),
 ];
 
 /// The code of a file: without comments, and without its tests at the end.
@@ -205,6 +207,7 @@ fn a_planted_violation_of_each_rule_is_found() {
         ("cli/serve.rs", "let home = std::env::var(\"HOME\");", "says std::env"),
         ("storage/sweep.rs", "let now = SystemTime::now();", "says SystemTime::now"),
         ("domain/names.rs", "let now = jiff::Timestamp::now();", "says Timestamp::now"),
+        ("api/tokens.rs", "#[serde(skip_serializing_if = \"Option::is_none\")]", "says skip_serializing"),
         ("novelty/mod.rs", "", "of which no rule speaks"),
     ] {
         let found = violations(path, &format!("//! It is planted.\n{text}\n"));

@@ -43,6 +43,8 @@ fn users_and_tokens_are_made_without_a_server_and_beside_one() {
     assert_eq!(server.put(&token, "ada/generic/app/1/b.txt", b"hello"), 201);
 
     // What cannot be done is said, and ends with 1.
+    let refused = home.run(&["user", "lock", "eve"]);
+    assert_eq!((refused.code, refused.err.contains("last administrator")), (1, true), "{}", refused.err);
     let refused =
         home.run_with_input(&["user", "create", "ADA", "--email", "x@example.org", "--password-stdin"], PASSWORD);
     assert_eq!(refused.code, 1);
@@ -53,6 +55,45 @@ fn users_and_tokens_are_made_without_a_server_and_beside_one() {
     assert!(refused.err.contains("standard input holds no password"), "{}", refused.err);
     let refused = home.run(&["token", "create", "--user", "bob", "--name", "x", "--scope", "read:package"]);
     assert_eq!((refused.code, refused.err.contains("user not found")), (1, true), "{}", refused.err);
+    server.stop();
+}
+
+#[test]
+fn each_command_that_changes_something_leaves_one_record_and_no_other_does() {
+    let home = Home::new();
+    home.make_user("ada");
+    home.make_token("ada");
+    home.ok(&["user", "create", "root", "--email", "root@example.org", "--admin", "--random-password"]);
+    let changed = home.run_with_input(&["user", "password", "ada", "--password-stdin"], "another long passphrase\n");
+    assert_eq!(changed.code, 0, "{}", changed.err);
+    home.ok(&["user", "lock", "ada"]);
+    home.ok(&["user", "lock", "ada", "--undo"]);
+    home.ok(&["user", "list"]);
+    home.ok(&["check"]);
+    home.ok(&["gc"]);
+    home.ok(&["backup", home.path("backup").to_str().unwrap()]);
+    assert_eq!(home.run(&["token", "create", "--user", "bob", "--name", "x", "--scope", "all"]).code, 1);
+    let token = home.ok(&["token", "create", "--user", "root", "--name", "audit", "--scope", "read:admin"]);
+    let server = Server::start(&home);
+    let authorization = format!("Bearer {}", token.trim_end());
+    let (status, body) = http(&server.address, "GET", "/api/v1/admin/audit", &[("Authorization", &authorization)], b"");
+    assert_eq!(status, 200);
+    let records: Vec<serde_json::Value> = serde_json::from_slice(body.as_ref()).unwrap();
+    let said = |one: &serde_json::Value| {
+        let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+        [&one["event"], &one["owner"]["name"], &one["actor"]["name"], &one["credential"]].map(text).join(" ")
+    };
+    let events = [
+        "token.create root",
+        "user.unlock ada",
+        "user.lock ada",
+        "user.password ada",
+        "user.create root",
+        "token.create ada",
+        "user.create ada",
+    ];
+    let expected = events.map(|event| format!("{event} command-line command-line"));
+    assert_eq!(records.iter().map(said).collect::<Vec<_>>(), expected);
     server.stop();
 }
 

@@ -3,7 +3,7 @@
 use crate::support::people::password_hash;
 use crate::support::{PASSWORD, Site, cluster::cluster, path};
 use argon2::{Argon2, Params, PasswordHasher, PasswordVerifier};
-use packhouse::registry::access::Caller;
+use packhouse::registry::caller::Caller;
 use packhouse::registry::users;
 use std::time::Duration;
 

@@ -10,7 +10,11 @@
 
 mod access;
 mod api_accounts;
+mod api_audit;
+mod api_orgs;
 mod api_packages;
+mod api_teams;
+mod api_users;
 mod architecture;
 mod attempts;
 mod audit;
@@ -31,12 +35,14 @@ mod listings;
 mod managed_postgres;
 mod model;
 mod names;
+mod openapi;
 mod policy;
 mod power_loss;
 mod program;
 mod publish;
 mod quotas;
 mod races;
+mod search;
 mod storage;
 mod storage_faults;
 mod support;

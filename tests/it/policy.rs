@@ -1,7 +1,7 @@
 //! The table of routes against the server: every route, every kind of person, every kind of credential. What must come
 //! out is worked out from the row alone; a change leaves the one record that its row names, a refusal leaves none.
 
-use crate::support::people::{db_token, db_user};
+use crate::support::people::{db_token, db_user, new_org, new_team};
 use crate::support::{Client, PASSWORD, Site, morning, path};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
@@ -9,8 +9,9 @@ use packhouse::auth::policy::{Credentials, Right};
 use packhouse::domain::names::OwnerName;
 use packhouse::domain::role::{Level, Permission, Scope, Visibility};
 use packhouse::domain::secret::TokenSecret;
-use packhouse::registry::access::{Caller, can_govern};
-use packhouse::registry::orgs::{self, NewOrg};
+use packhouse::registry::access::can_govern;
+use packhouse::registry::caller::Caller;
+use packhouse::registry::{members, orgs, teams};
 use packhouse::routes::{Row, table};
 use serde_json::{Value, json};
 use std::cell::Cell;
@@ -173,6 +174,7 @@ fn expected(row: &Row, person: Person, sent: Sent, visibility: Visibility) -> Ou
         // The user of the path is the organization's owner.
         Right::Himself if administrator || person == Person::Owner => Outcome::Done,
         Right::Himself => Outcome::Forbidden,
+        Right::SiteAdmin if administrator && row.path.contains("{org}") => by_owner(true),
         Right::SiteAdmin if administrator => Outcome::Done,
         Right::SiteAdmin => Outcome::Forbidden,
     }
@@ -208,7 +210,9 @@ impl World {
                     db_user(conn, person.name(), Visibility::Public, false).unwrap();
                 }
             }
-            db_user(conn, "guest", Visibility::Public, false).unwrap();
+            for name in ["guest", "member"] {
+                db_user(conn, name, Visibility::Public, false).unwrap();
+            }
             for (org, visibility) in ORGS {
                 db_org(conn, org, visibility);
             }
@@ -289,6 +293,18 @@ impl World {
         }
     }
 
+    /// A team of an organization.
+    fn db_team(&self, org: &str, name: &str) -> i64 {
+        #[derive(QueryableByName)]
+        struct Row {
+            #[diesel(sql_type = BigInt)]
+            n: i64,
+        }
+        let query = "SELECT t.id AS n FROM teams t JOIN owners o ON o.id = t.org_id WHERE o.name = $1 AND t.name = $2";
+        let query = diesel::sql_query(query).bind::<Text, _>(org).bind::<Text, _>(name);
+        self.db(|conn| query.get_result::<Row>(conn).unwrap().n)
+    }
+
     /// How many records there are, and the last one's event and actor.
     fn records(&self) -> (i64, String) {
         #[derive(QueryableByName)]
@@ -310,21 +326,26 @@ impl World {
     }
 }
 
-/// An organization with everybody in the teams they are called after, and one who was in one.
+/// An organization with everybody in the teams they are called after, one who was in one, and one who comes and goes.
 fn db_org(conn: &mut PgConnection, name: &str, visibility: Visibility) {
     let caller = Caller::command_line();
     let owner = crate::support::people::db_caller(conn, "owner").unwrap();
     let org: OwnerName = name.parse().unwrap();
-    let new = NewOrg { name: org.clone(), full_name: Default::default(), description: Default::default(), visibility };
-    orgs::create(conn, &owner, &new, morning()).unwrap();
+    orgs::create(conn, &owner, &new_org(&org, visibility), morning()).unwrap();
     let right = can_govern(conn, &caller, &org).unwrap();
     for person in [Person::Reader, Person::Writer, Person::Removed] {
         let permission = person.permission().unwrap_or(Permission::Owner);
-        let team = orgs::create_team(conn, &caller, &right, person.name(), permission, morning()).unwrap();
+        let team = teams::create(conn, &caller, &right, &new_team(person.name(), permission), morning()).unwrap();
         let member = person.name().parse().unwrap();
-        orgs::add_member(conn, &caller, &right, &team, &member, morning()).unwrap();
+        members::add(conn, &caller, &right, &team, &member, morning()).unwrap();
         if person == Person::Removed {
-            orgs::remove_member(conn, &caller, &right, &team, &member, morning()).unwrap();
+            members::remove(conn, &caller, &right, &team, &member, morning()).unwrap();
+        }
+    }
+    for (name, member) in [("Guests", None), ("Members", Some("member"))] {
+        let team = teams::create(conn, &caller, &right, &new_team(name, Permission::Read), morning()).unwrap();
+        if let Some(member) = member {
+            members::add(conn, &caller, &right, &team, &member.parse().unwrap(), morning()).unwrap();
         }
     }
 }
@@ -342,7 +363,12 @@ async fn request(world: &World, row: &Row, org: &str) -> (String, Option<Value>)
     };
     let method = row.method.as_str();
     let path = match (method, row.path) {
-        ("GET", pattern @ "/api/swagger/{file}") => fill(pattern, &[("{file}", "swagger-ui.css")]),
+        ("GET", pattern @ "/api/swagger/{asset}") => fill(pattern, &[("{asset}", "swagger-ui.css")]),
+        // Everybody may ask about himself, and so it is somebody else who is asked about.
+        ("GET", pattern) if pattern.contains("{team}") || pattern.ends_with("/members/{user}") => {
+            let team = world.db_team(&org, "Members").to_string();
+            fill(pattern, &[("{team}", &team), ("{user}", "member")])
+        }
         ("GET", pattern) => fill(pattern, &[]),
         ("PUT", pattern) if pattern.ends_with("/{file}") => fill(pattern, &[("{file}", &world.fresh("file"))]),
         ("DELETE", pattern) if pattern.contains("/generic/{name}") => {
@@ -364,6 +390,40 @@ async fn request(world: &World, row: &Row, org: &str) -> (String, Option<Value>)
             body = Some(json!({"username": name, "email": format!("{name}@example.org"), "password": PASSWORD}));
             pattern.to_owned()
         }
+        (_, pattern) if pattern.starts_with("/api/v1/admin/users/{user}") => {
+            let name = world.fresh("user");
+            world.db(|conn| db_user(conn, &name, Visibility::Public, false).unwrap());
+            body = match pattern.rsplit('/').next() {
+                Some("rename") => Some(json!({"new_username": world.fresh("renamed")})),
+                Some("orgs") => Some(json!({"username": world.fresh("org")})),
+                _ if method == "PATCH" => Some(json!({"full_name": "Somebody Else"})),
+                _ => None,
+            };
+            fill(pattern, &[("{user}", &name)])
+        }
+        ("DELETE", pattern @ "/api/v1/token") => pattern.to_owned(),
+        ("PATCH", pattern @ "/api/v1/orgs/{org}") => {
+            body = Some(json!({"description": "another"}));
+            fill(pattern, &[])
+        }
+        // Of the same visibility, and everybody is in it what he is in the other.
+        ("DELETE", "/api/v1/orgs/{org}") | (_, "/api/v1/orgs/{org}/rename") => {
+            let name = world.fresh("org");
+            let visibility = ORGS.iter().find(|(known, _)| *known == org).unwrap().1;
+            world.db(|conn| db_org(conn, &name, visibility));
+            body = (method == "POST").then(|| json!({"new_name": world.fresh("renamed")}));
+            fill(row.path, &[("{org}", &name)])
+        }
+        ("DELETE", pattern @ "/api/v1/orgs/{org}/members/{user}") => {
+            let team = world.db_team(&org, "Guests");
+            admin.put(&format!("/api/v1/teams/{team}/members/guest"), "").await.is(204);
+            fill(pattern, &[("{user}", "guest")])
+        }
+        ("PATCH" | "DELETE", pattern @ "/api/v1/teams/{team}") => {
+            let made = admin.post(&format!("/api/v1/orgs/{org}/teams"), &json!({"name": world.fresh("team")})).await;
+            body = (method == "PATCH").then(|| json!({"description": "another"}));
+            fill(pattern, &[("{team}", &made.is(201).json()["id"].to_string())])
+        }
         ("POST", pattern @ "/api/v1/orgs") => {
             body = Some(json!({"username": world.fresh("org")}));
             pattern.to_owned()
@@ -379,6 +439,12 @@ async fn request(world: &World, row: &Row, org: &str) -> (String, Option<Value>)
                 admin.put(&format!("/api/v1/teams/{team}/members/guest"), "").await.is(204);
             }
             fill(pattern, &[("{team}", &team), ("{user}", "guest")])
+        }
+        ("PATCH", pattern) if pattern.ends_with("/quota") => {
+            // Another number each time: the same would change nothing.
+            world.count.set(world.count.get() + 1);
+            body = Some(json!({"versions": 1_000_000 + world.count.get()}));
+            fill(pattern, &[])
         }
         other => panic!("say here how {other:?} is asked to do what it is for"),
     };

@@ -1,8 +1,12 @@
 //! What an owner may store.
 
+use crate::support::people::{db_org, db_user};
 use crate::support::{Site, noise, path};
+use diesel::prelude::*;
 use futures_util::future::join_all;
 use futures_util::stream;
+use packhouse::domain::role::Visibility;
+use serde_json::json;
 use std::io;
 
 fn file(version: &str, name: &str) -> String {
@@ -117,4 +121,158 @@ async fn a_quota_is_never_exceeded_however_many_publish_at_once() {
         site.db_number("SELECT coalesce(sum(b.size), 0)::int8 AS n FROM files f JOIN blobs b ON b.id = f.blob_id");
     assert!(bytes <= 1000);
     assert!(site.db_broken().await.is_empty());
+}
+
+const ADAS: &str = "/api/v1/users/ada/quota";
+
+#[tokio::test]
+async fn a_quota_shows_each_limit_where_it_comes_from_and_what_is_used() {
+    let site = Site::with(&[("PACKHOUSE_QUOTA_BYTES", "1000")]);
+    site.ci().publish(&file("1", "a"), noise(300)).await;
+    site.ci().publish(&file("2", "a"), noise(300)).await;
+    insta::assert_snapshot!(site.ada().get(ADAS).await.is(200).text(), @r#"{"versions":{"limit":-1,"used":2,"source":"instance"},"bytes":{"limit":1000,"used":600,"source":"instance"},"file_bytes":{"limit":-1,"source":"instance"}}"#);
+    let change = json!({"versions": 3, "bytes": -1, "file_bytes": 0});
+    let changed = site.admin().patch(ADAS, &change).await.is(200);
+    insta::assert_snapshot!(changed.text(), @r#"{"versions":{"limit":3,"used":2,"source":"owner"},"bytes":{"limit":-1,"used":600,"source":"owner"},"file_bytes":{"limit":0,"source":"owner"}}"#);
+    assert_eq!(site.ada().get(ADAS).await.text(), changed.text());
+    // What is left out stays, null is the instance's again, what grants nothing is passed over.
+    let back = site.admin().patch(ADAS, &json!({"bytes": null, "used": 0})).await.is(200).json();
+    assert_eq!(back["bytes"], json!({"limit": 1000, "used": 600, "source": "instance"}));
+    assert_eq!(back["versions"]["limit"], 3);
+    site.db_flush().await;
+    assert_eq!(site.ada().get(ADAS).await.json()["bytes"]["used"], 600, "counted alike when the changes are folded");
+    let before = site.db_audit();
+    site.admin().patch(ADAS, &json!({"versions": 3})).await.is(200);
+    site.admin().patch(ADAS, &json!({})).await.is(200);
+    assert_eq!(site.db_audit(), before, "nothing was changed, and so nothing is recorded");
+    assert_eq!(before[2..], ["owner.quota by admin with token from 127.0.0.1 on ada ada"; 2]);
+    let detail =
+        site.db_texts("SELECT detail::text AS text FROM audit WHERE event = 'owner.quota' ORDER BY id LIMIT 1");
+    assert_eq!(
+        serde_json::from_str::<serde_json::Value>(&detail[0]).unwrap(),
+        json!({"from": {"versions": null, "bytes": null, "file_bytes": null}, "to": change})
+    );
+}
+
+#[tokio::test]
+async fn a_quota_that_is_set_holds_at_once_in_both_directions() {
+    let site = Site::new();
+    site.ci().publish(&file("1", "a"), noise(300)).await;
+    site.admin().patch(ADAS, &json!({"bytes": 400})).await.is(200);
+    site.ci().put(&file("1", "b"), noise(101)).await.is(403).says("allows 400 bytes");
+    // Less than there is: nothing is taken away, and nothing more fits.
+    let lowered = site.admin().patch(ADAS, &json!({"bytes": 100})).await.is(200).json();
+    assert_eq!(lowered["bytes"], json!({"limit": 100, "used": 300, "source": "owner"}));
+    site.ci().put(&file("1", "b"), "x").await.is(403);
+    site.ci().get(&file("1", "a")).await.is(200);
+    site.admin().patch(ADAS, &json!({"bytes": null})).await.is(200);
+    site.ci().publish(&file("1", "b"), noise(101)).await;
+}
+
+#[tokio::test]
+async fn a_quota_is_seen_by_whom_it_concerns_and_set_by_administrators_alone() {
+    let site = Site::new();
+    site.db(|conn| {
+        db_user(conn, "shy", Visibility::Private, false)?;
+        db_org(conn, "open", Visibility::Public)?;
+        db_org(conn, "closed", Visibility::Private)
+    });
+    let of = |who: &str| match who {
+        "ada" | "shy" => format!("/api/v1/users/{who}/quota"),
+        org => format!("/api/v1/orgs/{org}/quota"),
+    };
+    let by = |name: &str| site.user(name);
+    for (who, client, status) in [
+        ("ada", site.ada(), 200),
+        ("ada", site.admin(), 200),
+        ("ada", site.stranger(), 403),
+        ("ada", by("stranger"), 403),
+        ("ada", site.anon(), 401),
+        ("shy", by("shy"), 200),
+        ("shy", site.admin(), 200),
+        ("shy", by("stranger"), 404),
+        ("shy", site.anon(), 401),
+        ("open", by("open-read"), 200),
+        ("open", site.admin(), 200),
+        ("open", by("stranger"), 403),
+        ("open", site.anon(), 401),
+        ("closed", by("closed-read"), 200),
+        ("closed", site.ada(), 200),
+        ("closed", by("stranger"), 404),
+        ("closed", site.anon(), 401),
+    ] {
+        client.get(&of(who)).await.is(status);
+    }
+    let unknown = site.user("stranger").get(&of("nobody")).await;
+    assert_eq!(site.user("stranger").get(&of("closed")).await.looks(), unknown.looks());
+    for wrong in ["/api/v1/orgs/ada/quota", "/api/v1/users/open/quota", "/api/v1/users/nobody/quota"] {
+        site.admin().get(wrong).await.is(404);
+        site.admin().patch(wrong, &json!({"bytes": 1})).await.is(404);
+    }
+    for client in [site.ada(), by("open-owner"), site.stranger()] {
+        client.patch(&of("open"), &json!({"bytes": -1})).await.is(403);
+        client.patch(ADAS, &json!({"bytes": -1})).await.is(403);
+    }
+    for body in [json!({"bytes": -2}), json!({"bytes": "1"}), json!({"versions": 1.5}), json!([]), json!(null)] {
+        site.admin().patch(ADAS, &body).await.is(422);
+    }
+    site.admin().patch(ADAS, &json!({"file_bytes": -2})).await.is(422).says("file_bytes");
+    assert_eq!(site.ada().get(ADAS).await.json()["bytes"]["source"], "instance");
+    let reader = site.anon().bearer(&site.db_token("admin", &["read:admin", "all", "public-only"]));
+    reader.patch(&of("closed"), &json!({"bytes": 1})).await.is(403);
+}
+
+#[tokio::test]
+async fn a_quota_that_is_set_or_lowered_while_many_publish_is_never_exceeded_from_then_on() {
+    for (before, limit) in [(json!(null), 900), (json!(1500), 900), (json!(-1), 0)] {
+        let site = Site::new();
+        site.admin().patch(ADAS, &json!({"bytes": before})).await.is(200);
+        let client = site.ci();
+        let uploads = (0..24).map(|at| {
+            let client = client.clone();
+            async move {
+                // Of unknown length, and some with a version of their own: each is let in and judged at its end.
+                let chunks = stream::iter([Ok::<_, io::Error>(noise(100 + at))]);
+                let path = file(&format!("1.{}", at % 7), &format!("f{at}"));
+                client.put(&path, reqwest::Body::wrap_stream(chunks)).await.status
+            }
+        });
+        let admin = site.admin();
+        let lower = async {
+            let used = || site.db_number("SELECT count(*) AS n FROM files");
+            crate::support::eventually("some are stored", async || used() > 2).await;
+            let set = admin.patch(ADAS, &json!({"bytes": limit})).await.is(200).json();
+            set["bytes"]["used"].as_i64().unwrap()
+        };
+        let (statuses, used) = tokio::join!(join_all(uploads), lower);
+        assert!(statuses.iter().all(|status| [201, 403].contains(status)), "{statuses:?}");
+        let bytes = "SELECT coalesce(sum(b.size), 0)::int8 AS n FROM files f JOIN blobs b ON b.id = f.blob_id";
+        let bytes = site.db_number(bytes);
+        assert!(bytes <= used.max(limit), "{bytes} stored, {used} when {limit} was set");
+        assert_eq!(site.ada().get(ADAS).await.json()["bytes"]["used"], bytes);
+        assert!(site.db_broken().await.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn who_publishes_without_a_limit_is_waited_for_before_one_is_set() {
+    let site = Site::new();
+    // A publisher in the middle of his transaction.
+    let mut conn = PgConnection::establish(&site.url).unwrap();
+    let ada = site.db_number("SELECT id AS n FROM owners WHERE name = 'ada'");
+    let run = |conn: &mut PgConnection, sql: &str| diesel::sql_query(sql).execute(conn).unwrap();
+    run(&mut conn, "BEGIN");
+    run(&mut conn, &format!("SELECT pg_advisory_xact_lock_shared(hashtextextended('quota', {ada}))"));
+    run(&mut conn, &format!("INSERT INTO usage_changes (owner_id, versions, bytes) VALUES ({ada}, 0, 800)"));
+    let admin = site.admin();
+    let change = json!({"bytes": 1000});
+    let set = admin.patch(ADAS, &change);
+    let commit = async {
+        let waiting = "SELECT count(*) AS n FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
+        crate::support::eventually("the change waits", async || site.db_number(waiting) == 1).await;
+        run(&mut conn, "COMMIT");
+    };
+    let (set, ()) = tokio::join!(set.into_future(), commit);
+    assert_eq!(set.is(200).json()["bytes"]["used"], 800);
+    site.ci().put(&file("1", "a"), noise(201)).await.is(403);
 }

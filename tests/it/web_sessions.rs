@@ -3,7 +3,7 @@
 use crate::support::people::db_caller;
 use crate::support::{PASSWORD, Site};
 use packhouse::domain::role::Visibility;
-use packhouse::registry::access::Caller;
+use packhouse::registry::caller::Caller;
 use packhouse::registry::two_factor::{code_at, enroll};
 use packhouse::registry::users;
 use std::time::Duration;

@@ -83,6 +83,10 @@ impl Client {
         Request(self.request("POST", path).0.json(json))
     }
 
+    pub fn patch(&self, path: &str, json: &serde_json::Value) -> Request {
+        Request(self.request("PATCH", path).0.json(json))
+    }
+
     /// Publishes and expects it to be stored.
     pub async fn publish(&self, path: &str, body: impl Into<Body>) -> Answer {
         self.put(path, body).await.is(201)

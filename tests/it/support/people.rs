@@ -8,8 +8,11 @@ use packhouse::domain::role::{Permission, Scopes, Visibility};
 use packhouse::domain::secret::Password;
 use packhouse::error::Result;
 use packhouse::password::hash_now;
-use packhouse::registry::access::{Caller, SignedIn, can_govern};
+use packhouse::registry::access::can_govern;
+use packhouse::registry::caller::{Caller, SignedIn};
+use packhouse::registry::members;
 use packhouse::registry::orgs::{self, NewOrg};
+use packhouse::registry::teams::{self, NewTeam};
 use packhouse::registry::tokens::{self, NewToken};
 use packhouse::registry::users::{self, NewUser};
 use std::sync::OnceLock;
@@ -95,26 +98,42 @@ pub fn db_token(
     Ok(secret.reveal().to_owned())
 }
 
+/// What is said of an organization that says nothing of itself.
+pub fn new_org(name: &OwnerName, visibility: Visibility) -> NewOrg {
+    NewOrg {
+        name: name.clone(),
+        full_name: Default::default(),
+        description: Default::default(),
+        website: Default::default(),
+        location: Default::default(),
+        visibility,
+    }
+}
+
+/// What is said of a team that says nothing of itself.
+pub fn new_team(name: &str, permission: Permission) -> NewTeam {
+    NewTeam { name: name.parse().unwrap(), description: Default::default(), permission }
+}
+
 /// Makes an organization of `ada`'s with a team for each permission; its one member is called like the team and the
 /// organization: `acme-read`, `acme-write`, `acme-admin`, `acme-owner`.
 pub fn db_org(conn: &mut PgConnection, name: &str, visibility: Visibility) -> Result<()> {
     let caller = db_caller(conn, "ada")?;
     let org: OwnerName = name.parse().unwrap();
-    let new = NewOrg { name: org.clone(), full_name: Default::default(), description: Default::default(), visibility };
-    orgs::create(conn, &caller, &new, morning())?;
+    orgs::create(conn, &caller, &new_org(&org, visibility), morning())?;
     let right = can_govern(conn, &caller, &org)?;
     for permission in [Permission::Read, Permission::Write, Permission::Admin, Permission::Owner] {
         let member = format!("{name}-{permission}");
         db_user(conn, &member, Visibility::Public, false)?;
-        let team = orgs::create_team(conn, &caller, &right, permission.as_str(), permission, morning())?;
-        orgs::add_member(conn, &caller, &right, &team, &member.parse().unwrap(), morning())?;
+        let team = teams::create(conn, &caller, &right, &new_team(permission.as_str(), permission), morning())?;
+        members::add(conn, &caller, &right, &team, &member.parse().unwrap(), morning())?;
     }
     Ok(())
 }
 
 /// A user as a caller who signed in with his password.
 pub fn db_caller(conn: &mut PgConnection, name: &str) -> Result<Caller> {
-    use packhouse::registry::access::{Credential, identify};
+    use packhouse::registry::caller::{Credential, identify};
     let login = users::find_login(conn, name)?.expect("the user is there");
     identify(conn, &Credential::Login { user: login.id, epoch: login.auth_epoch }, None, morning())
 }

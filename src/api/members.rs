@@ -1,0 +1,94 @@
+//! Who is in an organization, and in which of its teams.
+
+use super::endpoint::{Json, Listed, NoContent, Pages};
+use super::users::UserBody;
+use crate::auth::call::Call;
+use crate::db::Connection;
+use crate::domain::clock::Timestamp;
+use crate::domain::ids::TeamId;
+use crate::domain::names::OwnerName;
+use crate::error::{Result, What};
+use crate::registry::access::{CanGovern, can_inspect};
+use crate::registry::caller::Caller;
+use crate::registry::members::{self, Of};
+use crate::registry::teams::{self, Team};
+
+/// `GET /teams/{team}/members`.
+pub async fn list_of_team(call: Call, pages: Pages) -> Result<Listed<UserBody>> {
+    let id = TeamId(call.part("team", What::Team)?);
+    let slice = pages.slice();
+    let page = call
+        .reading(move |conn, caller| {
+            let (team, right) = teams::inspect(conn, caller, id)?;
+            members::list(conn, caller, &right, Of::Team(team.id), slice)
+        })
+        .await?;
+    Ok(pages.answer(page, |user| UserBody::new(&call.app, user)))
+}
+
+/// `GET /teams/{team}/members/{user}`.
+pub async fn get_of_team(call: Call) -> Result<Json<UserBody>> {
+    let id = TeamId(call.part("team", What::Team)?);
+    let user: OwnerName = call.part("user", What::User)?;
+    let user = call
+        .reading(move |conn, caller| {
+            let (team, right) = teams::inspect(conn, caller, id)?;
+            members::find(conn, caller, &right, Of::Team(team.id), &user)
+        })
+        .await?;
+    Ok(Json(UserBody::new(&call.app, user)))
+}
+
+/// `PUT /teams/{team}/members/{user}`.
+pub async fn add(call: Call) -> Result<NoContent> {
+    change(&call, members::add).await
+}
+
+/// `DELETE /teams/{team}/members/{user}`.
+pub async fn remove(call: Call) -> Result<NoContent> {
+    change(&call, members::remove).await
+}
+
+type Change = fn(&mut Connection, &Caller, &CanGovern, &Team, &OwnerName, Timestamp) -> Result<()>;
+
+async fn change(call: &Call, change: Change) -> Result<NoContent> {
+    let team = TeamId(call.part("team", What::Team)?);
+    let user: OwnerName = call.part("user", What::User)?;
+    let now = call.app.clock.now();
+    call.writing(move |conn, caller| {
+        let (team, right) = teams::govern(conn, caller, team)?;
+        change(conn, caller, &right, &team, &user, now)
+    })
+    .await?;
+    Ok(NoContent)
+}
+
+/// `GET /orgs/{org}/members`.
+pub async fn list_of_org(call: Call, pages: Pages) -> Result<Listed<UserBody>> {
+    let org: OwnerName = call.part("org", What::Organization)?;
+    let slice = pages.slice();
+    let page = call
+        .reading(move |conn, caller| {
+            let right = can_inspect(conn, caller, &org)?;
+            members::list(conn, caller, &right, Of::Org, slice)
+        })
+        .await?;
+    Ok(pages.answer(page, |user| UserBody::new(&call.app, user)))
+}
+
+/// `GET /orgs/{org}/members/{user}`: 204 for a member, 404 for whoever is none.
+pub async fn is_in_org(call: Call) -> Result<NoContent> {
+    let org: OwnerName = call.part("org", What::Organization)?;
+    let user: OwnerName = call.part("user", What::User)?;
+    call.reading(move |conn, caller| members::demand_member(conn, caller, &org, &user)).await?;
+    Ok(NoContent)
+}
+
+/// `DELETE /orgs/{org}/members/{user}`.
+pub async fn expel(call: Call) -> Result<NoContent> {
+    let org: OwnerName = call.part("org", What::Organization)?;
+    let user: OwnerName = call.part("user", What::User)?;
+    let now = call.app.clock.now();
+    call.writing(move |conn, caller| members::expel(conn, caller, &org, &user, now)).await?;
+    Ok(NoContent)
+}

@@ -1,0 +1,30 @@
+//! An example of each body, by the name of its schema: what Swagger UI fills in, and what is sent first when the server
+//! is tested against the document.
+
+use serde_json::{Map, Value};
+use std::sync::LazyLock;
+use utoipa::openapi::schema::ArrayItems;
+use utoipa::openapi::{RefOr, Schema};
+
+static EXAMPLES: LazyLock<Map<String, Value>> =
+    LazyLock::new(|| serde_json::from_str(include_str!("examples.json")).unwrap_or_default());
+
+/// The example of what fits a schema, if there is one: of a named one, or of a list of these.
+pub fn of(schema: &RefOr<Schema>) -> Option<Value> {
+    match schema {
+        RefOr::Ref(reference) => {
+            let name = reference.ref_location.rsplit('/').next()?;
+            EXAMPLES.get(name).cloned()
+        }
+        RefOr::T(Schema::Array(array)) => match &array.items {
+            ArrayItems::RefOrSchema(item) => Some(Value::Array(vec![of(item)?])),
+            ArrayItems::False => None,
+        },
+        RefOr::T(Schema::Object(object)) if object.example.is_some() => object.example.clone(),
+        RefOr::T(Schema::Object(object)) if !object.properties.is_empty() => {
+            let fields = object.properties.iter().map(|(name, field)| Some((name.clone(), of(field)?)));
+            Some(Value::Object(fields.collect::<Option<_>>()?))
+        }
+        RefOr::T(_) => None,
+    }
+}

@@ -1,0 +1,39 @@
+//! What a route refuses whatever its handler does: said by its policy and by the shape of its address.
+
+use super::Entry;
+use crate::auth::policy::Credentials;
+use crate::http::description::{Description, integer, text};
+use actix_web::http::StatusCode;
+use utoipa::openapi::Response;
+
+const NO_CREDENTIAL: &str = "No credential where one is needed, or one that is not valid";
+const NO_RIGHT: &str = "A known caller without the right or the scope; the message names it";
+const NOT_THERE: &str = "Nothing of this name, or nothing the caller may see";
+const WRONG_FIELD: &str = "A field is missing, wrong or taken; the message names it";
+const TOO_OFTEN: &str = "Too many attempts at passwords";
+const AWAY: &str = "The database is away or overloaded; nothing was changed";
+
+/// The refusals of a route.
+pub fn of(entry: &Entry<'_>) -> Vec<(StatusCode, Response)> {
+    let mut refused = Description::default();
+    let judges = !matches!(entry.policy.credentials, Credentials::Ignored | Credentials::Own);
+    if judges {
+        refused.refuses(StatusCode::UNAUTHORIZED, NO_CREDENTIAL);
+        refused.with("WWW-Authenticate", "How to sign in (RFC 7617).", text());
+        refused.refuses(StatusCode::FORBIDDEN, NO_RIGHT);
+        if entry.path.contains('{') {
+            refused.refuses(StatusCode::NOT_FOUND, NOT_THERE);
+        }
+    }
+    let body = entry.description.body.as_ref();
+    if body.is_some_and(|body| body.content.contains_key("application/json")) {
+        refused.refuses(StatusCode::UNPROCESSABLE_ENTITY, WRONG_FIELD);
+    }
+    if judges {
+        refused.refuses(StatusCode::TOO_MANY_REQUESTS, TOO_OFTEN);
+        refused.with("Retry-After", "After how many seconds to try again.", integer(0));
+        refused.refuses(StatusCode::SERVICE_UNAVAILABLE, AWAY);
+        refused.with("Retry-After", "After how many seconds to try again.", integer(0));
+    }
+    refused.answers
+}

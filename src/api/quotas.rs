@@ -1,0 +1,134 @@
+//! Quotas of users and organizations.
+
+use super::endpoint::{Body, Json};
+use super::fields::changed;
+use crate::auth::call::Call;
+use crate::domain::limit::Limit;
+use crate::domain::names::OwnerName;
+use crate::domain::role::OwnerKind;
+use crate::error::{Result, What};
+use crate::registry::access::{can_see_quota, can_set_quota};
+use crate::registry::quotas::{self, Change, OwnQuota, Usage};
+use crate::state::App;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Who set a limit: the administrators for this owner, or the instance's settings for all.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Source {
+    Owner,
+    Instance,
+}
+
+/// A limit and how much of it is used.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct QuotaUse {
+    /// -1: none.
+    limit: i64,
+    used: i64,
+    source: Source,
+}
+
+/// A limit.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct QuotaLimit {
+    /// -1: none.
+    limit: i64,
+    source: Source,
+}
+
+/// What an owner may store, and what he does.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Quota)]
+pub struct QuotaBody {
+    /// Versions of packages.
+    versions: QuotaUse,
+    /// Bytes in all files together, the same bytes counted each time.
+    bytes: QuotaUse,
+    /// Bytes in one file.
+    file_bytes: QuotaLimit,
+}
+
+impl QuotaBody {
+    fn new(app: &App, (own, used): (OwnQuota, Usage)) -> Self {
+        let settings = &app.config.quota;
+        let limit = |own: Option<i64>, instance: i64| QuotaLimit {
+            limit: own.unwrap_or(instance).max(-1),
+            source: if own.is_some() { Source::Owner } else { Source::Instance },
+        };
+        let with = |QuotaLimit { limit, source }: QuotaLimit, used| QuotaUse { limit, used, source };
+        Self {
+            versions: with(limit(own.versions, settings.versions), used.versions),
+            bytes: with(limit(own.bytes, settings.bytes), used.bytes),
+            file_bytes: limit(own.file_bytes, settings.file_bytes),
+        }
+    }
+}
+
+/// The body of `PATCH` of a quota. What is left out stays; null goes back to the instance's setting; -1 is no limit.
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct EditQuota {
+    #[serde(default, deserialize_with = "changed")]
+    #[schema(value_type = Option<Limit>)]
+    versions: Option<Option<Limit>>,
+    #[serde(default, deserialize_with = "changed")]
+    #[schema(value_type = Option<Limit>)]
+    bytes: Option<Option<Limit>>,
+    #[serde(default, deserialize_with = "changed")]
+    #[schema(value_type = Option<Limit>)]
+    file_bytes: Option<Option<Limit>>,
+}
+
+/// `GET /users/{user}/quota`.
+pub async fn of_user(call: Call) -> Result<Json<QuotaBody>> {
+    show(call, "user", OwnerKind::User).await
+}
+
+/// `GET /orgs/{org}/quota`.
+pub async fn of_org(call: Call) -> Result<Json<QuotaBody>> {
+    show(call, "org", OwnerKind::Organization).await
+}
+
+/// `PATCH /users/{user}/quota`.
+pub async fn set_for_user(call: Call, body: Body<EditQuota>) -> Result<Json<QuotaBody>> {
+    set(call, body, "user", OwnerKind::User).await
+}
+
+/// `PATCH /orgs/{org}/quota`.
+pub async fn set_for_org(call: Call, body: Body<EditQuota>) -> Result<Json<QuotaBody>> {
+    set(call, body, "org", OwnerKind::Organization).await
+}
+
+async fn show(call: Call, part: &str, kind: OwnerKind) -> Result<Json<QuotaBody>> {
+    let name = owner(&call, part, kind)?;
+    let found = call
+        .reading(move |conn, caller| {
+            let right = can_see_quota(conn, caller, &name, kind)?;
+            quotas::standing(conn, &right)
+        })
+        .await?;
+    Ok(Json(QuotaBody::new(&call.app, found)))
+}
+
+async fn set(call: Call, body: Body<EditQuota>, part: &str, kind: OwnerKind) -> Result<Json<QuotaBody>> {
+    let name = owner(&call, part, kind)?;
+    let asked = name.clone();
+    call.admit(move |conn, caller| can_set_quota(conn, caller, &asked, kind).map(drop)).await?;
+    let EditQuota { versions, bytes, file_bytes } = body.read(&call.app).await?;
+    let now = call.app.clock.now();
+    let set = call
+        .writing(move |conn, caller| {
+            let right = can_set_quota(conn, caller, &name, kind)?;
+            quotas::set(conn, caller, &right, Change { versions, bytes, file_bytes }, now)
+        })
+        .await?;
+    Ok(Json(QuotaBody::new(&call.app, set)))
+}
+
+fn owner(call: &Call, part: &str, kind: OwnerKind) -> Result<OwnerName> {
+    let what = if kind == OwnerKind::User { What::User } else { What::Organization };
+    let name = call.part(part, what)?;
+    call.about(&name);
+    Ok(name)
+}

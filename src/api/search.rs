@@ -1,0 +1,77 @@
+//! Searching all packages that the caller may read.
+
+use super::endpoint::{Chained, Pages, Query};
+use super::packages::PackageBody;
+use super::users::PersonBody;
+use crate::auth::call::Call;
+use crate::error::{Error, Result};
+use crate::registry::access::can_search;
+use crate::registry::pages::Slice;
+use crate::registry::search::{self, Found, Search};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+/// The query of [`search()`].
+#[derive(Deserialize, IntoParams)]
+pub struct Wanted {
+    /// A part of the name of a package, a version or a file, in either case, or a file's SHA-256, SHA-512, SHA-1 or MD5 in
+    /// full. One or two characters are looked for in the names of packages alone.
+    #[serde(default)]
+    #[param(max_length = 255)]
+    q: String,
+    /// Packages of this owner alone.
+    #[serde(default)]
+    owner: String,
+    /// Versions with a file of this SHA-256 alone.
+    #[serde(default)]
+    #[param(pattern = "^[0-9A-Fa-f]{64}$")]
+    sha256: String,
+    /// `newest` (without it), `oldest` or `name`.
+    #[serde(default)]
+    #[param(pattern = "^(newest|oldest|name)?$")]
+    sort: String,
+    /// Where to go on: from the `Link` of the page before. It goes before `page`.
+    #[serde(default)]
+    after: String,
+}
+
+impl Wanted {
+    /// `None`: nothing can be found, as no owner can have that name.
+    fn read(self, Slice { offset, limit }: Slice) -> Result<Option<Search>> {
+        let given = |text: &str| (!text.trim().is_empty()).then(|| text.trim().to_owned());
+        let sha256 = given(&self.sha256).map(|hex| hex.parse()).transpose();
+        let search = Search {
+            text: given(&self.q).map(|text| text.parse()).transpose()?,
+            owner: None,
+            sha256: sha256.map_err(|error| Error::invalid("sha256", format!("sha256: {error}")))?,
+            sort: self.sort.parse()?,
+            after: given(&self.after).map(|place| place.parse()).transpose()?,
+            offset,
+            limit,
+        };
+        Ok(match given(&self.owner).map(|owner| owner.parse()) {
+            None => Some(search),
+            Some(Ok(owner)) => Some(Search { owner: Some(owner), ..search }),
+            Some(Err(_)) => None,
+        })
+    }
+}
+
+/// `GET /packages/search`.
+pub async fn search(call: Call, query: Query<Wanted>, pages: Pages) -> Result<Chained<PackageBody>> {
+    let slice = pages.slice();
+    let wanted = query.read().and_then(|wanted| wanted.read(slice));
+    let found = call
+        .reading(move |conn, caller| {
+            let right = can_search(caller)?;
+            match wanted.as_ref().map_err(Error::again)? {
+                Some(wanted) => search::search(conn, &right, wanted),
+                None => Ok(Found { hits: Vec::new(), total: 0, next: None }),
+            }
+        })
+        .await?;
+    let next = found.next.map(|place| place.to_string());
+    Ok(pages.chain(found.hits, found.total, next, |hit| {
+        PackageBody::new(&call.app, &PersonBody::new(&call.app, hit.owner), hit.release)
+    }))
+}

@@ -1,0 +1,113 @@
+//! The OpenAPI document as a page, from the server's own files: Swagger UI, which needs nobody else's.
+
+use crate::http::asset::Asset;
+use crate::http::description::{Description, text};
+use crate::http::problem::{self, Shape};
+use crate::state::App;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderName};
+use actix_web::{HttpRequest, HttpResponse, web};
+use bytes::Bytes;
+use std::borrow::Cow;
+use std::sync::{Arc, LazyLock};
+
+const HTML: &str = "text/html; charset=utf-8";
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+const STYLE: &str = "text/css; charset=utf-8";
+const IMAGE: &str = "image/png";
+
+/// The files of Swagger UI that the page uses. It has others, for other uses.
+const BUNDLED: [(&str, &str); 5] = [
+    ("swagger-ui.css", STYLE),
+    ("index.css", STYLE),
+    ("swagger-ui-bundle.js", SCRIPT),
+    ("favicon-32x32.png", IMAGE),
+    ("favicon-16x16.png", IMAGE),
+];
+
+/// The page's own files.
+const OWN: [(&str, &str, &str); 2] =
+    [("index.html", HTML, include_str!("swagger/index.html")), ("start.js", SCRIPT, include_str!("swagger/start.js"))];
+
+/// What the page may do: load its own files and the images that its style sheet carries, and send requests to its own
+/// site.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+                      connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+const FIELDS: [(HeaderName, &str); 4] = [
+    (header::CONTENT_SECURITY_POLICY, POLICY),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (header::CROSS_ORIGIN_OPENER_POLICY, "same-origin"),
+    (header::CROSS_ORIGIN_RESOURCE_POLICY, "same-origin"),
+];
+
+/// All its files by their names.
+static FILES: LazyLock<Vec<(&'static str, Asset)>> = LazyLock::new(|| {
+    let bundled = BUNDLED.iter().filter_map(|(name, kind)| Some((*name, bundled(name, kind)?)));
+    let own = OWN.iter().filter_map(|(name, kind, text)| Some((*name, Asset::new(kind, text.as_bytes()).ok()?)));
+    bundled.chain(own).collect()
+});
+
+/// A file of Swagger UI, which is in the program as it goes out: compressed.
+fn bundled(name: &str, kind: &'static str) -> Option<Asset> {
+    let found = utoipa_swagger_ui::serve(name, Arc::default()).ok()??;
+    let bytes = match found.bytes {
+        Cow::Borrowed(bytes) => Bytes::from_static(bytes),
+        Cow::Owned(bytes) => bytes.into(),
+    };
+    Some(Asset::packed(kind, bytes))
+}
+
+/// `GET /api/swagger`.
+pub async fn page(req: HttpRequest, app: web::Data<Arc<App>>) -> HttpResponse {
+    answer(&req, &app, "index.html")
+}
+
+/// `GET /api/swagger/{asset}`.
+pub async fn asset(req: HttpRequest, app: web::Data<Arc<App>>, file: web::Path<String>) -> HttpResponse {
+    answer(&req, &app, &file)
+}
+
+fn answer(req: &HttpRequest, app: &App, file: &str) -> HttpResponse {
+    match FILES.iter().find(|(name, _)| *name == file) {
+        Some((_, asset)) => asset.answer(req, &FIELDS),
+        None => {
+            let root = app.config.public_root().unwrap_or_default();
+            let message = "the page of the API has no such file";
+            problem::line(StatusCode::NOT_FOUND, "not_found", message, Shape::of(req), root)
+        }
+    }
+}
+
+/// The names of all files of the page.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    BUNDLED.iter().map(|(name, _)| *name).chain(OWN.iter().map(|(name, _, _)| *name))
+}
+
+/// Describes [`page`].
+pub fn describe_page(description: &mut Description) {
+    description.answers_with(StatusCode::OK, "A page", "text/html", text());
+    not_modified(description);
+}
+
+/// Describes [`asset`].
+pub fn describe_asset(description: &mut Description) {
+    description.answers_with(StatusCode::OK, "A file of the page", STYLE_MEDIA, text());
+    description.or(SCRIPT_MEDIA, text());
+    description.or(HTML_MEDIA, text());
+    description.or(IMAGE, crate::http::description::bytes());
+    not_modified(description);
+    description.refuses(StatusCode::NOT_FOUND, "The page has no such file");
+    description.or("text/plain", text());
+}
+
+const HTML_MEDIA: &str = "text/html";
+const STYLE_MEDIA: &str = "text/css";
+const SCRIPT_MEDIA: &str = "text/javascript";
+
+/// Describes the answer to a reader who has a file of the program already.
+pub fn not_modified(description: &mut Description) {
+    description.with("ETag", "Which state of the program's file this is.", text());
+    description.head("If-None-Match", "The `ETag` of what the reader has: 304 if it is still the same.", text());
+    description.answers(StatusCode::NOT_MODIFIED, "The reader has it already");
+}

@@ -1,0 +1,186 @@
+//! Teams of organizations. Who is in them is in [`super::members`].
+
+use super::endpoint::{Body, Created, Json, Listed, NoContent, Pages, Query, Searched};
+use super::fields::{given, given_schema};
+use super::orgs::OrgBody;
+use crate::auth::call::Call;
+use crate::db::Connection;
+use crate::domain::ids::{OwnerId, TeamId};
+use crate::domain::names::OwnerName;
+use crate::domain::role::Permission;
+use crate::domain::text::{Prose, TeamName};
+use crate::error::{Error, Result, What};
+use crate::registry::access::{can_govern, can_inspect};
+use crate::registry::orgs::{self, Org};
+use crate::registry::pages::Page;
+use crate::registry::teams::{self, NewTeam, Team, TeamEdit};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use utoipa::{IntoParams, ToSchema};
+
+/// The only one of Gitea's units that there is here.
+const UNIT: &str = "repo.packages";
+
+/// A team.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Team)]
+pub struct TeamBody {
+    id: TeamId,
+    name: String,
+    description: String,
+    organization: OrgBody,
+    /// Always true: a team's permission holds for all that the organization has.
+    includes_all_repositories: bool,
+    permission: Permission,
+    /// Always `repo.packages`: there is nothing else here.
+    units: [&'static str; 1],
+    /// The permission once more, as that of the one unit.
+    units_map: BTreeMap<&'static str, Permission>,
+    /// Always false: there are no repositories.
+    can_create_org_repo: bool,
+}
+
+impl TeamBody {
+    fn new((team, org): (Team, Org)) -> Self {
+        Self {
+            id: team.id,
+            name: team.name,
+            description: team.description,
+            organization: org.into(),
+            includes_all_repositories: true,
+            permission: team.permission,
+            units: [UNIT],
+            units_map: BTreeMap::from([(UNIT, team.permission)]),
+            can_create_org_repo: false,
+        }
+    }
+}
+
+fn org_of(conn: &mut Connection, id: OwnerId) -> Result<Org> {
+    orgs::find(conn, id)?.ok_or(Error::NotFound(What::Organization))
+}
+
+/// The body of `POST /orgs/{org}/teams`.
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct CreateTeam {
+    name: TeamName,
+    description: Option<Prose>,
+    #[serde(default, deserialize_with = "given")]
+    #[schema(schema_with = given_schema::<Permission>)]
+    permission: Option<Permission>,
+}
+
+/// `POST /orgs/{org}/teams`.
+pub async fn create(call: Call, body: Body<CreateTeam>) -> Result<Created<TeamBody>> {
+    let org: OwnerName = call.part("org", What::Organization)?;
+    let governed = org.clone();
+    call.admit(move |conn, caller| can_govern(conn, caller, &governed).map(drop)).await?;
+    let body = body.read(&call.app).await?;
+    let new = NewTeam {
+        name: body.name,
+        description: body.description.unwrap_or_default(),
+        permission: body.permission.unwrap_or(Permission::Read),
+    };
+    let now = call.app.clock.now();
+    let made = call
+        .writing(move |conn, caller| {
+            let right = can_govern(conn, caller, &org)?;
+            let team = teams::create(conn, caller, &right, &new, now)?;
+            Ok((team, org_of(conn, right.org().id)?))
+        })
+        .await?;
+    Ok(Created(TeamBody::new(made)))
+}
+
+async fn page(call: &Call, q: Result<String>, pages: &Pages) -> Result<Page<(Team, Org)>> {
+    let org: OwnerName = call.part("org", What::Organization)?;
+    let slice = pages.slice();
+    call.reading(move |conn, caller| {
+        let right = can_inspect(conn, caller, &org)?;
+        let q = q.as_deref().map_err(|error| Error::invalid("query", error.to_string()))?;
+        let page = teams::list(conn, &right, q.trim(), slice)?;
+        let org = org_of(conn, right.org().id)?;
+        Ok(Page { items: page.items.into_iter().map(|team| (team, org.clone())).collect(), total: page.total })
+    })
+    .await
+}
+
+/// `GET /orgs/{org}/teams`.
+pub async fn list(call: Call, pages: Pages) -> Result<Listed<TeamBody>> {
+    let page = page(&call, Ok(String::new()), &pages).await?;
+    Ok(pages.answer(page, TeamBody::new))
+}
+
+/// The query of [`search`].
+#[derive(Deserialize, IntoParams)]
+pub struct Wanted {
+    /// A part of the name, in either case.
+    #[serde(default)]
+    q: String,
+}
+
+/// `GET /orgs/{org}/teams/search`.
+pub async fn search(call: Call, query: Query<Wanted>, pages: Pages) -> Result<Searched<TeamBody>> {
+    let page = page(&call, query.read().map(|query| query.q), &pages).await?;
+    Ok(pages.found(page, TeamBody::new))
+}
+
+/// `GET /user/teams`.
+pub async fn list_own(call: Call, pages: Pages) -> Result<Listed<TeamBody>> {
+    let slice = pages.slice();
+    let page = call.reading(move |conn, caller| teams::of_caller(conn, caller, slice)).await?;
+    Ok(pages.answer(page, TeamBody::new))
+}
+
+/// `GET /teams/{team}`.
+pub async fn get(call: Call) -> Result<Json<TeamBody>> {
+    let id = TeamId(call.part("team", What::Team)?);
+    let found = call
+        .reading(move |conn, caller| {
+            let (team, right) = teams::inspect(conn, caller, id)?;
+            Ok((team, org_of(conn, right.org().id)?))
+        })
+        .await?;
+    Ok(Json(TeamBody::new(found)))
+}
+
+/// The body of `PATCH /teams/{team}`: what is left out, or null, stays as it is.
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct EditTeam {
+    #[serde(default, deserialize_with = "given")]
+    #[schema(schema_with = given_schema::<TeamName>)]
+    name: Option<TeamName>,
+    description: Option<Prose>,
+    #[serde(default, deserialize_with = "given")]
+    #[schema(schema_with = given_schema::<Permission>)]
+    permission: Option<Permission>,
+}
+
+/// `PATCH /teams/{team}`.
+pub async fn edit(call: Call, body: Body<EditTeam>) -> Result<Json<TeamBody>> {
+    let id = TeamId(call.part("team", What::Team)?);
+    call.admit(move |conn, caller| teams::govern(conn, caller, id).map(drop)).await?;
+    let EditTeam { name, description, permission } = body.read(&call.app).await?;
+    let edit = TeamEdit { name, description, permission };
+    let now = call.app.clock.now();
+    let edited = call
+        .writing(move |conn, caller| {
+            let (team, right) = teams::govern(conn, caller, id)?;
+            let team = teams::update(conn, caller, &right, &team, &edit, now)?;
+            Ok((team, org_of(conn, right.org().id)?))
+        })
+        .await?;
+    Ok(Json(TeamBody::new(edited)))
+}
+
+/// `DELETE /teams/{team}`.
+pub async fn delete(call: Call) -> Result<NoContent> {
+    let id = TeamId(call.part("team", What::Team)?);
+    let now = call.app.clock.now();
+    call.writing(move |conn, caller| {
+        let (team, right) = teams::govern(conn, caller, id)?;
+        teams::delete(conn, caller, &right, &team, now)
+    })
+    .await?;
+    Ok(NoContent)
+}

@@ -1,0 +1,119 @@
+//! Files that are part of the program: they change only with it, and go out compressed to whoever takes that, which
+//! every browser does.
+
+use super::conditional::has_tag;
+use actix_web::http::header::{self, ContentEncoding, HeaderMap, HeaderName, HeaderValue};
+use actix_web::{HttpRequest, HttpResponse};
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::bufread::GzDecoder;
+use flate2::write::GzEncoder;
+use sha2::{Digest, Sha256};
+use std::io::{Read, Write};
+
+/// A file of the program.
+#[derive(Debug, Clone)]
+pub struct Asset {
+    content_type: &'static str,
+    packed: Bytes,
+    /// Without its quotes; of the packed form it has an addition, as two encodings are two representations.
+    tag: String,
+}
+
+impl Asset {
+    /// A file that is to be compressed.
+    ///
+    /// # Errors
+    /// Those of compressing into memory: none that are known.
+    pub fn new(content_type: &'static str, bytes: &[u8]) -> std::io::Result<Self> {
+        let mut packer = GzEncoder::new(Vec::new(), Compression::best());
+        packer.write_all(bytes)?;
+        Ok(Self::packed(content_type, packer.finish()?.into()))
+    }
+
+    /// A file that is compressed with gzip already.
+    pub fn packed(content_type: &'static str, packed: Bytes) -> Self {
+        let digest = Sha256::digest(&packed);
+        Self { content_type, tag: crate::domain::digest::to_hex(&digest), packed }
+    }
+
+    /// The file as it is.
+    ///
+    /// # Errors
+    /// Bytes that were never compressed.
+    pub fn unpacked(&self) -> std::io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        GzDecoder::new(&self.packed[..]).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Sends it, or 304 to who has it. A reader asks each time whether it is still the same: a new release of the
+    /// program is seen at once.
+    pub fn answer(&self, req: &HttpRequest, fields: &[(HeaderName, &'static str)]) -> HttpResponse {
+        let packed = takes_gzip(req.headers());
+        let etag = if packed { format!("\"{}-gzip\"", self.tag) } else { format!("\"{}\"", self.tag) };
+        let mut builder = HttpResponse::Ok();
+        if has_tag(req.headers(), &etag) {
+            builder = HttpResponse::NotModified();
+        }
+        builder
+            .insert_header((header::ETAG, etag.as_str()))
+            .insert_header((header::CACHE_CONTROL, "no-cache"))
+            .insert_header((header::VARY, "Accept-Encoding"))
+            .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"));
+        for (name, value) in fields {
+            builder.insert_header((name.clone(), HeaderValue::from_static(value)));
+        }
+        if has_tag(req.headers(), &etag) {
+            return builder.finish();
+        }
+        builder.content_type(self.content_type);
+        if packed {
+            return builder.insert_header(ContentEncoding::Gzip).body(self.packed.clone());
+        }
+        match self.unpacked() {
+            Ok(bytes) => builder.body(bytes),
+            Err(error) => {
+                tracing::error!(%error, "a file of the program cannot be read");
+                HttpResponse::InternalServerError().finish()
+            }
+        }
+    }
+}
+
+/// Whether gzip is among the codings that are accepted (RFC 9110 §12.5.3).
+fn takes_gzip(headers: &HeaderMap) -> bool {
+    let items = headers.get_all(header::ACCEPT_ENCODING).filter_map(|value| value.to_str().ok());
+    items.flat_map(|value| value.split(',')).any(|item| {
+        let mut parts = item.split(';').map(str::trim);
+        let named = parts.next().is_some_and(|coding| coding.eq_ignore_ascii_case("gzip") || coding == "*");
+        let weight = parts.find_map(|part| part.strip_prefix("q=")).and_then(|text| text.parse::<f32>().ok());
+        named && weight.unwrap_or(1.0) > 0.0
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::test::TestRequest;
+
+    #[test]
+    fn gzip_goes_to_those_who_take_it() {
+        let takes = |value: &'static str| {
+            let req = TestRequest::default().insert_header((header::ACCEPT_ENCODING, value)).to_http_request();
+            takes_gzip(req.headers())
+        };
+        assert!(takes("gzip, deflate, br, zstd"));
+        assert!(takes("br;q=1.0, GZIP;q=0.5"));
+        assert!(takes("*"));
+        assert!(!takes("identity"));
+        assert!(!takes("gzip;q=0, br"));
+        assert!(!takes_gzip(TestRequest::default().to_http_request().headers()));
+    }
+
+    #[test]
+    fn what_is_packed_can_be_read() {
+        let asset = Asset::new("text/plain", b"a file").unwrap();
+        assert_eq!(asset.unpacked().unwrap(), b"a file");
+    }
+}

@@ -1,0 +1,144 @@
+//! Rights that are asked for in one place each: to search, to read the record of changes, to see and to set quotas.
+
+use super::{Visited, visit_org, visit_user};
+use crate::domain::ids::OwnerId;
+use crate::domain::names::OwnerName;
+use crate::domain::role::{Area, Level, OwnerKind, PackagePattern};
+use crate::error::{Error, Result};
+use crate::registry::caller::{Caller, Sight};
+use diesel::prelude::*;
+
+/// The right to search: what the caller sees, within the limits of his token. They leave results out where elsewhere
+/// they refuse.
+#[derive(Debug, Clone)]
+pub struct CanSearch {
+    sight: Sight,
+    owners: Option<Vec<OwnerId>>,
+    packages: Option<Vec<PackagePattern>>,
+}
+
+impl CanSearch {
+    /// Owners to search: the parameters of [`super::readable`].
+    pub fn sight(&self) -> Sight {
+        self.sight
+    }
+
+    /// The only owners to search, where a token is limited to some.
+    pub fn owners(&self) -> Option<&[OwnerId]> {
+        self.owners.as_deref()
+    }
+
+    /// The only packages to search, where a token is limited to some.
+    pub fn packages(&self) -> Option<&[PackagePattern]> {
+        self.packages.as_deref()
+    }
+}
+
+/// How far a caller may search.
+///
+/// # Errors
+/// [`Error::Forbidden`] for a token without `read:package`.
+pub fn can_search(caller: &Caller) -> Result<CanSearch> {
+    caller.demand(Area::Package, Level::Read)?;
+    let limits = caller.limits();
+    let sight = if limits.public_only() { Caller::anonymous(None).sight() } else { caller.sight() };
+    Ok(CanSearch { sight, owners: limits.owners, packages: caller.only_packages().map(<[PackagePattern]>::to_vec) })
+}
+
+/// The right to read the record of changes.
+#[derive(Debug, Clone)]
+pub struct CanAudit {
+    owners: Option<Vec<OwnerId>>,
+    public_only: bool,
+}
+
+impl CanAudit {
+    /// The only owners whose records may be read, where a token is limited to some.
+    pub fn owners(&self) -> Option<&[OwnerId]> {
+        self.owners.as_deref()
+    }
+
+    /// Whether only records of public owners may be read.
+    pub fn public_only(&self) -> bool {
+        self.public_only
+    }
+}
+
+/// Whether a caller may read the record of changes: site administrators, within the limits of their tokens.
+///
+/// # Errors
+/// As [`Caller::demand_admin`].
+pub fn can_audit(caller: &Caller) -> Result<CanAudit> {
+    caller.demand_admin(Level::Read)?;
+    let limits = caller.limits();
+    Ok(CanAudit { public_only: limits.public_only(), owners: limits.owners })
+}
+
+/// The right to see an owner's quota.
+#[derive(Debug, Clone)]
+pub struct CanSeeQuota {
+    owner: Visited,
+}
+
+impl CanSeeQuota {
+    /// Whose.
+    pub fn owner(&self) -> &Visited {
+        &self.owner
+    }
+}
+
+/// Whether a caller may see an owner's quota: the user himself, an organization's members, site administrators.
+///
+/// # Errors
+/// As [`visit`]; [`Error::NotFound`] also when the name is of the other kind; [`Error::Forbidden`] naming the missing
+/// scope or right.
+pub fn can_see_quota(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    name: &OwnerName,
+    kind: OwnerKind,
+) -> Result<CanSeeQuota> {
+    let user = caller.signed_in()?;
+    let area = if kind == OwnerKind::User { Area::User } else { Area::Organization };
+    caller.demand(area, Level::Read)?;
+    let owner = visit_kind(conn, caller, name, kind)?;
+    if owner.permission.is_none() {
+        let whose = if kind == OwnerKind::User { "the user himself" } else { "its members" };
+        return Err(Error::Forbidden(format!("only {whose} may see the quota of {}, not {}", owner.name, user.name)));
+    }
+    Ok(CanSeeQuota { owner })
+}
+
+/// The right to set an owner's quota.
+#[derive(Debug, Clone)]
+pub struct CanSetQuota {
+    owner: Visited,
+}
+
+impl CanSetQuota {
+    /// Whose.
+    pub fn owner(&self) -> &Visited {
+        &self.owner
+    }
+}
+
+/// Whether a caller may set an owner's quota: site administrators alone.
+///
+/// # Errors
+/// As [`Caller::demand_admin`] and [`visit`]; [`Error::NotFound`] also when the name is of the other kind.
+pub fn can_set_quota(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    name: &OwnerName,
+    kind: OwnerKind,
+) -> Result<CanSetQuota> {
+    caller.demand_admin(Level::Write)?;
+    Ok(CanSetQuota { owner: visit_kind(conn, caller, name, kind)? })
+}
+
+fn visit_kind(conn: &mut PgConnection, caller: &Caller, name: &OwnerName, kind: OwnerKind) -> Result<Visited> {
+    match kind {
+        OwnerKind::User => visit_user(conn, caller, name),
+        OwnerKind::Organization => visit_org(conn, caller, name),
+    }
+}

@@ -1,0 +1,236 @@
+//! Reading the record of changes. Nothing is ever taken out of it.
+
+use super::super::access::CanAudit;
+use super::super::pages::{Page, Slice};
+use crate::db::schema::{audit, owners};
+use crate::domain::clock::Timestamp;
+use crate::domain::ids::{OwnerId, TokenId};
+use crate::domain::names::OwnerName;
+use crate::domain::role::Visibility;
+use crate::error::{Error, Result};
+use diesel::dsl::sql;
+use diesel::pg::Pg;
+use diesel::prelude::*;
+use diesel::sql_types::{Array, Bool, Nullable, Text};
+use serde_json::Value;
+use std::str::FromStr;
+
+/// How far records are counted: a total of this many means as many or more.
+pub const COUNTED: i64 = 1000;
+
+/// A record.
+#[derive(Debug, Clone, Queryable)]
+pub struct Record {
+    pub id: i64,
+    pub at: Timestamp,
+    /// Who did it; `None`: nobody with an account, such as the command line.
+    pub actor_id: Option<OwnerId>,
+    /// As he was called then.
+    pub actor_name: String,
+    /// token, password, session, command-line or system.
+    pub credential: String,
+    pub token_id: Option<TokenId>,
+    pub address: Option<String>,
+    pub event: String,
+    /// Whose the thing was.
+    pub owner_id: Option<OwnerId>,
+    /// As the owner was called then.
+    pub owner_name: Option<String>,
+    pub subject: String,
+    pub detail: Value,
+}
+
+/// One event by its name, or all whose names begin alike (`user.`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Events(String);
+
+impl FromStr for Events {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let mut words = text.strip_suffix('.').unwrap_or(text).split('.');
+        let is_word =
+            |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+        if text.len() <= 100 && words.all(is_word) {
+            return Ok(Self(text.to_owned()));
+        }
+        Err(Error::invalid(
+            "event",
+            "event: the name of one, such as user.create, or the beginning of some, such as user.",
+        ))
+    }
+}
+
+/// Which records.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Those of this account, under whatever name; of a name that no account has, those that were recorded with it.
+    pub actor: Option<OwnerName>,
+    /// Those about this owner's things; names as for `actor`.
+    pub owner: Option<OwnerName>,
+    pub event: Option<Events>,
+    /// From this moment on.
+    pub since: Option<Timestamp>,
+    /// Up to this moment, itself excluded.
+    pub before: Option<Timestamp>,
+}
+
+type Condition = Box<dyn BoxableExpression<audit::table, Pg, SqlType = Nullable<Bool>>>;
+
+/// A filter whose names are found, good for several statements.
+pub struct Log {
+    actor: Option<Account>,
+    owner: Option<Account>,
+    events: Option<Vec<String>>,
+    since: Option<Timestamp>,
+    before: Option<Timestamp>,
+    only: Option<Vec<OwnerId>>,
+    public_only: bool,
+}
+
+#[derive(Debug, Clone)]
+enum Account {
+    Id(OwnerId),
+    /// In lower case; nobody has it now.
+    Name(String),
+}
+
+impl Account {
+    fn find(conn: &mut PgConnection, name: Option<&OwnerName>) -> Result<Option<Self>> {
+        let Some(name) = name else { return Ok(None) };
+        let id = owners::table.filter(owners::lower_name.eq(name.lower())).select(owners::id).first(conn).optional()?;
+        Ok(Some(id.map_or_else(|| Self::Name(name.lower()), Self::Id)))
+    }
+}
+
+impl Log {
+    /// Finds what a filter names.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn open(conn: &mut PgConnection, right: &CanAudit, filter: &Filter) -> Result<Self> {
+        Ok(Self {
+            actor: Account::find(conn, filter.actor.as_ref())?,
+            owner: Account::find(conn, filter.owner.as_ref())?,
+            events: filter.event.as_ref().map(|events| named(conn, events)).transpose()?,
+            since: filter.since,
+            before: filter.before,
+            only: right.owners().map(<[_]>::to_vec),
+            public_only: right.public_only(),
+        })
+    }
+
+    fn conditions(&self) -> Vec<Condition> {
+        let mut all: Vec<Condition> = Vec::new();
+        match &self.actor {
+            Some(Account::Id(id)) => all.push(Box::new(audit::actor_id.eq(*id))),
+            Some(Account::Name(name)) => {
+                all.push(Box::new(sql::<Nullable<Bool>>("lower(actor_name) = ").bind::<Text, _>(name.clone())));
+            }
+            None => {}
+        }
+        match &self.owner {
+            Some(Account::Id(id)) => all.push(Box::new(audit::owner_id.eq(*id))),
+            Some(Account::Name(name)) => {
+                all.push(Box::new(sql::<Nullable<Bool>>("lower(owner_name) = ").bind::<Text, _>(name.clone())));
+            }
+            None => {}
+        }
+        if let Some(events) = &self.events {
+            // In words, which Diesel does not keep prepared: Postgres plans by how many records have these very events.
+            let events = sql::<Nullable<Bool>>("event = ANY (").bind::<Array<Text>, _>(events.clone());
+            all.push(Box::new(events.sql(")")));
+        }
+        if let Some(since) = self.since {
+            all.push(Box::new(audit::at.ge(since).nullable()));
+        }
+        if let Some(before) = self.before {
+            all.push(Box::new(audit::at.lt(before).nullable()));
+        }
+        if let Some(only) = &self.only {
+            all.push(Box::new(audit::owner_id.eq_any(only.clone())));
+        }
+        if self.public_only {
+            let public = owners::table.filter(owners::visibility.eq(Visibility::Public)).select(owners::id.nullable());
+            all.push(Box::new(audit::owner_id.eq_any(public)));
+        }
+        all
+    }
+
+    /// The ids of its records, the newest first, of those older than `after`.
+    fn ids(&self, conn: &mut PgConnection, after: Option<i64>, limit: i64) -> Result<Vec<i64>> {
+        let mut query = audit::table.select(audit::id).order(audit::id.desc()).limit(limit).into_boxed();
+        for condition in self.conditions() {
+            query = query.filter(condition);
+        }
+        if let Some(after) = after {
+            query = query.filter(audit::id.lt(after));
+        }
+        Ok(query.load(conn)?)
+    }
+
+    /// A page, the newest record first, with how many there are, up to [`COUNTED`]: right behind the record `after`, or,
+    /// without one, behind so many. True: there are more.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for an offset beyond what is counted.
+    pub fn page(&self, conn: &mut PgConnection, after: Option<i64>, slice: Slice) -> Result<(Page<Record>, bool)> {
+        let Slice { offset, limit } = slice;
+        let mut ids = self.ids(conn, None, COUNTED + limit + 1)?;
+        let total = i64::try_from(ids.len()).unwrap_or(COUNTED).min(COUNTED);
+        if after.is_some() {
+            ids = self.ids(conn, after, limit + 1)?;
+        } else if offset > COUNTED && total == COUNTED {
+            let problem = format!("page: beyond {COUNTED} records only the Link of each page leads to the next");
+            return Err(Error::invalid("page", problem));
+        } else {
+            ids.drain(..usize::try_from(offset).unwrap_or(usize::MAX).min(ids.len()));
+        }
+        let length = usize::try_from(limit).unwrap_or(0);
+        let more = ids.len() > length;
+        ids.truncate(length);
+        let items = audit::table.filter(audit::id.eq_any(ids)).order(audit::id.desc()).load(conn)?;
+        Ok((Page { items, total }, more))
+    }
+
+    /// The oldest records behind one, up to another, itself included.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn batch(&self, conn: &mut PgConnection, behind: i64, last: i64, limit: i64) -> Result<Vec<Record>> {
+        let mut query = audit::table.order(audit::id.asc()).limit(limit).into_boxed();
+        for condition in self.conditions() {
+            query = query.filter(condition);
+        }
+        Ok(query.filter(audit::id.gt(behind)).filter(audit::id.le(last)).load(conn)?)
+    }
+}
+
+/// The id of the newest record of all; 0 when there is none.
+///
+/// # Errors
+/// The database's.
+pub fn newest(conn: &mut PgConnection) -> Result<i64> {
+    Ok(audit::table.select(audit::id).order(audit::id.desc()).first(conn).optional()?.unwrap_or(0))
+}
+
+/// The names of events. Of a beginning, all that were ever recorded: each is one look into the index, however many
+/// records there are.
+fn named(conn: &mut PgConnection, Events(text): &Events) -> Result<Vec<String>> {
+    if !text.ends_with('.') {
+        return Ok(vec![text.clone()]);
+    }
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = Text)]
+        event: String,
+    }
+    let rows: Vec<Row> = diesel::sql_query(
+        "WITH RECURSIVE known AS (SELECT min(event) AS event FROM audit UNION ALL \
+           SELECT (SELECT min(a.event) FROM audit a WHERE a.event > known.event) FROM known WHERE known.event IS NOT NULL) \
+         SELECT event FROM known WHERE starts_with(event, $1)",
+    )
+    .bind::<Text, _>(text)
+    .load(conn)?;
+    Ok(rows.into_iter().map(|row| row.event).collect())
+}

@@ -1,0 +1,340 @@
+//! Who is asking: what a request presents, and the caller that it turns out to be.
+
+use crate::db::schema::{owners, sessions, tokens, users};
+use crate::domain::clock::Timestamp;
+use crate::domain::ids::{OwnerId, SessionId, TokenId};
+use crate::domain::names::{OwnerName, PackageName};
+use crate::domain::role::{Area, Level, PackagePattern, Scope, Scopes, Visibility};
+use crate::domain::secret::TokenHash;
+use crate::error::{Error, Result};
+use diesel::prelude::*;
+use std::net::IpAddr;
+
+/// What a request presents. It is judged in the same hop as the work, so that what it meant a moment ago counts for
+/// nothing.
+#[derive(Debug, Clone)]
+pub enum Credential {
+    /// None.
+    Anonymous,
+    /// A personal access token.
+    Token(TokenHash),
+    /// A user whose password (and second factor) was found right at this epoch of his account.
+    Login { user: OwnerId, epoch: i32 },
+    /// A session of a browser.
+    Session(SessionId),
+}
+
+/// The user behind a caller.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedIn {
+    pub id: OwnerId,
+    pub name: OwnerName,
+    pub is_admin: bool,
+}
+
+/// By what a caller was known, and so how far his rights reach.
+#[derive(Debug, Clone)]
+enum Grant {
+    /// Everything the user may.
+    Whole(&'static str),
+    Session { id: SessionId, must_change: bool },
+    Token(TokenGrant),
+}
+
+#[derive(Debug, Clone)]
+struct TokenGrant {
+    id: TokenId,
+    scopes: Scopes,
+    owners: Option<Vec<OwnerId>>,
+    packages: Option<Vec<PackagePattern>>,
+}
+
+/// Who is asking.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    user: Option<SignedIn>,
+    grant: Grant,
+    address: Option<IpAddr>,
+}
+
+/// How far a caller sees: the parameters of [`super::access::readable`].
+#[derive(Debug, Clone, Copy)]
+pub struct Sight {
+    pub(super) widest: i16,
+    pub(super) user: OwnerId,
+}
+
+/// The limits of a token to some owners and to public ones: the parameters of [`super::access::within`].
+#[derive(Debug, Clone)]
+pub struct Limits {
+    pub(super) widest: i16,
+    pub(super) owners: Option<Vec<OwnerId>>,
+}
+
+impl Limits {
+    /// Whether they are to public owners.
+    pub(super) fn public_only(&self) -> bool {
+        self.widest == Visibility::Public.number()
+    }
+}
+
+/// An id that no owner has.
+pub(super) const NOBODY: OwnerId = OwnerId(0);
+
+/// What a bad token or login is told: never which of unknown, expired, revoked, locked it was.
+pub const BAD_TOKEN: Error = Error::BadCredential("the access token is not valid: it is unknown, expired or revoked");
+/// What a user is told who has to change his password before it is good for anything else. His tokens are.
+const MUST_CHANGE: &str = "you must change your password: change it at /user/settings, or ask an administrator for a new \
+                           one; access tokens keep working";
+/// The same as for a bad token, for a user name with a password.
+pub const BAD_LOGIN: Error = Error::BadCredential("user name or password is wrong, or the account has no access");
+
+impl Caller {
+    /// Somebody unknown.
+    pub fn anonymous(address: Option<IpAddr>) -> Self {
+        Self { user: None, grant: Grant::Whole("none"), address }
+    }
+
+    /// The command line, which may do all.
+    pub fn command_line() -> Self {
+        let user = "command-line".parse().ok().map(|name| SignedIn { id: NOBODY, name, is_admin: true });
+        Self { user, grant: Grant::Whole("command-line"), address: None }
+    }
+
+    /// The user, if there is one.
+    pub fn user(&self) -> Option<&SignedIn> {
+        self.user.as_ref()
+    }
+
+    /// The user.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`] when there is none.
+    pub fn signed_in(&self) -> Result<&SignedIn> {
+        self.user.as_ref().ok_or(Error::Unauthenticated)
+    }
+
+    /// The kind of credential, as the audit names it.
+    pub fn credential(&self) -> &'static str {
+        match &self.grant {
+            Grant::Whole(how) => how,
+            Grant::Session { .. } => "session",
+            Grant::Token(_) => "token",
+        }
+    }
+
+    /// The token in use.
+    pub fn token(&self) -> Option<TokenId> {
+        match &self.grant {
+            Grant::Token(token) => Some(token.id),
+            Grant::Whole(_) | Grant::Session { .. } => None,
+        }
+    }
+
+    /// The session in use.
+    pub fn session(&self) -> Option<SessionId> {
+        match &self.grant {
+            Grant::Session { id, .. } => Some(*id),
+            Grant::Whole(_) | Grant::Token(_) => None,
+        }
+    }
+
+    /// Whether he signed in with a password that he has to change before anything else.
+    pub fn must_change_password(&self) -> bool {
+        matches!(self.grant, Grant::Session { must_change: true, .. })
+    }
+
+    /// Where the request came from.
+    pub fn address(&self) -> Option<IpAddr> {
+        self.address
+    }
+
+    /// Whether he is a site administrator, whatever the credential: how far a token reaches is asked by
+    /// [`Caller::demand`].
+    pub fn is_admin(&self) -> bool {
+        self.user.as_ref().is_some_and(|user| user.is_admin)
+    }
+
+    /// Checks that the token in use, if it is one, has the scope.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] that names the scope.
+    pub fn demand(&self, area: Area, level: Level) -> Result<()> {
+        match &self.grant {
+            Grant::Token(token) if !token.scopes.allow(area, level) => {
+                Err(Error::Forbidden(format!("the access token lacks the scope {}", Scope::Of(area, level))))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks that the user may administer the site, and the token may reach it.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`], or [`Error::Forbidden`] naming what is missing.
+    pub fn demand_admin(&self, level: Level) -> Result<()> {
+        self.signed_in()?;
+        self.demand(Area::Admin, level)?;
+        if self.is_admin() { Ok(()) } else { Err(Error::Forbidden("only a site administrator may do this".to_owned())) }
+    }
+
+    /// Checks that the caller signed in with a password: a token can never make or widen tokens.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`], or [`Error::Forbidden`] when a token is in use.
+    pub fn demand_password(&self) -> Result<&SignedIn> {
+        if self.token().is_some() {
+            return Err(Error::Forbidden(
+                "an access token cannot do this: sign in with user name and password".to_owned(),
+            ));
+        }
+        self.signed_in()
+    }
+
+    /// Checks the token's limit to some package names.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] naming the package.
+    pub fn demand_package(&self, package: &PackageName) -> Result<()> {
+        let Grant::Token(TokenGrant { packages: Some(patterns), .. }) = &self.grant else { return Ok(()) };
+        let lower = package.lower();
+        if patterns.iter().any(|pattern| pattern.matches(&lower)) {
+            return Ok(());
+        }
+        Err(Error::Forbidden(format!("the access token is limited to other packages than {package}")))
+    }
+
+    /// The only packages that the token in use, if it is one, is good for.
+    pub(super) fn only_packages(&self) -> Option<&[PackagePattern]> {
+        match &self.grant {
+            Grant::Token(token) => token.packages.as_deref(),
+            Grant::Whole(_) | Grant::Session { .. } => None,
+        }
+    }
+
+    /// Checks the token's limit to some owners, and to public ones.
+    pub(super) fn demand_owner(&self, id: OwnerId, name: &OwnerName, visibility: Visibility) -> Result<()> {
+        let Grant::Token(token) = &self.grant else { return Ok(()) };
+        if token.owners.as_ref().is_some_and(|ids| !ids.contains(&id)) {
+            return Err(Error::Forbidden(format!("the access token is limited to other owners than {name}")));
+        }
+        self.demand_visible(name, visibility)
+    }
+
+    /// What of the owners he sees is in his lists.
+    pub(super) fn limits(&self) -> Limits {
+        match &self.grant {
+            Grant::Token(token) => Limits {
+                widest: if token.scopes.public_only() { Visibility::Public } else { Visibility::Private }.number(),
+                owners: token.owners.clone(),
+            },
+            Grant::Whole(_) | Grant::Session { .. } => Limits { widest: Visibility::Private.number(), owners: None },
+        }
+    }
+
+    /// Checks that the token in use, if it is one, is not limited to some owners: a new one would not be among them.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] naming the limit.
+    pub fn demand_any_owner(&self) -> Result<()> {
+        match &self.grant {
+            Grant::Token(TokenGrant { owners: Some(_), .. }) => {
+                Err(Error::Forbidden("the access token is limited to some owners, and cannot make another".to_owned()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks the token's limit to public owners.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] naming the limit.
+    pub fn demand_visible(&self, name: &OwnerName, visibility: Visibility) -> Result<()> {
+        match &self.grant {
+            Grant::Token(token) if token.scopes.public_only() && visibility != Visibility::Public => {
+                Err(Error::Forbidden(format!("the access token is public-only, and {name} is not public")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// How far the user sees, whatever his token's limits: those answer 403, not 404.
+    pub fn sight(&self) -> Sight {
+        match &self.user {
+            None => Sight { widest: Visibility::Public.number(), user: NOBODY },
+            Some(user) if user.is_admin => Sight { widest: Visibility::Private.number(), user: user.id },
+            Some(user) => Sight { widest: Visibility::Limited.number(), user: user.id },
+        }
+    }
+}
+
+type UserRow = (OwnerId, OwnerName, bool, bool, bool);
+
+fn signed_in((id, name, is_admin, is_active, is_locked): UserRow) -> Option<SignedIn> {
+    (is_active && !is_locked).then_some(SignedIn { id, name, is_admin })
+}
+
+/// Finds out who presents a credential.
+///
+/// # Errors
+/// [`Error::BadCredential`] when it is not, or no more, good for anything; [`Error::Forbidden`] for the password of a
+/// user who has to change it first.
+pub fn identify(
+    conn: &mut PgConnection,
+    credential: &Credential,
+    address: Option<IpAddr>,
+    now: Timestamp,
+) -> Result<Caller> {
+    let columns = (users::id, owners::name, users::is_admin, users::is_active, users::is_locked);
+    match credential {
+        Credential::Anonymous => Ok(Caller::anonymous(address)),
+        Credential::Login { user, epoch } => {
+            let row: Option<(UserRow, bool)> = users::table
+                .inner_join(owners::table)
+                .filter(users::id.eq(user))
+                .filter(users::auth_epoch.eq(epoch))
+                .select((columns, users::must_change_password))
+                .first(conn)
+                .optional()?;
+            let (user, must_change) = row.ok_or(BAD_LOGIN)?;
+            let user = signed_in(user).ok_or(BAD_LOGIN)?;
+            if must_change {
+                return Err(Error::Forbidden(MUST_CHANGE.to_owned()));
+            }
+            Ok(Caller { user: Some(user), grant: Grant::Whole("password"), address })
+        }
+        Credential::Session(id) => {
+            let row: Option<(UserRow, bool)> = sessions::table
+                .inner_join(users::table.inner_join(owners::table))
+                .filter(sessions::id.eq(id))
+                .filter(sessions::expires_at.gt(now))
+                .filter(sessions::auth_epoch.eq(users::auth_epoch))
+                .select((columns, users::must_change_password))
+                .first(conn)
+                .optional()?;
+            // Who was signed out elsewhere is a guest: he may go on reading what guests may.
+            let found = row.and_then(|(user, must_change)| Some((signed_in(user)?, must_change)));
+            let Some((user, must_change)) = found else { return Ok(Caller::anonymous(address)) };
+            Ok(Caller { user: Some(user), grant: Grant::Session { id: *id, must_change }, address })
+        }
+        Credential::Token(hash) => {
+            type TokenRow = (TokenId, Vec<String>, Option<Vec<OwnerId>>, Option<Vec<String>>);
+            let row: Option<(UserRow, TokenRow)> = tokens::table
+                .inner_join(users::table.inner_join(owners::table))
+                .filter(tokens::hash.eq(hash.as_bytes()))
+                .filter(tokens::expires_at.is_null().or(tokens::expires_at.gt(now)))
+                .select((columns, (tokens::id, tokens::scopes, tokens::owner_ids, tokens::package_patterns)))
+                .first(conn)
+                .optional()?;
+            let (user, (id, scopes, owner_ids, patterns)) = row.ok_or(BAD_TOKEN)?;
+            let user = signed_in(user).ok_or(BAD_TOKEN)?;
+            let scopes = Scopes::from_words(scopes.iter().map(String::as_str)).map_err(Error::internal)?;
+            let packages = patterns
+                .map(|patterns| patterns.iter().map(|pattern| pattern.parse()).collect::<Result<Vec<_>, _>>())
+                .transpose()
+                .map_err(Error::internal)?;
+            let grant = Grant::Token(TokenGrant { id, scopes, owners: owner_ids, packages });
+            Ok(Caller { user: Some(user), grant, address })
+        }
+    }
+}

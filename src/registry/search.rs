@@ -1,0 +1,384 @@
+//! Searching everything that a caller may read, by a part of a name or by a digest: an entry a version, as everywhere in
+//! the REST API.
+//!
+//! There are two ways to the same result, and only the number of rows that fit decides between them. Few: the indexes of
+//! trigrams and digests give them all, and they are sorted. Many: the versions are walked in the order they are wanted
+//! in, until the page is full. Whatever the caller may not see is left out by [`readable`] in both.
+
+use super::access::{CanSearch, readable};
+use super::releases::{self, Person, Release, containing, like_any};
+use crate::db::schema::{blobs, owners, packages, versions};
+use crate::domain::clock::Timestamp;
+use crate::domain::digest::{Md5, Sha1, Sha256, Sha512};
+use crate::domain::ids::{BlobId, OwnerId, VersionId};
+use crate::domain::names::OwnerName;
+use crate::error::{Error, Result};
+use diesel::dsl::{Eq, sql};
+use diesel::helper_types::InnerJoinQuerySource;
+use diesel::pg::Pg;
+use diesel::prelude::*;
+use diesel::sql_query;
+use diesel::sql_types::{Array, BigInt, Bool, Text, Timestamptz};
+use std::fmt;
+use std::str::FromStr;
+
+/// How far results are counted: a total of this many means as many or more. Counting all of a million takes longer than
+/// finding the first.
+pub const COUNTED: i64 = 1000;
+/// Up to so many rows that fit are all fetched and sorted.
+const FEW: i64 = 30_000;
+/// Most bytes of a searched text.
+const MAX_NEEDLE_BYTES: usize = 255;
+/// A text shorter than this, in characters, is looked for in the names of packages alone: it has no trigram, and nearly
+/// every file name contains it.
+const SHORT: usize = 3;
+
+/// A text to search for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Needle(String);
+
+impl FromStr for Needle {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let wrong = |problem: &str| Err(Error::invalid("q", problem.to_owned()));
+        match text.trim() {
+            "" => wrong("q: nothing to search for"),
+            text if text.len() > MAX_NEEDLE_BYTES => wrong("q: search for at most 255 bytes"),
+            text if text.chars().any(char::is_control) => wrong("q: no name has control characters"),
+            text => Ok(Self(text.to_owned())),
+        }
+    }
+}
+
+/// In which order results come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Sort {
+    /// The versions that were made last come first.
+    #[default]
+    Newest,
+    /// The versions that were made first come first.
+    Oldest,
+    /// By the package's name, in lower case and byte by byte.
+    Name,
+}
+
+impl FromStr for Sort {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "" | "newest" => Ok(Self::Newest),
+            "oldest" => Ok(Self::Oldest),
+            "name" => Ok(Self::Name),
+            _ => Err(Error::invalid("sort", "sort: newest, oldest or name".to_owned())),
+        }
+    }
+}
+
+/// A place in the list of results: right behind a version, which may be deleted since. Written and read again it is the
+/// same place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    created_at: Timestamp,
+    version: VersionId,
+    package: String,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // No name of a package has this character.
+        write!(f, "{}~{}~{}", self.created_at.micros(), self.version, self.package)
+    }
+}
+
+impl FromStr for Place {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let wrong = || Error::invalid("after", "after: take it from the Link of the page before".to_owned());
+        let mut parts = text.splitn(3, '~');
+        let mut part = || parts.next().ok_or_else(wrong);
+        let created_at = part()?.parse().ok().and_then(Timestamp::from_micros).ok_or_else(wrong)?;
+        let version = VersionId(part()?.parse().map_err(|_| wrong())?);
+        let package = part()?.to_owned();
+        if package.len() > MAX_NEEDLE_BYTES || package.chars().any(char::is_control) {
+            return Err(wrong());
+        }
+        Ok(Self { created_at, version, package })
+    }
+}
+
+/// What is searched for.
+#[derive(Debug, Clone, Default)]
+pub struct Search {
+    /// A part of the name of a package, of a version or of one of its files, in either case; or a digest of a file in
+    /// full.
+    pub text: Option<Needle>,
+    /// Versions of this owner alone.
+    pub owner: Option<OwnerName>,
+    /// Versions with a file of these bytes alone.
+    pub sha256: Option<Sha256>,
+    pub sort: Sort,
+    /// Where to go on; without it at `offset`.
+    pub after: Option<Place>,
+    pub offset: i64,
+    pub limit: i64,
+}
+
+/// A version that was found.
+#[derive(Debug, Clone)]
+pub struct Hit {
+    pub owner: Person,
+    pub release: Release,
+}
+
+/// A page of results.
+#[derive(Debug, Clone)]
+pub struct Found {
+    pub hits: Vec<Hit>,
+    /// How many there are in all, up to [`COUNTED`].
+    pub total: i64,
+    /// Where the next page begins, if there is one.
+    pub next: Option<Place>,
+}
+
+/// Searches.
+///
+/// # Errors
+/// [`Error::Invalid`] for an offset beyond what is counted.
+pub fn search(conn: &mut PgConnection, right: &CanSearch, search: &Search) -> Result<Found> {
+    let Some(plan) = Plan::new(conn, right, search)? else {
+        return Ok(Found { hits: Vec::new(), total: 0, next: None });
+    };
+    let counted = COUNTED.max(search.offset.saturating_add(search.limit).min(2 * COUNTED));
+    let mut places = plan.places(conn, right, search, None, counted + 1)?;
+    let total = i64::try_from(places.len()).unwrap_or(COUNTED).min(COUNTED);
+    if let Some(after) = &search.after {
+        places = plan.places(conn, right, search, Some(after), search.limit + 1)?;
+    } else if search.offset > COUNTED && total == COUNTED {
+        let problem = format!("page: beyond {COUNTED} results only the Link of each page leads to the next");
+        return Err(Error::invalid("page", problem));
+    } else {
+        places.drain(..usize::try_from(search.offset).unwrap_or(usize::MAX).min(places.len()));
+    }
+    let limit = usize::try_from(search.limit).unwrap_or(0);
+    let more = places.len() > limit;
+    places.truncate(limit);
+    let ids: Vec<VersionId> = places.iter().map(|place| place.version).collect();
+    let hits = hits(conn, &ids)?;
+    Ok(Found { hits, total, next: places.pop().filter(|_| more) })
+}
+
+fn hits(conn: &mut PgConnection, ids: &[VersionId]) -> Result<Vec<Hit>> {
+    let releases = releases::load(conn, ids)?;
+    let people = releases::people(conn, releases.iter().map(|(owner, _)| *owner))?;
+    let owner = |id: OwnerId| people.iter().find(|person| person.id == id).cloned();
+    Ok(releases.into_iter().filter_map(|(id, release)| owner(id).map(|owner| Hit { owner, release })).collect())
+}
+
+type Source = InnerJoinQuerySource<
+    InnerJoinQuerySource<versions::table, packages::table>,
+    owners::table,
+    Eq<owners::id, versions::owner_id>,
+>;
+type Condition = Box<dyn BoxableExpression<Source, Pg, SqlType = Bool>>;
+
+/// Something that a version must fit.
+enum Fits {
+    /// The package's name contains the text.
+    Package(String),
+    /// Any name contains the text, or a file has one of these bytes.
+    Any(String, Vec<BlobId>),
+    /// A file has these bytes.
+    Bytes(Vec<BlobId>),
+}
+
+/// What must fit, and the versions that do where they are few, whoever may see them.
+struct Part {
+    fits: Fits,
+    few: Option<Vec<VersionId>>,
+}
+
+/// How a search is done.
+struct Plan {
+    owner: Option<OwnerId>,
+    parts: Vec<Part>,
+}
+
+impl Fits {
+    /// The versions that fit, if they are few.
+    fn few(&self, conn: &mut PgConnection) -> Result<Option<Vec<VersionId>>> {
+        #[derive(QueryableByName)]
+        struct Row {
+            #[diesel(sql_type = BigInt)]
+            id: VersionId,
+        }
+        const PACKAGES: &str =
+            "SELECT v.id FROM packages p JOIN versions v ON v.package_id = p.id WHERE p.lower_name LIKE $1";
+        let limited = |rows: &str| sql_query(format!("SELECT id FROM ({rows}) AS fitting LIMIT {}", FEW + 1));
+        let rows: Vec<Row> = match self {
+            Self::Package(like) => limited(PACKAGES).bind::<Text, _>(like).load(conn)?,
+            Self::Any(like, blobs) => limited(&format!(
+                "{PACKAGES} UNION ALL SELECT id FROM versions WHERE lower_version LIKE $1 \
+                 UNION ALL SELECT version_id FROM files WHERE lower_name LIKE $1 \
+                 UNION ALL SELECT version_id FROM files WHERE blob_id = ANY ($2)"
+            ))
+            .bind::<Text, _>(like)
+            .bind::<Array<BigInt>, _>(blobs)
+            .load(conn)?,
+            Self::Bytes(blobs) => limited("SELECT version_id AS id FROM files WHERE blob_id = ANY ($1)")
+                .bind::<Array<BigInt>, _>(blobs)
+                .load(conn)?,
+        };
+        let few = rows.len() <= usize::try_from(FEW).unwrap_or(0);
+        Ok(few.then(|| rows.into_iter().map(|row| row.id).collect()))
+    }
+
+    /// As a condition that is asked of one version after the other. It speaks of nothing but the version, so that
+    /// Postgres asks it while it walks and not in a join of everything with everything.
+    fn of_each(&self) -> Condition {
+        const PACKAGE: &str = "EXISTS (SELECT FROM packages p WHERE p.id = versions.package_id AND p.lower_name LIKE ";
+        const FILE: &str = "EXISTS (SELECT FROM files f WHERE f.version_id = versions.id AND ";
+        match self {
+            Self::Package(like) => Box::new(sql::<Bool>(PACKAGE).bind::<Text, _>(like.clone()).sql(")")),
+            Self::Any(like, blobs) => Box::new(
+                sql::<Bool>("(versions.lower_version LIKE ")
+                    .bind::<Text, _>(like.clone())
+                    .sql(&format!(" OR {FILE} f.lower_name LIKE "))
+                    .bind::<Text, _>(like.clone())
+                    .sql(&format!(") OR {PACKAGE}"))
+                    .bind::<Text, _>(like.clone())
+                    .sql(&format!(") OR {FILE} f.blob_id = ANY ("))
+                    .bind::<Array<BigInt>, _>(blobs.clone())
+                    .sql(")))"),
+            ),
+            Self::Bytes(blobs) => {
+                let blobs = sql::<Bool>(&format!("{FILE} f.blob_id = ANY (")).bind::<Array<BigInt>, _>(blobs.clone());
+                Box::new(blobs.sql("))"))
+            }
+        }
+    }
+}
+
+impl Part {
+    fn condition(&self) -> Condition {
+        match &self.few {
+            Some(ids) => Box::new(versions::id.eq_any(ids.clone())),
+            None => self.fits.of_each(),
+        }
+    }
+}
+
+/// The bytes that a text may be a digest of, in hexadecimal.
+fn of_digest(conn: &mut PgConnection, text: &str) -> Result<Vec<BlobId>> {
+    let found = blobs::table.select(blobs::id).into_boxed();
+    let found = if let Ok(digest) = text.parse::<Sha256>() {
+        found.filter(blobs::sha256.eq(digest.as_bytes().to_vec()))
+    } else if let Ok(digest) = text.parse::<Sha512>() {
+        found.filter(blobs::sha512.eq(digest.as_bytes().to_vec()))
+    } else if let Ok(digest) = text.parse::<Sha1>() {
+        found.filter(blobs::sha1.eq(digest.as_bytes().to_vec()))
+    } else if let Ok(digest) = text.parse::<Md5>() {
+        found.filter(blobs::md5.eq(digest.as_bytes().to_vec()))
+    } else {
+        return Ok(Vec::new());
+    };
+    Ok(found.load(conn)?)
+}
+
+impl Plan {
+    /// `None`: there is no such owner, or none that the caller may see.
+    fn new(conn: &mut PgConnection, right: &CanSearch, search: &Search) -> Result<Option<Self>> {
+        let owner = match &search.owner {
+            None => None,
+            Some(name) => {
+                let named = owners::table.filter(owners::lower_name.eq(name.lower())).filter(readable(right.sight()));
+                let Some(id) = named.select(owners::id).first(conn).optional()? else { return Ok(None) };
+                Some(id)
+            }
+        };
+        let mut all = Vec::new();
+        if let Some(sha256) = search.sha256 {
+            let bytes = blobs::table.filter(blobs::sha256.eq(sha256.as_bytes().to_vec()));
+            all.push(Fits::Bytes(bytes.select(blobs::id).load(conn)?));
+        }
+        if let Some(Needle(text)) = &search.text {
+            all.push(match text.chars().count() < SHORT {
+                true => Fits::Package(containing(text)),
+                false => Fits::Any(containing(text), of_digest(conn, text)?),
+            });
+        }
+        let parts = all.into_iter().map(|fits| Ok(Part { few: fits.few(conn)?, fits })).collect::<Result<_>>()?;
+        Ok(Some(Self { owner, parts }))
+    }
+
+    /// The places right behind the results, in their order.
+    fn places(
+        &self,
+        conn: &mut PgConnection,
+        right: &CanSearch,
+        search: &Search,
+        after: Option<&Place>,
+        limit: i64,
+    ) -> Result<Vec<Place>> {
+        let mut query = versions::table
+            .inner_join(packages::table)
+            .inner_join(owners::table.on(owners::id.eq(versions::owner_id)))
+            .filter(readable(right.sight()))
+            .select((versions::created_at, versions::id, packages::lower_name))
+            .limit(limit)
+            .into_boxed::<Pg>();
+        for part in &self.parts {
+            query = query.filter(part.condition());
+        }
+        if let Some(owner) = self.owner {
+            query = query.filter(versions::owner_id.eq(owner));
+        }
+        if let Some(ids) = right.owners() {
+            query = query.filter(versions::owner_id.eq_any(ids.to_vec()));
+        }
+        if let Some(patterns) = right.packages() {
+            let like = sql::<Bool>("packages.lower_name LIKE ANY (").bind::<Array<Text>, _>(like_any(patterns));
+            query = query.filter(like.sql(")"));
+        }
+        if let Some(place) = after {
+            query = query.filter(search.sort.behind(place));
+        }
+        let query = match search.sort {
+            Sort::Newest => query.order((versions::created_at.desc(), versions::id.desc())),
+            Sort::Oldest => query.order((versions::created_at.asc(), versions::id.asc())),
+            Sort::Name => query.order((sql::<Text>("packages.lower_name COLLATE \"C\""), versions::id.asc())),
+        };
+        let rows: Vec<(Timestamp, VersionId, String)> = query.load(conn)?;
+        let place = |(created_at, version, package)| Place { created_at, version, package };
+        Ok(rows.into_iter().map(place).collect())
+    }
+}
+
+impl Sort {
+    /// What comes behind a place in this order.
+    fn behind(self, place: &Place) -> Condition {
+        let by_time = |operator: &str| {
+            sql::<Bool>(&format!("(versions.created_at, versions.id) {operator} ("))
+                .bind::<Timestamptz, _>(place.created_at)
+                .sql(", ")
+                .bind::<BigInt, _>(place.version)
+                .sql(")")
+        };
+        match self {
+            Self::Newest => Box::new(by_time("<")),
+            Self::Oldest => Box::new(by_time(">")),
+            // Said twice, because only the first is a stretch of the index of names.
+            Self::Name => Box::new(
+                sql::<Bool>("packages.lower_name COLLATE \"C\" >= ")
+                    .bind::<Text, _>(place.package.clone())
+                    .sql(" AND (packages.lower_name COLLATE \"C\", versions.id) > (")
+                    .bind::<Text, _>(place.package.clone())
+                    .sql(", ")
+                    .bind::<BigInt, _>(place.version)
+                    .sql(")"),
+            ),
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! Deleting a user. Nobody else loses anything by it: with what others have a share in, the answer is no.
+
+use super::edit::demand_other_admin;
+use super::record;
+use crate::db::schema::{owners as owners_table, team_members, teams, users};
+use crate::domain::clock::Timestamp;
+use crate::domain::ids::{OwnerId, TeamId};
+use crate::domain::names::OwnerName;
+use crate::domain::role::{Permission, Visibility};
+use crate::error::{Error, Result, What};
+use crate::registry::access::{CanAdminister, Visited};
+use crate::registry::audit::Event;
+use crate::registry::caller::Caller;
+use crate::registry::owners;
+use crate::registry::packages::{self, Deleted};
+use diesel::prelude::*;
+use serde_json::json;
+
+/// An organization whose last owner a user is.
+struct Orphan {
+    id: OwnerId,
+    name: OwnerName,
+    visibility: Visibility,
+    /// Whether anybody else is in any of its teams.
+    has_others: bool,
+}
+
+/// Deletes a user. Without `purge` only one who owns no package and is no organization's last owner; with it his packages
+/// go too, and the organizations in which there is nobody but him, with theirs.
+///
+/// # Errors
+/// [`Error::Blocked`] for the caller himself, the last administrator who can sign in, and what is said above; with
+/// `purge` for an organization that has other members, whom only an owner among them can keep it for. [`Error::Forbidden`]
+/// for an organization outside of the limits of the token in use.
+pub fn delete(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    right: &CanAdminister,
+    purge: bool,
+    now: Timestamp,
+) -> Result<()> {
+    let user = right.user();
+    if caller.user().is_some_and(|own| own.id == user.id) {
+        return Err(Error::Blocked("you cannot delete yourself: another administrator can".to_owned()));
+    }
+    demand_other_admin(conn, user.id, &user.name)?;
+    let orphans = orphans(conn, user.id)?;
+    if let Some(refusal) = refusal(user, &orphans, purge) {
+        return Err(refusal);
+    }
+    for org in &orphans {
+        caller.demand_owner(org.id, &org.name, org.visibility)?;
+    }
+    let mut deleted = Deleted::default();
+    for org in &orphans {
+        deleted += packages::delete_all(conn, org.id, now)?;
+        demand_alone(conn, user, org.id)?;
+        owners::delete(conn, org.id)?;
+    }
+    if purge {
+        deleted += packages::delete_all(conn, user.id, now)?;
+    } else {
+        owners::lock(conn, user.id)?;
+        packages::demand_none(conn, user.id, &user.name)?;
+    }
+    demand_no_orphans(conn, user)?;
+    owners::delete(conn, user.id)?;
+    let orgs: Vec<&OwnerName> = orphans.iter().map(|org| &org.name).collect();
+    let detail = json!({
+        "purge": purge, "organizations": orgs,
+        "packages": deleted.packages, "versions": deleted.versions, "bytes": deleted.bytes,
+    });
+    record(conn, caller, Event::UserDelete, (user.id, &user.name), detail, now)
+}
+
+/// Asks again, now that nobody can make a team there, whether anybody else came into the organization meanwhile.
+fn demand_alone(conn: &mut PgConnection, user: &Visited, org: OwnerId) -> Result<()> {
+    let mut now = orphans(conn, user.id)?;
+    now.retain(|orphan| orphan.id == org);
+    refusal(user, &now, true).map_or(Ok(()), Err)
+}
+
+/// Asks again, now that he can enter no team, whether he has become an organization's last owner meanwhile. He is locked
+/// last, as by publishers, who lock their package, its owner and then its creator.
+fn demand_no_orphans(conn: &mut PgConnection, user: &Visited) -> Result<()> {
+    let locked = users::table.find(user.id).select(users::id).for_update();
+    locked.first::<OwnerId>(conn).optional()?.ok_or(Error::NotFound(What::User))?;
+    refusal(user, &orphans(conn, user.id)?, false).map_or(Ok(()), Err)
+}
+
+fn refusal(user: &Visited, orphans: &[Orphan], purge: bool) -> Option<Error> {
+    let kept: Vec<&str> = orphans.iter().filter(|org| !purge || org.has_others).map(|org| org.name.as_str()).collect();
+    let name = &user.name;
+    match (kept.as_slice(), purge) {
+        ([], _) => None,
+        (kept, false) => Some(Error::Blocked(format!(
+            "{name} is the last owner of {}: make somebody else an owner, or delete it, first",
+            kept.join(", ")
+        ))),
+        (kept, true) => Some(Error::Blocked(format!(
+            "{name} is the last owner of {}, which has other members: make one of them an owner first",
+            kept.join(", ")
+        ))),
+    }
+}
+
+/// The organizations whose last owner he is. Nobody leaves or enters any of their teams until the end of the transaction.
+fn orphans(conn: &mut PgConnection, user: OwnerId) -> Result<Vec<Orphan>> {
+    let owned: Vec<OwnerId> = teams::table
+        .inner_join(team_members::table)
+        .filter(team_members::user_id.eq(user))
+        .filter(teams::permission.eq(Permission::Owner))
+        .select(teams::org_id)
+        .load(conn)?;
+    let locked: Vec<TeamId> =
+        teams::table.filter(teams::org_id.eq_any(&owned)).order(teams::id).select(teams::id).for_update().load(conn)?;
+    let seats: Vec<(OwnerId, Permission)> = teams::table
+        .inner_join(team_members::table)
+        .filter(teams::id.eq_any(&locked))
+        .filter(team_members::user_id.ne(user))
+        .select((teams::org_id, teams::permission))
+        .load(conn)?;
+    let orgs: Vec<(OwnerId, OwnerName, Visibility)> = owners_table::table
+        .filter(owners_table::id.eq_any(&owned))
+        .order(owners_table::lower_name)
+        .select((owners_table::id, owners_table::name, owners_table::visibility))
+        .load(conn)?;
+    let of = |id: OwnerId| seats.iter().filter(move |(org, _)| *org == id);
+    Ok(orgs
+        .into_iter()
+        .filter(|(id, ..)| !of(*id).any(|(_, permission)| *permission == Permission::Owner))
+        .map(|(id, name, visibility)| Orphan { id, has_others: of(id).next().is_some(), name, visibility })
+        .collect())
+}

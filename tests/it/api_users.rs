@@ -1,0 +1,636 @@
+//! Users by the REST API: seeing, finding, changing, renaming and deleting them.
+
+use crate::support::people::{db_org, db_user};
+use crate::support::{Answer, PASSWORD, Plan, Site, path};
+use packhouse::domain::role::Visibility;
+use packhouse::jobs::sweep;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+fn admin_of(user: &str) -> String {
+    format!("/api/v1/admin/users/{user}")
+}
+
+/// The names in a list, or in the answer to a search.
+pub fn names(answer: &Answer) -> Vec<String> {
+    let json = answer.json();
+    let list = json.get("data").unwrap_or(&json).as_array().unwrap().clone();
+    let name = |one: &Value| one.get("login").or_else(|| one.get("name")).unwrap().as_str().unwrap().to_owned();
+    list.iter().map(name).collect()
+}
+
+/// The record of what was done over the API.
+pub fn records(site: &Site) -> Vec<String> {
+    site.db_audit().into_iter().filter(|line| !line.contains(" from nowhere ")).collect()
+}
+
+fn total(answer: &Answer) -> Option<&str> {
+    answer.header("x-total-count")
+}
+
+#[tokio::test]
+async fn a_user_sees_all_of_himself_and_others_only_what_concerns_them() {
+    let site = Site::with(&[("PACKHOUSE_PUBLIC_URL", "https://packages.example.org")]);
+    let said = json!({"full_name": "Ada Lovelace", "website": "https://example.org/ada", "location": "London",
+        "description": "Engines"});
+    site.admin().patch(&admin_of("ada"), &said).await.is(200);
+    let own = site.anon().bearer(&site.db_token("ada", &["read:user"])).get("/api/v1/users/ADA").await.is(200);
+    // The order of the fields is part of it.
+    insta::assert_snapshot!(own.text().replace(",\"", ",\n\""), @r#"
+    {"id":2,
+    "login":"ada",
+    "username":"ada",
+    "full_name":"Ada Lovelace",
+    "email":"ada@example.org",
+    "avatar_url":"",
+    "html_url":"https://packages.example.org/ada",
+    "is_admin":false,
+    "active":true,
+    "prohibit_login":false,
+    "visibility":"public",
+    "created":"2026-01-02T03:04:05Z",
+    "last_login":null,
+    "location":"London",
+    "website":"https://example.org/ada",
+    "description":"Engines"}
+    "#);
+    assert_eq!(site.anon().bearer(&site.db_token("ada", &["read:user"])).get("/api/v1/user").await.text(), own.text());
+    assert_eq!(site.admin().get("/api/v1/users/ada").await.text(), own.text());
+    let seen = site.anon().get("/api/v1/users/ada").await.is(200);
+    insta::assert_snapshot!(seen.text().replace(",\"", ",\n\""), @r#"
+    {"id":2,
+    "login":"ada",
+    "username":"ada",
+    "full_name":"Ada Lovelace",
+    "email":"",
+    "avatar_url":"",
+    "html_url":"https://packages.example.org/ada",
+    "is_admin":false,
+    "active":false,
+    "prohibit_login":false,
+    "visibility":"public",
+    "created":"2026-01-02T03:04:05Z",
+    "last_login":null,
+    "location":"London",
+    "website":"https://example.org/ada",
+    "description":"Engines"}
+    "#);
+    let stranger = site.anon().bearer(&site.db_token("stranger", &["read:user"]));
+    assert_eq!(stranger.get("/api/v1/users/ada").await.text(), seen.text());
+    let head = site.anon().head("/api/v1/users/ada").await.is(200);
+    assert_eq!((head.header("content-type"), head.body.len()), (Some("application/json"), 0));
+}
+
+#[tokio::test]
+async fn a_private_user_looks_like_one_who_is_not_there() {
+    let site = Site::new();
+    site.db(|conn| {
+        db_user(conn, "shade", Visibility::Private, false)?;
+        db_user(conn, "insider", Visibility::Limited, false)?;
+        db_org(conn, "acme", Visibility::Public)
+    });
+    let stranger = site.anon().bearer(&site.db_token("stranger", &["all"]));
+    for rest in ["", "/orgs"] {
+        let get = |name: &str| format!("/api/v1/users/{name}{rest}");
+        let nobody = stranger.get(&get("nobody")).await.is(404).says("user not found");
+        assert_eq!(stranger.get(&get("shade")).await.looks(), nobody.looks());
+        assert_eq!(stranger.get(&get("acme")).await.looks(), nobody.looks(), "an organization is no user");
+        assert_eq!(stranger.get(&get("a%00")).await.looks(), nobody.looks());
+        let nobody = site.anon().get(&get("nobody")).await.is(401);
+        for name in ["shade", "insider", "acme", "a%00"] {
+            assert_eq!(site.anon().get(&get(name)).await.looks(), nobody.looks(), "{name}{rest}");
+        }
+        stranger.get(&get("insider")).await.is(200);
+        site.admin().get(&get("shade")).await.is(200);
+    }
+    site.anon().bearer(&site.db_token("shade", &["read:user"])).get("/api/v1/users/shade").await.is(200);
+}
+
+#[tokio::test]
+async fn a_search_finds_users_by_a_part_of_their_names_and_only_those_who_may_be_seen() {
+    let site = Site::new();
+    site.db(|conn| {
+        for (name, visibility) in [
+            ("Adam", Visibility::Public),
+            ("shadam", Visibility::Private),
+            ("madam", Visibility::Limited),
+            ("per.cent", Visibility::Public),
+        ] {
+            db_user(conn, name, visibility, false)?;
+        }
+        db_org(conn, "acme", Visibility::Public)
+    });
+    site.db_execute("UPDATE owners SET name = 'adams', lower_name = 'adams' WHERE name = 'acme'");
+    site.db_execute("UPDATE owners SET full_name = '100% Sham_Name' WHERE name = 'per.cent'");
+    let search = |query: &str| format!("/api/v1/users/search?{query}");
+    let found = site.anon().get(&search("q=ADA")).await.is(200);
+    assert_eq!(names(&found), ["ada", "Adam"]);
+    assert_eq!(total(&found), Some("2"));
+    assert!(
+        found.text().starts_with(r#"{"data":[{"id":2,"login":"ada","#) && found.text().ends_with(r#"],"ok":true}"#)
+    );
+    let stranger = site.anon().bearer(&site.db_token("stranger", &["read:user"]));
+    assert_eq!(names(&stranger.get(&search("q=dam")).await), ["Adam", "madam"]);
+    assert_eq!(names(&site.admin().get(&search("q=dam")).await), ["Adam", "madam", "shadam"]);
+    // A sign stands for itself, and a full name counts.
+    for (q, found) in
+        [("%25", true), ("m_n", true), ("0_", false), ("%25%25", false), ("sham_name", true), ("a%00", false)]
+    {
+        let wanted: &[&str] = if found { &["per.cent"] } else { &[] };
+        assert_eq!(names(&site.anon().get(&search(&format!("q={q}"))).await.is(200)), wanted, "{q}");
+    }
+    // An address is nobody's business but administrators'.
+    assert_eq!(names(&stranger.get(&search("q=ada@example")).await), [""; 0]);
+    assert_eq!(names(&site.admin().get(&search("q=ada@example")).await), ["ada"]);
+    assert_eq!(names(&site.anon().get(&search("uid=2")).await), ["ada"]);
+    assert_eq!(names(&site.anon().get(&search("uid=0&q=ada&limit=1")).await), ["ada"]);
+    assert_eq!(names(&site.anon().get(&search("uid=2&q=stranger")).await), [""; 0]);
+    site.anon().get(&search("uid=two")).await.is(422).says("uid");
+    let shade = site.db_number("SELECT id AS n FROM owners WHERE name = 'shadam'");
+    assert_eq!(names(&stranger.get(&search(&format!("uid={shade}"))).await), [""; 0]);
+    let public = site.anon().bearer(&site.db_token("stranger", &["read:user", "public-only"]));
+    assert_eq!(names(&public.get(&search("q=dam")).await), ["Adam"]);
+    let limited = site.db_limited_token("stranger", &["read:user"], |new| {
+        new.owners = Some(vec!["ada".parse().unwrap()]);
+    });
+    assert_eq!(names(&site.anon().bearer(&limited).get(&search("")).await), ["ada"]);
+}
+
+#[tokio::test]
+async fn lists_of_users_come_in_pages() {
+    let site = Site::with(&[("PACKHOUSE_PUBLIC_URL", "https://packages.example.org")]);
+    let page = site.anon().get("/api/v1/users/search?q=a&limit=2").await.is(200);
+    assert_eq!(names(&page), ["ada", "admin"]);
+    insta::assert_snapshot!(page.header("link").unwrap(), @r#"<https://packages.example.org/api/v1/users/search?q=a&page=2&limit=2>; rel="next", <https://packages.example.org/api/v1/users/search?q=a&page=2&limit=2>; rel="last""#);
+    let last = site.anon().get("/api/v1/users/search?q=a&limit=2&page=2").await.is(200);
+    assert_eq!((names(&last), total(&last)), (vec!["stranger".to_owned()], Some("3")));
+    let beyond = site.admin().get("/api/v1/admin/users?page=9").await.is(200);
+    assert_eq!((beyond.text(), total(&beyond)), ("[]", Some("3")));
+    let sorted = |sort: &str| format!("/api/v1/admin/users?limit=2&source_id=7&login_name=x&sort={sort}");
+    for (sort, wanted) in [
+        ("", ["ada", "admin"]),
+        ("alphabetically", ["ada", "admin"]),
+        ("reversealphabetically", ["stranger", "admin"]),
+        ("oldest", ["admin", "ada"]),
+        ("newest", ["stranger", "ada"]),
+    ] {
+        let page = site.admin().get(&sorted(sort)).await.is(200);
+        assert_eq!((names(&page), total(&page)), (wanted.map(str::to_owned).to_vec(), Some("3")), "{sort}");
+    }
+    site.admin().get(&sorted("sideways")).await.is(422).says("alphabetically");
+    assert_eq!(site.admin().get("/api/v1/admin/users").await.json()[0]["email"], "ada@example.org");
+    let head = site.admin().head("/api/v1/admin/users").await.is(200);
+    assert_eq!((total(&head), head.body.len()), (Some("3"), 0));
+    site.ada().get("/api/v1/admin/users").await.is(403).says("site administrator");
+}
+
+#[tokio::test]
+async fn an_administrator_changes_all_of_a_user_and_leaves_one_record() {
+    let site = Site::new();
+    let all = json!({
+        "login_name": "ada", "source_id": 0, "email": "Countess@Example.org", "full_name": "Ada",
+        "password": "another horse and battery", "must_change_password": false, "website": "https://example.org",
+        "location": "London", "description": "a\nb", "active": true, "admin": true, "prohibit_login": false,
+        "visibility": "limited", "restricted": true, "max_repo_creation": -1, "allow_git_hook": true,
+        "allow_import_local": false, "allow_create_organization": true,
+    });
+    let changed = site.admin().patch(&admin_of("ADA"), &all).await.is(200);
+    insta::assert_snapshot!(changed.text().replace(",\"", ",\n\""), @r#"
+    {"id":2,
+    "login":"ada",
+    "username":"ada",
+    "full_name":"Ada",
+    "email":"Countess@Example.org",
+    "avatar_url":"",
+    "html_url":"/ada",
+    "is_admin":true,
+    "active":true,
+    "prohibit_login":false,
+    "visibility":"limited",
+    "created":"2026-01-02T03:04:05Z",
+    "last_login":null,
+    "location":"London",
+    "website":"https://example.org",
+    "description":"a\nb"}
+    "#);
+    site.ada().get("/api/v1/user").await.is(401);
+    let ada = site.anon().basic("countess@example.org", "another horse and battery");
+    ada.get("/api/v1/admin/users").await.is(200);
+    // What is left out, null, or as Go's clients leave it out, stays as it is.
+    for nothing in [json!({}), json!({"email": "", "password": "", "visibility": "", "full_name": null, "admin": null})]
+    {
+        let same = site.admin().patch(&admin_of("ada"), &nothing).await.is(200);
+        assert_eq!(same.json()["full_name"], changed.json()["full_name"]);
+        assert_eq!(same.json()["email"], changed.json()["email"]);
+    }
+    ada.get("/api/v1/admin/users").await.is(200);
+    let emptied = json!({"full_name": "", "website": "", "location": "", "description": ""});
+    let emptied = site.admin().patch(&admin_of("ada"), &emptied).await.is(200).json();
+    assert_eq!((&emptied["full_name"], &emptied["website"]), (&json!(""), &json!("")));
+    insta::assert_snapshot!(site.db_texts("SELECT event || ' ' || detail::text AS text FROM audit ORDER BY id").join("\n"), @r#"
+    user.update {"changed": ["email", "password", "must_change_password", "is_admin", "is_active", "is_locked", "full_name", "description", "website", "location", "visibility"], "is_admin": true}
+    user.update {"changed": []}
+    user.update {"changed": []}
+    user.update {"changed": ["full_name", "description", "website", "location"]}
+    "#);
+}
+
+#[tokio::test]
+async fn a_change_that_does_not_fit_is_refused_naming_the_field_and_changes_nothing() {
+    let site = Site::new();
+    for (field, value) in [
+        ("email", json!("nobody")),
+        ("email", json!("STRANGER@example.org")),
+        ("email", json!(7)),
+        ("password", json!("short")),
+        ("password", json!("ada@example.org")),
+        ("website", json!("javascript:alert(1)")),
+        ("location", json!("a\nb")),
+        ("description", json!("\u{0}")),
+        ("active", json!("yes")),
+        ("visibility", json!("secret")),
+        ("must_change_password", json!(1)),
+    ] {
+        let said = json!({"full_name": "changed", field: value});
+        site.admin().patch(&admin_of("ada"), &said).await.is(422).says(field);
+    }
+    site.admin().patch(&admin_of("nobody"), &json!({})).await.is(404).says("user not found");
+    assert_eq!(records(&site), [""; 0]);
+    assert_eq!(site.db_number("SELECT count(*) AS n FROM owners WHERE full_name <> ''"), 0);
+    let ada = site.db_token("ada", &["all"]);
+    site.anon().bearer(&ada).patch(&admin_of("ada"), &json!({"admin": true})).await.is(403).says("site administrator");
+    let public = site.anon().bearer(&site.db_token("admin", &["all", "public-only"]));
+    public.patch(&admin_of("ada"), &json!({"visibility": "private"})).await.is(403).says("public-only");
+    let limited = site.db_limited_token("admin", &["all"], |new| new.owners = Some(vec!["stranger".parse().unwrap()]));
+    let limited = site.anon().bearer(&limited);
+    limited.patch(&admin_of("ada"), &json!({})).await.is(403).says("limited to other owners");
+    limited.delete(&admin_of("ada")).await.is(403);
+    limited.post(&format!("{}/rename", admin_of("ada")), &json!({"new_username": "x"})).await.is(403);
+    limited.patch(&admin_of("stranger"), &json!({})).await.is(200);
+}
+
+#[tokio::test]
+async fn a_limited_token_makes_no_user_outside_of_its_limits() {
+    let site = Site::new();
+    let new = |visibility: &str| json!({"username": "grace", "email": "grace@example.org", "password": PASSWORD, "visibility": visibility});
+    let limited = site.db_limited_token("admin", &["all"], |new| new.owners = Some(vec!["admin".parse().unwrap()]));
+    site.anon().bearer(&limited).post("/api/v1/admin/users", &new("")).await.is(403).says("limited to some owners");
+    let public = site.anon().bearer(&site.db_token("admin", &["all", "public-only"]));
+    for visibility in ["limited", "private"] {
+        public.post("/api/v1/admin/users", &new(visibility)).await.is(403).says("public-only");
+    }
+    assert_eq!(records(&site), [""; 0]);
+    public.post("/api/v1/admin/users", &new("public")).await.is(201);
+}
+
+#[tokio::test]
+async fn a_lock_a_rest_a_fall_and_a_new_password_end_every_login_at_once() {
+    let site = Site::new();
+    site.db(|conn| db_user(conn, "root2", Visibility::Public, true));
+    let root = site.user("root2");
+    root.get("/api/v1/user").await.is(200);
+    let change = |said: Value| site.admin().patch("/api/v1/admin/users/root2", &said).into_future();
+    for (off, on) in [
+        (json!({"prohibit_login": true}), json!({"prohibit_login": false})),
+        (json!({"active": false}), json!({"active": true})),
+    ] {
+        let token = site.anon().bearer(&site.db_token("root2", &["all"]));
+        change(off).await.is(200);
+        root.get("/api/v1/user").await.is(401);
+        token.get("/api/v1/user").await.is(401);
+        change(on).await.is(200);
+        root.get("/api/v1/user").await.is(200);
+        token.get("/api/v1/user").await.is(200);
+    }
+    let epoch =
+        || site.db_number("SELECT auth_epoch::bigint AS n FROM users u JOIN owners o USING (id) WHERE name = 'root2'");
+    let before = epoch();
+    change(json!({"admin": false})).await.is(200);
+    assert_eq!(epoch(), before + 1);
+    root.get("/api/v1/admin/users").await.is(403);
+    // Nothing that ends a login: nothing ended.
+    change(json!({"admin": false, "active": true, "full_name": "Root", "email": "r@example.org"})).await.is(200);
+    assert_eq!(epoch(), before + 1);
+    change(json!({"password": "another horse and battery"})).await.is(200);
+    root.get("/api/v1/user").await.is(401);
+}
+
+#[tokio::test]
+async fn the_last_administrator_who_can_sign_in_stays_one() {
+    let site = Site::new();
+    let refused = async |said: Value| {
+        site.admin().patch(&admin_of("admin"), &said).await.is(422).says("last administrator");
+    };
+    // Neither a locked administrator nor one without a password could help.
+    site.db(|conn| {
+        db_user(conn, "locked", Visibility::Public, true)?;
+        db_user(conn, "machine", Visibility::Public, true)
+    });
+    site.db_execute("UPDATE users SET is_locked = true FROM owners o WHERE o.id = users.id AND o.name = 'locked'");
+    site.db_execute("UPDATE users SET password_hash = NULL FROM owners o WHERE o.id = users.id AND o.name = 'machine'");
+    refused(json!({"admin": false})).await;
+    refused(json!({"active": false})).await;
+    refused(json!({"prohibit_login": true})).await;
+    let machine = site.anon().bearer(&site.db_token("machine", &["all"]));
+    machine.delete(&admin_of("admin")).await.is(422).says("last administrator");
+    machine.delete(&format!("{}?purge=true", admin_of("admin"))).await.is(422).says("last administrator");
+    site.admin().delete(&admin_of("admin")).await.is(422).says("yourself");
+    assert_eq!(records(&site), [""; 0]);
+    site.admin().patch(&admin_of("locked"), &json!({"prohibit_login": false})).await.is(200);
+    site.admin().patch(&admin_of("admin"), &json!({"admin": false})).await.is(200);
+    site.admin().get("/api/v1/admin/users").await.is(403);
+}
+
+#[tokio::test]
+async fn of_two_administrators_who_take_the_right_from_each_other_at_once_one_keeps_it() {
+    let site = Site::start(Plan { real_time: true, ..Plan::default() });
+    site.db(|conn| db_user(conn, "other", Visibility::Public, true));
+    let (admin, other) = (site.admin(), site.anon().bearer(&site.db_token("other", &["all"])));
+    for round in 0..10 {
+        let said =
+            [json!({"admin": false}), json!({"prohibit_login": true}), json!({"active": false})][round % 3].clone();
+        let (path_one, path_other) = (admin_of("other"), admin_of("admin"));
+        let (one, two) = tokio::join!(admin.patch(&path_one, &said).send(), other.patch(&path_other, &said).send());
+        let statuses = [one.unwrap().status, two.unwrap().status];
+        assert!(statuses.contains(&200) && statuses != [200, 200], "{statuses:?}");
+        let able = "SELECT count(*) AS n FROM users WHERE is_admin AND is_active AND NOT is_locked";
+        assert_eq!(site.db_number(able), 1);
+        site.db_execute(
+            "UPDATE users SET is_admin = true, is_active = true, is_locked = false FROM owners o \
+             WHERE o.id = users.id AND o.name IN ('admin', 'other')",
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_old_name_leads_to_the_new_one_until_somebody_takes_it() {
+    let site = Site::with(&[("PACKHOUSE_PUBLIC_URL", "https://packages.example.org")]);
+    site.ci().publish(&path(&["ada", "tool", "1", "f"]), "bytes").await;
+    let rename = async |from: &str, to: &str| {
+        site.admin().post(&format!("{}/rename", admin_of(from)), &json!({"new_username": to})).await
+    };
+    assert!(rename("ada", "Countess").await.is(204).body.is_empty());
+    let moved = site.anon().get("/api/packages/ADA/generic/tool/1/f?x=%20y").await.is(307);
+    insta::assert_snapshot!(moved.shown(), @"
+    307
+    cache-control: no-store
+    content-length: 0
+    location: https://packages.example.org/api/packages/Countess/generic/tool/1/f?x=%20y
+    ");
+    let leads = async |from: &str, to: &str| {
+        for method in ["GET", "HEAD"] {
+            let answer = site.anon().request(method, from).await.is(307);
+            assert_eq!(
+                answer.header("location"),
+                Some(&*format!("https://packages.example.org{to}")),
+                "{method} {from}"
+            );
+        }
+    };
+    leads("/api/packages/ada/generic/tool", "/api/packages/Countess/generic/tool").await;
+    leads("/api/packages/ada/generic/ada/1", "/api/packages/Countess/generic/ada/1").await;
+    leads("/api/packages/ada/generic/tool/latest/f", "/api/packages/Countess/generic/tool/latest/f").await;
+    leads("/api/v1/users/ada", "/api/v1/users/Countess").await;
+    leads("/api/v1/users/ada/orgs?limit=1", "/api/v1/users/Countess/orgs?limit=1").await;
+    leads("/api/v1/packages/ada?q=a", "/api/v1/packages/Countess?q=a").await;
+    leads("/api/v1/packages/ada/generic/tool/1/files", "/api/v1/packages/Countess/generic/tool/1/files").await;
+    site.anon().get("/api/packages/countess/generic/tool/1/f").await.is(200);
+    // Nothing is changed by way of an old name.
+    let ci = site.ci();
+    ci.put(&path(&["ada", "tool", "2", "f"]), "x").await.is(404).says("owner not found");
+    ci.delete(&path(&["ada", "tool", "1"])).await.is(404).says("owner not found");
+    site.anon().put(&path(&["ada", "tool", "2", "f"]), "x").await.is(401);
+    site.admin().patch(&admin_of("ada"), &json!({})).await.is(404).says("user not found");
+    site.user("ada").get("/api/v1/user").await.is(401);
+    let countess = site.user("countess");
+    countess.get("/api/v1/users/ada/tokens").await.is(307);
+    countess.post("/api/v1/users/ada/tokens", &json!({"name": "t", "scopes": ["all"]})).await.is(404);
+    // Over two renames, and back.
+    rename("countess", "lovelace").await.is(204);
+    leads("/api/v1/users/ada", "/api/v1/users/lovelace").await;
+    leads("/api/v1/users/countess", "/api/v1/users/lovelace").await;
+    rename("lovelace", "Ada").await.is(204);
+    site.anon().get("/api/v1/users/ada").await.is(200);
+    leads("/api/v1/users/lovelace", "/api/v1/users/Ada").await;
+    // A name that is taken leads nowhere, and never will again.
+    let taken = json!({"username": "Lovelace", "email": "l@example.org", "password": "a long enough password"});
+    site.admin().post("/api/v1/admin/users", &taken).await.is(201);
+    site.anon().get("/api/packages/lovelace/generic/tool").await.is(404);
+    site.admin().delete(&admin_of("lovelace")).await.is(204);
+    site.anon().get("/api/v1/users/lovelace").await.is(401);
+    assert_eq!(site.db_texts("SELECT lower_name AS text FROM owner_redirects"), ["countess"]);
+    insta::assert_snapshot!(
+        site.db_texts("SELECT event || ' ' || subject || ' ' || detail AS text FROM audit WHERE event = 'user.rename' ORDER BY id").join("\n"),
+        @r#"
+        user.rename Countess {"from": "ada"}
+        user.rename lovelace {"from": "Countess"}
+        user.rename Ada {"from": "lovelace"}
+        "#
+    );
+    // Names are looked for where names stand, whatever they are.
+    rename("stranger", "generic").await.is(204);
+    rename("generic", "special").await.is(204);
+    leads("/api/packages/generic/generic/generic/1/%67eneric", "/api/packages/special/generic/generic/1/%67eneric")
+        .await;
+}
+
+#[tokio::test]
+async fn a_name_that_is_taken_reserved_or_none_is_refused() {
+    let site = Site::new();
+    site.db(|conn| db_org(conn, "acme", Visibility::Private));
+    let rename = |said: Value| site.admin().post(&format!("{}/rename", admin_of("ada")), &said).into_future();
+    rename(json!({"new_username": "Stranger"})).await.is(422).says("user already exists");
+    rename(json!({"new_username": "ACME"})).await.is(422).says("already exists");
+    rename(json!({"new_username": "login"})).await.is(422).says("new_username").says("reserved");
+    rename(json!({"new_username": "a b"})).await.is(422).says("new_username");
+    rename(json!({"new_username": 7})).await.is(422).says("new_username");
+    rename(json!({})).await.is(422).says("new_username");
+    assert_eq!(records(&site), [""; 0]);
+    assert_eq!(site.db_number("SELECT count(*) AS n FROM owner_redirects"), 0);
+    // Another spelling of the same name is no other name.
+    rename(json!({"new_username": "ADA"})).await.is(204);
+    assert_eq!(site.anon().get("/api/v1/users/ada").await.is(200).json()["login"], "ADA");
+    assert_eq!(site.db_number("SELECT count(*) AS n FROM owner_redirects"), 0);
+}
+
+#[tokio::test]
+async fn the_old_name_of_whoever_may_not_be_seen_is_as_unknown_as_any() {
+    let site = Site::new();
+    site.db(|conn| db_user(conn, "shade", Visibility::Private, false));
+    let said = json!({"new_username": "shadow"});
+    site.admin().post(&format!("{}/rename", admin_of("shade")), &said).await.is(204);
+    let stranger = site.anon().bearer(&site.db_token("stranger", &["all"]));
+    for client in [site.anon(), stranger] {
+        for of in [|name: &str| path(&[name, "tool"]), |name: &str| format!("/api/v1/users/{name}")] {
+            assert_eq!(client.get(&of("shade")).await.looks(), client.get(&of("nobody")).await.looks());
+        }
+    }
+    site.anon().bearer(&site.db_token("shadow", &["all"])).get("/api/v1/users/shade").await.is(307);
+    let limited = site.db_limited_token("admin", &["all"], |new| new.owners = Some(vec!["ada".parse().unwrap()]));
+    site.anon().bearer(&limited).get("/api/v1/users/shade").await.is(403);
+}
+
+#[tokio::test]
+async fn of_many_who_take_one_name_at_once_one_gets_it() {
+    let site = Site::start(Plan { real_time: true, ..Plan::default() });
+    let admin = site.admin();
+    for round in 0..6 {
+        let name = format!("wanted{round}");
+        let (ada, stranger) = (admin_of(&format!("ada{round}")), admin_of(&format!("stranger{round}")));
+        for (id, name) in [(2, "ada"), (3, "stranger")] {
+            let set = format!("UPDATE owners SET name = '{name}{round}', lower_name = '{name}{round}' WHERE id = {id}");
+            site.db_execute(&set);
+        }
+        let said = json!({"new_username": name});
+        let (first, second) = (format!("{ada}/rename"), format!("{stranger}/rename"));
+        let org = json!({"username": name});
+        let (one, two, three) = tokio::join!(
+            admin.post(&first, &said).send(),
+            admin.post(&second, &said).send(),
+            admin.post("/api/v1/orgs", &org).send()
+        );
+        let statuses = [one.unwrap().status, two.unwrap().status, three.unwrap().status];
+        assert_eq!(statuses.iter().filter(|status| **status != 422).count(), 1, "{statuses:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_user_who_owns_packages_or_is_a_last_owner_is_not_deleted() {
+    let site = Site::new();
+    site.ci().publish(&path(&["ada", "tool", "1", "f"]), "bytes").await;
+    site.admin().delete(&admin_of("ada")).await.is(422).says("ada owns a package");
+    site.ci().publish(&path(&["ada", "other", "1", "f"]), "bytes").await;
+    site.admin().delete(&admin_of("ada")).await.is(422).says("ada owns 2 packages");
+    for package in ["tool", "other"] {
+        site.ci().delete(&path(&["ada", package, "1"])).await.is(204);
+    }
+    site.db(|conn| db_org(conn, "acme", Visibility::Public));
+    site.db_execute("DELETE FROM team_members USING teams t WHERE t.id = team_id AND t.name = 'owner'");
+    site.admin().delete(&admin_of("ada")).await.is(422).says("last owner of acme");
+    // Others have a share in it: not even a purge takes it from them.
+    let purge = format!("{}?purge=true", admin_of("ada"));
+    site.admin().delete(&purge).await.is(422).says("last owner of acme").says("other members");
+    site.admin().delete(&format!("{}?purge=perhaps", admin_of("ada"))).await.is(422).says("purge");
+    site.admin().delete(&admin_of("acme")).await.is(404).says("user not found");
+    site.admin().delete(&admin_of("nobody")).await.is(404).says("user not found");
+    let owning = site.db_number("SELECT id AS n FROM teams WHERE name = 'Owners'");
+    site.admin().put(&format!("/api/v1/teams/{owning}/members/stranger"), "").await.is(204);
+    let token = site.anon().bearer(&site.db_token("ada", &["all"]));
+    let before = records(&site).len();
+    assert!(site.admin().delete(&admin_of("ADA")).await.is(204).body.is_empty());
+    assert_eq!(records(&site).len(), before + 1);
+    assert_eq!(records(&site).last().unwrap(), "user.delete by admin with token from 127.0.0.1 on ada ada");
+    token.get("/api/v1/user").await.is(401);
+    site.ada().get("/api/v1/user").await.is(401);
+    site.admin().get("/api/v1/users/ada").await.is(404);
+    site.admin().delete(&admin_of("ada")).await.is(404);
+    assert_eq!(site.db_broken().await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_purge_takes_a_user_with_all_that_is_his_alone_and_nothing_else() {
+    let site = Site::new();
+    let ada = site.anon().bearer(&site.db_token("ada", &["all"]));
+    for org in ["solo", "shared"] {
+        ada.post("/api/v1/orgs", &json!({"username": org})).await.is(201);
+        ada.publish(&path(&[org, "tool", "1", "a"]), format!("of {org}")).await;
+    }
+    let owning = site.db_number(
+        "SELECT t.id AS n FROM teams t JOIN owners o ON o.id = t.org_id WHERE o.name = 'shared' AND t.name = 'Owners'",
+    );
+    ada.put(&format!("/api/v1/teams/{owning}/members/stranger"), "").await.is(204);
+    for (version, bytes) in [("1", "only ada's"), ("2", "of shared")] {
+        ada.publish(&path(&["ada", "tool", version, "f"]), bytes).await;
+    }
+    let before = records(&site).len();
+    let limited = site.db_limited_token("admin", &["all"], |new| new.owners = Some(vec!["ada".parse().unwrap()]));
+    let purge = format!("{}?purge=true", admin_of("ada"));
+    site.anon().bearer(&limited).delete(&purge).await.is(403).says("other owners than solo");
+    site.admin().delete(&purge).await.is(204);
+    assert_eq!(records(&site).len(), before + 1);
+    let detail = site.db_texts("SELECT detail::text AS text FROM audit ORDER BY id DESC LIMIT 1").remove(0);
+    insta::assert_snapshot!(detail, @r#"{"bytes": 26, "purge": true, "packages": 2, "versions": 3, "organizations": ["solo"]}"#);
+    for gone in ["/api/v1/users/ada", "/api/v1/orgs/solo", "/api/v1/packages/ada", "/api/v1/packages/solo"] {
+        site.admin().get(gone).await.is(404);
+    }
+    // The version he made in somebody else's stays, and is nobody's work.
+    let kept = site.admin().get("/api/v1/packages/shared/generic/tool/1").await.is(200).json();
+    assert_eq!(kept["creator"], Value::Null);
+    let app = &site.app;
+    sweep::run(&app.db, &app.store, &app.clock, Duration::ZERO).await.unwrap();
+    assert_eq!(site.store_blobs(), 3, "the grace of what he let go has only begun");
+    site.pass(Duration::from_secs(1));
+    sweep::run(&app.db, &app.store, &app.clock, Duration::ZERO).await.unwrap();
+    assert_eq!(site.store_blobs(), 1);
+    assert_eq!(site.anon().get(&path(&["shared", "tool", "1", "a"])).await.is(200).text(), "of shared");
+    assert_eq!(
+        site.db_number("SELECT count(*) AS n FROM owner_usage WHERE owner_id NOT IN (SELECT id FROM owners)"),
+        0
+    );
+    assert_eq!(site.db_broken().await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_purge_while_he_publishes_leaves_nothing_of_him_and_no_error() {
+    let settings = &[("PACKHOUSE_DATABASE_WRITE_CONNECTIONS", "8")];
+    let site = Site::start(Plan { settings, real_time: true, ..Plan::default() });
+    for round in 0..4 {
+        let name = format!("user{round}");
+        site.db(|conn| db_user(conn, &name, Visibility::Public, false));
+        let user = site.anon().bearer(&site.db_token(&name, &["all"]));
+        let uploads = (0..12).map(|at| {
+            let (user, path) = (user.clone(), path(&[&name, &format!("p{}", at % 3), &at.to_string(), "f"]));
+            async move { user.put(&path, format!("bytes {at}")).await.status }
+        });
+        let purge = site.admin().delete(&format!("{}?purge=true", admin_of(&name)));
+        let (statuses, purged) = tokio::join!(futures_util::future::join_all(uploads), purge.send());
+        purged.unwrap().is(204);
+        assert!(statuses.iter().all(|status| [201, 401, 404].contains(status)), "{statuses:?}");
+        site.admin().get(&format!("/api/v1/users/{name}")).await.is(404);
+    }
+    assert_eq!(site.db_number("SELECT count(*) AS n FROM packages"), 0);
+    assert_eq!(site.db_broken().await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn whoever_becomes_an_owner_while_he_is_deleted_stays_or_does_not_become_one() {
+    let settings = &[("PACKHOUSE_DATABASE_WRITE_CONNECTIONS", "8")];
+    let site = Site::start(Plan { settings, real_time: true, ..Plan::default() });
+    for round in 0..12 {
+        let name = format!("user{round}");
+        site.db(|conn| db_user(conn, &name, Visibility::Public, false));
+        let user = site.anon().bearer(&site.db_token(&name, &["all"]));
+        let (org, path) = (json!({"username": format!("org{round}")}), admin_of(&name));
+        let path = if round % 2 == 0 { path } else { format!("{path}?purge=true") };
+        let (made, deleted) = tokio::join!(user.post("/api/v1/orgs", &org).send(), site.admin().delete(&path).send());
+        let outcome = (made.unwrap().status, deleted.unwrap().status, round % 2);
+        assert!(
+            [(201, 422, 0), (404, 204, 0), (401, 204, 0), (201, 422, 1), (201, 204, 1), (404, 204, 1), (401, 204, 1)]
+                .contains(&outcome),
+            "{outcome:?}"
+        );
+    }
+    assert_eq!(site.db_broken().await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn whoever_must_change_his_password_gets_in_with_his_tokens_alone_until_he_has() {
+    let site = Site::new();
+    let new = json!({"username": "grace", "email": "grace@example.org", "password": PASSWORD,
+        "must_change_password": true});
+    site.admin().post("/api/v1/admin/users", &new).await.is(201);
+    let grace = site.user("grace");
+    let token = site.anon().bearer(&site.db_token("grace", &["all"]));
+    let file = path(&["grace", "tool", "1", "f"]);
+    grace.get("/api/v1/user").await.is(403).says("you must change your password");
+    grace.put(&file, "x").await.is(403).says("you must change your password");
+    grace.post("/api/v1/users/grace/tokens", &json!({"name": "t", "scopes": ["all"]})).await.is(403);
+    site.anon().basic("grace", "a wrong password").get("/api/v1/user").await.is(401);
+    token.publish(&file, "x").await;
+    grace.get(&file).await.is(403);
+    site.admin().patch(&admin_of("grace"), &json!({"password": "another horse and battery"})).await.is(200);
+    let grace = site.anon().basic("grace", "another horse and battery");
+    grace.get("/api/v1/user").await.is(200);
+    site.admin().patch(&admin_of("grace"), &json!({"must_change_password": true})).await.is(200);
+    grace.get("/api/v1/user").await.is(403);
+}
