@@ -101,7 +101,7 @@ impl Description {
         let ok = ObjectBuilder::new()
             .schema_type(Type::Boolean)
             .description(Some("Always true."))
-            .example(Some(true.into()));
+            .examples([true]);
         let found = ObjectBuilder::new().property("data", items).property("ok", ok).required("data").required("ok");
         self.answers_with(StatusCode::OK, about, "application/json", found);
         self.with_pages();
