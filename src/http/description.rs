@@ -98,10 +98,7 @@ impl Description {
     /// The same, as Gitea's searches wrap it.
     pub fn answers_found<T: ToSchema>(&mut self, about: &str) {
         let items = ArrayBuilder::new().items(self.schema::<T>());
-        let ok = ObjectBuilder::new()
-            .schema_type(Type::Boolean)
-            .description(Some("Always true."))
-            .example(Some(true.into()));
+        let ok = ObjectBuilder::new().schema_type(Type::Boolean).description(Some("Always true.")).examples([true]);
         let found = ObjectBuilder::new().property("data", items).property("ok", ok).required("data").required("ok");
         self.answers_with(StatusCode::OK, about, "application/json", found);
         self.with_pages();

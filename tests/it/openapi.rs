@@ -122,10 +122,8 @@ async fn every_body_of_json_has_an_example() {
     let mut missing = Vec::new();
     for (operation, of) in operations(&document) {
         let json = |of: &Value| of["content"].get("application/json").cloned();
-        if let Some(body) = json(&of["requestBody"]) {
-            if body.get("example").is_none() {
-                missing.push(format!("{operation} takes {}", body["schema"]));
-            }
+        if let Some(body) = json(&of["requestBody"]).filter(|body| body.get("example").is_none()) {
+            missing.push(format!("{operation} takes {}", body["schema"]));
         }
         for (status, answer) in object(&of["responses"]) {
             let free = operation == "get /api/openapi.json";

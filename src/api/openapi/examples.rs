@@ -20,7 +20,7 @@ pub fn of(schema: &RefOr<Schema>) -> Option<Value> {
             ArrayItems::RefOrSchema(item) => Some(Value::Array(vec![of(item)?])),
             ArrayItems::False => None,
         },
-        RefOr::T(Schema::Object(object)) if object.example.is_some() => object.example.clone(),
+        RefOr::T(Schema::Object(object)) if !object.examples.is_empty() => object.examples.first().cloned(),
         RefOr::T(Schema::Object(object)) if !object.properties.is_empty() => {
             let fields = object.properties.iter().map(|(name, field)| Some((name.clone(), of(field)?)));
             Some(Value::Object(fields.collect::<Option<_>>()?))

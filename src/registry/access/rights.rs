@@ -90,7 +90,7 @@ impl CanSeeQuota {
 /// Whether a caller may see an owner's quota: the user himself, an organization's members, site administrators.
 ///
 /// # Errors
-/// As [`visit`]; [`Error::NotFound`] also when the name is of the other kind; [`Error::Forbidden`] naming the missing
+/// As [`super::visit`]; [`Error::NotFound`] also when the name is of the other kind; [`Error::Forbidden`] naming the missing
 /// scope or right.
 pub fn can_see_quota(
     conn: &mut PgConnection,
@@ -125,7 +125,7 @@ impl CanSetQuota {
 /// Whether a caller may set an owner's quota: site administrators alone.
 ///
 /// # Errors
-/// As [`Caller::demand_admin`] and [`visit`]; [`Error::NotFound`] also when the name is of the other kind.
+/// As [`Caller::demand_admin`] and [`super::visit`]; [`Error::NotFound`] also when the name is of the other kind.
 pub fn can_set_quota(
     conn: &mut PgConnection,
     caller: &Caller,
