@@ -54,6 +54,12 @@ pub enum Error {
     /// Known caller, no right. The text names the right or scope that is missing.
     #[error("{0}")]
     Forbidden(String),
+    /// A user who has to change his password before it is good for anything else. His tokens are.
+    #[error(
+        "you must change your password: change it at /user/settings, or ask an administrator for a new one; access \
+             tokens keep working"
+    )]
+    MustChangePassword,
     /// No credential where one is needed.
     #[error("sign in, or send an access token: nothing here is readable without a credential")]
     Unauthenticated,

@@ -7,7 +7,7 @@ use crate::api::error::answer as answer_error;
 use crate::api::openapi::{self, Document, Entry};
 use crate::api::{admin, audit, members, meta, orgs, packages, quotas, search, swagger, teams, tokens, users};
 use crate::auth::policy::Credentials::{Any, Ignored, Own, Password, Token};
-use crate::auth::policy::Right::{Everybody, Himself, Member, OrgOwner, Reader, SignedIn, SiteAdmin, Writer};
+use crate::auth::policy::Right::{Door, Everybody, Himself, Member, OrgOwner, Reader, SignedIn, SiteAdmin, Writer};
 use crate::auth::policy::{Credentials, Policy, Right};
 use crate::domain::role::{Area, Level};
 use crate::error::Result;
@@ -156,12 +156,12 @@ pub fn table() -> Vec<Row> {
         api(GET, "/api/v1/packages/{owner}/generic/{name}/{version}/files", packages::list_files, (Any, read(Package), Reader, None), "List the files of a version, by name"),
 
         // Pages: signing in and out.
-        page(GET, "/login", login::form, (NO_SCOPE, Everybody, None)),
-        page(POST, "/login", login::submit, (NO_SCOPE, Everybody, Some(Event::SessionBegin))),
-        page(GET, "/login/two-factor", login::code_form, (NO_SCOPE, Everybody, None)),
-        page(POST, "/login/two-factor", login::submit_code, (NO_SCOPE, Everybody, Some(Event::SessionBegin))),
-        page(POST, "/logout", login::logout, (NO_SCOPE, SignedIn, Some(Event::SessionEnd))),
-        page(POST, "/-/theme", theme::choose, (NO_SCOPE, Everybody, None)),
+        page(GET, "/login", login::form, (NO_SCOPE, Door, None)),
+        page(POST, "/login", login::submit, (NO_SCOPE, Door, Some(Event::SessionBegin))),
+        page(GET, "/login/two-factor", login::code_form, (NO_SCOPE, Door, None)),
+        page(POST, "/login/two-factor", login::submit_code, (NO_SCOPE, Door, Some(Event::SessionBegin))),
+        page(POST, "/logout", login::logout, (NO_SCOPE, Door, Some(Event::SessionEnd))),
+        page(POST, "/-/theme", theme::choose, (NO_SCOPE, Door, None)),
 
         // Pages: browsing.
         page(GET, "/", home::home, (NO_SCOPE, Everybody, None)),

@@ -16,7 +16,7 @@ use crate::registry::caller::{self, BAD_TOKEN, Caller, Credential};
 use crate::state::App;
 use actix_web::http::header;
 use actix_web::{HttpMessage, HttpRequest};
-use policy::{Credentials, Policy};
+use policy::{Credentials, Policy, Right};
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
@@ -26,6 +26,7 @@ pub struct Presented {
     credential: Credential,
     address: Option<IpAddr>,
     policy: Policy,
+    needs_user: bool,
 }
 
 const NOT_UNDERSTOOD: Error = Error::BadCredential(
@@ -44,32 +45,15 @@ impl Presented {
         let policy = req.extensions().get::<Policy>().copied();
         let policy = policy.ok_or_else(|| Error::internal(anyhow::anyhow!("this route has no policy")))?;
         let address = client(req);
-        if policy.credentials == Credentials::Session {
-            let credential = session::read(req, app).map_or(Credential::Anonymous, Credential::Session);
-            return Ok(Self { credential, address, policy });
-        }
-        let mut fields = req.headers().get_all(header::AUTHORIZATION);
-        let credential = match (fields.next(), fields.next()) {
-            (None, _) => match query_token(req, app) {
-                Some(text) => token(&text)?,
-                None => Credential::Anonymous,
-            },
-            (Some(_), Some(_)) => return Err(NOT_UNDERSTOOD),
-            (Some(value), None) => {
-                let value = value.to_str().map_err(|_| NOT_UNDERSTOOD)?;
-                let (scheme, rest) = value.split_once(' ').ok_or(NOT_UNDERSTOOD)?;
-                match scheme.to_ascii_lowercase().as_str() {
-                    "bearer" | "token" => token(rest.trim())?,
-                    "basic" => basic::credential(req, app, rest.trim(), address).await?,
-                    _ => return Err(NOT_UNDERSTOOD),
-                }
-            }
+        let credential = match policy.credentials {
+            Credentials::Session => session::read(req, app).map_or(Credential::Anonymous, Credential::Session),
+            _ => authorization(req, app, address).await?,
         };
-        let needs_user = app.config.require_signin || policy.needs_user();
+        let needs_user = policy.needs_user() || app.config.require_signin && policy.right != Right::Door;
         if needs_user && matches!(credential, Credential::Anonymous) {
             return Err(Error::Unauthenticated);
         }
-        Ok(Self { credential, address, policy })
+        Ok(Self { credential, address, policy, needs_user })
     }
 
     /// Whether a request presents nothing.
@@ -134,6 +118,10 @@ impl Presented {
         move |conn| {
             let caller = presented.identify(conn, &app)?;
             actor.is(&caller);
+            // A session may have ended since.
+            if presented.needs_user {
+                caller.signed_in()?;
+            }
             presented.policy.admit(&caller)?;
             work(conn, &caller)
         }
@@ -166,6 +154,24 @@ impl Actor {
     fn tell(&self, req: &HttpRequest) {
         if let Some(name) = self.0.get() {
             tell(req, |story| story.actor = Some(name.to_string()));
+        }
+    }
+}
+
+/// What the head of a request says, else, where that is allowed, its query.
+async fn authorization(req: &HttpRequest, app: &App, address: Option<IpAddr>) -> Result<Credential> {
+    let mut fields = req.headers().get_all(header::AUTHORIZATION);
+    match (fields.next(), fields.next()) {
+        (None, _) => query_token(req, app).map_or(Ok(Credential::Anonymous), |text| token(&text)),
+        (Some(_), Some(_)) => Err(NOT_UNDERSTOOD),
+        (Some(value), None) => {
+            let value = value.to_str().map_err(|_| NOT_UNDERSTOOD)?;
+            let (scheme, rest) = value.split_once(' ').ok_or(NOT_UNDERSTOOD)?;
+            match scheme.to_ascii_lowercase().as_str() {
+                "bearer" | "token" => token(rest.trim()),
+                "basic" => basic::credential(req, app, rest.trim(), address).await,
+                _ => Err(NOT_UNDERSTOOD),
+            }
         }
     }
 }

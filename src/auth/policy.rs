@@ -28,6 +28,8 @@ pub enum Credentials {
 /// [`crate::registry::access`], in the same transaction as the work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Right {
+    /// Nothing, not even where everybody has to sign in, or has to change his password first: the way in and out.
+    Door,
     /// Nothing; what is answered is only what the caller may see.
     Everybody,
     /// To be somebody.
@@ -60,16 +62,21 @@ pub struct Policy {
 impl Policy {
     /// Whether the anonymous are turned away whatever they ask for.
     pub fn needs_user(self) -> bool {
-        !matches!(self.right, Right::Everybody | Right::Reader) || self.credentials == Credentials::Password
+        !matches!(self.right, Right::Door | Right::Everybody | Right::Reader)
+            || self.credentials == Credentials::Password
     }
 
     /// Lets a caller in, or says what he lacks.
     ///
     /// # Errors
-    /// [`Error::Unauthenticated`]; [`Error::Forbidden`] naming the scope or right that is missing.
+    /// [`Error::Unauthenticated`]; [`Error::MustChangePassword`]; [`Error::Forbidden`] naming the scope or right that is
+    /// missing.
     pub fn admit(self, caller: &Caller) -> Result<()> {
         if self.needs_user() {
             caller.signed_in()?;
+        }
+        if caller.must_change_password() && self.right != Right::Door {
+            return Err(Error::MustChangePassword);
         }
         match self.credentials {
             Credentials::Password => caller.demand_password().map(drop)?,
@@ -80,6 +87,7 @@ impl Policy {
         }
         match (self.scope, self.right) {
             (Some((Area::Admin, level)), Right::SiteAdmin) => caller.demand_admin(level),
+            (None, Right::SiteAdmin) => caller.demand_admin(Level::Read),
             (Some((area, level)), _) => caller.demand(area, level),
             (None, _) => Ok(()),
         }

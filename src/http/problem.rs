@@ -48,6 +48,7 @@ pub fn status_of(error: &Error) -> (StatusCode, &'static str) {
         Error::NotFound(What::Page) => (StatusCode::NOT_FOUND, "not_found"),
         Error::NotFound(_) | Error::Moved { .. } => (StatusCode::NOT_FOUND, "not_found"),
         Error::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
+        Error::MustChangePassword => (StatusCode::FORBIDDEN, "must_change_password"),
         Error::Unauthenticated => (StatusCode::UNAUTHORIZED, "unauthenticated"),
         Error::BadCredential(_) => (StatusCode::UNAUTHORIZED, "bad_credential"),
         Error::Invalid { .. } => (StatusCode::BAD_REQUEST, "invalid"),

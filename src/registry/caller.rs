@@ -37,7 +37,10 @@ pub struct SignedIn {
 enum Grant {
     /// Everything the user may.
     Whole(&'static str),
-    Session { id: SessionId, must_change: bool },
+    Session {
+        id: SessionId,
+        must_change: bool,
+    },
     Token(TokenGrant),
 }
 
@@ -83,10 +86,7 @@ pub(super) const NOBODY: OwnerId = OwnerId(0);
 
 /// What a bad token or login is told: never which of unknown, expired, revoked, locked it was.
 pub const BAD_TOKEN: Error = Error::BadCredential("the access token is not valid: it is unknown, expired or revoked");
-/// What a user is told who has to change his password before it is good for anything else. His tokens are.
-const MUST_CHANGE: &str = "you must change your password: change it at /user/settings, or ask an administrator for a new \
-                           one; access tokens keep working";
-/// The same as for a bad token, for a user name with a password.
+/// The same for a user name with a password.
 pub const BAD_LOGIN: Error = Error::BadCredential("user name or password is wrong, or the account has no access");
 
 impl Caller {
@@ -277,8 +277,8 @@ fn signed_in((id, name, is_admin, is_active, is_locked): UserRow) -> Option<Sign
 /// Finds out who presents a credential.
 ///
 /// # Errors
-/// [`Error::BadCredential`] when it is not, or no more, good for anything; [`Error::Forbidden`] for the password of a
-/// user who has to change it first.
+/// [`Error::BadCredential`] when it is not, or no more, good for anything; [`Error::MustChangePassword`] for a
+/// password that has to be changed first.
 pub fn identify(
     conn: &mut PgConnection,
     credential: &Credential,
@@ -299,7 +299,7 @@ pub fn identify(
             let (user, must_change) = row.ok_or(BAD_LOGIN)?;
             let user = signed_in(user).ok_or(BAD_LOGIN)?;
             if must_change {
-                return Err(Error::Forbidden(MUST_CHANGE.to_owned()));
+                return Err(Error::MustChangePassword);
             }
             Ok(Caller { user: Some(user), grant: Grant::Whole("password"), address })
         }

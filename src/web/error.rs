@@ -2,8 +2,8 @@
 
 use super::page::{Frame, Reply};
 use crate::auth::call::Call;
-use crate::error::Error;
-use crate::http::params::escape;
+use crate::error::{Error, What};
+use crate::http::params::{escape, renamed};
 use crate::http::problem::status_of;
 use crate::state::App;
 use actix_web::http::{Method, StatusCode, header};
@@ -33,9 +33,20 @@ fn title(status: StatusCode) -> &'static str {
 
 /// Renders an error. Who is not signed in where one must be is asked to, and comes back afterwards.
 pub async fn answer(req: &HttpRequest, app: &Arc<App>, error: Error) -> Reply {
+    let reads = matches!(*req.method(), Method::GET | Method::HEAD);
+    let error = match error {
+        Error::MustChangePassword => return Reply::to("/user/settings/password"),
+        Error::Moved { from, to, .. } if reads => match renamed(req, &from, &to) {
+            Some(path) => return Reply::to(&path),
+            None => Error::NotFound(What::Page),
+        },
+        // What he may not see is not there.
+        Error::Forbidden(_) if reads => Error::NotFound(What::Page),
+        other => other,
+    };
     if matches!(error, Error::Unauthenticated | Error::BadCredential(_)) {
         let here = req.uri().path_and_query().map_or("/", |target| target.as_str());
-        let back = if *req.method() == Method::GET { format!("?redirect_to={}", escape(here)) } else { String::new() };
+        let back = if reads { format!("?redirect_to={}", escape(here)) } else { String::new() };
         return Reply::to(&format!("/login{back}"));
     }
     if let Error::Internal(source) = &error {
@@ -67,5 +78,5 @@ pub async fn answer(req: &HttpRequest, app: &Arc<App>, error: Error) -> Reply {
 
 /// What is said of an address that no route has.
 pub async fn unknown(req: &HttpRequest, app: &Arc<App>) -> HttpResponse {
-    answer(req, app, Error::NotFound(crate::error::What::Page)).await.finish(req, app)
+    answer(req, app, Error::NotFound(What::Page)).await.finish(req, app)
 }

@@ -13,6 +13,7 @@ use packhouse::registry::access::can_govern;
 use packhouse::registry::caller::Caller;
 use packhouse::registry::{members, orgs, teams};
 use packhouse::routes::{Row, table};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 use std::cell::Cell;
 use std::time::Duration;
@@ -129,7 +130,12 @@ enum Outcome {
 /// The rule, from the row of the table alone.
 fn expected(row: &Row, person: Person, sent: Sent, visibility: Visibility) -> Outcome {
     let policy = row.policy;
-    let unknown = matches!(sent, Sent::Nothing | Sent::Cookie);
+    let pages = policy.credentials == Credentials::Session;
+    let unknown = match sent {
+        Sent::Nothing => true,
+        Sent::Cookie => !pages || matches!(person, Person::Anonymous | Person::Locked),
+        _ => pages,
+    };
     if policy.credentials == Credentials::Ignored {
         return Outcome::Done;
     }
@@ -166,7 +172,7 @@ fn expected(row: &Row, person: Person, sent: Sent, visibility: Visibility) -> Ou
         (true, _, false) => Outcome::Forbidden,
     };
     match policy.right {
-        Right::Everybody | Right::SignedIn => Outcome::Done,
+        Right::Door | Right::Everybody | Right::SignedIn => Outcome::Done,
         Right::Reader => by_owner(true),
         Right::Writer => by_owner(at_least(Permission::Write)),
         Right::Member => by_owner(at_least(Permission::Read)),
@@ -185,6 +191,8 @@ struct World {
     site: Site,
     conn: std::cell::RefCell<PgConnection>,
     count: Cell<u32>,
+    /// The cookies and the forms' token of whoever walks.
+    session: std::cell::RefCell<Option<(String, String)>>,
 }
 
 const ORGS: [(&str, Visibility); 2] = [("open", Visibility::Public), ("closed", Visibility::Private)];
@@ -200,10 +208,10 @@ const PEOPLE: [Person; 8] = [
 ];
 
 impl World {
-    async fn new() -> Self {
+    async fn new(person: Person) -> Self {
         let site = Site::new();
         let conn = PgConnection::establish(&site.url).unwrap().into();
-        let world = Self { site, conn, count: Cell::new(0) };
+        let world = Self { site, conn, count: Cell::new(0), session: None.into() };
         world.db(|conn| {
             for person in PEOPLE {
                 if !["stranger", "admin"].contains(&person.name()) {
@@ -217,6 +225,11 @@ impl World {
                 db_org(conn, org, visibility);
             }
         });
+        if person == Person::Locked {
+            let mut browser = world.site.browser_of("locked").await;
+            browser.go("/").await;
+            *world.session.borrow_mut() = Some((browser.cookie_header(), browser.csrf()));
+        }
         world.db(|conn| {
             diesel::sql_query("UPDATE users SET is_locked = true WHERE lower_email LIKE 'locked@%'")
                 .execute(conn)
@@ -236,6 +249,26 @@ impl World {
     fn fresh(&self, what: &str) -> String {
         self.count.set(self.count.get() + 1);
         format!("{what}{}", self.count.get())
+    }
+
+    /// A browser in which a person is signed in, or which is at the way in. A change has one of its own: it may be the
+    /// session that it ends.
+    async fn browser(&self, row: &Row, person: Person) -> (String, String) {
+        if row.method == "GET"
+            && let Some(known) = self.session.borrow().as_ref()
+        {
+            return known.clone();
+        }
+        let mut browser = match person {
+            Person::Anonymous => self.site.browser(),
+            // Who is locked has one from before.
+            Person::Locked => return self.session.borrow().clone().unwrap(),
+            _ => self.site.browser_of(person.name()).await,
+        };
+        browser.go(if person == Person::Anonymous { "/login" } else { "/" }).await.is(200);
+        let found = (browser.cookie_header(), browser.csrf());
+        *self.session.borrow_mut() = Some(found.clone());
+        found
     }
 
     /// An `Authorization` for a person, and what he sends beside it.
@@ -291,6 +324,13 @@ impl World {
             Sent::BasicTokenOauth => anon.basic(&token(Token::Fitting), "x-oauth-basic"),
             Sent::Password => anon.basic(name, PASSWORD),
         }
+    }
+
+    /// The cookies and the forms' token of somebody who has just come.
+    async fn visit(&self) -> (String, String) {
+        let mut browser = self.site.browser();
+        browser.go("/login").await.is(200);
+        (browser.cookie_header(), browser.csrf())
     }
 
     /// A team of an organization.
@@ -460,6 +500,11 @@ async fn attempt(
     (org, visibility): (&str, Visibility),
 ) -> Result<(), String> {
     let (path, body) = request(world, row, org).await;
+    let pages = row.policy.credentials == Credentials::Session;
+    let (cookies, csrf) = match (sent, pages) {
+        (Sent::Cookie, _) | (_, true) => world.browser(row, person).await,
+        _ => Default::default(),
+    };
     let client = world.client(row, person, sent);
     if person == Person::Locked {
         world.db(|conn| diesel::sql_query("DELETE FROM attempts").execute(conn).unwrap());
@@ -468,9 +513,25 @@ async fn attempt(
     let method = if sent == Sent::HeadWithBearer { "HEAD" } else { row.method.as_str() };
     let mut asked = client.request(method, &path);
     if sent == Sent::Cookie {
-        asked = asked.header("cookie", "packhouse_session=eyJhbGciOiJIUzI1NiJ9.e30.AAAA; __Host-packhouse=1");
+        let forged = "packhouse=eyJhbGciOiJIUzI1NiJ9.e30.AAAA; __Host-packhouse=1";
+        asked = asked.header("cookie", if person == Person::Anonymous { forged } else { &cookies });
     }
     asked = match body {
+        _ if pages && row.method != "GET" => {
+            let fields = body.unwrap_or_else(|| json!({}));
+            let mut form = format!("csrf={csrf}");
+            for (name, value) in fields.as_object().unwrap() {
+                let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                form.push_str(&format!("&{name}={}", utf8_percent_encode(&text, NON_ALPHANUMERIC)));
+            }
+            // Without the session's cookie, or with a visitor's own: the form is his, and he lacks the right.
+            if sent != Sent::Cookie || person == Person::Anonymous {
+                let (cookies, csrf) = world.visit().await;
+                form = form.replacen(form.split('&').next().unwrap(), &format!("csrf={csrf}"), 1);
+                asked = asked.header("cookie", cookies);
+            }
+            asked.header("content-type", "application/x-www-form-urlencoded").body(form)
+        }
         Some(body) => asked.header("content-type", "application/json").body(body.to_string()),
         None if method == "PUT" => asked.header("content-length", "5").body("bytes"),
         None => asked,
@@ -479,13 +540,21 @@ async fn attempt(
     let said = String::from_utf8_lossy(&answer.body);
     let what = format!("{method} {path} by {person:?} with {sent:?}");
     let outcome = match answer.status {
+        303 if pages && answer.header("location").is_some_and(|to| to.starts_with("/login")) => {
+            Outcome::Unauthenticated
+        }
+        303 if pages => Outcome::Done,
         200..300 => Outcome::Done,
         401 => Outcome::Unauthenticated,
         403 => Outcome::Forbidden,
         404 => Outcome::Absent,
         other => return Err(format!("{what}: {other} {said}")),
     };
-    let wanted = expected(row, person, sent, visibility);
+    let wanted = match expected(row, person, sent, visibility) {
+        // What a page does not show is not there.
+        Outcome::Forbidden if pages && row.method == "GET" => Outcome::Absent,
+        wanted => wanted,
+    };
     if outcome != wanted {
         return Err(format!("{what}: {outcome:?} instead of {wanted:?}: {said}"));
     }
@@ -500,18 +569,26 @@ async fn attempt(
 
 /// Walks the whole table as one person.
 async fn walk(person: Person) {
-    let world = World::new().await;
+    let world = World::new(person).await;
     let mut wrong = Vec::new();
     for row in table() {
-        if row.policy.credentials == Credentials::Own {
+        // The former has a token of its own, the latter are tried in `web_sessions`.
+        if row.policy.credentials == Credentials::Own || row.policy.right == Right::Door {
             continue;
         }
+        let pages = row.policy.credentials == Credentials::Session;
         let owned = ["{owner}", "{org}", "{team}"].iter().any(|name| row.path.contains(name));
         let orgs = if owned { &ORGS[..] } else { &ORGS[..1] };
         for sent in SENT {
-            let bare = matches!(sent, Sent::Nothing | Sent::Cookie);
-            let head = sent == Sent::HeadWithBearer;
-            if bare != (person == Person::Anonymous) || head && row.method != "GET" {
+            let wanted = match sent {
+                Sent::Nothing => person == Person::Anonymous,
+                Sent::Cookie => true,
+                Sent::HeadWithBearer if row.method != "GET" => false,
+                // Pages look at cookies alone: two others show it.
+                _ if pages => person != Person::Anonymous && matches!(sent, Sent::Bearer(Token::All) | Sent::Password),
+                _ => person != Person::Anonymous,
+            };
+            if !wanted {
                 continue;
             }
             for org in orgs {
@@ -565,7 +642,8 @@ async fn an_administrator_may_do_what_the_table_says_and_no_more_by_any_credenti
 #[test]
 fn every_change_names_the_record_it_leaves_and_no_reading_does() {
     for row in table() {
-        let changes = row.method != "GET";
+        // A theme is a cookie and nothing else.
+        let changes = row.method != "GET" && row.path != "/-/theme";
         assert_eq!(row.policy.event.is_some(), changes, "{} {}", row.method, row.path);
     }
 }

@@ -69,7 +69,7 @@ pub fn tag(path: &str) -> &'static str {
 /// What a route demands.
 pub fn demands(policy: Policy) -> String {
     let who = match policy.right {
-        Right::Everybody => "Everybody may.",
+        Right::Door | Right::Everybody => "Everybody may.",
         Right::SignedIn => "Whoever is signed in may.",
         Right::Reader => "Whoever may see the owner may: no credential is needed for public ones.",
         Right::Writer => "Who may write to the owner may.",
@@ -85,7 +85,7 @@ pub fn demands(policy: Policy) -> String {
     match policy.credentials {
         Credentials::Password => text.push_str(" It wants the password: no token will do."),
         Credentials::Token => text.push_str(" It wants an access token."),
-        Credentials::Ignored | Credentials::Own | Credentials::Any => {}
+        Credentials::Ignored | Credentials::Own | Credentials::Any | Credentials::Session => {}
     }
     if let Some(event) = policy.event {
         text.push_str(&format!(" It leaves the record `{}`.", event.as_str()));
