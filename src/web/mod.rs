@@ -4,6 +4,8 @@ pub mod assets;
 pub mod error;
 pub mod forms;
 pub mod home;
+pub mod list;
 pub mod login;
 pub mod page;
+pub mod show;
 pub mod theme;
