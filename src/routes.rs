@@ -19,7 +19,7 @@ use crate::ops;
 use crate::registry::audit::Event;
 use crate::state::App;
 use crate::web::page::Reply;
-use crate::web::{assets, error::answer as web_error, home, login, theme};
+use crate::web::{assets, error::answer as web_error, explore, home, login, theme};
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::{FromRequest, Handler, HttpMessage, HttpRequest, HttpResponse, Responder, Route, guard, web};
@@ -165,6 +165,9 @@ pub fn table() -> Vec<Row> {
 
         // Pages: browsing.
         page(GET, "/", home::home, (NO_SCOPE, Everybody, None)),
+
+        // Pages: an owner's. They come last, as a name could be any first segment.
+        page(GET, "/{owner}", explore::owner, (NO_SCOPE, Reader, None)),
     ]
 }
 

@@ -32,6 +32,24 @@ pub struct Profile {
     pub location: String,
 }
 
+/// What an owner's own page says of it.
+#[derive(Debug, Clone, Queryable, Selectable)]
+#[diesel(table_name = owners)]
+pub struct About {
+    pub full_name: String,
+    #[diesel(embed)]
+    pub profile: Profile,
+    pub created_at: Timestamp,
+}
+
+/// What is said of an owner that was found.
+///
+/// # Errors
+/// The database's.
+pub fn about(conn: &mut PgConnection, id: OwnerId) -> Result<Option<About>> {
+    Ok(owners::table.find(id).select(About::as_select()).first(conn).optional()?)
+}
+
 /// What is to become of an owner; what is `None` stays as it is.
 #[derive(Debug, Clone, Default, AsChangeset)]
 #[diesel(table_name = owners)]

@@ -2,10 +2,12 @@
 
 pub mod assets;
 pub mod error;
+pub mod explore;
 pub mod forms;
 pub mod home;
 pub mod list;
 pub mod login;
+pub mod owner;
 pub mod page;
 pub mod show;
 pub mod theme;

@@ -48,4 +48,5 @@ mod storage_faults;
 mod support;
 mod two_factor;
 mod uploads;
+mod web_browse;
 mod web_sessions;

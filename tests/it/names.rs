@@ -197,7 +197,8 @@ async fn doubled_slashes_and_a_trailing_one_are_folded_before_routing() {
 async fn an_unknown_path_is_404_and_a_wrong_method_405_before_any_credential_is_looked_at() {
     let site = Site::with(&[("PACKHOUSE_REQUIRE_SIGNIN", "true")]);
     let bad = [("Authorization", "Bearer nonsense")];
-    for target in ["/api/packages", "/api/packages/ada", "/api/packages/ada/generic", "/api/packages/ada/npm/x", "/x"] {
+    for target in ["/api/packages", "/api/packages/ada", "/api/packages/ada/generic", "/api/packages/ada/npm/x", "/x/y"]
+    {
         assert_eq!(ask(site.address, "GET", target, &bad).await.status, 404, "{target}");
     }
     assert_eq!(ask(site.address, "GET", "/api/packages/ada/generic/p/1/f/g", &bad).await.status, 404);

@@ -1,0 +1,139 @@
+//! An owner: what the head of all his pages shows, and what who looks at it may do with him. A page of an owner has a
+//! field `owner` of this type, says which tab it is, and includes the head:
+//! `{% let tab = "packages" %}{% include "owner_head.html" %}`.
+
+use crate::auth::call::Call;
+use crate::db::Connection;
+use crate::domain::clock::Timestamp;
+use crate::domain::ids::OwnerId;
+use crate::domain::names::OwnerName;
+use crate::domain::role::{OwnerKind, Permission, Visibility};
+use crate::error::{Error, Result, What};
+use crate::http::params::escape;
+use crate::registry::access::{self, Visited};
+use crate::registry::caller::Caller;
+use crate::registry::owners;
+
+/// How many colours the squares with initials have (`data-tint` in the style sheet).
+const TINTS: u32 = 6;
+
+/// An owner, as somebody sees him.
+#[derive(Debug, Clone)]
+pub struct Owner {
+    pub id: OwnerId,
+    pub name: OwnerName,
+    pub full_name: String,
+    pub description: String,
+    pub website: String,
+    pub location: String,
+    pub kind: OwnerKind,
+    pub visibility: Visibility,
+    pub created_at: Timestamp,
+    /// What who looks may do with it.
+    permission: Option<Permission>,
+    /// Whether who looks is this user.
+    himself: bool,
+}
+
+impl Owner {
+    /// The owner of this name, if the caller may see him.
+    ///
+    /// # Errors
+    /// As [`access::visit`].
+    pub fn visit(conn: &mut Connection, caller: &Caller, name: &OwnerName) -> Result<Self> {
+        let visited = access::visit(conn, caller, name)?;
+        Self::of(conn, caller, &visited)
+    }
+
+    /// What is said of an owner whom the caller was found to see.
+    ///
+    /// # Errors
+    /// The database's; [`Error::NotFound`] for one that is gone.
+    pub fn of(conn: &mut Connection, caller: &Caller, visited: &Visited) -> Result<Self> {
+        let about = owners::about(conn, visited.id)?.ok_or(Error::NotFound(What::Owner))?;
+        Ok(Self {
+            id: visited.id,
+            name: visited.name.clone(),
+            full_name: about.full_name,
+            description: about.profile.description,
+            website: about.profile.website,
+            location: about.profile.location,
+            kind: visited.kind,
+            visibility: visited.visibility,
+            created_at: about.created_at,
+            permission: visited.permission(),
+            himself: caller.user().is_some_and(|user| user.id == visited.id),
+        })
+    }
+
+    /// Whether this is an organization.
+    pub fn is_org(&self) -> bool {
+        self.kind == OwnerKind::Organization
+    }
+
+    /// Whether who looks is this user.
+    pub fn is_himself(&self) -> bool {
+        self.himself
+    }
+
+    /// Whether who looks may publish to it and delete from it.
+    pub fn can_publish(&self) -> bool {
+        self.permission >= Some(Permission::Write)
+    }
+
+    /// Whether who looks sees the organization from inside: its teams and members.
+    pub fn can_inspect(&self) -> bool {
+        self.is_org() && self.permission.is_some()
+    }
+
+    /// Whether who looks may change the organization itself.
+    pub fn can_govern(&self) -> bool {
+        self.is_org() && self.permission >= Some(Permission::Owner)
+    }
+
+    /// Whether commands need a token to read.
+    pub fn is_open(&self) -> bool {
+        self.visibility == Visibility::Public
+    }
+
+    /// What the square beside the name shows.
+    pub fn initial(&self) -> String {
+        initial(&self.name)
+    }
+
+    /// Its colour.
+    pub fn tint(&self) -> u32 {
+        tint(&self.name)
+    }
+
+    /// The address of its packages.
+    pub fn url(&self) -> String {
+        url(&self.name)
+    }
+}
+
+/// The first letter of a name.
+pub fn initial(name: &OwnerName) -> String {
+    name.as_str().chars().take(1).flat_map(char::to_uppercase).collect()
+}
+
+/// One of the colours, always the same for a name.
+pub fn tint(name: &OwnerName) -> u32 {
+    name.lower().bytes().fold(0, |sum: u32, byte| sum.wrapping_mul(31).wrapping_add(byte.into())) % TINTS
+}
+
+/// The address of an owner.
+pub fn url(name: &OwnerName) -> String {
+    format!("/{}", escape(name.as_str()))
+}
+
+/// The owner that the path of a request names. What nobody can be called is absent, whoever asks: these pages stand where
+/// any other first segment of a path would.
+///
+/// # Errors
+/// [`Error::NotFound`].
+pub fn named(call: &Call) -> Result<OwnerName> {
+    let name: OwnerName = call.part("owner", What::Page).map_err(|_| Error::NotFound(What::Page))?;
+    call.about(&name);
+    Ok(name)
+}
