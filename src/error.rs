@@ -56,7 +56,7 @@ pub enum Error {
     Forbidden(String),
     /// A user who has to change his password before it is good for anything else. His tokens are.
     #[error(
-        "you must change your password: change it at /user/settings, or ask an administrator for a new one; access \
+        "you must change your password: change it at /user/settings/password, or ask an administrator for a new one; access \
              tokens keep working"
     )]
     MustChangePassword,

@@ -7,7 +7,9 @@ use crate::api::error::answer as answer_error;
 use crate::api::openapi::{self, Document, Entry};
 use crate::api::{admin, audit, members, meta, orgs, packages, quotas, search, swagger, teams, tokens, users};
 use crate::auth::policy::Credentials::{Any, Ignored, Own, Password, Token};
-use crate::auth::policy::Right::{Door, Everybody, Himself, Member, OrgOwner, Reader, SignedIn, SiteAdmin, Writer};
+use crate::auth::policy::Right::{
+    AnyUser, Door, Everybody, Himself, Member, OrgOwner, Reader, SignedIn, SiteAdmin, Writer,
+};
 use crate::auth::policy::{Credentials, Policy, Right};
 use crate::domain::role::{Area, Level};
 use crate::error::Result;
@@ -19,6 +21,7 @@ use crate::ops;
 use crate::registry::audit::Event;
 use crate::state::App;
 use crate::web::page::Reply;
+use crate::web::password;
 use crate::web::{assets, error::answer as web_error, explore, home, login, theme};
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::http::{Method, StatusCode};
@@ -162,6 +165,10 @@ pub fn table() -> Vec<Row> {
         page(POST, "/login/two-factor", login::submit_code, (NO_SCOPE, Door, Some(Event::SessionBegin))),
         page(POST, "/logout", login::logout, (NO_SCOPE, Door, Some(Event::SessionEnd))),
         page(POST, "/-/theme", theme::choose, (NO_SCOPE, Door, None)),
+
+        // Pages: one's own account.
+        page(GET, "/user/settings/password", password::form, (NO_SCOPE, AnyUser, None)),
+        page(POST, "/user/settings/password", password::submit, (NO_SCOPE, AnyUser, Some(Event::UserPassword))),
 
         // Pages: browsing.
         page(GET, "/", home::home, (NO_SCOPE, Everybody, None)),

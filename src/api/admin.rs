@@ -5,6 +5,7 @@ use super::fields::{given, given_schema};
 use super::orgs::{CreateOrg, OrgBody};
 use super::users::UserBody;
 use crate::auth::call::Call;
+use crate::auth::password::check_new;
 use crate::domain::names::{Email, OwnerName};
 use crate::domain::role::Visibility;
 use crate::domain::secret::Password;
@@ -21,7 +22,7 @@ use utoipa::{IntoParams, ToSchema};
 /// Hashes a new password, if it is one that a user of these names may have.
 async fn hash(app: &App, password: String, names: &[&str]) -> Result<String> {
     let password = Password::new(password);
-    password.check_new(names).map_err(|error| Error::invalid("password", format!("password: {error}")))?;
+    check_new("password", &password, names)?;
     app.passwords.hash(password).await
 }
 

@@ -34,6 +34,8 @@ pub enum Right {
     Everybody,
     /// To be somebody.
     SignedIn,
+    /// The same, also for somebody who has to change his password before anything else.
+    AnyUser,
     /// To see the owner of the path.
     Reader,
     /// To write to the owner of the path.
@@ -75,7 +77,7 @@ impl Policy {
         if self.needs_user() {
             caller.signed_in()?;
         }
-        if caller.must_change_password() && self.right != Right::Door {
+        if caller.must_change_password() && !matches!(self.right, Right::Door | Right::AnyUser) {
             return Err(Error::MustChangePassword);
         }
         match self.credentials {

@@ -3,7 +3,10 @@
 
 mod rights;
 
-pub use rights::{CanAudit, CanSearch, CanSeeQuota, CanSetQuota, can_audit, can_search, can_see_quota, can_set_quota};
+pub use rights::{
+    CanAudit, CanChangeOwn, CanSearch, CanSeeQuota, CanSetQuota, can_audit, can_change_own, can_search, can_see_quota,
+    can_set_quota,
+};
 
 use super::caller::{Caller, Limits, NOBODY, Sight, SignedIn};
 use super::owners::formerly;

@@ -32,7 +32,8 @@ pub struct Session {
     pub user_agent: String,
 }
 
-/// Begins a session of a user who has shown everything he must at this epoch of his account.
+/// Begins a session of a user who has shown everything he must at this epoch of his account. The one that his browser had
+/// before ends.
 ///
 /// # Errors
 /// [`Error::Unauthenticated`] when the account changed meanwhile.
@@ -40,6 +41,7 @@ pub fn begin(
     conn: &mut PgConnection,
     (user, epoch): (OwnerId, i32),
     (address, user_agent): (Option<IpAddr>, &str),
+    previous: Option<SessionId>,
     now: Timestamp,
 ) -> Result<SessionId> {
     let good: Option<OwnerId> = users::table
@@ -52,6 +54,22 @@ pub fn begin(
         .first(conn)
         .optional()?;
     let user = good.ok_or(Error::Unauthenticated)?;
+    if let Some(previous) = previous {
+        diesel::delete(sessions::table.filter(sessions::id.eq(previous))).execute(conn)?;
+    }
+    let id = insert(conn, (user, epoch), (address, user_agent), now)?;
+    diesel::update(users::table.find(user)).set(users::last_login_at.eq(now)).execute(conn)?;
+    let caller = super::caller::identify(conn, &super::caller::Credential::Session(id), address, now)?;
+    record(conn, &caller, Event::SessionBegin, now)?;
+    Ok(id)
+}
+
+fn insert(
+    conn: &mut PgConnection,
+    (user, epoch): (OwnerId, i32),
+    (address, user_agent): (Option<IpAddr>, &str),
+    now: Timestamp,
+) -> Result<SessionId> {
     let id = SessionId::generate();
     let agent: String = user_agent.chars().filter(|c| !c.is_control()).collect();
     let end = agent.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|end| *end <= MOST_OF_AGENT).last();
@@ -67,9 +85,6 @@ pub fn begin(
             sessions::user_agent.eq(agent.get(..end.unwrap_or(0)).unwrap_or_default()),
         ))
         .execute(conn)?;
-    diesel::update(users::table.find(user)).set(users::last_login_at.eq(now)).execute(conn)?;
-    let caller = super::caller::identify(conn, &super::caller::Credential::Session(id), address, now)?;
-    record(conn, &caller, Event::SessionBegin, now)?;
     Ok(id)
 }
 
@@ -105,6 +120,22 @@ pub fn end(conn: &mut PgConnection, caller: &Caller, id: SessionId, now: Timesta
         return Err(Error::NotFound(What::Session));
     }
     record(conn, caller, Event::SessionEnd, now)
+}
+
+/// Puts a new session into the place of the caller's, at the present epoch of his account, and ends all others of his: for
+/// changes that end them, so that who made the change need not sign in again. `None`: he has none.
+///
+/// # Errors
+/// [`Error::Unauthenticated`].
+pub(super) fn renew(conn: &mut PgConnection, caller: &Caller, now: Timestamp) -> Result<Option<SessionId>> {
+    let user = caller.signed_in()?.id;
+    let ended: Vec<(SessionId, String)> = diesel::delete(sessions::table.filter(sessions::user_id.eq(user)))
+        .returning((sessions::id, sessions::user_agent))
+        .get_results(conn)?;
+    let own = ended.into_iter().find(|(id, _)| caller.session() == Some(*id));
+    let Some((_, agent)) = own else { return Ok(None) };
+    let epoch: i32 = users::table.find(user).select(users::auth_epoch).first(conn)?;
+    insert(conn, (user, epoch), (caller.address(), &agent), now).map(Some)
 }
 
 /// Ends every session of the caller, the present one too.

@@ -2,9 +2,11 @@
 
 mod delete;
 mod edit;
+mod own;
 
 pub use delete::delete;
 pub use edit::{UserEdit, rename, set_locked, set_password, update};
+pub use own::{change_password, edit_own};
 
 use super::access::{readable, visit_user, within};
 use super::audit::{self, Event, Subject};

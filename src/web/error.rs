@@ -31,11 +31,17 @@ fn title(status: StatusCode) -> &'static str {
     }
 }
 
+/// Where somebody is led after what he must do first: back to what he read.
+fn way_back(req: &HttpRequest, reads: bool) -> String {
+    let here = req.uri().path_and_query().map_or("/", |target| target.as_str());
+    if reads && here != "/" { format!("?redirect_to={}", escape(here)) } else { String::new() }
+}
+
 /// Renders an error. Who is not signed in where one must be is asked to, and comes back afterwards.
 pub async fn answer(req: &HttpRequest, app: &Arc<App>, error: Error) -> Reply {
     let reads = matches!(*req.method(), Method::GET | Method::HEAD);
     let error = match error {
-        Error::MustChangePassword => return Reply::to("/user/settings/password"),
+        Error::MustChangePassword => return Reply::to(&format!("/user/settings/password{}", way_back(req, reads))),
         Error::Moved { from, to, .. } if reads => match renamed(req, &from, &to) {
             Some(path) => return Reply::to(&path),
             None => Error::NotFound(What::Page),
@@ -45,9 +51,7 @@ pub async fn answer(req: &HttpRequest, app: &Arc<App>, error: Error) -> Reply {
         other => other,
     };
     if matches!(error, Error::Unauthenticated | Error::BadCredential(_)) {
-        let here = req.uri().path_and_query().map_or("/", |target| target.as_str());
-        let back = if reads { format!("?redirect_to={}", escape(here)) } else { String::new() };
-        return Reply::to(&format!("/login{back}"));
+        return Reply::to(&format!("/login{}", way_back(req, reads)));
     }
     if let Error::Internal(source) = &error {
         tracing::error!(error = format!("{source:#}"), path = req.path(), "internal error");

@@ -114,11 +114,13 @@ impl<T> FromRequest for Protected<T> {
 }
 
 impl<T: DeserializeOwned> Protected<T> {
-    /// Reads the fields of a form that comes from a page of ours.
+    /// Reads the fields of a form that comes from a page of ours, once its sender may do what it is for at all: who was
+    /// signed out meanwhile is asked to sign in, whatever he sent.
     ///
     /// # Errors
-    /// [`Error::Forbidden`] for one that does not; [`Error::Invalid`].
+    /// [`Error::Forbidden`] for one that does not; [`Error::Invalid`]; the sender's lack of a right.
     pub async fn read(self, call: &Call) -> Result<T> {
+        call.admit(|_, _| Ok(())).await?;
         let limits = &call.app.config.limits;
         let pace = Pace {
             stall: Duration::from_secs(limits.upload_stall_seconds),

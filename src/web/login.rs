@@ -2,6 +2,7 @@
 
 use super::forms::Protected;
 use super::page::{Frame, Reply, frame, within};
+use super::problems::Problems;
 use crate::auth::call::Call;
 use crate::auth::{password, session};
 use crate::domain::ids::OwnerId;
@@ -22,7 +23,7 @@ struct LoginPage {
     frame: Frame,
     name: String,
     back: String,
-    problem: Option<String>,
+    problems: Problems,
 }
 
 #[derive(Template)]
@@ -30,7 +31,7 @@ struct LoginPage {
 struct CodePage {
     frame: Frame,
     back: String,
-    problem: Option<String>,
+    problems: Problems,
 }
 
 /// Where to go afterwards.
@@ -46,7 +47,7 @@ pub async fn form(call: Call) -> Result<Reply> {
     if frame.user.is_some() {
         return Ok(Reply::to(&back));
     }
-    Reply::page(&LoginPage { frame, name: String::new(), back, problem: None })
+    Reply::page(&LoginPage { frame, name: String::new(), back, problems: Problems::default() })
 }
 
 #[derive(Deserialize)]
@@ -57,18 +58,14 @@ pub struct SignIn {
     back: String,
 }
 
-/// What a person may read of a sign-in that failed, and its status; `None`: it is no matter of the form.
-fn problem(error: &Error) -> Option<(StatusCode, String)> {
+/// What a person may read of a sign-in that failed.
+fn problems(error: Error) -> Result<Problems> {
     match error {
-        Error::BadCredential(_) => Some((
+        Error::BadCredential(_) => Ok(Problems::whole(
             StatusCode::UNAUTHORIZED,
-            "The name or the password is wrong, or the account has no access.".to_owned(),
+            "the name or the password is wrong, or the account has no access",
         )),
-        Error::RateLimited { retry_after } => Some((
-            StatusCode::TOO_MANY_REQUESTS,
-            format!("Too many attempts. Try again in {} minutes.", retry_after.div_ceil(60)),
-        )),
-        _ => None,
+        other => Problems::of(other, "name"),
     }
 }
 
@@ -80,9 +77,10 @@ pub async fn submit(call: Call, form: Protected<SignIn>) -> Result<Reply> {
     let login = match signed_in {
         Ok(login) => login,
         Err(error) => {
-            let Some((status, text)) = problem(&error) else { return Err(error) };
+            let problems = problems(error)?;
             let (frame, ()) = frame(&call, |_, _| Ok(())).await?;
-            return Reply::page_with(status, &LoginPage { frame, name: fields.name, back, problem: Some(text) });
+            let page = LoginPage { frame, name: fields.name, back, problems };
+            return page.problems.reply(&page);
         }
     };
     let user = login.id;
@@ -98,8 +96,8 @@ pub async fn submit(call: Call, form: Protected<SignIn>) -> Result<Reply> {
 async fn begin(call: &Call, of: (OwnerId, i32), back: &str) -> Result<Reply> {
     let agent = call.req.headers().get(header::USER_AGENT).and_then(|value| value.to_str().ok());
     let (agent, address) = (agent.unwrap_or_default().to_owned(), client(&call.req));
-    let now = call.app.clock.now();
-    let id = call.app.db.write(move |conn| sessions::begin(conn, of, (address, &agent), now)).await?;
+    let (previous, now) = (session::read(&call.req, &call.app), call.app.clock.now());
+    let id = call.app.db.write(move |conn| sessions::begin(conn, of, (address, &agent), previous, now)).await?;
     Ok(Reply::to(back).cookie(session::begin(&call.app, id)?).cookie(session::unpend(&call.app)))
 }
 
@@ -109,7 +107,7 @@ pub async fn code_form(call: Call) -> Result<Reply> {
         return Ok(Reply::to("/login"));
     }
     let (frame, ()) = frame(&call, |_, _| Ok(())).await?;
-    Reply::page(&CodePage { frame, back: back(&call), problem: None })
+    Reply::page(&CodePage { frame, back: back(&call), problems: Problems::default() })
 }
 
 #[derive(Deserialize)]
@@ -124,15 +122,16 @@ pub async fn submit_code(call: Call, form: Protected<Code>) -> Result<Reply> {
     let fields = form.read(&call).await?;
     let Some((user, epoch)) = session::pending(&call.req, &call.app) else { return Ok(Reply::to("/login")) };
     let code: String = fields.code.chars().filter(|c| !c.is_whitespace()).collect();
-    let wrong = match password::use_code(&call.app, user, code).await {
+    let problems = match password::use_code(&call.app, user, code).await {
         Ok(true) => return begin(&call, (user, epoch), &within(&fields.back)).await,
         Ok(false) => {
-            (StatusCode::UNAUTHORIZED, "The code is wrong, or was used already. Wait for the next.".to_owned())
+            Problems::whole(StatusCode::UNAUTHORIZED, "the code is wrong, or was used already: wait for the next")
         }
-        Err(error) => problem(&error).ok_or(error)?,
+        Err(error) => problems(error)?,
     };
     let (frame, ()) = frame(&call, |_, _| Ok(())).await?;
-    Reply::page_with(wrong.0, &CodePage { frame, back: within(&fields.back), problem: Some(wrong.1) })
+    let page = CodePage { frame, back: within(&fields.back), problems };
+    page.problems.reply(&page)
 }
 
 /// Nothing but the token against forgery.

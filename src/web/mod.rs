@@ -9,5 +9,8 @@ pub mod list;
 pub mod login;
 pub mod owner;
 pub mod page;
+pub mod password;
+pub mod problems;
+pub mod settings;
 pub mod show;
 pub mod theme;

@@ -49,4 +49,5 @@ mod support;
 mod two_factor;
 mod uploads;
 mod web_browse;
+mod web_password;
 mod web_sessions;

@@ -70,7 +70,7 @@ pub fn tag(path: &str) -> &'static str {
 pub fn demands(policy: Policy) -> String {
     let who = match policy.right {
         Right::Door | Right::Everybody => "Everybody may.",
-        Right::SignedIn => "Whoever is signed in may.",
+        Right::SignedIn | Right::AnyUser => "Whoever is signed in may.",
         Right::Reader => "Whoever may see the owner may: no credential is needed for public ones.",
         Right::Writer => "Who may write to the owner may.",
         Right::Himself => "The user himself and site administrators may.",

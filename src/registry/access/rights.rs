@@ -1,4 +1,4 @@
-//! Rights that are asked for in one place each: to search, to read the record of changes, to see and to set quotas.
+//! Rights that are asked for in one place each: to change oneself, to search, to read the record of changes, to see and to set quotas.
 
 use super::{Visited, visit_org, visit_user};
 use crate::domain::ids::OwnerId;
@@ -7,6 +7,28 @@ use crate::domain::role::{Area, Level, OwnerKind, PackagePattern};
 use crate::error::{Error, Result};
 use crate::registry::caller::{Caller, Sight};
 use diesel::prelude::*;
+
+/// The right to change one's own account.
+#[derive(Debug, Clone)]
+pub struct CanChangeOwn {
+    owner: Visited,
+}
+
+impl CanChangeOwn {
+    /// The user himself.
+    pub fn user(&self) -> &Visited {
+        &self.owner
+    }
+}
+
+/// Whether a caller may change his own account: whoever is signed in by anything but a token.
+///
+/// # Errors
+/// As [`Caller::demand_password`].
+pub fn can_change_own(conn: &mut PgConnection, caller: &Caller) -> Result<CanChangeOwn> {
+    let name = caller.demand_password()?.name.clone();
+    Ok(CanChangeOwn { owner: visit_user(conn, caller, &name)? })
+}
 
 /// The right to search: what the caller sees, within the limits of his token. They leave results out where elsewhere
 /// they refuse.

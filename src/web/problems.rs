@@ -1,0 +1,118 @@
+//! What is wrong with a form, said beside the field that it is about.
+
+use super::page::Reply;
+use crate::error::{Error, Result};
+use actix_web::http::StatusCode;
+use actix_web::http::header;
+use askama::Template;
+
+/// The problems of a form; templates ask for those of a field by its name, and show the others above the form.
+#[derive(Debug, Clone, Default)]
+pub struct Problems {
+    fields: Vec<(&'static str, String)>,
+    general: Option<String>,
+    status: Option<StatusCode>,
+    retry_after: Option<u64>,
+}
+
+/// A sentence, as it stands in a page: errors are written for the end of a line, and some name their field first.
+fn sentence(field: &str, text: &str) -> String {
+    let text = text.strip_prefix(field).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(text);
+    let mut letters = text.chars();
+    let first = letters.next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
+    let end = if text.ends_with(['.', '!', '?']) { "" } else { "." };
+    format!("{first}{}{end}", letters.as_str())
+}
+
+impl Problems {
+    /// One problem of a field.
+    pub fn on(field: &'static str, text: &str) -> Self {
+        let mut problems = Self::default();
+        problems.add(field, text);
+        problems
+    }
+
+    /// One problem of the whole form, with the status of the answer.
+    pub fn whole(status: StatusCode, text: &str) -> Self {
+        Self { general: Some(sentence("", text)), status: Some(status), ..Self::default() }
+    }
+
+    /// Adds a problem of a field; of several of one field the first is shown.
+    pub fn add(&mut self, field: &'static str, text: &str) {
+        self.fields.push((field, sentence(field, text)));
+    }
+
+    /// Adds what is wrong with a value of a field, and gives the value if nothing is.
+    pub fn take<T, E: std::fmt::Display>(&mut self, field: &'static str, value: Result<T, E>) -> Option<T> {
+        value.map_err(|error| self.add(field, &error.to_string())).ok()
+    }
+
+    /// Whether the form is good.
+    pub fn is_empty(&self) -> bool {
+        self.fields.is_empty() && self.general.is_none()
+    }
+
+    /// What whoever sent the form can mend of an error; `taken` is the field of what must be there only once.
+    ///
+    /// # Errors
+    /// Any other error.
+    pub fn of(error: Error, taken: &'static str) -> Result<Self> {
+        Ok(match error {
+            Error::Invalid { field: "form" | "query", .. } => return Err(error),
+            Error::Invalid { field, problem } => Self::on(field, &problem),
+            Error::Conflict(_) => Self::on(taken, "this name is taken: choose another"),
+            Error::Blocked(text) => Self::whole(StatusCode::UNPROCESSABLE_ENTITY, &text),
+            Error::RateLimited { retry_after } => {
+                let minutes = retry_after.div_ceil(60);
+                let plural = if minutes == 1 { "" } else { "s" };
+                let text = format!("too many attempts: try again in {minutes} minute{plural}");
+                Self { retry_after: Some(retry_after), ..Self::whole(StatusCode::TOO_MANY_REQUESTS, &text) }
+            }
+            other => return Err(other),
+        })
+    }
+
+    /// What is wrong with a field.
+    pub fn at(&self, field: &str) -> Option<&str> {
+        self.fields.iter().find(|(name, _)| *name == field).map(|(_, text)| text.as_str())
+    }
+
+    /// What is wrong with none of these fields, which have spaces between them: it stands above the form.
+    pub fn beside(&self, fields: &str) -> Option<&str> {
+        let shown = |name: &str| fields.split(' ').any(|field| field == name);
+        let other = self.fields.iter().find(|(name, _)| !shown(name)).map(|(_, text)| text.as_str());
+        self.general.as_deref().or(other)
+    }
+
+    /// The page with the form, shown once more.
+    ///
+    /// # Errors
+    /// As [`Reply::page_with`].
+    pub fn reply(&self, page: &impl Template) -> Result<Reply> {
+        let reply = Reply::page_with(self.status.unwrap_or(StatusCode::UNPROCESSABLE_ENTITY), page)?;
+        Ok(match self.retry_after {
+            Some(seconds) => reply.header(header::RETRY_AFTER, seconds.into()),
+            None => reply,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::What;
+
+    #[test]
+    fn errors_become_sentences_beside_their_fields_and_what_nobody_can_mend_stays_an_error() {
+        let of = |error| Problems::of(error, "name");
+        let email = of(Error::invalid("email", "email: the address a@b is taken")).unwrap();
+        assert_eq!(email.at("email"), Some("The address a@b is taken."));
+        assert_eq!((email.at("name"), email.beside("name email")), (None, None));
+        assert_eq!(email.beside("name"), Some("The address a@b is taken."), "no field of the form");
+        assert_eq!(of(Error::Conflict(What::Token)).unwrap().at("name"), Some("This name is taken: choose another."));
+        let limited = of(Error::RateLimited { retry_after: 61 }).unwrap();
+        assert_eq!(limited.beside("name"), Some("Too many attempts: try again in 2 minutes."));
+        assert!(of(Error::NotFound(What::User)).is_err());
+        assert!(of(Error::invalid("form", "the form does not fit")).is_err());
+    }
+}
