@@ -20,6 +20,7 @@ use crate::http::problem::{self, Shape};
 use crate::ops;
 use crate::registry::audit::Event;
 use crate::state::App;
+use crate::web::manual;
 use crate::web::page::Reply;
 use crate::web::password;
 use crate::web::{assets, error::answer as web_error, explore, home, login, theme};
@@ -172,6 +173,10 @@ pub fn table() -> Vec<Row> {
 
         // Pages: browsing.
         page(GET, "/", home::home, (NO_SCOPE, Everybody, None)),
+
+        // Pages: the manual.
+        page(GET, "/docs", manual::page, (NO_SCOPE, Everybody, None)),
+        page(GET, "/docs/{page:.*}", manual::page, (NO_SCOPE, Everybody, None)),
 
         // Pages: an owner's. They come last, as a name could be any first segment.
         page(GET, "/{owner}", explore::owner, (NO_SCOPE, Reader, None)),

@@ -6,7 +6,7 @@ const say = (text) => {
 };
 
 document.addEventListener("click", async (event) => {
-  const button = event.target.closest("[data-copy]");
+  const button = event.target.closest("[data-copy], [data-copy-from]");
   if (button) {
     const text = button.dataset.copy || document.getElementById(button.dataset.copyFrom)?.textContent || "";
     try {
@@ -37,3 +37,13 @@ document.addEventListener("keydown", (event) => {
 });
 
 for (const button of document.querySelectorAll("[data-copy], [data-copy-from]")) button.hidden = false;
+
+// What scrolls sideways can be reached and scrolled with the keyboard.
+const reach = () => {
+  for (const box of document.querySelectorAll("pre, .copy > code, .table-box")) {
+    if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
+    else box.removeAttribute("tabindex");
+  }
+};
+reach();
+addEventListener("resize", reach);

@@ -105,6 +105,15 @@ pub async fn guard(
     Ok(response.map_body(|_, body| Told { size: body.size(), body, sent: 0, complete: false, telling: Some(told) }))
 }
 
+/// The path of a request before it was folded.
+struct PathAsSent(String);
+
+/// The path of a request as it was sent, with its doubled slashes and the one at its end.
+pub fn path_as_sent(req: &HttpRequest) -> String {
+    let sent = req.extensions().get::<PathAsSent>().map(|sent| sent.0.clone());
+    sent.unwrap_or_else(|| req.uri().path().to_owned())
+}
+
 /// Folds doubled slashes and a trailing one, before routing. Percent-encoded ones are left alone: they are data.
 fn fold_path(req: &mut ServiceRequest) {
     let path = req.uri().path();
@@ -117,6 +126,8 @@ fn fold_path(req: &mut ServiceRequest) {
         Some(query) => format!("{folded}?{query}"),
         None => folded,
     };
+    let sent = PathAsSent(path.to_owned());
+    req.extensions_mut().insert(sent);
     let mut parts = req.uri().clone().into_parts();
     parts.path_and_query = PathAndQuery::from_maybe_shared(Bytes::from(target)).ok();
     if let Ok(uri) = Uri::from_parts(parts) {

@@ -1,6 +1,7 @@
 //! Style sheets, scripts and icons: carried in the program, laid out in the data directory at the start under names that
 //! hold their digest, and served from there to be kept for ever.
 
+use super::manual::book::pictures;
 use crate::domain::digest::to_hex;
 use actix_files::Files;
 use actix_web::dev::HttpServiceFactory;
@@ -20,17 +21,23 @@ static STATIC: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/static");
 /// The folder in the data directory.
 const FOLDER: &str = "assets";
 
+/// Every asset: its name in the source, and its bytes. The pictures of the manual are among them.
+fn all() -> impl Iterator<Item = (String, &'static [u8])> {
+    let named = STATIC.files().filter_map(|file| Some((file.path().to_str()?.to_owned(), file.contents())));
+    named.chain(pictures())
+}
+
 /// Names with the digest of what is in them, by the names they have in the source.
-fn names() -> &'static HashMap<&'static str, String> {
-    static NAMES: OnceLock<HashMap<&'static str, String>> = OnceLock::new();
+fn names() -> &'static HashMap<String, String> {
+    static NAMES: OnceLock<HashMap<String, String>> = OnceLock::new();
     NAMES.get_or_init(|| {
-        let name = |file: &include_dir::File<'static>| {
-            let path = file.path().to_str()?;
-            let digest = to_hex(&Sha256::digest(file.contents()));
+        let name = |(path, bytes): (String, &[u8])| {
+            let digest = to_hex(&Sha256::digest(bytes));
             let (stem, extension) = path.rsplit_once('.')?;
-            Some((path, format!("{stem}.{}.{extension}", digest.get(..12)?)))
+            let name = format!("{stem}.{}.{extension}", digest.get(..12)?);
+            Some((path, name))
         };
-        STATIC.files().filter_map(name).collect()
+        all().filter_map(name).collect()
     })
 }
 
@@ -46,13 +53,13 @@ pub fn url(name: &str) -> String {
 pub fn unpack(data_dir: &Path) -> Result<PathBuf> {
     let folder = data_dir.join(FOLDER);
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    for file in STATIC.files() {
-        let Some(name) = file.path().to_str().and_then(|path| names().get(path)) else { continue };
+    for (source, bytes) in all() {
+        let Some(name) = names().get(&source) else { continue };
         let path = folder.join(name);
-        if fs::read(&path).is_ok_and(|present| present == file.contents()) {
+        if fs::read(&path).is_ok_and(|present| present == bytes) {
             continue;
         }
-        fs::write(&path, file.contents()).with_context(|| format!("cannot write {}", path.display()))?;
+        fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(folder)
 }

@@ -7,6 +7,7 @@ pub mod forms;
 pub mod home;
 pub mod list;
 pub mod login;
+pub mod manual;
 pub mod owner;
 pub mod page;
 pub mod password;

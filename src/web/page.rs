@@ -4,7 +4,9 @@ use super::{assets, forms};
 use crate::auth::call::Call;
 use crate::auth::session;
 use crate::db::Connection;
+use crate::domain::digest::to_hex;
 use crate::error::{Error, Result};
+use crate::http::conditional::has_tag;
 use crate::registry::caller::{Caller, SignedIn};
 use crate::state::App;
 use actix_web::cookie::Cookie;
@@ -12,6 +14,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use askama::Template;
+use sha2::{Digest, Sha256};
 
 /// What may be loaded: the site's own style sheets, scripts and images. Nothing inline, nothing from elsewhere.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
@@ -147,6 +150,7 @@ pub async fn frame<T: Send + 'static>(
 pub struct Reply {
     builder: HttpResponseBuilder,
     body: String,
+    revalidated: bool,
 }
 
 impl Reply {
@@ -165,21 +169,21 @@ impl Reply {
     pub fn page_with(status: StatusCode, template: &impl Template) -> Result<Self> {
         let mut builder = HttpResponse::build(status);
         builder.content_type("text/html; charset=utf-8");
-        Ok(Self { builder, body: template.render().map_err(Error::internal)? })
+        Ok(Self { builder, body: template.render().map_err(Error::internal)?, revalidated: false })
     }
 
     /// Sends the browser to a path of this site, to be read there.
     pub fn to(path: &str) -> Self {
         let mut builder = HttpResponse::SeeOther();
         builder.insert_header((header::LOCATION, within(path)));
-        Self { builder, body: String::new() }
+        Self { builder, body: String::new(), revalidated: false }
     }
 
     /// Sends the browser to an address that has moved for good.
     pub fn moved(path: &str) -> Self {
         let mut builder = HttpResponse::PermanentRedirect();
         builder.insert_header((header::LOCATION, within(path)));
-        Self { builder, body: String::new() }
+        Self { builder, body: String::new(), revalidated: false }
     }
 
     /// Sets a cookie.
@@ -203,6 +207,27 @@ impl Reply {
         self
     }
 
+    /// Lets a browser keep the page and ask each time whether it is still the same: for what says nothing of its reader.
+    pub fn revalidated(mut self) -> Self {
+        self.revalidated = true;
+        self
+    }
+
+    /// How long a page may be kept. It has a token of its reader in its forms, signed in or not, so no other may see it.
+    fn caching(&mut self, req: &HttpRequest) {
+        let is_same_for_him = self.revalidated && req.cookie(NOTICE).is_none();
+        let cached = if is_same_for_him { "private, no-cache" } else { "no-store" };
+        self.builder.insert_header((header::CACHE_CONTROL, cached)).insert_header((header::VARY, "Cookie"));
+        if is_same_for_him {
+            let etag = format!("\"{}\"", to_hex(&Sha256::digest(&self.body)));
+            if has_tag(req.headers(), &etag) {
+                self.builder.status(StatusCode::NOT_MODIFIED);
+                self.body.clear();
+            }
+            self.builder.insert_header((header::ETAG, etag));
+        }
+    }
+
     /// The answer, with what keeps it safe.
     pub fn finish(mut self, req: &HttpRequest, app: &App) -> HttpResponse {
         if req.cookie(NOTICE).is_some() && !self.body.is_empty() {
@@ -217,10 +242,8 @@ impl Reply {
             .insert_header((header::REFERRER_POLICY, "same-origin"))
             .insert_header(("cross-origin-opener-policy", "same-origin"))
             .insert_header(("cross-origin-resource-policy", "same-origin"))
-            .insert_header(("permissions-policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()"))
-            // A page has a token of its reader in its forms, signed in or not.
-            .insert_header((header::CACHE_CONTROL, "no-store"))
-            .insert_header((header::VARY, "Cookie"));
+            .insert_header(("permissions-policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()"));
+        self.caching(req);
         if session::is_secure(app) {
             self.builder.insert_header((header::STRICT_TRANSPORT_SECURITY, "max-age=31536000"));
         }

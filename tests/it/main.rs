@@ -33,6 +33,7 @@ mod health;
 mod limits;
 mod listings;
 mod managed_postgres;
+mod manual;
 mod model;
 mod names;
 mod openapi;

@@ -409,6 +409,9 @@ async fn request(world: &World, row: &Row, org: &str) -> (String, Option<Value>)
             let team = world.db_team(&org, "Members").to_string();
             fill(pattern, &[("{team}", &team), ("{user}", "member")])
         }
+        // The address of a page of the manual ends in a slash.
+        ("GET", "/docs") => "/docs/".to_owned(),
+        ("GET", pattern @ "/docs/{page:.*}") => fill(pattern, &[("{page:.*}", "getting-started/")]),
         ("GET", pattern) => fill(pattern, &[]),
         ("PUT", pattern) if pattern.ends_with("/{file}") => fill(pattern, &[("{file}", &world.fresh("file"))]),
         ("DELETE", pattern) if pattern.contains("/generic/{name}") => {

@@ -1,0 +1,217 @@
+//! The manual: every page, every link, every address a page once had.
+
+use crate::support::Site;
+use crate::support::browser::Browser;
+use packhouse::web::manual::book::Book;
+use packhouse::web::manual::matter;
+use scraper::{Html, Selector};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn files(dir: &Path, found: &mut Vec<String>) {
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files(&path, found);
+        } else {
+            found.push(path.strip_prefix(root().join("docs")).unwrap().to_str().unwrap().to_owned());
+        }
+    }
+}
+
+/// The files of the manual's pages, as they are on the disk now.
+fn sources() -> BTreeSet<String> {
+    let mut found = Vec::new();
+    files(&root().join("docs"), &mut found);
+    found.into_iter().filter(|file| file.ends_with(".md") && !file.ends_with("ARCHITECTURE.md")).collect()
+}
+
+/// Everything that a page leads to or shows, and everything that can be led to in it.
+struct Links {
+    to: Vec<String>,
+    pictures: Vec<String>,
+    anchors: BTreeSet<String>,
+}
+
+fn links(page: &str) -> Links {
+    let page = Html::parse_document(page);
+    let attrs = |selector: &str, name: &str| -> Vec<String> {
+        let selector = Selector::parse(selector).unwrap();
+        page.select(&selector).filter_map(|element| element.attr(name).map(str::to_owned)).collect()
+    };
+    Links {
+        to: attrs("main a", "href"),
+        pictures: attrs("main img", "src"),
+        anchors: attrs("[id]", "id").into_iter().collect(),
+    }
+}
+
+#[test]
+fn every_page_says_its_title_and_weight_and_none_is_missing_from_the_program() {
+    let book = Book::get();
+    assert_eq!(book.problems, Vec::<String>::new());
+    let known: BTreeSet<String> = book.pages().map(|page| page.file.clone()).collect();
+    assert_eq!(known, sources(), "build again after a page was added or taken away: touch src/web/manual/book.rs");
+    for page in book.pages() {
+        let text = fs::read_to_string(root().join("docs").join(&page.file)).unwrap();
+        matter::split(&text).unwrap_or_else(|problem| panic!("docs/{}: {problem}", page.file));
+        assert_eq!(page.html.matches("<h1 ").count(), 1, "{} has one title", page.file);
+        assert!(!page.html.contains(" style="), "{} is styled in place", page.file);
+    }
+}
+
+/// Walks every page from the first one on. Links to other sites are not followed.
+#[tokio::test]
+async fn every_link_of_the_manual_leads_to_a_page_and_a_place_in_it_without_a_detour() {
+    let site = Site::new();
+    let mut browser = site.browser();
+    let mut seen: BTreeMap<String, Links> = BTreeMap::new();
+    let mut todo = vec!["/docs/".to_owned()];
+    let mut wrong = Vec::new();
+    while let Some(path) = todo.pop() {
+        if seen.contains_key(&path) {
+            continue;
+        }
+        let page = browser.go(&path).await;
+        if page.answer.status != 200 {
+            wrong.push(format!("{path} answers {}", page.answer.status));
+        }
+        let found = links(&page.text());
+        let own = found.to.iter().filter_map(|to| to.split('#').next()).filter(|to| to.starts_with("/docs"));
+        todo.extend(own.map(str::to_owned));
+        seen.insert(path, found);
+    }
+    let pages: BTreeSet<&str> = Book::get().pages().map(|page| page.url.as_str()).collect();
+    assert_eq!(seen.keys().map(String::as_str).collect::<BTreeSet<_>>(), pages, "{wrong:?}");
+    for (path, found) in &seen {
+        for to in &found.to {
+            let (page, anchor) = to.split_once('#').map_or((to.as_str(), None), |(page, anchor)| (page, Some(anchor)));
+            let target = if page.is_empty() { Some(found) } else { seen.get(page) };
+            match (target, anchor) {
+                (Some(target), Some(anchor)) if !target.anchors.contains(anchor) => {
+                    wrong.push(format!("{path}: no place is called {to}"));
+                }
+                (Some(_), _) => {}
+                (None, _) if to.starts_with("https://") || to.starts_with("http://") => {}
+                (None, _) if to.starts_with('/') && site.anon().get(page).await.status < 400 => {}
+                (None, _) => wrong.push(format!("{path}: {to} leads nowhere")),
+            }
+        }
+        for picture in &found.pictures {
+            let answer = site.anon().get(picture).await;
+            if answer.status != 200 || !answer.header("content-type").unwrap().starts_with("image/") {
+                wrong.push(format!("{path}: no picture {picture}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[tokio::test]
+async fn every_address_that_a_page_had_leads_to_where_it_is_now() {
+    let site = Site::new();
+    let mut count = 0;
+    for file in sources() {
+        let text = fs::read_to_string(root().join("docs").join(&file)).unwrap();
+        let (matter, _) = matter::split(&text).unwrap();
+        let page = Book::get().pages().find(|page| page.file == file).unwrap();
+        for alias in &matter.aliases {
+            for path in [alias.as_str(), alias.trim_end_matches('/'), &alias.replace("/docs/", "//docs//")] {
+                let answer = site.anon().get(path).await.is(308);
+                assert_eq!(answer.header("location"), Some(page.url.as_str()), "{path}");
+                count += 1;
+            }
+        }
+    }
+    assert!(count > 10);
+}
+
+#[tokio::test]
+async fn a_page_has_one_address_which_ends_in_a_slash() {
+    let site = Site::new();
+    let anon = site.anon();
+    for (path, to) in [
+        ("/docs", "/docs/"),
+        ("/docs/getting-started", "/docs/getting-started/"),
+        ("/docs/usage/packages/generic?x=1", "/docs/usage/packages/generic/?x=1"),
+        ("/docs//usage/packages/generic/", "/docs/usage/packages/generic/"),
+    ] {
+        assert_eq!(anon.get(path).await.is(308).header("location"), Some(to), "{path}");
+    }
+    let page = anon.get("/docs/usage/packages/generic/").await.is(200);
+    assert!(page.text().contains("<link rel=\"canonical\""));
+    for path in ["/docs/nothing", "/docs/nothing/", "/docs/usage/packages/", "/docs/ARCHITECTURE/", "/docs/index.md"] {
+        anon.get(path).await.is(404).says("Nothing is here");
+    }
+    anon.post("/docs/", &serde_json::json!({})).await.is(405);
+}
+
+#[tokio::test]
+async fn pages_follow_one_another_and_say_where_the_reader_is() {
+    let site = Site::new();
+    let mut browser = site.browser();
+    browser.go("/docs/").await.is(200);
+    let mut met = vec!["/docs/".to_owned()];
+    loop {
+        assert_eq!(browser.attrs(".manual-pages [aria-current=page]", "href"), [browser.at.clone()]);
+        let Some(next) = next(&browser) else { break };
+        browser.go(&next).await.is(200);
+        assert_eq!(browser.attrs("[rel=prev]", "href"), [met.last().unwrap().clone()]);
+        met.push(next);
+    }
+    assert_eq!(met, Book::get().pages().map(|page| page.url.clone()).collect::<Vec<_>>());
+    let at = |url: &str| met.iter().position(|met| met == url).unwrap_or_else(|| panic!("{url}"));
+    let order = ["/docs/getting-started/", "/docs/usage/", "/docs/usage/packages/generic/", "/docs/operations/"];
+    assert!(order.windows(2).all(|pair| at(pair[0]) < at(pair[1])), "{met:?}");
+
+    browser.go("/docs/usage/packages/generic/").await.is(200);
+    assert_eq!(browser.attrs(".crumbs a", "href"), ["/docs/", "/docs/usage/"]);
+    assert!(browser.attrs(".manual-sections a", "href").len() > 3);
+    assert_eq!(
+        browser.attrs(".copy button", "hidden").len(),
+        browser.all(".copy pre").len(),
+        "buttons wait for scripts"
+    );
+}
+
+fn next(browser: &Browser) -> Option<String> {
+    browser.attrs("[rel=next]", "href").into_iter().next()
+}
+
+#[tokio::test]
+async fn a_page_is_asked_for_again_and_sent_again_only_when_it_is_another() {
+    let site = Site::new();
+    let mut browser = site.browser();
+    browser.go("/docs/").await.is(200);
+    browser.go("/docs/").await.is(200);
+    assert_eq!(browser.answer.header("cache-control"), Some("private, no-cache"));
+    let etag = browser.answer.header("etag").unwrap().to_owned();
+    browser.send("GET", "/docs/", &[("if-none-match", &etag)], None).await.is(304);
+    assert!(browser.answer.body.is_empty() && browser.answer.header("content-security-policy").is_some());
+    let mut reader = site.browser_of("ada").await;
+    reader.send("GET", "/docs/", &[("if-none-match", &etag)], None).await.is(200);
+    assert_eq!((reader.answer.header("cache-control"), reader.answer.header("etag")), (Some("no-store"), None));
+
+    let site = Site::with(&[("PACKHOUSE_REQUIRE_SIGNIN", "true")]);
+    let answer = site.anon().get("/docs/getting-started/").await.is(303);
+    assert_eq!(answer.header("location"), Some("/login?redirect_to=%2Fdocs%2Fgetting-started"));
+}
+
+/// The README is read on the web, and so is what stands beside the manual.
+#[test]
+fn links_of_the_readme_and_of_the_architecture_lead_to_files() {
+    for file in ["README.md", "docs/ARCHITECTURE.md"] {
+        let path = root().join(file);
+        let text = fs::read_to_string(&path).unwrap();
+        let links = text.match_indices("](").map(|(at, _)| text[at + 2..].split(')').next().unwrap());
+        for link in links.filter(|link| !link.contains("://")) {
+            let target = path.parent().unwrap().join(link.split('#').next().unwrap());
+            assert!(target.exists(), "{file}: {link}");
+        }
+    }
+}
