@@ -17,6 +17,7 @@
 //! | `http` | `domain`, `error`, `storage` |
 //! | `state` | all of the above |
 //! | `auth` | all of the above but `storage` and `jobs` |
+//! | `intake` | all of the above but `jobs` |
 //! | `generic`, `api`, `web`, `ops` | all of the above but `db::schema`; never each other |
 //! | `routes` | the faces, and what their table needs: `domain`, `error`, `http`, `auth`, `registry`, `state` |
 //! | `instance`, `server` | what opens an instance, what serves it |
@@ -35,6 +36,7 @@ pub mod error;
 pub mod generic;
 pub mod http;
 pub mod instance;
+pub mod intake;
 pub mod jobs;
 pub mod lock;
 pub mod ops;

@@ -23,6 +23,7 @@ use crate::state::App;
 use crate::web::manual;
 use crate::web::page::Reply;
 use crate::web::password;
+use crate::web::upload as web_upload;
 use crate::web::{assets, error::answer as web_error, explore, home, login, theme};
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::http::{Method, StatusCode};
@@ -170,6 +171,11 @@ pub fn table() -> Vec<Row> {
         // Pages: one's own account.
         page(GET, "/user/settings/password", password::form, (NO_SCOPE, AnyUser, None)),
         page(POST, "/user/settings/password", password::submit, (NO_SCOPE, AnyUser, Some(Event::UserPassword))),
+
+        // Pages: uploading and deleting.
+        page(GET, "/{owner}/-/upload", web_upload::page, (write(Package), Writer, None)),
+        page(POST, "/{owner}/-/upload", web_upload::form::submit, (write(Package), Writer, Some(Event::FilePublish))),
+        page(PUT, "/{owner}/-/upload/{name}/{version}/{file}", web_upload::raw::put, (write(Package), Writer, Some(Event::FilePublish))),
 
         // Pages: browsing.
         page(GET, "/", home::home, (NO_SCOPE, Everybody, None)),

@@ -35,7 +35,10 @@ impl FromRequest for Call {
 
 impl Call {
     /// The credential, read once.
-    async fn presented(&self) -> Result<&Presented> {
+    ///
+    /// # Errors
+    /// As [`Presented::read`].
+    pub async fn presented(&self) -> Result<&Presented> {
         self.presented.get_or_try_init(|| Presented::read(&self.req, &self.app)).await
     }
 

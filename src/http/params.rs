@@ -19,6 +19,9 @@ pub const GENERIC: Layout = Layout { owner: 2, package: 4 };
 /// `/api/v1/packages/{owner}/generic/{name}/{version}`.
 pub const API_V1: Layout = Layout { owner: 3, package: 5 };
 
+/// `/{owner}/-/upload/{name}/{version}/{file}`.
+pub const UPLOAD: Layout = Layout { owner: 0, package: 3 };
+
 /// What is escaped in a segment of an address we write: everything but RFC 3986's unreserved characters.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 

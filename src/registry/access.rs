@@ -3,10 +3,8 @@
 
 mod rights;
 
-pub use rights::{
-    CanAudit, CanChangeOwn, CanSearch, CanSeeQuota, CanSetQuota, can_audit, can_change_own, can_search, can_see_quota,
-    can_set_quota,
-};
+pub use rights::{CanAudit, CanChangeOwn, CanSearch, CanSeeQuota, CanSetQuota, CanUpload};
+pub use rights::{can_audit, can_change_own, can_search, can_see_quota, can_set_quota, can_upload};
 
 use super::caller::{Caller, Limits, NOBODY, Sight, SignedIn};
 use super::owners::formerly;

@@ -6,7 +6,7 @@
 
 use super::access::{CanPublish, CanSeeQuota, CanSetQuota, Visited};
 use super::audit::{self, Event, Subject};
-use super::caller::Caller;
+use super::caller::{Caller, SignedIn};
 use crate::db::schema::{owners, usage_changes};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::OwnerId;
@@ -65,8 +65,13 @@ impl OwnQuota {
 
 /// The limits that hold for who publishes here; `None` when nothing limits him, as most often.
 pub fn limiting(right: &CanPublish, instance: Quota) -> Option<Quota> {
-    let quota = right.owner().quota.or(instance);
-    (!right.user().is_admin && quota != Quota::default()).then_some(quota)
+    limits_of(right.owner(), right.user(), instance)
+}
+
+/// The limits that hold for what a user would publish to an owner; `None` when nothing limits him.
+pub(super) fn limits_of(owner: &Visited, user: &SignedIn, instance: Quota) -> Option<Quota> {
+    let quota = owner.quota.or(instance);
+    (!user.is_admin && quota != Quota::default()).then_some(quota)
 }
 
 /// What an owner stores now.

@@ -94,6 +94,14 @@ pub fn check_head(call: &Call) -> Result<()> {
     check(call, brought)
 }
 
+/// Checks the same by the token that came as a field, for forms with files.
+///
+/// # Errors
+/// [`Error::Forbidden`].
+pub fn check_field(call: &Call, brought: &str) -> Result<()> {
+    check(call, Some(brought))
+}
+
 fn check(call: &Call, brought: Option<&str>) -> Result<()> {
     let expected = expected(&call.req, &call.app);
     let right = expected.zip(brought).is_some_and(|(expected, brought)| same(&expected, brought));

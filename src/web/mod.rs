@@ -15,3 +15,4 @@ pub mod problems;
 pub mod settings;
 pub mod show;
 pub mod theme;
+pub mod upload;

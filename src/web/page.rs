@@ -14,6 +14,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use askama::Template;
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 /// What may be loaded: the site's own style sheets, scripts and images. Nothing inline, nothing from elsewhere.
@@ -170,6 +171,16 @@ impl Reply {
         let mut builder = HttpResponse::build(status);
         builder.content_type("text/html; charset=utf-8");
         Ok(Self { builder, body: template.render().map_err(Error::internal)?, revalidated: false })
+    }
+
+    /// An answer for a script of ours.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] when the value has no JSON.
+    pub fn json(status: StatusCode, value: &impl Serialize) -> Result<Self> {
+        let mut builder = HttpResponse::build(status);
+        builder.content_type("application/json");
+        Ok(Self { builder, body: serde_json::to_string(value).map_err(Error::internal)?, revalidated: false })
     }
 
     /// Sends the browser to a path of this site, to be read there.

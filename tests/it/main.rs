@@ -52,3 +52,4 @@ mod uploads;
 mod web_browse;
 mod web_password;
 mod web_sessions;
+mod web_upload;

@@ -413,6 +413,10 @@ async fn request(world: &World, row: &Row, org: &str) -> (String, Option<Value>)
         ("GET", "/docs") => "/docs/".to_owned(),
         ("GET", pattern @ "/docs/{page:.*}") => fill(pattern, &[("{page:.*}", "getting-started/")]),
         ("GET", pattern) => fill(pattern, &[]),
+        ("POST", pattern @ "/{owner}/-/upload") => {
+            body = Some(json!({"package": "tool", "version": "1", "file": world.fresh("file")}));
+            fill(pattern, &[])
+        }
         ("PUT", pattern) if pattern.ends_with("/{file}") => fill(pattern, &[("{file}", &world.fresh("file"))]),
         ("DELETE", pattern) if pattern.contains("/generic/{name}") => {
             let name = world.fresh("package");
@@ -534,7 +538,17 @@ async fn attempt(
                 form = form.replacen(form.split('&').next().unwrap(), &format!("csrf={csrf}"), 1);
                 asked = asked.header("cookie", cookies);
             }
-            asked.header("content-type", "application/x-www-form-urlencoded").body(form)
+            match row.path {
+                "/{owner}/-/upload" => asked
+                    .header("content-type", "multipart/form-data; boundary=edge")
+                    .body(crate::web_upload::multipart(&form)),
+                // A script's: the token is in its head.
+                _ if row.method == "PUT" => {
+                    let token = form.split('&').next().unwrap().trim_start_matches("csrf=").to_owned();
+                    asked.header("x-csrf-token", token).body(form)
+                }
+                _ => asked.header("content-type", "application/x-www-form-urlencoded").body(form),
+            }
         }
         Some(body) => asked.header("content-type", "application/json").body(body.to_string()),
         None if method == "PUT" => asked.header("content-length", "5").body("bytes"),

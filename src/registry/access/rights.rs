@@ -1,11 +1,12 @@
-//! Rights that are asked for in one place each: to change oneself, to search, to read the record of changes, to see and to set quotas.
+//! Rights that are asked for in one place each: to change oneself, to search, to upload, to read the record of changes,
+//! to see and to set quotas.
 
-use super::{Visited, visit_org, visit_user};
+use super::{Visited, visit, visit_org, visit_user};
 use crate::domain::ids::OwnerId;
 use crate::domain::names::OwnerName;
-use crate::domain::role::{Area, Level, OwnerKind, PackagePattern};
+use crate::domain::role::{Area, Level, OwnerKind, PackagePattern, Permission};
 use crate::error::{Error, Result};
-use crate::registry::caller::{Caller, Sight};
+use crate::registry::caller::{Caller, Sight, SignedIn};
 use diesel::prelude::*;
 
 /// The right to change one's own account.
@@ -65,6 +66,39 @@ pub fn can_search(caller: &Caller) -> Result<CanSearch> {
     let limits = caller.limits();
     let sight = if limits.public_only() { Caller::anonymous(None).sight() } else { caller.sight() };
     Ok(CanSearch { sight, owners: limits.owners, packages: caller.only_packages().map(<[PackagePattern]>::to_vec) })
+}
+
+/// The right to publish to an owner at all. To which of its packages is asked with the package's name.
+#[derive(Debug, Clone)]
+pub struct CanUpload {
+    owner: Visited,
+    user: SignedIn,
+}
+
+impl CanUpload {
+    /// To whom.
+    pub fn owner(&self) -> &Visited {
+        &self.owner
+    }
+
+    /// Who has it.
+    pub fn user(&self) -> &SignedIn {
+        &self.user
+    }
+}
+
+/// Whether a caller may publish to an owner.
+///
+/// # Errors
+/// As [`super::can_publish`].
+pub fn can_upload(conn: &mut PgConnection, caller: &Caller, owner: &OwnerName) -> Result<CanUpload> {
+    let user = caller.signed_in()?.clone();
+    caller.demand(Area::Package, Level::Write)?;
+    let owner = visit(conn, caller, owner)?;
+    if owner.permission < Some(Permission::Write) {
+        return Err(Error::Forbidden(format!("{} lacks the right to write to {}", user.name, owner.name)));
+    }
+    Ok(CanUpload { owner, user })
 }
 
 /// The right to read the record of changes.

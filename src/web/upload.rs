@@ -1,0 +1,109 @@
+//! Uploading with a browser: the page, which also answers its own script what is there under the names being typed.
+
+pub mod form;
+pub mod raw;
+
+use super::list::query;
+use super::page::{Frame, Reply, frame};
+use super::show::Bytes;
+use crate::auth::call::Call;
+use crate::domain::names::OwnerName;
+use crate::domain::path::VersionPath;
+use crate::error::{Result, What};
+use crate::http::params::escape;
+use crate::registry::access::can_upload;
+use crate::registry::uploads::{self, Prospect, Typed};
+use actix_web::http::StatusCode;
+use askama::Template;
+use serde::Deserialize;
+
+/// What became of the files of a form.
+#[derive(Debug, Default)]
+struct Outcome {
+    stored: Vec<String>,
+    /// The name of each, and why not.
+    failed: Vec<(String, String)>,
+}
+
+/// What is wrong with the fields of a form.
+#[derive(Debug, Default)]
+struct Problems {
+    package: Option<String>,
+    version: Option<String>,
+    files: Option<String>,
+}
+
+#[derive(Template)]
+#[template(path = "upload.html")]
+struct UploadPage {
+    frame: Frame,
+    owner: OwnerName,
+    typed: Typed,
+    prospect: Prospect,
+    problems: Problems,
+    outcome: Option<Outcome>,
+}
+
+impl UploadPage {
+    /// Most bytes of one more file, for the script.
+    fn most(&self) -> String {
+        self.prospect.most.map(|most| most.to_string()).unwrap_or_default()
+    }
+
+    /// The same for people.
+    fn most_shown(&self) -> Option<Bytes> {
+        self.prospect.most.map(|most| Bytes(i64::try_from(most).unwrap_or(i64::MAX)))
+    }
+
+    /// Names that stand in the page are as they were first written.
+    fn shown_package(&self) -> &str {
+        self.prospect.package.as_ref().map_or(&self.typed.package, |name| name.as_str())
+    }
+}
+
+/// The page of a version.
+fn version_page(path: &VersionPath) -> String {
+    let (owner, package, version) = (path.owner.as_str(), path.package.as_str(), path.version.as_str());
+    format!("/{}/-/packages/generic/{}/{}", escape(owner), escape(package), escape(version))
+}
+
+/// The query of [`page`].
+#[derive(Deserialize, Default)]
+pub struct Asked {
+    /// Another owner was chosen.
+    #[serde(default)]
+    to: String,
+    #[serde(default)]
+    package: String,
+    #[serde(default)]
+    version: String,
+}
+
+/// `GET /{owner}/-/upload`.
+pub async fn page(call: Call) -> Result<Reply> {
+    let owner: OwnerName = call.part("owner", What::Owner)?;
+    let asked: Asked = query(&call.req);
+    if let Some(to) = asked.to.parse::<OwnerName>().ok().filter(|to| to.lower() != owner.lower()) {
+        let (package, version) = (escape(&asked.package), escape(&asked.version));
+        let path = format!("/{}/-/upload?package={package}&version={version}", escape(to.as_str()));
+        return Ok(Reply::to(&path));
+    }
+    let typed = Typed { package: asked.package, version: asked.version };
+    show(&call, owner, typed, (StatusCode::OK, Problems::default(), None)).await
+}
+
+async fn show(
+    call: &Call,
+    owner: OwnerName,
+    typed: Typed,
+    (status, problems, outcome): (StatusCode, Problems, Option<Outcome>),
+) -> Result<Reply> {
+    call.about(&owner);
+    let (limits, wanted) = (call.app.limits(), typed.clone());
+    let (frame, (owner, prospect)) = frame(call, move |conn, caller| {
+        let right = can_upload(conn, caller, &owner)?;
+        Ok((right.owner().name.clone(), uploads::prospect(conn, &right, &wanted, &limits)?))
+    })
+    .await?;
+    Reply::page_with(status, &UploadPage { frame, owner, typed, prospect, problems, outcome })
+}

@@ -1,0 +1,198 @@
+//! Several files in one form, for browsers without scripts: each part is streamed into the store as it comes, and judged
+//! by itself. The fields that say where they go stand before them.
+
+use super::{Outcome, Problems, Typed, show, version_page};
+use crate::auth::call::Call;
+use crate::domain::names::OwnerName;
+use crate::domain::path::VersionPath;
+use crate::error::{Error, Result, What};
+use crate::http::body::{Body, BodyError};
+use crate::http::problem::status_of;
+use crate::intake::{Admitted, Sender, check_head, is_form, pace};
+use crate::registry::access::can_upload;
+use crate::registry::publish;
+use crate::storage::Declared;
+use crate::web::forms;
+use crate::web::page::Reply;
+use actix_multipart::{Field, Multipart};
+use actix_web::http::StatusCode;
+use actix_web::web;
+use futures_util::StreamExt;
+
+/// Most bytes of all fields that are not files.
+const MOST_BESIDE: usize = 64 << 10;
+
+/// `POST /{owner}/-/upload`.
+pub async fn submit(call: Call, payload: web::Payload) -> Result<Reply> {
+    let owner: OwnerName = call.part("owner", What::Owner)?;
+    call.about(&owner);
+    let asked = owner.clone();
+    call.admit(move |conn, caller| can_upload(conn, caller, &asked).map(drop)).await?;
+    let headers = call.req.headers();
+    if !is_form(headers) {
+        return Err(Error::invalid("body", "files come as multipart/form-data"));
+    }
+    check_head(headers, true)?;
+    let mut form = Multipart::new(headers, Body::new(payload, pace(&call.app)));
+    let mut reading = Reading { call: &call, owner, typed: Typed::default(), checked: false, beside: 0 };
+    match reading.all(&mut form).await? {
+        End::Fields(problems) => {
+            let Reading { owner, typed, .. } = reading;
+            show(&call, owner, typed, (StatusCode::UNPROCESSABLE_ENTITY, problems, None)).await
+        }
+        End::Files(path, outcome, None) => {
+            let count = outcome.stored.len();
+            let files = if count == 1 { "1 file".to_owned() } else { format!("{count} files") };
+            let notice = format!("{files} stored in {} {}.", path.package, path.version);
+            Ok(Reply::to(&version_page(&path)).notice(&call.app, &notice))
+        }
+        End::Files(_, outcome, Some(status)) => {
+            let Reading { owner, typed, .. } = reading;
+            show(&call, owner, typed, (status, Problems::default(), Some(outcome))).await
+        }
+    }
+}
+
+/// How the reading of a form ended.
+enum End {
+    /// Its fields are not in order, and no file was looked at.
+    Fields(Problems),
+    /// Its files were stored, or not; the status is that of the first which was not.
+    Files(VersionPath, Outcome, Option<StatusCode>),
+}
+
+/// A form that is being read.
+struct Reading<'a> {
+    call: &'a Call,
+    owner: OwnerName,
+    typed: Typed,
+    /// Whether it is known to be one of ours.
+    checked: bool,
+    beside: usize,
+}
+
+impl Reading<'_> {
+    async fn all(&mut self, form: &mut Multipart) -> Result<End> {
+        let (mut path, mut outcome, mut status) = (None, Outcome::default(), None);
+        while let Some(field) = form.next().await {
+            let mut field = field.map_err(|error| BodyError::from(error).0)?;
+            let Some(name) = file_name(&field) else {
+                self.text(&mut field).await?;
+                continue;
+            };
+            self.demand_ours()?;
+            // What a browser sends for a choice that was not made.
+            if name.is_empty() {
+                continue;
+            }
+            let path: &VersionPath = match &path {
+                Some(path) => path,
+                None => match self.path() {
+                    Ok(found) => path.insert(found),
+                    Err(problems) => return Ok(End::Fields(problems)),
+                },
+            };
+            match self.store(path, &name, &mut field).await {
+                Ok(()) => outcome.stored.push(name),
+                Err(error) => {
+                    let is_last = concerns_all(&error);
+                    status.get_or_insert(told(&error));
+                    outcome.failed.push((name, error.to_string()));
+                    if is_last {
+                        break;
+                    }
+                }
+            }
+        }
+        self.demand_ours()?;
+        match path {
+            Some(path) => Ok(End::Files(path, outcome, status)),
+            None => {
+                let problems = self.path().err().unwrap_or_default();
+                Ok(End::Fields(Problems { files: Some("Choose at least one file.".to_owned()), ..problems }))
+            }
+        }
+    }
+
+    /// Reads a field that is no file.
+    async fn text(&mut self, field: &mut Field) -> Result<()> {
+        let name = field.name().unwrap_or_default().to_owned();
+        let mut bytes = Vec::new();
+        while let Some(chunk) = field.next().await {
+            let chunk = chunk.map_err(|error| BodyError::from(error).0)?;
+            self.beside += chunk.len();
+            if self.beside > MOST_BESIDE {
+                return Err(Error::invalid("form", format!("the fields are longer than {MOST_BESIDE} bytes")));
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        let text = String::from_utf8(bytes).map_err(|_| Error::invalid("form", "the form is not in UTF-8"))?;
+        match &*name {
+            forms::FIELD => {
+                forms::check_field(self.call, &text)?;
+                self.checked = true;
+            }
+            "package" => self.typed.package = text,
+            "version" => self.typed.version = text,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// The token of the form stands before its files, and is right.
+    fn demand_ours(&self) -> Result<()> {
+        if self.checked { Ok(()) } else { forms::check_field(self.call, "") }
+    }
+
+    /// Where the files go.
+    fn path(&self) -> Result<VersionPath, Problems> {
+        let (package, version) = (self.typed.package.parse(), self.typed.version.parse());
+        match (package, version) {
+            (Ok(package), Ok(version)) => Ok(VersionPath { owner: self.owner.clone(), package, version }),
+            (package, version) => Err(Problems {
+                package: package.err().map(|error| format!("This cannot be a package's name: {error}.")),
+                version: version.err().map(|error| format!("This cannot be a version: {error}.")),
+                files: None,
+            }),
+        }
+    }
+
+    /// Makes a file of one part.
+    async fn store(&self, path: &VersionPath, name: &str, field: &mut Field) -> Result<()> {
+        let name = name.parse().map_err(|error| Error::invalid("filename", format!("invalid filename: {error}")))?;
+        let call = self.call;
+        let sender = Sender { req: &call.req, app: &call.app, presented: call.presented().await? };
+        let admitted = sender.admit(path.with_file(name), publish::Declared::default()).await?;
+        // Nothing was declared, so nothing can be the same.
+        let Admitted::Wanted(wanted) = admitted else { return Err(Error::Conflict(What::File)) };
+        let mut receiving = wanted.begin(Declared::default())?;
+        receiving.receive(field).await?;
+        receiving.keep().await.map(drop)
+    }
+}
+
+/// The name of a part that is a file.
+fn file_name(field: &Field) -> Option<String> {
+    field.content_disposition()?.get_filename().map(str::to_owned)
+}
+
+/// Whether what went wrong with a file would go wrong with all that follow.
+fn concerns_all(error: &Error) -> bool {
+    let own = matches!(
+        error,
+        Error::Conflict(_)
+            | Error::Invalid { .. }
+            | Error::TooLarge { .. }
+            | Error::Quota(_)
+            | Error::DigestMismatch(_)
+    );
+    !own
+}
+
+/// The status of an error that is told beside others; what went wrong inside is logged here.
+fn told(error: &Error) -> StatusCode {
+    if let Error::Internal(source) = error {
+        tracing::error!(error = format!("{source:#}"), "internal error");
+    }
+    status_of(error).0
+}

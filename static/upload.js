@@ -1,0 +1,272 @@
+// Uploading: a queue of files, each sent by itself as the body of a request, with its progress, to be cancelled and tried
+// again. Without this module the page is a form that sends them all at once.
+
+const byId = (id) => document.getElementById(id);
+const form = byId("upload");
+const picker = byId("files");
+const queue = byId("queue");
+const owner = byId("to");
+const NAME = /^(?!\.{1,2}$)[-+=:;.()[\]{}~!@#$%^&\w](?:[-+=:;.()[\]{}~!@#$%^& \w]*[-+=:;.()[\]{}~!@#$%^&\w])?$/;
+const AT_ONCE = 2;
+const WORDS = { waiting: "Waiting", sending: "Uploading", stored: "Stored", failed: "Not stored", cancelled: "Cancelled" };
+const items = [];
+let sending = 0, running = false, started = 0, sentBefore = 0;
+
+const say = (text) => { byId("said").textContent = text; };
+
+const size = (bytes) => {
+  if (bytes < 1024) return `${bytes} B`;
+  let value = bytes, unit = -1;
+  do { value /= 1024; unit += 1; } while (value >= 1023.95 && unit < 5);
+  return `${value.toFixed(value < 99.95 ? 1 : 0)} ${["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"][unit]}`;
+};
+
+const sum = (list, of) => list.reduce((all, item) => all + of(item), 0);
+const counted = () => items.filter((item) => item.state !== "cancelled");
+
+// Asks the page again: what is there under the names typed, what fits, and a token that is still good.
+let asked = 0;
+const refresh = async () => {
+  const turn = ++asked;
+  const query = new URLSearchParams({ package: byId("package").value, version: byId("version").value });
+  const response = await fetch(`/${encodeURIComponent(owner.value)}/-/upload?${query}`, { credentials: "same-origin" });
+  if (response.redirected || !response.ok) throw new Error("signed out");
+  const page = new DOMParser().parseFromString(await response.text(), "text/html");
+  if (turn !== asked) return;
+  for (const id of ["packages", "versions", "state"]) byId(id).replaceChildren(...page.getElementById(id).childNodes);
+  form.dataset.most = page.getElementById("upload").dataset.most;
+  form.action = page.getElementById("upload").getAttribute("action");
+  form.elements.csrf.value = page.getElementById("upload").elements.csrf.value;
+  for (const item of items) if (item.state === "waiting") show(item);
+};
+
+// What is wrong with a file before anything of it is sent.
+const problemOf = (item) => {
+  const name = item.name.toLowerCase();
+  if (!NAME.test(item.name)) return "This cannot be a file's name here: rename it";
+  const most = form.dataset.most;
+  if (most && item.file.size > Number(most)) return `It is too large: a file may have ${size(Number(most))} here`;
+  const there = [...document.querySelectorAll("#there li")].some((line) => line.textContent.toLowerCase() === name);
+  if (there) return "A file of this name is in that version already: rename it, or remove it";
+  const twin = items.some((other) => other !== item && other.state !== "cancelled" && other.name.toLowerCase() === name);
+  return twin ? "Two files have this name: rename one" : "";
+};
+
+const show = (item) => {
+  const { row, state } = item;
+  const find = (selector) => row.querySelector(selector);
+  const problem = item.problem || (state === "waiting" ? problemOf(item) : "");
+  const badge = find("[data-state]");
+  badge.textContent = state === "waiting" && problem ? "To change" : WORDS[state];
+  badge.className = `badge ${{ stored: "good", failed: "bad", sending: "accent" }[state] ?? (problem ? "warn" : "")}`;
+  find("[data-problem]").textContent = problem;
+  find("[data-problem]").hidden = !problem;
+  const input = find("input");
+  input.disabled = state === "sending" || state === "stored";
+  input.setAttribute("aria-invalid", String(Boolean(problem) && state === "waiting"));
+  const bar = find("progress");
+  bar.hidden = state !== "sending" && state !== "stored";
+  bar.value = state === "stored" || !item.file.size ? 1 : item.sent / item.file.size;
+  bar.setAttribute("aria-label", `Progress of ${item.name}`);
+  find("[data-do=cancel]").hidden = state !== "sending";
+  find("[data-do=retry]").hidden = state !== "failed" && state !== "cancelled";
+  find("[data-do=remove]").hidden = state === "sending" || state === "stored";
+  for (const button of row.querySelectorAll("button")) button.setAttribute("aria-label", `${button.textContent.trim()} ${item.name}`);
+  const digest = find("[data-digest]");
+  digest.hidden = !item.sha256;
+  digest.textContent = item.sha256 ? `SHA-256 ${item.sha256}` : "";
+  total();
+};
+
+const total = () => {
+  const all = counted();
+  byId("total").hidden = !all.length;
+  const bytes = sum(all, (item) => item.file.size);
+  const sent = sum(all, (item) => (item.state === "stored" ? item.file.size : item.sent));
+  const done = all.filter((item) => item.state === "stored").length;
+  byId("total-bar").value = bytes ? sent / bytes : done / (all.length || 1);
+  const seconds = (performance.now() - started) / 1000;
+  const rate = running && seconds > 2 ? (sent - sentBefore) / seconds : 0;
+  const left = rate > 0 ? ` · ${size(Math.round(rate))}/s, ${wait((bytes - sent) / rate)} left` : "";
+  byId("total-text").textContent = `${done} of ${all.length} files stored · ${size(sent)} of ${size(bytes)}${left}`;
+  byId("stop").hidden = !running;
+  byId("send").disabled = running || !all.some((item) => item.state === "waiting");
+  byId("where").disabled = owner.disabled = running;
+};
+
+const wait = (seconds) => (seconds < 90 ? `${Math.ceil(seconds)} s` : seconds < 5400 ? `${Math.ceil(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`);
+
+const add = (files) => {
+  for (const file of files) {
+    const row = byId("row").content.firstElementChild.cloneNode(true);
+    const item = { file, name: file.name, row, state: "waiting", sent: 0, problem: "", sha256: "" };
+    row.querySelector("[data-size]").textContent = size(file.size);
+    const input = row.querySelector("input");
+    input.value = file.name;
+    input.addEventListener("input", () => {
+      item.name = input.value;
+      item.problem = "";
+      if (item.state === "failed") item.state = "waiting";
+      for (const other of items) if (other.state === "waiting") show(other);
+    });
+    row.addEventListener("click", (event) => act(item, event.target.closest("[data-do]")?.dataset.do));
+    items.push(item);
+    queue.append(row);
+    byId("look").hidden = true;
+  }
+  for (const item of items) if (item.state === "waiting") show(item);
+  if (files.length) say(`${files.length === 1 ? "1 file" : `${files.length} files`} added`);
+};
+
+const act = (item, what) => {
+  if (what === "cancel") item.xhr.abort();
+  if (what === "remove") {
+    items.splice(items.indexOf(item), 1);
+    item.row.remove();
+    byId("send").focus();
+    total();
+  }
+  if (what === "retry") {
+    Object.assign(item, { state: "waiting", problem: "", sent: 0 });
+    start();
+  }
+};
+
+const MESSAGES = {
+  conflict: "A file of this name is in that version already: rename it, or remove it",
+  unauthenticated: "You are signed out: sign in again in another tab, then retry",
+  no_space: "The server has no room left: try again later",
+};
+
+const settle = (item, state, problem = "") => {
+  if (state !== "stored") item.sent = 0;
+  Object.assign(item, { state, problem, xhr: null });
+  sending -= 1;
+  show(item);
+  say(`${item.name}: ${WORDS[state]}${problem ? `. ${problem}` : ""}`);
+  next();
+};
+
+const send = (item) => {
+  const xhr = new XMLHttpRequest();
+  Object.assign(item, { state: "sending", problem: "", sent: 0, xhr });
+  sending += 1;
+  const path = [byId("package").value, byId("version").value, item.name].map(encodeURIComponent).join("/");
+  xhr.open("PUT", `/${encodeURIComponent(owner.value)}/-/upload/${path}`);
+  xhr.setRequestHeader("x-csrf-token", form.elements.csrf.value);
+  xhr.setRequestHeader("content-type", "application/octet-stream");
+  xhr.responseType = "json";
+  xhr.upload.onprogress = (event) => { item.sent = event.loaded; show(item); };
+  xhr.onload = () => {
+    const body = xhr.response ?? {};
+    if (xhr.status === 200 || xhr.status === 201) {
+      item.sha256 = body.sha256;
+      byId("look").href = body.page;
+      return settle(item, "stored");
+    }
+    // What all that follow would meet too.
+    if ([401, 507].includes(xhr.status) || body.code === "forbidden") running = false;
+    const unsure = item.unsure && body.code === "conflict";
+    settle(item, "failed", unsure
+      ? "A file of this name is there now, most likely from the attempt that broke off: compare its SHA-256 on the version's page"
+      : MESSAGES[body.code] ?? body.message ?? `The server answered ${xhr.status}`);
+  };
+  xhr.onerror = () => {
+    item.unsure = true;
+    settle(item, "failed", "The connection broke before the server had answered: retry");
+  };
+  xhr.onabort = () => settle(item, "cancelled");
+  xhr.send(item.file);
+  show(item);
+};
+
+const next = () => {
+  while (running && sending < AT_ONCE) {
+    const item = items.find((one) => one.state === "waiting" && !problemOf(one));
+    if (!item) break;
+    send(item);
+  }
+  if (sending) return;
+  running = false;
+  total();
+  const all = counted();
+  const done = all.filter((item) => item.state === "stored").length;
+  byId("look").hidden = !done;
+  if (done && done === all.length) {
+    say(`All ${done} files are stored`);
+    byId("look").focus();
+  } else if (done || all.some((item) => item.state === "failed")) {
+    say(`${done} of ${all.length} files are stored`);
+  }
+};
+
+const start = async () => {
+  if (!form.reportValidity()) return;
+  if (!running) {
+    try {
+      await refresh();
+    } catch {
+      // The answer to the first file will say why.
+    }
+    running = true;
+    started = performance.now();
+    sentBefore = sum(items, (item) => (item.state === "stored" ? item.file.size : 0));
+    say("Uploading");
+  }
+  next();
+};
+
+// The files of a folder, and of those in it.
+const entries = async (entry) => {
+  if (entry.isFile) return [await new Promise((resolve, reject) => entry.file(resolve, reject))];
+  const reader = entry.createReader();
+  const all = [];
+  for (;;) {
+    const batch = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
+    if (!batch.length) return all;
+    for (const inner of batch) all.push(...await entries(inner));
+  }
+};
+
+const drop = byId("drop");
+for (const kind of ["dragenter", "dragover"]) {
+  drop.addEventListener(kind, (event) => { event.preventDefault(); drop.classList.add("over"); });
+}
+drop.addEventListener("dragleave", () => drop.classList.remove("over"));
+drop.addEventListener("drop", async (event) => {
+  event.preventDefault();
+  drop.classList.remove("over");
+  const found = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
+  if (!found.some((entry) => entry.isDirectory)) return add([...event.dataTransfer.files]);
+  for (const entry of found) add(await entries(entry));
+});
+// A file that misses the field must not be opened in place of the page.
+for (const kind of ["dragover", "drop"]) window.addEventListener(kind, (event) => event.preventDefault());
+
+picker.addEventListener("change", () => { add([...picker.files]); picker.value = ""; });
+const folder = document.createElement("input");
+folder.type = "file";
+folder.webkitdirectory = true;
+folder.addEventListener("change", () => { add([...folder.files]); folder.value = ""; });
+byId("folder").addEventListener("click", () => folder.click());
+byId("stop").addEventListener("click", () => {
+  running = false;
+  for (const item of items.filter((one) => one.xhr)) item.xhr.abort();
+});
+form.addEventListener("submit", (event) => { event.preventDefault(); start(); });
+window.addEventListener("beforeunload", (event) => { if (sending) event.preventDefault(); });
+
+let typing;
+for (const field of [byId("package"), byId("version"), owner]) {
+  field.addEventListener("input", () => {
+    clearTimeout(typing);
+    typing = setTimeout(() => refresh().catch(() => {}), 300);
+  });
+}
+byId("whose").addEventListener("submit", (event) => event.preventDefault());
+byId("change-owner").hidden = true;
+byId("folder").hidden = !("webkitdirectory" in folder);
+byId("drop-text").textContent = "Drop files here, or choose them";
+picker.required = false;
+picker.classList.add("visually-hidden");
+total();
