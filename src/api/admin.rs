@@ -26,12 +26,18 @@ async fn hash(app: &App, password: String, names: &[&str]) -> Result<String> {
     app.passwords.hash(password).await
 }
 
+/// 12 to 1,024 bytes; none of the commonest, and not one's own name.
+#[derive(ToSchema)]
+#[schema(format = Password, min_length = 12, max_length = 1024)]
+#[expect(dead_code, reason = "its schema is what counts")]
+struct NewPassword(String);
+
 /// The body of `POST /admin/users`.
 #[derive(Deserialize, ToSchema)]
 pub struct CreateUser {
     username: OwnerName,
     email: Email,
-    #[schema(format = Password, min_length = 12, max_length = 1024)]
+    #[schema(inline, value_type = NewPassword)]
     password: String,
     full_name: Option<Line>,
     must_change_password: Option<bool>,
@@ -68,6 +74,7 @@ pub async fn create(call: Call, body: Body<CreateUser>) -> Result<Created<UserBo
 pub struct Sorting {
     /// `alphabetically`, `reversealphabetically`, `oldest` or `newest`; the first unless said otherwise.
     #[serde(default)]
+    #[param(pattern = "^(alphabetically|reversealphabetically|oldest|newest)?$")]
     sort: String,
 }
 
@@ -102,7 +109,7 @@ pub struct EditUser {
     email: Option<Email>,
     /// Ends every session, and takes the duty to change the old one away.
     #[serde(default, deserialize_with = "given")]
-    #[schema(schema_with = given_schema::<String>)]
+    #[schema(schema_with = given_schema::<NewPassword>)]
     password: Option<String>,
     must_change_password: Option<bool>,
     admin: Option<bool>,

@@ -1,12 +1,13 @@
 //! The record of changes: a page of it, or all of it as lines of JSON.
 
 use super::endpoint::{Answer, Chained, Pages, Query};
+use super::fields::or_empty;
 use crate::auth::call::Call;
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{OwnerId, TokenId};
 use crate::domain::names::OwnerName;
 use crate::error::{Error, Result};
-use crate::http::description::{Description, text};
+use crate::http::description::{Description, integer, text};
 use crate::registry::access::can_audit;
 use crate::registry::audit::log::{self, Filter, Log, Record};
 use actix_web::http::{Method, header};
@@ -83,9 +84,11 @@ impl RecordBody {
 pub struct Wanted {
     /// What this user did, also under an earlier name.
     #[serde(default)]
+    #[param(schema_with = or_empty::<OwnerName>)]
     actor: String,
     /// What was done to things of this user or organization.
     #[serde(default)]
+    #[param(schema_with = or_empty::<OwnerName>)]
     owner: String,
     /// One event, such as `user.create`, or all that begin alike: `user.`.
     #[serde(default)]
@@ -93,12 +96,15 @@ pub struct Wanted {
     event: String,
     /// From this moment on (RFC 3339).
     #[serde(default)]
+    #[param(schema_with = or_empty::<Timestamp>)]
     since: String,
     /// Up to this moment, itself excluded (RFC 3339).
     #[serde(default)]
+    #[param(schema_with = or_empty::<Timestamp>)]
     before: String,
     /// Where to go on, before `page`: a page has records older than the one with this id, lines have newer ones.
     #[serde(default)]
+    #[param(schema_with = or_empty::<i64>)]
     after: String,
     /// `json` (without it), or `ndjson`, as `Accept: application/x-ndjson`: every record, the oldest first, a line each.
     #[serde(default)]
@@ -167,6 +173,8 @@ impl Answer for Records {
     fn describe(description: &mut Description) {
         Chained::<RecordBody>::describe(description);
         description.or(LINES, text());
+        let about = "How many records the whole list has, up to 1,000; lines come without it.";
+        description.may_have("X-Total-Count", about, integer(0));
     }
 }
 

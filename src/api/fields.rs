@@ -26,6 +26,12 @@ pub fn changed<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) 
     Option::<T>::deserialize(deserializer).map(Some)
 }
 
+/// The schema of a parameter of the query that may be empty, which is as if it were not there.
+pub fn or_empty<T: PartialSchema>() -> RefOr<Schema> {
+    let empty = ObjectBuilder::new().schema_type(Type::String).enum_values(Some([""]));
+    OneOfBuilder::new().item(T::schema()).item(empty).into()
+}
+
 /// The schema of a field that is read so.
 pub fn given_schema<T: PartialSchema>() -> RefOr<Schema> {
     let empty = ObjectBuilder::new().schema_type(Type::String).enum_values(Some([""]));

@@ -17,14 +17,14 @@ pub struct Wanted {
     /// A part of the name of a package, a version or a file, in either case, or a file's SHA-256, SHA-512, SHA-1 or MD5 in
     /// full. One or two characters are looked for in the names of packages alone.
     #[serde(default)]
-    #[param(max_length = 255)]
+    #[param(pattern = r"^[^\x00-\x1f\x7f-\x9f]*$", max_length = 255)]
     q: String,
     /// Packages of this owner alone.
     #[serde(default)]
     owner: String,
     /// Versions with a file of this SHA-256 alone.
     #[serde(default)]
-    #[param(pattern = "^[0-9A-Fa-f]{64}$")]
+    #[param(pattern = "^([0-9A-Fa-f]{64})?$")]
     sha256: String,
     /// `newest` (without it), `oldest` or `name`.
     #[serde(default)]
@@ -32,6 +32,7 @@ pub struct Wanted {
     sort: String,
     /// Where to go on: from the `Link` of the page before. It goes before `page`.
     #[serde(default)]
+    #[param(pattern = r"^([0-9]{1,17}~[0-9]{1,18}~[^\x00-\x1f\x7f-\x9f]*)?$", max_length = 255)]
     after: String,
 }
 

@@ -1,6 +1,7 @@
 //! Users, as they see each other. What administrators do to them is in [`super::admin`].
 
 use super::endpoint::{Json, Pages, Query, Searched};
+use super::fields::or_empty;
 use crate::auth::call::Call;
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::OwnerId;
@@ -114,7 +115,7 @@ pub struct Wanted {
     q: String,
     /// Only the user with this id; 0: whichever.
     #[serde(default)]
-    #[param(value_type = i64)]
+    #[param(schema_with = or_empty::<i64>)]
     uid: String,
 }
 

@@ -1,12 +1,15 @@
 //! A limit that may be none.
 
-use serde::Deserialize;
+use serde::de::{Deserialize, Deserializer, Error, Visitor};
+use std::fmt;
 use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
 
 /// So many at most, or -1 for any number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "i64")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limit(i64);
+
+/// The largest whole number up to which a float has them all: 2^53.
+const EXACT: f64 = 9_007_199_254_740_992.0;
 
 /// Why a number is no limit.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -25,6 +28,39 @@ impl TryFrom<i64> for Limit {
 
     fn try_from(number: i64) -> Result<Self, Self::Error> {
         if number >= -1 { Ok(Self(number)) } else { Err(InvalidLimit) }
+    }
+}
+
+/// JSON has one kind of number, and programs that count in floats write `1e9` or `1000000000.0`: whole numbers all the same.
+impl<'de> Deserialize<'de> for Limit {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_i64(Number)
+    }
+}
+
+struct Number;
+
+impl Visitor<'_> for Number {
+    type Value = Limit;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a whole number")
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<Limit, E> {
+        Limit::try_from(number).map_err(E::custom)
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<Limit, E> {
+        self.visit_i64(i64::try_from(number).map_err(|_| E::custom("a limit has 63 bits at most"))?)
+    }
+
+    fn visit_f64<E: Error>(self, number: f64) -> Result<Limit, E> {
+        if number.fract() != 0.0 || number.abs() > EXACT {
+            return Err(E::invalid_type(serde::de::Unexpected::Float(number), &self));
+        }
+        // Whole and within the bound, so that nothing is lost.
+        self.visit_i64(number as i64)
     }
 }
 

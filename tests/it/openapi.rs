@@ -1,5 +1,5 @@
 //! The OpenAPI document and its page: complete, consistent, and served as files of the program are. Whether the server
-//! keeps to it is tested by `script/schemathesis`.
+//! keeps to it is tested by `script/fuzz-api`.
 
 use crate::support::Site;
 use packhouse::auth::policy::Credentials;

@@ -276,3 +276,18 @@ async fn who_publishes_without_a_limit_is_waited_for_before_one_is_set() {
     assert_eq!(set.is(200).json()["bytes"]["used"], 800);
     site.ci().put(&file("1", "a"), noise(201)).await.is(403);
 }
+
+#[tokio::test]
+async fn a_limit_is_a_whole_number_however_it_is_written() {
+    let site = Site::new();
+    let set = async |body: &'static str| {
+        site.admin().request("PATCH", ADAS).header("content-type", "application/json").body(body).await
+    };
+    assert_eq!(set(r#"{"bytes": 1e9, "versions": 5.0}"#).await.is(200).json()["bytes"]["limit"], 1_000_000_000);
+    assert_eq!(set(r#"{"bytes": -1.0}"#).await.is(200).json()["bytes"]["limit"], -1);
+    for wrong in ["1.5", "1e30", "-1e30", "9223372036854775808", "-2.0", "\"5\"", "true", "[1]"] {
+        let body = format!(r#"{{"bytes": {wrong}}}"#);
+        let answer = site.admin().request("PATCH", ADAS).header("content-type", "application/json").body(body).await;
+        answer.is(422).says("bytes");
+    }
+}
