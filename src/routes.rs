@@ -20,6 +20,7 @@ use crate::http::problem::{self, Shape};
 use crate::ops;
 use crate::registry::audit::Event;
 use crate::state::App;
+use crate::web::delete;
 use crate::web::manual;
 use crate::web::page::Reply;
 use crate::web::password;
@@ -176,6 +177,12 @@ pub fn table() -> Vec<Row> {
         page(GET, "/{owner}/-/upload", web_upload::page, (write(Package), Writer, None)),
         page(POST, "/{owner}/-/upload", web_upload::form::submit, (write(Package), Writer, Some(Event::FilePublish))),
         page(PUT, "/{owner}/-/upload/{name}/{version}/{file}", web_upload::raw::put, (write(Package), Writer, Some(Event::FilePublish))),
+        page(GET, "/{owner}/-/packages/settings/generic/{name}", delete::package_settings, (write(Package), Writer, None)),
+        page(POST, "/{owner}/-/packages/settings/generic/{name}/delete", delete::delete_package, (write(Package), Writer, Some(Event::PackageDelete))),
+        page(GET, "/{owner}/-/packages/generic/{name}/{version}/delete", delete::version_form, (write(Package), Writer, None)),
+        page(POST, "/{owner}/-/packages/generic/{name}/{version}/delete", delete::delete_version, (write(Package), Writer, Some(Event::VersionDelete))),
+        page(GET, "/{owner}/-/packages/generic/{name}/{version}/files/{id}/delete", delete::file_form, (write(Package), Writer, None)),
+        page(POST, "/{owner}/-/packages/generic/{name}/{version}/files/{id}/delete", delete::delete_file, (write(Package), Writer, Some(Event::FileDelete))),
 
         // Pages: browsing.
         page(GET, "/", home::home, (NO_SCOPE, Everybody, None)),

@@ -1,6 +1,7 @@
 //! Pages for people: server-rendered, working without JavaScript. Their routes are in the table of `crate::routes`.
 
 pub mod assets;
+pub mod delete;
 pub mod error;
 pub mod explore;
 pub mod forms;

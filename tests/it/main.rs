@@ -50,6 +50,7 @@ mod support;
 mod two_factor;
 mod uploads;
 mod web_browse;
+mod web_delete;
 mod web_password;
 mod web_sessions;
 mod web_upload;

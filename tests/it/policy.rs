@@ -412,6 +412,13 @@ async fn request(world: &World, row: &Row, org: &str) -> (String, Option<Value>)
         // The address of a page of the manual ends in a slash.
         ("GET", "/docs") => "/docs/".to_owned(),
         ("GET", pattern @ "/docs/{page:.*}") => fill(pattern, &[("{page:.*}", "getting-started/")]),
+        (_, pattern) if pattern.ends_with("/delete") && pattern.starts_with("/{owner}/-/packages/") => {
+            let name = world.fresh("package");
+            admin.publish(&path(&[&org, &name, "1", "f"]), "bytes").await;
+            let id = world.site.db_number("SELECT max(id) AS n FROM files").to_string();
+            body = Some(json!({"confirm": name}));
+            fill(pattern, &[("{name}", &name), ("{id}", &id)])
+        }
         ("GET", pattern) => fill(pattern, &[]),
         ("POST", pattern @ "/{owner}/-/upload") => {
             body = Some(json!({"package": "tool", "version": "1", "file": world.fresh("file")}));

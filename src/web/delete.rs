@@ -1,0 +1,250 @@
+//! Deleting a file, a version or a package: first a page that says what goes, then a form that does it.
+
+use super::forms::Protected;
+use super::login::Nothing;
+use super::page::{Frame, Reply, frame};
+use super::problems::Problems;
+use super::show::{Bytes, Count};
+use crate::auth::call::Call;
+use crate::domain::ids::FileId;
+use crate::domain::names::{OwnerName, PackageName};
+use crate::domain::path::VersionPath;
+use crate::domain::version::Version;
+use crate::error::{Error, Result, What};
+use crate::http::params::escape;
+use crate::registry::access::can_publish;
+use crate::registry::losses::{self, FileLoss, Loss};
+use crate::registry::{files, packages, versions};
+use askama::Template;
+use serde::Deserialize;
+
+/// What goes, as it is shown.
+struct Shown {
+    versions: Count,
+    files: Count,
+    bytes: Bytes,
+    downloads: Count,
+}
+
+impl From<Loss> for Shown {
+    fn from(loss: Loss) -> Self {
+        let Loss { versions, files, bytes, downloads } = loss;
+        Self { versions: Count(versions), files: Count(files), bytes: Bytes(bytes), downloads: Count(downloads) }
+    }
+}
+
+/// A package that the path names.
+fn package(call: &Call) -> Result<(OwnerName, PackageName)> {
+    let owner = call.part("owner", What::Owner)?;
+    call.about(&owner);
+    Ok((owner, call.part("name", What::Package)?))
+}
+
+/// A version that the path names.
+fn version(call: &Call) -> Result<VersionPath> {
+    let (owner, package) = package(call)?;
+    Ok(VersionPath { owner, package, version: call.part("version", What::Version)? })
+}
+
+/// The page of a package.
+fn package_url(owner: &OwnerName, package: &PackageName) -> String {
+    format!("/{}/-/packages/generic/{}", escape(owner.as_str()), escape(package.as_str()))
+}
+
+/// The page of a version.
+fn version_url(owner: &OwnerName, package: &PackageName, version: &Version) -> String {
+    format!("{}/{}", package_url(owner, package), escape(version.as_str()))
+}
+
+#[derive(Template)]
+#[template(path = "delete_version.html")]
+struct VersionPage {
+    frame: Frame,
+    owner: OwnerName,
+    package: PackageName,
+    version: Version,
+    loss: Shown,
+    takes_package: bool,
+}
+
+impl VersionPage {
+    fn package_url(&self) -> String {
+        package_url(&self.owner, &self.package)
+    }
+
+    fn url(&self) -> String {
+        version_url(&self.owner, &self.package, &self.version)
+    }
+}
+
+/// `GET /{owner}/-/packages/generic/{name}/{version}/delete`.
+pub async fn version_form(call: Call) -> Result<Reply> {
+    let path = version(&call)?;
+    let (frame, found) = frame(&call, move |conn, caller| {
+        let right = can_publish(conn, caller, &path.owner, &path.package)?;
+        let (package, _) = losses::of_package(conn, &right, &path.package)?;
+        Ok((right.owner().name.clone(), package, losses::of_version(conn, &right, &path)?))
+    })
+    .await?;
+    let (owner, package, (version, loss, takes_package)) = found;
+    Reply::page(&VersionPage { frame, owner, package, version, loss: loss.into(), takes_package })
+}
+
+/// `POST /{owner}/-/packages/generic/{name}/{version}/delete`.
+pub async fn delete_version(call: Call, form: Protected<Nothing>) -> Result<Reply> {
+    form.read(&call).await?;
+    let path = version(&call)?;
+    let (asked, now) = (path.clone(), call.app.clock.now());
+    let (package_too, version) = call
+        .writing(move |conn, caller| {
+            let right = can_publish(conn, caller, &asked.owner, &asked.package)?;
+            let (version, _, package_too) = losses::of_version(conn, &right, &asked)?;
+            versions::delete(conn, caller, &right, &asked, now)?;
+            Ok((package_too, version))
+        })
+        .await?;
+    let notice = format!("Version {version} of {} is deleted.", path.package);
+    Ok(after(&path, package_too).notice(&call.app, &notice))
+}
+
+/// Where to go when a version is gone.
+fn after(path: &VersionPath, package_too: bool) -> Reply {
+    match package_too {
+        true => Reply::to(&format!("/{}", escape(path.owner.as_str()))),
+        false => Reply::to(&format!("{}/versions", package_url(&path.owner, &path.package))),
+    }
+}
+
+#[derive(Template)]
+#[template(path = "delete_file.html")]
+struct FilePage {
+    frame: Frame,
+    owner: OwnerName,
+    path: VersionPath,
+    id: FileId,
+    file: FileLoss,
+    bytes: Bytes,
+    downloads: Count,
+}
+
+impl FilePage {
+    fn package_url(&self) -> String {
+        package_url(&self.owner, &self.path.package)
+    }
+
+    fn version_url(&self) -> String {
+        version_url(&self.owner, &self.path.package, &self.path.version)
+    }
+}
+
+/// The file that the path names.
+fn file(call: &Call) -> Result<(VersionPath, FileId)> {
+    let path = version(call)?;
+    Ok((path, FileId(call.part("id", What::File)?)))
+}
+
+/// `GET /{owner}/-/packages/generic/{name}/{version}/files/{id}/delete`.
+pub async fn file_form(call: Call) -> Result<Reply> {
+    let (path, id) = file(&call)?;
+    let asked = path.clone();
+    let (frame, (owner, file)) = frame(&call, move |conn, caller| {
+        let right = can_publish(conn, caller, &asked.owner, &asked.package)?;
+        Ok((right.owner().name.clone(), losses::of_file(conn, &right, &asked, id)?))
+    })
+    .await?;
+    let (bytes, downloads) = (Bytes(file.bytes), Count(file.downloads));
+    Reply::page(&FilePage { frame, owner, path, id, file, bytes, downloads })
+}
+
+/// `POST /{owner}/-/packages/generic/{name}/{version}/files/{id}/delete`.
+pub async fn delete_file(call: Call, form: Protected<Nothing>) -> Result<Reply> {
+    form.read(&call).await?;
+    let (path, id) = file(&call)?;
+    let (asked, now) = (path.clone(), call.app.clock.now());
+    let gone = call
+        .writing(move |conn, caller| {
+            let right = can_publish(conn, caller, &asked.owner, &asked.package)?;
+            let gone = losses::of_file(conn, &right, &asked, id)?;
+            files::delete(conn, caller, &right, &asked.with_file(gone.name.clone()), now)?;
+            Ok(gone)
+        })
+        .await?;
+    let reply = match gone.takes_version {
+        true => after(&path, gone.takes_package),
+        false => Reply::to(&version_url(&path.owner, &path.package, &path.version)),
+    };
+    Ok(reply.notice(&call.app, &format!("{} is deleted.", gone.name)))
+}
+
+#[derive(Template)]
+#[template(path = "package_settings.html")]
+struct PackagePage {
+    frame: Frame,
+    owner: OwnerName,
+    package: PackageName,
+    loss: Shown,
+    /// What was typed to delete it.
+    typed: String,
+    problems: Problems,
+}
+
+impl PackagePage {
+    fn package_url(&self) -> String {
+        package_url(&self.owner, &self.package)
+    }
+
+    fn delete_url(&self) -> String {
+        let (owner, package) = (escape(self.owner.as_str()), escape(self.package.as_str()));
+        format!("/{owner}/-/packages/settings/generic/{package}/delete")
+    }
+}
+
+async fn package_page(call: &Call, typed: String, problems: Problems) -> Result<PackagePage> {
+    let (owner, name) = package(call)?;
+    let (frame, (owner, (package, loss))) = frame(call, move |conn, caller| {
+        let right = can_publish(conn, caller, &owner, &name)?;
+        Ok((right.owner().name.clone(), losses::of_package(conn, &right, &name)?))
+    })
+    .await?;
+    Ok(PackagePage { frame, owner, package, loss: loss.into(), typed, problems })
+}
+
+/// `GET /{owner}/-/packages/settings/generic/{name}`.
+pub async fn package_settings(call: Call) -> Result<Reply> {
+    Reply::page(&package_page(&call, String::new(), Problems::default()).await?)
+}
+
+/// The name of the package, typed once more.
+#[derive(Deserialize)]
+pub struct Confirmed {
+    #[serde(default)]
+    confirm: String,
+}
+
+/// `POST /{owner}/-/packages/settings/generic/{name}/delete`.
+pub async fn delete_package(call: Call, form: Protected<Confirmed>) -> Result<Reply> {
+    let typed = form.read(&call).await?.confirm;
+    let (owner, name) = package(&call)?;
+    let (asked, now, confirm) = (owner.clone(), call.app.clock.now(), typed.clone());
+    let deleted = call
+        .writing(move |conn, caller| {
+            let right = can_publish(conn, caller, &asked, &name)?;
+            let (package, _) = losses::of_package(conn, &right, &name)?;
+            if confirm.trim().to_lowercase() != package.lower() {
+                return Err(Error::invalid("confirm", format!("type {package} to delete it")));
+            }
+            packages::delete(conn, caller, &right, &package, now)?;
+            Ok(package)
+        })
+        .await;
+    match deleted {
+        Ok(package) => {
+            let reply = Reply::to(&format!("/{}", escape(owner.as_str())));
+            Ok(reply.notice(&call.app, &format!("{package} is deleted with all its versions.")))
+        }
+        Err(error) => {
+            let page = package_page(&call, typed, Problems::of(error, "confirm")?).await?;
+            page.problems.reply(&page)
+        }
+    }
+}
