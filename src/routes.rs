@@ -23,8 +23,8 @@ use crate::state::App;
 use crate::web::delete;
 use crate::web::manual;
 use crate::web::page::Reply;
-use crate::web::password;
 use crate::web::upload as web_upload;
+use crate::web::{account, password, profile, second_factor, security};
 use crate::web::{assets, error::answer as web_error, explore, home, login, theme};
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::http::{Method, StatusCode};
@@ -170,8 +170,25 @@ pub fn table() -> Vec<Row> {
         page(POST, "/-/theme", theme::choose, (NO_SCOPE, Door, None)),
 
         // Pages: one's own account.
+        page(GET, "/user/settings", profile::form, (NO_SCOPE, SignedIn, None)),
+        page(POST, "/user/settings", profile::submit, (NO_SCOPE, SignedIn, Some(Event::UserUpdate))),
+        page(GET, "/user/settings/email", account::email_form, (NO_SCOPE, SignedIn, None)),
+        page(POST, "/user/settings/email", account::set_email, (NO_SCOPE, SignedIn, Some(Event::UserUpdate))),
+        page(GET, "/user/settings/rename", account::rename_form, (NO_SCOPE, SignedIn, None)),
+        page(POST, "/user/settings/rename", account::rename, (NO_SCOPE, SignedIn, Some(Event::UserRename))),
+        page(GET, "/user/settings/delete", account::delete_form, (NO_SCOPE, SignedIn, None)),
+        page(POST, "/user/settings/delete", account::delete, (NO_SCOPE, SignedIn, Some(Event::UserDelete))),
         page(GET, "/user/settings/password", password::form, (NO_SCOPE, AnyUser, None)),
         page(POST, "/user/settings/password", password::submit, (NO_SCOPE, AnyUser, Some(Event::UserPassword))),
+        page(GET, "/user/settings/security", security::show, (NO_SCOPE, SignedIn, None)),
+        page(POST, "/user/settings/security/sessions/end", security::end_session, (NO_SCOPE, SignedIn, Some(Event::SessionEnd))),
+        page(POST, "/user/settings/security/sessions/end-all", security::end_all, (NO_SCOPE, SignedIn, Some(Event::SessionEndAll))),
+        page(GET, "/user/settings/security/enroll", second_factor::enroll_form, (NO_SCOPE, SignedIn, None)),
+        page(POST, "/user/settings/security/enroll", second_factor::submit_enroll, (NO_SCOPE, SignedIn, Some(Event::TwoFactorEnroll))),
+        page(GET, "/user/settings/security/recovery-codes", second_factor::codes_form, (NO_SCOPE, SignedIn, None)),
+        page(POST, "/user/settings/security/recovery-codes", second_factor::renew_codes, (NO_SCOPE, SignedIn, Some(Event::RecoveryCodes))),
+        page(GET, "/user/settings/security/disable", second_factor::disable_form, (NO_SCOPE, SignedIn, None)),
+        page(POST, "/user/settings/security/disable", second_factor::disable, (NO_SCOPE, SignedIn, Some(Event::TwoFactorRemove))),
 
         // Pages: uploading and deleting.
         page(GET, "/{owner}/-/upload", web_upload::page, (write(Package), Writer, None)),

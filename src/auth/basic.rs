@@ -57,5 +57,5 @@ async fn second_factor(req: &HttpRequest, app: &App, login: &Login) -> Result<()
         return Ok(());
     }
     let code = req.headers().get(X_GITEA_OTP).and_then(|value| value.to_str().ok()).ok_or(CODE_WANTED)?.to_owned();
-    if password::use_code(app, user, code).await? { Ok(()) } else { Err(CODE_WANTED) }
+    password::use_code(app, user, &code, false).await?.map(drop).ok_or(CODE_WANTED)
 }

@@ -7,8 +7,9 @@ use crate::domain::secret::Password;
 use crate::error::{Error, Result};
 use crate::http::middleware::client;
 use crate::registry::caller::BAD_LOGIN;
+use crate::registry::two_factor::{self, Factor, recovery};
 use crate::registry::users::Login;
-use crate::registry::{attempts, two_factor, users};
+use crate::registry::{attempts, users};
 use crate::state::App;
 use std::net::IpAddr;
 use tracing::Instrument;
@@ -115,13 +116,14 @@ async fn judge(
     tokio::spawn(judging.in_current_span()).await.map_err(Error::internal)?
 }
 
-/// Uses a second factor's code up, if it is right and fresh.
+/// Uses a second factor's code up, if it is right and fresh; where recovery codes are good too, one of these.
 ///
 /// # Errors
 /// [`Error::RateLimited`].
-pub async fn use_code(app: &App, user: OwnerId, code: String) -> Result<bool> {
+pub async fn use_code(app: &App, user: OwnerId, code: &str, with_recovery: bool) -> Result<Option<Factor>> {
     let now = app.clock.now();
     let key = app.key.clone();
+    let code: String = code.chars().filter(|c| !c.is_whitespace()).collect();
     let buckets = attempts::code_buckets(user);
     let looked_at = buckets.clone();
     app.db.read(move |conn| attempts::look(conn, &looked_at, now)).await?;
@@ -129,11 +131,17 @@ pub async fn use_code(app: &App, user: OwnerId, code: String) -> Result<bool> {
     app.db
         .write(move |conn| {
             attempts::take(conn, &buckets, now)?;
-            let right = two_factor::use_code(conn, &key, user, &code, now)?;
-            if right {
+            let factor = if two_factor::use_code(conn, &key, user, &code, now)? {
+                Some(Factor::Totp)
+            } else if with_recovery && recovery::use_code(conn, &key, user, &code, now)? {
+                Some(Factor::RecoveryCode)
+            } else {
+                None
+            };
+            if factor.is_some() {
                 attempts::give_back(conn, &buckets)?;
             }
-            Ok(right)
+            Ok(factor)
         })
         .await
 }

@@ -186,7 +186,7 @@ diesel::table! {
         id -> Int8,
         kind -> Int2,
         email -> Text,
-        lower_email -> Text,
+        lower_email -> Nullable<Text>,
         password_hash -> Nullable<Text>,
         is_admin -> Bool,
         is_active -> Bool,

@@ -3,6 +3,7 @@
 
 use super::audit::{self, Event, Subject};
 use super::caller::Caller;
+use super::two_factor::Factor;
 use crate::db::schema::{sessions, users};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{OwnerId, SessionId};
@@ -10,7 +11,7 @@ use crate::domain::names::OwnerName;
 use crate::error::{Error, Result, What};
 use diesel::prelude::*;
 use diesel::sql_types::{Array, Timestamptz};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -32,6 +33,18 @@ pub struct Session {
     pub user_agent: String,
 }
 
+/// Where somebody comes from who signs in, and how.
+#[derive(Debug, Clone, Copy)]
+pub struct Arrival<'a> {
+    pub address: Option<IpAddr>,
+    /// What the browser calls itself.
+    pub user_agent: &'a str,
+    /// The session that the browser had before.
+    pub previous: Option<SessionId>,
+    /// The second factor that he showed.
+    pub factor: Option<Factor>,
+}
+
 /// Begins a session of a user who has shown everything he must at this epoch of his account. The one that his browser had
 /// before ends.
 ///
@@ -40,8 +53,7 @@ pub struct Session {
 pub fn begin(
     conn: &mut PgConnection,
     (user, epoch): (OwnerId, i32),
-    (address, user_agent): (Option<IpAddr>, &str),
-    previous: Option<SessionId>,
+    arrival: &Arrival<'_>,
     now: Timestamp,
 ) -> Result<SessionId> {
     let good: Option<OwnerId> = users::table
@@ -54,13 +66,14 @@ pub fn begin(
         .first(conn)
         .optional()?;
     let user = good.ok_or(Error::Unauthenticated)?;
-    if let Some(previous) = previous {
+    if let Some(previous) = arrival.previous {
         diesel::delete(sessions::table.filter(sessions::id.eq(previous))).execute(conn)?;
     }
-    let id = insert(conn, (user, epoch), (address, user_agent), now)?;
+    let id = insert(conn, (user, epoch), (arrival.address, arrival.user_agent), now)?;
     diesel::update(users::table.find(user)).set(users::last_login_at.eq(now)).execute(conn)?;
-    let caller = super::caller::identify(conn, &super::caller::Credential::Session(id), address, now)?;
-    record(conn, &caller, Event::SessionBegin, now)?;
+    let caller = super::caller::identify(conn, &super::caller::Credential::Session(id), arrival.address, now)?;
+    let detail = arrival.factor.map_or_else(|| json!({}), |factor| json!({"second_factor": factor.as_str()}));
+    record(conn, &caller, Event::SessionBegin, detail, now)?;
     Ok(id)
 }
 
@@ -88,10 +101,10 @@ fn insert(
     Ok(id)
 }
 
-fn record(conn: &mut PgConnection, caller: &Caller, event: Event, now: Timestamp) -> Result<()> {
+fn record(conn: &mut PgConnection, caller: &Caller, event: Event, detail: Value, now: Timestamp) -> Result<()> {
     let user = caller.signed_in()?;
     let owner: Option<(OwnerId, &OwnerName)> = Some((user.id, &user.name));
-    audit::record(conn, caller, event, &Subject { owner, text: user.name.to_string(), detail: json!({}) }, now)
+    audit::record(conn, caller, event, &Subject { owner, text: user.name.to_string(), detail }, now)
 }
 
 /// The living sessions of a user, the last used first.
@@ -119,7 +132,7 @@ pub fn end(conn: &mut PgConnection, caller: &Caller, id: SessionId, now: Timesta
     if diesel::delete(own).execute(conn)? == 0 {
         return Err(Error::NotFound(What::Session));
     }
-    record(conn, caller, Event::SessionEnd, now)
+    record(conn, caller, Event::SessionEnd, json!({}), now)
 }
 
 /// Puts a new session into the place of the caller's, at the present epoch of his account, and ends all others of his: for
@@ -145,7 +158,7 @@ pub(super) fn renew(conn: &mut PgConnection, caller: &Caller, now: Timestamp) ->
 pub fn end_all(conn: &mut PgConnection, caller: &Caller, now: Timestamp) -> Result<()> {
     let user = caller.signed_in()?.id;
     diesel::delete(sessions::table.filter(sessions::user_id.eq(user))).execute(conn)?;
-    record(conn, caller, Event::SessionEndAll, now)
+    record(conn, caller, Event::SessionEndAll, json!({}), now)
 }
 
 /// Writes down when sessions were last used, which lengthens their lives.

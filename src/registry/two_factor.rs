@@ -1,88 +1,252 @@
 //! The second factor: TOTP (RFC 6238, SHA-1, 6 digits, 30 seconds), each code good once.
 
+pub mod recovery;
+
+use super::access::CanChangeOwn;
 use super::audit::{self, Event, Subject};
 use super::caller::Caller;
+use super::sessions;
 use crate::db::schema::{second_factors, users};
 use crate::domain::clock::Timestamp;
-use crate::domain::ids::OwnerId;
-use crate::domain::names::OwnerName;
+use crate::domain::ids::{OwnerId, SessionId};
 use crate::domain::secret::{MasterKey, random_bytes};
 use crate::error::{Error, Result};
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use diesel::prelude::*;
+use recovery::RecoveryCode;
 use serde_json::json;
+use std::fmt;
+use std::time::Duration;
 use totp_rs::{Builder, Secret, Totp};
 
 /// Bytes of a seed: as long as SHA-1's output, as RFC 4226 §4 recommends.
 const SEED_BYTES: usize = 20;
 const NONCE_BYTES: usize = 24;
 const STEP_SECONDS: i64 = 30;
+/// How long a seed that was offered can be taken.
+const OFFER: Duration = Duration::from_secs(600);
+/// What a device calls the place its codes are for.
+const ISSUER: &str = "Packhouse";
 
-fn cipher(key: &MasterKey) -> XChaCha20Poly1305 {
-    XChaCha20Poly1305::new(&key.derive("seeds of second factors").into())
+/// What a second factor's codes are computed from.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Seed([u8; SEED_BYTES]);
+
+impl fmt::Debug for Seed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Seed(…)")
+    }
 }
 
-/// Encrypts a seed for the one user it belongs to.
-fn seal(key: &MasterKey, user: OwnerId, seed: &[u8]) -> Result<Vec<u8>> {
+impl Seed {
+    /// A new one.
+    pub fn generate() -> Self {
+        Self(random_bytes())
+    }
+
+    /// The bytes themselves.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self)
+    }
+
+    /// In the letters that people type into their devices: base32, four and four.
+    ///
+    /// # Errors
+    /// [`Error::Internal`].
+    pub fn spelled(&self) -> Result<String> {
+        let text = totp(self, "user")?.secret().to_base32();
+        let letters: Vec<char> = text.chars().collect();
+        Ok(letters.chunks(4).map(|four| four.iter().collect::<String>()).collect::<Vec<_>>().join(" "))
+    }
+
+    /// As devices read it from a picture: an `otpauth://` address, with what they are to call the account.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] for a colon in that.
+    pub fn address(&self, account: &str) -> Result<String> {
+        totp(self, account)?.to_url().map_err(|error| Error::internal(anyhow::anyhow!("TOTP: {error}")))
+    }
+
+    /// The code a device with this seed shows at a time.
+    ///
+    /// # Errors
+    /// [`Error::Internal`].
+    pub fn code_at(&self, at: Timestamp) -> Result<String> {
+        Ok(totp(self, "user")?.generate(u64::try_from(at.unix()).unwrap_or_default()).to_string())
+    }
+
+    /// The step whose code this is, with one step of clock difference either way forgiven.
+    fn matching_step(&self, code: &str, now: Timestamp) -> Result<Option<i64>> {
+        let totp = totp(self, "user")?;
+        let step = now.unix() / STEP_SECONDS;
+        Ok((step - 1..=step + 1).find(|step| {
+            let at = u64::try_from(step * STEP_SECONDS).unwrap_or_default();
+            totp.generate(at).to_string() == code
+        }))
+    }
+}
+
+fn totp(seed: &Seed, account: &str) -> Result<Totp> {
+    Builder::new()
+        .with_secret(Secret::from(seed.0.to_vec()))
+        .with_skew(1)
+        .with_account_name(account)
+        .with_issuer(Some(ISSUER))
+        .build()
+        .map_err(|error| Error::internal(anyhow::anyhow!("TOTP: {error}")))
+}
+
+fn cipher(key: &MasterKey, usage: &str) -> XChaCha20Poly1305 {
+    XChaCha20Poly1305::new(&key.derive(usage).into())
+}
+
+/// What a sealed seed is for: kept in the database, or offered in a page.
+const KEPT: &str = "seeds of second factors";
+const OFFERED: &str = "offers of second factors";
+
+/// Encrypts for the one user it belongs to.
+fn seal(key: &MasterKey, usage: &str, user: OwnerId, content: &[u8]) -> Result<Vec<u8>> {
     let nonce: [u8; NONCE_BYTES] = random_bytes();
-    let payload = Payload { msg: seed, aad: &user.0.to_le_bytes() };
-    let sealed = cipher(key)
+    let payload = Payload { msg: content, aad: &user.0.to_le_bytes() };
+    let sealed = cipher(key, usage)
         .encrypt(&XNonce::from(nonce), payload)
         .map_err(|_| Error::internal(anyhow::anyhow!("cannot encrypt a second factor's seed")))?;
     Ok([&nonce[..], &sealed].concat())
 }
 
-fn open(key: &MasterKey, user: OwnerId, sealed: &[u8]) -> Result<Vec<u8>> {
-    let wrong =
-        || Error::internal(anyhow::anyhow!("cannot decrypt the second factor of user {user}: wrong secret key?"));
-    let (nonce, sealed) = sealed.split_first_chunk::<NONCE_BYTES>().ok_or_else(wrong)?;
+fn open(key: &MasterKey, usage: &str, user: OwnerId, sealed: &[u8]) -> Option<Vec<u8>> {
+    let (nonce, sealed) = sealed.split_first_chunk::<NONCE_BYTES>()?;
     let payload = Payload { msg: sealed, aad: &user.0.to_le_bytes() };
-    cipher(key).decrypt(&XNonce::from(*nonce), payload).map_err(|_| wrong())
+    cipher(key, usage).decrypt(&XNonce::from(*nonce), payload).ok()
 }
 
-fn totp(seed: &[u8]) -> Result<Totp> {
-    Builder::new()
-        .with_secret(Secret::from(seed.to_vec()))
-        .with_skew(1)
-        .with_account_name("user")
-        .with_issuer(Some("Packhouse"))
-        .build()
-        .map_err(|error| Error::internal(anyhow::anyhow!("TOTP: {error}")))
-}
-
-/// A second factor that counts from now on; returns the seed, for the user's device. Ends every session and
-/// remembered login.
+/// A seed as it is offered to a user in a page: sealed, for ten minutes, so that nothing is kept of one that is not taken.
 ///
 /// # Errors
-/// The database's.
+/// [`Error::Internal`].
+pub fn offer(key: &MasterKey, user: OwnerId, seed: &Seed, now: Timestamp) -> Result<Vec<u8>> {
+    let end = now.plus(OFFER).unix().to_le_bytes();
+    seal(key, OFFERED, user, &[&end[..], &seed.0].concat())
+}
+
+/// The seed that was offered to this user; `None` when it was not, or too long ago.
+pub fn accept(key: &MasterKey, user: OwnerId, offer: &[u8], now: Timestamp) -> Option<Seed> {
+    let content = open(key, OFFERED, user, offer)?;
+    let (end, seed) = content.split_first_chunk::<8>()?;
+    (Timestamp::from_unix(i64::from_le_bytes(*end)) > now).then(|| Seed::from_bytes(seed)).flatten()
+}
+
+/// By what somebody showed his second factor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Factor {
+    Totp,
+    RecoveryCode,
+}
+
+impl Factor {
+    /// Its word, for the record.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Totp => "totp",
+            Self::RecoveryCode => "recovery_code",
+        }
+    }
+}
+
+/// A second factor that a user has set up.
+#[derive(Debug)]
+pub struct Enrolled {
+    /// Shown once.
+    pub codes: Vec<RecoveryCode>,
+    /// What stands in the place of the session in use.
+    pub session: Option<SessionId>,
+}
+
+/// Makes a second factor count from now on, whose device showed this code. Ends every session and remembered login but the
+/// one in use, which is renewed.
+///
+/// # Errors
+/// [`Error::Invalid`] at `code` for a wrong one; [`Error::Blocked`] when he has one already.
 pub fn enroll(
     conn: &mut PgConnection,
     caller: &Caller,
-    key: &MasterKey,
-    (user, name): (OwnerId, &OwnerName),
+    right: &CanChangeOwn,
+    (key, seed): (&MasterKey, &Seed),
+    code: &str,
     now: Timestamp,
-) -> Result<[u8; SEED_BYTES]> {
-    let seed: [u8; SEED_BYTES] = random_bytes();
-    let sealed = seal(key, user, &seed)?;
-    diesel::insert_into(second_factors::table)
+) -> Result<Enrolled> {
+    let user = right.user();
+    let step = seed.matching_step(code, now)?;
+    let step = step.ok_or_else(|| Error::invalid("code", "this is not the code that belongs to this secret"))?;
+    let sealed = seal(key, KEPT, user.id, &seed.0)?;
+    // One that was begun and never confirmed is in nobody's way.
+    diesel::delete(second_factors::table.find(user.id).filter(second_factors::confirmed_at.is_null())).execute(conn)?;
+    let inserted = diesel::insert_into(second_factors::table)
         .values((
-            second_factors::user_id.eq(user),
+            second_factors::user_id.eq(user.id),
             second_factors::sealed_seed.eq(&sealed),
+            // The code that confirms it is used up by that.
+            second_factors::last_step.eq(step),
             second_factors::confirmed_at.eq(now),
         ))
-        .on_conflict(second_factors::user_id)
-        .do_update()
-        .set((
-            second_factors::sealed_seed.eq(&sealed),
-            second_factors::confirmed_at.eq(now),
-            second_factors::last_step.eq(0),
-        ))
+        .on_conflict_do_nothing()
         .execute(conn)?;
-    diesel::update(users::table.find(user)).set(users::auth_epoch.eq(users::auth_epoch + 1)).execute(conn)?;
-    let subject = Subject { owner: Some((user, name)), text: name.to_string(), detail: json!({}) };
-    audit::record(conn, caller, Event::TwoFactorEnroll, &subject, now)?;
-    Ok(seed)
+    if inserted == 0 {
+        return Err(Error::Blocked("you have a second factor already: take it away first".to_owned()));
+    }
+    let codes = recovery::replace(conn, key, user.id)?;
+    let session = changed(conn, caller, right, Event::TwoFactorEnroll, now)?;
+    Ok(Enrolled { codes, session })
+}
+
+/// Takes a user's second factor away, with its recovery codes; sessions end as by [`enroll`].
+///
+/// # Errors
+/// [`Error::Blocked`] when he has none.
+pub fn remove(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    right: &CanChangeOwn,
+    now: Timestamp,
+) -> Result<Option<SessionId>> {
+    if diesel::delete(second_factors::table.find(right.user().id)).execute(conn)? == 0 {
+        return Err(no_factor());
+    }
+    changed(conn, caller, right, Event::TwoFactorRemove, now)
+}
+
+fn no_factor() -> Error {
+    Error::Blocked("you have no second factor".to_owned())
+}
+
+/// Counts up the account's epoch, writes the record, and renews the session in use.
+fn changed(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    right: &CanChangeOwn,
+    event: Event,
+    now: Timestamp,
+) -> Result<Option<SessionId>> {
+    let user = right.user();
+    diesel::update(users::table.find(user.id)).set(users::auth_epoch.eq(users::auth_epoch + 1)).execute(conn)?;
+    let subject = Subject { owner: Some((user.id, &user.name)), text: user.name.to_string(), detail: json!({}) };
+    audit::record(conn, caller, event, &subject, now)?;
+    sessions::renew(conn, caller, now)
+}
+
+/// Since when the user has one; `None`: he has none.
+///
+/// # Errors
+/// The database's.
+pub fn enrolled_since(conn: &mut PgConnection, user: OwnerId) -> Result<Option<Timestamp>> {
+    let since: Option<Option<Timestamp>> =
+        second_factors::table.find(user).select(second_factors::confirmed_at).first(conn).optional()?;
+    Ok(since.flatten())
 }
 
 /// Whether the user has one.
@@ -90,8 +254,7 @@ pub fn enroll(
 /// # Errors
 /// The database's.
 pub fn is_enrolled(conn: &mut PgConnection, user: OwnerId) -> Result<bool> {
-    let confirmed = second_factors::table.find(user).filter(second_factors::confirmed_at.is_not_null());
-    Ok(diesel::select(diesel::dsl::exists(confirmed)).get_result(conn)?)
+    Ok(enrolled_since(conn, user)?.is_some())
 }
 
 /// Whether anybody has one, confirmed or not: a seed that only the right key opens.
@@ -102,35 +265,21 @@ pub fn any(conn: &mut PgConnection) -> Result<bool> {
     Ok(diesel::select(diesel::dsl::exists(second_factors::table.select(second_factors::user_id))).get_result(conn)?)
 }
 
-/// Uses a code up: true when it is right and was not used before. One step of clock difference either way is forgiven.
+/// Uses a code up: true when it is right and was not used before.
 ///
 /// # Errors
 /// The database's; [`Error::Internal`] when the seed does not decrypt.
 pub fn use_code(conn: &mut PgConnection, key: &MasterKey, user: OwnerId, code: &str, now: Timestamp) -> Result<bool> {
-    let row: Option<Vec<u8>> =
-        second_factors::table.find(user).select(second_factors::sealed_seed).first(conn).optional()?;
+    let confirmed = second_factors::table.find(user).filter(second_factors::confirmed_at.is_not_null());
+    let row: Option<Vec<u8>> = confirmed.select(second_factors::sealed_seed).first(conn).optional()?;
     let Some(sealed) = row else { return Ok(false) };
-    let totp = totp(&open(key, user, &sealed)?)?;
-    let Some(step) = matching_step(&totp, code, now) else { return Ok(false) };
+    let seed = open(key, KEPT, user, &sealed).and_then(|seed| Seed::from_bytes(&seed)).ok_or_else(|| {
+        Error::internal(anyhow::anyhow!("cannot decrypt the second factor of user {user}: wrong secret key?"))
+    })?;
+    let Some(step) = seed.matching_step(code, now)? else { return Ok(false) };
     // Of two requests with one code, one finds the row changed.
     let used = diesel::update(second_factors::table.find(user).filter(second_factors::last_step.lt(step)))
         .set(second_factors::last_step.eq(step))
         .execute(conn)?;
     Ok(used == 1)
-}
-
-fn matching_step(totp: &Totp, code: &str, now: Timestamp) -> Option<i64> {
-    let step = now.unix() / STEP_SECONDS;
-    (step - 1..=step + 1).find(|step| {
-        let at = u64::try_from(step * STEP_SECONDS).unwrap_or_default();
-        totp.generate(at).to_string() == code
-    })
-}
-
-/// The code a device with this seed shows at a time.
-///
-/// # Errors
-/// [`Error::Internal`] for a seed of the wrong length.
-pub fn code_at(seed: &[u8], at: Timestamp) -> Result<String> {
-    Ok(totp(seed)?.generate(u64::try_from(at.unix()).unwrap_or_default()).to_string())
 }

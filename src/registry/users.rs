@@ -6,7 +6,7 @@ mod own;
 
 pub use delete::delete;
 pub use edit::{UserEdit, rename, set_locked, set_password, update};
-pub use own::{change_password, edit_own};
+pub use own::{change_password, delete_own, edit_own, obstacles, rename_own, set_own_email};
 
 use super::access::{readable, visit_user, within};
 use super::audit::{self, Event, Subject};
@@ -35,6 +35,9 @@ pub struct User {
     #[diesel(select_expression = owners_table::full_name)]
     pub full_name: String,
     pub email: String,
+    /// Whether he may sign in with it: an administrator has set or confirmed it.
+    #[diesel(select_expression = users::lower_email.is_not_null())]
+    pub signs_in_by_email: bool,
     #[diesel(select_expression = owners_table::visibility)]
     pub visibility: Visibility,
     pub is_admin: bool,
@@ -53,7 +56,15 @@ impl User {
         if caller.is_admin() || caller.user().is_some_and(|user| user.id == self.id) {
             return self;
         }
-        Self { email: String::new(), is_admin: false, is_active: false, is_locked: false, last_login_at: None, ..self }
+        Self {
+            email: String::new(),
+            signs_in_by_email: false,
+            is_admin: false,
+            is_active: false,
+            is_locked: false,
+            last_login_at: None,
+            ..self
+        }
     }
 }
 
@@ -190,7 +201,7 @@ pub fn search(
         let named = owners_table::lower_name.like(&contains).or(owners_table::full_name.ilike(&contains));
         let wanted: Condition<'_> = match (part, caller.is_admin()) {
             ("", _) => Box::new(seen),
-            (_, true) => Box::new(seen.and(named.or(users::lower_email.like(&contains)))),
+            (_, true) => Box::new(seen.and(named.or(users::email.ilike(&contains)))),
             (_, false) => Box::new(seen.and(named)),
         };
         match id {

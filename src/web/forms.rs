@@ -4,6 +4,7 @@
 use crate::auth::call::Call;
 use crate::auth::session;
 use crate::domain::digest::to_hex;
+use crate::domain::ids::SessionId;
 use crate::domain::secret::{MasterKey, random_text};
 use crate::error::{Error, Result};
 use crate::http::body::{Body, Pace};
@@ -43,10 +44,15 @@ pub fn token(req: &HttpRequest, app: &App) -> Option<String> {
     Some(bound_to(app, "visit", visit.as_bytes()))
 }
 
+/// The token of the forms in the answer that begins a session.
+pub fn token_of(app: &App, session: SessionId) -> String {
+    bound_to(app, "session", session.as_bytes())
+}
+
 /// The token that a request with these cookies must bring.
 fn expected(req: &HttpRequest, app: &App) -> Option<String> {
     if let Some(session) = session::read(req, app) {
-        return Some(bound_to(app, "session", session.as_bytes()));
+        return Some(token_of(app, session));
     }
     if let Some(visit) = req.extensions().get::<NewVisit>() {
         return Some(bound_to(app, "visit", visit.0.as_bytes()));

@@ -5,12 +5,14 @@ use super::page::{Frame, Reply, frame, within};
 use super::problems::Problems;
 use crate::auth::call::Call;
 use crate::auth::{password, session};
-use crate::domain::ids::OwnerId;
+use crate::db::Connection;
+use crate::domain::ids::{OwnerId, SessionId};
 use crate::domain::secret::Password;
 use crate::error::{Error, Result};
 use crate::http::middleware::client;
 use crate::http::paging::param;
-use crate::registry::{sessions, two_factor};
+use crate::registry::sessions::{self, Arrival};
+use crate::registry::two_factor::{self, Factor, recovery};
 use actix_web::http::StatusCode;
 use actix_web::http::header;
 use askama::Template;
@@ -89,16 +91,32 @@ pub async fn submit(call: Call, form: Protected<SignIn>) -> Result<Reply> {
         let next = format!("/login/two-factor?redirect_to={}", crate::http::params::escape(&back));
         return Ok(Reply::to(&next).cookie(pending));
     }
-    begin(&call, (user, login.auth_epoch), &back).await
+    begin(&call, (user, login.auth_epoch), None, &back).await
 }
 
 /// Begins a session, of which the browser gets the cookie. One that it had before ends.
-async fn begin(call: &Call, of: (OwnerId, i32), back: &str) -> Result<Reply> {
+async fn begin(call: &Call, of: (OwnerId, i32), factor: Option<Factor>, back: &str) -> Result<Reply> {
+    let (id, left) = enter(call, of, factor).await?;
+    let reply = Reply::to(back).cookie(session::begin(&call.app, id)?).cookie(session::unpend(&call.app));
+    Ok(match left {
+        Some(1) => reply.notice(&call.app, "You have used a recovery code up. One is left."),
+        Some(left) => reply.notice(&call.app, &format!("You have used a recovery code up. {left} are left.")),
+        None => reply,
+    })
+}
+
+/// The new session, and how many recovery codes are left after one was used.
+async fn enter(call: &Call, of: (OwnerId, i32), factor: Option<Factor>) -> Result<(SessionId, Option<i64>)> {
     let agent = call.req.headers().get(header::USER_AGENT).and_then(|value| value.to_str().ok());
     let (agent, address) = (agent.unwrap_or_default().to_owned(), client(&call.req));
     let (previous, now) = (session::read(&call.req, &call.app), call.app.clock.now());
-    let id = call.app.db.write(move |conn| sessions::begin(conn, of, (address, &agent), previous, now)).await?;
-    Ok(Reply::to(back).cookie(session::begin(&call.app, id)?).cookie(session::unpend(&call.app)))
+    let begin = move |conn: &mut Connection| {
+        let arrival = Arrival { address, user_agent: &agent, previous, factor };
+        let id = sessions::begin(conn, of, &arrival, now)?;
+        let left = (factor == Some(Factor::RecoveryCode)).then(|| recovery::left(conn, of.0)).transpose()?;
+        Ok((id, left))
+    };
+    call.app.db.write(begin).await
 }
 
 /// `GET /login/two-factor`.
@@ -121,10 +139,9 @@ pub struct Code {
 pub async fn submit_code(call: Call, form: Protected<Code>) -> Result<Reply> {
     let fields = form.read(&call).await?;
     let Some((user, epoch)) = session::pending(&call.req, &call.app) else { return Ok(Reply::to("/login")) };
-    let code: String = fields.code.chars().filter(|c| !c.is_whitespace()).collect();
-    let problems = match password::use_code(&call.app, user, code).await {
-        Ok(true) => return begin(&call, (user, epoch), &within(&fields.back)).await,
-        Ok(false) => {
+    let problems = match password::use_code(&call.app, user, &fields.code, true).await {
+        Ok(Some(factor)) => return begin(&call, (user, epoch), Some(factor), &within(&fields.back)).await,
+        Ok(None) => {
             Problems::whole(StatusCode::UNAUTHORIZED, "the code is wrong, or was used already: wait for the next")
         }
         Err(error) => problems(error)?,

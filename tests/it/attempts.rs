@@ -2,12 +2,11 @@
 
 use crate::credentials::{private, private_with};
 use crate::program::{self, Home, PASSWORD, Server};
-use crate::support::people::{db_caller, db_user};
+use crate::support::people::db_user;
 use crate::support::{Client, Site, eventually, path};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use packhouse::domain::role::Visibility;
-use packhouse::registry::two_factor::{code_at, enroll};
 use std::time::Duration;
 
 fn file() -> String {
@@ -107,17 +106,12 @@ async fn a_right_password_is_let_in_however_many_requests_bring_it_at_once() {
 #[tokio::test]
 async fn a_right_password_is_judged_once_for_many_requests_that_lack_the_second_factor() {
     let site = private().await;
-    let key = site.app.key.clone();
-    let seed = site.db(|conn| {
-        let ada = db_caller(conn, "ada")?;
-        let user = ada.user().unwrap();
-        enroll(conn, &ada, &key, (user.id, &user.name), site.now())
-    });
+    let seed = site.db_second_factor("ada");
     let answers = (0..24).map(|_| site.ada().get(&file()).into_future());
     for answer in futures_util::future::join_all(answers).await {
         answer.is(401).says("X-Gitea-OTP");
     }
-    let code = code_at(&seed, site.now()).unwrap();
+    let code = seed.code_at(site.now()).unwrap();
     site.ada().get(&file()).header("x-gitea-otp", code).await.is(200);
     assert_eq!(counted(&site), 0);
 }

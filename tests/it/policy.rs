@@ -390,8 +390,21 @@ fn db_org(conn: &mut PgConnection, name: &str, visibility: Visibility) {
     }
 }
 
+/// A session of a user in another browser.
+fn db_session(conn: &mut PgConnection, name: &str) -> String {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = Text)]
+        text: String,
+    }
+    let query = "INSERT INTO sessions (id, user_id, auth_epoch, created_at, last_seen_at, expires_at, address, user_agent) \
+                 SELECT gen_random_uuid(), u.id, u.auth_epoch, now(), now(), now() + interval '100 years', '', '' \
+                 FROM users u JOIN owners o ON o.id = u.id WHERE o.name = $1 RETURNING id::text AS text";
+    diesel::sql_query(query).bind::<Text, _>(name).get_result::<Row>(conn).unwrap().text
+}
+
 /// A request to a route that does what it is for, if its sender may: what it acts on is made for it.
-async fn request(world: &World, row: &Row, org: &str) -> (String, Option<Value>) {
+async fn request(world: &World, row: &Row, person: Person, org: &str) -> (String, Option<Value>) {
     let admin = world.site.admin();
     let org = org.to_owned();
     let mut body = None;
@@ -501,6 +514,21 @@ async fn request(world: &World, row: &Row, org: &str) -> (String, Option<Value>)
             fill(pattern, &[])
         }
         ("POST", pattern) if OWN_CHANGES.contains(&pattern) => pattern.to_owned(),
+        ("POST", pattern @ "/user/settings") => {
+            body = Some(
+                json!({"full_name": "", "description": "", "website": "", "location": "", "visibility": "public"}),
+            );
+            pattern.to_owned()
+        }
+        ("POST", pattern @ "/user/settings/email") => {
+            body = Some(json!({"email": format!("{}@example.org", world.fresh("mail")), "current_password": PASSWORD}));
+            pattern.to_owned()
+        }
+        ("POST", pattern @ "/user/settings/security/sessions/end") => {
+            body = Some(json!({"session": world.db(|conn| db_session(conn, person.name()))}));
+            pattern.to_owned()
+        }
+        ("POST", pattern @ "/user/settings/security/sessions/end-all") => pattern.to_owned(),
         other => panic!("say here how {other:?} is asked to do what it is for"),
     };
     (path, body)
@@ -514,7 +542,7 @@ async fn attempt(
     sent: Sent,
     (org, visibility): (&str, Visibility),
 ) -> Result<(), String> {
-    let (path, body) = request(world, row, org).await;
+    let (path, body) = request(world, row, person, org).await;
     let pages = row.policy.credentials == Credentials::Session;
     let (cookies, csrf) = match (sent, pages) {
         (Sent::Cookie, _) | (_, true) => world.browser(row, person).await,
@@ -562,6 +590,9 @@ async fn attempt(
         None => asked,
     };
     let answer = asked.await;
+    if row.path.ends_with("/end-all") && person != Person::Locked {
+        *world.session.borrow_mut() = None;
+    }
     let said = String::from_utf8_lossy(&answer.body);
     let what = format!("{method} {path} by {person:?} with {sent:?}");
     let outcome = match answer.status {
@@ -594,7 +625,14 @@ async fn attempt(
 
 /// What somebody does to himself, so that he could not walk on: tried in `web_account` and `web_security`. Here only those
 /// walk it who may not.
-const OWN_CHANGES: [&str; 1] = ["/user/settings/password"];
+const OWN_CHANGES: [&str; 6] = [
+    "/user/settings/rename",
+    "/user/settings/delete",
+    "/user/settings/password",
+    "/user/settings/security/enroll",
+    "/user/settings/security/recovery-codes",
+    "/user/settings/security/disable",
+];
 
 /// Walks the whole table as one person.
 async fn walk(person: Person) {

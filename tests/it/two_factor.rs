@@ -1,8 +1,7 @@
 //! The second factor for programs: `X-Gitea-OTP`.
 
-use crate::support::people::db_caller;
 use crate::support::{Answer, PASSWORD, Site, path};
-use packhouse::registry::two_factor::{code_at, enroll};
+use packhouse::registry::two_factor::Seed;
 use std::time::Duration;
 
 fn file() -> String {
@@ -10,18 +9,13 @@ fn file() -> String {
 }
 
 /// A server where Ada is private, has a file and a second factor; with the factor's seed.
-async fn enrolled() -> (Site, Vec<u8>) {
+async fn enrolled() -> (Site, Seed) {
     let site = Site::new();
     site.ci().publish(&file(), "hello").await;
     site.db_execute("UPDATE owners SET visibility = 2 WHERE name = 'ada'");
     site.ada().get(&file()).await.is(200);
-    let key = site.app.key.clone();
-    let seed = site.db(|conn| {
-        let ada = db_caller(conn, "ada")?;
-        let user = ada.user().unwrap();
-        enroll(conn, &ada, &key, (user.id, &user.name), site.now())
-    });
-    (site, seed.to_vec())
+    let seed = site.db_second_factor("ada");
+    (site, seed)
 }
 
 async fn with_code(site: &Site, code: &str) -> Answer {
@@ -44,7 +38,7 @@ async fn each_code_works_once_and_no_older_one_after_it() {
     let code = |seconds: i64| {
         let now = site.now();
         let span = Duration::from_secs(seconds.unsigned_abs());
-        code_at(&seed, if seconds < 0 { now.minus(span) } else { now.plus(span) }).unwrap()
+        seed.code_at(if seconds < 0 { now.minus(span) } else { now.plus(span) }).unwrap()
     };
     with_code(&site, &code(-60)).await.is(401);
     with_code(&site, &code(60)).await.is(401);
@@ -60,7 +54,7 @@ async fn each_code_works_once_and_no_older_one_after_it() {
 #[tokio::test]
 async fn a_right_code_does_not_help_a_wrong_password() {
     let (site, seed) = enrolled().await;
-    let code = code_at(&seed, site.now()).unwrap();
+    let code = seed.code_at(site.now()).unwrap();
     let wrong = site.anon().basic("ada", "wrong password").get(&file()).header("x-gitea-otp", &code).await.is(401);
     assert!(!wrong.text().contains("second factor"), "that there is one is told to who knows the password alone");
     with_code(&site, &code).await.is(200);
@@ -69,7 +63,7 @@ async fn a_right_code_does_not_help_a_wrong_password() {
 #[tokio::test]
 async fn of_many_requests_with_one_code_at_once_one_gets_in() {
     let (site, seed) = enrolled().await;
-    let code = code_at(&seed, site.now()).unwrap();
+    let code = seed.code_at(site.now()).unwrap();
     let requests = (0..5).map(|_| with_code(&site, &code));
     let answers = futures_util::future::join_all(requests).await;
     assert_eq!(answers.iter().filter(|answer| answer.status == 200).count(), 1);
@@ -79,7 +73,7 @@ async fn of_many_requests_with_one_code_at_once_one_gets_in() {
 #[tokio::test]
 async fn guessing_codes_is_429_after_five_attempts() {
     let (site, seed) = enrolled().await;
-    let right = code_at(&seed, site.now()).unwrap();
+    let right = seed.code_at(site.now()).unwrap();
     let wrong = (0..6).map(|at| format!("{at:06}")).filter(|code| *code != right);
     for code in wrong.take(5) {
         with_code(&site, &code).await.is(401);
@@ -87,14 +81,14 @@ async fn guessing_codes_is_429_after_five_attempts() {
     let answer = with_code(&site, &right).await.is(429);
     let wait: u64 = answer.header("retry-after").unwrap().parse().unwrap();
     site.pass(Duration::from_secs(wait));
-    with_code(&site, &code_at(&seed, site.now()).unwrap()).await.is(200);
+    with_code(&site, &seed.code_at(site.now()).unwrap()).await.is(200);
 }
 
 #[tokio::test]
 async fn the_seed_is_in_no_way_readable_from_the_database_alone() {
     let (site, seed) = enrolled().await;
     let sealed = site.db_texts("SELECT encode(sealed_seed, 'hex') AS text FROM second_factors");
-    assert!(!sealed[0].contains(&packhouse::domain::digest::to_hex(&seed)));
+    assert!(!sealed[0].contains(&packhouse::domain::digest::to_hex(seed.as_bytes())));
     let audit = site.db_audit();
     assert!(audit.last().unwrap().starts_with("user.two_factor.enroll by ada"), "{audit:?}");
     site.anon().basic("ada", PASSWORD).get("/api/v1/user").await.is(401);

@@ -1,10 +1,8 @@
 //! Signing in with a browser: sessions, their cookies, and forms that only our own pages can send.
 
-use crate::support::people::db_caller;
 use crate::support::{PASSWORD, Site};
 use packhouse::domain::role::Visibility;
 use packhouse::registry::caller::Caller;
-use packhouse::registry::two_factor::{code_at, enroll};
 use packhouse::registry::users;
 use std::time::Duration;
 
@@ -130,19 +128,14 @@ async fn a_session_ends_after_a_week_unused_and_after_a_month_in_any_case() {
 #[tokio::test]
 async fn the_second_factor_is_asked_for_before_there_is_a_session() {
     let site = Site::new();
-    let key = site.app.key.clone();
-    let seed = site.db(|conn| {
-        let ada = db_caller(conn, "ada")?;
-        let user = ada.user().unwrap();
-        enroll(conn, &ada, &key, (user.id, &user.name), site.now())
-    });
+    let seed = site.db_second_factor("ada");
     let mut browser = site.browser_of("ada").await;
     browser.follow().await.is(200);
     assert_eq!(browser.at, "/login/two-factor?redirect_to=%2F");
     assert_eq!(site.db_number("SELECT count(*) AS n FROM sessions"), 0);
     let form = "form[action='/login/two-factor']";
     browser.submit(form, &[("code", "000000")]).await.is(401);
-    let code = code_at(&seed, site.now()).unwrap();
+    let code = seed.code_at(site.now()).unwrap();
     let spaced = format!("{} {}", &code[..3], &code[3..]);
     browser.submit(form, &[("code", &spaced)]).await.is(303);
     browser.go("/").await;
@@ -151,7 +144,7 @@ async fn the_second_factor_is_asked_for_before_there_is_a_session() {
     let mut thief = site.browser_of("ada").await;
     thief.follow().await.submit(form, &[("code", &code)]).await.is(401);
     site.pass(Duration::from_secs(301));
-    let later = code_at(&seed, site.now()).unwrap();
+    let later = seed.code_at(site.now()).unwrap();
     thief.submit(form, &[("code", &later)]).await.is(303);
     assert_eq!(thief.answer.header("location"), Some("/login"), "the password has to be shown again");
 }

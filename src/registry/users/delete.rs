@@ -8,7 +8,7 @@ use crate::domain::ids::{OwnerId, TeamId};
 use crate::domain::names::OwnerName;
 use crate::domain::role::{Permission, Visibility};
 use crate::error::{Error, Result, What};
-use crate::registry::access::{CanAdminister, Visited};
+use crate::registry::access::{CanAdminister, CanChangeOwn, Visited};
 use crate::registry::audit::Event;
 use crate::registry::caller::Caller;
 use crate::registry::owners;
@@ -43,6 +43,40 @@ pub fn delete(
     if caller.user().is_some_and(|own| own.id == user.id) {
         return Err(Error::Blocked("you cannot delete yourself: another administrator can".to_owned()));
     }
+    erase(conn, caller, user, purge, now)
+}
+
+/// Deletes the caller's own account, if he owns no package and is no organization's last owner.
+///
+/// # Errors
+/// [`Error::Blocked`] for what is said above, and for the last administrator who can sign in.
+pub fn delete_own(conn: &mut PgConnection, caller: &Caller, right: &CanChangeOwn, now: Timestamp) -> Result<()> {
+    erase(conn, caller, right.user(), false, now)
+}
+
+/// What is in the way of deleting one's own account, each in a sentence.
+///
+/// # Errors
+/// The database's.
+pub fn obstacles(conn: &mut PgConnection, right: &CanChangeOwn) -> Result<Vec<String>> {
+    let user = right.user();
+    let found = [
+        packages::demand_none(conn, user.id, &user.name),
+        refusal(user, &last_owner_of(conn, user.id)?, false).map_or(Ok(()), Err),
+        super::edit::demand_other_able(&super::edit::able_admins(conn, false)?, user.id, &user.name),
+    ];
+    let mut sentences = Vec::new();
+    for one in found {
+        match one {
+            Ok(()) => {}
+            Err(Error::Blocked(text)) => sentences.push(format!("{text}.")),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(sentences)
+}
+
+fn erase(conn: &mut PgConnection, caller: &Caller, user: &Visited, purge: bool, now: Timestamp) -> Result<()> {
     demand_other_admin(conn, user.id, &user.name)?;
     let orphans = orphans(conn, user.id)?;
     if let Some(refusal) = refusal(user, &orphans, purge) {
@@ -104,24 +138,39 @@ fn refusal(user: &Visited, orphans: &[Orphan], purge: bool) -> Option<Error> {
     }
 }
 
-/// The organizations whose last owner he is. Nobody leaves or enters any of their teams until the end of the transaction.
-fn orphans(conn: &mut PgConnection, user: OwnerId) -> Result<Vec<Orphan>> {
-    let owned: Vec<OwnerId> = teams::table
+fn owned_by(conn: &mut PgConnection, user: OwnerId) -> Result<Vec<OwnerId>> {
+    Ok(teams::table
         .inner_join(team_members::table)
         .filter(team_members::user_id.eq(user))
         .filter(teams::permission.eq(Permission::Owner))
         .select(teams::org_id)
-        .load(conn)?;
-    let locked: Vec<TeamId> =
-        teams::table.filter(teams::org_id.eq_any(&owned)).order(teams::id).select(teams::id).for_update().load(conn)?;
+        .load(conn)?)
+}
+
+/// The organizations whose last owner he is. Nobody leaves or enters any of their teams until the end of the transaction.
+fn orphans(conn: &mut PgConnection, user: OwnerId) -> Result<Vec<Orphan>> {
+    let owned = owned_by(conn, user)?;
+    let teams = teams::table.filter(teams::org_id.eq_any(&owned)).order(teams::id).select(teams::id);
+    let _: Vec<TeamId> = teams.for_update().load(conn)?;
+    without_others(conn, user, &owned)
+}
+
+/// The same as things are at this moment.
+fn last_owner_of(conn: &mut PgConnection, user: OwnerId) -> Result<Vec<Orphan>> {
+    let owned = owned_by(conn, user)?;
+    without_others(conn, user, &owned)
+}
+
+/// Those of some organizations that have no owner beside him.
+fn without_others(conn: &mut PgConnection, user: OwnerId, owned: &[OwnerId]) -> Result<Vec<Orphan>> {
     let seats: Vec<(OwnerId, Permission)> = teams::table
         .inner_join(team_members::table)
-        .filter(teams::id.eq_any(&locked))
+        .filter(teams::org_id.eq_any(owned))
         .filter(team_members::user_id.ne(user))
         .select((teams::org_id, teams::permission))
         .load(conn)?;
     let orgs: Vec<(OwnerId, OwnerName, Visibility)> = owners_table::table
-        .filter(owners_table::id.eq_any(&owned))
+        .filter(owners_table::id.eq_any(owned))
         .order(owners_table::lower_name)
         .select((owners_table::id, owners_table::name, owners_table::visibility))
         .load(conn)?;

@@ -65,15 +65,23 @@ impl UserEdit {
 /// Checks that without this user there is still an administrator who can sign in, if there is one now. Administrators who
 /// would take the right from each other at the same moment take turns, so that one of them stays.
 pub(super) fn demand_other_admin(conn: &mut PgConnection, user: OwnerId, name: &OwnerName) -> Result<()> {
-    let able: Vec<OwnerId> = users::table
+    demand_other_able(&able_admins(conn, true)?, user, name)
+}
+
+/// The administrators who can sign in; `locked`: who stay as they are until the end of the transaction.
+pub(super) fn able_admins(conn: &mut PgConnection, locked: bool) -> Result<Vec<OwnerId>> {
+    let able = users::table
         .filter(users::is_admin)
         .filter(users::is_active)
         .filter(diesel::dsl::not(users::is_locked))
         .filter(users::password_hash.is_not_null())
         .order(users::id)
-        .select(users::id)
-        .for_no_key_update()
-        .load(conn)?;
+        .select(users::id);
+    Ok(if locked { able.for_no_key_update().load(conn)? } else { able.load(conn)? })
+}
+
+/// Checks that among these is another than this user, if there is one at all.
+pub(super) fn demand_other_able(able: &[OwnerId], user: OwnerId, name: &OwnerName) -> Result<()> {
     if able == [user] {
         return Err(Error::Blocked(format!(
             "{name} is the last administrator who can sign in: make another one first"

@@ -1,9 +1,12 @@
 //! What a user does to his own account.
 
+pub use super::delete::{delete_own, obstacles};
 use super::record;
 use crate::db::schema::users;
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::SessionId;
+use crate::domain::names::{Email, OwnerName};
+use crate::domain::role::OwnerKind;
 use crate::error::{Error, Result, What};
 use crate::registry::access::CanChangeOwn;
 use crate::registry::audit::Event;
@@ -28,6 +31,44 @@ pub fn edit_own(
     owners::edit(conn, user.id, edit)?;
     let detail = json!({"changed": edit.fields()});
     record(conn, caller, Event::UserUpdate, (user.id, &user.name), detail, now)
+}
+
+/// Sets his own e-mail address. He does not sign in with it until an administrator confirms it, since nobody knows whether it
+/// is his; and so it may be somebody else's too, of which nobody learns.
+///
+/// # Errors
+/// [`Error::NotFound`] when he is gone.
+pub fn set_own_email(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    right: &CanChangeOwn,
+    email: &Email,
+    now: Timestamp,
+) -> Result<()> {
+    let user = right.user();
+    // In another spelling it is still the one that was confirmed.
+    let kept = users::table.find(user.id).select(users::lower_email).for_no_key_update().first::<Option<String>>(conn);
+    let kept = kept.optional()?.ok_or(Error::NotFound(What::User))?.filter(|lower| *lower == email.lower());
+    diesel::update(users::table.find(user.id))
+        .set((users::email.eq(email.as_str()), users::lower_email.eq(kept)))
+        .execute(conn)?;
+    record(conn, caller, Event::UserUpdate, (user.id, &user.name), json!({"changed": ["email"]}), now)
+}
+
+/// Gives himself another name; the old one leads to him until somebody takes it.
+///
+/// # Errors
+/// [`Error::Invalid`] for a reserved name, [`Error::Conflict`] for one that is taken.
+pub fn rename_own(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    right: &CanChangeOwn,
+    to: &OwnerName,
+    now: Timestamp,
+) -> Result<()> {
+    let user = right.user();
+    owners::rename(conn, (user.id, OwnerKind::User), to, "name", now)?;
+    record(conn, caller, Event::UserRename, (user.id, to), json!({"from": user.name}), now)
 }
 
 /// Sets his own new password, which he need not change again, and ends every session and remembered login; gives the session

@@ -18,6 +18,8 @@ use packhouse::domain::clock::{Clock, Timestamp};
 use packhouse::error::Result;
 use packhouse::instance::Instance;
 use packhouse::jobs::flush_counts;
+use packhouse::registry::access::can_change_own;
+use packhouse::registry::two_factor::{Seed, enroll};
 use packhouse::server::Server;
 use packhouse::state::App;
 use packhouse::telemetry;
@@ -203,6 +205,18 @@ impl Site {
     ) -> String {
         let name = format!("token {}", self.db_number("SELECT count(*) AS n FROM tokens"));
         self.db(|conn| people::db_token(conn, user, &name, scopes, limit))
+    }
+
+    /// Gives a user a second factor, whose seed this is; its code of now is still good.
+    pub fn db_second_factor(&self, name: &str) -> Seed {
+        let (key, seed) = (self.app.key.clone(), Seed::generate());
+        let before = self.now().minus(Duration::from_secs(30));
+        self.db(|conn| {
+            let caller = people::db_caller(conn, name)?;
+            let right = can_change_own(conn, &caller)?;
+            enroll(conn, &caller, &right, (&key, &seed), &seed.code_at(before)?, before)
+        });
+        seed
     }
 
     /// Writes down what the server has counted in memory.

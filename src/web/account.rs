@@ -1,0 +1,179 @@
+//! One's own account: its name, its e-mail address, its end. Each asks for the password again.
+
+use super::forms::Protected;
+use super::page::{Frame, Reply, frame};
+use super::problems::Problems;
+use crate::auth::call::Call;
+use crate::auth::{password, session};
+use crate::domain::names::{Email, OwnerName};
+use crate::error::{Error, Result, What};
+use crate::registry::access::can_change_own;
+use crate::registry::users::{self, User, delete_own, obstacles, rename_own, set_own_email};
+use askama::Template;
+use serde::Deserialize;
+
+/// The user himself, with the frame of a page.
+async fn own(call: &Call) -> Result<(Frame, User)> {
+    frame(call, |conn, caller| {
+        let name = caller.signed_in()?.name.clone();
+        users::find(conn, &name)?.ok_or(Error::NotFound(What::User))
+    })
+    .await
+}
+
+#[derive(Template)]
+#[template(path = "account_email.html")]
+struct EmailPage {
+    frame: Frame,
+    problems: Problems,
+    user: User,
+    email: String,
+}
+
+/// `GET /user/settings/email`.
+pub async fn email_form(call: Call) -> Result<Reply> {
+    let (frame, user) = own(&call).await?;
+    let email = user.email.clone();
+    Reply::page(&EmailPage { frame, problems: Problems::default(), user, email })
+}
+
+#[derive(Deserialize)]
+pub struct NewEmail {
+    email: String,
+    current_password: String,
+}
+
+/// `POST /user/settings/email`.
+pub async fn set_email(call: Call, form: Protected<NewEmail>) -> Result<Reply> {
+    let fields = form.read(&call).await?;
+    match change_email(&call, &fields).await {
+        Ok(()) => Ok(Reply::to("/user/settings").notice(&call.app, "Your e-mail address is changed.")),
+        Err(error) => {
+            let problems = Problems::of(error, "email")?;
+            let (frame, user) = own(&call).await?;
+            let page = EmailPage { frame, problems, user, email: fields.email };
+            page.problems.reply(&page)
+        }
+    }
+}
+
+async fn change_email(call: &Call, fields: &NewEmail) -> Result<()> {
+    let email: Email = fields.email.trim().parse().map_err(|error| wrong("email", &error))?;
+    password::confirm(call, &fields.current_password).await?;
+    let now = call.app.clock.now();
+    call.writing(move |conn, caller| {
+        let right = can_change_own(conn, caller)?;
+        set_own_email(conn, caller, &right, &email, now)
+    })
+    .await
+}
+
+fn wrong(field: &'static str, error: &dyn std::fmt::Display) -> Error {
+    Error::invalid(field, error.to_string())
+}
+
+#[derive(Template)]
+#[template(path = "account_rename.html")]
+struct RenamePage {
+    frame: Frame,
+    problems: Problems,
+    user: User,
+    name: String,
+}
+
+/// `GET /user/settings/rename`.
+pub async fn rename_form(call: Call) -> Result<Reply> {
+    let (frame, user) = own(&call).await?;
+    let name = user.name.to_string();
+    Reply::page(&RenamePage { frame, problems: Problems::default(), user, name })
+}
+
+#[derive(Deserialize)]
+pub struct NewName {
+    name: String,
+    current_password: String,
+}
+
+/// `POST /user/settings/rename`.
+pub async fn rename(call: Call, form: Protected<NewName>) -> Result<Reply> {
+    let fields = form.read(&call).await?;
+    match change_name(&call, &fields).await {
+        Ok(name) => Ok(Reply::to("/user/settings").notice(&call.app, &format!("You are called {name} now."))),
+        Err(error) => {
+            let problems = Problems::of(error, "name")?;
+            let (frame, user) = own(&call).await?;
+            let page = RenamePage { frame, problems, user, name: fields.name };
+            page.problems.reply(&page)
+        }
+    }
+}
+
+async fn change_name(call: &Call, fields: &NewName) -> Result<OwnerName> {
+    let name: OwnerName = fields.name.trim().parse().map_err(|error| wrong("name", &error))?;
+    password::confirm(call, &fields.current_password).await?;
+    let (now, to) = (call.app.clock.now(), name.clone());
+    call.writing(move |conn, caller| {
+        let right = can_change_own(conn, caller)?;
+        rename_own(conn, caller, &right, &to, now)
+    })
+    .await?;
+    Ok(name)
+}
+
+#[derive(Template)]
+#[template(path = "account_delete.html")]
+struct DeletePage {
+    frame: Frame,
+    problems: Problems,
+    user: User,
+    /// What is in the way, each a sentence.
+    obstacles: Vec<String>,
+    name: String,
+}
+
+async fn delete_page(call: &Call, problems: Problems, name: String) -> Result<DeletePage> {
+    let (frame, (user, obstacles)) = frame(call, |conn, caller| {
+        let right = can_change_own(conn, caller)?;
+        let user = users::find(conn, &right.user().name)?.ok_or(Error::NotFound(What::User))?;
+        Ok((user, obstacles(conn, &right)?))
+    })
+    .await?;
+    Ok(DeletePage { frame, problems, user, obstacles, name })
+}
+
+/// `GET /user/settings/delete`.
+pub async fn delete_form(call: Call) -> Result<Reply> {
+    Reply::page(&delete_page(&call, Problems::default(), String::new()).await?)
+}
+
+#[derive(Deserialize)]
+pub struct Deletion {
+    name: String,
+    current_password: String,
+}
+
+/// `POST /user/settings/delete`.
+pub async fn delete(call: Call, form: Protected<Deletion>) -> Result<Reply> {
+    let fields = form.read(&call).await?;
+    match remove(&call, &fields).await {
+        Ok(()) => Ok(Reply::to("/").cookie(session::end(&call.app)).notice(&call.app, "Your account is deleted.")),
+        Err(error) => {
+            let page = delete_page(&call, Problems::of(error, "name")?, fields.name).await?;
+            page.problems.reply(&page)
+        }
+    }
+}
+
+async fn remove(call: &Call, fields: &Deletion) -> Result<()> {
+    let own = call.reading(|_, caller| Ok(caller.signed_in()?.name.lower())).await?;
+    if fields.name.trim().to_lowercase() != own {
+        return Err(Error::invalid("name", "this is not your user name: type it, to show that you mean it"));
+    }
+    password::confirm(call, &fields.current_password).await?;
+    let now = call.app.clock.now();
+    call.writing(move |conn, caller| {
+        let right = can_change_own(conn, caller)?;
+        delete_own(conn, caller, &right, now)
+    })
+    .await
+}

@@ -1,0 +1,97 @@
+//! Who can get in: the second factor, and where one is signed in.
+
+use super::device::{device, icon};
+use super::forms::Protected;
+use super::login::Nothing;
+use super::page::{Frame, Reply, frame};
+use super::show::When;
+use crate::auth::call::Call;
+use crate::auth::session;
+use crate::domain::clock::Timestamp;
+use crate::domain::ids::SessionId;
+use crate::error::{Error, Result, What};
+use crate::registry::sessions::{self, Session};
+use crate::registry::two_factor::{enrolled_since, recovery};
+use askama::Template;
+use serde::Deserialize;
+
+/// A session, as a line of the list.
+struct Line {
+    session: Session,
+    /// Whether it is the one that looks.
+    here: bool,
+    now: Timestamp,
+}
+
+impl Line {
+    fn device(&self) -> String {
+        device(&self.session.user_agent)
+    }
+
+    fn icon(&self) -> &'static str {
+        icon(&self.session.user_agent)
+    }
+
+    fn begun(&self) -> When {
+        When { at: self.session.created_at, now: self.now }
+    }
+
+    fn seen(&self) -> When {
+        When { at: self.session.last_seen_at, now: self.now }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "security.html")]
+struct SecurityPage {
+    frame: Frame,
+    /// Since when there is a second factor.
+    factor: Option<When>,
+    codes_left: i64,
+    lines: Vec<Line>,
+}
+
+/// `GET /user/settings/security`.
+pub async fn show(call: Call) -> Result<Reply> {
+    let now = call.app.clock.now();
+    let (frame, (factor, codes_left, mut lines)) = frame(&call, move |conn, caller| {
+        let user = caller.signed_in()?.id;
+        let line = |session: Session| Line { here: caller.session() == Some(session.id), session, now };
+        let lines: Vec<Line> = sessions::list(conn, user, now)?.into_iter().map(line).collect();
+        Ok((enrolled_since(conn, user)?, recovery::left(conn, user)?, lines))
+    })
+    .await?;
+    lines.sort_by_key(|line| !line.here);
+    let factor = factor.map(|at| When { at, now });
+    Reply::page(&SecurityPage { frame, factor, codes_left, lines })
+}
+
+#[derive(Deserialize)]
+pub struct Which {
+    session: String,
+}
+
+/// `POST /user/settings/security/sessions/end`.
+pub async fn end_session(call: Call, form: Protected<Which>) -> Result<Reply> {
+    let id: SessionId = form.read(&call).await?.session.parse().map_err(|_| Error::NotFound(What::Session))?;
+    let now = call.app.clock.now();
+    let here = call
+        .writing(move |conn, caller| {
+            sessions::end(conn, caller, id, now)?;
+            Ok(caller.session() == Some(id))
+        })
+        .await?;
+    Ok(match here {
+        true => Reply::to("/").cookie(session::end(&call.app)).notice(&call.app, "You are signed out."),
+        false => Reply::to("/user/settings/security").notice(&call.app, "The session is ended."),
+    })
+}
+
+/// `POST /user/settings/security/sessions/end-all`.
+pub async fn end_all(call: Call, form: Protected<Nothing>) -> Result<Reply> {
+    form.read(&call).await?;
+    let now = call.app.clock.now();
+    call.writing(move |conn, caller| sessions::end_all(conn, caller, now)).await?;
+    let reply = Reply::to("/").cookie(session::end(&call.app));
+    Ok(reply.notice(&call.app, "You are signed out everywhere."))
+}
