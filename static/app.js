@@ -39,11 +39,10 @@ document.addEventListener("keydown", (event) => {
 for (const button of document.querySelectorAll("[data-copy], [data-copy-from]")) button.hidden = false;
 
 // What scrolls sideways can be reached and scrolled with the keyboard.
-const reach = () => {
-  for (const box of document.querySelectorAll("pre, .copy > code, .table-box")) {
-    if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
-    else box.removeAttribute("tabindex");
+const reach = new ResizeObserver((boxes) => {
+  for (const { target } of boxes) {
+    if (target.scrollWidth > target.clientWidth) target.tabIndex = 0;
+    else target.removeAttribute("tabindex");
   }
-};
-reach();
-addEventListener("resize", reach);
+});
+for (const box of document.querySelectorAll("pre, .copy > code, .table-box")) reach.observe(box);

@@ -139,7 +139,7 @@ impl<'a> Writer<'a, '_> {
             }
             Event::End(TagEnd::TableRow) => self.push("</tr>\n"),
             Event::Start(Tag::TableCell) => self.cell(),
-            Event::End(TagEnd::TableCell) => self.push(if self.in_head { "</th>" } else { "</td>" }),
+            Event::End(TagEnd::TableCell) => self.end_cell(),
             Event::End(TagEnd::Table) => self.push("</tbody></table></div>\n"),
             event => self.events.push(event),
         }
@@ -153,6 +153,16 @@ impl<'a> Writer<'a, '_> {
         self.column += 1;
         let tag = if self.in_head { "th scope=\"col\"" } else { "td" };
         self.push(format!("<{tag}{class}>"));
+    }
+
+    /// A cell of the head that says nothing is no heading.
+    fn end_cell(&mut self) {
+        let heads_nothing = matches!(self.events.last(), Some(Event::InlineHtml(tag)) if tag.starts_with("<th "));
+        if self.in_head && heads_nothing {
+            self.events.pop();
+            return self.push("<td></td>");
+        }
+        self.push(if self.in_head { "</th>" } else { "</td>" });
     }
 
     /// A heading leads to itself, so that its address can be taken from it.
@@ -256,6 +266,11 @@ mod tests {
              </tr></thead><tbody>\n<tr><td><a href=\"/docs/y/\">x</a></td><td class=\"number\">1</td></tr>\n\
              </tbody></table></div>\n"
         );
+    }
+
+    #[test]
+    fn a_cell_that_says_nothing_is_no_heading() {
+        assert!(html("| | b |\n|---|---|\n| a | |\n").contains("<thead><tr><td></td><th scope=\"col\">b</th>"));
     }
 
     #[test]

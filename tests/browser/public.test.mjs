@@ -1,0 +1,84 @@
+// What everybody sees: the way in, the manual, and pages that are not there.
+
+import assert from "node:assert/strict";
+import test from "node:test";
+import { done, endWith, inspect, PASSWORD, serve, tabTo, visit } from "./support.mjs";
+
+const site = await serve();
+endWith(site);
+
+test("the way in, the manual and a page that is not there are fit for everybody, and nothing goes wrong in them", async () => {
+  const browser = await visit(site);
+  const { page } = browser;
+  for (const path of ["/login", "/docs/", "/docs/usage/packages/generic/", "/docs/nothing/"]) {
+    await page.goto(path);
+    await inspect(page);
+  }
+  await done(browser);
+});
+
+test("every page of the manual is fit for everybody", async () => {
+  const browser = await visit(site);
+  const { page } = browser;
+  await page.goto("/docs/");
+  let next = page.locator(".manual-turn [rel=next]");
+  while (await next.count()) {
+    await next.click();
+    await inspect(page, { schemes: ["light"] });
+  }
+  await done(browser);
+});
+
+test("a command of the manual is copied by its button", async () => {
+  const browser = await visit(site, { permissions: ["clipboard-read", "clipboard-write"] });
+  const { page } = browser;
+  await page.goto("/docs/getting-started/");
+  const box = page.locator(".prose .copy").first();
+  await box.getByRole("button", { name: "Copy" }).click();
+  await page.locator("#said", { hasText: "Copied" }).waitFor({ state: "attached" });
+  assert.equal(await page.evaluate(() => navigator.clipboard.readText()), await box.locator("code").textContent());
+  await done(browser);
+});
+
+test("the colours are those of the system, or those the reader chose", async () => {
+  const browser = await visit(site, { colorScheme: "dark" });
+  const { page } = browser;
+  const background = () => page.evaluate(() => getComputedStyle(document.body.parentElement).backgroundColor);
+  await page.goto("/docs/");
+  const dark = await background();
+  await page.getByRole("button", { name: "Light" }).click();
+  await page.waitForURL("**/docs/");
+  await page.locator("html[data-theme=light]").waitFor();
+  assert.notEqual(await background(), dark);
+  await page.getByRole("button", { name: "As the system" }).click();
+  await page.locator("html[data-theme=system]").waitFor();
+  assert.equal(await background(), dark);
+  await done(browser);
+});
+
+test("one signs in, goes about and signs out with the keyboard alone", async () => {
+  const browser = await visit(site);
+  const { page } = browser;
+  await page.goto("/docs/getting-started/");
+  await page.keyboard.press("Tab");
+  assert.equal(await page.evaluate(() => document.activeElement.className), "skip", "the first stop skips the head");
+  await tabTo(page, "nav[aria-label=Account] a");
+  await page.keyboard.press("Enter");
+  await page.waitForURL("**/login?redirect_to=*");
+  await tabTo(page, "#name");
+  await page.keyboard.type("admin");
+  await page.keyboard.press("Tab");
+  await page.keyboard.type(PASSWORD);
+  await page.keyboard.press("Enter");
+  await page.waitForURL("**/docs/getting-started/");
+  await tabTo(page, "details.menu summary");
+  await page.keyboard.press("Enter");
+  await tabTo(page, ".menu-list button");
+  await page.keyboard.press("Escape");
+  assert.ok(await page.evaluate(() => document.activeElement.matches("details.menu:not([open]) summary")));
+  await page.keyboard.press("Enter");
+  await tabTo(page, ".menu-list button");
+  await page.keyboard.press("Enter");
+  await page.locator("nav[aria-label=Account]").waitFor();
+  await done(browser);
+});

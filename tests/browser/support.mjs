@@ -1,0 +1,261 @@
+// What the flows stand on: a server of their own with a private database, a real Chromium, and pages that are looked at.
+
+import assert from "node:assert/strict";
+import { spawn, execFileSync } from "node:child_process";
+import { createHash, createHmac } from "node:crypto";
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after } from "node:test";
+import { fileURLToPath } from "node:url";
+import { chromium } from "playwright-core";
+
+export const PASSWORD = "correct horse battery staple";
+export const WIDE = { width: 1280, height: 900 };
+export const PHONE = { width: 390, height: 844 };
+
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+// --- The server ---
+
+function program() {
+  const target = process.env.CARGO_TARGET_DIR || join(ROOT, "target");
+  const path = process.env.PACKHOUSE_PROGRAM || join(target, "debug", "packhouse");
+  assert.ok(existsSync(path), `no program ${path}: run cargo build first, or script/test-browser`);
+  return path;
+}
+
+/** A server with a data directory and a Postgres of its own, both gone when the tests of the file are done. */
+export async function serve(settings = {}) {
+  // In memory where there is such a place: nothing here has to outlive a loss of power.
+  const dir = mkdtempSync(join(existsSync("/dev/shm") ? "/dev/shm" : tmpdir(), "packhouse-browser-"));
+  // Postgres runs as another user where we are root.
+  chmodSync(dir, 0o755);
+  const kept = Object.entries(process.env).filter(([key]) => !key.startsWith("PACKHOUSE_") && key !== "DATABASE_URL");
+  const child = spawn(program(), ["serve"], {
+    cwd: dir,
+    env: {
+      ...Object.fromEntries(kept),
+      PACKHOUSE_DATA_DIR: join(dir, "data"),
+      PACKHOUSE_LISTEN: "127.0.0.1:0",
+      PACKHOUSE_ADMIN_USER: "admin",
+      PACKHOUSE_ADMIN_PASSWORD: PASSWORD,
+      ...settings,
+    },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  let log = "";
+  child.stderr.on("data", (bytes) => { log = (log + bytes).slice(-20_000); });
+  const ended = new Promise((resolve) => child.on("exit", resolve));
+  const clean = () => rmSync(dir, { recursive: true, force: true });
+  process.on("exit", () => { child.kill("SIGKILL"); clean(); });
+  const url = await new Promise((resolve, reject) => {
+    let said = "";
+    child.stdout.on("data", (bytes) => {
+      said += bytes;
+      const found = said.match(/listens on (http:\S+)/);
+      if (found) resolve(found[1]);
+    });
+    ended.then((code) => reject(new Error(`the server ended with ${code}: ${log}`)));
+  });
+  const stop = async () => { child.kill("SIGTERM"); await ended; clean(); };
+  return { url, stop, log: () => log, dir };
+}
+
+/** A request of a program: `Basic` for a name, a token as it is. */
+export async function api(site, who, method, path, body) {
+  const authorization = who.startsWith("phk_") ? `Bearer ${who}` : `Basic ${btoa(`${who}:${PASSWORD}`)}`;
+  const json = body !== undefined && !Buffer.isBuffer(body);
+  const answer = await fetch(site.url + path, {
+    method,
+    headers: { authorization, ...(json ? { "content-type": "application/json" } : {}) },
+    body: json ? JSON.stringify(body) : body,
+  });
+  const text = await answer.text();
+  assert.ok(answer.ok, `${method} ${path} by ${who.slice(0, 12)}: ${answer.status} ${text}`);
+  return text && answer.headers.get("content-type")?.includes("json") ? JSON.parse(text) : text;
+}
+
+/** Makes users whose password is everybody's. */
+export async function people(site, ...names) {
+  for (const username of names) {
+    await api(site, "admin", "POST", "/api/v1/admin/users", {
+      username, email: `${username}@example.org`, password: PASSWORD, must_change_password: false,
+    });
+  }
+}
+
+/** Publishes a file. */
+export async function publish(site, who, path, content) {
+  const parts = path.split("/").map(encodeURIComponent);
+  const [owner, ...rest] = parts;
+  await api(site, who, "PUT", `/api/packages/${owner}/generic/${rest.join("/")}`, Buffer.from(content));
+}
+
+/** Runs curl as somebody at a shell would. */
+export function curl(...args) {
+  return execFileSync("curl", ["-fsS", "--noproxy", "*", ...args], { encoding: "buffer" });
+}
+
+export const sha256 = (bytes) => createHash("sha256").update(bytes).digest("hex");
+
+// --- The browser ---
+
+const ARGS = [
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+];
+
+let launched;
+
+/** The browser, one for all tests of a file. */
+export async function launch() {
+  launched ??= chromium.launch({ executablePath: process.env.CHROMIUM || "/usr/bin/chromium", args: ARGS });
+  return launched;
+}
+
+/** Ends the browser and a server when the tests of the file are done. */
+export function endWith(site) {
+  after(async () => {
+    await (await launched)?.close();
+    await site.stop();
+  });
+}
+
+/** Somebody's browser: cookies of its own, and everything that goes wrong in it is remembered. */
+export async function visit(site, options = {}) {
+  const browser = await launch();
+  const context = await browser.newContext({
+    baseURL: site.url, viewport: WIDE, colorScheme: "light", reducedMotion: "reduce", acceptDownloads: true, ...options,
+  });
+  context.setDefaultTimeout(20_000);
+  const wrong = [];
+  await context.addInitScript(() => {
+    document.addEventListener("securitypolicyviolation", (event) => {
+      console.error(`CSP: ${event.effectiveDirective} forbids ${event.blockedURI} ${event.sourceFile}:${event.lineNumber}`);
+    });
+  });
+  const page = await context.newPage();
+  page.on("console", (message) => {
+    // Statuses are judged below, where it is known what was asked for.
+    const isStatus = message.text().startsWith("Failed to load resource");
+    if (["error", "warning"].includes(message.type()) && !isStatus) wrong.push(`${page.url()}: ${message.text()}`);
+  });
+  page.on("pageerror", (error) => wrong.push(`${page.url()}: ${error}`));
+  page.on("response", (response) => {
+    const isPage = ["document", "xhr", "fetch"].includes(response.request().resourceType());
+    if (response.status() >= (isPage ? 500 : 400)) wrong.push(`${page.url()}: ${response.url()} ${response.status()}`);
+  });
+  return { page, context, wrong };
+}
+
+/** Says what went wrong in a browser, if anything did, and closes it. */
+export async function done({ context, wrong }) {
+  await context.close();
+  fail(wrong);
+}
+
+/** Signs in by the form. */
+export async function signIn(page, name, password = PASSWORD) {
+  await page.goto("/login");
+  await page.getByLabel("User name or e-mail address").fill(name);
+  await page.getByLabel("Password", { exact: true }).fill(password);
+  await page.getByRole("button", { name: "Sign in" }).click();
+  await page.locator("header details.menu summary").waitFor();
+}
+
+/** A browser in which somebody is signed in. */
+export async function visitAs(site, name, options) {
+  const browser = await visit(site, options);
+  await signIn(browser.page, name);
+  return browser;
+}
+
+// --- Looking ---
+
+/** Looks at the page with axe, in light and dark, at a desk and on a phone: nothing may be found, and nothing sticks out. */
+export async function inspect(page, { schemes = ["light", "dark"] } = {}) {
+  const found = new Map();
+  const tell = (line, mode) => found.set(line, [...found.get(line) ?? [], mode]);
+  for (const viewport of [WIDE, PHONE]) {
+    await page.setViewportSize(viewport);
+    // What follows the window's size does so with the next frame.
+    await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
+    for (const colorScheme of schemes) {
+      await page.emulateMedia({ colorScheme });
+      if (!await page.evaluate(() => "axe" in window)) await page.evaluate(AXE);
+      const violations = await page.evaluate(async () => {
+        const options = { resultTypes: ["violations"] };
+        const { violations } = await window.axe.run(document, options);
+        return violations.flatMap(({ id, nodes }) => nodes.map(({ target, failureSummary, html }) =>
+          `${id} at ${target.join(" ")}: ${failureSummary.replaceAll(/\s+/g, " ")} ${html.slice(0, 200)}`));
+      });
+      for (const line of violations) tell(line, `${viewport.width} ${colorScheme}`);
+    }
+    const { wide, out } = await page.evaluate(() => {
+      const width = document.documentElement.clientWidth;
+      const isOut = (element) => element.getBoundingClientRect().right > width + 1;
+      const out = [...document.body.querySelectorAll("*")].filter(isOut).slice(0, 3);
+      return { wide: document.documentElement.scrollWidth > width, out: out.map((one) => one.outerHTML.slice(0, 120)) };
+    });
+    if (wide) tell(`it is wider than the window: ${out.join(" | ")}`, viewport.width);
+  }
+  await page.setViewportSize(WIDE);
+  await page.emulateMedia({ colorScheme: "light" });
+  fail([...found].map(([line, modes]) => `${page.url()} (${modes.join(", ")}): ${line}`));
+}
+
+/** Fails with these lines, if there are any. */
+function fail(lines) {
+  if (lines.length) throw new Error(`\n${[...new Set(lines)].join("\n")}`);
+}
+
+/** Drops files on an element, as if they were dragged from the desktop. */
+export async function drop(page, selector, files) {
+  const carried = files.map(({ name, content }) => ({ name, bytes: Buffer.from(content).toString("base64") }));
+  const transfer = await page.evaluateHandle((files) => {
+    const transfer = new DataTransfer();
+    for (const { name, bytes } of files) {
+      const content = Uint8Array.from(atob(bytes), (char) => char.charCodeAt(0));
+      transfer.items.add(new File([content], name));
+    }
+    return transfer;
+  }, carried);
+  for (const type of ["dragenter", "dragover", "drop"]) await page.dispatchEvent(selector, type, { dataTransfer: transfer });
+}
+
+/** Moves the focus with the tabulator until it is on what a selector finds. */
+export async function tabTo(page, selector, most = 60) {
+  for (let count = 0; count < most; count++) {
+    if (await page.evaluate((selector) => document.activeElement?.matches(selector), selector)) return;
+    await page.keyboard.press("Tab");
+  }
+  assert.fail(`${selector} is not reached in ${most} steps of the tabulator on ${page.url()}`);
+}
+
+/** What a browser downloads by a click. */
+export async function download(page, locator) {
+  const [file] = await Promise.all([page.waitForEvent("download"), locator.click()]);
+  return { name: file.suggestedFilename(), bytes: readFileSync(await file.path()) };
+}
+
+// --- The second factor ---
+
+/** The code that an authenticator shows for a seed (RFC 6238), some steps of 30 seconds from now. */
+export function totp(seed, steps = 0) {
+  const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+  const bits = [...seed.replaceAll(/[\s=]/g, "")].map((char) => alphabet.indexOf(char).toString(2).padStart(5, "0")).join("");
+  const key = Buffer.from(bits.match(/.{8}/g).map((byte) => parseInt(byte, 2)));
+  const counter = Buffer.alloc(8);
+  counter.writeBigUInt64BE(BigInt(Math.floor(Date.now() / 30_000) + steps));
+  const digest = createHmac("sha1", key).update(counter).digest();
+  const number = digest.readUInt32BE(digest.at(-1) & 15) & 0x7fffffff;
+  return String(number % 1_000_000).padStart(6, "0");
+}
