@@ -26,6 +26,7 @@ use crate::web::page::Reply;
 use crate::web::upload as web_upload;
 use crate::web::{account, password, profile, second_factor, security};
 use crate::web::{assets, error::answer as web_error, explore, home, login, theme};
+use crate::web::{members as web_members, org_settings, orgs as web_orgs, teams as web_teams};
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::{FromRequest, Handler, HttpMessage, HttpRequest, HttpResponse, Responder, Route, guard, web};
@@ -189,6 +190,25 @@ pub fn table() -> Vec<Row> {
         page(POST, "/user/settings/security/recovery-codes", second_factor::renew_codes, (NO_SCOPE, SignedIn, Some(Event::RecoveryCodes))),
         page(GET, "/user/settings/security/disable", second_factor::disable_form, (NO_SCOPE, SignedIn, None)),
         page(POST, "/user/settings/security/disable", second_factor::disable, (NO_SCOPE, SignedIn, Some(Event::TwoFactorRemove))),
+
+        // Pages: organizations, their teams and members.
+        page(GET, "/user/settings/organizations", web_orgs::own, (NO_SCOPE, SignedIn, None)),
+        page(GET, "/org/create", web_orgs::create_form, (NO_SCOPE, SignedIn, None)),
+        page(POST, "/org/create", web_orgs::create, (NO_SCOPE, SignedIn, Some(Event::OrgCreate))),
+        page(GET, "/org/{org}/settings", org_settings::show, (NO_SCOPE, OrgOwner, None)),
+        page(POST, "/org/{org}/settings", org_settings::update, (NO_SCOPE, OrgOwner, Some(Event::OrgUpdate))),
+        page(POST, "/org/{org}/settings/rename", org_settings::rename, (NO_SCOPE, OrgOwner, Some(Event::OrgRename))),
+        page(POST, "/org/{org}/settings/delete", org_settings::delete, (NO_SCOPE, OrgOwner, Some(Event::OrgDelete))),
+        page(GET, "/org/{org}/teams", web_teams::list, (NO_SCOPE, Member, None)),
+        page(POST, "/org/{org}/teams", web_teams::create, (NO_SCOPE, OrgOwner, Some(Event::TeamCreate))),
+        page(GET, "/org/{org}/teams/{team}", web_teams::show, (NO_SCOPE, Member, None)),
+        page(POST, "/org/{org}/teams/{team}", web_teams::update, (NO_SCOPE, OrgOwner, Some(Event::TeamUpdate))),
+        page(POST, "/org/{org}/teams/{team}/delete", web_teams::delete, (NO_SCOPE, OrgOwner, Some(Event::TeamDelete))),
+        page(POST, "/org/{org}/teams/{team}/members", web_teams::add_member, (NO_SCOPE, OrgOwner, Some(Event::MemberAdd))),
+        page(POST, "/org/{org}/teams/{team}/members/{user}/remove", web_teams::remove_member, (NO_SCOPE, OrgOwner, Some(Event::MemberRemove))),
+        page(GET, "/org/{org}/members", web_members::list, (NO_SCOPE, Member, None)),
+        page(GET, "/org/{org}/members/{user}/remove", web_members::remove_form, (NO_SCOPE, OrgOwner, None)),
+        page(POST, "/org/{org}/members/{user}/remove", web_members::remove, (NO_SCOPE, OrgOwner, Some(Event::OrgMemberRemove))),
 
         // Pages: uploading and deleting.
         page(GET, "/{owner}/-/upload", web_upload::page, (write(Package), Writer, None)),

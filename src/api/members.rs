@@ -89,6 +89,10 @@ pub async fn expel(call: Call) -> Result<NoContent> {
     let org: OwnerName = call.part("org", What::Organization)?;
     let user: OwnerName = call.part("user", What::User)?;
     let now = call.app.clock.now();
-    call.writing(move |conn, caller| members::expel(conn, caller, &org, &user, now)).await?;
+    call.writing(move |conn, caller| {
+        let right = members::can_expel(conn, caller, &org, &user)?;
+        members::expel(conn, caller, &right, now)
+    })
+    .await?;
     Ok(NoContent)
 }

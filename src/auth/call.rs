@@ -83,7 +83,8 @@ impl Call {
     pub fn part<T: FromStr<Err: Display>>(&self, name: &str, what: What) -> Result<T> {
         let pattern = self.req.match_pattern().unwrap_or_default();
         let mut segments = pattern.trim_start_matches('/').split('/');
-        let index = segments.position(|segment| segment.trim_matches(['{', '}']) == name);
+        let named = |segment: &str| segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) == Some(name);
+        let index = segments.position(named);
         let index = index.ok_or_else(|| Error::internal(anyhow::anyhow!("no {name} in {pattern}")))?;
         segment(&self.req, index, "path").map_err(|_| self.absent(what))
     }

@@ -58,6 +58,10 @@ impl Presented {
 
     /// Whether a request presents nothing.
     pub fn is_absent(req: &HttpRequest, app: &App) -> bool {
+        let policy = req.extensions().get::<Policy>().copied();
+        if policy.is_some_and(|policy| policy.credentials == Credentials::Session) {
+            return session::read(req, app).is_none();
+        }
         !req.headers().contains_key(header::AUTHORIZATION) && query_token(req, app).is_none()
     }
 

@@ -1,17 +1,18 @@
 //! Who is in the teams of an organization: its members.
 
-use super::access::{CanGovern, CanInspect, absent, can_govern, can_inspect, readable, visit_org};
+use super::access::{CanGovern, CanInspect, Visited, absent, can_govern, can_inspect, readable, visit_org};
 use super::audit::{self, Event, Subject};
 use super::caller::Caller;
 use super::orgs::Owning;
 use super::pages::{Page, Slice};
+use super::releases::escape_like;
 use super::teams::Team;
 use super::users::{self, User};
 use crate::db::schema::{owners, team_members, teams, users as users_table};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{OwnerId, TeamId};
 use crate::domain::names::OwnerName;
-use crate::domain::role::{Area, Level, OwnerKind};
+use crate::domain::role::{Area, Level, OwnerKind, Permission};
 use crate::error::{Error, Result, What};
 use diesel::dsl::exists;
 use diesel::pg::Pg;
@@ -98,12 +99,12 @@ pub enum Of {
 }
 
 type Joined = diesel::helper_types::InnerJoinQuerySource<users_table::table, owners::table>;
-type Condition = Box<dyn BoxableExpression<Joined, Pg, SqlType = Bool>>;
+type Condition<'a> = Box<dyn BoxableExpression<Joined, Pg, SqlType = Bool> + 'a>;
 
-fn is_member(right: &CanInspect, of: Of) -> Condition {
+fn is_member(org: OwnerId, of: Of) -> Condition<'static> {
     let seats = teams::table
         .inner_join(team_members::table)
-        .filter(teams::org_id.eq(right.org().id))
+        .filter(teams::org_id.eq(org))
         .filter(team_members::user_id.eq(users_table::id));
     match of {
         Of::Org => Box::new(exists(seats)),
@@ -116,11 +117,79 @@ fn is_member(right: &CanInspect, of: Of) -> Condition {
 /// # Errors
 /// The database's.
 pub fn list(conn: &mut PgConnection, caller: &Caller, right: &CanInspect, of: Of, slice: Slice) -> Result<Page<User>> {
-    let all = || users_table::table.inner_join(owners::table).filter(is_member(right, of));
+    search(conn, caller, right, of, "", slice)
+}
+
+/// Those of the members whose name, or full name, contains a text in either case.
+///
+/// # Errors
+/// The database's.
+pub fn search(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    right: &CanInspect,
+    of: Of,
+    part: &str,
+    slice: Slice,
+) -> Result<Page<User>> {
+    // Nobody is called so, and Postgres takes no NUL to look for.
+    if part.contains('\0') {
+        return Ok(Page { items: Vec::new(), total: 0 });
+    }
+    let contains = format!("%{}%", escape_like(&part.to_lowercase()));
+    let condition = || -> Condition<'_> {
+        let members = is_member(right.org().id, of);
+        let named = owners::lower_name.like(&contains).or(owners::full_name.ilike(&contains));
+        if part.is_empty() { members } else { Box::new(members.and(named)) }
+    };
+    let all = || users_table::table.inner_join(owners::table).filter(condition());
     let total = all().count().get_result(conn)?;
     let rows = all().order(owners::lower_name).offset(slice.offset).limit(slice.limit);
     let found: Vec<User> = rows.select(User::as_select()).load(conn)?;
     Ok(Page { items: found.into_iter().map(|user| user.seen_by(caller)).collect(), total })
+}
+
+/// A member with the teams he is in.
+#[derive(Debug, Clone)]
+pub struct Seated {
+    pub user: User,
+    /// By name; never none.
+    pub teams: Vec<Team>,
+}
+
+impl Seated {
+    /// What he may do in the organization: the highest right of his teams.
+    pub fn permission(&self) -> Option<Permission> {
+        self.teams.iter().map(|team| team.permission).max()
+    }
+}
+
+/// The members of an organization with their teams, as [`search`] finds them.
+///
+/// # Errors
+/// The database's.
+pub fn roster(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    right: &CanInspect,
+    part: &str,
+    slice: Slice,
+) -> Result<Page<Seated>> {
+    let page = search(conn, caller, right, Of::Org, part, slice)?;
+    Ok(Page { items: seat(conn, right.org().id, page.items)?, total: page.total })
+}
+
+fn seat(conn: &mut PgConnection, org: OwnerId, users: Vec<User>) -> Result<Vec<Seated>> {
+    let ids: Vec<OwnerId> = users.iter().map(|user| user.id).collect();
+    let seats: Vec<(OwnerId, Team)> = teams::table
+        .inner_join(team_members::table)
+        .filter(teams::org_id.eq(org))
+        .filter(team_members::user_id.eq_any(&ids))
+        .order(teams::lower_name)
+        .select((team_members::user_id, Team::as_select()))
+        .load(conn)?;
+    let of = |user: &User| seats.iter().filter(|(id, _)| *id == user.id).map(|(_, team)| team.clone()).collect();
+    Ok(users.into_iter().map(|user| Seated { teams: of(&user), user }).collect())
 }
 
 /// A member, as the caller may know him.
@@ -130,7 +199,7 @@ pub fn list(conn: &mut PgConnection, caller: &Caller, right: &CanInspect, of: Of
 pub fn find(conn: &mut PgConnection, caller: &Caller, right: &CanInspect, of: Of, name: &OwnerName) -> Result<User> {
     let found: Option<User> = users_table::table
         .inner_join(owners::table)
-        .filter(is_member(right, of))
+        .filter(is_member(right.org().id, of))
         .filter(owners::lower_name.eq(name.lower()))
         .select(User::as_select())
         .first(conn)
@@ -154,25 +223,45 @@ pub fn demand_member(conn: &mut PgConnection, caller: &Caller, org: &OwnerName, 
         return find(conn, caller, &right, Of::Org, user).map(drop);
     }
     let org = visit_org(conn, caller, org)?;
-    let seats = teams::table
-        .inner_join(team_members::table)
-        .filter(teams::org_id.eq(org.id))
-        .filter(team_members::user_id.eq(own.id));
-    let is_member: bool = diesel::select(exists(seats)).get_result(conn)?;
-    if is_member { Ok(()) } else { Err(Error::NotFound(What::User)) }
+    if is_in(conn, org.id, own.id)? { Ok(()) } else { Err(Error::NotFound(What::User)) }
 }
 
-/// Takes a user out of all teams of an organization. Owners may, and he himself.
+/// Whether a user is a member of an organization.
 ///
 /// # Errors
-/// As [`can_govern`]; [`Error::NotFound`] when he is no member; [`Error::Forbidden`] when he is the last owner.
-pub fn expel(
-    conn: &mut PgConnection,
-    caller: &Caller,
-    org: &OwnerName,
-    user: &OwnerName,
-    now: Timestamp,
-) -> Result<()> {
+/// The database's.
+pub fn is_in(conn: &mut PgConnection, org: OwnerId, user: OwnerId) -> Result<bool> {
+    let seats = teams::table
+        .inner_join(team_members::table)
+        .filter(teams::org_id.eq(org))
+        .filter(team_members::user_id.eq(user));
+    Ok(diesel::select(exists(seats)).get_result(conn)?)
+}
+
+/// The right to take a member out of an organization: owners have it, and he himself.
+#[derive(Debug, Clone)]
+pub struct CanExpel {
+    org: Visited,
+    member: Seated,
+}
+
+impl CanExpel {
+    /// The organization.
+    pub fn org(&self) -> &Visited {
+        &self.org
+    }
+
+    /// The member, with the teams that he would be taken out of.
+    pub fn member(&self) -> &Seated {
+        &self.member
+    }
+}
+
+/// Whether a caller may take a member out of an organization.
+///
+/// # Errors
+/// As [`can_govern`]; [`Error::NotFound`] when he is no member.
+pub fn can_expel(conn: &mut PgConnection, caller: &Caller, org: &OwnerName, user: &OwnerName) -> Result<CanExpel> {
     let own = caller.signed_in()?;
     let org = if own.name.lower() == user.lower() {
         caller.demand(Area::Organization, Level::Write)?;
@@ -180,7 +269,17 @@ pub fn expel(
     } else {
         can_govern(conn, caller, org)?.org().clone()
     };
-    let user = users::find(conn, user)?.ok_or(Error::NotFound(What::User))?;
+    let user = users::find(conn, user)?.ok_or(Error::NotFound(What::User))?.seen_by(caller);
+    let member = seat(conn, org.id, vec![user])?.into_iter().find(|member| !member.teams.is_empty());
+    Ok(CanExpel { org, member: member.ok_or(Error::NotFound(What::User))? })
+}
+
+/// Takes a member out of all teams of an organization.
+///
+/// # Errors
+/// [`Error::NotFound`] when he is a member no more; [`Error::Forbidden`] when he is the last owner.
+pub fn expel(conn: &mut PgConnection, caller: &Caller, right: &CanExpel, now: Timestamp) -> Result<()> {
+    let (org, user) = (right.org(), &right.member().user);
     let owning = Owning::lock(conn, org.id)?;
     let all = teams::table.filter(teams::org_id.eq(org.id)).select(teams::id);
     let seats = team_members::table.filter(team_members::user_id.eq(user.id)).filter(team_members::team_id.eq_any(all));

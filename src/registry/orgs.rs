@@ -13,11 +13,12 @@ use crate::domain::names::OwnerName;
 use crate::domain::role::{Area, Level, OwnerKind, Permission, Visibility};
 use crate::domain::text::{Line, Prose, Website};
 use crate::error::{Error, Result, What};
-use diesel::dsl::exists;
+use diesel::dsl::{count, exists, max};
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::sql_types::Bool;
 use serde_json::{Value, json};
+use std::collections::HashMap;
 
 /// What is said of an organization when it is made.
 #[derive(Debug, Clone)]
@@ -164,6 +165,50 @@ pub fn list(conn: &mut PgConnection, caller: &Caller, which: Which, slice: Slice
     Ok(Page { items: rows.load(conn)?, total })
 }
 
+/// The organizations that a user is a member of, by name, each with what he may do there.
+///
+/// # Errors
+/// [`Error::Unauthenticated`]; the database's.
+pub fn of_caller(conn: &mut PgConnection, caller: &Caller, slice: Slice) -> Result<Page<(Org, Permission)>> {
+    let user = caller.signed_in()?.id;
+    let page = list(conn, caller, Which::Of(user), slice)?;
+    let ids: Vec<OwnerId> = page.items.iter().map(|org| org.id).collect();
+    let best: HashMap<OwnerId, Option<Permission>> = teams_table::table
+        .inner_join(team_members::table)
+        .filter(team_members::user_id.eq(user))
+        .filter(teams_table::org_id.eq_any(&ids))
+        .group_by(teams_table::org_id)
+        .select((teams_table::org_id, max(teams_table::permission)))
+        .load(conn)?
+        .into_iter()
+        .collect();
+    let with = |org: Org| best.get(&org.id).copied().flatten().map(|permission| (org, permission));
+    Ok(Page { items: page.items.into_iter().filter_map(with).collect(), total: page.total })
+}
+
+/// What an organization consists of, and what goes when it goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Holdings {
+    pub packages: i64,
+    pub teams: i64,
+    pub members: i64,
+}
+
+/// Counts what an organization consists of.
+///
+/// # Errors
+/// The database's.
+pub fn holdings(conn: &mut PgConnection, right: &CanGovern) -> Result<Holdings> {
+    let org = right.org().id;
+    let teams = teams_table::table.filter(teams_table::org_id.eq(org));
+    let members = teams.inner_join(team_members::table).select(count(team_members::user_id).aggregate_distinct());
+    Ok(Holdings {
+        packages: packages::count(conn, org)?,
+        teams: teams.count().get_result(conn)?,
+        members: members.first(conn)?,
+    })
+}
+
 /// Changes what is said of an organization.
 ///
 /// # Errors
@@ -250,6 +295,22 @@ impl Owning {
             "an organization keeps an owner, and this would take the right from the last owner".to_owned(),
         ))
     }
+}
+
+/// The owner of an organization, where there is one alone: he can neither leave nor lose the right.
+///
+/// # Errors
+/// The database's.
+pub fn only_owner(conn: &mut PgConnection, org: OwnerId) -> Result<Option<OwnerId>> {
+    let owners: Vec<OwnerId> = teams_table::table
+        .inner_join(team_members::table)
+        .filter(teams_table::org_id.eq(org))
+        .filter(teams_table::permission.eq(Permission::Owner))
+        .select(team_members::user_id)
+        .distinct()
+        .limit(2)
+        .load(conn)?;
+    Ok(if let [only] = owners.as_slice() { Some(*only) } else { None })
 }
 
 fn has_owner(conn: &mut PgConnection, org: OwnerId) -> Result<bool> {

@@ -110,16 +110,23 @@ pub fn delete(
     audit::record(conn, caller, Event::PackageDelete, &subject, now)
 }
 
+/// How many packages an owner has.
+///
+/// # Errors
+/// The database's.
+pub(super) fn count(conn: &mut PgConnection, owner: OwnerId) -> Result<i64> {
+    Ok(packages::table.filter(packages::owner_id.eq(owner)).count().get_result(conn)?)
+}
+
 /// Checks that an owner has no packages.
 ///
 /// # Errors
 /// [`Error::Blocked`] that says how many there are.
 pub(super) fn demand_none(conn: &mut PgConnection, owner: OwnerId, name: &OwnerName) -> Result<()> {
-    let own: i64 = packages::table.filter(packages::owner_id.eq(owner)).count().get_result(conn)?;
-    match own {
+    match count(conn, owner)? {
         0 => Ok(()),
         1 => Err(Error::Blocked(format!("{name} owns a package: delete it first"))),
-        _ => Err(Error::Blocked(format!("{name} owns {own} packages: delete them first"))),
+        own => Err(Error::Blocked(format!("{name} owns {own} packages: delete them first"))),
     }
 }
 

@@ -13,10 +13,12 @@ use crate::domain::names::OwnerName;
 use crate::domain::role::{Area, Level, Permission};
 use crate::domain::text::{Prose, TeamName};
 use crate::error::{Error, Result, What};
+use diesel::dsl::count_star;
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::sql_types::Bool;
 use serde_json::{Value, json};
+use std::collections::HashMap;
 
 /// The team that every organization has from the start, and that its maker is in. It keeps its name and its permission.
 pub const OWNERS: &str = "Owners";
@@ -34,7 +36,7 @@ pub struct Team {
 
 impl Team {
     /// Whether it is the one called [`OWNERS`].
-    fn is_owners(&self) -> bool {
+    pub fn is_owners(&self) -> bool {
         self.name == OWNERS
     }
 }
@@ -158,6 +160,48 @@ pub fn inspect(conn: &mut PgConnection, caller: &Caller, id: TeamId) -> Result<(
     let (team, org) = find(conn, id)?;
     let right = can_inspect(conn, caller, &org).map_err(no_team)?;
     Ok((team, right))
+}
+
+/// A team of an organization by its name, or else by its id.
+///
+/// # Errors
+/// [`Error::NotFound`].
+pub fn find_in(conn: &mut PgConnection, org: OwnerId, called: &TeamName) -> Result<Team> {
+    let own = || teams::table.filter(teams::org_id.eq(org)).select(Team::as_select());
+    let by_name = own().filter(teams::lower_name.eq(called.lower())).first(conn).optional()?;
+    let found = match (by_name, called.as_str().parse().map(TeamId)) {
+        (None, Ok(id)) => own().filter(teams::id.eq(id)).first(conn).optional()?,
+        (found, _) => found,
+    };
+    found.ok_or(Error::NotFound(What::Team))
+}
+
+/// A team in a list: how many are in it, and whether the caller is.
+#[derive(Debug, Clone)]
+pub struct Counted {
+    pub team: Team,
+    pub members: i64,
+    pub is_in: bool,
+}
+
+/// The teams of an organization, by name, each with how many are in it.
+///
+/// # Errors
+/// The database's.
+pub fn overview(conn: &mut PgConnection, caller: &Caller, right: &CanInspect, slice: Slice) -> Result<Page<Counted>> {
+    let page = list(conn, right, "", slice)?;
+    let ids: Vec<TeamId> = page.items.iter().map(|team| team.id).collect();
+    let seats = || team_members::table.filter(team_members::team_id.eq_any(&ids));
+    let counted = seats().group_by(team_members::team_id).select((team_members::team_id, count_star()));
+    let counts: HashMap<TeamId, i64> = counted.load(conn)?.into_iter().collect();
+    let user = caller.signed_in()?.id;
+    let own: Vec<TeamId> = seats().filter(team_members::user_id.eq(user)).select(team_members::team_id).load(conn)?;
+    let count = |team: Team| Counted {
+        members: counts.get(&team.id).copied().unwrap_or_default(),
+        is_in: own.contains(&team.id),
+        team,
+    };
+    Ok(Page { items: page.items.into_iter().map(count).collect(), total: page.total })
 }
 
 /// The teams of an organization whose names contain a text in either case, by name.

@@ -2,12 +2,13 @@
 
 use super::page::{Frame, Reply};
 use crate::auth::call::Call;
+use crate::auth::policy::{Credentials, Policy, Right};
 use crate::error::{Error, What};
 use crate::http::params::{escape, renamed};
 use crate::http::problem::status_of;
 use crate::state::App;
 use actix_web::http::{Method, StatusCode, header};
-use actix_web::{FromRequest, HttpRequest, HttpResponse};
+use actix_web::{FromRequest, HttpMessage, HttpRequest, HttpResponse};
 use askama::Template;
 use std::sync::Arc;
 
@@ -80,7 +81,11 @@ pub async fn answer(req: &HttpRequest, app: &Arc<App>, error: Error) -> Reply {
     }
 }
 
+/// What an address that no route has demands: nothing, but it knows its reader as the pages do.
+const NOWHERE: Policy = Policy { credentials: Credentials::Session, scope: None, right: Right::Door, event: None };
+
 /// What is said of an address that no route has.
 pub async fn unknown(req: &HttpRequest, app: &Arc<App>) -> HttpResponse {
+    req.extensions_mut().insert(NOWHERE);
     answer(req, app, Error::NotFound(What::Page)).await.finish(req, app)
 }

@@ -72,6 +72,19 @@ impl Problems {
         })
     }
 
+    /// As [`Problems::of`], where the page that is shown again asks for the right itself: what is forbidden then is so by a
+    /// rule, and is told like any other. A value that is refused is that of the field `taken`, whatever others call it.
+    ///
+    /// # Errors
+    /// Any other error.
+    pub fn of_rule(error: Error, taken: &'static str) -> Result<Self> {
+        match error {
+            Error::Forbidden(text) => Ok(Self::whole(StatusCode::UNPROCESSABLE_ENTITY, &text)),
+            Error::Invalid { field, problem } => Ok(Self::on(taken, &sentence(field, &problem))),
+            other => Self::of(other, taken),
+        }
+    }
+
     /// What is wrong with a field.
     pub fn at(&self, field: &str) -> Option<&str> {
         self.fields.iter().find(|(name, _)| *name == field).map(|(_, text)| text.as_str())

@@ -403,6 +403,10 @@ fn db_session(conn: &mut PgConnection, name: &str) -> String {
     diesel::sql_query(query).bind::<Text, _>(name).get_result::<Row>(conn).unwrap().text
 }
 
+fn visibility_of(org: &str) -> Visibility {
+    ORGS.iter().find(|(known, _)| *known == org).unwrap().1
+}
+
 /// A request to a route that does what it is for, if its sender may: what it acts on is made for it.
 async fn request(world: &World, row: &Row, person: Person, org: &str) -> (String, Option<Value>) {
     let admin = world.site.admin();
@@ -418,7 +422,7 @@ async fn request(world: &World, row: &Row, person: Person, org: &str) -> (String
     let path = match (method, row.path) {
         ("GET", pattern @ "/api/swagger/{asset}") => fill(pattern, &[("{asset}", "swagger-ui.css")]),
         // Everybody may ask about himself, and so it is somebody else who is asked about.
-        ("GET", pattern) if pattern.contains("{team}") || pattern.ends_with("/members/{user}") => {
+        ("GET", pattern) if pattern.contains("{team}") || pattern.contains("/members/{user}") => {
             let team = world.db_team(&org, "Members").to_string();
             fill(pattern, &[("{team}", &team), ("{user}", "member")])
         }
@@ -476,8 +480,7 @@ async fn request(world: &World, row: &Row, person: Person, org: &str) -> (String
         // Of the same visibility, and everybody is in it what he is in the other.
         ("DELETE", "/api/v1/orgs/{org}") | (_, "/api/v1/orgs/{org}/rename") => {
             let name = world.fresh("org");
-            let visibility = ORGS.iter().find(|(known, _)| *known == org).unwrap().1;
-            world.db(|conn| db_org(conn, &name, visibility));
+            world.db(|conn| db_org(conn, &name, visibility_of(&org)));
             body = (method == "POST").then(|| json!({"new_name": world.fresh("renamed")}));
             fill(row.path, &[("{org}", &name)])
         }
@@ -506,6 +509,44 @@ async fn request(world: &World, row: &Row, person: Person, org: &str) -> (String
                 admin.put(&format!("/api/v1/teams/{team}/members/guest"), "").await.is(204);
             }
             fill(pattern, &[("{team}", &team), ("{user}", "guest")])
+        }
+        ("POST", pattern @ "/org/create") => {
+            body = Some(json!({"name": world.fresh("org"), "visibility": "public"}));
+            pattern.to_owned()
+        }
+        ("POST", pattern @ "/org/{org}/settings") => {
+            body = Some(json!({"description": "another", "visibility": visibility_of(&org).as_str()}));
+            fill(pattern, &[])
+        }
+        ("POST", pattern @ ("/org/{org}/settings/rename" | "/org/{org}/settings/delete")) => {
+            let name = world.fresh("org");
+            world.db(|conn| db_org(conn, &name, visibility_of(&org)));
+            let typed = if pattern.ends_with("rename") { world.fresh("renamed") } else { name.clone() };
+            body = Some(json!({"name": typed, "current_password": PASSWORD}));
+            fill(pattern, &[("{org}", &name)])
+        }
+        ("POST", pattern @ "/org/{org}/teams") => {
+            body = Some(json!({"name": world.fresh("team"), "permission": "read"}));
+            fill(pattern, &[])
+        }
+        ("POST", pattern) if pattern.starts_with("/org/{org}/teams/{team}") => {
+            let name = world.fresh("team");
+            let made = admin.post(&format!("/api/v1/orgs/{org}/teams"), &json!({"name": name})).await;
+            let team = made.is(201).json()["id"].to_string();
+            if pattern.ends_with("/remove") {
+                admin.put(&format!("/api/v1/teams/{team}/members/guest"), "").await.is(204);
+            }
+            body = match pattern.rsplit('/').next() {
+                Some("{team}") => Some(json!({"name": name, "description": "another", "permission": "read"})),
+                Some("members") => Some(json!({"user": "guest"})),
+                _ => None,
+            };
+            fill(pattern, &[("{team}", &name), ("{user}", "guest")])
+        }
+        ("POST", pattern @ "/org/{org}/members/{user}/remove") => {
+            let team = world.db_team(&org, "Guests");
+            admin.put(&format!("/api/v1/teams/{team}/members/guest"), "").await.is(204);
+            fill(pattern, &[("{user}", "guest")])
         }
         ("PATCH", pattern) if pattern.ends_with("/quota") => {
             // Another number each time: the same would change nothing.

@@ -1,0 +1,331 @@
+//! The teams of an organization: the list of them, and the page of each.
+
+use super::forms::Protected;
+use super::list::{Pager, query, slice};
+use super::login::Nothing;
+use super::orgs::lines;
+use super::owner::Owner;
+use super::page::{Frame, Reply, frame};
+use super::problems::Problems;
+use crate::auth::call::Call;
+use crate::db::Connection;
+use crate::domain::names::OwnerName;
+use crate::domain::role::Permission;
+use crate::domain::text::TeamName;
+use crate::error::{Error, Result, What};
+use crate::http::params::escape;
+use crate::registry::access::{CanGovern, can_govern, can_inspect};
+use crate::registry::caller::Caller;
+use crate::registry::members::{self, Of};
+use crate::registry::pages::Slice;
+use crate::registry::teams::{self, Counted, NewTeam, Team, TeamEdit};
+use crate::registry::users::{self, User};
+use askama::Template;
+use serde::Deserialize;
+
+/// A choice of what the members of a team may do, in words.
+type Choice = (Permission, &'static str, &'static str);
+
+/// What the members of a team may do, in words.
+const PERMISSIONS: [Choice; 4] = [
+    (Permission::Read, "Read", "Sees the organization, its teams and members, and downloads its packages."),
+    (Permission::Write, "Write", "Also publishes and deletes packages."),
+    (Permission::Admin, "Admin", "The same as Write. Clients made for Gitea know it as a right of its own."),
+    (Permission::Owner, "Owner", "Also changes, renames and deletes the organization, its teams, and who is in them."),
+];
+
+/// How many names are suggested to whoever types one.
+const SUGGESTIONS: i64 = 8;
+
+/// The address of a team's page.
+pub(super) fn address(org: &OwnerName, team: &Team) -> String {
+    match team.name.as_str() {
+        // Browsers would take these for steps on a path.
+        "." | ".." => format!("/org/{org}/teams/{}", team.id),
+        name => format!("/org/{org}/teams/{}", escape(name)),
+    }
+}
+
+#[derive(Template)]
+#[template(path = "teams.html")]
+struct TeamsPage {
+    frame: Frame,
+    owner: Owner,
+    teams: Vec<Counted>,
+    pager: Pager,
+    form: TeamForm,
+    problems: Problems,
+    permissions: &'static [Choice],
+}
+
+impl TeamsPage {
+    fn address(&self, team: &Team) -> String {
+        address(&self.owner.name, team)
+    }
+}
+
+/// The form that makes or changes a team, as it was typed.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub struct TeamForm {
+    name: String,
+    description: String,
+    permission: String,
+}
+
+async fn list_page(call: &Call, org: &OwnerName, form: TeamForm, problems: Problems) -> Result<Reply> {
+    let (org, wanted) = (org.clone(), slice(&call.req));
+    let posted = !problems.is_empty();
+    let load = move |conn: &mut Connection, caller: &Caller| {
+        if posted {
+            can_govern(conn, caller, &org)?;
+        }
+        let right = can_inspect(conn, caller, &org)?;
+        Ok((Owner::of(conn, caller, right.org())?, teams::overview(conn, caller, &right, wanted)?))
+    };
+    let (frame, (owner, page)) = frame(call, load).await?;
+    let pager = Pager::new(&call.req, page.total);
+    let page = TeamsPage { frame, owner, teams: page.items, pager, form, problems, permissions: &PERMISSIONS };
+    if posted { page.problems.reply(&page) } else { Reply::page(&page) }
+}
+
+/// `GET /org/{org}/teams`.
+pub async fn list(call: Call) -> Result<Reply> {
+    let org: OwnerName = call.part("org", What::Organization)?;
+    let form = TeamForm { permission: Permission::Read.to_string(), ..TeamForm::default() };
+    list_page(&call, &org, form, Problems::default()).await
+}
+
+/// `POST /org/{org}/teams`.
+pub async fn create(call: Call, form: Protected<TeamForm>) -> Result<Reply> {
+    let org: OwnerName = call.part("org", What::Organization)?;
+    let form = form.read(&call).await?;
+    let mut problems = Problems::default();
+    let name = problems.take("name", form.name.trim().parse());
+    let description = problems.take("description", lines(&form.description).parse());
+    let permission = problems.take("permission", form.permission.parse());
+    if let (Some(name), Some(description), Some(permission)) = (name, description, permission) {
+        let new = NewTeam { name, description, permission };
+        let now = call.app.clock.now();
+        let governed = org.clone();
+        let made = call.writing(move |conn, caller| {
+            let right = can_govern(conn, caller, &governed)?;
+            teams::create(conn, caller, &right, &new, now)
+        });
+        match made.await {
+            Ok(team) => {
+                let notice = format!("The team {} is there. Take its first members in.", team.name);
+                return Ok(Reply::to(&address(&org, &team)).notice(&call.app, &notice));
+            }
+            Err(error) => problems = Problems::of_rule(error, "name")?,
+        }
+    }
+    list_page(&call, &org, form, problems).await
+}
+
+#[derive(Template)]
+#[template(path = "team.html")]
+struct TeamPage {
+    frame: Frame,
+    owner: Owner,
+    team: Team,
+    members: Vec<User>,
+    pager: Pager,
+    form: TeamForm,
+    /// Who is typed to be taken in, and whom that could be.
+    who: String,
+    found: Vec<User>,
+    problems: Problems,
+    permissions: &'static [Choice],
+}
+
+impl TeamPage {
+    fn address(&self) -> String {
+        address(&self.owner.name, &self.team)
+    }
+
+    /// The right of the team, in words.
+    fn right(&self) -> &'static Choice {
+        let [read, ..] = &PERMISSIONS;
+        PERMISSIONS.iter().find(|(permission, ..)| *permission == self.team.permission).unwrap_or(read)
+    }
+}
+
+/// What was typed into the page of a team, where it is shown again.
+#[derive(Default)]
+struct Typed {
+    form: Option<TeamForm>,
+    who: Option<String>,
+    problems: Problems,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Query {
+    who: String,
+}
+
+async fn team_page(call: &Call, typed: Typed) -> Result<Reply> {
+    let (org, called) = names(call)?;
+    let wanted = slice(&call.req);
+    let who = typed.who.unwrap_or_else(|| query::<Query>(&call.req).who);
+    let (posted, part) = (!typed.problems.is_empty(), who.trim().to_owned());
+    let load = move |conn: &mut Connection, caller: &Caller| {
+        let right = can_inspect(conn, caller, &org)?;
+        if posted {
+            can_govern(conn, caller, &org)?;
+        }
+        let team = teams::find_in(conn, right.org().id, &called)?;
+        let owner = Owner::of(conn, caller, right.org())?;
+        let members = members::list(conn, caller, &right, Of::Team(team.id), wanted)?;
+        let suggested = Slice { offset: 0, limit: SUGGESTIONS };
+        let found = match owner.can_govern() && !part.is_empty() {
+            true => users::search(conn, caller, &part, None, suggested)?.items,
+            false => Vec::new(),
+        };
+        Ok((owner, team, members, found))
+    };
+    let (frame, (owner, team, members, found)) = frame(call, load).await?;
+    let form = typed.form.unwrap_or_else(|| TeamForm {
+        name: team.name.clone(),
+        description: team.description.clone(),
+        permission: team.permission.to_string(),
+    });
+    let page = TeamPage {
+        pager: Pager::new(&call.req, members.total),
+        members: members.items,
+        problems: typed.problems,
+        permissions: &PERMISSIONS,
+        frame,
+        owner,
+        team,
+        form,
+        who,
+        found,
+    };
+    if posted { page.problems.reply(&page) } else { Reply::page(&page) }
+}
+
+fn names(call: &Call) -> Result<(OwnerName, TeamName)> {
+    Ok((call.part("org", What::Organization)?, call.part("team", What::Team)?))
+}
+
+/// `GET /org/{org}/teams/{team}`.
+pub async fn show(call: Call) -> Result<Reply> {
+    team_page(&call, Typed::default()).await
+}
+
+/// Runs one change of the team of the path, for who governs its organization.
+async fn change<T: Send + 'static>(
+    call: &Call,
+    mut work: impl FnMut(&mut Connection, &Caller, &CanGovern, &Team) -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let (org, called) = names(call)?;
+    call.writing(move |conn, caller| {
+        let right = can_govern(conn, caller, &org)?;
+        let team = teams::find_in(conn, right.org().id, &called)?;
+        work(conn, caller, &right, &team)
+    })
+    .await
+}
+
+/// `POST /org/{org}/teams/{team}`.
+pub async fn update(call: Call, form: Protected<TeamForm>) -> Result<Reply> {
+    let (org, _) = names(&call)?;
+    let form = form.read(&call).await?;
+    let mut problems = Problems::default();
+    let name = problems.take("name", form.name.trim().parse());
+    let description = problems.take("description", lines(&form.description).parse());
+    let permission = problems.take("permission", form.permission.parse());
+    if problems.is_empty() {
+        let edit = TeamEdit { name, description, permission };
+        let now = call.app.clock.now();
+        let changed =
+            change(&call, move |conn, caller, right, team| teams::update(conn, caller, right, team, &edit, now));
+        match changed.await {
+            Ok(team) => return Ok(Reply::to(&address(&org, &team)).notice(&call.app, "Saved.")),
+            Err(error) => problems = Problems::of_rule(error, "name")?,
+        }
+    }
+    team_page(&call, Typed { form: Some(form), problems, who: None }).await
+}
+
+/// `POST /org/{org}/teams/{team}/delete`.
+pub async fn delete(call: Call, form: Protected<Nothing>) -> Result<Reply> {
+    let (org, _) = names(&call)?;
+    form.read(&call).await?;
+    let now = call.app.clock.now();
+    let deleted = change(&call, move |conn, caller, right, team| {
+        teams::delete(conn, caller, right, team, now)?;
+        Ok(team.name.clone())
+    });
+    match deleted.await {
+        Ok(name) => {
+            let notice = format!("The team {name} is deleted.");
+            Ok(Reply::to(&format!("/org/{org}/teams")).notice(&call.app, &notice))
+        }
+        Err(error) => refused(&call, error).await,
+    }
+}
+
+/// The page again, with why nothing was done.
+async fn refused(call: &Call, error: Error) -> Result<Reply> {
+    let problems = Problems::of_rule(error, "form")?;
+    team_page(call, Typed { problems, ..Typed::default() }).await
+}
+
+/// The form that takes somebody in.
+#[derive(Deserialize)]
+pub struct Newcomer {
+    user: String,
+}
+
+/// `POST /org/{org}/teams/{team}/members`.
+pub async fn add_member(call: Call, form: Protected<Newcomer>) -> Result<Reply> {
+    let (org, _) = names(&call)?;
+    let form = form.read(&call).await?;
+    let mut problems = Problems::default();
+    if let Some(user) = problems.take("user", form.user.trim().parse::<OwnerName>()) {
+        let now = call.app.clock.now();
+        let newcomer = user.clone();
+        let added = change(&call, move |conn, caller, right, team| {
+            members::add(conn, caller, right, team, &newcomer, now)?;
+            Ok(team.clone())
+        });
+        match added.await {
+            Ok(team) => {
+                let notice = format!("{user} is in the team {}.", team.name);
+                return Ok(Reply::to(&address(&org, &team)).notice(&call.app, &notice));
+            }
+            Err(Error::NotFound(What::User)) => problems.add("user", "there is no user of this name"),
+            Err(error) => problems = Problems::of_rule(error, "user")?,
+        }
+    }
+    team_page(&call, Typed { who: Some(form.user), problems, form: None }).await
+}
+
+/// `POST /org/{org}/teams/{team}/members/{user}/remove`.
+pub async fn remove_member(call: Call, form: Protected<Nothing>) -> Result<Reply> {
+    let (org, _) = names(&call)?;
+    let user: OwnerName = call.part("user", What::User)?;
+    form.read(&call).await?;
+    let now = call.app.clock.now();
+    let member = user.clone();
+    let removed = change(&call, move |conn, caller, right, team| {
+        members::remove(conn, caller, right, team, &member, now)?;
+        Ok(team.clone())
+    });
+    match removed.await {
+        Ok(team) => {
+            let notice = format!("{user} is out of the team {}.", team.name);
+            // Who took himself out of his last team sees the organization's teams no more.
+            let next = call.reading({
+                let org = org.clone();
+                move |conn, caller| Ok(can_inspect(conn, caller, &org).is_ok())
+            });
+            let next = if next.await? { address(&org, &team) } else { "/user/settings/organizations".to_owned() };
+            Ok(Reply::to(&next).notice(&call.app, &notice))
+        }
+        Err(error) => refused(&call, error).await,
+    }
+}
