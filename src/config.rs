@@ -18,6 +18,9 @@ const PREFIX: &str = "PACKHOUSE_";
 /// Keys whose value may stand in a file of its own, named by `<key>_file`.
 const SECRET_KEYS: [&str; 3] = ["database.url", "admin.password", "metrics.token"];
 
+/// Longest time to wait for a webhook's receiver: well within the time that a delivery is reserved for one server.
+const MOST_TIMEOUT_SECONDS: u64 = 60;
+
 /// What is wrong with the configuration, naming the key.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -48,6 +51,7 @@ pub struct Config {
     pub quota: QuotaConfig,
     pub auth: AuthConfig,
     pub jobs: JobsConfig,
+    pub webhooks: WebhooksConfig,
     pub log: LogConfig,
     pub metrics: MetricsConfig,
     pub admin: AdminConfig,
@@ -105,6 +109,17 @@ pub struct JobsConfig {
     pub flush_seconds: u64,
     pub sweep_every_seconds: u64,
     pub sweep_grace_seconds: u64,
+    pub webhooks_every_seconds: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WebhooksConfig {
+    pub enabled: bool,
+    pub allowed_networks: Vec<Network>,
+    pub allowed_hosts: Vec<String>,
+    pub timeout_seconds: u64,
+    pub keep_days: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -214,6 +229,8 @@ impl Config {
         }
         let limits = &self.limits;
         for (key, value) in [
+            ("webhooks.timeout_seconds", self.webhooks.timeout_seconds),
+            ("webhooks.keep_days", self.webhooks.keep_days),
             ("limits.upload_stall_seconds", limits.upload_stall_seconds),
             ("limits.download_stall_seconds", limits.download_stall_seconds),
             ("limits.connections", limits.connections.try_into().unwrap_or(u64::MAX)),
@@ -235,6 +252,9 @@ impl Config {
             if value < -1 {
                 return Err(bad(key, "is -1 for none, or a number from 0"));
             }
+        }
+        if self.webhooks.timeout_seconds > MOST_TIMEOUT_SECONDS {
+            return Err(bad("webhooks.timeout_seconds", "is at most 60"));
         }
         if tracing_subscriber::EnvFilter::try_new(&self.log.level).is_err() {
             return Err(bad("log.level", "is a level such as info or debug, or a filter of tracing's"));
@@ -260,6 +280,11 @@ impl Config {
     /// The most bytes one file may have by the instance's own limit; `None` for no limit.
     pub fn file_limit(&self) -> Option<u64> {
         u64::try_from(self.limits.file_bytes).ok()
+    }
+
+    /// How long what webhooks told is kept.
+    pub fn webhooks_kept(&self) -> Duration {
+        Duration::from_secs(self.webhooks.keep_days.saturating_mul(86_400))
     }
 
     /// How long what nothing refers to is left alone before a sweep removes it.

@@ -19,6 +19,8 @@ pub enum What {
     File,
     Token,
     Session,
+    Hook,
+    Delivery,
     Page,
 }
 
@@ -34,6 +36,8 @@ impl fmt::Display for What {
             Self::File => "package file",
             Self::Token => "access token",
             Self::Session => "session",
+            Self::Hook => "webhook",
+            Self::Delivery => "delivery",
             Self::Page => "page",
         })
     }
@@ -141,7 +145,12 @@ impl Error {
 /// What a foreign key points at; a row of it that is gone was deleted a moment ago, by somebody else.
 fn what_vanished(info: &dyn DatabaseErrorInformation) -> Option<What> {
     match info.constraint_name()? {
-        "packages_owner_id_fkey" | "usage_changes_owner_id_fkey" | "owner_redirects_owner_id_fkey" => Some(What::Owner),
+        "packages_owner_id_fkey"
+        | "usage_changes_owner_id_fkey"
+        | "owner_redirects_owner_id_fkey"
+        | "hooks_owner_id_fkey" => Some(What::Owner),
+        "hook_deliveries_hook_id_fkey" => Some(What::Hook),
+        "hook_attempts_delivery_id_fkey" => Some(What::Delivery),
         "teams_org_id_fkey" => Some(What::Organization),
         "team_members_team_id_fkey" => Some(What::Team),
         "team_members_user_id_fkey"

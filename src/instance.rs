@@ -9,7 +9,7 @@ use crate::domain::clock::Clock;
 use crate::domain::digest::to_hex;
 use crate::domain::secret::MasterKey;
 use crate::registry::settings::{self, SECRET_KEY_CHECK, STORE_ID};
-use crate::registry::two_factor;
+use crate::registry::{hooks, two_factor};
 use crate::state::App;
 use crate::storage::{BlobStore, StoreId};
 use anyhow::{Context, Result, bail};
@@ -146,7 +146,7 @@ async fn check_key(db: &Db, key: &MasterKey) -> Result<()> {
     let own = json!(to_hex(&key.derive("which key this is")));
     let known = db.write(move |conn| {
         let known = settings::get_or_set(conn, SECRET_KEY_CHECK, &own)?;
-        if known != own && !two_factor::any(conn)? {
+        if known != own && !two_factor::any(conn)? && !hooks::any_sealed(conn)? {
             settings::set(conn, SECRET_KEY_CHECK, &own)?;
             return Ok(true);
         }
@@ -154,8 +154,8 @@ async fn check_key(db: &Db, key: &MasterKey) -> Result<()> {
     });
     if !known.await.map_err(explain)? {
         bail!(
-            "is not the one that this database's second factors were encrypted with: servers of one database share one \
-             file, named by `secret_key_file`; a backup holds it too"
+            "is not the one that this database's secrets (second factors, webhooks) were encrypted with: servers of one \
+             database share one file, named by `secret_key_file`; a backup holds it too"
         );
     }
     Ok(())

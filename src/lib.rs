@@ -13,7 +13,8 @@
 //! | `db`, `storage` | `domain`, `error`, `config`, `lock` |
 //! | `registry` | `domain`, `error`, `db::schema` |
 //! | `password`, `tally` | `domain`, `error` |
-//! | `jobs` | `domain`, `error`, `db`, `storage`, `registry`, `tally` |
+//! | `outbound` | `domain` |
+//! | `jobs` | `domain`, `error`, `db`, `storage`, `registry`, `tally`, `outbound` |
 //! | `http` | `domain`, `error`, `storage` |
 //! | `state` | all of the above |
 //! | `auth` | all of the above but `storage` and `jobs` |
@@ -40,6 +41,7 @@ pub mod intake;
 pub mod jobs;
 pub mod lock;
 pub mod ops;
+pub mod outbound;
 pub mod password;
 pub mod registry;
 pub mod routes;

@@ -4,6 +4,7 @@
 
 use crate::api::endpoint::{Answer, Input};
 use crate::api::error::answer as answer_error;
+use crate::api::hooks::{self, deliveries};
 use crate::api::openapi::{self, Document, Entry};
 use crate::api::{admin, audit, members, meta, orgs, packages, quotas, search, swagger, teams, tokens, users};
 use crate::auth::policy::Credentials::{Any, Ignored, Own, Password, Token};
@@ -151,6 +152,26 @@ pub fn table() -> Vec<Row> {
         api(PATCH, "/api/v1/users/{user}/quota", quotas::set_for_user, (Any, write(Admin), SiteAdmin, Some(Event::OwnerQuota)), "Set what a user may store"),
         api(GET, "/api/v1/orgs/{org}/quota", quotas::of_org, (Any, read(Organization), Member, None), "What an organization may store, and what it does"),
         api(PATCH, "/api/v1/orgs/{org}/quota", quotas::set_for_org, (Any, write(Admin), SiteAdmin, Some(Event::OwnerQuota)), "Set what an organization may store"),
+
+        // Webhooks of users and organizations, and what they told.
+        api(GET, "/api/v1/user/hooks", hooks::list_own, (Any, read(User), SignedIn, None), "List one's own webhooks"),
+        api(POST, "/api/v1/user/hooks", hooks::create_own, (Any, write(User), SignedIn, Some(Event::HookCreate)), "Make a webhook of one's own"),
+        api(GET, "/api/v1/user/hooks/{hook}", hooks::get_own, (Any, read(User), SignedIn, None), "A webhook of one's own"),
+        api(PATCH, "/api/v1/user/hooks/{hook}", hooks::edit_own, (Any, write(User), SignedIn, Some(Event::HookUpdate)), "Change a webhook of one's own"),
+        api(DELETE, "/api/v1/user/hooks/{hook}", hooks::delete_own, (Any, write(User), SignedIn, Some(Event::HookDelete)), "Delete a webhook of one's own, with what it told"),
+        api(POST, "/api/v1/user/hooks/{hook}/tests", hooks::test_own, (Any, write(User), SignedIn, Some(Event::HookTest)), "Let a webhook of one's own tell of a package that does not exist").says(422, "It is not active"),
+        api(GET, "/api/v1/user/hooks/{hook}/deliveries", deliveries::list_own, (Any, read(User), SignedIn, None), "List what a webhook of one's own told, the newest first"),
+        api(GET, "/api/v1/user/hooks/{hook}/deliveries/{delivery}", deliveries::get_own, (Any, read(User), SignedIn, None), "What a webhook of one's own told, and what was answered"),
+        api(POST, "/api/v1/user/hooks/{hook}/deliveries/{delivery}/attempts", deliveries::redeliver_own, (Any, write(User), SignedIn, Some(Event::HookRedeliver)), "Let a webhook of one's own tell something once more").says(422, "It is not active"),
+        api(GET, "/api/v1/orgs/{org}/hooks", hooks::list_of_org, (Any, read(Organization), OrgOwner, None), "List an organization's webhooks"),
+        api(POST, "/api/v1/orgs/{org}/hooks", hooks::create_of_org, (Any, write(Organization), OrgOwner, Some(Event::HookCreate)), "Make a webhook of an organization"),
+        api(GET, "/api/v1/orgs/{org}/hooks/{hook}", hooks::get_of_org, (Any, read(Organization), OrgOwner, None), "A webhook of an organization"),
+        api(PATCH, "/api/v1/orgs/{org}/hooks/{hook}", hooks::edit_of_org, (Any, write(Organization), OrgOwner, Some(Event::HookUpdate)), "Change a webhook of an organization"),
+        api(DELETE, "/api/v1/orgs/{org}/hooks/{hook}", hooks::delete_of_org, (Any, write(Organization), OrgOwner, Some(Event::HookDelete)), "Delete a webhook of an organization, with what it told"),
+        api(POST, "/api/v1/orgs/{org}/hooks/{hook}/tests", hooks::test_of_org, (Any, write(Organization), OrgOwner, Some(Event::HookTest)), "Let a webhook of an organization tell of a package that does not exist").says(422, "It is not active"),
+        api(GET, "/api/v1/orgs/{org}/hooks/{hook}/deliveries", deliveries::list_of_org, (Any, read(Organization), OrgOwner, None), "List what a webhook of an organization told, the newest first"),
+        api(GET, "/api/v1/orgs/{org}/hooks/{hook}/deliveries/{delivery}", deliveries::get_of_org, (Any, read(Organization), OrgOwner, None), "What a webhook of an organization told, and what was answered"),
+        api(POST, "/api/v1/orgs/{org}/hooks/{hook}/deliveries/{delivery}/attempts", deliveries::redeliver_of_org, (Any, write(Organization), OrgOwner, Some(Event::HookRedeliver)), "Let a webhook of an organization tell something once more").says(422, "It is not active"),
 
         // Packages.
         api(GET, "/api/v1/packages/search", search::search, (Any, read(Package), Everybody, None), "Search all packages that the caller may read, an entry a version"),

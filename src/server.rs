@@ -3,7 +3,7 @@
 use crate::http::connections::Connections;
 use crate::http::middleware::{Guard, guard};
 use crate::http::problem::{self, Shape};
-use crate::jobs::{digests, flush_counts, sweep};
+use crate::jobs::{digests, flush_counts, sweep, webhooks};
 use crate::routes;
 use crate::state::App;
 use crate::web::{assets, error as web_error};
@@ -21,6 +21,8 @@ const HEAD_DEADLINE: Duration = Duration::from_secs(5);
 const LINGER: Duration = Duration::from_secs(5);
 /// How long an idle connection is kept: longer than the minute that proxies keep theirs.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// Between looks for deliveries of webhooks that are old enough to be forgotten.
+const FORGET_EVERY: Duration = Duration::from_secs(3600);
 /// Threads of each worker for files. Those for the database are apart.
 const FILE_THREADS: usize = 32;
 
@@ -100,6 +102,8 @@ impl Server {
             actix_web::rt::spawn(flush_regularly(Arc::clone(&app))),
             actix_web::rt::spawn(complete_digests(Arc::clone(&app))),
             actix_web::rt::spawn(sweep_regularly(Arc::clone(&app))),
+            actix_web::rt::spawn(tell_webhooks(Arc::clone(&app))),
+            actix_web::rt::spawn(forget_deliveries(Arc::clone(&app))),
         ];
         let ended = self.inner.await;
         for job in jobs {
@@ -144,6 +148,25 @@ async fn complete_digests(app: Arc<App>) {
             Err(error) => tracing::warn!(%error, "digests could not be computed; the next upload tries again"),
         }
         app.digests_wanted.notified().await;
+    }
+}
+
+async fn tell_webhooks(app: Arc<App>) {
+    let every = app.config.jobs.webhooks_every_seconds;
+    if every > 0 && app.config.webhooks.enabled {
+        app.courier().serve(Duration::from_secs(every)).await;
+    }
+}
+
+async fn forget_deliveries(app: Arc<App>) {
+    let mut ticks = tokio::time::interval(FORGET_EVERY);
+    // The first tick is at once; a start is busy enough.
+    ticks.tick().await;
+    loop {
+        ticks.tick().await;
+        if let Err(error) = webhooks::forget(&app.db, &app.clock, app.config.webhooks_kept()).await {
+            tracing::warn!(%error, "old deliveries of webhooks could not be forgotten; the next hour tries again");
+        }
     }
 }
 

@@ -5,6 +5,8 @@ use crate::db::Db;
 use crate::domain::clock::Clock;
 use crate::domain::secret::MasterKey;
 use crate::jobs::digests::Turns;
+use crate::jobs::webhooks::Courier;
+use crate::outbound::{Allowed, Outbound};
 use crate::password::Passwords;
 use crate::registry::integrity::BlobTotals;
 use crate::registry::publish::Limits;
@@ -12,8 +14,9 @@ use crate::registry::quotas::Quota;
 use crate::storage::BlobStore;
 use crate::tally::Tally;
 use metrics_exporter_prometheus::PrometheusHandle;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, Notify};
 
 /// The server's state, behind an `Arc`.
@@ -25,6 +28,8 @@ pub struct App {
     pub key: MasterKey,
     pub passwords: Passwords,
     pub tally: Tally,
+    /// Requests to other servers.
+    pub outbound: Arc<Outbound>,
     pub metrics: Option<PrometheusHandle>,
     /// Told when a large file was uploaded, whose other three digests are still to be computed.
     pub digests_wanted: Notify,
@@ -38,6 +43,9 @@ pub struct App {
 impl App {
     /// Puts the parts together.
     pub fn new(config: Config, db: Db, store: BlobStore, clock: Clock, key: MasterKey) -> Self {
+        let webhooks = &config.webhooks;
+        let allowed = Allowed { networks: webhooks.allowed_networks.clone(), hosts: webhooks.allowed_hosts.clone() };
+        let outbound = Arc::new(Outbound::new(allowed, Duration::from_secs(webhooks.timeout_seconds)));
         Self {
             config,
             db,
@@ -46,6 +54,7 @@ impl App {
             key,
             passwords: Passwords::default(),
             tally: Tally::default(),
+            outbound,
             metrics: None,
             digests_wanted: Notify::new(),
             digesting: Turns::default(),
@@ -70,6 +79,17 @@ impl App {
         Limits {
             file_bytes: self.config.file_limit(),
             quota: Quota::from_settings(quota.versions, quota.bytes, quota.file_bytes),
+        }
+    }
+
+    /// Who sends what webhooks have to tell.
+    pub fn courier(&self) -> Courier {
+        Courier {
+            db: self.db.clone(),
+            outbound: Arc::clone(&self.outbound),
+            clock: self.clock.clone(),
+            key: self.key.clone(),
+            root: self.url(""),
         }
     }
 

@@ -5,6 +5,7 @@ pub mod audit;
 pub mod endpoint;
 pub mod error;
 mod fields;
+pub mod hooks;
 pub mod members;
 pub mod meta;
 pub mod openapi;

@@ -53,6 +53,54 @@ diesel::table! {
 }
 
 diesel::table! {
+    hook_attempts (delivery_id, number) {
+        delivery_id -> Int8,
+        number -> Int4,
+        at -> Timestamptz,
+        duration_ms -> Int4,
+        request_headers -> Jsonb,
+        status -> Nullable<Int4>,
+        response_headers -> Jsonb,
+        response_body -> Text,
+        error -> Text,
+    }
+}
+
+diesel::table! {
+    hook_deliveries (id) {
+        id -> Int8,
+        hook_id -> Int8,
+        uuid -> Uuid,
+        action -> Int2,
+        is_test -> Bool,
+        facts -> Jsonb,
+        state -> Int2,
+        created_at -> Timestamptz,
+        retry_until -> Timestamptz,
+        next_attempt_at -> Nullable<Timestamptz>,
+        tries -> Int4,
+        attempts -> Int4,
+    }
+}
+
+diesel::table! {
+    hooks (id) {
+        id -> Int8,
+        owner_id -> Int8,
+        kind -> Int2,
+        url -> Text,
+        content -> Int2,
+        sealed_secret -> Nullable<Bytea>,
+        sealed_authorization -> Nullable<Bytea>,
+        active -> Bool,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+        leased_until -> Nullable<Timestamptz>,
+        served_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
     owner_redirects (lower_name) {
         lower_name -> Text,
         owner_id -> Int8,
@@ -223,12 +271,18 @@ diesel::joinable!(files -> versions (version_id));
 diesel::joinable!(files -> blobs (blob_id));
 diesel::joinable!(owner_usage -> owners (owner_id));
 diesel::joinable!(usage_changes -> owners (owner_id));
+diesel::joinable!(hooks -> owners (owner_id));
+diesel::joinable!(hook_deliveries -> hooks (hook_id));
+diesel::joinable!(hook_attempts -> hook_deliveries (delivery_id));
 
 diesel::allow_tables_to_appear_in_same_query!(
     attempts,
     audit,
     blobs,
     files,
+    hook_attempts,
+    hook_deliveries,
+    hooks,
     owner_redirects,
     owner_usage,
     owners,

@@ -56,6 +56,10 @@ id!(
     FileId,
     /// Bytes in the store.
     BlobId,
+    /// A webhook of an owner.
+    HookId,
+    /// Something that a webhook tells.
+    DeliveryId,
 );
 
 /// A session in a browser: a random UUID (RFC 9562, version 4), so that it cannot be guessed.

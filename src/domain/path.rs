@@ -2,7 +2,16 @@
 
 use super::names::{FileName, OwnerName, PackageName};
 use super::version::Version;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use std::fmt;
+
+/// What is escaped in a segment of an address we write: everything but RFC 3986's unreserved characters.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// A text as one segment of a path.
+pub fn escape(text: &str) -> impl fmt::Display + '_ {
+    utf8_percent_encode(text, SEGMENT)
+}
 
 /// A package of an owner.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

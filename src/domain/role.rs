@@ -1,13 +1,6 @@
 //! Who may do what, as values: kinds of owner, visibilities, permissions of teams, scopes of tokens.
 
 use super::names::text_schema;
-use diesel::backend::Backend;
-use diesel::deserialize::{self, FromSql, FromSqlRow};
-use diesel::expression::AsExpression;
-use diesel::pg::Pg;
-use diesel::serialize::{self, Output, ToSql};
-use diesel::sql_types::SmallInt;
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
@@ -16,18 +9,19 @@ use std::str::FromStr;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{given:?} is none of {allowed}")]
 pub struct UnknownWord {
-    given: String,
-    allowed: &'static str,
+    pub(super) given: String,
+    pub(super) allowed: &'static str,
 }
 
 /// An enum kept as a small number in the database and as a word everywhere else.
 macro_rules! word {
     ($(#[$doc:meta])* $name:ident, $allowed:literal { $($(#[$vdoc:meta])* $variant:ident = $number:literal $word:literal),* $(,)? }) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, AsExpression, FromSqlRow)]
-        #[derive(Serialize, Deserialize)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(diesel::expression::AsExpression, diesel::deserialize::FromSqlRow)]
+        #[derive(serde::Serialize, serde::Deserialize)]
         #[serde(try_from = "String", into = "String")]
-        #[diesel(sql_type = SmallInt)]
+        #[diesel(sql_type = diesel::sql_types::SmallInt)]
         pub enum $name { $($(#[$vdoc])* $variant = $number),* }
 
         impl $name {
@@ -42,25 +36,25 @@ macro_rules! word {
             }
         }
 
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str(self.as_str())
             }
         }
 
-        impl FromStr for $name {
-            type Err = UnknownWord;
+        impl std::str::FromStr for $name {
+            type Err = $crate::domain::role::UnknownWord;
 
             fn from_str(text: &str) -> Result<Self, Self::Err> {
                 match text {
                     $($word => Ok(Self::$variant),)*
-                    _ => Err(UnknownWord { given: text.to_owned(), allowed: $allowed }),
+                    _ => Err($crate::domain::role::UnknownWord { given: text.to_owned(), allowed: $allowed }),
                 }
             }
         }
 
         impl TryFrom<String> for $name {
-            type Error = UnknownWord;
+            type Error = $crate::domain::role::UnknownWord;
 
             fn try_from(text: String) -> Result<Self, Self::Error> {
                 text.parse()
@@ -83,15 +77,17 @@ macro_rules! word {
 
         impl utoipa::ToSchema for $name {}
 
-        impl ToSql<SmallInt, Pg> for $name {
-            fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
-                ToSql::<SmallInt, Pg>::to_sql(&self.number(), &mut out.reborrow())
+        impl diesel::serialize::ToSql<diesel::sql_types::SmallInt, diesel::pg::Pg> for $name {
+            fn to_sql<'b>(&'b self, out: &mut diesel::serialize::Output<'b, '_, diesel::pg::Pg>) -> diesel::serialize::Result {
+                diesel::serialize::ToSql::<diesel::sql_types::SmallInt, diesel::pg::Pg>::to_sql(&self.number(), &mut out.reborrow())
             }
         }
 
-        impl FromSql<SmallInt, Pg> for $name {
-            fn from_sql(bytes: <Pg as Backend>::RawValue<'_>) -> deserialize::Result<Self> {
-                match <i16 as FromSql<SmallInt, Pg>>::from_sql(bytes)? {
+        impl diesel::deserialize::FromSql<diesel::sql_types::SmallInt, diesel::pg::Pg> for $name {
+            fn from_sql(
+                bytes: <diesel::pg::Pg as diesel::backend::Backend>::RawValue<'_>,
+            ) -> diesel::deserialize::Result<Self> {
+                match <i16 as diesel::deserialize::FromSql<diesel::sql_types::SmallInt, diesel::pg::Pg>>::from_sql(bytes)? {
                     $($number => Ok(Self::$variant),)*
                     other => Err(format!("{other} is no {}", stringify!($name)).into()),
                 }
@@ -99,6 +95,8 @@ macro_rules! word {
         }
     };
 }
+
+pub(crate) use word;
 
 word!(
     /// What an owner is.

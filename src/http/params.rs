@@ -4,8 +4,10 @@ use crate::domain::names::{InvalidName, OwnerName};
 use crate::domain::path::{FilePath, PackagePath, VersionPath};
 use crate::error::{Error, Result};
 use actix_web::HttpRequest;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use percent_encoding::percent_decode_str;
 use std::str::FromStr;
+
+pub use crate::domain::path::escape;
 
 /// Where in a path the names stand, counted from 0.
 #[derive(Debug, Clone, Copy)]
@@ -21,14 +23,6 @@ pub const API_V1: Layout = Layout { owner: 3, package: 5 };
 
 /// `/{owner}/-/upload/{name}/{version}/{file}`.
 pub const UPLOAD: Layout = Layout { owner: 0, package: 3 };
-
-/// What is escaped in a segment of an address we write: everything but RFC 3986's unreserved characters.
-const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-
-/// A text as one segment of a path.
-pub fn escape(text: &str) -> impl std::fmt::Display + '_ {
-    utf8_percent_encode(text, SEGMENT)
-}
 
 /// One segment of a path, counted from 0, decoded and parsed. The raw path is read and not actix's decoded copy of it,
 /// in which bytes that are no UTF-8 have become U+FFFD.

@@ -5,3 +5,4 @@ pub mod check;
 pub mod digests;
 pub mod flush_counts;
 pub mod sweep;
+pub mod webhooks;

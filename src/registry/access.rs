@@ -3,8 +3,10 @@
 
 mod rights;
 
-pub use rights::{CanAudit, CanChangeOwn, CanSearch, CanSeeQuota, CanSetQuota, CanUpload};
-pub use rights::{can_audit, can_change_own, can_search, can_see_quota, can_set_quota, can_upload};
+pub use rights::{CanAudit, CanChangeOwn, CanHook, CanSearch, CanSeeQuota, CanSetQuota, CanUpload};
+pub use rights::{
+    can_audit, can_change_own, can_hook, can_hook_own, can_search, can_see_quota, can_set_quota, can_upload,
+};
 
 use super::caller::{Caller, Limits, NOBODY, Sight, SignedIn};
 use super::owners::formerly;

@@ -44,6 +44,11 @@ pub enum Event {
     MemberAdd,
     MemberRemove,
     OwnerQuota,
+    HookCreate,
+    HookUpdate,
+    HookDelete,
+    HookTest,
+    HookRedeliver,
     InstanceRestore,
 }
 
@@ -81,6 +86,11 @@ impl Event {
             Self::MemberAdd => "team.member.add",
             Self::MemberRemove => "team.member.remove",
             Self::OwnerQuota => "owner.quota",
+            Self::HookCreate => "hook.create",
+            Self::HookUpdate => "hook.update",
+            Self::HookDelete => "hook.delete",
+            Self::HookTest => "hook.test",
+            Self::HookRedeliver => "hook.redeliver",
             Self::InstanceRestore => "instance.restore",
         }
     }

@@ -3,11 +3,13 @@
 use super::access::{self, CanPublish, CanRead};
 use super::audit::{self, Event, Subject};
 use super::caller::Caller;
+use super::hooks::outbox::{self, Of};
 use super::pages::{Page, Slice};
 use super::{packages, quotas, versions};
 use crate::db::schema::{blobs, files, owners, packages as packages_table, versions as versions_table};
 use crate::domain::clock::Timestamp;
 use crate::domain::digest::{Md5, OtherDigests, Sha1, Sha256, Sha512};
+use crate::domain::hook::HookAction;
 use crate::domain::ids::{BlobId, FileId, OwnerId};
 use crate::domain::names::{FileName, OwnerName};
 use crate::domain::path::{FilePath, VersionPath};
@@ -235,10 +237,13 @@ pub fn delete(
     versions::let_go(conn, package, Some(version), Some(file), now)?;
     diesel::delete(files::table.find(file)).execute(conn)?;
     let others = files::table.filter(files::version_id.eq(version));
-    let emptied = versions_table::table.find(version).filter(diesel::dsl::not(diesel::dsl::exists(others)));
-    let gone = diesel::delete(emptied).execute(conn)?;
+    let last = !diesel::select(diesel::dsl::exists(others)).get_result::<bool>(conn)?;
+    if last {
+        outbox::announce(conn, caller, (owner.id, HookAction::Deleted, Of::Version(version)), now)?;
+        diesel::delete(versions_table::table.find(version)).execute(conn)?;
+    }
     packages::delete_if_empty(conn, package)?;
-    quotas::count(conn, owner.id, -i64::try_from(gone).unwrap_or_default(), -bytes)?;
+    quotas::count(conn, owner.id, -i64::from(last), -bytes)?;
     let text = format!("{}/{}/{}", path.package, path.version, path.file);
     let subject = Subject { owner: Some((owner.id, &owner.name)), text, detail: json!({"bytes": bytes}) };
     audit::record(conn, caller, Event::FileDelete, &subject, now)

@@ -3,9 +3,11 @@
 use super::access::CanPublish;
 use super::audit::{self, Event, Subject};
 use super::caller::Caller;
+use super::hooks::outbox::{self, Of};
 use super::{owners, quotas, versions};
 use crate::db::schema::{packages, versions as versions_table};
 use crate::domain::clock::Timestamp;
+use crate::domain::hook::HookAction;
 use crate::domain::ids::{OwnerId, PackageId};
 use crate::domain::names::{OwnerName, PackageName};
 use crate::error::{Error, Result, What};
@@ -104,6 +106,7 @@ pub fn delete(
 ) -> Result<()> {
     let owner = right.owner();
     let package = lock(conn, owner.id, name)?;
+    outbox::announce(conn, caller, (owner.id, HookAction::Deleted, Of::Package(package)), now)?;
     let (count, bytes) = remove(conn, owner.id, package, now)?;
     let detail = json!({"versions": count, "bytes": bytes});
     let subject = Subject { owner: Some((owner.id, &owner.name)), text: name.to_string(), detail };

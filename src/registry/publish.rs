@@ -3,11 +3,13 @@
 use super::access::{CanPublish, can_publish};
 use super::audit::{self, Event, Subject};
 use super::caller::Caller;
+use super::hooks::outbox::{self, Of};
 use super::quotas::{Allowance, Quota, Usage};
 use super::{files, quotas, versions};
 use crate::db::schema::{blobs, files as files_table};
 use crate::domain::clock::Timestamp;
 use crate::domain::digest::{OtherDigests, Sha256};
+use crate::domain::hook::HookAction;
 use crate::domain::ids::{BlobId, FileId};
 use crate::domain::path::FilePath;
 use crate::error::{Error, Result, What};
@@ -139,6 +141,9 @@ pub fn publish_file(
         return Ok(Published { stored: false, storage_key, blob: blob_id });
     }
     let size = i64::try_from(blob.size).map_err(Error::internal)?;
+    if is_new {
+        outbox::announce(conn, caller, (owner.id, HookAction::Created, Of::Version(version)), now)?;
+    }
     quotas::charge(conn, right, Usage { versions: i64::from(is_new), bytes: size }, limits.quota)?;
     let text = format!("{}/{}/{}", path.package, path.version, path.file);
     let detail = json!({"bytes": blob.size, "sha256": blob.sha256.to_hex()});

@@ -5,14 +5,13 @@ pub mod recovery;
 use super::access::CanChangeOwn;
 use super::audit::{self, Event, Subject};
 use super::caller::Caller;
+use super::seal::{self, SEED, SEED_OFFER};
 use super::sessions;
 use crate::db::schema::{second_factors, users};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{OwnerId, SessionId};
 use crate::domain::secret::{MasterKey, random_bytes};
 use crate::error::{Error, Result};
-use chacha20poly1305::aead::{Aead, KeyInit, Payload};
-use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use diesel::prelude::*;
 use recovery::RecoveryCode;
 use serde_json::json;
@@ -22,7 +21,6 @@ use totp_rs::{Builder, Secret, Totp};
 
 /// Bytes of a seed: as long as SHA-1's output, as RFC 4226 §4 recommends.
 const SEED_BYTES: usize = 20;
-const NONCE_BYTES: usize = 24;
 const STEP_SECONDS: i64 = 30;
 /// How long a seed that was offered can be taken.
 const OFFER: Duration = Duration::from_secs(600);
@@ -101,42 +99,18 @@ fn totp(seed: &Seed, account: &str) -> Result<Totp> {
         .map_err(|error| Error::internal(anyhow::anyhow!("TOTP: {error}")))
 }
 
-fn cipher(key: &MasterKey, usage: &str) -> XChaCha20Poly1305 {
-    XChaCha20Poly1305::new(&key.derive(usage).into())
-}
-
-/// What a sealed seed is for: kept in the database, or offered in a page.
-const KEPT: &str = "seeds of second factors";
-const OFFERED: &str = "offers of second factors";
-
-/// Encrypts for the one user it belongs to.
-fn seal(key: &MasterKey, usage: &str, user: OwnerId, content: &[u8]) -> Result<Vec<u8>> {
-    let nonce: [u8; NONCE_BYTES] = random_bytes();
-    let payload = Payload { msg: content, aad: &user.0.to_le_bytes() };
-    let sealed = cipher(key, usage)
-        .encrypt(&XNonce::from(nonce), payload)
-        .map_err(|_| Error::internal(anyhow::anyhow!("cannot encrypt a second factor's seed")))?;
-    Ok([&nonce[..], &sealed].concat())
-}
-
-fn open(key: &MasterKey, usage: &str, user: OwnerId, sealed: &[u8]) -> Option<Vec<u8>> {
-    let (nonce, sealed) = sealed.split_first_chunk::<NONCE_BYTES>()?;
-    let payload = Payload { msg: sealed, aad: &user.0.to_le_bytes() };
-    cipher(key, usage).decrypt(&XNonce::from(*nonce), payload).ok()
-}
-
 /// A seed as it is offered to a user in a page: sealed, for ten minutes, so that nothing is kept of one that is not taken.
 ///
 /// # Errors
 /// [`Error::Internal`].
 pub fn offer(key: &MasterKey, user: OwnerId, seed: &Seed, now: Timestamp) -> Result<Vec<u8>> {
     let end = now.plus(OFFER).unix().to_le_bytes();
-    seal(key, OFFERED, user, &[&end[..], &seed.0].concat())
+    seal::seal(key, SEED_OFFER, user, &[&end[..], &seed.0].concat())
 }
 
 /// The seed that was offered to this user; `None` when it was not, or too long ago.
 pub fn accept(key: &MasterKey, user: OwnerId, offer: &[u8], now: Timestamp) -> Option<Seed> {
-    let content = open(key, OFFERED, user, offer)?;
+    let content = seal::open(key, SEED_OFFER, user, offer).ok()?;
     let (end, seed) = content.split_first_chunk::<8>()?;
     (Timestamp::from_unix(i64::from_le_bytes(*end)) > now).then(|| Seed::from_bytes(seed)).flatten()
 }
@@ -183,7 +157,7 @@ pub fn enroll(
     let user = right.user();
     let step = seed.matching_step(code, now)?;
     let step = step.ok_or_else(|| Error::invalid("code", "this is not the code that belongs to this secret"))?;
-    let sealed = seal(key, KEPT, user.id, &seed.0)?;
+    let sealed = seal::seal(key, SEED, user.id, &seed.0)?;
     // One that was begun and never confirmed is in nobody's way.
     diesel::delete(second_factors::table.find(user.id).filter(second_factors::confirmed_at.is_null())).execute(conn)?;
     let inserted = diesel::insert_into(second_factors::table)
@@ -273,7 +247,7 @@ pub fn use_code(conn: &mut PgConnection, key: &MasterKey, user: OwnerId, code: &
     let confirmed = second_factors::table.find(user).filter(second_factors::confirmed_at.is_not_null());
     let row: Option<Vec<u8>> = confirmed.select(second_factors::sealed_seed).first(conn).optional()?;
     let Some(sealed) = row else { return Ok(false) };
-    let seed = open(key, KEPT, user, &sealed).and_then(|seed| Seed::from_bytes(&seed)).ok_or_else(|| {
+    let seed = seal::open(key, SEED, user, &sealed).ok().and_then(|seed| Seed::from_bytes(&seed)).ok_or_else(|| {
         Error::internal(anyhow::anyhow!("cannot decrypt the second factor of user {user}: wrong secret key?"))
     })?;
     let Some(step) = seed.matching_step(code, now)? else { return Ok(false) };

@@ -3,10 +3,12 @@
 use super::access::{CanPublish, CanRead};
 use super::audit::{self, Event, Subject};
 use super::caller::Caller;
+use super::hooks::outbox::{self, Of};
 use super::pages::{Page, Slice};
 use super::{packages, quotas};
 use crate::db::schema::{blobs, files, packages as packages_table, versions};
 use crate::domain::clock::Timestamp;
+use crate::domain::hook::HookAction;
 use crate::domain::ids::{BlobId, FileId, OwnerId, PackageId, VersionId};
 use crate::domain::names::PackageName;
 use crate::domain::path::VersionPath;
@@ -229,6 +231,7 @@ pub fn delete(
     let package = packages::lock(conn, owner.id, &path.package)?;
     let version = find_in(conn, package, &path.version)?;
     let (_, bytes) = weigh(conn, package, Some(version))?;
+    outbox::announce(conn, caller, (owner.id, HookAction::Deleted, Of::Version(version)), now)?;
     let_go(conn, package, Some(version), None, now)?;
     diesel::delete(versions::table.find(version)).execute(conn)?;
     packages::delete_if_empty(conn, package)?;

@@ -155,6 +155,8 @@ BEYOND_SCHEMAS = (
     "the bytes received do not have the declared",
     "is taken",
     "a token needs a scope, such as",
+    "config.url: ",
+    "events: package is the only one there is",
     "the time a token expires at must lie in the future",
 )
 

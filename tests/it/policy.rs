@@ -345,6 +345,30 @@ impl World {
         self.db(|conn| query.get_result::<Row>(conn).unwrap().n)
     }
 
+    /// The one webhook of an owner, and something it has to tell.
+    fn db_hook(&self, owner: &str) -> (i64, i64) {
+        #[derive(QueryableByName)]
+        struct Ids {
+            #[diesel(sql_type = BigInt)]
+            hook: i64,
+            #[diesel(sql_type = BigInt)]
+            delivery: i64,
+        }
+        let query = diesel::sql_query(
+            "WITH gone AS (DELETE FROM hooks), hook AS (INSERT INTO hooks (owner_id, kind, url, content, active, created_at, \
+             updated_at) SELECT id, 0, 'https://ci.example.org/', 0, true, now(), now() FROM owners WHERE name = $1 \
+             RETURNING id, owner_id), facts AS (SELECT jsonb_build_object('id', id, 'name', name, 'full_name', '', \
+             'visibility', 0, 'created_at', created_at) AS party FROM owners WHERE name = $1), \
+             delivery AS (INSERT INTO hook_deliveries (hook_id, uuid, action, is_test, facts, state, created_at, \
+             retry_until) SELECT hook.id, gen_random_uuid(), 0, false, jsonb_build_object('id', 1, 'package', 'tool', \
+             'version', '1', 'created_at', now(), 'owner', party, 'owner_kind', 0, 'about', jsonb_build_object( \
+             'description', '', 'website', '', 'location', '')), 1, now(), now() FROM hook, facts RETURNING id) \
+             SELECT hook.id AS hook, delivery.id AS delivery FROM hook, delivery",
+        );
+        let ids: Ids = self.db(|conn| query.bind::<Text, _>(owner).get_result(conn).unwrap());
+        (ids.hook, ids.delivery)
+    }
+
     /// How many records there are, and the last one's event and actor.
     fn records(&self) -> (i64, String) {
         #[derive(QueryableByName)]
@@ -435,6 +459,19 @@ async fn request(world: &World, row: &Row, person: Person, org: &str) -> (String
             let id = world.site.db_number("SELECT max(id) AS n FROM files").to_string();
             body = Some(json!({"confirm": name}));
             fill(pattern, &[("{name}", &name), ("{id}", &id)])
+        }
+        (_, pattern) if pattern.starts_with("/api/v1/") && pattern.contains("/hooks") => {
+            body = match method {
+                "PATCH" => Some(json!({"active": true})),
+                "POST" if pattern.ends_with("/hooks") => {
+                    let config = json!({"url": "https://ci.example.org/hook", "content_type": "json"});
+                    Some(json!({"type": "gitea", "config": config}))
+                }
+                _ => None,
+            };
+            let owner = if pattern.contains("{org}") { &*org } else { person.name() };
+            let (hook, delivery) = world.db_hook(owner);
+            fill(pattern, &[("{hook}", &hook.to_string()), ("{delivery}", &delivery.to_string())])
         }
         ("GET", pattern) => fill(pattern, &[]),
         ("POST", pattern @ "/{owner}/-/upload") => {

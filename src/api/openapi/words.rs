@@ -108,6 +108,8 @@ pub fn path_parameter(name: &str) -> (&'static str, RefOr<Schema>, Value) {
             ("A file of the page.", Schema::from(schema.build()).into(), json!("start.js"))
         }
         "team" => ("A team, by its id.", id(), json!(1)),
+        "hook" => ("A webhook, by its id.", id(), json!(1)),
+        "delivery" => ("Something that it told, by its id.", id(), json!(1)),
         "token" => {
             let schema = text_like(r"^[^\x00-\x1f\x7f-\x9f]+$").max_length(Some(255));
             ("A token, by its id or its name.", Schema::from(schema.build()).into(), json!("laptop"))

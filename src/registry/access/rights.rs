@@ -1,5 +1,5 @@
 //! Rights that are asked for in one place each: to change oneself, to search, to upload, to read the record of changes,
-//! to see and to set quotas.
+//! to see and to set quotas, to have webhooks.
 
 use super::{Visited, visit, visit_org, visit_user};
 use crate::domain::ids::OwnerId;
@@ -190,6 +190,43 @@ pub fn can_set_quota(
 ) -> Result<CanSetQuota> {
     caller.demand_admin(Level::Write)?;
     Ok(CanSetQuota { owner: visit_kind(conn, caller, name, kind)? })
+}
+
+/// The right to see and to change an owner's webhooks: what is told goes anywhere.
+#[derive(Debug, Clone)]
+pub struct CanHook {
+    owner: Visited,
+}
+
+impl CanHook {
+    /// Whose.
+    pub fn owner(&self) -> &Visited {
+        &self.owner
+    }
+}
+
+/// Whether a caller may see, or change, an organization's webhooks: its owners may, and site administrators.
+///
+/// # Errors
+/// As [`visit_org`]; [`Error::Unauthenticated`]; [`Error::Forbidden`] naming the missing scope or right.
+pub fn can_hook(conn: &mut PgConnection, caller: &Caller, org: &OwnerName, level: Level) -> Result<CanHook> {
+    let user = caller.signed_in()?;
+    caller.demand(Area::Organization, level)?;
+    let owner = visit_org(conn, caller, org)?;
+    if owner.permission < Some(Permission::Owner) {
+        return Err(Error::Forbidden(format!("only owners of {} may do this, and {} is none", owner.name, user.name)));
+    }
+    Ok(CanHook { owner })
+}
+
+/// Whether a caller may see, or change, his own webhooks.
+///
+/// # Errors
+/// [`Error::Unauthenticated`]; [`Error::Forbidden`] naming the missing scope, or the token's limit that is in the way.
+pub fn can_hook_own(conn: &mut PgConnection, caller: &Caller, level: Level) -> Result<CanHook> {
+    let user = caller.signed_in()?;
+    caller.demand(Area::User, level)?;
+    Ok(CanHook { owner: visit(conn, caller, &user.name)? })
 }
 
 fn visit_kind(conn: &mut PgConnection, caller: &Caller, name: &OwnerName, kind: OwnerKind) -> Result<Visited> {

@@ -174,6 +174,7 @@ pub fn config(dir: &Path, url: &str, settings: &[(&str, &str)]) -> Config {
         // Tests do by themselves, when they want it, what the background does.
         ("PACKHOUSE_JOBS_FLUSH_SECONDS", "86400"),
         ("PACKHOUSE_JOBS_SWEEP_EVERY_SECONDS", "0"),
+        ("PACKHOUSE_JOBS_WEBHOOKS_EVERY_SECONDS", "0"),
         ("PACKHOUSE_LIMITS_DRAIN_SECONDS", "20"),
     ];
     environment.extend(settings);

@@ -1,0 +1,144 @@
+//! What a webhook is made of: where it leads, how it speaks, and what has become of what it had to tell.
+
+use super::names::{InvalidName, name, text_schema};
+use super::role::word;
+
+/// Most bytes in a hook's address.
+const MAX_URL_BYTES: usize = 2048;
+/// Most bytes in a value of `Authorization`.
+const MAX_AUTHORIZATION_BYTES: usize = 1024;
+/// Most bytes in a secret.
+const MAX_SECRET_BYTES: usize = 255;
+
+name!(
+    /// Where a hook leads: `http://` or `https://`, at most 2,048 bytes of ASCII without white space, without a user and
+    /// a password in it. Whether that may be reached is asked by whoever sends.
+    HookUrl,
+    check_url,
+    text_schema(
+        "An address, http or https, without a user in it; an IP address will do for the name.",
+        r#"^https?://([A-Za-z0-9]+(-[A-Za-z0-9]+)*\.)+[A-Za-z][A-Za-z0-9]*(:[1-9][0-9]{0,3})?(/[!"$-\[\]-~]*)?$"#
+    ).max_length(Some(MAX_URL_BYTES))
+);
+name!(
+    /// The value of the field `Authorization` that a hook sends: at most 1,024 visible characters of ASCII and spaces.
+    HookAuthorization,
+    check_authorization,
+    text_schema("The value of a field Authorization.", r"^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$")
+        .max_length(Some(MAX_AUTHORIZATION_BYTES))
+);
+name!(
+    /// What a hook signs with: 1 to 255 bytes without control characters.
+    HookSecret,
+    check_secret,
+    text_schema("A secret.", r"^[^\x00-\x1f\x7f-\x9f]+$").max_length(Some(MAX_SECRET_BYTES))
+);
+
+word!(
+    /// In whose manner a hook speaks.
+    HookKind, "those that are offered: gitea, and gogs, which is the same" { Gitea = 0 "gitea", Gogs = 1 "gogs" }
+);
+word!(
+    /// How the body of a hook's request is written.
+    HookContent, "json, form" {
+        /// The payload itself.
+        Json = 0 "json",
+        /// `payload=` and the payload, as browsers send forms.
+        Form = 1 "form",
+    }
+);
+word!(
+    /// What happened to a package.
+    HookAction, "created, deleted" { Created = 0 "created", Deleted = 1 "deleted" }
+);
+word!(
+    /// What has become of something that a hook has to tell.
+    DeliveryState, "pending, delivered, failed" {
+        /// It is tried, now or later.
+        Pending = 0 "pending",
+        /// The receiver answered with a status of 200 to 299.
+        Delivered = 1 "delivered",
+        /// It was given up.
+        Failed = 2 "failed",
+    }
+);
+
+fn check_url(text: &str) -> Result<(), InvalidName> {
+    if text.is_empty() {
+        return Err(InvalidName::Empty);
+    }
+    if text.len() > MAX_URL_BYTES {
+        return Err(InvalidName::TooLong(MAX_URL_BYTES));
+    }
+    let lower = text.to_ascii_lowercase();
+    let rest = lower.strip_prefix("https://").or_else(|| lower.strip_prefix("http://"));
+    let place = rest.and_then(|rest| rest.split(['/', '?', '#']).next()).unwrap_or_default();
+    let clean = text.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'\\' | b'#'));
+    if place.is_empty() || place.contains('@') || !clean {
+        return Err(InvalidName::Characters(
+            "an address that begins with http:// or https://, in ASCII, without a user, a password or a #",
+        ));
+    }
+    Ok(())
+}
+
+fn check_authorization(text: &str) -> Result<(), InvalidName> {
+    match text.len() {
+        0 => Err(InvalidName::Empty),
+        length if length > MAX_AUTHORIZATION_BYTES => Err(InvalidName::TooLong(MAX_AUTHORIZATION_BYTES)),
+        _ if text.trim() != text => Err(InvalidName::OuterSpace),
+        _ if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) => Ok(()),
+        _ => Err(InvalidName::Characters("visible characters of ASCII, and spaces between them")),
+    }
+}
+
+fn check_secret(text: &str) -> Result<(), InvalidName> {
+    match text.len() {
+        0 => Err(InvalidName::Empty),
+        length if length > MAX_SECRET_BYTES => Err(InvalidName::TooLong(MAX_SECRET_BYTES)),
+        _ if text.chars().any(char::is_control) => Err(InvalidName::Characters("no control characters")),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hook_leads_to_an_address_of_the_web_without_a_user_in_it() {
+        for good in ["https://ci.example.org/hook?x=%20", "HTTP://[2001:db8::1]:8080", "http://x/@y", "http://x?a@b"] {
+            assert!(good.parse::<HookUrl>().is_ok(), "{good}");
+        }
+        for wrong in [
+            "",
+            "example.org",
+            "ftp://example.org/",
+            "file:///etc/passwd",
+            "http://",
+            "http:///x",
+            "http://a b/",
+            "http://ada:pw@example.org/",
+            "http://ada@example.org/",
+            "http://example.org\\@evil/",
+            "http://é.example/",
+            "http://example.org/#x",
+            "http://example.org/\n",
+            "javascript:alert(1)",
+            "gopher://x/",
+            "//example.org/",
+        ] {
+            assert!(wrong.parse::<HookUrl>().is_err(), "{wrong:?}");
+        }
+        assert!(format!("http://x/{}", "y".repeat(2040)).parse::<HookUrl>().is_err());
+    }
+
+    #[test]
+    fn what_is_sent_as_a_field_stays_one_field() {
+        assert!("Bearer abc".parse::<HookAuthorization>().is_ok());
+        for wrong in ["", " Bearer", "Bearer a\r\nX: y", "Bearer é", "a\0"] {
+            assert!(wrong.parse::<HookAuthorization>().is_err(), "{wrong:?}");
+        }
+        assert!("sécret".parse::<HookSecret>().is_ok() && "\n".parse::<HookSecret>().is_err());
+    }
+}

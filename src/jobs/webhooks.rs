@@ -1,0 +1,270 @@
+//! Sends what webhooks have to tell: takes it from the outbox, signs it, posts it, writes down what was answered.
+
+use crate::db::Db;
+use crate::domain::clock::Clock;
+use crate::domain::digest::to_hex;
+use crate::domain::hook::HookContent;
+use crate::domain::secret::MasterKey;
+use crate::error::Result;
+use crate::outbound::Outbound;
+use crate::registry::hooks::outbox;
+use crate::registry::hooks::turns::{self, Letter, Outcome, Turn};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit, Mac};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::{Value, json};
+use sha1::Sha1;
+use sha2::Sha256;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::task::JoinSet;
+
+/// How many requests are under way at once.
+const SLOTS: usize = 32;
+/// Rows that are forgotten together.
+const BATCH: i64 = 1000;
+/// What a form leaves as it is; a space becomes a plus.
+const FORM: &AsciiSet = &NON_ALPHANUMERIC.remove(b'*').remove(b'-').remove(b'.').remove(b'_').remove(b' ');
+
+/// All that is needed to send.
+#[derive(Clone)]
+pub struct Courier {
+    pub db: Db,
+    pub outbound: Arc<Outbound>,
+    pub clock: Clock,
+    pub key: MasterKey,
+    /// The site's own address, before links; empty where it is not known.
+    pub root: String,
+}
+
+impl Courier {
+    /// Takes one thing that is due.
+    async fn take(&self) -> Result<Option<Turn>> {
+        let (key, now) = (self.key.clone(), self.clock.now());
+        self.db.write(move |conn| turns::take(conn, &key, now)).await
+    }
+
+    /// Begins to send what is due, as far as there is room beside what is under way; false: the database is away.
+    async fn fill(&self, under_way: &mut JoinSet<()>) -> bool {
+        while under_way.len() < SLOTS {
+            match self.take().await {
+                Ok(Some(turn)) => {
+                    let courier = self.clone();
+                    under_way.spawn(async move { courier.deliver(turn).await });
+                }
+                Ok(None) => return true,
+                Err(error) => {
+                    tracing::warn!(error = format!("{:#}", error.explained()), "webhooks have to wait");
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    /// Sends everything that is due now, and waits for the answers.
+    pub async fn run(&self) {
+        let mut under_way = JoinSet::new();
+        while self.fill(&mut under_way).await {
+            // One that is done may leave another of its hook to be sent.
+            if under_way.join_next().await.is_none() {
+                return;
+            }
+        }
+        while under_way.join_next().await.is_some() {}
+    }
+
+    /// Sends for ever, looking each time the period is over and each time that an answer has come. Whoever stops it cuts
+    /// what is under way; that is sent again by whoever comes next.
+    pub async fn serve(&self, every: Duration) {
+        let mut ticks = tokio::time::interval(every);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut under_way = JoinSet::new();
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {}
+                Some(_) = under_way.join_next() => {}
+            }
+            self.fill(&mut under_way).await;
+        }
+    }
+
+    async fn deliver(&self, turn: Turn) {
+        let (at, begun) = (self.clock.now(), Instant::now());
+        let (headers, sent) = match &turn.letter {
+            Ok(letter) => self.send(&turn, letter).await,
+            Err(error) => {
+                tracing::error!(error = ?error, hook = %turn.hook, delivery = %turn.delivery, "a webhook cannot be read");
+                (Vec::new(), Err("this server cannot read what is to be sent: ask its administrator".to_owned()))
+            }
+        };
+        let (status, headers_back, body, problem) = match sent {
+            Ok(answer) => (Some(answer.status), answer.headers, answer.body, answer.cut.unwrap_or_default()),
+            Err(problem) => (None, Vec::new(), Vec::new(), problem),
+        };
+        let outcome = Outcome {
+            at,
+            duration: begun.elapsed(),
+            request_headers: pairs(&headers),
+            status,
+            response_headers: pairs(&headers_back),
+            response_body: text(&body),
+            error: match status {
+                Some(status) if problem.is_empty() && !(200..300).contains(&status) => {
+                    format!("the receiver answered {status}")
+                }
+                _ => problem,
+            },
+        };
+        let kind = if outcome.is_delivered() { "delivered" } else { "failed" };
+        metrics::counter!("packhouse_webhook_attempts_total", "outcome" => kind).increment(1);
+        tracing::debug!(hook = %turn.hook, delivery = %turn.delivery, attempt = turn.number, status, "called a webhook");
+        let (clock, hook) = (self.clock.clone(), turn.hook);
+        let settled = self.db.write(move |conn| turns::settle(conn, &turn, &outcome, clock.now())).await;
+        if let Err(error) = settled {
+            // The hook is free again when its time is over, and the delivery is sent once more.
+            tracing::warn!(%error, %hook, "what a webhook's receiver answered could not be written down");
+        }
+    }
+
+    /// Sends it; gives back the head of the request, without secrets, and what came of it.
+    async fn send(
+        &self,
+        turn: &Turn,
+        letter: &Letter,
+    ) -> (Vec<(String, String)>, std::result::Result<crate::outbound::Answer, String>) {
+        let payload = match letter.facts.payload(turn.action, &self.root) {
+            Ok(payload) => payload,
+            Err(error) => return (Vec::new(), Err(error.to_string())),
+        };
+        let (content_type, body) = match turn.content {
+            HookContent::Json => ("application/json", payload.clone()),
+            HookContent::Form => {
+                let payload = utf8_percent_encode(&payload, FORM).to_string().replace(' ', "+");
+                ("application/x-www-form-urlencoded", format!("payload={payload}"))
+            }
+        };
+        let secret = letter.secret.as_ref().map(|secret| secret.reveal());
+        let mut headers = head(turn, content_type);
+        headers.extend(signatures(secret, &payload));
+        headers.extend(standard(turn, secret, &body, self.clock.now().unix()));
+        let mut shown = headers.clone();
+        if let Some(authorization) = &letter.authorization {
+            headers.push(("authorization".to_owned(), authorization.reveal().to_owned()));
+            shown.push(("authorization".to_owned(), "******".to_owned()));
+        }
+        let sent = self.outbound.post(turn.url.as_str(), &headers, body.into_bytes()).await;
+        (shown, sent.map_err(|failure| failure.to_string()))
+    }
+}
+
+fn field(name: &str, value: impl Into<String>) -> (String, String) {
+    (name.to_owned(), value.into())
+}
+
+/// Gitea's fields, under its own name and those it keeps for receivers that were made for others.
+fn head(turn: &Turn, content_type: &str) -> Vec<(String, String)> {
+    let id = turn.uuid.to_string();
+    let mut head = vec![
+        field("content-type", content_type),
+        field("user-agent", concat!("Packhouse/", env!("CARGO_PKG_VERSION"))),
+    ];
+    for family in ["gitea", "gogs", "github"] {
+        head.push(field(&format!("x-{family}-delivery"), &*id));
+        head.push(field(&format!("x-{family}-event"), "package"));
+        head.push(field(&format!("x-{family}-event-type"), "package"));
+    }
+    for family in ["gitea", "github"] {
+        head.push(field(&format!("x-{family}-hook-installation-target-type"), turn.owner_kind.as_str()));
+    }
+    head
+}
+
+/// Gitea's signatures: of the payload, also where it is a field of a form. Without a secret they are there and empty.
+fn signatures(secret: Option<&str>, payload: &str) -> Vec<(String, String)> {
+    let sign = |secret: &str| (hmac_sha256(secret.as_bytes(), &[payload.as_bytes()]), hmac_sha1(secret, payload));
+    let (sha256, sha1) = secret.map(sign).map(|(a, b)| (to_hex(&a), to_hex(&b))).unwrap_or_default();
+    vec![
+        field("x-gitea-signature", &*sha256),
+        field("x-gogs-signature", &*sha256),
+        field("x-hub-signature", format!("sha1={sha1}")),
+        field("x-hub-signature-256", format!("sha256={sha256}")),
+    ]
+}
+
+/// The fields of Standard Webhooks 1.0, which sign the body as it is sent, with its id and its time.
+fn standard(turn: &Turn, secret: Option<&str>, body: &str, now: i64) -> Vec<(String, String)> {
+    let (id, time) = (turn.uuid.to_string(), now.to_string());
+    let mut fields = vec![field("webhook-id", &*id), field("webhook-timestamp", &*time)];
+    if let Some(secret) = secret {
+        let signed = hmac_sha256(&standard_key(secret), &[id.as_bytes(), b".", time.as_bytes(), b".", body.as_bytes()]);
+        fields.push(field("webhook-signature", format!("v1,{}", STANDARD.encode(signed))));
+    }
+    fields
+}
+
+/// A secret as that specification writes it, `whsec_` and Base64, is the key it stands for; any other is its own bytes.
+fn standard_key(secret: &str) -> Vec<u8> {
+    let encoded = secret.strip_prefix("whsec_").and_then(|rest| STANDARD.decode(rest).ok());
+    encoded.unwrap_or_else(|| secret.as_bytes().to_vec())
+}
+
+fn hmac_sha256(key: &[u8], parts: &[&[u8]]) -> Vec<u8> {
+    // A key of any length is taken, and so there is no error.
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else { return Vec::new() };
+    parts.iter().for_each(|part| mac.update(part));
+    mac.finalize().into_bytes().to_vec()
+}
+
+fn hmac_sha1(key: &str, payload: &str) -> Vec<u8> {
+    let Ok(mut mac) = Hmac::<Sha1>::new_from_slice(key.as_bytes()) else { return Vec::new() };
+    mac.update(payload.as_bytes());
+    mac.finalize().into_bytes().to_vec()
+}
+
+fn pairs(fields: &[(String, String)]) -> Value {
+    fields.iter().map(|(name, value)| json!([clean(name), clean(value)])).collect()
+}
+
+/// A body as text. What Postgres takes for none, and what is none, is replaced.
+fn text(body: &[u8]) -> String {
+    clean(&String::from_utf8_lossy(body))
+}
+
+fn clean(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
+
+/// Forgets what is older than so long.
+///
+/// # Errors
+/// The database's.
+pub async fn forget(db: &Db, clock: &Clock, keep: Duration) -> Result<()> {
+    let before = clock.now().minus(keep);
+    while db.write(move |conn| outbox::forget_old(conn, before, BATCH)).await? > 0 {}
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signature_is_that_of_the_specification_s_example() {
+        let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+        let signed = [&b"msg_p5jXN8AQM9LWM0D4loKWxJek"[..], b".", b"1614265330", b".", br#"{"test": 2432232314}"#];
+        let signature = STANDARD.encode(hmac_sha256(&standard_key(secret), &signed));
+        assert_eq!(signature, "g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
+        assert_eq!(standard_key("plain"), b"plain");
+        assert_eq!(standard_key("whsec_!"), b"whsec_!");
+        assert_eq!(
+            to_hex(&hmac_sha256(b"Jefe", &[b"what do ya want ", b"for nothing?"])),
+            "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
+        );
+        assert_eq!(
+            to_hex(&hmac_sha1("Jefe", "what do ya want for nothing?")),
+            "effcdf6ae5eb2fa2d27416d5f184df9c259a7c79"
+        );
+    }
+}

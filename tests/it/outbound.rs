@@ -1,0 +1,124 @@
+//! Requests to other servers: names that lead where they must not, and names that change their minds.
+
+use crate::support::receiver::Receiver;
+use packhouse::domain::network::Network;
+use packhouse::outbound::{Allowed, Lookup, Outbound};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// Every name leads to these addresses; how often that was asked.
+fn leading_to(addresses: &[&str]) -> (Lookup, Arc<AtomicUsize>) {
+    let addresses: Vec<IpAddr> = addresses.iter().map(|address| address.parse().unwrap()).collect();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&asked);
+    let lookup: Lookup = Arc::new(move |_| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        let addresses = addresses.clone();
+        Box::pin(async move { Ok(addresses) })
+    });
+    (lookup, asked)
+}
+
+fn allowed(networks: &[&str], hosts: &[&str]) -> Allowed {
+    let networks = networks.iter().map(|network| Network::try_from((*network).to_owned()).unwrap()).collect();
+    Allowed { networks, hosts: hosts.iter().map(|host| (*host).to_owned()).collect() }
+}
+
+/// The status of a request to a name that leads to these addresses, or why there is none.
+async fn ask(allowed: Allowed, host: &str, addresses: &[&str], port: u16) -> Result<u16, String> {
+    let outbound = Outbound::with_lookup(allowed, Duration::from_secs(5), leading_to(addresses).0);
+    let answer = outbound.post(&format!("http://{host}:{port}/"), &[], Vec::new()).await;
+    answer.map(|answer| answer.status).map_err(|failure| failure.to_string())
+}
+
+#[tokio::test]
+async fn a_name_that_leads_to_this_machine_or_its_network_is_refused() {
+    let receiver = Receiver::new();
+    let port = receiver.address.port();
+    for (addresses, kind) in [
+        (&["127.0.0.1"][..], "loopback"),
+        (&["::1"], "loopback"),
+        (&["::ffff:127.0.0.1"], "loopback"),
+        (&["0.0.0.0"], "unspecified"),
+        (&["10.1.2.3"], "private"),
+        (&["169.254.169.254"], "link-local"),
+        (&["100.64.0.1"], "carrier"),
+        (&["64:ff9b::a00:1"], "private"),
+        (&["2002:7f00:1::"], "protocol"),
+        (&["fd00::1"], "private"),
+        // One good address among them is no excuse.
+        (&["93.184.215.14", "127.0.0.1"], "loopback"),
+    ] {
+        let refused = ask(Allowed::default(), "rebound.example.org", addresses, port).await.unwrap_err();
+        assert!(refused.contains("rebound.example.org leads to") && refused.contains(kind), "{addresses:?}: {refused}");
+    }
+    let nothing = ask(Allowed::default(), "empty.example.org", &[], port).await.unwrap_err();
+    assert!(nothing.contains("has no address"), "{nothing}");
+    assert_eq!(receiver.heard().len(), 0);
+}
+
+#[tokio::test]
+async fn settings_open_networks_and_names_and_nothing_beside_them() {
+    let receiver = Receiver::new();
+    let port = receiver.address.port();
+    let ask = async |networks: &[&str], hosts: &[&str], host: &str| {
+        ask(allowed(networks, hosts), host, &["127.0.0.1"], port).await
+    };
+    assert_eq!(ask(&["127.0.0.1"], &[], "a.example.org").await, Ok(200));
+    assert_eq!(ask(&["127.0.0.0/8"], &[], "localhost").await, Ok(200));
+    assert!(ask(&["10.0.0.0/8"], &[], "a.example.org").await.is_err());
+    assert_eq!(ask(&[], &["CI.example.org"], "ci.example.ORG").await, Ok(200));
+    assert_eq!(ask(&[], &["*.example.org"], "deep.in.example.org").await, Ok(200));
+    for other in ["example.org", "evilexample.org", "example.org.evil.example"] {
+        assert!(ask(&[], &["*.example.org"], other).await.is_err(), "{other}");
+    }
+    assert!(ask(&[], &["ci.example.org"], "xci.example.org").await.is_err());
+    assert_eq!(receiver.heard().len(), 4);
+}
+
+#[tokio::test]
+async fn a_name_is_looked_up_once_for_each_request_and_what_was_checked_is_what_is_called() {
+    let receiver = Receiver::new();
+    let (lookup, asked) = leading_to(&["127.0.0.1"]);
+    let outbound = Outbound::with_lookup(allowed(&["127.0.0.1"], &[]), Duration::from_secs(5), lookup);
+    let url = format!("http://once.example.org:{}/", receiver.address.port());
+    for count in 1..=2 {
+        assert_eq!(outbound.post(&url, &[], Vec::new()).await.unwrap().status, 200);
+        assert_eq!(asked.load(Ordering::SeqCst), count, "no connection is kept, and no answer of the past");
+    }
+    assert_eq!(receiver.heard()[0].header("host"), format!("once.example.org:{}", receiver.address.port()));
+}
+
+#[tokio::test]
+async fn addresses_of_numbers_and_of_other_kinds_are_judged_however_they_are_written() {
+    let outbound = Outbound::new(Allowed::default(), Duration::from_secs(5));
+    for wrong in [
+        "http://127.1/",
+        "http://0x7f000001/",
+        "http://017700000001/",
+        "http://2130706433/",
+        "http://[::]/",
+        "http://127.0.0.1./",
+        "http://１２７.0.0.1/",
+        "http://localhost/",
+        "http://LOCALHOST./",
+        "http://x.localhost/",
+        "http://[::ffff:7f00:1]/",
+        "https://192.168.0.1/",
+        "file:///etc/passwd",
+        "gopher://example.org/",
+        "http://user@example.org/",
+        "http://:pw@example.org/",
+        "unix:/x",
+        "",
+    ] {
+        assert!(outbound.check(wrong).is_err(), "{wrong}");
+    }
+    for good in
+        ["http://example.org/", "https://1.1.1.1:8443/x?y", "http://[2606:4700:4700::1111]/", "http://example.org:22/"]
+    {
+        assert_eq!(outbound.check(good), Ok(()), "{good}");
+    }
+}
