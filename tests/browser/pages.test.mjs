@@ -1,0 +1,128 @@
+// Every page of the table of routes, with long names, with much, and with nothing: judged by axe and watched for errors.
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import test from "node:test";
+import { api, done, endWith, fail, inspect, people, publish, serve, visit, visitAs } from "./support.mjs";
+
+const site = await serve();
+endWith(site);
+
+const LONG = "a-name-as-long-as-names-may-be-".repeat(9).slice(0, 254) + "x";
+const OWNER = "the-longest-name-that-an-owner-may-have1";
+const HURTS = "$(id) & {a}; [b] ~!@#%^ (final).tar.gz";
+
+await people(site, "ada", OWNER, "idle");
+for (const [username, visibility] of [["acme", "public"], ["hidden", "private"]]) {
+  await api(site, "ada", "POST", "/api/v1/orgs", { username, visibility, full_name: "Acme ".repeat(40).trim() });
+}
+const team = await api(site, "ada", "POST", "/api/v1/orgs/acme/teams", { name: "Readers", permission: "read" });
+await api(site, "ada", "PUT", `/api/v1/teams/${team.id}/members/${OWNER}`);
+await publish(site, OWNER, `${OWNER}/${LONG}/${LONG}/${LONG}`, "long");
+const README = `# Title
+
+Words with \`code\`, **bold** and a [link](https://example.org), and <script>alert(1)</script>.
+
+| a | b |
+|---|--:|
+| ${"long ".repeat(40)} | 1 |
+
+\`\`\`sh
+curl -fsS -H "Authorization: Bearer $TOKEN" -T ${LONG} https://packages.example.org/api/packages/acme/generic/tool/1.0/
+\`\`\`
+
+- [ ] to do
+- [x] done
+`;
+for (const name of ["README.md", HURTS, ...Array.from({ length: 62 }, (_, at) => `part-${at}.bin`)]) {
+  await publish(site, "ada", `ada/many/1.0/${name}`, name === "README.md" ? README : name);
+}
+for (let at = 0; at < 55; at++) await publish(site, "ada", `ada/versions/0.${at}.0/f`, "f");
+await publish(site, "ada", ["ada", "odd", "1.0 / rc 1 ü", "f"], "f");
+await publish(site, "ada", "acme/tool/1.0/f", "f");
+await publish(site, "ada", "hidden/tool/1.0/f", "f");
+const [file] = await api(site, "ada", "GET", "/api/v1/packages/ada/generic/many/1.0/files");
+const token = await api(site, "ada", "POST", "/api/v1/users/ada/tokens", { name: LONG, scopes: ["write:package"] });
+await api(site, "ada", "POST", "/api/v1/users/ada/tokens", { name: "all", scopes: ["all"] });
+
+const long = `/${OWNER}/-/packages/generic/${LONG}`;
+
+/** Who goes where, by the routes of the table. */
+const VISITS = {
+  "/": { anonymous: ["/"], ada: ["/"], idle: ["/"] },
+  "/explore": { anonymous: ["/explore", "/explore?q=nothing-is-called-so"], ada: ["/explore"] },
+  "/explore/packages": {
+    anonymous: ["/explore/packages", "/explore/packages?q=nothing-is-called-so", "/explore/packages?q=part"],
+    ada: ["/explore/packages?page=2"],
+  },
+  "/docs": { anonymous: ["/docs/"] },
+  "/docs/{page:.*}": { ada: ["/docs/getting-started/"] },
+  "/login": { anonymous: ["/login"] },
+  // Seen on the way, in the flows of accounts.
+  "/login/two-factor": {},
+  "/register": { anonymous: ["/register"] },
+  "/org/create": { ada: ["/org/create"] },
+  "/org/{org}/settings": { ada: ["/org/acme/settings"] },
+  "/org/{org}/teams": { ada: ["/org/acme/teams"], [OWNER]: ["/org/acme/teams"] },
+  "/org/{org}/teams/{team}": { ada: ["/org/acme/teams/Owners", "/org/acme/teams/Readers"], [OWNER]: ["/org/acme/teams/Readers"] },
+  "/org/{org}/members": { ada: ["/org/acme/members", "/org/acme/members?q=nobody"] },
+  "/org/{org}/members/{user}/remove": { ada: [`/org/acme/members/${OWNER}/remove`, "/org/acme/members/ada/remove"] },
+  "/user/settings": { ada: ["/user/settings"], [OWNER]: ["/user/settings"] },
+  "/user/settings/email": { ada: ["/user/settings/email"] },
+  "/user/settings/rename": { ada: ["/user/settings/rename"] },
+  "/user/settings/delete": { ada: ["/user/settings/delete"], idle: ["/user/settings/delete"] },
+  "/user/settings/organizations": { ada: ["/user/settings/organizations"], idle: ["/user/settings/organizations"] },
+  "/user/settings/password": { ada: ["/user/settings/password"] },
+  "/user/settings/security": { ada: ["/user/settings/security"] },
+  "/user/settings/security/enroll": { ada: ["/user/settings/security/enroll"] },
+  // Of who has a second factor: in the flows of accounts.
+  "/user/settings/security/disable": {},
+  "/user/settings/security/recovery-codes": {},
+  "/user/settings/tokens": { ada: ["/user/settings/tokens"], idle: ["/user/settings/tokens"] },
+  "/user/settings/tokens/new": { ada: ["/user/settings/tokens/new"] },
+  "/user/settings/tokens/{token}/revoke": { ada: [`/user/settings/tokens/${token.id}/revoke`] },
+  "/{owner}": { anonymous: ["/ada", "/idle", `/${OWNER}`], ada: ["/ada", "/acme", "/hidden"], idle: ["/idle"] },
+  "/{owner}/-/packages": { anonymous: ["/ada/-/packages?q=many&sort=name", "/ada/-/packages?q=nothing-is-called-so"] },
+  // It leads to the newest version.
+  "/{owner}/-/packages/generic/{name}": { anonymous: ["/ada/-/packages/generic/many"] },
+  "/{owner}/-/packages/generic/{name}/versions": {
+    anonymous: ["/ada/-/packages/generic/versions/versions", `${long}/versions`],
+    ada: ["/ada/-/packages/generic/versions/versions?page=2"],
+  },
+  "/{owner}/-/packages/generic/{name}/{version}": {
+    anonymous: ["/ada/-/packages/generic/many/1.0", "/ada/-/packages/generic/many/1.0?q=no-such", `${long}/${LONG}`],
+    ada: ["/ada/-/packages/generic/many/1.0?page=2", "/ada/-/packages/generic/odd/1.0%20%2F%20rc%201%20%C3%BC"],
+    [OWNER]: [`${long}/${LONG}`],
+  },
+  "/{owner}/-/packages/generic/{name}/{version}/delete": { ada: ["/ada/-/packages/generic/many/1.0/delete"], [OWNER]: [`${long}/${LONG}/delete`] },
+  // A file, and no page.
+  "/{owner}/-/packages/generic/{name}/{version}/files/{id}": {},
+  "/{owner}/-/packages/generic/{name}/{version}/files/{id}/delete": { ada: [`/ada/-/packages/generic/many/1.0/files/${file.id}/delete`] },
+  "/{owner}/-/packages/settings/generic/{name}": { ada: ["/ada/-/packages/settings/generic/many"], [OWNER]: [`/${OWNER}/-/packages/settings/generic/${LONG}`] },
+  "/{owner}/-/upload": { ada: ["/ada/-/upload?package=many&version=1.0", "/acme/-/upload"], [OWNER]: [`/${OWNER}/-/upload?package=${LONG}&version=${LONG}`] },
+};
+
+/** The pages of the table. */
+const source = readFileSync(new URL("../../src/routes.rs", import.meta.url), "utf8");
+const routes = [...source.matchAll(/\b(?:page|saved)\(GET, "([^"]+)"/g)].map(([, path]) => path);
+
+test("every page of the table of routes is looked at", () => {
+  assert.ok(routes.length > 5);
+  fail(routes.filter((route) => !(route in VISITS)).map((route) => `${route}: say in VISITS who looks at it, and where`));
+});
+
+for (const who of ["anonymous", "ada", OWNER, "idle", "admin"]) {
+  const paths = routes.flatMap((route) => VISITS[route]?.[who] ?? []);
+  if (!paths.length) continue;
+  test(`${paths.length} pages are fit for everybody, as ${who === OWNER ? "somebody with a long name" : who} sees them`, async () => {
+    const browser = await (who === "anonymous" ? visit(site) : visitAs(site, who));
+    const wrong = [];
+    for (const path of paths) {
+      const answer = await browser.page.goto(path);
+      if (answer.status() !== 200) wrong.push(`${path}: ${answer.status()}`);
+      await inspect(browser.page).catch((error) => wrong.push(error.message.trim()));
+    }
+    fail(wrong);
+    await done(browser);
+  });
+}
