@@ -50,6 +50,7 @@ pub struct Config {
     pub limits: LimitsConfig,
     pub quota: QuotaConfig,
     pub auth: AuthConfig,
+    pub registration: RegistrationConfig,
     pub jobs: JobsConfig,
     pub webhooks: WebhooksConfig,
     pub log: LogConfig,
@@ -101,6 +102,14 @@ pub struct QuotaConfig {
 #[serde(deny_unknown_fields)]
 pub struct AuthConfig {
     pub query_tokens: bool,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RegistrationConfig {
+    pub enabled: bool,
+    pub email_domains: Vec<String>,
+    pub needs_approval: bool,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -255,6 +264,10 @@ impl Config {
         }
         if self.webhooks.timeout_seconds > MOST_TIMEOUT_SECONDS {
             return Err(bad("webhooks.timeout_seconds", "is at most 60"));
+        }
+        let domain = |domain: &String| domain.contains('@') || domain.trim() != domain || domain.is_empty();
+        if self.registration.email_domains.iter().any(domain) {
+            return Err(bad("registration.email_domains", "lists domains such as example.org"));
         }
         if tracing_subscriber::EnvFilter::try_new(&self.log.level).is_err() {
             return Err(bad("log.level", "is a level such as info or debug, or a filter of tracing's"));

@@ -25,7 +25,7 @@ use crate::web::delete;
 use crate::web::manual;
 use crate::web::page::Reply;
 use crate::web::upload as web_upload;
-use crate::web::{account, password, profile, second_factor, security};
+use crate::web::{account, password, profile, register, second_factor, security, token_new, tokens as web_tokens};
 use crate::web::{assets, error::answer as web_error, explore, home, login, theme};
 use crate::web::{members as web_members, org_settings, orgs as web_orgs, teams as web_teams};
 use actix_web::http::header::{self, HeaderValue};
@@ -188,6 +188,8 @@ pub fn table() -> Vec<Row> {
         page(POST, "/login", login::submit, (NO_SCOPE, Door, Some(Event::SessionBegin))),
         page(GET, "/login/two-factor", login::code_form, (NO_SCOPE, Door, None)),
         page(POST, "/login/two-factor", login::submit_code, (NO_SCOPE, Door, Some(Event::SessionBegin))),
+        page(GET, "/register", register::form, (NO_SCOPE, Door, None)),
+        page(POST, "/register", register::submit, (NO_SCOPE, Door, Some(Event::UserRegister))),
         page(POST, "/logout", login::logout, (NO_SCOPE, Door, Some(Event::SessionEnd))),
         page(POST, "/-/theme", theme::choose, (NO_SCOPE, Door, None)),
 
@@ -211,6 +213,11 @@ pub fn table() -> Vec<Row> {
         page(POST, "/user/settings/security/recovery-codes", second_factor::renew_codes, (NO_SCOPE, SignedIn, Some(Event::RecoveryCodes))),
         page(GET, "/user/settings/security/disable", second_factor::disable_form, (NO_SCOPE, SignedIn, None)),
         page(POST, "/user/settings/security/disable", second_factor::disable, (NO_SCOPE, SignedIn, Some(Event::TwoFactorRemove))),
+        page(GET, "/user/settings/tokens", web_tokens::list, (NO_SCOPE, SignedIn, None)),
+        page(GET, "/user/settings/tokens/new", token_new::form, (NO_SCOPE, SignedIn, None)),
+        page(POST, "/user/settings/tokens/new", token_new::create, (NO_SCOPE, SignedIn, Some(Event::TokenCreate))),
+        page(GET, "/user/settings/tokens/{token}/revoke", web_tokens::revoke_form, (NO_SCOPE, SignedIn, None)),
+        page(POST, "/user/settings/tokens/{token}/revoke", web_tokens::revoke, (NO_SCOPE, SignedIn, Some(Event::TokenRevoke))),
 
         // Pages: organizations, their teams and members.
         page(GET, "/user/settings/organizations", web_orgs::own, (NO_SCOPE, SignedIn, None)),

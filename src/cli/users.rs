@@ -7,7 +7,9 @@ use crate::domain::role::Visibility;
 use crate::domain::secret::Password;
 use crate::instance::explain;
 use crate::password::hash_now;
+use crate::registry::access::can_administer;
 use crate::registry::caller::Caller;
+use crate::registry::two_factor;
 use crate::registry::users::{self, NewUser, User};
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
@@ -45,6 +47,11 @@ pub(super) enum Command {
         /// Let him in again.
         #[arg(long)]
         undo: bool,
+    },
+    /// Take away the second factor of a user who lost his device, and end everything he is signed in to.
+    ResetSecondFactor {
+        /// The user.
+        name: OwnerName,
     },
 }
 
@@ -115,6 +122,14 @@ pub(super) async fn run(config: Config, command: Command) -> Result<ExitCode> {
         }
         Command::Lock { name, undo } => {
             let change = move |conn: &mut _| users::set_locked(conn, &Caller::command_line(), &name, !undo, now);
+            in_database(&config, change).await?;
+        }
+        Command::ResetSecondFactor { name } => {
+            let caller = Caller::command_line();
+            let change = move |conn: &mut _| {
+                let right = can_administer(conn, &caller, &name)?;
+                two_factor::reset(conn, &caller, &right, now)
+            };
             in_database(&config, change).await?;
         }
     }

@@ -21,6 +21,11 @@ pub const SIGN_INS_IN_ALL: i32 = 3000;
 /// Codes of a second factor an account gets in that time.
 pub const CODES: i32 = 5;
 
+/// Accounts that people try to make for themselves from an address in that time.
+pub const REGISTRATIONS: i32 = 10;
+/// The same of everybody together.
+pub const REGISTRATIONS_IN_ALL: i32 = 300;
+
 /// A bucket and its size.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bucket {
@@ -57,6 +62,13 @@ pub fn sign_in_buckets(account: &str, address: Option<IpAddr>) -> Vec<Bucket> {
 /// The bucket a second factor's code is counted in.
 pub fn code_buckets(user: OwnerId) -> Vec<Bucket> {
     vec![Bucket { name: format!("code {user}"), most: CODES }]
+}
+
+/// The buckets an attempt at making oneself an account is counted in, in the order in which they are locked.
+pub fn registration_buckets(address: Option<IpAddr>) -> Vec<Bucket> {
+    let of = |address| Bucket { name: format!("register address {}", network_of(address)), most: REGISTRATIONS };
+    let all = Bucket { name: "register in all".to_owned(), most: REGISTRATIONS_IN_ALL };
+    address.map(of).into_iter().chain([all]).collect()
 }
 
 fn names(buckets: &[Bucket]) -> Vec<&str> {

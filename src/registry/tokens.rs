@@ -39,6 +39,8 @@ pub struct Token {
     pub created_at: Timestamp,
     pub expires_at: Option<Timestamp>,
     pub last_used_at: Option<Timestamp>,
+    /// From which address.
+    pub last_used_from: Option<String>,
 }
 
 /// Most bytes in the name of a token.
@@ -132,6 +134,15 @@ pub fn list(conn: &mut PgConnection, user: OwnerId, slice: Slice) -> Result<Page
     Ok(Page { items: rows.select(Token::as_select()).load(conn)?, total })
 }
 
+/// A user's token with this id.
+///
+/// # Errors
+/// The database's.
+pub fn find(conn: &mut PgConnection, user: OwnerId, id: TokenId) -> Result<Option<Token>> {
+    let own = tokens::table.filter(tokens::user_id.eq(user)).filter(tokens::id.eq(id));
+    Ok(own.select(Token::as_select()).first(conn).optional()?)
+}
+
 /// The names of the owners that tokens are limited to; gone ones are left out.
 ///
 /// # Errors
@@ -188,7 +199,11 @@ pub fn revoke(
     remove(conn, caller, user, &token, now)
 }
 
-fn remove(conn: &mut PgConnection, caller: &Caller, user: &SignedIn, token: &Token, now: Timestamp) -> Result<()> {
+/// Revokes a token of this user.
+///
+/// # Errors
+/// [`Error::NotFound`] when it is gone.
+pub fn remove(conn: &mut PgConnection, caller: &Caller, user: &SignedIn, token: &Token, now: Timestamp) -> Result<()> {
     if diesel::delete(tokens::table.find(token.id)).execute(conn)? == 0 {
         return Err(Error::NotFound(What::Token));
     }

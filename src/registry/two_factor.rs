@@ -2,7 +2,7 @@
 
 pub mod recovery;
 
-use super::access::CanChangeOwn;
+use super::access::{CanAdminister, CanChangeOwn, Visited};
 use super::audit::{self, Event, Subject};
 use super::caller::Caller;
 use super::seal::{self, SEED, SEED_OFFER};
@@ -174,8 +174,8 @@ pub fn enroll(
         return Err(Error::Blocked("you have a second factor already: take it away first".to_owned()));
     }
     let codes = recovery::replace(conn, key, user.id)?;
-    let session = changed(conn, caller, right, Event::TwoFactorEnroll, now)?;
-    Ok(Enrolled { codes, session })
+    changed(conn, caller, user, Event::TwoFactorEnroll, now)?;
+    Ok(Enrolled { codes, session: sessions::renew(conn, caller, now)? })
 }
 
 /// Takes a user's second factor away, with its recovery codes; sessions end as by [`enroll`].
@@ -188,29 +188,34 @@ pub fn remove(
     right: &CanChangeOwn,
     now: Timestamp,
 ) -> Result<Option<SessionId>> {
-    if diesel::delete(second_factors::table.find(right.user().id)).execute(conn)? == 0 {
+    take_away(conn, caller, right.user(), now)?;
+    sessions::renew(conn, caller, now)
+}
+
+/// Takes the second factor of somebody away who lost it, as a site administrator; ends every session of his.
+///
+/// # Errors
+/// [`Error::Blocked`] when he has none.
+pub fn reset(conn: &mut PgConnection, caller: &Caller, right: &CanAdminister, now: Timestamp) -> Result<()> {
+    take_away(conn, caller, right.user(), now)
+}
+
+fn take_away(conn: &mut PgConnection, caller: &Caller, user: &Visited, now: Timestamp) -> Result<()> {
+    if diesel::delete(second_factors::table.find(user.id)).execute(conn)? == 0 {
         return Err(no_factor());
     }
-    changed(conn, caller, right, Event::TwoFactorRemove, now)
+    changed(conn, caller, user, Event::TwoFactorRemove, now)
 }
 
 fn no_factor() -> Error {
-    Error::Blocked("you have no second factor".to_owned())
+    Error::Blocked("there is no second factor".to_owned())
 }
 
-/// Counts up the account's epoch, writes the record, and renews the session in use.
-fn changed(
-    conn: &mut PgConnection,
-    caller: &Caller,
-    right: &CanChangeOwn,
-    event: Event,
-    now: Timestamp,
-) -> Result<Option<SessionId>> {
-    let user = right.user();
+/// Counts up the account's epoch, which ends every session and remembered login, and writes the record.
+fn changed(conn: &mut PgConnection, caller: &Caller, user: &Visited, event: Event, now: Timestamp) -> Result<()> {
     diesel::update(users::table.find(user.id)).set(users::auth_epoch.eq(users::auth_epoch + 1)).execute(conn)?;
     let subject = Subject { owner: Some((user.id, &user.name)), text: user.name.to_string(), detail: json!({}) };
-    audit::record(conn, caller, event, &subject, now)?;
-    sessions::renew(conn, caller, now)
+    audit::record(conn, caller, event, &subject, now)
 }
 
 /// Since when the user has one; `None`: he has none.

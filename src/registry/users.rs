@@ -3,10 +3,12 @@
 mod delete;
 mod edit;
 mod own;
+mod register;
 
 pub use delete::delete;
 pub use edit::{UserEdit, rename, set_locked, set_password, update};
 pub use own::{change_password, delete_own, edit_own, obstacles, rename_own, set_own_email};
+pub use register::{Registration, approve, register};
 
 use super::access::{readable, visit_user, within};
 use super::audit::{self, Event, Subject};
@@ -100,6 +102,21 @@ pub struct Login {
 pub fn create(conn: &mut PgConnection, caller: &Caller, new: &NewUser, now: Timestamp) -> Result<OwnerId> {
     caller.demand_any_owner()?;
     caller.demand_visible(&new.name, new.visibility)?;
+    let id = insert(conn, new, Some(&new.email), true, now)?;
+    let detail = json!({"is_admin": new.is_admin, "visibility": new.visibility.as_str()});
+    let subject = Subject { owner: Some((id, &new.name)), text: new.name.to_string(), detail };
+    audit::record(conn, caller, Event::UserCreate, &subject, now)?;
+    Ok(id)
+}
+
+/// Makes the rows of a user, who may sign in with this address too.
+fn insert(
+    conn: &mut PgConnection,
+    new: &NewUser,
+    signs_in_by: Option<&Email>,
+    is_active: bool,
+    now: Timestamp,
+) -> Result<OwnerId> {
     let owner = NewOwner {
         kind: OwnerKind::User,
         name: &new.name,
@@ -114,9 +131,10 @@ pub fn create(conn: &mut PgConnection, caller: &Caller, new: &NewUser, now: Time
         .values((
             users::id.eq(id),
             users::email.eq(new.email.as_str()),
-            users::lower_email.eq(new.email.lower()),
+            users::lower_email.eq(signs_in_by.map(Email::lower)),
             users::password_hash.eq(&new.password_hash),
             users::is_admin.eq(new.is_admin),
+            users::is_active.eq(is_active),
             users::must_change_password.eq(new.must_change_password),
         ))
         .on_conflict(users::lower_email)
@@ -125,9 +143,6 @@ pub fn create(conn: &mut PgConnection, caller: &Caller, new: &NewUser, now: Time
     if inserted == 0 {
         return Err(email_taken(&new.email));
     }
-    let detail = json!({"is_admin": new.is_admin, "visibility": new.visibility.as_str()});
-    let subject = Subject { owner: Some((id, &new.name)), text: new.name.to_string(), detail };
-    audit::record(conn, caller, Event::UserCreate, &subject, now)?;
     Ok(id)
 }
 

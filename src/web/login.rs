@@ -26,6 +26,8 @@ struct LoginPage {
     name: String,
     back: String,
     problems: Problems,
+    /// Whether people make accounts for themselves here.
+    may_register: bool,
 }
 
 #[derive(Template)]
@@ -37,7 +39,7 @@ struct CodePage {
 }
 
 /// Where to go afterwards.
-fn back(call: &Call) -> String {
+pub(super) fn back(call: &Call) -> String {
     let raw = param(&call.req, "redirect_to").unwrap_or_default();
     within(&percent_decode_str(raw).decode_utf8_lossy())
 }
@@ -49,7 +51,8 @@ pub async fn form(call: Call) -> Result<Reply> {
     if frame.user.is_some() {
         return Ok(Reply::to(&back));
     }
-    Reply::page(&LoginPage { frame, name: String::new(), back, problems: Problems::default() })
+    let may_register = call.app.config.registration.enabled;
+    Reply::page(&LoginPage { frame, name: String::new(), back, problems: Problems::default(), may_register })
 }
 
 #[derive(Deserialize)]
@@ -81,7 +84,8 @@ pub async fn submit(call: Call, form: Protected<SignIn>) -> Result<Reply> {
         Err(error) => {
             let problems = problems(error)?;
             let (frame, ()) = frame(&call, |_, _| Ok(())).await?;
-            let page = LoginPage { frame, name: fields.name, back, problems };
+            let may_register = call.app.config.registration.enabled;
+            let page = LoginPage { frame, name: fields.name, back, problems, may_register };
             return page.problems.reply(&page);
         }
     };
@@ -95,7 +99,7 @@ pub async fn submit(call: Call, form: Protected<SignIn>) -> Result<Reply> {
 }
 
 /// Begins a session, of which the browser gets the cookie. One that it had before ends.
-async fn begin(call: &Call, of: (OwnerId, i32), factor: Option<Factor>, back: &str) -> Result<Reply> {
+pub(super) async fn begin(call: &Call, of: (OwnerId, i32), factor: Option<Factor>, back: &str) -> Result<Reply> {
     let (id, left) = enter(call, of, factor).await?;
     let reply = Reply::to(back).cookie(session::begin(&call.app, id)?).cookie(session::unpend(&call.app));
     Ok(match left {

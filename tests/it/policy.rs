@@ -414,6 +414,16 @@ fn db_org(conn: &mut PgConnection, name: &str, visibility: Visibility) {
     }
 }
 
+fn db_token_id(conn: &mut PgConnection, name: &str) -> i64 {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = BigInt)]
+        n: i64,
+    }
+    let query = diesel::sql_query("SELECT id AS n FROM tokens WHERE name = $1").bind::<Text, _>(name);
+    query.get_result::<Row>(conn).unwrap().n
+}
+
 /// A session of a user in another browser.
 fn db_session(conn: &mut PgConnection, name: &str) -> String {
     #[derive(QueryableByName)]
@@ -472,6 +482,12 @@ async fn request(world: &World, row: &Row, person: Person, org: &str) -> (String
             let owner = if pattern.contains("{org}") { &*org } else { person.name() };
             let (hook, delivery) = world.db_hook(owner);
             fill(pattern, &[("{hook}", &hook.to_string()), ("{delivery}", &delivery.to_string())])
+        }
+        ("GET" | "POST", pattern @ "/user/settings/tokens/{token}/revoke") => {
+            let name = world.fresh("doomed");
+            world.db(|conn| db_token(conn, person.name(), &name, &["read:package"], |_| {}).unwrap());
+            let id = world.db(|conn| db_token_id(conn, &name));
+            fill(pattern, &[("{token}", &id.to_string())])
         }
         ("GET", pattern) => fill(pattern, &[]),
         ("POST", pattern @ "/{owner}/-/upload") => {
@@ -596,6 +612,11 @@ async fn request(world: &World, row: &Row, person: Person, org: &str) -> (String
             body = Some(
                 json!({"full_name": "", "description": "", "website": "", "location": "", "visibility": "public"}),
             );
+            pattern.to_owned()
+        }
+        ("POST", pattern @ "/user/settings/tokens/new") => {
+            let name = world.fresh("made");
+            body = Some(json!({"name": name, "preset": "publish", "expiry": "30", "current_password": PASSWORD}));
             pattern.to_owned()
         }
         ("POST", pattern @ "/user/settings/email") => {

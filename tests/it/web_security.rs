@@ -3,6 +3,9 @@
 use crate::support::browser::Browser;
 use crate::support::log;
 use crate::support::{PASSWORD, Site, path};
+use packhouse::registry::access::can_administer;
+use packhouse::registry::caller::Caller;
+use packhouse::registry::two_factor::reset;
 use std::time::Duration;
 
 const SECURITY: &str = "/user/settings/security";
@@ -198,6 +201,26 @@ async fn taking_the_second_factor_away_wants_the_password_and_ends_every_other_s
     assert_eq!(changes(&site)[1..], ["user.two_factor.remove by ada with session from 127.0.0.1 on ada ada"]);
     let mut again = site.browser_of("ada").await;
     again.go(SECURITY).await.is(200);
+}
+
+#[tokio::test]
+async fn an_administrator_helps_who_has_lost_device_and_codes() {
+    let site = Site::new();
+    let mut browser = site.browser_of("ada").await;
+    set_up(&mut browser, &site).await;
+    let caller = Caller::command_line();
+    site.db(|conn| {
+        let right = can_administer(conn, &caller, &"ada".parse().unwrap())?;
+        reset(conn, &caller, &right, site.now())?;
+        assert!(reset(conn, &caller, &right, site.now()).is_err(), "there is none any more");
+        Ok(())
+    });
+    browser.go(SECURITY).await.is(303);
+    assert_eq!(
+        changes(&site)[1..],
+        ["user.two_factor.remove by command-line with command-line from nowhere on ada ada"]
+    );
+    site.browser_of("ada").await.go(SECURITY).await.is(200);
 }
 
 #[tokio::test]

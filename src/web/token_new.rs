@@ -1,0 +1,339 @@
+//! Making an access token: what it may do in plain words, how long, and with what. Its secret is shown once.
+
+use super::forms::Protected;
+use super::list::query;
+use super::page::{Frame, Reply, frame};
+use super::problems::Problems;
+use super::tokens::{Line, line};
+use crate::auth::call::Call;
+use crate::auth::password;
+use crate::domain::clock::Timestamp;
+use crate::domain::names::OwnerName;
+use crate::domain::role::{Area, Level, PackagePattern, Scopes};
+use crate::domain::secret::TokenSecret;
+use crate::error::{Error, Result};
+use crate::registry::caller::SignedIn;
+use crate::registry::orgs::{self, Which};
+use crate::registry::pages::Slice;
+use crate::registry::tokens::{self, NewToken};
+use askama::Template;
+use serde::Deserialize;
+use std::time::Duration;
+
+/// How many organizations are offered.
+const MOST_ORGS: i64 = 100;
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// The form, as it was typed; also the query of the page, so that other pages can lead to a form that is half filled in.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default)]
+pub struct Draft {
+    name: String,
+    /// One of [`PRESETS`].
+    preset: String,
+    area_package: String,
+    area_user: String,
+    area_organization: String,
+    area_admin: String,
+    public_only: Option<String>,
+    /// One of [`EXPIRIES`].
+    expiry: String,
+    expires_on: String,
+    owners: Vec<String>,
+    packages: String,
+    current_password: String,
+}
+
+impl Default for Draft {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            preset: "publish".to_owned(),
+            area_package: String::new(),
+            area_user: String::new(),
+            area_organization: String::new(),
+            area_admin: String::new(),
+            public_only: None,
+            expiry: "90".to_owned(),
+            expires_on: String::new(),
+            owners: Vec::new(),
+            packages: String::new(),
+            current_password: String::new(),
+        }
+    }
+}
+
+/// What most tokens are for: a word, its scopes, and both in plain words.
+const PRESETS: [(&str, &str, &str); 4] = [
+    ("download", "Download packages", "For machines that only fetch: also from private owners that you can read."),
+    ("publish", "Publish packages", "For build jobs: uploads, deletes and downloads."),
+    (
+        "all",
+        "Everything",
+        "All that you may do, your account and organizations too. Make one only if nothing less will do.",
+    ),
+    ("custom", "Something else", "Choose for each area, below."),
+];
+
+/// An area, with what reading and writing in it means.
+struct AreaChoice {
+    field: &'static str,
+    label: &'static str,
+    word: &'static str,
+    read: &'static str,
+    write: &'static str,
+    chosen: String,
+}
+
+/// How long a token lives: a word, and what it says.
+const EXPIRIES: [(&str, &str); 5] = [
+    ("30", "30 days"),
+    ("90", "90 days (recommended)"),
+    ("365", "A year"),
+    ("date", "Until a date"),
+    ("never", "It does not expire"),
+];
+
+impl Draft {
+    fn areas(&self, is_admin: bool) -> Vec<AreaChoice> {
+        let area = |field, label, word, read, write, chosen: &String| AreaChoice {
+            field,
+            label,
+            word,
+            read,
+            write,
+            chosen: chosen.clone(),
+        };
+        let mut areas = vec![
+            area("area_package", "Packages", "package", "Download", "Publish, delete and download", &self.area_package),
+            area("area_user", "Your account", "user", "Read", "Read and change", &self.area_user),
+            area(
+                "area_organization",
+                "Organizations",
+                "organization",
+                "Read",
+                "Read and change",
+                &self.area_organization,
+            ),
+        ];
+        if is_admin {
+            areas.push(area("area_admin", "Administration", "admin", "Read", "Read and change", &self.area_admin));
+        }
+        areas
+    }
+
+    /// The scopes that were chosen.
+    fn scopes(&self) -> Result<Scopes, String> {
+        let mut words: Vec<String> = match self.preset.as_str() {
+            "download" => vec!["read:package".to_owned()],
+            "publish" => vec!["write:package".to_owned()],
+            "all" => vec!["all".to_owned()],
+            "custom" => {
+                let chosen = self.areas(true).into_iter().filter(|area| !area.chosen.is_empty());
+                chosen.map(|area| format!("{}:{}", area.chosen, area.word)).collect()
+            }
+            _ => Vec::new(),
+        };
+        if words.is_empty() {
+            return Err("choose what the token may do".to_owned());
+        }
+        if self.public_only.is_some() {
+            words.push("public-only".to_owned());
+        }
+        Scopes::from_words(words.iter().map(String::as_str)).map_err(|error| error.to_string())
+    }
+
+    fn expires_at(&self, now: Timestamp) -> Result<Option<Timestamp>, String> {
+        let days = |days| Ok(Some(now.plus(DAY * days)));
+        match self.expiry.as_str() {
+            "30" => days(30),
+            "90" => days(90),
+            "365" => days(365),
+            "never" => Ok(None),
+            "date" => {
+                let end = Timestamp::try_from(format!("{}T23:59:59Z", self.expires_on.trim()));
+                end.map(Some).map_err(|_| "choose the last day it is good for, such as 2027-12-31".to_owned())
+            }
+            _ => Err("choose how long it is good for".to_owned()),
+        }
+    }
+
+    /// What is to be made, or what is wrong with it.
+    fn check(&self, now: Timestamp) -> Result<NewToken, Problems> {
+        let mut problems = Problems::default();
+        let scopes = problems.take("scopes", self.scopes());
+        let expires_at = problems.take("expires_at", self.expires_at(now));
+        let owners: Result<Vec<OwnerName>, _> = self.owners.iter().map(|name| name.parse()).collect();
+        let owners = problems.take("owners", owners);
+        let patterns = self.packages.split(|c: char| c.is_whitespace() || c == ',').filter(|text| !text.is_empty());
+        let packages: Result<Vec<PackagePattern>, _> = patterns.map(str::parse).collect();
+        let packages = problems.take("packages", packages);
+        match (scopes, expires_at, owners, packages) {
+            (Some(scopes), Some(expires_at), Some(owners), Some(packages)) => Ok(NewToken {
+                name: self.name.trim().to_owned(),
+                scopes,
+                expires_at,
+                owners: Some(owners).filter(|owners| !owners.is_empty()),
+                packages: Some(packages).filter(|packages| !packages.is_empty()),
+            }),
+            _ => Err(problems),
+        }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "token_new.html")]
+struct NewPage {
+    frame: Frame,
+    problems: Problems,
+    draft: Draft,
+    /// The owners that may be chosen: the user himself, and his organizations.
+    owners: Vec<OwnerName>,
+    today: String,
+}
+
+impl NewPage {
+    fn areas(&self) -> Vec<AreaChoice> {
+        self.draft.areas(self.frame.is_admin())
+    }
+
+    fn is_chosen(&self, owner: &OwnerName) -> bool {
+        self.draft.owners.iter().any(|name| name.to_lowercase() == owner.lower())
+    }
+}
+
+async fn page(call: &Call, problems: Problems, draft: Draft) -> Result<NewPage> {
+    let (frame, owners) = frame(call, |conn, caller| {
+        let user = caller.signed_in()?;
+        let slice = Slice { offset: 0, limit: MOST_ORGS };
+        let own = orgs::list(conn, caller, Which::Of(user.id), slice)?;
+        Ok(std::iter::once(user.name.clone()).chain(own.items.into_iter().map(|org| org.name)).collect())
+    })
+    .await?;
+    let today = call.app.clock.now().to_string().split('T').next().unwrap_or_default().to_owned();
+    Ok(NewPage { frame, problems, draft, owners, today })
+}
+
+/// `GET /user/settings/tokens/new`.
+pub async fn form(call: Call) -> Result<Reply> {
+    let draft = Draft { current_password: String::new(), ..query(&call.req) };
+    Reply::page(&page(&call, Problems::default(), draft).await?)
+}
+
+#[derive(Template)]
+#[template(path = "token_made.html")]
+struct MadePage {
+    frame: Frame,
+    line: Line,
+    secret: TokenSecret,
+    /// What can be done with it at once, and the command for it.
+    example: (&'static str, String),
+}
+
+/// `POST /user/settings/tokens/new`.
+pub async fn create(call: Call, form: Protected<Draft>) -> Result<Reply> {
+    let draft = form.read(&call).await?;
+    match make(&call, &draft).await {
+        Ok((user, line, secret)) => {
+            let frame = Frame::new(&call.req, &call.app, Some(user));
+            let example = example(&frame, &line)?;
+            Reply::page(&MadePage { frame, line, secret, example })
+        }
+        Err(Refused::Form(problems)) => {
+            let page = page(&call, problems, Draft { current_password: String::new(), ..draft }).await?;
+            page.problems.reply(&page)
+        }
+        Err(Refused::Other(error)) => Err(error),
+    }
+}
+
+/// Why a token was not made.
+enum Refused {
+    Form(Problems),
+    Other(Error),
+}
+
+impl From<Error> for Refused {
+    fn from(error: Error) -> Self {
+        match Problems::of(error, "name") {
+            Ok(problems) => Self::Form(problems),
+            Err(error) => Self::Other(error),
+        }
+    }
+}
+
+async fn make(call: &Call, draft: &Draft) -> Result<(SignedIn, Line, TokenSecret), Refused> {
+    let now = call.app.clock.now();
+    let new = draft.check(now).map_err(Refused::Form)?;
+    // A token outlives the session that makes it.
+    password::confirm(call, &draft.current_password).await?;
+    let made = call
+        .writing(move |conn, caller| {
+            let user = caller.demand_password()?.clone();
+            let (token, secret) = tokens::create(conn, caller, &user, &new, now)?;
+            Ok((user, line(conn, token, now)?, secret))
+        })
+        .await?;
+    Ok(made)
+}
+
+/// The first thing to do with a new token: what it is for, or else to look at itself.
+fn example(frame: &Frame, line: &Line) -> Result<(&'static str, String)> {
+    let scopes = Scopes::from_words(line.token.scopes.iter().map(String::as_str)).map_err(Error::internal)?;
+    let owner = match (line.owners.as_ref().and_then(|owners| owners.first()), &frame.user) {
+        (Some(owner), _) => owner.to_string(),
+        (None, Some(user)) => user.name.to_string(),
+        (None, None) => String::new(),
+    };
+    let patterns = line.token.package_patterns.as_deref().unwrap_or_default();
+    let package = patterns.first().map_or_else(|| "hello".to_owned(), |pattern| pattern.replace('*', "hello"));
+    let curl = r#"curl -f -H "Authorization: Bearer $PACKHOUSE_TOKEN""#;
+    let packages = format!("{}/api/packages/{owner}/generic/{package}", frame.root);
+    Ok(if scopes.allow(Area::Package, Level::Write) {
+        ("Publish a file with it", format!("{curl} -T hello.txt {packages}/1.0.0/hello.txt"))
+    } else if scopes.allow(Area::Package, Level::Read) {
+        ("Download a file with it", format!("{curl} -O {packages}/1.0.0/hello.txt"))
+    } else {
+        ("Look what it is good for", format!("{curl} {}/api/v1/token", frame.root))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn choices_become_scopes_and_ends() {
+        let now = Timestamp::from_unix(1_800_000_000);
+        let draft = |change: fn(&mut Draft)| {
+            let mut draft = Draft { name: " ci ".to_owned(), ..Draft::default() };
+            change(&mut draft);
+            draft.check(now)
+        };
+        let usual = draft(|_| {}).unwrap();
+        assert_eq!((usual.name.as_str(), usual.scopes.words()), ("ci", vec!["write:package".to_owned()]));
+        assert_eq!(usual.expires_at, Some(now.plus(90 * DAY)));
+        assert!(usual.owners.is_none() && usual.packages.is_none());
+        let chosen = draft(|draft| {
+            draft.preset = "custom".to_owned();
+            draft.area_user = "read".to_owned();
+            draft.area_organization = "write".to_owned();
+            draft.public_only = Some("on".to_owned());
+            draft.packages = "tool-*, router\r\n x".to_owned();
+            (draft.expiry, draft.expires_on) = ("date".to_owned(), "2027-12-31".to_owned());
+        });
+        let chosen = chosen.unwrap();
+        assert_eq!(chosen.scopes.words(), ["public-only", "read:user", "write:organization"]);
+        assert_eq!(chosen.expires_at.unwrap().to_string(), "2027-12-31T23:59:59Z");
+        assert_eq!(chosen.packages.unwrap().len(), 3);
+        let wrong = draft(|draft| {
+            draft.preset = "custom".to_owned();
+            draft.area_user = "rule".to_owned();
+            (draft.expiry, draft.expires_on) = ("date".to_owned(), "2027-02-30".to_owned());
+            draft.packages = "a/b".to_owned();
+            draft.owners = vec!["-".to_owned()];
+        });
+        let wrong = wrong.unwrap_err();
+        assert!(["scopes", "expires_at", "packages", "owners"].iter().all(|field| wrong.at(field).is_some()));
+    }
+}

@@ -1,0 +1,158 @@
+//! One's own access tokens: the list, and the end of one. How they are made is in [`super::token_new`].
+
+use super::forms::Protected;
+use super::list::{Pager, slice};
+use super::login::Nothing;
+use super::page::{Frame, Reply, frame};
+use super::show::When;
+use crate::auth::call::Call;
+use crate::db::Connection;
+use crate::domain::clock::Timestamp;
+use crate::domain::ids::TokenId;
+use crate::domain::names::OwnerName;
+use crate::error::{Error, Result, What};
+use crate::registry::pages::Page;
+use crate::registry::tokens::{self, Token};
+use askama::Template;
+use std::time::Duration;
+
+/// How long before its end a token is marked.
+const SOON: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// A token, as it is listed.
+pub struct Line {
+    pub token: Token,
+    /// The only owners it is good for; those that are gone are left out.
+    pub owners: Option<Vec<OwnerName>>,
+    pub now: Timestamp,
+}
+
+impl Line {
+    /// What it may do: in plain words, and as the API calls it.
+    pub fn scopes(&self) -> Vec<(&'static str, &str)> {
+        self.token.scopes.iter().map(|scope| (meaning(scope), scope.as_str())).collect()
+    }
+
+    pub fn created(&self) -> When {
+        When { at: self.token.created_at, now: self.now }
+    }
+
+    pub fn expires(&self) -> Option<When> {
+        self.token.expires_at.map(|at| When { at, now: self.now })
+    }
+
+    pub fn used(&self) -> Option<When> {
+        self.token.last_used_at.map(|at| When { at, now: self.now })
+    }
+
+    pub fn is_expired(&self) -> bool {
+        self.token.expires_at.is_some_and(|at| at <= self.now)
+    }
+
+    pub fn ends_soon(&self) -> bool {
+        !self.is_expired() && self.token.expires_at.is_some_and(|at| at <= self.now.plus(SOON))
+    }
+}
+
+/// What a scope allows.
+pub fn meaning(scope: &str) -> &'static str {
+    match scope {
+        "all" => "Everything you may do",
+        "public-only" => "Only with public owners",
+        "read:package" => "Download packages",
+        "write:package" => "Publish and delete packages",
+        "read:user" => "Read your account",
+        "write:user" => "Change your account",
+        "read:organization" => "Read organizations, teams and members",
+        "write:organization" => "Change organizations, teams and members",
+        "read:admin" => "Read what administrators see",
+        "write:admin" => "Administer the site",
+        _ => "Other things",
+    }
+}
+
+/// Tokens with the names of their owners.
+fn lines(conn: &mut Connection, tokens: Vec<Token>, now: Timestamp) -> Result<Vec<Line>> {
+    let names = tokens::owner_names(conn, &tokens)?;
+    let line = |token: Token| {
+        let owners = token.owner_ids.as_ref().map(|ids| {
+            let mut owners: Vec<OwnerName> = ids.iter().filter_map(|id| names.get(id).cloned()).collect();
+            owners.sort_by_key(OwnerName::lower);
+            owners
+        });
+        Line { token, owners, now }
+    };
+    Ok(tokens.into_iter().map(line).collect())
+}
+
+/// One of them.
+///
+/// # Errors
+/// The database's.
+pub fn line(conn: &mut Connection, token: Token, now: Timestamp) -> Result<Line> {
+    lines(conn, vec![token], now)?.pop().ok_or(Error::NotFound(What::Token))
+}
+
+#[derive(Template)]
+#[template(path = "tokens.html")]
+struct TokensPage {
+    frame: Frame,
+    lines: Vec<Line>,
+    pager: Pager,
+}
+
+/// `GET /user/settings/tokens`.
+pub async fn list(call: Call) -> Result<Reply> {
+    let (now, slice) = (call.app.clock.now(), slice(&call.req));
+    let (frame, (lines, total)) = frame(&call, move |conn, caller| {
+        let user = caller.signed_in()?.id;
+        let Page { items, total } = tokens::list(conn, user, slice)?;
+        Ok((lines(conn, items, now)?, total))
+    })
+    .await?;
+    let pager = Pager::new(&call.req, total);
+    Reply::page(&TokensPage { frame, lines, pager })
+}
+
+#[derive(Template)]
+#[template(path = "token_revoke.html")]
+struct RevokePage {
+    frame: Frame,
+    line: Line,
+}
+
+/// The token of the path.
+fn named(call: &Call) -> Result<TokenId> {
+    let id = call.req.match_info().get("token").and_then(|id| id.parse().ok());
+    id.map(TokenId).ok_or(Error::NotFound(What::Token))
+}
+
+/// `GET /user/settings/tokens/{token}/revoke`.
+pub async fn revoke_form(call: Call) -> Result<Reply> {
+    let now = call.app.clock.now();
+    let id = named(&call);
+    let (frame, line) = frame(&call, move |conn, caller| {
+        let user = caller.signed_in()?.id;
+        let id = *id.as_ref().map_err(|_| Error::NotFound(What::Token))?;
+        let token = tokens::find(conn, user, id)?.ok_or(Error::NotFound(What::Token))?;
+        line(conn, token, now)
+    })
+    .await?;
+    Reply::page(&RevokePage { frame, line })
+}
+
+/// `POST /user/settings/tokens/{token}/revoke`.
+pub async fn revoke(call: Call, form: Protected<Nothing>) -> Result<Reply> {
+    form.read(&call).await?;
+    let (id, now) = (named(&call)?, call.app.clock.now());
+    let name = call
+        .writing(move |conn, caller| {
+            let user = caller.demand_password()?.clone();
+            let token = tokens::find(conn, user.id, id)?.ok_or(Error::NotFound(What::Token))?;
+            tokens::remove(conn, caller, &user, &token, now)?;
+            Ok(token.name)
+        })
+        .await?;
+    let told = format!("The token {name} is revoked.");
+    Ok(Reply::to("/user/settings/tokens").notice(&call.app, &told))
+}
