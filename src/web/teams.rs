@@ -29,9 +29,13 @@ type Choice = (Permission, &'static str, &'static str);
 /// What the members of a team may do, in words.
 const PERMISSIONS: [Choice; 4] = [
     (Permission::Read, "Read", "Sees the organization, its teams and members, and downloads its packages."),
-    (Permission::Write, "Write", "Also publishes and deletes packages."),
+    (Permission::Write, "Write", "Reads, and publishes and deletes packages."),
     (Permission::Admin, "Admin", "The same as Write. Clients made for Gitea know it as a right of its own."),
-    (Permission::Owner, "Owner", "Also changes, renames and deletes the organization, its teams, and who is in them."),
+    (
+        Permission::Owner,
+        "Owner",
+        "Writes, and changes, renames and deletes the organization, its teams, and who is in them.",
+    ),
 ];
 
 /// How many names are suggested to whoever types one.

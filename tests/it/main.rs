@@ -55,6 +55,7 @@ mod uploads;
 mod web_account;
 mod web_browse;
 mod web_delete;
+mod web_look;
 mod web_members;
 mod web_orgs;
 mod web_password;

@@ -194,6 +194,8 @@ async fn a_renamed_organization_is_found_by_its_old_name_on_every_page_and_chang
                 ("{name}", "tool"),
                 ("{version}", "1.0.0"),
                 ("{team}", "Owners"),
+                ("{id}", "1"),
+                ("{file}", "1"),
             ];
             let path = parts.iter().fold(row.path.to_owned(), |path, (part, value)| path.replace(part, value));
             // What else a page is about is looked for after the owner.
