@@ -89,6 +89,14 @@ new_token("ada", "laptop", "write:package")
 tokens = {CALLER: token_of_caller()} if CALLER != "nobody" else {}
 
 if tokens:
+    # Something has been told by its webhooks.
+    headers = {"Authorization": "Bearer " + tokens[CALLER]}
+    for owner in ("user", "orgs/acme"):
+        hook = {"type": "gitea", "active": True, "config": {"url": "https://fuzz.invalid/", "content_type": "json"}}
+        made = requests.post(f"{API}/{owner}/hooks", json=hook, headers=headers, timeout=30)
+        assert made.status_code == 201, made.text
+        told = requests.post(f"{API}/{owner}/hooks/{made.json()['id']}/tests", headers=headers, timeout=30)
+        assert told.status_code == 204, told.text
 
     @schemathesis.auth(refresh_interval=None)
     class Caller:

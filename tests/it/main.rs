@@ -28,6 +28,7 @@ mod database;
 mod delete;
 mod download;
 mod downloads;
+mod examples;
 mod faults;
 mod health;
 mod hooks;

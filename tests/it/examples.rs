@@ -1,0 +1,255 @@
+//! The manual's examples, run as they are written: every block of `sh` of a page, in order, in one shell, in an empty
+//! directory beside a fresh server. What a block of `text` shows must come out, where `…` stands for anything.
+
+use crate::program::{Home, Server};
+use crate::support::people::db_caller;
+use diesel::prelude::*;
+use packhouse::domain::clock::Timestamp;
+use packhouse::domain::digest::from_hex;
+use packhouse::domain::secret::MasterKey;
+use packhouse::registry::access::can_change_own;
+use packhouse::registry::two_factor::{self, Seed};
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, SystemTime};
+
+/// Where the pages say that the server is.
+const SHOWN: &str = "127.0.0.1:3000";
+/// What stands between the outputs of two blocks.
+const MARK: char = '\u{1e}';
+
+/// A fenced block of a page.
+struct Block {
+    /// Where it begins, counted from 1.
+    line: usize,
+    language: String,
+    text: String,
+}
+
+fn blocks(page: &str) -> Vec<Block> {
+    let mut blocks = Vec::new();
+    let mut open: Option<(Block, usize)> = None;
+    for (index, line) in page.lines().enumerate() {
+        let bare = line.trim_start();
+        match (&mut open, bare.strip_prefix("```")) {
+            (None, Some(language)) => {
+                let block = Block { line: index + 1, language: language.trim().to_owned(), text: String::new() };
+                open = Some((block, line.len() - bare.len()));
+            }
+            (Some(_), Some("")) => blocks.extend(open.take().map(|(block, _)| block)),
+            (Some((block, indent)), _) => {
+                block.text.push_str(line.get(*indent..).unwrap_or_default());
+                block.text.push('\n');
+            }
+            (None, None) => {}
+        }
+    }
+    assert!(open.is_none(), "a block is not closed");
+    blocks
+}
+
+/// A text without white space, and without what differs each time: numbers in JSON, times, digests, secrets.
+fn loose(line: &str) -> String {
+    let is_json = line.contains('"') && !line.starts_with("etag:");
+    for (differs, length) in [("last-modified: ", usize::MAX), ("\"token_last_eight\":\"", 8)] {
+        if let Some((before, after)) = line.split_once(differs) {
+            return loose(before) + differs.trim() + &loose(after.get(length..).unwrap_or_default());
+        }
+    }
+    let mut all = String::new();
+    let mut word = String::new();
+    let mut end = |word: &mut String| {
+        if word.starts_with("phk_") {
+            all.push_str("phk_");
+        } else if is_json && word.len() >= 32 && word.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            all.push('#');
+        } else if is_json {
+            let mut before = ' ';
+            for c in word.chars() {
+                let c = if c.is_ascii_digit() { '0' } else { c };
+                if !(c == '0' && before == '0') {
+                    all.push(c);
+                }
+                before = c;
+            }
+        } else {
+            all.push_str(word);
+        }
+        word.clear();
+        all.len()
+    };
+    for c in line.chars().filter(|c| !c.is_whitespace()) {
+        if c.is_ascii_alphanumeric() || c == '_' {
+            word.push(c);
+        } else {
+            end(&mut word);
+            word.push(c);
+            end(&mut word);
+        }
+    }
+    end(&mut word);
+    all
+}
+
+/// The lines of a block that shows an answer; one that begins with white space goes on with the line before.
+fn entries(text: &str) -> Vec<String> {
+    let mut entries: Vec<String> = Vec::new();
+    for line in text.lines().filter(|line| !line.is_empty()) {
+        match entries.last_mut() {
+            Some(last) if line.starts_with(' ') => last.push_str(line),
+            _ => entries.push(line.to_owned()),
+        }
+    }
+    entries
+}
+
+/// What was printed, with a line for each JSON: one ends without.
+fn apart(output: &str) -> String {
+    let mut apart = String::new();
+    let mut before = ' ';
+    for c in output.chars() {
+        if matches!(before, '}' | ']') && !",]}:\"".contains(c) {
+            apart.push('\n');
+        }
+        apart.push(c);
+        before = c;
+    }
+    apart
+}
+
+/// The first line of what is shown that did not come out.
+fn missing(shown: &str, output: &str) -> Option<String> {
+    let output: Vec<String> = apart(output).lines().map(loose).collect();
+    let output = output.join("\n");
+    let mut from = 0;
+    entries(shown).into_iter().find(|entry| {
+        // Fields of a head come in any order.
+        let is_field = entry
+            .split_once(": ")
+            .is_some_and(|(name, _)| name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'));
+        let mut at = if is_field { 0 } else { from };
+        for piece in entry.split('…').map(loose) {
+            match output[at..].find(&piece) {
+                Some(found) => at += found + piece.len(),
+                None => return true,
+            }
+        }
+        from = from.max(at);
+        false
+    })
+}
+
+/// An empty directory with a server, and all that a page takes for granted: curl, `packhouse`, somewhere to be.
+struct Desk {
+    home: Home,
+    server: Server,
+}
+
+impl Desk {
+    fn new() -> Self {
+        let home = Home::new();
+        let server = Server::start(&home);
+        let bin = home.path("bin");
+        fs::create_dir(&bin).unwrap();
+        symlink(env!("CARGO_BIN_EXE_packhouse"), bin.join("packhouse")).unwrap();
+        // The bars of its progress are for people.
+        fs::write(home.path(".curlrc"), "silent\nshow-error\n").unwrap();
+        Self { home, server }
+    }
+
+    /// Runs the examples of a page, in what the pages before have left.
+    fn run(&self, page: &str) {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(page);
+        let blocks = blocks(&fs::read_to_string(path).unwrap());
+        let mut script = "set -eo pipefail\n".to_owned();
+        for block in blocks.iter().filter(|block| block.language == "sh") {
+            script.push_str(&format!("printf '{MARK}{}\\n'\n{}", block.line, block.text));
+        }
+        let script = script.replace(SHOWN, &self.server.address);
+        let path = format!("{}:{}", self.home.path("bin").display(), std::env::var("PATH").unwrap());
+        let mut shell = Command::new("bash");
+        shell.arg("-c").arg(script).env_clear().envs(self.home.env.iter().cloned());
+        shell.env("PATH", path).env("HOME", self.home.dir.path()).current_dir(self.home.dir.path());
+        let ran = shell.output().unwrap();
+        let output = String::from_utf8(ran.stdout).unwrap().replace(&self.server.address, SHOWN);
+        let errors = String::from_utf8_lossy(&ran.stderr);
+        let mut outputs = output.split(MARK).skip(1).peekable();
+        let mut last = String::new();
+        for block in &blocks {
+            let at = format!("{page}:{}", block.line);
+            match block.language.as_str() {
+                "sh" => {
+                    let (line, output) = outputs.next().unwrap_or_default().split_once('\n').unwrap_or_default();
+                    assert_eq!(line, block.line.to_string(), "{at} was not run: the one before failed\n{errors}");
+                    let failed = outputs.peek().is_none() && !ran.status.success();
+                    assert!(!failed, "{at} failed\n{output}\n{errors}");
+                    last.push_str(output);
+                }
+                "text" if !last.is_empty() => {
+                    if let Some(entry) = missing(&block.text, &last) {
+                        panic!("{at} shows what did not come out:\n{entry}\nbut:\n{last}\n{errors}");
+                    }
+                    last.clear();
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Makes a user who has set up a second factor in his browser: `NAME.password` is his password and `NAME.totp` the
+    /// seed in his phone.
+    fn user_with_second_factor(&self, name: &str) {
+        let email = format!("{name}@example.org");
+        let password = self.home.ok(&["user", "create", name, "--email", &email, "--random-password"]);
+        fs::write(self.home.path(&format!("{name}.password")), password).unwrap();
+        let key = fs::read_to_string(self.home.data().join("secret-key")).unwrap();
+        let key = MasterKey::new(from_hex(key.trim_end()).unwrap());
+        let (seed, now) = (Seed::generate(), Timestamp::from(SystemTime::now()));
+        // The code it is confirmed with is used up; that of now is still good.
+        let before = now.minus(Duration::from_secs(30));
+        let enrolled = self.home.database().transaction(|conn| {
+            let caller = db_caller(conn, name)?;
+            let right = can_change_own(conn, &caller)?;
+            two_factor::enroll(conn, &caller, &right, (&key, &seed), &seed.code_at(before)?, before)
+        });
+        enrolled.unwrap();
+        fs::write(self.home.path(&format!("{name}.totp")), seed.spelled().unwrap().replace(' ', "")).unwrap();
+    }
+}
+
+#[test]
+fn the_examples_of_the_api_do_what_the_page_says() {
+    let desk = Desk::new();
+    desk.user_with_second_factor("carl");
+    desk.run("docs/api.md");
+}
+
+#[test]
+fn the_screen_of_examples_in_the_readme_does_what_it_says() {
+    let desk = Desk::new();
+    desk.run("README.md");
+}
+
+#[test]
+fn the_examples_of_the_manual_do_what_the_pages_say_one_after_the_other() {
+    let desk = Desk::new();
+    fs::set_permissions(desk.home.dir.path(), Permissions::from_mode(0o755)).unwrap();
+    for page in ["getting-started", "usage/packages/generic", "usage/authentication", "usage/accounts"] {
+        desk.run(&format!("docs/{page}.md"));
+    }
+}
+
+#[test]
+fn what_is_shown_is_compared_loosely_and_still_compared() {
+    let json = r#"{"id":7,"name":"hello","at":"2026-11-23T16:53:16Z"}"#;
+    assert_eq!(missing(r#"{"id":3, "name":"hello", …}"#, json), None);
+    assert_eq!(missing("{\"id\":3,\n \"name\":\"hello\", \"at\":\"2031-01-01T00:00:00Z\"}", json), None);
+    assert_eq!(missing(r#"{"id":3,"name":"other", …}"#, json), Some(r#"{"id":3,"name":"other", …}"#.to_owned()));
+    assert_eq!(missing(r#"{"id":"3", …}"#, json), Some(r#"{"id":"3", …}"#.to_owned()));
+    assert_eq!(missing("200\n304", "200\n304\n"), None);
+    assert_eq!(missing("304\n200", "200\n304\n"), Some("200".to_owned()));
+    assert_eq!(missing("HTTP/1.1 201 Created\netag: \"a\"", "HTTP/1.1 201 Created\nx: 1\netag: \"a\"\n"), None);
+    assert_eq!(missing("HTTP/1.1 200 OK", "HTTP/1.1 201 Created\n"), Some("HTTP/1.1 200 OK".to_owned()));
+}
