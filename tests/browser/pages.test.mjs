@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 import test from "node:test";
 import { api, done, endWith, fail, inspect, people, publish, serve, visit, visitAs } from "./support.mjs";
 
-const site = await serve();
+const site = await serve({ PACKHOUSE_WEBHOOKS_ALLOWED_NETWORKS: "127.0.0.0/8", PACKHOUSE_REGISTRATION_ENABLED: "true" });
 endWith(site);
 
 const LONG = "a-name-as-long-as-names-may-be-".repeat(9).slice(0, 254) + "x";
@@ -45,6 +45,16 @@ const [file] = await api(site, "ada", "GET", "/api/v1/packages/ada/generic/many/
 const token = await api(site, "ada", "POST", "/api/v1/users/ada/tokens", { name: LONG, scopes: ["write:package"] });
 await api(site, "ada", "POST", "/api/v1/users/ada/tokens", { name: "all", scopes: ["all"] });
 
+// Nobody listens there: a delivery that failed.
+const hooks = {};
+for (const of of ["/user", "/orgs/acme"]) {
+  const config = { url: "http://127.0.0.1:9/hook", content_type: "json", secret: "a long random text" };
+  const hook = await api(site, "ada", "POST", `/api/v1${of}/hooks`, { type: "gitea", active: true, config });
+  await api(site, "ada", "POST", `/api/v1${of}/hooks/${hook.id}/tests`);
+  const [delivery] = await api(site, "ada", "GET", `/api/v1${of}/hooks/${hook.id}/deliveries`);
+  hooks[of] = `${hook.id}/deliveries/${delivery.id}`;
+}
+
 const long = `/${OWNER}/-/packages/generic/${LONG}`;
 
 /** Who goes where, by the routes of the table. */
@@ -81,6 +91,29 @@ const VISITS = {
   "/user/settings/tokens": { ada: ["/user/settings/tokens"], idle: ["/user/settings/tokens"] },
   "/user/settings/tokens/new": { ada: ["/user/settings/tokens/new"] },
   "/user/settings/tokens/{token}/revoke": { ada: [`/user/settings/tokens/${token.id}/revoke`] },
+  "/user/settings/hooks": { ada: ["/user/settings/hooks"], idle: ["/user/settings/hooks"] },
+  "/user/settings/hooks/new": { ada: ["/user/settings/hooks/new"] },
+  "/user/settings/hooks/{hook}": { ada: [`/user/settings/hooks/${hooks["/user"].split("/")[0]}`] },
+  "/user/settings/hooks/{hook}/deliveries/{delivery}": { ada: [`/user/settings/hooks/${hooks["/user"]}`] },
+  "/org/{org}/settings/hooks": { ada: ["/org/acme/settings/hooks"] },
+  "/org/{org}/settings/hooks/new": { ada: ["/org/acme/settings/hooks/new"] },
+  "/org/{org}/settings/hooks/{hook}": { ada: [`/org/acme/settings/hooks/${hooks["/orgs/acme"].split("/")[0]}`] },
+  "/org/{org}/settings/hooks/{hook}/deliveries/{delivery}": { ada: [`/org/acme/settings/hooks/${hooks["/orgs/acme"]}`] },
+  "/-/admin": { admin: ["/-/admin"] },
+  "/-/admin/users": { admin: ["/-/admin/users", "/-/admin/users?q=nobody-is-called-so"] },
+  "/-/admin/users/new": { admin: ["/-/admin/users/new"] },
+  "/-/admin/users/{user}": { admin: ["/-/admin/users/ada", `/-/admin/users/${OWNER}`] },
+  "/-/admin/users/{user}/edit": { admin: ["/-/admin/users/ada/edit"] },
+  "/-/admin/users/{user}/password": { admin: ["/-/admin/users/ada/password"] },
+  "/-/admin/users/{user}/role": { admin: ["/-/admin/users/ada/role"] },
+  "/-/admin/users/{user}/rename": { admin: ["/-/admin/users/ada/rename"] },
+  "/-/admin/users/{user}/delete": { admin: ["/-/admin/users/ada/delete", "/-/admin/users/idle/delete"] },
+  "/-/admin/users/{user}/quota": { admin: ["/-/admin/users/ada/quota"] },
+  "/-/admin/orgs": { admin: ["/-/admin/orgs"] },
+  "/-/admin/orgs/{org}/quota": { admin: ["/-/admin/orgs/acme/quota"] },
+  "/-/admin/packages": { admin: ["/-/admin/packages", "/-/admin/packages?q=nothing-is-called-so"] },
+  "/-/admin/audit": { admin: ["/-/admin/audit", "/-/admin/audit?actor=nobody"] },
+  "/-/admin/system": { admin: ["/-/admin/system"] },
   "/{owner}": { anonymous: ["/ada", "/idle", `/${OWNER}`], ada: ["/ada", "/acme", "/hidden"], idle: ["/idle"] },
   "/{owner}/-/packages": { anonymous: ["/ada/-/packages?q=many&sort=name", "/ada/-/packages?q=nothing-is-called-so"] },
   // It leads to the newest version.

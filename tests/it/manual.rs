@@ -209,9 +209,31 @@ fn links_of_the_readme_and_of_the_architecture_lead_to_files() {
         let path = root().join(file);
         let text = fs::read_to_string(&path).unwrap();
         let links = text.match_indices("](").map(|(at, _)| text[at + 2..].split(')').next().unwrap());
-        for link in links.filter(|link| !link.contains("://")) {
+        let pictures = text.match_indices("src=\"").chain(text.match_indices("srcset=\""));
+        let pictures = pictures.map(|(at, mark)| text[at + mark.len()..].split('"').next().unwrap());
+        for link in links.chain(pictures).filter(|link| !link.contains("://")) {
             let target = path.parent().unwrap().join(link.split('#').next().unwrap());
             assert!(target.exists(), "{file}: {link}");
         }
+    }
+}
+
+/// Pictures weigh in the program and in the clone.
+#[test]
+fn pictures_are_small_and_each_is_shown_somewhere_light_and_dark() {
+    let mut found = Vec::new();
+    files(&root().join("docs"), &mut found);
+    let texts: String =
+        sources().iter().map(|file| fs::read_to_string(root().join("docs").join(file)).unwrap()).collect();
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    for file in found.iter().filter(|file| file.starts_with("screenshots/")) {
+        let size = fs::metadata(root().join("docs").join(file)).unwrap().len();
+        assert!(size < 100_000, "docs/{file} has {size} bytes");
+        let light = file.replace("-dark.", ".");
+        assert!(
+            found.contains(&light) && found.contains(&light.replace(".webp", "-dark.webp")),
+            "docs/{file} is alone"
+        );
+        assert!(texts.contains(&light) || readme.contains(&light), "docs/{file} is shown nowhere");
     }
 }
