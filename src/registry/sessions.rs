@@ -19,6 +19,9 @@ use std::time::Duration;
 pub const IDLE: Duration = Duration::from_secs(7 * 24 * 3600);
 /// How long a session lives at most, used or not.
 pub const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
+/// How many sessions a user has at most: the next one ends the one that was not used for longest. Whoever signs in with the
+/// right password is counted in no bucket.
+pub const MOST: i64 = 100;
 /// Most bytes of a browser's description that are kept.
 const MOST_OF_AGENT: usize = 255;
 
@@ -70,6 +73,12 @@ pub fn begin(
         diesel::delete(sessions::table.filter(sessions::id.eq(previous))).execute(conn)?;
     }
     let id = insert(conn, (user, epoch), (arrival.address, arrival.user_agent), now)?;
+    let own = sessions::table.filter(sessions::user_id.eq(user)).select(sessions::id);
+    let kept = own.order((sessions::last_seen_at.desc(), sessions::created_at.desc(), sessions::id.eq(id).desc()));
+    let surplus: Vec<SessionId> = kept.offset(MOST).load(conn)?;
+    if !surplus.is_empty() {
+        diesel::delete(sessions::table.filter(sessions::id.eq_any(surplus))).execute(conn)?;
+    }
     diesel::update(users::table.find(user)).set(users::last_login_at.eq(now)).execute(conn)?;
     let caller = super::caller::identify(conn, &super::caller::Credential::Session(id), arrival.address, now)?;
     let detail = arrival.factor.map_or_else(|| json!({}), |factor| json!({"second_factor": factor.as_str()}));

@@ -25,7 +25,7 @@ const MOST_ORGS: i64 = 100;
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// The form, as it was typed; also the query of the page, so that other pages can lead to a form that is half filled in.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(default)]
 pub struct Draft {
     name: String,

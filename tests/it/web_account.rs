@@ -193,3 +193,42 @@ async fn settings_are_for_who_is_signed_in_and_gone_for_who_was_locked_meanwhile
     }
     assert!(changes(&site).is_empty());
 }
+
+#[tokio::test]
+async fn nothing_that_can_be_typed_is_an_error_of_the_server() {
+    let site = Site::with(&[("PACKHOUSE_REGISTRATION_ENABLED", "true")]);
+    let long = "x".repeat(60_000);
+    let odd =
+        ["\0", "", " ", "\u{202e}\u{feff}", "-1", "9223372036854775808", "'; DROP TABLE users; --", "%00%ff", &*long];
+    let mut forms = 0;
+    for page in [
+        "/login",
+        "/register",
+        "/user/settings",
+        "/user/settings/email",
+        "/user/settings/rename",
+        "/user/settings/password",
+        "/user/settings/security",
+        "/user/settings/security/enroll",
+        "/user/settings/tokens/new",
+    ] {
+        for text in odd {
+            site.db_execute("DELETE FROM attempts");
+            site.db_execute("DELETE FROM sessions");
+            let open = ["/login", "/register"].contains(&page);
+            let mut browser = if open { site.browser() } else { site.browser_of("ada").await };
+            browser.go(page).await.is(200);
+            let action = browser.attrs("main form", "action").remove(0);
+            let mut names =
+                browser.attrs("main form input, main form textarea, main form select, main form button", "name");
+            names.retain(|name| name != "csrf");
+            names.dedup();
+            let values: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), text)).collect();
+            browser.submit(&format!("form[action='{action}']"), &values).await;
+            assert!(browser.answer.status < 500, "{page} {text:.20}: {}", browser.text());
+            forms += 1;
+        }
+    }
+    assert_eq!(forms, 81);
+    assert!(changes(&site).is_empty(), "{:?}", changes(&site));
+}

@@ -265,3 +265,21 @@ async fn sessions_are_listed_with_device_and_address_and_are_ended_one_by_one_or
     );
     site.ci().publish(&path(&["ada", "tool", "1", "f"]), "tokens go on").await;
 }
+
+#[tokio::test]
+async fn the_session_that_was_not_used_for_longest_ends_when_there_are_too_many() {
+    let site = Site::new();
+    let mut oldest = site.browser_of("ada").await;
+    site.pass(Duration::from_secs(60));
+    site.db_execute(
+        "INSERT INTO sessions (id, user_id, auth_epoch, created_at, last_seen_at, expires_at, address, user_agent) \
+         SELECT gen_random_uuid(), u.id, u.auth_epoch, s.created_at, s.last_seen_at + interval '1 s', s.expires_at, '', '' \
+         FROM sessions s JOIN users u ON u.id = s.user_id, generate_series(1, 99)",
+    );
+    oldest.go(SECURITY).await.is(200);
+    let mut newest = site.browser_of("ada").await;
+    assert_eq!(site.db_number("SELECT count(*) AS n FROM sessions"), 100);
+    newest.go(SECURITY).await.is(200);
+    assert_eq!(newest.all("tbody tr").len(), 100);
+    oldest.go(SECURITY).await.is(303);
+}
