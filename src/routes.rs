@@ -27,7 +27,7 @@ use crate::web::page::Reply;
 use crate::web::upload as web_upload;
 use crate::web::{account, password, profile, register, second_factor, security, token_new, tokens as web_tokens};
 use crate::web::{assets, error::answer as web_error, explore, home, login, theme};
-use crate::web::{members as web_members, org_settings, orgs as web_orgs, teams as web_teams};
+use crate::web::{hooks as web_hooks, members as web_members, org_settings, orgs as web_orgs, teams as web_teams};
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::{FromRequest, Handler, HttpMessage, HttpRequest, HttpResponse, Responder, Route, guard, web};
@@ -237,6 +237,26 @@ pub fn table() -> Vec<Row> {
         page(GET, "/org/{org}/members", web_members::list, (NO_SCOPE, Member, None)),
         page(GET, "/org/{org}/members/{user}/remove", web_members::remove_form, (NO_SCOPE, OrgOwner, None)),
         page(POST, "/org/{org}/members/{user}/remove", web_members::remove, (NO_SCOPE, OrgOwner, Some(Event::OrgMemberRemove))),
+
+        // Pages: webhooks.
+        page(GET, "/user/settings/hooks", web_hooks::list_own, (NO_SCOPE, SignedIn, None)),
+        page(GET, "/user/settings/hooks/new", web_hooks::create_form_own, (NO_SCOPE, SignedIn, None)),
+        page(POST, "/user/settings/hooks/new", web_hooks::create_own, (NO_SCOPE, SignedIn, Some(Event::HookCreate))),
+        page(GET, "/user/settings/hooks/{hook}", web_hooks::show_own, (NO_SCOPE, SignedIn, None)),
+        page(POST, "/user/settings/hooks/{hook}", web_hooks::update_own, (NO_SCOPE, SignedIn, Some(Event::HookUpdate))),
+        page(POST, "/user/settings/hooks/{hook}/delete", web_hooks::delete_own, (NO_SCOPE, SignedIn, Some(Event::HookDelete))),
+        page(POST, "/user/settings/hooks/{hook}/tests", web_hooks::test_own, (NO_SCOPE, SignedIn, Some(Event::HookTest))),
+        page(GET, "/user/settings/hooks/{hook}/deliveries/{delivery}", web_hooks::delivery::show_own, (NO_SCOPE, SignedIn, None)),
+        page(POST, "/user/settings/hooks/{hook}/deliveries/{delivery}/attempts", web_hooks::delivery::redeliver_own, (NO_SCOPE, SignedIn, Some(Event::HookRedeliver))),
+        page(GET, "/org/{org}/settings/hooks", web_hooks::list_of_org, (NO_SCOPE, OrgOwner, None)),
+        page(GET, "/org/{org}/settings/hooks/new", web_hooks::create_form_of_org, (NO_SCOPE, OrgOwner, None)),
+        page(POST, "/org/{org}/settings/hooks/new", web_hooks::create_of_org, (NO_SCOPE, OrgOwner, Some(Event::HookCreate))),
+        page(GET, "/org/{org}/settings/hooks/{hook}", web_hooks::show_of_org, (NO_SCOPE, OrgOwner, None)),
+        page(POST, "/org/{org}/settings/hooks/{hook}", web_hooks::update_of_org, (NO_SCOPE, OrgOwner, Some(Event::HookUpdate))),
+        page(POST, "/org/{org}/settings/hooks/{hook}/delete", web_hooks::delete_of_org, (NO_SCOPE, OrgOwner, Some(Event::HookDelete))),
+        page(POST, "/org/{org}/settings/hooks/{hook}/tests", web_hooks::test_of_org, (NO_SCOPE, OrgOwner, Some(Event::HookTest))),
+        page(GET, "/org/{org}/settings/hooks/{hook}/deliveries/{delivery}", web_hooks::delivery::show_of_org, (NO_SCOPE, OrgOwner, None)),
+        page(POST, "/org/{org}/settings/hooks/{hook}/deliveries/{delivery}/attempts", web_hooks::delivery::redeliver_of_org, (NO_SCOPE, OrgOwner, Some(Event::HookRedeliver))),
 
         // Pages: uploading and deleting.
         page(GET, "/{owner}/-/upload", web_upload::page, (write(Package), Writer, None)),

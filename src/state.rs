@@ -4,6 +4,7 @@ use crate::config::Config;
 use crate::db::Db;
 use crate::domain::clock::Clock;
 use crate::domain::secret::MasterKey;
+use crate::error::{Error, Result};
 use crate::jobs::digests::Turns;
 use crate::jobs::webhooks::Courier;
 use crate::outbound::{Allowed, Outbound};
@@ -91,6 +92,17 @@ impl App {
             key: self.key.clone(),
             root: self.url(""),
         }
+    }
+
+    /// Whether webhooks may be made and called here.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] naming the setting.
+    pub fn demand_webhooks(&self) -> Result<()> {
+        if self.config.webhooks.enabled {
+            return Ok(());
+        }
+        Err(Error::Forbidden("webhooks are switched off on this server (webhooks.enabled)".to_owned()))
     }
 
     /// An address within the site, with the site's own before it where that is set.

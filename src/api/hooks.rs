@@ -160,13 +160,6 @@ fn check_url(app: &App, url: &HookUrl) -> Result<()> {
     app.outbound.check(url.as_str()).map_err(|why| refused(&why))
 }
 
-fn demand_enabled(app: &App) -> Result<()> {
-    if app.config.webhooks.enabled {
-        return Ok(());
-    }
-    Err(Error::Forbidden("webhooks are switched off on this server (webhooks.enabled)".to_owned()))
-}
-
 impl CreateHook {
     fn check(self, app: &App) -> Result<NewHook> {
         check_events(self.events.as_deref())?;
@@ -233,7 +226,7 @@ pub async fn create_of_org(call: Call, body: Body<CreateHook>) -> Result<Created
 async fn create(call: Call, body: Body<CreateHook>, whose: Whose) -> Result<Created<HookBody>> {
     let asked = whose.clone();
     call.admit(move |conn, caller| asked.right(conn, caller, Level::Write).map(drop)).await?;
-    demand_enabled(&call.app)?;
+    call.app.demand_webhooks()?;
     let new = body.read(&call.app).await?.check(&call.app)?;
     let (key, now) = (call.app.key.clone(), call.app.clock.now());
     let hook = call
@@ -285,7 +278,7 @@ async fn edit(call: Call, body: Body<EditHook>, whose: Whose) -> Result<Json<Hoo
         hooks::find(conn, &right, id).map(drop)
     })
     .await?;
-    demand_enabled(&call.app)?;
+    call.app.demand_webhooks()?;
     let edit = body.read(&call.app).await?.check(&call.app)?;
     let (key, now) = (call.app.key.clone(), call.app.clock.now());
     let hook = call
@@ -333,7 +326,7 @@ async fn test(call: Call, whose: Whose) -> Result<NoContent> {
     let (id, now, app) = (hook_id(&call)?, call.app.clock.now(), call.app.clone());
     call.writing(move |conn, caller| {
         let right = whose.right(conn, caller, Level::Write)?;
-        demand_enabled(&app)?;
+        app.demand_webhooks()?;
         outbox::test(conn, caller, &right, id, now).map(drop)
     })
     .await?;

@@ -8,6 +8,7 @@ pub mod error;
 pub mod explore;
 pub mod forms;
 pub mod home;
+pub mod hooks;
 pub mod list;
 pub mod login;
 pub mod manual;

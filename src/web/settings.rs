@@ -8,6 +8,7 @@ pub const SIDE: &[(&str, &str, &str)] = &[
     ("/user/settings/password", "lock", "Password"),
     ("/user/settings/security", "shield", "Security"),
     ("/user/settings/tokens", "key-round", "Access tokens"),
+    ("/user/settings/hooks", "webhook", "Webhooks"),
     ("/user/settings/organizations", "building-2", "Organizations"),
 ];
 

@@ -56,6 +56,7 @@ mod uploads;
 mod web_account;
 mod web_browse;
 mod web_delete;
+mod web_hooks;
 mod web_look;
 mod web_members;
 mod web_orgs;

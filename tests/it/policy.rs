@@ -470,8 +470,11 @@ async fn request(world: &World, row: &Row, person: Person, org: &str) -> (String
             body = Some(json!({"confirm": name}));
             fill(pattern, &[("{name}", &name), ("{id}", &id)])
         }
-        (_, pattern) if pattern.starts_with("/api/v1/") && pattern.contains("/hooks") => {
+        (_, pattern) if pattern.contains("/hooks") => {
             body = match method {
+                "POST" if pattern.ends_with("/hooks/new") || pattern.ends_with("/settings/hooks/{hook}") => {
+                    Some(json!({"url": "https://ci.example.org/hook", "content_type": "json", "active": "on"}))
+                }
                 "PATCH" => Some(json!({"active": true})),
                 "POST" if pattern.ends_with("/hooks") => {
                     let config = json!({"url": "https://ci.example.org/hook", "content_type": "json"});

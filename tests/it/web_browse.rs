@@ -33,7 +33,7 @@ async fn the_head_of_an_owner_says_who_it_is_and_what_who_looks_may_do() {
     for (name, seen, may_upload) in [
         ("acme-read", &["Packages", "Teams", "Members"][..], false),
         ("acme-write", &["Packages", "Teams", "Members"], true),
-        ("ada", &["Packages", "Teams", "Members", "Settings"], true),
+        ("ada", &["Packages", "Teams", "Members", "Webhooks", "Settings"], true),
     ] {
         let mut member = site.browser_of(name).await;
         member.go("/acme").await.is(200);

@@ -46,7 +46,7 @@ async fn whoever_is_signed_in_makes_an_organization_and_owns_it() {
     assert_eq!(browser.answer.header("location"), Some("/Acme"));
     browser.follow().await.is(200);
     assert_eq!(notice(&browser), "The organization Acme is there.");
-    assert_eq!(browser.all(".tabs a"), ["Packages", "Teams", "Members", "Settings"]);
+    assert_eq!(browser.all(".tabs a"), ["Packages", "Teams", "Members", "Webhooks", "Settings"]);
     assert_eq!(records(&site), ["org.create by stranger on Acme"]);
     let said = site.user("stranger").get("/api/v1/orgs/acme").await.is(200).json();
     assert_eq!((&said["full_name"], &said["description"]), (&"Acme Ltd.".into(), &"One\ntwo".into()));
@@ -196,6 +196,8 @@ async fn a_renamed_organization_is_found_by_its_old_name_on_every_page_and_chang
                 ("{team}", "Owners"),
                 ("{id}", "1"),
                 ("{file}", "1"),
+                ("{hook}", "1"),
+                ("{delivery}", "1"),
             ];
             let path = parts.iter().fold(row.path.to_owned(), |path, (part, value)| path.replace(part, value));
             // What else a page is about is looked for after the owner.

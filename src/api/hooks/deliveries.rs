@@ -1,7 +1,7 @@
 //! What webhooks told, and what was answered.
 
 use super::super::endpoint::{Json, Listed, NoContent, Pages};
-use super::{PACKAGE, Whose, demand_enabled, hook_id};
+use super::{PACKAGE, Whose, hook_id};
 use crate::auth::call::Call;
 use crate::domain::clock::Timestamp;
 use crate::domain::hook::{DeliveryState, HookAction};
@@ -186,7 +186,7 @@ async fn redeliver(call: Call, whose: Whose) -> Result<NoContent> {
     let (id, now, app) = ((hook_id(&call)?, delivery_id(&call)?), call.app.clock.now(), call.app.clone());
     call.writing(move |conn, caller| {
         let right = whose.right(conn, caller, Level::Write)?;
-        demand_enabled(&app)?;
+        app.demand_webhooks()?;
         outbox::redeliver(conn, caller, &right, id, now)
     })
     .await?;

@@ -13,6 +13,7 @@ use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::{Integer, Nullable};
 use serde_json::Value;
+use std::collections::HashMap;
 use uuid::Uuid;
 
 /// Something that a hook tells, or told.
@@ -91,6 +92,20 @@ pub fn list(conn: &mut PgConnection, right: &CanHook, hook: HookId, slice: Slice
     let rows: Vec<Row> =
         own.order(hook_deliveries::id.desc()).offset(slice.offset).limit(slice.limit).select(columns!()).load(conn)?;
     Ok(Page { items: rows.into_iter().map(Delivery::from_row).collect::<Result<_>>()?, total })
+}
+
+/// What became of the last thing that each of these hooks had to tell, and when that was.
+///
+/// # Errors
+/// The database's.
+pub fn last(conn: &mut PgConnection, hooks: &[HookId]) -> Result<HashMap<HookId, (DeliveryState, Timestamp)>> {
+    let rows: Vec<(HookId, DeliveryState, Timestamp)> = hook_deliveries::table
+        .filter(hook_deliveries::hook_id.eq_any(hooks))
+        .distinct_on(hook_deliveries::hook_id)
+        .order((hook_deliveries::hook_id, hook_deliveries::id.desc()))
+        .select((hook_deliveries::hook_id, hook_deliveries::state, hook_deliveries::created_at))
+        .load(conn)?;
+    Ok(rows.into_iter().map(|(hook, state, at)| (hook, (state, at))).collect())
 }
 
 /// One of them, with all attempts, the first one first.
