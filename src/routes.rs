@@ -26,8 +26,9 @@ use crate::web::manual;
 use crate::web::page::Reply;
 use crate::web::upload as web_upload;
 use crate::web::{account, password, profile, register, second_factor, security, token_new, tokens as web_tokens};
-use crate::web::{assets, error::answer as web_error, explore, home, login, theme};
+use crate::web::{assets, download, error::answer as web_error, explore, home, login, theme, version};
 use crate::web::{hooks as web_hooks, members as web_members, org_settings, orgs as web_orgs, teams as web_teams};
+use crate::web::{packages as browse, versions as web_versions};
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::{FromRequest, Handler, HttpMessage, HttpRequest, HttpResponse, Responder, Route, guard, web};
@@ -271,13 +272,20 @@ pub fn table() -> Vec<Row> {
 
         // Pages: browsing.
         page(GET, "/", home::home, (NO_SCOPE, Everybody, None)),
+        page(GET, "/explore", explore::owners, (NO_SCOPE, Everybody, None)),
+        page(GET, "/explore/packages", explore::packages, (NO_SCOPE, Everybody, None)),
 
         // Pages: the manual.
         page(GET, "/docs", manual::page, (NO_SCOPE, Everybody, None)),
         page(GET, "/docs/{page:.*}", manual::page, (NO_SCOPE, Everybody, None)),
 
         // Pages: an owner's. They come last, as a name could be any first segment.
-        page(GET, "/{owner}", explore::owner, (NO_SCOPE, Reader, None)),
+        page(GET, "/{owner}", browse::of_owner, (NO_SCOPE, Reader, None)),
+        page(GET, "/{owner}/-/packages", browse::of_owner, (NO_SCOPE, Reader, None)),
+        page(GET, "/{owner}/-/packages/generic/{name}", browse::newest, (NO_SCOPE, Reader, None)),
+        page(GET, "/{owner}/-/packages/generic/{name}/versions", web_versions::list, (NO_SCOPE, Reader, None)),
+        page(GET, "/{owner}/-/packages/generic/{name}/{version}", version::page, (NO_SCOPE, Reader, None)),
+        saved(GET, "/{owner}/-/packages/generic/{name}/{version}/files/{id}", download::file, (NO_SCOPE, Reader, None)),
     ]
 }
 
@@ -334,6 +342,24 @@ where
                 Err(error) => web_error(&req, &app, error).await,
             };
             reply.finish(&req, &app)
+        }
+    };
+    row::<F, _, _>(method, path, answering, (Credentials::Session, scope, right, event), "", None)
+}
+
+/// What a browser saves: it looks at the same cookie as a page, and what goes wrong is a page.
+fn saved<F, I>(method: Method, path: &'static str, handler: F, (scope, right, event): PageDemands) -> Row
+where
+    F: Handler<I, Output = Result<HttpResponse>>,
+    I: FromRequest + 'static,
+{
+    let answering = move |req: HttpRequest, app: web::Data<Arc<App>>, inputs: I| {
+        let done = handler.call(inputs);
+        async move {
+            match done.await {
+                Ok(response) => response,
+                Err(error) => web_error(&req, &app, error).await.finish(&req, &app),
+            }
         }
     };
     row::<F, _, _>(method, path, answering, (Credentials::Session, scope, right, event), "", None)

@@ -12,6 +12,8 @@ document.addEventListener("click", async (event) => {
     try {
       await navigator.clipboard.writeText(text);
       say("Copied");
+      button.classList.add("copied");
+      setTimeout(() => button.classList.remove("copied"), 1500);
       const label = button.querySelector("[data-label]");
       if (label) {
         const before = label.textContent;

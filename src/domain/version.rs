@@ -1,6 +1,7 @@
 //! The version of a package: nearly any text, and its place among its siblings.
 
 use super::names::{InvalidName, MAX_NAME_BYTES, name, text_schema};
+use std::cmp::Reverse;
 
 name!(
     /// A version: at most 255 bytes, not empty, no outer Unicode white space, no control characters, not `.` or `..`.
@@ -30,14 +31,36 @@ impl Version {
         self.lower() == "latest"
     }
 
+    /// As a semantic version, a leading `v` ignored, if it is one.
+    fn semantic(&self) -> Option<semver::Version> {
+        let text = self.as_str();
+        semver::Version::parse(text.strip_prefix(['v', 'V']).unwrap_or(text)).ok()
+    }
+
+    /// A version that could come next: the next patch of a release, the release of a pre-release; nothing where it is no
+    /// semantic version.
+    pub fn next(&self) -> Option<Self> {
+        let semver::Version { major, minor, patch, pre, .. } = self.semantic()?;
+        let patch = if pre.is_empty() { patch.checked_add(1)? } else { patch };
+        let lead = self.as_str().chars().next().filter(|c| matches!(c, 'v' | 'V')).map(String::from);
+        format!("{}{major}.{minor}.{patch}", lead.unwrap_or_default()).parse().ok()
+    }
+
     /// Its place by SemVer 2.0.0 §11, a leading `v` ignored; `None` when it is no semantic version.
     fn precedence(&self) -> Option<(bool, semver::Version)> {
-        let text = self.as_str();
-        let bare = text.strip_prefix(['v', 'V']).unwrap_or(text);
-        let parsed = semver::Version::parse(bare).ok()?;
+        let parsed = self.semantic()?;
         // A release goes before every pre-release, even one of a higher number: "latest" is what people should run.
         Some((parsed.pre.is_empty(), parsed))
     }
+}
+
+/// Puts versions in the order of their precedence (SemVer 2.0.0 §11), the highest first, and behind them those that are no
+/// semantic versions, the last first.
+pub fn by_precedence<T, D: Ord>(versions: &mut [T], key: impl Fn(&T) -> (&Version, D)) {
+    versions.sort_by_cached_key(|item| {
+        let (version, date) = key(item);
+        Reverse((version.semantic(), date))
+    });
 }
 
 /// The newest of some versions: by SemVer precedence with releases first where any of them is a semantic version,
@@ -70,6 +93,27 @@ mod tests {
         for text in ["", ".", "..", " 1", "1\u{a0}", "1\n2", "1\0", "\u{85}", &"x".repeat(256)] {
             assert!(text.parse::<Version>().is_err(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn precedence_puts_releases_behind_their_pre_releases_and_other_texts_last() {
+        let mut all: Vec<_> = ["1.9.0", "nightly", "2.0.0-rc.1", "v2.0.0", "1.10.0", "2026 spring"]
+            .iter()
+            .enumerate()
+            .map(|(date, text)| (version(text), date))
+            .collect();
+        by_precedence(&mut all, |(version, date)| (version, *date));
+        let order: Vec<_> = all.iter().map(|(version, _)| version.as_str()).collect();
+        assert_eq!(order, ["v2.0.0", "2.0.0-rc.1", "1.10.0", "1.9.0", "2026 spring", "nightly"]);
+    }
+
+    #[test]
+    fn what_could_come_next_is_a_patch_or_the_release() {
+        let next = |text: &str| version(text).next().map(|version| version.to_string());
+        assert_eq!(next("1.2.3").as_deref(), Some("1.2.4"));
+        assert_eq!(next("v2.0.0-rc.1+x").as_deref(), Some("v2.0.0"));
+        assert_eq!(next("nightly"), None);
+        assert_eq!(next(&format!("1.0.{}", u64::MAX)), None);
     }
 
     #[test]

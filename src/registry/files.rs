@@ -5,20 +5,24 @@ use super::audit::{self, Event, Subject};
 use super::caller::Caller;
 use super::hooks::outbox::{self, Of};
 use super::pages::{Page, Slice};
+use super::releases::containing;
 use super::{packages, quotas, versions};
 use crate::db::schema::{blobs, files, owners, packages as packages_table, versions as versions_table};
 use crate::domain::clock::Timestamp;
 use crate::domain::digest::{Md5, OtherDigests, Sha1, Sha256, Sha512};
 use crate::domain::hook::HookAction;
-use crate::domain::ids::{BlobId, FileId, OwnerId};
+use crate::domain::ids::{BlobId, FileId, OwnerId, VersionId};
 use crate::domain::names::{FileName, OwnerName};
 use crate::domain::path::{FilePath, VersionPath};
 use crate::domain::role::{Area, Level, Visibility};
 use crate::error::{Error, Result, What};
+use diesel::dsl::sql;
 use diesel::expression::expression_types::NotSelectable;
 use diesel::pg::Pg;
 use diesel::prelude::*;
+use diesel::sql_types::{Bool, Text};
 use serde_json::json;
+use std::str::FromStr;
 
 /// The bytes of a file: what they are, and where the store has them.
 #[derive(Debug, Clone)]
@@ -52,6 +56,8 @@ pub struct FileSummary {
     pub name: FileName,
     pub created_at: Timestamp,
     pub downloads: i64,
+    /// Who published it, while he exists.
+    pub creator: Option<OwnerId>,
     pub blob: Blob,
 }
 
@@ -114,6 +120,25 @@ pub fn find_downloadable(conn: &mut PgConnection, caller: &Caller, path: &FilePa
     Ok(Downloadable { id, name, created_at, public, blob: Blob::from_row(blob)?, block_checksums })
 }
 
+/// The same for a file that is known by its id: a page's link to it.
+///
+/// # Errors
+/// As [`find_downloadable`].
+pub fn find_downloadable_by_id(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    path: &VersionPath,
+    id: FileId,
+) -> Result<Downloadable> {
+    // Its name tells nothing: it is the path that has to lead to it.
+    let name: Option<FileName> = files::table.find(id).select(files::name).first(conn).optional()?;
+    let found = match name {
+        Some(name) => Some(find_downloadable(conn, caller, &path.with_file(name))?).filter(|file| file.id == id),
+        None => access::can_read(conn, caller, &path.owner, Some(&path.package)).map(|_| None)?,
+    };
+    found.ok_or(Error::NotFound(What::File))
+}
+
 /// What is stored under this name already, if anything.
 ///
 /// # Errors
@@ -137,7 +162,7 @@ pub(super) fn stored_digest(conn: &mut PgConnection, owner: OwnerId, path: &File
 /// # Errors
 /// [`Error::NotFound`] for an unknown version.
 pub fn list(conn: &mut PgConnection, right: &CanRead, path: &VersionPath, slice: Slice) -> Result<Page<FileSummary>> {
-    list_in_order(conn, right, path, slice, Box::new(files::id.asc()))
+    list_in_order(conn, right, path, "", slice, Box::new(files::id.asc()))
 }
 
 /// A version's files, by name.
@@ -150,18 +175,83 @@ pub fn list_by_name(
     path: &VersionPath,
     slice: Slice,
 ) -> Result<Page<FileSummary>> {
-    list_in_order(conn, right, path, slice, Box::new(files::lower_name.asc()))
+    list_in_order(conn, right, path, "", slice, Box::new(files::lower_name.asc()))
 }
 
-type Order = Box<dyn BoxableExpression<Listed, Pg, SqlType = NotSelectable>>;
+/// In which order files are browsed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Order {
+    #[default]
+    Name,
+    /// The largest first.
+    Size,
+    Newest,
+    /// The most downloaded first.
+    Downloads,
+}
+
+impl FromStr for Order {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "" | "name" => Ok(Self::Name),
+            "size" => Ok(Self::Size),
+            "newest" => Ok(Self::Newest),
+            "downloads" => Ok(Self::Downloads),
+            _ => Err(Error::invalid("sort", "sort: name, size, newest or downloads".to_owned())),
+        }
+    }
+}
+
+/// A version's files whose names contain a text, in either case.
+///
+/// # Errors
+/// [`Error::NotFound`] for an unknown version.
+pub fn browse(
+    conn: &mut PgConnection,
+    right: &CanRead,
+    path: &VersionPath,
+    part: &str,
+    order: Order,
+    slice: Slice,
+) -> Result<Page<FileSummary>> {
+    let order: InOrder = match order {
+        Order::Name => Box::new(files::lower_name.asc()),
+        Order::Size => Box::new(blobs::size.desc()),
+        Order::Newest => Box::new(files::created_at.desc()),
+        Order::Downloads => Box::new(files::download_count.desc()),
+    };
+    list_in_order(conn, right, path, part, slice, order)
+}
+
+/// How many files a version has.
+///
+/// # Errors
+/// The database's.
+pub fn count(conn: &mut PgConnection, version: VersionId) -> Result<i64> {
+    Ok(files::table.filter(files::version_id.eq(version)).count().get_result(conn)?)
+}
+
+/// The names of a version's first files, with their ids.
+///
+/// # Errors
+/// The database's.
+pub fn names(conn: &mut PgConnection, version: VersionId, limit: i64) -> Result<Vec<(FileName, FileId)>> {
+    let all = files::table.filter(files::version_id.eq(version)).order(files::lower_name);
+    Ok(all.limit(limit).select((files::name, files::id)).load(conn)?)
+}
+
+type InOrder = Box<dyn BoxableExpression<Listed, Pg, SqlType = NotSelectable>>;
 type Listed = diesel::helper_types::InnerJoinQuerySource<files::table, blobs::table>;
 
 fn list_in_order(
     conn: &mut PgConnection,
     right: &CanRead,
     path: &VersionPath,
+    part: &str,
     slice: Slice,
-    order: Order,
+    order: InOrder,
 ) -> Result<Page<FileSummary>> {
     let version = versions_table::table
         .inner_join(packages_table::table)
@@ -169,47 +259,72 @@ fn list_in_order(
         .filter(packages_table::lower_name.eq(path.package.lower()))
         .filter(versions_table::lower_version.eq(path.version.lower()))
         .select(versions_table::id)
-        .first::<crate::domain::ids::VersionId>(conn)
+        .first::<VersionId>(conn)
         .optional()?
         .ok_or(Error::NotFound(What::Version))?;
-    let total = files::table.filter(files::version_id.eq(version)).count().get_result(conn)?;
-    let rows: Vec<(FileId, FileName, Timestamp, i64, BlobRow)> = files::table
+    let fits = || -> Box<dyn BoxableExpression<Listed, Pg, SqlType = Bool>> {
+        let of_version = files::version_id.eq(version);
+        match part {
+            "" => Box::new(of_version),
+            // In words, which Diesel does not keep prepared.
+            part => Box::new(of_version.and(sql::<Bool>("files.lower_name LIKE ").bind::<Text, _>(containing(part)))),
+        }
+    };
+    let total = match part {
+        "" => files::table.filter(files::version_id.eq(version)).count().get_result(conn)?,
+        _ => files::table.inner_join(blobs::table).filter(fits()).count().get_result(conn)?,
+    };
+    let rows: Vec<FileRow> = files::table
         .inner_join(blobs::table)
-        .filter(files::version_id.eq(version))
-        .order(order)
+        .filter(fits())
+        .order((order, files::id))
         .offset(slice.offset)
         .limit(slice.limit)
-        .select((files::id, files::name, files::created_at, files::download_count, BLOB_COLUMNS))
+        .select(FILE_COLUMNS)
         .load(conn)?;
     let items = rows.into_iter().map(summary).collect::<Result<Vec<_>>>()?;
     // Deleted since it was found: a version without files is never shown.
-    if total == 0 || (items.is_empty() && slice.offset == 0) {
+    if part.is_empty() && (total == 0 || (items.is_empty() && slice.offset == 0)) {
         return Err(Error::NotFound(What::Version));
     }
     Ok(Page { items, total })
 }
+
+type FileRow = (FileId, FileName, Timestamp, i64, Option<OwnerId>, BlobRow);
+type FileColumns = (files::id, files::name, files::created_at, files::download_count, files::creator_id, BlobColumns);
+const FILE_COLUMNS: FileColumns =
+    (files::id, files::name, files::created_at, files::download_count, files::creator_id, BLOB_COLUMNS);
 
 /// One file of a version, as it is listed.
 ///
 /// # Errors
 /// The database's.
 pub fn find(conn: &mut PgConnection, right: &CanRead, path: &VersionPath, lower: &str) -> Result<Option<FileSummary>> {
-    let row: Option<(FileId, FileName, Timestamp, i64, BlobRow)> = files::table
+    let row: Option<FileRow> = files::table
         .inner_join(versions_table::table.inner_join(packages_table::table))
         .inner_join(blobs::table)
         .filter(packages_table::owner_id.eq(right.owner().id))
         .filter(packages_table::lower_name.eq(path.package.lower()))
         .filter(versions_table::lower_version.eq(path.version.lower()))
         .filter(files::lower_name.eq(lower))
-        .select((files::id, files::name, files::created_at, files::download_count, BLOB_COLUMNS))
+        .select(FILE_COLUMNS)
         .first(conn)
         .optional()?;
     row.map(summary).transpose()
 }
 
-fn summary(row: (FileId, FileName, Timestamp, i64, BlobRow)) -> Result<FileSummary> {
-    let (id, name, created_at, downloads, blob) = row;
-    Ok(FileSummary { id, name, created_at, downloads, blob: Blob::from_row(blob)? })
+fn summary(row: FileRow) -> Result<FileSummary> {
+    let (id, name, created_at, downloads, creator, blob) = row;
+    Ok(FileSummary { id, name, created_at, downloads, creator, blob: Blob::from_row(blob)? })
+}
+
+/// One file of a version that was found, by its id.
+///
+/// # Errors
+/// The database's.
+pub fn find_by_id(conn: &mut PgConnection, version: VersionId, id: FileId) -> Result<Option<FileSummary>> {
+    let row = files::table.inner_join(blobs::table).filter(files::version_id.eq(version)).filter(files::id.eq(id));
+    row.select(FILE_COLUMNS).first(conn).optional()?.map(summary).transpose()
 }
 
 /// Deletes a file; the last one takes its version along, and the last version its package.

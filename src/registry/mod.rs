@@ -7,6 +7,7 @@ pub mod access;
 pub mod attempts;
 pub mod audit;
 pub mod caller;
+pub mod catalog;
 pub mod cleanup;
 pub mod downloads;
 pub mod files;

@@ -1,15 +1,19 @@
 //! The name space that users and organizations share.
 
-use super::access::readable;
+use super::access::{readable, within};
 use super::caller::Caller;
-use crate::db::schema::{owner_redirects, owners};
+use super::pages::{Page, Slice};
+use super::releases::containing;
+use crate::db::schema::{owner_redirects, owners, users};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::OwnerId;
 use crate::domain::names::OwnerName;
 use crate::domain::role::{OwnerKind, Visibility};
 use crate::domain::text::{Line, Prose, Website};
 use crate::error::{Error, Result, What};
+use diesel::dsl::sql;
 use diesel::prelude::*;
+use diesel::sql_types::BigInt;
 
 /// What is said of an owner when it is made.
 #[derive(Debug, Clone)]
@@ -225,4 +229,77 @@ pub(super) fn delete(conn: &mut PgConnection, id: OwnerId) -> Result<()> {
         0 => Err(Error::NotFound(What::Owner)),
         _ => Ok(()),
     }
+}
+
+/// An owner in a list.
+#[derive(Debug, Clone, Queryable)]
+pub struct Listed {
+    pub name: OwnerName,
+    pub full_name: String,
+    pub description: String,
+    pub kind: OwnerKind,
+    pub visibility: Visibility,
+    pub created_at: Timestamp,
+    /// How many packages it has.
+    pub packages: i64,
+}
+
+/// In which order owners are listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Order {
+    #[default]
+    Name,
+    /// Those that were made last come first.
+    Newest,
+}
+
+/// The owners whom a caller may see, of one kind or both, whose name or full name contains a text in either case. Users
+/// who wait to be let in are left out.
+///
+/// # Errors
+/// The database's.
+pub fn browse(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    part: &str,
+    kind: Option<OwnerKind>,
+    order: Order,
+    slice: Slice,
+) -> Result<Page<Listed>> {
+    // Nobody is called so, and Postgres takes no NUL to look for.
+    if part.chars().any(char::is_control) {
+        return Ok(Page { items: Vec::new(), total: 0 });
+    }
+    let all = || {
+        let query = owners::table
+            .left_join(users::table)
+            .filter(readable(caller.sight()))
+            .filter(within(caller.limits()))
+            .filter(users::is_active.is_null().or(users::is_active.eq(true)))
+            .into_boxed::<diesel::pg::Pg>();
+        let query = match kind {
+            Some(kind) => query.filter(owners::kind.eq(kind)),
+            None => query,
+        };
+        let contains = containing(part);
+        match part {
+            "" => query,
+            _ => query.filter(owners::lower_name.like(contains.clone()).or(owners::full_name.ilike(contains))),
+        }
+    };
+    let total = all().count().get_result(conn)?;
+    let rows = all().offset(slice.offset).limit(slice.limit).select((
+        owners::name,
+        owners::full_name,
+        owners::description,
+        owners::kind,
+        owners::visibility,
+        owners::created_at,
+        sql::<BigInt>("(SELECT count(*) FROM packages p WHERE p.owner_id = owners.id)"),
+    ));
+    let rows = match order {
+        Order::Name => rows.order(owners::lower_name.asc()),
+        Order::Newest => rows.order((owners::created_at.desc(), owners::id.desc())),
+    };
+    Ok(Page { items: rows.load(conn)?, total })
 }

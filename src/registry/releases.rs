@@ -209,7 +209,10 @@ pub(super) fn load(conn: &mut PgConnection, ids: &[VersionId]) -> Result<Vec<(Ow
 }
 
 /// Some owners, as anybody may see them.
-pub(super) fn people(conn: &mut PgConnection, ids: impl Iterator<Item = OwnerId>) -> Result<Vec<Person>> {
+///
+/// # Errors
+/// The database's.
+pub fn people(conn: &mut PgConnection, ids: impl Iterator<Item = OwnerId>) -> Result<Vec<Person>> {
     let ids: HashSet<OwnerId> = ids.collect();
     Ok(owners::table
         .filter(owners::id.eq_any(ids))

@@ -5,19 +5,25 @@
 //! trigrams and digests give them all, and they are sorted. Many: the versions are walked in the order they are wanted
 //! in, until the page is full. Whatever the caller may not see is left out by [`readable`] in both.
 
+mod fits;
+mod packages;
+
+pub use packages::{FoundPackages, PackageHit, Why, packages};
+
+use self::fits::{Fits, Part, of_digest};
 use super::access::{CanSearch, readable};
+use super::catalog::LAST_OF_PACKAGE;
 use super::releases::{self, Person, Release, containing, like_any};
-use crate::db::schema::{blobs, owners, packages, versions};
+use crate::db::schema::{blobs, owners, packages as packages_table, versions};
 use crate::domain::clock::Timestamp;
-use crate::domain::digest::{Md5, Sha1, Sha256, Sha512};
-use crate::domain::ids::{BlobId, OwnerId, VersionId};
+use crate::domain::digest::Sha256;
+use crate::domain::ids::{OwnerId, VersionId};
 use crate::domain::names::OwnerName;
 use crate::error::{Error, Result};
 use diesel::dsl::{Eq, sql};
 use diesel::helper_types::InnerJoinQuerySource;
 use diesel::pg::Pg;
 use diesel::prelude::*;
-use diesel::sql_query;
 use diesel::sql_types::{Array, BigInt, Bool, Text, Timestamptz};
 use std::fmt;
 use std::str::FromStr;
@@ -148,9 +154,32 @@ pub struct Found {
 /// # Errors
 /// [`Error::Invalid`] for an offset beyond what is counted.
 pub fn search(conn: &mut PgConnection, right: &CanSearch, search: &Search) -> Result<Found> {
-    let Some(plan) = Plan::new(conn, right, search)? else {
+    let Some(Stretch { places, total, next }) = stretch(conn, right, search, Rows::Versions)? else {
         return Ok(Found { hits: Vec::new(), total: 0, next: None });
     };
+    let ids: Vec<VersionId> = places.iter().map(|place| place.version).collect();
+    Ok(Found { hits: hits(conn, &ids)?, total, next })
+}
+
+/// What a result is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rows {
+    /// A version that fits.
+    Versions,
+    /// A package of which something fits, at the place of its last version.
+    Packages,
+}
+
+/// The places of a page's results.
+struct Stretch {
+    places: Vec<Place>,
+    total: i64,
+    next: Option<Place>,
+}
+
+/// `None`: there is no such owner, or none that the caller may see.
+fn stretch(conn: &mut PgConnection, right: &CanSearch, search: &Search, rows: Rows) -> Result<Option<Stretch>> {
+    let Some(plan) = Plan::new(conn, right, search, rows)? else { return Ok(None) };
     let counted = COUNTED.max(search.offset.saturating_add(search.limit).min(2 * COUNTED));
     let mut places = plan.places(conn, right, search, None, counted + 1)?;
     let total = i64::try_from(places.len()).unwrap_or(COUNTED).min(COUNTED);
@@ -165,9 +194,8 @@ pub fn search(conn: &mut PgConnection, right: &CanSearch, search: &Search) -> Re
     let limit = usize::try_from(search.limit).unwrap_or(0);
     let more = places.len() > limit;
     places.truncate(limit);
-    let ids: Vec<VersionId> = places.iter().map(|place| place.version).collect();
-    let hits = hits(conn, &ids)?;
-    Ok(Found { hits, total, next: places.pop().filter(|_| more) })
+    let next = places.last().filter(|_| more).cloned();
+    Ok(Some(Stretch { places, total, next }))
 }
 
 fn hits(conn: &mut PgConnection, ids: &[VersionId]) -> Result<Vec<Hit>> {
@@ -178,118 +206,22 @@ fn hits(conn: &mut PgConnection, ids: &[VersionId]) -> Result<Vec<Hit>> {
 }
 
 type Source = InnerJoinQuerySource<
-    InnerJoinQuerySource<versions::table, packages::table>,
+    InnerJoinQuerySource<versions::table, packages_table::table>,
     owners::table,
     Eq<owners::id, versions::owner_id>,
 >;
 type Condition = Box<dyn BoxableExpression<Source, Pg, SqlType = Bool>>;
 
-/// Something that a version must fit.
-enum Fits {
-    /// The package's name contains the text.
-    Package(String),
-    /// Any name contains the text, or a file has one of these bytes.
-    Any(String, Vec<BlobId>),
-    /// A file has these bytes.
-    Bytes(Vec<BlobId>),
-}
-
-/// What must fit, and the versions that do where they are few, whoever may see them.
-struct Part {
-    fits: Fits,
-    few: Option<Vec<VersionId>>,
-}
-
 /// How a search is done.
 struct Plan {
+    rows: Rows,
     owner: Option<OwnerId>,
     parts: Vec<Part>,
 }
 
-impl Fits {
-    /// The versions that fit, if they are few.
-    fn few(&self, conn: &mut PgConnection) -> Result<Option<Vec<VersionId>>> {
-        #[derive(QueryableByName)]
-        struct Row {
-            #[diesel(sql_type = BigInt)]
-            id: VersionId,
-        }
-        const PACKAGES: &str =
-            "SELECT v.id FROM packages p JOIN versions v ON v.package_id = p.id WHERE p.lower_name LIKE $1";
-        let limited = |rows: &str| sql_query(format!("SELECT id FROM ({rows}) AS fitting LIMIT {}", FEW + 1));
-        let rows: Vec<Row> = match self {
-            Self::Package(like) => limited(PACKAGES).bind::<Text, _>(like).load(conn)?,
-            Self::Any(like, blobs) => limited(&format!(
-                "{PACKAGES} UNION ALL SELECT id FROM versions WHERE lower_version LIKE $1 \
-                 UNION ALL SELECT version_id FROM files WHERE lower_name LIKE $1 \
-                 UNION ALL SELECT version_id FROM files WHERE blob_id = ANY ($2)"
-            ))
-            .bind::<Text, _>(like)
-            .bind::<Array<BigInt>, _>(blobs)
-            .load(conn)?,
-            Self::Bytes(blobs) => limited("SELECT version_id AS id FROM files WHERE blob_id = ANY ($1)")
-                .bind::<Array<BigInt>, _>(blobs)
-                .load(conn)?,
-        };
-        let few = rows.len() <= usize::try_from(FEW).unwrap_or(0);
-        Ok(few.then(|| rows.into_iter().map(|row| row.id).collect()))
-    }
-
-    /// As a condition that is asked of one version after the other. It speaks of nothing but the version, so that
-    /// Postgres asks it while it walks and not in a join of everything with everything.
-    fn of_each(&self) -> Condition {
-        const PACKAGE: &str = "EXISTS (SELECT FROM packages p WHERE p.id = versions.package_id AND p.lower_name LIKE ";
-        const FILE: &str = "EXISTS (SELECT FROM files f WHERE f.version_id = versions.id AND ";
-        match self {
-            Self::Package(like) => Box::new(sql::<Bool>(PACKAGE).bind::<Text, _>(like.clone()).sql(")")),
-            Self::Any(like, blobs) => Box::new(
-                sql::<Bool>("(versions.lower_version LIKE ")
-                    .bind::<Text, _>(like.clone())
-                    .sql(&format!(" OR {FILE} f.lower_name LIKE "))
-                    .bind::<Text, _>(like.clone())
-                    .sql(&format!(") OR {PACKAGE}"))
-                    .bind::<Text, _>(like.clone())
-                    .sql(&format!(") OR {FILE} f.blob_id = ANY ("))
-                    .bind::<Array<BigInt>, _>(blobs.clone())
-                    .sql(")))"),
-            ),
-            Self::Bytes(blobs) => {
-                let blobs = sql::<Bool>(&format!("{FILE} f.blob_id = ANY (")).bind::<Array<BigInt>, _>(blobs.clone());
-                Box::new(blobs.sql("))"))
-            }
-        }
-    }
-}
-
-impl Part {
-    fn condition(&self) -> Condition {
-        match &self.few {
-            Some(ids) => Box::new(versions::id.eq_any(ids.clone())),
-            None => self.fits.of_each(),
-        }
-    }
-}
-
-/// The bytes that a text may be a digest of, in hexadecimal.
-fn of_digest(conn: &mut PgConnection, text: &str) -> Result<Vec<BlobId>> {
-    let found = blobs::table.select(blobs::id).into_boxed();
-    let found = if let Ok(digest) = text.parse::<Sha256>() {
-        found.filter(blobs::sha256.eq(digest.as_bytes().to_vec()))
-    } else if let Ok(digest) = text.parse::<Sha512>() {
-        found.filter(blobs::sha512.eq(digest.as_bytes().to_vec()))
-    } else if let Ok(digest) = text.parse::<Sha1>() {
-        found.filter(blobs::sha1.eq(digest.as_bytes().to_vec()))
-    } else if let Ok(digest) = text.parse::<Md5>() {
-        found.filter(blobs::md5.eq(digest.as_bytes().to_vec()))
-    } else {
-        return Ok(Vec::new());
-    };
-    Ok(found.load(conn)?)
-}
-
 impl Plan {
     /// `None`: there is no such owner, or none that the caller may see.
-    fn new(conn: &mut PgConnection, right: &CanSearch, search: &Search) -> Result<Option<Self>> {
+    fn new(conn: &mut PgConnection, right: &CanSearch, search: &Search, rows: Rows) -> Result<Option<Self>> {
         let owner = match &search.owner {
             None => None,
             Some(name) => {
@@ -310,7 +242,7 @@ impl Plan {
             });
         }
         let parts = all.into_iter().map(|fits| Ok(Part { few: fits.few(conn)?, fits })).collect::<Result<_>>()?;
-        Ok(Some(Self { owner, parts }))
+        Ok(Some(Self { rows, owner, parts }))
     }
 
     /// The places right behind the results, in their order.
@@ -323,14 +255,17 @@ impl Plan {
         limit: i64,
     ) -> Result<Vec<Place>> {
         let mut query = versions::table
-            .inner_join(packages::table)
+            .inner_join(packages_table::table)
             .inner_join(owners::table.on(owners::id.eq(versions::owner_id)))
             .filter(readable(right.sight()))
-            .select((versions::created_at, versions::id, packages::lower_name))
+            .select((versions::created_at, versions::id, packages_table::lower_name))
             .limit(limit)
             .into_boxed::<Pg>();
         for part in &self.parts {
-            query = query.filter(part.condition());
+            query = query.filter(part.condition(self.rows));
+        }
+        if self.rows == Rows::Packages {
+            query = query.filter(sql::<Bool>(LAST_OF_PACKAGE));
         }
         if let Some(owner) = self.owner {
             query = query.filter(versions::owner_id.eq(owner));

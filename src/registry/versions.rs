@@ -18,6 +18,9 @@ use diesel::dsl::{count, sql};
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 use serde_json::json;
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::str::FromStr;
 
 /// A version as it is listed.
 #[derive(Debug, Clone, Queryable)]
@@ -138,6 +141,103 @@ pub fn list(
         return Err(Error::NotFound(What::Package));
     }
     Ok(Page { items, total })
+}
+
+/// In which order versions are browsed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Order {
+    /// By SemVer precedence, the highest first.
+    #[default]
+    Precedence,
+    Newest,
+    Oldest,
+}
+
+impl FromStr for Order {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "" | "semver" => Ok(Self::Precedence),
+            "newest" => Ok(Self::Newest),
+            "oldest" => Ok(Self::Oldest),
+            _ => Err(Error::invalid("sort", "sort: semver, newest or oldest".to_owned())),
+        }
+    }
+}
+
+/// Versions of a package as they are browsed.
+#[derive(Debug, Clone)]
+pub struct Browsed {
+    pub package: PackageName,
+    /// What `latest` stands for.
+    pub newest: Version,
+    /// How many versions there are, whatever is looked for.
+    pub all: i64,
+    pub page: Page<VersionSummary>,
+}
+
+/// A package's versions whose name contains a text, in either case. All of their names are read, five thousand in some
+/// milliseconds: no index knows SemVer.
+///
+/// # Errors
+/// [`Error::NotFound`] for an unknown package.
+pub fn browse(
+    conn: &mut PgConnection,
+    right: &CanRead,
+    package: &PackageName,
+    part: &str,
+    order: Order,
+    slice: Slice,
+) -> Result<Browsed> {
+    let found: Option<(PackageId, PackageName)> = packages_table::table
+        .filter(packages_table::owner_id.eq(right.owner().id))
+        .filter(packages_table::lower_name.eq(package.lower()))
+        .select((packages_table::id, packages_table::name))
+        .first(conn)
+        .optional()?;
+    let (package_id, package) = found.ok_or(Error::NotFound(What::Package))?;
+    let mut rows: Vec<(Version, Timestamp, VersionId)> = versions::table
+        .filter(versions::package_id.eq(package_id))
+        .select((versions::version, versions::created_at, versions::id))
+        .load(conn)?;
+    let all = i64::try_from(rows.len()).unwrap_or(i64::MAX);
+    let newest = version::newest(&rows, |(version, created_at, id)| (version, (*created_at, *id)));
+    let newest = newest.map(|(version, ..)| version.clone()).ok_or(Error::NotFound(What::Package))?;
+    let lower = part.to_lowercase();
+    rows.retain(|(version, ..)| version.lower().contains(&lower));
+    match order {
+        Order::Precedence => version::by_precedence(&mut rows, |(version, made, id)| (version, (*made, *id))),
+        Order::Newest => rows.sort_by_key(|(_, made, id)| Reverse((*made, *id))),
+        Order::Oldest => rows.sort_by_key(|(_, made, id)| (*made, *id)),
+    }
+    let total = i64::try_from(rows.len()).unwrap_or(i64::MAX);
+    let taken = |number: i64| usize::try_from(number).unwrap_or(usize::MAX);
+    let ids: Vec<VersionId> =
+        rows.iter().skip(taken(slice.offset)).take(taken(slice.limit)).map(|(_, _, id)| *id).collect();
+    Ok(Browsed { package, newest, all, page: Page { items: summaries(conn, &ids)?, total } })
+}
+
+/// Versions in the order of their ids here. One that was deleted meanwhile is left out.
+fn summaries(conn: &mut PgConnection, ids: &[VersionId]) -> Result<Vec<VersionSummary>> {
+    let mut found: HashMap<VersionId, VersionSummary> = versions::table
+        .inner_join(files::table.inner_join(blobs::table))
+        .filter(versions::id.eq_any(ids))
+        .group_by(versions::id)
+        .select((
+            versions::id,
+            (
+                versions::version,
+                versions::created_at,
+                count(files::id),
+                sql::<BigInt>("coalesce(sum(blobs.size), 0)::bigint"),
+                sql::<BigInt>("coalesce(sum(files.download_count), 0)::bigint"),
+            ),
+        ))
+        .load::<(VersionId, VersionSummary)>(conn)?
+        .into_iter()
+        .collect();
+    Ok(ids.iter().filter_map(|id| found.remove(id)).collect())
 }
 
 /// The version that `latest` stands for.

@@ -1,21 +1,166 @@
-//! Looking around: an owner's first page.
+//! Looking around: all owners and all packages that who looks may see.
 
-use super::owner::{self, Owner};
+use super::list::{self, Chain, Choice, Pager, choices};
+use super::owner;
+use super::packages::Row;
 use super::page::{Frame, Reply, frame};
+use super::show::{Count, When};
 use crate::auth::call::Call;
+use crate::domain::role::{OwnerKind, Visibility};
 use crate::error::Result;
+use crate::registry::access::can_search;
+use crate::registry::owners::{self, Listed, Order};
+use crate::registry::search::{self, COUNTED, FoundPackages, Needle, Place, Search, Sort};
 use askama::Template;
+use serde::Deserialize;
 
-#[derive(Template)]
-#[template(path = "owner.html")]
-struct OwnerPage {
-    frame: Frame,
-    owner: Owner,
+/// The kinds of owners, and their orders.
+const KINDS: [(&str, &str); 3] = [("", "All"), ("user", "Users"), ("organization", "Organizations")];
+const OWNER_ORDERS: [(&str, &str); 2] = [("name", "Name"), ("newest", "Newest")];
+/// The orders of packages.
+const ORDERS: [(&str, &str); 3] =
+    [("newest", "Recently updated"), ("oldest", "Least recently updated"), ("name", "Name")];
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct WantedOwners {
+    q: String,
+    kind: String,
+    sort: String,
 }
 
-/// `GET /{owner}`.
-pub async fn owner(call: Call) -> Result<Reply> {
-    let name = owner::named(&call)?;
-    let (frame, owner) = frame(&call, move |conn, caller| Owner::visit(conn, caller, &name)).await?;
-    Reply::page(&OwnerPage { frame, owner })
+/// An owner in the list.
+struct OwnerCard {
+    owner: Listed,
+    since: When,
+}
+
+impl OwnerCard {
+    fn is_org(&self) -> bool {
+        self.owner.kind == OwnerKind::Organization
+    }
+
+    fn url(&self) -> String {
+        owner::url(&self.owner.name)
+    }
+
+    fn packages(&self) -> Count {
+        Count(self.owner.packages)
+    }
+
+    fn initial(&self) -> String {
+        owner::initial(&self.owner.name)
+    }
+
+    fn tint(&self) -> u32 {
+        owner::tint(&self.owner.name)
+    }
+
+    fn is_open(&self) -> bool {
+        self.owner.visibility == Visibility::Public
+    }
+}
+
+#[derive(Template)]
+#[template(path = "explore.html")]
+struct OwnersPage {
+    frame: Frame,
+    cards: Vec<OwnerCard>,
+    total: Count,
+    q: String,
+    kind: String,
+    sort: String,
+    kinds: Vec<Choice>,
+    orders: Vec<Choice>,
+    pager: Pager,
+}
+
+/// `GET /explore`.
+pub async fn owners(call: Call) -> Result<Reply> {
+    let wanted: WantedOwners = list::query(&call.req);
+    let (q, slice) = (wanted.q.trim().to_owned(), list::slice(&call.req));
+    let kind: Option<OwnerKind> = wanted.kind.parse().ok();
+    let order = if wanted.sort == "newest" { Order::Newest } else { Order::Name };
+    let part = q.clone();
+    let work = move |conn: &mut _, caller: &_| owners::browse(conn, caller, &part, kind, order, slice);
+    let (frame, page) = frame(&call, work).await?;
+    let now = call.app.clock.now();
+    let card = |owner: Listed| OwnerCard { since: When { at: owner.created_at, now }, owner };
+    Reply::page(&OwnersPage {
+        frame,
+        cards: page.items.into_iter().map(card).collect(),
+        total: Count(page.total),
+        q,
+        kind: wanted.kind,
+        sort: wanted.sort,
+        kinds: choices(&call.req, "kind", &KINDS),
+        orders: choices(&call.req, "sort", &OWNER_ORDERS),
+        pager: Pager::new(&call.req, page.total),
+    })
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct WantedPackages {
+    q: String,
+    sort: String,
+    after: String,
+}
+
+#[derive(Template)]
+#[template(path = "explore_packages.html")]
+struct PackagesPage {
+    frame: Frame,
+    rows: Vec<Row>,
+    /// How many there are; so many or more, if it is not exact.
+    total: Count,
+    exact: bool,
+    q: String,
+    sort: String,
+    orders: Vec<Choice>,
+    pager: Pager,
+    chain: Chain,
+    /// Why nothing is searched for.
+    problem: Option<String>,
+}
+
+/// `GET /explore/packages`.
+pub async fn packages(call: Call) -> Result<Reply> {
+    let wanted: WantedPackages = list::query(&call.req);
+    let q = wanted.q.trim().to_owned();
+    let slice = list::slice(&call.req);
+    let text = if q.is_empty() { Ok(None) } else { q.parse::<Needle>().map(Some) };
+    let problem = text.as_ref().err().map(ToString::to_string);
+    let search = Search {
+        text: text.ok().flatten(),
+        sort: wanted.sort.parse::<Sort>().unwrap_or_default(),
+        // A place that is none is the beginning.
+        after: wanted.after.parse::<Place>().ok(),
+        offset: slice.offset.min(COUNTED),
+        limit: slice.limit,
+        ..Search::default()
+    };
+    let nothing = problem.is_some();
+    let (frame, found) = frame(&call, move |conn, caller| {
+        let right = can_search(caller)?;
+        if nothing {
+            return Ok(FoundPackages { hits: Vec::new(), total: 0, next: None });
+        }
+        search::packages(conn, &right, &search)
+    })
+    .await?;
+    let now = call.app.clock.now();
+    let row = |hit: search::PackageHit| Row::new(hit.owner.name, hit.entry, hit.why, now);
+    Reply::page(&PackagesPage {
+        frame,
+        rows: found.hits.into_iter().map(row).collect(),
+        total: Count(found.total),
+        exact: found.total < COUNTED,
+        q,
+        sort: wanted.sort,
+        orders: choices(&call.req, "sort", &ORDERS),
+        pager: Pager::new(&call.req, found.total),
+        chain: Chain::new(&call.req, found.next.as_ref()),
+        problem,
+    })
 }

@@ -1,18 +1,84 @@
-//! The first page.
+//! The first page: one's own packages and organizations, or, to strangers, what there is to see.
 
+use super::commands;
+use super::owner;
+use super::packages::Row;
 use super::page::{Frame, Reply, frame};
 use crate::auth::call::Call;
+use crate::domain::role::{OwnerKind, Permission};
 use crate::error::Result;
+use crate::registry::access::can_search;
+use crate::registry::catalog::{self, Belonging};
+use crate::registry::search::{self, Search};
 use askama::Template;
 
+/// How many packages the first page shows.
+const ROWS: i64 = 12;
+
+/// Somebody's own.
 #[derive(Template)]
 #[template(path = "home.html")]
 struct HomePage {
     frame: Frame,
+    owners: Vec<Own>,
+    rows: Vec<Row>,
+    /// How a first file is published.
+    first: String,
+}
+
+/// Everybody's.
+#[derive(Template)]
+#[template(path = "welcome.html")]
+struct WelcomePage {
+    frame: Frame,
+    rows: Vec<Row>,
+}
+
+/// An owner to whom who looks belongs.
+struct Own(Belonging);
+
+impl Own {
+    fn is_org(&self) -> bool {
+        self.0.kind == OwnerKind::Organization
+    }
+
+    fn can_publish(&self) -> bool {
+        self.0.permission >= Permission::Write
+    }
+
+    fn url(&self) -> String {
+        owner::url(&self.0.name)
+    }
+
+    fn initial(&self) -> String {
+        owner::initial(&self.0.name)
+    }
+
+    fn tint(&self) -> u32 {
+        owner::tint(&self.0.name)
+    }
 }
 
 /// `GET /`.
 pub async fn home(call: Call) -> Result<Reply> {
-    let (frame, ()) = frame(&call, |_, _| Ok(())).await?;
-    Reply::page(&HomePage { frame })
+    let (frame, (owners, own, all)) = frame(&call, |conn, caller| {
+        if caller.user().is_some() {
+            let owners = catalog::belonging(conn, caller)?;
+            let own = catalog::recent(conn, &owners, ROWS)?;
+            return Ok((owners, own, Vec::new()));
+        }
+        let newest = Search { limit: ROWS, ..Search::default() };
+        Ok((Vec::new(), Vec::new(), search::packages(conn, &can_search(caller)?, &newest)?.hits))
+    })
+    .await?;
+    let now = call.app.clock.now();
+    let Some(user) = &frame.user else {
+        let rows = all.into_iter().map(|hit| Row::new(hit.owner.name, hit.entry, None, now)).collect();
+        return Reply::page(&WelcomePage { frame, rows });
+    };
+    let name = |id| owners.iter().find(|owner| owner.id == id).map(|owner| owner.name.clone());
+    let row = |entry: catalog::Entry| name(entry.owner).map(|owner| Row::new(owner, entry, None, now));
+    let rows = own.into_iter().filter_map(row).collect();
+    let first = commands::first(&frame.root, &user.name);
+    Reply::page(&HomePage { owners: owners.into_iter().map(Own).collect(), frame, rows, first })
 }

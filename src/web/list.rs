@@ -1,9 +1,11 @@
 //! Lists in pages: what the query asks for, and the way to the other pages.
 
-use crate::http::paging::Paging;
+use crate::http::paging::{Paging, param};
+use crate::http::params::escape;
 use crate::registry::pages::Slice;
 use actix_web::HttpRequest;
 use serde::de::DeserializeOwned;
+use std::fmt::Display;
 
 /// How many rows a page of a list has.
 const ROWS: i64 = 30;
@@ -47,6 +49,50 @@ impl Pager {
     }
 }
 
+/// The way on in a list that is too long for numbers: by the place where the page ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chain {
+    /// Back to the beginning, from anywhere else.
+    pub first: Option<String>,
+    pub next: Option<String>,
+}
+
+impl Chain {
+    /// For the page of this request, which ends at a place if there is more.
+    pub fn new(req: &HttpRequest, next: Option<&impl Display>) -> Self {
+        let list = Paging::rest(req);
+        let join = if list.contains('?') { '&' } else { '?' };
+        let next = next.map(|place| format!("{list}{join}after={}", escape(&place.to_string())));
+        Self { first: param(req, "after").map(|_| list), next }
+    }
+}
+
+/// One of some ways to show a list, such as an order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Choice {
+    pub label: &'static str,
+    pub href: String,
+    pub chosen: bool,
+}
+
+/// The ways to show a list by a parameter of the query: the first is the one without it. What is searched for stays, and
+/// the list begins anew.
+pub fn choices(req: &HttpRequest, name: &str, words: &[(&str, &'static str)]) -> Vec<Choice> {
+    let given = param(req, name).unwrap_or_default();
+    let known = words.iter().skip(1).any(|(word, _)| *word == given);
+    let list = Paging::rest(req);
+    let (path, query) = list.split_once('?').unwrap_or((&list, ""));
+    let others: Vec<&str> = query.split('&').filter(|pair| pair.split('=').next() != Some(name)).collect();
+    let choice = |(index, (word, label)): (usize, &(&str, &'static str))| {
+        let own = (index > 0).then(|| format!("{name}={word}"));
+        let pairs = others.iter().map(|pair| (*pair).to_owned()).chain(own).filter(|pair| !pair.is_empty());
+        let query = pairs.collect::<Vec<_>>().join("&");
+        let href = if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") };
+        Choice { label, href, chosen: if known { *word == given } else { index == 0 } }
+    };
+    words.iter().enumerate().map(choice).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -61,5 +107,26 @@ mod tests {
         assert_eq!(second.previous.as_deref(), Some("/x?q=a"));
         assert_eq!(second.next.as_deref(), Some("/x?q=a&page=3"));
         assert_eq!(pager("/x?page=9", 31).previous.as_deref(), Some("/x?page=2"));
+    }
+
+    #[test]
+    fn choices_keep_what_was_searched_and_begin_anew() {
+        let words = [("updated", "Updated"), ("name", "Name")];
+        let at = |uri: &str| choices(&TestRequest::with_uri(uri).to_http_request(), "sort", &words);
+        let hrefs = |uri: &str| at(uri).into_iter().map(|choice| (choice.href, choice.chosen)).collect::<Vec<_>>();
+        assert_eq!(hrefs("/x"), [("/x".to_owned(), true), ("/x?sort=name".to_owned(), false)]);
+        assert_eq!(
+            hrefs("/x?q=a%26b&sort=name&page=3&after=9"),
+            [("/x?q=a%26b".to_owned(), false), ("/x?q=a%26b&sort=name".to_owned(), true)]
+        );
+        assert!(at("/x?sort=nonsense").iter().any(|choice| choice.chosen && choice.label == "Updated"));
+    }
+
+    #[test]
+    fn a_chain_leads_on_by_a_place_and_back_to_the_beginning() {
+        let chain =
+            |uri: &str, next: Option<&str>| Chain::new(&TestRequest::with_uri(uri).to_http_request(), next.as_ref());
+        assert_eq!(chain("/x?q=a", Some("1~2~c+")).next.as_deref(), Some("/x?q=a&after=1~2~c%2B"));
+        assert_eq!(chain("/x?q=a&after=1", None), Chain { first: Some("/x?q=a".to_owned()), next: None });
     }
 }

@@ -106,9 +106,14 @@ impl Owner {
         tint(&self.name)
     }
 
-    /// The address of its packages.
+    /// Its address, which is that of its packages.
     pub fn url(&self) -> String {
         url(&self.name)
+    }
+
+    /// Where its packages are searched.
+    pub fn packages_url(&self) -> String {
+        format!("{}/-/packages", self.url())
     }
 }
 

@@ -55,6 +55,8 @@ mod two_factor;
 mod uploads;
 mod web_account;
 mod web_browse;
+mod web_browse_lists;
+mod web_browse_version;
 mod web_delete;
 mod web_hooks;
 mod web_look;

@@ -369,6 +369,20 @@ impl World {
         (ids.hook, ids.delivery)
     }
 
+    /// A file of a package of an organization.
+    fn db_file(&self, org: &str, package: &str) -> i64 {
+        #[derive(QueryableByName)]
+        struct Row {
+            #[diesel(sql_type = BigInt)]
+            n: i64,
+        }
+        let query = "SELECT f.id AS n FROM files f JOIN versions v ON v.id = f.version_id \
+                     JOIN packages p ON p.id = v.package_id JOIN owners o ON o.id = p.owner_id \
+                     WHERE o.name = $1 AND p.name = $2 LIMIT 1";
+        let query = diesel::sql_query(query).bind::<Text, _>(org).bind::<Text, _>(package);
+        self.db(|conn| query.get_result::<Row>(conn).unwrap().n)
+    }
+
     /// How many records there are, and the last one's event and actor.
     fn records(&self) -> (i64, String) {
         #[derive(QueryableByName)]
@@ -491,6 +505,9 @@ async fn request(world: &World, row: &Row, person: Person, org: &str) -> (String
             world.db(|conn| db_token(conn, person.name(), &name, &["read:package"], |_| {}).unwrap());
             let id = world.db(|conn| db_token_id(conn, &name));
             fill(pattern, &[("{token}", &id.to_string())])
+        }
+        ("GET", pattern) if pattern.ends_with("/files/{id}") => {
+            fill(pattern, &[("{id}", &world.db_file(&org, "tool").to_string())])
         }
         ("GET", pattern) => fill(pattern, &[]),
         ("POST", pattern @ "/{owner}/-/upload") => {

@@ -132,6 +132,13 @@ impl Browser {
         text_of(only(&page, selector))
     }
 
+    /// The text of the one element that a selector finds, to the last space.
+    #[track_caller]
+    pub fn exact(&self, selector: &str) -> String {
+        let page = Html::parse_document(self.answer.text());
+        only(&page, selector).text().collect()
+    }
+
     /// An attribute of each element that a selector finds.
     pub fn attrs(&self, selector: &str, name: &str) -> Vec<String> {
         let page = Html::parse_document(self.answer.text());

@@ -1,0 +1,155 @@
+//! Commands to paste: how a file is fetched, checked, and published anew.
+
+use super::quote::{powershell, powershell_file, sh, sh_file};
+use crate::domain::digest::Sha256;
+use crate::domain::names::{FileName, OwnerName, PackageName};
+use crate::domain::path::VersionPath;
+use crate::http::params::{escape, file_url, version_url};
+
+/// What is in the place of a version that nobody can guess.
+pub const NEXT: &str = "NEXT";
+
+/// How a reader says who he is, where he has to: with a token in a variable.
+fn authorization(needed: bool) -> (&'static str, &'static str, &'static str) {
+    match needed {
+        true => (
+            " -H \"Authorization: Bearer $TOKEN\"",
+            " --header=\"Authorization: Bearer $TOKEN\"",
+            " -Headers @{ Authorization = \"Bearer $env:TOKEN\" }",
+        ),
+        false => ("", "", ""),
+    }
+}
+
+/// What `curl` would take for several names is taken as it is.
+fn globbing(name: &str) -> &'static str {
+    if name.contains(['{', '}', '[', ']', '#']) { " -g" } else { "" }
+}
+
+/// The commands for one file of a version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Commands {
+    pub curl: String,
+    pub wget: String,
+    pub powershell: String,
+    /// Checks the file by what the registry says of it.
+    pub check: String,
+    /// Checks all files of the version that are there.
+    pub check_all: String,
+    /// Checks the file by its digest alone.
+    pub check_here: String,
+    pub check_powershell: String,
+}
+
+impl Commands {
+    /// For a file at a site; `token`: reading needs one.
+    pub fn new(root: &str, path: &VersionPath, file: &FileName, sha256: &Sha256, token: bool) -> Self {
+        let (curl, wget, ps) = authorization(token);
+        let plain = format!("{root}{}", file_url(&path.with_file(file.clone())));
+        let url = sh(&plain);
+        let sums = sh(&format!("{root}{}/SHA256SUMS", version_url(path)));
+        let sidecar = sh(&format!("{plain}.sha256"));
+        let (name, globs, digest) = (sh_file(file.as_str()), globbing(file.as_str()), sha256.to_hex());
+        let (ps_url, ps_name) = (powershell(&plain), powershell_file(file.as_str()));
+        Self {
+            curl: format!("curl -fL{globs}{curl} -o {name} {url}"),
+            wget: format!("wget{wget} -O {name} {url}"),
+            powershell: format!("Invoke-WebRequest{ps} -Uri {ps_url} -OutFile {ps_name}"),
+            check: format!("curl -fsSL{curl} {sidecar} | sha256sum -c -"),
+            check_all: format!("curl -fsSL{curl} {sums} | sha256sum -c --ignore-missing -"),
+            check_here: format!("printf '%s  %s\\n' {digest} {name} | sha256sum -c -"),
+            check_powershell: format!("(Get-FileHash -Algorithm SHA256 -LiteralPath {ps_name}).Hash -eq '{digest}'"),
+        }
+    }
+}
+
+/// How the next version of a package is published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Publish {
+    pub curl: String,
+    pub powershell: String,
+    /// Whether the version is for the reader to fill in.
+    pub is_open: bool,
+}
+
+impl Publish {
+    /// Behind a version with this file.
+    pub fn next(root: &str, path: &VersionPath, file: &FileName) -> Self {
+        let next = path.version.next();
+        // A file that has the version in its name will have the next one there.
+        let renamed = next.as_ref().map(|next| file.as_str().replace(path.version.as_str(), next.as_str()));
+        let name: FileName = renamed.and_then(|name| name.parse().ok()).unwrap_or_else(|| file.clone());
+        let version = next.as_ref().map_or(NEXT, |next| next.as_str());
+        Self { is_open: next.is_none(), ..Self::new(root, &path.owner, &path.package, version, &name) }
+    }
+
+    fn new(root: &str, owner: &OwnerName, package: &PackageName, version: &str, file: &FileName) -> Self {
+        let (curl, _, ps) = authorization(true);
+        let (owner, package, name) = (owner.as_str(), package.as_str(), file.as_str());
+        let place = format!("/api/packages/{}/generic/{}", escape(owner), escape(package));
+        let url = format!("{root}{place}/{}/{}", escape(version), escape(name));
+        Self {
+            curl: format!("curl{}{curl} -T {} {}", globbing(name), sh_file(name), sh(&url)),
+            powershell: format!(
+                "Invoke-RestMethod -Method Put{ps} -InFile {} -Uri {}",
+                powershell_file(name),
+                powershell(&url)
+            ),
+            is_open: false,
+        }
+    }
+}
+
+/// How the first file of an owner is published.
+pub fn first(root: &str, owner: &OwnerName) -> String {
+    let url = format!("{root}/api/packages/{}/generic/hello/1.0.0/hello.txt", escape(owner.as_str()));
+    format!("echo 'hello, world' >hello.txt\ncurl -H \"Authorization: Bearer $TOKEN\" -T hello.txt {}", sh(&url))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(version: &str) -> VersionPath {
+        let [owner, package] = ["ada", "tool"];
+        VersionPath {
+            owner: owner.parse().unwrap(),
+            package: package.parse().unwrap(),
+            version: version.parse().unwrap(),
+        }
+    }
+
+    fn commands(file: &str, token: bool) -> Commands {
+        let digest: Sha256 = "00".repeat(32).parse().unwrap();
+        Commands::new("http://[::1]:3000", &path("1.0/ü"), &file.parse().unwrap(), &digest, token)
+    }
+
+    #[test]
+    fn commands_say_where_the_file_is_and_what_to_call_it() {
+        let all = commands("a b.txt", false);
+        let url = "'http://[::1]:3000/api/packages/ada/generic/tool/1.0%2F%C3%BC/a%20b.txt'";
+        assert_eq!(all.curl, format!("curl -fL -o 'a b.txt' {url}"));
+        assert_eq!(all.wget, format!("wget -O 'a b.txt' {url}"));
+        assert_eq!(all.powershell, format!("Invoke-WebRequest -Uri {url} -OutFile 'a b.txt'"));
+        assert!(all.check.ends_with("/a%20b.txt.sha256' | sha256sum -c -"), "{}", all.check);
+        assert!(commands("x[1].txt", false).curl.starts_with("curl -fL -g -o 'x[1].txt' "));
+    }
+
+    #[test]
+    fn who_needs_a_token_gives_it_from_a_variable() {
+        let all = commands("-rf", true);
+        assert!(all.curl.starts_with("curl -fL -H \"Authorization: Bearer $TOKEN\" -o ./-rf "), "{}", all.curl);
+        assert!(all.wget.starts_with("wget --header=\"Authorization: Bearer $TOKEN\" -O ./-rf "), "{}", all.wget);
+        assert!(all.powershell.contains("-Headers @{ Authorization = \"Bearer $env:TOKEN\" }"), "{}", all.powershell);
+        assert!(all.check_all.contains("$TOKEN"), "{}", all.check_all);
+    }
+
+    #[test]
+    fn the_next_version_is_in_the_files_name_where_this_one_is() {
+        let next = Publish::next("http://h", &path("1.2.3"), &"tool-1.2.3.zip".parse().unwrap());
+        assert!(next.curl.ends_with("-T tool-1.2.4.zip http://h/api/packages/ada/generic/tool/1.2.4/tool-1.2.4.zip"));
+        assert!(!next.is_open);
+        let nightly = Publish::next("http://h", &path("nightly"), &"tool.zip".parse().unwrap());
+        assert!(nightly.is_open && nightly.curl.ends_with("/tool/NEXT/tool.zip"), "{}", nightly.curl);
+    }
+}

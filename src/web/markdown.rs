@@ -1,0 +1,458 @@
+//! Markdown as HTML that may stand in a page. Whatever comes in, only elements and attributes of an allow-list come out,
+//! no image is loaded from elsewhere, and no text takes longer than its length deserves.
+
+use ammonia::Builder;
+use percent_encoding::percent_decode_str;
+use pulldown_cmark::{CowStr, Event, HeadingLevel, LinkType, Options, Parser, Tag, TagEnd, html};
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+
+/// HTML that may stand in a page as it is. Nothing but this module makes any.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Html(String);
+
+impl fmt::Display for Html {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Templates write it down without escaping it once more.
+impl askama::filters::HtmlSafe for Html {}
+
+/// A heading, for a table of contents.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Heading {
+    /// 1 to 6, as it is in the page.
+    pub level: usize,
+    /// What a link to it has behind its `#`.
+    pub id: String,
+    pub text: String,
+}
+
+/// A text as HTML, and its headings.
+#[derive(Debug, Clone)]
+pub struct Rendered {
+    pub html: Html,
+    pub headings: Vec<Heading>,
+}
+
+/// How an address in a text is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Use {
+    Link,
+    Image,
+}
+
+/// How a text is rendered.
+#[derive(Debug, Clone, Copy)]
+struct Manner {
+    /// By how many levels its headings go down: it stands under headings of the page.
+    down: usize,
+    /// What its ids begin with, so that none is taken for one of the page's own.
+    prefix: &'static str,
+    /// Of its links.
+    rel: Option<&'static str>,
+}
+
+/// Somebody's text, under a heading of the second level.
+const UNTRUSTED: Manner = Manner { down: 2, prefix: "user-content-", rel: Some("nofollow noopener ugc") };
+/// Our own, which is the whole page.
+const OWN: Manner = Manner { down: 0, prefix: "", rel: Some("noopener") };
+
+/// How deep elements are nested; what is deeper loses its markup and keeps its text. Browsers and sanitisers look through
+/// all open elements for each new one.
+const DEEPEST: usize = 40;
+/// Most tags of raw HTML; more of them are shown as text.
+const MOST_TAGS: usize = 2000;
+
+/// Renders a text that anybody may have written. Relative links lead nowhere, and images are named but not shown.
+pub fn render_untrusted(text: &str) -> Html {
+    render_readme(text, |_, _| None)
+}
+
+/// Renders a text that anybody may have written, beside its files: `find` says where a relative address leads, if anywhere.
+pub fn render_readme(text: &str, find: impl Fn(Use, &str) -> Option<String> + Send + Sync + 'static) -> Html {
+    render(text, UNTRUSTED, find).html
+}
+
+/// Renders a text of our own: its headings keep their levels and names, and `find` says where a relative address leads.
+pub fn render_own(text: &str, find: impl Fn(Use, &str) -> Option<String> + Send + Sync + 'static) -> Rendered {
+    render(text, OWN, find)
+}
+
+fn render(text: &str, manner: Manner, find: impl Fn(Use, &str) -> Option<String> + Send + Sync + 'static) -> Rendered {
+    let options =
+        Options::ENABLE_TABLES | Options::ENABLE_FOOTNOTES | Options::ENABLE_STRIKETHROUGH | Options::ENABLE_TASKLISTS;
+    let mut writer = Writer::new(manner, &find);
+    for event in Parser::new_ext(text, options) {
+        writer.take(event);
+    }
+    let Writer { events, headings, .. } = writer;
+    let mut raw = String::with_capacity(text.len() * 2);
+    html::push_html(&mut raw, events.into_iter());
+    // Inline styles are against the policy of our pages; the old attribute says the same.
+    for cell in ["td", "th"] {
+        for side in ["left", "center", "right"] {
+            raw = raw.replace(&format!("<{cell} style=\"text-align: {side}\">"), &format!("<{cell} align=\"{side}\">"));
+        }
+    }
+    Rendered { html: Html(sanitize(&raw, manner, find)), headings }
+}
+
+/// Leaves what is allowed, and leads every address where it may lead.
+fn sanitize(raw: &str, manner: Manner, find: impl Fn(Use, &str) -> Option<String> + Send + Sync + 'static) -> String {
+    let mut rules = Builder::default();
+    if manner.down > 0 {
+        // Ours are lower; those of raw HTML would be headings of the page.
+        rules.rm_tags(["h1", "h2"]);
+    }
+    rules
+        .rm_tags(["map", "area", "article", "aside", "footer", "header", "nav"])
+        .url_schemes(HashSet::from(["http", "https", "mailto"]))
+        .link_rel(manner.rel)
+        .add_generic_attributes(["id"])
+        .id_prefix(Some(manner.prefix).filter(|prefix| !prefix.is_empty()))
+        .add_tag_attributes("a", ["aria-label"])
+        .add_tag_attributes("p", ["align"])
+        .add_tag_attributes("div", ["align"])
+        .add_tag_attributes("details", ["open"])
+        .add_allowed_classes("a", ["anchor"])
+        .add_allowed_classes("div", ["footnote-definition"])
+        .add_allowed_classes("sup", ["footnote-reference", "footnote-definition-label"])
+        .set_tag_attribute_value("img", "loading", "lazy")
+        // A wide table is scrolled, which the keyboard can do where it can come to it.
+        .set_tag_attribute_value("table", "tabindex", "0")
+        .attribute_filter(move |element, attribute, value| match (element, attribute) {
+            ("img", "src") => address(Use::Image, value, manner, &find).map(Cow::Owned),
+            (_, "src" | "cite" | "srcset" | "background") => None,
+            (_, "href") => address(Use::Link, value, manner, &find).map(Cow::Owned),
+            _ => Some(Cow::Borrowed(value)),
+        });
+    rules.clean(raw).to_string()
+}
+
+/// Where an address of a text leads, if it may lead anywhere.
+fn address(used: Use, value: &str, manner: Manner, find: impl Fn(Use, &str) -> Option<String>) -> Option<String> {
+    let value = value.trim();
+    if let Some(fragment) = value.strip_prefix('#') {
+        let known = fragment.strip_prefix(manner.prefix).unwrap_or(fragment);
+        return (used == Use::Link).then(|| format!("#{}{known}", manner.prefix));
+    }
+    match is_absolute(value) {
+        true => (used == Use::Link).then(|| value.to_owned()),
+        false => find(used, value),
+    }
+}
+
+/// Whether an address has a scheme, or a host of its own.
+fn is_absolute(value: &str) -> bool {
+    let scheme = value.split_once(':').map(|(scheme, _)| scheme);
+    scheme.is_some_and(|scheme| scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c)))
+}
+
+/// The file that a relative address names, decoded: `./logo.png` and `logo.png#top` are `logo.png`.
+pub fn file_of(address: &str) -> Option<String> {
+    let path = address.split(['#', '?']).next().unwrap_or_default();
+    let path = path.strip_prefix("./").unwrap_or(path);
+    let name = percent_decode_str(path).decode_utf8().ok()?;
+    (!name.is_empty() && !name.contains('/')).then(|| name.into_owned())
+}
+
+/// Takes the events of a text one after the other, and writes down those of the page.
+struct Writer<'a, F> {
+    manner: Manner,
+    find: &'a F,
+    events: Vec<Event<'a>>,
+    headings: Vec<Heading>,
+    slugs: HashMap<String, usize>,
+    /// Of each open element, whether it was written.
+    open: Vec<bool>,
+    tags: usize,
+    /// How many links are open.
+    links: usize,
+    /// The image whose description is being read, and where it leads.
+    image: Option<(CowStr<'a>, String, usize)>,
+    /// Where the heading begins that is being read, and its text.
+    heading: Option<(usize, String)>,
+}
+
+impl<'a, F: Fn(Use, &str) -> Option<String>> Writer<'a, F> {
+    fn new(manner: Manner, find: &'a F) -> Self {
+        Self {
+            manner,
+            find,
+            events: Vec::new(),
+            headings: Vec::new(),
+            slugs: HashMap::new(),
+            open: Vec::new(),
+            tags: 0,
+            links: 0,
+            image: None,
+            heading: None,
+        }
+    }
+
+    fn take(&mut self, event: Event<'a>) {
+        if let Some((_, description, depth)) = &mut self.image {
+            match event {
+                Event::Text(text) | Event::Code(text) => description.push_str(&text),
+                Event::SoftBreak | Event::HardBreak => description.push(' '),
+                Event::Start(Tag::Image { .. }) => *depth += 1,
+                Event::End(TagEnd::Image) if *depth > 0 => *depth -= 1,
+                Event::End(TagEnd::Image) => self.end_image(),
+                _ => {}
+            }
+            return;
+        }
+        if let (Some((_, heading)), Event::Text(text) | Event::Code(text)) = (&mut self.heading, &event) {
+            heading.push_str(text);
+        }
+        match event {
+            Event::Start(tag) => self.start(tag),
+            Event::End(end) => self.end(end),
+            Event::Html(raw) | Event::InlineHtml(raw) => {
+                self.tags += raw.matches('<').count();
+                let event = if self.tags > MOST_TAGS { Event::Text(raw) } else { Event::InlineHtml(raw) };
+                self.events.push(event);
+            }
+            Event::TaskListMarker(done) => self.events.push(Event::Text(if done { "☑ " } else { "☐ " }.into())),
+            other => self.events.push(other),
+        }
+    }
+
+    fn start(&mut self, tag: Tag<'a>) {
+        if let Tag::Image { dest_url, .. } = tag {
+            self.image = Some((dest_url, String::new(), 0));
+            return;
+        }
+        // Tables are built of parts that mean nothing alone; they nest in nothing of their own kind.
+        let written = self.open.len() < DEEPEST || matches!(tag, Tag::TableHead | Tag::TableRow | Tag::TableCell);
+        self.open.push(written);
+        if !written {
+            return;
+        }
+        match tag {
+            Tag::Link { .. } => self.links += 1,
+            Tag::Heading { .. } => self.heading = Some((self.events.len(), String::new())),
+            _ => {}
+        }
+        self.events.push(Event::Start(tag));
+    }
+
+    fn end(&mut self, end: TagEnd) {
+        if !self.open.pop().unwrap_or(false) {
+            return;
+        }
+        match end {
+            TagEnd::Link => self.links -= 1,
+            TagEnd::Heading(level) => return self.end_heading(level),
+            _ => {}
+        }
+        self.events.push(Event::End(end));
+    }
+
+    /// An image of this site is one; any other is a link to it, or, within a link, its description.
+    fn end_image(&mut self) {
+        let Some((source, description, _)) = self.image.take() else { return };
+        let kind = LinkType::Inline;
+        if address(Use::Image, &source, self.manner, self.find).is_some() {
+            let tag = Tag::Image { link_type: kind, dest_url: source, title: "".into(), id: "".into() };
+            self.events.extend([Event::Start(tag), Event::Text(description.into()), Event::End(TagEnd::Image)]);
+            return;
+        }
+        let name = if description.trim().is_empty() { "without a description" } else { description.trim() };
+        let text = Event::Text(format!("[image: {name}]").into());
+        if self.links > 0 || !is_absolute(&source) {
+            return self.events.push(text);
+        }
+        let tag = Tag::Link { link_type: kind, dest_url: source, title: "".into(), id: "".into() };
+        self.events.extend([Event::Start(tag), text, Event::End(TagEnd::Link)]);
+    }
+
+    /// Gives a heading its level and a name, and a link to itself.
+    fn end_heading(&mut self, level: HeadingLevel) {
+        let Some((start, text)) = self.heading.take() else { return };
+        let level = (level as usize + self.manner.down).min(6);
+        let slug = slug(&text);
+        let times = self.slugs.entry(slug.clone()).or_insert(0);
+        let name = if *times == 0 { slug } else { format!("{slug}-{times}") };
+        *times += 1;
+        let id = format!("{}{name}", self.manner.prefix);
+        let tag = Tag::Heading {
+            level: HeadingLevel::try_from(level).unwrap_or(HeadingLevel::H6),
+            id: Some(id.clone().into()),
+            classes: Vec::new(),
+            attrs: Vec::new(),
+        };
+        let end = tag.to_end();
+        if let Some(event) = self.events.get_mut(start) {
+            *event = Event::Start(tag);
+        }
+        let label = quoted(&format!("Link to: {text}"));
+        let anchor = format!(" <a class=\"anchor\" href=\"#{id}\" aria-label=\"{label}\">#</a>");
+        self.events.extend([Event::InlineHtml(anchor.into()), Event::End(end)]);
+        self.headings.push(Heading { level, id, text });
+    }
+}
+
+/// A text inside the quotes of an attribute.
+fn quoted(text: &str) -> String {
+    text.replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+/// A heading's name, as GitHub makes them: small letters, digits, and `-` for spaces.
+fn slug(text: &str) -> String {
+    let kept = |c: char| match c {
+        ' ' | '-' => Some('-'),
+        c if c.is_alphanumeric() || c == '_' => Some(c),
+        _ => None,
+    };
+    let slug: String = text.trim().to_lowercase().chars().filter_map(kept).collect();
+    if slug.is_empty() { "section".to_owned() } else { slug }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+
+    fn html(text: &str) -> String {
+        let find = |used, value: &str| {
+            let file = file_of(value)?;
+            ["logo.png", "notes & more.txt"].contains(&&*file).then(|| format!("/files/{used:?}"))
+        };
+        render_readme(text, find).to_string()
+    }
+
+    #[test]
+    fn what_people_write_comes_out_as_they_mean_it() {
+        let table = html("| a | b |\n|---|--:|\n| 1 | 2 |\n");
+        assert!(table.contains("<th align=\"right\">b</th>") && table.contains("<td>1</td>"), "{table}");
+        assert_eq!(html("~~a~~ **b** `c`").trim(), "<p><del>a</del> <strong>b</strong> <code>c</code></p>");
+        assert!(html("- [x] done\n- [ ] not yet").contains("☑ done"));
+        assert!(html("```sh\ncurl <x>\n```").contains("curl &lt;x&gt;"));
+        assert!(html("<details open><summary>More</summary>x</details>").contains("<summary>More</summary>"));
+    }
+
+    #[test]
+    fn headings_stand_under_those_of_the_page_and_have_names_of_their_own() {
+        let page = html("# The *tool*\n\n## Use\n\n## Use\n\n[to it](#use)\n");
+        assert!(page.contains("<h3 id=\"user-content-the-tool\">The <em>tool</em>"), "{page}");
+        assert!(
+            page.contains("<h4 id=\"user-content-use\">") && page.contains("<h4 id=\"user-content-use-1\">"),
+            "{page}"
+        );
+        assert!(page.contains("href=\"#user-content-use\""), "{page}");
+        assert!(page.contains("aria-label=\"Link to: The tool\""), "{page}");
+        let own = render_own("# A\n\n### B & \"C\"\n", |_, _| None);
+        assert_eq!(own.headings[1], Heading { level: 3, id: "b--c".to_owned(), text: "B & \"C\"".to_owned() });
+        assert!(own.html.to_string().contains("<h1 id=\"a\">"));
+        assert!(!html("<h1>x</h1><h2>y</h2>").contains("<h"), "raw headings would be the page's");
+    }
+
+    #[test]
+    fn nothing_runs_and_nothing_is_loaded_from_elsewhere() {
+        for text in [
+            "<script>alert(1)</script>",
+            "<img src=x onerror=alert(1)>",
+            "<svg onload=alert(1)><animate/></svg>",
+            "<a href=\"javascript:alert(1)\">x</a>",
+            "[x](javascript:alert(1))",
+            "[x](JaVaScRiPt:alert(1))",
+            "[x](data:text/html;base64,PHNjcmlwdD4=)",
+            "[x](vbscript:x)",
+            "<iframe src=\"/\"></iframe>",
+            "<form action=\"/logout\" method=post><input name=csrf><button>x</button></form>",
+            "<style>*{display:none}</style>",
+            "<p style=\"position:fixed\" class=\"notice bad\">x</p>",
+            "<link rel=stylesheet href=https://evil.example>",
+            "<meta http-equiv=refresh content=\"0;url=https://evil.example\">",
+            "<base href=https://evil.example>",
+            "![x](https://evil.example/track.png)",
+            "<img src=\"https://evil.example/track.png\" srcset=\"https://evil.example/2x.png 2x\">",
+            "<img src=\"//evil.example/track.png\">",
+            "<video src=https://evil.example/x autoplay></video><audio src=x></audio><object data=x></object>",
+            "<math><mtext><table><mglyph><style><img src=x onerror=alert(1)>",
+            "[a]: javascript:x\n\n[a]",
+            "<input type=checkbox autofocus onfocus=alert(1)>",
+            "<x id=content><a name=content>",
+        ] {
+            let page = html(text);
+            for bad in [
+                "<script",
+                "onerror",
+                "onload",
+                "javascript:",
+                "<iframe",
+                "<form",
+                "<input",
+                "<button",
+                "<style",
+                "style=",
+                "class=\"notice",
+                "<link",
+                "<meta",
+                "<base",
+                "src=\"http",
+                "srcset",
+                "src=\"//",
+                "<svg",
+                "data:",
+                "<video",
+                "<object",
+                "onfocus",
+                "id=\"content\"",
+                "vbscript",
+            ] {
+                assert!(!page.to_lowercase().contains(bad), "{text} has {bad}: {page}");
+            }
+        }
+    }
+
+    #[test]
+    fn links_and_images_lead_to_files_or_away_or_nowhere() {
+        assert!(html("[n](notes%20%26%20more.txt#x)").contains("href=\"/files/Link\""));
+        assert!(html("![The logo](./logo.png)").contains("src=\"/files/Image\""));
+        assert!(html("![The logo](./logo.png)").contains("alt=\"The logo\""));
+        assert!(html("<img src=logo.png alt=Logo>").contains("src=\"/files/Image\""));
+        for nowhere in
+            ["[n](../logo.png)", "[n](/logout)", "[n](//evil.example)", "[n](nothing.txt)", "[n](a/logo.png)"]
+        {
+            assert!(!html(nowhere).contains("href"), "{nowhere}: {}", html(nowhere));
+        }
+        let away = html("[n](https://example.org/x?a=1&b=2)");
+        assert!(away.contains("href=\"https://example.org/x?a=1&amp;b=2\" rel=\"nofollow noopener ugc\""), "{away}");
+        let remote = html("![Build *passing*](https://ci.example/b.svg)");
+        assert!(remote.contains("<a href=\"https://ci.example/b.svg\""), "{remote}");
+        assert!(remote.contains(">[image: Build passing]</a>"), "{remote}");
+        let badge = html("[![Build](https://ci.example/b.svg)](https://ci.example)");
+        assert_eq!(badge.matches("<a ").count(), 1, "{badge}");
+        assert!(html("![](gone.png)").contains("[image: without a description]"));
+    }
+
+    #[test]
+    fn texts_made_to_take_long_do_not() {
+        let started = Instant::now();
+        for text in [
+            ">".repeat(100_000),
+            "- ".repeat(100_000),
+            "<div>".repeat(50_000),
+            format!("{}\n", "<b>".repeat(60_000)),
+            "*a **b ".repeat(40_000),
+            "[".repeat(200_000),
+            "![".repeat(100_000),
+            format!("|{}\n|{}\n{}", "a|".repeat(20_000), "-|".repeat(20_000), "|\n".repeat(40_000)),
+            format!("[a]: /{}\n{}", "x".repeat(50_000), "[a] ".repeat(50_000)),
+            "<details>\n\n".repeat(20_000),
+            "`".repeat(200_000),
+        ] {
+            html(&text);
+        }
+        let seconds = started.elapsed().as_secs();
+        assert!(seconds < 60, "{seconds} s, unoptimised");
+        assert!(html(&">".repeat(1000)).matches("<blockquote").count() <= DEEPEST);
+        assert!(html(&"<b>".repeat(3000)).contains("&lt;b&gt;"), "what is too much is shown as text");
+    }
+}

@@ -1,0 +1,143 @@
+//! Lists of packages: an owner's, and the rows that every such list has.
+
+use super::link;
+use super::list::{self, Choice, Pager};
+use super::owner::{self, Owner};
+use super::page::{Frame, Reply, frame};
+use super::show::{Bytes, Count, When};
+use super::{commands, list::choices};
+use crate::auth::call::Call;
+use crate::domain::clock::Timestamp;
+use crate::domain::names::{OwnerName, PackageName};
+use crate::domain::path::PackagePath;
+use crate::domain::version::Version;
+use crate::error::{Result, What};
+use crate::registry::access::can_read;
+use crate::registry::catalog::{self, Entry, Order};
+use crate::registry::pages::Slice;
+use crate::registry::search::Why;
+use crate::registry::versions;
+use askama::Template;
+use serde::Deserialize;
+
+/// A package in a list.
+pub struct Row {
+    pub owner: OwnerName,
+    pub name: PackageName,
+    pub newest: Version,
+    pub versions: Count,
+    pub size: Bytes,
+    pub downloads: Count,
+    pub updated: When,
+    /// What was searched for, where it is not the name.
+    pub why: Option<Why>,
+}
+
+impl Row {
+    /// For a package of this owner.
+    pub fn new(owner: OwnerName, entry: Entry, why: Option<Why>, now: Timestamp) -> Self {
+        Self {
+            owner,
+            name: entry.name,
+            newest: entry.newest,
+            versions: Count(entry.versions),
+            size: Bytes(entry.size),
+            downloads: Count(entry.downloads),
+            updated: When { at: entry.updated_at, now },
+            why,
+        }
+    }
+
+    /// Its newest version.
+    pub fn url(&self) -> String {
+        link::version(&self.owner, &self.name, &self.newest)
+    }
+
+    pub fn owner_url(&self) -> String {
+        owner::url(&self.owner)
+    }
+
+    pub fn versions_url(&self) -> String {
+        link::versions(&self.owner, &self.name)
+    }
+
+    /// The version in which what was searched for is.
+    pub fn why_url(&self, why: &Why) -> String {
+        link::version(&self.owner, &self.name, &why.version)
+    }
+}
+
+/// The orders of an owner's packages.
+const ORDERS: [(&str, &str); 4] =
+    [("updated", "Updated"), ("name", "Name"), ("size", "Size"), ("downloads", "Downloads")];
+
+/// The query of an owner's packages.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Wanted {
+    q: String,
+    sort: String,
+}
+
+#[derive(Template)]
+#[template(path = "owner.html")]
+struct OwnerPage {
+    frame: Frame,
+    owner: Owner,
+    rows: Vec<Row>,
+    total: Count,
+    q: String,
+    sort: String,
+    orders: Vec<Choice>,
+    pager: Pager,
+    /// How a first file is published.
+    first: String,
+}
+
+/// `GET /{owner}`, `GET /{owner}/-/packages`.
+pub async fn of_owner(call: Call) -> Result<Reply> {
+    let name = owner::named(&call)?;
+    let wanted: Wanted = list::query(&call.req);
+    let (q, slice) = (wanted.q.trim().to_owned(), list::slice(&call.req));
+    // An order that there is not is as none.
+    let order: Order = wanted.sort.parse().unwrap_or_default();
+    let part = q.clone();
+    let (frame, (owner, page)) = frame(&call, move |conn, caller| {
+        let right = can_read(conn, caller, &name, None)?;
+        let page = catalog::of_owner(conn, &right, &part, order, slice)?;
+        Ok((Owner::of(conn, caller, right.owner())?, page))
+    })
+    .await?;
+    let now = call.app.clock.now();
+    let rows = page.items.into_iter().map(|entry| Row::new(owner.name.clone(), entry, None, now)).collect();
+    let first = commands::first(&frame.root, &owner.name);
+    let orders = choices(&call.req, "sort", &ORDERS);
+    let pager = Pager::new(&call.req, page.total);
+    let total = Count(page.total);
+    Reply::page(&OwnerPage { frame, owner, rows, total, q, sort: wanted.sort, orders, pager, first })
+}
+
+/// The package that the path of a request names.
+///
+/// # Errors
+/// As for one that is absent.
+pub fn named(call: &Call) -> Result<PackagePath> {
+    let owner = owner::named(call)?;
+    Ok(PackagePath { owner, package: call.part("name", What::Package)? })
+}
+
+/// No row of a list whose head says enough.
+const NOTHING: Slice = Slice { offset: 0, limit: 0 };
+
+/// `GET /{owner}/-/packages/generic/{name}`: to the newest version.
+pub async fn newest(call: Call) -> Result<Reply> {
+    let path = named(&call)?;
+    let url = call
+        .reading(move |conn, caller| {
+            let right = can_read(conn, caller, &path.owner, Some(&path.package))?;
+            let found = versions::browse(conn, &right, &path.package, "", versions::Order::default(), NOTHING)?;
+            Ok(link::version(&right.owner().name, &found.package, &found.newest))
+        })
+        .await?;
+    Ok(Reply::to(&url))
+}

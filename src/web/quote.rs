@@ -1,0 +1,91 @@
+//! Texts as words of a command line, so that a command works when it is pasted, whatever a file is called.
+
+/// A word for a POSIX shell: as it is where nothing in it means anything to any of them, else in single quotes.
+pub fn sh(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:,@%+".contains(c);
+    if !text.is_empty() && text.chars().all(plain) && !text.starts_with('-') {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+/// A file in the current directory, for a POSIX shell: never an option, and never what a program takes for its input.
+pub fn sh_file(name: &str) -> String {
+    sh(&beside(name))
+}
+
+/// A string for PowerShell, in which nothing is expanded. It takes curly quotes for straight ones.
+pub fn powershell(text: &str) -> String {
+    let doubled = text.chars().flat_map(|c| {
+        let quote = matches!(c, '\'' | '\u{2018}' | '\u{2019}' | '\u{201a}' | '\u{201b}');
+        std::iter::repeat_n(c, if quote { 2 } else { 1 })
+    });
+    format!("'{}'", doubled.collect::<String>())
+}
+
+/// A file in the current directory, for PowerShell.
+pub fn powershell_file(name: &str) -> String {
+    powershell(&beside(name))
+}
+
+fn beside(name: &str) -> String {
+    if name.starts_with('-') { format!("./{name}") } else { name.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::process::Command;
+
+    /// What a shell makes of a word.
+    fn words(line: &str) -> String {
+        let script = format!("set -u; show() {{ for word; do printf '<%s>' \"$word\"; done; }}; show {line}");
+        let done = Command::new("sh").arg("-c").arg(script).current_dir("/").output().unwrap();
+        assert!(done.status.success(), "{line}: {}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8(done.stdout).unwrap()
+    }
+
+    #[test]
+    fn plain_words_stay_as_they_are() {
+        for word in ["tool-1.0.tar.gz", "http://127.0.0.1:3000/api/packages/ada/generic/a%20b", "a_b+c"] {
+            assert_eq!(sh(word), word);
+        }
+        assert_eq!(powershell("tool.zip"), "'tool.zip'");
+    }
+
+    #[test]
+    fn words_that_would_do_something_are_quoted() {
+        for (word, quoted) in [
+            ("$(id)", "'$(id)'"),
+            ("a;b", "'a;b'"),
+            ("a b", "'a b'"),
+            ("it's", r"'it'\''s'"),
+            ("", "''"),
+            ("-rf", "'-rf'"),
+            ("~root", "'~root'"),
+            ("*", "'*'"),
+            ("#x", "'#x'"),
+            ("a&b", "'a&b'"),
+            ("=ls", "'=ls'"),
+            ("{a,b}", "'{a,b}'"),
+            ("!!", "'!!'"),
+            ("http://[::1]:3000/", "'http://[::1]:3000/'"),
+        ] {
+            assert_eq!(sh(word), quoted);
+        }
+        assert_eq!((sh_file("-rf"), sh_file("-")), ("./-rf".to_owned(), "./-".to_owned()));
+        assert_eq!(powershell("$(id) `n"), "'$(id) `n'");
+        assert_eq!(powershell("it's"), "'it''s'");
+        assert_eq!(powershell("it\u{2019}s"), "'it\u{2019}\u{2019}s'");
+        assert_eq!(powershell_file("-rf"), "'./-rf'");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn a_shell_reads_back_one_word(text in "[ -~äß\n]{0,20}") {
+            prop_assert_eq!(words(&sh(&text)), format!("<{text}>"));
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! A version: its files, how to get them, and what it says of itself.
+
+use super::commands::{Commands, Publish};
+use super::link;
+use super::list::{self, Choice, Pager, choices};
+use super::owner::{self, Owner};
+use super::packages;
+use super::page::{Frame, Reply, frame};
+use super::readme::{self, Readme};
+use super::show::{Bytes, Count, When};
+use crate::auth::call::Call;
+use crate::db::Connection;
+use crate::domain::digest::OtherDigests;
+use crate::domain::ids::{FileId, OwnerId};
+use crate::domain::path::{PackagePath, VersionPath};
+use crate::error::{Error, Result, What};
+use crate::http::params::segment;
+use crate::jobs::digests;
+use crate::registry::access::can_read;
+use crate::registry::caller::Caller;
+use crate::registry::files::{self, FileSummary, Order};
+use crate::registry::pages::{Page, Slice};
+use crate::registry::releases::{self, Filter, Person, Release};
+use crate::registry::versions::{self, Browsed};
+use crate::state::App;
+use askama::Template;
+use serde::Deserialize;
+
+/// How many other versions stand beside one.
+const SIBLINGS: i64 = 6;
+/// The orders of files.
+const ORDERS: [(&str, &str); 4] =
+    [("name", "Name"), ("size", "Size"), ("newest", "Newest"), ("downloads", "Downloads")];
+/// Where in the path of a request the version stands: in the place of `versions` too.
+const VERSION: usize = 5;
+
+#[derive(Deserialize, Default, Clone)]
+#[serde(default)]
+struct Wanted {
+    q: String,
+    sort: String,
+    /// The file that the commands are for.
+    file: String,
+}
+
+/// What the database knows of a version.
+struct Found {
+    owner: Owner,
+    release: Release,
+    path: VersionPath,
+    files: Page<FileSummary>,
+    /// How many files there are, whatever is looked for.
+    all: i64,
+    /// The file that the commands are for.
+    chosen: Option<FileSummary>,
+    publishers: Vec<Person>,
+    others: Browsed,
+    readme: Option<readme::Source>,
+}
+
+/// A file in the list.
+struct FileRow {
+    id: FileId,
+    name: String,
+    url: String,
+    /// The page with the commands for it.
+    commands_url: String,
+    size: Bytes,
+    exact_size: Count,
+    sha256: String,
+    other: OtherDigests,
+    downloads: Count,
+    published: When,
+    publisher: Option<Person>,
+}
+
+/// Another version.
+struct Sibling {
+    version: String,
+    url: String,
+    published: When,
+    here: bool,
+    newest: bool,
+}
+
+#[derive(Template)]
+#[template(path = "version.html")]
+struct VersionPage {
+    frame: Frame,
+    owner: Owner,
+    path: VersionPath,
+    release: Release,
+    published: When,
+    size: Bytes,
+    downloads: Count,
+    all: Count,
+    files: Vec<FileRow>,
+    q: String,
+    sort: String,
+    orders: Vec<Choice>,
+    pager: Pager,
+    chosen: Option<(String, Commands)>,
+    publish: Option<Publish>,
+    /// Whether commands that read need a token.
+    token: bool,
+    newest: Option<(String, String)>,
+    siblings: Vec<Sibling>,
+    versions: Count,
+    readme: Option<Readme>,
+}
+
+impl VersionPage {
+    fn url(&self) -> String {
+        link::version(&self.path.owner, &self.path.package, &self.path.version)
+    }
+
+    fn versions_url(&self) -> String {
+        link::versions(&self.path.owner, &self.path.package)
+    }
+
+    fn upload_url(&self) -> String {
+        link::upload(&self.path.owner, Some((&self.path.package, Some(&self.path.version))))
+    }
+
+    /// Where it is deleted, after a question.
+    fn delete_url(&self) -> String {
+        link::delete(&self.path.owner, &self.path.package, &self.path.version)
+    }
+
+    fn settings_url(&self) -> String {
+        link::settings(&self.path.owner, &self.path.package)
+    }
+
+    /// Who published something.
+    fn person_url(&self, person: &Person) -> String {
+        owner::url(&person.name)
+    }
+}
+
+/// The version that the path of a request names.
+pub fn named(call: &Call) -> Result<VersionPath> {
+    let PackagePath { owner, package } = packages::named(call)?;
+    let version = segment(&call.req, VERSION, "path").map_err(|_| call.absent(What::Version))?;
+    Ok(VersionPath { owner, package, version })
+}
+
+/// What is shown of a version, and to where else its address leads.
+enum Shown {
+    Version(Box<Found>),
+    /// `latest`, where no version is called so.
+    Newest(String),
+}
+
+fn find(conn: &mut Connection, caller: &Caller, path: &VersionPath, wanted: &Wanted, slice: Slice) -> Result<Shown> {
+    let right = can_read(conn, caller, &path.owner, Some(&path.package))?;
+    let release = match releases::first(conn, &right, Filter::Version(path)) {
+        Err(Error::NotFound(_)) if path.version.is_latest() => {
+            let found = versions::browse(conn, &right, &path.package, "", versions::Order::default(), first(0))?;
+            return Ok(Shown::Newest(link::version(&right.owner().name, &found.package, &found.newest)));
+        }
+        found => found?,
+    };
+    // As it was written first, however the address spells it.
+    let path = VersionPath {
+        owner: right.owner().name.clone(),
+        package: release.package.clone(),
+        version: release.version.clone(),
+    };
+    let order: Order = wanted.sort.parse().unwrap_or_default();
+    let part = if wanted.q.chars().any(char::is_control) { "" } else { wanted.q.trim() };
+    let files = files::browse(conn, &right, &path, part, order, slice)?;
+    let all = if part.is_empty() { files.total } else { files::count(conn, release.id)? };
+    let chosen = match wanted.file.parse().map(FileId) {
+        Ok(id) => files::find_by_id(conn, release.id, id)?,
+        Err(_) => None,
+    };
+    let largest = files.items.iter().rev().filter(|file| is_content(file)).max_by_key(|file| file.blob.size);
+    let chosen = chosen.or_else(|| largest.or(files.items.first()).cloned());
+    let makers: Vec<OwnerId> = files.items.iter().filter_map(|file| file.creator).collect();
+    let publishers = releases::people(conn, makers.into_iter())?;
+    let others = versions::browse(conn, &right, &path.package, "", versions::Order::Precedence, first(SIBLINGS))?;
+    let readme = readme::find(conn, &right, &path, release.id)?;
+    let owner = Owner::of(conn, caller, right.owner())?;
+    Ok(Shown::Version(Box::new(Found { owner, release, path, files, all, chosen, publishers, others, readme })))
+}
+
+fn first(limit: i64) -> Slice {
+    Slice { offset: 0, limit }
+}
+
+/// Whether a file is what a version is for, and not about another.
+fn is_content(file: &FileSummary) -> bool {
+    let lower = file.name.lower();
+    let about = [".md", ".sha256", ".sha512", ".asc", ".sig", ".minisig", ".pem", "sums", ".json"];
+    !about.iter().any(|end| lower.ends_with(end))
+}
+
+/// `GET /{owner}/-/packages/generic/{name}/{version}`.
+pub async fn page(call: Call) -> Result<Reply> {
+    let path = named(&call)?;
+    let wanted: Wanted = list::query(&call.req);
+    let slice = list::slice(&call.req);
+    let asked = wanted.clone();
+    let (frame, shown) = frame(&call, move |conn, caller| find(conn, caller, &path, &asked, slice)).await?;
+    let found = match shown {
+        Shown::Version(found) => *found,
+        Shown::Newest(url) => return Ok(Reply::to(&url)),
+    };
+    let app = &call.app;
+    let mut files = Vec::new();
+    for file in found.files.items {
+        let other = digests::of_blob(&app.db, &app.store, &app.digesting, &file.blob).await?;
+        files.push(file_row(app, &found.path, &found.publishers, file, other));
+    }
+    let readme = match found.readme {
+        Some(source) => Some(readme::read(app, &found.path, source).await?),
+        None => None,
+    };
+    let token = app.config.require_signin || !found.owner.is_open();
+    let commands = |file: &FileSummary| {
+        let commands = Commands::new(&frame.root, &found.path, &file.name, &file.blob.sha256, token);
+        (file.name.to_string(), commands)
+    };
+    let chosen = found.chosen.as_ref().map(commands);
+    let publish = found.chosen.as_ref().filter(|_| found.owner.can_publish());
+    let publish = publish.map(|file| Publish::next(&frame.root, &found.path, &file.name));
+    let newest = &found.others.newest;
+    let newest = (*newest != found.path.version)
+        .then(|| (newest.to_string(), link::version(&found.path.owner, &found.path.package, newest)));
+    let now = app.clock.now();
+    Reply::page(&VersionPage {
+        siblings: siblings(app, &found.path, &found.others),
+        versions: Count(found.others.all),
+        published: When { at: found.release.created_at, now },
+        size: Bytes(found.release.size),
+        downloads: Count(found.release.downloads),
+        all: Count(found.all),
+        pager: Pager::new(&call.req, found.files.total),
+        orders: choices(&call.req, "sort", &ORDERS),
+        q: wanted.q.trim().to_owned(),
+        sort: wanted.sort,
+        owner: found.owner,
+        path: found.path,
+        release: found.release,
+        frame,
+        files,
+        chosen,
+        publish,
+        token,
+        newest,
+        readme,
+    })
+}
+
+fn file_row(app: &App, path: &VersionPath, people: &[Person], file: FileSummary, other: OtherDigests) -> FileRow {
+    let here = link::version(&path.owner, &path.package, &path.version);
+    let join = if here.contains('?') { '&' } else { '?' };
+    let size = i64::try_from(file.blob.size).unwrap_or(i64::MAX);
+    FileRow {
+        url: link::file(&path.owner, &path.package, &path.version, file.id),
+        commands_url: format!("{here}{join}file={}#get", file.id),
+        id: file.id,
+        name: file.name.to_string(),
+        size: Bytes(size),
+        exact_size: Count(size),
+        sha256: file.blob.sha256.to_hex(),
+        other,
+        downloads: Count(file.downloads),
+        published: When { at: file.created_at, now: app.clock.now() },
+        publisher: file.creator.and_then(|id| people.iter().find(|person| person.id == id).cloned()),
+    }
+}
+
+fn siblings(app: &App, path: &VersionPath, others: &Browsed) -> Vec<Sibling> {
+    let sibling = |other: &versions::VersionSummary| Sibling {
+        version: other.version.to_string(),
+        url: link::version(&path.owner, &path.package, &other.version),
+        published: When { at: other.created_at, now: app.clock.now() },
+        here: other.version == path.version,
+        newest: other.version == others.newest,
+    };
+    others.page.items.iter().map(sibling).collect()
+}

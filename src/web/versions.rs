@@ -1,0 +1,105 @@
+//! The versions of a package.
+
+use super::link;
+use super::list::{self, Choice, Pager, choices};
+use super::owner::Owner;
+use super::packages;
+use super::page::{Frame, Reply, frame};
+use super::show::{Bytes, Count, When};
+use super::version;
+use crate::auth::call::Call;
+use crate::domain::names::PackageName;
+use crate::domain::version::Version;
+use crate::error::Result;
+use crate::http::paging::param;
+use crate::registry::access::can_read;
+use crate::registry::versions::{self, Order};
+use askama::Template;
+use serde::Deserialize;
+
+/// The orders of versions.
+const ORDERS: [(&str, &str); 3] = [("semver", "Version number"), ("newest", "Newest"), ("oldest", "Oldest")];
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Wanted {
+    q: String,
+    sort: String,
+}
+
+/// A version in the list.
+struct Row {
+    version: Version,
+    url: String,
+    newest: bool,
+    published: When,
+    files: Count,
+    size: Bytes,
+    downloads: Count,
+}
+
+#[derive(Template)]
+#[template(path = "versions.html")]
+struct VersionsPage {
+    frame: Frame,
+    owner: Owner,
+    package: PackageName,
+    all: Count,
+    rows: Vec<Row>,
+    q: String,
+    sort: String,
+    orders: Vec<Choice>,
+    pager: Pager,
+}
+
+impl VersionsPage {
+    fn url(&self) -> String {
+        link::versions(&self.owner.name, &self.package)
+    }
+
+    fn package_url(&self) -> String {
+        link::package(&self.owner.name, &self.package)
+    }
+
+    fn upload_url(&self) -> String {
+        link::upload(&self.owner.name, Some((&self.package, None)))
+    }
+
+    fn settings_url(&self) -> String {
+        link::settings(&self.owner.name, &self.package)
+    }
+}
+
+/// `GET /{owner}/-/packages/generic/{name}/versions`; also a version that is called so.
+pub async fn list(call: Call) -> Result<Reply> {
+    if param(&call.req, link::ITSELF).is_some() {
+        return version::page(call).await;
+    }
+    let path = packages::named(&call)?;
+    let wanted: Wanted = list::query(&call.req);
+    let (q, slice) = (wanted.q.trim().to_owned(), list::slice(&call.req));
+    let order: Order = wanted.sort.parse().unwrap_or_default();
+    let part = q.clone();
+    let (frame, (owner, found)) = frame(&call, move |conn, caller| {
+        let right = can_read(conn, caller, &path.owner, Some(&path.package))?;
+        let found = versions::browse(conn, &right, &path.package, &part, order, slice)?;
+        Ok((Owner::of(conn, caller, right.owner())?, found))
+    })
+    .await?;
+    let now = call.app.clock.now();
+    let row = |summary: versions::VersionSummary| Row {
+        url: link::version(&owner.name, &found.package, &summary.version),
+        newest: summary.version == found.newest,
+        version: summary.version,
+        published: When { at: summary.created_at, now },
+        files: Count(summary.files),
+        size: Bytes(summary.size),
+        downloads: Count(summary.downloads),
+    };
+    let rows = found.page.items.into_iter().map(row).collect();
+    let orders = choices(&call.req, "sort", &ORDERS);
+    let pager = Pager::new(&call.req, found.page.total);
+    let all = Count(found.all);
+    let package = found.package;
+    Reply::page(&VersionsPage { frame, owner, package, all, rows, q, sort: wanted.sort, orders, pager })
+}
