@@ -131,6 +131,7 @@ pub fn table() -> Vec<Row> {
         api(PATCH, "/api/v1/orgs/{org}", orgs::edit, (Any, write(Organization), OrgOwner, Some(Event::OrgUpdate)), "Change an organization"),
         api(DELETE, "/api/v1/orgs/{org}", orgs::delete, (Any, write(Organization), OrgOwner, Some(Event::OrgDelete)), "Delete an organization").says(422, "It owns packages; the message says how many"),
         api(POST, "/api/v1/orgs/{org}/rename", orgs::rename, (Any, write(Organization), OrgOwner, Some(Event::OrgRename)), "Give an organization another name; the old one leads to it until it is taken"),
+        api(GET, "/api/v1/orgs/{org}/repos", orgs::list_repositories, (Any, read(Organization), Reader, None), "An organization's repositories: always none, for clients that ask before they delete one"),
         api(GET, "/api/v1/orgs/{org}/members", members::list_of_org, (Any, read(Organization), Member, None), "List an organization's members, by name"),
         api(GET, "/api/v1/orgs/{org}/members/{user}", members::is_in_org, (Any, read(Organization), Member, None), "Whether a user is a member; everybody may ask about himself"),
         api(DELETE, "/api/v1/orgs/{org}/members/{user}", members::expel, (Any, write(Organization), OrgOwner, Some(Event::OrgMemberRemove)), "Take a user out of all teams; every member may take himself out"),

@@ -6,15 +6,20 @@ use crate::error::Result;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+/// The version of Gitea whose API this is, and, as its build, the server's own. Gitea's clients compare it with what they
+/// need before they send anything else: the SDK for Go refuses a server older than 1.11.
+const VERSION: &str = concat!("1.25.0+packhouse-", env!("CARGO_PKG_VERSION"));
+
 /// The server's version.
 #[derive(Serialize, ToSchema)]
 pub struct ServerVersion {
+    /// Of Gitea, whose API it speaks, and behind the `+` its own.
     version: &'static str,
 }
 
 /// `GET /version`.
 pub async fn version(_: Call) -> Result<Json<ServerVersion>> {
-    Ok(Json(ServerVersion { version: env!("CARGO_PKG_VERSION") }))
+    Ok(Json(ServerVersion { version: VERSION }))
 }
 
 /// How much the API answers at most, in Gitea's words.

@@ -11,7 +11,9 @@ use crate::error::{Error, Result, What};
 use crate::registry::access::{can_govern, visit_user};
 use crate::registry::orgs::{self, NewOrg, Org, Which};
 use crate::registry::owners::OwnerEdit;
+use crate::registry::pages::Page;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 /// An organization.
@@ -122,6 +124,13 @@ pub async fn get(call: Call) -> Result<Json<OrgBody>> {
     let name: OwnerName = call.part("org", What::Organization)?;
     let org = call.reading(move |conn, caller| orgs::see(conn, caller, &name)).await?;
     Ok(Json(OrgBody::from(org)))
+}
+
+/// `GET /orgs/{org}/repos`: none, as nothing here is a repository of Git. Some clients ask before they delete one.
+pub async fn list_repositories(call: Call, pages: Pages) -> Result<Listed<Value>> {
+    let name: OwnerName = call.part("org", What::Organization)?;
+    call.reading(move |conn, caller| orgs::see(conn, caller, &name).map(drop)).await?;
+    Ok(pages.answer(Page { items: Vec::new(), total: 0 }, |none| none))
 }
 
 /// The body of `PATCH /orgs/{org}`: what is left out, or null, stays as it is.

@@ -117,6 +117,17 @@ async fn a_time_beyond_all_times_is_refused_with_the_limit() {
 }
 
 #[tokio::test]
+async fn the_version_is_one_of_gitea_s_that_its_clients_find_new_enough_and_says_our_own() {
+    let site = Site::new();
+    let version = site.anon().get("/api/v1/version").await.is(200).json()["version"].as_str().unwrap().to_owned();
+    let version: semver::Version = version.parse().unwrap();
+    // The SDK for Go refuses whatever is older than 1.11, and asks for up to 1.25 before some of its requests.
+    assert!((version.major, version.minor) >= (1, 25), "{version}");
+    assert!(version.pre.is_empty(), "{version}");
+    assert_eq!(version.build.as_str(), concat!("packhouse-", env!("CARGO_PKG_VERSION")));
+}
+
+#[tokio::test]
 async fn every_error_below_the_api_is_json_with_the_site_s_own_address() {
     let site = Site::with(&[("PACKHOUSE_PUBLIC_URL", "https://packages.example.org")]);
     for (method, path, status) in

@@ -15,6 +15,16 @@ fn total(answer: &crate::support::Answer) -> Option<&str> {
     answer.header("x-total-count")
 }
 
+#[tokio::test]
+async fn an_organization_has_no_repositories_for_clients_that_delete_these_first() {
+    let site = Site::new();
+    settle(&site);
+    let none = site.anon().get("/api/v1/orgs/open/repos?page=1").await.is(200);
+    assert_eq!((none.text(), total(&none)), ("[]", Some("0")));
+    site.anon().get("/api/v1/orgs/nothing/repos").await.is(401);
+    owner(&site).get("/api/v1/orgs/ada/repos").await.is(404);
+}
+
 /// Makes an organization for each visibility.
 fn settle(site: &Site) {
     site.db(|conn| {
