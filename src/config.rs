@@ -59,6 +59,18 @@ pub struct Config {
     /// What of the environment child processes and the private Postgres need.
     #[serde(skip)]
     pub surroundings: Surroundings,
+    /// All keys in the order of their names, for people to read.
+    #[serde(skip)]
+    pub settings: Vec<Setting>,
+}
+
+/// A key and its value, for people to read: of a secret only whether there is one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setting {
+    pub key: String,
+    pub value: String,
+    /// Whether the value is another than the sample's.
+    pub is_changed: bool,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -212,7 +224,8 @@ impl Config {
                 set_from_environment(&mut settings, rest, &value, &name)?;
             }
         }
-        let config: Self = Value::Table(settings).try_into().map_err(|error: toml::de::Error| {
+        let shown = describe(&settings, &parse(Path::new("packhouse.sample.toml"), SAMPLE)?);
+        let mut config: Self = Value::Table(settings).try_into().map_err(|error: toml::de::Error| {
             // The key is in no field of the error; its text ends in a line of it.
             let text = error.to_string();
             let key = text.lines().find_map(|line| line.strip_prefix("in `")?.strip_suffix('`'));
@@ -222,6 +235,7 @@ impl Config {
                 problem: format!("cannot be used: {}", error.message()),
             }
         })?;
+        config.settings = shown;
         config.check()
     }
 
@@ -300,10 +314,52 @@ impl Config {
         Duration::from_secs(self.webhooks.keep_days.saturating_mul(86_400))
     }
 
+    /// How old something that nothing refers to must be before a sweep should have removed it.
+    pub fn check_patience(&self) -> Duration {
+        // A sweep takes its time, and clocks differ.
+        let slack = Duration::from_secs(600);
+        self.sweep_grace() + Duration::from_secs(self.jobs.sweep_every_seconds) + slack
+    }
+
     /// How long what nothing refers to is left alone before a sweep removes it.
     pub fn sweep_grace(&self) -> Duration {
         Duration::from_secs(self.jobs.sweep_grace_seconds)
     }
+}
+
+/// A value as a file has it.
+fn written(value: &Value) -> String {
+    match value {
+        Value::String(text) => format!("{text:?}"),
+        Value::Integer(number) => number.to_string(),
+        Value::Boolean(truth) => truth.to_string(),
+        Value::Array(items) => format!("[{}]", items.iter().map(written).collect::<Vec<_>>().join(", ")),
+        Value::Table(_) | Value::Float(_) | Value::Datetime(_) => String::new(),
+    }
+}
+
+/// Every key with its value.
+fn describe(settings: &Table, sample: &Table) -> Vec<Setting> {
+    let value = |table: &Table, key: &str| {
+        let found = match key.split_once('.') {
+            Some((section, key)) => table.get(section).and_then(|section| section.get(key)),
+            None => table.get(key),
+        };
+        found.map(written).unwrap_or_default()
+    };
+    let shown = |key: String| {
+        let (own, default) = (value(settings, &key), value(sample, &key));
+        let is_changed = own != default;
+        let own = match (SECRET_KEYS.contains(&key.as_str()), own.as_str()) {
+            (true, "" | "\"\"") => "not set".to_owned(),
+            (true, _) => "set, not shown".to_owned(),
+            (false, _) => own,
+        };
+        Setting { value: own, key, is_changed }
+    };
+    let mut keys = dotted_keys(settings, "");
+    keys.sort_by_key(|key| (key.contains('.'), key.clone()));
+    keys.into_iter().map(shown).collect()
 }
 
 fn parse(path: &Path, text: &str) -> Result<Table, ConfigError> {

@@ -19,6 +19,7 @@
 //! | `state` | all of the above |
 //! | `auth` | all of the above but `storage` and `jobs` |
 //! | `intake` | all of the above but `jobs` |
+//! | `export` | `domain`, `error`, `auth`, `registry` |
 //! | `generic`, `api`, `web`, `ops` | all of the above but `db::schema`; never each other |
 //! | `routes` | the faces, and what their table needs: `domain`, `error`, `http`, `auth`, `registry`, `state` |
 //! | `instance`, `server` | what opens an instance, what serves it |
@@ -34,6 +35,7 @@ pub mod data_dir;
 pub mod db;
 pub mod domain;
 pub mod error;
+pub mod export;
 pub mod generic;
 pub mod http;
 pub mod instance;

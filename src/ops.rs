@@ -1,24 +1,19 @@
 //! For those who run the server: is it up, is it ready, how is it doing.
 
 use crate::domain::clock::Timestamp;
-use crate::error::{Error, Result};
+use crate::error::Error;
 use crate::http::connections::Connections;
 use crate::http::description::{Description, text};
 use crate::http::problem::{self, Shape};
-use crate::registry::integrity::{self, BlobTotals};
-use crate::registry::settings;
 use crate::state::App;
+use crate::state::health::Check;
 use actix_web::http::StatusCode;
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 use utoipa::ToSchema;
-
-/// How old the count of blobs may be that the metrics show.
-const TOTALS_AGE: Duration = Duration::from_secs(60);
 
 type AppData = web::Data<Arc<App>>;
 
@@ -34,42 +29,9 @@ fn plain(status: StatusCode, text: String) -> HttpResponse {
         .body(text)
 }
 
-/// One thing the server needs, and what is wrong with it.
-struct Check {
-    name: &'static str,
-    problem: Option<String>,
-}
-
-async fn checks(app: &Arc<App>) -> [Check; 3] {
-    let database = app.db.read(|conn| settings::get(conn, settings::STORE_ID)).await.map(drop);
-    let (store, reserve) = (app.store.clone(), app.config.store.reserve_bytes);
-    let stored = tokio::task::spawn_blocking(move || {
-        store.check_ready()?;
-        let space = store.free_space()?;
-        if space.available < reserve || space.inodes == Some(0) { Err(Error::NoSpace) } else { Ok(()) }
-    });
-    let stored = stored.await.map_err(Error::internal).and_then(|done: Result<()>| done);
-    let problem = |result: Result<()>| result.err().map(|error| in_short(&error));
-    let draining = app.is_draining().then(|| "the server is stopping".to_owned());
-    [
-        Check { name: "database", problem: problem(database) },
-        Check { name: "store", problem: problem(stored) },
-        Check { name: "accepting", problem: draining },
-    ]
-}
-
-/// What is wrong, for an operator: without the advice that the sender of a request is given.
-fn in_short(error: &Error) -> String {
-    match error {
-        Error::Busy(what) => (*what).to_owned(),
-        Error::NoSpace => "no room left".to_owned(),
-        other => other.to_string(),
-    }
-}
-
 /// Whether requests can be served: database, store, room, and not on the way out.
 pub async fn readyz(app: AppData) -> HttpResponse {
-    let checks = checks(&app).await;
+    let checks = app.health().await;
     let ready = checks.iter().all(|check| check.problem.is_none());
     let lines: String =
         checks.iter().map(|check| format!("{}: {}\n", check.name, check.problem.as_deref().unwrap_or("ok"))).collect();
@@ -110,7 +72,7 @@ pub struct Checked {
 
 /// The same in the shape of Gitea.
 pub async fn healthz(app: AppData) -> HttpResponse {
-    let checks = checks(&app).await;
+    let checks = app.health().await;
     let ready = checks.iter().all(|check| check.problem.is_none());
     let time = app.clock.now();
     let checked = |check: Check| {
@@ -145,19 +107,6 @@ pub async fn metrics(req: HttpRequest, app: AppData, connections: web::Data<Conn
     HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(handle.render())
 }
 
-/// How many blobs there are, at most a minute old: anybody may ask, and each count is a scan.
-async fn blob_totals(app: &Arc<App>) -> Option<BlobTotals> {
-    let mut known = app.blob_totals.lock().await;
-    if let Some((at, totals)) = *known
-        && at.elapsed() < TOTALS_AGE
-    {
-        return Some(totals);
-    }
-    let totals = app.db.read(integrity::blob_totals).await.ok()?;
-    *known = Some((Instant::now(), totals));
-    Some(totals)
-}
-
 /// Sets what is looked up when somebody asks.
 async fn gauges(app: &Arc<App>, connections: &Connections) {
     for (lane, used, size) in app.db.usage() {
@@ -169,7 +118,7 @@ async fn gauges(app: &Arc<App>, connections: &Connections) {
     let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
     metrics::gauge!("packhouse_argon2_queue").set(count(app.passwords.queue_length()));
     metrics::gauge!("packhouse_connections").set(count(connections.open()));
-    if let Some(totals) = blob_totals(app).await {
+    if let Some(totals) = app.blob_totals().await {
         metrics::gauge!("packhouse_blobs").set(float(totals.blobs.try_into().unwrap_or(0)));
         metrics::gauge!("packhouse_blob_bytes").set(float(totals.bytes.try_into().unwrap_or(0)));
     }

@@ -21,6 +21,7 @@ use crate::http::problem::{self, Shape};
 use crate::ops;
 use crate::registry::audit::Event;
 use crate::state::App;
+use crate::web::admin as web_admin;
 use crate::web::delete;
 use crate::web::manual;
 use crate::web::page::Reply;
@@ -259,6 +260,38 @@ pub fn table() -> Vec<Row> {
         page(POST, "/org/{org}/settings/hooks/{hook}/tests", web_hooks::test_of_org, (NO_SCOPE, OrgOwner, Some(Event::HookTest))),
         page(GET, "/org/{org}/settings/hooks/{hook}/deliveries/{delivery}", web_hooks::delivery::show_of_org, (NO_SCOPE, OrgOwner, None)),
         page(POST, "/org/{org}/settings/hooks/{hook}/deliveries/{delivery}/attempts", web_hooks::delivery::redeliver_of_org, (NO_SCOPE, OrgOwner, Some(Event::HookRedeliver))),
+
+        // Pages: administration.
+        page(GET, "/-/admin", web_admin::overview, (read(Admin), SiteAdmin, None)),
+        page(GET, "/-/admin/users", web_admin::users::list, (read(Admin), SiteAdmin, None)),
+        page(GET, "/-/admin/users/new", web_admin::users::new, (read(Admin), SiteAdmin, None)),
+        page(POST, "/-/admin/users/new", web_admin::users::create, (write(Admin), SiteAdmin, Some(Event::UserCreate))),
+        page(GET, "/-/admin/users/{user}", web_admin::user::page, (read(Admin), SiteAdmin, None)),
+        page(POST, "/-/admin/users/{user}/lock", web_admin::user::lock, (write(Admin), SiteAdmin, Some(Event::UserLock))),
+        page(POST, "/-/admin/users/{user}/unlock", web_admin::user::unlock, (write(Admin), SiteAdmin, Some(Event::UserUnlock))),
+        page(POST, "/-/admin/users/{user}/approve", web_admin::user::approve, (write(Admin), SiteAdmin, Some(Event::UserApprove))),
+        page(GET, "/-/admin/users/{user}/edit", web_admin::user::edit_form, (read(Admin), SiteAdmin, None)),
+        page(POST, "/-/admin/users/{user}/edit", web_admin::user::edit, (write(Admin), SiteAdmin, Some(Event::UserUpdate))),
+        page(GET, "/-/admin/users/{user}/password", web_admin::user::password_form, (read(Admin), SiteAdmin, None)),
+        page(POST, "/-/admin/users/{user}/password", web_admin::user::set_password, (write(Admin), SiteAdmin, Some(Event::UserUpdate))),
+        page(GET, "/-/admin/users/{user}/role", web_admin::user::role_form, (read(Admin), SiteAdmin, None)),
+        page(POST, "/-/admin/users/{user}/role", web_admin::user::set_role, (write(Admin), SiteAdmin, Some(Event::UserUpdate))),
+        page(GET, "/-/admin/users/{user}/second-factor", web_admin::user::factor_form, (read(Admin), SiteAdmin, None)),
+        page(POST, "/-/admin/users/{user}/second-factor", web_admin::user::reset_factor, (write(Admin), SiteAdmin, Some(Event::TwoFactorRemove))),
+        page(GET, "/-/admin/users/{user}/rename", web_admin::user::rename_form, (read(Admin), SiteAdmin, None)),
+        page(POST, "/-/admin/users/{user}/rename", web_admin::user::rename, (write(Admin), SiteAdmin, Some(Event::UserRename))),
+        page(GET, "/-/admin/users/{user}/delete", web_admin::user::delete_form, (read(Admin), SiteAdmin, None)),
+        page(POST, "/-/admin/users/{user}/delete", web_admin::user::delete, (write(Admin), SiteAdmin, Some(Event::UserDelete))),
+        page(GET, "/-/admin/users/{user}/quota", web_admin::quota::of_user, (read(Admin), SiteAdmin, None)),
+        page(POST, "/-/admin/users/{user}/quota", web_admin::quota::set_for_user, (write(Admin), SiteAdmin, Some(Event::OwnerQuota))),
+        page(GET, "/-/admin/orgs", web_admin::owners::orgs, (read(Admin), SiteAdmin, None)),
+        page(GET, "/-/admin/orgs/{org}/quota", web_admin::quota::of_org, (read(Admin), SiteAdmin, None)),
+        page(POST, "/-/admin/orgs/{org}/quota", web_admin::quota::set_for_org, (write(Admin), SiteAdmin, Some(Event::OwnerQuota))),
+        page(GET, "/-/admin/packages", web_admin::owners::packages, (read(Admin), SiteAdmin, None)),
+        page(GET, "/-/admin/audit", web_admin::audit::list, (read(Admin), SiteAdmin, None)),
+        page(GET, "/-/admin/audit/export", web_admin::audit::export, (read(Admin), SiteAdmin, None)),
+        page(GET, "/-/admin/system", web_admin::system::page, (read(Admin), SiteAdmin, None)),
+        page(POST, "/-/admin/system/tasks/{task}", web_admin::system::start, (write(Admin), SiteAdmin, Some(Event::TaskStart))),
 
         // Pages: uploading and deleting.
         page(GET, "/{owner}/-/upload", web_upload::page, (write(Package), Writer, None)),

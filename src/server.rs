@@ -1,9 +1,11 @@
 //! The HTTP server: its routes, its limits, its end.
 
+mod background;
+
 use crate::http::connections::Connections;
 use crate::http::middleware::{Guard, guard};
 use crate::http::problem::{self, Shape};
-use crate::jobs::{digests, flush_counts, sweep, webhooks};
+use crate::jobs::flush_counts;
 use crate::routes;
 use crate::state::App;
 use crate::web::{assets, error as web_error};
@@ -21,8 +23,6 @@ const HEAD_DEADLINE: Duration = Duration::from_secs(5);
 const LINGER: Duration = Duration::from_secs(5);
 /// How long an idle connection is kept: longer than the minute that proxies keep theirs.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
-/// Between looks for deliveries of webhooks that are old enough to be forgotten.
-const FORGET_EVERY: Duration = Duration::from_secs(3600);
 /// Threads of each worker for files. Those for the database are apart.
 const FILE_THREADS: usize = 32;
 
@@ -98,13 +98,7 @@ impl Server {
     /// # Errors
     /// The listener's.
     pub async fn run(self, app: Arc<App>) -> Result<()> {
-        let jobs = [
-            actix_web::rt::spawn(flush_regularly(Arc::clone(&app))),
-            actix_web::rt::spawn(complete_digests(Arc::clone(&app))),
-            actix_web::rt::spawn(sweep_regularly(Arc::clone(&app))),
-            actix_web::rt::spawn(tell_webhooks(Arc::clone(&app))),
-            actix_web::rt::spawn(forget_deliveries(Arc::clone(&app))),
-        ];
+        let jobs = background::start(&app);
         let ended = self.inner.await;
         for job in jobs {
             job.abort();
@@ -124,67 +118,4 @@ async fn unknown(req: HttpRequest, app: web::Data<Arc<App>>) -> HttpResponse {
     }
     let root = app.config.public_root().unwrap_or_default();
     problem::line(StatusCode::NOT_FOUND, "not_found", "there is nothing at this address", Shape::of(&req), root)
-}
-
-async fn flush_regularly(app: Arc<App>) {
-    let mut ticks = tokio::time::interval(Duration::from_secs(app.config.jobs.flush_seconds.max(1)));
-    loop {
-        ticks.tick().await;
-        if let Some(metrics) = &app.metrics {
-            metrics.run_upkeep();
-        }
-        if let Err(error) = flush_counts::run(&app.db, &app.tally).await {
-            tracing::warn!(%error, "counts could not be written down; they wait for the next time");
-        }
-    }
-}
-
-/// Computes digests at the start, for what a former process left undone, and after each large upload.
-async fn complete_digests(app: Arc<App>) {
-    loop {
-        match digests::complete(&app.db, &app.store, &app.digesting).await {
-            Ok(0) => {}
-            Ok(count) => tracing::info!(count, "computed the other digests of large files"),
-            Err(error) => tracing::warn!(%error, "digests could not be computed; the next upload tries again"),
-        }
-        app.digests_wanted.notified().await;
-    }
-}
-
-async fn tell_webhooks(app: Arc<App>) {
-    let every = app.config.jobs.webhooks_every_seconds;
-    if every > 0 && app.config.webhooks.enabled {
-        app.courier().serve(Duration::from_secs(every)).await;
-    }
-}
-
-async fn forget_deliveries(app: Arc<App>) {
-    let mut ticks = tokio::time::interval(FORGET_EVERY);
-    // The first tick is at once; a start is busy enough.
-    ticks.tick().await;
-    loop {
-        ticks.tick().await;
-        if let Err(error) = webhooks::forget(&app.db, &app.clock, app.config.webhooks_kept()).await {
-            tracing::warn!(%error, "old deliveries of webhooks could not be forgotten; the next hour tries again");
-        }
-    }
-}
-
-async fn sweep_regularly(app: Arc<App>) {
-    let every = app.config.jobs.sweep_every_seconds;
-    if every == 0 {
-        return;
-    }
-    let mut ticks = tokio::time::interval(Duration::from_secs(every));
-    // The first tick is at once; a start is busy enough.
-    ticks.tick().await;
-    loop {
-        ticks.tick().await;
-        match sweep::run(&app.db, &app.store, &app.clock, app.config.sweep_grace()).await {
-            Ok(swept) => {
-                tracing::info!(unused = swept.unused, orphans = swept.orphans, bytes = swept.bytes, "swept the store");
-            }
-            Err(error) => tracing::warn!(%error, "the sweep stopped; the next one goes on"),
-        }
-    }
 }

@@ -1,10 +1,13 @@
 //! What the faces and the jobs share: made once, at the start.
 
+pub mod health;
+
 use crate::config::Config;
 use crate::db::Db;
 use crate::domain::clock::Clock;
 use crate::domain::secret::MasterKey;
 use crate::error::{Error, Result};
+use crate::jobs::board::Board;
 use crate::jobs::digests::Turns;
 use crate::jobs::webhooks::Courier;
 use crate::outbound::{Allowed, Outbound};
@@ -36,8 +39,10 @@ pub struct App {
     pub digests_wanted: Notify,
     /// Whose turn it is to compute such digests.
     pub digesting: Turns,
-    /// How many blobs there were when the metrics last asked, and when that was: counting them takes a scan.
-    pub blob_totals: Mutex<Option<(Instant, BlobTotals)>>,
+    /// What the background work is doing.
+    pub board: Board,
+    /// How many blobs there were when somebody last asked, and when that was: counting them takes a scan.
+    known_blobs: Mutex<Option<(Instant, BlobTotals)>>,
     draining: AtomicBool,
 }
 
@@ -59,7 +64,8 @@ impl App {
             metrics: None,
             digests_wanted: Notify::new(),
             digesting: Turns::default(),
-            blob_totals: Mutex::default(),
+            board: Board::default(),
+            known_blobs: Mutex::default(),
             draining: AtomicBool::new(false),
         }
     }

@@ -4,80 +4,18 @@ use super::endpoint::{Answer, Chained, Pages, Query};
 use super::fields::or_empty;
 use crate::auth::call::Call;
 use crate::domain::clock::Timestamp;
-use crate::domain::ids::{OwnerId, TokenId};
 use crate::domain::names::OwnerName;
 use crate::error::{Error, Result};
+use crate::export::{self, LINES, RecordBody};
 use crate::http::description::{Description, integer, text};
 use crate::registry::access::can_audit;
-use crate::registry::audit::log::{self, Filter, Log, Record};
-use actix_web::http::{Method, header};
-use actix_web::web::Bytes;
+use crate::registry::audit::log::{Filter, Log};
+use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse};
-use futures_util::stream;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::Deserialize;
 use std::fmt::Display;
 use std::str::FromStr;
-use utoipa::{IntoParams, ToSchema};
-
-/// How many records of an export are read and sent at a time.
-const BATCH: i64 = 500;
-/// The media type of lines of JSON.
-const LINES: &str = "application/x-ndjson";
-
-/// An account, as it was called when the record was written.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct Named {
-    /// Null for what has no account, such as the command line.
-    id: Option<OwnerId>,
-    name: String,
-}
-
-/// A record of a change.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = AuditRecord)]
-pub struct RecordBody {
-    id: i64,
-    at: Timestamp,
-    /// Who did it.
-    actor: Named,
-    /// token, password, session, command-line or system.
-    credential: String,
-    token_id: Option<TokenId>,
-    /// Where the request came from.
-    address: Option<String>,
-    event: String,
-    /// Whose the thing was.
-    owner: Option<Named>,
-    /// On what, in the words people use for it.
-    subject: String,
-    /// What more there is to say of this event.
-    detail: Value,
-}
-
-impl RecordBody {
-    fn new(record: Record) -> Self {
-        let known = |id: Option<OwnerId>| id.filter(|id| id.0 > 0);
-        Self {
-            id: record.id,
-            at: record.at,
-            actor: Named { id: known(record.actor_id), name: record.actor_name },
-            credential: record.credential,
-            token_id: record.token_id,
-            address: record.address,
-            event: record.event,
-            owner: record.owner_name.map(|name| Named { id: known(record.owner_id), name }),
-            subject: record.subject,
-            detail: record.detail,
-        }
-    }
-
-    fn line(record: Record) -> Result<Vec<u8>> {
-        let mut line = serde_json::to_vec(&Self::new(record)).map_err(Error::internal)?;
-        line.push(b'\n');
-        Ok(line)
-    }
-}
+use utoipa::IntoParams;
 
 /// The query of [`list`].
 #[derive(Deserialize, IntoParams)]
@@ -190,7 +128,7 @@ pub async fn list(call: Call, query: Query<Wanted>, pages: Pages) -> Result<Reco
         }
     };
     if asked.lines {
-        return export(call, asked).await.map(Records::Lines);
+        return export::records(call, asked.filter, asked.after).await.map(Records::Lines);
     }
     let slice = pages.slice();
     let (page, more) = call
@@ -201,49 +139,4 @@ pub async fn list(call: Call, query: Query<Wanted>, pages: Pages) -> Result<Reco
         .await?;
     let next = page.items.last().filter(|_| more).map(|record| record.id.to_string());
     Ok(Records::Page(pages.chain(page.items, page.total, next, RecordBody::new)))
-}
-
-/// Where an export stands.
-struct Export {
-    call: Call,
-    filter: Filter,
-    behind: i64,
-    last: i64,
-}
-
-impl Export {
-    /// The next lines; none at the end. Each batch asks again whether the caller may: a right that he loses ends his
-    /// export.
-    async fn batch(&mut self) -> Result<Option<Bytes>> {
-        let (filter, behind, last) = (self.filter.clone(), self.behind, self.last);
-        let records = self
-            .call
-            .reading(move |conn, caller| {
-                let right = can_audit(caller)?;
-                Log::open(conn, &right, &filter)?.batch(conn, behind, last, BATCH)
-            })
-            .await?;
-        let Some(newest) = records.last() else { return Ok(None) };
-        self.behind = newest.id;
-        let lines = records.into_iter().map(RecordBody::line).collect::<Result<Vec<_>>>()?;
-        Ok(Some(lines.concat().into()))
-    }
-}
-
-/// All records that are there now, the oldest first; only a batch of them is ever held. What goes wrong on the way cuts
-/// the connection, so that a part is never taken for the whole.
-async fn export(call: Call, asked: Asked) -> Result<HttpResponse> {
-    let last = call.reading(|conn, caller| can_audit(caller).and_then(|_| log::newest(conn))).await?;
-    let head_only = call.req.method() == Method::HEAD;
-    let export = Export { call, filter: asked.filter, behind: asked.after.unwrap_or(0), last };
-    let lines = stream::try_unfold(export, async |mut export| match export.batch().await {
-        Ok(lines) => Ok(lines.map(|lines| (lines, export))),
-        Err(error) => {
-            tracing::warn!(error = %error.explained(), "an export of the audit records ends before its end");
-            Err(actix_web::error::ErrorInternalServerError("the export was cut"))
-        }
-    });
-    let mut response = HttpResponse::Ok();
-    response.content_type(LINES).insert_header((header::CACHE_CONTROL, "no-store"));
-    Ok(if head_only { response.finish() } else { response.streaming(lines) })
 }

@@ -10,9 +10,6 @@ use anyhow::Result;
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// A sweep takes its time, and clocks differ.
-const SLACK: Duration = Duration::from_secs(600);
-
 /// Verify that database and store belong together and are whole.
 ///
 /// Prints a line for each problem: what it is, whom it concerns and what to do; then the totals. Ends with 0 when all
@@ -33,14 +30,11 @@ pub(super) struct Args {
 /// # Errors
 /// When nothing could be found out.
 pub(super) async fn run(config: Config, args: Args) -> Result<ExitCode> {
-    let options =
-        Options { patience: args.grace.map_or_else(|| patience(&config), Duration::from_secs), digests: args.digests };
+    let options = Options {
+        patience: args.grace.map_or_else(|| config.check_patience(), Duration::from_secs),
+        digests: args.digests,
+    };
     in_instance(config, async |instance| check_and_say(&instance.app.db, &instance.app.store, options).await).await
-}
-
-/// How old something must be before a sweep should have removed it.
-pub(super) fn patience(config: &Config) -> Duration {
-    config.sweep_grace() + Duration::from_secs(config.jobs.sweep_every_seconds) + SLACK
 }
 
 /// Checks, prints what is found, and gives the exit code.

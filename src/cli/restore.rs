@@ -1,6 +1,6 @@
 //! `packhouse restore`.
 
-use super::check::{check_and_say, patience};
+use super::check::check_and_say;
 use super::{clock, complain, count, say};
 use crate::config::Config;
 use crate::db::Db;
@@ -62,5 +62,5 @@ async fn finish(config: &Config, database: &Database, store: &BlobStore) -> Resu
     let db = Db::new(&database.url, &config.database).map_err(explain)?;
     // What waited for a sweep when the backup was made has waited long enough by now.
     sweep::run(&db, store, &clock(), config.sweep_grace()).await.map_err(explain)?;
-    check_and_say(&db, store, Options { patience: patience(config), digests: false }).await
+    check_and_say(&db, store, Options { patience: config.check_patience(), digests: false }).await
 }

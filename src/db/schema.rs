@@ -40,6 +40,16 @@ diesel::table! {
 }
 
 diesel::table! {
+    daily_totals (day) {
+        day -> Date,
+        versions -> Int8,
+        bytes -> Int8,
+        blobs -> Int8,
+        blob_bytes -> Int8,
+    }
+}
+
+diesel::table! {
     files (id) {
         id -> Int8,
         version_id -> Int8,
@@ -279,6 +289,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     attempts,
     audit,
     blobs,
+    daily_totals,
     files,
     hook_attempts,
     hook_deliveries,

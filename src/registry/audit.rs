@@ -52,6 +52,7 @@ pub enum Event {
     HookTest,
     HookRedeliver,
     InstanceRestore,
+    TaskStart,
 }
 
 impl Event {
@@ -96,6 +97,7 @@ impl Event {
             Self::HookTest => "hook.test",
             Self::HookRedeliver => "hook.redeliver",
             Self::InstanceRestore => "instance.restore",
+            Self::TaskStart => "task.start",
         }
     }
 }

@@ -26,6 +26,8 @@ mod seal;
 pub mod search;
 pub mod sessions;
 pub mod settings;
+pub mod stats;
+pub mod tasks;
 pub mod teams;
 pub mod tokens;
 pub mod two_factor;

@@ -5,7 +5,7 @@ mod edit;
 mod own;
 mod register;
 
-pub use delete::delete;
+pub use delete::{Holdings, delete, holdings};
 pub use edit::{UserEdit, rename, set_locked, set_password, update};
 pub use own::{change_password, delete_own, edit_own, obstacles, rename_own, set_own_email};
 pub use register::{Registration, approve, register};
@@ -206,6 +206,31 @@ pub fn search(
     id: Option<OwnerId>,
     slice: Slice,
 ) -> Result<Page<User>> {
+    search_among(conn, caller, (part, id, Standing::Any), slice)
+}
+
+/// Which users [`search_among`] looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Standing {
+    #[default]
+    Any,
+    Admin,
+    Locked,
+    /// They wait to be let in.
+    Inactive,
+}
+
+/// [`search`], among some users; for others than administrators there is no difference between them.
+///
+/// # Errors
+/// The database's.
+pub fn search_among(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    (part, id, standing): (&str, Option<OwnerId>, Standing),
+    slice: Slice,
+) -> Result<Page<User>> {
+    let standing = if caller.is_admin() { standing } else { Standing::Any };
     // Nobody is called so, and Postgres takes no NUL to look for.
     if part.contains('\0') {
         return Ok(Page { items: Vec::new(), total: 0 });
@@ -218,6 +243,12 @@ pub fn search(
             ("", _) => Box::new(seen),
             (_, true) => Box::new(seen.and(named.or(users::email.ilike(&contains)))),
             (_, false) => Box::new(seen.and(named)),
+        };
+        let wanted: Condition<'_> = match standing {
+            Standing::Any => wanted,
+            Standing::Admin => Box::new(wanted.and(users::is_admin)),
+            Standing::Locked => Box::new(wanted.and(users::is_locked)),
+            Standing::Inactive => Box::new(wanted.and(diesel::dsl::not(users::is_active))),
         };
         match id {
             Some(id) => Box::new(wanted.and(users::id.eq(id))),

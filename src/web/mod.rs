@@ -1,6 +1,7 @@
 //! Pages for people: server-rendered, working without JavaScript. Their routes are in the table of `crate::routes`.
 
 pub mod account;
+pub mod admin;
 pub mod assets;
 pub mod commands;
 pub mod delete;

@@ -152,6 +152,8 @@ pub struct Reply {
     builder: HttpResponseBuilder,
     body: String,
     revalidated: bool,
+    /// An answer that is no page and was made elsewhere.
+    made: Option<HttpResponse>,
 }
 
 impl Reply {
@@ -170,7 +172,7 @@ impl Reply {
     pub fn page_with(status: StatusCode, template: &impl Template) -> Result<Self> {
         let mut builder = HttpResponse::build(status);
         builder.content_type("text/html; charset=utf-8");
-        Ok(Self { builder, body: template.render().map_err(Error::internal)?, revalidated: false })
+        Ok(Self { builder, body: template.render().map_err(Error::internal)?, revalidated: false, made: None })
     }
 
     /// An answer for a script of ours.
@@ -180,21 +182,31 @@ impl Reply {
     pub fn json(status: StatusCode, value: &impl Serialize) -> Result<Self> {
         let mut builder = HttpResponse::build(status);
         builder.content_type("application/json");
-        Ok(Self { builder, body: serde_json::to_string(value).map_err(Error::internal)?, revalidated: false })
+        Ok(Self {
+            builder,
+            body: serde_json::to_string(value).map_err(Error::internal)?,
+            revalidated: false,
+            made: None,
+        })
+    }
+
+    /// An answer that is no page, such as a file.
+    pub fn raw(response: HttpResponse) -> Self {
+        Self { builder: HttpResponse::Ok(), body: String::new(), revalidated: false, made: Some(response) }
     }
 
     /// Sends the browser to a path of this site, to be read there.
     pub fn to(path: &str) -> Self {
         let mut builder = HttpResponse::SeeOther();
         builder.insert_header((header::LOCATION, within(path)));
-        Self { builder, body: String::new(), revalidated: false }
+        Self { builder, body: String::new(), revalidated: false, made: None }
     }
 
     /// Sends the browser to an address that has moved for good.
     pub fn moved(path: &str) -> Self {
         let mut builder = HttpResponse::PermanentRedirect();
         builder.insert_header((header::LOCATION, within(path)));
-        Self { builder, body: String::new(), revalidated: false }
+        Self { builder, body: String::new(), revalidated: false, made: None }
     }
 
     /// Sets a cookie.
@@ -241,6 +253,10 @@ impl Reply {
 
     /// The answer, with what keeps it safe.
     pub fn finish(mut self, req: &HttpRequest, app: &App) -> HttpResponse {
+        if let Some(mut response) = self.made {
+            response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+            return response;
+        }
         if req.cookie(NOTICE).is_some() && !self.body.is_empty() {
             let mut shown = session::removal(app, NOTICE);
             shown.set_name(NOTICE);

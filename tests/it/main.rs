@@ -54,6 +54,8 @@ mod support;
 mod two_factor;
 mod uploads;
 mod web_account;
+mod web_admin;
+mod web_admin_system;
 mod web_browse;
 mod web_browse_lists;
 mod web_browse_version;

@@ -509,6 +509,39 @@ async fn request(world: &World, row: &Row, person: Person, org: &str) -> (String
         ("GET", pattern) if pattern.ends_with("/files/{id}") => {
             fill(pattern, &[("{id}", &world.db_file(&org, "tool").to_string())])
         }
+        ("GET", pattern) if pattern.starts_with("/-/admin/") => fill(pattern, &[]),
+        ("POST", "/-/admin/users/new") => {
+            let name = world.fresh("user");
+            body = Some(json!({
+                "username": name, "email": format!("{name}@example.org"), "visibility": "public",
+                "current_password": PASSWORD,
+            }));
+            row.path.to_owned()
+        }
+        ("POST", pattern) if pattern.starts_with("/-/admin/users/{user}/") => {
+            let name = world.fresh("user");
+            world.db(|conn| db_user(conn, &name, Visibility::Public, false).unwrap());
+            if pattern.ends_with("/approve") {
+                let waits = "UPDATE users SET is_active = false WHERE id = (SELECT max(id) FROM users)";
+                world.db(|conn| diesel::sql_query(waits).execute(conn).unwrap());
+            }
+            if pattern.ends_with("/second-factor") {
+                let enroll = "INSERT INTO second_factors (user_id, sealed_seed, last_step, confirmed_at) \
+                              SELECT max(id), '', 0, now() FROM users";
+                world.db(|conn| diesel::sql_query(enroll).execute(conn).unwrap());
+            }
+            body = Some(json!({
+                "email": format!("{name}@example.org"), "visibility": "public", "new_username": world.fresh("renamed"),
+                "versions": 7, "current_password": PASSWORD,
+            }));
+            fill(pattern, &[("{user}", &name)])
+        }
+        ("POST", pattern @ "/-/admin/system/tasks/{task}") => fill(pattern, &[("{task}", "sweep")]),
+        ("POST", pattern @ "/-/admin/orgs/{org}/quota") => {
+            world.count.set(world.count.get() + 1);
+            body = Some(json!({"versions": 1_000_000 + world.count.get()}));
+            fill(pattern, &[])
+        }
         ("GET", pattern) => fill(pattern, &[]),
         ("POST", pattern @ "/{owner}/-/upload") => {
             body = Some(json!({"package": "tool", "version": "1", "file": world.fresh("file")}));

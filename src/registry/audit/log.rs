@@ -214,12 +214,24 @@ pub fn newest(conn: &mut PgConnection) -> Result<i64> {
     Ok(audit::table.select(audit::id).order(audit::id.desc()).first(conn).optional()?.unwrap_or(0))
 }
 
+/// The names of all events that were ever recorded, each by one look into the index.
+///
+/// # Errors
+/// The database's.
+pub fn events(conn: &mut PgConnection) -> Result<Vec<String>> {
+    beginning(conn, "")
+}
+
 /// The names of events. Of a beginning, all that were ever recorded: each is one look into the index, however many
 /// records there are.
 fn named(conn: &mut PgConnection, Events(text): &Events) -> Result<Vec<String>> {
     if !text.ends_with('.') {
         return Ok(vec![text.clone()]);
     }
+    beginning(conn, text)
+}
+
+fn beginning(conn: &mut PgConnection, text: &str) -> Result<Vec<String>> {
     #[derive(QueryableByName)]
     struct Row {
         #[diesel(sql_type = Text)]

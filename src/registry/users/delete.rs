@@ -2,7 +2,7 @@
 
 use super::edit::demand_other_admin;
 use super::record;
-use crate::db::schema::{owners as owners_table, team_members, teams, users};
+use crate::db::schema::{owners as owners_table, packages as packages_table, team_members, teams, tokens, users};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{OwnerId, TeamId};
 use crate::domain::names::OwnerName;
@@ -13,6 +13,8 @@ use crate::registry::audit::Event;
 use crate::registry::caller::Caller;
 use crate::registry::owners;
 use crate::registry::packages::{self, Deleted};
+use crate::registry::quotas::{self, Usage};
+use crate::registry::two_factor;
 use diesel::prelude::*;
 use serde_json::json;
 
@@ -74,6 +76,32 @@ pub fn obstacles(conn: &mut PgConnection, right: &CanChangeOwn) -> Result<Vec<St
         }
     }
     Ok(sentences)
+}
+
+/// What a user has, that would go with him or stands in the way of his going.
+#[derive(Debug, Clone)]
+pub struct Holdings {
+    pub packages: i64,
+    pub usage: Usage,
+    pub tokens: i64,
+    pub has_second_factor: bool,
+    /// Organizations whose last owner he is, and whether others are in them.
+    pub orgs: Vec<(OwnerName, bool)>,
+}
+
+/// What a user has.
+///
+/// # Errors
+/// The database's.
+pub fn holdings(conn: &mut PgConnection, right: &CanAdminister) -> Result<Holdings> {
+    let user = right.user().id;
+    Ok(Holdings {
+        packages: packages_table::table.filter(packages_table::owner_id.eq(user)).count().get_result(conn)?,
+        usage: quotas::usage(conn, user)?,
+        tokens: tokens::table.filter(tokens::user_id.eq(user)).count().get_result(conn)?,
+        has_second_factor: two_factor::is_enrolled(conn, user)?,
+        orgs: last_owner_of(conn, user)?.into_iter().map(|org| (org.name, org.has_others)).collect(),
+    })
 }
 
 fn erase(conn: &mut PgConnection, caller: &Caller, user: &Visited, purge: bool, now: Timestamp) -> Result<()> {

@@ -1,0 +1,199 @@
+//! The work that no request waits for: regularly, when something is to be done, or when an administrator asks. How it
+//! stands is on the board of the server's state.
+
+use crate::error::Result;
+use crate::jobs::board::{Board, Task};
+use crate::jobs::check::{self, Options, Outcome};
+use crate::jobs::{digests, flush_counts, note_totals, sweep, webhooks};
+use crate::state::App;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinHandle;
+
+/// How often what is stored today is noted: it is a scan of the blobs.
+const NOTE_EVERY: Duration = Duration::from_secs(300);
+/// Between looks for deliveries of webhooks that are old enough to be forgotten.
+const FORGET_EVERY: Duration = Duration::from_secs(3600);
+
+/// Begins all of it.
+pub(super) fn start(app: &Arc<App>) -> [JoinHandle<()>; 7] {
+    [
+        actix_web::rt::spawn(flush_regularly(Arc::clone(app))),
+        actix_web::rt::spawn(complete_digests(Arc::clone(app))),
+        actix_web::rt::spawn(sweep_regularly(Arc::clone(app))),
+        actix_web::rt::spawn(tell_webhooks(Arc::clone(app))),
+        actix_web::rt::spawn(forget_deliveries(Arc::clone(app))),
+        actix_web::rt::spawn(note_regularly(Arc::clone(app))),
+        actix_web::rt::spawn(do_what_is_asked(Arc::clone(app))),
+    ]
+}
+
+/// A task that runs; one that is dropped on its way ends too.
+struct Running<'a> {
+    app: &'a App,
+    task: Task,
+    ended: bool,
+}
+
+impl<'a> Running<'a> {
+    fn begin(app: &'a App, task: Task) -> Self {
+        app.board.begin(task, app.clock.now());
+        Self { app, task, ended: false }
+    }
+
+    fn end(mut self, is_good: bool, outcome: String, lines: Vec<String>) {
+        self.ended = true;
+        self.app.board.end(self.task, self.app.clock.now(), is_good, outcome, lines);
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        if !self.ended {
+            let board: &Board = &self.app.board;
+            board.end(self.task, self.app.clock.now(), false, "it was cut off".to_owned(), Vec::new());
+        }
+    }
+}
+
+async fn flush_regularly(app: Arc<App>) {
+    let mut ticks = tokio::time::interval(Duration::from_secs(app.config.jobs.flush_seconds.max(1)));
+    loop {
+        ticks.tick().await;
+        if let Some(metrics) = &app.metrics {
+            metrics.run_upkeep();
+        }
+        let running = Running::begin(&app, Task::Counts);
+        match flush_counts::run(&app.db, &app.tally).await {
+            Ok(_) => running.end(true, "written down".to_owned(), Vec::new()),
+            Err(error) => {
+                tracing::warn!(%error, "counts could not be written down; they wait for the next time");
+                running.end(false, format!("could not be written down: {error}"), Vec::new());
+            }
+        }
+    }
+}
+
+/// Computes digests at the start, for what a former process left undone, and after each large upload.
+async fn complete_digests(app: Arc<App>) {
+    loop {
+        let running = Running::begin(&app, Task::Digests);
+        match digests::complete(&app.db, &app.store, &app.digesting).await {
+            Ok(count) => {
+                if count > 0 {
+                    tracing::info!(count, "computed the other digests of large files");
+                }
+                running.end(true, format!("computed for {count} files"), Vec::new());
+            }
+            Err(error) => {
+                tracing::warn!(%error, "digests could not be computed; the next upload tries again");
+                running.end(false, format!("could not be computed: {error}"), Vec::new());
+            }
+        }
+        app.digests_wanted.notified().await;
+    }
+}
+
+async fn sweep_regularly(app: Arc<App>) {
+    let every = app.config.jobs.sweep_every_seconds;
+    if every == 0 {
+        return;
+    }
+    let mut ticks = tokio::time::interval(Duration::from_secs(every));
+    // The first tick is at once; a start is busy enough.
+    ticks.tick().await;
+    loop {
+        ticks.tick().await;
+        sweep_now(&app).await;
+    }
+}
+
+async fn sweep_now(app: &App) {
+    let running = Running::begin(app, Task::Sweep);
+    match sweep::run(&app.db, &app.store, &app.clock, app.config.sweep_grace()).await {
+        Ok(swept) => {
+            tracing::info!(unused = swept.unused, orphans = swept.orphans, bytes = swept.bytes, "swept the store");
+            let mut outcome = format!(
+                "removed {} blobs without a file and {} leftovers, {} bytes in all",
+                swept.unused, swept.orphans, swept.bytes
+            );
+            if swept.held_off {
+                outcome.push_str("; a backup is running: blobs without a file stay until the next sweep");
+            }
+            running.end(true, outcome, Vec::new());
+        }
+        Err(error) => {
+            tracing::warn!(%error, "the sweep stopped; the next one goes on");
+            running.end(false, format!("stopped: {error}"), Vec::new());
+        }
+    }
+}
+
+async fn check_now(app: &App, task: Task) {
+    let running = Running::begin(app, task);
+    let options = Options { patience: app.config.check_patience(), digests: task == Task::DeepCheck };
+    let mut lines = Vec::new();
+    let checked: Result<Outcome> =
+        check::run(&app.db, &app.store, &app.clock, options, |line| lines.push(line.to_owned())).await;
+    match checked {
+        Ok(outcome) => {
+            let (totals, problems) = (outcome.totals, outcome.problems);
+            tracing::info!(problems, "checked database and store");
+            let found = match problems {
+                0 => "no problems".to_owned(),
+                1 => "1 problem".to_owned(),
+                more => format!("{more} problems"),
+            };
+            let text = format!(
+                "{found} in {} files and {} blobs of {} bytes; {} blobs wait for the next sweep",
+                totals.files, totals.blobs, totals.bytes, outcome.waiting
+            );
+            running.end(problems == 0, text, lines);
+        }
+        Err(error) => {
+            tracing::warn!(%error, "the check stopped");
+            running.end(false, format!("stopped: {error}"), lines);
+        }
+    }
+}
+
+async fn note_regularly(app: Arc<App>) {
+    let mut ticks = tokio::time::interval(NOTE_EVERY);
+    ticks.tick().await;
+    loop {
+        ticks.tick().await;
+        if let Err(error) = note_totals::run(&app.db, &app.clock).await {
+            tracing::warn!(%error, "what is stored today could not be noted");
+        }
+    }
+}
+
+async fn tell_webhooks(app: Arc<App>) {
+    let every = app.config.jobs.webhooks_every_seconds;
+    if every > 0 && app.config.webhooks.enabled {
+        app.courier().serve(Duration::from_secs(every)).await;
+    }
+}
+
+async fn forget_deliveries(app: Arc<App>) {
+    let mut ticks = tokio::time::interval(FORGET_EVERY);
+    // The first tick is at once; a start is busy enough.
+    ticks.tick().await;
+    loop {
+        ticks.tick().await;
+        if let Err(error) = webhooks::forget(&app.db, &app.clock, app.config.webhooks_kept()).await {
+            tracing::warn!(%error, "old deliveries of webhooks could not be forgotten; the next hour tries again");
+        }
+    }
+}
+
+/// Does what administrators ask for, one after the other.
+async fn do_what_is_asked(app: Arc<App>) {
+    loop {
+        match app.board.next().await {
+            Task::Sweep => sweep_now(&app).await,
+            task @ (Task::Check | Task::DeepCheck) => check_now(&app, task).await,
+            task => Running::begin(&app, task).end(true, String::new(), Vec::new()),
+        }
+    }
+}

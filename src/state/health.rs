@@ -1,0 +1,60 @@
+//! Whether the server has what it needs, and how much there is in its store.
+
+use super::App;
+use crate::error::{Error, Result};
+use crate::registry::integrity::{self, BlobTotals};
+use crate::registry::settings;
+use std::time::{Duration, Instant};
+
+/// How old the count of blobs may be: anybody may ask for the metrics, and each count is a scan.
+const TOTALS_AGE: Duration = Duration::from_secs(60);
+
+/// One thing the server needs, and what is wrong with it.
+#[derive(Debug, Clone)]
+pub struct Check {
+    pub name: &'static str,
+    pub problem: Option<String>,
+}
+
+impl App {
+    /// Looks at all that requests need: database, store, room, and whether the server is on its way out.
+    pub async fn health(&self) -> [Check; 3] {
+        let database = self.db.read(|conn| settings::get(conn, settings::STORE_ID)).await.map(drop);
+        let (store, reserve) = (self.store.clone(), self.config.store.reserve_bytes);
+        let stored = tokio::task::spawn_blocking(move || {
+            store.check_ready()?;
+            let space = store.free_space()?;
+            if space.available < reserve || space.inodes == Some(0) { Err(Error::NoSpace) } else { Ok(()) }
+        });
+        let stored = stored.await.map_err(Error::internal).and_then(|done: Result<()>| done);
+        let problem = |result: Result<()>| result.err().map(|error| in_short(&error));
+        let draining = self.is_draining().then(|| "the server is stopping".to_owned());
+        [
+            Check { name: "database", problem: problem(database) },
+            Check { name: "store", problem: problem(stored) },
+            Check { name: "accepting", problem: draining },
+        ]
+    }
+
+    /// How many blobs there are, at most a minute old.
+    pub async fn blob_totals(&self) -> Option<BlobTotals> {
+        let mut known = self.known_blobs.lock().await;
+        if let Some((at, totals)) = *known
+            && at.elapsed() < TOTALS_AGE
+        {
+            return Some(totals);
+        }
+        let totals = self.db.read(integrity::blob_totals).await.ok()?;
+        *known = Some((Instant::now(), totals));
+        Some(totals)
+    }
+}
+
+/// What is wrong, for an operator: without the advice that the sender of a request is given.
+fn in_short(error: &Error) -> String {
+    match error {
+        Error::Busy(what) => (*what).to_owned(),
+        Error::NoSpace => "no room left".to_owned(),
+        other => other.to_string(),
+    }
+}

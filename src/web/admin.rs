@@ -1,0 +1,179 @@
+//! What site administrators see and do.
+
+pub mod audit;
+pub mod owners;
+pub mod quota;
+pub mod system;
+pub mod user;
+pub mod users;
+
+use super::page::{Frame, Reply, frame};
+use super::show::{Bytes, Count};
+use crate::auth::call::Call;
+use crate::error::Result;
+use crate::registry::stats::{self, Day, Figure, Overview};
+use crate::state::health::Check;
+use askama::Template;
+
+/// The pages: where, with which icon, and how they are called. `templates/admin_side.html` shows them.
+pub const SIDE: &[(&str, &str, &str)] = &[
+    (OVERVIEW, "layout-dashboard", "Overview"),
+    ("/-/admin/users", "users", "Users"),
+    ("/-/admin/orgs", "building-2", "Organizations"),
+    ("/-/admin/packages", "package", "Packages"),
+    ("/-/admin/audit", "history", "Audit log"),
+    ("/-/admin/system", "activity", "System"),
+];
+
+const OVERVIEW: &str = "/-/admin";
+
+/// Whether a page is at or below one of them; below the overview's address are all others.
+pub fn is_at(frame: &Frame, path: &str) -> bool {
+    match path {
+        OVERVIEW => frame.here.split('?').next() == Some(OVERVIEW),
+        other => frame.is_at(other),
+    }
+}
+
+/// Of what is drawn: the height of the plot, and where its bars begin and how wide a day is.
+const HEIGHT: i64 = 160;
+const LEFT: i64 = 64;
+const STEP: i64 = 20;
+
+/// A day in the plot and in the table behind it.
+struct Bar {
+    day: String,
+    x: i64,
+    /// What owners store, the same bytes counted each time.
+    bytes: Bytes,
+    y: i64,
+    height: i64,
+    /// What the store holds.
+    blob_bytes: Bytes,
+    blob_y: i64,
+    blob_height: i64,
+}
+
+/// The growth, drawn.
+struct Plot {
+    bars: Vec<Bar>,
+    /// The lines behind the bars: height and what they stand for.
+    lines: Vec<(i64, Bytes)>,
+    first: String,
+    last: String,
+}
+
+impl Plot {
+    fn new(days: Vec<Day>) -> Self {
+        let most = days.iter().flat_map(|day| [day.bytes, day.blob_bytes]).flatten().max().unwrap_or(0).max(1);
+        let height = |bytes: i64| {
+            let scaled = i128::from(bytes.max(0)) * i128::from(HEIGHT) / i128::from(most);
+            // What is there at all is seen.
+            i64::try_from(scaled).unwrap_or(HEIGHT).max(i64::from(bytes > 0))
+        };
+        let ends = (days.first().map(|day| day.day.clone()), days.last().map(|day| day.day.clone()));
+        let bar = |(place, day): (i64, Day)| {
+            let (bytes, blob_bytes) = (day.bytes?, day.blob_bytes?);
+            Some(Bar {
+                x: LEFT + place * STEP,
+                y: HEIGHT - height(bytes),
+                height: height(bytes),
+                blob_y: HEIGHT - height(blob_bytes),
+                blob_height: height(blob_bytes),
+                bytes: Bytes(bytes),
+                blob_bytes: Bytes(blob_bytes),
+                day: day.day,
+            })
+        };
+        Self {
+            bars: (0..).zip(days).filter_map(bar).collect(),
+            lines: [(0, most), (HEIGHT / 2, most / 2), (HEIGHT, 0)].map(|(y, bytes)| (y, Bytes(bytes))).to_vec(),
+            first: ends.0.unwrap_or_default(),
+            last: ends.1.unwrap_or_default(),
+        }
+    }
+}
+
+/// A number of things, `about` before an estimate.
+struct About(Figure);
+
+impl std::fmt::Display for About {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self(figure) = self;
+        write!(f, "{}{}", if figure.is_estimate { "about " } else { "" }, Count(figure.number))
+    }
+}
+
+#[derive(Template)]
+#[template(path = "admin.html")]
+struct OverviewPage {
+    frame: Frame,
+    overview: Overview,
+    packages: About,
+    files: About,
+    versions: Count,
+    users: Count,
+    orgs: Count,
+    bytes: Bytes,
+    blobs: Count,
+    blob_bytes: Bytes,
+    saved: Bytes,
+    /// Of a hundred.
+    saved_part: i64,
+    free: Option<Bytes>,
+    plot: Plot,
+    health: [Check; 3],
+}
+
+/// `GET /-/admin`.
+pub async fn overview(call: Call) -> Result<Reply> {
+    let now = call.app.clock.now();
+    let (frame, (overview, mut days)) =
+        frame(&call, move |conn, caller| Ok((stats::overview(conn, caller)?, stats::growth(conn, caller, now)?)))
+            .await?;
+    let totals = call.app.blob_totals().await;
+    let (blobs, blob_bytes) = totals.map_or((0, 0), |totals| (totals.blobs, totals.bytes));
+    let bytes = overview.stored.bytes;
+    if let Some(today) = days.last_mut() {
+        (today.bytes, today.blob_bytes) = (Some(bytes), Some(blob_bytes));
+    }
+    let saved = (bytes - blob_bytes).max(0);
+    let store = call.app.store.clone();
+    let free = tokio::task::spawn_blocking(move || store.free_space()).await;
+    let free = free.ok().and_then(Result::ok).map(|space| Bytes(i64::try_from(space.available).unwrap_or(i64::MAX)));
+    Reply::page(&OverviewPage {
+        frame,
+        packages: About(overview.packages),
+        files: About(overview.files),
+        versions: Count(overview.stored.versions),
+        users: Count(overview.people.users),
+        orgs: Count(overview.people.orgs),
+        bytes: Bytes(bytes),
+        blobs: Count(blobs),
+        blob_bytes: Bytes(blob_bytes),
+        saved: Bytes(saved),
+        saved_part: i64::try_from(i128::from(saved) * 100 / i128::from(bytes.max(1))).unwrap_or(0),
+        free,
+        plot: Plot::new(days),
+        health: call.app.health().await,
+        overview,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bars_are_as_high_as_their_bytes_and_days_without_a_server_have_none() {
+        let day = |day: &str, both: Option<(i64, i64)>| Day {
+            day: day.to_owned(),
+            bytes: both.map(|both| both.0),
+            blob_bytes: both.map(|both| both.1),
+        };
+        let plot = Plot::new(vec![day("1", Some((1000, 500))), day("2", None), day("3", Some((1, 0)))]);
+        let drawn: Vec<_> = plot.bars.iter().map(|bar| (bar.x, bar.height, bar.blob_height)).collect();
+        assert_eq!(drawn, [(LEFT, HEIGHT, HEIGHT / 2), (LEFT + 2 * STEP, 1, 0)]);
+        assert!(Plot::new(vec![day("1", Some((i64::MAX, i64::MAX)))]).bars[0].height == HEIGHT);
+    }
+}

@@ -1,0 +1,161 @@
+//! The record of changes: filtered, page by page, and all of it as lines of JSON.
+
+use crate::auth::call::Call;
+use crate::domain::clock::Timestamp;
+use crate::error::{Error, Result};
+use crate::export;
+use crate::http::params::escape;
+use crate::registry::access::can_audit;
+use crate::registry::audit::log::{self, COUNTED, Filter, Log, Record};
+use crate::registry::pages::{Page, Slice};
+use crate::web::list::query;
+use crate::web::page::{Frame, Reply, frame};
+use crate::web::problems::Problems;
+use crate::web::show::{Count, When};
+use actix_web::http::header::{self, HeaderValue};
+use askama::Template;
+use serde::Deserialize;
+use std::time::Duration;
+
+const DAY: Duration = Duration::from_secs(86_400);
+/// Rows of a page.
+const ROWS: i64 = 50;
+
+/// The query: which records.
+#[derive(Debug, Clone, Deserialize, Default)]
+pub struct Asked {
+    #[serde(default)]
+    actor: String,
+    #[serde(default)]
+    owner: String,
+    #[serde(default)]
+    event: String,
+    /// A day, or a moment.
+    #[serde(default)]
+    since: String,
+    /// A day, itself included, or a moment.
+    #[serde(default)]
+    until: String,
+    /// Only records older than the one with this id.
+    #[serde(default)]
+    after: String,
+}
+
+/// A day as date fields send it, or a moment.
+fn moment(text: &str, whole_day: bool) -> Result<Option<Timestamp>, &'static str> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let midnight = Timestamp::try_from(format!("{text}T00:00:00Z")).ok();
+    let day = midnight.map(|at| if whole_day { at.plus(DAY) } else { at });
+    let found = day.or_else(|| Timestamp::try_from(text.to_owned()).ok());
+    found.map(Some).ok_or("a day such as 2026-01-31, or a moment such as 2026-01-31T12:00:00Z")
+}
+
+impl Asked {
+    fn filter(&self) -> Result<Filter, Problems> {
+        let mut problems = Problems::default();
+        let name = |text: &str| (!text.is_empty()).then(|| text.parse()).transpose();
+        let actor = problems.take("actor", name(self.actor.trim()));
+        let owner = problems.take("owner", name(self.owner.trim()));
+        let event = self.event.trim();
+        let event = problems.take("event", (!event.is_empty()).then(|| event.parse()).transpose());
+        let since = problems.take("since", moment(self.since.trim(), false));
+        let before = problems.take("until", moment(self.until.trim(), true));
+        match (actor, owner, event, since, before) {
+            (Some(actor), Some(owner), Some(event), Some(since), Some(before)) => {
+                Ok(Filter { actor, owner, event, since, before })
+            }
+            _ => Err(problems),
+        }
+    }
+
+    /// The same records, as a query.
+    fn as_query(&self) -> String {
+        let all = [
+            ("actor", &self.actor),
+            ("owner", &self.owner),
+            ("event", &self.event),
+            ("since", &self.since),
+            ("until", &self.until),
+        ];
+        let given = all.into_iter().filter(|(_, value)| !value.is_empty());
+        given.map(|(name, value)| format!("{name}={}", escape(value))).collect::<Vec<_>>().join("&")
+    }
+}
+
+/// A record as a page shows it.
+struct Shown {
+    record: Record,
+    when: When,
+    /// More of it, if there is more.
+    detail: Option<String>,
+}
+
+#[derive(Template)]
+#[template(path = "admin_audit.html")]
+struct AuditPage {
+    frame: Frame,
+    asked: Asked,
+    problems: Problems,
+    events: Vec<String>,
+    records: Vec<Shown>,
+    /// How many there are, or that there are more than are counted.
+    total: String,
+    newest: String,
+    older: Option<String>,
+    export: String,
+}
+
+type Found = (Vec<String>, Page<Record>, bool);
+
+/// `GET /-/admin/audit`.
+pub async fn list(call: Call) -> Result<Reply> {
+    let asked: Asked = query(&call.req);
+    let filter = asked.filter();
+    let (wanted, after) = (filter.as_ref().ok().cloned(), asked.after.parse().ok());
+    let (frame, (events, page, more)) = frame(&call, move |conn, caller| -> Result<Found> {
+        let right = can_audit(caller)?;
+        let events = log::events(conn)?;
+        let Some(filter) = &wanted else { return Ok((events, Page { items: Vec::new(), total: 0 }, false)) };
+        let (page, more) = Log::open(conn, &right, filter)?.page(conn, after, Slice { offset: 0, limit: ROWS })?;
+        Ok((events, page, more))
+    })
+    .await?;
+    let (now, query) = (call.app.clock.now(), asked.as_query());
+    let last = page.items.last().filter(|_| more).map(|record| record.id);
+    let join = if query.is_empty() { "" } else { "&" };
+    let problems = filter.err().unwrap_or_default();
+    let page = AuditPage {
+        frame,
+        events,
+        records: page.items.into_iter().map(|record| shown(record, now)).collect(),
+        total: if page.total >= COUNTED {
+            format!("{} or more", Count(COUNTED))
+        } else {
+            Count(page.total).to_string()
+        },
+        older: last.map(|id| format!("/-/admin/audit?{query}{join}after={id}")),
+        newest: format!("/-/admin/audit?{query}"),
+        export: format!("/-/admin/audit/export?{query}"),
+        asked,
+        problems,
+    };
+    if page.problems.is_empty() { Reply::page(&page) } else { page.problems.reply(&page) }
+}
+
+fn shown(record: Record, now: Timestamp) -> Shown {
+    let empty = record.detail.as_object().is_none_or(serde_json::Map::is_empty);
+    let detail = (!empty).then(|| serde_json::to_string_pretty(&record.detail).unwrap_or_default());
+    Shown { when: When { at: record.at, now }, detail, record }
+}
+
+/// `GET /-/admin/audit/export`.
+pub async fn export(call: Call) -> Result<Reply> {
+    let asked: Asked = query(&call.req);
+    let filter = asked.filter().map_err(|_| Error::invalid("query", "the filter does not fit: go back and mend it"))?;
+    let mut response = export::records(call, filter, None).await?;
+    let name = HeaderValue::from_static("attachment; filename=\"audit.ndjson\"");
+    response.headers_mut().insert(header::CONTENT_DISPOSITION, name);
+    Ok(Reply::raw(response))
+}

@@ -1,0 +1,199 @@
+//! What an owner may store: seen and set by administrators.
+
+use crate::auth::call::Call;
+use crate::domain::limit::Limit;
+use crate::domain::names::OwnerName;
+use crate::domain::role::OwnerKind;
+use crate::error::{Error, Result, What};
+use crate::http::params::escape;
+use crate::registry::access::can_set_quota;
+use crate::registry::quotas::{self, Change, OwnQuota, Quota};
+use crate::web::forms::Protected;
+use crate::web::page::{Frame, Reply, frame};
+use crate::web::problems::Problems;
+use crate::web::show::{Bytes, Count};
+use askama::Template;
+use serde::Deserialize;
+
+/// The form, as it was typed.
+#[derive(Debug, Clone, Deserialize, Default)]
+pub struct Typed {
+    #[serde(default)]
+    versions: String,
+    #[serde(default)]
+    bytes: String,
+    #[serde(default)]
+    file_bytes: String,
+}
+
+#[derive(Template)]
+#[template(path = "admin_quota.html")]
+struct QuotaPage {
+    frame: Frame,
+    owner: OwnerName,
+    kind: OwnerKind,
+    /// What holds for who has no limit of his own.
+    instance: [String; 3],
+    used_versions: Count,
+    used_bytes: Bytes,
+    /// Of the limits that hold, how much is used.
+    meters: Vec<(&'static str, i64, i64)>,
+    typed: Typed,
+    problems: Problems,
+}
+
+impl QuotaPage {
+    fn base(&self) -> &'static str {
+        if self.kind == OwnerKind::User { "/-/admin/users" } else { "/-/admin/orgs" }
+    }
+}
+
+/// Whose quota the path is about.
+fn named(call: &Call, kind: OwnerKind) -> Result<OwnerName> {
+    let name = match kind {
+        OwnerKind::User => call.part("user", What::User)?,
+        OwnerKind::Organization => call.part("org", What::Organization)?,
+    };
+    call.about(&name);
+    Ok(name)
+}
+
+/// How a limit is typed: nothing for the instance's.
+fn typed(own: Option<i64>) -> String {
+    match own {
+        None => String::new(),
+        Some(-1) => "none".to_owned(),
+        Some(number) => number.to_string(),
+    }
+}
+
+async fn quota_page(call: &Call, kind: OwnerKind, kept: Option<Typed>, problems: Problems) -> Result<QuotaPage> {
+    let name = named(call, kind)?;
+    let (frame, (owner, own, used)) = frame(call, move |conn, caller| {
+        let right = can_set_quota(conn, caller, &name, kind)?;
+        let owner = right.owner();
+        Ok((owner.name.clone(), quotas::own(conn, owner.id)?, quotas::usage(conn, owner.id)?))
+    })
+    .await?;
+    let instance: Quota = call.app.limits().quota;
+    let holds = own.or(instance);
+    let OwnQuota { versions, bytes, file_bytes } = own;
+    let shown = |limit: Option<i64>, show: fn(i64) -> String| limit.map_or_else(|| "no limit".to_owned(), show);
+    let size = |number: i64| Bytes(number).to_string();
+    let meters = [("Versions", used.versions, holds.versions), ("Bytes", used.bytes, holds.bytes)];
+    Ok(QuotaPage {
+        frame,
+        owner,
+        kind,
+        instance: [
+            shown(instance.versions, |number| Count(number).to_string()),
+            shown(instance.bytes, size),
+            shown(instance.file_bytes, size),
+        ],
+        used_versions: Count(used.versions),
+        used_bytes: Bytes(used.bytes),
+        meters: meters.into_iter().filter_map(|(label, used, limit)| Some((label, used, limit?))).collect(),
+        typed: kept.unwrap_or_else(|| Typed {
+            versions: typed(versions),
+            bytes: typed(bytes),
+            file_bytes: typed(file_bytes),
+        }),
+        problems,
+    })
+}
+
+/// `GET /-/admin/users/{user}/quota`.
+pub async fn of_user(call: Call) -> Result<Reply> {
+    Reply::page(&quota_page(&call, OwnerKind::User, None, Problems::default()).await?)
+}
+
+/// `GET /-/admin/orgs/{org}/quota`.
+pub async fn of_org(call: Call) -> Result<Reply> {
+    Reply::page(&quota_page(&call, OwnerKind::Organization, None, Problems::default()).await?)
+}
+
+/// `POST /-/admin/users/{user}/quota`.
+pub async fn set_for_user(call: Call, form: Protected<Typed>) -> Result<Reply> {
+    set(call, form, OwnerKind::User).await
+}
+
+/// `POST /-/admin/orgs/{org}/quota`.
+pub async fn set_for_org(call: Call, form: Protected<Typed>) -> Result<Reply> {
+    set(call, form, OwnerKind::Organization).await
+}
+
+async fn set(call: Call, form: Protected<Typed>, kind: OwnerKind) -> Result<Reply> {
+    let typed = form.read(&call).await?;
+    match change(&call, &typed, kind).await {
+        Ok(name) => {
+            let base = if kind == OwnerKind::User { "users" } else { "orgs" };
+            let path = format!("/-/admin/{base}/{}/quota", escape(name.as_str()));
+            Ok(Reply::to(&path).notice(&call.app, &format!("The quota of {name} is set.")))
+        }
+        Err(error) => {
+            let page = quota_page(&call, kind, Some(typed), Problems::of(error, "versions")?).await?;
+            page.problems.reply(&page)
+        }
+    }
+}
+
+async fn change(call: &Call, typed: &Typed, kind: OwnerKind) -> Result<OwnerName> {
+    let change = Change {
+        versions: Some(limit("versions", &typed.versions)?),
+        bytes: Some(limit("bytes", &typed.bytes)?),
+        file_bytes: Some(limit("file_bytes", &typed.file_bytes)?),
+    };
+    let (name, now) = (named(call, kind)?, call.app.clock.now());
+    let asked = name.clone();
+    call.writing(move |conn, caller| {
+        let right = can_set_quota(conn, caller, &asked, kind)?;
+        quotas::set(conn, caller, &right, change, now).map(drop)
+    })
+    .await?;
+    Ok(name)
+}
+
+/// A limit as people type it: nothing, `none`, `5000`, `10 GiB`.
+fn limit(field: &'static str, text: &str) -> Result<Option<Limit>> {
+    let text = text.trim().to_lowercase();
+    let number = match text.as_str() {
+        "" => return Ok(None),
+        "none" | "-1" => Some(-1),
+        other => size(other),
+    };
+    let wrong = || Error::invalid(field, format!("{field}: a number such as 5000 or 10 GiB, none, or nothing"));
+    number.and_then(|number| Limit::try_from(number).ok()).map(Some).ok_or_else(wrong)
+}
+
+/// A number with the unit behind it, if any.
+fn size(text: &str) -> Option<i64> {
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (digits, unit) = text.split_at(end);
+    let factor: i64 = match unit.trim() {
+        "" | "b" => 1,
+        "k" | "kib" | "kb" => 1 << 10,
+        "m" | "mib" | "mb" => 1 << 20,
+        "g" | "gib" | "gb" => 1 << 30,
+        "t" | "tib" | "tb" => 1 << 40,
+        _ => return None,
+    };
+    digits.parse::<i64>().ok()?.checked_mul(factor)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_read_as_people_type_them() {
+        let read = |text: &str| limit("bytes", text).map(|limit| limit.map(Limit::number)).ok();
+        for (text, number) in
+            [("", None), (" none ", Some(-1)), ("0", Some(0)), ("10 GiB", Some(10 << 30)), ("5k", Some(5 << 10))]
+        {
+            assert_eq!(read(text), Some(number), "{text:?}");
+        }
+        for wrong in ["-5", "many", "1.5 GiB", "10 parsecs", "99999999999999 TiB"] {
+            assert_eq!(read(wrong), None, "{wrong:?}");
+        }
+    }
+}

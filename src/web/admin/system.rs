@@ -1,0 +1,103 @@
+//! The server itself: its jobs, its database and store, its settings.
+
+use crate::auth::call::Call;
+use crate::config::Setting;
+use crate::error::{Error, Result, What};
+use crate::jobs::board::{Slot, Task};
+use crate::registry::{stats, tasks};
+use crate::state::health::Check;
+use crate::web::forms::Protected;
+use crate::web::login::Nothing;
+use crate::web::page::{Frame, Reply, frame};
+use crate::web::show::{Bytes, Count, When};
+use askama::Template;
+
+/// A task as the page shows it.
+struct Shown {
+    word: &'static str,
+    label: &'static str,
+    about: &'static str,
+    can_start: bool,
+    slot: Slot,
+    running: Option<When>,
+    ended: Option<When>,
+    seconds: u64,
+}
+
+fn words(task: Task) -> (&'static str, &'static str) {
+    match task {
+        Task::Sweep => ("Sweep", "Removes bytes that no file has any more, once they are old enough"),
+        Task::Check => ("Check", "Compares database and store, without reading the bytes"),
+        Task::DeepCheck => ("Check of every byte", "The same, and reads all files: some 5 seconds of CPU a GiB"),
+        Task::Digests => ("Other digests", "Computes SHA-512, SHA-1 and MD5 of large files after their upload"),
+        Task::Counts => ("Counts", "Writes down downloads, and uses of tokens and sessions"),
+    }
+}
+
+#[derive(Template)]
+#[template(path = "admin_system.html")]
+struct SystemPage {
+    frame: Frame,
+    tasks: Vec<Shown>,
+    health: [Check; 3],
+    database: stats::Database,
+    database_size: Bytes,
+    is_private: bool,
+    store: String,
+    store_id: String,
+    free: Option<Bytes>,
+    blobs: Count,
+    blob_bytes: Bytes,
+    settings: Vec<Setting>,
+}
+
+/// `GET /-/admin/system`.
+pub async fn page(call: Call) -> Result<Reply> {
+    let (frame, database) = frame(&call, stats::database).await?;
+    let (app, now) = (&call.app, call.app.clock.now());
+    let shown = |task: Task| {
+        let ((label, about), slot) = (words(task), app.board.slot(task));
+        Shown {
+            word: task.as_str(),
+            label,
+            about,
+            can_start: task.can_be_asked_for(),
+            running: slot.running.map(|at| When { at, now }),
+            ended: slot.last.as_ref().map(|last| When { at: last.at, now }),
+            seconds: slot.last.as_ref().map_or(0, |last| last.at.since(last.began).as_secs()),
+            slot,
+        }
+    };
+    let store = app.store.clone();
+    let free = tokio::task::spawn_blocking(move || store.free_space()).await;
+    let totals = app.blob_totals().await;
+    Reply::page(&SystemPage {
+        frame,
+        tasks: Task::ALL.into_iter().map(shown).collect(),
+        health: app.health().await,
+        database_size: Bytes(database.bytes),
+        database,
+        is_private: app.config.database.url.is_empty(),
+        store: app.config.store_dir().display().to_string(),
+        store_id: app.store.id().to_string(),
+        free: free.ok().and_then(Result::ok).map(|space| Bytes(i64::try_from(space.available).unwrap_or(i64::MAX))),
+        blobs: Count(totals.map_or(0, |totals| totals.blobs)),
+        blob_bytes: Bytes(totals.map_or(0, |totals| totals.bytes)),
+        settings: app.config.settings.clone(),
+    })
+}
+
+/// `POST /-/admin/system/tasks/{task}`.
+pub async fn start(call: Call, form: Protected<Nothing>) -> Result<Reply> {
+    form.read(&call).await?;
+    let word: String = call.part("task", What::Page)?;
+    let task = Task::of(&word).filter(|task| task.can_be_asked_for()).ok_or(Error::NotFound(What::Page))?;
+    let now = call.app.clock.now();
+    call.writing(move |conn, caller| tasks::start(conn, caller, task.as_str(), now)).await?;
+    let (label, _) = words(task);
+    let notice = match call.app.board.ask(task) {
+        true => format!("{label}: it begins now. Load this page again to see how it goes."),
+        false => format!("{label}: it is under way already."),
+    };
+    Ok(Reply::to("/-/admin/system").notice(&call.app, &notice))
+}

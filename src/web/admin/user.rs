@@ -1,0 +1,368 @@
+//! One user, and what an administrator changes about him. What could take an account over asks for the administrator's own
+//! password.
+
+use super::users::{PasswordPage, own_or_made, url};
+use crate::auth::call::Call;
+use crate::auth::password;
+use crate::domain::names::OwnerName;
+use crate::domain::role::Visibility;
+use crate::error::{Error, Result, What};
+use crate::registry::access::can_administer;
+use crate::registry::owners::OwnerEdit;
+use crate::registry::two_factor;
+use crate::registry::users::{self, Holdings, User, UserEdit};
+use crate::web::forms::Protected;
+use crate::web::login::Nothing;
+use crate::web::page::{Frame, Reply, frame};
+use crate::web::problems::Problems;
+use crate::web::show::{Bytes, Count, When};
+use askama::Template;
+use serde::Deserialize;
+
+#[derive(Template)]
+#[template(path = "admin_user.html")]
+struct UserPage {
+    frame: Frame,
+    user: User,
+    holdings: Holdings,
+    packages: Count,
+    versions: Count,
+    bytes: Bytes,
+    created: When,
+    last_login: Option<When>,
+}
+
+/// The user of the path.
+fn named(call: &Call) -> Result<OwnerName> {
+    let name = call.part("user", What::User)?;
+    call.about(&name);
+    Ok(name)
+}
+
+async fn look(call: &Call) -> Result<(Frame, (User, Holdings))> {
+    let name = named(call)?;
+    frame(call, move |conn, caller| {
+        let right = can_administer(conn, caller, &name)?;
+        let user = users::find(conn, &name)?.ok_or(Error::NotFound(What::User))?;
+        Ok((user, users::holdings(conn, &right)?))
+    })
+    .await
+}
+
+/// `GET /-/admin/users/{user}`.
+pub async fn page(call: Call) -> Result<Reply> {
+    let now = call.app.clock.now();
+    let (frame, (user, holdings)) = look(&call).await?;
+    Reply::page(&UserPage {
+        frame,
+        packages: Count(holdings.packages),
+        versions: Count(holdings.usage.versions),
+        bytes: Bytes(holdings.usage.bytes),
+        created: When { at: user.created_at, now },
+        last_login: user.last_login_at.map(|at| When { at, now }),
+        holdings,
+        user,
+    })
+}
+
+/// `POST /-/admin/users/{user}/lock`.
+pub async fn lock(call: Call, form: Protected<Nothing>) -> Result<Reply> {
+    set_locked(call, form, true).await
+}
+
+/// `POST /-/admin/users/{user}/unlock`.
+pub async fn unlock(call: Call, form: Protected<Nothing>) -> Result<Reply> {
+    set_locked(call, form, false).await
+}
+
+async fn set_locked(call: Call, form: Protected<Nothing>, locked: bool) -> Result<Reply> {
+    form.read(&call).await?;
+    let (name, now) = (named(&call)?, call.app.clock.now());
+    let asked = name.clone();
+    call.writing(move |conn, caller| {
+        can_administer(conn, caller, &asked)?;
+        users::set_locked(conn, caller, &asked, locked, now)
+    })
+    .await?;
+    let notice = match locked {
+        true => format!("{name} is locked: all his sessions have ended, and no token of his works."),
+        false => format!("{name} may sign in again."),
+    };
+    Ok(Reply::to(&url(&name)).notice(&call.app, &notice))
+}
+
+/// `POST /-/admin/users/{user}/approve`.
+pub async fn approve(call: Call, form: Protected<Nothing>) -> Result<Reply> {
+    form.read(&call).await?;
+    let name = named(&call)?;
+    let (asked, now) = (name.clone(), call.app.clock.now());
+    call.writing(move |conn, caller| {
+        let right = can_administer(conn, caller, &asked)?;
+        users::approve(conn, caller, &right, now)
+    })
+    .await?;
+    Ok(Reply::to(&url(&name)).notice(&call.app, &format!("{name} may sign in now.")))
+}
+
+async fn update(call: &Call, name: &OwnerName, edit: UserEdit) -> Result<()> {
+    let (name, now) = (name.clone(), call.app.clock.now());
+    call.writing(move |conn, caller| {
+        let right = can_administer(conn, caller, &name)?;
+        users::update(conn, caller, &right, &edit, now)
+    })
+    .await
+}
+
+/// What is changed about a user on a page of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Edit,
+    Password,
+    Role,
+    /// Taking the second factor away.
+    Factor,
+    Rename,
+    Delete,
+}
+
+/// The fields of all these forms.
+#[derive(Debug, Deserialize, Default)]
+pub struct Fields {
+    #[serde(default)]
+    email: String,
+    #[serde(default)]
+    full_name: String,
+    #[serde(default)]
+    visibility: String,
+    #[serde(default)]
+    new_username: String,
+    /// Empty: one is made.
+    #[serde(default)]
+    password: String,
+    #[serde(default)]
+    must_change: Option<String>,
+    #[serde(default)]
+    purge: Option<String>,
+    #[serde(default)]
+    current_password: String,
+}
+
+#[derive(Template)]
+#[template(path = "admin_user_change.html")]
+struct ChangePage {
+    frame: Frame,
+    kind: Kind,
+    user: User,
+    holdings: Holdings,
+    packages: Count,
+    versions: Count,
+    bytes: Bytes,
+    tokens: Count,
+    typed: Fields,
+    problems: Problems,
+}
+
+impl ChangePage {
+    fn back(&self) -> String {
+        url(&self.user.name)
+    }
+}
+
+async fn change_page(call: &Call, kind: Kind, typed: Option<Fields>, problems: Problems) -> Result<ChangePage> {
+    let (frame, (user, holdings)) = look(call).await?;
+    let typed = typed.unwrap_or_else(|| Fields {
+        email: user.email.clone(),
+        full_name: user.full_name.clone(),
+        visibility: user.visibility.as_str().to_owned(),
+        new_username: user.name.to_string(),
+        must_change: Some("on".to_owned()),
+        ..Fields::default()
+    });
+    Ok(ChangePage {
+        frame,
+        kind,
+        packages: Count(holdings.packages),
+        versions: Count(holdings.usage.versions),
+        bytes: Bytes(holdings.usage.bytes),
+        tokens: Count(holdings.tokens),
+        user,
+        holdings,
+        typed,
+        problems,
+    })
+}
+
+async fn form(call: Call, kind: Kind) -> Result<Reply> {
+    Reply::page(&change_page(&call, kind, None, Problems::default()).await?)
+}
+
+/// `GET /-/admin/users/{user}/edit`.
+pub async fn edit_form(call: Call) -> Result<Reply> {
+    form(call, Kind::Edit).await
+}
+
+/// `GET /-/admin/users/{user}/password`.
+pub async fn password_form(call: Call) -> Result<Reply> {
+    form(call, Kind::Password).await
+}
+
+/// `GET /-/admin/users/{user}/role`.
+pub async fn role_form(call: Call) -> Result<Reply> {
+    form(call, Kind::Role).await
+}
+
+/// `GET /-/admin/users/{user}/second-factor`.
+pub async fn factor_form(call: Call) -> Result<Reply> {
+    form(call, Kind::Factor).await
+}
+
+/// `GET /-/admin/users/{user}/rename`.
+pub async fn rename_form(call: Call) -> Result<Reply> {
+    form(call, Kind::Rename).await
+}
+
+/// `GET /-/admin/users/{user}/delete`.
+pub async fn delete_form(call: Call) -> Result<Reply> {
+    form(call, Kind::Delete).await
+}
+
+/// `POST /-/admin/users/{user}/edit`.
+pub async fn edit(call: Call, form: Protected<Fields>) -> Result<Reply> {
+    submit(call, form, Kind::Edit).await
+}
+
+/// `POST /-/admin/users/{user}/password`.
+pub async fn set_password(call: Call, form: Protected<Fields>) -> Result<Reply> {
+    submit(call, form, Kind::Password).await
+}
+
+/// `POST /-/admin/users/{user}/role`.
+pub async fn set_role(call: Call, form: Protected<Fields>) -> Result<Reply> {
+    submit(call, form, Kind::Role).await
+}
+
+/// `POST /-/admin/users/{user}/second-factor`.
+pub async fn reset_factor(call: Call, form: Protected<Fields>) -> Result<Reply> {
+    submit(call, form, Kind::Factor).await
+}
+
+/// `POST /-/admin/users/{user}/rename`.
+pub async fn rename(call: Call, form: Protected<Fields>) -> Result<Reply> {
+    submit(call, form, Kind::Rename).await
+}
+
+/// `POST /-/admin/users/{user}/delete`.
+pub async fn delete(call: Call, form: Protected<Fields>) -> Result<Reply> {
+    submit(call, form, Kind::Delete).await
+}
+
+async fn submit(call: Call, form: Protected<Fields>, kind: Kind) -> Result<Reply> {
+    let typed = form.read(&call).await?;
+    let name = named(&call)?;
+    let done = match kind {
+        Kind::Edit => change_facts(&call, &name, &typed).await,
+        Kind::Password => change_password(&call, &name, &typed).await,
+        Kind::Role => change_role(&call, &name, &typed).await,
+        Kind::Factor => take_factor(&call, &name, &typed).await,
+        Kind::Rename => change_name(&call, &name, &typed).await,
+        Kind::Delete => go(&call, &name, &typed).await,
+    };
+    match done {
+        Ok(reply) => Ok(reply),
+        Err(error) => {
+            let problems = Problems::of(error, "new_username")?;
+            let page = change_page(&call, kind, Some(typed), problems).await?;
+            page.problems.reply(&page)
+        }
+    }
+}
+
+async fn change_facts(call: &Call, name: &OwnerName, typed: &Fields) -> Result<Reply> {
+    let wrong = |field: &'static str, error: &dyn std::fmt::Display| Error::invalid(field, format!("{field}: {error}"));
+    let visibility: Visibility = typed.visibility.parse().map_err(|error| wrong("visibility", &error))?;
+    let edit = UserEdit {
+        email: Some(typed.email.trim().parse().map_err(|error| wrong("email", &error))?),
+        owner: OwnerEdit {
+            full_name: Some(typed.full_name.parse().map_err(|error| wrong("full_name", &error))?),
+            visibility: Some(visibility),
+            ..OwnerEdit::default()
+        },
+        ..UserEdit::default()
+    };
+    password::confirm(call, &typed.current_password).await?;
+    update(call, name, edit).await?;
+    Ok(Reply::to(&url(name)).notice(&call.app, &format!("{name} is changed.")))
+}
+
+async fn change_password(call: &Call, name: &OwnerName, typed: &Fields) -> Result<Reply> {
+    let secret = own_or_made(&typed.password);
+    let asked = name.clone();
+    let user = call.reading(move |conn, _| users::find(conn, &asked)).await?.ok_or(Error::NotFound(What::User))?;
+    password::check_new("password", &secret, &[user.name.as_str(), &user.email])?;
+    password::confirm(call, &typed.current_password).await?;
+    let must_change = typed.must_change.is_some();
+    let edit = UserEdit {
+        password_hash: Some(call.app.passwords.hash(secret.clone()).await?),
+        must_change_password: Some(must_change),
+        ..UserEdit::default()
+    };
+    update(call, name, edit).await?;
+    if !typed.password.is_empty() {
+        return Ok(Reply::to(&url(name)).notice(&call.app, &format!("{name} has a new password.")));
+    }
+    let (frame, ()) = frame(call, |_, _| Ok(())).await?;
+    let secret = secret.reveal().to_owned();
+    Reply::page(&PasswordPage { frame, name: user.name, is_new: false, secret, must_change })
+}
+
+async fn change_role(call: &Call, name: &OwnerName, typed: &Fields) -> Result<Reply> {
+    password::confirm(call, &typed.current_password).await?;
+    let (asked, now) = (name.clone(), call.app.clock.now());
+    let is_admin = call
+        .writing(move |conn, caller| {
+            let right = can_administer(conn, caller, &asked)?;
+            let user = users::find(conn, &asked)?.ok_or(Error::NotFound(What::User))?;
+            let is_admin = !user.is_admin;
+            let edit = UserEdit { is_admin: Some(is_admin), ..UserEdit::default() };
+            users::update(conn, caller, &right, &edit, now).map(|()| is_admin)
+        })
+        .await?;
+    let words = if is_admin { "administers the site now" } else { "no longer administers the site" };
+    Ok(Reply::to(&url(name)).notice(&call.app, &format!("{name} {words}. His sessions have ended.")))
+}
+
+async fn take_factor(call: &Call, name: &OwnerName, typed: &Fields) -> Result<Reply> {
+    password::confirm(call, &typed.current_password).await?;
+    let (asked, now) = (name.clone(), call.app.clock.now());
+    call.writing(move |conn, caller| {
+        let right = can_administer(conn, caller, &asked)?;
+        two_factor::reset(conn, caller, &right, now)
+    })
+    .await?;
+    let notice = format!("{name} signs in with his password alone now, until he enrolls a second factor again.");
+    Ok(Reply::to(&url(name)).notice(&call.app, &notice))
+}
+
+async fn change_name(call: &Call, name: &OwnerName, typed: &Fields) -> Result<Reply> {
+    let wrong = |error| Error::invalid("new_username", format!("new_username: {error}"));
+    let to: OwnerName = typed.new_username.trim().parse().map_err(wrong)?;
+    let (asked, target, now) = (name.clone(), to.clone(), call.app.clock.now());
+    call.writing(move |conn, caller| {
+        let right = can_administer(conn, caller, &asked)?;
+        users::rename(conn, caller, &right, &target, now)
+    })
+    .await?;
+    let notice = format!("{name} is called {to} now. The old name leads to the new one until somebody takes it.");
+    Ok(Reply::to(&url(&to)).notice(&call.app, &notice))
+}
+
+async fn go(call: &Call, name: &OwnerName, typed: &Fields) -> Result<Reply> {
+    password::confirm(call, &typed.current_password).await?;
+    let (asked, purge, now) = (name.clone(), typed.purge.is_some(), call.app.clock.now());
+    call.writing(move |conn, caller| {
+        let right = can_administer(conn, caller, &asked)?;
+        users::delete(conn, caller, &right, purge, now)
+    })
+    .await?;
+    Ok(Reply::to("/-/admin/users").notice(&call.app, &format!("{name} is deleted.")))
+}

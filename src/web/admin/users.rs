@@ -1,0 +1,179 @@
+//! All users, and making one.
+
+use crate::auth::call::Call;
+use crate::auth::password;
+use crate::domain::names::OwnerName;
+use crate::domain::role::Visibility;
+use crate::domain::secret::Password;
+use crate::domain::text::Line;
+use crate::error::{Error, Result};
+use crate::http::params::escape;
+use crate::registry::users::{self, NewUser, Standing, User};
+use crate::web::forms::Protected;
+use crate::web::list::{Pager, query, slice};
+use crate::web::page::{Frame, Reply, frame};
+use crate::web::problems::Problems;
+use crate::web::show::When;
+use askama::Template;
+use serde::Deserialize;
+
+/// A user as a list shows him.
+struct Shown {
+    user: User,
+    created: When,
+    last_login: Option<When>,
+}
+
+#[derive(Template)]
+#[template(path = "admin_users.html")]
+struct UsersPage {
+    frame: Frame,
+    q: String,
+    standing: &'static str,
+    users: Vec<Shown>,
+    pager: Pager,
+}
+
+/// The query of [`list`].
+#[derive(Deserialize, Default)]
+pub struct Asked {
+    #[serde(default)]
+    q: String,
+    #[serde(default)]
+    standing: String,
+}
+
+/// The words for [`Standing`], in addresses.
+fn standing(word: &str) -> (Standing, &'static str) {
+    match word {
+        "admin" => (Standing::Admin, "admin"),
+        "locked" => (Standing::Locked, "locked"),
+        "inactive" => (Standing::Inactive, "inactive"),
+        _ => (Standing::Any, ""),
+    }
+}
+
+/// `GET /-/admin/users`.
+pub async fn list(call: Call) -> Result<Reply> {
+    let asked: Asked = query(&call.req);
+    let (among, word) = standing(&asked.standing);
+    let (part, slice, now) = (asked.q.trim().to_owned(), slice(&call.req), call.app.clock.now());
+    let (frame, page) =
+        frame(&call, move |conn, caller| users::search_among(conn, caller, (&part, None, among), slice)).await?;
+    let pager = Pager::new(&call.req, page.total);
+    let shown = |user: User| Shown {
+        created: When { at: user.created_at, now },
+        last_login: user.last_login_at.map(|at| When { at, now }),
+        user,
+    };
+    let users = page.items.into_iter().map(shown).collect();
+    Reply::page(&UsersPage { frame, q: asked.q, standing: word, users, pager })
+}
+
+/// The form that makes a user.
+#[derive(Deserialize, Default)]
+pub struct NewFields {
+    #[serde(default)]
+    username: String,
+    #[serde(default)]
+    email: String,
+    #[serde(default)]
+    full_name: String,
+    #[serde(default)]
+    visibility: String,
+    /// Empty: one is made.
+    #[serde(default)]
+    password: String,
+    #[serde(default)]
+    must_change: Option<String>,
+    #[serde(default)]
+    is_admin: Option<String>,
+    #[serde(default)]
+    current_password: String,
+}
+
+#[derive(Template)]
+#[template(path = "admin_user_new.html")]
+struct NewPage {
+    frame: Frame,
+    typed: NewFields,
+    problems: Problems,
+}
+
+/// A password that was made for somebody, shown once.
+#[derive(Template)]
+#[template(path = "admin_password.html")]
+pub(super) struct PasswordPage {
+    pub frame: Frame,
+    pub name: OwnerName,
+    pub is_new: bool,
+    pub secret: String,
+    pub must_change: bool,
+}
+
+async fn new_page(call: &Call, typed: NewFields, problems: Problems) -> Result<NewPage> {
+    let (frame, ()) = frame(call, |_, _| Ok(())).await?;
+    Ok(NewPage { frame, typed, problems })
+}
+
+/// `GET /-/admin/users/new`.
+pub async fn new(call: Call) -> Result<Reply> {
+    let typed = NewFields { must_change: Some("on".to_owned()), ..NewFields::default() };
+    Reply::page(&new_page(&call, typed, Problems::default()).await?)
+}
+
+/// The page of a user.
+pub(super) fn url(name: &OwnerName) -> String {
+    format!("/-/admin/users/{}", escape(name.as_str()))
+}
+
+/// `POST /-/admin/users/new`.
+pub async fn create(call: Call, form: Protected<NewFields>) -> Result<Reply> {
+    let typed = form.read(&call).await?;
+    let (secret, must_change) = (own_or_made(&typed.password), typed.must_change.is_some());
+    match make(&call, &typed, &secret).await {
+        Ok(name) if typed.password.is_empty() => {
+            let (frame, ()) = frame(&call, |_, _| Ok(())).await?;
+            let secret = secret.reveal().to_owned();
+            Reply::page(&PasswordPage { frame, name, is_new: true, secret, must_change })
+        }
+        Ok(name) => Ok(Reply::to(&url(&name)).notice(&call.app, &format!("{name} is made."))),
+        Err(problems) => {
+            let page = new_page(&call, typed, problems?).await?;
+            page.problems.reply(&page)
+        }
+    }
+}
+
+/// The password that was typed, or one that is made.
+pub(super) fn own_or_made(typed: &str) -> Password {
+    if typed.is_empty() { Password::generate() } else { Password::new(typed) }
+}
+
+/// Makes the user; what the administrator can mend comes back as problems.
+async fn make(call: &Call, typed: &NewFields, secret: &Password) -> Result<OwnerName, Result<Problems>> {
+    let mut problems = Problems::default();
+    let name: Option<OwnerName> = problems.take("username", typed.username.trim().parse());
+    let email = problems.take("email", typed.email.trim().parse());
+    let full_name = problems.take("full_name", typed.full_name.parse::<Line>());
+    let visibility = problems.take("visibility", typed.visibility.parse::<Visibility>());
+    let (Some(name), Some(email), Some(full_name), Some(visibility)) = (name, email, full_name, visibility) else {
+        return Err(Ok(problems));
+    };
+    let mend = |error: Error| Problems::of(error, "username");
+    password::check_new("password", secret, &[name.as_str(), typed.email.trim()]).map_err(mend)?;
+    password::confirm(call, &typed.current_password).await.map_err(mend)?;
+    let new = NewUser {
+        password_hash: Some(call.app.passwords.hash(secret.clone()).await.map_err(mend)?),
+        full_name: full_name.into(),
+        visibility,
+        is_admin: typed.is_admin.is_some(),
+        must_change_password: typed.must_change.is_some(),
+        name: name.clone(),
+        email,
+    };
+    let now = call.app.clock.now();
+    let made = call.writing(move |conn, caller| users::create(conn, caller, &new, now).map(drop)).await;
+    made.map_err(mend)?;
+    Ok(name)
+}
