@@ -74,9 +74,10 @@ struct Id {
 }
 
 /// That a version is the last that its package got. In this form Postgres asks it of one version after the other, in the
-/// order of an index, until the page is full.
-pub(super) const LAST_OF_PACKAGE: &str = "versions.id = (SELECT last.id FROM versions last WHERE last.package_id = versions.package_id \
-     ORDER BY last.created_at DESC, last.id DESC LIMIT 1)";
+/// order of an index, until the page is full: bare, an id that equals something counts as one row of all, and then it
+/// sorts everything for a list that seems to have a single row (1.3 s instead of 30 ms for 300,000 versions).
+pub(super) const LAST_OF_PACKAGE: &str = "coalesce(versions.id = (SELECT last.id FROM versions last WHERE last.package_id = versions.package_id \
+     ORDER BY last.created_at DESC, last.id DESC LIMIT 1), false)";
 
 /// Packages of an owner whose names contain a text, in either case.
 ///
