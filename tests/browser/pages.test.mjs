@@ -108,11 +108,15 @@ const VISITS = {
   "/-/admin/users/{user}/role": { admin: ["/-/admin/users/ada/role"] },
   "/-/admin/users/{user}/rename": { admin: ["/-/admin/users/ada/rename"] },
   "/-/admin/users/{user}/delete": { admin: ["/-/admin/users/ada/delete", "/-/admin/users/idle/delete"] },
+  // Of who has one, and it is taken away there.
+  "/-/admin/users/{user}/second-factor": {},
   "/-/admin/users/{user}/quota": { admin: ["/-/admin/users/ada/quota"] },
   "/-/admin/orgs": { admin: ["/-/admin/orgs"] },
   "/-/admin/orgs/{org}/quota": { admin: ["/-/admin/orgs/acme/quota"] },
   "/-/admin/packages": { admin: ["/-/admin/packages", "/-/admin/packages?q=nothing-is-called-so"] },
   "/-/admin/audit": { admin: ["/-/admin/audit", "/-/admin/audit?actor=nobody"] },
+  // A file, and no page.
+  "/-/admin/audit/export": {},
   "/-/admin/system": { admin: ["/-/admin/system"] },
   "/{owner}": { anonymous: ["/ada", "/idle", `/${OWNER}`], ada: ["/ada", "/acme", "/hidden"], idle: ["/idle"] },
   "/{owner}/-/packages": { anonymous: ["/ada/-/packages?q=many&sort=name", "/ada/-/packages?q=nothing-is-called-so"] },
