@@ -2,6 +2,9 @@
 //! [`delivery`].
 
 pub mod delivery;
+mod form;
+
+pub use form::HookForm;
 
 use super::forms::Protected;
 use super::list::{Pager, slice};
@@ -13,7 +16,7 @@ use super::show::When;
 use crate::auth::call::Call;
 use crate::db::Connection;
 use crate::domain::clock::Timestamp;
-use crate::domain::hook::{DeliveryState, HookContent, HookKind, HookUrl};
+use crate::domain::hook::DeliveryState;
 use crate::domain::ids::HookId;
 use crate::domain::names::OwnerName;
 use crate::domain::role::Level;
@@ -21,10 +24,9 @@ use crate::error::{Error, Result, What};
 use crate::registry::access::{CanHook, can_hook, can_hook_own};
 use crate::registry::caller::Caller;
 use crate::registry::hooks::log::{self, Delivery};
-use crate::registry::hooks::{self, Hook, HookEdit, NewHook, outbox};
-use crate::state::App;
+use crate::registry::hooks::{self, Hook, outbox};
 use askama::Template;
-use serde::Deserialize;
+use form::{CONTENTS, Content};
 use std::collections::HashMap;
 
 /// Whose hooks a page is about.
@@ -76,12 +78,6 @@ pub(super) fn outcome(state: DeliveryState) -> (&'static str, &'static str) {
     }
 }
 
-/// How bodies may be written, in words.
-const CONTENTS: [(HookContent, &str, &str); 2] = [
-    (HookContent::Json, "JSON", "The body is the payload itself."),
-    (HookContent::Form, "Form", "The payload is the field payload, as browsers send forms."),
-];
-
 #[derive(Template)]
 #[template(path = "hooks.html")]
 struct ListPage {
@@ -128,81 +124,6 @@ pub async fn list_of_org(call: Call) -> Result<Reply> {
     list(call, whose).await
 }
 
-/// The form that makes or changes a hook, as it was typed.
-#[derive(Deserialize, Default)]
-#[serde(default)]
-pub struct HookForm {
-    url: String,
-    content_type: String,
-    secret: String,
-    /// The one there is goes; boxes that are not ticked are not sent.
-    drop_secret: Option<String>,
-    authorization: String,
-    drop_authorization: Option<String>,
-    active: Option<String>,
-}
-
-impl HookForm {
-    fn of(hook: &Hook) -> Self {
-        Self {
-            url: hook.url.to_string(),
-            content_type: hook.content.to_string(),
-            active: hook.active.then(|| "on".to_owned()),
-            ..Self::default()
-        }
-    }
-
-    fn fresh() -> Self {
-        Self { content_type: HookContent::Json.to_string(), active: Some("on".to_owned()), ..Self::default() }
-    }
-
-    fn url(&self, app: &App, problems: &mut Problems) -> Option<HookUrl> {
-        let url: HookUrl = problems.take("url", self.url.trim().parse())?;
-        problems.take("url", app.outbound.check(url.as_str()))?;
-        Some(url)
-    }
-
-    /// A field that may be empty.
-    fn optional<T: std::str::FromStr<Err: std::fmt::Display>>(
-        field: &'static str,
-        text: &str,
-        problems: &mut Problems,
-    ) -> Option<T> {
-        if text.is_empty() { None } else { problems.take(field, text.parse()) }
-    }
-
-    fn read_new(&self, app: &App, problems: &mut Problems) -> Option<NewHook> {
-        let url = self.url(app, problems);
-        let content = problems.take("content_type", self.content_type.parse());
-        let secret = Self::optional("secret", &self.secret, problems);
-        let authorization = Self::optional("authorization", self.authorization.trim(), problems);
-        let new = NewHook {
-            kind: HookKind::Gitea,
-            url: url?,
-            content: content?,
-            secret,
-            authorization,
-            active: self.active.is_some(),
-        };
-        problems.is_empty().then_some(new)
-    }
-
-    fn read_edit(&self, app: &App, problems: &mut Problems) -> Option<HookEdit> {
-        let url = self.url(app, problems);
-        let content = problems.take("content_type", self.content_type.parse());
-        let secret = Self::optional("secret", &self.secret, problems).map(Some);
-        let authorization = Self::optional("authorization", self.authorization.trim(), problems).map(Some);
-        let edit = HookEdit {
-            url: Some(url?),
-            content: Some(content?),
-            secret: secret.or(self.drop_secret.is_some().then_some(None)),
-            authorization: authorization.or(self.drop_authorization.is_some().then_some(None)),
-            active: Some(self.active.is_some()),
-        };
-        problems.is_empty().then_some(edit)
-    }
-}
-
 #[derive(Template)]
 #[template(path = "hook_new.html")]
 struct NewPage {
@@ -213,7 +134,7 @@ struct NewPage {
     /// The hook that is changed: here none.
     hook: Option<Hook>,
     problems: Problems,
-    contents: [(HookContent, &'static str, &'static str); 2],
+    contents: [Content; 2],
 }
 
 async fn new_page(call: &Call, whose: Whose, form: HookForm, problems: Problems) -> Result<Reply> {
@@ -281,7 +202,7 @@ struct HookPage {
     deliveries: Vec<Delivery>,
     pager: Pager,
     problems: Problems,
-    contents: [(HookContent, &'static str, &'static str); 2],
+    contents: [Content; 2],
     now: Timestamp,
     id: HookId,
     active: bool,
