@@ -24,6 +24,9 @@ test("every page of the manual is fit for everybody", async () => {
   let next = page.locator(".manual-turn [rel=next]");
   while (await next.count()) {
     await next.click();
+    const unseen = await page.locator(".prose :is(h1, h2, h3)").evaluateAll((headings) =>
+      headings.filter((heading) => !(heading.firstElementChild ?? heading).checkVisibility({ opacityProperty: true })).length);
+    assert.equal(unseen, 0, `headings that cannot be seen on ${page.url()}`);
     await inspect(page, { schemes: ["light"] });
   }
   await done(browser);

@@ -177,7 +177,7 @@ impl<'a> Writer<'a, '_> {
         let anchor = escape(&id);
         self.push(format!("<{level} id=\"{anchor}\">"));
         if leads {
-            self.push(format!("<a class=\"anchor\" href=\"#{anchor}\">"));
+            self.push(format!("<a class=\"heading-link\" href=\"#{anchor}\">"));
         }
         for event in inner {
             self.event(event);
@@ -254,7 +254,7 @@ mod tests {
         let page = render("# One\n## `GET`, or *not*?\n### Twice\n## Twice\n#### Deep\n", &Somewhere);
         let sections: Vec<_> = page.sections.iter().map(|s| (s.level, s.id.as_str(), s.text.as_str())).collect();
         assert_eq!(sections, [(2, "get-or-not", "GET, or not?"), (3, "twice", "Twice"), (2, "twice-1", "Twice")]);
-        assert!(page.html.starts_with("<h1 id=\"one\">One</h1>\n<h2 id=\"get-or-not\"><a class=\"anchor\""));
+        assert!(page.html.starts_with("<h1 id=\"one\">One</h1>\n<h2 id=\"get-or-not\"><a class=\"heading-link\""));
     }
 
     #[test]
