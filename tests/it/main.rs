@@ -64,6 +64,7 @@ mod web_hooks;
 mod web_look;
 mod web_members;
 mod web_orgs;
+mod web_pages;
 mod web_password;
 mod web_register;
 mod web_security;
