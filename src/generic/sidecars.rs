@@ -5,6 +5,7 @@ use crate::db::Connection;
 use crate::domain::names::FileName;
 use crate::domain::path::FilePath;
 use crate::error::{Error, Result, What};
+use crate::http::blob::INERT;
 use crate::jobs::digests;
 use crate::registry::access::CanRead;
 use crate::registry::files::{self, FileSummary};
@@ -74,6 +75,6 @@ pub(super) async fn answer(app: &App, sidecar: Sidecar) -> Result<HttpResponse> 
         .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .insert_header((header::CACHE_CONTROL, "private, no-cache"))
         .insert_header((header::CONTENT_DISPOSITION, crate::http::disposition::attachment(sidecar.name.as_str())))
-        .insert_header((header::CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox; frame-ancestors 'none'"))
+        .insert_header((header::CONTENT_SECURITY_POLICY, INERT))
         .body(lines))
 }

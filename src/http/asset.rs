@@ -26,9 +26,7 @@ impl Asset {
     /// # Errors
     /// Those of compressing into memory: none that are known.
     pub fn new(content_type: &'static str, bytes: &[u8]) -> std::io::Result<Self> {
-        let mut packer = GzEncoder::new(Vec::new(), Compression::best());
-        packer.write_all(bytes)?;
-        Ok(Self::packed(content_type, packer.finish()?.into()))
+        Ok(Self::packed(content_type, pack(bytes)?))
     }
 
     /// A file that is compressed with gzip already.
@@ -81,8 +79,18 @@ impl Asset {
     }
 }
 
+/// Compresses bytes with gzip, as small as it gets.
+///
+/// # Errors
+/// Those of compressing into memory: none that are known.
+pub fn pack(bytes: &[u8]) -> std::io::Result<Bytes> {
+    let mut packer = GzEncoder::new(Vec::new(), Compression::best());
+    packer.write_all(bytes)?;
+    Ok(packer.finish()?.into())
+}
+
 /// Whether gzip is among the codings that are accepted (RFC 9110 §12.5.3).
-fn takes_gzip(headers: &HeaderMap) -> bool {
+pub fn takes_gzip(headers: &HeaderMap) -> bool {
     let items = headers.get_all(header::ACCEPT_ENCODING).filter_map(|value| value.to_str().ok());
     items.flat_map(|value| value.split(',')).any(|item| {
         let mut parts = item.split(';').map(str::trim);

@@ -24,6 +24,9 @@ use super::range::{Selection, select};
 use crate::error::Error;
 use crate::storage::{BlobReader, BlobStore, StoreError, Stored};
 
+/// What a browser may do with a file if it shows one after all: nothing.
+pub const INERT: &str = "default-src 'none'; sandbox; frame-ancestors 'none'";
+
 /// A body of up to so many bytes, 64 KiB, goes out in one piece and in one write with its head.
 const ONE_PIECE: u64 = 64 << 10;
 
@@ -140,7 +143,7 @@ fn protected(status: StatusCode, file: &BlobToServe<'_>, etag: &str) -> HttpResp
         .insert_header((header::CACHE_CONTROL, fixed(if file.public { PUBLIC } else { PRIVATE })))
         .insert_header((header::ACCEPT_RANGES, fixed("bytes")))
         .insert_header((header::X_CONTENT_TYPE_OPTIONS, fixed("nosniff")))
-        .insert_header((header::CONTENT_SECURITY_POLICY, fixed("default-src 'none'; sandbox; frame-ancestors 'none'")))
+        .insert_header((header::CONTENT_SECURITY_POLICY, fixed(INERT)))
         .insert_header((header::CROSS_ORIGIN_RESOURCE_POLICY, fixed("same-origin")));
     builder
 }

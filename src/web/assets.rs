@@ -3,12 +3,16 @@
 
 use super::manual::book::pictures;
 use crate::domain::digest::to_hex;
+use crate::http::asset::{pack, takes_gzip};
 use actix_files::Files;
-use actix_web::dev::HttpServiceFactory;
+use actix_web::body::BoxBody;
+use actix_web::dev::{HttpServiceFactory, ServiceRequest, ServiceResponse};
+use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
-use actix_web::middleware::from_fn;
+use actix_web::middleware::{Next, from_fn};
 use actix_web::web;
 use anyhow::{Context, Result};
+use bytes::Bytes;
 use include_dir::{Dir, include_dir};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
@@ -46,6 +50,16 @@ pub fn url(name: &str) -> String {
     format!("/assets/{}", names().get(name).map_or(name, String::as_str))
 }
 
+/// What is text among the assets, compressed, by its address: a quarter of the bytes of a first visit.
+fn packed() -> &'static HashMap<String, Bytes> {
+    static PACKED: OnceLock<HashMap<String, Bytes>> = OnceLock::new();
+    PACKED.get_or_init(|| {
+        let text = |path: &str| [".css", ".js", ".svg"].iter().any(|ending| path.ends_with(ending));
+        let files = all().filter(|(path, _)| text(path));
+        files.filter_map(|(path, bytes)| Some((url(&path), pack(bytes).ok()?))).collect()
+    })
+}
+
 /// Lays the assets out, and returns where.
 ///
 /// # Errors
@@ -66,15 +80,22 @@ pub fn unpack(data_dir: &Path) -> Result<PathBuf> {
 
 /// Serves them.
 pub fn service(folder: &Path) -> impl HttpServiceFactory + use<> {
-    let files = Files::new("", folder).prefer_utf8(true).disable_content_disposition();
-    let kept = from_fn(|req, next: actix_web::middleware::Next<_>| async move {
-        let mut response = next.call(req).await?;
-        let found = response.status().is_success();
-        let headers = response.headers_mut();
-        let cached = if found { "public, max-age=31536000, immutable" } else { "no-store" };
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(cached));
-        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        Ok::<_, actix_web::Error>(response)
-    });
-    web::scope("/assets").wrap(kept).service(files)
+    let files = Files::new("", folder).prefer_utf8(true).disable_content_disposition().use_etag(false);
+    web::scope("/assets").wrap(from_fn(keep)).service(files)
+}
+
+/// Says that an asset may be kept for ever, and sends the compressed form of what has one to who takes it.
+async fn keep(req: ServiceRequest, next: Next<BoxBody>) -> Result<ServiceResponse, actix_web::Error> {
+    let whole = !req.headers().contains_key(header::RANGE);
+    let smaller = packed().get(req.path()).filter(|_| whole && takes_gzip(req.headers()));
+    let mut response = next.call(req).await?;
+    let found = response.status().is_success();
+    let headers = response.headers_mut();
+    let cached = if found { "public, max-age=31536000, immutable" } else { "no-store" };
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(cached));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+    let Some(smaller) = smaller.filter(|_| response.status() == StatusCode::OK) else { return Ok(response) };
+    response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    Ok(response.map_body(|_, _| BoxBody::new(smaller.clone())))
 }

@@ -58,7 +58,8 @@ pub async fn answer(req: &HttpRequest, app: &Arc<App>, error: Error) -> Reply {
         tracing::error!(error = format!("{source:#}"), path = req.path(), "internal error");
     }
     let (status, _) = status_of(&error);
-    // A page of an error names its reader if it can, and is shown if it cannot.
+    // A page of an error names its reader if it can, whatever the address demanded, and is shown if it cannot.
+    req.extensions_mut().insert(NOWHERE);
     let user = match Call::extract(req).await {
         Ok(call) => call.reading(|_, caller| Ok(caller.user().cloned())).await.unwrap_or_default(),
         Err(_) => None,
@@ -81,11 +82,10 @@ pub async fn answer(req: &HttpRequest, app: &Arc<App>, error: Error) -> Reply {
     }
 }
 
-/// What an address that no route has demands: nothing, but it knows its reader as the pages do.
+/// What the page of an error demands: nothing, but it knows its reader as the other pages do.
 const NOWHERE: Policy = Policy { credentials: Credentials::Session, scope: None, right: Right::Door, event: None };
 
 /// What is said of an address that no route has.
 pub async fn unknown(req: &HttpRequest, app: &Arc<App>) -> HttpResponse {
-    req.extensions_mut().insert(NOWHERE);
     answer(req, app, Error::NotFound(What::Page)).await.finish(req, app)
 }

@@ -6,6 +6,7 @@ use crate::auth::session;
 use crate::db::Connection;
 use crate::domain::digest::to_hex;
 use crate::error::{Error, Result};
+use crate::http::blob::INERT;
 use crate::http::conditional::has_tag;
 use crate::registry::caller::{Caller, SignedIn};
 use crate::state::App;
@@ -254,7 +255,9 @@ impl Reply {
     /// The answer, with what keeps it safe.
     pub fn finish(mut self, req: &HttpRequest, app: &App) -> HttpResponse {
         if let Some(mut response) = self.made {
-            response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+            let headers = response.headers_mut();
+            headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+            headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(INERT));
             return response;
         }
         if req.cookie(NOTICE).is_some() && !self.body.is_empty() {
