@@ -30,6 +30,13 @@ impl fmt::Display for Bytes {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Count(pub i64);
 
+impl Count {
+    /// With what is counted, whose plural takes an s: `1 version`, `2 versions`.
+    pub fn of(self, noun: &str) -> String {
+        format!("{self} {noun}{}", if self.0 == 1 { "" } else { "s" })
+    }
+}
+
 impl fmt::Display for Count {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let digits = self.0.unsigned_abs().to_string();
@@ -106,6 +113,7 @@ mod tests {
         for (number, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (-1_234_567, "-1,234,567")] {
             assert_eq!(Count(number).to_string(), text);
         }
+        assert_eq!((Count(1).of("blob"), Count(2_000).of("blob")), ("1 blob".to_owned(), "2,000 blobs".to_owned()));
     }
 
     #[test]

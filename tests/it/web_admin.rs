@@ -167,7 +167,7 @@ async fn deleting_a_user_says_what_goes_and_takes_his_packages_only_when_told() 
     let mut browser = site.browser_of("admin").await;
     browser.go("/-/admin/users/grace/delete").await.is(200);
     let holdings = browser.all("#holdings dd");
-    assert_eq!(holdings[0], "1, 1 versions, 1.0 KiB");
+    assert_eq!(holdings[0], "1, 1 version, 1.0 KiB");
     assert_eq!(holdings[2], "lonely (in which there is nobody else)");
     let form = "form[action$='/delete']";
     browser.submit(form, &[AGAIN]).await.is(422);
@@ -196,8 +196,8 @@ async fn organizations_and_packages_are_listed_with_what_they_take() {
     let mut browser = site.browser_of("admin").await;
     browser.go("/-/admin/orgs").await.is(200);
     let rows = browser.all("#orgs tbody tr");
-    assert_eq!(rows[0], "acme Private 5 1 2 20 B default", "{rows:?}");
-    assert_eq!(rows[1], "zoo Public 5 1 1 4.0 KiB default");
+    assert_eq!(rows[0], "acme Private 5 1 2 20 B default, the quota of acme", "{rows:?}");
+    assert_eq!(rows[1], "zoo Public 5 1 1 4.0 KiB default, the quota of zoo");
     browser.go("/-/admin/orgs?sort=size").await;
     assert_eq!(browser.all("#orgs tbody th a"), ["zoo", "acme"]);
     browser.go("/-/admin/orgs?q=cm").await;
@@ -234,5 +234,5 @@ async fn a_quota_is_typed_as_people_write_sizes_and_holds_at_once() {
     }
     site.ci().put(&path(&["acme", "tool", "1", "a"]), vec![0; 2000]).await.is(403).says("allows 1024 bytes");
     browser.go("/-/admin/orgs").await;
-    assert!(browser.one("#orgs tbody tr").ends_with("its own"));
+    assert!(browser.one("#orgs tbody tr").ends_with("its own, the quota of acme"));
 }

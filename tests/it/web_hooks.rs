@@ -24,7 +24,7 @@ async fn a_hook_is_made_tried_changed_and_deleted_by_its_owner() {
         let (site, receiver) = (settle(), Receiver::new());
         let mut browser = site.browser_of(user).await;
         browser.go(base).await.is(200);
-        assert!(browser.one(".empty").contains("Nobody is told yet"));
+        assert!(browser.one(".empty").contains("No webhook yet"));
         browser.go(&browser.attrs(".empty a", "href")[0].clone()).await.is(200);
         assert_eq!(browser.attrs("input[name=content_type][checked]", "value"), ["json"]);
         let form = format!("form[action='{base}/new']");

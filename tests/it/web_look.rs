@@ -136,7 +136,7 @@ fn icons() -> BTreeSet<String> {
 }
 
 #[test]
-fn every_icon_that_a_template_names_is_in_the_set() {
+fn every_icon_that_a_template_names_is_in_the_set_and_none_is_there_for_nothing() {
     let known = icons();
     let mut texts = Vec::new();
     for path in
@@ -156,10 +156,38 @@ fn every_icon_that_a_template_names_is_in_the_set() {
         }
     }
     assert!(missing.is_empty(), "icons that are not in static/icons.svg: {missing:?}");
+    let unused: Vec<_> =
+        known.iter().filter(|name| !texts.iter().any(|(_, text)| text.contains(&format!("\"{name}\"")))).collect();
+    assert!(unused.is_empty(), "icons that nothing shows: {unused:?}");
 }
 
 #[test]
 fn the_icons_licence_is_beside_them() {
     let licence = source("static/licenses/lucide.txt");
     assert!(licence.contains("ISC") && licence.contains("Lucide"), "{licence}");
+}
+
+#[test]
+fn every_class_of_the_style_sheet_is_on_some_page() {
+    let css = source("static/app.css");
+    let mut texts = String::new();
+    for path in files("templates", &["html"]).into_iter().chain(files("src", &["rs"])).chain(files("static", &["js"])) {
+        texts.push_str(&fs::read_to_string(&path).unwrap());
+    }
+    let words: BTreeSet<&str> = texts.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '_')).collect();
+    let mut unused = BTreeSet::new();
+    // Selectors alone: what stands in a block has colons.
+    for part in css.split(['{', '}']).filter(|part| !part.contains(": ") && !part.contains("/*")) {
+        for class in part.split('.').skip(1) {
+            let name: String =
+                class.chars().take_while(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_')).collect();
+            // A template may put a number behind a word.
+            let word = name.trim_end_matches(|c: char| c.is_ascii_digit());
+            let known = words.contains(name.as_str()) || word != name && words.contains(word);
+            if name.starts_with(|c: char| c.is_ascii_alphabetic()) && !known {
+                unused.insert(name);
+            }
+        }
+    }
+    assert!(unused.is_empty(), "classes that nothing has: {unused:?}");
 }
