@@ -3,6 +3,8 @@
 //! Its keys, units and defaults are those of `packhouse.sample.toml`, which is part of the program: a file and the
 //! environment replace values of it, and a key that is not in it is an error.
 
+mod check;
+
 use crate::domain::network::Network;
 use crate::domain::secret::SecretText;
 use serde::Deserialize;
@@ -17,9 +19,6 @@ pub const SAMPLE: &str = include_str!("../packhouse.sample.toml");
 const PREFIX: &str = "PACKHOUSE_";
 /// Keys whose value may stand in a file of its own, named by `<key>_file`.
 const SECRET_KEYS: [&str; 3] = ["database.url", "admin.password", "metrics.token"];
-
-/// Longest time to wait for a webhook's receiver: well within the time that a delivery is reserved for one server.
-const MOST_TIMEOUT_SECONDS: u64 = 60;
 
 /// What is wrong with the configuration, naming the key.
 #[derive(Debug, thiserror::Error)]
@@ -236,57 +235,8 @@ impl Config {
             }
         })?;
         config.settings = shown;
-        config.check()
-    }
-
-    fn check(self) -> Result<Self, ConfigError> {
-        let bad = |key: &str, problem: &str| ConfigError::BadValue {
-            origin: "configuration".to_owned(),
-            key: key.to_owned(),
-            problem: problem.to_owned(),
-        };
-        let url = &self.public_url;
-        let origin = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
-        if !url.is_empty() && origin.is_none_or(|rest| rest.is_empty() || rest.contains(['?', '#', ' '])) {
-            return Err(bad("public_url", "looks like https://packages.example.org"));
-        }
-        let limits = &self.limits;
-        for (key, value) in [
-            ("webhooks.timeout_seconds", self.webhooks.timeout_seconds),
-            ("webhooks.keep_days", self.webhooks.keep_days),
-            ("limits.upload_stall_seconds", limits.upload_stall_seconds),
-            ("limits.download_stall_seconds", limits.download_stall_seconds),
-            ("limits.connections", limits.connections.try_into().unwrap_or(u64::MAX)),
-            ("limits.connections_per_address", limits.connections_per_address.try_into().unwrap_or(u64::MAX)),
-        ] {
-            if value == 0 {
-                return Err(bad(key, "is at least 1"));
-            }
-        }
-        if self.database.read_connections == 0 || self.database.write_connections == 0 {
-            return Err(bad("database.read_connections and write_connections", "are at least 1"));
-        }
-        for (key, value) in [
-            ("limits.file_bytes", self.limits.file_bytes),
-            ("quota.versions", self.quota.versions),
-            ("quota.bytes", self.quota.bytes),
-            ("quota.file_bytes", self.quota.file_bytes),
-        ] {
-            if value < -1 {
-                return Err(bad(key, "is -1 for none, or a number from 0"));
-            }
-        }
-        if self.webhooks.timeout_seconds > MOST_TIMEOUT_SECONDS {
-            return Err(bad("webhooks.timeout_seconds", "is at most 60"));
-        }
-        let domain = |domain: &String| domain.contains('@') || domain.trim() != domain || domain.is_empty();
-        if self.registration.email_domains.iter().any(domain) {
-            return Err(bad("registration.email_domains", "lists domains such as example.org"));
-        }
-        if tracing_subscriber::EnvFilter::try_new(&self.log.level).is_err() {
-            return Err(bad("log.level", "is a level such as info or debug, or a filter of tracing's"));
-        }
-        Ok(self)
+        check::check(&config)?;
+        Ok(config)
     }
 
     /// Where the site is reached, without a trailing slash; `None` when it was not set.

@@ -65,7 +65,7 @@ pub enum Error {
     )]
     MustChangePassword,
     /// No credential where one is needed.
-    #[error("sign in, or send an access token: nothing here is readable without a credential")]
+    #[error("sign in, or send an access token: without one this cannot be done, or is not there")]
     Unauthenticated,
     /// A credential that is wrong, expired, revoked, or of a user without access. The text never says which of them.
     #[error("{0}")]

@@ -7,6 +7,7 @@ use crate::api::error::answer as answer_error;
 use crate::api::hooks::{self, deliveries};
 use crate::api::openapi::{self, Document, Entry};
 use crate::api::{admin, audit, members, meta, orgs, packages, quotas, search, swagger, teams, tokens, users};
+use crate::auth::call::judged;
 use crate::auth::policy::Credentials::{Any, Ignored, Own, Password, Token};
 use crate::auth::policy::Right::{
     AnyUser, Door, Everybody, Himself, Member, OrgOwner, Reader, SignedIn, SiteAdmin, Writer,
@@ -335,7 +336,7 @@ where
         async move {
             match done.await {
                 Ok(answer) => answer.respond(),
-                Err(error) => answer_error(&req, &app, &error),
+                Err(error) => answer_error(&req, &app, &judged(&req, &app, error).await),
             }
         }
     };

@@ -16,8 +16,10 @@ use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
 use actix_web::http::header;
 use actix_web::{FromRequest, HttpRequest, HttpResponse, web};
+use percent_encoding::percent_decode_str;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::collections::HashSet;
 use std::convert::Infallible;
 use std::future::{Ready, ready};
 use std::marker::PhantomData;
@@ -95,7 +97,7 @@ impl<T: DeserializeOwned> Body<T> {
         let mut json = serde_json::Deserializer::from_slice(&text);
         let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
             let field = error.path().to_string();
-            let problem = error.into_inner();
+            let problem = problem_of(&error.into_inner());
             match field.as_str() {
                 "." => Error::invalid("body", format!("the JSON does not fit: {problem}")),
                 field => Error::invalid("body", format!("{field}: {problem}")),
@@ -106,7 +108,17 @@ impl<T: DeserializeOwned> Body<T> {
     }
 }
 
-/// The parameters of the query.
+/// What is wrong with JSON. Where it stands helps to find what is no JSON; a value that does not fit is named.
+fn problem_of(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    match text.strip_suffix(&place) {
+        Some(bare) if error.is_data() => bare.to_owned(),
+        _ => text,
+    }
+}
+
+/// The parameters of the query; of one that is there several times the first counts, as with Gitea.
 pub struct Query<T>(Result<T>);
 
 impl<T: DeserializeOwned> FromRequest for Query<T> {
@@ -114,9 +126,19 @@ impl<T: DeserializeOwned> FromRequest for Query<T> {
     type Future = Ready<Result<Self, Infallible>>;
 
     fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let read = web::Query::<T>::from_query(req.query_string()).map(web::Query::into_inner);
+        let read = web::Query::<T>::from_query(&first_of_each(req.query_string())).map(web::Query::into_inner);
         ready(Ok(Self(read.map_err(|error| Error::invalid("query", error.to_string())))))
     }
+}
+
+/// A query without the parameters that it has already.
+fn first_of_each(query: &str) -> String {
+    let mut seen = HashSet::new();
+    let is_first = |pair: &&str| {
+        let name = pair.split_once('=').map_or(*pair, |(name, _)| name);
+        seen.insert(percent_decode_str(name).collect::<Vec<u8>>())
+    };
+    query.split('&').filter(is_first).collect::<Vec<_>>().join("&")
 }
 
 impl<T: IntoParams> Input for Query<T> {

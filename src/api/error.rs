@@ -8,6 +8,8 @@ use actix_web::{HttpRequest, HttpResponse};
 
 /// Renders what went wrong.
 pub fn answer(req: &HttpRequest, app: &App, error: &Error) -> HttpResponse {
+    let named = naming(error);
+    let error = named.as_ref().unwrap_or(error);
     let status = match error {
         Error::Invalid { .. } => StatusCode::UNPROCESSABLE_ENTITY,
         // As Gitea: a token's name that is taken is a bad request, any other name cannot be processed.
@@ -16,4 +18,15 @@ pub fn answer(req: &HttpRequest, app: &App, error: &Error) -> HttpResponse {
         other => status_of(other).0,
     };
     problem::answer(req, error, status, Shape::Json, app.config.public_root().unwrap_or_default())
+}
+
+/// A wrong value whose field is not named yet. Pages say it beside the field; a program has the sentence alone.
+fn naming(error: &Error) -> Option<Error> {
+    match error {
+        Error::Invalid { field: "body" | "query" | "page", .. } => None,
+        Error::Invalid { field, problem } if !problem.starts_with(field) => {
+            Some(Error::invalid(field, format!("{field}: {problem}")))
+        }
+        _ => None,
+    }
 }

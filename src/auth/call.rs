@@ -2,13 +2,15 @@
 
 use super::Presented;
 use crate::db::Connection;
+use crate::domain::names::OwnerName;
 use crate::error::{Error, Result, What};
 use crate::http::middleware::tell;
 use crate::http::params::segment;
+use crate::registry::access::visit;
 use crate::registry::caller::Caller;
 use crate::state::App;
 use actix_web::dev::Payload;
-use actix_web::{FromRequest, HttpRequest, web};
+use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
 use std::fmt::Display;
 use std::future::{Ready, ready};
 use std::str::FromStr;
@@ -86,7 +88,10 @@ impl Call {
         let named = |segment: &str| segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) == Some(name);
         let index = segments.position(named);
         let index = index.ok_or_else(|| Error::internal(anyhow::anyhow!("no {name} in {pattern}")))?;
-        segment(&self.req, index, "path").map_err(|_| self.absent(what))
+        segment(&self.req, index, "path").map_err(|_| {
+            self.req.extensions_mut().insert(Impossible { index, what });
+            self.absent(what)
+        })
     }
 
     /// The answer to a path that names nothing.
@@ -98,4 +103,36 @@ impl Call {
     pub fn about(&self, owner: &impl Display) {
         tell(&self.req, |story| story.owner = Some(owner.to_string()));
     }
+}
+
+/// A part of a path that cannot be: which segment, and what it would have named.
+#[derive(Clone, Copy)]
+struct Impossible {
+    index: usize,
+    what: What,
+}
+
+/// What went wrong, judged once more where a part of the path cannot be: by the credential first, then by the owner,
+/// and only then is it not there. So the answer is that to a name which could be and is not taken.
+pub async fn judged(req: &HttpRequest, app: &Arc<App>, error: Error) -> Error {
+    let impossible = req.extensions().get::<Impossible>().copied();
+    let Some(Impossible { index, what }) = impossible else { return error };
+    let owner = owner_before(req, index);
+    let seen = async {
+        let presented = Presented::read(req, app).await?;
+        let look = move |conn: &mut Connection, caller: &Caller| match &owner {
+            Some(owner) => visit(conn, caller, owner).map(drop),
+            None => caller.signed_in().map(drop),
+        };
+        presented.reading(req, app, look).await
+    };
+    seen.await.err().unwrap_or(Error::NotFound(what))
+}
+
+/// The owner that a path names before this segment.
+fn owner_before(req: &HttpRequest, index: usize) -> Option<OwnerName> {
+    let pattern = req.match_pattern()?;
+    let segments = pattern.trim_start_matches('/').split('/').take(index);
+    let owner = segments.into_iter().position(|name| matches!(name, "{owner}" | "{org}" | "{user}"))?;
+    segment(req, owner, "path").ok()
 }

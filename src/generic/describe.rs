@@ -38,8 +38,9 @@ pub fn download(description: &mut Description) {
     of_a_file(description);
     redirect(description);
     description.refuses(StatusCode::PRECONDITION_FAILED, "If-Match or If-Unmodified-Since does not hold");
-    of_a_file(description);
+    of_a_refusal(description);
     description.refuses(StatusCode::RANGE_NOT_SATISFIABLE, "The file has no such range");
+    of_a_refusal(description);
     description.with("Content-Range", "How long the file is.", text_like(r"^bytes \*/[0-9]+$"));
 }
 
@@ -59,6 +60,13 @@ fn asked_of_a_file(description: &mut Description) {
 
 /// What is said of a file, whether its bytes are sent or not.
 fn of_a_file(description: &mut Description) {
+    of_a_refusal(description);
+    let (name, about, pattern) = DIGEST;
+    description.with(name, about, text_like(pattern));
+}
+
+/// The same without the digest, which is none of the sentence that is sent instead.
+fn of_a_refusal(description: &mut Description) {
     description.with("Content-Disposition", "The name to save it under (RFC 6266).", text());
     description.with("Cache-Control", "Who may keep it.", text());
     for (name, about, pattern) in OF_A_FILE {
@@ -66,11 +74,14 @@ fn of_a_file(description: &mut Description) {
     }
 }
 
+/// What is said of the bytes that are sent.
+const DIGEST: (&str, &str, &str) =
+    ("Repr-Digest", "Its SHA-256 (RFC 9530).", "^sha-256=:[0-9A-Za-z+/]{42}[AEIMQUYcgkosw048]=:$");
+
 /// What is said of a file and not of a side-car, which is computed.
-const OF_A_FILE: [(&str, &str, &str); 5] = [
+const OF_A_FILE: [(&str, &str, &str); 4] = [
     ("ETag", "The SHA-256 of the file in quotes.", ETAG),
     ("X-Checksum-Sha256", "Its SHA-256 in hexadecimal.", "^[0-9a-f]{64}$"),
-    ("Repr-Digest", "Its SHA-256 (RFC 9530).", "^sha-256=:[0-9A-Za-z+/]{42}[AEIMQUYcgkosw048]=:$"),
     ("Last-Modified", "When it was published.", "GMT$"),
     ("Accept-Ranges", "That parts of it may be asked for.", "^bytes$"),
 ];

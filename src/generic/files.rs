@@ -4,9 +4,10 @@ use super::sidecars::{self, Sidecar};
 use super::{AppData, answer, begin};
 use crate::domain::path::FilePath;
 use crate::error::{Error, Result, What};
-use crate::http::blob::{BlobToServe, respond};
+use crate::http::blob::{BlobToServe, in_shape, respond};
 use crate::http::middleware::tell;
 use crate::http::params::{GENERIC, file_url};
+use crate::http::problem::Shape;
 use crate::registry::access::{can_publish, can_read};
 use crate::registry::files::{self, Downloadable};
 use crate::registry::versions;
@@ -113,7 +114,8 @@ async fn send(req: &HttpRequest, app: &App, file: &Downloadable, small: Option<B
     if served.counts {
         app.tally.download(file.id);
     }
-    Ok(served.response)
+    let root = app.config.public_root().unwrap_or_default();
+    Ok(in_shape(served.response, Shape::asked(req.headers()), root))
 }
 
 /// `DELETE` of a file.

@@ -20,6 +20,7 @@ use bytes::Bytes;
 
 use super::conditional::{Validators, Verdict, http_date, judge, range_holds};
 use super::disposition::attachment;
+use super::problem::{Shape, line};
 use super::range::{Selection, select};
 use crate::error::Error;
 use crate::storage::{BlobReader, BlobStore, StoreError, Stored};
@@ -29,6 +30,8 @@ pub const INERT: &str = "default-src 'none'; sandbox; frame-ancestors 'none'";
 
 /// A body of up to so many bytes, 64 KiB, goes out in one piece and in one write with its head.
 const ONE_PIECE: u64 = 64 << 10;
+
+const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
 
 /// A file to send.
 #[derive(Debug, Clone)]
@@ -130,7 +133,6 @@ fn protected(status: StatusCode, file: &BlobToServe<'_>, etag: &str) -> HttpResp
     const PUBLIC: &str = "public, max-age=0, must-revalidate, no-transform";
     const PRIVATE: &str = "private, max-age=0, must-revalidate, no-transform";
     const SHA256: HeaderName = HeaderName::from_static("x-checksum-sha256");
-    const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
     let mut builder = HttpResponse::build(status);
     let fixed = |value: &'static str| HeaderValue::from_static(value);
     let sha256 = file.blob.key.sha256();
@@ -160,14 +162,31 @@ fn not_modified(file: &BlobToServe<'_>, etag: &str) -> HttpResponse {
     protected(StatusCode::NOT_MODIFIED, file, etag).body(actix_web::body::None::new())
 }
 
+const ANOTHER_FILE: &str = "the file is not the one that If-Match or If-Unmodified-Since asks for";
+const NO_SUCH_RANGE: &str = "the file has no bytes in the requested range";
+
+/// The file's head with a sentence as its body, of which the file's digest would not be true.
 fn refusal(status: StatusCode, file: &BlobToServe<'_>, etag: &str) -> HttpResponse {
-    let text = match status {
-        StatusCode::PRECONDITION_FAILED => "the file is not the one that If-Match or If-Unmodified-Since asks for\n",
-        _ => "the file has no bytes in the requested range\n",
-    };
-    protected(status, file, etag)
+    let text = if status == StatusCode::PRECONDITION_FAILED { ANOTHER_FILE } else { NO_SUCH_RANGE };
+    let mut response = protected(status, file, etag)
         .insert_header((header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8")))
-        .body(text)
+        .body(format!("{text}\n"));
+    response.headers_mut().remove(REPR_DIGEST);
+    response
+}
+
+/// An answer of [`respond`] as its reader wants errors: 412 and 416 as JSON for who asks for it, with the same head.
+pub fn in_shape(response: HttpResponse, shape: Shape, root: &str) -> HttpResponse {
+    let (code, text) = match (shape, response.status()) {
+        (Shape::Json, StatusCode::PRECONDITION_FAILED) => ("precondition_failed", ANOTHER_FILE),
+        (Shape::Json, StatusCode::RANGE_NOT_SATISFIABLE) => ("range_not_satisfiable", NO_SUCH_RANGE),
+        _ => return response,
+    };
+    let mut said = line(response.status(), code, text, shape, root);
+    for (name, value) in response.headers().iter().filter(|(name, _)| *name != header::CONTENT_TYPE) {
+        said.headers_mut().insert(name.clone(), value.clone());
+    }
+    said
 }
 
 fn insert(response: &mut HttpResponse, name: HeaderName, value: &str) {

@@ -210,3 +210,34 @@ async fn clients_learn_first_how_much_the_api_answers() {
     insta::assert_snapshot!(settings.text(), @r#"{"max_response_items":50,"default_paging_num":30,"default_git_trees_per_page":1000,"default_max_blob_size":10485760,"default_max_response_size":104857600}"#);
     assert_eq!(site.anon().head("/api/v1/settings/api").await.is(200).body.len(), 0);
 }
+
+#[tokio::test]
+async fn what_is_wrong_with_a_new_token_is_said_with_the_name_of_the_field() {
+    let site = Site::new();
+    let post = async |name: &str, value: Value| {
+        let mut said = json!({"name": "ci", "scopes": ["read:package"]});
+        said[name] = value;
+        let answer = site.ada().post("/api/v1/users/ada/tokens", &said).await.is(422);
+        answer.json()["message"].as_str().unwrap().to_owned()
+    };
+    for (field, value) in [
+        ("name", json!("")),
+        ("name", json!(7)),
+        ("scopes", json!([])),
+        ("scopes", json!(["public-only"])),
+        ("scopes", json!(["everything"])),
+        ("scopes", json!("read:package")),
+        ("expires_at", json!("2001-01-01T00:00:00Z")),
+        ("expires_at", json!("never")),
+        ("expires_at", json!(7)),
+        ("owners", json!(["nobody"])),
+        ("owners", json!(["a--b"])),
+        ("packages", json!([""])),
+    ] {
+        let message = post(field, value.clone()).await;
+        assert!(message.starts_with(field), "{field} {value}: {message}");
+        assert!(!message.contains(" at line "), "{field} {value}: {message}");
+    }
+    let broken = site.ada().request("POST", "/api/v1/users/ada/tokens").header("content-type", "application/json");
+    broken.body("{\"name\": ").await.is(422).says(" at line 1 column ");
+}

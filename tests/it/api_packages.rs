@@ -325,3 +325,60 @@ async fn a_token_limited_to_some_packages_sees_and_counts_these_alone() {
     tools.get(&of("secret")).await.is(403).says("limited to other packages");
     tools.get(&of("tool-a/1/files")).await.is(200);
 }
+
+#[tokio::test]
+async fn a_name_that_cannot_be_is_answered_as_one_that_is_not_there() {
+    let site = Site::new();
+    publish(&site, "tool", "1", "f").await;
+    let names = [("%24x", "other"), ("%24x/-/latest", "other/-/latest"), ("tool/%00", "tool/2")];
+    let useless = site.anon().bearer(&site.db_token("ada", &["write:user"]));
+    let mistaken = site.anon().bearer("phk_nonsense");
+    for visibility in [0, 1, 2] {
+        site.db_execute(&format!("UPDATE owners SET visibility = {visibility} WHERE name = 'ada'"));
+        for (impossible, absent) in names {
+            for client in [site.anon(), site.reader(), site.ci(), site.stranger(), useless.clone(), mistaken.clone()] {
+                let answer = client.get(&of(impossible)).await;
+                assert_eq!(answer.looks(), client.get(&of(absent)).await.looks(), "{impossible} {visibility}");
+            }
+            site.anon().get(&of(impossible)).await.is(if visibility == 0 { 404 } else { 401 });
+            site.ci().get(&of(impossible)).await.is(404);
+            if !impossible.ends_with("latest") {
+                site.anon().delete(&of(impossible)).await.is(401);
+                site.ci().delete(&of(impossible)).await.is(404);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_credential_is_judged_before_the_name_of_an_owner() {
+    let site = Site::new();
+    let publisher = site.anon().bearer(&site.db_token("ada", &["write:package"]));
+    for (url, needs) in [
+        ("/api/v1/packages/a--b", "read:package"),
+        ("/api/v1/packages/%FF/generic/tool/1", "read:package"),
+        ("/api/v1/users/a--b", "read:user"),
+        ("/api/v1/orgs/a--b", "read:organization"),
+        ("/api/v1/orgs/a--b/teams", "read:organization"),
+    ] {
+        site.anon().bearer("phk_nonsense").get(url).await.is(401);
+        site.anon().get(url).await.is(401);
+        site.admin().get(url).await.is(404);
+        let other = site.anon().bearer(&site.db_token("ada", &["write:user"]));
+        let limited = if needs == "read:package" { &other } else { &publisher };
+        limited.get(url).await.is(403).says(needs);
+    }
+}
+
+#[tokio::test]
+async fn of_a_parameter_that_is_there_twice_the_first_counts() {
+    let site = Site::new();
+    for package in ["alpha", "beta"] {
+        publish(&site, package, "1", "f").await;
+    }
+    for query in ["q=alpha&q=beta", "q=alpha&type=generic&type=npm&q=", "q=alpha&%71=beta", "limit=1&q=alpha&limit=x&q"]
+    {
+        assert_eq!(entries(&site.anon().get(&format!("{LIST}?{query}")).await.is(200)), ["alpha 1"], "{query}");
+    }
+    site.anon().get("/api/v1/users/search?q=ada&q=x&limit=1&limit=2").await.is(200);
+}

@@ -144,6 +144,16 @@ fn wrong_usage_and_wrong_settings_end_with_2_and_name_what_is_wrong() {
     assert_eq!((ran.code, ran.err.contains("PACKHOUSE_LIMITS_FILE_BITES")), (2, true), "{}", ran.err);
     let ran = Ran::from(home.command(&["check"]).env("PACKHOUSE_WORKERS", "many").output().unwrap());
     assert_eq!((ran.code, ran.err.contains("`workers` must be a whole number")), (2, true), "{}", ran.err);
+    for (name, value, key) in [
+        ("DATABASE_URL", "postgres://ada:hush@host:port/db", "`database.url`"),
+        ("PACKHOUSE_ADMIN_USER", "a b", "`admin.user`"),
+        ("PACKHOUSE_ADMIN_PASSWORD", "hush", "`admin.password`"),
+        ("PACKHOUSE_LOG_LEVEL", "loud", "`log.level`"),
+    ] {
+        let ran = Ran::from(home.command(&["serve"]).env(name, value).output().unwrap());
+        assert_eq!((ran.code, ran.err.contains(key)), (2, true), "{}", ran.err);
+        assert!(!ran.err.contains("hush"), "{}", ran.err);
+    }
     assert!(!home.data().exists(), "nothing was made");
 }
 

@@ -41,6 +41,7 @@ fn other(key: &str, default: &Value) -> (String, String) {
         "public_url" => "https://other.example",
         "log.format" => "json",
         "log.level" => "debug",
+        "database.url" => "postgres://another.example/db",
         "trusted_proxies" | "webhooks.allowed_networks" => "192.0.2.1, 10.0.0.0/8",
         _ => match default {
             Value::Integer(_) => "57",
@@ -114,15 +115,16 @@ fn the_database_can_be_named_as_everybody_names_it() {
 fn secrets_can_stand_in_files_of_their_own() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("secret");
-    fs::write(&file, "let-me-in\n").unwrap();
+    let secret = "postgres://let-me-in/db";
+    fs::write(&file, format!("{secret}\n")).unwrap();
     let path = file.to_str().unwrap();
     for (section, key) in [("database", "url"), ("admin", "password"), ("metrics", "token")] {
         let by_file = read(&format!("[{section}]\n{key}_file = {path:?}"), &[]).unwrap();
         let name = format!("{}_FILE", variable(&format!("{section}.{key}")));
         let by_environment = read("", &[(&name, path)]).unwrap();
         for config in [by_file, by_environment] {
-            assert!(shown(&config).contains("let-me-in"), "{section}.{key}");
-            assert!(!format!("{config:?}").contains("let-me-in"), "{section}.{key} is not shown");
+            assert!(shown(&config).contains(secret), "{section}.{key}");
+            assert!(!format!("{config:?}").contains(secret), "{section}.{key} is not shown");
         }
         let missing = read("", &[(&name, "/nowhere/at/all")]).unwrap_err().to_string();
         assert!(missing.contains(&format!("`{section}.{key}`")) && missing.contains("/nowhere/at/all"), "{missing}");
@@ -165,6 +167,14 @@ fn a_bad_value_is_named() {
         ("public_url = \"packages.example.org\"", &["`public_url`", "https://"]),
         ("[log]\nformat = \"xml\"", &["`log.format`", "xml"]),
         ("[log]\nlevel = \"a=b=c\"", &["`log.level`"]),
+        ("[log]\nlevel = \"loud\"", &["`log.level`", "info or debug"]),
+        ("[log]\nlevel = \"\"", &["`log.level`"]),
+        ("[log]\nlevel = \"info,packhous\"", &["`log.level`"]),
+        ("[jobs]\nflush_seconds = 0", &["`jobs.flush_seconds`", "at least 1"]),
+        ("[admin]\nuser = \"a b\"", &["`admin.user`", "no user name"]),
+        ("[admin]\nuser = \"api\"", &["`admin.user`", "reserved"]),
+        ("[admin]\npassword = \"short\"", &["`admin.password`", "at least 12 bytes"]),
+        ("[admin]\nuser = \"root-of-all-1\"\npassword = \"root-of-all-1\"", &["`admin.password`", "name"]),
         ("[database]\nread_connections = 0", &["database.read_connections"]),
         ("listen = ", &["packhouse.toml", "TOML"]),
     ] {
@@ -186,4 +196,54 @@ fn a_file_that_was_named_must_be_there() {
     let missing = std::path::Path::new("/nowhere/packhouse.toml");
     let error = Config::from_sources(Some(missing), []).unwrap_err().to_string();
     assert!(error.contains("/nowhere/packhouse.toml"), "{error}");
+}
+
+#[test]
+fn levels_and_filters_of_the_log_are_taken() {
+    for level in
+        ["error", "INFO", "off", "info,packhouse=debug", "warn,actix_server=off", "info,packhouse[request]=trace"]
+    {
+        read("", &[("PACKHOUSE_LOG_LEVEL", level)]).unwrap_or_else(|error| panic!("{error}"));
+    }
+}
+
+#[test]
+fn what_is_no_connection_string_is_refused_at_once_and_never_shown() {
+    for url in [
+        "postgres://host/db",
+        "postgresql://ada:secret@host:5432/db?sslmode=require",
+        "postgres://ada:p%40ss%25@[::1]:5432/db",
+        "postgres://[::1]/db",
+        "postgres://one:5432,two:5433/db",
+        "postgres:///packhouse?host=%2Frun%2Fpostgresql&port=5432",
+        "postgres://",
+        "host=/run/postgresql dbname=packhouse user=ada password='a b'",
+        "host=one,two port=5432,5433",
+    ] {
+        read("", &[("DATABASE_URL", url)]).unwrap_or_else(|error| panic!("{url}: {error}"));
+    }
+    for url in [
+        "secret",
+        "mysql://ada:secret@host/db",
+        "mysql://ada:secret@host/db?a=b",
+        "postgres//ada:secret@host/db",
+        "postgres://ada:secret@host:port/db",
+        "postgres://ada:secret@host:0/db",
+        "postgres://ada:secret@host:65536/db",
+        "postgres://ada:secret@[::1]:x/db",
+        "postgres://ada:sec/ret@host/db",
+        "postgres://ada:secret%@host/db",
+        "postgres://ada:secret%zz@host/db",
+        "host=secret port=many",
+    ] {
+        let error = read("", &[("DATABASE_URL", url)]).unwrap_err().to_string();
+        assert!(error.contains("`database.url`"), "{url}: {error}");
+        assert!(!error.contains("sec") && !error.contains(url), "{url}: {error}");
+    }
+}
+
+#[test]
+fn the_password_of_the_first_administrator_is_never_shown() {
+    let error = read("", &[("PACKHOUSE_ADMIN_PASSWORD", "hush-hush")]).unwrap_err().to_string();
+    assert!(error.contains("`admin.password`") && !error.contains("hush"), "{error}");
 }

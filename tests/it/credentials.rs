@@ -366,3 +366,14 @@ async fn nobody_is_called_like_those_who_act_without_a_user() {
         site.admin().post("/api/v1/admin/users", &body).await.is(422).says("reserved");
     }
 }
+
+#[tokio::test]
+async fn who_is_nobody_is_told_one_thing_that_is_true_everywhere() {
+    let site = Site::new();
+    site.ci().publish(&file(), "hello").await;
+    let sentence = "sign in, or send an access token: without one this cannot be done, or is not there";
+    site.anon().put(&path(&["ada", "tool", "1", "g"]), "x").await.is(401).says(sentence);
+    site.anon().delete(&file()).await.is(401).says(sentence);
+    site.anon().get(&path(&["nobody", "tool"])).await.is(401).says(sentence);
+    site.anon().get("/api/v1/user").await.is(401).says(sentence);
+}

@@ -1,6 +1,6 @@
 //! Downloads through the front door: heads, ranges, conditions, counting, side-cars, `latest`.
 
-use crate::support::{Site, noise, path, people, sha256};
+use crate::support::{Answer, Site, noise, path, people, sha256};
 use packhouse::domain::role::Visibility;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -281,5 +281,36 @@ async fn latest_of_a_private_owner_looks_like_anything_else_that_is_not_there() 
             let (there, not) = (client.get(&path(parts)).await, client.get(&path(&absent)).await);
             assert_eq!(there.looks(), not.looks());
         }
+    }
+}
+
+#[tokio::test]
+async fn refused_conditions_and_ranges_are_said_as_json_to_who_asks_for_it() {
+    let site = Site::with(&[("PACKHOUSE_PUBLIC_URL", "https://packages.example.org")]);
+    site.ci().publish(&file("1", "f"), "hello").await;
+    for (field, value, status, code) in
+        [("if-match", "\"x\"", 412, "precondition_failed"), ("range", "bytes=9-", 416, "range_not_satisfiable")]
+    {
+        let get = || site.anon().get(&file("1", "f")).header(field, value);
+        let (text, json) = (get().await.is(status), get().json().await.is(status));
+        let said = json.json();
+        assert_eq!(said["message"].as_str().unwrap(), text.text().trim_end());
+        assert_eq!((&said["code"], &said["url"]), (&code.into(), &"https://packages.example.org/api/swagger".into()));
+        let head = |answer: &Answer| {
+            let mut headers = answer.headers.clone();
+            for name in ["date", "content-length", "content-type"] {
+                headers.remove(name);
+            }
+            headers
+        };
+        assert_eq!(head(&text), head(&json));
+        assert_eq!(text.header("content-type"), Some("text/plain; charset=utf-8"));
+        assert_eq!(json.header("content-type"), Some("application/json"));
+        for name in ["etag", "last-modified", "accept-ranges", "content-disposition", "content-security-policy"] {
+            assert!(json.header(name).is_some(), "{name}");
+        }
+        assert_eq!(json.header("x-content-type-options"), Some("nosniff"));
+        assert_eq!(json.header("repr-digest"), None, "it would be another's");
+        assert_eq!(json.header("content-range"), (status == 416).then_some("bytes */5"));
     }
 }

@@ -1,0 +1,130 @@
+//! What values must keep to beyond their types. A mistake is told at the start, by the name of its key; a secret's value
+//! is never shown.
+
+use super::{Config, ConfigError, LimitsConfig};
+use crate::domain::names::{Email, OwnerName};
+use crate::domain::secret::Password;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
+
+/// Longest time to wait for a webhook's receiver: well within the time that a delivery is reserved for one server.
+const MOST_TIMEOUT_SECONDS: u64 = 60;
+
+fn bad(key: &str, problem: impl Into<String>) -> ConfigError {
+    ConfigError::BadValue { origin: "configuration".to_owned(), key: key.to_owned(), problem: problem.into() }
+}
+
+pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
+    let url = &config.public_url;
+    let origin = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    if !url.is_empty() && origin.is_none_or(|rest| rest.is_empty() || rest.contains(['?', '#', ' '])) {
+        return Err(bad("public_url", "looks like https://packages.example.org"));
+    }
+    numbers(config)?;
+    let domain = |domain: &String| domain.contains('@') || domain.trim() != domain || domain.is_empty();
+    if config.registration.email_domains.iter().any(domain) {
+        return Err(bad("registration.email_domains", "lists domains such as example.org"));
+    }
+    if !is_filter(&config.log.level) {
+        return Err(bad("log.level", "is a level such as info or debug, or a filter such as info,packhouse=debug"));
+    }
+    let database = config.database.url.reveal();
+    if !database.is_empty() {
+        connection(database).map_err(|problem| bad("database.url", problem))?;
+    }
+    administrator(config)
+}
+
+fn numbers(config: &Config) -> Result<(), ConfigError> {
+    let limits @ LimitsConfig { connections, connections_per_address, .. } = &config.limits;
+    for (key, value) in [
+        ("jobs.flush_seconds", config.jobs.flush_seconds),
+        ("webhooks.timeout_seconds", config.webhooks.timeout_seconds),
+        ("webhooks.keep_days", config.webhooks.keep_days),
+        ("limits.upload_stall_seconds", limits.upload_stall_seconds),
+        ("limits.download_stall_seconds", limits.download_stall_seconds),
+        ("limits.connections", (*connections).try_into().unwrap_or(u64::MAX)),
+        ("limits.connections_per_address", (*connections_per_address).try_into().unwrap_or(u64::MAX)),
+    ] {
+        if value == 0 {
+            return Err(bad(key, "is at least 1"));
+        }
+    }
+    if config.database.read_connections == 0 || config.database.write_connections == 0 {
+        return Err(bad("database.read_connections and write_connections", "are at least 1"));
+    }
+    for (key, value) in [
+        ("limits.file_bytes", limits.file_bytes),
+        ("quota.versions", config.quota.versions),
+        ("quota.bytes", config.quota.bytes),
+        ("quota.file_bytes", config.quota.file_bytes),
+    ] {
+        if value < -1 {
+            return Err(bad(key, "is -1 for none, or a number from 0"));
+        }
+    }
+    if config.webhooks.timeout_seconds > MOST_TIMEOUT_SECONDS {
+        return Err(bad("webhooks.timeout_seconds", "is at most 60"));
+    }
+    Ok(())
+}
+
+/// Whether a log's filter is one. To the library a word alone is the name of a module: a mistyped level would silence
+/// everything.
+fn is_filter(level: &str) -> bool {
+    let is_named = |part: &str| part.contains(['=', '[', ']', '{', '}']);
+    let mut parts = level.split(',').map(str::trim);
+    parts.all(|part| is_named(part) || !part.is_empty() && part.parse::<LevelFilter>().is_ok())
+        && EnvFilter::try_new(level).is_ok()
+}
+
+/// Whether a connection string can be one of libpq's: a URL, or `key=value` words.
+fn connection(text: &str) -> Result<(), &'static str> {
+    let Some(rest) = text.strip_prefix("postgres://").or_else(|| text.strip_prefix("postgresql://")) else {
+        let mut words = text.split_whitespace().filter_map(|word| word.split_once('='));
+        return match words.find(|(key, _)| *key == "port") {
+            Some((_, ports)) if !ports.trim_matches('\'').split(',').all(is_port) => Err(PORT),
+            _ if text.contains("://") || !text.contains('=') => Err(SHAPE),
+            _ => Ok(()),
+        };
+    };
+    let mut escapes = rest.split('%').skip(1);
+    let is_escape = |after: &str| after.bytes().take(2).filter(u8::is_ascii_hexdigit).count() == 2;
+    if !escapes.all(is_escape) {
+        return Err("has a % that escapes nothing: write %25 for it");
+    }
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    let hosts = authority.rsplit_once('@').map_or(authority, |(_, hosts)| hosts);
+    for host in hosts.split(',') {
+        // The address of IPv6 has colons of its own.
+        let after = host.rsplit_once(']').map_or(host, |(_, after)| after);
+        if after.split_once(':').is_some_and(|(_, port)| !is_port(port)) {
+            return Err(PORT);
+        }
+    }
+    Ok(())
+}
+
+const SHAPE: &str = "looks like postgres://user:password@host:5432/database, or host=… dbname=… user=…";
+const PORT: &str = "has a port that is no number from 1 to 65535; in a password, write %2F for / and %40 for @";
+
+fn is_port(text: &str) -> bool {
+    text.is_empty() || text.parse::<u16>().is_ok_and(|port| port != 0)
+}
+
+/// The first administrator, whether or not there is one already: what could never be made is a mistake at any time.
+fn administrator(config: &Config) -> Result<(), ConfigError> {
+    let user = &config.admin.user;
+    let name: OwnerName = user.parse().map_err(|why| bad("admin.user", format!("is no user name: {why}")))?;
+    if name.is_reserved() && name.lower() != "admin" {
+        return Err(bad("admin.user", "is a reserved name: choose another"));
+    }
+    let email = format!("{user}@localhost.localdomain").parse::<Email>();
+    email.map_err(|_| bad("admin.user", "is no user name"))?;
+    let password = config.admin.password.reveal();
+    if !password.is_empty() {
+        let good = Password::new(password).check_new(&[user]);
+        good.map_err(|why| bad("admin.password", format!("cannot be used: {why}")))?;
+    }
+    Ok(())
+}
