@@ -61,7 +61,18 @@ test("a second factor is set up in the page and asked for at the next sign-in; a
   await page.getByLabel("Code").fill(totp(seed, 1));
   await page.getByRole("button", { name: "Go on" }).click();
   await page.locator("details.menu summary").waitFor();
+  for (const path of ["", "/recovery-codes", "/disable"]) {
+    assert.equal((await page.goto(`/user/settings/security${path}`)).status(), 200);
+    await inspect(page);
+  }
   await done(browser);
+
+  const admin = await visitAs(site, "admin");
+  for (const path of ["", "/second-factor"]) {
+    assert.equal((await admin.page.goto(`/-/admin/users/ada${path}`)).status(), 200);
+    await inspect(admin.page);
+  }
+  await done(admin);
 
   for (const lets of [true, false]) {
     const other = await visit(site);

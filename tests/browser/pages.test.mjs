@@ -106,16 +106,16 @@ const VISITS = {
   "/-/admin/users/{user}/edit": { admin: ["/-/admin/users/ada/edit"] },
   "/-/admin/users/{user}/password": { admin: ["/-/admin/users/ada/password"] },
   "/-/admin/users/{user}/role": { admin: ["/-/admin/users/ada/role"] },
+  // Of who has a second factor: in the flows of accounts.
+  "/-/admin/users/{user}/second-factor": {},
   "/-/admin/users/{user}/rename": { admin: ["/-/admin/users/ada/rename"] },
   "/-/admin/users/{user}/delete": { admin: ["/-/admin/users/ada/delete", "/-/admin/users/idle/delete"] },
-  // Of who has one, and it is taken away there.
-  "/-/admin/users/{user}/second-factor": {},
   "/-/admin/users/{user}/quota": { admin: ["/-/admin/users/ada/quota"] },
-  "/-/admin/orgs": { admin: ["/-/admin/orgs"] },
+  "/-/admin/orgs": { admin: ["/-/admin/orgs", "/-/admin/orgs?q=nothing-is-called-so"] },
   "/-/admin/orgs/{org}/quota": { admin: ["/-/admin/orgs/acme/quota"] },
-  "/-/admin/packages": { admin: ["/-/admin/packages", "/-/admin/packages?q=nothing-is-called-so"] },
-  "/-/admin/audit": { admin: ["/-/admin/audit", "/-/admin/audit?actor=nobody"] },
-  // A file, and no page.
+  "/-/admin/packages": { admin: ["/-/admin/packages", "/-/admin/packages?sort=size", "/-/admin/packages?q=nothing-is-called-so"] },
+  "/-/admin/audit": { admin: ["/-/admin/audit", "/-/admin/audit?actor=nobody-is-called-so", "/-/admin/audit?event=file."] },
+  // Lines for programs, and no page.
   "/-/admin/audit/export": {},
   "/-/admin/system": { admin: ["/-/admin/system"] },
   "/{owner}": { anonymous: ["/ada", "/idle", `/${OWNER}`], ada: ["/ada", "/acme", "/hidden"], idle: ["/idle"] },
@@ -136,24 +136,6 @@ const VISITS = {
   "/{owner}/-/packages/generic/{name}/{version}/files/{id}": {},
   "/{owner}/-/packages/generic/{name}/{version}/files/{id}/delete": { ada: [`/ada/-/packages/generic/many/1.0/files/${file.id}/delete`] },
   "/{owner}/-/packages/settings/generic/{name}": { ada: ["/ada/-/packages/settings/generic/many"], [OWNER]: [`/${OWNER}/-/packages/settings/generic/${LONG}`] },
-  "/-/admin": { admin: ["/-/admin"] },
-  "/-/admin/users": { admin: ["/-/admin/users", "/-/admin/users?q=nobody-is-called-so"] },
-  "/-/admin/users/new": { admin: ["/-/admin/users/new"] },
-  "/-/admin/users/{user}": { admin: ["/-/admin/users/ada", `/-/admin/users/${OWNER}`] },
-  "/-/admin/users/{user}/edit": { admin: ["/-/admin/users/ada/edit"] },
-  "/-/admin/users/{user}/password": { admin: ["/-/admin/users/ada/password"] },
-  "/-/admin/users/{user}/role": { admin: ["/-/admin/users/ada/role"] },
-  "/-/admin/users/{user}/second-factor": { admin: ["/-/admin/users/ada/second-factor"] },
-  "/-/admin/users/{user}/rename": { admin: ["/-/admin/users/ada/rename"] },
-  "/-/admin/users/{user}/delete": { admin: ["/-/admin/users/ada/delete", "/-/admin/users/idle/delete"] },
-  "/-/admin/users/{user}/quota": { admin: ["/-/admin/users/ada/quota"] },
-  "/-/admin/orgs": { admin: ["/-/admin/orgs", "/-/admin/orgs?q=nothing-is-called-so"] },
-  "/-/admin/orgs/{org}/quota": { admin: ["/-/admin/orgs/acme/quota"] },
-  "/-/admin/packages": { admin: ["/-/admin/packages", "/-/admin/packages?sort=size", "/-/admin/packages?q=nothing-is-called-so"] },
-  "/-/admin/audit": { admin: ["/-/admin/audit", "/-/admin/audit?actor=nobody-is-called-so", "/-/admin/audit?event=file."] },
-  // Lines for programs, and no page.
-  "/-/admin/audit/export": {},
-  "/-/admin/system": { admin: ["/-/admin/system"] },
   "/{owner}/-/upload": { ada: ["/ada/-/upload?package=many&version=1.0", "/acme/-/upload"], [OWNER]: [`/${OWNER}/-/upload?package=${LONG}&version=${LONG}`] },
 };
 
