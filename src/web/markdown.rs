@@ -21,23 +21,6 @@ impl fmt::Display for Html {
 /// Templates write it down without escaping it once more.
 impl askama::filters::HtmlSafe for Html {}
 
-/// A heading, for a table of contents.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Heading {
-    /// 1 to 6, as it is in the page.
-    pub level: usize,
-    /// What a link to it has behind its `#`.
-    pub id: String,
-    pub text: String,
-}
-
-/// A text as HTML, and its headings.
-#[derive(Debug, Clone)]
-pub struct Rendered {
-    pub html: Html,
-    pub headings: Vec<Heading>,
-}
-
 /// How an address in a text is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Use {
@@ -45,21 +28,12 @@ pub enum Use {
     Image,
 }
 
-/// How a text is rendered.
-#[derive(Debug, Clone, Copy)]
-struct Manner {
-    /// By how many levels its headings go down: it stands under headings of the page.
-    down: usize,
-    /// What its ids begin with, so that none is taken for one of the page's own.
-    prefix: &'static str,
-    /// Of its links.
-    rel: Option<&'static str>,
-}
-
-/// Somebody's text, under a heading of the second level.
-const UNTRUSTED: Manner = Manner { down: 2, prefix: "user-content-", rel: Some("nofollow noopener ugc") };
-/// Our own, which is the whole page.
-const OWN: Manner = Manner { down: 0, prefix: "", rel: Some("noopener") };
+/// By how many levels headings go down: the text stands under a heading of the second level.
+const DOWN: usize = 2;
+/// What ids begin with, so that none is taken for one of the page's own.
+const PREFIX: &str = "user-content-";
+/// What links are to whoever follows them.
+const REL: &str = "nofollow noopener ugc";
 
 /// How deep elements are nested; what is deeper loses its markup and keeps its text. Browsers and sanitisers look through
 /// all open elements for each new one.
@@ -67,29 +41,15 @@ const DEEPEST: usize = 40;
 /// Most tags of raw HTML; more of them are shown as text.
 const MOST_TAGS: usize = 2000;
 
-/// Renders a text that anybody may have written. Relative links lead nowhere, and images are named but not shown.
-pub fn render_untrusted(text: &str) -> Html {
-    render_readme(text, |_, _| None)
-}
-
 /// Renders a text that anybody may have written, beside its files: `find` says where a relative address leads, if anywhere.
 pub fn render_readme(text: &str, find: impl Fn(Use, &str) -> Option<String> + Send + Sync + 'static) -> Html {
-    render(text, UNTRUSTED, find).html
-}
-
-/// Renders a text of our own: its headings keep their levels and names, and `find` says where a relative address leads.
-pub fn render_own(text: &str, find: impl Fn(Use, &str) -> Option<String> + Send + Sync + 'static) -> Rendered {
-    render(text, OWN, find)
-}
-
-fn render(text: &str, manner: Manner, find: impl Fn(Use, &str) -> Option<String> + Send + Sync + 'static) -> Rendered {
     let options =
         Options::ENABLE_TABLES | Options::ENABLE_FOOTNOTES | Options::ENABLE_STRIKETHROUGH | Options::ENABLE_TASKLISTS;
-    let mut writer = Writer::new(manner, &find);
+    let mut writer = Writer::new(&find);
     for event in Parser::new_ext(text, options) {
         writer.take(event);
     }
-    let Writer { events, headings, .. } = writer;
+    let events = writer.events;
     let mut raw = String::with_capacity(text.len() * 2);
     html::push_html(&mut raw, events.into_iter());
     // Inline styles are against the policy of our pages; the old attribute says the same.
@@ -98,22 +58,20 @@ fn render(text: &str, manner: Manner, find: impl Fn(Use, &str) -> Option<String>
             raw = raw.replace(&format!("<{cell} style=\"text-align: {side}\">"), &format!("<{cell} align=\"{side}\">"));
         }
     }
-    Rendered { html: Html(sanitize(&raw, manner, find)), headings }
+    Html(sanitize(&raw, find))
 }
 
 /// Leaves what is allowed, and leads every address where it may lead.
-fn sanitize(raw: &str, manner: Manner, find: impl Fn(Use, &str) -> Option<String> + Send + Sync + 'static) -> String {
+fn sanitize(raw: &str, find: impl Fn(Use, &str) -> Option<String> + Send + Sync + 'static) -> String {
     let mut rules = Builder::default();
-    if manner.down > 0 {
-        // Ours are lower; those of raw HTML would be headings of the page.
-        rules.rm_tags(["h1", "h2"]);
-    }
     rules
+        // Ours are lower; those of raw HTML would be headings of the page.
+        .rm_tags(["h1", "h2"])
         .rm_tags(["map", "area", "article", "aside", "footer", "header", "nav"])
         .url_schemes(HashSet::from(["http", "https", "mailto"]))
-        .link_rel(manner.rel)
+        .link_rel(Some(REL))
         .add_generic_attributes(["id"])
-        .id_prefix(Some(manner.prefix).filter(|prefix| !prefix.is_empty()))
+        .id_prefix(Some(PREFIX))
         .add_tag_attributes("a", ["aria-label"])
         .add_tag_attributes("p", ["align"])
         .add_tag_attributes("div", ["align"])
@@ -125,20 +83,20 @@ fn sanitize(raw: &str, manner: Manner, find: impl Fn(Use, &str) -> Option<String
         // A wide table is scrolled, which the keyboard can do where it can come to it.
         .set_tag_attribute_value("table", "tabindex", "0")
         .attribute_filter(move |element, attribute, value| match (element, attribute) {
-            ("img", "src") => address(Use::Image, value, manner, &find).map(Cow::Owned),
+            ("img", "src") => address(Use::Image, value, &find).map(Cow::Owned),
             (_, "src" | "cite" | "srcset" | "background") => None,
-            (_, "href") => address(Use::Link, value, manner, &find).map(Cow::Owned),
+            (_, "href") => address(Use::Link, value, &find).map(Cow::Owned),
             _ => Some(Cow::Borrowed(value)),
         });
     rules.clean(raw).to_string()
 }
 
 /// Where an address of a text leads, if it may lead anywhere.
-fn address(used: Use, value: &str, manner: Manner, find: impl Fn(Use, &str) -> Option<String>) -> Option<String> {
+fn address(used: Use, value: &str, find: impl Fn(Use, &str) -> Option<String>) -> Option<String> {
     let value = value.trim();
     if let Some(fragment) = value.strip_prefix('#') {
-        let known = fragment.strip_prefix(manner.prefix).unwrap_or(fragment);
-        return (used == Use::Link).then(|| format!("#{}{known}", manner.prefix));
+        let known = fragment.strip_prefix(PREFIX).unwrap_or(fragment);
+        return (used == Use::Link).then(|| format!("#{PREFIX}{known}"));
     }
     match is_absolute(value) {
         true => (used == Use::Link).then(|| value.to_owned()),
@@ -162,10 +120,8 @@ pub fn file_of(address: &str) -> Option<String> {
 
 /// Takes the events of a text one after the other, and writes down those of the page.
 struct Writer<'a, F> {
-    manner: Manner,
     find: &'a F,
     events: Vec<Event<'a>>,
-    headings: Vec<Heading>,
     slugs: HashMap<String, usize>,
     /// Of each open element, whether it was written.
     open: Vec<bool>,
@@ -179,12 +135,10 @@ struct Writer<'a, F> {
 }
 
 impl<'a, F: Fn(Use, &str) -> Option<String>> Writer<'a, F> {
-    fn new(manner: Manner, find: &'a F) -> Self {
+    fn new(find: &'a F) -> Self {
         Self {
-            manner,
             find,
             events: Vec::new(),
-            headings: Vec::new(),
             slugs: HashMap::new(),
             open: Vec::new(),
             tags: 0,
@@ -257,7 +211,7 @@ impl<'a, F: Fn(Use, &str) -> Option<String>> Writer<'a, F> {
     fn end_image(&mut self) {
         let Some((source, description, _)) = self.image.take() else { return };
         let kind = LinkType::Inline;
-        if address(Use::Image, &source, self.manner, self.find).is_some() {
+        if address(Use::Image, &source, self.find).is_some() {
             let tag = Tag::Image { link_type: kind, dest_url: source, title: "".into(), id: "".into() };
             self.events.extend([Event::Start(tag), Event::Text(description.into()), Event::End(TagEnd::Image)]);
             return;
@@ -274,12 +228,12 @@ impl<'a, F: Fn(Use, &str) -> Option<String>> Writer<'a, F> {
     /// Gives a heading its level and a name, and a link to itself.
     fn end_heading(&mut self, level: HeadingLevel) {
         let Some((start, text)) = self.heading.take() else { return };
-        let level = (level as usize + self.manner.down).min(6);
+        let level = (level as usize + DOWN).min(6);
         let slug = slug(&text);
         let times = self.slugs.entry(slug.clone()).or_insert(0);
         let name = if *times == 0 { slug } else { format!("{slug}-{times}") };
         *times += 1;
-        let id = format!("{}{name}", self.manner.prefix);
+        let id = format!("{PREFIX}{name}");
         let tag = Tag::Heading {
             level: HeadingLevel::try_from(level).unwrap_or(HeadingLevel::H6),
             id: Some(id.clone().into()),
@@ -293,7 +247,6 @@ impl<'a, F: Fn(Use, &str) -> Option<String>> Writer<'a, F> {
         let label = quoted(&format!("Link to: {text}"));
         let anchor = format!(" <a class=\"anchor\" href=\"#{id}\" aria-label=\"{label}\">#</a>");
         self.events.extend([Event::InlineHtml(anchor.into()), Event::End(end)]);
-        self.headings.push(Heading { level, id, text });
     }
 }
 
@@ -303,7 +256,7 @@ fn quoted(text: &str) -> String {
 }
 
 /// A heading's name, as GitHub makes them: small letters, digits, and `-` for spaces.
-fn slug(text: &str) -> String {
+pub fn slug(text: &str) -> String {
     let kept = |c: char| match c {
         ' ' | '-' => Some('-'),
         c if c.is_alphanumeric() || c == '_' => Some(c),
@@ -346,9 +299,6 @@ mod tests {
         );
         assert!(page.contains("href=\"#user-content-use\""), "{page}");
         assert!(page.contains("aria-label=\"Link to: The tool\""), "{page}");
-        let own = render_own("# A\n\n### B & \"C\"\n", |_, _| None);
-        assert_eq!(own.headings[1], Heading { level: 3, id: "b--c".to_owned(), text: "B & \"C\"".to_owned() });
-        assert!(own.html.to_string().contains("<h1 id=\"a\">"));
         assert!(!html("<h1>x</h1><h2>y</h2>").contains("<h"), "raw headings would be the page's");
     }
 

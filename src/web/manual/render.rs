@@ -2,6 +2,7 @@
 //! write.
 
 use crate::web::assets;
+use crate::web::markdown::slug;
 use pulldown_cmark::{Alignment, CodeBlockKind, CowStr, Event, HeadingLevel, Options, Parser, Tag, TagEnd, html};
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -38,13 +39,6 @@ pub trait Places {
 /// A text in HTML, in or out of an attribute.
 fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
-}
-
-/// The anchor of a heading, as GitHub makes it: lower case, blanks as hyphens, other marks left out.
-pub fn slug(text: &str) -> String {
-    let kept = text.to_lowercase();
-    let kept = kept.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
-    kept.map(|c| if c == ' ' { '-' } else { c }).collect()
 }
 
 /// Renders a page.
