@@ -14,6 +14,8 @@ use crate::state::App;
 use crate::storage::{BlobStore, StoreId};
 use anyhow::{Context, Result, bail};
 use serde_json::json;
+use std::fs::File;
+use std::fs::TryLockError::WouldBlock;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -106,6 +108,21 @@ fn lock_or_join(data_dir: &DataDir, config: &Config) -> Result<Either> {
 /// The inner error with its source, for an operator.
 pub fn explain(error: crate::error::Error) -> anyhow::Error {
     error.explained()
+}
+
+/// Makes sure that there is an instance, or that a server is just making it.
+///
+/// # Errors
+/// That there is none, and where it was looked for.
+pub fn demand(config: &Config) -> Result<()> {
+    let dir = &config.data_dir;
+    // What may not be looked into is told by whoever opens it.
+    let is_made = || dir.join("postgres/cluster/PG_VERSION").try_exists().unwrap_or(true);
+    let is_used = || File::open(dir.join("lock")).is_ok_and(|lock| matches!(lock.try_lock(), Err(WouldBlock)));
+    if config.database.url.is_empty() && !is_made() && !is_used() {
+        bail!("there is no instance in {}: check data_dir or --config", dir.display());
+    }
+    Ok(())
 }
 
 /// An opened instance.

@@ -99,9 +99,13 @@ pub async fn metrics(req: HttpRequest, app: AppData, connections: web::Data<Conn
         return refuse(&Error::NotFound(crate::error::What::Page));
     };
     let presented = req.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let bearer = presented.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
-    if !config.token.is_empty() && !config.token.equals(bearer) {
-        return refuse(&Error::BadCredential("the metrics want their own bearer token"));
+    let bearer = presented.and_then(|value| value.split_once(' '));
+    let bearer = bearer.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, token)| token.trim());
+    if !config.token.is_empty() && !config.token.equals(bearer.unwrap_or_default()) {
+        let mut response = refuse(&Error::BadCredential("the metrics want their own bearer token"));
+        let challenge = header::HeaderValue::from_static("Bearer realm=\"Packhouse\"");
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+        return response;
     }
     gauges(&app, &connections).await;
     HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(handle.render())

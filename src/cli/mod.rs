@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::db::{Connection, Db};
 use crate::domain::clock::Clock;
 use crate::error;
-use crate::instance::{Database, Instance, explain};
+use crate::instance::{self, Database, Instance, explain};
 use crate::telemetry;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -53,6 +53,14 @@ enum Command {
     Version,
 }
 
+impl Command {
+    /// Whether it begins with nothing. On a mistyped directory the others would tell of an empty instance of their own
+    /// making: a backup of nothing, a check that finds no fault.
+    fn may_make_an_instance(&self) -> bool {
+        matches!(self, Self::Serve | Self::Migrate | Self::Restore(_) | Self::User(users::Command::Create { .. }))
+    }
+}
+
 /// Runs a command and says how it went.
 pub fn run(cli: Cli) -> ExitCode {
     if matches!(cli.command, Command::Version) {
@@ -70,6 +78,11 @@ pub fn run(cli: Cli) -> ExitCode {
         "warn".clone_into(&mut config.log.level);
     }
     telemetry::start_log(&config.log);
+    if !cli.command.may_make_an_instance()
+        && let Err(error) = instance::demand(&config)
+    {
+        return finish(Err(error));
+    }
     finish(match cli.command {
         Command::Serve => serve::run(config),
         Command::Migrate => migrate(&config),

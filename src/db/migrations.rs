@@ -71,7 +71,10 @@ pub(super) fn connect(url: &str, patience: Duration) -> Result<PgConnection> {
                 tracing::warn!(error = why.trim(), "the database does not answer yet");
                 std::thread::sleep(Duration::from_millis(500));
             }
-            Err(error) => return Err(Error::internal(anyhow::anyhow!("cannot connect to the database: {error}"))),
+            Err(error) => {
+                let why = error.to_string();
+                return Err(Error::internal(anyhow::anyhow!("cannot connect to the database: {}", why.trim())));
+            }
         }
     }
 }

@@ -26,6 +26,11 @@ use std::time::{Duration, Instant};
 
 /// How long a request waits for a connection before it is told that the database is busy.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How long work that has begun is waited for: longer than every statement's limit, and than a transaction that is
+/// tried [`TRIES`] times against others' locks. What takes longer hangs on a database that is there and does not answer.
+const LONGEST: Duration = Duration::from_secs(45);
+/// The same for a survey of the whole database, which is many statements and no request.
+const LONGEST_SURVEY: Duration = Duration::from_secs(24 * 3600);
 /// How often a transaction is tried that lost against another one (deadlock, serialization), or met a dead connection.
 const TRIES: u32 = 4;
 
@@ -89,7 +94,8 @@ impl Db {
     /// to be dead.
     ///
     /// # Errors
-    /// The closure's; [`Error::Busy`] when no connection was free in two seconds or the database is away.
+    /// The closure's; [`Error::Busy`] when no connection was free in two seconds or the database is away or does not
+    /// answer.
     pub async fn read<T: Send + 'static>(
         &self,
         work: impl FnMut(&mut PgConnection) -> Result<T> + Send + 'static,
@@ -107,7 +113,7 @@ impl Db {
         mut work: impl FnMut(&mut PgConnection) -> Result<T> + Send + 'static,
         then: impl FnOnce(T) -> U + Send + 'static,
     ) -> Result<U> {
-        self.run(Which::Read, move |lane| retrying(lane, |conn| work(conn)).map(then)).await
+        self.run(Which::Read, LONGEST, move |lane| retrying(lane, |conn| work(conn)).map(then)).await
     }
 
     /// Runs queries that only read and must agree with each other: one repeatable-read snapshot.
@@ -118,7 +124,7 @@ impl Db {
         &self,
         mut work: impl FnMut(&mut PgConnection) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        self.run(Which::Read, move |lane| {
+        self.run(Which::Read, LONGEST_SURVEY, move |lane| {
             retrying(lane, |conn| conn.build_transaction().read_only().repeatable_read().run(|conn| work(conn)))
         })
         .await
@@ -129,12 +135,12 @@ impl Db {
     ///
     /// # Errors
     /// The closure's, with nothing changed; [`Error::Busy`] as for [`Db::read`]; [`Error::OutcomeUnknown`] when the
-    /// connection died during COMMIT.
+    /// connection died during COMMIT, or the database does not answer.
     pub async fn write<T: Send + 'static>(
         &self,
         mut work: impl FnMut(&mut PgConnection) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        self.run(Which::Write, move |lane| retrying(lane, |conn| transaction(conn, &mut work))).await
+        self.run(Which::Write, LONGEST, move |lane| retrying(lane, |conn| transaction(conn, &mut work))).await
     }
 
     /// Connections in use and in all, of reads and of writes.
@@ -146,6 +152,7 @@ impl Db {
     async fn run<T: Send + 'static>(
         &self,
         which: Which,
+        longest: Duration,
         work: impl FnOnce(&Lane) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let inner = Arc::clone(&self.0);
@@ -167,7 +174,7 @@ impl Db {
             // Nobody took it up in that time: it never will be. What has begun is waited for.
             Err(_) => match state.compare_exchange(WAITING, GIVEN_UP, Ordering::AcqRel, Ordering::Acquire) {
                 Ok(_) => return Err(Error::Busy("the database is busy")),
-                Err(_) => done.await,
+                Err(_) => tokio::time::timeout(longest, done).await.map_err(|_| which.unanswered())?,
             },
         };
         match finished {
@@ -194,6 +201,14 @@ enum Which {
 }
 
 impl Which {
+    /// What is said when the database does not answer: what was to be changed may still be.
+    fn unanswered(self) -> Error {
+        match self {
+            Self::Read => Error::Busy("the database does not answer"),
+            Self::Write => Error::OutcomeUnknown,
+        }
+    }
+
     fn of(self, inner: &Inner) -> &Lane {
         match self {
             Self::Read => &inner.read,

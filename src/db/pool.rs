@@ -37,12 +37,29 @@ pub(super) fn build(url: &str, mode: Mode, size: u32) -> Pool<Manager> {
         .build_unchecked(Manager { url: url.to_owned(), mode })
 }
 
+/// A connection string with bounds for a network, or a machine, that swallows everything; what it says itself counts.
+pub(super) fn bounded(url: &str) -> String {
+    let is_url = url.contains("://");
+    let mut text = url.to_owned();
+    for (key, value) in [("connect_timeout", "5"), ("tcp_user_timeout", "30000"), ("keepalives_idle", "10")] {
+        if !url.contains(&format!("{key}=")) {
+            let join = match (is_url, text.contains('?')) {
+                (false, _) => ' ',
+                (true, false) => '?',
+                (true, true) => '&',
+            };
+            text = format!("{text}{join}{key}={value}");
+        }
+    }
+    text
+}
+
 impl ManageConnection for Manager {
     type Connection = Conn;
     type Error = ConnectionError;
 
     fn connect(&self) -> Result<Conn, ConnectionError> {
-        let mut inner = PgConnection::establish(&self.url)?;
+        let mut inner = PgConnection::establish(&bounded(&self.url))?;
         // Limits so that nothing waits for ever; no JIT, whose compiling takes longer than any query here.
         inner
             .batch_execute(match self.mode {
@@ -123,5 +140,27 @@ pub(super) fn fault_of(error: &Error) -> Fault {
             Fault::Broken
         }
         _ => Fault::None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::bounded;
+
+    #[test]
+    fn a_connection_string_gets_the_bounds_it_does_not_have() {
+        for (url, expected) in [
+            ("postgres://h", "postgres://h?connect_timeout=5&tcp_user_timeout=30000&keepalives_idle=10"),
+            (
+                "postgres:///db?host=%2Frun&connect_timeout=9",
+                "postgres:///db?host=%2Frun&connect_timeout=9&tcp_user_timeout=30000&keepalives_idle=10",
+            ),
+            (
+                "host=h dbname=db keepalives_idle=3",
+                "host=h dbname=db keepalives_idle=3 connect_timeout=5 tcp_user_timeout=30000",
+            ),
+        ] {
+            assert_eq!(bounded(url), expected);
+        }
     }
 }

@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 /// How old the count of blobs may be: anybody may ask for the metrics, and each count is a scan.
 const TOTALS_AGE: Duration = Duration::from_secs(60);
 
+/// How long the database may take for the shortest of questions: whoever probes does not wait long either.
+const PATIENCE: Duration = Duration::from_secs(3);
+
 /// One thing the server needs, and what is wrong with it.
 #[derive(Debug, Clone)]
 pub struct Check {
@@ -19,7 +22,9 @@ pub struct Check {
 impl App {
     /// Looks at all that requests need: database, store, room, and whether the server is on its way out.
     pub async fn health(&self) -> [Check; 3] {
-        let database = self.db.read(|conn| settings::get(conn, settings::STORE_ID)).await.map(drop);
+        let looked = self.db.read(|conn| settings::get(conn, settings::STORE_ID));
+        let database = tokio::time::timeout(PATIENCE, looked).await;
+        let database = database.unwrap_or(Err(Error::Busy("the database does not answer"))).map(drop);
         let (store, reserve) = (self.store.clone(), self.config.store.reserve_bytes);
         let stored = tokio::task::spawn_blocking(move || {
             store.check_ready()?;

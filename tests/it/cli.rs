@@ -158,6 +158,36 @@ fn wrong_usage_and_wrong_settings_end_with_2_and_name_what_is_wrong() {
 }
 
 #[test]
+fn a_command_on_a_directory_without_an_instance_says_so_and_makes_none() {
+    let home = Home::new();
+    let target = home.path("backup");
+    for args in [
+        &["backup", target.to_str().unwrap()][..],
+        &["check"],
+        &["gc"],
+        &["user", "list"],
+        &["user", "lock", "ada"],
+        &["token", "create", "--user", "ada", "--name", "ci", "--scope", "all"],
+    ] {
+        for exists in [false, true] {
+            if exists {
+                fs::create_dir(home.data()).unwrap();
+            }
+            let ran = home.run(args);
+            let said = format!("there is no instance in {}: check data_dir or --config", home.data().display());
+            assert_eq!((ran.code, ran.err.contains(&said), ran.out.as_str()), (1, true, ""), "{args:?}: {}", ran.err);
+            if exists {
+                assert_eq!(fs::read_dir(home.data()).unwrap().count(), 0, "{args:?} made something");
+                fs::remove_dir(home.data()).unwrap();
+            }
+            assert!(!home.data().exists() && !target.exists(), "{args:?} made something");
+        }
+    }
+    home.make_user("ada");
+    assert_eq!(home.ok(&["user", "list"]), "ada\tada@example.org\n");
+}
+
+#[test]
 fn the_first_start_makes_an_administrator_whose_password_only_its_owner_can_read() {
     let home = Home::new();
     let server = Server::start(&home);

@@ -1,7 +1,12 @@
 //! For those who run the server: probes, metrics, and its end.
 
 use crate::support::wire::{self, Wire};
-use crate::support::{Plan, Site, eventually, noise, path};
+use crate::support::{Plan, Site, cluster, eventually, noise, path};
+use packhouse::db::managed::ManagedPostgres;
+use rustix::process::{Pid, Signal, kill_process};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::time::Duration;
 
 #[tokio::test]
@@ -53,7 +58,7 @@ async fn a_store_whose_marker_is_gone_is_not_ready_and_nothing_is_stored_until_i
     let file = path(&["ada", "tool", "1", "f"]);
     site.ci().publish(&file, "x").await;
     let (marker, away) = (site.dir.join("data/blobs/packhouse-store"), site.dir.join("away"));
-    std::fs::rename(&marker, &away).unwrap();
+    fs::rename(&marker, &away).unwrap();
     site.anon().get("/livez").await.is(200);
     let ready = site.anon().get("/readyz").await.is(503);
     assert!(ready.text().starts_with("database: ok\nstore: the store is away"), "{}", ready.text());
@@ -63,7 +68,7 @@ async fn a_store_whose_marker_is_gone_is_not_ready_and_nothing_is_stored_until_i
         let refused = site.ci().put(&path(&["ada", "tool", "1", "g"]), noise(size)).await.is(503);
         assert!(refused.header("retry-after").is_some());
     }
-    std::fs::rename(&away, &marker).unwrap();
+    fs::rename(&away, &marker).unwrap();
     site.anon().get("/readyz").await.is(200);
     assert_eq!(site.anon().get(&file).await.is(200).text(), "x");
     site.ci().publish(&path(&["ada", "tool", "1", "g"]), "x").await;
@@ -92,7 +97,7 @@ async fn a_transfer_under_way_finishes_while_the_server_stops_and_new_connection
     let mut download = Wire::open(site.address).await;
     download.say(wire::head("GET", &file, &[])).await;
     assert_eq!(download.head().await.unwrap().status, 200);
-    let bearer = format!("Bearer {}", crate::support::cluster::cluster().people.ci);
+    let bearer = format!("Bearer {}", cluster::cluster().people.ci);
     let fields = [("Authorization", &*bearer), ("Content-Length", "3000000")];
     let mut upload = Wire::open(site.address).await;
     let new = path(&["ada", "tool", "1", "new"]);
@@ -166,7 +171,10 @@ async fn metrics_are_off_or_behind_their_own_token_by_setting() {
     off.anon().get("/metrics").await.is(404);
     let settings = &[("PACKHOUSE_METRICS_TOKEN", "let-me-see")];
     let closed = Site::start(Plan { metrics: true, settings, ..Plan::default() });
-    closed.anon().get("/metrics").await.is(401);
+    let refused = closed.anon().get("/metrics").await.is(401);
+    assert_eq!(refused.header("www-authenticate"), Some("Bearer realm=\"Packhouse\""));
+    closed.anon().authorized("bearer let-me-see".to_owned()).get("/metrics").await.is(200);
+    closed.anon().authorized("Basic let-me-see".to_owned()).get("/metrics").await.is(401);
     closed.admin().get("/metrics").await.is(401);
     closed.anon().bearer("let-me").get("/metrics").await.is(401);
     closed.anon().bearer("let-me-see").get("/metrics").await.is(200);
@@ -182,4 +190,62 @@ async fn a_connection_that_says_nothing_costs_nothing_to_others() {
     site.anon().get("/livez").await.is(200);
     let rest = silent.swap_remove(0).rest().await;
     assert!(rest.is_empty() || rest.starts_with(b"HTTP/1.1 408"), "{}", String::from_utf8_lossy(&rest));
+}
+
+/// All processes of a Postgres, stopped as by a debugger until this is dropped.
+struct Frozen(Vec<Pid>);
+
+impl Frozen {
+    fn new(data_dir: &Path) -> Self {
+        let file = fs::read_to_string(data_dir.join("postgres/cluster/postmaster.pid")).unwrap();
+        let postmaster: i32 = file.lines().next().unwrap().trim().parse().unwrap();
+        let parent = |pid: i32| {
+            let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+            status.lines().find_map(|line| line.strip_prefix("PPid:")?.trim().parse::<i32>().ok())
+        };
+        let running = fs::read_dir("/proc").unwrap().flatten();
+        let running = running.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+        let mut all: Vec<i32> = running.filter(|pid| parent(*pid) == Some(postmaster)).collect();
+        all.push(postmaster);
+        let frozen = Self(all.into_iter().filter_map(Pid::from_raw).collect());
+        frozen.all(Signal::STOP);
+        frozen
+    }
+
+    fn all(&self, signal: Signal) {
+        for pid in &self.0 {
+            let _ = kill_process(*pid, signal);
+        }
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        self.all(Signal::CONT);
+    }
+}
+
+#[tokio::test]
+async fn a_database_that_hangs_is_told_by_every_probe_and_by_no_endless_wait() {
+    let dir = tempfile::Builder::new().prefix("packhouse-it-hung-").tempdir_in(cluster::fast_dir()).unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let postgres = ManagedPostgres::start(&cluster::options(dir.path())).unwrap();
+    let site = Site::start(Plan { url: Some(postgres.url().to_owned()), ..Plan::default() });
+    site.anon().get("/readyz").await.is(200);
+    let frozen = Frozen::new(dir.path());
+    let probes = async {
+        let ready = site.anon().get("/readyz").await.is(503);
+        assert_eq!(ready.text(), "database: the database does not answer\nstore: ok\naccepting: ok\n");
+        let health = site.anon().get("/api/healthz").await.is(503).json();
+        assert_eq!(
+            (&health["status"], &health["checks"]["database:ping"][0]["status"]),
+            (&"fail".into(), &"fail".into())
+        );
+        site.anon().get("/livez").await.is(200);
+    };
+    tokio::time::timeout(Duration::from_secs(30), probes).await.expect("an answer");
+    drop(frozen);
+    eventually("it is ready again", async || site.anon().get("/readyz").await.status == 200).await;
+    drop(site);
+    postgres.stop();
 }
