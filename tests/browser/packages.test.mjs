@@ -123,6 +123,29 @@ test("a name that is taken is said before anything is sent, and the others go on
   await done(browser);
 });
 
+test("an upload is cancelled halfway, which leaves nothing, and then tried again", async () => {
+  const browser = await visitAs(site, "ada");
+  const { page } = browser;
+  const network = await page.context().newCDPSession(page);
+  const throttle = (uploadThroughput) =>
+    network.send("Network.emulateNetworkConditions", { offline: false, latency: 0, downloadThroughput: -1, uploadThroughput });
+  await network.send("Network.enable");
+  const buffer = randomBytes(8 << 20);
+  await page.goto("/ada/-/upload?package=again&version=1.0");
+  await page.locator("#files").setInputFiles({ name: "big.bin", mimeType: "application/octet-stream", buffer });
+  await throttle(512 << 10);
+  await page.getByRole("button", { name: "Upload", exact: true }).click();
+  await page.waitForFunction(() => document.querySelector("#queue progress").value > 0);
+  await page.getByRole("button", { name: "Cancel big.bin" }).click();
+  await page.locator("#queue .badge", { hasText: "Cancelled" }).waitFor();
+  assert.equal((await fetch(`${site.url}/api/v1/packages/ada/generic/again`)).status, 404);
+  await throttle(-1);
+  await page.getByRole("button", { name: "Retry big.bin" }).click();
+  await page.locator("#queue .badge", { hasText: "Stored" }).waitFor();
+  assert.deepEqual(await files("ada", "again", "1.0"), { "big.bin": sha256(buffer) });
+  await done(browser);
+});
+
 test("one uploads with the keyboard alone", async () => {
   const browser = await visitAs(site, "ada");
   const { page } = browser;
