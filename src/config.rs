@@ -129,6 +129,10 @@ pub struct JobsConfig {
     pub flush_seconds: u64,
     pub sweep_every_seconds: u64,
     pub sweep_grace_seconds: u64,
+    pub sweep_stop_files: u64,
+    pub sweep_stop_percent: u64,
+    pub scrub_every_days: u64,
+    pub scrub_bytes_per_second: u64,
     pub webhooks_every_seconds: u64,
 }
 

@@ -152,6 +152,7 @@ impl Instance {
         let db = Db::new(&database.url, &config.database).map_err(explain)?;
         check_key(&db, &key).await.with_context(|| format!("the secret key in {}", file.display()))?;
         let store = open_store(&config, &db).await?;
+        db.expect_store(&store.id().to_string());
         let app = App::new(config, db, store, clock, key);
         Ok(Self { app: Arc::new(app), database })
     }

@@ -9,10 +9,11 @@ use crate::http::body::{BodyError, Pace};
 use crate::http::declared;
 use crate::http::middleware::tell;
 use crate::registry::access::can_publish;
-use crate::registry::publish::{self, Admission, Limits, NewBlob, Published};
+use crate::registry::files::StoredBlob;
+use crate::registry::publish::{self, Admission, Limits, NewBlob};
 use crate::registry::quotas::Allowance;
 use crate::state::App;
-use crate::storage::{Adopted, BLOCK, BlobStore, Declared, Incoming, Space, StorageKey, StoreError};
+use crate::storage::{Adopted, Declared, Incoming, Space, StorageKey, StoreError, Stored};
 use actix_web::HttpRequest;
 use actix_web::http::header::{self, HeaderMap};
 use bytes::Bytes;
@@ -128,12 +129,18 @@ impl<'a> Sender<'a> {
                 move |admission| (admission, store.free_space()),
             )
             .await?;
-        Ok(match admission {
-            Admission::SameIsThere(sha256) => Admitted::SameIsThere(sha256),
-            Admission::Wanted(allowance) => {
-                Admitted::Wanted(Box::new(Wanted { sender: self, path, said, limits, allowance, space }))
+        let allowance = match admission {
+            Admission::Wanted(allowance) => allowance,
+            Admission::SameIsThere(stored) => {
+                let sha256 = stored.blob.sha256;
+                if is_sound(self.app, *stored).await? {
+                    return Ok(Admitted::SameIsThere(sha256));
+                }
+                // Its bytes are lost or damaged: the ones on their way take their place.
+                None
             }
-        })
+        };
+        Ok(Admitted::Wanted(Box::new(Wanted { sender: self, path, said, limits, allowance, space })))
     }
 }
 
@@ -228,9 +235,8 @@ async fn commit(sender: Sender<'_>, path: &FilePath, adopted: Adopted, said: pub
             return Err(error);
         }
     };
-    if published.storage_key != blob.storage_key {
-        // The row is committed by now: whatever goes wrong here, nobody may be told that nothing was changed.
-        settle_duplicate(app, adopted, &published, &blob).await.map_err(|_| Error::OutcomeUnknown)?;
+    if let Some(superseded) = published.superseded {
+        remove_superseded(app, &superseded).await;
     }
     if blob.other.is_none() {
         app.digests_wanted.notify_one();
@@ -247,28 +253,34 @@ async fn discard(adopted: Arc<Adopted>) {
     }
 }
 
-/// The same bytes were in the store already: the new copy goes, unless the old one turns out to be lost. A 201 must
-/// never rest on bytes that are not there.
-async fn settle_duplicate(app: &App, adopted: Arc<Adopted>, published: &Published, blob: &NewBlob) -> Result<()> {
-    let old: StorageKey = published.storage_key.parse().map_err(Error::internal)?;
-    let (store, size) = (app.store.clone(), blob.size);
-    let sound = tokio::task::spawn_blocking(move || is_sound(&store, &old, size)).await.map_err(Error::internal)?;
-    if sound {
-        discard(adopted).await;
-        return Ok(());
+/// Removes an earlier copy of bytes that were uploaded again: the row names the new one. Whoever reads it keeps reading
+/// it, and whoever is about to open it finds the new copy. Should this fail, the sweep will do it.
+async fn remove_superseded(app: &App, key: &str) {
+    let (store, parsed) = (app.store.clone(), key.parse::<StorageKey>());
+    let Ok(key) = parsed else { return tracing::warn!(key, "an earlier copy has an impossible key") };
+    let done = tokio::task::spawn_blocking(move || store.remove(&key)).await;
+    if let Ok(Err(error)) = done {
+        tracing::warn!(%error, "an earlier copy of the same bytes could not be removed; a sweep will do it");
     }
-    tracing::warn!(blob = %published.storage_key, "a lost blob is replaced by a new upload of its bytes");
-    let (id, lost, key) = (published.blob, published.storage_key.clone(), blob.storage_key.clone());
-    app.db.write(move |conn| publish::heal_blob(conn, id, &lost, &key)).await?;
-    Ok(())
 }
 
-/// Whether stored bytes can be relied on: of a small blob all are read, of a large one the size must do.
-fn is_sound(store: &BlobStore, key: &StorageKey, size: u64) -> bool {
-    if size <= BLOCK {
-        return store.read_small(key, size).is_ok();
+/// Whether stored bytes are what was published: all of them are read.
+async fn is_sound(app: &App, stored: StoredBlob) -> Result<bool> {
+    let blob = Stored {
+        key: stored.blob.storage_key.parse().map_err(Error::internal)?,
+        size: stored.blob.size,
+        block_checksums: Some(stored.block_checksums).filter(|sums| !sums.is_empty()).map(Bytes::from),
+    };
+    let store = app.store.clone();
+    let verified = tokio::task::spawn_blocking(move || store.verify(&blob, |_| {})).await.map_err(Error::internal)?;
+    match verified {
+        Ok(None) => Ok(true),
+        Ok(Some(damage)) => {
+            tracing::error!(blob = %stored.blob.storage_key, %damage, "a stored file is damaged: an upload replaces it");
+            Ok(false)
+        }
+        Err(error) => Err(error.into()),
     }
-    matches!(store.stat(key), Ok(Some(found)) if found == size)
 }
 
 /// The connection died during COMMIT: the row is looked for, for some seconds, because Postgres may still be at it. If

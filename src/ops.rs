@@ -5,6 +5,7 @@ use crate::error::Error;
 use crate::http::connections::Connections;
 use crate::http::description::{Description, text};
 use crate::http::problem::{self, Shape};
+use crate::registry::damage;
 use crate::state::App;
 use crate::state::health::Check;
 use actix_web::http::StatusCode;
@@ -125,6 +126,9 @@ async fn gauges(app: &Arc<App>, connections: &Connections) {
     if let Some(totals) = app.blob_totals().await {
         metrics::gauge!("packhouse_blobs").set(float(totals.blobs.try_into().unwrap_or(0)));
         metrics::gauge!("packhouse_blob_bytes").set(float(totals.bytes.try_into().unwrap_or(0)));
+    }
+    if let Ok(damaged) = app.db.read(damage::count).await {
+        metrics::gauge!("packhouse_damaged_blobs").set(float(damaged.try_into().unwrap_or(0)));
     }
     let store = app.store.clone();
     if let Ok(Ok(space)) = tokio::task::spawn_blocking(move || store.free_space()).await {

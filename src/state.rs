@@ -9,6 +9,8 @@ use crate::domain::secret::MasterKey;
 use crate::error::{Error, Result};
 use crate::jobs::board::Board;
 use crate::jobs::digests::Turns;
+use crate::jobs::scrub::ScrubPlan;
+use crate::jobs::sweep::SweepPlan;
 use crate::jobs::webhooks::Courier;
 use crate::outbound::{Allowed, Outbound};
 use crate::password::Passwords;
@@ -18,8 +20,8 @@ use crate::registry::quotas::Quota;
 use crate::storage::BlobStore;
 use crate::tally::Tally;
 use metrics_exporter_prometheus::PrometheusHandle;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, Notify};
 
@@ -44,6 +46,27 @@ pub struct App {
     /// How many blobs there were when somebody last asked, and when that was: counting them takes a scan.
     known_blobs: Mutex<Option<(Instant, BlobTotals)>>,
     draining: AtomicBool,
+}
+
+/// What a sweep may do, by the settings.
+pub fn sweep_plan(config: &Config) -> SweepPlan {
+    SweepPlan {
+        grace: config.sweep_grace(),
+        stop_files: config.jobs.sweep_stop_files,
+        stop_percent: config.jobs.sweep_stop_percent,
+        confirmed: false,
+    }
+}
+
+/// How to scrub, by the settings.
+pub fn scrub_plan(config: &Config) -> ScrubPlan {
+    static SERVER: LazyLock<u64> = LazyLock::new(rand::random);
+    ScrubPlan {
+        every: Duration::from_secs(config.jobs.scrub_every_days.saturating_mul(24 * 3600)),
+        bytes_per_second: config.jobs.scrub_bytes_per_second,
+        now_please: false,
+        server: *SERVER,
+    }
 }
 
 impl App {

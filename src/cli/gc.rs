@@ -3,16 +3,18 @@
 use super::{clock, count, in_instance, say};
 use crate::config::Config;
 use crate::instance::explain;
-use crate::jobs::sweep;
+use crate::jobs::sweep::{self, SweepPlan};
 use crate::registry::quotas;
+use crate::state::sweep_plan;
 use anyhow::Result;
 use std::process::ExitCode;
 use std::time::Duration;
 
 /// Remove now what nothing refers to; the server does it by itself every hour.
 ///
-/// That is blobs whose last file was deleted, and what uploads left that a crash cut off. Uploads under way are safe,
-/// however long they take. What owners store is counted again too.
+/// Blobs whose last file was deleted are removed. Blobs that the database does not know are moved to the store's folder
+/// "held", and removed by a later run when the grace is over once more. Uploads under way are safe, however long they
+/// take. The totals of owners are counted again too.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Seconds that such bytes are left alone; without this, jobs.sweep_grace_seconds.
@@ -21,6 +23,10 @@ pub(super) struct Args {
     /// Only say what would be removed.
     #[arg(long)]
     dry_run: bool,
+    /// Go on although the database seems to lack rows: you have made sure that it is the right one, and not an older
+    /// state or a copy of it.
+    #[arg(long, conflicts_with = "dry_run")]
+    confirm_orphans: bool,
 }
 
 /// Runs the command.
@@ -30,12 +36,13 @@ pub(super) struct Args {
 pub(super) async fn run(config: Config, args: Args) -> Result<ExitCode> {
     let grace = args.grace.map_or_else(|| config.sweep_grace(), Duration::from_secs);
     let dry_run = args.dry_run;
+    let plan = SweepPlan { grace, confirmed: args.confirm_orphans, ..sweep_plan(&config) };
     in_instance(config, async |instance| {
         let (db, store) = (&instance.app.db, &instance.app.store);
         let swept = if dry_run {
             sweep::preview(db, store, &clock(), grace).await
         } else {
-            sweep::run(db, store, &clock(), grace).await
+            sweep::run(db, store, &clock(), plan).await
         };
         let swept = swept.map_err(explain)?;
         say(&format!(
@@ -45,6 +52,15 @@ pub(super) async fn run(config: Config, args: Args) -> Result<ExitCode> {
             count(swept.orphans, "leftover"),
             swept.bytes
         ))?;
+        if swept.held > 0 {
+            say(&format!(
+                "{} {} that the database does not know to the holding folder, {} bytes; they are removed when the grace \
+                 is over once more",
+                if dry_run { "would move" } else { "moved" },
+                count(swept.held, "blob"),
+                swept.held_bytes
+            ))?;
+        }
         if swept.held_off {
             say("a backup is running, which may still want blobs without a file: they stay until the next sweep")?;
         }

@@ -4,10 +4,12 @@ use super::check::check_and_say;
 use super::{clock, complain, count, say};
 use crate::config::Config;
 use crate::db::Db;
+use crate::error::Error;
 use crate::instance::{Database, explain};
 use crate::jobs::backup::{Restore, Target};
 use crate::jobs::check::Options;
 use crate::jobs::sweep;
+use crate::state::sweep_plan;
 use crate::storage::BlobStore;
 use anyhow::Result;
 use std::path::{Path, PathBuf};
@@ -61,6 +63,9 @@ fn restore(config: &Config, directory: &Path) -> Result<(Database, BlobStore)> {
 async fn finish(config: &Config, database: &Database, store: &BlobStore) -> Result<ExitCode> {
     let db = Db::new(&database.url, &config.database).map_err(explain)?;
     // What waited for a sweep when the backup was made has waited long enough by now.
-    sweep::run(&db, store, &clock(), config.sweep_grace()).await.map_err(explain)?;
+    match sweep::run(&db, store, &clock(), sweep_plan(config)).await {
+        Err(Error::Blocked(text)) => complain(&text),
+        swept => swept.map(drop).map_err(explain)?,
+    }
     check_and_say(&db, store, Options { patience: config.check_patience(), digests: false }).await
 }

@@ -41,6 +41,7 @@ fn numbers(config: &Config) -> Result<(), ConfigError> {
         ("jobs.flush_seconds", config.jobs.flush_seconds),
         ("webhooks.timeout_seconds", config.webhooks.timeout_seconds),
         ("webhooks.keep_days", config.webhooks.keep_days),
+        ("jobs.scrub_bytes_per_second", config.jobs.scrub_bytes_per_second),
         ("limits.upload_stall_seconds", limits.upload_stall_seconds),
         ("limits.download_stall_seconds", limits.download_stall_seconds),
         ("limits.connections", (*connections).try_into().unwrap_or(u64::MAX)),
@@ -62,6 +63,9 @@ fn numbers(config: &Config) -> Result<(), ConfigError> {
         if value < -1 {
             return Err(bad(key, "is -1 for none, or a number from 0"));
         }
+    }
+    if config.jobs.sweep_stop_percent > 100 {
+        return Err(bad("jobs.sweep_stop_percent", "is at most 100"));
     }
     if config.webhooks.timeout_seconds > MOST_TIMEOUT_SECONDS {
         return Err(bad("webhooks.timeout_seconds", "is at most 60"));

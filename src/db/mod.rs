@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 use diesel::connection::{AnsiTransactionManager, TransactionManager};
 use diesel::pg::PgConnection;
 use diesel::r2d2::Pool;
-use pool::{Fault, Manager, Mode, fault_of};
+use pool::{ExpectedStore, Fault, Manager, Mode, fault_of};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -54,13 +54,18 @@ impl Drop for Lane {
 }
 
 impl Lane {
-    fn new(url: &str, mode: Mode, name: &'static str, size: u32) -> Result<Self> {
+    fn new(url: &str, mode: Mode, (name, size): (&'static str, u32), store: &ExpectedStore) -> Result<Self> {
         let threads = tokio::runtime::Builder::new_current_thread()
             .thread_name(format!("db {name}"))
             .max_blocking_threads(usize::try_from(size).unwrap_or(1))
             .build()
             .map_err(Error::internal)?;
-        Ok(Self { pool: pool::build(url, mode, size), threads: Some(threads), used: AtomicU32::new(0), name })
+        Ok(Self {
+            pool: pool::build(url, mode, size, Arc::clone(store)),
+            threads: Some(threads),
+            used: AtomicU32::new(0),
+            name,
+        })
     }
 }
 
@@ -71,6 +76,7 @@ pub struct Db(Arc<Inner>);
 struct Inner {
     read: Lane,
     write: Lane,
+    store: ExpectedStore,
 }
 
 /// Where a piece of work stands, told by the thread and by the one who waits for it.
@@ -84,10 +90,18 @@ impl Db {
     /// # Errors
     /// [`Error::Internal`] when the threads cannot be made.
     pub fn new(url: &str, config: &DatabaseConfig) -> Result<Self> {
+        let store = ExpectedStore::default();
         Ok(Self(Arc::new(Inner {
-            read: Lane::new(url, Mode::Read, "read", config.read_connections)?,
-            write: Lane::new(url, Mode::Write, "write", config.write_connections)?,
+            read: Lane::new(url, Mode::Read, ("read", config.read_connections), &store)?,
+            write: Lane::new(url, Mode::Write, ("write", config.write_connections), &store)?,
+            store,
         })))
+    }
+
+    /// From now on every new connection must lead to the database that belongs to this store; on another one nothing
+    /// is read or changed. What was expected first stays.
+    pub fn expect_store(&self, id: &str) {
+        let _ = self.0.store.set(id.to_owned());
     }
 
     /// Runs queries that only read, each its own statement. They may be run twice, when the first connection turns out
@@ -226,6 +240,10 @@ fn retrying<T>(lane: &Lane, mut work: impl FnMut(&mut PgConnection) -> Result<T>
             tracing::warn!(%error, lane = lane.name, "no connection to the database");
             Error::Busy("the database is away")
         })?;
+        if conn.foreign {
+            conn.broken = true;
+            return Err(Error::Busy("this database belongs to another store"));
+        }
         let error = match work(&mut conn.inner) {
             Err(error) => error,
             done => return done,

@@ -3,8 +3,10 @@
 use crate::error::Error;
 use diesel::connection::{Connection, SimpleConnection};
 use diesel::pg::PgConnection;
+use diesel::prelude::{QueryableByName, RunQueryDsl};
 use diesel::r2d2::{ManageConnection, Pool};
 use diesel::result::{ConnectionError, DatabaseErrorKind};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// What a connection may do.
@@ -18,23 +20,59 @@ pub(super) enum Mode {
 pub(super) struct Conn {
     pub(super) inner: PgConnection,
     pub(super) broken: bool,
+    /// The database at its end is another than the one the server was started with.
+    pub(super) foreign: bool,
 }
+
+/// The id of the store that the database must belong to, once that is known.
+pub(super) type ExpectedStore = Arc<OnceLock<String>>;
 
 /// Opens connections for r2d2.
 pub(super) struct Manager {
     url: String,
     mode: Mode,
+    store: ExpectedStore,
+}
+
+#[derive(QueryableByName)]
+struct StoreIdRow {
+    #[diesel(sql_type = diesel::sql_types::Nullable<diesel::sql_types::Text>)]
+    id: Option<String>,
+}
+
+impl Manager {
+    /// Whether the database belongs to another store: it was renamed away under the running server and another one
+    /// took its name, or a `search_path` leads elsewhere.
+    fn is_foreign(&self, conn: &mut PgConnection) -> Result<bool, ConnectionError> {
+        let Some(expected) = self.store.get() else { return Ok(false) };
+        let query = "SELECT (SELECT value #>> '{}' FROM settings WHERE key = 'store_id') AS id";
+        let found = diesel::sql_query(query).get_result::<StoreIdRow>(conn).map(|row| row.id);
+        let found = match found {
+            Ok(found) => found,
+            Err(error) if fault_of_query(&error) == Fault::None => {
+                tracing::error!(%error, "the database does not have this program's tables");
+                None
+            }
+            Err(error) => return Err(ConnectionError::CouldntSetupConfiguration(error)),
+        };
+        if found.as_ref() == Some(expected) {
+            return Ok(false);
+        }
+        let found = found.unwrap_or_else(|| "none".to_owned());
+        tracing::error!(expected, found, "this database belongs to another store: nothing is read or changed in it");
+        Ok(true)
+    }
 }
 
 /// A pool of at most `size` connections, opened when they are wanted.
-pub(super) fn build(url: &str, mode: Mode, size: u32) -> Pool<Manager> {
+pub(super) fn build(url: &str, mode: Mode, size: u32, store: ExpectedStore) -> Pool<Manager> {
     Pool::builder()
         .max_size(size)
         .min_idle(Some(0))
         .connection_timeout(Duration::from_secs(2))
         // A query a check-out costs a quarter of the rate; a dead connection is met by a second try instead.
         .test_on_check_out(false)
-        .build_unchecked(Manager { url: url.to_owned(), mode })
+        .build_unchecked(Manager { url: url.to_owned(), mode, store })
 }
 
 /// A connection string with bounds for a network, or a machine, that swallows everything; what it says itself counts.
@@ -60,20 +98,22 @@ impl ManageConnection for Manager {
 
     fn connect(&self) -> Result<Conn, ConnectionError> {
         let mut inner = PgConnection::establish(&bounded(&self.url))?;
-        // Limits so that nothing waits for ever; no JIT, whose compiling takes longer than any query here.
+        // Limits so that nothing waits for ever; no JIT, whose compiling takes longer than any query here. Without
+        // row_security a policy that hides rows makes a query fail instead of looking as if they were not there.
         inner
             .batch_execute(match self.mode {
                 Mode::Read => {
                     "SET application_name = 'packhouse read'; SET statement_timeout = '20s'; SET jit = off; \
-                     SET default_transaction_read_only = on"
+                     SET row_security = off; SET default_transaction_read_only = on"
                 }
                 Mode::Write => {
                     "SET application_name = 'packhouse write'; SET statement_timeout = '20s'; SET jit = off; \
-                     SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '60s'"
+                     SET row_security = off; SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '60s'"
                 }
             })
             .map_err(ConnectionError::CouldntSetupConfiguration)?;
-        Ok(Conn { inner, broken: false })
+        let foreign = self.is_foreign(&mut inner)?;
+        Ok(Conn { inner, broken: false, foreign })
     }
 
     fn is_valid(&self, conn: &mut Conn) -> Result<(), ConnectionError> {
@@ -111,9 +151,13 @@ pub(super) fn fault_of(error: &Error) -> Fault {
         return Fault::Broken;
     }
     let Error::Internal(source) = error else { return Fault::None };
-    let Some(diesel::result::Error::DatabaseError(kind, info)) = source.downcast_ref() else {
-        return match source.downcast_ref() {
-            Some(diesel::result::Error::BrokenTransactionManager) => Fault::Broken,
+    source.downcast_ref().map_or(Fault::None, fault_of_query)
+}
+
+fn fault_of_query(error: &diesel::result::Error) -> Fault {
+    let diesel::result::Error::DatabaseError(kind, info) = error else {
+        return match error {
+            diesel::result::Error::BrokenTransactionManager => Fault::Broken,
             _ => Fault::None,
         };
     };

@@ -50,6 +50,15 @@ diesel::table! {
 }
 
 diesel::table! {
+    damaged_blobs (blob_id) {
+        blob_id -> Int8,
+        storage_key -> Text,
+        damage -> Int2,
+        found_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     files (id) {
         id -> Int8,
         version_id -> Int8,
@@ -279,6 +288,7 @@ diesel::joinable!(packages -> owners (owner_id));
 diesel::joinable!(versions -> packages (package_id));
 diesel::joinable!(files -> versions (version_id));
 diesel::joinable!(files -> blobs (blob_id));
+diesel::joinable!(damaged_blobs -> blobs (blob_id));
 diesel::joinable!(owner_usage -> owners (owner_id));
 diesel::joinable!(usage_changes -> owners (owner_id));
 diesel::joinable!(hooks -> owners (owner_id));
@@ -290,6 +300,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     audit,
     blobs,
     daily_totals,
+    damaged_blobs,
     files,
     hook_attempts,
     hook_deliveries,

@@ -49,7 +49,12 @@ word!(
 );
 word!(
     /// What happened to a package.
-    HookAction, "created, deleted" { Created = 0 "created", Deleted = 1 "deleted" }
+    HookAction, "created, deleted, damaged" {
+        Created = 0 "created",
+        Deleted = 1 "deleted",
+        /// Stored files of it were found damaged. Gitea has no such event.
+        Damaged = 2 "damaged",
+    }
 );
 word!(
     /// What has become of something that a hook has to tell.

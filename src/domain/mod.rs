@@ -1,5 +1,6 @@
 //! Values that cannot be wrong: names, ids, digests, roles, secrets, the time. Nothing here does input or output.
 pub mod clock;
+pub mod damage;
 pub mod digest;
 pub mod hook;
 pub mod ids;

@@ -13,13 +13,14 @@ pub enum Task {
     Sweep,
     Check,
     DeepCheck,
+    Scrub,
     Digests,
     Counts,
 }
 
 impl Task {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Sweep, Self::Check, Self::DeepCheck, Self::Digests, Self::Counts];
+    pub const ALL: [Self; 6] = [Self::Sweep, Self::Check, Self::DeepCheck, Self::Scrub, Self::Digests, Self::Counts];
 
     /// Its word, in addresses and in the record.
     pub fn as_str(self) -> &'static str {
@@ -27,6 +28,7 @@ impl Task {
             Self::Sweep => "sweep",
             Self::Check => "check",
             Self::DeepCheck => "deep-check",
+            Self::Scrub => "scrub",
             Self::Digests => "digests",
             Self::Counts => "counts",
         }
@@ -39,7 +41,7 @@ impl Task {
 
     /// Whether somebody may ask for it; the others are always under way.
     pub fn can_be_asked_for(self) -> bool {
-        matches!(self, Self::Sweep | Self::Check | Self::DeepCheck)
+        matches!(self, Self::Sweep | Self::Check | Self::DeepCheck | Self::Scrub)
     }
 
     fn index(self) -> usize {

@@ -6,5 +6,6 @@ pub mod check;
 pub mod digests;
 pub mod flush_counts;
 pub mod note_totals;
+pub mod scrub;
 pub mod sweep;
 pub mod webhooks;

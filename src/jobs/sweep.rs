@@ -1,52 +1,91 @@
-//! Removes the bytes that nothing refers to: rows first, in a transaction, and then the bytes whose rows are gone;
-//! then bytes that never had a row, left by uploads that crashed.
+//! Removes the bytes that nothing refers to, and never because the wrong database was asked.
+//!
+//! Rows of blobs without a file go first, in a transaction, and then their bytes. Bytes that no row names (orphans, left
+//! by uploads that crashed) are not removed at once: they move to the store's holding folder, come back by themselves
+//! when a row turns out to name them, and are removed after a second grace. A sweep that sees unusually many orphans
+//! stops, since a database that lacks rows looks the same.
 
 use crate::db::Db;
 use crate::domain::clock::{Clock, Timestamp};
 use crate::error::{Error, Result};
-use crate::registry::{attempts, cleanup};
+use crate::registry::{attempts, cleanup, settings};
 use crate::storage::{BlobStore, Claim, Entry, StorageKey, StoreError, Walk};
 use std::time::{Duration, SystemTime};
 
 /// How many rows or keys are looked at together.
 const BATCH: usize = 500;
 
+/// What a sweep may do.
+#[derive(Debug, Clone, Copy)]
+pub struct SweepPlan {
+    /// What is younger is left alone, and an orphan waits as long again in the holding folder.
+    pub grace: Duration,
+    /// A sweep that would take more than this many blobs, and more than the share, stops.
+    pub stop_files: u64,
+    /// The share, in percent of all blobs.
+    pub stop_percent: u64,
+    /// Go on all the same: an operator has looked, and says that this database is the right one.
+    pub confirmed: bool,
+}
+
+impl SweepPlan {
+    /// Whether it is too much to take `count` of `all` without asking.
+    fn is_too_much(&self, count: u64, all: u64) -> bool {
+        count > self.stop_files && u128::from(count) * 100 > u128::from(all) * u128::from(self.stop_percent)
+    }
+}
+
 /// What a sweep removed, or would remove.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Swept {
-    /// Blobs that no file had any more.
+    /// Blobs without a file, removed.
     pub unused: u64,
-    /// Blobs, and parts of uploads, that no row named.
+    /// Orphans whose second grace was over, and parts of uploads that crashed, removed.
     pub orphans: u64,
     /// Bytes of all of them.
     pub bytes: u64,
-    /// A backup is running: blobs that no file has any more stay until the next sweep.
+    /// Orphans that were moved to the holding folder.
+    pub held: u64,
+    /// Their bytes.
+    pub held_bytes: u64,
+    /// A backup is running: blobs without a file stay until the next sweep.
     pub held_off: bool,
 }
 
-/// Sweeps once. What is younger than `grace` is left alone, and so is what an upload holds, however long it takes.
+/// Sweeps once. What is younger than the grace is left alone, and so is what an upload holds, however long it takes.
 ///
 /// # Errors
-/// The database's and the store's; what was removed until then stays removed.
-pub async fn run(db: &Db, store: &BlobStore, clock: &Clock, grace: Duration) -> Result<Swept> {
-    let before = clock.now().minus(grace);
+/// [`Error::Blocked`] when the database may not be the right one, saying what to do; nothing was removed then. The
+/// database's and the store's; what was removed until then stays removed.
+pub async fn run(db: &Db, store: &BlobStore, clock: &Clock, plan: SweepPlan) -> Result<Swept> {
+    let result = sweep(db, store, clock, plan).await;
+    let stopped = matches!(result, Err(Error::Blocked(_)));
+    metrics::gauge!("packhouse_sweep_stopped").set(f64::from(u8::from(stopped)));
+    result
+}
+
+async fn sweep(db: &Db, store: &BlobStore, clock: &Clock, plan: SweepPlan) -> Result<Swept> {
     let mut swept = Swept::default();
+    let before = clock.now().minus(plan.grace);
+    begin(db, store, plan.confirmed).await?;
+    let survey = survey(db, store, before).await?;
+    metrics::gauge!("packhouse_sweep_orphans").set(f64::from(u32::try_from(survey.orphans).unwrap_or(u32::MAX)));
+    if !plan.confirmed {
+        demand_few_orphans(&plan, &survey)?;
+        demand_few_unused(db, &plan, before).await?;
+    }
     forget_rows(db, store, before, &mut swept).await?;
     let sweeper = store.clone();
     let incoming = blocking(move || sweeper.sweep_incoming(before.into())).await?;
     swept.orphans += incoming.files;
     swept.bytes += incoming.bytes;
-    for_each_stray(db, store, before, async |stray| {
-        match stray {
-            Stray::Orphan(claim) => {
-                swept.bytes += blocking(move || claim.remove()).await?;
-                swept.orphans += 1;
-            }
-            Stray::Foreign(name) => tracing::warn!(name, "something in the store is not Packhouse's"),
-        }
-        Ok(())
-    })
-    .await?;
+    empty_holding_folder(db, store, clock.now(), before, &mut swept).await?;
+    if survey.orphans > 0 {
+        hold_orphans(db, store, clock.now(), before, &mut swept).await?;
+    }
+    for name in survey.foreign {
+        tracing::warn!(name, "this file in the store is not Packhouse's");
+    }
     let now = clock.now();
     db.write(move |conn| {
         attempts::forget_old(conn, now)?;
@@ -57,7 +96,45 @@ pub async fn run(db: &Db, store: &BlobStore, clock: &Clock, grace: Duration) -> 
     Ok(swept)
 }
 
-/// What [`run`] would remove now.
+/// Compares the database with the store, by id and by the count of sweeps that both keep.
+async fn begin(db: &Db, store: &BlobStore, confirmed: bool) -> Result<()> {
+    let looker = store.clone();
+    let seen = blocking(move || looker.sweeps()).await?;
+    let id = store.id().to_string();
+    let number = db.write(move |conn| settings::count_sweep(conn, &id, seen, confirmed)).await?;
+    let writer = store.clone();
+    blocking(move || writer.set_sweeps(number)).await
+}
+
+fn demand_few_orphans(plan: &SweepPlan, survey: &Survey) -> Result<()> {
+    if !plan.is_too_much(survey.orphans, survey.blobs) {
+        return Ok(());
+    }
+    Err(Error::Blocked(format!(
+        "{} of the store's {} blobs belong to no row of this database, more than the {} and the {} % that a sweep may \
+         take (jobs.sweep_stop_files, jobs.sweep_stop_percent), so rows may be missing. Nothing was removed. Make sure \
+         that this is the right database; if it is, run `packhouse gc --confirm-orphans`",
+        survey.orphans, survey.blobs, plan.stop_files, plan.stop_percent
+    )))
+}
+
+/// Many blobs may well lose their files at once, when a large package is deleted. But then the owners' totals went down
+/// too; where they did not, the rows of files are gone and nobody deleted them.
+async fn demand_few_unused(db: &Db, plan: &SweepPlan, before: Timestamp) -> Result<()> {
+    let (unused, all) =
+        db.snapshot(move |conn| Ok((cleanup::unused_blobs(conn, before)?.0, cleanup::count_blobs(conn)?))).await?;
+    let (unused, all) = (u64::try_from(unused).unwrap_or(0), u64::try_from(all).unwrap_or(0));
+    if !plan.is_too_much(unused, all) || db.snapshot(cleanup::files_are_whole).await? {
+        return Ok(());
+    }
+    Err(Error::Blocked(format!(
+        "{unused} of {all} blobs have no file, and what owners are counted to store says that they should: rows of \
+         files are missing, as in the middle of a restore. Nothing was removed. Restore the database; if it is right as \
+         it is, run `packhouse gc --confirm-orphans`"
+    )))
+}
+
+/// What [`run`] would do now, whatever the plan's limits say.
 ///
 /// # Errors
 /// The database's and the store's.
@@ -70,17 +147,126 @@ pub async fn preview(db: &Db, store: &BlobStore, clock: &Clock, grace: Duration)
         unused: u64::try_from(unused).unwrap_or_default(),
         orphans: abandoned.files,
         bytes: u64::try_from(bytes).unwrap_or_default() + abandoned.bytes,
-        held_off: false,
+        ..Swept::default()
     };
-    for_each_stray(db, store, before, async |stray| {
-        if let Stray::Orphan(claim) = stray {
+    for_each_held(db, store, async |held| {
+        if let HeldBlob::Orphan { claim, since } = held
+            && since <= SystemTime::from(before)
+        {
             swept.bytes += blocking(move || claim.size()).await?;
             swept.orphans += 1;
         }
         Ok(())
     })
     .await?;
+    for_each_stray(db, store, before, async |stray| {
+        if let Stray::Orphan(claim) = stray {
+            swept.held_bytes += blocking(move || claim.size()).await?;
+            swept.held += 1;
+        }
+        Ok(())
+    })
+    .await?;
     Ok(swept)
+}
+
+/// What lies in the store, before anything is done about it.
+#[derive(Debug, Default)]
+struct Survey {
+    /// All blobs.
+    blobs: u64,
+    /// Those old enough to be taken that no row names.
+    orphans: u64,
+    /// Names of what is not Packhouse's.
+    foreign: Vec<String>,
+}
+
+async fn survey(db: &Db, store: &BlobStore, before: Timestamp) -> Result<Survey> {
+    let mut survey = Survey::default();
+    let walker = store.clone();
+    let mut walk = blocking(move || walker.walk()).await?;
+    loop {
+        let (rest, seen) = blocking(move || next_blobs(walk, before.into())).await?;
+        walk = rest;
+        survey.blobs += seen.young + u64::try_from(seen.keys.len()).unwrap_or(0);
+        survey.foreign.extend(seen.foreign);
+        survey.orphans += u64::try_from(unknown(db, store, seen.keys).await?.len()).unwrap_or(0);
+        if seen.ended {
+            return Ok(survey);
+        }
+    }
+}
+
+/// Moves orphans to the holding folder, where their second grace begins now.
+async fn hold_orphans(db: &Db, store: &BlobStore, now: Timestamp, before: Timestamp, swept: &mut Swept) -> Result<()> {
+    for_each_stray(db, store, before, async |stray| {
+        if let Stray::Orphan(claim) = stray {
+            let key = claim.key();
+            let size = blocking(move || claim.hold(now.into())).await?;
+            tracing::info!(blob = %key, bytes = size, "an orphan was moved to the holding folder");
+            swept.held_bytes += size;
+            swept.held += 1;
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// Puts back what a row names after all, and removes what no row has named for a second grace.
+async fn empty_holding_folder(
+    db: &Db,
+    store: &BlobStore,
+    now: Timestamp,
+    before: Timestamp,
+    swept: &mut Swept,
+) -> Result<()> {
+    for_each_held(db, store, async |held| {
+        match held {
+            HeldBlob::Needed(key) => {
+                let returner = store.clone();
+                blocking(move || returner.put_back(&key)).await?;
+                tracing::warn!(blob = %key, "a held blob is needed after all and was put back");
+            }
+            // A clock that was wrong and was put right: the second grace begins anew.
+            HeldBlob::Orphan { claim, since } if since > SystemTime::from(now) => {
+                blocking(move || claim.hold(now.into())).await?;
+            }
+            HeldBlob::Orphan { claim, since } if since <= SystemTime::from(before) => {
+                swept.bytes += blocking(move || claim.remove()).await?;
+                swept.orphans += 1;
+            }
+            HeldBlob::Orphan { .. } => {}
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// A blob in the holding folder.
+enum HeldBlob {
+    /// A row names it.
+    Needed(StorageKey),
+    /// No row names it; it is claimed, so nobody else touches it meanwhile.
+    Orphan { claim: Claim, since: SystemTime },
+}
+
+async fn for_each_held(db: &Db, store: &BlobStore, mut found: impl AsyncFnMut(HeldBlob) -> Result<()>) -> Result<()> {
+    let looker = store.clone();
+    let held = blocking(move || looker.held()).await?;
+    for batch in held.chunks(BATCH) {
+        let orphans = unknown(db, store, batch.iter().map(|held| held.key).collect()).await?;
+        for held in batch {
+            if !orphans.contains(&held.key) {
+                found(HeldBlob::Needed(held.key)).await?;
+                continue;
+            }
+            let (claimer, key) = (store.clone(), held.key);
+            if let Some(claim) = blocking(move || claimer.claim_held(&key)).await? {
+                found(HeldBlob::Orphan { claim, since: held.since }).await?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Something in the store that no row knows.
@@ -99,7 +285,8 @@ pub(super) async fn blocking<T: Send + 'static>(
 
 async fn forget_rows(db: &Db, store: &BlobStore, before: Timestamp, swept: &mut Swept) -> Result<()> {
     loop {
-        let keys = db.write(move |conn| cleanup::forget_blobs(conn, before, BATCH as i64)).await?;
+        let id = store.id().to_string();
+        let keys = db.write(move |conn| cleanup::forget_blobs(conn, &id, before, BATCH as i64)).await?;
         let Some(keys) = keys else {
             swept.held_off = true;
             return Ok(());
@@ -132,33 +319,35 @@ pub(super) async fn for_each_stray(
     let walker = store.clone();
     let mut walk = blocking(move || walker.walk()).await?;
     loop {
-        let (rest, seen) = blocking(move || old_keys(walk, before.into())).await?;
+        let (rest, seen) = blocking(move || next_blobs(walk, before.into())).await?;
         walk = rest;
         for name in seen.foreign {
             found(Stray::Foreign(name)).await?;
         }
-        if seen.ended && seen.keys.is_empty() {
-            return Ok(());
-        }
-        for key in unknown(db, seen.keys).await? {
+        for key in unknown(db, store, seen.keys).await? {
             if let Some(claim) = claim_orphan(db, store, key).await? {
                 found(Stray::Orphan(claim)).await?;
             }
+        }
+        if seen.ended {
+            return Ok(());
         }
     }
 }
 
 /// What the next steps of a walk found.
 #[derive(Default)]
-struct Seen {
-    /// Written long enough ago.
+struct NextBlobs {
+    /// Blobs written before the time.
     keys: Vec<StorageKey>,
+    /// How many were written since.
+    young: u64,
     foreign: Vec<String>,
     ended: bool,
 }
 
-fn old_keys(mut walk: Walk, before: SystemTime) -> Result<(Walk, Seen), StoreError> {
-    let mut seen = Seen::default();
+fn next_blobs(mut walk: Walk, before: SystemTime) -> Result<(Walk, NextBlobs), StoreError> {
+    let mut seen = NextBlobs::default();
     while seen.keys.len() + seen.foreign.len() < BATCH {
         match walk.next().transpose()? {
             None => {
@@ -166,16 +355,21 @@ fn old_keys(mut walk: Walk, before: SystemTime) -> Result<(Walk, Seen), StoreErr
                 break;
             }
             Some(Entry::Blob { key, modified, .. }) if modified < before => seen.keys.push(key),
-            Some(Entry::Blob { .. }) => {}
+            Some(Entry::Blob { .. }) => seen.young += 1,
             Some(Entry::Foreign(name)) => seen.foreign.push(name),
         }
     }
     Ok((walk, seen))
 }
 
-async fn unknown(db: &Db, keys: Vec<StorageKey>) -> Result<Vec<StorageKey>> {
-    let names: Vec<String> = keys.iter().map(StorageKey::to_string).collect();
-    let known = db.read(move |conn| cleanup::known_keys(conn, &names)).await?;
+/// Those of some keys that no row names. A transaction for writing asks, because connections for reading may lead to a
+/// standby that lags.
+async fn unknown(db: &Db, store: &BlobStore, keys: Vec<StorageKey>) -> Result<Vec<StorageKey>> {
+    if keys.is_empty() {
+        return Ok(keys);
+    }
+    let (id, names) = (store.id().to_string(), keys.iter().map(StorageKey::to_string).collect::<Vec<_>>());
+    let known = db.write(move |conn| cleanup::known_keys(conn, &id, &names)).await?;
     Ok(keys.into_iter().filter(|key| !known.contains(&key.to_string())).collect())
 }
 
@@ -183,5 +377,20 @@ async fn claim_orphan(db: &Db, store: &BlobStore, key: StorageKey) -> Result<Opt
     let claimer = store.clone();
     let Some(claim) = blocking(move || claimer.claim(&key)).await? else { return Ok(None) };
     // Asked once more with the bytes claimed: an upload lets go of them after its commit, so the answer is final.
-    Ok((!unknown(db, vec![key]).await?.is_empty()).then_some(claim))
+    Ok((!unknown(db, store, vec![key]).await?.is_empty()).then_some(claim))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sweep_stops_only_beyond_both_limits() {
+        let plan = SweepPlan { grace: Duration::ZERO, stop_files: 100, stop_percent: 10, confirmed: false };
+        assert!(!plan.is_too_much(100, 100), "few, though all of them");
+        assert!(!plan.is_too_much(101, 1_010), "a tenth");
+        assert!(plan.is_too_much(102, 1_010));
+        assert!(plan.is_too_much(200, 200));
+        assert!(plan.is_too_much(u64::MAX, u64::MAX), "no overflow");
+    }
 }

@@ -1,6 +1,7 @@
 //! What nothing refers to any more: found here, row by row; its bytes are removed by the job that asks.
 
 use super::files::{BLOB_COLUMNS, Blob, BlobRow};
+use super::{quotas, settings};
 use crate::db::schema::{blobs, files, sessions};
 use crate::domain::clock::Timestamp;
 use crate::domain::digest::OtherDigests;
@@ -45,8 +46,14 @@ macro_rules! unused {
 /// may still want those bytes.
 ///
 /// # Errors
-/// The database's.
-pub fn forget_blobs(conn: &mut PgConnection, before: Timestamp, limit: i64) -> Result<Option<Vec<String>>> {
+/// As [`settings::demand_primary`].
+pub fn forget_blobs(
+    conn: &mut PgConnection,
+    store: &str,
+    before: Timestamp,
+    limit: i64,
+) -> Result<Option<Vec<String>>> {
+    settings::demand_primary(conn, store)?;
     if !may_forget(conn)? {
         return Ok(None);
     }
@@ -64,6 +71,31 @@ pub fn forget_blobs(conn: &mut PgConnection, before: Timestamp, limit: i64) -> R
     Ok(Some(diesel::delete(gone).returning(blobs::storage_key).get_results(conn)?))
 }
 
+/// Whether what owners are counted to store is what their files add up to. It is not where rows of files are missing
+/// that nobody deleted, as in the middle of a restore: then blobs look unused that are not.
+///
+/// # Errors
+/// The database's.
+pub fn files_are_whole(conn: &mut PgConnection) -> Result<bool> {
+    #[derive(QueryableByName)]
+    struct Whole {
+        #[diesel(sql_type = Bool)]
+        whole: bool,
+    }
+    // The limit on a statement's time is for requests; this reads a whole table.
+    diesel::sql_query("SET LOCAL statement_timeout = 0").execute(conn)?;
+    let query = format!("SELECT NOT EXISTS ({}) AS whole", quotas::MISCOUNTED);
+    Ok(diesel::sql_query(query).get_result::<Whole>(conn)?.whole)
+}
+
+/// How many blobs there are.
+///
+/// # Errors
+/// The database's.
+pub fn count_blobs(conn: &mut PgConnection) -> Result<i64> {
+    Ok(blobs::table.count().get_result(conn)?)
+}
+
 /// How many blobs [`forget_blobs`] would forget, and their bytes.
 ///
 /// # Errors
@@ -79,8 +111,9 @@ pub fn unused_blobs(conn: &mut PgConnection, before: Timestamp) -> Result<(i64, 
 /// Those of some keys that a row points at.
 ///
 /// # Errors
-/// The database's.
-pub fn known_keys(conn: &mut PgConnection, keys: &[String]) -> Result<HashSet<String>> {
+/// As [`settings::demand_primary`].
+pub fn known_keys(conn: &mut PgConnection, store: &str, keys: &[String]) -> Result<HashSet<String>> {
+    settings::demand_primary(conn, store)?;
     let rows: Vec<String> =
         blobs::table.filter(blobs::storage_key.eq_any(keys)).select(blobs::storage_key).load(conn)?;
     Ok(rows.into_iter().collect())

@@ -25,7 +25,7 @@ use serde_json::json;
 use std::str::FromStr;
 
 /// The bytes of a file: what they are, and where the store has them.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Blob {
     pub id: BlobId,
     pub sha256: Sha256,
@@ -34,6 +34,14 @@ pub struct Blob {
     pub storage_key: String,
     /// The three others, once they are computed.
     pub other: Option<OtherDigests>,
+}
+
+/// The bytes of a file, with what they are verified by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredBlob {
+    pub blob: Blob,
+    /// CRC-32 of each MiB, for blobs over one MiB.
+    pub block_checksums: Vec<u8>,
 }
 
 /// A file that may be sent to the caller.
@@ -139,22 +147,22 @@ pub fn find_downloadable_by_id(
     found.ok_or(Error::NotFound(What::File))
 }
 
-/// What is stored under this name already, if anything.
+/// The bytes that are stored under this name already, if any.
 ///
 /// # Errors
 /// The database's.
-pub(super) fn stored_digest(conn: &mut PgConnection, owner: OwnerId, path: &FilePath) -> Result<Option<Sha256>> {
-    let row: Option<Vec<u8>> = files::table
+pub(super) fn stored_blob(conn: &mut PgConnection, owner: OwnerId, path: &FilePath) -> Result<Option<StoredBlob>> {
+    let row: Option<(BlobRow, Vec<u8>)> = files::table
         .inner_join(versions_table::table.inner_join(packages_table::table))
         .inner_join(blobs::table)
         .filter(packages_table::owner_id.eq(owner))
         .filter(packages_table::lower_name.eq(path.package.lower()))
         .filter(versions_table::lower_version.eq(path.version.lower()))
         .filter(files::lower_name.eq(path.file.lower()))
-        .select(blobs::sha256)
+        .select((BLOB_COLUMNS, blobs::block_checksums))
         .first(conn)
         .optional()?;
-    row.map(|bytes| Sha256::try_from(&bytes[..]).map_err(Error::internal)).transpose()
+    row.map(|(row, block_checksums)| Ok(StoredBlob { blob: Blob::from_row(row)?, block_checksums })).transpose()
 }
 
 /// A version's files, the oldest first.

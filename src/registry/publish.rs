@@ -3,9 +3,10 @@
 use super::access::{CanPublish, can_publish};
 use super::audit::{self, Event, Subject};
 use super::caller::Caller;
+use super::files::StoredBlob;
 use super::hooks::outbox::{self, Of};
 use super::quotas::{Allowance, Quota, Usage};
-use super::{files, quotas, versions};
+use super::{damage, files, quotas, versions};
 use crate::db::schema::{blobs, files as files_table};
 use crate::domain::clock::Timestamp;
 use crate::domain::digest::{OtherDigests, Sha256};
@@ -41,8 +42,8 @@ pub struct Declared {
 pub enum Admission {
     /// Yes, up to what the owner's quota leaves.
     Wanted(Option<Allowance>),
-    /// No: these very bytes are there under this name.
-    SameIsThere(Sha256),
+    /// No, if this blob is sound: the declared bytes are there under this name.
+    SameIsThere(Box<StoredBlob>),
 }
 
 /// Bytes that lie safe in the store.
@@ -61,11 +62,9 @@ pub struct NewBlob {
 pub struct Published {
     /// False: the same bytes were there under this name, as declared.
     pub stored: bool,
-    /// Where the store has these bytes: the key of [`NewBlob`], or that of an earlier upload of the same bytes, which
-    /// makes the new copy superfluous.
-    pub storage_key: String,
-    /// The row of the bytes.
-    pub blob: BlobId,
+    /// The key of an earlier copy of the same bytes, which nothing names any more: the row now names the new copy, whose
+    /// bytes were just verified.
+    pub superseded: Option<String>,
 }
 
 fn already_there(stored: Sha256, declared: &Declared) -> Result<()> {
@@ -92,8 +91,9 @@ pub fn admit(
     {
         return Err(Error::TooLarge { limit });
     }
-    if let Some(stored) = files::stored_digest(conn, right.owner().id, path)? {
-        return already_there(stored, declared).map(|()| Admission::SameIsThere(stored));
+    if let Some(stored) = files::stored_blob(conn, right.owner().id, path)? {
+        already_there(stored.blob.sha256, declared)?;
+        return Ok(Admission::SameIsThere(Box::new(stored)));
     }
     let mut allowance = None;
     if let Some(quota) = quotas::limiting(&right, limits.quota) {
@@ -120,7 +120,7 @@ pub fn publish_file(
 ) -> Result<Published> {
     let owner = right.owner();
     let (version, is_new) = versions::find_or_insert(conn, owner.id, &path.in_version(), right.user().id, now)?;
-    let (blob_id, storage_key) = insert_blob(conn, blob, now)?;
+    let (blob_id, superseded) = insert_blob(conn, blob, now)?;
     let file: Option<FileId> = diesel::insert_into(files_table::table)
         .values((
             files_table::version_id.eq(version),
@@ -136,9 +136,9 @@ pub fn publish_file(
         .get_result(conn)
         .optional()?;
     if file.is_none() {
-        let stored = files::stored_digest(conn, owner.id, path)?.ok_or(Error::Conflict(What::File))?;
-        already_there(stored, declared)?;
-        return Ok(Published { stored: false, storage_key, blob: blob_id });
+        let stored = files::stored_blob(conn, owner.id, path)?.ok_or(Error::Conflict(What::File))?;
+        already_there(stored.blob.sha256, declared)?;
+        return Ok(Published { stored: false, superseded });
     }
     let size = i64::try_from(blob.size).map_err(Error::internal)?;
     if is_new {
@@ -149,13 +149,15 @@ pub fn publish_file(
     let detail = json!({"bytes": blob.size, "sha256": blob.sha256.to_hex()});
     let subject = Subject { owner: Some((owner.id, &owner.name)), text, detail };
     audit::record(conn, caller, Event::FilePublish, &subject, now)?;
-    Ok(Published { stored: true, storage_key, blob: blob_id })
+    Ok(Published { stored: true, superseded })
 }
 
-/// The row of some bytes: made, or that of the same bytes, which is then kept from being swept until the end of the
-/// transaction. Two statements and not an upsert, which Diesel never prepares: Postgres would parse and plan it for each
+/// The row of some bytes: made, or that of the same bytes, which then names the new copy. The new bytes were hashed on
+/// their way in, while the old ones may have been damaged since: what is answered rests on bytes that were verified. The
+/// key of the old copy comes back with it. A row that is there is locked until the end of the transaction, so that it is
+/// not swept. Several statements and not an upsert, which Diesel never prepares: Postgres would parse and plan it for each
 /// upload.
-fn insert_blob(conn: &mut PgConnection, blob: &NewBlob, now: Timestamp) -> Result<(BlobId, String)> {
+fn insert_blob(conn: &mut PgConnection, blob: &NewBlob, now: Timestamp) -> Result<(BlobId, Option<String>)> {
     let other = blob.other.as_ref();
     let sha256 = &blob.sha256.as_bytes()[..];
     loop {
@@ -172,21 +174,25 @@ fn insert_blob(conn: &mut PgConnection, blob: &NewBlob, now: Timestamp) -> Resul
             ))
             .on_conflict(blobs::sha256)
             .do_nothing()
-            .returning((blobs::id, blobs::storage_key))
+            .returning(blobs::id)
             .get_result(conn)
             .optional()?;
-        if let Some(row) = inserted {
-            return Ok(row);
+        if let Some(id) = inserted {
+            return Ok((id, None));
         }
-        let found = diesel::update(blobs::table.filter(blobs::sha256.eq(sha256)))
-            .set(blobs::touched_at.eq(now))
-            .returning((blobs::id, blobs::storage_key))
-            .get_result(conn)
-            .optional()?;
+        let row = blobs::table.filter(blobs::sha256.eq(sha256)).select((blobs::id, blobs::storage_key)).for_update();
+        let found: Option<(BlobId, String)> = row.first(conn).optional()?;
         // Gone again: a sweep was faster, and the next try inserts.
-        if let Some(row) = found {
-            return Ok(row);
-        }
+        let Some((id, superseded)) = found else { continue };
+        diesel::update(blobs::table.find(id))
+            .set((
+                blobs::touched_at.eq(now),
+                blobs::storage_key.eq(&blob.storage_key),
+                blobs::block_checksums.eq(&blob.block_checksums),
+            ))
+            .execute(conn)?;
+        damage::forget(conn, id)?;
+        return Ok((id, Some(superseded)));
     }
 }
 
@@ -207,14 +213,4 @@ pub fn was_published(conn: &mut PgConnection, path: &FilePath, blob: &NewBlob, n
         .filter(blobs::sha256.eq(&blob.sha256.as_bytes()[..]))
         .select(files_table::id);
     Ok(diesel::select(diesel::dsl::exists(row)).get_result(conn)?)
-}
-
-/// Lets a blob's row point at another copy of its bytes, because the one it points at was lost. False when the row
-/// has changed meanwhile.
-///
-/// # Errors
-/// The database's.
-pub fn heal_blob(conn: &mut PgConnection, blob: BlobId, lost_key: &str, key: &str) -> Result<bool> {
-    let row = blobs::table.find(blob).filter(blobs::storage_key.eq(lost_key));
-    Ok(diesel::update(row).set(blobs::storage_key.eq(key)).execute(conn)? == 1)
 }

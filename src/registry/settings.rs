@@ -1,14 +1,88 @@
 //! Facts of this instance that outlive its processes.
 
 use crate::db::schema::settings;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use diesel::prelude::*;
-use serde_json::Value;
+use diesel::sql_types::{Bool, Nullable, Text};
+use serde_json::{Value, json};
 
 /// The id of the blob store that belongs to this database.
 pub const STORE_ID: &str = "store_id";
 /// What tells the secret key that this database's secrets are encrypted with from any other.
 pub const SECRET_KEY_CHECK: &str = "secret_key_check";
+
+/// How many sweeps have begun; the store counts them too.
+const SWEEPS: &str = "sweeps";
+
+/// What is said when the database is not the one this store belongs to.
+pub const FOREIGN: &str = "this database belongs to another store";
+
+#[derive(QueryableByName)]
+struct DatabaseIdentity {
+    #[diesel(sql_type = Nullable<Text>)]
+    store: Option<String>,
+    #[diesel(sql_type = Bool)]
+    is_standby: bool,
+}
+
+/// Makes sure that this is the database that belongs to a store, by the id that it remembers.
+///
+/// # Errors
+/// [`Error::Busy`] with [`FOREIGN`]; the database's.
+pub fn demand_store(conn: &mut PgConnection, store: &str) -> Result<()> {
+    identify(conn, store).map(drop)
+}
+
+/// Makes sure that this is the database that belongs to a store, and not a standby of it, which may lag behind: whoever
+/// decides from absent rows that bytes are superfluous must see every committed row.
+///
+/// # Errors
+/// [`Error::Busy`]; the database's.
+pub fn demand_primary(conn: &mut PgConnection, store: &str) -> Result<()> {
+    if identify(conn, store)?.is_standby {
+        return Err(Error::Busy("this database is a standby, which may lag behind"));
+    }
+    Ok(())
+}
+
+fn identify(conn: &mut PgConnection, store: &str) -> Result<DatabaseIdentity> {
+    let query =
+        "SELECT (SELECT value #>> '{}' FROM settings WHERE key = $1) AS store, pg_is_in_recovery() AS is_standby";
+    let identity: DatabaseIdentity = diesel::sql_query(query).bind::<Text, _>(STORE_ID).get_result(conn)?;
+    if identity.store.as_deref() == Some(store) { Ok(identity) } else { Err(Error::Busy(FOREIGN)) }
+}
+
+/// Counts a sweep that begins and returns its number. `seen` is how many the store has seen: a database that knows of
+/// fewer is a restored older backup, or a copy of the database whose server sweeps the same store. `confirmed` accepts
+/// it all the same.
+///
+/// # Errors
+/// [`Error::Blocked`] saying what to do; as [`demand_primary`].
+pub fn count_sweep(conn: &mut PgConnection, store: &str, seen: u64, confirmed: bool) -> Result<u64> {
+    demand_primary(conn, store)?;
+    get_or_set(conn, SWEEPS, &json!(0))?;
+    let row = settings::table.find(SWEEPS).select(settings::value).for_update();
+    let known = row.first::<Value>(conn)?.as_u64().unwrap_or(0);
+    if known < seen && !confirmed {
+        return Err(Error::Blocked(format!(
+            "this database has seen {known} sweeps and its store {seen}: it is an older state of the database, or a copy, \
+             so files it does not know may be needed. Nothing was removed. If this database is the right one, run \
+             `packhouse gc --confirm-orphans`"
+        )));
+    }
+    let next = known.max(seen).saturating_add(1);
+    set(conn, SWEEPS, &json!(next))?;
+    Ok(next)
+}
+
+/// Keeps others from changing a fact until the end of the transaction.
+///
+/// # Errors
+/// The database's.
+pub fn lock(conn: &mut PgConnection, key: &str) -> Result<()> {
+    settings::table.find(key).select(settings::key).for_update().first::<String>(conn).optional()?;
+    Ok(())
+}
 
 /// A fact, if it is known.
 ///

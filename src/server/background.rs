@@ -1,22 +1,26 @@
 //! The work that no request waits for: regularly, when something is to be done, or when an administrator asks. How it
 //! stands is on the board of the server's state.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::jobs::board::{Board, Task};
 use crate::jobs::check::{self, Options, Outcome};
+use crate::jobs::scrub::{self, ScrubPlan, Scrubbed};
+use crate::jobs::sweep::Swept;
 use crate::jobs::{digests, flush_counts, note_totals, sweep, webhooks};
-use crate::state::App;
+use crate::state::{App, scrub_plan, sweep_plan};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 
 /// How often what is stored today is noted: it is a scan of the blobs.
 const NOTE_EVERY: Duration = Duration::from_secs(300);
+/// Between looks whether stored files are to be read again.
+const SCRUB_LOOK_EVERY: Duration = Duration::from_secs(60);
 /// Between looks for deliveries of webhooks that are old enough to be forgotten.
 const FORGET_EVERY: Duration = Duration::from_secs(3600);
 
 /// Begins all of it.
-pub(super) fn start(app: &Arc<App>) -> [JoinHandle<()>; 7] {
+pub(super) fn start(app: &Arc<App>) -> [JoinHandle<()>; 8] {
     [
         actix_web::rt::spawn(flush_regularly(Arc::clone(app))),
         actix_web::rt::spawn(complete_digests(Arc::clone(app))),
@@ -24,6 +28,7 @@ pub(super) fn start(app: &Arc<App>) -> [JoinHandle<()>; 7] {
         actix_web::rt::spawn(tell_webhooks(Arc::clone(app))),
         actix_web::rt::spawn(forget_deliveries(Arc::clone(app))),
         actix_web::rt::spawn(note_regularly(Arc::clone(app))),
+        actix_web::rt::spawn(scrub_regularly(Arc::clone(app))),
         actix_web::rt::spawn(do_what_is_asked(Arc::clone(app))),
     ]
 }
@@ -110,20 +115,75 @@ async fn sweep_regularly(app: Arc<App>) {
 
 async fn sweep_now(app: &App) {
     let running = Running::begin(app, Task::Sweep);
-    match sweep::run(&app.db, &app.store, &app.clock, app.config.sweep_grace()).await {
+    match sweep::run(&app.db, &app.store, &app.clock, sweep_plan(&app.config)).await {
         Ok(swept) => {
-            tracing::info!(unused = swept.unused, orphans = swept.orphans, bytes = swept.bytes, "swept the store");
-            let mut outcome = format!(
-                "removed {} blobs without a file and {} leftovers, {} bytes in all",
-                swept.unused, swept.orphans, swept.bytes
-            );
+            let Swept { unused, orphans, bytes, held, .. } = swept;
+            tracing::info!(unused, orphans, bytes, held, "swept the store");
+            let mut outcome =
+                format!("removed {unused} blobs without a file and {orphans} leftovers, {bytes} bytes in all");
+            if held > 0 {
+                outcome.push_str(&format!("; moved {held} blobs that no row names to the holding folder"));
+            }
             if swept.held_off {
                 outcome.push_str("; a backup is running: blobs without a file stay until the next sweep");
             }
             running.end(true, outcome, Vec::new());
         }
+        Err(error @ Error::Blocked(_)) => {
+            tracing::error!(%error, "the sweep stopped before it removed anything");
+            running.end(false, error.to_string(), Vec::new());
+        }
         Err(error) => {
             tracing::warn!(%error, "the sweep stopped; the next one goes on");
+            running.end(false, format!("stopped: {error}"), Vec::new());
+        }
+    }
+}
+
+/// Looks every minute whether a pass is due, or was left by a server that died.
+async fn scrub_regularly(app: Arc<App>) {
+    let plan = scrub_plan(&app.config);
+    if plan.every.is_zero() {
+        return;
+    }
+    let mut ticks = tokio::time::interval(SCRUB_LOOK_EVERY);
+    // The first tick is at once; a start is busy enough.
+    ticks.tick().await;
+    loop {
+        ticks.tick().await;
+        if app.board.slot(Task::Scrub).running.is_none() {
+            scrub(&app, plan).await;
+        }
+    }
+}
+
+/// Reads blobs for as long as the pass lasts, when there is one.
+async fn scrub(app: &App, plan: ScrubPlan) {
+    let due = scrub::lease_due(&app.db, &app.store, &app.clock, plan).await;
+    let progress = match due {
+        Ok(Some(progress)) => progress,
+        Ok(None) if plan.now_please => {
+            return Running::begin(app, Task::Scrub).end(true, "another server does it already".to_owned(), Vec::new());
+        }
+        Ok(None) => return,
+        Err(error) => {
+            tracing::warn!(%error, "scrubbing could not begin; the next minute tries again");
+            return Running::begin(app, Task::Scrub).end(false, format!("could not begin: {error}"), Vec::new());
+        }
+    };
+    let running = Running::begin(app, Task::Scrub);
+    match scrub::pass(&app.db, &app.store, &app.clock, plan, progress).await {
+        Ok(Scrubbed::Finished { blobs, bytes, damaged }) => {
+            tracing::info!(blobs, bytes, damaged, "all stored files were read");
+            running.end(
+                damaged == 0,
+                format!("read {blobs} blobs of {bytes} bytes; {damaged} are damaged"),
+                Vec::new(),
+            );
+        }
+        Ok(Scrubbed::TakenOver) => running.end(true, "another server goes on with it".to_owned(), Vec::new()),
+        Err(error) => {
+            tracing::warn!(%error, "scrubbing stopped; it goes on where it stopped");
             running.end(false, format!("stopped: {error}"), Vec::new());
         }
     }
@@ -193,6 +253,13 @@ async fn do_what_is_asked(app: Arc<App>) {
         match app.board.next().await {
             Task::Sweep => sweep_now(&app).await,
             task @ (Task::Check | Task::DeepCheck) => check_now(&app, task).await,
+            // Not waited for: it lasts days where the store is large.
+            Task::Scrub => {
+                app.board.begin(Task::Scrub, app.clock.now());
+                let plan = ScrubPlan { now_please: true, ..scrub_plan(&app.config) };
+                let app = Arc::clone(&app);
+                actix_web::rt::spawn(async move { scrub(&app, plan).await });
+            }
             task => Running::begin(&app, task).end(true, String::new(), Vec::new()),
         }
     }

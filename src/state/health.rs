@@ -22,9 +22,10 @@ pub struct Check {
 impl App {
     /// Looks at all that requests need: database, store, room, and whether the server is on its way out.
     pub async fn health(&self) -> [Check; 3] {
-        let looked = self.db.read(|conn| settings::get(conn, settings::STORE_ID));
+        let id = self.store.id().to_string();
+        let looked = self.db.read(move |conn| settings::demand_store(conn, &id));
         let database = tokio::time::timeout(PATIENCE, looked).await;
-        let database = database.unwrap_or(Err(Error::Busy("the database does not answer"))).map(drop);
+        let database = database.unwrap_or(Err(Error::Busy("the database does not answer")));
         let (store, reserve) = (self.store.clone(), self.config.store.reserve_bytes);
         let stored = tokio::task::spawn_blocking(move || {
             store.check_ready()?;

@@ -1,4 +1,5 @@
-//! Blobs in a directory tree: `blobs/<first two hex>/<key>`, uploads under way in `incoming/<random>`.
+//! Blobs in a directory tree: `blobs/<first two hex>/<key>`, uploads under way in `incoming/<random>`, and blobs that a
+//! sweep found without a row in `held/<key>`.
 //!
 //! Everything is opened relative to directories held open and without following symbolic links, so a planted link
 //! leads nowhere, and nothing outside the tree is ever touched. Files have mode 0600, directories 0700.
@@ -10,7 +11,7 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::Space;
@@ -21,6 +22,8 @@ use super::marker;
 const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
 pub(super) const BLOBS: &str = "blobs";
 pub(super) const INCOMING: &str = "incoming";
+/// Blobs that no row names, until the end of their second grace.
+pub(super) const HELD: &str = "held";
 
 /// The directories of a store, held open.
 #[derive(Debug)]
@@ -35,6 +38,22 @@ impl Dirs {
         let blobs = open_dir(&root, BLOBS)?;
         let incoming = open_dir(&root, INCOMING)?;
         Ok(Self { root, blobs, incoming })
+    }
+
+    /// The holding folder; made where a copy of the store left out an empty directory.
+    pub(super) fn held(&self) -> Result<OwnedFd, StoreError> {
+        marker::make_dir(&self.root, HELD)?;
+        Ok(open_dir(&self.root, HELD)?)
+    }
+
+    /// Puts a held blob back where it belongs; false when it is not held.
+    pub(super) fn put_back(&self, key: &StorageKey) -> Result<bool, StoreError> {
+        let (held, shard, name) = (self.held()?, self.shard(key)?, key.to_string());
+        match rustix::fs::renameat(&held, &name, &shard, &name) {
+            Ok(()) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     pub(super) fn shard(&self, key: &StorageKey) -> rustix::io::Result<OwnedFd> {
@@ -108,10 +127,30 @@ impl Local {
         Ok(fresh)
     }
 
-    /// Opens a blob for reading and makes sure of its size.
+    /// Opens a blob for reading and makes sure of its size. Another copy of the same bytes does as well: an upload of
+    /// them may have replaced this one since its row was read.
     pub(super) fn open_blob(&self, key: &StorageKey, size: u64) -> Result<File, StoreError> {
-        let (file, found) = self.find(key)?.ok_or(StoreError::Missing(*key))?;
+        let found = match self.find(key)? {
+            Some(found) => Some(found),
+            None => self.find_twin(key)?,
+        };
+        let (file, found) = found.ok_or(StoreError::Missing(*key))?;
         if found == size { Ok(file) } else { Err(StoreError::Damaged(*key)) }
+    }
+
+    /// Another copy of a blob's bytes, found by their SHA-256 with a look through one directory.
+    fn find_twin(&self, key: &StorageKey) -> Result<Option<(File, u64)>, StoreError> {
+        let digest = format!("{}-", key.sha256());
+        for entry in Dir::read_from(self.dirs().shard(key)?)? {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy();
+            if let Some(twin) = name.starts_with(&digest).then(|| name.parse().ok()).flatten()
+                && let Some(found) = self.find(&twin)?
+            {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
     }
 
     /// The blob and its size, `None` when a store that works does not have it.
@@ -122,7 +161,14 @@ impl Local {
             // Not there: is the store? And is it still the directory that we hold open?
             Err(Errno::NOENT | Errno::STALE | Errno::IO | Errno::NOTCONN) => {
                 let now = self.verified().map_err(as_away)?;
-                open(&now)
+                match open(&now) {
+                    // A row names it, so a sweep that asked another database was wrong to hold it.
+                    Err(Errno::NOENT) if now.put_back(key)? => {
+                        tracing::warn!(blob = %key, "a held blob is needed after all and was put back");
+                        open(&now)
+                    }
+                    opened => opened,
+                }
             }
             opened => opened,
         };
@@ -144,6 +190,16 @@ impl Local {
             Err(Errno::NOENT) => Ok(false),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// How many sweeps of this store have begun.
+    pub(super) fn sweeps(&self) -> Result<u64, StoreError> {
+        marker::read_sweeps(&self.verified()?.root)
+    }
+
+    /// Records that a sweep has begun.
+    pub(super) fn set_sweeps(&self, sweeps: u64) -> Result<(), StoreError> {
+        marker::write_sweeps(&self.verified()?.root, sweeps)
     }
 
     pub(super) fn free_space(&self) -> Result<Space, StoreError> {

@@ -11,13 +11,17 @@ use rustix::io::Errno;
 
 use super::error::StoreError;
 use super::key::StoreId;
-use super::local::{BLOBS, INCOMING, open_dir, open_file};
+use super::local::{BLOBS, HELD, INCOMING, open_dir, open_file};
 use crate::domain::digest::to_hex;
 
 const MARKER: &str = "packhouse-store";
 /// The marker before it is complete: a crash leaves this, and the next start begins again.
 const MARKER_NEW: &str = "packhouse-store.new";
 const FIRST_LINE: &str = "packhouse store 1";
+
+/// Beside the marker: how many sweeps this store has seen. See [`read_sweeps`].
+const SWEEPS: &str = "sweeps";
+const SWEEPS_NEW: &str = "sweeps.new";
 
 /// Opens the store's root. The path is the operator's: links in it are followed.
 pub(super) fn open_root(path: &Path, create: bool) -> Result<OwnedFd, StoreError> {
@@ -51,6 +55,40 @@ pub(super) fn read(root: &OwnedFd) -> Result<Option<StoreId>, StoreError> {
     id.map(Some).ok_or(StoreError::NotAStore("the marker is not readable by this version"))
 }
 
+/// How many sweeps of this store have begun; 0 before the first. The database counts the same, and never less: one that
+/// knows of fewer sweeps is older than the store, and must not decide what in it is superfluous.
+pub(super) fn read_sweeps(root: &OwnedFd) -> Result<u64, StoreError> {
+    let file = match open_file(root, SWEEPS, OFlags::RDONLY) {
+        Ok(file) => file,
+        Err(Errno::NOENT) => return Ok(0),
+        Err(error) => return Err(error.into()),
+    };
+    let mut text = String::new();
+    file.take(64).read_to_string(&mut text)?;
+    text.trim_end().parse().map_err(|_| StoreError::NotAStore("its count of sweeps cannot be read"))
+}
+
+/// Records that a sweep has begun. Several servers may do so at once: the larger number stays.
+pub(super) fn write_sweeps(root: &OwnedFd, sweeps: u64) -> Result<(), StoreError> {
+    let lock = open_file(root, MARKER, OFlags::RDONLY)?;
+    lock.lock()?;
+    if read_sweeps(root)? < sweeps {
+        replace(root, (SWEEPS_NEW, SWEEPS), &format!("{sweeps}\n"))?;
+    }
+    Ok(())
+}
+
+/// Writes a file under a new name, makes it durable, and only then gives it its own.
+fn replace(root: &OwnedFd, (new, name): (&str, &str), text: &str) -> Result<(), StoreError> {
+    let flags = OFlags::CREATE | OFlags::TRUNC | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mut file = File::from(rustix::fs::openat(root, new, flags, Mode::RUSR | Mode::WUSR)?);
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    rustix::fs::renameat(root, new, root, name)?;
+    rustix::fs::fsync(root)?;
+    Ok(())
+}
+
 /// Makes a store of an empty directory. The marker comes last, when all else is on the disk.
 pub(super) fn create(root: &OwnedFd) -> Result<StoreId, StoreError> {
     if !is_fresh(root)? {
@@ -58,19 +96,14 @@ pub(super) fn create(root: &OwnedFd) -> Result<StoreId, StoreError> {
     }
     make_directories(root)?;
     let id = StoreId::new(rand::random());
-    let flags = OFlags::CREATE | OFlags::TRUNC | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let mut file = File::from(rustix::fs::openat(root, MARKER_NEW, flags, Mode::RUSR | Mode::WUSR)?);
-    file.write_all(format!("{FIRST_LINE}\n{id}\n").as_bytes())?;
-    file.sync_all()?;
-    rustix::fs::renameat(root, MARKER_NEW, root, MARKER)?;
-    rustix::fs::fsync(root)?;
+    replace(root, (MARKER_NEW, MARKER), &format!("{FIRST_LINE}\n{id}\n"))?;
     Ok(id)
 }
 
 /// Makes what is missing of the directories: all of them in a new store, some after a restore by a tool that leaves
 /// out empty ones. Afterwards a publish need not fsync `blobs` for a new directory in it.
 pub(super) fn make_directories(root: &OwnedFd) -> Result<(), StoreError> {
-    let made = make_dir(root, BLOBS)? | make_dir(root, INCOMING)?;
+    let made = make_dir(root, BLOBS)? | make_dir(root, INCOMING)? | make_dir(root, HELD)?;
     if made {
         rustix::fs::fsync(root)?;
     }
@@ -86,7 +119,7 @@ pub(super) fn make_directories(root: &OwnedFd) -> Result<(), StoreError> {
 }
 
 /// Whether it had to be made.
-fn make_dir(parent: impl AsFd, name: &str) -> Result<bool, StoreError> {
+pub(super) fn make_dir(parent: impl AsFd, name: &str) -> Result<bool, StoreError> {
     match rustix::fs::mkdirat(parent, name, Mode::RWXU) {
         Ok(()) => Ok(true),
         Err(Errno::EXIST) => Ok(false),
@@ -99,7 +132,7 @@ fn is_fresh(root: &OwnedFd) -> Result<bool, StoreError> {
     for name in names(root)? {
         let fresh = match name.as_str() {
             "lost+found" | MARKER_NEW => true,
-            INCOMING => names(open_dir(root, INCOMING)?)?.is_empty(),
+            INCOMING | HELD => names(open_dir(root, &name)?)?.is_empty(),
             BLOBS => {
                 let blobs = open_dir(root, BLOBS)?;
                 let mut empty = true;

@@ -13,6 +13,7 @@ mod marker;
 mod reader;
 mod sweep;
 mod transfer;
+mod verify;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -26,11 +27,12 @@ pub use self::error::StoreError;
 pub use self::incoming::{Adopted, Incoming};
 pub use self::key::{InvalidStorageKey, StorageKey, StoreId};
 pub use self::reader::{BlobReader, Stored};
-pub use self::sweep::{Claim, Entry, Leftovers, Swept, Walk};
+pub use self::sweep::{Claim, Entry, Held, Leftovers, Swept, Walk};
 pub use self::transfer::TransferError;
 
 use self::digests::{Hashers, push_checksum, sha256};
 use self::local::Local;
+use crate::domain::damage::Damage;
 use crate::domain::digest::{OtherDigests, Sha256};
 
 /// Free room in the store.
@@ -143,6 +145,16 @@ impl BlobStore {
         }
     }
 
+    /// Reads a whole blob from the disk, past the page cache, and compares it with its checksums and its SHA-256; blocks.
+    /// `pace` is told of every MiB that was read and may sleep. `None`: it is sound.
+    ///
+    /// # Errors
+    /// [`StoreError::NotAStore`] and [`StoreError::Away`] when the store itself cannot be used, which says nothing about
+    /// the blob.
+    pub fn verify(&self, blob: &Stored, pace: impl FnMut(u64)) -> Result<Option<Damage>, StoreError> {
+        verify::verify(self.local(), blob, pace)
+    }
+
     /// The size of a blob in bytes, `None` when it is not there; blocks.
     ///
     /// # Errors
@@ -165,6 +177,47 @@ impl BlobStore {
     /// [`StoreError::NotAStore`], [`StoreError::Away`].
     pub fn claim(&self, key: &StorageKey) -> Result<Option<Claim>, StoreError> {
         Claim::new(self.local(), key)
+    }
+
+    /// As [`BlobStore::claim`], for a blob in the holding folder; blocks.
+    ///
+    /// # Errors
+    /// [`StoreError::NotAStore`], [`StoreError::Away`].
+    pub fn claim_held(&self, key: &StorageKey) -> Result<Option<Claim>, StoreError> {
+        Claim::held(self.local(), key)
+    }
+
+    /// The blobs in the holding folder; blocks.
+    ///
+    /// # Errors
+    /// [`StoreError::NotAStore`], [`StoreError::Away`].
+    pub fn held(&self) -> Result<Vec<Held>, StoreError> {
+        sweep::held(self.local())
+    }
+
+    /// Puts a held blob back; false when it is not held; blocks.
+    ///
+    /// # Errors
+    /// [`StoreError::NotAStore`], [`StoreError::Away`].
+    pub fn put_back(&self, key: &StorageKey) -> Result<bool, StoreError> {
+        self.local().verified()?.put_back(key)
+    }
+
+    /// How many sweeps of this store have begun, as the store itself remembers; blocks. The database that belongs to it
+    /// counts them too: one that has seen fewer is an older state of it, or a copy.
+    ///
+    /// # Errors
+    /// [`StoreError::NotAStore`], [`StoreError::Away`].
+    pub fn sweeps(&self) -> Result<u64, StoreError> {
+        self.local().sweeps()
+    }
+
+    /// Records that so many sweeps have begun; a larger number stays; blocks.
+    ///
+    /// # Errors
+    /// [`StoreError::NotAStore`], [`StoreError::NoSpace`], [`StoreError::Away`].
+    pub fn set_sweeps(&self, sweeps: u64) -> Result<(), StoreError> {
+        self.local().set_sweeps(sweeps)
     }
 
     /// Goes through all that is stored; blocks, as does each step.

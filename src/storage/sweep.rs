@@ -1,6 +1,7 @@
 //! Walking the store and removing what nobody wants any more. All of it blocks: call it on a blocking thread.
 
 use std::fs::{File, TryLockError};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -106,19 +107,34 @@ impl Iterator for Walk {
 }
 
 /// A blob that no upload holds, locked against other sweeps. Ask the database once more whether a row names it, and
-/// only then [`Claim::remove`] it: an upload lets go of its lock after its commit, so the answer is final.
+/// only then [`Claim::hold`] or [`Claim::remove`] it: an upload lets go of its lock after its commit, so the answer is
+/// final.
 #[derive(Debug)]
 pub struct Claim {
     key: StorageKey,
     file: File,
+    /// Where it lies now: in its shard, or in the holding folder.
+    dir: OwnedFd,
     dirs: Arc<Dirs>,
 }
 
 impl Claim {
     pub(super) fn new(local: &Local, key: &StorageKey) -> Result<Option<Self>, StoreError> {
         let dirs = local.verified()?;
-        match dirs.shard(key).and_then(|shard| open_file(shard, &key.to_string(), OFlags::RDWR)) {
-            Ok(file) => Ok(try_lock(&file)?.then_some(Self { key: *key, file, dirs })),
+        let shard = dirs.shard(key)?;
+        Self::of(key, shard, dirs)
+    }
+
+    /// Claims a blob of the holding folder.
+    pub(super) fn held(local: &Local, key: &StorageKey) -> Result<Option<Self>, StoreError> {
+        let dirs = local.verified()?;
+        let held = dirs.held()?;
+        Self::of(key, held, dirs)
+    }
+
+    fn of(key: &StorageKey, dir: OwnedFd, dirs: Arc<Dirs>) -> Result<Option<Self>, StoreError> {
+        match open_file(&dir, &key.to_string(), OFlags::RDWR) {
+            Ok(file) => Ok(try_lock(&file)?.then_some(Self { key: *key, file, dir, dirs })),
             Err(Errno::NOENT) => Ok(None),
             Err(error) => Err(error.into()),
         }
@@ -137,17 +153,56 @@ impl Claim {
         Ok(self.file.metadata()?.len())
     }
 
+    /// Moves the blob to the holding folder, from where it comes back by itself when it is read, and gives back its size
+    /// in bytes. `now` is where its second grace begins.
+    ///
+    /// # Errors
+    /// [`StoreError::Away`] when it cannot be moved.
+    pub fn hold(self, now: SystemTime) -> Result<u64, StoreError> {
+        let (size, name) = (self.size()?, self.key.to_string());
+        self.file.set_modified(now)?;
+        match rustix::fs::renameat(&self.dir, &name, self.dirs.held()?, &name) {
+            Ok(()) | Err(Errno::NOENT) => Ok(size),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Removes the blob and gives back its size in bytes.
     ///
     /// # Errors
     /// [`StoreError::Away`] when it cannot be removed.
     pub fn remove(self) -> Result<u64, StoreError> {
         let size = self.size()?;
-        match rustix::fs::unlinkat(self.dirs.shard(&self.key)?, self.key.to_string(), AtFlags::empty()) {
+        match rustix::fs::unlinkat(&self.dir, self.key.to_string(), AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => Ok(size),
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// A blob in the holding folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Held {
+    /// Its key.
+    pub key: StorageKey,
+    /// When a sweep put it there.
+    pub since: SystemTime,
+}
+
+/// All blobs in the holding folder: 48 bytes of memory each.
+pub(super) fn held(local: &Local) -> Result<Vec<Held>, StoreError> {
+    let dir = local.verified()?.held()?;
+    let mut found = Vec::new();
+    for entry in Dir::read_from(&dir)? {
+        let entry = entry?;
+        let Ok(key) = entry.file_name().to_string_lossy().parse() else { continue };
+        match rustix::fs::statat(&dir, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => found.push(Held { key, since: since_epoch(stat.st_mtime) }),
+            Err(Errno::NOENT) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(found)
 }
 
 /// What a sweep of abandoned uploads removed.

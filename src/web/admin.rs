@@ -11,6 +11,8 @@ use super::page::{Frame, Reply, frame};
 use super::show::{Bytes, Count};
 use crate::auth::call::Call;
 use crate::error::Result;
+use crate::jobs::board::Task;
+use crate::registry::damage;
 use crate::registry::stats::{self, Day, Figure, Overview};
 use crate::state::health::Check;
 use askama::Template;
@@ -123,14 +125,20 @@ struct OverviewPage {
     free: Option<Bytes>,
     plot: Plot,
     health: [Check; 3],
+    damaged: Count,
+    /// Jobs whose last run failed.
+    failed: Vec<&'static str>,
 }
 
 /// `GET /-/admin`.
 pub async fn overview(call: Call) -> Result<Reply> {
     let now = call.app.clock.now();
-    let (frame, (overview, mut days)) =
-        frame(&call, move |conn, caller| Ok((stats::overview(conn, caller)?, stats::growth(conn, caller, now)?)))
-            .await?;
+    let (frame, (overview, mut days, damaged)) = frame(&call, move |conn, caller| {
+        Ok((stats::overview(conn, caller)?, stats::growth(conn, caller, now)?, damage::count(conn)?))
+    })
+    .await?;
+    let failed = |task: &Task| call.app.board.slot(*task).last.is_some_and(|last| !last.is_good);
+    let failed = Task::ALL.into_iter().filter(failed).map(|task| system::words(task).0).collect();
     let totals = call.app.blob_totals().await;
     let (blobs, blob_bytes) = totals.map_or((0, 0), |totals| (totals.blobs, totals.bytes));
     let bytes = overview.stored.bytes;
@@ -156,6 +164,8 @@ pub async fn overview(call: Call) -> Result<Reply> {
         free,
         plot: Plot::new(days),
         health: call.app.health().await,
+        damaged: Count(damaged),
+        failed,
         overview,
     })
 }

@@ -3,7 +3,6 @@
 use crate::support::people::{db_org, db_user};
 use crate::support::{Answer, PASSWORD, Plan, Site, path};
 use packhouse::domain::role::Visibility;
-use packhouse::jobs::sweep;
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -556,11 +555,10 @@ async fn a_purge_takes_a_user_with_all_that_is_his_alone_and_nothing_else() {
     // The version he made in somebody else's stays, and is nobody's work.
     let kept = site.admin().get("/api/v1/packages/shared/generic/tool/1").await.is(200).json();
     assert_eq!(kept["creator"], Value::Null);
-    let app = &site.app;
-    sweep::run(&app.db, &app.store, &app.clock, Duration::ZERO).await.unwrap();
+    site.sweep(Duration::ZERO).await.unwrap();
     assert_eq!(site.store_blobs(), 3, "the grace of what he let go has only begun");
     site.pass(Duration::from_secs(1));
-    sweep::run(&app.db, &app.store, &app.clock, Duration::ZERO).await.unwrap();
+    site.sweep(Duration::ZERO).await.unwrap();
     assert_eq!(site.store_blobs(), 1);
     assert_eq!(site.anon().get(&path(&["shared", "tool", "1", "a"])).await.is(200).text(), "of shared");
     assert_eq!(

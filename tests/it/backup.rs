@@ -52,9 +52,9 @@ fn all_rows(database: &mut PgConnection) -> String {
     assert!(tables.len() > 12);
     let mut all = String::new();
     for table in tables {
-        // Which store it is, and the restore's own record, are new.
+        // Which store it is, its sweeps, and the restore's own record are new.
         let query = format!(
-            "SELECT '{0} ' || t::text AS text FROM {0} t WHERE t::text !~ 'store_id|instance.restore' ORDER BY t::text",
+            "SELECT '{0} ' || t::text AS text FROM {0} t WHERE t::text !~ 'store_id|sweeps|instance.restore' ORDER BY t::text",
             table.text
         );
         for row in diesel::sql_query(query).load::<Row>(database).unwrap() {

@@ -86,8 +86,7 @@ async fn deleting_one_of_two_files_with_the_same_bytes_leaves_the_other_whole_ev
     site.ci().publish(&file("2", "b"), bytes.clone()).await;
     assert_eq!(site.store_blobs(), 1);
     site.ci().delete(&file("1", "a")).await.is(204);
-    let app = &site.app;
-    let sweep = || packhouse::jobs::sweep::run(&app.db, &app.store, &app.clock, std::time::Duration::ZERO);
+    let sweep = || site.sweep(std::time::Duration::ZERO);
     let swept = sweep().await.unwrap();
     assert_eq!((swept.unused, swept.orphans), (0, 0));
     assert!(site.anon().get(&file("2", "b")).await.is(200).body == bytes);

@@ -2,11 +2,11 @@
 
 use crate::support::cluster::{fast_dir, options};
 use crate::support::people::People;
-use crate::support::{Client, Plan, Site, eventually, noise, path};
+use crate::support::wire::{self, Wire};
+use crate::support::{Client, Plan, Site, eventually, noise, path, sha256};
 use diesel::prelude::*;
 use futures_util::stream;
 use packhouse::db::managed::ManagedPostgres;
-use packhouse::jobs::sweep;
 use std::fs::{self, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{FileExt, PermissionsExt};
@@ -260,6 +260,69 @@ async fn lost_bytes_are_503_until_somebody_uploads_them_again() {
     }
 }
 
+/// The ways in which a stored copy is lost.
+fn spoil(path: &Path, how: &str) {
+    match how {
+        "flipped" => flip(path, fs::metadata(path).unwrap().len() - 10),
+        "cut" => OpenOptions::new().write(true).open(path).unwrap().set_len(100).unwrap(),
+        "gone" => fs::remove_file(path).unwrap(),
+        "no file" => {
+            fs::remove_file(path).unwrap();
+            fs::create_dir(path).unwrap();
+        }
+        other => panic!("{other}"),
+    }
+}
+
+#[tokio::test]
+async fn a_201_for_known_bytes_never_rests_on_a_damaged_copy() {
+    for how in ["flipped", "cut", "gone", "no file"] {
+        for size in [200, 900_000, 5_242_880] {
+            let site = Site::new();
+            let bytes = noise(size);
+            site.ci().publish(&file("f"), bytes.clone()).await;
+            spoil(&only_blob(&site), how);
+            site.ci().publish(&file("g"), bytes.clone()).await;
+            for name in ["f", "g"] {
+                assert!(site.anon().get(&file(name)).await.is(200).body == bytes, "{how} {size} {name}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_200_for_a_declared_digest_never_rests_on_a_damaged_copy() {
+    for how in ["flipped", "cut", "gone", "no file"] {
+        for size in [200, 5_242_880] {
+            let site = Site::new();
+            let bytes = noise(size);
+            site.ci().publish(&file("f"), bytes.clone()).await;
+            spoil(&only_blob(&site), how);
+            let again = site.ci().put(&file("f"), bytes.clone()).header("x-checksum-sha256", sha256(&bytes));
+            again.await.is(200);
+            assert!(site.anon().get(&file("f")).await.is(200).body == bytes, "{how} {size}");
+            assert_eq!(site.db_audit().len(), 1, "nothing was published twice");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_same_bytes_uploaded_again_replace_the_stored_copy_and_leave_one() {
+    let site = Site::new();
+    let bytes = noise(3_000_000);
+    site.ci().publish(&file("f"), bytes.clone()).await;
+    let first = only_blob(&site);
+    let mut download = Wire::open(site.address).await;
+    download.say(wire::head("GET", file("f"), &[("Connection", "close")])).await;
+    assert_eq!(download.head().await.unwrap().status, 200);
+    site.ci().publish(&file("g"), bytes.clone()).await;
+    assert_ne!(only_blob(&site), first, "the row names the copy that was just verified");
+    assert!(download.rest().await == bytes, "a download of the former copy goes on");
+    for name in ["f", "g"] {
+        assert!(site.anon().get(&file(name)).await.is(200).body == bytes, "{name}");
+    }
+}
+
 /// A small disk, unmounted when dropped; `None` where mounting is not allowed.
 struct Disk(tempfile::TempDir);
 
@@ -307,8 +370,7 @@ async fn a_full_disk_is_507_with_nothing_stored_and_heals_when_there_is_room() {
     fs::remove_file(disk.0.path().join("ballast")).unwrap();
     site.anon().get("/readyz").await.is(200);
     site.ci().delete(&file("first")).await.is(204);
-    let app = &site.app;
-    sweep::run(&app.db, &app.store, &app.clock, Duration::ZERO).await.unwrap();
+    site.sweep(Duration::ZERO).await.unwrap();
     site.ci().publish(&file("f"), other(8_000_000)).await;
 }
 

@@ -281,8 +281,7 @@ async fn any_sequence_of_changes_leaves_what_a_simple_reference_says() {
             }
             Step::List { package } => check(&site, &model, package, spelling).await,
             Step::Sweep => {
-                let app = &site.app;
-                packhouse::jobs::sweep::run(&app.db, &app.store, &app.clock, std::time::Duration::ZERO).await.unwrap();
+                site.sweep(std::time::Duration::ZERO).await.unwrap();
             }
         }
     }

@@ -3,7 +3,6 @@
 use crate::support::cluster::cluster;
 use crate::support::{Answer, Plan, Site, eventually, noise, path, sha256};
 use futures_util::future::join_all;
-use packhouse::jobs::sweep;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -171,11 +170,10 @@ async fn a_sweep_never_takes_bytes_that_are_uploaded_again_at_that_moment() {
             }
         }
     };
-    let app = &site.app;
     let sweeper = async {
         let mut swept = 0;
         while !over.load(Ordering::SeqCst) {
-            let done = sweep::run(&app.db, &app.store, &app.clock, Duration::ZERO).await.unwrap();
+            let done = site.sweep(Duration::ZERO).await.unwrap();
             swept += done.unused + done.orphans;
             tokio::task::yield_now().await;
         }
@@ -193,7 +191,7 @@ async fn a_sweep_never_takes_bytes_that_are_uploaded_again_at_that_moment() {
         assert!(site.anon().get(&file(version, "f")).await.is(200).body == contents[19 % 3], "{version}");
     }
     assert!(site.db_broken().await.is_empty());
-    sweep::run(&app.db, &app.store, &app.clock, Duration::ZERO).await.unwrap();
+    site.sweep(Duration::ZERO).await.unwrap();
     assert_eq!(i64::try_from(site.store_blobs()).unwrap(), site.db_number("SELECT count(*) AS n FROM blobs"));
 }
 
@@ -207,8 +205,7 @@ async fn a_download_that_has_begun_goes_on_to_its_end_when_its_file_is_deleted_a
     download.say(wire::head("GET", file("1", "f"), &[("Connection", "close")])).await;
     assert_eq!(download.head().await.unwrap().status, 200);
     site.ci().delete(&file("1", "f")).await.is(204);
-    let app = &site.app;
-    assert_eq!(sweep::run(&app.db, &app.store, &app.clock, Duration::ZERO).await.unwrap().unused, 1);
+    assert_eq!(site.sweep(Duration::ZERO).await.unwrap().unused, 1);
     assert!(download.rest().await == bytes);
     site.anon().get(&file("1", "f")).await.is(404);
 }

@@ -3,7 +3,6 @@
 use crate::support::cluster::cluster;
 use crate::support::wire::{Wire, head};
 use crate::support::{Plan, Site, noise, path, sha256};
-use packhouse::jobs::sweep;
 use std::time::Duration;
 
 fn file(name: &str) -> String {
@@ -82,10 +81,7 @@ async fn the_reserve_is_kept_free_of_small_files_too() {
 #[tokio::test]
 async fn bytes_that_lose_their_last_file_are_kept_for_the_grace_from_then_on() {
     let site = Site::start(Plan::default());
-    let sweep = async || {
-        let app = &site.app;
-        sweep::run(&app.db, &app.store, &app.clock, Duration::from_secs(3600)).await.unwrap().unused
-    };
+    let sweep = async || site.sweep(Duration::from_secs(3600)).await.unwrap().unused;
     site.ci().publish(&file("a"), "one").await;
     site.ci().publish(&file("b"), "two").await;
     site.pass(Duration::from_secs(7200));

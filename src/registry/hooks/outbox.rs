@@ -9,7 +9,7 @@ use super::{find, record};
 use crate::db::schema::{hook_deliveries, hooks, owners};
 use crate::domain::clock::Timestamp;
 use crate::domain::hook::{DeliveryState, HookAction};
-use crate::domain::ids::{DeliveryId, HookId, OwnerId, PackageId, VersionId};
+use crate::domain::ids::{BlobId, DeliveryId, HookId, OwnerId, PackageId, VersionId};
 use crate::error::{Error, Result, What};
 use diesel::dsl::exists;
 use diesel::prelude::*;
@@ -49,22 +49,52 @@ macro_rules! party {
     };
 }
 
-/// One row for each hook and version, in one statement: a package may have many versions.
-const ANNOUNCE: &str = concat!(
-    "INSERT INTO hook_deliveries (hook_id, uuid, action, is_test, facts, state, created_at, retry_until, next_attempt_at) \
-     SELECT h.id, gen_random_uuid(), $1, false, jsonb_build_object('id', v.id, 'package', p.name, 'version', v.version, \
-       'created_at', v.created_at, 'owner', ",
-    party!("o"),
-    ", 'owner_kind', o.kind, 'about', \
-       jsonb_build_object('description', o.description, 'website', o.website, 'location', o.location), 'creator', ",
-    party!("c"),
-    ", 'sender', ",
-    party!("s"),
-    "), 0, $2, $3, $2 FROM versions v JOIN packages p ON p.id = v.package_id JOIN owners o ON o.id = v.owner_id \
-     JOIN hooks h ON h.owner_id = v.owner_id AND h.active LEFT JOIN owners c ON c.id = v.creator_id \
-     LEFT JOIN owners s ON s.id = $4 WHERE ($5 IS NULL OR v.id = $5) AND ($6 IS NULL OR v.package_id = $6) \
-     ORDER BY v.id, h.id"
+/// One row for each hook and version, in one statement: a package may have many versions. The parts are what comes
+/// beside the facts that every message has, and which versions it is about.
+macro_rules! announce {
+    ($more:literal, $which:literal) => {
+        concat!(
+            "INSERT INTO hook_deliveries \
+             (hook_id, uuid, action, is_test, facts, state, created_at, retry_until, next_attempt_at) \
+             SELECT h.id, gen_random_uuid(), $1, false, jsonb_build_object('id', v.id, 'package', p.name, 'version', \
+               v.version, 'created_at', v.created_at, 'owner', ",
+            party!("o"),
+            ", 'owner_kind', o.kind, 'about', \
+               jsonb_build_object('description', o.description, 'website', o.website, 'location', o.location), \
+               'creator', ",
+            party!("c"),
+            ", 'sender', ",
+            party!("s"),
+            $more,
+            "), 0, $2, $3, $2 FROM versions v JOIN packages p ON p.id = v.package_id JOIN owners o ON o.id = v.owner_id \
+             JOIN hooks h ON h.owner_id = v.owner_id AND h.active LEFT JOIN owners c ON c.id = v.creator_id \
+             LEFT JOIN owners s ON s.id = $4 WHERE ",
+            $which,
+            " ORDER BY v.id, h.id"
+        )
+    };
+}
+
+const ANNOUNCE: &str = announce!("", "($5 IS NULL OR v.id = $5) AND ($6 IS NULL OR v.package_id = $6)");
+const ANNOUNCE_DAMAGE: &str = announce!(
+    ", 'damaged_files', (SELECT jsonb_agg(f.name ORDER BY f.id) FROM files f WHERE f.version_id = v.id AND f.blob_id = $5)",
+    "v.id IN (SELECT f.version_id FROM files f WHERE f.blob_id = $5)"
 );
+
+/// Lets every hook tell of the versions that have a damaged blob.
+///
+/// # Errors
+/// The database's.
+pub(in crate::registry) fn announce_damage(conn: &mut PgConnection, blob: BlobId, now: Timestamp) -> Result<()> {
+    diesel::sql_query(ANNOUNCE_DAMAGE)
+        .bind::<SmallInt, _>(HookAction::Damaged)
+        .bind::<Timestamptz, _>(now)
+        .bind::<Timestamptz, _>(now.plus(PATIENCE))
+        .bind::<BigInt, _>(NOBODY)
+        .bind::<BigInt, _>(blob)
+        .execute(conn)?;
+    Ok(())
+}
 
 /// Lets every hook of an owner tell of versions of his: after they were made, or before they go.
 ///
@@ -127,6 +157,7 @@ pub fn test(
         about: About { description, website, location },
         creator: sender.clone(),
         sender,
+        damaged_files: Vec::new(),
     };
     let delivery = diesel::insert_into(hook_deliveries::table)
         .values((

@@ -3,7 +3,7 @@
 use crate::domain::clock::Timestamp;
 use crate::domain::hook::HookAction;
 use crate::domain::ids::{OwnerId, VersionId};
-use crate::domain::names::{OwnerName, PackageName};
+use crate::domain::names::{FileName, OwnerName, PackageName};
 use crate::domain::path::escape;
 use crate::domain::role::{OwnerKind, Visibility};
 use crate::domain::version::Version;
@@ -41,6 +41,9 @@ pub struct Facts {
     pub creator: Option<Party>,
     /// Who did it; `None`: nobody with an account.
     pub sender: Option<Party>,
+    /// The version's files that were found damaged.
+    #[serde(default)]
+    pub damaged_files: Vec<FileName>,
 }
 
 #[derive(Serialize)]
@@ -50,6 +53,8 @@ struct Payload<'a> {
     package: Package<'a>,
     organization: Option<Organization<'a>>,
     sender: Option<User<'a>>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    damaged_files: &'a [FileName],
 }
 
 #[derive(Serialize)]
@@ -162,6 +167,7 @@ impl Facts {
             },
             organization,
             sender: self.sender.as_ref().map(|sender| sender.user(root)),
+            damaged_files: &self.damaged_files,
         };
         serde_json::to_string_pretty(&payload).map_err(Error::internal)
     }

@@ -2,15 +2,20 @@
 
 use crate::auth::call::Call;
 use crate::config::Setting;
+use crate::domain::damage::Damage;
 use crate::error::{Error, Result, What};
 use crate::jobs::board::{Slot, Task};
-use crate::registry::{stats, tasks};
+use crate::jobs::scrub::in_words;
+use crate::registry::{damage, stats, tasks};
 use crate::state::health::Check;
 use crate::web::forms::Protected;
 use crate::web::login::Nothing;
 use crate::web::page::{Frame, Reply, frame};
 use crate::web::show::{Bytes, Count, When};
 use askama::Template;
+
+/// Most damaged blobs that are shown.
+const DAMAGED_SHOWN: i64 = 100;
 
 /// A task as the page shows it.
 struct Shown {
@@ -24,11 +29,13 @@ struct Shown {
     seconds: u64,
 }
 
-fn words(task: Task) -> (&'static str, &'static str) {
+/// What a job is called, and what it does.
+pub(super) fn words(task: Task) -> (&'static str, &'static str) {
     match task {
         Task::Sweep => ("Sweep", "Removes bytes that no file has any more, once they are old enough"),
         Task::Check => ("Check", "Compares database and store, without reading the bytes"),
         Task::DeepCheck => ("Check of every byte", "The same, and reads all files: some 5 seconds of CPU a GiB"),
+        Task::Scrub => ("Scrubbing", "Reads every stored file slowly, once in the time of jobs.scrub_every_days"),
         Task::Digests => ("Other digests", "Computes SHA-512, SHA-1 and MD5 of large files after their upload"),
         Task::Counts => ("Counts", "Writes down downloads, and uses of tokens and sessions"),
     }
@@ -48,12 +55,21 @@ struct SystemPage {
     free: Option<Bytes>,
     blobs: Count,
     blob_bytes: Bytes,
+    damaged: Vec<DamagedFiles>,
     settings: Vec<Setting>,
+}
+
+/// A damaged blob as the page shows it.
+struct DamagedFiles {
+    files: String,
+    damage: Damage,
+    found: When,
 }
 
 /// `GET /-/admin/system`.
 pub async fn page(call: Call) -> Result<Reply> {
-    let (frame, database) = frame(&call, stats::database).await?;
+    let (frame, (database, damaged)) =
+        frame(&call, |conn, caller| Ok((stats::database(conn, caller)?, damage::list(conn, DAMAGED_SHOWN)?))).await?;
     let (app, now) = (&call.app, call.app.clock.now());
     let shown = |task: Task| {
         let ((label, about), slot) = (words(task), app.board.slot(task));
@@ -71,8 +87,14 @@ pub async fn page(call: Call) -> Result<Reply> {
     let store = app.store.clone();
     let free = tokio::task::spawn_blocking(move || store.free_space()).await;
     let totals = app.blob_totals().await;
+    let damaged = damaged.into_iter().map(|blob| DamagedFiles {
+        files: in_words(&blob.files, blob.file_count),
+        damage: blob.damage,
+        found: When { at: blob.found_at, now },
+    });
     Reply::page(&SystemPage {
         frame,
+        damaged: damaged.collect(),
         tasks: Task::ALL.into_iter().map(shown).collect(),
         health: app.health().await,
         database_size: Bytes(database.bytes),

@@ -108,6 +108,11 @@ impl Cluster {
         }
     }
 
+    /// The address of the database that no test uses, for commands about the others.
+    pub fn url(&self) -> &str {
+        self.postgres.url()
+    }
+
     /// A new database with the template's tables and people; returns its name and address.
     pub fn database(&self) -> (String, String) {
         self.make(&format!("TEMPLATE {TEMPLATE} {}", self.clone_options))

@@ -19,10 +19,11 @@ use packhouse::domain::clock::{Clock, Timestamp};
 use packhouse::error::Result;
 use packhouse::instance::Instance;
 use packhouse::jobs::flush_counts;
+use packhouse::jobs::sweep::{self, SweepPlan, Swept};
 use packhouse::registry::access::can_change_own;
 use packhouse::registry::two_factor::{Seed, enroll};
 use packhouse::server::Server;
-use packhouse::state::App;
+use packhouse::state::{App, sweep_plan};
 use packhouse::telemetry;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -225,6 +226,12 @@ impl Site {
     /// Writes down what the server has counted in memory.
     pub async fn db_flush(&self) {
         flush_counts::run(&self.app.db, &self.app.tally).await.unwrap();
+    }
+
+    /// Sweeps the store once; what is older than the grace goes.
+    pub async fn sweep(&self, grace: Duration) -> Result<Swept> {
+        let plan = SweepPlan { grace, ..sweep_plan(&self.app.config) };
+        sweep::run(&self.app.db, &self.app.store, &self.app.clock, plan).await
     }
 
     /// How many blobs the store has.

@@ -1,0 +1,5 @@
+DELETE FROM hook_deliveries WHERE action = 2;
+ALTER TABLE hook_deliveries DROP CONSTRAINT hook_deliveries_action_known;
+ALTER TABLE hook_deliveries ADD CONSTRAINT hook_deliveries_action_known CHECK (action IN (0, 1));
+COMMENT ON COLUMN hook_deliveries.action IS '0 created, 1 deleted.';
+DROP TABLE damaged_blobs;

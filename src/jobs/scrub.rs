@@ -1,0 +1,206 @@
+//! Scrubbing: every stored blob is read in turn and compared with its checksums, so that damage is found before somebody
+//! needs the file. A pass is written down as it goes: another server, or the next start, goes on with it.
+
+use crate::db::Db;
+use crate::domain::clock::Clock;
+use crate::domain::damage::Damage;
+use crate::domain::ids::BlobId;
+use crate::error::{Error, Result};
+use crate::registry::files::Blob;
+use crate::registry::scrub::{self, Progress};
+use crate::registry::{damage, integrity, settings};
+use crate::storage::{BlobStore, StoreError, Stored};
+use bytes::Bytes;
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
+
+/// How many blobs are taken together, and about how many bytes: progress is written down between them.
+const BATCH: i64 = 200;
+const BATCH_BYTES: u64 = 256 << 20;
+/// The lowest priority there is, for the processor and, on Linux, for the disk.
+const NICE: i32 = 19;
+
+/// How to scrub.
+#[derive(Debug, Clone, Copy)]
+pub struct ScrubPlan {
+    /// Every blob is read once in this time.
+    pub every: Duration,
+    /// Bytes a second, at most.
+    pub bytes_per_second: u64,
+    /// Begin a pass although the last one is not over for long enough.
+    pub now_please: bool,
+    /// This server, by a random number.
+    pub server: u64,
+}
+
+/// What a pass came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scrubbed {
+    /// The pass ended: so many blobs and bytes were read, and so many blobs are damaged now.
+    Finished { blobs: u64, bytes: u64, damaged: i64 },
+    /// Another server has taken the pass over.
+    TakenOver,
+}
+
+/// A blob that was read, and what is wrong with it.
+type Verdict = (Blob, Option<Damage>);
+
+/// Takes the pass that is due, a new one or one that was left unfinished, for this server. `None` when another server
+/// has it, or nothing is due.
+///
+/// # Errors
+/// The database's; [`Error::Busy`] when it belongs to another store.
+pub async fn lease_due(db: &Db, store: &BlobStore, clock: &Clock, plan: ScrubPlan) -> Result<Option<Progress>> {
+    let (id, now) = (store.id().to_string(), clock.now());
+    db.write(move |conn| {
+        settings::demand_store(conn, &id)?;
+        scrub::lease(conn, plan.server, (plan.every, plan.now_please), now)
+    })
+    .await
+}
+
+/// Reads all blobs that the pass has not read yet; a day and more for a large store.
+///
+/// # Errors
+/// The database's and the store's: the next call goes on where this one stopped.
+pub async fn pass(
+    db: &Db,
+    store: &BlobStore,
+    clock: &Clock,
+    plan: ScrubPlan,
+    mut progress: Progress,
+) -> Result<Scrubbed> {
+    loop {
+        let after = progress.after;
+        let rows = db.read(move |conn| integrity::blobs_after(conn, after, BATCH)).await?;
+        let rows = up_to_bytes(rows, BATCH_BYTES);
+        progress.finished_at = rows.is_empty().then(|| clock.now());
+        if let Some((last, _)) = rows.last() {
+            progress.after = last.id;
+        }
+        progress.blobs += u64::try_from(rows.len()).unwrap_or(0);
+        progress.bytes += rows.iter().map(|(blob, _)| blob.size).sum::<u64>();
+        let verdicts = read(store.clone(), rows, plan.bytes_per_second).await?;
+        let read = verdicts.iter().map(|(blob, _)| blob.size).sum();
+        metrics::counter!("packhouse_scrubbed_bytes_total").increment(read);
+        for verdict in verdicts {
+            note(db, store, clock, verdict).await?;
+        }
+        let (to, now) = (progress.clone(), clock.now());
+        if !db.write(move |conn| scrub::advance(conn, to.clone(), now)).await? {
+            return Ok(Scrubbed::TakenOver);
+        }
+        if progress.finished_at.is_some() {
+            let Progress { blobs, bytes, .. } = progress;
+            return Ok(Scrubbed::Finished { blobs, bytes, damaged: db.read(damage::count).await? });
+        }
+    }
+}
+
+/// The first blobs, until they have so many bytes; at least one.
+fn up_to_bytes(mut rows: Vec<(Blob, Vec<u8>)>, most: u64) -> Vec<(Blob, Vec<u8>)> {
+    let mut sum = 0_u64;
+    let within = rows.iter().take_while(|(blob, _)| {
+        let fits = sum < most;
+        sum = sum.saturating_add(blob.size);
+        fits
+    });
+    let count = within.count();
+    rows.truncate(count);
+    rows
+}
+
+/// Reads blobs on a thread of its own, whose low priority it can never raise again.
+async fn read(store: BlobStore, rows: Vec<(Blob, Vec<u8>)>, bytes_per_second: u64) -> Result<Vec<Verdict>> {
+    let (done, verdicts) = oneshot::channel();
+    let work = move || {
+        // Where this is not allowed the work is done with the ordinary priority, at its slow pace.
+        let _ = rustix::process::nice(NICE);
+        let mut pace = Pace::new(bytes_per_second);
+        let verdicts: Result<Vec<Verdict>, StoreError> =
+            rows.into_iter().map(|(blob, checksums)| verify(&store, blob, checksums, &mut pace)).collect();
+        // Nobody waits any more when the server stops.
+        let _ = done.send(verdicts);
+    };
+    std::thread::Builder::new().name("scrub".to_owned()).spawn(work).map_err(Error::internal)?;
+    Ok(verdicts.await.map_err(Error::internal)??)
+}
+
+fn verify(store: &BlobStore, blob: Blob, checksums: Vec<u8>, pace: &mut Pace) -> Result<Verdict, StoreError> {
+    let key = blob.storage_key.parse();
+    let Ok(key) = key else { return Ok((blob, Some(Damage::Missing))) };
+    let block_checksums = Some(checksums).filter(|sums| !sums.is_empty()).map(Bytes::from);
+    let stored = Stored { key, size: blob.size, block_checksums };
+    let damage = store.verify(&stored, |bytes| pace.wait(bytes))?;
+    Ok((blob, damage))
+}
+
+/// Keeps the reading below a rate.
+struct Pace {
+    bytes_per_second: u64,
+    began: Instant,
+    bytes: u64,
+}
+
+impl Pace {
+    fn new(bytes_per_second: u64) -> Self {
+        Self { bytes_per_second: bytes_per_second.max(1), began: Instant::now(), bytes: 0 }
+    }
+
+    /// Sleeps until so many more bytes are within the rate.
+    fn wait(&mut self, bytes: u64) {
+        self.bytes = self.bytes.saturating_add(bytes);
+        let millis = u128::from(self.bytes) * 1000 / u128::from(self.bytes_per_second);
+        let due = Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX));
+        std::thread::sleep(due.saturating_sub(self.began.elapsed()));
+    }
+}
+
+/// Writes down what was found, and tells of what is new.
+async fn note(db: &Db, store: &BlobStore, clock: &Clock, (blob, found): Verdict) -> Result<()> {
+    let id = blob.id;
+    let Some(damage) = found else {
+        if db.read(move |conn| damage::is_known(conn, id)).await?
+            && db.write(move |conn| damage::forget(conn, id)).await?
+        {
+            tracing::info!(blob = %blob.storage_key, "a damaged file is sound again");
+        }
+        return Ok(());
+    };
+    let (key, now) = (blob.storage_key.clone(), clock.now());
+    let Some(new) = db.write(move |conn| damage::record(conn, (id, &key), damage, now)).await? else { return Ok(()) };
+    metrics::counter!("packhouse_damaged_blobs_found_total").increment(1);
+    let files = in_words(&new.files, new.file_count);
+    tracing::error!(
+        blob = %new.storage_key, %damage, files, path = place(store, id, &new.storage_key),
+        "a stored file is damaged: upload the same file again, or put it back from a backup"
+    );
+    Ok(())
+}
+
+fn place(store: &BlobStore, id: BlobId, key: &str) -> String {
+    key.parse().map_or_else(|_| format!("blob {id}"), |key| store.whereabouts(&key))
+}
+
+/// Names of files for a line of text.
+pub fn in_words(files: &[String], count: i64) -> String {
+    let more = count - i64::try_from(files.len()).unwrap_or(count);
+    match files {
+        [] => "no file".to_owned(),
+        files if more > 0 => format!("{} and {more} more", files.join(", ")),
+        files => files.join(", "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_named_and_the_rest_is_counted() {
+        let names = ["a/b/1/c".to_owned(), "a/b/2/c".to_owned()];
+        assert_eq!(in_words(&names, 2), "a/b/1/c, a/b/2/c");
+        assert_eq!(in_words(&names, 5), "a/b/1/c, a/b/2/c and 3 more");
+        assert_eq!(in_words(&[], 0), "no file");
+    }
+}
