@@ -10,8 +10,8 @@ use crate::domain::names::OwnerName;
 use crate::error::{Result, What};
 use crate::registry::access::{CanGovern, can_inspect};
 use crate::registry::caller::Caller;
-use crate::registry::members::{self, Of};
-use crate::registry::teams::{self, Team};
+use crate::registry::owners::members::{self, Of};
+use crate::registry::owners::teams::{self, Team};
 
 /// `GET /teams/{team}/members`.
 pub async fn list_of_team(call: Call, pages: Pages) -> Result<Listed<UserBody>> {

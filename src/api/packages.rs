@@ -13,11 +13,11 @@ use crate::error::{Error, Result, What};
 use crate::http::params::{escape, file_url};
 use crate::jobs::digests;
 use crate::registry::access::{can_publish, can_read};
-use crate::registry::files::{self, FileSummary};
-use crate::registry::packages;
+use crate::registry::packages::files::{self, FileSummary};
+use crate::registry::packages::lifecycle;
+use crate::registry::packages::releases::{self, Filter, Person, Release};
+use crate::registry::packages::versions;
 use crate::registry::pages::Page;
-use crate::registry::releases::{self, Filter, Person, Release};
-use crate::registry::versions;
 use crate::state::App;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -227,7 +227,7 @@ pub async fn delete_package(call: Call) -> Result<NoContent> {
     let now = call.app.clock.now();
     call.writing(move |conn, caller| {
         let right = can_publish(conn, caller, &path.owner, &path.package)?;
-        packages::delete(conn, caller, &right, &path.package, now)
+        lifecycle::delete(conn, caller, &right, &path.package, now)
     })
     .await?;
     Ok(NoContent)

@@ -8,7 +8,7 @@ use crate::domain::names::OwnerName;
 use crate::domain::role::OwnerKind;
 use crate::error::{Result, What};
 use crate::registry::access::{can_see_quota, can_set_quota};
-use crate::registry::quotas::{self, Change, OwnQuota, Usage};
+use crate::registry::packages::quotas::{self, Change, OwnQuota, Usage};
 use crate::state::App;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;

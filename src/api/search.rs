@@ -6,8 +6,8 @@ use super::users::PersonBody;
 use crate::auth::call::Call;
 use crate::error::{Error, Result};
 use crate::registry::access::can_search;
+use crate::registry::packages::search::{self, Found, Search};
 use crate::registry::pages::Slice;
-use crate::registry::search::{self, Found, Search};
 use serde::Deserialize;
 use utoipa::IntoParams;
 

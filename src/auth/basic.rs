@@ -4,9 +4,9 @@
 use super::{NOT_UNDERSTOOD, password, token};
 use crate::domain::secret::{Password, TokenSecret};
 use crate::error::{Error, Result};
+use crate::registry::accounts::two_factor;
+use crate::registry::accounts::users::Login;
 use crate::registry::caller::Credential;
-use crate::registry::two_factor;
-use crate::registry::users::Login;
 use crate::state::App;
 use actix_web::HttpRequest;
 use actix_web::http::header::HeaderName;

@@ -4,7 +4,7 @@ use super::{clock, count, in_instance, say};
 use crate::config::Config;
 use crate::instance::explain;
 use crate::jobs::sweep;
-use crate::registry::quotas;
+use crate::registry::packages::quotas;
 use anyhow::Result;
 use std::process::ExitCode;
 use std::time::Duration;

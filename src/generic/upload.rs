@@ -8,7 +8,7 @@ use crate::http::body::{Body, BodyError};
 use crate::http::middleware::tell;
 use crate::http::params::{GENERIC, file_url};
 use crate::intake::{Admitted, Receiving, Sender, check_head, content_length, is_form, pace};
-use crate::registry::publish;
+use crate::registry::packages::publish;
 use crate::state::App;
 use actix_multipart::Multipart;
 use actix_web::http::StatusCode;

@@ -2,8 +2,9 @@
 
 use crate::db::Db;
 use crate::error::Result;
-use crate::registry::tokens::TokenUse;
-use crate::registry::{downloads, quotas, sessions, tokens};
+use crate::registry::accounts::tokens::TokenUse;
+use crate::registry::accounts::{sessions, tokens};
+use crate::registry::packages::{downloads, quotas};
 use crate::tally::Tally;
 
 /// Writes down downloads and uses of tokens and sessions, and folds the changes of what owners store into their counts. Counts that

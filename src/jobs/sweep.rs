@@ -4,7 +4,8 @@
 use crate::db::Db;
 use crate::domain::clock::{Clock, Timestamp};
 use crate::error::{Error, Result};
-use crate::registry::{attempts, cleanup};
+use crate::registry::accounts::attempts;
+use crate::registry::packages::cleanup;
 use crate::storage::{BlobStore, Claim, Entry, StorageKey, StoreError, Walk};
 use std::time::{Duration, SystemTime};
 

@@ -9,8 +9,8 @@ pub use rights::{
 };
 
 use super::caller::{Caller, Limits, NOBODY, Sight, SignedIn};
-use super::owners::formerly;
-use super::quotas::OwnQuota;
+use super::owners::namespace::formerly;
+use super::packages::quotas::OwnQuota;
 use crate::db::schema::{owners, team_members, teams};
 use crate::domain::ids::OwnerId;
 use crate::domain::names::{OwnerName, PackageName};

@@ -9,7 +9,7 @@ pub mod turns;
 use super::access::CanHook;
 use super::audit::{self, Event, Subject};
 use super::caller::Caller;
-use super::owners;
+use super::owners::namespace;
 use super::pages::{Page, Slice};
 use super::seal::{self, HOOK_AUTHORIZATION, HOOK_SECRET};
 use crate::db::schema::hooks;
@@ -109,7 +109,7 @@ pub fn create(
 ) -> Result<Hook> {
     let owner = right.owner().id;
     // Two who make the last one at the same moment take turns.
-    owners::lock(conn, owner)?;
+    namespace::lock(conn, owner)?;
     let count: i64 = hooks::table.filter(hooks::owner_id.eq(owner)).count().get_result(conn)?;
     if count >= MOST {
         return Err(Error::Blocked(format!("{} has {MOST} webhooks, and no more are allowed", right.owner().name)));

@@ -8,7 +8,7 @@ use crate::auth::{password, session};
 use crate::domain::names::{Email, OwnerName};
 use crate::error::{Error, Result, What};
 use crate::registry::access::can_change_own;
-use crate::registry::users::{self, User, delete_own, obstacles, rename_own, set_own_email};
+use crate::registry::accounts::users::{self, User, delete_own, obstacles, rename_own, set_own_email};
 use askama::Template;
 use serde::Deserialize;
 

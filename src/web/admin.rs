@@ -11,7 +11,7 @@ use super::page::{Frame, Reply, frame};
 use super::show::{Bytes, Count};
 use crate::auth::call::Call;
 use crate::error::Result;
-use crate::registry::stats::{self, Day, Figure, Overview};
+use crate::registry::operations::stats::{self, Day, Figure, Overview};
 use crate::state::health::Check;
 use askama::Template;
 

@@ -13,8 +13,8 @@ use crate::domain::version::Version;
 use crate::error::{Error, Result, What};
 use crate::http::params::escape;
 use crate::registry::access::can_publish;
-use crate::registry::losses::{self, FileLoss, Loss};
-use crate::registry::{files, packages, versions};
+use crate::registry::packages::losses::{self, FileLoss, Loss};
+use crate::registry::packages::{files, lifecycle, versions};
 use askama::Template;
 use serde::Deserialize;
 
@@ -233,7 +233,7 @@ pub async fn delete_package(call: Call, form: Protected<Confirmed>) -> Result<Re
             if confirm.trim().to_lowercase() != package.lower() {
                 return Err(Error::invalid("confirm", format!("type {package} to delete it")));
             }
-            packages::delete(conn, caller, &right, &package, now)?;
+            lifecycle::delete(conn, caller, &right, &package, now)?;
             Ok(package)
         })
         .await;

@@ -6,7 +6,7 @@ use crate::domain::ids::FileId;
 use crate::error::{Error, Result, What};
 use crate::http::blob::{BlobToServe, respond};
 use crate::http::paging::param;
-use crate::registry::files::find_downloadable_by_id;
+use crate::registry::packages::files::find_downloadable_by_id;
 use crate::storage::Stored;
 use actix_web::HttpResponse;
 use bytes::Bytes;

@@ -9,8 +9,8 @@ use crate::auth::call::Call;
 use crate::domain::role::{OwnerKind, Visibility};
 use crate::error::Result;
 use crate::registry::access::can_search;
-use crate::registry::owners::{self, Listed, Order};
-use crate::registry::search::{self, COUNTED, FoundPackages, Needle, Place, Search, Sort};
+use crate::registry::owners::namespace::{self, Listed, Order};
+use crate::registry::packages::search::{self, COUNTED, FoundPackages, Needle, Place, Search, Sort};
 use askama::Template;
 use serde::Deserialize;
 
@@ -82,7 +82,7 @@ pub async fn owners(call: Call) -> Result<Reply> {
     let kind: Option<OwnerKind> = wanted.kind.parse().ok();
     let order = if wanted.sort == "newest" { Order::Newest } else { Order::Name };
     let part = q.clone();
-    let work = move |conn: &mut _, caller: &_| owners::browse(conn, caller, &part, kind, order, slice);
+    let work = move |conn: &mut _, caller: &_| namespace::browse(conn, caller, &part, kind, order, slice);
     let (frame, page) = frame(&call, work).await?;
     let now = call.app.clock.now();
     let card = |owner: Listed| OwnerCard { since: When { at: owner.created_at, now }, owner };

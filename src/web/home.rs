@@ -8,8 +8,8 @@ use crate::auth::call::Call;
 use crate::domain::role::{OwnerKind, Permission};
 use crate::error::Result;
 use crate::registry::access::can_search;
-use crate::registry::catalog::{self, Belonging};
-use crate::registry::search::{self, Search};
+use crate::registry::packages::catalog::{self, Belonging};
+use crate::registry::packages::search::{self, Search};
 use askama::Template;
 
 /// How many packages the first page shows.

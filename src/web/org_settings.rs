@@ -13,8 +13,8 @@ use crate::domain::role::Visibility;
 use crate::error::{Error, Result, What};
 use crate::registry::access::can_govern;
 use crate::registry::caller::Caller;
-use crate::registry::orgs::{self, Holdings, Org};
-use crate::registry::owners::OwnerEdit;
+use crate::registry::owners::namespace::OwnerEdit;
+use crate::registry::owners::orgs::{self, Holdings, Org};
 use askama::Template;
 use serde::Deserialize;
 

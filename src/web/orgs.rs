@@ -7,7 +7,7 @@ use super::problems::Problems;
 use crate::auth::call::Call;
 use crate::domain::role::{Permission, Visibility};
 use crate::error::Result;
-use crate::registry::orgs::{self, NewOrg, Org};
+use crate::registry::owners::orgs::{self, NewOrg, Org};
 use askama::Template;
 use serde::Deserialize;
 

@@ -13,10 +13,10 @@ use crate::domain::path::PackagePath;
 use crate::domain::version::Version;
 use crate::error::{Result, What};
 use crate::registry::access::can_read;
-use crate::registry::catalog::{self, Entry, Order};
+use crate::registry::packages::catalog::{self, Entry, Order};
+use crate::registry::packages::search::Why;
+use crate::registry::packages::versions;
 use crate::registry::pages::Slice;
-use crate::registry::search::Why;
-use crate::registry::versions;
 use askama::Template;
 use serde::Deserialize;
 

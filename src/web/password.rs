@@ -10,7 +10,7 @@ use crate::domain::secret::Password;
 use crate::error::{Error, Result, What};
 use crate::http::paging::param;
 use crate::registry::access::can_change_own;
-use crate::registry::users::{self, change_password};
+use crate::registry::accounts::users::{self, change_password};
 use askama::Template;
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;

@@ -1,7 +1,7 @@
 //! What an owner may store and does, as bars.
 
 use super::show::{Bytes, Count};
-use crate::registry::quotas::{OwnQuota, Usage};
+use crate::registry::packages::quotas::{OwnQuota, Usage};
 use crate::state::App;
 
 /// One figure and its limit; templates show a bar where there is one.

@@ -11,8 +11,8 @@ use crate::domain::names::{Email, OwnerName};
 use crate::domain::secret::Password;
 use crate::error::{Error, Result, What};
 use crate::http::middleware::client;
-use crate::registry::attempts;
-use crate::registry::users::{Registration, register};
+use crate::registry::accounts::attempts;
+use crate::registry::accounts::users::{Registration, register};
 use askama::Template;
 use serde::Deserialize;
 

@@ -10,8 +10,8 @@ use crate::auth::session;
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::SessionId;
 use crate::error::{Error, Result, What};
-use crate::registry::sessions::{self, Session};
-use crate::registry::two_factor::{enrolled_since, recovery};
+use crate::registry::accounts::sessions::{self, Session};
+use crate::registry::accounts::two_factor::{enrolled_since, recovery};
 use askama::Template;
 use serde::Deserialize;
 

@@ -15,11 +15,11 @@ use crate::domain::text::TeamName;
 use crate::error::{Error, Result, What};
 use crate::http::params::escape;
 use crate::registry::access::{CanGovern, can_govern, can_inspect};
+use crate::registry::accounts::users::{self, User};
 use crate::registry::caller::Caller;
-use crate::registry::members::{self, Of};
+use crate::registry::owners::members::{self, Of};
+use crate::registry::owners::teams::{self, Counted, NewTeam, Team, TeamEdit};
 use crate::registry::pages::Slice;
-use crate::registry::teams::{self, Counted, NewTeam, Team, TeamEdit};
-use crate::registry::users::{self, User};
 use askama::Template;
 use serde::Deserialize;
 

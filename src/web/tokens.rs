@@ -11,8 +11,8 @@ use crate::domain::clock::Timestamp;
 use crate::domain::ids::TokenId;
 use crate::domain::names::OwnerName;
 use crate::error::{Error, Result, What};
+use crate::registry::accounts::tokens::{self, Token};
 use crate::registry::pages::Page;
-use crate::registry::tokens::{self, Token};
 use askama::Template;
 use std::time::Duration;
 

@@ -12,7 +12,7 @@ use crate::domain::path::VersionPath;
 use crate::error::{Result, What};
 use crate::http::params::escape;
 use crate::registry::access::can_upload;
-use crate::registry::uploads::{self, Prospect, Typed};
+use crate::registry::packages::uploads::{self, Prospect, Typed};
 use actix_web::http::StatusCode;
 use askama::Template;
 use serde::Deserialize;

@@ -13,7 +13,7 @@ use crate::domain::version::Version;
 use crate::error::Result;
 use crate::http::paging::param;
 use crate::registry::access::can_read;
-use crate::registry::versions::{self, Order};
+use crate::registry::packages::versions::{self, Order};
 use askama::Template;
 use serde::Deserialize;
 

@@ -20,7 +20,8 @@ fn settle(site: &Site) {
         for word in ["public", "limited", "private"] {
             let owner = format!("{word}-{kind}");
             site.db(|conn| {
-                use packhouse::registry::{access, publish};
+                use packhouse::registry::access;
+                use packhouse::registry::packages::publish;
                 let admin = crate::support::people::db_caller(conn, "admin")?;
                 let file = packhouse::domain::path::FilePath {
                     owner: owner.parse().unwrap(),

@@ -11,7 +11,7 @@ use packhouse::domain::role::{Level, Permission, Scope, Visibility};
 use packhouse::domain::secret::TokenSecret;
 use packhouse::registry::access::can_govern;
 use packhouse::registry::caller::Caller;
-use packhouse::registry::{members, orgs, teams};
+use packhouse::registry::owners::{members, orgs, teams};
 use packhouse::routes::{Row, table};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};

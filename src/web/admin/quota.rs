@@ -7,7 +7,7 @@ use crate::domain::role::OwnerKind;
 use crate::error::{Error, Result, What};
 use crate::http::params::escape;
 use crate::registry::access::can_set_quota;
-use crate::registry::quotas::{self, Change, OwnQuota, Quota};
+use crate::registry::packages::quotas::{self, Change, OwnQuota, Quota};
 use crate::web::forms::Protected;
 use crate::web::page::{Frame, Reply, frame};
 use crate::web::problems::Problems;

@@ -4,7 +4,7 @@ use crate::auth::call::Call;
 use crate::config::Setting;
 use crate::error::{Error, Result, What};
 use crate::jobs::board::{Slot, Task};
-use crate::registry::{stats, tasks};
+use crate::registry::operations::{stats, tasks};
 use crate::state::health::Check;
 use crate::web::forms::Protected;
 use crate::web::login::Nothing;

@@ -8,7 +8,7 @@ use crate::domain::secret::Password;
 use crate::domain::text::Line;
 use crate::error::{Error, Result};
 use crate::http::params::escape;
-use crate::registry::users::{self, NewUser, Standing, User};
+use crate::registry::accounts::users::{self, NewUser, Standing, User};
 use crate::web::forms::Protected;
 use crate::web::list::{Pager, query, slice};
 use crate::web::page::{Frame, Reply, frame};

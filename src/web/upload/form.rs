@@ -10,7 +10,7 @@ use crate::http::body::{Body, BodyError};
 use crate::http::problem::status_of;
 use crate::intake::{Admitted, Sender, check_head, is_form, pace};
 use crate::registry::access::can_upload;
-use crate::registry::publish;
+use crate::registry::packages::publish;
 use crate::storage::Declared;
 use crate::web::forms;
 use crate::web::page::Reply;

@@ -8,7 +8,7 @@ use crate::http::body::Body;
 use crate::http::params::UPLOAD;
 use crate::http::problem::status_of;
 use crate::intake::{Admitted, Kept, Sender, check_head, content_length, pace};
-use crate::registry::publish;
+use crate::registry::packages::publish;
 use crate::web::forms;
 use crate::web::page::Reply;
 use actix_web::http::{StatusCode, header};

@@ -20,7 +20,7 @@ use packhouse::error::Result;
 use packhouse::instance::Instance;
 use packhouse::jobs::flush_counts;
 use packhouse::registry::access::can_change_own;
-use packhouse::registry::two_factor::{Seed, enroll};
+use packhouse::registry::accounts::two_factor::{Seed, enroll};
 use packhouse::server::Server;
 use packhouse::state::App;
 use packhouse::telemetry;
@@ -204,7 +204,7 @@ impl Site {
         &self,
         user: &str,
         scopes: &[&str],
-        limit: impl FnOnce(&mut packhouse::registry::tokens::NewToken),
+        limit: impl FnOnce(&mut packhouse::registry::accounts::tokens::NewToken),
     ) -> String {
         let name = format!("token {}", self.db_number("SELECT count(*) AS n FROM tokens"));
         self.db(|conn| people::db_token(conn, user, &name, scopes, limit))
@@ -248,7 +248,7 @@ impl Site {
 
     /// What is broken in the database, by the rules that `packhouse check` asks for.
     pub async fn db_broken(&self) -> Vec<String> {
-        self.app.db.snapshot(packhouse::registry::integrity::broken_rules).await.unwrap()
+        self.app.db.snapshot(packhouse::registry::operations::integrity::broken_rules).await.unwrap()
     }
 }
 

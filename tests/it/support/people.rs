@@ -9,12 +9,12 @@ use packhouse::domain::secret::Password;
 use packhouse::error::Result;
 use packhouse::password::hash_now;
 use packhouse::registry::access::can_govern;
+use packhouse::registry::accounts::tokens::{self, NewToken};
+use packhouse::registry::accounts::users::{self, NewUser};
 use packhouse::registry::caller::{Caller, SignedIn};
-use packhouse::registry::members;
-use packhouse::registry::orgs::{self, NewOrg};
-use packhouse::registry::teams::{self, NewTeam};
-use packhouse::registry::tokens::{self, NewToken};
-use packhouse::registry::users::{self, NewUser};
+use packhouse::registry::owners::members;
+use packhouse::registry::owners::orgs::{self, NewOrg};
+use packhouse::registry::owners::teams::{self, NewTeam};
 use std::sync::OnceLock;
 
 /// Everybody's password.

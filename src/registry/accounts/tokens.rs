@@ -1,9 +1,5 @@
 //! Personal access tokens: made by their user (or an administrator), shown once, limited as he says.
 
-use super::access::visit;
-use super::audit::{self, Event, Subject};
-use super::caller::{Caller, SignedIn};
-use super::pages::{Page, Slice};
 use crate::db::schema::{owners, tokens};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{OwnerId, TokenId};
@@ -11,6 +7,10 @@ use crate::domain::names::OwnerName;
 use crate::domain::role::{PackagePattern, Scopes};
 use crate::domain::secret::TokenSecret;
 use crate::error::{Error, Result, What};
+use crate::registry::access::visit;
+use crate::registry::audit::{self, Event, Subject};
+use crate::registry::caller::{Caller, SignedIn};
+use crate::registry::pages::{Page, Slice};
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Text, Timestamptz};
 use serde_json::json;

@@ -1,10 +1,10 @@
 //! Background work that an administrator asks for: who may, and the record of it. What it does is in the jobs.
 
-use super::audit::{self, Event, Subject};
-use super::caller::Caller;
 use crate::domain::clock::Timestamp;
 use crate::domain::role::Level;
 use crate::error::Result;
+use crate::registry::audit::{self, Event, Subject};
+use crate::registry::caller::Caller;
 use diesel::prelude::*;
 use serde_json::json;
 

@@ -1,12 +1,7 @@
 //! Files of a version: finding one to send, listing, deleting.
 
-use super::access::{self, CanPublish, CanRead};
-use super::audit::{self, Event, Subject};
-use super::caller::Caller;
-use super::hooks::outbox::{self, Of};
-use super::pages::{Page, Slice};
 use super::releases::containing;
-use super::{packages, quotas, versions};
+use super::{lifecycle, quotas, versions};
 use crate::db::schema::{blobs, files, owners, packages as packages_table, versions as versions_table};
 use crate::domain::clock::Timestamp;
 use crate::domain::digest::{Md5, OtherDigests, Sha1, Sha256, Sha512};
@@ -16,6 +11,11 @@ use crate::domain::names::{FileName, OwnerName};
 use crate::domain::path::{FilePath, VersionPath};
 use crate::domain::role::{Area, Level, Visibility};
 use crate::error::{Error, Result, What};
+use crate::registry::access::{self, CanPublish, CanRead};
+use crate::registry::audit::{self, Event, Subject};
+use crate::registry::caller::Caller;
+use crate::registry::hooks::outbox::{self, Of};
+use crate::registry::pages::{Page, Slice};
 use diesel::dsl::sql;
 use diesel::expression::expression_types::NotSelectable;
 use diesel::pg::Pg;
@@ -61,14 +61,15 @@ pub struct FileSummary {
     pub blob: Blob,
 }
 
-pub(super) type BlobRow = (BlobId, Vec<u8>, i64, String, Option<Vec<u8>>, Option<Vec<u8>>, Option<Vec<u8>>);
-pub(super) type BlobColumns =
+pub(in crate::registry) type BlobRow =
+    (BlobId, Vec<u8>, i64, String, Option<Vec<u8>>, Option<Vec<u8>>, Option<Vec<u8>>);
+pub(in crate::registry) type BlobColumns =
     (blobs::id, blobs::sha256, blobs::size, blobs::storage_key, blobs::sha512, blobs::sha1, blobs::md5);
-pub(super) const BLOB_COLUMNS: BlobColumns =
+pub(in crate::registry) const BLOB_COLUMNS: BlobColumns =
     (blobs::id, blobs::sha256, blobs::size, blobs::storage_key, blobs::sha512, blobs::sha1, blobs::md5);
 
 impl Blob {
-    pub(super) fn from_row((id, sha256, size, storage_key, sha512, sha1, md5): BlobRow) -> Result<Self> {
+    pub(in crate::registry) fn from_row((id, sha256, size, storage_key, sha512, sha1, md5): BlobRow) -> Result<Self> {
         let other = match (sha512, sha1, md5) {
             (Some(sha512), Some(sha1), Some(md5)) => Some(OtherDigests {
                 sha512: Sha512::try_from(&sha512[..]).map_err(Error::internal)?,
@@ -143,7 +144,11 @@ pub fn find_downloadable_by_id(
 ///
 /// # Errors
 /// The database's.
-pub(super) fn stored_digest(conn: &mut PgConnection, owner: OwnerId, path: &FilePath) -> Result<Option<Sha256>> {
+pub(in crate::registry) fn stored_digest(
+    conn: &mut PgConnection,
+    owner: OwnerId,
+    path: &FilePath,
+) -> Result<Option<Sha256>> {
     let row: Option<Vec<u8>> = files::table
         .inner_join(versions_table::table.inner_join(packages_table::table))
         .inner_join(blobs::table)
@@ -339,7 +344,7 @@ pub fn delete(
     now: Timestamp,
 ) -> Result<()> {
     let owner = right.owner();
-    let package = packages::lock(conn, owner.id, &path.package)?;
+    let package = lifecycle::lock(conn, owner.id, &path.package)?;
     let version = versions::find_in(conn, package, &path.version)?;
     let (file, bytes): (FileId, i64) = files::table
         .inner_join(blobs::table)
@@ -357,7 +362,7 @@ pub fn delete(
         outbox::announce(conn, caller, (owner.id, HookAction::Deleted, Of::Version(version)), now)?;
         diesel::delete(versions_table::table.find(version)).execute(conn)?;
     }
-    packages::delete_if_empty(conn, package)?;
+    lifecycle::delete_if_empty(conn, package)?;
     quotas::count(conn, owner.id, -i64::from(last), -bytes)?;
     let text = format!("{}/{}/{}", path.package, path.version, path.file);
     let subject = Subject { owner: Some((owner.id, &owner.name)), text, detail: json!({"bytes": bytes}) };

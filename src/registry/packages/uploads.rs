@@ -1,7 +1,6 @@
 //! What somebody wants to know before he uploads with a browser: to whom he may publish, what is there already under the
 //! names he is typing, and what would still fit.
 
-use super::access::CanUpload;
 use super::publish::Limits;
 use super::quotas::{self, Usage};
 use super::releases::escape_like;
@@ -11,6 +10,7 @@ use crate::domain::names::{FileName, OwnerName, PackageName};
 use crate::domain::role::{OwnerKind, Permission};
 use crate::domain::version::Version;
 use crate::error::{Error, Result};
+use crate::registry::access::CanUpload;
 use diesel::prelude::*;
 
 /// Most names of each kind that are proposed.

@@ -2,9 +2,6 @@
 //!
 //! As everywhere, first which and then what of them: the versions and files of a page's packages alone are looked at.
 
-use super::access::CanRead;
-use super::caller::Caller;
-use super::pages::{Page, Slice};
 use super::releases::{containing, like_any};
 use crate::db::schema::{owners, packages, team_members, teams, versions};
 use crate::domain::clock::Timestamp;
@@ -13,6 +10,9 @@ use crate::domain::names::{OwnerName, PackageName};
 use crate::domain::role::{OwnerKind, Permission};
 use crate::domain::version::{self, Version};
 use crate::error::{Error, Result};
+use crate::registry::access::CanRead;
+use crate::registry::caller::Caller;
+use crate::registry::pages::{Page, Slice};
 use diesel::dsl::max;
 use diesel::pg::Pg;
 use diesel::prelude::*;
@@ -76,7 +76,7 @@ struct Id {
 /// That a version is the last that its package got. In this form Postgres asks it of one version after the other, in the
 /// order of an index, until the page is full: bare, an id that equals something counts as one row of all, and then it
 /// sorts everything for a list that seems to have a single row (1.3 s instead of 30 ms for 300,000 versions).
-pub(super) const LAST_OF_PACKAGE: &str = "coalesce(versions.id = (SELECT last.id FROM versions last WHERE last.package_id = versions.package_id \
+pub(in crate::registry) const LAST_OF_PACKAGE: &str = "coalesce(versions.id = (SELECT last.id FROM versions last WHERE last.package_id = versions.package_id \
      ORDER BY last.created_at DESC, last.id DESC LIMIT 1), false)";
 
 /// Packages of an owner whose names contain a text, in either case.
@@ -151,7 +151,7 @@ fn ids_of_owner(
 ///
 /// # Errors
 /// The database's.
-pub(super) fn load(conn: &mut PgConnection, ids: &[PackageId]) -> Result<Vec<Entry>> {
+pub(in crate::registry) fn load(conn: &mut PgConnection, ids: &[PackageId]) -> Result<Vec<Entry>> {
     let named: Vec<(PackageId, OwnerId, PackageName)> = packages::table
         .filter(packages::id.eq_any(ids))
         .select((packages::id, packages::owner_id, packages::name))

@@ -1,12 +1,12 @@
 //! What a deletion would take along, said before it is made.
 
-use super::access::CanPublish;
 use crate::db::schema::{blobs, files, packages, versions};
 use crate::domain::ids::{FileId, PackageId, VersionId};
 use crate::domain::names::{FileName, PackageName};
 use crate::domain::path::VersionPath;
 use crate::domain::version::Version;
 use crate::error::{Error, Result, What};
+use crate::registry::access::CanPublish;
 use diesel::dsl::{count, sql};
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;

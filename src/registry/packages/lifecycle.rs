@@ -1,16 +1,17 @@
 //! Packages: what holds versions together. One without a version does not exist: the last version takes it along.
 
-use super::access::CanPublish;
-use super::audit::{self, Event, Subject};
-use super::caller::Caller;
-use super::hooks::outbox::{self, Of};
-use super::{owners, quotas, versions};
+use super::{quotas, versions};
 use crate::db::schema::{packages, versions as versions_table};
 use crate::domain::clock::Timestamp;
 use crate::domain::hook::HookAction;
 use crate::domain::ids::{OwnerId, PackageId};
 use crate::domain::names::{OwnerName, PackageName};
 use crate::error::{Error, Result, What};
+use crate::registry::access::CanPublish;
+use crate::registry::audit::{self, Event, Subject};
+use crate::registry::caller::Caller;
+use crate::registry::hooks::outbox::{self, Of};
+use crate::registry::owners::namespace;
 use diesel::prelude::*;
 use serde_json::json;
 
@@ -18,7 +19,7 @@ use serde_json::json;
 ///
 /// # Errors
 /// The database's.
-pub(super) fn find_or_insert(
+pub(in crate::registry) fn find_or_insert(
     conn: &mut PgConnection,
     owner: OwnerId,
     name: &PackageName,
@@ -58,7 +59,7 @@ pub(super) fn find_or_insert(
 ///
 /// # Errors
 /// [`Error::NotFound`].
-pub(super) fn lock(conn: &mut PgConnection, owner: OwnerId, name: &PackageName) -> Result<PackageId> {
+pub(in crate::registry) fn lock(conn: &mut PgConnection, owner: OwnerId, name: &PackageName) -> Result<PackageId> {
     packages::table
         .filter(packages::owner_id.eq(owner))
         .filter(packages::lower_name.eq(name.lower()))
@@ -73,7 +74,7 @@ pub(super) fn lock(conn: &mut PgConnection, owner: OwnerId, name: &PackageName) 
 ///
 /// # Errors
 /// The database's.
-pub(super) fn delete_if_empty(conn: &mut PgConnection, package: PackageId) -> Result<()> {
+pub(in crate::registry) fn delete_if_empty(conn: &mut PgConnection, package: PackageId) -> Result<()> {
     let versions = versions_table::table.filter(versions_table::package_id.eq(package));
     let empty = packages::table.find(package).filter(diesel::dsl::not(diesel::dsl::exists(versions)));
     diesel::delete(empty).execute(conn)?;
@@ -117,7 +118,7 @@ pub fn delete(
 ///
 /// # Errors
 /// The database's.
-pub(super) fn count(conn: &mut PgConnection, owner: OwnerId) -> Result<i64> {
+pub(in crate::registry) fn count(conn: &mut PgConnection, owner: OwnerId) -> Result<i64> {
     Ok(packages::table.filter(packages::owner_id.eq(owner)).count().get_result(conn)?)
 }
 
@@ -125,7 +126,7 @@ pub(super) fn count(conn: &mut PgConnection, owner: OwnerId) -> Result<i64> {
 ///
 /// # Errors
 /// [`Error::Blocked`] that says how many there are.
-pub(super) fn demand_none(conn: &mut PgConnection, owner: OwnerId, name: &OwnerName) -> Result<()> {
+pub(in crate::registry) fn demand_none(conn: &mut PgConnection, owner: OwnerId, name: &OwnerName) -> Result<()> {
     match count(conn, owner)? {
         0 => Ok(()),
         1 => Err(Error::Blocked(format!("{name} owns a package: delete it first"))),
@@ -135,7 +136,7 @@ pub(super) fn demand_none(conn: &mut PgConnection, owner: OwnerId, name: &OwnerN
 
 /// What [`delete_all`] deleted.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Deleted {
+pub(in crate::registry) struct Deleted {
     pub packages: i64,
     pub versions: i64,
     pub bytes: i64,
@@ -153,7 +154,7 @@ impl std::ops::AddAssign for Deleted {
 ///
 /// # Errors
 /// [`Error::NotFound`] for an owner that is gone.
-pub(super) fn delete_all(conn: &mut PgConnection, owner: OwnerId, now: Timestamp) -> Result<Deleted> {
+pub(in crate::registry) fn delete_all(conn: &mut PgConnection, owner: OwnerId, now: Timestamp) -> Result<Deleted> {
     let mut deleted = Deleted::default();
     loop {
         let found: Vec<PackageId> = packages::table
@@ -191,7 +192,7 @@ impl From<diesel::result::Error> for Open {
 /// savepoint: publishers lock a package before its owner, and would wait for each other with whoever did it the other way.
 fn close(conn: &mut PgConnection, owner: OwnerId) -> Result<bool> {
     let closed = conn.transaction(|conn| {
-        owners::lock(conn, owner).map_err(Open::Failed)?;
+        namespace::lock(conn, owner).map_err(Open::Failed)?;
         let left = packages::table.filter(packages::owner_id.eq(owner));
         let left: bool = diesel::select(diesel::dsl::exists(left)).get_result(conn)?;
         if left { Err(Open::Published) } else { Ok(()) }

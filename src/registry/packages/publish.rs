@@ -1,9 +1,5 @@
 //! Publishing a file: what is decided before its bytes are read, and the one transaction after they are safe.
 
-use super::access::{CanPublish, can_publish};
-use super::audit::{self, Event, Subject};
-use super::caller::Caller;
-use super::hooks::outbox::{self, Of};
 use super::quotas::{Allowance, Quota, Usage};
 use super::{files, quotas, versions};
 use crate::db::schema::{blobs, files as files_table};
@@ -13,6 +9,10 @@ use crate::domain::hook::HookAction;
 use crate::domain::ids::{BlobId, FileId};
 use crate::domain::path::FilePath;
 use crate::error::{Error, Result, What};
+use crate::registry::access::{CanPublish, can_publish};
+use crate::registry::audit::{self, Event, Subject};
+use crate::registry::caller::Caller;
+use crate::registry::hooks::outbox::{self, Of};
 use diesel::prelude::*;
 use serde_json::json;
 

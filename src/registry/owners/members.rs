@@ -1,19 +1,19 @@
 //! Who is in the teams of an organization: its members.
 
-use super::access::{CanGovern, CanInspect, Visited, absent, can_govern, can_inspect, readable, visit_org};
-use super::audit::{self, Event, Subject};
-use super::caller::Caller;
 use super::orgs::Owning;
-use super::pages::{Page, Slice};
-use super::releases::escape_like;
 use super::teams::Team;
-use super::users::{self, User};
 use crate::db::schema::{owners, team_members, teams, users as users_table};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{OwnerId, TeamId};
 use crate::domain::names::OwnerName;
 use crate::domain::role::{Area, Level, OwnerKind, Permission};
 use crate::error::{Error, Result, What};
+use crate::registry::access::{CanGovern, CanInspect, Visited, absent, can_govern, can_inspect, readable, visit_org};
+use crate::registry::accounts::users::{self, User};
+use crate::registry::audit::{self, Event, Subject};
+use crate::registry::caller::Caller;
+use crate::registry::packages::releases::escape_like;
+use crate::registry::pages::{Page, Slice};
 use diesel::dsl::exists;
 use diesel::pg::Pg;
 use diesel::prelude::*;
@@ -24,7 +24,12 @@ use serde_json::json;
 ///
 /// # Errors
 /// The database's.
-pub(super) fn insert(conn: &mut PgConnection, team: TeamId, user: OwnerId, now: Timestamp) -> Result<bool> {
+pub(in crate::registry) fn insert(
+    conn: &mut PgConnection,
+    team: TeamId,
+    user: OwnerId,
+    now: Timestamp,
+) -> Result<bool> {
     let values = (team_members::team_id.eq(team), team_members::user_id.eq(user), team_members::created_at.eq(now));
     Ok(diesel::insert_into(team_members::table).values(values).on_conflict_do_nothing().execute(conn)? == 1)
 }

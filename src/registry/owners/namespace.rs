@@ -1,9 +1,5 @@
 //! The name space that users and organizations share.
 
-use super::access::{readable, within};
-use super::caller::Caller;
-use super::pages::{Page, Slice};
-use super::releases::containing;
 use crate::db::schema::{owner_redirects, owners, users};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::OwnerId;
@@ -11,6 +7,10 @@ use crate::domain::names::OwnerName;
 use crate::domain::role::{OwnerKind, Visibility};
 use crate::domain::text::{Line, Prose, Website};
 use crate::error::{Error, Result, What};
+use crate::registry::access::{readable, within};
+use crate::registry::caller::Caller;
+use crate::registry::packages::releases::containing;
+use crate::registry::pages::{Page, Slice};
 use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
@@ -67,7 +67,7 @@ pub struct OwnerEdit {
 
 impl OwnerEdit {
     /// The names of what it changes, for the record.
-    pub(super) fn fields(&self) -> Vec<&'static str> {
+    pub(in crate::registry) fn fields(&self) -> Vec<&'static str> {
         let all = [
             ("full_name", self.full_name.is_some()),
             ("description", self.description.is_some()),
@@ -130,14 +130,14 @@ fn leads_nowhere(conn: &mut PgConnection, name: &OwnerName) -> Result<()> {
 /// Whether this is the administrator of a first start, who is called `admin` although nobody else may be: the name is
 /// kept from everyone who could pass for him.
 fn is_first_admin(conn: &mut PgConnection, new: &NewOwner<'_>) -> Result<bool> {
-    Ok(new.kind == OwnerKind::User && new.name.lower() == "admin" && !super::users::any(conn)?)
+    Ok(new.kind == OwnerKind::User && new.name.lower() == "admin" && !crate::registry::accounts::users::any(conn)?)
 }
 
 /// Changes what is said of an owner.
 ///
 /// # Errors
 /// [`Error::NotFound`] when it is gone.
-pub(super) fn edit(conn: &mut PgConnection, id: OwnerId, edit: &OwnerEdit) -> Result<()> {
+pub(in crate::registry) fn edit(conn: &mut PgConnection, id: OwnerId, edit: &OwnerEdit) -> Result<()> {
     if edit.fields().is_empty() {
         return Ok(());
     }
@@ -153,7 +153,7 @@ pub(super) fn edit(conn: &mut PgConnection, id: OwnerId, edit: &OwnerEdit) -> Re
 /// # Errors
 /// [`Error::Invalid`] for a reserved name, [`Error::Conflict`] for one that is taken, [`Error::NotFound`] for an owner
 /// that is gone.
-pub(super) fn rename(
+pub(in crate::registry) fn rename(
     conn: &mut PgConnection,
     (id, kind): (OwnerId, OwnerKind),
     to: &OwnerName,
@@ -196,7 +196,7 @@ pub(super) fn rename(
 ///
 /// # Errors
 /// The database's.
-pub(super) fn formerly(
+pub(in crate::registry) fn formerly(
     conn: &mut PgConnection,
     caller: &Caller,
     name: &OwnerName,
@@ -215,7 +215,7 @@ pub(super) fn formerly(
 ///
 /// # Errors
 /// [`Error::NotFound`] when it is gone.
-pub(super) fn lock(conn: &mut PgConnection, id: OwnerId) -> Result<()> {
+pub(in crate::registry) fn lock(conn: &mut PgConnection, id: OwnerId) -> Result<()> {
     let found: Option<OwnerId> = owners::table.find(id).select(owners::id).for_update().first(conn).optional()?;
     found.map(drop).ok_or(Error::NotFound(What::Owner))
 }
@@ -224,7 +224,7 @@ pub(super) fn lock(conn: &mut PgConnection, id: OwnerId) -> Result<()> {
 ///
 /// # Errors
 /// [`Error::NotFound`] when it is gone.
-pub(super) fn delete(conn: &mut PgConnection, id: OwnerId) -> Result<()> {
+pub(in crate::registry) fn delete(conn: &mut PgConnection, id: OwnerId) -> Result<()> {
     match diesel::delete(owners::table.find(id)).execute(conn)? {
         0 => Err(Error::NotFound(What::Owner)),
         _ => Ok(()),

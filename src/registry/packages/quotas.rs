@@ -4,14 +4,14 @@
 //! and never wait for each other. Only where a limit is set do they go one after the other. A lock of the owner keeps the
 //! two kinds apart: those without a limit share it, those with one and whoever sets one have it alone.
 
-use super::access::{CanPublish, CanSeeQuota, CanSetQuota, Visited};
-use super::audit::{self, Event, Subject};
-use super::caller::{Caller, SignedIn};
 use crate::db::schema::{owners, usage_changes};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::OwnerId;
 use crate::domain::limit::Limit;
 use crate::error::{Error, Result, What};
+use crate::registry::access::{CanPublish, CanSeeQuota, CanSetQuota, Visited};
+use crate::registry::audit::{self, Event, Subject};
+use crate::registry::caller::{Caller, SignedIn};
 use diesel::prelude::*;
 use diesel::result::DatabaseErrorKind;
 use diesel::sql_types::{BigInt, Text};
@@ -69,7 +69,7 @@ pub fn limiting(right: &CanPublish, instance: Quota) -> Option<Quota> {
 }
 
 /// The limits that hold for what a user would publish to an owner; `None` when nothing limits him.
-pub(super) fn limits_of(owner: &Visited, user: &SignedIn, instance: Quota) -> Option<Quota> {
+pub(in crate::registry) fn limits_of(owner: &Visited, user: &SignedIn, instance: Quota) -> Option<Quota> {
     let quota = owner.quota.or(instance);
     (!user.is_admin && quota != Quota::default()).then_some(quota)
 }
@@ -296,7 +296,7 @@ pub fn fold(conn: &mut PgConnection) -> Result<usize> {
 }
 
 /// What each owner is counted to have and really has, where the two differ.
-pub(super) const MISCOUNTED: &str = "\
+pub(in crate::registry) const MISCOUNTED: &str = "\
     SELECT coalesce(c.owner_id, r.owner_id) AS owner_id, \
       coalesce(c.versions, 0) AS counted_versions, coalesce(c.bytes, 0) AS counted_bytes, \
       coalesce(r.versions, 0) AS versions, coalesce(r.bytes, 0) AS bytes \

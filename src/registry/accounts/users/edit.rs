@@ -10,7 +10,7 @@ use crate::error::{Error, Result, What};
 use crate::registry::access::CanAdminister;
 use crate::registry::audit::Event;
 use crate::registry::caller::Caller;
-use crate::registry::owners::{self, OwnerEdit};
+use crate::registry::owners::namespace::{self, OwnerEdit};
 use diesel::prelude::*;
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use serde_json::json;
@@ -140,7 +140,7 @@ pub fn update(
         }
         _ => Error::from(error),
     })?;
-    owners::edit(conn, id, &edit.owner)?;
+    namespace::edit(conn, id, &edit.owner)?;
     let mut detail = json!({"changed": edit.fields()});
     for (key, new, old) in [
         ("is_admin", edit.is_admin, admin),
@@ -166,7 +166,7 @@ pub fn rename(
     now: Timestamp,
 ) -> Result<()> {
     let user = right.user();
-    owners::rename(conn, (user.id, OwnerKind::User), to, "new_username", now)?;
+    namespace::rename(conn, (user.id, OwnerKind::User), to, "new_username", now)?;
     record(conn, caller, Event::UserRename, (user.id, to), json!({"from": user.name}), now)
 }
 

@@ -1,12 +1,12 @@
 //! What must hold in the database, asked for by `packhouse check`: each question returns what breaks the rule.
 
-use super::files::{BLOB_COLUMNS, Blob, BlobRow};
-use super::quotas;
 use crate::db::schema::{audit, blobs, files};
 use crate::domain::clock::Timestamp;
 use crate::domain::digest::Sha256;
 use crate::domain::ids::BlobId;
 use crate::error::Result;
+use crate::registry::packages::files::{BLOB_COLUMNS, Blob, BlobRow};
+use crate::registry::packages::quotas;
 use diesel::dsl::exists;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};

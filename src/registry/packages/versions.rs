@@ -1,11 +1,6 @@
 //! Versions of a package. One without a file does not exist: the last file takes it along.
 
-use super::access::{CanPublish, CanRead};
-use super::audit::{self, Event, Subject};
-use super::caller::Caller;
-use super::hooks::outbox::{self, Of};
-use super::pages::{Page, Slice};
-use super::{packages, quotas};
+use super::{lifecycle, quotas};
 use crate::db::schema::{blobs, files, packages as packages_table, versions};
 use crate::domain::clock::Timestamp;
 use crate::domain::hook::HookAction;
@@ -14,6 +9,11 @@ use crate::domain::names::PackageName;
 use crate::domain::path::VersionPath;
 use crate::domain::version::{self, Version};
 use crate::error::{Error, Result, What};
+use crate::registry::access::{CanPublish, CanRead};
+use crate::registry::audit::{self, Event, Subject};
+use crate::registry::caller::Caller;
+use crate::registry::hooks::outbox::{self, Of};
+use crate::registry::pages::{Page, Slice};
 use diesel::dsl::{count, sql};
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
@@ -40,7 +40,7 @@ pub struct VersionSummary {
 ///
 /// # Errors
 /// The database's.
-pub(super) fn find_or_insert(
+pub(in crate::registry) fn find_or_insert(
     conn: &mut PgConnection,
     owner: OwnerId,
     path: &VersionPath,
@@ -61,7 +61,7 @@ pub(super) fn find_or_insert(
         if let Some(id) = found {
             return Ok((id, false));
         }
-        let package = packages::find_or_insert(conn, owner, &path.package, now)?;
+        let package = lifecycle::find_or_insert(conn, owner, &path.package, now)?;
         let inserted = diesel::insert_into(versions::table)
             .values((
                 versions::package_id.eq(package),
@@ -259,7 +259,11 @@ pub fn newest(conn: &mut PgConnection, right: &CanRead, package: &PackageName) -
 ///
 /// # Errors
 /// The database's.
-pub(super) fn weigh(conn: &mut PgConnection, package: PackageId, one: Option<VersionId>) -> Result<(i64, i64)> {
+pub(in crate::registry) fn weigh(
+    conn: &mut PgConnection,
+    package: PackageId,
+    one: Option<VersionId>,
+) -> Result<(i64, i64)> {
     let query = versions::table
         .inner_join(files::table.inner_join(blobs::table))
         .filter(versions::package_id.eq(package))
@@ -276,7 +280,11 @@ pub(super) fn weigh(conn: &mut PgConnection, package: PackageId, one: Option<Ver
 ///
 /// # Errors
 /// [`Error::NotFound`].
-pub(super) fn find_in(conn: &mut PgConnection, package: PackageId, version: &Version) -> Result<VersionId> {
+pub(in crate::registry) fn find_in(
+    conn: &mut PgConnection,
+    package: PackageId,
+    version: &Version,
+) -> Result<VersionId> {
     versions::table
         .filter(versions::package_id.eq(package))
         .filter(versions::lower_version.eq(version.lower()))
@@ -290,7 +298,7 @@ pub(super) fn find_in(conn: &mut PgConnection, package: PackageId, version: &Ver
 ///
 /// # Errors
 /// The database's.
-pub(super) fn let_go(
+pub(in crate::registry) fn let_go(
     conn: &mut PgConnection,
     package: PackageId,
     version: Option<VersionId>,
@@ -328,13 +336,13 @@ pub fn delete(
     now: Timestamp,
 ) -> Result<()> {
     let owner = right.owner();
-    let package = packages::lock(conn, owner.id, &path.package)?;
+    let package = lifecycle::lock(conn, owner.id, &path.package)?;
     let version = find_in(conn, package, &path.version)?;
     let (_, bytes) = weigh(conn, package, Some(version))?;
     outbox::announce(conn, caller, (owner.id, HookAction::Deleted, Of::Version(version)), now)?;
     let_go(conn, package, Some(version), None, now)?;
     diesel::delete(versions::table.find(version)).execute(conn)?;
-    packages::delete_if_empty(conn, package)?;
+    lifecycle::delete_if_empty(conn, package)?;
     quotas::count(conn, owner.id, -1, -bytes)?;
     let text = format!("{}/{}", path.package, path.version);
     let subject = Subject { owner: Some((owner.id, &owner.name)), text, detail: json!({"bytes": bytes}) };

@@ -1,7 +1,5 @@
 //! Versions as the REST API speaks of them: one entry a version, with its package, its makers and its totals.
 
-use super::access::CanRead;
-use super::pages::{Page, Slice};
 use crate::db::schema::{owners, packages, versions};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{OwnerId, PackageId, VersionId};
@@ -10,6 +8,8 @@ use crate::domain::path::VersionPath;
 use crate::domain::role::{PackagePattern, Visibility};
 use crate::domain::version::Version;
 use crate::error::{Error, Result, What};
+use crate::registry::access::CanRead;
+use crate::registry::pages::{Page, Slice};
 use diesel::dsl::sql;
 use diesel::pg::Pg;
 use diesel::prelude::*;
@@ -130,7 +130,7 @@ impl Target {
 }
 
 /// Token limits as patterns of LIKE: they fit what [`PackagePattern::matches`] says.
-pub(super) fn like_any(patterns: &[PackagePattern]) -> Vec<String> {
+pub(in crate::registry) fn like_any(patterns: &[PackagePattern]) -> Vec<String> {
     let like = |pattern: &PackagePattern| {
         let lower = pattern.as_str().to_lowercase();
         lower.split('*').map(escape_like).collect::<Vec<_>>().join("%")
@@ -143,12 +143,12 @@ fn name_like_any(patterns: Vec<String>) -> Box<dyn BoxableExpression<packages::t
 }
 
 /// The LIKE pattern of texts that contain this one, in lower case.
-pub(super) fn containing(part: &str) -> String {
+pub(in crate::registry) fn containing(part: &str) -> String {
     format!("%{}%", escape_like(&part.to_lowercase()))
 }
 
 /// A text that stands for itself in a LIKE pattern.
-pub(super) fn escape_like(text: &str) -> String {
+pub(in crate::registry) fn escape_like(text: &str) -> String {
     text.chars().flat_map(|c| matches!(c, '%' | '_' | '\\').then_some('\\').into_iter().chain([c])).collect()
 }
 
@@ -181,7 +181,7 @@ pub fn first(conn: &mut PgConnection, right: &CanRead, filter: Filter<'_>) -> Re
 }
 
 /// Versions with their owners, in the order of their ids here. One that was deleted meanwhile is left out.
-pub(super) fn load(conn: &mut PgConnection, ids: &[VersionId]) -> Result<Vec<(OwnerId, Release)>> {
+pub(in crate::registry) fn load(conn: &mut PgConnection, ids: &[VersionId]) -> Result<Vec<(OwnerId, Release)>> {
     type Row = (VersionId, OwnerId, PackageName, Version, Timestamp, i64, i64, Option<OwnerId>);
     let rows: Vec<Row> = versions::table
         .inner_join(packages::table)

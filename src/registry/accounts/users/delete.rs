@@ -9,12 +9,12 @@ use crate::domain::names::OwnerName;
 use crate::domain::role::{Permission, Visibility};
 use crate::error::{Error, Result, What};
 use crate::registry::access::{CanAdminister, CanChangeOwn, Visited};
+use crate::registry::accounts::two_factor;
 use crate::registry::audit::Event;
 use crate::registry::caller::Caller;
-use crate::registry::owners;
-use crate::registry::packages::{self, Deleted};
-use crate::registry::quotas::{self, Usage};
-use crate::registry::two_factor;
+use crate::registry::owners::namespace;
+use crate::registry::packages::lifecycle::{self, Deleted};
+use crate::registry::packages::quotas::{self, Usage};
 use diesel::prelude::*;
 use serde_json::json;
 
@@ -63,7 +63,7 @@ pub fn delete_own(conn: &mut PgConnection, caller: &Caller, right: &CanChangeOwn
 pub fn obstacles(conn: &mut PgConnection, right: &CanChangeOwn) -> Result<Vec<String>> {
     let user = right.user();
     let found = [
-        packages::demand_none(conn, user.id, &user.name),
+        lifecycle::demand_none(conn, user.id, &user.name),
         refusal(user, &last_owner_of(conn, user.id)?, false).map_or(Ok(()), Err),
         super::edit::demand_other_able(&super::edit::able_admins(conn, false)?, user.id, &user.name),
     ];
@@ -115,18 +115,18 @@ fn erase(conn: &mut PgConnection, caller: &Caller, user: &Visited, purge: bool, 
     }
     let mut deleted = Deleted::default();
     for org in &orphans {
-        deleted += packages::delete_all(conn, org.id, now)?;
+        deleted += lifecycle::delete_all(conn, org.id, now)?;
         demand_alone(conn, user, org.id)?;
-        owners::delete(conn, org.id)?;
+        namespace::delete(conn, org.id)?;
     }
     if purge {
-        deleted += packages::delete_all(conn, user.id, now)?;
+        deleted += lifecycle::delete_all(conn, user.id, now)?;
     } else {
-        owners::lock(conn, user.id)?;
-        packages::demand_none(conn, user.id, &user.name)?;
+        namespace::lock(conn, user.id)?;
+        lifecycle::demand_none(conn, user.id, &user.name)?;
     }
     demand_no_orphans(conn, user)?;
-    owners::delete(conn, user.id)?;
+    namespace::delete(conn, user.id)?;
     let orgs: Vec<&OwnerName> = orphans.iter().map(|org| &org.name).collect();
     let detail = json!({
         "purge": purge, "organizations": orgs,

@@ -1,14 +1,14 @@
 //! Sessions of browsers. A session lives in its row: every request looks it up together with its user's epoch, so that a
 //! lock or a new password ends it at once.
 
-use super::audit::{self, Event, Subject};
-use super::caller::Caller;
 use super::two_factor::Factor;
 use crate::db::schema::{sessions, users};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{OwnerId, SessionId};
 use crate::domain::names::OwnerName;
 use crate::error::{Error, Result, What};
+use crate::registry::audit::{self, Event, Subject};
+use crate::registry::caller::{self, Caller, Credential};
 use diesel::prelude::*;
 use diesel::sql_types::{Array, Timestamptz};
 use serde_json::{Value, json};
@@ -80,7 +80,7 @@ pub fn begin(
         diesel::delete(sessions::table.filter(sessions::id.eq_any(surplus))).execute(conn)?;
     }
     diesel::update(users::table.find(user)).set(users::last_login_at.eq(now)).execute(conn)?;
-    let caller = super::caller::identify(conn, &super::caller::Credential::Session(id), arrival.address, now)?;
+    let caller = caller::identify(conn, &Credential::Session(id), arrival.address, now)?;
     let detail = arrival.factor.map_or_else(|| json!({}), |factor| json!({"second_factor": factor.as_str()}));
     record(conn, &caller, Event::SessionBegin, detail, now)?;
     Ok(id)
@@ -149,7 +149,11 @@ pub fn end(conn: &mut PgConnection, caller: &Caller, id: SessionId, now: Timesta
 ///
 /// # Errors
 /// [`Error::Unauthenticated`].
-pub(super) fn renew(conn: &mut PgConnection, caller: &Caller, now: Timestamp) -> Result<Option<SessionId>> {
+pub(in crate::registry) fn renew(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    now: Timestamp,
+) -> Result<Option<SessionId>> {
     let user = caller.signed_in()?.id;
     let ended: Vec<(SessionId, String)> = diesel::delete(sessions::table.filter(sessions::user_id.eq(user)))
         .returning((sessions::id, sessions::user_agent))

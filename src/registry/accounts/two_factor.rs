@@ -2,16 +2,16 @@
 
 pub mod recovery;
 
-use super::access::{CanAdminister, CanChangeOwn, Visited};
-use super::audit::{self, Event, Subject};
-use super::caller::Caller;
-use super::seal::{self, SEED, SEED_OFFER};
 use super::sessions;
 use crate::db::schema::{second_factors, users};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{OwnerId, SessionId};
 use crate::domain::secret::{MasterKey, random_bytes};
 use crate::error::{Error, Result};
+use crate::registry::access::{CanAdminister, CanChangeOwn, Visited};
+use crate::registry::audit::{self, Event, Subject};
+use crate::registry::caller::Caller;
+use crate::registry::seal::{self, SEED, SEED_OFFER};
 use diesel::prelude::*;
 use recovery::RecoveryCode;
 use serde_json::json;

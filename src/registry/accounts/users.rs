@@ -10,18 +10,18 @@ pub use edit::{UserEdit, rename, set_locked, set_password, update};
 pub use own::{change_password, delete_own, edit_own, obstacles, rename_own, set_own_email};
 pub use register::{Registration, approve, register};
 
-use super::access::{readable, visit_user, within};
-use super::audit::{self, Event, Subject};
-use super::caller::Caller;
-use super::owners::{self, NewOwner, Profile};
-use super::pages::{Page, Slice};
-use super::releases::escape_like;
 use crate::db::schema::{owners as owners_table, users};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::OwnerId;
 use crate::domain::names::{Email, OwnerName};
 use crate::domain::role::{Level, OwnerKind, Visibility};
 use crate::error::{Error, Result, What};
+use crate::registry::access::{readable, visit_user, within};
+use crate::registry::audit::{self, Event, Subject};
+use crate::registry::caller::Caller;
+use crate::registry::owners::namespace::{self, NewOwner, Profile};
+use crate::registry::packages::releases::escape_like;
+use crate::registry::pages::{Page, Slice};
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::sql_types::Bool;
@@ -126,7 +126,7 @@ fn insert(
         location: "",
         visibility: new.visibility,
     };
-    let id = owners::insert(conn, &owner, now)?;
+    let id = namespace::insert(conn, &owner, now)?;
     let inserted = diesel::insert_into(users::table)
         .values((
             users::id.eq(id),

@@ -1,11 +1,6 @@
 //! Teams of organizations: each gives its members a permission there, and a member has the highest of his teams.
 
-use super::access::{CanGovern, CanInspect, can_govern, can_inspect, within};
-use super::audit::{self, Event, Subject};
-use super::caller::Caller;
 use super::orgs::{Org, Owning};
-use super::pages::{Page, Slice};
-use super::releases::escape_like;
 use crate::db::schema::{owners, team_members, teams};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{OwnerId, TeamId};
@@ -13,6 +8,11 @@ use crate::domain::names::OwnerName;
 use crate::domain::role::{Area, Level, Permission};
 use crate::domain::text::{Prose, TeamName};
 use crate::error::{Error, Result, What};
+use crate::registry::access::{CanGovern, CanInspect, can_govern, can_inspect, within};
+use crate::registry::audit::{self, Event, Subject};
+use crate::registry::caller::Caller;
+use crate::registry::packages::releases::escape_like;
+use crate::registry::pages::{Page, Slice};
 use diesel::dsl::count_star;
 use diesel::pg::Pg;
 use diesel::prelude::*;
@@ -61,7 +61,7 @@ pub struct TeamEdit {
 ///
 /// # Errors
 /// The database's.
-pub(super) fn insert_owners(conn: &mut PgConnection, org: OwnerId, now: Timestamp) -> Result<TeamId> {
+pub(in crate::registry) fn insert_owners(conn: &mut PgConnection, org: OwnerId, now: Timestamp) -> Result<TeamId> {
     let team = insert(conn, org, (OWNERS, "", Permission::Owner), now)?;
     team.map(|team| team.id).ok_or(Error::Conflict(What::Team))
 }

@@ -11,7 +11,6 @@ mod packages;
 pub use packages::{FoundPackages, PackageHit, Why, packages};
 
 use self::fits::{Fits, Part, of_digest};
-use super::access::{CanSearch, readable};
 use super::catalog::LAST_OF_PACKAGE;
 use super::releases::{self, Person, Release, containing, like_any};
 use crate::db::schema::{blobs, owners, packages as packages_table, versions};
@@ -20,6 +19,7 @@ use crate::domain::digest::Sha256;
 use crate::domain::ids::{OwnerId, VersionId};
 use crate::domain::names::OwnerName;
 use crate::error::{Error, Result};
+use crate::registry::access::{CanSearch, readable};
 use diesel::dsl::{Eq, sql};
 use diesel::helper_types::InnerJoinQuerySource;
 use diesel::pg::Pg;

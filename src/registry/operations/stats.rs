@@ -1,14 +1,14 @@
 //! How much there is of everything, for those who administer the site. What would take a scan of a large table is taken
 //! from the counts that owners have anyway, from Postgres' own estimate, or from what was noted once a day.
 
-use super::caller::Caller;
-use super::pages::{Page, Slice};
-use super::releases::escape_like;
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::OwnerId;
 use crate::domain::names::{OwnerName, PackageName};
 use crate::domain::role::{Level, OwnerKind, Visibility};
 use crate::error::Result;
+use crate::registry::caller::Caller;
+use crate::registry::packages::releases::escape_like;
+use crate::registry::pages::{Page, Slice};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Nullable, SmallInt, Text, Timestamptz};
 

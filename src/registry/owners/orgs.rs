@@ -1,11 +1,7 @@
 //! Organizations. Their teams are in [`super::teams`], who is in them in [`super::members`].
 
-use super::access::{CanGovern, readable, visit_org, visit_user, within};
-use super::audit::{self, Event, Subject};
-use super::caller::{Caller, SignedIn};
-use super::owners::{self, NewOwner, OwnerEdit, Profile};
-use super::pages::{Page, Slice};
-use super::{members, packages, teams};
+use super::namespace::{self, NewOwner, OwnerEdit, Profile};
+use super::{members, teams};
 use crate::db::schema::{owners as owners_table, team_members, teams as teams_table};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{OwnerId, TeamId};
@@ -13,6 +9,11 @@ use crate::domain::names::OwnerName;
 use crate::domain::role::{Area, Level, OwnerKind, Permission, Visibility};
 use crate::domain::text::{Line, Prose, Website};
 use crate::error::{Error, Result, What};
+use crate::registry::access::{CanGovern, readable, visit_org, visit_user, within};
+use crate::registry::audit::{self, Event, Subject};
+use crate::registry::caller::{Caller, SignedIn};
+use crate::registry::packages::lifecycle;
+use crate::registry::pages::{Page, Slice};
 use diesel::dsl::{count, exists, max};
 use diesel::pg::Pg;
 use diesel::prelude::*;
@@ -92,7 +93,7 @@ fn insert(conn: &mut PgConnection, caller: &Caller, first: OwnerId, new: &NewOrg
         location: new.location.as_str(),
         visibility: new.visibility,
     };
-    let id = owners::insert(conn, &owner, now)?;
+    let id = namespace::insert(conn, &owner, now)?;
     let team = teams::insert_owners(conn, id, now)?;
     members::insert(conn, team, first, now)?;
     record(conn, caller, Event::OrgCreate, (id, &new.name), json!({"visibility": new.visibility.as_str()}), now)?;
@@ -203,7 +204,7 @@ pub fn holdings(conn: &mut PgConnection, right: &CanGovern) -> Result<Holdings> 
     let teams = teams_table::table.filter(teams_table::org_id.eq(org));
     let members = teams.inner_join(team_members::table).select(count(team_members::user_id).aggregate_distinct());
     Ok(Holdings {
-        packages: packages::count(conn, org)?,
+        packages: lifecycle::count(conn, org)?,
         teams: teams.count().get_result(conn)?,
         members: members.first(conn)?,
     })
@@ -228,7 +229,7 @@ pub fn update(
             detail.insert("visibility".to_owned(), json!(visibility.as_str()));
         }
     }
-    owners::edit(conn, org.id, edit)?;
+    namespace::edit(conn, org.id, edit)?;
     record(conn, caller, Event::OrgUpdate, (org.id, &org.name), detail, now)
 }
 
@@ -244,7 +245,7 @@ pub fn rename(
     now: Timestamp,
 ) -> Result<()> {
     let org = right.org();
-    owners::rename(conn, (org.id, OwnerKind::Organization), to, "new_name", now)?;
+    namespace::rename(conn, (org.id, OwnerKind::Organization), to, "new_name", now)?;
     record(conn, caller, Event::OrgRename, (org.id, to), json!({"from": org.name}), now)
 }
 
@@ -254,14 +255,14 @@ pub fn rename(
 /// [`Error::Blocked`] that says how many packages it owns.
 pub fn delete(conn: &mut PgConnection, caller: &Caller, right: &CanGovern, now: Timestamp) -> Result<()> {
     let org = right.org();
-    owners::lock(conn, org.id)?;
-    packages::demand_none(conn, org.id, &org.name)?;
-    owners::delete(conn, org.id)?;
+    namespace::lock(conn, org.id)?;
+    lifecycle::demand_none(conn, org.id, &org.name)?;
+    namespace::delete(conn, org.id)?;
     record(conn, caller, Event::OrgDelete, (org.id, &org.name), json!({}), now)
 }
 
 /// The owning teams of an organization, locked.
-pub(super) struct Owning {
+pub(in crate::registry) struct Owning {
     org: OwnerId,
     had_owner: bool,
 }
@@ -272,7 +273,7 @@ impl Owning {
     ///
     /// # Errors
     /// The database's.
-    pub(super) fn lock(conn: &mut PgConnection, org: OwnerId) -> Result<Self> {
+    pub(in crate::registry) fn lock(conn: &mut PgConnection, org: OwnerId) -> Result<Self> {
         let owning = teams_table::table
             .filter(teams_table::org_id.eq(org))
             .filter(teams_table::permission.eq(Permission::Owner))
@@ -287,7 +288,7 @@ impl Owning {
     ///
     /// # Errors
     /// [`Error::Forbidden`] when it did.
-    pub(super) fn demand_left(self, conn: &mut PgConnection) -> Result<()> {
+    pub(in crate::registry) fn demand_left(self, conn: &mut PgConnection) -> Result<()> {
         if !self.had_owner || has_owner(conn, self.org)? {
             return Ok(());
         }

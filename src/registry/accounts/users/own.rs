@@ -9,10 +9,10 @@ use crate::domain::names::{Email, OwnerName};
 use crate::domain::role::OwnerKind;
 use crate::error::{Error, Result, What};
 use crate::registry::access::CanChangeOwn;
+use crate::registry::accounts::sessions;
 use crate::registry::audit::Event;
 use crate::registry::caller::Caller;
-use crate::registry::owners::{self, OwnerEdit};
-use crate::registry::sessions;
+use crate::registry::owners::namespace::{self, OwnerEdit};
 use diesel::prelude::*;
 use serde_json::json;
 
@@ -28,7 +28,7 @@ pub fn edit_own(
     now: Timestamp,
 ) -> Result<()> {
     let user = right.user();
-    owners::edit(conn, user.id, edit)?;
+    namespace::edit(conn, user.id, edit)?;
     let detail = json!({"changed": edit.fields()});
     record(conn, caller, Event::UserUpdate, (user.id, &user.name), detail, now)
 }
@@ -67,7 +67,7 @@ pub fn rename_own(
     now: Timestamp,
 ) -> Result<()> {
     let user = right.user();
-    owners::rename(conn, (user.id, OwnerKind::User), to, "name", now)?;
+    namespace::rename(conn, (user.id, OwnerKind::User), to, "name", now)?;
     record(conn, caller, Event::UserRename, (user.id, to), json!({"from": user.name}), now)
 }
 

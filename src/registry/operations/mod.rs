@@ -1,0 +1,6 @@
+//! Running an instance: figures, settings, tasks, and whether the database and the store agree.
+
+pub mod integrity;
+pub mod settings;
+pub mod stats;
+pub mod tasks;
