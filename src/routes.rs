@@ -4,8 +4,8 @@
 
 use crate::api::endpoint::{Answer, Input};
 use crate::api::error::answer as answer_error;
-use crate::api::hooks::{self, deliveries};
 use crate::api::openapi::{self, Document, Entry};
+use crate::api::webhooks::{self, deliveries};
 use crate::api::{admin, audit, members, meta, orgs, packages, quotas, search, swagger, teams, tokens, users};
 use crate::auth::call::judged;
 use crate::auth::policy::Credentials::{Any, Ignored, Own, Password, Token};
@@ -29,7 +29,9 @@ use crate::web::page::Reply;
 use crate::web::upload as web_upload;
 use crate::web::{account, password, profile, register, second_factor, security, token_new, tokens as web_tokens};
 use crate::web::{assets, download, error::answer as web_error, explore, home, login, theme, version};
-use crate::web::{hooks as web_hooks, members as web_members, org_settings, orgs as web_orgs, teams as web_teams};
+use crate::web::{
+    members as web_members, org_settings, orgs as web_orgs, teams as web_teams, webhooks as web_webhooks,
+};
 use crate::web::{packages as browse, versions as web_versions};
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::http::{Method, StatusCode};
@@ -158,21 +160,21 @@ pub fn table() -> Vec<Row> {
         api(PATCH, "/api/v1/orgs/{org}/quota", quotas::set_for_org, (Any, write(Admin), SiteAdmin, Some(Event::OwnerQuota)), "Set what an organization may store"),
 
         // Webhooks of users and organizations, and what they told.
-        api(GET, "/api/v1/user/hooks", hooks::list_own, (Any, read(User), SignedIn, None), "List one's own webhooks"),
-        api(POST, "/api/v1/user/hooks", hooks::create_own, (Any, write(User), SignedIn, Some(Event::HookCreate)), "Make a webhook of one's own"),
-        api(GET, "/api/v1/user/hooks/{hook}", hooks::get_own, (Any, read(User), SignedIn, None), "A webhook of one's own"),
-        api(PATCH, "/api/v1/user/hooks/{hook}", hooks::edit_own, (Any, write(User), SignedIn, Some(Event::HookUpdate)), "Change a webhook of one's own"),
-        api(DELETE, "/api/v1/user/hooks/{hook}", hooks::delete_own, (Any, write(User), SignedIn, Some(Event::HookDelete)), "Delete a webhook of one's own, with what it told"),
-        api(POST, "/api/v1/user/hooks/{hook}/tests", hooks::test_own, (Any, write(User), SignedIn, Some(Event::HookTest)), "Let a webhook of one's own tell of a package that does not exist").says(422, "It is not active"),
+        api(GET, "/api/v1/user/hooks", webhooks::list_own, (Any, read(User), SignedIn, None), "List one's own webhooks"),
+        api(POST, "/api/v1/user/hooks", webhooks::create_own, (Any, write(User), SignedIn, Some(Event::HookCreate)), "Make a webhook of one's own"),
+        api(GET, "/api/v1/user/hooks/{hook}", webhooks::get_own, (Any, read(User), SignedIn, None), "A webhook of one's own"),
+        api(PATCH, "/api/v1/user/hooks/{hook}", webhooks::edit_own, (Any, write(User), SignedIn, Some(Event::HookUpdate)), "Change a webhook of one's own"),
+        api(DELETE, "/api/v1/user/hooks/{hook}", webhooks::delete_own, (Any, write(User), SignedIn, Some(Event::HookDelete)), "Delete a webhook of one's own, with what it told"),
+        api(POST, "/api/v1/user/hooks/{hook}/tests", webhooks::test_own, (Any, write(User), SignedIn, Some(Event::HookTest)), "Let a webhook of one's own tell of a package that does not exist").says(422, "It is not active"),
         api(GET, "/api/v1/user/hooks/{hook}/deliveries", deliveries::list_own, (Any, read(User), SignedIn, None), "List what a webhook of one's own told, the newest first"),
         api(GET, "/api/v1/user/hooks/{hook}/deliveries/{delivery}", deliveries::get_own, (Any, read(User), SignedIn, None), "What a webhook of one's own told, and what was answered"),
         api(POST, "/api/v1/user/hooks/{hook}/deliveries/{delivery}/attempts", deliveries::redeliver_own, (Any, write(User), SignedIn, Some(Event::HookRedeliver)), "Let a webhook of one's own tell something once more").says(422, "It is not active"),
-        api(GET, "/api/v1/orgs/{org}/hooks", hooks::list_of_org, (Any, read(Organization), OrgOwner, None), "List an organization's webhooks"),
-        api(POST, "/api/v1/orgs/{org}/hooks", hooks::create_of_org, (Any, write(Organization), OrgOwner, Some(Event::HookCreate)), "Make a webhook of an organization"),
-        api(GET, "/api/v1/orgs/{org}/hooks/{hook}", hooks::get_of_org, (Any, read(Organization), OrgOwner, None), "A webhook of an organization"),
-        api(PATCH, "/api/v1/orgs/{org}/hooks/{hook}", hooks::edit_of_org, (Any, write(Organization), OrgOwner, Some(Event::HookUpdate)), "Change a webhook of an organization"),
-        api(DELETE, "/api/v1/orgs/{org}/hooks/{hook}", hooks::delete_of_org, (Any, write(Organization), OrgOwner, Some(Event::HookDelete)), "Delete a webhook of an organization, with what it told"),
-        api(POST, "/api/v1/orgs/{org}/hooks/{hook}/tests", hooks::test_of_org, (Any, write(Organization), OrgOwner, Some(Event::HookTest)), "Let a webhook of an organization tell of a package that does not exist").says(422, "It is not active"),
+        api(GET, "/api/v1/orgs/{org}/hooks", webhooks::list_of_org, (Any, read(Organization), OrgOwner, None), "List an organization's webhooks"),
+        api(POST, "/api/v1/orgs/{org}/hooks", webhooks::create_of_org, (Any, write(Organization), OrgOwner, Some(Event::HookCreate)), "Make a webhook of an organization"),
+        api(GET, "/api/v1/orgs/{org}/hooks/{hook}", webhooks::get_of_org, (Any, read(Organization), OrgOwner, None), "A webhook of an organization"),
+        api(PATCH, "/api/v1/orgs/{org}/hooks/{hook}", webhooks::edit_of_org, (Any, write(Organization), OrgOwner, Some(Event::HookUpdate)), "Change a webhook of an organization"),
+        api(DELETE, "/api/v1/orgs/{org}/hooks/{hook}", webhooks::delete_of_org, (Any, write(Organization), OrgOwner, Some(Event::HookDelete)), "Delete a webhook of an organization, with what it told"),
+        api(POST, "/api/v1/orgs/{org}/hooks/{hook}/tests", webhooks::test_of_org, (Any, write(Organization), OrgOwner, Some(Event::HookTest)), "Let a webhook of an organization tell of a package that does not exist").says(422, "It is not active"),
         api(GET, "/api/v1/orgs/{org}/hooks/{hook}/deliveries", deliveries::list_of_org, (Any, read(Organization), OrgOwner, None), "List what a webhook of an organization told, the newest first"),
         api(GET, "/api/v1/orgs/{org}/hooks/{hook}/deliveries/{delivery}", deliveries::get_of_org, (Any, read(Organization), OrgOwner, None), "What a webhook of an organization told, and what was answered"),
         api(POST, "/api/v1/orgs/{org}/hooks/{hook}/deliveries/{delivery}/attempts", deliveries::redeliver_of_org, (Any, write(Organization), OrgOwner, Some(Event::HookRedeliver)), "Let a webhook of an organization tell something once more").says(422, "It is not active"),
@@ -243,24 +245,24 @@ pub fn table() -> Vec<Row> {
         page(POST, "/org/{org}/members/{user}/remove", web_members::remove, (NO_SCOPE, OrgOwner, Some(Event::OrgMemberRemove))),
 
         // Pages: webhooks.
-        page(GET, "/user/settings/hooks", web_hooks::list_own, (NO_SCOPE, SignedIn, None)),
-        page(GET, "/user/settings/hooks/new", web_hooks::create_form_own, (NO_SCOPE, SignedIn, None)),
-        page(POST, "/user/settings/hooks/new", web_hooks::create_own, (NO_SCOPE, SignedIn, Some(Event::HookCreate))),
-        page(GET, "/user/settings/hooks/{hook}", web_hooks::show_own, (NO_SCOPE, SignedIn, None)),
-        page(POST, "/user/settings/hooks/{hook}", web_hooks::update_own, (NO_SCOPE, SignedIn, Some(Event::HookUpdate))),
-        page(POST, "/user/settings/hooks/{hook}/delete", web_hooks::delete_own, (NO_SCOPE, SignedIn, Some(Event::HookDelete))),
-        page(POST, "/user/settings/hooks/{hook}/tests", web_hooks::test_own, (NO_SCOPE, SignedIn, Some(Event::HookTest))),
-        page(GET, "/user/settings/hooks/{hook}/deliveries/{delivery}", web_hooks::delivery::show_own, (NO_SCOPE, SignedIn, None)),
-        page(POST, "/user/settings/hooks/{hook}/deliveries/{delivery}/attempts", web_hooks::delivery::redeliver_own, (NO_SCOPE, SignedIn, Some(Event::HookRedeliver))),
-        page(GET, "/org/{org}/settings/hooks", web_hooks::list_of_org, (NO_SCOPE, OrgOwner, None)),
-        page(GET, "/org/{org}/settings/hooks/new", web_hooks::create_form_of_org, (NO_SCOPE, OrgOwner, None)),
-        page(POST, "/org/{org}/settings/hooks/new", web_hooks::create_of_org, (NO_SCOPE, OrgOwner, Some(Event::HookCreate))),
-        page(GET, "/org/{org}/settings/hooks/{hook}", web_hooks::show_of_org, (NO_SCOPE, OrgOwner, None)),
-        page(POST, "/org/{org}/settings/hooks/{hook}", web_hooks::update_of_org, (NO_SCOPE, OrgOwner, Some(Event::HookUpdate))),
-        page(POST, "/org/{org}/settings/hooks/{hook}/delete", web_hooks::delete_of_org, (NO_SCOPE, OrgOwner, Some(Event::HookDelete))),
-        page(POST, "/org/{org}/settings/hooks/{hook}/tests", web_hooks::test_of_org, (NO_SCOPE, OrgOwner, Some(Event::HookTest))),
-        page(GET, "/org/{org}/settings/hooks/{hook}/deliveries/{delivery}", web_hooks::delivery::show_of_org, (NO_SCOPE, OrgOwner, None)),
-        page(POST, "/org/{org}/settings/hooks/{hook}/deliveries/{delivery}/attempts", web_hooks::delivery::redeliver_of_org, (NO_SCOPE, OrgOwner, Some(Event::HookRedeliver))),
+        page(GET, "/user/settings/hooks", web_webhooks::list_own, (NO_SCOPE, SignedIn, None)),
+        page(GET, "/user/settings/hooks/new", web_webhooks::create_form_own, (NO_SCOPE, SignedIn, None)),
+        page(POST, "/user/settings/hooks/new", web_webhooks::create_own, (NO_SCOPE, SignedIn, Some(Event::HookCreate))),
+        page(GET, "/user/settings/hooks/{hook}", web_webhooks::show_own, (NO_SCOPE, SignedIn, None)),
+        page(POST, "/user/settings/hooks/{hook}", web_webhooks::update_own, (NO_SCOPE, SignedIn, Some(Event::HookUpdate))),
+        page(POST, "/user/settings/hooks/{hook}/delete", web_webhooks::delete_own, (NO_SCOPE, SignedIn, Some(Event::HookDelete))),
+        page(POST, "/user/settings/hooks/{hook}/tests", web_webhooks::test_own, (NO_SCOPE, SignedIn, Some(Event::HookTest))),
+        page(GET, "/user/settings/hooks/{hook}/deliveries/{delivery}", web_webhooks::delivery::show_own, (NO_SCOPE, SignedIn, None)),
+        page(POST, "/user/settings/hooks/{hook}/deliveries/{delivery}/attempts", web_webhooks::delivery::redeliver_own, (NO_SCOPE, SignedIn, Some(Event::HookRedeliver))),
+        page(GET, "/org/{org}/settings/hooks", web_webhooks::list_of_org, (NO_SCOPE, OrgOwner, None)),
+        page(GET, "/org/{org}/settings/hooks/new", web_webhooks::create_form_of_org, (NO_SCOPE, OrgOwner, None)),
+        page(POST, "/org/{org}/settings/hooks/new", web_webhooks::create_of_org, (NO_SCOPE, OrgOwner, Some(Event::HookCreate))),
+        page(GET, "/org/{org}/settings/hooks/{hook}", web_webhooks::show_of_org, (NO_SCOPE, OrgOwner, None)),
+        page(POST, "/org/{org}/settings/hooks/{hook}", web_webhooks::update_of_org, (NO_SCOPE, OrgOwner, Some(Event::HookUpdate))),
+        page(POST, "/org/{org}/settings/hooks/{hook}/delete", web_webhooks::delete_of_org, (NO_SCOPE, OrgOwner, Some(Event::HookDelete))),
+        page(POST, "/org/{org}/settings/hooks/{hook}/tests", web_webhooks::test_of_org, (NO_SCOPE, OrgOwner, Some(Event::HookTest))),
+        page(GET, "/org/{org}/settings/hooks/{hook}/deliveries/{delivery}", web_webhooks::delivery::show_of_org, (NO_SCOPE, OrgOwner, None)),
+        page(POST, "/org/{org}/settings/hooks/{hook}/deliveries/{delivery}/attempts", web_webhooks::delivery::redeliver_of_org, (NO_SCOPE, OrgOwner, Some(Event::HookRedeliver))),
 
         // Pages: administration.
         page(GET, "/-/admin", web_admin::overview, (read(Admin), SiteAdmin, None)),

@@ -208,7 +208,9 @@ fn operation_id(handler: &str) -> String {
     if handler.contains("::generic::") {
         parts.push("generic");
     }
-    let words: Vec<&str> = parts.iter().rev().flat_map(|part| part.split('_')).collect();
+    // Clients know these operations by the word of their addresses.
+    let words = parts.iter().rev().map(|part| if *part == "webhooks" { "hooks" } else { part });
+    let words: Vec<&str> = words.flat_map(|part| part.split('_')).collect();
     let mut id = String::new();
     for word in words {
         let mut letters = word.chars();

@@ -135,10 +135,10 @@ impl Presented {
         let now = app.clock.now();
         let caller = caller::identify(conn, &self.credential, self.address, now)?;
         if let Some(token) = caller.token() {
-            app.tally.token_use(token, now, self.address);
+            app.counters.token_use(token, now, self.address);
         }
         if let Some(session) = caller.session() {
-            app.tally.session_use(session, now);
+            app.counters.session_use(session, now);
         }
         Ok(caller)
     }

@@ -11,7 +11,7 @@ mod cluster;
 mod error;
 mod install;
 mod launch;
-mod remains;
+mod stale_process;
 
 use std::convert::Infallible;
 use std::fs::{File, OpenOptions};
@@ -165,7 +165,7 @@ pub fn running_url(data_dir: &Path) -> Option<String> {
     let files = Files::below(data_dir).ok()?;
     let found = PidFile::read(&files.cluster).filter(|found| found.ready)?;
     let owner = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(&files.cluster).ok()?);
-    if !remains::belongs(found.pid, &files, owner) {
+    if !stale_process::belongs(found.pid, &files, owner) {
         return None;
     }
     // Relative to the cluster, if it is in the data directory.
@@ -210,7 +210,7 @@ impl Plan {
 
     /// Clears what is left of an earlier one, starts Postgres and waits until it is ready.
     fn launch(&self, orders: &Receiver<Infallible>) -> Result<Child, ManagedError> {
-        remains::clear(&self.files, self.launcher.uid(), &self.socket)?;
+        stale_process::clear(&self.files, self.launcher.uid(), &self.socket)?;
         let log = self.files.open_log()?;
         let offset = log.metadata().map(|log| log.len()).unwrap_or_default();
         let postgres = self.install.program("postgres");
@@ -304,7 +304,7 @@ fn told_to_stop(orders: &Receiver<Infallible>, wait: Duration) -> bool {
 /// Stops Postgres: fast (rolls back, writes everything out), then at once (the next start replays the log), then hard.
 fn end(child: &mut Child) {
     let stages = [
-        (Signal::INT, remains::FAST_SHUTDOWN),
+        (Signal::INT, stale_process::FAST_SHUTDOWN),
         (Signal::QUIT, Duration::from_secs(5)),
         (Signal::KILL, Duration::from_secs(5)),
     ];

@@ -1,7 +1,6 @@
 //! Values that cannot be wrong: names, ids, digests, roles, secrets, the time. Nothing here does input or output.
 pub mod clock;
 pub mod digest;
-pub mod hook;
 pub mod ids;
 pub mod limit;
 pub mod names;
@@ -11,3 +10,4 @@ pub mod role;
 pub mod secret;
 pub mod text;
 pub mod version;
+pub mod webhook;

@@ -112,7 +112,7 @@ async fn send(req: &HttpRequest, app: &App, file: &Downloadable, small: Option<B
     )
     .await?;
     if served.counts {
-        app.tally.download(file.id);
+        app.counters.download(file.id);
     }
     let root = app.config.public_root().unwrap_or_default();
     Ok(in_shape(served.response, Shape::asked(req.headers()), root))

@@ -7,8 +7,8 @@ pub mod system;
 pub mod user;
 pub mod users;
 
+use super::format::{Bytes, Count};
 use super::page::{Frame, Reply, frame};
-use super::show::{Bytes, Count};
 use crate::auth::call::Call;
 use crate::error::Result;
 use crate::registry::operations::stats::{self, Day, Figure, Overview};

@@ -31,7 +31,7 @@ pub async fn file(call: Call) -> Result<HttpResponse> {
     let served = respond(call.req.method(), call.req.headers(), &call.app.store, blob).await?;
     // The images of a README are looked at with the page.
     if served.counts && param(&call.req, "shown").is_none() {
-        call.app.tally.download(file.id);
+        call.app.counters.download(file.id);
     }
     Ok(served.response)
 }

@@ -1,10 +1,10 @@
 //! Looking around: all owners and all packages that who looks may see.
 
+use super::format::{Count, When};
 use super::list::{self, Chain, Choice, Pager, choices};
 use super::owner;
 use super::packages::Row;
 use super::page::{Frame, Reply, frame};
-use super::show::{Count, When};
 use crate::auth::call::Call;
 use crate::domain::role::{OwnerKind, Visibility};
 use crate::error::Result;

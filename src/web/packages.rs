@@ -1,10 +1,10 @@
 //! Lists of packages: an owner's, and the rows that every such list has.
 
+use super::format::{Bytes, Count, When};
 use super::link;
 use super::list::{self, Choice, Pager};
 use super::owner::{self, Owner};
 use super::page::{Frame, Reply, frame};
-use super::show::{Bytes, Count, When};
 use super::{commands, list::choices};
 use crate::auth::call::Call;
 use crate::domain::clock::Timestamp;

@@ -1,6 +1,6 @@
 //! What an owner may store and does, as bars.
 
-use super::show::{Bytes, Count};
+use super::format::{Bytes, Count};
 use crate::registry::packages::quotas::{OwnQuota, Usage};
 use crate::state::App;
 

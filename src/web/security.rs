@@ -1,10 +1,10 @@
 //! Who can get in: the second factor, and where one is signed in.
 
 use super::device::{device, icon};
+use super::format::When;
 use super::forms::Protected;
 use super::login::Nothing;
 use super::page::{Frame, Reply, frame};
-use super::show::When;
 use crate::auth::call::Call;
 use crate::auth::session;
 use crate::domain::clock::Timestamp;

@@ -1,10 +1,10 @@
 //! One's own access tokens: the list, and the end of one. How they are made is in [`super::token_new`].
 
+use super::format::When;
 use super::forms::Protected;
 use super::list::{Pager, slice};
 use super::login::Nothing;
 use super::page::{Frame, Reply, frame};
-use super::show::When;
 use crate::auth::call::Call;
 use crate::db::Connection;
 use crate::domain::clock::Timestamp;

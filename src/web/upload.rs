@@ -3,9 +3,9 @@
 pub mod form;
 pub mod raw;
 
+use super::format::Bytes;
 use super::list::query;
 use super::page::{Frame, Reply, frame};
-use super::show::Bytes;
 use crate::auth::call::Call;
 use crate::domain::names::OwnerName;
 use crate::domain::path::VersionPath;

@@ -1,13 +1,13 @@
 //! A version: its files, how to get them, and what it says of itself.
 
 use super::commands::{Commands, Publish};
+use super::format::{Bytes, Count, When};
 use super::link;
 use super::list::{self, Choice, Pager, choices};
 use super::owner::{self, Owner};
 use super::packages;
 use super::page::{Frame, Reply, frame};
 use super::readme::{self, Readme};
-use super::show::{Bytes, Count, When};
 use crate::auth::call::Call;
 use crate::db::Connection;
 use crate::domain::digest::OtherDigests;

@@ -1,11 +1,11 @@
 //! The versions of a package.
 
+use super::format::{Bytes, Count, When};
 use super::link;
 use super::list::{self, Choice, Pager, choices};
 use super::owner::Owner;
 use super::packages;
 use super::page::{Frame, Reply, frame};
-use super::show::{Bytes, Count, When};
 use super::version;
 use crate::auth::call::Call;
 use crate::domain::names::PackageName;

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::registry::access::{CanAdminister, CanChangeOwn, Visited};
 use crate::registry::audit::{self, Event, Subject};
 use crate::registry::caller::Caller;
-use crate::registry::seal::{self, SEED, SEED_OFFER};
+use crate::registry::encryption::{self, SEED, SEED_OFFER};
 use diesel::prelude::*;
 use recovery::RecoveryCode;
 use serde_json::json;
@@ -105,12 +105,12 @@ fn totp(seed: &Seed, account: &str) -> Result<Totp> {
 /// [`Error::Internal`].
 pub fn offer(key: &MasterKey, user: OwnerId, seed: &Seed, now: Timestamp) -> Result<Vec<u8>> {
     let end = now.plus(OFFER).unix().to_le_bytes();
-    seal::seal(key, SEED_OFFER, user, &[&end[..], &seed.0].concat())
+    encryption::encrypt(key, SEED_OFFER, user, &[&end[..], &seed.0].concat())
 }
 
 /// The seed that was offered to this user; `None` when it was not, or too long ago.
 pub fn accept(key: &MasterKey, user: OwnerId, offer: &[u8], now: Timestamp) -> Option<Seed> {
-    let content = seal::open(key, SEED_OFFER, user, offer).ok()?;
+    let content = encryption::decrypt(key, SEED_OFFER, user, offer).ok()?;
     let (end, seed) = content.split_first_chunk::<8>()?;
     (Timestamp::from_unix(i64::from_le_bytes(*end)) > now).then(|| Seed::from_bytes(seed)).flatten()
 }
@@ -157,7 +157,7 @@ pub fn enroll(
     let user = right.user();
     let step = seed.matching_step(code, now)?;
     let step = step.ok_or_else(|| Error::invalid("code", "this is not the code that belongs to this secret"))?;
-    let sealed = seal::seal(key, SEED, user.id, &seed.0)?;
+    let sealed = encryption::encrypt(key, SEED, user.id, &seed.0)?;
     // One that was begun and never confirmed is in nobody's way.
     diesel::delete(second_factors::table.find(user.id).filter(second_factors::confirmed_at.is_null())).execute(conn)?;
     let inserted = diesel::insert_into(second_factors::table)
@@ -252,9 +252,9 @@ pub fn use_code(conn: &mut PgConnection, key: &MasterKey, user: OwnerId, code: &
     let confirmed = second_factors::table.find(user).filter(second_factors::confirmed_at.is_not_null());
     let row: Option<Vec<u8>> = confirmed.select(second_factors::sealed_seed).first(conn).optional()?;
     let Some(sealed) = row else { return Ok(false) };
-    let seed = seal::open(key, SEED, user, &sealed).ok().and_then(|seed| Seed::from_bytes(&seed)).ok_or_else(|| {
-        Error::internal(anyhow::anyhow!("cannot decrypt the second factor of user {user}: wrong secret key?"))
-    })?;
+    let seed = encryption::decrypt(key, SEED, user, &sealed).ok().and_then(|seed| Seed::from_bytes(&seed)).ok_or_else(
+        || Error::internal(anyhow::anyhow!("cannot decrypt the second factor of user {user}: wrong secret key?")),
+    )?;
     let Some(step) = seed.matching_step(code, now)? else { return Ok(false) };
     // Of two requests with one code, one finds the row changed.
     let used = diesel::update(second_factors::table.find(user).filter(second_factors::last_step.lt(step)))

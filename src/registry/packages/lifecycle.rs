@@ -3,15 +3,15 @@
 use super::{quotas, versions};
 use crate::db::schema::{packages, versions as versions_table};
 use crate::domain::clock::Timestamp;
-use crate::domain::hook::HookAction;
 use crate::domain::ids::{OwnerId, PackageId};
 use crate::domain::names::{OwnerName, PackageName};
+use crate::domain::webhook::HookAction;
 use crate::error::{Error, Result, What};
 use crate::registry::access::CanPublish;
 use crate::registry::audit::{self, Event, Subject};
 use crate::registry::caller::Caller;
-use crate::registry::hooks::outbox::{self, Of};
 use crate::registry::owners::namespace;
+use crate::registry::webhooks::outbox::{self, Of};
 use diesel::prelude::*;
 use serde_json::json;
 

@@ -2,10 +2,10 @@
 
 pub mod catalog;
 pub mod cleanup;
+pub mod deletion_preview;
 pub mod downloads;
 pub mod files;
 pub mod lifecycle;
-pub mod losses;
 pub mod publish;
 pub mod quotas;
 pub mod releases;

@@ -5,14 +5,14 @@ use super::{files, quotas, versions};
 use crate::db::schema::{blobs, files as files_table};
 use crate::domain::clock::Timestamp;
 use crate::domain::digest::{OtherDigests, Sha256};
-use crate::domain::hook::HookAction;
 use crate::domain::ids::{BlobId, FileId};
 use crate::domain::path::FilePath;
+use crate::domain::webhook::HookAction;
 use crate::error::{Error, Result, What};
 use crate::registry::access::{CanPublish, can_publish};
 use crate::registry::audit::{self, Event, Subject};
 use crate::registry::caller::Caller;
-use crate::registry::hooks::outbox::{self, Of};
+use crate::registry::webhooks::outbox::{self, Of};
 use diesel::prelude::*;
 use serde_json::json;
 

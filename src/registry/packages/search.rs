@@ -5,12 +5,12 @@
 //! trigrams and digests give them all, and they are sorted. Many: the versions are walked in the order they are wanted
 //! in, until the page is full. Whatever the caller may not see is left out by [`readable`] in both.
 
-mod fits;
 mod packages;
+mod text_match;
 
 pub use packages::{FoundPackages, PackageHit, Why, packages};
 
-use self::fits::{Fits, Part, of_digest};
+use self::text_match::{Criterion, TextMatch, of_digest};
 use super::catalog::LAST_OF_PACKAGE;
 use super::releases::{self, Person, Release, containing, like_any};
 use crate::db::schema::{blobs, owners, packages as packages_table, versions};
@@ -216,7 +216,7 @@ type Condition = Box<dyn BoxableExpression<Source, Pg, SqlType = Bool>>;
 struct Plan {
     rows: Rows,
     owner: Option<OwnerId>,
-    parts: Vec<Part>,
+    criteria: Vec<Criterion>,
 }
 
 impl Plan {
@@ -233,16 +233,19 @@ impl Plan {
         let mut all = Vec::new();
         if let Some(sha256) = search.sha256 {
             let bytes = blobs::table.filter(blobs::sha256.eq(sha256.as_bytes().to_vec()));
-            all.push(Fits::Bytes(bytes.select(blobs::id).load(conn)?));
+            all.push(TextMatch::Bytes(bytes.select(blobs::id).load(conn)?));
         }
         if let Some(Needle(text)) = &search.text {
             all.push(match text.chars().count() < SHORT {
-                true => Fits::Package(containing(text)),
-                false => Fits::Any(containing(text), of_digest(conn, text)?),
+                true => TextMatch::Package(containing(text)),
+                false => TextMatch::Any(containing(text), of_digest(conn, text)?),
             });
         }
-        let parts = all.into_iter().map(|fits| Ok(Part { few: fits.few(conn)?, fits })).collect::<Result<_>>()?;
-        Ok(Some(Self { rows, owner, parts }))
+        let criteria = all
+            .into_iter()
+            .map(|text_match| Ok(Criterion { few: text_match.few(conn)?, text_match }))
+            .collect::<Result<_>>()?;
+        Ok(Some(Self { rows, owner, criteria }))
     }
 
     /// The places right behind the results, in their order.
@@ -261,8 +264,8 @@ impl Plan {
             .select((versions::created_at, versions::id, packages_table::lower_name))
             .limit(limit)
             .into_boxed::<Pg>();
-        for part in &self.parts {
-            query = query.filter(part.condition(self.rows));
+        for criterion in &self.criteria {
+            query = query.filter(criterion.condition(self.rows));
         }
         if self.rows == Rows::Packages {
             query = query.filter(sql::<Bool>(LAST_OF_PACKAGE));

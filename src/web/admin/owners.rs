@@ -4,9 +4,9 @@ use crate::auth::call::Call;
 use crate::domain::role::OwnerKind;
 use crate::error::Result;
 use crate::registry::operations::stats::{self, OwnerOrder, OwnerRow, PackageOrder, PackageRow};
+use crate::web::format::{Bytes, Count, When};
 use crate::web::list::{Pager, query, slice};
 use crate::web::page::{Frame, Reply, frame};
-use crate::web::show::{Bytes, Count, When};
 use askama::Template;
 use serde::Deserialize;
 

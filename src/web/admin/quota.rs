@@ -8,10 +8,10 @@ use crate::error::{Error, Result, What};
 use crate::http::params::escape;
 use crate::registry::access::can_set_quota;
 use crate::registry::packages::quotas::{self, Change, OwnQuota, Quota};
+use crate::web::format::{Bytes, Count};
 use crate::web::forms::Protected;
 use crate::web::page::{Frame, Reply, frame};
 use crate::web::problems::Problems;
-use crate::web::show::{Bytes, Count};
 use askama::Template;
 use serde::Deserialize;
 

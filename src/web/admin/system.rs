@@ -3,13 +3,13 @@
 use crate::auth::call::Call;
 use crate::config::Setting;
 use crate::error::{Error, Result, What};
-use crate::jobs::board::{Slot, Task};
+use crate::jobs::task_status::{Task, TaskStatus};
 use crate::registry::operations::{stats, tasks};
 use crate::state::health::Check;
+use crate::web::format::{Bytes, Count, When};
 use crate::web::forms::Protected;
 use crate::web::login::Nothing;
 use crate::web::page::{Frame, Reply, frame};
-use crate::web::show::{Bytes, Count, When};
 use askama::Template;
 
 /// A task as the page shows it.
@@ -18,7 +18,7 @@ struct Shown {
     label: &'static str,
     about: &'static str,
     can_start: bool,
-    slot: Slot,
+    status: TaskStatus,
     running: Option<When>,
     ended: Option<When>,
     seconds: u64,
@@ -56,16 +56,16 @@ pub async fn page(call: Call) -> Result<Reply> {
     let (frame, database) = frame(&call, stats::database).await?;
     let (app, now) = (&call.app, call.app.clock.now());
     let shown = |task: Task| {
-        let ((label, about), slot) = (words(task), app.board.slot(task));
+        let ((label, about), status) = (words(task), app.tasks.status(task));
         Shown {
             word: task.as_str(),
             label,
             about,
             can_start: task.can_be_asked_for(),
-            running: slot.running.map(|at| When { at, now }),
-            ended: slot.last.as_ref().map(|last| When { at: last.at, now }),
-            seconds: slot.last.as_ref().map_or(0, |last| last.at.since(last.began).as_secs()),
-            slot,
+            running: status.running.map(|at| When { at, now }),
+            ended: status.last.as_ref().map(|last| When { at: last.at, now }),
+            seconds: status.last.as_ref().map_or(0, |last| last.at.since(last.began).as_secs()),
+            status,
         }
     };
     let store = app.store.clone();
@@ -95,7 +95,7 @@ pub async fn start(call: Call, form: Protected<Nothing>) -> Result<Reply> {
     let now = call.app.clock.now();
     call.writing(move |conn, caller| tasks::start(conn, caller, task.as_str(), now)).await?;
     let (label, _) = words(task);
-    let notice = match call.app.board.ask(task) {
+    let notice = match call.app.tasks.ask(task) {
         true => format!("{label}: it begins now. Load this page again to see how it goes."),
         false => format!("{label}: it is under way already."),
     };

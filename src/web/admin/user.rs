@@ -11,11 +11,11 @@ use crate::registry::access::can_administer;
 use crate::registry::accounts::two_factor;
 use crate::registry::accounts::users::{self, Holdings, User, UserEdit};
 use crate::registry::owners::namespace::OwnerEdit;
+use crate::web::format::{Bytes, Count, When};
 use crate::web::forms::Protected;
 use crate::web::login::Nothing;
 use crate::web::page::{Frame, Reply, frame};
 use crate::web::problems::Problems;
-use crate::web::show::{Bytes, Count, When};
 use askama::Template;
 use serde::Deserialize;
 

@@ -9,11 +9,11 @@ use crate::domain::text::Line;
 use crate::error::{Error, Result};
 use crate::http::params::escape;
 use crate::registry::accounts::users::{self, NewUser, Standing, User};
+use crate::web::format::When;
 use crate::web::forms::Protected;
 use crate::web::list::{Pager, query, slice};
 use crate::web::page::{Frame, Reply, frame};
 use crate::web::problems::Problems;
-use crate::web::show::When;
 use askama::Template;
 use serde::Deserialize;
 

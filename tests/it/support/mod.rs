@@ -224,7 +224,7 @@ impl Site {
 
     /// Writes down what the server has counted in memory.
     pub async fn db_flush(&self) {
-        flush_counts::run(&self.app.db, &self.app.tally).await.unwrap();
+        flush_counts::run(&self.app.db, &self.app.counters).await.unwrap();
     }
 
     /// How many blobs the store has.

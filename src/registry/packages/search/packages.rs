@@ -1,6 +1,6 @@
 //! Searching for packages: an entry a package, at the place of its last version, and what of it fits.
 
-use super::fits::of_digest;
+use super::text_match::of_digest;
 use super::{Place, Rows, Search, Stretch, stretch};
 use crate::db::schema::versions;
 use crate::domain::ids::{BlobId, OwnerId, PackageId, VersionId};

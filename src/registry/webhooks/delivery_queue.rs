@@ -2,15 +2,15 @@
 //! one hook at once, what a hook tells comes in its order, and a slow receiver keeps nobody waiting but itself. A server
 //! that dies lets go when the time is over, and what it was at is sent again, under the same id.
 
-use super::super::seal::{self, HOOK_AUTHORIZATION, HOOK_SECRET};
 use super::payload::Facts;
 use crate::db::schema::{hook_attempts, hook_deliveries, hooks, owners};
 use crate::domain::clock::Timestamp;
-use crate::domain::hook::{DeliveryState, HookAction, HookContent, HookUrl};
 use crate::domain::ids::{DeliveryId, HookId, OwnerId};
 use crate::domain::role::OwnerKind;
 use crate::domain::secret::{MasterKey, SecretText};
+use crate::domain::webhook::{DeliveryState, HookAction, HookContent, HookUrl};
 use crate::error::{Error, Result};
+use crate::registry::encryption::{self, HOOK_AUTHORIZATION, HOOK_SECRET};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Timestamptz};
 use serde_json::Value;
@@ -28,7 +28,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(4 * 3600);
 
 /// One thing to send, reserved for who took it.
 #[derive(Debug)]
-pub struct Turn {
+pub struct LeasedHook {
     pub hook: HookId,
     pub delivery: DeliveryId,
     pub uuid: Uuid,
@@ -39,7 +39,7 @@ pub struct Turn {
     pub url: HookUrl,
     pub content: HookContent,
     /// What to send, unless it cannot be read: that is this delivery's own failure and must not stop the others.
-    pub letter: Result<Letter>,
+    pub message: Result<Message>,
     tries: i32,
     retry_until: Timestamp,
     leased_until: Timestamp,
@@ -47,7 +47,7 @@ pub struct Turn {
 
 /// What to send, and with which secrets.
 #[derive(Debug)]
-pub struct Letter {
+pub struct Message {
     pub facts: Facts,
     /// What to sign with.
     pub secret: Option<SecretText>,
@@ -103,7 +103,7 @@ fn lease(conn: &mut PgConnection, now: Timestamp) -> Result<Option<HookId>> {
 ///
 /// # Errors
 /// The database's.
-pub fn take(conn: &mut PgConnection, key: &MasterKey, now: Timestamp) -> Result<Option<Turn>> {
+pub fn take(conn: &mut PgConnection, key: &MasterKey, now: Timestamp) -> Result<Option<LeasedHook>> {
     while let Some(hook) = lease(conn, now)? {
         give_up_stale(conn, hook, now)?;
         let due: Option<DeliveryId> = hook_deliveries::table
@@ -149,7 +149,7 @@ fn begin(
     key: &MasterKey,
     (hook, delivery): (HookId, DeliveryId),
     now: Timestamp,
-) -> Result<Turn> {
+) -> Result<LeasedHook> {
     type Sent = (Uuid, i32, i32, HookAction, Value, Timestamp);
     let (uuid, number, tries, action, facts, retry_until): Sent = diesel::update(hook_deliveries::table.find(delivery))
         .set((
@@ -178,19 +178,19 @@ fn begin(
             hooks::sealed_authorization,
         ))
         .first(conn)?;
-    let open = |kind, sealed: Option<Vec<u8>>| -> Result<Option<SecretText>> {
+    let decrypt = |kind, sealed: Option<Vec<u8>>| -> Result<Option<SecretText>> {
         let Some(sealed) = sealed else { return Ok(None) };
-        let text = String::from_utf8(seal::open(key, kind, owner, &sealed)?).map_err(Error::internal)?;
+        let text = String::from_utf8(encryption::decrypt(key, kind, owner, &sealed)?).map_err(Error::internal)?;
         Ok(Some(SecretText::new(text)))
     };
-    let letter = || {
-        Ok(Letter {
+    let message = || {
+        Ok(Message {
             facts: serde_json::from_value(facts).map_err(Error::internal)?,
-            secret: open(HOOK_SECRET, secret)?,
-            authorization: open(HOOK_AUTHORIZATION, authorization)?,
+            secret: decrypt(HOOK_SECRET, secret)?,
+            authorization: decrypt(HOOK_AUTHORIZATION, authorization)?,
         })
     };
-    Ok(Turn {
+    Ok(LeasedHook {
         hook,
         delivery,
         uuid,
@@ -199,7 +199,7 @@ fn begin(
         owner_kind,
         url,
         content,
-        letter: letter(),
+        message: message(),
         tries,
         retry_until,
         leased_until: now.plus(LEASE),
@@ -216,17 +216,17 @@ fn pause(tries: i32) -> Duration {
 ///
 /// # Errors
 /// The database's.
-pub fn settle(conn: &mut PgConnection, turn: &Turn, outcome: &Outcome, now: Timestamp) -> Result<()> {
-    release(conn, turn.hook, turn.leased_until)?;
-    let next = now.plus(pause(turn.tries));
+pub fn settle(conn: &mut PgConnection, leased: &LeasedHook, outcome: &Outcome, now: Timestamp) -> Result<()> {
+    release(conn, leased.hook, leased.leased_until)?;
+    let next = now.plus(pause(leased.tries));
     let (state, next) = match outcome.is_delivered() {
         true => (DeliveryState::Delivered, None),
-        false if next > turn.retry_until => (DeliveryState::Failed, None),
+        false if next > leased.retry_until => (DeliveryState::Failed, None),
         false => (DeliveryState::Pending, Some(next)),
     };
     // It may have been asked for again meanwhile, and is due then whatever became of this attempt; or be gone.
-    let row = hook_deliveries::table.find(turn.delivery);
-    let untouched = row.filter(hook_deliveries::tries.eq(turn.tries));
+    let row = hook_deliveries::table.find(leased.delivery);
+    let untouched = row.filter(hook_deliveries::tries.eq(leased.tries));
     diesel::update(untouched)
         .set((hook_deliveries::state.eq(state), hook_deliveries::next_attempt_at.eq(next)))
         .execute(conn)?;
@@ -235,8 +235,8 @@ pub fn settle(conn: &mut PgConnection, turn: &Turn, outcome: &Outcome, now: Time
     }
     diesel::insert_into(hook_attempts::table)
         .values((
-            hook_attempts::delivery_id.eq(turn.delivery),
-            hook_attempts::number.eq(turn.number),
+            hook_attempts::delivery_id.eq(leased.delivery),
+            hook_attempts::number.eq(leased.number),
             hook_attempts::at.eq(outcome.at),
             hook_attempts::duration_ms.eq(i32::try_from(outcome.duration.as_millis()).unwrap_or(i32::MAX)),
             hook_attempts::request_headers.eq(&outcome.request_headers),

@@ -7,14 +7,14 @@ use super::fields::{changed, given, given_schema};
 use crate::auth::call::Call;
 use crate::db::Connection;
 use crate::domain::clock::Timestamp;
-use crate::domain::hook::{HookAuthorization, HookContent, HookKind, HookSecret, HookUrl};
 use crate::domain::ids::HookId;
 use crate::domain::names::OwnerName;
 use crate::domain::role::Level;
+use crate::domain::webhook::{HookAuthorization, HookContent, HookKind, HookSecret, HookUrl};
 use crate::error::{Error, Result, What};
 use crate::registry::access::{CanHook, can_hook, can_hook_own};
 use crate::registry::caller::Caller;
-use crate::registry::hooks::{self, Hook, HookEdit, NewHook, outbox};
+use crate::registry::webhooks::{self, Hook, HookEdit, NewHook, outbox};
 use crate::state::App;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -206,7 +206,7 @@ async fn list(call: Call, pages: Pages, whose: Whose) -> Result<Listed<HookBody>
     let page = call
         .reading(move |conn, caller| {
             let right = whose.right(conn, caller, Level::Read)?;
-            hooks::list(conn, &right, slice)
+            webhooks::list(conn, &right, slice)
         })
         .await?;
     Ok(pages.answer(page, HookBody::from))
@@ -232,7 +232,7 @@ async fn create(call: Call, body: Body<CreateHook>, whose: Whose) -> Result<Crea
     let hook = call
         .writing(move |conn, caller| {
             let right = whose.right(conn, caller, Level::Write)?;
-            hooks::create(conn, caller, &right, (&new, &key), now)
+            webhooks::create(conn, caller, &right, (&new, &key), now)
         })
         .await?;
     Ok(Created(HookBody::from(hook)))
@@ -254,7 +254,7 @@ async fn get(call: Call, whose: Whose) -> Result<Json<HookBody>> {
     let hook = call
         .reading(move |conn, caller| {
             let right = whose.right(conn, caller, Level::Read)?;
-            hooks::find(conn, &right, id)
+            webhooks::find(conn, &right, id)
         })
         .await?;
     Ok(Json(HookBody::from(hook)))
@@ -275,7 +275,7 @@ async fn edit(call: Call, body: Body<EditHook>, whose: Whose) -> Result<Json<Hoo
     let (id, asked) = (hook_id(&call)?, whose.clone());
     call.admit(move |conn, caller| {
         let right = asked.right(conn, caller, Level::Write)?;
-        hooks::find(conn, &right, id).map(drop)
+        webhooks::find(conn, &right, id).map(drop)
     })
     .await?;
     call.app.demand_webhooks()?;
@@ -284,7 +284,7 @@ async fn edit(call: Call, body: Body<EditHook>, whose: Whose) -> Result<Json<Hoo
     let hook = call
         .writing(move |conn, caller| {
             let right = whose.right(conn, caller, Level::Write)?;
-            hooks::update(conn, caller, &right, (id, &edit, &key), now)
+            webhooks::update(conn, caller, &right, (id, &edit, &key), now)
         })
         .await?;
     Ok(Json(HookBody::from(hook)))
@@ -305,7 +305,7 @@ async fn delete(call: Call, whose: Whose) -> Result<NoContent> {
     let (id, now) = (hook_id(&call)?, call.app.clock.now());
     call.writing(move |conn, caller| {
         let right = whose.right(conn, caller, Level::Write)?;
-        hooks::delete(conn, caller, &right, id, now)
+        webhooks::delete(conn, caller, &right, id, now)
     })
     .await?;
     Ok(NoContent)

@@ -9,7 +9,7 @@ use futures_util::stream;
 use hmac::{Hmac, KeyInit, Mac};
 use packhouse::domain::digest::to_hex;
 use packhouse::domain::role::Visibility;
-use packhouse::registry::hooks::turns;
+use packhouse::registry::webhooks::delivery_queue;
 use serde_json::{Value, json};
 use sha2::Sha256;
 use std::io;
@@ -41,7 +41,7 @@ async fn adas(site: &Site, receiver: &Receiver) -> String {
 
 /// Sends what is due.
 async fn deliver(site: &Site) {
-    site.app.courier().run().await;
+    site.app.webhook_sender().run().await;
 }
 
 fn hmac(secret: &[u8], text: &str) -> Vec<u8> {
@@ -403,11 +403,11 @@ async fn a_server_that_dies_while_it_sends_leaves_it_to_the_next() {
     site.ci().publish(&file("1", "f"), "x").await;
     // It takes it from the outbox, and nothing is heard of it again.
     let (key, now) = (site.app.key.clone(), site.now());
-    let turn = site.app.db.write(move |conn| turns::take(conn, &key, now)).await.unwrap();
-    assert_eq!(turn.unwrap().number, 1);
+    let leased = site.app.db.write(move |conn| delivery_queue::take(conn, &key, now)).await.unwrap();
+    assert_eq!(leased.unwrap().number, 1);
     deliver(&site).await;
     assert_eq!(receiver.heard().len(), 0, "it is reserved for the other");
-    site.pass(turns::LEASE);
+    site.pass(delivery_queue::LEASE);
     deliver(&site).await;
     assert_eq!(receiver.news(), ["created tool 1"]);
     assert_eq!(log(&site.ada(), &hook).await, ["created delivered 2 200"]);

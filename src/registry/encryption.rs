@@ -9,7 +9,7 @@ use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 
 const NONCE_BYTES: usize = 24;
 
-/// What a sealed secret is for. Each kind has a key of its own, so that none can be put in another's place.
+/// What an encrypted secret is for. Each kind has a key of its own, so that none can be put in another's place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Kind(&'static str);
 
@@ -30,7 +30,7 @@ fn cipher(key: &MasterKey, kind: Kind) -> XChaCha20Poly1305 {
 ///
 /// # Errors
 /// [`Error::Internal`].
-pub(super) fn seal(key: &MasterKey, kind: Kind, owner: OwnerId, secret: &[u8]) -> Result<Vec<u8>> {
+pub(super) fn encrypt(key: &MasterKey, kind: Kind, owner: OwnerId, secret: &[u8]) -> Result<Vec<u8>> {
     let nonce: [u8; NONCE_BYTES] = random_bytes();
     let payload = Payload { msg: secret, aad: &owner.0.to_le_bytes() };
     let sealed = cipher(key, kind)
@@ -43,7 +43,7 @@ pub(super) fn seal(key: &MasterKey, kind: Kind, owner: OwnerId, secret: &[u8]) -
 ///
 /// # Errors
 /// [`Error::Internal`] with another key, or for another owner.
-pub(super) fn open(key: &MasterKey, kind: Kind, owner: OwnerId, sealed: &[u8]) -> Result<Vec<u8>> {
+pub(super) fn decrypt(key: &MasterKey, kind: Kind, owner: OwnerId, sealed: &[u8]) -> Result<Vec<u8>> {
     let wrong = || {
         Error::internal(anyhow::anyhow!("cannot decrypt one of the {}, of owner {owner}: wrong secret key?", kind.0))
     };

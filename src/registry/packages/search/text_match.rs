@@ -12,7 +12,7 @@ use diesel::sql_query;
 use diesel::sql_types::{Array, BigInt, Bool, Text};
 
 /// Something that a version must fit.
-pub(super) enum Fits {
+pub(super) enum TextMatch {
     /// The package's name contains the text.
     Package(String),
     /// Any name contains the text, or a file has one of these bytes.
@@ -22,12 +22,12 @@ pub(super) enum Fits {
 }
 
 /// What must fit, and the versions that do where they are few, whoever may see them.
-pub(super) struct Part {
-    pub(super) fits: Fits,
+pub(super) struct Criterion {
+    pub(super) text_match: TextMatch,
     pub(super) few: Option<Vec<VersionId>>,
 }
 
-impl Fits {
+impl TextMatch {
     /// The versions that fit, if they are few.
     pub(super) fn few(&self, conn: &mut PgConnection) -> Result<Option<Vec<VersionId>>> {
         #[derive(QueryableByName)]
@@ -90,7 +90,7 @@ impl Fits {
     }
 }
 
-impl Part {
+impl Criterion {
     pub(super) fn condition(&self, rows: Rows) -> Condition {
         match (&self.few, rows) {
             (Some(ids), Rows::Versions) => Box::new(versions::id.eq_any(ids.clone())),
@@ -99,7 +99,7 @@ impl Part {
                     sql::<Bool>("versions.package_id IN (SELECT one.package_id FROM versions one WHERE one.id = ANY (");
                 Box::new(of.bind::<Array<BigInt>, _>(ids.clone()).sql("))"))
             }
-            (None, _) => self.fits.of_each(rows),
+            (None, _) => self.text_match.of_each(rows),
         }
     }
 }

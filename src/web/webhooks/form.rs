@@ -1,9 +1,9 @@
 //! The form that makes or changes a webhook.
 
-use super::super::problems::Problems;
-use crate::domain::hook::{HookContent, HookKind, HookUrl};
-use crate::registry::hooks::{Hook, HookEdit, NewHook};
+use crate::domain::webhook::{HookContent, HookKind, HookUrl};
+use crate::registry::webhooks::{Hook, HookEdit, NewHook};
 use crate::state::App;
+use crate::web::problems::Problems;
 use serde::Deserialize;
 
 /// A way to write bodies, in words.

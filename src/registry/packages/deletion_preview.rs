@@ -11,9 +11,9 @@ use diesel::dsl::{count, sql};
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 
-/// What would go.
+/// What a deletion would take with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Queryable)]
-pub struct Loss {
+pub struct DeletionPreview {
     pub versions: i64,
     pub files: i64,
     /// In all its files, the same bytes counted each time.
@@ -25,7 +25,11 @@ pub struct Loss {
 ///
 /// # Errors
 /// [`Error::NotFound`].
-pub fn of_package(conn: &mut PgConnection, right: &CanPublish, name: &PackageName) -> Result<(PackageName, Loss)> {
+pub fn of_package(
+    conn: &mut PgConnection,
+    right: &CanPublish,
+    name: &PackageName,
+) -> Result<(PackageName, DeletionPreview)> {
     let (id, name): (PackageId, PackageName) = find_package(conn, right, name)?;
     Ok((name, weigh(conn, id, None)?))
 }
@@ -34,7 +38,11 @@ pub fn of_package(conn: &mut PgConnection, right: &CanPublish, name: &PackageNam
 ///
 /// # Errors
 /// [`Error::NotFound`].
-pub fn of_version(conn: &mut PgConnection, right: &CanPublish, path: &VersionPath) -> Result<(Version, Loss, bool)> {
+pub fn of_version(
+    conn: &mut PgConnection,
+    right: &CanPublish,
+    path: &VersionPath,
+) -> Result<(Version, DeletionPreview, bool)> {
     let (package, _) = find_package(conn, right, &path.package)?;
     let (id, version) = find_version(conn, package, path)?;
     Ok((version, weigh(conn, package, Some(id))?, is_last_version(conn, package, id)?))
@@ -42,7 +50,7 @@ pub fn of_version(conn: &mut PgConnection, right: &CanPublish, path: &VersionPat
 
 /// A file by its id, what would go with it, and whether its version would, and its package.
 #[derive(Debug, Clone)]
-pub struct FileLoss {
+pub struct FileDeletionPreview {
     pub name: FileName,
     pub bytes: i64,
     pub downloads: i64,
@@ -54,7 +62,12 @@ pub struct FileLoss {
 ///
 /// # Errors
 /// [`Error::NotFound`].
-pub fn of_file(conn: &mut PgConnection, right: &CanPublish, path: &VersionPath, id: FileId) -> Result<FileLoss> {
+pub fn of_file(
+    conn: &mut PgConnection,
+    right: &CanPublish,
+    path: &VersionPath,
+    id: FileId,
+) -> Result<FileDeletionPreview> {
     let (package, _) = find_package(conn, right, &path.package)?;
     let (version, _) = find_version(conn, package, path)?;
     let row: Option<(FileName, i64, i64)> = files::table
@@ -68,7 +81,7 @@ pub fn of_file(conn: &mut PgConnection, right: &CanPublish, path: &VersionPath, 
     let others = files::table.filter(files::version_id.eq(version)).filter(files::id.ne(id));
     let others: bool = diesel::select(diesel::dsl::exists(others)).get_result(conn)?;
     let takes_package = !others && is_last_version(conn, package, version)?;
-    Ok(FileLoss { name, bytes, downloads, takes_version: !others, takes_package })
+    Ok(FileDeletionPreview { name, bytes, downloads, takes_version: !others, takes_package })
 }
 
 fn find_package(conn: &mut PgConnection, right: &CanPublish, name: &PackageName) -> Result<(PackageId, PackageName)> {
@@ -97,7 +110,7 @@ fn is_last_version(conn: &mut PgConnection, package: PackageId, version: Version
     Ok(!others)
 }
 
-fn weigh(conn: &mut PgConnection, package: PackageId, one: Option<VersionId>) -> Result<Loss> {
+fn weigh(conn: &mut PgConnection, package: PackageId, one: Option<VersionId>) -> Result<DeletionPreview> {
     let query = versions::table
         .inner_join(files::table.inner_join(blobs::table))
         .filter(versions::package_id.eq(package))

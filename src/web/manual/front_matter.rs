@@ -2,7 +2,7 @@
 
 /// The front matter of a page.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Matter {
+pub struct FrontMatter {
     pub title: String,
     /// The lighter page of a folder stands before the heavier.
     pub weight: i32,
@@ -15,7 +15,7 @@ pub struct Matter {
 ///
 /// # Errors
 /// What is missing or not understood, for a person.
-pub fn split(text: &str) -> Result<(Matter, &str), String> {
+pub fn split(text: &str) -> Result<(FrontMatter, &str), String> {
     let opened = text.strip_prefix("---\n").ok_or("it begins without front matter")?;
     let (head, body) = opened.split_once("\n---\n").ok_or("its front matter does not end")?;
     let (mut title, mut weight, mut aliases, mut in_list) = (None, None, Vec::new(), false);
@@ -32,7 +32,7 @@ pub fn split(text: &str) -> Result<(Matter, &str), String> {
     let weight = weight.ok_or("its front matter has no weight")?;
     match aliases.iter().find(|alias| !(alias.starts_with("/docs/") && alias.ends_with('/'))) {
         Some(alias) => Err(format!("its alias {alias:?} is not /docs/…/")),
-        None => Ok((Matter { title, weight, aliases }, body)),
+        None => Ok((FrontMatter { title, weight, aliases }, body)),
     }
 }
 
@@ -42,10 +42,10 @@ mod tests {
 
     #[test]
     fn title_weight_and_aliases_are_read_and_what_is_not_understood_is_named() {
-        let (matter, body) =
+        let (front_matter, body) =
             split("---\ntitle: A: b\nweight: 5\naliases:\n  - /docs/x/\n  - /docs/y/z/\n---\n\n# A\n").unwrap();
-        assert_eq!((matter.title.as_str(), matter.weight, body), ("A: b", 5, "\n# A\n"));
-        assert_eq!(matter.aliases, ["/docs/x/", "/docs/y/z/"]);
+        assert_eq!((front_matter.title.as_str(), front_matter.weight, body), ("A: b", 5, "\n# A\n"));
+        assert_eq!(front_matter.aliases, ["/docs/x/", "/docs/y/z/"]);
         for (text, problem) in [
             ("# A\n", "begins without"),
             ("---\ntitle: A\n", "does not end"),

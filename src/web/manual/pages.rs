@@ -1,7 +1,7 @@
 //! All pages of the manual, carried in the program, and how one leads to another.
 
+use super::front_matter::{self, FrontMatter};
 use super::image;
-use super::matter::{self, Matter};
 use super::render::{Picture, Places, Section, render};
 use crate::web::assets;
 use include_dir::{Dir, File, include_dir};
@@ -12,7 +12,7 @@ static DOCS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/docs");
 
 /// A page.
 #[derive(Debug)]
-pub struct Page {
+pub struct ManualPage {
     /// The file, below `docs/`.
     pub file: String,
     /// Its address: the folder and the file's own name, with a slash at the end.
@@ -27,7 +27,7 @@ pub struct Page {
     weight: i32,
 }
 
-impl Page {
+impl ManualPage {
     /// Whether it is the first page of its folder.
     fn is_index(&self) -> bool {
         self.file == "index.md" || self.file.ends_with("/index.md")
@@ -42,15 +42,15 @@ pub struct Chapter {
 }
 
 /// What an address means.
-pub enum Found<'a> {
-    Page(&'a Page),
-    Alias(&'a Page),
+pub enum FoundPage<'a> {
+    Page(&'a ManualPage),
+    Alias(&'a ManualPage),
 }
 
 /// The manual.
 #[derive(Debug)]
-pub struct Book {
-    pages: Vec<Page>,
+pub struct ManualPages {
+    pages: Vec<ManualPage>,
     chapters: Vec<Chapter>,
     /// The pages one after another.
     order: Vec<usize>,
@@ -141,12 +141,12 @@ impl Places for Around<'_> {
     }
 }
 
-fn read(path: &str, file: &File<'_>) -> Result<Page, String> {
+fn read(path: &str, file: &File<'_>) -> Result<ManualPage, String> {
     let text = file.contents_utf8().ok_or("it is not UTF-8")?;
-    let (Matter { title, weight, aliases }, body) = matter::split(text)?;
+    let (FrontMatter { title, weight, aliases }, body) = front_matter::split(text)?;
     let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
     let rendered = render(body, &Around { folder });
-    Ok(Page {
+    Ok(ManualPage {
         file: path.to_owned(),
         url: url_of(path),
         title,
@@ -158,10 +158,10 @@ fn read(path: &str, file: &File<'_>) -> Result<Page, String> {
     })
 }
 
-impl Book {
+impl ManualPages {
     /// The manual, put together once.
     pub fn get() -> &'static Self {
-        static BOOK: OnceLock<Book> = OnceLock::new();
+        static BOOK: OnceLock<ManualPages> = OnceLock::new();
         BOOK.get_or_init(Self::open)
     }
 
@@ -182,7 +182,7 @@ impl Book {
         first.sort_by_key(|at| (pages.get(*at).is_none_or(|page| page.file != "index.md"), *at));
         for at in first {
             let folder = pages.get(at).and_then(|page| page.folder.clone());
-            let is_below = |(other, page): (usize, &Page)| {
+            let is_below = |(other, page): (usize, &ManualPage)| {
                 (folder.is_some() && page.folder == folder && other != at).then_some(other)
             };
             chapters.push(Chapter { at, below: pages.iter().enumerate().filter_map(is_below).collect() });
@@ -191,9 +191,9 @@ impl Book {
             chapters.iter().flat_map(|chapter| [chapter.at].into_iter().chain(chapter.below.iter().copied())).collect();
         let lost = pages.iter().enumerate().filter(|(at, _)| !order.contains(at));
         problems.extend(lost.map(|(_, page)| format!("docs/{}: its folder has no index.md", page.file)));
-        let mut book = Self { pages, chapters, order, paths: HashMap::new(), problems };
-        book.name_pages();
-        book
+        let mut manual = Self { pages, chapters, order, paths: HashMap::new(), problems };
+        manual.name_pages();
+        manual
     }
 
     /// Knows the pages by their addresses and their aliases, each of which means one thing.
@@ -209,19 +209,19 @@ impl Book {
     }
 
     /// What a path means, whose slash at the end is folded away.
-    pub fn find(&self, path: &str) -> Option<Found<'_>> {
+    pub fn find(&self, path: &str) -> Option<FoundPage<'_>> {
         let (at, alias) = self.paths.get(path.trim_end_matches('/'))?;
         let page = self.pages.get(*at)?;
-        Some(if *alias { Found::Alias(page) } else { Found::Page(page) })
+        Some(if *alias { FoundPage::Alias(page) } else { FoundPage::Page(page) })
     }
 
     /// All pages in their order.
-    pub fn pages(&self) -> impl Iterator<Item = &Page> {
+    pub fn pages(&self) -> impl Iterator<Item = &ManualPage> {
         self.order.iter().filter_map(|at| self.pages.get(*at))
     }
 
     /// The table of contents.
-    pub fn contents(&self) -> impl Iterator<Item = (&Page, Vec<&Page>)> {
+    pub fn contents(&self) -> impl Iterator<Item = (&ManualPage, Vec<&ManualPage>)> {
         self.chapters.iter().filter_map(|chapter| {
             let below = chapter.below.iter().filter_map(|at| self.pages.get(*at)).collect();
             Some((self.pages.get(chapter.at)?, below))
@@ -229,14 +229,14 @@ impl Book {
     }
 
     /// The first page of the folder that a page stands in, if it is another.
-    pub fn above(&self, page: &Page) -> Option<&Page> {
+    pub fn above(&self, page: &ManualPage) -> Option<&ManualPage> {
         let folder = page.folder.as_ref()?;
         let head = self.chapters.iter().filter_map(|chapter| self.pages.get(chapter.at));
         head.into_iter().find(|head| head.folder.as_ref() == Some(folder) && head.url != page.url)
     }
 
     /// The page before.
-    pub fn previous(&self, page: &Page) -> Option<&Page> {
+    pub fn previous(&self, page: &ManualPage) -> Option<&ManualPage> {
         let mut pages = self.pages().take_while(|other| other.url != page.url);
         let mut last = None;
         for other in pages.by_ref() {
@@ -246,7 +246,7 @@ impl Book {
     }
 
     /// The page after.
-    pub fn next(&self, page: &Page) -> Option<&Page> {
+    pub fn next(&self, page: &ManualPage) -> Option<&ManualPage> {
         self.pages().skip_while(|other| other.url != page.url).nth(1)
     }
 }

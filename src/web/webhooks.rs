@@ -6,25 +6,25 @@ mod form;
 
 pub use form::HookForm;
 
+use super::format::When;
 use super::forms::Protected;
 use super::list::{Pager, slice};
 use super::login::Nothing;
 use super::owner::Owner;
 use super::page::{Frame, Reply, frame};
 use super::problems::Problems;
-use super::show::When;
 use crate::auth::call::Call;
 use crate::db::Connection;
 use crate::domain::clock::Timestamp;
-use crate::domain::hook::DeliveryState;
 use crate::domain::ids::HookId;
 use crate::domain::names::OwnerName;
 use crate::domain::role::Level;
+use crate::domain::webhook::DeliveryState;
 use crate::error::{Error, Result, What};
 use crate::registry::access::{CanHook, can_hook, can_hook_own};
 use crate::registry::caller::Caller;
-use crate::registry::hooks::log::{self, Delivery};
-use crate::registry::hooks::{self, Hook, outbox};
+use crate::registry::webhooks::log::{self, Delivery};
+use crate::registry::webhooks::{self, Hook, outbox};
 use askama::Template;
 use form::{CONTENTS, Content};
 use std::collections::HashMap;
@@ -79,7 +79,7 @@ pub(super) fn outcome(state: DeliveryState) -> (&'static str, &'static str) {
 }
 
 #[derive(Template)]
-#[template(path = "hooks.html")]
+#[template(path = "webhooks.html")]
 struct ListPage {
     frame: Frame,
     owner: Option<Owner>,
@@ -104,12 +104,12 @@ async fn list(call: Call, whose: Whose) -> Result<Reply> {
     let (wanted, base, now) = (slice(&call.req), whose.base(), call.app.clock.now());
     let load = move |conn: &mut Connection, caller: &Caller| {
         let right = whose.right(conn, caller, Level::Read)?;
-        let page = hooks::list(conn, &right, wanted)?;
+        let page = webhooks::list(conn, &right, wanted)?;
         let ids: Vec<HookId> = page.items.iter().map(|hook| hook.id).collect();
         Ok((whose.head(conn, caller, &right)?, log::last(conn, &ids)?, page))
     };
     let (frame, (owner, last, page)) = frame(&call, load).await?;
-    let (enabled, full) = (call.app.config.webhooks.enabled, page.total >= hooks::MOST);
+    let (enabled, full) = (call.app.config.webhooks.enabled, page.total >= webhooks::MOST);
     Reply::page(&ListPage { frame, owner, base, hooks: page.items, last, enabled, full, now })
 }
 
@@ -125,7 +125,7 @@ pub async fn list_of_org(call: Call) -> Result<Reply> {
 }
 
 #[derive(Template)]
-#[template(path = "hook_new.html")]
+#[template(path = "webhook_new.html")]
 struct NewPage {
     frame: Frame,
     owner: Option<Owner>,
@@ -178,7 +178,7 @@ async fn create(call: Call, form: Protected<HookForm>, whose: Whose) -> Result<R
         let made = call.writing(move |conn, caller| {
             let right = asked.right(conn, caller, Level::Write)?;
             app.demand_webhooks()?;
-            hooks::create(conn, caller, &right, (&new, &app.key), now)
+            webhooks::create(conn, caller, &right, (&new, &app.key), now)
         });
         match made.await {
             Ok(hook) => {
@@ -192,7 +192,7 @@ async fn create(call: Call, form: Protected<HookForm>, whose: Whose) -> Result<R
 }
 
 #[derive(Template)]
-#[template(path = "hook.html")]
+#[template(path = "webhook.html")]
 struct HookPage {
     frame: Frame,
     owner: Option<Owner>,
@@ -223,7 +223,7 @@ async fn hook_page(call: &Call, whose: Whose, form: Option<HookForm>, problems: 
     let posted = !problems.is_empty();
     let load = move |conn: &mut Connection, caller: &Caller| {
         let right = whose.right(conn, caller, if posted { Level::Write } else { Level::Read })?;
-        let hook = hooks::find(conn, &right, id)?;
+        let hook = webhooks::find(conn, &right, id)?;
         Ok((whose.head(conn, caller, &right)?, log::list(conn, &right, id, wanted)?, hook))
     };
     let (frame, (owner, page, hook)) = frame(call, load).await?;
@@ -275,7 +275,7 @@ async fn update(call: Call, form: Protected<HookForm>, whose: Whose) -> Result<R
         let changed = call.writing(move |conn, caller| {
             let right = asked.right(conn, caller, Level::Write)?;
             app.demand_webhooks()?;
-            hooks::update(conn, caller, &right, (id, &edit, &app.key), now)
+            webhooks::update(conn, caller, &right, (id, &edit, &app.key), now)
         });
         match changed.await {
             Ok(_) => return Ok(Reply::to(&format!("{}/{id}", whose.base())).notice(&call.app, "Saved.")),
@@ -302,7 +302,7 @@ async fn delete(call: Call, form: Protected<Nothing>, whose: Whose) -> Result<Re
     let (base, now) = (whose.base(), call.app.clock.now());
     call.writing(move |conn, caller| {
         let right = whose.right(conn, caller, Level::Write)?;
-        hooks::delete(conn, caller, &right, id, now)
+        webhooks::delete(conn, caller, &right, id, now)
     })
     .await?;
     Ok(Reply::to(&base).notice(&call.app, "The webhook is deleted."))

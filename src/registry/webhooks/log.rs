@@ -1,14 +1,14 @@
 //! What hooks told, and what was answered.
 
-use super::super::access::CanHook;
-use super::super::pages::{Page, Slice};
 use super::find as find_hook;
 use super::payload::Facts;
 use crate::db::schema::{hook_attempts, hook_deliveries};
 use crate::domain::clock::Timestamp;
-use crate::domain::hook::{DeliveryState, HookAction};
 use crate::domain::ids::{DeliveryId, HookId};
+use crate::domain::webhook::{DeliveryState, HookAction};
 use crate::error::{Error, Result, What};
+use crate::registry::access::CanHook;
+use crate::registry::pages::{Page, Slice};
 use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::{Integer, Nullable};

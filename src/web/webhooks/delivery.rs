@@ -1,11 +1,5 @@
 //! Something that a webhook told: what was sent, and what was answered.
 
-use super::super::forms::Protected;
-use super::super::login::Nothing;
-use super::super::owner::Owner;
-use super::super::page::{Frame, Reply, frame};
-use super::super::problems::Problems;
-use super::super::show::When;
 use super::{Whose, hook_id, outcome};
 use crate::auth::call::Call;
 use crate::db::Connection;
@@ -14,13 +8,19 @@ use crate::domain::ids::{DeliveryId, HookId};
 use crate::domain::role::Level;
 use crate::error::{Error, Result, What};
 use crate::registry::caller::Caller;
-use crate::registry::hooks::log::{self, Attempt, Delivery};
-use crate::registry::hooks::outbox;
+use crate::registry::webhooks::log::{self, Attempt, Delivery};
+use crate::registry::webhooks::outbox;
+use crate::web::format::When;
+use crate::web::forms::Protected;
+use crate::web::login::Nothing;
+use crate::web::owner::Owner;
+use crate::web::page::{Frame, Reply, frame};
+use crate::web::problems::Problems;
 use askama::Template;
 use serde_json::Value;
 
 #[derive(Template)]
-#[template(path = "hook_delivery.html")]
+#[template(path = "webhook_delivery.html")]
 struct DeliveryPage {
     frame: Frame,
     owner: Option<Owner>,

@@ -1,12 +1,12 @@
 //! What a hook tells: what happened, as it is kept, and as Gitea says it (`PackagePayload`, two spaces to a level).
 
 use crate::domain::clock::Timestamp;
-use crate::domain::hook::HookAction;
 use crate::domain::ids::{OwnerId, VersionId};
 use crate::domain::names::{OwnerName, PackageName};
 use crate::domain::path::escape;
 use crate::domain::role::{OwnerKind, Visibility};
 use crate::domain::version::Version;
+use crate::domain::webhook::HookAction;
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 

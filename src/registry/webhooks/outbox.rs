@@ -1,16 +1,16 @@
 //! What hooks have to tell. It is written in the transaction of the change, and so it is told if, and only if, the change
 //! was made.
 
-use super::super::access::CanHook;
-use super::super::audit::Event;
-use super::super::caller::{Caller, NOBODY};
 use super::payload::{About, Facts, Party};
 use super::{find, record};
 use crate::db::schema::{hook_deliveries, hooks, owners};
 use crate::domain::clock::Timestamp;
-use crate::domain::hook::{DeliveryState, HookAction};
 use crate::domain::ids::{DeliveryId, HookId, OwnerId, PackageId, VersionId};
+use crate::domain::webhook::{DeliveryState, HookAction};
 use crate::error::{Error, Result, What};
+use crate::registry::access::CanHook;
+use crate::registry::audit::Event;
+use crate::registry::caller::{Caller, NOBODY};
 use diesel::dsl::exists;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable, SmallInt, Timestamptz};

@@ -15,7 +15,7 @@ fn settle() -> Site {
 }
 
 async fn deliver(site: &Site) {
-    site.app.courier().run().await;
+    site.app.webhook_sender().run().await;
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Counts since they were last taken.
 #[derive(Debug, Default)]
-pub struct Tally {
+pub struct Counters {
     downloads: Mutex<HashMap<FileId, i64>>,
     token_uses: Mutex<HashMap<TokenId, (Timestamp, Option<IpAddr>)>>,
     session_uses: Mutex<HashMap<SessionId, Timestamp>>,
@@ -18,7 +18,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Tally {
+impl Counters {
     /// Counts a download.
     pub fn download(&self, file: FileId) {
         *lock(&self.downloads).entry(file).or_default() += 1;

@@ -1,15 +1,15 @@
 //! What webhooks told, and what was answered.
 
-use super::super::endpoint::{Json, Listed, NoContent, Pages};
 use super::{PACKAGE, Whose, hook_id};
+use crate::api::endpoint::{Json, Listed, NoContent, Pages};
 use crate::auth::call::Call;
 use crate::domain::clock::Timestamp;
-use crate::domain::hook::{DeliveryState, HookAction};
 use crate::domain::ids::DeliveryId;
 use crate::domain::role::Level;
+use crate::domain::webhook::{DeliveryState, HookAction};
 use crate::error::{Error, Result, What};
-use crate::registry::hooks::log::{self, Attempt, Delivery};
-use crate::registry::hooks::outbox;
+use crate::registry::webhooks::log::{self, Attempt, Delivery};
+use crate::registry::webhooks::outbox;
 use crate::state::App;
 use serde::Serialize;
 use serde_json::Value;

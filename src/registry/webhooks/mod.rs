@@ -1,22 +1,22 @@
 //! Webhooks of an owner: where he wants to be told of changes to his packages. What they have to tell is in [`outbox`],
-//! how it is taken from there in [`turns`], what became of it in [`log`].
+//! how it is taken from there in [`delivery_queue`], what became of it in [`log`].
 
+pub mod delivery_queue;
 pub mod log;
 pub mod outbox;
 pub mod payload;
-pub mod turns;
 
 use super::access::CanHook;
 use super::audit::{self, Event, Subject};
 use super::caller::Caller;
+use super::encryption::{self, HOOK_AUTHORIZATION, HOOK_SECRET};
 use super::owners::namespace;
 use super::pages::{Page, Slice};
-use super::seal::{self, HOOK_AUTHORIZATION, HOOK_SECRET};
 use crate::db::schema::hooks;
 use crate::domain::clock::Timestamp;
-use crate::domain::hook::{HookAuthorization, HookContent, HookKind, HookSecret, HookUrl};
 use crate::domain::ids::{HookId, OwnerId};
 use crate::domain::secret::MasterKey;
+use crate::domain::webhook::{HookAuthorization, HookContent, HookKind, HookSecret, HookUrl};
 use crate::error::{Error, Result, What};
 use diesel::dsl::exists;
 use diesel::prelude::*;
@@ -88,12 +88,16 @@ struct Row {
     updated_at: Timestamp,
 }
 
-fn seal_secret(key: &MasterKey, owner: OwnerId, secret: Option<&HookSecret>) -> Result<Option<Vec<u8>>> {
-    secret.map(|secret| seal::seal(key, HOOK_SECRET, owner, secret.as_str().as_bytes())).transpose()
+fn encrypt_secret(key: &MasterKey, owner: OwnerId, secret: Option<&HookSecret>) -> Result<Option<Vec<u8>>> {
+    secret.map(|secret| encryption::encrypt(key, HOOK_SECRET, owner, secret.as_str().as_bytes())).transpose()
 }
 
-fn seal_authorization(key: &MasterKey, owner: OwnerId, value: Option<&HookAuthorization>) -> Result<Option<Vec<u8>>> {
-    value.map(|value| seal::seal(key, HOOK_AUTHORIZATION, owner, value.as_str().as_bytes())).transpose()
+fn encrypt_authorization(
+    key: &MasterKey,
+    owner: OwnerId,
+    value: Option<&HookAuthorization>,
+) -> Result<Option<Vec<u8>>> {
+    value.map(|value| encryption::encrypt(key, HOOK_AUTHORIZATION, owner, value.as_str().as_bytes())).transpose()
 }
 
 /// Makes a hook.
@@ -120,8 +124,8 @@ pub fn create(
             hooks::kind.eq(new.kind),
             hooks::url.eq(&new.url),
             hooks::content.eq(new.content),
-            hooks::sealed_secret.eq(seal_secret(key, owner, new.secret.as_ref())?),
-            hooks::sealed_authorization.eq(seal_authorization(key, owner, new.authorization.as_ref())?),
+            hooks::sealed_secret.eq(encrypt_secret(key, owner, new.secret.as_ref())?),
+            hooks::sealed_authorization.eq(encrypt_authorization(key, owner, new.authorization.as_ref())?),
             hooks::active.eq(new.active),
             hooks::created_at.eq(now),
             hooks::updated_at.eq(now),
@@ -185,9 +189,9 @@ pub fn update(
     now: Timestamp,
 ) -> Result<Hook> {
     let owner = right.owner().id;
-    let secret = edit.secret.as_ref().map(|secret| seal_secret(key, owner, secret.as_ref())).transpose()?;
+    let secret = edit.secret.as_ref().map(|secret| encrypt_secret(key, owner, secret.as_ref())).transpose()?;
     let authorization = edit.authorization.as_ref();
-    let authorization = authorization.map(|value| seal_authorization(key, owner, value.as_ref())).transpose()?;
+    let authorization = authorization.map(|value| encrypt_authorization(key, owner, value.as_ref())).transpose()?;
     let row = Row {
         url: edit.url.clone(),
         content: edit.content,

@@ -62,7 +62,7 @@ pub struct Ended {
 
 /// How a task stands.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Slot {
+pub struct TaskStatus {
     /// Somebody asked for it, and it has not begun.
     pub is_wanted: bool,
     /// Since when it runs.
@@ -72,25 +72,25 @@ pub struct Slot {
 
 /// The tasks of this server.
 #[derive(Debug, Default)]
-pub struct Board {
-    slots: Mutex<[Slot; Task::ALL.len()]>,
+pub struct TaskStatuses {
+    statuses: Mutex<[TaskStatus; Task::ALL.len()]>,
     asked: Notify,
 }
 
-impl Board {
-    fn slots(&self) -> MutexGuard<'_, [Slot; Task::ALL.len()]> {
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+impl TaskStatuses {
+    fn statuses(&self) -> MutexGuard<'_, [TaskStatus; Task::ALL.len()]> {
+        self.statuses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn with<T: Default>(&self, task: Task, change: impl FnOnce(&mut Slot) -> T) -> T {
-        self.slots().get_mut(task.index()).map(change).unwrap_or_default()
+    fn with<T: Default>(&self, task: Task, change: impl FnOnce(&mut TaskStatus) -> T) -> T {
+        self.statuses().get_mut(task.index()).map(change).unwrap_or_default()
     }
 
     /// Asks for a task; false: it is asked for or runs already.
     pub fn ask(&self, task: Task) -> bool {
-        let free = self.with(task, |slot| {
-            let free = !slot.is_wanted && slot.running.is_none();
-            slot.is_wanted |= free;
+        let free = self.with(task, |status| {
+            let free = !status.is_wanted && status.running.is_none();
+            status.is_wanted |= free;
             free
         });
         if free {
@@ -102,7 +102,7 @@ impl Board {
     /// Waits until somebody asks for a task.
     pub async fn next(&self) -> Task {
         loop {
-            let wanted = Task::ALL.into_iter().find(|task| self.slot(*task).is_wanted);
+            let wanted = Task::ALL.into_iter().find(|task| self.status(*task).is_wanted);
             match wanted {
                 Some(task) => return task,
                 None => self.asked.notified().await,
@@ -112,9 +112,9 @@ impl Board {
 
     /// A task begins.
     pub fn begin(&self, task: Task, now: Timestamp) {
-        self.with(task, |slot| {
-            slot.is_wanted = false;
-            slot.running = Some(now);
+        self.with(task, |status| {
+            status.is_wanted = false;
+            status.running = Some(now);
         });
     }
 
@@ -125,15 +125,15 @@ impl Board {
             lines.truncate(MOST_LINES);
             lines.push(format!("and {more} more; `packhouse check` prints them all"));
         }
-        self.with(task, |slot| {
-            let began = slot.running.take().unwrap_or(now);
-            slot.last = Some(Ended { began, at: now, is_good, outcome, lines });
+        self.with(task, |status| {
+            let began = status.running.take().unwrap_or(now);
+            status.last = Some(Ended { began, at: now, is_good, outcome, lines });
         });
     }
 
     /// How a task stands.
-    pub fn slot(&self, task: Task) -> Slot {
-        self.with(task, |slot| slot.clone())
+    pub fn status(&self, task: Task) -> TaskStatus {
+        self.with(task, |status| status.clone())
     }
 }
 
@@ -143,15 +143,15 @@ mod tests {
 
     #[tokio::test]
     async fn a_task_that_is_asked_for_runs_once_and_leaves_its_outcome() {
-        let (board, now) = (Board::default(), Timestamp::from_unix(1));
-        assert!(board.ask(Task::Check));
-        assert!(!board.ask(Task::Check), "once");
-        assert_eq!(board.next().await, Task::Check);
-        board.begin(Task::Check, now);
-        assert!(!board.ask(Task::Check), "it runs");
-        board.end(Task::Check, Timestamp::from_unix(3), true, "all is well".to_owned(), Vec::new());
-        let last = board.slot(Task::Check).last.unwrap();
+        let (tasks, now) = (TaskStatuses::default(), Timestamp::from_unix(1));
+        assert!(tasks.ask(Task::Check));
+        assert!(!tasks.ask(Task::Check), "once");
+        assert_eq!(tasks.next().await, Task::Check);
+        tasks.begin(Task::Check, now);
+        assert!(!tasks.ask(Task::Check), "it runs");
+        tasks.end(Task::Check, Timestamp::from_unix(3), true, "all is well".to_owned(), Vec::new());
+        let last = tasks.status(Task::Check).last.unwrap();
         assert_eq!((last.began, last.outcome.as_str()), (now, "all is well"));
-        assert!(board.ask(Task::Check));
+        assert!(tasks.ask(Task::Check));
     }
 }
