@@ -8,11 +8,11 @@ use crate::api::openapi::{self, Document, Entry};
 use crate::api::webhooks::{self, deliveries};
 use crate::api::{admin, audit, members, meta, orgs, packages, quotas, search, swagger, teams, tokens, users};
 use crate::auth::call::judged;
-use crate::auth::policy::Credentials::{Any, Ignored, Own, Password, Token};
+use crate::auth::policy::AcceptedCredentials::{Any, Ignored, Own, Password, Token};
 use crate::auth::policy::Right::{
-    AnyUser, Door, Everybody, Himself, Member, OrgOwner, Reader, SignedIn, SiteAdmin, Writer,
+    AnyUser, Everybody, Member, OrgOwner, Public, Reader, SelfOrAdmin, SignedIn, SiteAdmin, Writer,
 };
-use crate::auth::policy::{Credentials, Policy, Right};
+use crate::auth::policy::{AcceptedCredentials, Policy, Right};
 use crate::domain::role::{Area, Level};
 use crate::error::Result;
 use crate::generic::{self, files, listings, upload, versions};
@@ -27,7 +27,7 @@ use crate::web::delete;
 use crate::web::manual;
 use crate::web::page::Reply;
 use crate::web::upload as web_upload;
-use crate::web::{account, password, profile, register, second_factor, security, token_new, tokens as web_tokens};
+use crate::web::{account, password, profile, register, security, token_new, tokens as web_tokens, two_factor};
 use crate::web::{assets, download, error::answer as web_error, explore, home, login, theme, version};
 use crate::web::{
     members as web_members, org_settings, orgs as web_orgs, teams as web_teams, webhooks as web_webhooks,
@@ -72,7 +72,7 @@ const fn write(area: Area) -> Option<(Area, Level)> {
 const NO_SCOPE: Option<(Area, Level)> = None;
 
 /// Which credentials, which scope a token needs, which right the user, and the record that a change leaves.
-type Demands = (Credentials, Option<(Area, Level)>, Right, Option<Event>);
+type Demands = (AcceptedCredentials, Option<(Area, Level)>, Right, Option<Event>);
 
 /// The same of a page, which no token opens.
 type PageDemands = (Option<(Area, Level)>, Right, Option<Event>);
@@ -113,9 +113,9 @@ pub fn table() -> Vec<Row> {
         api(GET, "/api/v1/users/search", users::search, (Any, read(User), Everybody, None), "Find users by a part of their names"),
         api(GET, "/api/v1/users/{user}", users::get, (Any, read(User), Reader, None), "A user"),
         api(GET, "/api/v1/users/{user}/orgs", orgs::list_of_user, (Any, read(Organization), Reader, None), "List a user's organizations, by name"),
-        api(GET, "/api/v1/users/{user}/tokens", tokens::list, (Password, NO_SCOPE, Himself, None), "List a user's access tokens"),
-        api(POST, "/api/v1/users/{user}/tokens", tokens::create, (Password, NO_SCOPE, Himself, Some(Event::TokenCreate)), "Make an access token").says(400, "The user has a token of this name"),
-        api(DELETE, "/api/v1/users/{user}/tokens/{token}", tokens::revoke, (Password, NO_SCOPE, Himself, Some(Event::TokenRevoke)), "Revoke an access token, by its id or its name"),
+        api(GET, "/api/v1/users/{user}/tokens", tokens::list, (Password, NO_SCOPE, SelfOrAdmin, None), "List a user's access tokens"),
+        api(POST, "/api/v1/users/{user}/tokens", tokens::create, (Password, NO_SCOPE, SelfOrAdmin, Some(Event::TokenCreate)), "Make an access token").says(400, "The user has a token of this name"),
+        api(DELETE, "/api/v1/users/{user}/tokens/{token}", tokens::revoke, (Password, NO_SCOPE, SelfOrAdmin, Some(Event::TokenRevoke)), "Revoke an access token, by its id or its name"),
         api(GET, "/api/v1/token", tokens::get_in_use, (Token, NO_SCOPE, SignedIn, None), "The access token in use"),
         api(DELETE, "/api/v1/token", tokens::revoke_in_use, (Token, NO_SCOPE, SignedIn, Some(Event::TokenRevoke)), "Revoke the access token in use"),
 
@@ -154,7 +154,7 @@ pub fn table() -> Vec<Row> {
         api(GET, "/api/v1/admin/audit", audit::list, (Any, read(Admin), SiteAdmin, None), "Who changed what: the newest first, or all as lines of JSON"),
 
         // What owners may store.
-        api(GET, "/api/v1/users/{user}/quota", quotas::of_user, (Any, read(User), Himself, None), "What a user may store, and what he does"),
+        api(GET, "/api/v1/users/{user}/quota", quotas::of_user, (Any, read(User), SelfOrAdmin, None), "What a user may store, and what he does"),
         api(PATCH, "/api/v1/users/{user}/quota", quotas::set_for_user, (Any, write(Admin), SiteAdmin, Some(Event::OwnerQuota)), "Set what a user may store"),
         api(GET, "/api/v1/orgs/{org}/quota", quotas::of_org, (Any, read(Organization), Member, None), "What an organization may store, and what it does"),
         api(PATCH, "/api/v1/orgs/{org}/quota", quotas::set_for_org, (Any, write(Admin), SiteAdmin, Some(Event::OwnerQuota)), "Set what an organization may store"),
@@ -190,14 +190,14 @@ pub fn table() -> Vec<Row> {
         api(GET, "/api/v1/packages/{owner}/generic/{name}/{version}/files", packages::list_files, (Any, read(Package), Reader, None), "List the files of a version, by name"),
 
         // Pages: signing in and out.
-        page(GET, "/login", login::form, (NO_SCOPE, Door, None)),
-        page(POST, "/login", login::submit, (NO_SCOPE, Door, Some(Event::SessionBegin))),
-        page(GET, "/login/two-factor", login::code_form, (NO_SCOPE, Door, None)),
-        page(POST, "/login/two-factor", login::submit_code, (NO_SCOPE, Door, Some(Event::SessionBegin))),
-        page(GET, "/register", register::form, (NO_SCOPE, Door, None)),
-        page(POST, "/register", register::submit, (NO_SCOPE, Door, Some(Event::UserRegister))),
-        page(POST, "/logout", login::logout, (NO_SCOPE, Door, Some(Event::SessionEnd))),
-        page(POST, "/-/theme", theme::choose, (NO_SCOPE, Door, None)),
+        page(GET, "/login", login::form, (NO_SCOPE, Public, None)),
+        page(POST, "/login", login::submit, (NO_SCOPE, Public, Some(Event::SessionBegin))),
+        page(GET, "/login/two-factor", login::code_form, (NO_SCOPE, Public, None)),
+        page(POST, "/login/two-factor", login::submit_code, (NO_SCOPE, Public, Some(Event::SessionBegin))),
+        page(GET, "/register", register::form, (NO_SCOPE, Public, None)),
+        page(POST, "/register", register::submit, (NO_SCOPE, Public, Some(Event::UserRegister))),
+        page(POST, "/logout", login::logout, (NO_SCOPE, Public, Some(Event::SessionEnd))),
+        page(POST, "/-/theme", theme::choose, (NO_SCOPE, Public, None)),
 
         // Pages: one's own account.
         page(GET, "/user/settings", profile::form, (NO_SCOPE, SignedIn, None)),
@@ -213,12 +213,12 @@ pub fn table() -> Vec<Row> {
         page(GET, "/user/settings/security", security::show, (NO_SCOPE, SignedIn, None)),
         page(POST, "/user/settings/security/sessions/end", security::end_session, (NO_SCOPE, SignedIn, Some(Event::SessionEnd))),
         page(POST, "/user/settings/security/sessions/end-all", security::end_all, (NO_SCOPE, SignedIn, Some(Event::SessionEndAll))),
-        page(GET, "/user/settings/security/enroll", second_factor::enroll_form, (NO_SCOPE, SignedIn, None)),
-        page(POST, "/user/settings/security/enroll", second_factor::submit_enroll, (NO_SCOPE, SignedIn, Some(Event::TwoFactorEnroll))),
-        page(GET, "/user/settings/security/recovery-codes", second_factor::codes_form, (NO_SCOPE, SignedIn, None)),
-        page(POST, "/user/settings/security/recovery-codes", second_factor::renew_codes, (NO_SCOPE, SignedIn, Some(Event::RecoveryCodes))),
-        page(GET, "/user/settings/security/disable", second_factor::disable_form, (NO_SCOPE, SignedIn, None)),
-        page(POST, "/user/settings/security/disable", second_factor::disable, (NO_SCOPE, SignedIn, Some(Event::TwoFactorRemove))),
+        page(GET, "/user/settings/security/enroll", two_factor::enroll_form, (NO_SCOPE, SignedIn, None)),
+        page(POST, "/user/settings/security/enroll", two_factor::submit_enroll, (NO_SCOPE, SignedIn, Some(Event::TwoFactorEnroll))),
+        page(GET, "/user/settings/security/recovery-codes", two_factor::codes_form, (NO_SCOPE, SignedIn, None)),
+        page(POST, "/user/settings/security/recovery-codes", two_factor::renew_codes, (NO_SCOPE, SignedIn, Some(Event::RecoveryCodes))),
+        page(GET, "/user/settings/security/disable", two_factor::disable_form, (NO_SCOPE, SignedIn, None)),
+        page(POST, "/user/settings/security/disable", two_factor::disable, (NO_SCOPE, SignedIn, Some(Event::TwoFactorRemove))),
         page(GET, "/user/settings/tokens", web_tokens::list, (NO_SCOPE, SignedIn, None)),
         page(GET, "/user/settings/tokens/new", token_new::form, (NO_SCOPE, SignedIn, None)),
         page(POST, "/user/settings/tokens/new", token_new::create, (NO_SCOPE, SignedIn, Some(Event::TokenCreate))),
@@ -381,7 +381,7 @@ where
             reply.finish(&req, &app)
         }
     };
-    row::<F, _, _>(method, path, answering, (Credentials::Session, scope, right, event), "", None)
+    row::<F, _, _>(method, path, answering, (AcceptedCredentials::Session, scope, right, event), "", None)
 }
 
 /// What a browser saves: it looks at the same cookie as a page, and what goes wrong is a page.
@@ -399,7 +399,7 @@ where
             }
         }
     };
-    row::<F, _, _>(method, path, answering, (Credentials::Session, scope, right, event), "", None)
+    row::<F, _, _>(method, path, answering, (AcceptedCredentials::Session, scope, right, event), "", None)
 }
 
 fn row<Named, F, I>(

@@ -14,7 +14,7 @@ use crate::jobs::webhooks::WebhookSender;
 use crate::outbound::{Allowed, Outbound};
 use crate::password::Passwords;
 use crate::registry::operations::integrity::BlobTotals;
-use crate::registry::packages::publish::Limits;
+use crate::registry::packages::publish::UploadLimits;
 use crate::registry::packages::quotas::Quota;
 use crate::storage::BlobStore;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -81,9 +81,9 @@ impl App {
     }
 
     /// What an upload may be, by the instance's settings.
-    pub fn limits(&self) -> Limits {
+    pub fn limits(&self) -> UploadLimits {
         let quota = &self.config.quota;
-        Limits {
+        UploadLimits {
             file_bytes: self.config.file_limit(),
             quota: Quota::from_settings(quota.versions, quota.bytes, quota.file_bytes),
         }

@@ -6,7 +6,7 @@ mod refusals;
 mod words;
 
 use super::swagger::not_modified;
-use crate::auth::policy::{Credentials, Policy};
+use crate::auth::policy::{AcceptedCredentials, Policy};
 use crate::http::asset::Asset;
 use crate::http::description::{Description, text};
 use crate::http::problem::Problem;
@@ -229,11 +229,11 @@ fn security(policy: Policy) -> Vec<SecurityRequirement> {
     let password = || [one("basic"), one("basic").add::<_, [&str; 0], &str>("otp", [])];
     let tokens = || [one("bearer"), one("token")];
     let mut schemes = match policy.credentials {
-        Credentials::Ignored | Credentials::Session => return Vec::new(),
-        Credentials::Own => vec![one("bearer")],
-        Credentials::Password => password().to_vec(),
-        Credentials::Token => tokens().to_vec(),
-        Credentials::Any => password().into_iter().chain(tokens()).collect(),
+        AcceptedCredentials::Ignored | AcceptedCredentials::Session => return Vec::new(),
+        AcceptedCredentials::Own => vec![one("bearer")],
+        AcceptedCredentials::Password => password().to_vec(),
+        AcceptedCredentials::Token => tokens().to_vec(),
+        AcceptedCredentials::Any => password().into_iter().chain(tokens()).collect(),
     };
     if !policy.needs_user() {
         schemes.push(SecurityRequirement::default());

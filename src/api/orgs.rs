@@ -1,6 +1,6 @@
 //! Organizations. Their teams are in [`super::teams`], who is in them in [`super::members`].
 
-use super::endpoint::{Body, Created, Json, Listed, NoContent, Pages};
+use super::endpoint::{Created, Json, JsonBody, Listed, NoContent, Pages};
 use super::fields::{given, given_schema};
 use crate::auth::call::Call;
 use crate::domain::ids::OwnerId;
@@ -74,7 +74,7 @@ impl CreateOrg {
 }
 
 /// `POST /orgs`.
-pub async fn create(call: Call, body: Body<CreateOrg>) -> Result<Created<OrgBody>> {
+pub async fn create(call: Call, body: JsonBody<CreateOrg>) -> Result<Created<OrgBody>> {
     call.admit(|_, caller| orgs::demand_create(caller).map(drop)).await?;
     let new = body.read(&call.app).await?.into_new();
     let now = call.app.clock.now();
@@ -146,7 +146,7 @@ pub struct EditOrg {
 }
 
 /// `PATCH /orgs/{org}`.
-pub async fn edit(call: Call, body: Body<EditOrg>) -> Result<Json<OrgBody>> {
+pub async fn edit(call: Call, body: JsonBody<EditOrg>) -> Result<Json<OrgBody>> {
     let name: OwnerName = call.part("org", What::Organization)?;
     let governed = name.clone();
     call.admit(move |conn, caller| can_govern(conn, caller, &governed).map(drop)).await?;
@@ -176,7 +176,7 @@ pub struct RenameOrg {
 }
 
 /// `POST /orgs/{org}/rename`.
-pub async fn rename(call: Call, body: Body<RenameOrg>) -> Result<NoContent> {
+pub async fn rename(call: Call, body: JsonBody<RenameOrg>) -> Result<NoContent> {
     let name: OwnerName = call.part("org", What::Organization)?;
     let governed = name.clone();
     call.admit(move |conn, caller| can_govern(conn, caller, &governed).map(drop)).await?;

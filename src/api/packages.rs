@@ -121,7 +121,7 @@ fn version_path(call: &Call) -> Result<VersionPath> {
 
 /// The query of [`list`].
 #[derive(Deserialize, IntoParams)]
-pub struct Wanted {
+pub struct PackageQuery {
     /// `generic` or empty, as there is no other type: with any other the list is empty.
     #[serde(default, rename = "type")]
     kind: String,
@@ -131,7 +131,7 @@ pub struct Wanted {
 }
 
 /// `GET /packages/{owner}`.
-pub async fn list(call: Call, query: Query<Wanted>, pages: Pages) -> Result<Listed<PackageBody>> {
+pub async fn list(call: Call, query: Query<PackageQuery>, pages: Pages) -> Result<Listed<PackageBody>> {
     let owner: OwnerName = call.part("owner", What::Owner)?;
     call.about(&owner);
     let query = query.read();
@@ -139,7 +139,7 @@ pub async fn list(call: Call, query: Query<Wanted>, pages: Pages) -> Result<List
     let (person, page) = call
         .reading(move |conn, caller| {
             let right = can_read(conn, caller, &owner, None)?;
-            let Wanted { kind, q } = query.as_ref().map_err(Error::again)?;
+            let PackageQuery { kind, q } = query.as_ref().map_err(Error::again)?;
             // No name has a control character, and Postgres takes no NUL to look for.
             let nothing = !matches!(&**kind, "" | "generic") || q.chars().any(char::is_control);
             let page = match nothing {

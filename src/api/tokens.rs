@@ -1,6 +1,6 @@
 //! Personal access tokens. A token never makes, lists or revokes others: that wants the password.
 
-use super::endpoint::{Body, Created, Json, Listed, NoContent, Pages};
+use super::endpoint::{Created, Json, JsonBody, Listed, NoContent, Pages};
 use crate::auth::call::Call;
 use crate::db::Connection;
 use crate::domain::clock::Timestamp;
@@ -155,7 +155,7 @@ impl CreateToken {
 }
 
 /// `POST /users/{user}/tokens`.
-pub async fn create(call: Call, body: Body<CreateToken>) -> Result<Created<TokenBody>> {
+pub async fn create(call: Call, body: JsonBody<CreateToken>) -> Result<Created<TokenBody>> {
     let name: OwnerName = call.part("user", What::User)?;
     let of = name.clone();
     call.admit(move |conn, caller| whose(conn, caller, &of).map(drop)).await?;

@@ -2,7 +2,7 @@
 
 pub mod deliveries;
 
-use super::endpoint::{Body, Created, Json, Listed, NoContent, Pages};
+use super::endpoint::{Created, Json, JsonBody, Listed, NoContent, Pages};
 use super::fields::{changed, given, given_schema};
 use crate::auth::call::Call;
 use crate::db::Connection;
@@ -213,17 +213,17 @@ async fn list(call: Call, pages: Pages, whose: Whose) -> Result<Listed<HookBody>
 }
 
 /// `POST /user/hooks`.
-pub async fn create_own(call: Call, body: Body<CreateHook>) -> Result<Created<HookBody>> {
+pub async fn create_own(call: Call, body: JsonBody<CreateHook>) -> Result<Created<HookBody>> {
     create(call, body, Whose::Own).await
 }
 
 /// `POST /orgs/{org}/hooks`.
-pub async fn create_of_org(call: Call, body: Body<CreateHook>) -> Result<Created<HookBody>> {
+pub async fn create_of_org(call: Call, body: JsonBody<CreateHook>) -> Result<Created<HookBody>> {
     let whose = Whose::org(&call)?;
     create(call, body, whose).await
 }
 
-async fn create(call: Call, body: Body<CreateHook>, whose: Whose) -> Result<Created<HookBody>> {
+async fn create(call: Call, body: JsonBody<CreateHook>, whose: Whose) -> Result<Created<HookBody>> {
     let asked = whose.clone();
     call.admit(move |conn, caller| asked.right(conn, caller, Level::Write).map(drop)).await?;
     call.app.demand_webhooks()?;
@@ -261,17 +261,17 @@ async fn get(call: Call, whose: Whose) -> Result<Json<HookBody>> {
 }
 
 /// `PATCH /user/hooks/{hook}`.
-pub async fn edit_own(call: Call, body: Body<EditHook>) -> Result<Json<HookBody>> {
+pub async fn edit_own(call: Call, body: JsonBody<EditHook>) -> Result<Json<HookBody>> {
     edit(call, body, Whose::Own).await
 }
 
 /// `PATCH /orgs/{org}/hooks/{hook}`.
-pub async fn edit_of_org(call: Call, body: Body<EditHook>) -> Result<Json<HookBody>> {
+pub async fn edit_of_org(call: Call, body: JsonBody<EditHook>) -> Result<Json<HookBody>> {
     let whose = Whose::org(&call)?;
     edit(call, body, whose).await
 }
 
-async fn edit(call: Call, body: Body<EditHook>, whose: Whose) -> Result<Json<HookBody>> {
+async fn edit(call: Call, body: JsonBody<EditHook>, whose: Whose) -> Result<Json<HookBody>> {
     let (id, asked) = (hook_id(&call)?, whose.clone());
     call.admit(move |conn, caller| {
         let right = asked.right(conn, caller, Level::Write)?;

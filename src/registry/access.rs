@@ -8,7 +8,7 @@ pub use rights::{
     can_audit, can_change_own, can_hook, can_hook_own, can_search, can_see_quota, can_set_quota, can_upload,
 };
 
-use super::caller::{Caller, Limits, NOBODY, Sight, SignedIn};
+use super::caller::{Caller, NOBODY, SignedIn, TokenLimits, VisibilityScope};
 use super::owners::namespace::formerly;
 use super::packages::quotas::OwnQuota;
 use crate::db::schema::{owners, team_members, teams};
@@ -20,12 +20,12 @@ use diesel::dsl::{auto_type, max};
 use diesel::prelude::*;
 use diesel::sql_types::Bool;
 
-/// Whether the owner of the query's row may be read with this sight. The one place that says so: finds, lists, counts
+/// Whether the owner of the query's row may be read with this scope. The one place that says so: finds, lists, counts
 /// and searches all filter by it.
 #[auto_type(no_type_alias)]
-pub fn readable(sight: Sight) -> _ {
-    let widest: i16 = sight.widest;
-    let user: OwnerId = sight.user;
+pub fn readable(scope: VisibilityScope) -> _ {
+    let widest: i16 = scope.widest;
+    let user: OwnerId = scope.user;
     // Which organizations they are does not hang on the row: Postgres finds out once, however many owners it looks at.
     let memberships =
         teams::table.inner_join(team_members::table).filter(team_members::user_id.eq(user)).select(teams::org_id);
@@ -35,7 +35,7 @@ pub fn readable(sight: Sight) -> _ {
 /// Whether the owner of the query's row is within the limits of a token. Lists and searches filter by it beside
 /// [`readable`]: what a token refuses by name, its lists leave out.
 #[auto_type(no_type_alias)]
-pub fn within(limits: Limits) -> _ {
+pub fn within_token_limits(limits: TokenLimits) -> _ {
     let widest: i16 = limits.widest;
     let any: bool = limits.owners.is_none();
     let only: Vec<OwnerId> = limits.owners.unwrap_or_default();
@@ -73,11 +73,11 @@ pub fn visit(conn: &mut PgConnection, caller: &Caller, name: &OwnerName) -> Resu
         .filter(team_members::user_id.eq(user))
         .select(max(teams::permission))
         .single_value();
-    type Row = (OwnerId, OwnerName, OwnerKind, Visibility, OwnQuota, Option<Permission>);
+    type OwnerRow = (OwnerId, OwnerName, OwnerKind, Visibility, OwnQuota, Option<Permission>);
     let quota = (owners::quota_versions, owners::quota_bytes, owners::quota_file_bytes);
-    let row: Option<Row> = owners::table
+    let row: Option<OwnerRow> = owners::table
         .filter(owners::lower_name.eq(name.lower()))
-        .filter(readable(caller.sight()))
+        .filter(readable(caller.visibility_scope()))
         .select((owners::id, owners::name, owners::kind, owners::visibility, quota, best))
         .first(conn)
         .optional()?;
@@ -186,7 +186,7 @@ pub fn confirm_read(
     (id, name, visibility): (OwnerId, &OwnerName, Visibility),
     package: &PackageName,
 ) -> Result<()> {
-    if visibility.number() > caller.sight().widest {
+    if visibility.number() > caller.visibility_scope().widest {
         return can_read(conn, caller, name, Some(package)).map(drop);
     }
     caller.demand_owner(id, name, visibility)?;

@@ -95,9 +95,9 @@ impl Plot {
 }
 
 /// A number of things, `about` before an estimate.
-struct About(Figure);
+struct EstimatedCount(Figure);
 
-impl std::fmt::Display for About {
+impl std::fmt::Display for EstimatedCount {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self(figure) = self;
         write!(f, "{}{}", if figure.is_estimate { "about " } else { "" }, Count(figure.number))
@@ -109,8 +109,8 @@ impl std::fmt::Display for About {
 struct OverviewPage {
     frame: Frame,
     overview: Overview,
-    packages: About,
-    files: About,
+    packages: EstimatedCount,
+    files: EstimatedCount,
     versions: Count,
     users: Count,
     orgs: Count,
@@ -143,8 +143,8 @@ pub async fn overview(call: Call) -> Result<Reply> {
     let free = free.ok().and_then(Result::ok).map(|space| Bytes(i64::try_from(space.available).unwrap_or(i64::MAX)));
     Reply::page(&OverviewPage {
         frame,
-        packages: About(overview.packages),
-        files: About(overview.files),
+        packages: EstimatedCount(overview.packages),
+        files: EstimatedCount(overview.files),
         versions: Count(overview.stored.versions),
         users: Count(overview.people.users),
         orgs: Count(overview.people.orgs),

@@ -19,14 +19,14 @@ use askama::Template;
 use serde::Deserialize;
 
 /// What goes, as it is shown.
-struct Shown {
+struct DeletionFigures {
     versions: Count,
     files: Count,
     bytes: Bytes,
     downloads: Count,
 }
 
-impl From<DeletionPreview> for Shown {
+impl From<DeletionPreview> for DeletionFigures {
     fn from(loss: DeletionPreview) -> Self {
         let DeletionPreview { versions, files, bytes, downloads } = loss;
         Self { versions: Count(versions), files: Count(files), bytes: Bytes(bytes), downloads: Count(downloads) }
@@ -63,7 +63,7 @@ struct VersionPage {
     owner: OwnerName,
     package: PackageName,
     version: Version,
-    loss: Shown,
+    loss: DeletionFigures,
     takes_package: bool,
 }
 
@@ -182,7 +182,7 @@ struct PackagePage {
     frame: Frame,
     owner: OwnerName,
     package: PackageName,
-    loss: Shown,
+    loss: DeletionFigures,
     /// What was typed to delete it.
     typed: String,
     problems: Problems,

@@ -6,7 +6,7 @@ use super::page::{Frame, Reply, frame};
 use super::problems::Problems;
 use super::tokens::{Line, line};
 use crate::auth::call::Call;
-use crate::auth::password;
+use crate::auth::confirm;
 use crate::domain::clock::Timestamp;
 use crate::domain::names::OwnerName;
 use crate::domain::role::{Area, Level, PackagePattern, Scopes};
@@ -266,7 +266,7 @@ async fn make(call: &Call, draft: &Draft) -> Result<(SignedIn, Line, TokenSecret
     let now = call.app.clock.now();
     let new = draft.check(now).map_err(Refused::Form)?;
     // A token outlives the session that makes it.
-    password::confirm(call, &draft.current_password).await?;
+    confirm::password(call, &draft.current_password).await?;
     let made = call
         .writing(move |conn, caller| {
             let user = caller.demand_password()?.clone();

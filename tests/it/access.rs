@@ -37,8 +37,8 @@ fn settle(site: &Site) {
                     block_checksums: Vec::new(),
                     other: None,
                 };
-                let said = publish::Declared::default();
-                let limits = publish::Limits::default();
+                let said = publish::DeclaredUpload::default();
+                let limits = publish::UploadLimits::default();
                 let now = crate::support::morning();
                 publish::publish_file(conn, &admin, &right, (&file, &blob, &said), &limits, now).map(drop)
             });

@@ -6,7 +6,7 @@ use crate::domain::ids::OwnerId;
 use crate::domain::names::OwnerName;
 use crate::domain::role::{Area, Level, OwnerKind, PackagePattern, Permission};
 use crate::error::{Error, Result};
-use crate::registry::caller::{Caller, Sight, SignedIn};
+use crate::registry::caller::{Caller, SignedIn, VisibilityScope};
 use diesel::prelude::*;
 
 /// The right to change one's own account.
@@ -35,15 +35,15 @@ pub fn can_change_own(conn: &mut PgConnection, caller: &Caller) -> Result<CanCha
 /// they refuse.
 #[derive(Debug, Clone)]
 pub struct CanSearch {
-    sight: Sight,
+    scope: VisibilityScope,
     owners: Option<Vec<OwnerId>>,
     packages: Option<Vec<PackagePattern>>,
 }
 
 impl CanSearch {
     /// Owners to search: the parameters of [`super::readable`].
-    pub fn sight(&self) -> Sight {
-        self.sight
+    pub fn visibility_scope(&self) -> VisibilityScope {
+        self.scope
     }
 
     /// The only owners to search, where a token is limited to some.
@@ -64,8 +64,9 @@ impl CanSearch {
 pub fn can_search(caller: &Caller) -> Result<CanSearch> {
     caller.demand(Area::Package, Level::Read)?;
     let limits = caller.limits();
-    let sight = if limits.public_only() { Caller::anonymous(None).sight() } else { caller.sight() };
-    Ok(CanSearch { sight, owners: limits.owners, packages: caller.only_packages().map(<[PackagePattern]>::to_vec) })
+    let scope =
+        if limits.public_only() { Caller::anonymous(None).visibility_scope() } else { caller.visibility_scope() };
+    Ok(CanSearch { scope, owners: limits.owners, packages: caller.only_packages().map(<[PackagePattern]>::to_vec) })
 }
 
 /// The right to publish to an owner at all. To which of its packages is asked with the package's name.

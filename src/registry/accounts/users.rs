@@ -16,7 +16,7 @@ use crate::domain::ids::OwnerId;
 use crate::domain::names::{Email, OwnerName};
 use crate::domain::role::{Level, OwnerKind, Visibility};
 use crate::error::{Error, Result, What};
-use crate::registry::access::{readable, visit_user, within};
+use crate::registry::access::{readable, visit_user, within_token_limits};
 use crate::registry::audit::{self, Event, Subject};
 use crate::registry::caller::Caller;
 use crate::registry::owners::namespace::{self, NewOwner, Profile};
@@ -237,7 +237,7 @@ pub fn search_among(
     }
     let contains = format!("%{}%", escape_like(&part.to_lowercase()));
     let condition = || -> Condition<'_> {
-        let seen = readable(caller.sight()).and(within(caller.limits()));
+        let seen = readable(caller.visibility_scope()).and(within_token_limits(caller.limits()));
         let named = owners_table::lower_name.like(&contains).or(owners_table::full_name.ilike(&contains));
         let wanted: Condition<'_> = match (part, caller.is_admin()) {
             ("", _) => Box::new(seen),
@@ -268,7 +268,7 @@ pub fn search_among(
 
 /// In which order [`list`] gives users.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Order {
+pub enum UserOrder {
     #[default]
     Name,
     NameDescending,
@@ -280,16 +280,16 @@ pub enum Order {
 ///
 /// # Errors
 /// As [`Caller::demand_admin`].
-pub fn list(conn: &mut PgConnection, caller: &Caller, order: Order, slice: Slice) -> Result<Page<User>> {
+pub fn list(conn: &mut PgConnection, caller: &Caller, order: UserOrder, slice: Slice) -> Result<Page<User>> {
     caller.demand_admin(Level::Read)?;
-    let all = || users::table.inner_join(owners_table::table).filter(within(caller.limits()));
+    let all = || users::table.inner_join(owners_table::table).filter(within_token_limits(caller.limits()));
     let total = all().count().get_result(conn)?;
     let rows = all().select(User::as_select()).offset(slice.offset).limit(slice.limit).into_boxed();
     let rows = match order {
-        Order::Name => rows.order(owners_table::lower_name.asc()),
-        Order::NameDescending => rows.order(owners_table::lower_name.desc()),
-        Order::Oldest => rows.order(users::id.asc()),
-        Order::Newest => rows.order(users::id.desc()),
+        UserOrder::Name => rows.order(owners_table::lower_name.asc()),
+        UserOrder::NameDescending => rows.order(owners_table::lower_name.desc()),
+        UserOrder::Oldest => rows.order(users::id.asc()),
+        UserOrder::Newest => rows.order(users::id.desc()),
     };
     Ok(Page { items: rows.load(conn)?, total })
 }

@@ -49,7 +49,7 @@ pub fn add(
     let (id, name): (OwnerId, OwnerName) = owners::table
         .filter(owners::lower_name.eq(user.lower()))
         .filter(owners::kind.eq(OwnerKind::User))
-        .filter(readable(caller.sight()))
+        .filter(readable(caller.visibility_scope()))
         .select((owners::id, owners::name))
         .first(conn)
         .optional()?
@@ -96,7 +96,7 @@ fn record(
 
 /// Whose members are asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Of {
+pub enum MembersOf {
     /// Those of one team.
     Team(TeamId),
     /// Those of all teams of the organization.
@@ -106,14 +106,14 @@ pub enum Of {
 type Joined = diesel::helper_types::InnerJoinQuerySource<users_table::table, owners::table>;
 type Condition<'a> = Box<dyn BoxableExpression<Joined, Pg, SqlType = Bool> + 'a>;
 
-fn is_member(org: OwnerId, of: Of) -> Condition<'static> {
+fn is_member(org: OwnerId, of: MembersOf) -> Condition<'static> {
     let seats = teams::table
         .inner_join(team_members::table)
         .filter(teams::org_id.eq(org))
         .filter(team_members::user_id.eq(users_table::id));
     match of {
-        Of::Org => Box::new(exists(seats)),
-        Of::Team(team) => Box::new(exists(seats.filter(teams::id.eq(team)))),
+        MembersOf::Org => Box::new(exists(seats)),
+        MembersOf::Team(team) => Box::new(exists(seats.filter(teams::id.eq(team)))),
     }
 }
 
@@ -121,7 +121,13 @@ fn is_member(org: OwnerId, of: Of) -> Condition<'static> {
 ///
 /// # Errors
 /// The database's.
-pub fn list(conn: &mut PgConnection, caller: &Caller, right: &CanInspect, of: Of, slice: Slice) -> Result<Page<User>> {
+pub fn list(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    right: &CanInspect,
+    of: MembersOf,
+    slice: Slice,
+) -> Result<Page<User>> {
     search(conn, caller, right, of, "", slice)
 }
 
@@ -133,7 +139,7 @@ pub fn search(
     conn: &mut PgConnection,
     caller: &Caller,
     right: &CanInspect,
-    of: Of,
+    of: MembersOf,
     part: &str,
     slice: Slice,
 ) -> Result<Page<User>> {
@@ -180,7 +186,7 @@ pub fn roster(
     part: &str,
     slice: Slice,
 ) -> Result<Page<Seated>> {
-    let page = search(conn, caller, right, Of::Org, part, slice)?;
+    let page = search(conn, caller, right, MembersOf::Org, part, slice)?;
     Ok(Page { items: seat(conn, right.org().id, page.items)?, total: page.total })
 }
 
@@ -201,7 +207,13 @@ fn seat(conn: &mut PgConnection, org: OwnerId, users: Vec<User>) -> Result<Vec<S
 ///
 /// # Errors
 /// [`Error::NotFound`] for whoever is none; [`Error::Moved`] for a member's old name.
-pub fn find(conn: &mut PgConnection, caller: &Caller, right: &CanInspect, of: Of, name: &OwnerName) -> Result<User> {
+pub fn find(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    right: &CanInspect,
+    of: MembersOf,
+    name: &OwnerName,
+) -> Result<User> {
     let found: Option<User> = users_table::table
         .inner_join(owners::table)
         .filter(is_member(right.org().id, of))
@@ -225,7 +237,7 @@ pub fn demand_member(conn: &mut PgConnection, caller: &Caller, org: &OwnerName, 
     caller.demand(Area::Organization, Level::Read)?;
     if own.name.lower() != user.lower() {
         let right = can_inspect(conn, caller, org)?;
-        return find(conn, caller, &right, Of::Org, user).map(drop);
+        return find(conn, caller, &right, MembersOf::Org, user).map(drop);
     }
     let org = visit_org(conn, caller, org)?;
     if is_in(conn, org.id, own.id)? { Ok(()) } else { Err(Error::NotFound(What::User)) }

@@ -7,7 +7,7 @@ use crate::domain::names::OwnerName;
 use crate::domain::role::{OwnerKind, Visibility};
 use crate::domain::text::{Line, Prose, Website};
 use crate::error::{Error, Result, What};
-use crate::registry::access::{readable, within};
+use crate::registry::access::{readable, within_token_limits};
 use crate::registry::caller::Caller;
 use crate::registry::packages::releases::containing;
 use crate::registry::pages::{Page, Slice};
@@ -39,7 +39,7 @@ pub struct Profile {
 /// What an owner's own page says of it.
 #[derive(Debug, Clone, Queryable, Selectable)]
 #[diesel(table_name = owners)]
-pub struct About {
+pub struct OwnerDetails {
     pub full_name: String,
     #[diesel(embed)]
     pub profile: Profile,
@@ -50,8 +50,8 @@ pub struct About {
 ///
 /// # Errors
 /// The database's.
-pub fn about(conn: &mut PgConnection, id: OwnerId) -> Result<Option<About>> {
-    Ok(owners::table.find(id).select(About::as_select()).first(conn).optional()?)
+pub fn about(conn: &mut PgConnection, id: OwnerId) -> Result<Option<OwnerDetails>> {
+    Ok(owners::table.find(id).select(OwnerDetails::as_select()).first(conn).optional()?)
 }
 
 /// What is to become of an owner; what is `None` stays as it is.
@@ -204,7 +204,7 @@ pub(in crate::registry) fn formerly(
     Ok(owner_redirects::table
         .inner_join(owners::table)
         .filter(owner_redirects::lower_name.eq(name.lower()))
-        .filter(readable(caller.sight()))
+        .filter(readable(caller.visibility_scope()))
         .select((owners::id, owners::name, owners::visibility))
         .first(conn)
         .optional()?)
@@ -246,7 +246,7 @@ pub struct Listed {
 
 /// In which order owners are listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Order {
+pub enum OwnerOrder {
     #[default]
     Name,
     /// Those that were made last come first.
@@ -263,7 +263,7 @@ pub fn browse(
     caller: &Caller,
     part: &str,
     kind: Option<OwnerKind>,
-    order: Order,
+    order: OwnerOrder,
     slice: Slice,
 ) -> Result<Page<Listed>> {
     // Nobody is called so, and Postgres takes no NUL to look for.
@@ -273,8 +273,8 @@ pub fn browse(
     let all = || {
         let query = owners::table
             .left_join(users::table)
-            .filter(readable(caller.sight()))
-            .filter(within(caller.limits()))
+            .filter(readable(caller.visibility_scope()))
+            .filter(within_token_limits(caller.limits()))
             .filter(users::is_active.is_null().or(users::is_active.eq(true)))
             .into_boxed::<diesel::pg::Pg>();
         let query = match kind {
@@ -298,8 +298,8 @@ pub fn browse(
         sql::<BigInt>("(SELECT count(*) FROM packages p WHERE p.owner_id = owners.id)"),
     ));
     let rows = match order {
-        Order::Name => rows.order(owners::lower_name.asc()),
-        Order::Newest => rows.order((owners::created_at.desc(), owners::id.desc())),
+        OwnerOrder::Name => rows.order(owners::lower_name.asc()),
+        OwnerOrder::Newest => rows.order((owners::created_at.desc(), owners::id.desc())),
     };
     Ok(Page { items: rows.load(conn)?, total })
 }

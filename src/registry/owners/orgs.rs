@@ -9,7 +9,7 @@ use crate::domain::names::OwnerName;
 use crate::domain::role::{Area, Level, OwnerKind, Permission, Visibility};
 use crate::domain::text::{Line, Prose, Website};
 use crate::error::{Error, Result, What};
-use crate::registry::access::{CanGovern, readable, visit_org, visit_user, within};
+use crate::registry::access::{CanGovern, readable, visit_org, visit_user, within_token_limits};
 use crate::registry::audit::{self, Event, Subject};
 use crate::registry::caller::{Caller, SignedIn};
 use crate::registry::packages::lifecycle;
@@ -146,8 +146,10 @@ type Condition<'a> = Box<dyn BoxableExpression<owners_table::table, Pg, SqlType 
 /// The database's.
 pub fn list(conn: &mut PgConnection, caller: &Caller, which: Which, slice: Slice) -> Result<Page<Org>> {
     let condition = || -> Condition<'_> {
-        let seen =
-            owners_table::kind.eq(OwnerKind::Organization).and(readable(caller.sight())).and(within(caller.limits()));
+        let seen = owners_table::kind
+            .eq(OwnerKind::Organization)
+            .and(readable(caller.visibility_scope()))
+            .and(within_token_limits(caller.limits()));
         match which {
             Which::All => Box::new(seen),
             Which::Of(user) => Box::new(

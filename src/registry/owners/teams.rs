@@ -8,7 +8,7 @@ use crate::domain::names::OwnerName;
 use crate::domain::role::{Area, Level, Permission};
 use crate::domain::text::{Prose, TeamName};
 use crate::error::{Error, Result, What};
-use crate::registry::access::{CanGovern, CanInspect, can_govern, can_inspect, within};
+use crate::registry::access::{CanGovern, CanInspect, can_govern, can_inspect, within_token_limits};
 use crate::registry::audit::{self, Event, Subject};
 use crate::registry::caller::Caller;
 use crate::registry::packages::releases::escape_like;
@@ -235,7 +235,7 @@ pub fn of_caller(conn: &mut PgConnection, caller: &Caller, slice: Slice) -> Resu
             .inner_join(team_members::table)
             .filter(team_members::user_id.eq(user.id))
             // What he is a member of he sees.
-            .filter(within(caller.limits()))
+            .filter(within_token_limits(caller.limits()))
     };
     let total = own().count().get_result(conn)?;
     let rows = own().order((owners::lower_name, teams::lower_name)).offset(slice.offset).limit(slice.limit);

@@ -42,7 +42,7 @@ pub struct Entry {
 
 /// In which order an owner's packages come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Order {
+pub enum PackageOrder {
     /// Those that got a version last come first.
     #[default]
     Updated,
@@ -53,7 +53,7 @@ pub enum Order {
     Downloads,
 }
 
-impl FromStr for Order {
+impl FromStr for PackageOrder {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
@@ -87,7 +87,7 @@ pub fn of_owner(
     conn: &mut PgConnection,
     right: &CanRead,
     part: &str,
-    order: Order,
+    order: PackageOrder,
     slice: Slice,
 ) -> Result<Page<Entry>> {
     // No name has such a character, and Postgres takes no NUL to look for.
@@ -110,28 +110,28 @@ fn ids_of_owner(
     conn: &mut PgConnection,
     owner: OwnerId,
     likes: &[Vec<String>],
-    order: Order,
+    order: PackageOrder,
     slice: Slice,
 ) -> Result<Vec<PackageId>> {
     let named: String = (0..likes.len()).map(|n| format!(" AND packages.lower_name LIKE ANY (${})", n + 4)).collect();
     let of_all =
         "FROM packages JOIN versions ON versions.package_id = packages.id JOIN files ON files.version_id = versions.id";
     let rows = match order {
-        Order::Updated if likes.is_empty() => format!(
+        PackageOrder::Updated if likes.is_empty() => format!(
             "SELECT versions.package_id AS id FROM versions WHERE versions.owner_id = $1 AND {LAST_OF_PACKAGE} \
              ORDER BY versions.created_at DESC, versions.id DESC"
         ),
-        Order::Updated => format!(
+        PackageOrder::Updated => format!(
             "SELECT packages.id FROM packages, LATERAL (SELECT created_at, id FROM versions WHERE package_id = packages.id \
              ORDER BY created_at DESC, id DESC LIMIT 1) last WHERE packages.owner_id = $1{named} \
              ORDER BY last.created_at DESC, last.id DESC"
         ),
-        Order::Name => format!("SELECT id FROM packages WHERE owner_id = $1{named} ORDER BY lower_name"),
-        Order::Size => format!(
+        PackageOrder::Name => format!("SELECT id FROM packages WHERE owner_id = $1{named} ORDER BY lower_name"),
+        PackageOrder::Size => format!(
             "SELECT packages.id {of_all} JOIN blobs ON blobs.id = files.blob_id WHERE packages.owner_id = $1{named} \
              GROUP BY packages.id ORDER BY sum(blobs.size) DESC, packages.id"
         ),
-        Order::Downloads => format!(
+        PackageOrder::Downloads => format!(
             "SELECT packages.id {of_all} WHERE packages.owner_id = $1{named} \
              GROUP BY packages.id ORDER BY sum(files.download_count) DESC, packages.id"
         ),
@@ -180,7 +180,7 @@ pub(in crate::registry) fn load(conn: &mut PgConnection, ids: &[PackageId]) -> R
 /// Bytes and downloads of all files of some packages.
 fn totals(conn: &mut PgConnection, ids: &[PackageId]) -> Result<HashMap<PackageId, (i64, i64)>> {
     #[derive(QueryableByName)]
-    struct Row {
+    struct EntryRow {
         #[diesel(sql_type = BigInt)]
         id: PackageId,
         #[diesel(sql_type = BigInt)]
@@ -188,7 +188,7 @@ fn totals(conn: &mut PgConnection, ids: &[PackageId]) -> Result<HashMap<PackageI
         #[diesel(sql_type = BigInt)]
         downloads: i64,
     }
-    let rows: Vec<Row> = sql_query(
+    let rows: Vec<EntryRow> = sql_query(
         "SELECT v.package_id AS id, sum(b.size)::bigint AS size, sum(f.download_count)::bigint AS downloads \
          FROM versions v JOIN files f ON f.version_id = v.id JOIN blobs b ON b.id = f.blob_id \
          WHERE v.package_id = ANY ($1) GROUP BY v.package_id",
@@ -215,8 +215,8 @@ pub struct Belonging {
 /// [`Error::Unauthenticated`] for the anonymous; the database's.
 pub fn belonging(conn: &mut PgConnection, caller: &Caller) -> Result<Vec<Belonging>> {
     let user = caller.signed_in()?.id;
-    type Row = (OwnerId, OwnerName, String, OwnerKind);
-    let own: Option<Row> = owners::table
+    type OwnerRow = (OwnerId, OwnerName, String, OwnerKind);
+    let own: Option<OwnerRow> = owners::table
         .find(user)
         .select((owners::id, owners::name, owners::full_name, owners::kind))
         .first(conn)
@@ -229,7 +229,7 @@ pub fn belonging(conn: &mut PgConnection, caller: &Caller) -> Result<Vec<Belongi
         .load(conn)?
         .into_iter()
         .collect();
-    let orgs: Vec<Row> = owners::table
+    let orgs: Vec<OwnerRow> = owners::table
         .filter(owners::id.eq_any(best.keys().copied().collect::<Vec<_>>()))
         .order(owners::lower_name)
         .select((owners::id, owners::name, owners::full_name, owners::kind))

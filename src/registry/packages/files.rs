@@ -15,7 +15,7 @@ use crate::registry::access::{self, CanPublish, CanRead};
 use crate::registry::audit::{self, Event, Subject};
 use crate::registry::caller::Caller;
 use crate::registry::pages::{Page, Slice};
-use crate::registry::webhooks::outbox::{self, Of};
+use crate::registry::webhooks::outbox::{self, Announced};
 use diesel::dsl::sql;
 use diesel::expression::expression_types::NotSelectable;
 use diesel::pg::Pg;
@@ -91,8 +91,8 @@ impl Blob {
 /// not there.
 pub fn find_downloadable(conn: &mut PgConnection, caller: &Caller, path: &FilePath) -> Result<Downloadable> {
     caller.demand(Area::Package, Level::Read)?;
-    type Row = (OwnerId, OwnerName, Visibility, FileId, FileName, Timestamp, BlobRow, Vec<u8>);
-    let row: Option<Row> = files::table
+    type DownloadRow = (OwnerId, OwnerName, Visibility, FileId, FileName, Timestamp, BlobRow, Vec<u8>);
+    let row: Option<DownloadRow> = files::table
         .inner_join(versions_table::table.inner_join(packages_table::table.inner_join(owners::table)))
         .inner_join(blobs::table)
         .filter(owners::lower_name.eq(path.owner.lower()))
@@ -185,7 +185,7 @@ pub fn list_by_name(
 
 /// In which order files are browsed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Order {
+pub enum FileOrder {
     #[default]
     Name,
     /// The largest first.
@@ -195,7 +195,7 @@ pub enum Order {
     Downloads,
 }
 
-impl FromStr for Order {
+impl FromStr for FileOrder {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
@@ -218,14 +218,14 @@ pub fn browse(
     right: &CanRead,
     path: &VersionPath,
     part: &str,
-    order: Order,
+    order: FileOrder,
     slice: Slice,
 ) -> Result<Page<FileSummary>> {
     let order: InOrder = match order {
-        Order::Name => Box::new(files::lower_name.asc()),
-        Order::Size => Box::new(blobs::size.desc()),
-        Order::Newest => Box::new(files::created_at.desc()),
-        Order::Downloads => Box::new(files::download_count.desc()),
+        FileOrder::Name => Box::new(files::lower_name.asc()),
+        FileOrder::Size => Box::new(blobs::size.desc()),
+        FileOrder::Newest => Box::new(files::created_at.desc()),
+        FileOrder::Downloads => Box::new(files::download_count.desc()),
     };
     list_in_order(conn, right, path, part, slice, order)
 }
@@ -359,7 +359,7 @@ pub fn delete(
     let others = files::table.filter(files::version_id.eq(version));
     let last = !diesel::select(diesel::dsl::exists(others)).get_result::<bool>(conn)?;
     if last {
-        outbox::announce(conn, caller, (owner.id, HookAction::Deleted, Of::Version(version)), now)?;
+        outbox::announce(conn, caller, (owner.id, HookAction::Deleted, Announced::Version(version)), now)?;
         diesel::delete(versions_table::table.find(version)).execute(conn)?;
     }
     lifecycle::delete_if_empty(conn, package)?;

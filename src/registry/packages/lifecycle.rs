@@ -11,7 +11,7 @@ use crate::registry::access::CanPublish;
 use crate::registry::audit::{self, Event, Subject};
 use crate::registry::caller::Caller;
 use crate::registry::owners::namespace;
-use crate::registry::webhooks::outbox::{self, Of};
+use crate::registry::webhooks::outbox::{self, Announced};
 use diesel::prelude::*;
 use serde_json::json;
 
@@ -107,7 +107,7 @@ pub fn delete(
 ) -> Result<()> {
     let owner = right.owner();
     let package = lock(conn, owner.id, name)?;
-    outbox::announce(conn, caller, (owner.id, HookAction::Deleted, Of::Package(package)), now)?;
+    outbox::announce(conn, caller, (owner.id, HookAction::Deleted, Announced::Package(package)), now)?;
     let (count, bytes) = remove(conn, owner.id, package, now)?;
     let detail = json!({"versions": count, "bytes": bytes});
     let subject = Subject { owner: Some((owner.id, &owner.name)), text: name.to_string(), detail };

@@ -12,13 +12,13 @@ use crate::error::{Error, Result, What};
 use crate::registry::access::{CanPublish, can_publish};
 use crate::registry::audit::{self, Event, Subject};
 use crate::registry::caller::Caller;
-use crate::registry::webhooks::outbox::{self, Of};
+use crate::registry::webhooks::outbox::{self, Announced};
 use diesel::prelude::*;
 use serde_json::json;
 
 /// What the instance allows.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Limits {
+pub struct UploadLimits {
     /// Most bytes in one file.
     pub file_bytes: Option<u64>,
     /// What each owner may store, unless he has his own quota.
@@ -27,7 +27,7 @@ pub struct Limits {
 
 /// What a request says of its upload before its body.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Declared {
+pub struct DeclaredUpload {
     /// Bytes, when known.
     pub length: Option<u64>,
     /// SHA-256, when declared.
@@ -68,7 +68,7 @@ pub struct Published {
     pub blob: BlobId,
 }
 
-fn already_there(stored: Sha256, declared: &Declared) -> Result<()> {
+fn already_there(stored: Sha256, declared: &DeclaredUpload) -> Result<()> {
     if declared.only_if_absent {
         return Err(Error::PreconditionFailed("the package file exists already, and If-None-Match: * was sent"));
     }
@@ -83,8 +83,8 @@ pub fn admit(
     conn: &mut PgConnection,
     caller: &Caller,
     path: &FilePath,
-    declared: &Declared,
-    limits: &Limits,
+    declared: &DeclaredUpload,
+    limits: &UploadLimits,
 ) -> Result<Admission> {
     let right = can_publish(conn, caller, &path.owner, &path.package)?;
     if let (Some(length), Some(limit)) = (declared.length, limits.file_bytes)
@@ -114,8 +114,8 @@ pub fn publish_file(
     conn: &mut PgConnection,
     caller: &Caller,
     right: &CanPublish,
-    (path, blob, declared): (&FilePath, &NewBlob, &Declared),
-    limits: &Limits,
+    (path, blob, declared): (&FilePath, &NewBlob, &DeclaredUpload),
+    limits: &UploadLimits,
     now: Timestamp,
 ) -> Result<Published> {
     let owner = right.owner();
@@ -142,7 +142,7 @@ pub fn publish_file(
     }
     let size = i64::try_from(blob.size).map_err(Error::internal)?;
     if is_new {
-        outbox::announce(conn, caller, (owner.id, HookAction::Created, Of::Version(version)), now)?;
+        outbox::announce(conn, caller, (owner.id, HookAction::Created, Announced::Version(version)), now)?;
     }
     quotas::charge(conn, right, Usage { versions: i64::from(is_new), bytes: size }, limits.quota)?;
     let text = format!("{}/{}/{}", path.package, path.version, path.file);

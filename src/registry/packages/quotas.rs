@@ -81,13 +81,13 @@ pub(in crate::registry) fn limits_of(owner: &Visited, user: &SignedIn, instance:
 pub fn usage(conn: &mut PgConnection, owner: OwnerId) -> Result<Usage> {
     // The two tables must be read in one statement: a fold between two would be counted twice or not at all.
     #[derive(QueryableByName)]
-    struct Row {
+    struct UsageRow {
         #[diesel(sql_type = BigInt)]
         versions: i64,
         #[diesel(sql_type = BigInt)]
         bytes: i64,
     }
-    let row: Row = diesel::sql_query(
+    let row: UsageRow = diesel::sql_query(
         "SELECT coalesce(sum(versions), 0)::bigint AS versions, coalesce(sum(bytes), 0)::bigint AS bytes FROM (\
          SELECT versions, bytes FROM owner_usage WHERE owner_id = $1 UNION ALL \
          SELECT versions, bytes FROM usage_changes WHERE owner_id = $1) AS parts",
@@ -315,12 +315,12 @@ pub(in crate::registry) const MISCOUNTED: &str = "\
 /// The database's.
 pub fn recount(conn: &mut PgConnection) -> Result<Vec<String>> {
     #[derive(QueryableByName)]
-    struct Row {
+    struct NameRow {
         #[diesel(sql_type = Text)]
         name: String,
     }
     diesel::sql_query("SET LOCAL statement_timeout = 0").execute(conn)?;
-    let rows: Vec<Row> = diesel::sql_query(format!(
+    let rows: Vec<NameRow> = diesel::sql_query(format!(
         "WITH added AS (INSERT INTO usage_changes (owner_id, versions, bytes) \
            SELECT owner_id, versions - counted_versions, bytes - counted_bytes FROM ({MISCOUNTED}) AS u \
            RETURNING owner_id) \

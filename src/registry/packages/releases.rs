@@ -182,8 +182,8 @@ pub fn first(conn: &mut PgConnection, right: &CanRead, filter: Filter<'_>) -> Re
 
 /// Versions with their owners, in the order of their ids here. One that was deleted meanwhile is left out.
 pub(in crate::registry) fn load(conn: &mut PgConnection, ids: &[VersionId]) -> Result<Vec<(OwnerId, Release)>> {
-    type Row = (VersionId, OwnerId, PackageName, Version, Timestamp, i64, i64, Option<OwnerId>);
-    let rows: Vec<Row> = versions::table
+    type ReleaseRow = (VersionId, OwnerId, PackageName, Version, Timestamp, i64, i64, Option<OwnerId>);
+    let rows: Vec<ReleaseRow> = versions::table
         .inner_join(packages::table)
         .filter(versions::id.eq_any(ids))
         .select((

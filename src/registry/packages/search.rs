@@ -141,7 +141,7 @@ pub struct Hit {
 
 /// A page of results.
 #[derive(Debug, Clone)]
-pub struct Found {
+pub struct FoundVersions {
     pub hits: Vec<Hit>,
     /// How many there are in all, up to [`COUNTED`].
     pub total: i64,
@@ -153,12 +153,12 @@ pub struct Found {
 ///
 /// # Errors
 /// [`Error::Invalid`] for an offset beyond what is counted.
-pub fn search(conn: &mut PgConnection, right: &CanSearch, search: &Search) -> Result<Found> {
+pub fn search(conn: &mut PgConnection, right: &CanSearch, search: &Search) -> Result<FoundVersions> {
     let Some(Stretch { places, total, next }) = stretch(conn, right, search, Rows::Versions)? else {
-        return Ok(Found { hits: Vec::new(), total: 0, next: None });
+        return Ok(FoundVersions { hits: Vec::new(), total: 0, next: None });
     };
     let ids: Vec<VersionId> = places.iter().map(|place| place.version).collect();
-    Ok(Found { hits: hits(conn, &ids)?, total, next })
+    Ok(FoundVersions { hits: hits(conn, &ids)?, total, next })
 }
 
 /// What a result is.
@@ -225,7 +225,9 @@ impl Plan {
         let owner = match &search.owner {
             None => None,
             Some(name) => {
-                let named = owners::table.filter(owners::lower_name.eq(name.lower())).filter(readable(right.sight()));
+                let named = owners::table
+                    .filter(owners::lower_name.eq(name.lower()))
+                    .filter(readable(right.visibility_scope()));
                 let Some(id) = named.select(owners::id).first(conn).optional()? else { return Ok(None) };
                 Some(id)
             }
@@ -260,7 +262,7 @@ impl Plan {
         let mut query = versions::table
             .inner_join(packages_table::table)
             .inner_join(owners::table.on(owners::id.eq(versions::owner_id)))
-            .filter(readable(right.sight()))
+            .filter(readable(right.visibility_scope()))
             .select((versions::created_at, versions::id, packages_table::lower_name))
             .limit(limit)
             .into_boxed::<Pg>();

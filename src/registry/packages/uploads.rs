@@ -1,7 +1,7 @@
 //! What somebody wants to know before he uploads with a browser: to whom he may publish, what is there already under the
 //! names he is typing, and what would still fit.
 
-use super::publish::Limits;
+use super::publish::UploadLimits;
 use super::quotas::{self, Usage};
 use super::releases::escape_like;
 use crate::db::schema::{files, owners, packages, team_members, teams, versions};
@@ -27,7 +27,7 @@ pub struct Typed {
 
 /// A version that is there.
 #[derive(Debug, Clone)]
-pub struct There {
+pub struct ExistingVersion {
     /// How many files it has.
     pub count: i64,
     /// Their names, up to some hundreds.
@@ -46,7 +46,7 @@ pub struct Prospect {
     /// Its versions, the newest first.
     pub versions: Vec<Version>,
     /// The version that is named, if it is there.
-    pub there: Option<There>,
+    pub there: Option<ExistingVersion>,
     /// Most bytes that one more file may have; `None`: any number.
     pub most: Option<u64>,
     /// Why nothing would fit.
@@ -57,7 +57,7 @@ pub struct Prospect {
 ///
 /// # Errors
 /// The database's.
-pub fn prospect(conn: &mut PgConnection, right: &CanUpload, typed: &Typed, limits: &Limits) -> Result<Prospect> {
+pub fn prospect(conn: &mut PgConnection, right: &CanUpload, typed: &Typed, limits: &UploadLimits) -> Result<Prospect> {
     let owner = right.owner();
     let mut prospect = Prospect {
         owners: publishable(conn, right)?,
@@ -140,7 +140,7 @@ fn newest_versions(conn: &mut PgConnection, package: PackageId) -> Result<Vec<Ve
         .load(conn)?)
 }
 
-fn there(conn: &mut PgConnection, package: PackageId, version: &Version) -> Result<Option<There>> {
+fn there(conn: &mut PgConnection, package: PackageId, version: &Version) -> Result<Option<ExistingVersion>> {
     let id: Option<VersionId> = versions::table
         .filter(versions::package_id.eq(package))
         .filter(versions::lower_version.eq(version.lower()))
@@ -151,5 +151,5 @@ fn there(conn: &mut PgConnection, package: PackageId, version: &Version) -> Resu
     let of_version = files::table.filter(files::version_id.eq(id));
     let count = of_version.count().get_result(conn)?;
     let names = of_version.order(files::lower_name).limit(NAMED).select(files::name).load(conn)?;
-    Ok(Some(There { count, files: names }))
+    Ok(Some(ExistingVersion { count, files: names }))
 }

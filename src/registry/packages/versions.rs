@@ -13,7 +13,7 @@ use crate::registry::access::{CanPublish, CanRead};
 use crate::registry::audit::{self, Event, Subject};
 use crate::registry::caller::Caller;
 use crate::registry::pages::{Page, Slice};
-use crate::registry::webhooks::outbox::{self, Of};
+use crate::registry::webhooks::outbox::{self, Announced};
 use diesel::dsl::{count, sql};
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
@@ -145,7 +145,7 @@ pub fn list(
 
 /// In which order versions are browsed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Order {
+pub enum VersionOrder {
     /// By SemVer precedence, the highest first.
     #[default]
     Precedence,
@@ -153,7 +153,7 @@ pub enum Order {
     Oldest,
 }
 
-impl FromStr for Order {
+impl FromStr for VersionOrder {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
@@ -187,7 +187,7 @@ pub fn browse(
     right: &CanRead,
     package: &PackageName,
     part: &str,
-    order: Order,
+    order: VersionOrder,
     slice: Slice,
 ) -> Result<Browsed> {
     let found: Option<(PackageId, PackageName)> = packages_table::table
@@ -207,9 +207,9 @@ pub fn browse(
     let lower = part.to_lowercase();
     rows.retain(|(version, ..)| version.lower().contains(&lower));
     match order {
-        Order::Precedence => version::by_precedence(&mut rows, |(version, made, id)| (version, (*made, *id))),
-        Order::Newest => rows.sort_by_key(|(_, made, id)| Reverse((*made, *id))),
-        Order::Oldest => rows.sort_by_key(|(_, made, id)| (*made, *id)),
+        VersionOrder::Precedence => version::by_precedence(&mut rows, |(version, made, id)| (version, (*made, *id))),
+        VersionOrder::Newest => rows.sort_by_key(|(_, made, id)| Reverse((*made, *id))),
+        VersionOrder::Oldest => rows.sort_by_key(|(_, made, id)| (*made, *id)),
     }
     let total = i64::try_from(rows.len()).unwrap_or(i64::MAX);
     let taken = |number: i64| usize::try_from(number).unwrap_or(usize::MAX);
@@ -339,7 +339,7 @@ pub fn delete(
     let package = lifecycle::lock(conn, owner.id, &path.package)?;
     let version = find_in(conn, package, &path.version)?;
     let (_, bytes) = weigh(conn, package, Some(version))?;
-    outbox::announce(conn, caller, (owner.id, HookAction::Deleted, Of::Version(version)), now)?;
+    outbox::announce(conn, caller, (owner.id, HookAction::Deleted, Announced::Version(version)), now)?;
     let_go(conn, package, Some(version), None, now)?;
     diesel::delete(versions::table.find(version)).execute(conn)?;
     lifecycle::delete_if_empty(conn, package)?;

@@ -50,14 +50,15 @@ pub struct Attempt {
     pub error: String,
 }
 
-type Row = (DeliveryId, Uuid, HookAction, bool, Value, DeliveryState, Timestamp, Option<Timestamp>, i32, Option<i32>);
+type DeliveryRow =
+    (DeliveryId, Uuid, HookAction, bool, Value, DeliveryState, Timestamp, Option<Timestamp>, i32, Option<i32>);
 
 /// The status of the last attempt that was answered or not.
 const LAST: &str = "(SELECT a.status FROM hook_attempts a WHERE a.delivery_id = hook_deliveries.id \
                     ORDER BY a.number DESC LIMIT 1)";
 
 impl Delivery {
-    fn from_row(row: Row) -> Result<Self> {
+    fn from_row(row: DeliveryRow) -> Result<Self> {
         let (id, uuid, action, is_test, facts, state, created_at, next_attempt_at, attempts, status) = row;
         let facts = serde_json::from_value(facts).map_err(Error::internal)?;
         Ok(Self { id, uuid, action, is_test, facts, state, created_at, next_attempt_at, attempts, status })
@@ -89,7 +90,7 @@ pub fn list(conn: &mut PgConnection, right: &CanHook, hook: HookId, slice: Slice
     let hook = find_hook(conn, right, hook)?.id;
     let own = hook_deliveries::table.filter(hook_deliveries::hook_id.eq(hook));
     let total = own.count().get_result(conn)?;
-    let rows: Vec<Row> =
+    let rows: Vec<DeliveryRow> =
         own.order(hook_deliveries::id.desc()).offset(slice.offset).limit(slice.limit).select(columns!()).load(conn)?;
     Ok(Page { items: rows.into_iter().map(Delivery::from_row).collect::<Result<_>>()?, total })
 }
@@ -118,7 +119,7 @@ pub fn find(
     (hook, id): (HookId, DeliveryId),
 ) -> Result<(Delivery, Vec<Attempt>)> {
     let hook = find_hook(conn, right, hook)?.id;
-    let row: Option<Row> = hook_deliveries::table
+    let row: Option<DeliveryRow> = hook_deliveries::table
         .find(id)
         .filter(hook_deliveries::hook_id.eq(hook))
         .select(columns!())

@@ -79,7 +79,7 @@ impl HookEdit {
 
 #[derive(AsChangeset)]
 #[diesel(table_name = hooks)]
-struct Row {
+struct HookChanges {
     url: Option<HookUrl>,
     content: Option<HookContent>,
     sealed_secret: Option<Option<Vec<u8>>>,
@@ -192,7 +192,7 @@ pub fn update(
     let secret = edit.secret.as_ref().map(|secret| encrypt_secret(key, owner, secret.as_ref())).transpose()?;
     let authorization = edit.authorization.as_ref();
     let authorization = authorization.map(|value| encrypt_authorization(key, owner, value.as_ref())).transpose()?;
-    let row = Row {
+    let row = HookChanges {
         url: edit.url.clone(),
         content: edit.content,
         sealed_secret: secret,

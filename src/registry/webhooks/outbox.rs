@@ -1,7 +1,7 @@
 //! What hooks have to tell. It is written in the transaction of the change, and so it is told if, and only if, the change
 //! was made.
 
-use super::payload::{About, Facts, Party};
+use super::payload::{Facts, OwnerProfile, OwnerSnapshot};
 use super::{find, record};
 use crate::db::schema::{hook_deliveries, hooks, owners};
 use crate::domain::clock::Timestamp;
@@ -23,13 +23,13 @@ pub const PATIENCE: Duration = Duration::from_secs(25 * 3600);
 
 /// Versions, for as long as they are there.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::registry) enum Of {
+pub(in crate::registry) enum Announced {
     Version(VersionId),
     Package(PackageId),
 }
 
 /// Somebody as an object of JSON, `null` where there is none.
-macro_rules! party {
+macro_rules! owner_snapshot {
     ($alias:literal) => {
         concat!(
             "CASE WHEN ",
@@ -54,12 +54,12 @@ const ANNOUNCE: &str = concat!(
     "INSERT INTO hook_deliveries (hook_id, uuid, action, is_test, facts, state, created_at, retry_until, next_attempt_at) \
      SELECT h.id, gen_random_uuid(), $1, false, jsonb_build_object('id', v.id, 'package', p.name, 'version', v.version, \
        'created_at', v.created_at, 'owner', ",
-    party!("o"),
+    owner_snapshot!("o"),
     ", 'owner_kind', o.kind, 'about', \
        jsonb_build_object('description', o.description, 'website', o.website, 'location', o.location), 'creator', ",
-    party!("c"),
+    owner_snapshot!("c"),
     ", 'sender', ",
-    party!("s"),
+    owner_snapshot!("s"),
     "), 0, $2, $3, $2 FROM versions v JOIN packages p ON p.id = v.package_id JOIN owners o ON o.id = v.owner_id \
      JOIN hooks h ON h.owner_id = v.owner_id AND h.active LEFT JOIN owners c ON c.id = v.creator_id \
      LEFT JOIN owners s ON s.id = $4 WHERE ($5 IS NULL OR v.id = $5) AND ($6 IS NULL OR v.package_id = $6) \
@@ -73,7 +73,7 @@ const ANNOUNCE: &str = concat!(
 pub(in crate::registry) fn announce(
     conn: &mut PgConnection,
     caller: &Caller,
-    (owner, action, of): (OwnerId, HookAction, Of),
+    (owner, action, of): (OwnerId, HookAction, Announced),
     now: Timestamp,
 ) -> Result<()> {
     // Most owners have no hook, and this question is prepared and the other is not.
@@ -82,8 +82,8 @@ pub(in crate::registry) fn announce(
         return Ok(());
     }
     let (version, package) = match of {
-        Of::Version(id) => (Some(id), None),
-        Of::Package(id) => (None, Some(id)),
+        Announced::Version(id) => (Some(id), None),
+        Announced::Package(id) => (None, Some(id)),
     };
     diesel::sql_query(ANNOUNCE)
         .bind::<SmallInt, _>(action)
@@ -114,7 +114,7 @@ pub fn test(
     let hook = find(conn, right, id)?;
     demand_active(hook.active)?;
     let owner = right.owner();
-    let sender = caller.user().map(|user| party(conn, user.id)).transpose()?.flatten();
+    let sender = caller.user().map(|user| owner_snapshot(conn, user.id)).transpose()?.flatten();
     let about = owners::table.find(owner.id).select((owners::description, owners::website, owners::location));
     let (description, website, location) = about.first(conn)?;
     let facts = Facts {
@@ -122,9 +122,9 @@ pub fn test(
         package: "webhook-test".parse().map_err(Error::internal)?,
         version: "0.0.0".parse().map_err(Error::internal)?,
         created_at: now,
-        owner: party(conn, owner.id)?.ok_or(Error::NotFound(What::Owner))?,
+        owner: owner_snapshot(conn, owner.id)?.ok_or(Error::NotFound(What::Owner))?,
         owner_kind: owner.kind.number(),
-        about: About { description, website, location },
+        about: OwnerProfile { description, website, location },
         creator: sender.clone(),
         sender,
     };
@@ -147,13 +147,19 @@ pub fn test(
     Ok(delivery)
 }
 
-fn party(conn: &mut PgConnection, id: OwnerId) -> Result<Option<Party>> {
+fn owner_snapshot(conn: &mut PgConnection, id: OwnerId) -> Result<Option<OwnerSnapshot>> {
     let row: Option<(OwnerId, crate::domain::names::OwnerName, String, i16, Timestamp)> = owners::table
         .find(id)
         .select((owners::id, owners::name, owners::full_name, owners::visibility, owners::created_at))
         .first(conn)
         .optional()?;
-    Ok(row.map(|(id, name, full_name, visibility, created_at)| Party { id, name, full_name, visibility, created_at }))
+    Ok(row.map(|(id, name, full_name, visibility, created_at)| OwnerSnapshot {
+        id,
+        name,
+        full_name,
+        visibility,
+        created_at,
+    }))
 }
 
 /// Lets a hook tell something once more, whatever became of it: now, and for another day if need be.

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 /// A user or an organization, as it was.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Party {
+pub struct OwnerSnapshot {
     pub id: OwnerId,
     pub name: OwnerName,
     pub full_name: String,
@@ -22,7 +22,7 @@ pub struct Party {
 
 /// What an organization says of itself.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct About {
+pub struct OwnerProfile {
     pub description: String,
     pub website: String,
     pub location: String,
@@ -35,12 +35,12 @@ pub struct Facts {
     pub package: PackageName,
     pub version: Version,
     pub created_at: Timestamp,
-    pub owner: Party,
+    pub owner: OwnerSnapshot,
     pub owner_kind: i16,
-    pub about: About,
-    pub creator: Option<Party>,
+    pub about: OwnerProfile,
+    pub creator: Option<OwnerSnapshot>,
     /// Who did it; `None`: nobody with an account.
-    pub sender: Option<Party>,
+    pub sender: Option<OwnerSnapshot>,
 }
 
 #[derive(Serialize)]
@@ -105,7 +105,7 @@ fn visibility(number: i16) -> Visibility {
         .unwrap_or(Visibility::Private)
 }
 
-impl Party {
+impl OwnerSnapshot {
     fn user<'a>(&'a self, root: &str) -> User<'a> {
         User {
             id: self.id,

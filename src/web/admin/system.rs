@@ -13,7 +13,7 @@ use crate::web::page::{Frame, Reply, frame};
 use askama::Template;
 
 /// A task as the page shows it.
-struct Shown {
+struct TaskRow {
     word: &'static str,
     label: &'static str,
     about: &'static str,
@@ -38,7 +38,7 @@ fn words(task: Task) -> (&'static str, &'static str) {
 #[template(path = "admin_system.html")]
 struct SystemPage {
     frame: Frame,
-    tasks: Vec<Shown>,
+    tasks: Vec<TaskRow>,
     health: [Check; 3],
     database: stats::Database,
     database_size: Bytes,
@@ -57,7 +57,7 @@ pub async fn page(call: Call) -> Result<Reply> {
     let (app, now) = (&call.app, call.app.clock.now());
     let shown = |task: Task| {
         let ((label, about), status) = (words(task), app.tasks.status(task));
-        Shown {
+        TaskRow {
             word: task.as_str(),
             label,
             about,

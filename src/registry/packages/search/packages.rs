@@ -68,7 +68,7 @@ pub fn packages(conn: &mut PgConnection, right: &CanSearch, search: &Search) -> 
 /// What fits of the packages whose name does not: of each the last version.
 fn why(conn: &mut PgConnection, search: &Search, entries: &[Entry]) -> Result<HashMap<PackageId, Why>> {
     #[derive(QueryableByName)]
-    struct Row {
+    struct MatchRow {
         #[diesel(sql_type = BigInt)]
         id: PackageId,
         #[diesel(sql_type = Text)]
@@ -84,7 +84,7 @@ fn why(conn: &mut PgConnection, search: &Search, entries: &[Entry]) -> Result<Ha
         return Ok(HashMap::new());
     }
     let blobs: Vec<BlobId> = of_digest(conn, text)?;
-    let rows: Vec<Row> = sql_query(
+    let rows: Vec<MatchRow> = sql_query(
         "SELECT DISTINCT ON (v.package_id) v.package_id AS id, v.version, f.name AS file FROM versions v \
          LEFT JOIN files f ON f.version_id = v.id AND (f.lower_name LIKE $2 OR f.blob_id = ANY ($3)) \
          WHERE v.package_id = ANY ($1) AND (v.lower_version LIKE $2 OR f.id IS NOT NULL) \

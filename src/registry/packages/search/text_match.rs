@@ -31,14 +31,14 @@ impl TextMatch {
     /// The versions that fit, if they are few.
     pub(super) fn few(&self, conn: &mut PgConnection) -> Result<Option<Vec<VersionId>>> {
         #[derive(QueryableByName)]
-        struct Row {
+        struct VersionIdRow {
             #[diesel(sql_type = BigInt)]
             id: VersionId,
         }
         const PACKAGES: &str =
             "SELECT v.id FROM packages p JOIN versions v ON v.package_id = p.id WHERE p.lower_name LIKE $1";
         let limited = |rows: &str| sql_query(format!("SELECT id FROM ({rows}) AS fitting LIMIT {}", FEW + 1));
-        let rows: Vec<Row> = match self {
+        let rows: Vec<VersionIdRow> = match self {
             Self::Package(like) => limited(PACKAGES).bind::<Text, _>(like).load(conn)?,
             Self::Any(like, blobs) => limited(&format!(
                 "{PACKAGES} UNION ALL SELECT id FROM versions WHERE lower_version LIKE $1 \

@@ -4,7 +4,7 @@ use super::forms::{self, Protected};
 use super::page::{Frame, Reply, frame};
 use super::problems::Problems;
 use crate::auth::call::Call;
-use crate::auth::{password, session};
+use crate::auth::{confirm, session};
 use crate::domain::ids::SessionId;
 use crate::domain::names::OwnerName;
 use crate::error::{Error, Result};
@@ -22,7 +22,7 @@ use serde::Deserialize;
 const SECURITY: &str = "/user/settings/security";
 
 #[derive(Template)]
-#[template(path = "second_factor_enroll.html")]
+#[template(path = "two_factor_enroll.html")]
 struct EnrollPage {
     frame: Frame,
     problems: Problems,
@@ -106,7 +106,7 @@ pub async fn submit_enroll(call: Call, form: Protected<Enrollment>) -> Result<Re
 }
 
 async fn set_up(call: &Call, fields: &Enrollment, seed: Seed) -> Result<(SignedIn, Enrolled)> {
-    password::confirm(call, &fields.current_password).await?;
+    confirm::password(call, &fields.current_password).await?;
     let code: String = fields.code.chars().filter(|c| !c.is_whitespace()).collect();
     let (key, now) = (call.app.key.clone(), call.app.clock.now());
     call.writing(move |conn, caller| {
@@ -152,7 +152,7 @@ fn codes_reply(
 
 /// A page that asks for the password again, and nothing else.
 #[derive(Template)]
-#[template(path = "second_factor_confirm.html")]
+#[template(path = "two_factor_confirm.html")]
 struct ConfirmPage {
     frame: Frame,
     problems: Problems,
@@ -184,7 +184,7 @@ async fn confirm_page(call: &Call, what: What) -> Result<Reply> {
 }
 
 async fn confirm_again(call: &Call, what: What, error: Error) -> Result<Reply> {
-    let problems = Problems::of(error, password::CONFIRMATION)?;
+    let problems = Problems::of(error, confirm::FIELD)?;
     let (frame, ..) = own(call).await?;
     let page = ConfirmPage { frame, problems, what };
     page.problems.reply(&page)
@@ -204,7 +204,7 @@ pub async fn codes_form(call: Call) -> Result<Reply> {
 pub async fn renew_codes(call: Call, form: Protected<Confirmed>) -> Result<Reply> {
     let fields = form.read(&call).await?;
     let renew = async {
-        password::confirm(&call, &fields.current_password).await?;
+        confirm::password(&call, &fields.current_password).await?;
         let (key, now) = (call.app.key.clone(), call.app.clock.now());
         call.writing(move |conn, caller| {
             let right = can_change_own(conn, caller)?;
@@ -227,7 +227,7 @@ pub async fn disable_form(call: Call) -> Result<Reply> {
 pub async fn disable(call: Call, form: Protected<Confirmed>) -> Result<Reply> {
     let fields = form.read(&call).await?;
     let removal = async {
-        password::confirm(&call, &fields.current_password).await?;
+        confirm::password(&call, &fields.current_password).await?;
         let now = call.app.clock.now();
         call.writing(move |conn, caller| {
             let right = can_change_own(conn, caller)?;
