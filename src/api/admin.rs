@@ -14,6 +14,7 @@ use crate::error::{Error, Result, What};
 use crate::registry::access::can_administer;
 use crate::registry::accounts::users::{self, NewUser, UserEdit, UserOrder};
 use crate::registry::owners::namespace::OwnerEdit;
+use crate::registry::owners::org_creation;
 use crate::registry::owners::orgs::{self, Which};
 use crate::state::App;
 use serde::Deserialize;
@@ -243,7 +244,7 @@ pub async fn create_org(call: Call, body: JsonBody<CreateOrg>) -> Result<Created
     let now = call.app.clock.now();
     let org = call
         .writing(move |conn, caller| {
-            let id = orgs::create_for(conn, caller, &user, &new, now)?;
+            let id = org_creation::create_for(conn, caller, &user, &new, now)?;
             orgs::find(conn, id)?.ok_or(Error::NotFound(What::Organization))
         })
         .await?;

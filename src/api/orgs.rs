@@ -10,7 +10,8 @@ use crate::domain::text::{Line, Prose, Website};
 use crate::error::{Error, Result, What};
 use crate::registry::access::{can_govern, visit_user};
 use crate::registry::owners::namespace::OwnerEdit;
-use crate::registry::owners::orgs::{self, NewOrg, Org, Which};
+use crate::registry::owners::org_creation::{self, NewOrg};
+use crate::registry::owners::orgs::{self, Org, Which};
 use crate::registry::pages::Page;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -75,12 +76,12 @@ impl CreateOrg {
 
 /// `POST /orgs`.
 pub async fn create(call: Call, body: JsonBody<CreateOrg>) -> Result<Created<OrgBody>> {
-    call.admit(|_, caller| orgs::demand_create(caller).map(drop)).await?;
+    call.admit(|_, caller| org_creation::demand_create(caller).map(drop)).await?;
     let new = body.read(&call.app).await?.into_new();
     let now = call.app.clock.now();
     let org = call
         .writing(move |conn, caller| {
-            let id = orgs::create(conn, caller, &new, now)?;
+            let id = org_creation::create(conn, caller, &new, now)?;
             orgs::find(conn, id)?.ok_or(Error::NotFound(What::Organization))
         })
         .await?;

@@ -6,6 +6,7 @@ pub mod limit;
 pub mod names;
 pub mod network;
 pub mod path;
+pub mod quota;
 pub mod role;
 pub mod secret;
 pub mod text;

@@ -8,6 +8,7 @@ pub mod accounts;
 pub mod audit;
 pub mod caller;
 mod encryption;
+mod like;
 pub mod operations;
 pub mod owners;
 pub mod packages;

@@ -10,7 +10,8 @@ use crate::domain::role::{OwnerKind, Visibility};
 use crate::error::Result;
 use crate::registry::access::can_search;
 use crate::registry::owners::namespace::{self, Listed, OwnerOrder};
-use crate::registry::packages::search::{self, COUNTED, FoundPackages, Needle, Place, Search, Sort};
+use crate::registry::packages::search::packages::{self, FoundPackages, PackageHit};
+use crate::registry::packages::search::{COUNTED, Needle, Place, Search, Sort};
 use askama::Template;
 use serde::Deserialize;
 
@@ -146,11 +147,11 @@ pub async fn packages(call: Call) -> Result<Reply> {
         if nothing {
             return Ok(FoundPackages { hits: Vec::new(), total: 0, next: None });
         }
-        search::packages(conn, &right, &search)
+        packages::search(conn, &right, &search)
     })
     .await?;
     let now = call.app.clock.now();
-    let row = |hit: search::PackageHit| PackageRow::new(hit.owner.name, hit.entry, hit.why, now);
+    let row = |hit: PackageHit| PackageRow::new(hit.owner.name, hit.entry, hit.why, now);
     Reply::page(&PackagesPage {
         frame,
         rows: found.hits.into_iter().map(row).collect(),

@@ -9,7 +9,8 @@ use crate::domain::role::{OwnerKind, Permission};
 use crate::error::Result;
 use crate::registry::access::can_search;
 use crate::registry::packages::catalog::{self, Belonging};
-use crate::registry::packages::search::{self, Search};
+use crate::registry::packages::search::Search;
+use crate::registry::packages::search::packages as package_search;
 use askama::Template;
 
 /// How many packages the first page shows.
@@ -68,7 +69,7 @@ pub async fn home(call: Call) -> Result<Reply> {
             return Ok((owners, own, Vec::new()));
         }
         let newest = Search { limit: ROWS, ..Search::default() };
-        Ok((Vec::new(), Vec::new(), search::packages(conn, &can_search(caller)?, &newest)?.hits))
+        Ok((Vec::new(), Vec::new(), package_search::search(conn, &can_search(caller)?, &newest)?.hits))
     })
     .await?;
     let now = call.app.clock.now();

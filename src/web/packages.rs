@@ -14,7 +14,7 @@ use crate::domain::version::Version;
 use crate::error::{Result, What};
 use crate::registry::access::can_read;
 use crate::registry::packages::catalog::{self, Entry, PackageOrder};
-use crate::registry::packages::search::Why;
+use crate::registry::packages::search::packages::Why;
 use crate::registry::packages::versions;
 use crate::registry::pages::Slice;
 use askama::Template;

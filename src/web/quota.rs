@@ -1,7 +1,8 @@
 //! What an owner may store and does, as bars.
 
 use super::format::{Bytes, Count};
-use crate::registry::packages::quotas::{OwnQuota, Usage};
+use crate::domain::quota::OwnQuota;
+use crate::registry::packages::quotas::Usage;
 use crate::state::App;
 
 /// One figure and its limit; templates show a bar where there is one.

@@ -11,7 +11,7 @@ use packhouse::domain::role::{Level, Permission, Scope, Visibility};
 use packhouse::domain::secret::TokenSecret;
 use packhouse::registry::access::can_govern;
 use packhouse::registry::caller::Caller;
-use packhouse::registry::owners::{members, orgs, teams};
+use packhouse::registry::owners::{members, org_creation, teams};
 use packhouse::routes::{Row, table};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
@@ -409,7 +409,7 @@ fn db_org(conn: &mut PgConnection, name: &str, visibility: Visibility) {
     let caller = Caller::command_line();
     let owner = crate::support::people::db_caller(conn, "owner").unwrap();
     let org: OwnerName = name.parse().unwrap();
-    orgs::create(conn, &owner, &new_org(&org, visibility), morning()).unwrap();
+    org_creation::create(conn, &owner, &new_org(&org, visibility), morning()).unwrap();
     let right = can_govern(conn, &caller, &org).unwrap();
     for person in [Person::Reader, Person::Writer, Person::Removed] {
         let permission = person.permission().unwrap_or(Permission::Owner);

@@ -1,7 +1,7 @@
 //! Sessions of browsers. A session lives in its row: every request looks it up together with its user's epoch, so that a
 //! lock or a new password ends it at once.
 
-use super::two_factor::Factor;
+use super::factor::Factor;
 use crate::db::schema::{sessions, users};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{OwnerId, SessionId};

@@ -2,6 +2,7 @@
 
 pub mod recovery;
 
+use super::factor::no_factor;
 use super::sessions;
 use crate::db::schema::{second_factors, users};
 use crate::domain::clock::Timestamp;
@@ -115,23 +116,6 @@ pub fn accept(key: &MasterKey, user: OwnerId, offer: &[u8], now: Timestamp) -> O
     (Timestamp::from_unix(i64::from_le_bytes(*end)) > now).then(|| Seed::from_bytes(seed)).flatten()
 }
 
-/// By what somebody showed his second factor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Factor {
-    Totp,
-    RecoveryCode,
-}
-
-impl Factor {
-    /// Its word, for the record.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Totp => "totp",
-            Self::RecoveryCode => "recovery_code",
-        }
-    }
-}
-
 /// A second factor that a user has set up.
 #[derive(Debug)]
 pub struct Enrolled {
@@ -205,10 +189,6 @@ fn take_away(conn: &mut PgConnection, caller: &Caller, user: &Visited, now: Time
         return Err(no_factor());
     }
     changed(conn, caller, user, Event::TwoFactorRemove, now)
-}
-
-fn no_factor() -> Error {
-    Error::Blocked("there is no second factor".to_owned())
 }
 
 /// Counts up the account's epoch, which ends every session and remembered login, and writes the record.

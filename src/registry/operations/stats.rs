@@ -7,7 +7,7 @@ use crate::domain::names::{OwnerName, PackageName};
 use crate::domain::role::{Level, OwnerKind, Visibility};
 use crate::error::Result;
 use crate::registry::caller::Caller;
-use crate::registry::packages::releases::escape_like;
+use crate::registry::like::escape_like;
 use crate::registry::pages::{Page, Slice};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Nullable, SmallInt, Text, Timestamptz};

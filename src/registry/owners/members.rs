@@ -12,7 +12,7 @@ use crate::registry::access::{CanGovern, CanInspect, Visited, absent, can_govern
 use crate::registry::accounts::users::{self, User};
 use crate::registry::audit::{self, Event, Subject};
 use crate::registry::caller::Caller;
-use crate::registry::packages::releases::escape_like;
+use crate::registry::like::escape_like;
 use crate::registry::pages::{Page, Slice};
 use diesel::dsl::exists;
 use diesel::pg::Pg;

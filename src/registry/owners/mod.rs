@@ -2,5 +2,6 @@
 
 pub mod members;
 pub mod namespace;
+pub mod org_creation;
 pub mod orgs;
 pub mod teams;

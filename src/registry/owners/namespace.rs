@@ -9,7 +9,7 @@ use crate::domain::text::{Line, Prose, Website};
 use crate::error::{Error, Result, What};
 use crate::registry::access::{readable, within_token_limits};
 use crate::registry::caller::Caller;
-use crate::registry::packages::releases::containing;
+use crate::registry::like::containing;
 use crate::registry::pages::{Page, Slice};
 use diesel::dsl::sql;
 use diesel::prelude::*;
@@ -130,7 +130,11 @@ fn leads_nowhere(conn: &mut PgConnection, name: &OwnerName) -> Result<()> {
 /// Whether this is the administrator of a first start, who is called `admin` although nobody else may be: the name is
 /// kept from everyone who could pass for him.
 fn is_first_admin(conn: &mut PgConnection, new: &NewOwner<'_>) -> Result<bool> {
-    Ok(new.kind == OwnerKind::User && new.name.lower() == "admin" && !crate::registry::accounts::users::any(conn)?)
+    Ok(new.kind == OwnerKind::User && new.name.lower() == "admin" && !any_user(conn)?)
+}
+
+fn any_user(conn: &mut PgConnection) -> Result<bool> {
+    Ok(diesel::select(diesel::dsl::exists(users::table.select(users::id))).get_result(conn)?)
 }
 
 /// Changes what is said of an owner.
@@ -190,24 +194,6 @@ pub(in crate::registry) fn rename(
             .execute(conn)?;
     }
     Ok(())
-}
-
-/// The owner who had this name, as far as the caller may see him.
-///
-/// # Errors
-/// The database's.
-pub(in crate::registry) fn formerly(
-    conn: &mut PgConnection,
-    caller: &Caller,
-    name: &OwnerName,
-) -> Result<Option<(OwnerId, OwnerName, Visibility)>> {
-    Ok(owner_redirects::table
-        .inner_join(owners::table)
-        .filter(owner_redirects::lower_name.eq(name.lower()))
-        .filter(readable(caller.visibility_scope()))
-        .select((owners::id, owners::name, owners::visibility))
-        .first(conn)
-        .optional()?)
 }
 
 /// Keeps everybody from giving an owner anything more until the end of the transaction: publishers, and whoever adds a

@@ -1,17 +1,15 @@
 //! Organizations. Their teams are in [`super::teams`], who is in them in [`super::members`].
 
-use super::namespace::{self, NewOwner, OwnerEdit, Profile};
-use super::{members, teams};
+use super::namespace::{self, OwnerEdit, Profile};
 use crate::db::schema::{owners as owners_table, team_members, teams as teams_table};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{OwnerId, TeamId};
 use crate::domain::names::OwnerName;
-use crate::domain::role::{Area, Level, OwnerKind, Permission, Visibility};
-use crate::domain::text::{Line, Prose, Website};
+use crate::domain::role::{OwnerKind, Permission, Visibility};
 use crate::error::{Error, Result, What};
-use crate::registry::access::{CanGovern, readable, visit_org, visit_user, within_token_limits};
+use crate::registry::access::{CanGovern, readable, visit_org, within_token_limits};
 use crate::registry::audit::{self, Event, Subject};
-use crate::registry::caller::{Caller, SignedIn};
+use crate::registry::caller::Caller;
 use crate::registry::packages::lifecycle;
 use crate::registry::pages::{Page, Slice};
 use diesel::dsl::{count, exists, max};
@@ -20,17 +18,6 @@ use diesel::prelude::*;
 use diesel::sql_types::Bool;
 use serde_json::{Value, json};
 use std::collections::HashMap;
-
-/// What is said of an organization when it is made.
-#[derive(Debug, Clone)]
-pub struct NewOrg {
-    pub name: OwnerName,
-    pub full_name: Line,
-    pub description: Prose,
-    pub website: Website,
-    pub location: Line,
-    pub visibility: Visibility,
-}
 
 /// An organization, as whoever may see it sees it.
 #[derive(Debug, Clone, Queryable, Selectable)]
@@ -44,63 +31,7 @@ pub struct Org {
     pub visibility: Visibility,
 }
 
-/// Who makes an organization, if he may make one at all.
-///
-/// # Errors
-/// [`Error::Unauthenticated`]; [`Error::Forbidden`] for a token without the scope, or limited to some owners.
-pub fn demand_create(caller: &Caller) -> Result<&SignedIn> {
-    let maker = caller.signed_in()?;
-    caller.demand(Area::Organization, Level::Write)?;
-    caller.demand_any_owner()?;
-    Ok(maker)
-}
-
-/// Makes an organization whose first owner is the caller.
-///
-/// # Errors
-/// As [`demand_create`]; [`Error::Forbidden`] also for one that the token could not see, [`Error::Conflict`] for a name
-/// that is taken, [`Error::Invalid`] for a reserved one.
-pub fn create(conn: &mut PgConnection, caller: &Caller, new: &NewOrg, now: Timestamp) -> Result<OwnerId> {
-    let maker = demand_create(caller)?;
-    insert(conn, caller, maker.id, new, now)
-}
-
-/// Makes an organization whose first owner is another user, for administrators.
-///
-/// # Errors
-/// As [`Caller::demand_admin`] and [`create`]; [`Error::NotFound`] for an unknown user.
-pub fn create_for(
-    conn: &mut PgConnection,
-    caller: &Caller,
-    user: &OwnerName,
-    new: &NewOrg,
-    now: Timestamp,
-) -> Result<OwnerId> {
-    caller.demand_admin(Level::Write)?;
-    caller.demand_any_owner()?;
-    let user = visit_user(conn, caller, user)?;
-    insert(conn, caller, user.id, new, now)
-}
-
-fn insert(conn: &mut PgConnection, caller: &Caller, first: OwnerId, new: &NewOrg, now: Timestamp) -> Result<OwnerId> {
-    caller.demand_visible(&new.name, new.visibility)?;
-    let owner = NewOwner {
-        kind: OwnerKind::Organization,
-        name: &new.name,
-        full_name: new.full_name.as_str(),
-        description: new.description.as_str(),
-        website: new.website.as_str(),
-        location: new.location.as_str(),
-        visibility: new.visibility,
-    };
-    let id = namespace::insert(conn, &owner, now)?;
-    let team = teams::insert_owners(conn, id, now)?;
-    members::insert(conn, team, first, now)?;
-    record(conn, caller, Event::OrgCreate, (id, &new.name), json!({"visibility": new.visibility.as_str()}), now)?;
-    Ok(id)
-}
-
-fn record(
+pub(super) fn record(
     conn: &mut PgConnection,
     caller: &Caller,
     event: Event,

@@ -11,7 +11,7 @@ use crate::error::{Error, Result, What};
 use crate::registry::access::{CanGovern, CanInspect, can_govern, can_inspect, within_token_limits};
 use crate::registry::audit::{self, Event, Subject};
 use crate::registry::caller::Caller;
-use crate::registry::packages::releases::escape_like;
+use crate::registry::like::escape_like;
 use crate::registry::pages::{Page, Slice};
 use diesel::dsl::count_star;
 use diesel::pg::Pg;

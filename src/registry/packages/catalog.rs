@@ -2,7 +2,6 @@
 //!
 //! As everywhere, first which and then what of them: the versions and files of a page's packages alone are looked at.
 
-use super::releases::{containing, like_any};
 use crate::db::schema::{owners, packages, team_members, teams, versions};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{OwnerId, PackageId, VersionId};
@@ -12,6 +11,7 @@ use crate::domain::version::{self, Version};
 use crate::error::{Error, Result};
 use crate::registry::access::CanRead;
 use crate::registry::caller::Caller;
+use crate::registry::like::{containing, like_any};
 use crate::registry::pages::{Page, Slice};
 use diesel::dsl::max;
 use diesel::pg::Pg;

@@ -1,7 +1,6 @@
 //! Files of a version: finding one to send, listing, deleting.
 
-use super::releases::containing;
-use super::{lifecycle, quotas, versions};
+use super::{contents, lifecycle, quotas, versions};
 use crate::db::schema::{blobs, files, owners, packages as packages_table, versions as versions_table};
 use crate::domain::clock::Timestamp;
 use crate::domain::digest::{Md5, OtherDigests, Sha1, Sha256, Sha512};
@@ -14,6 +13,7 @@ use crate::error::{Error, Result, What};
 use crate::registry::access::{self, CanPublish, CanRead};
 use crate::registry::audit::{self, Event, Subject};
 use crate::registry::caller::Caller;
+use crate::registry::like::containing;
 use crate::registry::pages::{Page, Slice};
 use crate::registry::webhooks::outbox::{self, Announced};
 use diesel::dsl::sql;
@@ -354,7 +354,7 @@ pub fn delete(
         .first(conn)
         .optional()?
         .ok_or(Error::NotFound(What::File))?;
-    versions::let_go(conn, package, Some(version), Some(file), now)?;
+    contents::let_go(conn, package, Some(version), Some(file), now)?;
     diesel::delete(files::table.find(file)).execute(conn)?;
     let others = files::table.filter(files::version_id.eq(version));
     let last = !diesel::select(diesel::dsl::exists(others)).get_result::<bool>(conn)?;

@@ -1,6 +1,6 @@
 //! Packages: what holds versions together. One without a version does not exist: the last version takes it along.
 
-use super::{quotas, versions};
+use super::{contents, quotas};
 use crate::db::schema::{packages, versions as versions_table};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{OwnerId, PackageId};
@@ -87,8 +87,8 @@ pub(in crate::registry) fn delete_if_empty(conn: &mut PgConnection, package: Pac
 /// # Errors
 /// The database's.
 fn remove(conn: &mut PgConnection, owner: OwnerId, package: PackageId, now: Timestamp) -> Result<(i64, i64)> {
-    let (count, bytes) = versions::weigh(conn, package, None)?;
-    versions::let_go(conn, package, None, None, now)?;
+    let (count, bytes) = contents::weigh(conn, package, None)?;
+    contents::let_go(conn, package, None, None, now)?;
     diesel::delete(packages::table.find(package)).execute(conn)?;
     quotas::count(conn, owner, -count, -bytes)?;
     Ok((count, bytes))

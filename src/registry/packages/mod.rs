@@ -2,6 +2,7 @@
 
 pub mod catalog;
 pub mod cleanup;
+mod contents;
 pub mod deletion_preview;
 pub mod downloads;
 pub mod files;

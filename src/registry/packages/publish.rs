@@ -1,12 +1,13 @@
 //! Publishing a file: what is decided before its bytes are read, and the one transaction after they are safe.
 
-use super::quotas::{Allowance, Quota, Usage};
+use super::quotas::{Allowance, Usage};
 use super::{files, quotas, versions};
 use crate::db::schema::{blobs, files as files_table};
 use crate::domain::clock::Timestamp;
 use crate::domain::digest::{OtherDigests, Sha256};
 use crate::domain::ids::{BlobId, FileId};
 use crate::domain::path::FilePath;
+use crate::domain::quota::Quota;
 use crate::domain::webhook::HookAction;
 use crate::error::{Error, Result, What};
 use crate::registry::access::{CanPublish, can_publish};

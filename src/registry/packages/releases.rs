@@ -5,10 +5,11 @@ use crate::domain::clock::Timestamp;
 use crate::domain::ids::{OwnerId, PackageId, VersionId};
 use crate::domain::names::{OwnerName, PackageName};
 use crate::domain::path::VersionPath;
-use crate::domain::role::{PackagePattern, Visibility};
+use crate::domain::role::Visibility;
 use crate::domain::version::Version;
 use crate::error::{Error, Result, What};
 use crate::registry::access::CanRead;
+use crate::registry::like::{containing, like_any};
 use crate::registry::pages::{Page, Slice};
 use diesel::dsl::sql;
 use diesel::pg::Pg;
@@ -129,27 +130,8 @@ impl Target {
     }
 }
 
-/// Token limits as patterns of LIKE: they fit what [`PackagePattern::matches`] says.
-pub(in crate::registry) fn like_any(patterns: &[PackagePattern]) -> Vec<String> {
-    let like = |pattern: &PackagePattern| {
-        let lower = pattern.as_str().to_lowercase();
-        lower.split('*').map(escape_like).collect::<Vec<_>>().join("%")
-    };
-    patterns.iter().map(like).collect()
-}
-
 fn name_like_any(patterns: Vec<String>) -> Box<dyn BoxableExpression<packages::table, Pg, SqlType = Bool>> {
     Box::new(sql::<Bool>("packages.lower_name LIKE ANY (").bind::<Array<Text>, _>(patterns).sql(")"))
-}
-
-/// The LIKE pattern of texts that contain this one, in lower case.
-pub(in crate::registry) fn containing(part: &str) -> String {
-    format!("%{}%", escape_like(&part.to_lowercase()))
-}
-
-/// A text that stands for itself in a LIKE pattern.
-pub(in crate::registry) fn escape_like(text: &str) -> String {
-    text.chars().flat_map(|c| matches!(c, '%' | '_' | '\\').then_some('\\').into_iter().chain([c])).collect()
 }
 
 /// Versions of an owner, the newest first.

@@ -5,14 +5,14 @@
 //! trigrams and digests give them all, and they are sorted. Many: the versions are walked in the order they are wanted
 //! in, until the page is full. Whatever the caller may not see is left out by [`readable`] in both.
 
-mod packages;
+pub mod packages;
+mod rows;
 mod text_match;
 
-pub use packages::{FoundPackages, PackageHit, Why, packages};
-
+use self::rows::{Condition, Rows};
 use self::text_match::{Criterion, TextMatch, of_digest};
 use super::catalog::LAST_OF_PACKAGE;
-use super::releases::{self, Person, Release, containing, like_any};
+use super::releases::{self, Person, Release};
 use crate::db::schema::{blobs, owners, packages as packages_table, versions};
 use crate::domain::clock::Timestamp;
 use crate::domain::digest::Sha256;
@@ -20,8 +20,8 @@ use crate::domain::ids::{OwnerId, VersionId};
 use crate::domain::names::OwnerName;
 use crate::error::{Error, Result};
 use crate::registry::access::{CanSearch, readable};
-use diesel::dsl::{Eq, sql};
-use diesel::helper_types::InnerJoinQuerySource;
+use crate::registry::like::{containing, like_any};
+use diesel::dsl::sql;
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Bool, Text, Timestamptz};
@@ -31,8 +31,6 @@ use std::str::FromStr;
 /// How far results are counted: a total of this many means as many or more. Counting all of a million takes longer than
 /// finding the first.
 pub const COUNTED: i64 = 1000;
-/// Up to so many rows that fit are all fetched and sorted.
-const FEW: i64 = 30_000;
 /// Most bytes of a searched text.
 const MAX_NEEDLE_BYTES: usize = 255;
 /// A text shorter than this, in characters, is looked for in the names of packages alone: it has no trigram, and nearly
@@ -161,15 +159,6 @@ pub fn search(conn: &mut PgConnection, right: &CanSearch, search: &Search) -> Re
     Ok(FoundVersions { hits: hits(conn, &ids)?, total, next })
 }
 
-/// What a result is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Rows {
-    /// A version that fits.
-    Versions,
-    /// A package of which something fits, at the place of its last version.
-    Packages,
-}
-
 /// The places of a page's results.
 struct Stretch {
     places: Vec<Place>,
@@ -204,13 +193,6 @@ fn hits(conn: &mut PgConnection, ids: &[VersionId]) -> Result<Vec<Hit>> {
     let owner = |id: OwnerId| people.iter().find(|person| person.id == id).cloned();
     Ok(releases.into_iter().filter_map(|(id, release)| owner(id).map(|owner| Hit { owner, release })).collect())
 }
-
-type Source = InnerJoinQuerySource<
-    InnerJoinQuerySource<versions::table, packages_table::table>,
-    owners::table,
-    Eq<owners::id, versions::owner_id>,
->;
-type Condition = Box<dyn BoxableExpression<Source, Pg, SqlType = Bool>>;
 
 /// How a search is done.
 struct Plan {

@@ -3,7 +3,6 @@
 
 use super::publish::UploadLimits;
 use super::quotas::{self, Usage};
-use super::releases::escape_like;
 use crate::db::schema::{files, owners, packages, team_members, teams, versions};
 use crate::domain::ids::{PackageId, VersionId};
 use crate::domain::names::{FileName, OwnerName, PackageName};
@@ -11,6 +10,7 @@ use crate::domain::role::{OwnerKind, Permission};
 use crate::domain::version::Version;
 use crate::error::{Error, Result};
 use crate::registry::access::CanUpload;
+use crate::registry::like::escape_like;
 use diesel::prelude::*;
 
 /// Most names of each kind that are proposed.

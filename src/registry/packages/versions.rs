@@ -1,9 +1,9 @@
 //! Versions of a package. One without a file does not exist: the last file takes it along.
 
-use super::{lifecycle, quotas};
+use super::{contents, lifecycle, quotas};
 use crate::db::schema::{blobs, files, packages as packages_table, versions};
 use crate::domain::clock::Timestamp;
-use crate::domain::ids::{BlobId, FileId, OwnerId, PackageId, VersionId};
+use crate::domain::ids::{OwnerId, PackageId, VersionId};
 use crate::domain::names::PackageName;
 use crate::domain::path::VersionPath;
 use crate::domain::version::{self, Version};
@@ -255,27 +255,6 @@ pub fn newest(conn: &mut PgConnection, right: &CanRead, package: &PackageName) -
     newest.map(|(version, _, _)| version).ok_or(Error::NotFound(What::Package))
 }
 
-/// How many versions a package has, or whether it has the one, and the bytes in them.
-///
-/// # Errors
-/// The database's.
-pub(in crate::registry) fn weigh(
-    conn: &mut PgConnection,
-    package: PackageId,
-    one: Option<VersionId>,
-) -> Result<(i64, i64)> {
-    let query = versions::table
-        .inner_join(files::table.inner_join(blobs::table))
-        .filter(versions::package_id.eq(package))
-        .select((count(versions::id).aggregate_distinct(), sql::<BigInt>("coalesce(sum(blobs.size), 0)::bigint")))
-        .into_boxed();
-    let query = match one {
-        Some(id) => query.filter(versions::id.eq(id)),
-        None => query,
-    };
-    Ok(query.first(conn)?)
-}
-
 /// The version of a package that the caller has locked.
 ///
 /// # Errors
@@ -294,36 +273,6 @@ pub(in crate::registry) fn find_in(
         .ok_or(Error::NotFound(What::Version))
 }
 
-/// Begins the grace of the bytes of files that are about to be deleted: a sweep counts from now.
-///
-/// # Errors
-/// The database's.
-pub(in crate::registry) fn let_go(
-    conn: &mut PgConnection,
-    package: PackageId,
-    version: Option<VersionId>,
-    file: Option<FileId>,
-    now: Timestamp,
-) -> Result<()> {
-    let query = files::table
-        .inner_join(versions::table)
-        .filter(versions::package_id.eq(package))
-        .select(files::blob_id)
-        .order(files::blob_id)
-        .into_boxed();
-    let query = match version {
-        Some(version) => query.filter(versions::id.eq(version)),
-        None => query,
-    };
-    let query = match file {
-        Some(file) => query.filter(files::id.eq(file)),
-        None => query,
-    };
-    let blobs: Vec<BlobId> = query.load(conn)?;
-    diesel::update(blobs::table.filter(blobs::id.eq_any(blobs))).set(blobs::touched_at.eq(now)).execute(conn)?;
-    Ok(())
-}
-
 /// Deletes a version with all its files.
 ///
 /// # Errors
@@ -338,9 +287,9 @@ pub fn delete(
     let owner = right.owner();
     let package = lifecycle::lock(conn, owner.id, &path.package)?;
     let version = find_in(conn, package, &path.version)?;
-    let (_, bytes) = weigh(conn, package, Some(version))?;
+    let (_, bytes) = contents::weigh(conn, package, Some(version))?;
     outbox::announce(conn, caller, (owner.id, HookAction::Deleted, Announced::Version(version)), now)?;
-    let_go(conn, package, Some(version), None, now)?;
+    contents::let_go(conn, package, Some(version), None, now)?;
     diesel::delete(versions::table.find(version)).execute(conn)?;
     lifecycle::delete_if_empty(conn, package)?;
     quotas::count(conn, owner.id, -1, -bytes)?;

@@ -1,12 +1,12 @@
 //! Recovery codes: the way in for who lost the device with his second factor. Ten at a time, each good once.
 
-use super::no_factor;
 use crate::db::schema::{recovery_codes, second_factors};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::OwnerId;
 use crate::domain::secret::{MasterKey, random_bytes};
 use crate::error::Result;
 use crate::registry::access::CanChangeOwn;
+use crate::registry::accounts::factor::no_factor;
 use crate::registry::audit::{self, Event, Subject};
 use crate::registry::caller::Caller;
 use diesel::prelude::*;

@@ -1,7 +1,7 @@
 //! Deleting a user. Nobody else loses anything by it: with what others have a share in, the answer is no.
 
 use super::edit::demand_other_admin;
-use super::record;
+use super::user::record;
 use crate::db::schema::{owners as owners_table, packages as packages_table, team_members, teams, tokens, users};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{OwnerId, TeamId};

@@ -1,6 +1,6 @@
 //! Changing a user: by himself, by administrators, from the command line.
 
-use super::{email_taken, find, record};
+use super::user::{email_taken, find, record};
 use crate::db::schema::users;
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::OwnerId;

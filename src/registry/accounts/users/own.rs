@@ -1,7 +1,7 @@
 //! What a user does to his own account.
 
 pub use super::delete::{delete_own, obstacles};
-use super::record;
+use super::user::record;
 use crate::db::schema::users;
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::SessionId;

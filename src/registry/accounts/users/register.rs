@@ -1,6 +1,6 @@
 //! Accounts that people make for themselves, where a setting lets them.
 
-use super::{NewUser, insert, record};
+use super::user::{NewUser, insert, record};
 use crate::db::schema::users;
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::OwnerId;

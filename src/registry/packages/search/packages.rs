@@ -1,15 +1,17 @@
 //! Searching for packages: an entry a package, at the place of its last version, and what of it fits.
 
+use super::rows::Rows;
 use super::text_match::of_digest;
-use super::{Place, Rows, Search, Stretch, stretch};
+use super::{Place, Search, Stretch, stretch};
 use crate::db::schema::versions;
 use crate::domain::ids::{BlobId, OwnerId, PackageId, VersionId};
 use crate::domain::names::FileName;
 use crate::domain::version::Version;
 use crate::error::Result;
 use crate::registry::access::CanSearch;
+use crate::registry::like::containing;
 use crate::registry::packages::catalog::{self, Entry};
-use crate::registry::packages::releases::{self, Person, containing};
+use crate::registry::packages::releases::{self, Person};
 use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::{Array, BigInt, Nullable, Text};
@@ -45,7 +47,7 @@ pub struct FoundPackages {
 ///
 /// # Errors
 /// As [`search()`](super::search()).
-pub fn packages(conn: &mut PgConnection, right: &CanSearch, search: &Search) -> Result<FoundPackages> {
+pub fn search(conn: &mut PgConnection, right: &CanSearch, search: &Search) -> Result<FoundPackages> {
     let Some(Stretch { places, total, next }) = stretch(conn, right, search, Rows::Packages)? else {
         return Ok(FoundPackages { hits: Vec::new(), total: 0, next: None });
     };

@@ -1,7 +1,7 @@
 //! What must fit, and how it is found: from the indexes where it is little, by asking one version after the other where it
 //! is much.
 
-use super::{Condition, FEW, Rows};
+use super::rows::{Condition, Rows};
 use crate::db::schema::{blobs, versions};
 use crate::domain::digest::{Md5, Sha1, Sha256, Sha512};
 use crate::domain::ids::{BlobId, VersionId};
@@ -11,6 +11,8 @@ use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::{Array, BigInt, Bool, Text};
 
+/// Up to so many rows that fit are all fetched and sorted.
+const FEW: i64 = 30_000;
 /// Something that a version must fit.
 pub(super) enum TextMatch {
     /// The package's name contains the text.

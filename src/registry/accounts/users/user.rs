@@ -1,15 +1,5 @@
 //! Users: people and machines that sign in.
 
-mod delete;
-mod edit;
-mod own;
-mod register;
-
-pub use delete::{Holdings, delete, holdings};
-pub use edit::{UserEdit, rename, set_locked, set_password, update};
-pub use own::{change_password, delete_own, edit_own, obstacles, rename_own, set_own_email};
-pub use register::{Registration, approve, register};
-
 use crate::db::schema::{owners as owners_table, users};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::OwnerId;
@@ -19,8 +9,8 @@ use crate::error::{Error, Result, What};
 use crate::registry::access::{readable, visit_user, within_token_limits};
 use crate::registry::audit::{self, Event, Subject};
 use crate::registry::caller::Caller;
+use crate::registry::like::escape_like;
 use crate::registry::owners::namespace::{self, NewOwner, Profile};
-use crate::registry::packages::releases::escape_like;
 use crate::registry::pages::{Page, Slice};
 use diesel::pg::Pg;
 use diesel::prelude::*;
@@ -110,7 +100,7 @@ pub fn create(conn: &mut PgConnection, caller: &Caller, new: &NewUser, now: Time
 }
 
 /// Makes the rows of a user, who may sign in with this address too.
-fn insert(
+pub(super) fn insert(
     conn: &mut PgConnection,
     new: &NewUser,
     signs_in_by: Option<&Email>,
@@ -146,7 +136,7 @@ fn insert(
     Ok(id)
 }
 
-fn email_taken(email: &Email) -> Error {
+pub(super) fn email_taken(email: &Email) -> Error {
     Error::invalid("email", format!("email: the address {email} is taken"))
 }
 
@@ -332,7 +322,7 @@ pub fn note_login(conn: &mut PgConnection, user: OwnerId, now: Timestamp) -> Res
     Ok(())
 }
 
-fn record(
+pub(super) fn record(
     conn: &mut PgConnection,
     caller: &Caller,
     event: Event,

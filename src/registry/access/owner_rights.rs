@@ -1,12 +1,12 @@
-//! Rights that are asked for in one place each: to change oneself, to search, to upload, to read the record of changes,
-//! to see and to set quotas, to have webhooks.
+//! Rights to owners: to govern an organization or see it from inside, to change a user or oneself; to see and to set
+//! quotas; to have webhooks; to read the record of changes.
 
-use super::{Visited, visit, visit_org, visit_user};
+use super::visibility::{Visited, visit, visit_org, visit_user};
 use crate::domain::ids::OwnerId;
 use crate::domain::names::OwnerName;
-use crate::domain::role::{Area, Level, OwnerKind, PackagePattern, Permission};
+use crate::domain::role::{Area, Level, OwnerKind, Permission};
 use crate::error::{Error, Result};
-use crate::registry::caller::{Caller, SignedIn, VisibilityScope};
+use crate::registry::caller::Caller;
 use diesel::prelude::*;
 
 /// The right to change one's own account.
@@ -31,75 +31,82 @@ pub fn can_change_own(conn: &mut PgConnection, caller: &Caller) -> Result<CanCha
     Ok(CanChangeOwn { owner: visit_user(conn, caller, &name)? })
 }
 
-/// The right to search: what the caller sees, within the limits of his token. They leave results out where elsewhere
-/// they refuse.
+/// The right to change an organization itself: its settings, teams and members.
 #[derive(Debug, Clone)]
-pub struct CanSearch {
-    scope: VisibilityScope,
-    owners: Option<Vec<OwnerId>>,
-    packages: Option<Vec<PackagePattern>>,
-}
-
-impl CanSearch {
-    /// Owners to search: the parameters of [`super::readable`].
-    pub fn visibility_scope(&self) -> VisibilityScope {
-        self.scope
-    }
-
-    /// The only owners to search, where a token is limited to some.
-    pub fn owners(&self) -> Option<&[OwnerId]> {
-        self.owners.as_deref()
-    }
-
-    /// The only packages to search, where a token is limited to some.
-    pub fn packages(&self) -> Option<&[PackagePattern]> {
-        self.packages.as_deref()
-    }
-}
-
-/// How far a caller may search.
-///
-/// # Errors
-/// [`Error::Forbidden`] for a token without `read:package`.
-pub fn can_search(caller: &Caller) -> Result<CanSearch> {
-    caller.demand(Area::Package, Level::Read)?;
-    let limits = caller.limits();
-    let scope =
-        if limits.public_only() { Caller::anonymous(None).visibility_scope() } else { caller.visibility_scope() };
-    Ok(CanSearch { scope, owners: limits.owners, packages: caller.only_packages().map(<[PackagePattern]>::to_vec) })
-}
-
-/// The right to publish to an owner at all. To which of its packages is asked with the package's name.
-#[derive(Debug, Clone)]
-pub struct CanUpload {
+pub struct CanGovern {
     owner: Visited,
-    user: SignedIn,
 }
 
-impl CanUpload {
-    /// To whom.
-    pub fn owner(&self) -> &Visited {
+impl CanGovern {
+    /// The organization.
+    pub fn org(&self) -> &Visited {
         &self.owner
     }
+}
 
-    /// Who has it.
-    pub fn user(&self) -> &SignedIn {
-        &self.user
+/// Whether a caller may govern an organization.
+///
+/// # Errors
+/// As [`super::can_publish`]; [`Error::NotFound`] also when the name is a user's.
+pub fn can_govern(conn: &mut PgConnection, caller: &Caller, org: &OwnerName) -> Result<CanGovern> {
+    let user = caller.signed_in()?;
+    caller.demand(Area::Organization, Level::Write)?;
+    let owner = visit_org(conn, caller, org)?;
+    if owner.permission() < Some(Permission::Owner) {
+        return Err(Error::Forbidden(format!("only owners of {} may do this, and {} is none", owner.name, user.name)));
+    }
+    Ok(CanGovern { owner })
+}
+
+/// The right to see an organization from inside: its teams, and who is in them.
+#[derive(Debug, Clone)]
+pub struct CanInspect {
+    owner: Visited,
+}
+
+impl CanInspect {
+    /// The organization.
+    pub fn org(&self) -> &Visited {
+        &self.owner
     }
 }
 
-/// Whether a caller may publish to an owner.
+/// Whether a caller may see an organization from inside, as its members and administrators do.
 ///
 /// # Errors
-/// As [`super::can_publish`].
-pub fn can_upload(conn: &mut PgConnection, caller: &Caller, owner: &OwnerName) -> Result<CanUpload> {
-    let user = caller.signed_in()?.clone();
-    caller.demand(Area::Package, Level::Write)?;
-    let owner = visit(conn, caller, owner)?;
-    if owner.permission < Some(Permission::Write) {
-        return Err(Error::Forbidden(format!("{} lacks the right to write to {}", user.name, owner.name)));
+/// [`Error::Unauthenticated`]; [`Error::NotFound`] when he may not even see it; [`Error::Forbidden`] naming the missing
+/// scope or right.
+pub fn can_inspect(conn: &mut PgConnection, caller: &Caller, org: &OwnerName) -> Result<CanInspect> {
+    let user = caller.signed_in()?;
+    caller.demand(Area::Organization, Level::Read)?;
+    let owner = visit_org(conn, caller, org)?;
+    if owner.permission().is_none() {
+        return Err(Error::Forbidden(format!("only members of {} may do this, and {} is none", owner.name, user.name)));
     }
-    Ok(CanUpload { owner, user })
+    Ok(CanInspect { owner })
+}
+
+/// The right of a site administrator to change a user.
+#[derive(Debug, Clone)]
+pub struct CanAdminister {
+    owner: Visited,
+}
+
+impl CanAdminister {
+    /// The user.
+    pub fn user(&self) -> &Visited {
+        &self.owner
+    }
+}
+
+/// Whether a caller may change a user as a site administrator.
+///
+/// # Errors
+/// As [`Caller::demand_admin`]; [`Error::NotFound`]; [`Error::Forbidden`] also when it is the token's limits that are in
+/// the way.
+pub fn can_administer(conn: &mut PgConnection, caller: &Caller, user: &OwnerName) -> Result<CanAdminister> {
+    caller.demand_admin(Level::Write)?;
+    Ok(CanAdminister { owner: visit_user(conn, caller, user)? })
 }
 
 /// The right to read the record of changes.
@@ -159,7 +166,7 @@ pub fn can_see_quota(
     let area = if kind == OwnerKind::User { Area::User } else { Area::Organization };
     caller.demand(area, Level::Read)?;
     let owner = visit_kind(conn, caller, name, kind)?;
-    if owner.permission.is_none() {
+    if owner.permission().is_none() {
         let whose = if kind == OwnerKind::User { "the user himself" } else { "its members" };
         return Err(Error::Forbidden(format!("only {whose} may see the quota of {}, not {}", owner.name, user.name)));
     }
@@ -214,7 +221,7 @@ pub fn can_hook(conn: &mut PgConnection, caller: &Caller, org: &OwnerName, level
     let user = caller.signed_in()?;
     caller.demand(Area::Organization, level)?;
     let owner = visit_org(conn, caller, org)?;
-    if owner.permission < Some(Permission::Owner) {
+    if owner.permission() < Some(Permission::Owner) {
         return Err(Error::Forbidden(format!("only owners of {} may do this, and {} is none", owner.name, user.name)));
     }
     Ok(CanHook { owner })
