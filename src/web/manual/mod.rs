@@ -1,5 +1,6 @@
 //! The manual: the Markdown files of `docs/`, as pages.
 
+pub mod files;
 pub mod front_matter;
 pub mod image;
 pub mod pages;

@@ -1,14 +1,13 @@
 //! All pages of the manual, carried in the program, and how one leads to another.
 
+use super::files::{DOCS, asset, files};
 use super::front_matter::{self, FrontMatter};
 use super::image;
 use super::render::{Picture, Places, Section, render};
 use crate::web::assets;
-use include_dir::{Dir, File, include_dir};
+use include_dir::File;
 use std::collections::HashMap;
 use std::sync::OnceLock;
-
-static DOCS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/docs");
 
 /// A page.
 #[derive(Debug)]
@@ -71,30 +70,6 @@ fn url_of(file: &str) -> String {
     let stem = file.strip_suffix(".md").unwrap_or(file);
     let stem = stem.strip_suffix("index").filter(|folder| folder.is_empty() || folder.ends_with('/')).unwrap_or(stem);
     format!("/docs/{}{}", stem.trim_end_matches('/'), if stem.is_empty() { "" } else { "/" })
-}
-
-fn walk<'a>(dir: &'a Dir<'a>, found: &mut Vec<&'a File<'a>>) {
-    found.extend(dir.files());
-    for below in dir.dirs() {
-        walk(below, found);
-    }
-}
-
-/// Every file, with its path.
-fn files() -> Vec<(&'static str, &'static File<'static>)> {
-    let mut found = Vec::new();
-    walk(&DOCS, &mut found);
-    found.into_iter().filter_map(|file| Some((file.path().to_str()?, file))).collect()
-}
-
-/// The pictures of the manual, which are served among the assets: the name there, and the bytes.
-pub fn pictures() -> impl Iterator<Item = (String, &'static [u8])> {
-    let is_picture = |path: &str| [".png", ".webp", ".svg"].iter().any(|kind| path.ends_with(kind));
-    files().into_iter().filter(move |(path, _)| is_picture(path)).map(|(path, file)| (asset(path), file.contents()))
-}
-
-fn asset(path: &str) -> String {
-    format!("manual-{}", path.replace('/', "-"))
 }
 
 /// Where links and pictures of one file lead.
