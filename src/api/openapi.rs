@@ -1,9 +1,12 @@
 //! The OpenAPI 3.1 document, made from the table of routes: what a route takes and gives is said by the types of its
 //! handler, what it refuses by its policy.
 
+mod entry;
 mod examples;
 mod refusals;
 mod words;
+
+pub use entry::Entry;
 
 use super::swagger::not_modified;
 use crate::auth::policy::{AcceptedCredentials, Policy};
@@ -23,17 +26,6 @@ use utoipa::openapi::{
     Server,
 };
 use utoipa::{PartialSchema, ToSchema};
-
-/// A route, as the document speaks of it.
-pub struct Entry<'a> {
-    pub method: &'a Method,
-    pub path: &'a str,
-    pub policy: Policy,
-    pub about: &'a str,
-    /// The path of its handler in the source.
-    pub name: &'a str,
-    pub description: Description,
-}
 
 /// The document, ready to be sent.
 pub struct Document {

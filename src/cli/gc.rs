@@ -1,6 +1,7 @@
 //! `packhouse gc`.
 
-use super::{clock, count, in_instance, say};
+use super::open::{clock, in_instance};
+use super::terminal::{count, say};
 use crate::config::Config;
 use crate::instance::explain;
 use crate::jobs::sweep;

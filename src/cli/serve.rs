@@ -1,6 +1,6 @@
 //! `packhouse serve`.
 
-use super::say;
+use super::terminal::say;
 use crate::config::{AdminConfig, Config};
 use crate::data_dir::DataDir;
 use crate::domain::clock::Clock;

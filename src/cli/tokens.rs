@@ -1,6 +1,7 @@
 //! `packhouse token …`.
 
-use super::{clock, in_database, say};
+use super::open::{clock, in_database};
+use super::terminal::say;
 use crate::config::Config;
 use crate::domain::clock::Timestamp;
 use crate::domain::names::OwnerName;

@@ -1,6 +1,7 @@
 //! `packhouse user …`.
 
-use super::{clock, in_database, say, secret_from_stdin};
+use super::open::{clock, in_database};
+use super::terminal::{say, secret_from_stdin};
 use crate::config::Config;
 use crate::domain::names::{Email, OwnerName};
 use crate::domain::role::Visibility;

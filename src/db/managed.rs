@@ -11,6 +11,7 @@ mod cluster;
 mod error;
 mod install;
 mod launch;
+mod options;
 mod stale_process;
 
 use std::convert::Infallible;
@@ -28,6 +29,7 @@ use cluster::{Files, PidFile, Socket};
 pub use error::ManagedError;
 use install::Install;
 use launch::{Launcher, Reach};
+pub use options::ManagedOptions;
 
 /// How often the supervisor looks whether Postgres still lives.
 const WATCH: Duration = Duration::from_millis(100);
@@ -43,40 +45,6 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// A Postgres that lived this long was well: the next death starts again with the shortest pause.
 const HEALTHY: Duration = Duration::from_secs(30);
-
-/// What the private Postgres needs to know, also of the environment, which only the configuration reads.
-#[derive(Debug, Clone)]
-pub struct ManagedOptions {
-    /// The server's data directory. It exists.
-    pub data_dir: PathBuf,
-    /// The directory of PostgreSQL's binaries, if the operator says so; then no other is tried.
-    pub bin_dir: Option<PathBuf>,
-    /// The directories of `PATH`.
-    pub search_path: Vec<PathBuf>,
-    /// `XDG_RUNTIME_DIR`, for the socket of a data directory whose path is too long.
-    pub runtime_dir: Option<PathBuf>,
-    /// The directory for temporary files, for the same where there is no runtime directory.
-    pub temp_dir: PathBuf,
-    /// Settings of Postgres (name, value) that override those of `postgresql.conf`; `fsync=off` in tests, say.
-    pub settings: Vec<(String, String)>,
-    /// Below which directory the places of distributions (`usr/lib/postgresql` and others) are looked for: `/`.
-    pub system_root: PathBuf,
-}
-
-impl ManagedOptions {
-    /// The defaults for a data directory, with nothing known of the environment.
-    pub fn new(data_dir: impl Into<PathBuf>) -> Self {
-        Self {
-            data_dir: data_dir.into(),
-            bin_dir: None,
-            search_path: Vec::new(),
-            runtime_dir: None,
-            temp_dir: PathBuf::from("/tmp"),
-            settings: Vec::new(),
-            system_root: PathBuf::from("/"),
-        }
-    }
-}
 
 /// A running private Postgres. It is stopped when this is dropped.
 #[derive(Debug)]

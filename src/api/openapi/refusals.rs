@@ -1,6 +1,6 @@
 //! What a route refuses whatever its handler does: said by its policy and by the shape of its address.
 
-use super::Entry;
+use super::entry::Entry;
 use crate::auth::policy::AcceptedCredentials;
 use crate::http::description::{Description, integer, text};
 use actix_web::http::StatusCode;

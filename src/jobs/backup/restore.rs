@@ -2,7 +2,7 @@
 //! of it is there.
 
 use super::folder::Folder;
-use super::{BlobRow, Manifest};
+use super::manifest::{BlobRow, Manifest};
 use crate::db;
 use crate::db::dump::Import;
 use crate::domain::clock::Timestamp;
