@@ -8,8 +8,9 @@ use crate::db::{self, Db};
 use crate::domain::clock::Clock;
 use crate::domain::digest::to_hex;
 use crate::domain::secret::MasterKey;
-use crate::registry::settings::{self, SECRET_KEY_CHECK, STORE_ID};
-use crate::registry::{hooks, two_factor};
+use crate::registry::accounts::two_factor;
+use crate::registry::operations::settings::{self, SECRET_KEY_CHECK, STORE_ID};
+use crate::registry::webhooks;
 use crate::state::App;
 use crate::storage::{BlobStore, StoreId};
 use anyhow::{Context, Result, bail};
@@ -164,7 +165,7 @@ async fn check_key(db: &Db, key: &MasterKey) -> Result<()> {
     let own = json!(to_hex(&key.derive("which key this is")));
     let known = db.write(move |conn| {
         let known = settings::get_or_set(conn, SECRET_KEY_CHECK, &own)?;
-        if known != own && !two_factor::any(conn)? && !hooks::any_sealed(conn)? {
+        if known != own && !two_factor::any(conn)? && !webhooks::any_sealed(conn)? {
             settings::set(conn, SECRET_KEY_CHECK, &own)?;
             return Ok(true);
         }

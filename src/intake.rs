@@ -1,6 +1,6 @@
 //! Taking a file in, whichever face it comes through: rights and limits first, then its bytes, then one transaction.
 
-use crate::auth::Presented;
+use crate::auth::Credentials;
 use crate::domain::clock::Timestamp;
 use crate::domain::digest::Sha256;
 use crate::domain::path::FilePath;
@@ -9,9 +9,9 @@ use crate::http::body::{BodyError, Pace};
 use crate::http::declared;
 use crate::http::middleware::tell;
 use crate::registry::access::can_publish;
-use crate::registry::files::StoredBlob;
-use crate::registry::publish::{self, Admission, Limits, NewBlob};
-use crate::registry::quotas::Allowance;
+use crate::registry::packages::files::StoredBlob;
+use crate::registry::packages::publish::{self, Admission, NewBlob, UploadLimits};
+use crate::registry::packages::quotas::Allowance;
 use crate::state::App;
 use crate::storage::{Adopted, Declared, Incoming, Space, StorageKey, StoreError, Stored};
 use actix_web::HttpRequest;
@@ -74,7 +74,7 @@ fn leave_reserve(app: &App, space: Space, more: u64) -> Result<()> {
 pub struct Sender<'a> {
     pub req: &'a HttpRequest,
     pub app: &'a Arc<App>,
-    pub presented: &'a Presented,
+    pub presented: &'a Credentials,
 }
 
 /// Whether a file is wanted.
@@ -88,8 +88,8 @@ pub enum Admitted<'a> {
 pub struct Wanted<'a> {
     sender: Sender<'a>,
     path: FilePath,
-    said: publish::Declared,
-    limits: Limits,
+    said: publish::DeclaredUpload,
+    limits: UploadLimits,
     allowance: Option<Allowance>,
     space: Result<Space, StoreError>,
 }
@@ -98,7 +98,7 @@ pub struct Wanted<'a> {
 pub struct Receiving<'a> {
     sender: Sender<'a>,
     path: FilePath,
-    said: publish::Declared,
+    said: publish::DeclaredUpload,
     allowance: Option<Allowance>,
     incoming: Incoming,
 }
@@ -118,7 +118,7 @@ impl<'a> Sender<'a> {
     ///
     /// # Errors
     /// As [`publish::admit`].
-    pub async fn admit(self, path: FilePath, said: publish::Declared) -> Result<Admitted<'a>> {
+    pub async fn admit(self, path: FilePath, said: publish::DeclaredUpload) -> Result<Admitted<'a>> {
         let (limits, wanted, store) = (self.app.limits(), path.clone(), self.app.store.clone());
         let (admission, space) = self
             .presented
@@ -207,7 +207,7 @@ impl Receiving<'_> {
 }
 
 /// Makes a file of what was received. False: the same bytes were there under this name, as declared.
-async fn commit(sender: Sender<'_>, path: &FilePath, adopted: Adopted, said: publish::Declared) -> Result<bool> {
+async fn commit(sender: Sender<'_>, path: &FilePath, adopted: Adopted, said: publish::DeclaredUpload) -> Result<bool> {
     let Sender { req, app, presented } = sender;
     let blob = NewBlob {
         sha256: adopted.sha256,

@@ -12,9 +12,9 @@
 //! | `data_dir` | `domain`, `lock` |
 //! | `db`, `storage` | `domain`, `error`, `config`, `lock` |
 //! | `registry` | `domain`, `error`, `db::schema` |
-//! | `password`, `tally` | `domain`, `error` |
+//! | `password`, `counters` | `domain`, `error` |
 //! | `outbound` | `domain` |
-//! | `jobs` | `domain`, `error`, `db`, `storage`, `registry`, `tally`, `outbound` |
+//! | `jobs` | `domain`, `error`, `db`, `storage`, `registry`, `counters`, `outbound` |
 //! | `http` | `domain`, `error`, `storage` |
 //! | `state` | all of the above |
 //! | `auth` | all of the above but `storage` and `jobs` |
@@ -31,6 +31,7 @@ pub mod api;
 pub mod auth;
 pub mod cli;
 pub mod config;
+pub mod counters;
 pub mod data_dir;
 pub mod db;
 pub mod domain;
@@ -50,6 +51,5 @@ pub mod routes;
 pub mod server;
 pub mod state;
 pub mod storage;
-pub mod tally;
 pub mod telemetry;
 pub mod web;

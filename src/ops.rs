@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::http::connections::Connections;
 use crate::http::description::{Description, text};
 use crate::http::problem::{self, Shape};
-use crate::registry::damage;
+use crate::registry::operations::damage;
 use crate::state::App;
 use crate::state::health::Check;
 use actix_web::http::StatusCode;

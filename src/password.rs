@@ -134,12 +134,12 @@ impl Drop for Place {
 
 /// The right to use the hasher, until it is dropped.
 #[derive(Debug)]
-pub struct Turn {
+pub struct HashingPermit {
     _permit: OwnedSemaphorePermit,
     _place: Place,
 }
 
-impl Turn {
+impl HashingPermit {
     /// Does the work of a turn on a thread that may block. The turn goes with it, so that it lasts as long as the
     /// work also when the request went away meanwhile.
     async fn spend<T: Send + 'static>(self, work: impl FnOnce() -> T + Send + 'static) -> Result<(Self, T)> {
@@ -182,21 +182,21 @@ impl Passwords {
     /// # Errors
     /// [`Error::Busy`] when too many wait.
     pub async fn hash(&self, password: Password) -> Result<String> {
-        self.turn().await?.spend(move || hash_now(&password)).await?.1
+        self.permit().await?.spend(move || hash_now(&password)).await?.1
     }
 
     /// Waits for a turn with the hasher.
     ///
     /// # Errors
     /// [`Error::Busy`] when too many wait.
-    pub async fn turn(&self) -> Result<Turn> {
+    pub async fn permit(&self) -> Result<HashingPermit> {
         let waiting = self.queue.fetch_add(1, Ordering::Relaxed);
         let place = Place(Arc::clone(&self.queue));
         if waiting >= AT_ONCE + WAITING {
             return Err(Error::Busy("too many sign-ins at once"));
         }
         let permit = Arc::clone(&self.turns).acquire_owned().await.map_err(Error::internal)?;
-        Ok(Turn { _permit: permit, _place: place })
+        Ok(HashingPermit { _permit: permit, _place: place })
     }
 
     /// Whether a password is the one that was hashed; gives the turn back, for what must happen before the next one's.
@@ -204,17 +204,22 @@ impl Passwords {
     ///
     /// # Errors
     /// [`Error::Internal`] when the hash is none.
-    pub async fn verify(&self, turn: Turn, password: Password, hash: Option<String>) -> Result<(Turn, bool)> {
+    pub async fn verify(
+        &self,
+        permit: HashingPermit,
+        password: Password,
+        hash: Option<String>,
+    ) -> Result<(HashingPermit, bool)> {
         if password.reveal().len() > Password::MAX_BYTES {
-            return Ok((turn, false));
+            return Ok((permit, false));
         }
         let known = hash.is_some();
         let hash = match hash {
             Some(hash) => hash,
             None => self.dummy()?,
         };
-        let (turn, right) = turn.spend(move || verify_now(&password, &hash)).await?;
-        Ok((turn, right? && known))
+        let (permit, right) = permit.spend(move || verify_now(&password, &hash)).await?;
+        Ok((permit, right? && known))
     }
 
     /// Waits until nobody else judges the same password for the same account at the same epoch.

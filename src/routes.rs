@@ -4,15 +4,15 @@
 
 use crate::api::endpoint::{Answer, Input};
 use crate::api::error::answer as answer_error;
-use crate::api::hooks::{self, deliveries};
 use crate::api::openapi::{self, Document, Entry};
+use crate::api::webhooks::{self, deliveries};
 use crate::api::{admin, audit, members, meta, orgs, packages, quotas, search, swagger, teams, tokens, users};
 use crate::auth::call::judged;
-use crate::auth::policy::Credentials::{Any, Ignored, Own, Password, Token};
+use crate::auth::policy::AcceptedCredentials::{Any, Ignored, Own, Password, Token};
 use crate::auth::policy::Right::{
-    AnyUser, Door, Everybody, Himself, Member, OrgOwner, Reader, SignedIn, SiteAdmin, Writer,
+    AnyUser, Everybody, Member, OrgOwner, Public, Reader, SelfOrAdmin, SignedIn, SiteAdmin, Writer,
 };
-use crate::auth::policy::{Credentials, Policy, Right};
+use crate::auth::policy::{AcceptedCredentials, Policy, Right};
 use crate::domain::role::{Area, Level};
 use crate::error::Result;
 use crate::generic::{self, files, listings, upload, versions};
@@ -27,9 +27,11 @@ use crate::web::delete;
 use crate::web::manual;
 use crate::web::page::Reply;
 use crate::web::upload as web_upload;
-use crate::web::{account, password, profile, register, second_factor, security, token_new, tokens as web_tokens};
+use crate::web::{account, password, profile, register, security, token_new, tokens as web_tokens, two_factor};
 use crate::web::{assets, download, error::answer as web_error, explore, home, login, theme, version};
-use crate::web::{hooks as web_hooks, members as web_members, org_settings, orgs as web_orgs, teams as web_teams};
+use crate::web::{
+    members as web_members, org_settings, orgs as web_orgs, teams as web_teams, webhooks as web_webhooks,
+};
 use crate::web::{packages as browse, versions as web_versions};
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::http::{Method, StatusCode};
@@ -70,7 +72,7 @@ const fn write(area: Area) -> Option<(Area, Level)> {
 const NO_SCOPE: Option<(Area, Level)> = None;
 
 /// Which credentials, which scope a token needs, which right the user, and the record that a change leaves.
-type Demands = (Credentials, Option<(Area, Level)>, Right, Option<Event>);
+type Demands = (AcceptedCredentials, Option<(Area, Level)>, Right, Option<Event>);
 
 /// The same of a page, which no token opens.
 type PageDemands = (Option<(Area, Level)>, Right, Option<Event>);
@@ -111,9 +113,9 @@ pub fn table() -> Vec<Row> {
         api(GET, "/api/v1/users/search", users::search, (Any, read(User), Everybody, None), "Find users by a part of their names"),
         api(GET, "/api/v1/users/{user}", users::get, (Any, read(User), Reader, None), "A user"),
         api(GET, "/api/v1/users/{user}/orgs", orgs::list_of_user, (Any, read(Organization), Reader, None), "List a user's organizations, by name"),
-        api(GET, "/api/v1/users/{user}/tokens", tokens::list, (Password, NO_SCOPE, Himself, None), "List a user's access tokens"),
-        api(POST, "/api/v1/users/{user}/tokens", tokens::create, (Password, NO_SCOPE, Himself, Some(Event::TokenCreate)), "Make an access token").says(400, "The user has a token of this name"),
-        api(DELETE, "/api/v1/users/{user}/tokens/{token}", tokens::revoke, (Password, NO_SCOPE, Himself, Some(Event::TokenRevoke)), "Revoke an access token, by its id or its name"),
+        api(GET, "/api/v1/users/{user}/tokens", tokens::list, (Password, NO_SCOPE, SelfOrAdmin, None), "List a user's access tokens"),
+        api(POST, "/api/v1/users/{user}/tokens", tokens::create, (Password, NO_SCOPE, SelfOrAdmin, Some(Event::TokenCreate)), "Make an access token").says(400, "The user has a token of this name"),
+        api(DELETE, "/api/v1/users/{user}/tokens/{token}", tokens::revoke, (Password, NO_SCOPE, SelfOrAdmin, Some(Event::TokenRevoke)), "Revoke an access token, by its id or its name"),
         api(GET, "/api/v1/token", tokens::get_in_use, (Token, NO_SCOPE, SignedIn, None), "The access token in use"),
         api(DELETE, "/api/v1/token", tokens::revoke_in_use, (Token, NO_SCOPE, SignedIn, Some(Event::TokenRevoke)), "Revoke the access token in use"),
 
@@ -152,27 +154,27 @@ pub fn table() -> Vec<Row> {
         api(GET, "/api/v1/admin/audit", audit::list, (Any, read(Admin), SiteAdmin, None), "Who changed what: the newest first, or all as lines of JSON"),
 
         // What owners may store.
-        api(GET, "/api/v1/users/{user}/quota", quotas::of_user, (Any, read(User), Himself, None), "What a user may store, and what he does"),
+        api(GET, "/api/v1/users/{user}/quota", quotas::of_user, (Any, read(User), SelfOrAdmin, None), "What a user may store, and what he does"),
         api(PATCH, "/api/v1/users/{user}/quota", quotas::set_for_user, (Any, write(Admin), SiteAdmin, Some(Event::OwnerQuota)), "Set what a user may store"),
         api(GET, "/api/v1/orgs/{org}/quota", quotas::of_org, (Any, read(Organization), Member, None), "What an organization may store, and what it does"),
         api(PATCH, "/api/v1/orgs/{org}/quota", quotas::set_for_org, (Any, write(Admin), SiteAdmin, Some(Event::OwnerQuota)), "Set what an organization may store"),
 
         // Webhooks of users and organizations, and what they told.
-        api(GET, "/api/v1/user/hooks", hooks::list_own, (Any, read(User), SignedIn, None), "List one's own webhooks"),
-        api(POST, "/api/v1/user/hooks", hooks::create_own, (Any, write(User), SignedIn, Some(Event::HookCreate)), "Make a webhook of one's own"),
-        api(GET, "/api/v1/user/hooks/{hook}", hooks::get_own, (Any, read(User), SignedIn, None), "A webhook of one's own"),
-        api(PATCH, "/api/v1/user/hooks/{hook}", hooks::edit_own, (Any, write(User), SignedIn, Some(Event::HookUpdate)), "Change a webhook of one's own"),
-        api(DELETE, "/api/v1/user/hooks/{hook}", hooks::delete_own, (Any, write(User), SignedIn, Some(Event::HookDelete)), "Delete a webhook of one's own, with what it told"),
-        api(POST, "/api/v1/user/hooks/{hook}/tests", hooks::test_own, (Any, write(User), SignedIn, Some(Event::HookTest)), "Let a webhook of one's own tell of a package that does not exist").says(422, "It is not active"),
+        api(GET, "/api/v1/user/hooks", webhooks::list_own, (Any, read(User), SignedIn, None), "List one's own webhooks"),
+        api(POST, "/api/v1/user/hooks", webhooks::create_own, (Any, write(User), SignedIn, Some(Event::HookCreate)), "Make a webhook of one's own"),
+        api(GET, "/api/v1/user/hooks/{hook}", webhooks::get_own, (Any, read(User), SignedIn, None), "A webhook of one's own"),
+        api(PATCH, "/api/v1/user/hooks/{hook}", webhooks::edit_own, (Any, write(User), SignedIn, Some(Event::HookUpdate)), "Change a webhook of one's own"),
+        api(DELETE, "/api/v1/user/hooks/{hook}", webhooks::delete_own, (Any, write(User), SignedIn, Some(Event::HookDelete)), "Delete a webhook of one's own, with what it told"),
+        api(POST, "/api/v1/user/hooks/{hook}/tests", webhooks::test_own, (Any, write(User), SignedIn, Some(Event::HookTest)), "Let a webhook of one's own tell of a package that does not exist").says(422, "It is not active"),
         api(GET, "/api/v1/user/hooks/{hook}/deliveries", deliveries::list_own, (Any, read(User), SignedIn, None), "List what a webhook of one's own told, the newest first"),
         api(GET, "/api/v1/user/hooks/{hook}/deliveries/{delivery}", deliveries::get_own, (Any, read(User), SignedIn, None), "What a webhook of one's own told, and what was answered"),
         api(POST, "/api/v1/user/hooks/{hook}/deliveries/{delivery}/attempts", deliveries::redeliver_own, (Any, write(User), SignedIn, Some(Event::HookRedeliver)), "Let a webhook of one's own tell something once more").says(422, "It is not active"),
-        api(GET, "/api/v1/orgs/{org}/hooks", hooks::list_of_org, (Any, read(Organization), OrgOwner, None), "List an organization's webhooks"),
-        api(POST, "/api/v1/orgs/{org}/hooks", hooks::create_of_org, (Any, write(Organization), OrgOwner, Some(Event::HookCreate)), "Make a webhook of an organization"),
-        api(GET, "/api/v1/orgs/{org}/hooks/{hook}", hooks::get_of_org, (Any, read(Organization), OrgOwner, None), "A webhook of an organization"),
-        api(PATCH, "/api/v1/orgs/{org}/hooks/{hook}", hooks::edit_of_org, (Any, write(Organization), OrgOwner, Some(Event::HookUpdate)), "Change a webhook of an organization"),
-        api(DELETE, "/api/v1/orgs/{org}/hooks/{hook}", hooks::delete_of_org, (Any, write(Organization), OrgOwner, Some(Event::HookDelete)), "Delete a webhook of an organization, with what it told"),
-        api(POST, "/api/v1/orgs/{org}/hooks/{hook}/tests", hooks::test_of_org, (Any, write(Organization), OrgOwner, Some(Event::HookTest)), "Let a webhook of an organization tell of a package that does not exist").says(422, "It is not active"),
+        api(GET, "/api/v1/orgs/{org}/hooks", webhooks::list_of_org, (Any, read(Organization), OrgOwner, None), "List an organization's webhooks"),
+        api(POST, "/api/v1/orgs/{org}/hooks", webhooks::create_of_org, (Any, write(Organization), OrgOwner, Some(Event::HookCreate)), "Make a webhook of an organization"),
+        api(GET, "/api/v1/orgs/{org}/hooks/{hook}", webhooks::get_of_org, (Any, read(Organization), OrgOwner, None), "A webhook of an organization"),
+        api(PATCH, "/api/v1/orgs/{org}/hooks/{hook}", webhooks::edit_of_org, (Any, write(Organization), OrgOwner, Some(Event::HookUpdate)), "Change a webhook of an organization"),
+        api(DELETE, "/api/v1/orgs/{org}/hooks/{hook}", webhooks::delete_of_org, (Any, write(Organization), OrgOwner, Some(Event::HookDelete)), "Delete a webhook of an organization, with what it told"),
+        api(POST, "/api/v1/orgs/{org}/hooks/{hook}/tests", webhooks::test_of_org, (Any, write(Organization), OrgOwner, Some(Event::HookTest)), "Let a webhook of an organization tell of a package that does not exist").says(422, "It is not active"),
         api(GET, "/api/v1/orgs/{org}/hooks/{hook}/deliveries", deliveries::list_of_org, (Any, read(Organization), OrgOwner, None), "List what a webhook of an organization told, the newest first"),
         api(GET, "/api/v1/orgs/{org}/hooks/{hook}/deliveries/{delivery}", deliveries::get_of_org, (Any, read(Organization), OrgOwner, None), "What a webhook of an organization told, and what was answered"),
         api(POST, "/api/v1/orgs/{org}/hooks/{hook}/deliveries/{delivery}/attempts", deliveries::redeliver_of_org, (Any, write(Organization), OrgOwner, Some(Event::HookRedeliver)), "Let a webhook of an organization tell something once more").says(422, "It is not active"),
@@ -188,14 +190,14 @@ pub fn table() -> Vec<Row> {
         api(GET, "/api/v1/packages/{owner}/generic/{name}/{version}/files", packages::list_files, (Any, read(Package), Reader, None), "List the files of a version, by name"),
 
         // Pages: signing in and out.
-        page(GET, "/login", login::form, (NO_SCOPE, Door, None)),
-        page(POST, "/login", login::submit, (NO_SCOPE, Door, Some(Event::SessionBegin))),
-        page(GET, "/login/two-factor", login::code_form, (NO_SCOPE, Door, None)),
-        page(POST, "/login/two-factor", login::submit_code, (NO_SCOPE, Door, Some(Event::SessionBegin))),
-        page(GET, "/register", register::form, (NO_SCOPE, Door, None)),
-        page(POST, "/register", register::submit, (NO_SCOPE, Door, Some(Event::UserRegister))),
-        page(POST, "/logout", login::logout, (NO_SCOPE, Door, Some(Event::SessionEnd))),
-        page(POST, "/-/theme", theme::choose, (NO_SCOPE, Door, None)),
+        page(GET, "/login", login::form, (NO_SCOPE, Public, None)),
+        page(POST, "/login", login::submit, (NO_SCOPE, Public, Some(Event::SessionBegin))),
+        page(GET, "/login/two-factor", login::code_form, (NO_SCOPE, Public, None)),
+        page(POST, "/login/two-factor", login::submit_code, (NO_SCOPE, Public, Some(Event::SessionBegin))),
+        page(GET, "/register", register::form, (NO_SCOPE, Public, None)),
+        page(POST, "/register", register::submit, (NO_SCOPE, Public, Some(Event::UserRegister))),
+        page(POST, "/logout", login::logout, (NO_SCOPE, Public, Some(Event::SessionEnd))),
+        page(POST, "/-/theme", theme::choose, (NO_SCOPE, Public, None)),
 
         // Pages: one's own account.
         page(GET, "/user/settings", profile::form, (NO_SCOPE, SignedIn, None)),
@@ -211,12 +213,12 @@ pub fn table() -> Vec<Row> {
         page(GET, "/user/settings/security", security::show, (NO_SCOPE, SignedIn, None)),
         page(POST, "/user/settings/security/sessions/end", security::end_session, (NO_SCOPE, SignedIn, Some(Event::SessionEnd))),
         page(POST, "/user/settings/security/sessions/end-all", security::end_all, (NO_SCOPE, SignedIn, Some(Event::SessionEndAll))),
-        page(GET, "/user/settings/security/enroll", second_factor::enroll_form, (NO_SCOPE, SignedIn, None)),
-        page(POST, "/user/settings/security/enroll", second_factor::submit_enroll, (NO_SCOPE, SignedIn, Some(Event::TwoFactorEnroll))),
-        page(GET, "/user/settings/security/recovery-codes", second_factor::codes_form, (NO_SCOPE, SignedIn, None)),
-        page(POST, "/user/settings/security/recovery-codes", second_factor::renew_codes, (NO_SCOPE, SignedIn, Some(Event::RecoveryCodes))),
-        page(GET, "/user/settings/security/disable", second_factor::disable_form, (NO_SCOPE, SignedIn, None)),
-        page(POST, "/user/settings/security/disable", second_factor::disable, (NO_SCOPE, SignedIn, Some(Event::TwoFactorRemove))),
+        page(GET, "/user/settings/security/enroll", two_factor::enroll_form, (NO_SCOPE, SignedIn, None)),
+        page(POST, "/user/settings/security/enroll", two_factor::submit_enroll, (NO_SCOPE, SignedIn, Some(Event::TwoFactorEnroll))),
+        page(GET, "/user/settings/security/recovery-codes", two_factor::codes_form, (NO_SCOPE, SignedIn, None)),
+        page(POST, "/user/settings/security/recovery-codes", two_factor::renew_codes, (NO_SCOPE, SignedIn, Some(Event::RecoveryCodes))),
+        page(GET, "/user/settings/security/disable", two_factor::disable_form, (NO_SCOPE, SignedIn, None)),
+        page(POST, "/user/settings/security/disable", two_factor::disable, (NO_SCOPE, SignedIn, Some(Event::TwoFactorRemove))),
         page(GET, "/user/settings/tokens", web_tokens::list, (NO_SCOPE, SignedIn, None)),
         page(GET, "/user/settings/tokens/new", token_new::form, (NO_SCOPE, SignedIn, None)),
         page(POST, "/user/settings/tokens/new", token_new::create, (NO_SCOPE, SignedIn, Some(Event::TokenCreate))),
@@ -243,24 +245,24 @@ pub fn table() -> Vec<Row> {
         page(POST, "/org/{org}/members/{user}/remove", web_members::remove, (NO_SCOPE, OrgOwner, Some(Event::OrgMemberRemove))),
 
         // Pages: webhooks.
-        page(GET, "/user/settings/hooks", web_hooks::list_own, (NO_SCOPE, SignedIn, None)),
-        page(GET, "/user/settings/hooks/new", web_hooks::create_form_own, (NO_SCOPE, SignedIn, None)),
-        page(POST, "/user/settings/hooks/new", web_hooks::create_own, (NO_SCOPE, SignedIn, Some(Event::HookCreate))),
-        page(GET, "/user/settings/hooks/{hook}", web_hooks::show_own, (NO_SCOPE, SignedIn, None)),
-        page(POST, "/user/settings/hooks/{hook}", web_hooks::update_own, (NO_SCOPE, SignedIn, Some(Event::HookUpdate))),
-        page(POST, "/user/settings/hooks/{hook}/delete", web_hooks::delete_own, (NO_SCOPE, SignedIn, Some(Event::HookDelete))),
-        page(POST, "/user/settings/hooks/{hook}/tests", web_hooks::test_own, (NO_SCOPE, SignedIn, Some(Event::HookTest))),
-        page(GET, "/user/settings/hooks/{hook}/deliveries/{delivery}", web_hooks::delivery::show_own, (NO_SCOPE, SignedIn, None)),
-        page(POST, "/user/settings/hooks/{hook}/deliveries/{delivery}/attempts", web_hooks::delivery::redeliver_own, (NO_SCOPE, SignedIn, Some(Event::HookRedeliver))),
-        page(GET, "/org/{org}/settings/hooks", web_hooks::list_of_org, (NO_SCOPE, OrgOwner, None)),
-        page(GET, "/org/{org}/settings/hooks/new", web_hooks::create_form_of_org, (NO_SCOPE, OrgOwner, None)),
-        page(POST, "/org/{org}/settings/hooks/new", web_hooks::create_of_org, (NO_SCOPE, OrgOwner, Some(Event::HookCreate))),
-        page(GET, "/org/{org}/settings/hooks/{hook}", web_hooks::show_of_org, (NO_SCOPE, OrgOwner, None)),
-        page(POST, "/org/{org}/settings/hooks/{hook}", web_hooks::update_of_org, (NO_SCOPE, OrgOwner, Some(Event::HookUpdate))),
-        page(POST, "/org/{org}/settings/hooks/{hook}/delete", web_hooks::delete_of_org, (NO_SCOPE, OrgOwner, Some(Event::HookDelete))),
-        page(POST, "/org/{org}/settings/hooks/{hook}/tests", web_hooks::test_of_org, (NO_SCOPE, OrgOwner, Some(Event::HookTest))),
-        page(GET, "/org/{org}/settings/hooks/{hook}/deliveries/{delivery}", web_hooks::delivery::show_of_org, (NO_SCOPE, OrgOwner, None)),
-        page(POST, "/org/{org}/settings/hooks/{hook}/deliveries/{delivery}/attempts", web_hooks::delivery::redeliver_of_org, (NO_SCOPE, OrgOwner, Some(Event::HookRedeliver))),
+        page(GET, "/user/settings/hooks", web_webhooks::list_own, (NO_SCOPE, SignedIn, None)),
+        page(GET, "/user/settings/hooks/new", web_webhooks::create_form_own, (NO_SCOPE, SignedIn, None)),
+        page(POST, "/user/settings/hooks/new", web_webhooks::create_own, (NO_SCOPE, SignedIn, Some(Event::HookCreate))),
+        page(GET, "/user/settings/hooks/{hook}", web_webhooks::show_own, (NO_SCOPE, SignedIn, None)),
+        page(POST, "/user/settings/hooks/{hook}", web_webhooks::update_own, (NO_SCOPE, SignedIn, Some(Event::HookUpdate))),
+        page(POST, "/user/settings/hooks/{hook}/delete", web_webhooks::delete_own, (NO_SCOPE, SignedIn, Some(Event::HookDelete))),
+        page(POST, "/user/settings/hooks/{hook}/tests", web_webhooks::test_own, (NO_SCOPE, SignedIn, Some(Event::HookTest))),
+        page(GET, "/user/settings/hooks/{hook}/deliveries/{delivery}", web_webhooks::delivery::show_own, (NO_SCOPE, SignedIn, None)),
+        page(POST, "/user/settings/hooks/{hook}/deliveries/{delivery}/attempts", web_webhooks::delivery::redeliver_own, (NO_SCOPE, SignedIn, Some(Event::HookRedeliver))),
+        page(GET, "/org/{org}/settings/hooks", web_webhooks::list_of_org, (NO_SCOPE, OrgOwner, None)),
+        page(GET, "/org/{org}/settings/hooks/new", web_webhooks::create_form_of_org, (NO_SCOPE, OrgOwner, None)),
+        page(POST, "/org/{org}/settings/hooks/new", web_webhooks::create_of_org, (NO_SCOPE, OrgOwner, Some(Event::HookCreate))),
+        page(GET, "/org/{org}/settings/hooks/{hook}", web_webhooks::show_of_org, (NO_SCOPE, OrgOwner, None)),
+        page(POST, "/org/{org}/settings/hooks/{hook}", web_webhooks::update_of_org, (NO_SCOPE, OrgOwner, Some(Event::HookUpdate))),
+        page(POST, "/org/{org}/settings/hooks/{hook}/delete", web_webhooks::delete_of_org, (NO_SCOPE, OrgOwner, Some(Event::HookDelete))),
+        page(POST, "/org/{org}/settings/hooks/{hook}/tests", web_webhooks::test_of_org, (NO_SCOPE, OrgOwner, Some(Event::HookTest))),
+        page(GET, "/org/{org}/settings/hooks/{hook}/deliveries/{delivery}", web_webhooks::delivery::show_of_org, (NO_SCOPE, OrgOwner, None)),
+        page(POST, "/org/{org}/settings/hooks/{hook}/deliveries/{delivery}/attempts", web_webhooks::delivery::redeliver_of_org, (NO_SCOPE, OrgOwner, Some(Event::HookRedeliver))),
 
         // Pages: administration.
         page(GET, "/-/admin", web_admin::overview, (read(Admin), SiteAdmin, None)),
@@ -379,7 +381,7 @@ where
             reply.finish(&req, &app)
         }
     };
-    row::<F, _, _>(method, path, answering, (Credentials::Session, scope, right, event), "", None)
+    row::<F, _, _>(method, path, answering, (AcceptedCredentials::Session, scope, right, event), "", None)
 }
 
 /// What a browser saves: it looks at the same cookie as a page, and what goes wrong is a page.
@@ -397,7 +399,7 @@ where
             }
         }
     };
-    row::<F, _, _>(method, path, answering, (Credentials::Session, scope, right, event), "", None)
+    row::<F, _, _>(method, path, answering, (AcceptedCredentials::Session, scope, right, event), "", None)
 }
 
 fn row<Named, F, I>(

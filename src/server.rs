@@ -103,7 +103,7 @@ impl Server {
         for job in jobs {
             job.abort();
         }
-        if let Err(error) = flush_counts::run(&app.db, &app.tally).await {
+        if let Err(error) = flush_counts::run(&app.db, &app.counters).await {
             tracing::warn!(%error, "the last counts could not be written down");
         }
         Ok(ended?)

@@ -3,22 +3,22 @@
 pub mod health;
 
 use crate::config::Config;
+use crate::counters::Counters;
 use crate::db::Db;
 use crate::domain::clock::Clock;
+use crate::domain::quota::Quota;
 use crate::domain::secret::MasterKey;
 use crate::error::{Error, Result};
-use crate::jobs::board::Board;
 use crate::jobs::digests::Turns;
 use crate::jobs::scrub::ScrubPlan;
 use crate::jobs::sweep::SweepPlan;
-use crate::jobs::webhooks::Courier;
+use crate::jobs::task_status::TaskStatuses;
+use crate::jobs::webhooks::WebhookSender;
 use crate::outbound::{Allowed, Outbound};
 use crate::password::Passwords;
-use crate::registry::integrity::BlobTotals;
-use crate::registry::publish::Limits;
-use crate::registry::quotas::Quota;
+use crate::registry::operations::integrity::BlobTotals;
+use crate::registry::packages::publish::UploadLimits;
 use crate::storage::BlobStore;
-use crate::tally::Tally;
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
@@ -33,7 +33,7 @@ pub struct App {
     pub clock: Clock,
     pub key: MasterKey,
     pub passwords: Passwords,
-    pub tally: Tally,
+    pub counters: Counters,
     /// Requests to other servers.
     pub outbound: Arc<Outbound>,
     pub metrics: Option<PrometheusHandle>,
@@ -42,7 +42,7 @@ pub struct App {
     /// Whose turn it is to compute such digests.
     pub digesting: Turns,
     /// What the background work is doing.
-    pub board: Board,
+    pub tasks: TaskStatuses,
     /// How many blobs there were when somebody last asked, and when that was: counting them takes a scan.
     known_blobs: Mutex<Option<(Instant, BlobTotals)>>,
     draining: AtomicBool,
@@ -82,12 +82,12 @@ impl App {
             clock,
             key,
             passwords: Passwords::default(),
-            tally: Tally::default(),
+            counters: Counters::default(),
             outbound,
             metrics: None,
             digests_wanted: Notify::new(),
             digesting: Turns::default(),
-            board: Board::default(),
+            tasks: TaskStatuses::default(),
             known_blobs: Mutex::default(),
             draining: AtomicBool::new(false),
         }
@@ -104,17 +104,17 @@ impl App {
     }
 
     /// What an upload may be, by the instance's settings.
-    pub fn limits(&self) -> Limits {
+    pub fn limits(&self) -> UploadLimits {
         let quota = &self.config.quota;
-        Limits {
+        UploadLimits {
             file_bytes: self.config.file_limit(),
             quota: Quota::from_settings(quota.versions, quota.bytes, quota.file_bytes),
         }
     }
 
     /// Who sends what webhooks have to tell.
-    pub fn courier(&self) -> Courier {
-        Courier {
+    pub fn webhook_sender(&self) -> WebhookSender {
+        WebhookSender {
             db: self.db.clone(),
             outbound: Arc::clone(&self.outbound),
             clock: self.clock.clone(),

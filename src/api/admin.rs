@@ -1,6 +1,6 @@
 //! What site administrators do to users and organizations.
 
-use super::endpoint::{Body, Created, Json, Listed, NoContent, Pages, Query};
+use super::endpoint::{Created, Json, JsonBody, Listed, NoContent, Pages, Query};
 use super::fields::{given, given_schema};
 use super::orgs::{CreateOrg, OrgBody};
 use super::users::UserBody;
@@ -12,9 +12,10 @@ use crate::domain::secret::Password;
 use crate::domain::text::{Line, Prose, Website};
 use crate::error::{Error, Result, What};
 use crate::registry::access::can_administer;
-use crate::registry::orgs::{self, Which};
-use crate::registry::owners::OwnerEdit;
-use crate::registry::users::{self, NewUser, Order, UserEdit};
+use crate::registry::accounts::users::{self, NewUser, UserEdit, UserOrder};
+use crate::registry::owners::namespace::OwnerEdit;
+use crate::registry::owners::org_creation;
+use crate::registry::owners::orgs::{self, Which};
 use crate::state::App;
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
@@ -47,7 +48,7 @@ pub struct CreateUser {
 }
 
 /// `POST /admin/users`.
-pub async fn create(call: Call, body: Body<CreateUser>) -> Result<Created<UserBody>> {
+pub async fn create(call: Call, body: JsonBody<CreateUser>) -> Result<Created<UserBody>> {
     call.admit(|_, caller| caller.demand_any_owner()).await?;
     let body = body.read(&call.app).await?;
     let new = NewUser {
@@ -86,10 +87,10 @@ pub async fn list(call: Call, query: Query<Sorting>, pages: Pages) -> Result<Lis
         .reading(move |conn, caller| {
             let sort = sort.as_deref().map_err(|error| Error::invalid("query", error.to_string()))?;
             let order = match sort {
-                "" | "alphabetically" => Order::Name,
-                "reversealphabetically" => Order::NameDescending,
-                "oldest" => Order::Oldest,
-                "newest" => Order::Newest,
+                "" | "alphabetically" => UserOrder::Name,
+                "reversealphabetically" => UserOrder::NameDescending,
+                "oldest" => UserOrder::Oldest,
+                "newest" => UserOrder::Newest,
                 _ => {
                     let known = "sort: alphabetically, reversealphabetically, oldest or newest";
                     return Err(Error::invalid("sort", known));
@@ -145,7 +146,7 @@ impl EditUser {
 }
 
 /// `PATCH /admin/users/{user}`.
-pub async fn edit(call: Call, body: Body<EditUser>) -> Result<Json<UserBody>> {
+pub async fn edit(call: Call, body: JsonBody<EditUser>) -> Result<Json<UserBody>> {
     let name: OwnerName = call.part("user", What::User)?;
     let of = name.clone();
     let before = call
@@ -209,7 +210,7 @@ pub struct RenameUser {
 }
 
 /// `POST /admin/users/{user}/rename`.
-pub async fn rename(call: Call, body: Body<RenameUser>) -> Result<NoContent> {
+pub async fn rename(call: Call, body: JsonBody<RenameUser>) -> Result<NoContent> {
     let name: OwnerName = call.part("user", What::User)?;
     let of = name.clone();
     call.admit(move |conn, caller| can_administer(conn, caller, &of).map(drop)).await?;
@@ -231,7 +232,7 @@ pub async fn list_orgs(call: Call, pages: Pages) -> Result<Listed<OrgBody>> {
 }
 
 /// `POST /admin/users/{user}/orgs`.
-pub async fn create_org(call: Call, body: Body<CreateOrg>) -> Result<Created<OrgBody>> {
+pub async fn create_org(call: Call, body: JsonBody<CreateOrg>) -> Result<Created<OrgBody>> {
     let user: OwnerName = call.part("user", What::User)?;
     let of = user.clone();
     call.admit(move |conn, caller| {
@@ -243,7 +244,7 @@ pub async fn create_org(call: Call, body: Body<CreateOrg>) -> Result<Created<Org
     let now = call.app.clock.now();
     let org = call
         .writing(move |conn, caller| {
-            let id = orgs::create_for(conn, caller, &user, &new, now)?;
+            let id = org_creation::create_for(conn, caller, &user, &new, now)?;
             orgs::find(conn, id)?.ok_or(Error::NotFound(What::Organization))
         })
         .await?;

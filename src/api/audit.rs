@@ -19,7 +19,7 @@ use utoipa::IntoParams;
 
 /// The query of [`list`].
 #[derive(Deserialize, IntoParams)]
-pub struct Wanted {
+pub struct AuditQuery {
     /// What this user did, also under an earlier name.
     #[serde(default)]
     #[param(schema_with = or_empty::<OwnerName>)]
@@ -63,14 +63,14 @@ fn moment(field: &'static str, text: &str) -> Result<Option<Timestamp>> {
 }
 
 /// What is asked for.
-struct Asked {
+struct AskedRecords {
     filter: Filter,
     after: Option<i64>,
     lines: bool,
 }
 
-impl Wanted {
-    fn read(&self, req: &HttpRequest) -> Result<Asked> {
+impl AuditQuery {
+    fn read(&self, req: &HttpRequest) -> Result<AskedRecords> {
         let lines = match &*self.format {
             "" => accepts_lines(req),
             "json" => false,
@@ -84,7 +84,7 @@ impl Wanted {
             since: moment("since", &self.since)?,
             before: moment("before", &self.before)?,
         };
-        Ok(Asked { filter, after: given("after", &self.after)?, lines })
+        Ok(AskedRecords { filter, after: given("after", &self.after)?, lines })
     }
 }
 
@@ -117,7 +117,7 @@ impl Answer for Records {
 }
 
 /// `GET /admin/audit`.
-pub async fn list(call: Call, query: Query<Wanted>, pages: Pages) -> Result<Records> {
+pub async fn list(call: Call, query: Query<AuditQuery>, pages: Pages) -> Result<Records> {
     let asked = query.read().and_then(|wanted| wanted.read(&call.req));
     // A caller without the right is told so, whatever he asked for.
     let asked = match asked {

@@ -6,7 +6,7 @@
 
 use crate::auth::call::Call;
 use crate::error::{Error, Result};
-use crate::http::body::{Body as Paced, Pace};
+use crate::http::body::{Pace, PacedBody};
 use crate::http::description::{Description, integer};
 use crate::http::paging::Paging;
 use crate::http::params::escape;
@@ -52,9 +52,9 @@ impl Input for Call {}
 
 /// A body of JSON. It is read at the pace of uploads, after the caller was [admitted](Call::admit): nobody unknown makes
 /// the server wait for a body.
-pub struct Body<T>(web::Payload, PhantomData<T>);
+pub struct JsonBody<T>(web::Payload, PhantomData<T>);
 
-impl<T> FromRequest for Body<T> {
+impl<T> FromRequest for JsonBody<T> {
     type Error = actix_web::Error;
     type Future = Ready<Result<Self, actix_web::Error>>;
 
@@ -64,14 +64,14 @@ impl<T> FromRequest for Body<T> {
     }
 }
 
-impl<T: ToSchema> Input for Body<T> {
+impl<T: ToSchema> Input for JsonBody<T> {
     fn describe(description: &mut Description) {
         description.takes_json::<T>();
         description.refuses(StatusCode::REQUEST_TIMEOUT, "The body came too slowly, or not to its end");
     }
 }
 
-impl<T: DeserializeOwned> Body<T> {
+impl<T: DeserializeOwned> JsonBody<T> {
     /// Reads it.
     ///
     /// # Errors
@@ -82,7 +82,7 @@ impl<T: DeserializeOwned> Body<T> {
             stall: Duration::from_secs(limits.upload_stall_seconds),
             least_rate: limits.upload_least_bytes_per_second,
         };
-        let mut body = Paced::new(self.0, pace);
+        let mut body = PacedBody::new(self.0, pace);
         let mut text = Vec::new();
         while let Some(chunk) = body.next().await? {
             if text.len() + chunk.len() > MAX_JSON {
@@ -226,7 +226,7 @@ impl<T: Serialize + ToSchema> Answer for Listed<T> {
 
 /// What was found, as Gitea's searches say it.
 #[derive(Serialize)]
-struct Found<T> {
+struct SearchResults<T> {
     data: Vec<T>,
     /// Always true: what went wrong has another status.
     ok: bool,
@@ -241,7 +241,7 @@ impl<T: Serialize + ToSchema> Answer for Searched<T> {
         let mut builder = HttpResponse::Ok();
         builder.insert_header((header::CACHE_CONTROL, "no-store"));
         paging.describe(&mut builder, &url, total);
-        builder.json(Found { data: items, ok: true })
+        builder.json(SearchResults { data: items, ok: true })
     }
 
     fn describe(description: &mut Description) {

@@ -10,8 +10,8 @@ use crate::domain::names::OwnerName;
 use crate::error::{Result, What};
 use crate::registry::access::{CanGovern, can_inspect};
 use crate::registry::caller::Caller;
-use crate::registry::members::{self, Of};
-use crate::registry::teams::{self, Team};
+use crate::registry::owners::members::{self, MembersOf};
+use crate::registry::owners::teams::{self, Team};
 
 /// `GET /teams/{team}/members`.
 pub async fn list_of_team(call: Call, pages: Pages) -> Result<Listed<UserBody>> {
@@ -20,7 +20,7 @@ pub async fn list_of_team(call: Call, pages: Pages) -> Result<Listed<UserBody>> 
     let page = call
         .reading(move |conn, caller| {
             let (team, right) = teams::inspect(conn, caller, id)?;
-            members::list(conn, caller, &right, Of::Team(team.id), slice)
+            members::list(conn, caller, &right, MembersOf::Team(team.id), slice)
         })
         .await?;
     Ok(pages.answer(page, |user| UserBody::new(&call.app, user)))
@@ -33,7 +33,7 @@ pub async fn get_of_team(call: Call) -> Result<Json<UserBody>> {
     let user = call
         .reading(move |conn, caller| {
             let (team, right) = teams::inspect(conn, caller, id)?;
-            members::find(conn, caller, &right, Of::Team(team.id), &user)
+            members::find(conn, caller, &right, MembersOf::Team(team.id), &user)
         })
         .await?;
     Ok(Json(UserBody::new(&call.app, user)))
@@ -70,7 +70,7 @@ pub async fn list_of_org(call: Call, pages: Pages) -> Result<Listed<UserBody>> {
     let page = call
         .reading(move |conn, caller| {
             let right = can_inspect(conn, caller, &org)?;
-            members::list(conn, caller, &right, Of::Org, slice)
+            members::list(conn, caller, &right, MembersOf::Org, slice)
         })
         .await?;
     Ok(pages.answer(page, |user| UserBody::new(&call.app, user)))

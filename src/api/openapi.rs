@@ -1,12 +1,15 @@
 //! The OpenAPI 3.1 document, made from the table of routes: what a route takes and gives is said by the types of its
 //! handler, what it refuses by its policy.
 
+mod entry;
 mod examples;
 mod refusals;
 mod words;
 
+pub use entry::Entry;
+
 use super::swagger::not_modified;
-use crate::auth::policy::{Credentials, Policy};
+use crate::auth::policy::{AcceptedCredentials, Policy};
 use crate::http::asset::Asset;
 use crate::http::description::{Description, text};
 use crate::http::problem::Problem;
@@ -23,17 +26,6 @@ use utoipa::openapi::{
     Server,
 };
 use utoipa::{PartialSchema, ToSchema};
-
-/// A route, as the document speaks of it.
-pub struct Entry<'a> {
-    pub method: &'a Method,
-    pub path: &'a str,
-    pub policy: Policy,
-    pub about: &'a str,
-    /// The path of its handler in the source.
-    pub name: &'a str,
-    pub description: Description,
-}
 
 /// The document, ready to be sent.
 pub struct Document {
@@ -208,7 +200,9 @@ fn operation_id(handler: &str) -> String {
     if handler.contains("::generic::") {
         parts.push("generic");
     }
-    let words: Vec<&str> = parts.iter().rev().flat_map(|part| part.split('_')).collect();
+    // Clients know these operations by the word of their addresses.
+    let words = parts.iter().rev().map(|part| if *part == "webhooks" { "hooks" } else { part });
+    let words: Vec<&str> = words.flat_map(|part| part.split('_')).collect();
     let mut id = String::new();
     for word in words {
         let mut letters = word.chars();
@@ -227,11 +221,11 @@ fn security(policy: Policy) -> Vec<SecurityRequirement> {
     let password = || [one("basic"), one("basic").add::<_, [&str; 0], &str>("otp", [])];
     let tokens = || [one("bearer"), one("token")];
     let mut schemes = match policy.credentials {
-        Credentials::Ignored | Credentials::Session => return Vec::new(),
-        Credentials::Own => vec![one("bearer")],
-        Credentials::Password => password().to_vec(),
-        Credentials::Token => tokens().to_vec(),
-        Credentials::Any => password().into_iter().chain(tokens()).collect(),
+        AcceptedCredentials::Ignored | AcceptedCredentials::Session => return Vec::new(),
+        AcceptedCredentials::Own => vec![one("bearer")],
+        AcceptedCredentials::Password => password().to_vec(),
+        AcceptedCredentials::Token => tokens().to_vec(),
+        AcceptedCredentials::Any => password().into_iter().chain(tokens()).collect(),
     };
     if !policy.needs_user() {
         schemes.push(SecurityRequirement::default());

@@ -1,6 +1,6 @@
 //! Organizations. Their teams are in [`super::teams`], who is in them in [`super::members`].
 
-use super::endpoint::{Body, Created, Json, Listed, NoContent, Pages};
+use super::endpoint::{Created, Json, JsonBody, Listed, NoContent, Pages};
 use super::fields::{given, given_schema};
 use crate::auth::call::Call;
 use crate::domain::ids::OwnerId;
@@ -9,8 +9,9 @@ use crate::domain::role::Visibility;
 use crate::domain::text::{Line, Prose, Website};
 use crate::error::{Error, Result, What};
 use crate::registry::access::{can_govern, visit_user};
-use crate::registry::orgs::{self, NewOrg, Org, Which};
-use crate::registry::owners::OwnerEdit;
+use crate::registry::owners::namespace::OwnerEdit;
+use crate::registry::owners::org_creation::{self, NewOrg};
+use crate::registry::owners::orgs::{self, Org, Which};
 use crate::registry::pages::Page;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -74,13 +75,13 @@ impl CreateOrg {
 }
 
 /// `POST /orgs`.
-pub async fn create(call: Call, body: Body<CreateOrg>) -> Result<Created<OrgBody>> {
-    call.admit(|_, caller| orgs::demand_create(caller).map(drop)).await?;
+pub async fn create(call: Call, body: JsonBody<CreateOrg>) -> Result<Created<OrgBody>> {
+    call.admit(|_, caller| org_creation::demand_create(caller).map(drop)).await?;
     let new = body.read(&call.app).await?.into_new();
     let now = call.app.clock.now();
     let org = call
         .writing(move |conn, caller| {
-            let id = orgs::create(conn, caller, &new, now)?;
+            let id = org_creation::create(conn, caller, &new, now)?;
             orgs::find(conn, id)?.ok_or(Error::NotFound(What::Organization))
         })
         .await?;
@@ -146,7 +147,7 @@ pub struct EditOrg {
 }
 
 /// `PATCH /orgs/{org}`.
-pub async fn edit(call: Call, body: Body<EditOrg>) -> Result<Json<OrgBody>> {
+pub async fn edit(call: Call, body: JsonBody<EditOrg>) -> Result<Json<OrgBody>> {
     let name: OwnerName = call.part("org", What::Organization)?;
     let governed = name.clone();
     call.admit(move |conn, caller| can_govern(conn, caller, &governed).map(drop)).await?;
@@ -176,7 +177,7 @@ pub struct RenameOrg {
 }
 
 /// `POST /orgs/{org}/rename`.
-pub async fn rename(call: Call, body: Body<RenameOrg>) -> Result<NoContent> {
+pub async fn rename(call: Call, body: JsonBody<RenameOrg>) -> Result<NoContent> {
     let name: OwnerName = call.part("org", What::Organization)?;
     let governed = name.clone();
     call.admit(move |conn, caller| can_govern(conn, caller, &governed).map(drop)).await?;

@@ -13,11 +13,11 @@ use crate::error::{Error, Result, What};
 use crate::http::params::{escape, file_url};
 use crate::jobs::digests;
 use crate::registry::access::{can_publish, can_read};
-use crate::registry::files::{self, FileSummary};
-use crate::registry::packages;
+use crate::registry::packages::files::{self, FileSummary};
+use crate::registry::packages::lifecycle;
+use crate::registry::packages::releases::{self, Filter, Person, Release};
+use crate::registry::packages::versions;
 use crate::registry::pages::Page;
-use crate::registry::releases::{self, Filter, Person, Release};
-use crate::registry::versions;
 use crate::state::App;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -121,7 +121,7 @@ fn version_path(call: &Call) -> Result<VersionPath> {
 
 /// The query of [`list`].
 #[derive(Deserialize, IntoParams)]
-pub struct Wanted {
+pub struct PackageQuery {
     /// `generic` or empty, as there is no other type: with any other the list is empty.
     #[serde(default, rename = "type")]
     kind: String,
@@ -131,7 +131,7 @@ pub struct Wanted {
 }
 
 /// `GET /packages/{owner}`.
-pub async fn list(call: Call, query: Query<Wanted>, pages: Pages) -> Result<Listed<PackageBody>> {
+pub async fn list(call: Call, query: Query<PackageQuery>, pages: Pages) -> Result<Listed<PackageBody>> {
     let owner: OwnerName = call.part("owner", What::Owner)?;
     call.about(&owner);
     let query = query.read();
@@ -139,7 +139,7 @@ pub async fn list(call: Call, query: Query<Wanted>, pages: Pages) -> Result<List
     let (person, page) = call
         .reading(move |conn, caller| {
             let right = can_read(conn, caller, &owner, None)?;
-            let Wanted { kind, q } = query.as_ref().map_err(Error::again)?;
+            let PackageQuery { kind, q } = query.as_ref().map_err(Error::again)?;
             // No name has a control character, and Postgres takes no NUL to look for.
             let nothing = !matches!(&**kind, "" | "generic") || q.chars().any(char::is_control);
             let page = match nothing {
@@ -227,7 +227,7 @@ pub async fn delete_package(call: Call) -> Result<NoContent> {
     let now = call.app.clock.now();
     call.writing(move |conn, caller| {
         let right = can_publish(conn, caller, &path.owner, &path.package)?;
-        packages::delete(conn, caller, &right, &path.package, now)
+        lifecycle::delete(conn, caller, &right, &path.package, now)
     })
     .await?;
     Ok(NoContent)

@@ -1,14 +1,15 @@
 //! Quotas of users and organizations.
 
-use super::endpoint::{Body, Json};
+use super::endpoint::{Json, JsonBody};
 use super::fields::changed;
 use crate::auth::call::Call;
 use crate::domain::limit::Limit;
 use crate::domain::names::OwnerName;
+use crate::domain::quota::OwnQuota;
 use crate::domain::role::OwnerKind;
 use crate::error::{Result, What};
 use crate::registry::access::{can_see_quota, can_set_quota};
-use crate::registry::quotas::{self, Change, OwnQuota, Usage};
+use crate::registry::packages::quotas::{self, Change, Usage};
 use crate::state::App;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -91,12 +92,12 @@ pub async fn of_org(call: Call) -> Result<Json<QuotaBody>> {
 }
 
 /// `PATCH /users/{user}/quota`.
-pub async fn set_for_user(call: Call, body: Body<EditQuota>) -> Result<Json<QuotaBody>> {
+pub async fn set_for_user(call: Call, body: JsonBody<EditQuota>) -> Result<Json<QuotaBody>> {
     set(call, body, "user", OwnerKind::User).await
 }
 
 /// `PATCH /orgs/{org}/quota`.
-pub async fn set_for_org(call: Call, body: Body<EditQuota>) -> Result<Json<QuotaBody>> {
+pub async fn set_for_org(call: Call, body: JsonBody<EditQuota>) -> Result<Json<QuotaBody>> {
     set(call, body, "org", OwnerKind::Organization).await
 }
 
@@ -111,7 +112,7 @@ async fn show(call: Call, part: &str, kind: OwnerKind) -> Result<Json<QuotaBody>
     Ok(Json(QuotaBody::new(&call.app, found)))
 }
 
-async fn set(call: Call, body: Body<EditQuota>, part: &str, kind: OwnerKind) -> Result<Json<QuotaBody>> {
+async fn set(call: Call, body: JsonBody<EditQuota>, part: &str, kind: OwnerKind) -> Result<Json<QuotaBody>> {
     let name = owner(&call, part, kind)?;
     let asked = name.clone();
     call.admit(move |conn, caller| can_set_quota(conn, caller, &asked, kind).map(drop)).await?;

@@ -6,14 +6,14 @@ use super::users::PersonBody;
 use crate::auth::call::Call;
 use crate::error::{Error, Result};
 use crate::registry::access::can_search;
+use crate::registry::packages::search::{self, FoundVersions, Search};
 use crate::registry::pages::Slice;
-use crate::registry::search::{self, Found, Search};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 /// The query of [`search()`].
 #[derive(Deserialize, IntoParams)]
-pub struct Wanted {
+pub struct SearchQuery {
     /// A part of the name of a package, a version or a file, in either case, or a file's SHA-256, SHA-512, SHA-1 or MD5 in
     /// full. One or two characters are looked for in the names of packages alone.
     #[serde(default)]
@@ -36,7 +36,7 @@ pub struct Wanted {
     after: String,
 }
 
-impl Wanted {
+impl SearchQuery {
     /// `None`: nothing can be found, as no owner can have that name.
     fn read(self, Slice { offset, limit }: Slice) -> Result<Option<Search>> {
         let given = |text: &str| (!text.trim().is_empty()).then(|| text.trim().to_owned());
@@ -59,7 +59,7 @@ impl Wanted {
 }
 
 /// `GET /packages/search`.
-pub async fn search(call: Call, query: Query<Wanted>, pages: Pages) -> Result<Chained<PackageBody>> {
+pub async fn search(call: Call, query: Query<SearchQuery>, pages: Pages) -> Result<Chained<PackageBody>> {
     let slice = pages.slice();
     let wanted = query.read().and_then(|wanted| wanted.read(slice));
     let found = call
@@ -67,7 +67,7 @@ pub async fn search(call: Call, query: Query<Wanted>, pages: Pages) -> Result<Ch
             let right = can_search(caller)?;
             match wanted.as_ref().map_err(Error::again)? {
                 Some(wanted) => search::search(conn, &right, wanted),
-                None => Ok(Found { hits: Vec::new(), total: 0, next: None }),
+                None => Ok(FoundVersions { hits: Vec::new(), total: 0, next: None }),
             }
         })
         .await?;

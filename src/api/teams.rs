@@ -1,6 +1,6 @@
 //! Teams of organizations. Who is in them is in [`super::members`].
 
-use super::endpoint::{Body, Created, Json, Listed, NoContent, Pages, Query, Searched};
+use super::endpoint::{Created, Json, JsonBody, Listed, NoContent, Pages, Query, Searched};
 use super::fields::{given, given_schema};
 use super::orgs::OrgBody;
 use crate::auth::call::Call;
@@ -11,9 +11,9 @@ use crate::domain::role::Permission;
 use crate::domain::text::{Prose, TeamName};
 use crate::error::{Error, Result, What};
 use crate::registry::access::{can_govern, can_inspect};
-use crate::registry::orgs::{self, Org};
+use crate::registry::owners::orgs::{self, Org};
+use crate::registry::owners::teams::{self, NewTeam, Team, TeamEdit};
 use crate::registry::pages::Page;
-use crate::registry::teams::{self, NewTeam, Team, TeamEdit};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use utoipa::{IntoParams, ToSchema};
@@ -71,7 +71,7 @@ pub struct CreateTeam {
 }
 
 /// `POST /orgs/{org}/teams`.
-pub async fn create(call: Call, body: Body<CreateTeam>) -> Result<Created<TeamBody>> {
+pub async fn create(call: Call, body: JsonBody<CreateTeam>) -> Result<Created<TeamBody>> {
     let org: OwnerName = call.part("org", What::Organization)?;
     let governed = org.clone();
     call.admit(move |conn, caller| can_govern(conn, caller, &governed).map(drop)).await?;
@@ -113,14 +113,14 @@ pub async fn list(call: Call, pages: Pages) -> Result<Listed<TeamBody>> {
 
 /// The query of [`search`].
 #[derive(Deserialize, IntoParams)]
-pub struct Wanted {
+pub struct TeamQuery {
     /// A part of the name, in either case.
     #[serde(default)]
     q: String,
 }
 
 /// `GET /orgs/{org}/teams/search`.
-pub async fn search(call: Call, query: Query<Wanted>, pages: Pages) -> Result<Searched<TeamBody>> {
+pub async fn search(call: Call, query: Query<TeamQuery>, pages: Pages) -> Result<Searched<TeamBody>> {
     let page = page(&call, query.read().map(|query| query.q), &pages).await?;
     Ok(pages.found(page, TeamBody::new))
 }
@@ -157,7 +157,7 @@ pub struct EditTeam {
 }
 
 /// `PATCH /teams/{team}`.
-pub async fn edit(call: Call, body: Body<EditTeam>) -> Result<Json<TeamBody>> {
+pub async fn edit(call: Call, body: JsonBody<EditTeam>) -> Result<Json<TeamBody>> {
     let id = TeamId(call.part("team", What::Team)?);
     call.admit(move |conn, caller| teams::govern(conn, caller, id).map(drop)).await?;
     let EditTeam { name, description, permission } = body.read(&call.app).await?;

@@ -1,6 +1,6 @@
 //! Personal access tokens. A token never makes, lists or revokes others: that wants the password.
 
-use super::endpoint::{Body, Created, Json, Listed, NoContent, Pages};
+use super::endpoint::{Created, Json, JsonBody, Listed, NoContent, Pages};
 use crate::auth::call::Call;
 use crate::db::Connection;
 use crate::domain::clock::Timestamp;
@@ -9,9 +9,9 @@ use crate::domain::names::OwnerName;
 use crate::domain::role::{PackagePattern, Scope, Scopes};
 use crate::error::{Error, Result, What};
 use crate::registry::access::visit_user;
+use crate::registry::accounts::tokens::{self, NewToken, Token};
+use crate::registry::accounts::users;
 use crate::registry::caller::{Caller, SignedIn};
-use crate::registry::tokens::{self, NewToken, Token};
-use crate::registry::users;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use utoipa::ToSchema;
@@ -155,7 +155,7 @@ impl CreateToken {
 }
 
 /// `POST /users/{user}/tokens`.
-pub async fn create(call: Call, body: Body<CreateToken>) -> Result<Created<TokenBody>> {
+pub async fn create(call: Call, body: JsonBody<CreateToken>) -> Result<Created<TokenBody>> {
     let name: OwnerName = call.part("user", What::User)?;
     let of = name.clone();
     call.admit(move |conn, caller| whose(conn, caller, &of).map(drop)).await?;

@@ -9,8 +9,8 @@ use crate::domain::names::OwnerName;
 use crate::domain::role::Visibility;
 use crate::error::{Error, Result, What};
 use crate::http::params::escape;
-use crate::registry::releases::Person;
-use crate::registry::users::{self, User};
+use crate::registry::accounts::users::{self, User};
+use crate::registry::packages::releases::Person;
 use crate::state::App;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -109,7 +109,7 @@ pub async fn get(call: Call) -> Result<Json<UserBody>> {
 
 /// The query of [`search`].
 #[derive(Deserialize, IntoParams)]
-pub struct Wanted {
+pub struct UserQuery {
     /// A part of the name or the full name, in either case; for administrators, of the e-mail address too.
     #[serde(default)]
     q: String,
@@ -120,12 +120,12 @@ pub struct Wanted {
 }
 
 /// `GET /users/search`.
-pub async fn search(call: Call, query: Query<Wanted>, pages: Pages) -> Result<Searched<UserBody>> {
+pub async fn search(call: Call, query: Query<UserQuery>, pages: Pages) -> Result<Searched<UserBody>> {
     let query = query.read();
     let slice = pages.slice();
     let page = call
         .reading(move |conn, caller| {
-            let Wanted { q, uid } = query.as_ref().map_err(|error| Error::invalid("query", error.to_string()))?;
+            let UserQuery { q, uid } = query.as_ref().map_err(|error| Error::invalid("query", error.to_string()))?;
             let id: Option<i64> = match uid.as_str() {
                 "" | "0" => None,
                 uid => Some(uid.parse().map_err(|_| Error::invalid("uid", "uid: the id of a user is a number"))?),

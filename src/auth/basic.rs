@@ -1,12 +1,13 @@
 //! Basic authentication (RFC 7617): a token in either place, or a user's password and, where he has one, a second
 //! factor's code in `X-Gitea-OTP`.
 
-use super::{NOT_UNDERSTOOD, password, token};
+use super::bearer::{NOT_UNDERSTOOD, token};
+use super::password;
 use crate::domain::secret::{Password, TokenSecret};
 use crate::error::{Error, Result};
+use crate::registry::accounts::two_factor;
+use crate::registry::accounts::users::Login;
 use crate::registry::caller::Credential;
-use crate::registry::two_factor;
-use crate::registry::users::Login;
 use crate::state::App;
 use actix_web::HttpRequest;
 use actix_web::http::header::HeaderName;
@@ -46,12 +47,12 @@ async fn sign_in(
     address: Option<IpAddr>,
 ) -> Result<Credential> {
     let login = password::sign_in(app, name, password, address).await?;
-    second_factor(req, app, &login).await?;
+    check_two_factor(req, app, &login).await?;
     Ok(Credential::Login { user: login.id, epoch: login.auth_epoch })
 }
 
 /// Asks for the second factor's code of a user who has one; each request needs a new one.
-async fn second_factor(req: &HttpRequest, app: &App, login: &Login) -> Result<()> {
+async fn check_two_factor(req: &HttpRequest, app: &App, login: &Login) -> Result<()> {
     let user = login.id;
     if !app.db.read(move |conn| two_factor::is_enrolled(conn, user)).await? {
         return Ok(());

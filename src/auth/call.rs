@@ -1,6 +1,6 @@
 //! A request of a face: who sends it, and what its path names.
 
-use super::Presented;
+use super::credentials::Credentials;
 use crate::db::Connection;
 use crate::domain::names::OwnerName;
 use crate::error::{Error, Result, What};
@@ -21,7 +21,7 @@ use tokio::sync::OnceCell;
 pub struct Call {
     pub req: HttpRequest,
     pub app: Arc<App>,
-    presented: OnceCell<Presented>,
+    presented: OnceCell<Credentials>,
 }
 
 impl FromRequest for Call {
@@ -39,9 +39,9 @@ impl Call {
     /// The credential, read once.
     ///
     /// # Errors
-    /// As [`Presented::read`].
-    pub async fn presented(&self) -> Result<&Presented> {
-        self.presented.get_or_try_init(|| Presented::read(&self.req, &self.app)).await
+    /// As [`Credentials::read`].
+    pub async fn presented(&self) -> Result<&Credentials> {
+        self.presented.get_or_try_init(|| Credentials::read(&self.req, &self.app)).await
     }
 
     /// Judges the credential before anything else is read: whether its user may do at all what the address is for.
@@ -58,7 +58,7 @@ impl Call {
     /// Runs work that only reads, as the caller.
     ///
     /// # Errors
-    /// As [`Presented::reading`].
+    /// As [`Credentials::reading`].
     pub async fn reading<T: Send + 'static>(
         &self,
         work: impl FnMut(&mut Connection, &Caller) -> Result<T> + Send + 'static,
@@ -69,7 +69,7 @@ impl Call {
     /// Runs one transaction, as the caller.
     ///
     /// # Errors
-    /// As [`Presented::writing`].
+    /// As [`Credentials::writing`].
     pub async fn writing<T: Send + 'static>(
         &self,
         work: impl FnMut(&mut Connection, &Caller) -> Result<T> + Send + 'static,
@@ -96,7 +96,7 @@ impl Call {
 
     /// The answer to a path that names nothing.
     pub fn absent(&self, what: What) -> Error {
-        if Presented::is_absent(&self.req, &self.app) { Error::Unauthenticated } else { Error::NotFound(what) }
+        if Credentials::is_absent(&self.req, &self.app) { Error::Unauthenticated } else { Error::NotFound(what) }
     }
 
     /// Says in the log whose packages it is about.
@@ -119,7 +119,7 @@ pub async fn judged(req: &HttpRequest, app: &Arc<App>, error: Error) -> Error {
     let Some(Impossible { index, what }) = impossible else { return error };
     let owner = owner_before(req, index);
     let seen = async {
-        let presented = Presented::read(req, app).await?;
+        let presented = Credentials::read(req, app).await?;
         let look = move |conn: &mut Connection, caller: &Caller| match &owner {
             Some(owner) => visit(conn, caller, owner).map(drop),
             None => caller.signed_in().map(drop),

@@ -1,15 +1,14 @@
 //! Judging passwords and second factors, with their buckets against guessing: the same for programs and browsers.
 
-use super::call::Call;
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::OwnerId;
 use crate::domain::secret::Password;
 use crate::error::{Error, Result};
-use crate::http::middleware::client;
+use crate::registry::accounts::factor::Factor;
+use crate::registry::accounts::two_factor::{self, recovery};
+use crate::registry::accounts::users::Login;
+use crate::registry::accounts::{attempts, users};
 use crate::registry::caller::BAD_LOGIN;
-use crate::registry::two_factor::{self, Factor, recovery};
-use crate::registry::users::Login;
-use crate::registry::{attempts, users};
 use crate::state::App;
 use std::net::IpAddr;
 use tracing::Instrument;
@@ -25,28 +24,6 @@ pub async fn sign_in(app: &App, name: &str, password: Password, address: Option<
     let account = attempts::account(&app.key, login.as_ref().map(|login| login.id), name);
     judge(app, account, login.clone(), password, address, now).await?;
     login.ok_or(BAD_LOGIN)
-}
-
-/// The field of forms that ask for the password again.
-pub const CONFIRMATION: &str = "current_password";
-
-/// Asks whoever is signed in for his password again, before what nobody may do with a browser that was left open or a
-/// cookie that was stolen. A wrong one is counted as a sign-in that failed.
-///
-/// # Errors
-/// [`Error::Invalid`] at the field [`CONFIRMATION`] for a wrong one; [`Error::Unauthenticated`], [`Error::RateLimited`],
-/// [`Error::Busy`].
-pub async fn confirm(call: &Call, password: &str) -> Result<()> {
-    if password.is_empty() {
-        return Err(Error::invalid(CONFIRMATION, "type your password, to show that it is you"));
-    }
-    let user = call.reading(|_, caller| caller.signed_in().cloned()).await?;
-    let password = Password::new(password);
-    match sign_in(&call.app, user.name.as_str(), password, client(&call.req)).await {
-        Ok(login) if login.id == user.id => Ok(()),
-        Ok(_) | Err(Error::BadCredential(_)) => Err(Error::invalid(CONFIRMATION, "this is not your password")),
-        Err(error) => Err(error),
-    }
 }
 
 /// Checks a password that a user of these names wants to have; `field` is what the caller calls it.
@@ -88,11 +65,11 @@ async fn judge(
         }
         // Counted when it has its turn and not before, and the turn is kept until it is given back: what waits counts for
         // nothing, or many users behind one address would lock each other out by being right at the same time.
-        let turn = passwords.turn().await?;
+        let permit = passwords.permit().await?;
         let taken = buckets.clone();
         db.write(move |conn| attempts::take(conn, &taken, now)).await?;
         let hash = login.as_ref().and_then(|login| login.password_hash.clone());
-        let (_turn, right) = match passwords.verify(turn, password.clone(), hash).await {
+        let (_permit, right) = match passwords.verify(permit, password.clone(), hash).await {
             Ok(judged) => judged,
             Err(error) => {
                 db.write(move |conn| attempts::give_back(conn, &buckets)).await?;

@@ -9,7 +9,7 @@ use crate::registry::caller::Caller;
 
 /// Which credentials a route looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Credentials {
+pub enum AcceptedCredentials {
     /// None: it answers everybody alike.
     Ignored,
     /// A bearer token of its own, which is a setting.
@@ -29,7 +29,7 @@ pub enum Credentials {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Right {
     /// Nothing, not even where everybody has to sign in, or has to change his password first: the way in and out.
-    Door,
+    Public,
     /// Nothing; what is answered is only what the caller may see.
     Everybody,
     /// To be somebody.
@@ -41,7 +41,7 @@ pub enum Right {
     /// To write to the owner of the path.
     Writer,
     /// To be the user of the path, or a site administrator.
-    Himself,
+    SelfOrAdmin,
     /// To be a member of the organization of the path, or a site administrator.
     Member,
     /// To be an owner of the organization of the path, or a site administrator.
@@ -53,7 +53,7 @@ pub enum Right {
 /// What a route demands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Policy {
-    pub credentials: Credentials,
+    pub credentials: AcceptedCredentials,
     /// What a token must be good for.
     pub scope: Option<(Area, Level)>,
     pub right: Right,
@@ -64,8 +64,8 @@ pub struct Policy {
 impl Policy {
     /// Whether the anonymous are turned away whatever they ask for.
     pub fn needs_user(self) -> bool {
-        !matches!(self.right, Right::Door | Right::Everybody | Right::Reader)
-            || self.credentials == Credentials::Password
+        !matches!(self.right, Right::Public | Right::Everybody | Right::Reader)
+            || self.credentials == AcceptedCredentials::Password
     }
 
     /// Lets a caller in, or says what he lacks.
@@ -77,12 +77,12 @@ impl Policy {
         if self.needs_user() {
             caller.signed_in()?;
         }
-        if caller.must_change_password() && !matches!(self.right, Right::Door | Right::AnyUser) {
+        if caller.must_change_password() && !matches!(self.right, Right::Public | Right::AnyUser) {
             return Err(Error::MustChangePassword);
         }
         match self.credentials {
-            Credentials::Password => caller.demand_password().map(drop)?,
-            Credentials::Token if caller.token().is_none() => {
+            AcceptedCredentials::Password => caller.demand_password().map(drop)?,
+            AcceptedCredentials::Token if caller.token().is_none() => {
                 return Err(Error::Forbidden("this address is for access tokens: send one as Bearer".to_owned()));
             }
             _ => {}

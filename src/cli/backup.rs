@@ -1,6 +1,7 @@
 //! `packhouse backup`.
 
-use super::{clock, complain, count, in_instance, say};
+use super::open::{clock, in_instance};
+use super::terminal::{complain, count, say};
 use crate::config::Config;
 use crate::jobs::backup::{self, Source};
 use anyhow::Result;

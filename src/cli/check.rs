@@ -1,6 +1,7 @@
 //! `packhouse check`.
 
-use super::{clock, count, in_instance, say};
+use super::open::{clock, in_instance};
+use super::terminal::{count, say};
 use crate::config::Config;
 use crate::db::Db;
 use crate::instance::explain;

@@ -1,10 +1,11 @@
 //! `packhouse gc`.
 
-use super::{clock, count, in_instance, say};
+use super::open::{clock, in_instance};
+use super::terminal::{count, say};
 use crate::config::Config;
 use crate::instance::explain;
 use crate::jobs::sweep::{self, SweepPlan};
-use crate::registry::quotas;
+use crate::registry::packages::quotas;
 use crate::state::sweep_plan;
 use anyhow::Result;
 use std::process::ExitCode;

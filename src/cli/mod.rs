@@ -4,22 +4,21 @@
 mod backup;
 mod check;
 mod gc;
+mod open;
 mod restore;
 mod serve;
+mod terminal;
 mod tokens;
 mod users;
 
 use crate::config::Config;
-use crate::db::{Connection, Db};
-use crate::domain::clock::Clock;
-use crate::error;
-use crate::instance::{self, Database, Instance, explain};
+use crate::instance::{self, Database};
 use crate::telemetry;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use terminal::{complain, say};
 
 /// A self-hosted registry for any file.
 #[derive(Debug, Parser)]
@@ -103,19 +102,6 @@ fn finish(result: Result<ExitCode>) -> ExitCode {
     })
 }
 
-/// A line on standard output: what the command was asked for.
-fn say(line: &str) -> Result<()> {
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "{line}")?;
-    Ok(out.flush()?)
-}
-
-/// A line on standard error.
-fn complain(line: &str) {
-    // Where even that cannot be written there is nobody to tell.
-    let _ = writeln!(std::io::stderr().lock(), "packhouse: {line}");
-}
-
 fn block_on(work: impl Future<Output = Result<ExitCode>>) -> Result<ExitCode> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
 }
@@ -128,52 +114,4 @@ fn migrate(config: &Config) -> Result<ExitCode> {
         say(&format!("migrated {migration}"))?;
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// Runs one transaction in the instance's database, beside a running server or without one. For commands that need no
-/// store.
-async fn in_database<T: Send + 'static>(
-    config: &Config,
-    work: impl FnMut(&mut Connection) -> error::Result<T> + Send + 'static,
-) -> Result<T> {
-    let settings = config.clone();
-    let database = tokio::task::spawn_blocking(move || {
-        let database = Database::open(&settings, false)?;
-        database.migrate(&settings)?;
-        anyhow::Ok(database)
-    })
-    .await??;
-    let done = async { Db::new(&database.url, &config.database)?.write(work).await }.await;
-    tokio::task::spawn_blocking(move || database.close()).await?;
-    done.map_err(explain)
-}
-
-/// Does something with an opened instance, beside a running server or without one.
-async fn in_instance<T>(config: Config, work: impl AsyncFnOnce(&Instance) -> Result<T>) -> Result<T> {
-    let instance = Instance::open(config, false, clock()).await?;
-    let done = work(&instance).await;
-    let Instance { app, database } = instance;
-    drop(app);
-    tokio::task::spawn_blocking(move || database.close()).await?;
-    done
-}
-
-/// Reads one line from standard input: a secret never comes as an argument, where other users could see it.
-fn secret_from_stdin(what: &str) -> Result<String> {
-    let mut line = String::new();
-    std::io::stdin().read_line(&mut line)?;
-    let line = line.trim_end_matches(['\n', '\r']);
-    anyhow::ensure!(!line.is_empty(), "standard input holds no {what}: give it as one line");
-    Ok(line.to_owned())
-}
-
-/// `1 file`, `2 files`.
-fn count(number: u64, one: &str) -> String {
-    let s = if number == 1 { "" } else { "s" };
-    format!("{number} {one}{s}")
-}
-
-/// The clock of commands.
-fn clock() -> Clock {
-    Clock::system()
 }

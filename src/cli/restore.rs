@@ -1,7 +1,8 @@
 //! `packhouse restore`.
 
 use super::check::check_and_say;
-use super::{clock, complain, count, say};
+use super::open::clock;
+use super::terminal::{complain, count, say};
 use crate::config::Config;
 use crate::db::Db;
 use crate::error::Error;

@@ -1,6 +1,6 @@
 //! `packhouse serve`.
 
-use super::say;
+use super::terminal::say;
 use crate::config::{AdminConfig, Config};
 use crate::data_dir::DataDir;
 use crate::domain::clock::Clock;
@@ -8,8 +8,8 @@ use crate::domain::names::Email;
 use crate::domain::role::Visibility;
 use crate::domain::secret::Password;
 use crate::instance::{Instance, explain};
+use crate::registry::accounts::users::{self, NewUser};
 use crate::registry::caller::Caller;
-use crate::registry::users::{self, NewUser};
 use crate::server::Server;
 use crate::state::App;
 use crate::telemetry;

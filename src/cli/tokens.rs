@@ -1,14 +1,15 @@
 //! `packhouse token …`.
 
-use super::{clock, in_database, say};
+use super::open::{clock, in_database};
+use super::terminal::say;
 use crate::config::Config;
 use crate::domain::clock::Timestamp;
 use crate::domain::names::OwnerName;
 use crate::domain::role::{PackagePattern, Scopes};
 use crate::error::{Error, What};
+use crate::registry::accounts::tokens::{self, NewToken};
+use crate::registry::accounts::users;
 use crate::registry::caller::{Caller, SignedIn};
-use crate::registry::tokens::{self, NewToken};
-use crate::registry::users;
 use anyhow::Result;
 use clap::Subcommand;
 use std::process::ExitCode;

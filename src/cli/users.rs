@@ -1,6 +1,7 @@
 //! `packhouse user …`.
 
-use super::{clock, in_database, say, secret_from_stdin};
+use super::open::{clock, in_database};
+use super::terminal::{say, secret_from_stdin};
 use crate::config::Config;
 use crate::domain::names::{Email, OwnerName};
 use crate::domain::role::Visibility;
@@ -8,9 +9,9 @@ use crate::domain::secret::Password;
 use crate::instance::explain;
 use crate::password::hash_now;
 use crate::registry::access::can_administer;
+use crate::registry::accounts::two_factor;
+use crate::registry::accounts::users::{self, NewUser, User};
 use crate::registry::caller::Caller;
-use crate::registry::two_factor;
-use crate::registry::users::{self, NewUser, User};
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use std::process::ExitCode;

@@ -1,7 +1,7 @@
 //! What values must keep to beyond their types. A mistake is told at the start, by the name of its key; a secret's value
 //! is never shown.
 
-use super::{Config, ConfigError, LimitsConfig};
+use super::keys::{Config, ConfigError, LimitsConfig};
 use crate::domain::names::{Email, OwnerName};
 use crate::domain::secret::Password;
 use tracing_subscriber::EnvFilter;

@@ -11,7 +11,8 @@ mod cluster;
 mod error;
 mod install;
 mod launch;
-mod remains;
+mod options;
+mod stale_process;
 
 use std::convert::Infallible;
 use std::fs::{File, OpenOptions};
@@ -28,6 +29,7 @@ use cluster::{Files, PidFile, Socket};
 pub use error::ManagedError;
 use install::Install;
 use launch::{Launcher, Reach};
+pub use options::ManagedOptions;
 
 /// How often the supervisor looks whether Postgres still lives.
 const WATCH: Duration = Duration::from_millis(100);
@@ -43,40 +45,6 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// A Postgres that lived this long was well: the next death starts again with the shortest pause.
 const HEALTHY: Duration = Duration::from_secs(30);
-
-/// What the private Postgres needs to know, also of the environment, which only the configuration reads.
-#[derive(Debug, Clone)]
-pub struct ManagedOptions {
-    /// The server's data directory. It exists.
-    pub data_dir: PathBuf,
-    /// The directory of PostgreSQL's binaries, if the operator says so; then no other is tried.
-    pub bin_dir: Option<PathBuf>,
-    /// The directories of `PATH`.
-    pub search_path: Vec<PathBuf>,
-    /// `XDG_RUNTIME_DIR`, for the socket of a data directory whose path is too long.
-    pub runtime_dir: Option<PathBuf>,
-    /// The directory for temporary files, for the same where there is no runtime directory.
-    pub temp_dir: PathBuf,
-    /// Settings of Postgres (name, value) that override those of `postgresql.conf`; `fsync=off` in tests, say.
-    pub settings: Vec<(String, String)>,
-    /// Below which directory the places of distributions (`usr/lib/postgresql` and others) are looked for: `/`.
-    pub system_root: PathBuf,
-}
-
-impl ManagedOptions {
-    /// The defaults for a data directory, with nothing known of the environment.
-    pub fn new(data_dir: impl Into<PathBuf>) -> Self {
-        Self {
-            data_dir: data_dir.into(),
-            bin_dir: None,
-            search_path: Vec::new(),
-            runtime_dir: None,
-            temp_dir: PathBuf::from("/tmp"),
-            settings: Vec::new(),
-            system_root: PathBuf::from("/"),
-        }
-    }
-}
 
 /// A running private Postgres. It is stopped when this is dropped.
 #[derive(Debug)]
@@ -165,7 +133,7 @@ pub fn running_url(data_dir: &Path) -> Option<String> {
     let files = Files::below(data_dir).ok()?;
     let found = PidFile::read(&files.cluster).filter(|found| found.ready)?;
     let owner = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(&files.cluster).ok()?);
-    if !remains::belongs(found.pid, &files, owner) {
+    if !stale_process::belongs(found.pid, &files, owner) {
         return None;
     }
     // Relative to the cluster, if it is in the data directory.
@@ -210,7 +178,7 @@ impl Plan {
 
     /// Clears what is left of an earlier one, starts Postgres and waits until it is ready.
     fn launch(&self, orders: &Receiver<Infallible>) -> Result<Child, ManagedError> {
-        remains::clear(&self.files, self.launcher.uid(), &self.socket)?;
+        stale_process::clear(&self.files, self.launcher.uid(), &self.socket)?;
         let log = self.files.open_log()?;
         let offset = log.metadata().map(|log| log.len()).unwrap_or_default();
         let postgres = self.install.program("postgres");
@@ -304,7 +272,7 @@ fn told_to_stop(orders: &Receiver<Infallible>, wait: Duration) -> bool {
 /// Stops Postgres: fast (rolls back, writes everything out), then at once (the next start replays the log), then hard.
 fn end(child: &mut Child) {
     let stages = [
-        (Signal::INT, remains::FAST_SHUTDOWN),
+        (Signal::INT, stale_process::FAST_SHUTDOWN),
         (Signal::QUIT, Duration::from_secs(5)),
         (Signal::KILL, Duration::from_secs(5)),
     ];

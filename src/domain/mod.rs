@@ -2,13 +2,14 @@
 pub mod clock;
 pub mod damage;
 pub mod digest;
-pub mod hook;
 pub mod ids;
 pub mod limit;
 pub mod names;
 pub mod network;
 pub mod path;
+pub mod quota;
 pub mod role;
 pub mod secret;
 pub mod text;
 pub mod version;
+pub mod webhook;

@@ -9,8 +9,8 @@ use crate::http::middleware::tell;
 use crate::http::params::{GENERIC, file_url};
 use crate::http::problem::Shape;
 use crate::registry::access::{can_publish, can_read};
-use crate::registry::files::{self, Downloadable};
-use crate::registry::versions;
+use crate::registry::packages::files::{self, Downloadable};
+use crate::registry::packages::versions;
 use crate::state::App;
 use crate::storage::{BlobStore, Stored};
 use actix_web::http::header;
@@ -112,7 +112,7 @@ async fn send(req: &HttpRequest, app: &App, file: &Downloadable, small: Option<B
     )
     .await?;
     if served.counts {
-        app.tally.download(file.id);
+        app.counters.download(file.id);
     }
     let root = app.config.public_root().unwrap_or_default();
     Ok(in_shape(served.response, Shape::asked(req.headers()), root))

@@ -7,7 +7,7 @@ mod sidecars;
 pub mod upload;
 pub mod versions;
 
-use crate::auth::Presented;
+use crate::auth::Credentials;
 use crate::error::{Error, Result, What};
 use crate::http::problem::{self, Shape, status_of};
 use crate::state::App;
@@ -37,12 +37,12 @@ fn is_name(field: &str) -> bool {
 
 /// Reads the names of a path and then the credential, in this order. An owner that cannot be is as unknown as one
 /// that is not there: the anonymous are asked to sign in.
-async fn begin<T>(req: &HttpRequest, app: &App, path: Result<T>) -> Result<(T, Presented)> {
+async fn begin<T>(req: &HttpRequest, app: &App, path: Result<T>) -> Result<(T, Credentials)> {
     match path {
-        Ok(path) => Ok((path, Presented::read(req, app).await?)),
+        Ok(path) => Ok((path, Credentials::read(req, app).await?)),
         Err(Error::Invalid { field: "owner", .. }) if *req.method() != Method::PUT => {
-            Presented::read(req, app).await?;
-            Err(if Presented::is_absent(req, app) { Error::Unauthenticated } else { Error::NotFound(What::Owner) })
+            Credentials::read(req, app).await?;
+            Err(if Credentials::is_absent(req, app) { Error::Unauthenticated } else { Error::NotFound(What::Owner) })
         }
         Err(error) => Err(error),
     }

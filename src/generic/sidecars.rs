@@ -8,7 +8,7 @@ use crate::error::{Error, Result, What};
 use crate::http::blob::INERT;
 use crate::jobs::digests;
 use crate::registry::access::CanRead;
-use crate::registry::files::{self, FileSummary};
+use crate::registry::packages::files::{self, FileSummary};
 use crate::registry::pages::Slice;
 use crate::state::App;
 use actix_web::HttpResponse;

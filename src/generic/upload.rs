@@ -4,11 +4,11 @@ use super::{AppData, answer, begin};
 use crate::domain::digest::Sha256;
 use crate::domain::path::FilePath;
 use crate::error::{Error, Result};
-use crate::http::body::{Body, BodyError};
+use crate::http::body::{BodyError, PacedBody};
 use crate::http::middleware::tell;
 use crate::http::params::{GENERIC, file_url};
 use crate::intake::{Admitted, Receiving, Sender, check_head, content_length, is_form, pace};
-use crate::registry::publish;
+use crate::registry::packages::publish;
 use crate::state::App;
 use actix_multipart::Multipart;
 use actix_web::http::StatusCode;
@@ -33,7 +33,7 @@ async fn try_upload(req: &HttpRequest, payload: web::Payload, app: &Arc<App>) ->
     let form = is_form(headers);
     // What is wrong with the head is said to those who may publish: a stranger hears that he is one.
     let digests = check_head(headers, form);
-    let said = publish::Declared {
+    let said = publish::DeclaredUpload {
         length: if form { None } else { content_length(headers) },
         sha256: digests.as_ref().ok().and_then(|digests| digests.sha256),
         only_if_absent: headers.get(header::IF_NONE_MATCH).is_some_and(|value| value == "*"),
@@ -44,7 +44,7 @@ async fn try_upload(req: &HttpRequest, payload: web::Payload, app: &Arc<App>) ->
         Admitted::SameIsThere(sha256) => return Ok(answer_stored(app, StatusCode::OK, &path, sha256)),
         Admitted::Wanted(wanted) => wanted.begin(digests)?,
     };
-    let body = Body::new(payload, pace(app));
+    let body = PacedBody::new(payload, pace(app));
     if form {
         receive_form(&mut receiving, Multipart::new(headers, body)).await?;
     } else {

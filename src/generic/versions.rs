@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::http::middleware::tell;
 use crate::http::params::GENERIC;
 use crate::registry::access::can_publish;
-use crate::registry::versions;
+use crate::registry::packages::versions;
 use crate::state::App;
 use actix_web::{HttpRequest, HttpResponse};
 use std::sync::Arc;

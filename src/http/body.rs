@@ -47,7 +47,7 @@ pub struct Pace {
 }
 
 /// A body that keeps its pace: a stream that ends with [`PayloadError::Incomplete`] where the sender does not.
-pub struct Body<S> {
+pub struct PacedBody<S> {
     stream: Pin<Box<S>>,
     pace: Pace,
     started: Instant,
@@ -55,7 +55,7 @@ pub struct Body<S> {
     stalled: Pin<Box<Sleep>>,
 }
 
-impl<S: Stream<Item = Result<Bytes, PayloadError>>> Body<S> {
+impl<S: Stream<Item = Result<Bytes, PayloadError>>> PacedBody<S> {
     /// Begins to read.
     pub fn new(stream: S, pace: Pace) -> Self {
         let stalled = Box::pin(tokio::time::sleep(pace.stall));
@@ -77,7 +77,7 @@ impl<S: Stream<Item = Result<Bytes, PayloadError>>> Body<S> {
     }
 }
 
-impl<S: Stream<Item = Result<Bytes, PayloadError>>> Stream for Body<S> {
+impl<S: Stream<Item = Result<Bytes, PayloadError>>> Stream for PacedBody<S> {
     type Item = Result<Bytes, PayloadError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {

@@ -6,19 +6,21 @@
 //! an interrupted one leaves the backup that was there before as it was.
 
 mod folder;
+mod manifest;
 mod restore;
 
 pub use restore::{Restore, Target};
 
-use crate::db::dump::{Counter, Export};
+use crate::db::dump::Export;
 use crate::domain::clock::Timestamp;
 use crate::domain::digest::Sha256;
 use crate::error::Error;
-use crate::registry::{cleanup, integrity};
+use crate::registry::operations::integrity;
+use crate::registry::packages::cleanup;
 use crate::storage::{BlobStore, StorageKey, StoreError, TransferError};
 use anyhow::{Context, Result};
 use folder::Folder;
-use serde::{Deserialize, Serialize};
+use manifest::{BlobRow, Blobs, Manifest, Table};
 use std::path::Path;
 
 /// The version of the layout, for those who will read it later.
@@ -32,57 +34,6 @@ pub struct Source {
     pub store: BlobStore,
     /// The secret key of the data directory.
     pub secret_key: [u8; 32],
-}
-
-/// What says that a backup is complete, and what is in it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Manifest {
-    format: u32,
-    /// The version of the program that made it.
-    packhouse: String,
-    created_at: Timestamp,
-    /// The migrations that made the schema of its rows.
-    schema: Vec<String>,
-    /// The directory of its rows.
-    database: String,
-    /// In the order in which they can be loaded.
-    tables: Vec<Table>,
-    counters: Vec<Counter>,
-    blobs: Blobs,
-}
-
-/// The rows of one table.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Table {
-    name: String,
-    rows: u64,
-    /// Of its file.
-    sha256: String,
-}
-
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-struct Blobs {
-    count: u64,
-    bytes: u64,
-    /// SHA-256 of those that the store itself had lost.
-    lost: Vec<String>,
-}
-
-/// What of a blob's row matters here.
-#[derive(Debug, Deserialize)]
-struct BlobRow {
-    /// As Postgres writes bytes: `\x` and hexadecimal digits.
-    sha256: String,
-    size: u64,
-    storage_key: String,
-}
-
-impl BlobRow {
-    fn parse(line: &str) -> Result<(Sha256, u64, StorageKey)> {
-        let row: Self = serde_json::from_str(line)?;
-        let sha256 = row.sha256.strip_prefix("\\x").unwrap_or_default().parse()?;
-        Ok((sha256, row.size, row.storage_key.parse()?))
-    }
 }
 
 /// What a backup did.

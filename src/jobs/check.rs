@@ -9,9 +9,9 @@ use crate::db::Db;
 use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::ids::BlobId;
 use crate::error::Result;
-use crate::registry::cleanup;
-use crate::registry::files::Blob;
-use crate::registry::integrity::{self, Totals};
+use crate::registry::operations::integrity::{self, Totals};
+use crate::registry::packages::cleanup;
+use crate::registry::packages::files::Blob;
 use crate::storage::{BLOCK, BlobStore, StorageKey, StoreError};
 use std::time::Duration;
 

@@ -1,28 +1,29 @@
 //! Writes down what was counted in memory.
 
+use crate::counters::Counters;
 use crate::db::Db;
 use crate::error::Result;
-use crate::registry::tokens::TokenUse;
-use crate::registry::{downloads, quotas, sessions, tokens};
-use crate::tally::Tally;
+use crate::registry::accounts::tokens::TokenUse;
+use crate::registry::accounts::{sessions, tokens};
+use crate::registry::packages::{downloads, quotas};
 
 /// Writes down downloads and uses of tokens and sessions, and folds the changes of what owners store into their counts. Counts that
 /// could not be written stay in memory for the next time.
 ///
 /// # Errors
 /// The database's.
-pub async fn run(db: &Db, tally: &Tally) -> Result<()> {
-    let counts = tally.take_downloads();
+pub async fn run(db: &Db, counters: &Counters) -> Result<()> {
+    let counts = counters.take_downloads();
     if !counts.is_empty() {
         let written = counts.clone();
         let done = db.write(move |conn| downloads::add(conn, &written)).await;
         // An outcome that is unknown may be counted already: one count lost is better than all counted twice.
         if done.as_ref().is_err_and(|error| !matches!(error, crate::error::Error::OutcomeUnknown)) {
-            tally.put_back_downloads(&counts);
+            counters.put_back_downloads(&counts);
         }
         done?;
     }
-    let uses: Vec<TokenUse> = tally
+    let uses: Vec<TokenUse> = counters
         .take_token_uses()
         .into_iter()
         .map(|(token, at, from)| TokenUse { token, at, from: from.map(|ip| ip.to_string()).unwrap_or_default() })
@@ -30,7 +31,7 @@ pub async fn run(db: &Db, tally: &Tally) -> Result<()> {
     if !uses.is_empty() {
         db.write(move |conn| tokens::note_uses(conn, &uses)).await?;
     }
-    let uses = tally.take_session_uses();
+    let uses = counters.take_session_uses();
     if !uses.is_empty() {
         db.write(move |conn| sessions::note_uses(conn, &uses)).await?;
     }

@@ -3,7 +3,7 @@
 use crate::db::Db;
 use crate::domain::clock::Clock;
 use crate::error::Result;
-use crate::registry::stats;
+use crate::registry::operations::stats;
 
 /// Notes it.
 ///

@@ -8,7 +8,9 @@
 use crate::db::Db;
 use crate::domain::clock::{Clock, Timestamp};
 use crate::error::{Error, Result};
-use crate::registry::{attempts, cleanup, settings};
+use crate::registry::accounts::attempts;
+use crate::registry::operations::settings;
+use crate::registry::packages::cleanup;
 use crate::storage::{BlobStore, Claim, Entry, StorageKey, StoreError, Walk};
 use std::time::{Duration, SystemTime};
 

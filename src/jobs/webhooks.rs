@@ -3,12 +3,12 @@
 use crate::db::Db;
 use crate::domain::clock::Clock;
 use crate::domain::digest::to_hex;
-use crate::domain::hook::HookContent;
 use crate::domain::secret::MasterKey;
+use crate::domain::webhook::HookContent;
 use crate::error::Result;
 use crate::outbound::Outbound;
-use crate::registry::hooks::outbox;
-use crate::registry::hooks::turns::{self, Letter, Outcome, Turn};
+use crate::registry::webhooks::delivery_queue::{self, LeasedHook, Message, Outcome};
+use crate::registry::webhooks::outbox;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
@@ -29,7 +29,7 @@ const FORM: &AsciiSet = &NON_ALPHANUMERIC.remove(b'*').remove(b'-').remove(b'.')
 
 /// All that is needed to send.
 #[derive(Clone)]
-pub struct Courier {
+pub struct WebhookSender {
     pub db: Db,
     pub outbound: Arc<Outbound>,
     pub clock: Clock,
@@ -38,20 +38,20 @@ pub struct Courier {
     pub root: String,
 }
 
-impl Courier {
+impl WebhookSender {
     /// Takes one thing that is due.
-    async fn take(&self) -> Result<Option<Turn>> {
+    async fn take(&self) -> Result<Option<LeasedHook>> {
         let (key, now) = (self.key.clone(), self.clock.now());
-        self.db.write(move |conn| turns::take(conn, &key, now)).await
+        self.db.write(move |conn| delivery_queue::take(conn, &key, now)).await
     }
 
     /// Begins to send what is due, as far as there is room beside what is under way; false: the database is away.
     async fn fill(&self, under_way: &mut JoinSet<()>) -> bool {
         while under_way.len() < SLOTS {
             match self.take().await {
-                Ok(Some(turn)) => {
-                    let courier = self.clone();
-                    under_way.spawn(async move { courier.deliver(turn).await });
+                Ok(Some(leased)) => {
+                    let sender = self.clone();
+                    under_way.spawn(async move { sender.deliver(leased).await });
                 }
                 Ok(None) => return true,
                 Err(error) => {
@@ -90,12 +90,12 @@ impl Courier {
         }
     }
 
-    async fn deliver(&self, turn: Turn) {
+    async fn deliver(&self, leased: LeasedHook) {
         let (at, begun) = (self.clock.now(), Instant::now());
-        let (headers, sent) = match &turn.letter {
-            Ok(letter) => self.send(&turn, letter).await,
+        let (headers, sent) = match &leased.message {
+            Ok(message) => self.send(&leased, message).await,
             Err(error) => {
-                tracing::error!(error = ?error, hook = %turn.hook, delivery = %turn.delivery, "a webhook cannot be read");
+                tracing::error!(error = ?error, hook = %leased.hook, delivery = %leased.delivery, "a webhook cannot be read");
                 (Vec::new(), Err("this server cannot read what is to be sent: ask its administrator".to_owned()))
             }
         };
@@ -119,9 +119,9 @@ impl Courier {
         };
         let kind = if outcome.is_delivered() { "delivered" } else { "failed" };
         metrics::counter!("packhouse_webhook_attempts_total", "outcome" => kind).increment(1);
-        tracing::debug!(hook = %turn.hook, delivery = %turn.delivery, attempt = turn.number, status, "called a webhook");
-        let (clock, hook) = (self.clock.clone(), turn.hook);
-        let settled = self.db.write(move |conn| turns::settle(conn, &turn, &outcome, clock.now())).await;
+        tracing::debug!(hook = %leased.hook, delivery = %leased.delivery, attempt = leased.number, status, "called a webhook");
+        let (clock, hook) = (self.clock.clone(), leased.hook);
+        let settled = self.db.write(move |conn| delivery_queue::settle(conn, &leased, &outcome, clock.now())).await;
         if let Err(error) = settled {
             // The hook is free again when its time is over, and the delivery is sent once more.
             tracing::warn!(%error, %hook, "what a webhook's receiver answered could not be written down");
@@ -131,30 +131,30 @@ impl Courier {
     /// Sends it; gives back the head of the request, without secrets, and what came of it.
     async fn send(
         &self,
-        turn: &Turn,
-        letter: &Letter,
+        leased: &LeasedHook,
+        message: &Message,
     ) -> (Vec<(String, String)>, std::result::Result<crate::outbound::Answer, String>) {
-        let payload = match letter.facts.payload(turn.action, &self.root) {
+        let payload = match message.facts.payload(leased.action, &self.root) {
             Ok(payload) => payload,
             Err(error) => return (Vec::new(), Err(error.to_string())),
         };
-        let (content_type, body) = match turn.content {
+        let (content_type, body) = match leased.content {
             HookContent::Json => ("application/json", payload.clone()),
             HookContent::Form => {
                 let payload = utf8_percent_encode(&payload, FORM).to_string().replace(' ', "+");
                 ("application/x-www-form-urlencoded", format!("payload={payload}"))
             }
         };
-        let secret = letter.secret.as_ref().map(|secret| secret.reveal());
-        let mut headers = head(turn, content_type);
+        let secret = message.secret.as_ref().map(|secret| secret.reveal());
+        let mut headers = head(leased, content_type);
         headers.extend(signatures(secret, &payload));
-        headers.extend(standard(turn, secret, &body, self.clock.now().unix()));
+        headers.extend(standard(leased, secret, &body, self.clock.now().unix()));
         let mut shown = headers.clone();
-        if let Some(authorization) = &letter.authorization {
+        if let Some(authorization) = &message.authorization {
             headers.push(("authorization".to_owned(), authorization.reveal().to_owned()));
             shown.push(("authorization".to_owned(), "******".to_owned()));
         }
-        let sent = self.outbound.post(turn.url.as_str(), &headers, body.into_bytes()).await;
+        let sent = self.outbound.post(leased.url.as_str(), &headers, body.into_bytes()).await;
         (shown, sent.map_err(|failure| failure.to_string()))
     }
 }
@@ -164,8 +164,8 @@ fn field(name: &str, value: impl Into<String>) -> (String, String) {
 }
 
 /// Gitea's fields, under its own name and those it keeps for receivers that were made for others.
-fn head(turn: &Turn, content_type: &str) -> Vec<(String, String)> {
-    let id = turn.uuid.to_string();
+fn head(leased: &LeasedHook, content_type: &str) -> Vec<(String, String)> {
+    let id = leased.uuid.to_string();
     let mut head = vec![
         field("content-type", content_type),
         field("user-agent", concat!("Packhouse/", env!("CARGO_PKG_VERSION"))),
@@ -176,7 +176,7 @@ fn head(turn: &Turn, content_type: &str) -> Vec<(String, String)> {
         head.push(field(&format!("x-{family}-event-type"), "package"));
     }
     for family in ["gitea", "github"] {
-        head.push(field(&format!("x-{family}-hook-installation-target-type"), turn.owner_kind.as_str()));
+        head.push(field(&format!("x-{family}-hook-installation-target-type"), leased.owner_kind.as_str()));
     }
     head
 }
@@ -194,8 +194,8 @@ fn signatures(secret: Option<&str>, payload: &str) -> Vec<(String, String)> {
 }
 
 /// The fields of Standard Webhooks 1.0, which sign the body as it is sent, with its id and its time.
-fn standard(turn: &Turn, secret: Option<&str>, body: &str, now: i64) -> Vec<(String, String)> {
-    let (id, time) = (turn.uuid.to_string(), now.to_string());
+fn standard(leased: &LeasedHook, secret: Option<&str>, body: &str, now: i64) -> Vec<(String, String)> {
+    let (id, time) = (leased.uuid.to_string(), now.to_string());
     let mut fields = vec![field("webhook-id", &*id), field("webhook-timestamp", &*time)];
     if let Some(secret) = secret {
         let signed = hmac_sha256(&standard_key(secret), &[id.as_bytes(), b".", time.as_bytes(), b".", body.as_bytes()]);

@@ -62,19 +62,19 @@ pub struct Caller {
 
 /// How far a caller sees: the parameters of [`super::access::readable`].
 #[derive(Debug, Clone, Copy)]
-pub struct Sight {
+pub struct VisibilityScope {
     pub(super) widest: i16,
     pub(super) user: OwnerId,
 }
 
-/// The limits of a token to some owners and to public ones: the parameters of [`super::access::within`].
+/// The limits of a token to some owners and to public ones: the parameters of [`super::access::within_token_limits`].
 #[derive(Debug, Clone)]
-pub struct Limits {
+pub struct TokenLimits {
     pub(super) widest: i16,
     pub(super) owners: Option<Vec<OwnerId>>,
 }
 
-impl Limits {
+impl TokenLimits {
     /// Whether they are to public owners.
     pub(super) fn public_only(&self) -> bool {
         self.widest == Visibility::Public.number()
@@ -222,13 +222,15 @@ impl Caller {
     }
 
     /// What of the owners he sees is in his lists.
-    pub(super) fn limits(&self) -> Limits {
+    pub(super) fn limits(&self) -> TokenLimits {
         match &self.grant {
-            Grant::Token(token) => Limits {
+            Grant::Token(token) => TokenLimits {
                 widest: if token.scopes.public_only() { Visibility::Public } else { Visibility::Private }.number(),
                 owners: token.owners.clone(),
             },
-            Grant::Whole(_) | Grant::Session { .. } => Limits { widest: Visibility::Private.number(), owners: None },
+            Grant::Whole(_) | Grant::Session { .. } => {
+                TokenLimits { widest: Visibility::Private.number(), owners: None }
+            }
         }
     }
 
@@ -259,11 +261,11 @@ impl Caller {
     }
 
     /// How far the user sees, whatever his token's limits: those answer 403, not 404.
-    pub fn sight(&self) -> Sight {
+    pub fn visibility_scope(&self) -> VisibilityScope {
         match &self.user {
-            None => Sight { widest: Visibility::Public.number(), user: NOBODY },
-            Some(user) if user.is_admin => Sight { widest: Visibility::Private.number(), user: user.id },
-            Some(user) => Sight { widest: Visibility::Limited.number(), user: user.id },
+            None => VisibilityScope { widest: Visibility::Public.number(), user: NOBODY },
+            Some(user) if user.is_admin => VisibilityScope { widest: Visibility::Private.number(), user: user.id },
+            Some(user) => VisibilityScope { widest: Visibility::Limited.number(), user: user.id },
         }
     }
 }

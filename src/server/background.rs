@@ -1,11 +1,11 @@
 //! The work that no request waits for: regularly, when something is to be done, or when an administrator asks. How it
-//! stands is on the board of the server's state.
+//! stands is among the tasks of the server's state.
 
 use crate::error::{Error, Result};
-use crate::jobs::board::{Board, Task};
 use crate::jobs::check::{self, Options, Outcome};
 use crate::jobs::scrub::{self, ScrubPlan, Scrubbed};
 use crate::jobs::sweep::Swept;
+use crate::jobs::task_status::{Task, TaskStatuses};
 use crate::jobs::{digests, flush_counts, note_totals, sweep, webhooks};
 use crate::state::{App, scrub_plan, sweep_plan};
 use std::sync::Arc;
@@ -42,21 +42,21 @@ struct Running<'a> {
 
 impl<'a> Running<'a> {
     fn begin(app: &'a App, task: Task) -> Self {
-        app.board.begin(task, app.clock.now());
+        app.tasks.begin(task, app.clock.now());
         Self { app, task, ended: false }
     }
 
     fn end(mut self, is_good: bool, outcome: String, lines: Vec<String>) {
         self.ended = true;
-        self.app.board.end(self.task, self.app.clock.now(), is_good, outcome, lines);
+        self.app.tasks.end(self.task, self.app.clock.now(), is_good, outcome, lines);
     }
 }
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
         if !self.ended {
-            let board: &Board = &self.app.board;
-            board.end(self.task, self.app.clock.now(), false, "it was cut off".to_owned(), Vec::new());
+            let tasks: &TaskStatuses = &self.app.tasks;
+            tasks.end(self.task, self.app.clock.now(), false, "it was cut off".to_owned(), Vec::new());
         }
     }
 }
@@ -69,7 +69,7 @@ async fn flush_regularly(app: Arc<App>) {
             metrics.run_upkeep();
         }
         let running = Running::begin(&app, Task::Counts);
-        match flush_counts::run(&app.db, &app.tally).await {
+        match flush_counts::run(&app.db, &app.counters).await {
             Ok(_) => running.end(true, "written down".to_owned(), Vec::new()),
             Err(error) => {
                 tracing::warn!(%error, "counts could not be written down; they wait for the next time");
@@ -151,7 +151,7 @@ async fn scrub_regularly(app: Arc<App>) {
     ticks.tick().await;
     loop {
         ticks.tick().await;
-        if app.board.slot(Task::Scrub).running.is_none() {
+        if app.tasks.status(Task::Scrub).running.is_none() {
             scrub(&app, plan).await;
         }
     }
@@ -231,7 +231,7 @@ async fn note_regularly(app: Arc<App>) {
 async fn tell_webhooks(app: Arc<App>) {
     let every = app.config.jobs.webhooks_every_seconds;
     if every > 0 && app.config.webhooks.enabled {
-        app.courier().serve(Duration::from_secs(every)).await;
+        app.webhook_sender().serve(Duration::from_secs(every)).await;
     }
 }
 
@@ -250,12 +250,12 @@ async fn forget_deliveries(app: Arc<App>) {
 /// Does what administrators ask for, one after the other.
 async fn do_what_is_asked(app: Arc<App>) {
     loop {
-        match app.board.next().await {
+        match app.tasks.next().await {
             Task::Sweep => sweep_now(&app).await,
             task @ (Task::Check | Task::DeepCheck) => check_now(&app, task).await,
             // Not waited for: it lasts days where the store is large.
             Task::Scrub => {
-                app.board.begin(Task::Scrub, app.clock.now());
+                app.tasks.begin(Task::Scrub, app.clock.now());
                 let plan = ScrubPlan { now_please: true, ..scrub_plan(&app.config) };
                 let app = Arc::clone(&app);
                 actix_web::rt::spawn(async move { scrub(&app, plan).await });

@@ -2,8 +2,8 @@
 
 use super::App;
 use crate::error::{Error, Result};
-use crate::registry::integrity::{self, BlobTotals};
-use crate::registry::settings;
+use crate::registry::operations::integrity::{self, BlobTotals};
+use crate::registry::operations::settings;
 use std::time::{Duration, Instant};
 
 /// How old the count of blobs may be: anybody may ask for the metrics, and each count is a scan.

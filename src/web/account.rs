@@ -4,11 +4,11 @@ use super::forms::Protected;
 use super::page::{Frame, Reply, frame};
 use super::problems::Problems;
 use crate::auth::call::Call;
-use crate::auth::{password, session};
+use crate::auth::{confirm, session};
 use crate::domain::names::{Email, OwnerName};
 use crate::error::{Error, Result, What};
 use crate::registry::access::can_change_own;
-use crate::registry::users::{self, User, delete_own, obstacles, rename_own, set_own_email};
+use crate::registry::accounts::users::{self, User, delete_own, obstacles, rename_own, set_own_email};
 use askama::Template;
 use serde::Deserialize;
 
@@ -59,7 +59,7 @@ pub async fn set_email(call: Call, form: Protected<NewEmail>) -> Result<Reply> {
 
 async fn change_email(call: &Call, fields: &NewEmail) -> Result<()> {
     let email: Email = fields.email.trim().parse().map_err(|error| wrong("email", &error))?;
-    password::confirm(call, &fields.current_password).await?;
+    confirm::password(call, &fields.current_password).await?;
     let now = call.app.clock.now();
     call.writing(move |conn, caller| {
         let right = can_change_own(conn, caller)?;
@@ -110,7 +110,7 @@ pub async fn rename(call: Call, form: Protected<NewName>) -> Result<Reply> {
 
 async fn change_name(call: &Call, fields: &NewName) -> Result<OwnerName> {
     let name: OwnerName = fields.name.trim().parse().map_err(|error| wrong("name", &error))?;
-    password::confirm(call, &fields.current_password).await?;
+    confirm::password(call, &fields.current_password).await?;
     let (now, to) = (call.app.clock.now(), name.clone());
     call.writing(move |conn, caller| {
         let right = can_change_own(conn, caller)?;
@@ -169,7 +169,7 @@ async fn remove(call: &Call, fields: &Deletion) -> Result<()> {
     if fields.name.trim().to_lowercase() != own {
         return Err(Error::invalid("name", "this is not your user name: type it, to show that you mean it"));
     }
-    password::confirm(call, &fields.current_password).await?;
+    confirm::password(call, &fields.current_password).await?;
     let now = call.app.clock.now();
     call.writing(move |conn, caller| {
         let right = can_change_own(conn, caller)?;

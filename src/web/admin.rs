@@ -7,13 +7,13 @@ pub mod system;
 pub mod user;
 pub mod users;
 
+use super::format::{Bytes, Count};
 use super::page::{Frame, Reply, frame};
-use super::show::{Bytes, Count};
 use crate::auth::call::Call;
 use crate::error::Result;
-use crate::jobs::board::Task;
-use crate::registry::damage;
-use crate::registry::stats::{self, Day, Figure, Overview};
+use crate::jobs::task_status::Task;
+use crate::registry::operations::damage;
+use crate::registry::operations::stats::{self, Day, Figure, Overview};
 use crate::state::health::Check;
 use askama::Template;
 
@@ -97,9 +97,9 @@ impl Plot {
 }
 
 /// A number of things, `about` before an estimate.
-struct About(Figure);
+struct EstimatedCount(Figure);
 
-impl std::fmt::Display for About {
+impl std::fmt::Display for EstimatedCount {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self(figure) = self;
         write!(f, "{}{}", if figure.is_estimate { "about " } else { "" }, Count(figure.number))
@@ -111,8 +111,8 @@ impl std::fmt::Display for About {
 struct OverviewPage {
     frame: Frame,
     overview: Overview,
-    packages: About,
-    files: About,
+    packages: EstimatedCount,
+    files: EstimatedCount,
     versions: Count,
     users: Count,
     orgs: Count,
@@ -137,7 +137,7 @@ pub async fn overview(call: Call) -> Result<Reply> {
         Ok((stats::overview(conn, caller)?, stats::growth(conn, caller, now)?, damage::count(conn)?))
     })
     .await?;
-    let failed = |task: &Task| call.app.board.slot(*task).last.is_some_and(|last| !last.is_good);
+    let failed = |task: &Task| call.app.tasks.status(*task).last.is_some_and(|last| !last.is_good);
     let failed = Task::ALL.into_iter().filter(failed).map(|task| system::words(task).0).collect();
     let totals = call.app.blob_totals().await;
     let (blobs, blob_bytes) = totals.map_or((0, 0), |totals| (totals.blobs, totals.bytes));
@@ -151,8 +151,8 @@ pub async fn overview(call: Call) -> Result<Reply> {
     let free = free.ok().and_then(Result::ok).map(|space| Bytes(i64::try_from(space.available).unwrap_or(i64::MAX)));
     Reply::page(&OverviewPage {
         frame,
-        packages: About(overview.packages),
-        files: About(overview.files),
+        packages: EstimatedCount(overview.packages),
+        files: EstimatedCount(overview.files),
         versions: Count(overview.stored.versions),
         users: Count(overview.people.users),
         orgs: Count(overview.people.orgs),

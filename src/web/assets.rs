@@ -1,7 +1,7 @@
 //! Style sheets, scripts and icons: carried in the program, laid out in the data directory at the start under names that
 //! hold their digest, and served from there to be kept for ever.
 
-use super::manual::book::pictures;
+use super::manual::files::pictures;
 use crate::domain::digest::to_hex;
 use crate::http::asset::{pack, takes_gzip};
 use actix_files::Files;

@@ -1,10 +1,10 @@
 //! Deleting a file, a version or a package: first a page that says what goes, then a form that does it.
 
+use super::format::{Bytes, Count};
 use super::forms::Protected;
 use super::login::Nothing;
 use super::page::{Frame, Reply, frame};
 use super::problems::Problems;
-use super::show::{Bytes, Count};
 use crate::auth::call::Call;
 use crate::domain::ids::FileId;
 use crate::domain::names::{OwnerName, PackageName};
@@ -13,22 +13,22 @@ use crate::domain::version::Version;
 use crate::error::{Error, Result, What};
 use crate::http::params::escape;
 use crate::registry::access::can_publish;
-use crate::registry::losses::{self, FileLoss, Loss};
-use crate::registry::{files, packages, versions};
+use crate::registry::packages::deletion_preview::{self, DeletionPreview, FileDeletionPreview};
+use crate::registry::packages::{files, lifecycle, versions};
 use askama::Template;
 use serde::Deserialize;
 
 /// What goes, as it is shown.
-struct Shown {
+struct DeletionFigures {
     versions: Count,
     files: Count,
     bytes: Bytes,
     downloads: Count,
 }
 
-impl From<Loss> for Shown {
-    fn from(loss: Loss) -> Self {
-        let Loss { versions, files, bytes, downloads } = loss;
+impl From<DeletionPreview> for DeletionFigures {
+    fn from(loss: DeletionPreview) -> Self {
+        let DeletionPreview { versions, files, bytes, downloads } = loss;
         Self { versions: Count(versions), files: Count(files), bytes: Bytes(bytes), downloads: Count(downloads) }
     }
 }
@@ -63,7 +63,7 @@ struct VersionPage {
     owner: OwnerName,
     package: PackageName,
     version: Version,
-    loss: Shown,
+    loss: DeletionFigures,
     takes_package: bool,
 }
 
@@ -82,8 +82,8 @@ pub async fn version_form(call: Call) -> Result<Reply> {
     let path = version(&call)?;
     let (frame, found) = frame(&call, move |conn, caller| {
         let right = can_publish(conn, caller, &path.owner, &path.package)?;
-        let (package, _) = losses::of_package(conn, &right, &path.package)?;
-        Ok((right.owner().name.clone(), package, losses::of_version(conn, &right, &path)?))
+        let (package, _) = deletion_preview::of_package(conn, &right, &path.package)?;
+        Ok((right.owner().name.clone(), package, deletion_preview::of_version(conn, &right, &path)?))
     })
     .await?;
     let (owner, package, (version, loss, takes_package)) = found;
@@ -98,7 +98,7 @@ pub async fn delete_version(call: Call, form: Protected<Nothing>) -> Result<Repl
     let (package_too, version) = call
         .writing(move |conn, caller| {
             let right = can_publish(conn, caller, &asked.owner, &asked.package)?;
-            let (version, _, package_too) = losses::of_version(conn, &right, &asked)?;
+            let (version, _, package_too) = deletion_preview::of_version(conn, &right, &asked)?;
             versions::delete(conn, caller, &right, &asked, now)?;
             Ok((package_too, version))
         })
@@ -122,7 +122,7 @@ struct FilePage {
     owner: OwnerName,
     path: VersionPath,
     id: FileId,
-    file: FileLoss,
+    file: FileDeletionPreview,
     bytes: Bytes,
     downloads: Count,
 }
@@ -149,7 +149,7 @@ pub async fn file_form(call: Call) -> Result<Reply> {
     let asked = path.clone();
     let (frame, (owner, file)) = frame(&call, move |conn, caller| {
         let right = can_publish(conn, caller, &asked.owner, &asked.package)?;
-        Ok((right.owner().name.clone(), losses::of_file(conn, &right, &asked, id)?))
+        Ok((right.owner().name.clone(), deletion_preview::of_file(conn, &right, &asked, id)?))
     })
     .await?;
     let (bytes, downloads) = (Bytes(file.bytes), Count(file.downloads));
@@ -164,7 +164,7 @@ pub async fn delete_file(call: Call, form: Protected<Nothing>) -> Result<Reply> 
     let gone = call
         .writing(move |conn, caller| {
             let right = can_publish(conn, caller, &asked.owner, &asked.package)?;
-            let gone = losses::of_file(conn, &right, &asked, id)?;
+            let gone = deletion_preview::of_file(conn, &right, &asked, id)?;
             files::delete(conn, caller, &right, &asked.with_file(gone.name.clone()), now)?;
             Ok(gone)
         })
@@ -182,7 +182,7 @@ struct PackagePage {
     frame: Frame,
     owner: OwnerName,
     package: PackageName,
-    loss: Shown,
+    loss: DeletionFigures,
     /// What was typed to delete it.
     typed: String,
     problems: Problems,
@@ -203,7 +203,7 @@ async fn package_page(call: &Call, typed: String, problems: Problems) -> Result<
     let (owner, name) = package(call)?;
     let (frame, (owner, (package, loss))) = frame(call, move |conn, caller| {
         let right = can_publish(conn, caller, &owner, &name)?;
-        Ok((right.owner().name.clone(), losses::of_package(conn, &right, &name)?))
+        Ok((right.owner().name.clone(), deletion_preview::of_package(conn, &right, &name)?))
     })
     .await?;
     Ok(PackagePage { frame, owner, package, loss: loss.into(), typed, problems })
@@ -229,11 +229,11 @@ pub async fn delete_package(call: Call, form: Protected<Confirmed>) -> Result<Re
     let deleted = call
         .writing(move |conn, caller| {
             let right = can_publish(conn, caller, &asked, &name)?;
-            let (package, _) = losses::of_package(conn, &right, &name)?;
+            let (package, _) = deletion_preview::of_package(conn, &right, &name)?;
             if confirm.trim().to_lowercase() != package.lower() {
                 return Err(Error::invalid("confirm", format!("type {package} to delete it")));
             }
-            packages::delete(conn, caller, &right, &package, now)?;
+            lifecycle::delete(conn, caller, &right, &package, now)?;
             Ok(package)
         })
         .await;

@@ -6,7 +6,7 @@ use crate::domain::ids::FileId;
 use crate::error::{Error, Result, What};
 use crate::http::blob::{BlobToServe, respond};
 use crate::http::paging::param;
-use crate::registry::files::find_downloadable_by_id;
+use crate::registry::packages::files::find_downloadable_by_id;
 use crate::storage::Stored;
 use actix_web::HttpResponse;
 use bytes::Bytes;
@@ -31,7 +31,7 @@ pub async fn file(call: Call) -> Result<HttpResponse> {
     let served = respond(call.req.method(), call.req.headers(), &call.app.store, blob).await?;
     // The images of a README are looked at with the page.
     if served.counts && param(&call.req, "shown").is_none() {
-        call.app.tally.download(file.id);
+        call.app.counters.download(file.id);
     }
     Ok(served.response)
 }

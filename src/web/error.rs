@@ -2,7 +2,7 @@
 
 use super::page::{Frame, Reply};
 use crate::auth::call::Call;
-use crate::auth::policy::{Credentials, Policy, Right};
+use crate::auth::policy::{AcceptedCredentials, Policy, Right};
 use crate::error::{Error, What};
 use crate::http::params::{escape, renamed};
 use crate::http::problem::status_of;
@@ -83,7 +83,8 @@ pub async fn answer(req: &HttpRequest, app: &Arc<App>, error: Error) -> Reply {
 }
 
 /// What the page of an error demands: nothing, but it knows its reader as the other pages do.
-const NOWHERE: Policy = Policy { credentials: Credentials::Session, scope: None, right: Right::Door, event: None };
+const NOWHERE: Policy =
+    Policy { credentials: AcceptedCredentials::Session, scope: None, right: Right::Public, event: None };
 
 /// What is said of an address that no route has.
 pub async fn unknown(req: &HttpRequest, app: &Arc<App>) -> HttpResponse {

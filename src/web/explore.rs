@@ -1,16 +1,17 @@
 //! Looking around: all owners and all packages that who looks may see.
 
+use super::format::{Count, When};
 use super::list::{self, Chain, Choice, Pager, choices};
 use super::owner;
-use super::packages::Row;
+use super::packages::PackageRow;
 use super::page::{Frame, Reply, frame};
-use super::show::{Count, When};
 use crate::auth::call::Call;
 use crate::domain::role::{OwnerKind, Visibility};
 use crate::error::Result;
 use crate::registry::access::can_search;
-use crate::registry::owners::{self, Listed, Order};
-use crate::registry::search::{self, COUNTED, FoundPackages, Needle, Place, Search, Sort};
+use crate::registry::owners::namespace::{self, Listed, OwnerOrder};
+use crate::registry::packages::search::packages::{self, FoundPackages, PackageHit};
+use crate::registry::packages::search::{COUNTED, Needle, Place, Search, Sort};
 use askama::Template;
 use serde::Deserialize;
 
@@ -80,9 +81,9 @@ pub async fn owners(call: Call) -> Result<Reply> {
     let wanted: WantedOwners = list::query(&call.req);
     let (q, slice) = (wanted.q.trim().to_owned(), list::slice(&call.req));
     let kind: Option<OwnerKind> = wanted.kind.parse().ok();
-    let order = if wanted.sort == "newest" { Order::Newest } else { Order::Name };
+    let order = if wanted.sort == "newest" { OwnerOrder::Newest } else { OwnerOrder::Name };
     let part = q.clone();
-    let work = move |conn: &mut _, caller: &_| owners::browse(conn, caller, &part, kind, order, slice);
+    let work = move |conn: &mut _, caller: &_| namespace::browse(conn, caller, &part, kind, order, slice);
     let (frame, page) = frame(&call, work).await?;
     let now = call.app.clock.now();
     let card = |owner: Listed| OwnerCard { since: When { at: owner.created_at, now }, owner };
@@ -111,7 +112,7 @@ struct WantedPackages {
 #[template(path = "explore_packages.html")]
 struct PackagesPage {
     frame: Frame,
-    rows: Vec<Row>,
+    rows: Vec<PackageRow>,
     /// How many there are; so many or more, if it is not exact.
     total: Count,
     exact: bool,
@@ -146,11 +147,11 @@ pub async fn packages(call: Call) -> Result<Reply> {
         if nothing {
             return Ok(FoundPackages { hits: Vec::new(), total: 0, next: None });
         }
-        search::packages(conn, &right, &search)
+        packages::search(conn, &right, &search)
     })
     .await?;
     let now = call.app.clock.now();
-    let row = |hit: search::PackageHit| Row::new(hit.owner.name, hit.entry, hit.why, now);
+    let row = |hit: PackageHit| PackageRow::new(hit.owner.name, hit.entry, hit.why, now);
     Reply::page(&PackagesPage {
         frame,
         rows: found.hits.into_iter().map(row).collect(),

@@ -7,7 +7,7 @@ use crate::domain::digest::to_hex;
 use crate::domain::ids::SessionId;
 use crate::domain::secret::{MasterKey, random_text};
 use crate::error::{Error, Result};
-use crate::http::body::{Body, Pace};
+use crate::http::body::{Pace, PacedBody};
 use crate::state::App;
 use actix_web::dev::Payload;
 use actix_web::http::header;
@@ -140,7 +140,7 @@ impl<T: DeserializeOwned> Protected<T> {
             stall: Duration::from_secs(limits.upload_stall_seconds),
             least_rate: limits.upload_least_bytes_per_second,
         };
-        let mut body = Body::new(self.0, pace);
+        let mut body = PacedBody::new(self.0, pace);
         let mut text = Vec::new();
         while let Some(chunk) = body.next().await? {
             if text.len() + chunk.len() > MAX_FORM {

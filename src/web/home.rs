@@ -2,14 +2,15 @@
 
 use super::commands;
 use super::owner;
-use super::packages::Row;
+use super::packages::PackageRow;
 use super::page::{Frame, Reply, frame};
 use crate::auth::call::Call;
 use crate::domain::role::{OwnerKind, Permission};
 use crate::error::Result;
 use crate::registry::access::can_search;
-use crate::registry::catalog::{self, Belonging};
-use crate::registry::search::{self, Search};
+use crate::registry::packages::catalog::{self, Belonging};
+use crate::registry::packages::search::Search;
+use crate::registry::packages::search::packages as package_search;
 use askama::Template;
 
 /// How many packages the first page shows.
@@ -21,7 +22,7 @@ const ROWS: i64 = 12;
 struct HomePage {
     frame: Frame,
     owners: Vec<Own>,
-    rows: Vec<Row>,
+    rows: Vec<PackageRow>,
     /// How a first file is published.
     first: String,
 }
@@ -31,7 +32,7 @@ struct HomePage {
 #[template(path = "welcome.html")]
 struct WelcomePage {
     frame: Frame,
-    rows: Vec<Row>,
+    rows: Vec<PackageRow>,
 }
 
 /// An owner to whom who looks belongs.
@@ -68,16 +69,16 @@ pub async fn home(call: Call) -> Result<Reply> {
             return Ok((owners, own, Vec::new()));
         }
         let newest = Search { limit: ROWS, ..Search::default() };
-        Ok((Vec::new(), Vec::new(), search::packages(conn, &can_search(caller)?, &newest)?.hits))
+        Ok((Vec::new(), Vec::new(), package_search::search(conn, &can_search(caller)?, &newest)?.hits))
     })
     .await?;
     let now = call.app.clock.now();
     let Some(user) = &frame.user else {
-        let rows = all.into_iter().map(|hit| Row::new(hit.owner.name, hit.entry, None, now)).collect();
+        let rows = all.into_iter().map(|hit| PackageRow::new(hit.owner.name, hit.entry, None, now)).collect();
         return Reply::page(&WelcomePage { frame, rows });
     };
     let name = |id| owners.iter().find(|owner| owner.id == id).map(|owner| owner.name.clone());
-    let row = |entry: catalog::Entry| name(entry.owner).map(|owner| Row::new(owner, entry, None, now));
+    let row = |entry: catalog::Entry| name(entry.owner).map(|owner| PackageRow::new(owner, entry, None, now));
     let rows = own.into_iter().filter_map(row).collect();
     let first = commands::first(&frame.root, &user.name);
     Reply::page(&HomePage { owners: owners.into_iter().map(Own).collect(), frame, rows, first })

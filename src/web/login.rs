@@ -1,7 +1,7 @@
 //! Signing in and out: the password first, then the second factor of who has one, and only then a session.
 
 use super::forms::Protected;
-use super::page::{Frame, Reply, frame, within};
+use super::page::{Frame, Reply, frame, within_site};
 use super::problems::Problems;
 use crate::auth::call::Call;
 use crate::auth::{password, session};
@@ -11,8 +11,9 @@ use crate::domain::secret::Password;
 use crate::error::{Error, Result};
 use crate::http::middleware::client;
 use crate::http::paging::param;
-use crate::registry::sessions::{self, Arrival};
-use crate::registry::two_factor::{self, Factor, recovery};
+use crate::registry::accounts::factor::Factor;
+use crate::registry::accounts::sessions::{self, Arrival};
+use crate::registry::accounts::two_factor::{self, recovery};
 use actix_web::http::StatusCode;
 use actix_web::http::header;
 use askama::Template;
@@ -41,7 +42,7 @@ struct CodePage {
 /// Where to go afterwards.
 pub(super) fn back(call: &Call) -> String {
     let raw = param(&call.req, "redirect_to").unwrap_or_default();
-    within(&percent_decode_str(raw).decode_utf8_lossy())
+    within_site(&percent_decode_str(raw).decode_utf8_lossy())
 }
 
 /// `GET /login`.
@@ -77,7 +78,7 @@ fn problems(error: Error) -> Result<Problems> {
 /// `POST /login`.
 pub async fn submit(call: Call, form: Protected<SignIn>) -> Result<Reply> {
     let fields = form.read(&call).await?;
-    let back = within(&fields.back);
+    let back = within_site(&fields.back);
     let signed_in = password::sign_in(&call.app, &fields.name, Password::new(fields.password), client(&call.req)).await;
     let login = match signed_in {
         Ok(login) => login,
@@ -144,14 +145,14 @@ pub async fn submit_code(call: Call, form: Protected<Code>) -> Result<Reply> {
     let fields = form.read(&call).await?;
     let Some((user, epoch)) = session::pending(&call.req, &call.app) else { return Ok(Reply::to("/login")) };
     let problems = match password::use_code(&call.app, user, &fields.code, true).await {
-        Ok(Some(factor)) => return begin(&call, (user, epoch), Some(factor), &within(&fields.back)).await,
+        Ok(Some(factor)) => return begin(&call, (user, epoch), Some(factor), &within_site(&fields.back)).await,
         Ok(None) => {
             Problems::whole(StatusCode::UNAUTHORIZED, "the code is wrong, or was used already: wait for the next")
         }
         Err(error) => problems(error)?,
     };
     let (frame, ()) = frame(&call, |_, _| Ok(())).await?;
-    let page = CodePage { frame, back: within(&fields.back), problems };
+    let page = CodePage { frame, back: within_site(&fields.back), problems };
     page.problems.reply(&page)
 }
 

@@ -16,10 +16,10 @@ use crate::domain::role::OwnerKind;
 use crate::error::{Error, Result, What};
 use crate::registry::access::{can_inspect, can_see_quota};
 use crate::registry::caller::Caller;
-use crate::registry::members::{self, Seated};
-use crate::registry::orgs;
-use crate::registry::quotas;
-use crate::registry::teams::Team;
+use crate::registry::owners::members::{self, Seated};
+use crate::registry::owners::orgs;
+use crate::registry::owners::teams::Team;
+use crate::registry::packages::quotas;
 use askama::Template;
 use serde::Deserialize;
 

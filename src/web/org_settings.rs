@@ -6,15 +6,15 @@ use super::owner::Owner;
 use super::page::{Frame, Reply, frame};
 use super::problems::Problems;
 use crate::auth::call::Call;
-use crate::auth::password;
+use crate::auth::confirm;
 use crate::db::Connection;
 use crate::domain::names::OwnerName;
 use crate::domain::role::Visibility;
 use crate::error::{Error, Result, What};
 use crate::registry::access::can_govern;
 use crate::registry::caller::Caller;
-use crate::registry::orgs::{self, Holdings, Org};
-use crate::registry::owners::OwnerEdit;
+use crate::registry::owners::namespace::OwnerEdit;
+use crate::registry::owners::orgs::{self, Holdings, Org};
 use askama::Template;
 use serde::Deserialize;
 
@@ -126,7 +126,7 @@ pub async fn update(call: Call, form: Protected<ProfileForm>) -> Result<Reply> {
 
 /// Whether the password was typed once more, and is right; what is wrong with it is told beside its field.
 async fn is_confirmed(call: &Call, typed: &str, field: &'static str, problems: &mut Problems) -> Result<bool> {
-    match password::confirm(call, typed).await {
+    match confirm::password(call, typed).await {
         Ok(()) => Ok(true),
         Err(error) => {
             *problems = Problems::of_rule(error, field)?;

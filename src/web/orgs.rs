@@ -7,7 +7,8 @@ use super::problems::Problems;
 use crate::auth::call::Call;
 use crate::domain::role::{Permission, Visibility};
 use crate::error::Result;
-use crate::registry::orgs::{self, NewOrg, Org};
+use crate::registry::owners::org_creation::{self, NewOrg};
+use crate::registry::owners::orgs::{self, Org};
 use askama::Template;
 use serde::Deserialize;
 
@@ -61,7 +62,7 @@ pub(super) fn lines(text: &str) -> String {
 
 /// `GET /org/create`.
 pub async fn create_form(call: Call) -> Result<Reply> {
-    let (frame, ()) = frame(&call, |_, caller| orgs::demand_create(caller).map(drop)).await?;
+    let (frame, ()) = frame(&call, |_, caller| org_creation::demand_create(caller).map(drop)).await?;
     let form = Creation { visibility: Visibility::Public.to_string(), ..Creation::default() };
     Reply::page(&CreatePage { frame, form, problems: Problems::default(), visibilities: VISIBILITIES })
 }
@@ -73,7 +74,7 @@ pub async fn create(call: Call, form: Protected<Creation>) -> Result<Reply> {
     if let Some(new) = form.read(&mut problems) {
         let now = call.app.clock.now();
         let name = new.name.clone();
-        match call.writing(move |conn, caller| orgs::create(conn, caller, &new, now)).await {
+        match call.writing(move |conn, caller| org_creation::create(conn, caller, &new, now)).await {
             Ok(_) => {
                 let notice = format!("The organization {name} is there.");
                 return Ok(Reply::to(&format!("/{name}")).notice(&call.app, &notice));
@@ -81,7 +82,7 @@ pub async fn create(call: Call, form: Protected<Creation>) -> Result<Reply> {
             Err(error) => problems = Problems::of_rule(error, "name")?,
         }
     }
-    let (frame, ()) = frame(&call, |_, caller| orgs::demand_create(caller).map(drop)).await?;
+    let (frame, ()) = frame(&call, |_, caller| org_creation::demand_create(caller).map(drop)).await?;
     let page = CreatePage { frame, form, problems, visibilities: VISIBILITIES };
     page.problems.reply(&page)
 }

@@ -12,7 +12,7 @@ use crate::error::{Error, Result, What};
 use crate::http::params::escape;
 use crate::registry::access::{self, Visited};
 use crate::registry::caller::Caller;
-use crate::registry::owners;
+use crate::registry::owners::namespace;
 
 /// How many colours the squares with initials have (`data-tint` in the style sheet).
 const TINTS: u32 = 6;
@@ -50,7 +50,7 @@ impl Owner {
     /// # Errors
     /// The database's; [`Error::NotFound`] for one that is gone.
     pub fn of(conn: &mut Connection, caller: &Caller, visited: &Visited) -> Result<Self> {
-        let about = owners::about(conn, visited.id)?.ok_or(Error::NotFound(What::Owner))?;
+        let about = namespace::about(conn, visited.id)?.ok_or(Error::NotFound(What::Owner))?;
         Ok(Self {
             id: visited.id,
             name: visited.name.clone(),

@@ -1,10 +1,10 @@
 //! Lists of packages: an owner's, and the rows that every such list has.
 
+use super::format::{Bytes, Count, When};
 use super::link;
 use super::list::{self, Choice, Pager};
 use super::owner::{self, Owner};
 use super::page::{Frame, Reply, frame};
-use super::show::{Bytes, Count, When};
 use super::{commands, list::choices};
 use crate::auth::call::Call;
 use crate::domain::clock::Timestamp;
@@ -13,15 +13,15 @@ use crate::domain::path::PackagePath;
 use crate::domain::version::Version;
 use crate::error::{Result, What};
 use crate::registry::access::can_read;
-use crate::registry::catalog::{self, Entry, Order};
+use crate::registry::packages::catalog::{self, Entry, PackageOrder};
+use crate::registry::packages::search::packages::Why;
+use crate::registry::packages::versions;
 use crate::registry::pages::Slice;
-use crate::registry::search::Why;
-use crate::registry::versions;
 use askama::Template;
 use serde::Deserialize;
 
 /// A package in a list.
-pub struct Row {
+pub struct PackageRow {
     pub owner: OwnerName,
     pub name: PackageName,
     pub newest: Version,
@@ -33,7 +33,7 @@ pub struct Row {
     pub why: Option<Why>,
 }
 
-impl Row {
+impl PackageRow {
     /// For a package of this owner.
     pub fn new(owner: OwnerName, entry: Entry, why: Option<Why>, now: Timestamp) -> Self {
         Self {
@@ -74,7 +74,7 @@ const ORDERS: [(&str, &str); 4] =
 /// The query of an owner's packages.
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct Wanted {
+struct PackageListQuery {
     q: String,
     sort: String,
 }
@@ -84,7 +84,7 @@ struct Wanted {
 struct OwnerPage {
     frame: Frame,
     owner: Owner,
-    rows: Vec<Row>,
+    rows: Vec<PackageRow>,
     total: Count,
     q: String,
     sort: String,
@@ -97,10 +97,10 @@ struct OwnerPage {
 /// `GET /{owner}`, `GET /{owner}/-/packages`.
 pub async fn of_owner(call: Call) -> Result<Reply> {
     let name = owner::named(&call)?;
-    let wanted: Wanted = list::query(&call.req);
+    let wanted: PackageListQuery = list::query(&call.req);
     let (q, slice) = (wanted.q.trim().to_owned(), list::slice(&call.req));
     // An order that there is not is as none.
-    let order: Order = wanted.sort.parse().unwrap_or_default();
+    let order: PackageOrder = wanted.sort.parse().unwrap_or_default();
     let part = q.clone();
     let (frame, (owner, page)) = frame(&call, move |conn, caller| {
         let right = can_read(conn, caller, &name, None)?;
@@ -109,7 +109,7 @@ pub async fn of_owner(call: Call) -> Result<Reply> {
     })
     .await?;
     let now = call.app.clock.now();
-    let rows = page.items.into_iter().map(|entry| Row::new(owner.name.clone(), entry, None, now)).collect();
+    let rows = page.items.into_iter().map(|entry| PackageRow::new(owner.name.clone(), entry, None, now)).collect();
     let first = commands::first(&frame.root, &owner.name);
     let orders = choices(&call.req, "sort", &ORDERS);
     let pager = Pager::new(&call.req, page.total);
@@ -135,7 +135,7 @@ pub async fn newest(call: Call) -> Result<Reply> {
     let url = call
         .reading(move |conn, caller| {
             let right = can_read(conn, caller, &path.owner, Some(&path.package))?;
-            let found = versions::browse(conn, &right, &path.package, "", versions::Order::default(), NOTHING)?;
+            let found = versions::browse(conn, &right, &path.package, "", versions::VersionOrder::default(), NOTHING)?;
             Ok(link::version(&right.owner().name, &found.package, &found.newest))
         })
         .await?;

@@ -199,14 +199,14 @@ impl Reply {
     /// Sends the browser to a path of this site, to be read there.
     pub fn to(path: &str) -> Self {
         let mut builder = HttpResponse::SeeOther();
-        builder.insert_header((header::LOCATION, within(path)));
+        builder.insert_header((header::LOCATION, within_site(path)));
         Self { builder, body: String::new(), revalidated: false, made: None }
     }
 
     /// Sends the browser to an address that has moved for good.
     pub fn moved(path: &str) -> Self {
         let mut builder = HttpResponse::PermanentRedirect();
-        builder.insert_header((header::LOCATION, within(path)));
+        builder.insert_header((header::LOCATION, within_site(path)));
         Self { builder, body: String::new(), revalidated: false, made: None }
     }
 
@@ -283,24 +283,24 @@ impl Reply {
 
 /// A path of this site, or `/` for anything that would lead elsewhere: another scheme or host, a `//host`, a backslash
 /// that browsers take for a slash, a control character.
-pub fn within(path: &str) -> String {
+pub fn within_site(path: &str) -> String {
     let own = path.starts_with('/') && !path.starts_with("//") && !path.contains(['\\', '\r', '\n', '\t']);
     if own && !path.chars().any(char::is_control) { path.to_owned() } else { "/".to_owned() }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::within;
+    use super::within_site;
 
     #[test]
     fn redirects_stay_within_the_site() {
         for path in ["/", "/ada", "/ada/-/packages?q=a&page=2", "/a//b"] {
-            assert_eq!(within(path), path);
+            assert_eq!(within_site(path), path);
         }
         for path in
             ["", "ada", "//evil.example", "/\\evil.example", "https://evil.example", "/a\r\nSet-Cookie: x", "/\t/x"]
         {
-            assert_eq!(within(path), "/", "{path:?}");
+            assert_eq!(within_site(path), "/", "{path:?}");
         }
     }
 }

@@ -1,16 +1,16 @@
 //! One's own password. Also where somebody is sent who has to change it before anything else.
 
 use super::forms::Protected;
-use super::page::{Frame, Reply, frame, within};
+use super::page::{Frame, Reply, frame, within_site};
 use super::problems::Problems;
 use crate::auth::call::Call;
-use crate::auth::{password, session};
+use crate::auth::{confirm, password, session};
 use crate::domain::ids::SessionId;
 use crate::domain::secret::Password;
 use crate::error::{Error, Result, What};
 use crate::http::paging::param;
 use crate::registry::access::can_change_own;
-use crate::registry::users::{self, change_password};
+use crate::registry::accounts::users::{self, change_password};
 use askama::Template;
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
@@ -32,7 +32,8 @@ async fn page(call: &Call, problems: Problems, back: String) -> Result<PasswordP
 
 /// `GET /user/settings/password`.
 pub async fn form(call: Call) -> Result<Reply> {
-    let back = within(&percent_decode_str(param(&call.req, "redirect_to").unwrap_or_default()).decode_utf8_lossy());
+    let back =
+        within_site(&percent_decode_str(param(&call.req, "redirect_to").unwrap_or_default()).decode_utf8_lossy());
     Reply::page(&page(&call, Problems::default(), back).await?)
 }
 
@@ -48,7 +49,7 @@ pub struct NewPassword {
 /// `POST /user/settings/password`.
 pub async fn submit(call: Call, form: Protected<NewPassword>) -> Result<Reply> {
     let fields = form.read(&call).await?;
-    let back = within(&fields.back);
+    let back = within_site(&fields.back);
     match change(&call, fields).await {
         Ok(session) => {
             let to = if back == "/" { "/user/settings/password" } else { &back };
@@ -80,7 +81,7 @@ async fn change(call: &Call, fields: NewPassword) -> Result<Option<SessionId>> {
     if new.reveal() != fields.again {
         return Err(Error::invalid("again", "the two are not the same: type the new password twice"));
     }
-    password::confirm(call, &fields.current_password).await?;
+    confirm::password(call, &fields.current_password).await?;
     if new.reveal() == fields.current_password {
         return Err(Error::invalid("new_password", "this is your password already: choose another"));
     }

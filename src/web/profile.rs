@@ -7,8 +7,8 @@ use crate::auth::call::Call;
 use crate::domain::role::Visibility;
 use crate::error::{Error, Result, What};
 use crate::registry::access::can_change_own;
-use crate::registry::owners::OwnerEdit;
-use crate::registry::users::{self, User, edit_own};
+use crate::registry::accounts::users::{self, User, edit_own};
+use crate::registry::owners::namespace::OwnerEdit;
 use askama::Template;
 use serde::Deserialize;
 

@@ -1,7 +1,8 @@
 //! What an owner may store and does, as bars.
 
-use super::show::{Bytes, Count};
-use crate::registry::quotas::{OwnQuota, Usage};
+use super::format::{Bytes, Count};
+use crate::domain::quota::OwnQuota;
+use crate::registry::packages::quotas::Usage;
 use crate::state::App;
 
 /// One figure and its limit; templates show a bar where there is one.

@@ -8,7 +8,7 @@ use crate::domain::names::FileName;
 use crate::domain::path::VersionPath;
 use crate::error::{Error, Result};
 use crate::registry::access::CanRead;
-use crate::registry::files::{self, FileSummary};
+use crate::registry::packages::files::{self, FileSummary};
 use crate::state::App;
 use crate::storage::StorageKey;
 use std::collections::HashMap;

@@ -2,7 +2,7 @@
 
 use super::forms::Protected;
 use super::login;
-use super::page::{Frame, Reply, frame, within};
+use super::page::{Frame, Reply, frame, within_site};
 use super::problems::Problems;
 use crate::auth::call::Call;
 use crate::auth::password;
@@ -11,8 +11,8 @@ use crate::domain::names::{Email, OwnerName};
 use crate::domain::secret::Password;
 use crate::error::{Error, Result, What};
 use crate::http::middleware::client;
-use crate::registry::attempts;
-use crate::registry::users::{Registration, register};
+use crate::registry::accounts::attempts;
+use crate::registry::accounts::users::{Registration, register};
 use askama::Template;
 use serde::Deserialize;
 
@@ -71,7 +71,7 @@ pub async fn submit(call: Call, form: Protected<Account>) -> Result<Reply> {
             Ok(Reply::to("/login").notice(&call.app, told))
         }
         Ok(user) => {
-            let reply = login::begin(&call, user, None, &within(&fields.back)).await?;
+            let reply = login::begin(&call, user, None, &within_site(&fields.back)).await?;
             Ok(reply.notice(&call.app, "Welcome! Your account is made."))
         }
         Err(error) => {

@@ -1,17 +1,17 @@
 //! Who can get in: the second factor, and where one is signed in.
 
 use super::device::{device, icon};
+use super::format::When;
 use super::forms::Protected;
 use super::login::Nothing;
 use super::page::{Frame, Reply, frame};
-use super::show::When;
 use crate::auth::call::Call;
 use crate::auth::session;
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::SessionId;
 use crate::error::{Error, Result, What};
-use crate::registry::sessions::{self, Session};
-use crate::registry::two_factor::{enrolled_since, recovery};
+use crate::registry::accounts::sessions::{self, Session};
+use crate::registry::accounts::two_factor::{enrolled_since, recovery};
 use askama::Template;
 use serde::Deserialize;
 

@@ -15,11 +15,11 @@ use crate::domain::text::TeamName;
 use crate::error::{Error, Result, What};
 use crate::http::params::escape;
 use crate::registry::access::{CanGovern, can_govern, can_inspect};
+use crate::registry::accounts::users::{self, User};
 use crate::registry::caller::Caller;
-use crate::registry::members::{self, Of};
+use crate::registry::owners::members::{self, MembersOf};
+use crate::registry::owners::teams::{self, Counted, NewTeam, Team, TeamEdit};
 use crate::registry::pages::Slice;
-use crate::registry::teams::{self, Counted, NewTeam, Team, TeamEdit};
-use crate::registry::users::{self, User};
 use askama::Template;
 use serde::Deserialize;
 
@@ -181,7 +181,7 @@ async fn team_page(call: &Call, typed: Typed) -> Result<Reply> {
         }
         let team = teams::find_in(conn, right.org().id, &called)?;
         let owner = Owner::of(conn, caller, right.org())?;
-        let members = members::list(conn, caller, &right, Of::Team(team.id), wanted)?;
+        let members = members::list(conn, caller, &right, MembersOf::Team(team.id), wanted)?;
         let suggested = Slice { offset: 0, limit: SUGGESTIONS };
         let found = match owner.can_govern() && !part.is_empty() {
             true => users::search(conn, caller, &part, None, suggested)?.items,

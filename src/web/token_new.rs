@@ -6,16 +6,16 @@ use super::page::{Frame, Reply, frame};
 use super::problems::Problems;
 use super::tokens::{Line, line};
 use crate::auth::call::Call;
-use crate::auth::password;
+use crate::auth::confirm;
 use crate::domain::clock::Timestamp;
 use crate::domain::names::OwnerName;
 use crate::domain::role::{Area, Level, PackagePattern, Scopes};
 use crate::domain::secret::TokenSecret;
 use crate::error::{Error, Result};
+use crate::registry::accounts::tokens::{self, NewToken};
 use crate::registry::caller::SignedIn;
-use crate::registry::orgs::{self, Which};
+use crate::registry::owners::orgs::{self, Which};
 use crate::registry::pages::Slice;
-use crate::registry::tokens::{self, NewToken};
 use askama::Template;
 use serde::Deserialize;
 use std::time::Duration;
@@ -266,7 +266,7 @@ async fn make(call: &Call, draft: &Draft) -> Result<(SignedIn, Line, TokenSecret
     let now = call.app.clock.now();
     let new = draft.check(now).map_err(Refused::Form)?;
     // A token outlives the session that makes it.
-    password::confirm(call, &draft.current_password).await?;
+    confirm::password(call, &draft.current_password).await?;
     let made = call
         .writing(move |conn, caller| {
             let user = caller.demand_password()?.clone();

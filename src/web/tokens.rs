@@ -1,18 +1,18 @@
 //! One's own access tokens: the list, and the end of one. How they are made is in [`super::token_new`].
 
+use super::format::When;
 use super::forms::Protected;
 use super::list::{Pager, slice};
 use super::login::Nothing;
 use super::page::{Frame, Reply, frame};
-use super::show::When;
 use crate::auth::call::Call;
 use crate::db::Connection;
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::TokenId;
 use crate::domain::names::OwnerName;
 use crate::error::{Error, Result, What};
+use crate::registry::accounts::tokens::{self, Token};
 use crate::registry::pages::Page;
-use crate::registry::tokens::{self, Token};
 use askama::Template;
 use std::time::Duration;
 

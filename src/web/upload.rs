@@ -3,16 +3,16 @@
 pub mod form;
 pub mod raw;
 
+use super::format::Bytes;
 use super::list::query;
 use super::page::{Frame, Reply, frame};
-use super::show::Bytes;
 use crate::auth::call::Call;
 use crate::domain::names::OwnerName;
 use crate::domain::path::VersionPath;
 use crate::error::{Result, What};
 use crate::http::params::escape;
 use crate::registry::access::can_upload;
-use crate::registry::uploads::{self, Prospect, Typed};
+use crate::registry::packages::uploads::{self, Prospect, Typed};
 use actix_web::http::StatusCode;
 use askama::Template;
 use serde::Deserialize;
@@ -27,7 +27,7 @@ struct Outcome {
 
 /// What is wrong with the fields of a form.
 #[derive(Debug, Default)]
-struct Problems {
+struct UploadProblems {
     package: Option<String>,
     version: Option<String>,
     files: Option<String>,
@@ -40,7 +40,7 @@ struct UploadPage {
     owner: OwnerName,
     typed: Typed,
     prospect: Prospect,
-    problems: Problems,
+    problems: UploadProblems,
     outcome: Option<Outcome>,
 }
 
@@ -69,7 +69,7 @@ fn version_page(path: &VersionPath) -> String {
 
 /// The query of [`page`].
 #[derive(Deserialize, Default)]
-pub struct Asked {
+pub struct UploadQuery {
     /// Another owner was chosen.
     #[serde(default)]
     to: String,
@@ -82,21 +82,21 @@ pub struct Asked {
 /// `GET /{owner}/-/upload`.
 pub async fn page(call: Call) -> Result<Reply> {
     let owner: OwnerName = call.part("owner", What::Owner)?;
-    let asked: Asked = query(&call.req);
+    let asked: UploadQuery = query(&call.req);
     if let Some(to) = asked.to.parse::<OwnerName>().ok().filter(|to| to.lower() != owner.lower()) {
         let (package, version) = (escape(&asked.package), escape(&asked.version));
         let path = format!("/{}/-/upload?package={package}&version={version}", escape(to.as_str()));
         return Ok(Reply::to(&path));
     }
     let typed = Typed { package: asked.package, version: asked.version };
-    show(&call, owner, typed, (StatusCode::OK, Problems::default(), None)).await
+    show(&call, owner, typed, (StatusCode::OK, UploadProblems::default(), None)).await
 }
 
 async fn show(
     call: &Call,
     owner: OwnerName,
     typed: Typed,
-    (status, problems, outcome): (StatusCode, Problems, Option<Outcome>),
+    (status, problems, outcome): (StatusCode, UploadProblems, Option<Outcome>),
 ) -> Result<Reply> {
     call.about(&owner);
     let (limits, wanted) = (call.app.limits(), typed.clone());

@@ -1,13 +1,13 @@
 //! A version: its files, how to get them, and what it says of itself.
 
 use super::commands::{Commands, Publish};
+use super::format::{Bytes, Count, When};
 use super::link;
 use super::list::{self, Choice, Pager, choices};
 use super::owner::{self, Owner};
 use super::packages;
 use super::page::{Frame, Reply, frame};
 use super::readme::{self, Readme};
-use super::show::{Bytes, Count, When};
 use crate::auth::call::Call;
 use crate::db::Connection;
 use crate::domain::digest::OtherDigests;
@@ -18,10 +18,10 @@ use crate::http::params::segment;
 use crate::jobs::digests;
 use crate::registry::access::can_read;
 use crate::registry::caller::Caller;
-use crate::registry::files::{self, FileSummary, Order};
+use crate::registry::packages::files::{self, FileOrder, FileSummary};
+use crate::registry::packages::releases::{self, Filter, Person, Release};
+use crate::registry::packages::versions::{self, Browsed};
 use crate::registry::pages::{Page, Slice};
-use crate::registry::releases::{self, Filter, Person, Release};
-use crate::registry::versions::{self, Browsed};
 use crate::state::App;
 use askama::Template;
 use serde::Deserialize;
@@ -36,7 +36,7 @@ const VERSION: usize = 5;
 
 #[derive(Deserialize, Default, Clone)]
 #[serde(default)]
-struct Wanted {
+struct FileListQuery {
     q: String,
     sort: String,
     /// The file that the commands are for.
@@ -44,7 +44,7 @@ struct Wanted {
 }
 
 /// What the database knows of a version.
-struct Found {
+struct VersionDetails {
     owner: Owner,
     release: Release,
     path: VersionPath,
@@ -145,18 +145,24 @@ pub fn named(call: &Call) -> Result<VersionPath> {
 }
 
 /// What is shown of a version, and to where else its address leads.
-enum Shown {
-    Version(Box<Found>),
+enum VersionOrRedirect {
+    Version(Box<VersionDetails>),
     /// `latest`, where no version is called so.
     Newest(String),
 }
 
-fn find(conn: &mut Connection, caller: &Caller, path: &VersionPath, wanted: &Wanted, slice: Slice) -> Result<Shown> {
+fn find(
+    conn: &mut Connection,
+    caller: &Caller,
+    path: &VersionPath,
+    wanted: &FileListQuery,
+    slice: Slice,
+) -> Result<VersionOrRedirect> {
     let right = can_read(conn, caller, &path.owner, Some(&path.package))?;
     let release = match releases::first(conn, &right, Filter::Version(path)) {
         Err(Error::NotFound(_)) if path.version.is_latest() => {
-            let found = versions::browse(conn, &right, &path.package, "", versions::Order::default(), first(0))?;
-            return Ok(Shown::Newest(link::version(&right.owner().name, &found.package, &found.newest)));
+            let found = versions::browse(conn, &right, &path.package, "", versions::VersionOrder::default(), first(0))?;
+            return Ok(VersionOrRedirect::Newest(link::version(&right.owner().name, &found.package, &found.newest)));
         }
         found => found?,
     };
@@ -166,7 +172,7 @@ fn find(conn: &mut Connection, caller: &Caller, path: &VersionPath, wanted: &Wan
         package: release.package.clone(),
         version: release.version.clone(),
     };
-    let order: Order = wanted.sort.parse().unwrap_or_default();
+    let order: FileOrder = wanted.sort.parse().unwrap_or_default();
     let part = if wanted.q.chars().any(char::is_control) { "" } else { wanted.q.trim() };
     let files = files::browse(conn, &right, &path, part, order, slice)?;
     let all = if part.is_empty() { files.total } else { files::count(conn, release.id)? };
@@ -178,10 +184,21 @@ fn find(conn: &mut Connection, caller: &Caller, path: &VersionPath, wanted: &Wan
     let chosen = chosen.or_else(|| largest.or(files.items.first()).cloned());
     let makers: Vec<OwnerId> = files.items.iter().filter_map(|file| file.creator).collect();
     let publishers = releases::people(conn, makers.into_iter())?;
-    let others = versions::browse(conn, &right, &path.package, "", versions::Order::Precedence, first(SIBLINGS))?;
+    let others =
+        versions::browse(conn, &right, &path.package, "", versions::VersionOrder::Precedence, first(SIBLINGS))?;
     let readme = readme::find(conn, &right, &path, release.id)?;
     let owner = Owner::of(conn, caller, right.owner())?;
-    Ok(Shown::Version(Box::new(Found { owner, release, path, files, all, chosen, publishers, others, readme })))
+    Ok(VersionOrRedirect::Version(Box::new(VersionDetails {
+        owner,
+        release,
+        path,
+        files,
+        all,
+        chosen,
+        publishers,
+        others,
+        readme,
+    })))
 }
 
 fn first(limit: i64) -> Slice {
@@ -198,13 +215,13 @@ fn is_content(file: &FileSummary) -> bool {
 /// `GET /{owner}/-/packages/generic/{name}/{version}`.
 pub async fn page(call: Call) -> Result<Reply> {
     let path = named(&call)?;
-    let wanted: Wanted = list::query(&call.req);
+    let wanted: FileListQuery = list::query(&call.req);
     let slice = list::slice(&call.req);
     let asked = wanted.clone();
     let (frame, shown) = frame(&call, move |conn, caller| find(conn, caller, &path, &asked, slice)).await?;
     let found = match shown {
-        Shown::Version(found) => *found,
-        Shown::Newest(url) => return Ok(Reply::to(&url)),
+        VersionOrRedirect::Version(found) => *found,
+        VersionOrRedirect::Newest(url) => return Ok(Reply::to(&url)),
     };
     let app = &call.app;
     let mut files = Vec::new();

@@ -1,11 +1,11 @@
 //! The versions of a package.
 
+use super::format::{Bytes, Count, When};
 use super::link;
 use super::list::{self, Choice, Pager, choices};
 use super::owner::Owner;
 use super::packages;
 use super::page::{Frame, Reply, frame};
-use super::show::{Bytes, Count, When};
 use super::version;
 use crate::auth::call::Call;
 use crate::domain::names::PackageName;
@@ -13,7 +13,7 @@ use crate::domain::version::Version;
 use crate::error::Result;
 use crate::http::paging::param;
 use crate::registry::access::can_read;
-use crate::registry::versions::{self, Order};
+use crate::registry::packages::versions::{self, VersionOrder};
 use askama::Template;
 use serde::Deserialize;
 
@@ -22,13 +22,13 @@ const ORDERS: [(&str, &str); 3] = [("semver", "Version number"), ("newest", "New
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct Wanted {
+struct VersionListQuery {
     q: String,
     sort: String,
 }
 
 /// A version in the list.
-struct Row {
+struct VersionRow {
     version: Version,
     url: String,
     newest: bool,
@@ -45,7 +45,7 @@ struct VersionsPage {
     owner: Owner,
     package: PackageName,
     all: Count,
-    rows: Vec<Row>,
+    rows: Vec<VersionRow>,
     q: String,
     sort: String,
     orders: Vec<Choice>,
@@ -76,9 +76,9 @@ pub async fn list(call: Call) -> Result<Reply> {
         return version::page(call).await;
     }
     let path = packages::named(&call)?;
-    let wanted: Wanted = list::query(&call.req);
+    let wanted: VersionListQuery = list::query(&call.req);
     let (q, slice) = (wanted.q.trim().to_owned(), list::slice(&call.req));
-    let order: Order = wanted.sort.parse().unwrap_or_default();
+    let order: VersionOrder = wanted.sort.parse().unwrap_or_default();
     let part = q.clone();
     let (frame, (owner, found)) = frame(&call, move |conn, caller| {
         let right = can_read(conn, caller, &path.owner, Some(&path.package))?;
@@ -87,7 +87,7 @@ pub async fn list(call: Call) -> Result<Reply> {
     })
     .await?;
     let now = call.app.clock.now();
-    let row = |summary: versions::VersionSummary| Row {
+    let row = |summary: versions::VersionSummary| VersionRow {
         url: link::version(&owner.name, &found.package, &summary.version),
         newest: summary.version == found.newest,
         version: summary.version,

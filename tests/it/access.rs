@@ -20,7 +20,8 @@ fn settle(site: &Site) {
         for word in ["public", "limited", "private"] {
             let owner = format!("{word}-{kind}");
             site.db(|conn| {
-                use packhouse::registry::{access, publish};
+                use packhouse::registry::access;
+                use packhouse::registry::packages::publish;
                 let admin = crate::support::people::db_caller(conn, "admin")?;
                 let file = packhouse::domain::path::FilePath {
                     owner: owner.parse().unwrap(),
@@ -36,8 +37,8 @@ fn settle(site: &Site) {
                     block_checksums: Vec::new(),
                     other: None,
                 };
-                let said = publish::Declared::default();
-                let limits = publish::Limits::default();
+                let said = publish::DeclaredUpload::default();
+                let limits = publish::UploadLimits::default();
                 let now = crate::support::morning();
                 publish::publish_file(conn, &admin, &right, (&file, &blob, &said), &limits, now).map(drop)
             });

@@ -12,14 +12,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("data_dir", &["domain", "lock"]),
     ("telemetry", &["config"]),
     ("password", &["domain", "error"]),
-    ("tally", &["domain"]),
+    ("counters", &["domain"]),
     ("outbound", &["domain"]),
     ("db", &["domain", "error", "config", "lock"]),
     ("storage", &["domain", "error", "config"]),
     ("registry", &["domain", "error", "db"]),
     ("http", &["domain", "error", "storage"]),
-    ("jobs", &["domain", "error", "db", "storage", "registry", "tally", "outbound"]),
-    ("state", &["domain", "error", "config", "db", "storage", "registry", "jobs", "outbound", "password", "tally"]),
+    ("jobs", &["domain", "error", "db", "storage", "registry", "counters", "outbound"]),
+    ("state", &["domain", "error", "config", "db", "storage", "registry", "jobs", "outbound", "password", "counters"]),
     ("auth", &["domain", "error", "http", "db", "state", "registry"]),
     ("intake", &["domain", "error", "http", "db", "state", "registry", "storage", "auth"]),
     ("export", &["domain", "error", "auth", "registry"]),
@@ -35,7 +35,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
 /// The faces never name each other.
 const FACE: &[&str] = &[
     "domain", "error", "config", "db", "storage", "registry", "http", "auth", "state", "jobs", "outbound", "password",
-    "tally", "intake", "export",
+    "counters", "intake", "export",
 ];
 const EVERYTHING: &[&str] = &[
     "domain",
@@ -45,7 +45,7 @@ const EVERYTHING: &[&str] = &[
     "lock",
     "telemetry",
     "password",
-    "tally",
+    "counters",
     "outbound",
     "db",
     "storage",
@@ -188,10 +188,10 @@ fn a_planted_violation_of_each_rule_is_found() {
     for (path, text, expected) in [
         ("domain/names.rs", "use crate::error::Error;", "names crate::error::Error"),
         ("error.rs", "use crate::db::Db;", "names crate::db::Db"),
-        ("storage/local.rs", "use crate::registry::files;", "names crate::registry::files"),
-        ("registry/files.rs", "use crate::http::problem;", "names crate::http::problem"),
-        ("registry/files.rs", "use crate::db::Db;", "names crate::db::Db"),
-        ("registry/files.rs", "use crate::storage::BlobStore;", "names crate::storage::BlobStore"),
+        ("storage/local.rs", "use crate::registry::packages::files;", "names crate::registry::packages::files"),
+        ("registry/packages/files.rs", "use crate::http::problem;", "names crate::http::problem"),
+        ("registry/packages/files.rs", "use crate::db::Db;", "names crate::db::Db"),
+        ("registry/packages/files.rs", "use crate::storage::BlobStore;", "names crate::storage::BlobStore"),
         ("http/blob.rs", "use crate::state::App;", "names crate::state::App"),
         ("auth/mod.rs", "fn f() { crate::generic::routes() }", "names crate::generic::routes"),
         ("intake.rs", "use crate::web::page;", "names crate::web::page"),
@@ -207,15 +207,15 @@ fn a_planted_violation_of_each_rule_is_found() {
         ("jobs/sweep.rs", "use crate::state::App;", "names crate::state::App"),
         ("server.rs", "use crate::cli::Cli;", "names crate::cli::Cli"),
         ("generic/files.rs", "use crate::server::Server;", "names crate::server::Server"),
-        ("registry/users.rs", "use crate::domain::{names as n, clock}; use crate::auth;", "names crate::auth"),
+        ("registry/accounts/users.rs", "use crate::domain::{names as n, clock}; use crate::auth;", "names crate::auth"),
         ("api/tokens.rs", "use super::super::generic::files;", "leaves its module"),
         ("ops.rs", "use super::generic;", "leaves its module"),
         ("api/mod.rs", "use super::generic;", "leaves its module"),
         ("generic/files.rs", "use diesel::prelude::*;", "says diesel::"),
         ("jobs/sweep.rs", "fn f() -> actix_web::HttpResponse {}", "says actix_web::"),
-        ("registry/users.rs", "use actix_web::web;", "says actix_web::"),
+        ("registry/accounts/users.rs", "use actix_web::web;", "says actix_web::"),
         ("jobs/webhooks.rs", "let client = reqwest::Client::new();", "says reqwest::"),
-        ("outbound.rs", "use crate::registry::hooks;", "names crate::registry::hooks"),
+        ("outbound.rs", "use crate::registry::webhooks;", "names crate::registry::webhooks"),
         ("cli/serve.rs", "let home = std::env::var(\"HOME\");", "says std::env"),
         ("storage/sweep.rs", "let now = SystemTime::now();", "says SystemTime::now"),
         ("domain/names.rs", "let now = jiff::Timestamp::now();", "says Timestamp::now"),
@@ -235,7 +235,7 @@ fn a_planted_violation_of_each_rule_is_found() {
 #[test]
 fn what_is_allowed_is_not_found() {
     for (path, text) in [
-        ("registry/files.rs", "use crate::db::schema::{files, owners as o};\nuse super::access;"),
+        ("registry/packages/files.rs", "use crate::db::schema::{files, owners as o};\nuse super::access;"),
         (
             "generic/files.rs",
             "/// As [`crate::server::Server`].\n// use diesel::prelude::*;\nuse crate::db::Connection;",

@@ -3,8 +3,8 @@
 use crate::support::people::password_hash;
 use crate::support::{PASSWORD, Site, cluster::cluster, path};
 use argon2::{Argon2, Params, PasswordHasher, PasswordVerifier};
+use packhouse::registry::accounts::users;
 use packhouse::registry::caller::Caller;
-use packhouse::registry::users;
 use std::time::Duration;
 
 fn file() -> String {

@@ -8,7 +8,7 @@ use packhouse::domain::clock::Timestamp;
 use packhouse::domain::digest::from_hex;
 use packhouse::domain::secret::MasterKey;
 use packhouse::registry::access::can_change_own;
-use packhouse::registry::two_factor::{self, Seed};
+use packhouse::registry::accounts::two_factor::{self, Seed};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;

@@ -2,8 +2,8 @@
 
 use crate::support::Site;
 use crate::support::browser::Browser;
-use packhouse::web::manual::book::Book;
-use packhouse::web::manual::matter;
+use packhouse::web::manual::front_matter;
+use packhouse::web::manual::pages::ManualPages;
 use scraper::{Html, Selector};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -53,13 +53,13 @@ fn links(page: &str) -> Links {
 
 #[test]
 fn every_page_says_its_title_and_weight_and_none_is_missing_from_the_program() {
-    let book = Book::get();
-    assert_eq!(book.problems, Vec::<String>::new());
-    let known: BTreeSet<String> = book.pages().map(|page| page.file.clone()).collect();
-    assert_eq!(known, sources(), "build again after a page was added or taken away: touch src/web/manual/book.rs");
-    for page in book.pages() {
+    let manual = ManualPages::get();
+    assert_eq!(manual.problems, Vec::<String>::new());
+    let known: BTreeSet<String> = manual.pages().map(|page| page.file.clone()).collect();
+    assert_eq!(known, sources(), "build again after a page was added or taken away: touch src/web/manual/pages.rs");
+    for page in manual.pages() {
         let text = fs::read_to_string(root().join("docs").join(&page.file)).unwrap();
-        matter::split(&text).unwrap_or_else(|problem| panic!("docs/{}: {problem}", page.file));
+        front_matter::split(&text).unwrap_or_else(|problem| panic!("docs/{}: {problem}", page.file));
         assert_eq!(page.html.matches("<h1 ").count(), 1, "{} has one title", page.file);
         assert!(!page.html.contains(" style="), "{} is styled in place", page.file);
     }
@@ -86,7 +86,7 @@ async fn every_link_of_the_manual_leads_to_a_page_and_a_place_in_it_without_a_de
         todo.extend(own.map(str::to_owned));
         seen.insert(path, found);
     }
-    let pages: BTreeSet<&str> = Book::get().pages().map(|page| page.url.as_str()).collect();
+    let pages: BTreeSet<&str> = ManualPages::get().pages().map(|page| page.url.as_str()).collect();
     assert_eq!(seen.keys().map(String::as_str).collect::<BTreeSet<_>>(), pages, "{wrong:?}");
     for (path, found) in &seen {
         for to in &found.to {
@@ -118,9 +118,9 @@ async fn every_address_that_a_page_had_leads_to_where_it_is_now() {
     let mut count = 0;
     for file in sources() {
         let text = fs::read_to_string(root().join("docs").join(&file)).unwrap();
-        let (matter, _) = matter::split(&text).unwrap();
-        let page = Book::get().pages().find(|page| page.file == file).unwrap();
-        for alias in &matter.aliases {
+        let (front_matter, _) = front_matter::split(&text).unwrap();
+        let page = ManualPages::get().pages().find(|page| page.file == file).unwrap();
+        for alias in &front_matter.aliases {
             for path in [alias.as_str(), alias.trim_end_matches('/'), &alias.replace("/docs/", "//docs//")] {
                 let answer = site.anon().get(path).await.is(308);
                 assert_eq!(answer.header("location"), Some(page.url.as_str()), "{path}");
@@ -164,7 +164,7 @@ async fn pages_follow_one_another_and_say_where_the_reader_is() {
         assert_eq!(browser.attrs("[rel=prev]", "href"), [met.last().unwrap().clone()]);
         met.push(next);
     }
-    assert_eq!(met, Book::get().pages().map(|page| page.url.clone()).collect::<Vec<_>>());
+    assert_eq!(met, ManualPages::get().pages().map(|page| page.url.clone()).collect::<Vec<_>>());
     let at = |url: &str| met.iter().position(|met| met == url).unwrap_or_else(|| panic!("{url}"));
     let order = ["/docs/getting-started/", "/docs/usage/", "/docs/usage/packages/generic/", "/docs/operations/"];
     assert!(order.windows(2).all(|pair| at(pair[0]) < at(pair[1])), "{met:?}");

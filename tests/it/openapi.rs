@@ -2,7 +2,7 @@
 //! keeps to it is tested by `script/fuzz-api`.
 
 use crate::support::Site;
-use packhouse::auth::policy::Credentials;
+use packhouse::auth::policy::AcceptedCredentials;
 use packhouse::routes;
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
@@ -26,7 +26,7 @@ fn differences(document: &Value) -> Vec<String> {
     let known: BTreeSet<String> = operations(document).into_iter().map(|(name, _)| name).collect();
     let row = |row: &routes::Row| format!("{} {}", row.method.as_str().to_lowercase(), row.path);
     // Pages are for people.
-    let table = routes::table().into_iter().filter(|row| row.policy.credentials != Credentials::Session);
+    let table = routes::table().into_iter().filter(|row| row.policy.credentials != AcceptedCredentials::Session);
     let table: BTreeSet<String> = table.map(|route| row(&route)).collect();
     table.symmetric_difference(&known).cloned().collect()
 }

@@ -5,13 +5,13 @@ use crate::support::people::{db_token, db_user, new_org, new_team};
 use crate::support::{Client, PASSWORD, Site, morning, path};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
-use packhouse::auth::policy::{Credentials, Right};
+use packhouse::auth::policy::{AcceptedCredentials, Right};
 use packhouse::domain::names::OwnerName;
 use packhouse::domain::role::{Level, Permission, Scope, Visibility};
 use packhouse::domain::secret::TokenSecret;
 use packhouse::registry::access::can_govern;
 use packhouse::registry::caller::Caller;
-use packhouse::registry::{members, orgs, teams};
+use packhouse::registry::owners::{members, org_creation, teams};
 use packhouse::routes::{Row, table};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
@@ -130,13 +130,13 @@ enum Outcome {
 /// The rule, from the row of the table alone.
 fn expected(row: &Row, person: Person, sent: Sent, visibility: Visibility) -> Outcome {
     let policy = row.policy;
-    let pages = policy.credentials == Credentials::Session;
+    let pages = policy.credentials == AcceptedCredentials::Session;
     let unknown = match sent {
         Sent::Nothing => true,
         Sent::Cookie => !pages || matches!(person, Person::Anonymous | Person::Locked),
         _ => pages,
     };
-    if policy.credentials == Credentials::Ignored {
+    if policy.credentials == AcceptedCredentials::Ignored {
         return Outcome::Done;
     }
     if unknown {
@@ -149,7 +149,7 @@ fn expected(row: &Row, person: Person, sent: Sent, visibility: Visibility) -> Ou
         return Outcome::Unauthenticated;
     }
     match (policy.credentials, sent.token()) {
-        (Credentials::Password, Some(_)) | (Credentials::Token, None) => return Outcome::Forbidden,
+        (AcceptedCredentials::Password, Some(_)) | (AcceptedCredentials::Token, None) => return Outcome::Forbidden,
         _ => {}
     }
     if let (Some((_, level)), Some(token)) = (policy.scope, sent.token()) {
@@ -172,14 +172,14 @@ fn expected(row: &Row, person: Person, sent: Sent, visibility: Visibility) -> Ou
         (true, _, false) => Outcome::Forbidden,
     };
     match policy.right {
-        Right::Door | Right::Everybody | Right::SignedIn | Right::AnyUser => Outcome::Done,
+        Right::Public | Right::Everybody | Right::SignedIn | Right::AnyUser => Outcome::Done,
         Right::Reader => by_owner(true),
         Right::Writer => by_owner(at_least(Permission::Write)),
         Right::Member => by_owner(at_least(Permission::Read)),
         Right::OrgOwner => by_owner(at_least(Permission::Owner)),
         // The user of the path is the organization's owner.
-        Right::Himself if administrator || person == Person::Owner => Outcome::Done,
-        Right::Himself => Outcome::Forbidden,
+        Right::SelfOrAdmin if administrator || person == Person::Owner => Outcome::Done,
+        Right::SelfOrAdmin => Outcome::Forbidden,
         Right::SiteAdmin if administrator && row.path.contains("{org}") => by_owner(true),
         Right::SiteAdmin if administrator => Outcome::Done,
         Right::SiteAdmin => Outcome::Forbidden,
@@ -409,7 +409,7 @@ fn db_org(conn: &mut PgConnection, name: &str, visibility: Visibility) {
     let caller = Caller::command_line();
     let owner = crate::support::people::db_caller(conn, "owner").unwrap();
     let org: OwnerName = name.parse().unwrap();
-    orgs::create(conn, &owner, &new_org(&org, visibility), morning()).unwrap();
+    org_creation::create(conn, &owner, &new_org(&org, visibility), morning()).unwrap();
     let right = can_govern(conn, &caller, &org).unwrap();
     for person in [Person::Reader, Person::Writer, Person::Removed] {
         let permission = person.permission().unwrap_or(Permission::Owner);
@@ -695,7 +695,7 @@ async fn attempt(
     (org, visibility): (&str, Visibility),
 ) -> Result<(), String> {
     let (path, body) = request(world, row, person, org).await;
-    let pages = row.policy.credentials == Credentials::Session;
+    let pages = row.policy.credentials == AcceptedCredentials::Session;
     let (cookies, csrf) = match (sent, pages) {
         (Sent::Cookie, _) | (_, true) => world.browser(row, person).await,
         _ => Default::default(),
@@ -792,10 +792,10 @@ async fn walk(person: Person) {
     let mut wrong = Vec::new();
     for row in table() {
         // The former has a token of its own, the latter are tried in `web_sessions`.
-        if row.policy.credentials == Credentials::Own || row.policy.right == Right::Door {
+        if row.policy.credentials == AcceptedCredentials::Own || row.policy.right == Right::Public {
             continue;
         }
-        let pages = row.policy.credentials == Credentials::Session;
+        let pages = row.policy.credentials == AcceptedCredentials::Session;
         let owned = ["{owner}", "{org}", "{team}"].iter().any(|name| row.path.contains(name));
         let orgs = if owned { &ORGS[..] } else { &ORGS[..1] };
         for sent in SENT {

@@ -113,7 +113,7 @@ async fn webhooks_tell_which_files_of_which_version_are_damaged() {
     site.ada().post("/api/v1/user/hooks", &body).await.is(201);
     flip(&blob_of(&site, "a"), 5);
     assert_eq!(pass(&site, 1).await, finished(2, 1005, 1));
-    site.app.courier().run().await;
+    site.app.webhook_sender().run().await;
     assert_eq!(receiver.news(), ["damaged tool 1"]);
     let heard = receiver.heard().remove(0).json();
     assert_eq!(heard["damaged_files"], json!(["a", "b"]));
@@ -132,13 +132,13 @@ async fn one_server_scrubs_at_a_time_and_another_goes_on_where_it_died() {
     progress.blobs = 1;
     progress.bytes = 1;
     let (to, now) = (progress.clone(), site.now());
-    assert!(app.db.write(move |conn| registry::scrub::advance(conn, to.clone(), now)).await.unwrap());
+    assert!(app.db.write(move |conn| registry::operations::scrub::advance(conn, to.clone(), now)).await.unwrap());
 
     assert_eq!(pass(&site, 2).await, None, "the first one has it");
     site.pass(Duration::from_secs(301));
     assert_eq!(pass(&site, 2).await, finished(3, 3, 0), "the first blob is not read again");
     let (to, now) = (progress, site.now());
-    assert!(!app.db.write(move |conn| registry::scrub::advance(conn, to.clone(), now)).await.unwrap());
+    assert!(!app.db.write(move |conn| registry::operations::scrub::advance(conn, to.clone(), now)).await.unwrap());
 }
 
 #[tokio::test]

@@ -191,7 +191,7 @@ async fn the_limits_of_a_token_leave_results_out_and_a_token_for_something_else_
     assert_eq!(find(&one_owner, "q=needle&owner=acme").await, [""; 0]);
     let no_owner = by(site.db_limited_token("ada", &["all"], |new| new.owners = Some(Vec::new())));
     assert_eq!(find(&no_owner, "").await, [""; 0]);
-    let patterns = |new: &mut packhouse::registry::tokens::NewToken| {
+    let patterns = |new: &mut packhouse::registry::accounts::tokens::NewToken| {
         new.packages = Some(vec!["oth*".parse().unwrap(), "OF-SH*".parse().unwrap()]);
     };
     let some_packages = by(site.db_limited_token("ada", &["read:package"], patterns));

@@ -1,7 +1,7 @@
 //! The second factor for programs: `X-Gitea-OTP`.
 
 use crate::support::{Answer, PASSWORD, Site, path};
-use packhouse::registry::two_factor::Seed;
+use packhouse::registry::accounts::two_factor::Seed;
 use std::time::Duration;
 
 fn file() -> String {

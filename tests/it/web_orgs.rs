@@ -3,7 +3,7 @@
 use crate::support::browser::Browser;
 use crate::support::people::db_org;
 use crate::support::{PASSWORD, Site, path};
-use packhouse::auth::policy::{Credentials, Right};
+use packhouse::auth::policy::{AcceptedCredentials, Right};
 use packhouse::domain::role::Visibility;
 use packhouse::routes::table;
 
@@ -184,7 +184,7 @@ async fn a_renamed_organization_is_found_by_its_old_name_on_every_page_and_chang
     for row in table() {
         let of_owner = row.path.contains("{owner}") || row.path.contains("{org}");
         let administration = row.policy.right == Right::SiteAdmin;
-        if row.policy.credentials != Credentials::Session || !of_owner || administration {
+        if row.policy.credentials != AcceptedCredentials::Session || !of_owner || administration {
             continue;
         }
         let fill = |name: &str| {

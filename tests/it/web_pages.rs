@@ -4,7 +4,7 @@
 use crate::support::browser::Browser;
 use crate::support::people::{db_org, db_user};
 use crate::support::{Site, path};
-use packhouse::auth::policy::Credentials;
+use packhouse::auth::policy::AcceptedCredentials;
 use packhouse::domain::role::Visibility;
 use packhouse::routes::{Row, table};
 use reqwest::Url;
@@ -408,7 +408,7 @@ async fn walk(who: &'static str) {
         name => site.browser_of(name).await,
     };
     let mut walk = Walk { who, browser, wrong: Vec::new(), known: BTreeMap::new() };
-    let pages = |row: &Row| row.policy.credentials == Credentials::Session && row.method == "GET";
+    let pages = |row: &Row| row.policy.credentials == AcceptedCredentials::Session && row.method == "GET";
     for row in table().iter().filter(|row| pages(row)) {
         let address = address(&site, row).await;
         if address.contains('{') {

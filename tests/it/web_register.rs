@@ -4,7 +4,7 @@ use crate::support::browser::Browser;
 use crate::support::people::db_caller;
 use crate::support::{PASSWORD, Site};
 use packhouse::registry::access::can_administer;
-use packhouse::registry::users::approve;
+use packhouse::registry::accounts::users::approve;
 use std::time::Duration;
 
 const FORM: &str = "form[action='/register']";

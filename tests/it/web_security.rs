@@ -4,8 +4,8 @@ use crate::support::browser::Browser;
 use crate::support::log;
 use crate::support::{PASSWORD, Site, path};
 use packhouse::registry::access::can_administer;
+use packhouse::registry::accounts::two_factor::reset;
 use packhouse::registry::caller::Caller;
-use packhouse::registry::two_factor::reset;
 use std::time::Duration;
 
 const SECURITY: &str = "/user/settings/security";

@@ -2,8 +2,8 @@
 
 use crate::support::{PASSWORD, Site};
 use packhouse::domain::role::Visibility;
+use packhouse::registry::accounts::users;
 use packhouse::registry::caller::Caller;
-use packhouse::registry::users;
 use std::time::Duration;
 
 /// Who the page says is signed in.

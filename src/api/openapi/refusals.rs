@@ -1,7 +1,7 @@
 //! What a route refuses whatever its handler does: said by its policy and by the shape of its address.
 
-use super::Entry;
-use crate::auth::policy::Credentials;
+use super::entry::Entry;
+use crate::auth::policy::AcceptedCredentials;
 use crate::http::description::{Description, integer, text};
 use actix_web::http::StatusCode;
 use utoipa::openapi::Response;
@@ -16,7 +16,7 @@ const AWAY: &str = "The database is away or overloaded; nothing was changed";
 /// The refusals of a route.
 pub fn of(entry: &Entry<'_>) -> Vec<(StatusCode, Response)> {
     let mut refused = Description::default();
-    let judges = !matches!(entry.policy.credentials, Credentials::Ignored | Credentials::Own);
+    let judges = !matches!(entry.policy.credentials, AcceptedCredentials::Ignored | AcceptedCredentials::Own);
     if judges {
         refused.refuses(StatusCode::UNAUTHORIZED, NO_CREDENTIAL);
         refused.with("WWW-Authenticate", "How to sign in (RFC 7617).", text());

@@ -1,7 +1,7 @@
 //! What the document says in words: of the API, its groups, its credentials, its rights and the names in its addresses.
 
 use super::super::swagger;
-use crate::auth::policy::{Credentials, Policy, Right};
+use crate::auth::policy::{AcceptedCredentials, Policy, Right};
 use crate::domain::names::{FileName, OwnerName, PackageName};
 use crate::domain::role::Scope;
 use crate::domain::version::Version;
@@ -69,11 +69,11 @@ pub fn tag(path: &str) -> &'static str {
 /// What a route demands.
 pub fn demands(policy: Policy) -> String {
     let who = match policy.right {
-        Right::Door | Right::Everybody => "Everybody may.",
+        Right::Public | Right::Everybody => "Everybody may.",
         Right::SignedIn | Right::AnyUser => "Whoever is signed in may.",
         Right::Reader => "Whoever may see the owner may: no credential is needed for public ones.",
         Right::Writer => "Who may write to the owner may.",
-        Right::Himself => "The user himself and site administrators may.",
+        Right::SelfOrAdmin => "The user himself and site administrators may.",
         Right::Member => "Members of the organization and site administrators may.",
         Right::OrgOwner => "Owners of the organization and site administrators may.",
         Right::SiteAdmin => "Site administrators may.",
@@ -83,9 +83,12 @@ pub fn demands(policy: Policy) -> String {
         text.push_str(&format!(" A token needs the scope `{}`.", Scope::Of(area, level)));
     }
     match policy.credentials {
-        Credentials::Password => text.push_str(" It wants the password: no token will do."),
-        Credentials::Token => text.push_str(" It wants an access token."),
-        Credentials::Ignored | Credentials::Own | Credentials::Any | Credentials::Session => {}
+        AcceptedCredentials::Password => text.push_str(" It wants the password: no token will do."),
+        AcceptedCredentials::Token => text.push_str(" It wants an access token."),
+        AcceptedCredentials::Ignored
+        | AcceptedCredentials::Own
+        | AcceptedCredentials::Any
+        | AcceptedCredentials::Session => {}
     }
     if let Some(event) = policy.event {
         text.push_str(&format!(" It leaves the record `{}`.", event.as_str()));

@@ -17,10 +17,10 @@ use std::process::{Output, Stdio};
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use sha2::Digest;
 
-use super::ManagedOptions;
 use super::error::ManagedError;
 use super::install::Install;
 use super::launch::{Launcher, Reach};
+use super::options::ManagedOptions;
 use crate::domain::digest::to_hex;
 
 /// The superuser and the database, both made with the cluster.

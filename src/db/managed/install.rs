@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::ManagedOptions;
 use super::error::ManagedError;
 use super::launch::Launcher;
+use super::options::ManagedOptions;
 
 /// The oldest major version the queries of Packhouse are written for.
 const MINIMUM: u32 = 13;

@@ -11,7 +11,7 @@
 //!
 //! All of it has mode 0700 and 0600.
 
-use super::Manifest;
+use super::manifest::Manifest;
 use crate::domain::clock::Timestamp;
 use crate::domain::digest::{Sha256, from_hex, to_hex};
 use crate::storage::{BlobStore, StorageKey, StoreId, TransferError};

@@ -2,7 +2,7 @@
 //! of it is there.
 
 use super::folder::Folder;
-use super::{BlobRow, Manifest};
+use super::manifest::{BlobRow, Manifest};
 use crate::db;
 use crate::db::dump::Import;
 use crate::domain::clock::Timestamp;
@@ -10,8 +10,8 @@ use crate::domain::digest::Sha256;
 use crate::error::Error;
 use crate::registry::audit::{self, Event, Subject};
 use crate::registry::caller::Caller;
-use crate::registry::integrity;
-use crate::registry::settings::{self, STORE_ID};
+use crate::registry::operations::integrity;
+use crate::registry::operations::settings::{self, STORE_ID};
 use crate::storage::{BlobStore, StoreError, StoreId, TransferError};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;

@@ -233,11 +233,11 @@ fn named(conn: &mut PgConnection, Events(text): &Events) -> Result<Vec<String>> 
 
 fn beginning(conn: &mut PgConnection, text: &str) -> Result<Vec<String>> {
     #[derive(QueryableByName)]
-    struct Row {
+    struct EventRow {
         #[diesel(sql_type = Text)]
         event: String,
     }
-    let rows: Vec<Row> = diesel::sql_query(
+    let rows: Vec<EventRow> = diesel::sql_query(
         "WITH RECURSIVE known AS (SELECT min(event) AS event FROM audit UNION ALL \
            SELECT (SELECT min(a.event) FROM audit a WHERE a.event > known.event) FROM known WHERE known.event IS NOT NULL) \
          SELECT event FROM known WHERE starts_with(event, $1)",

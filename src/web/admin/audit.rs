@@ -8,10 +8,10 @@ use crate::http::params::escape;
 use crate::registry::access::can_audit;
 use crate::registry::audit::log::{self, COUNTED, Filter, Log, Record};
 use crate::registry::pages::{Page, Slice};
+use crate::web::format::{Count, When};
 use crate::web::list::query;
 use crate::web::page::{Frame, Reply, frame};
 use crate::web::problems::Problems;
-use crate::web::show::{Count, When};
 use actix_web::http::header::{self, HeaderValue};
 use askama::Template;
 use serde::Deserialize;
@@ -23,7 +23,7 @@ const ROWS: i64 = 50;
 
 /// The query: which records.
 #[derive(Debug, Clone, Deserialize, Default)]
-pub struct Asked {
+pub struct AuditQuery {
     #[serde(default)]
     actor: String,
     #[serde(default)]
@@ -52,7 +52,7 @@ fn moment(text: &str, whole_day: bool) -> Result<Option<Timestamp>, &'static str
     found.map(Some).ok_or("a day such as 2026-01-31, or a moment such as 2026-01-31T12:00:00Z")
 }
 
-impl Asked {
+impl AuditQuery {
     fn filter(&self) -> Result<Filter, Problems> {
         let mut problems = Problems::default();
         let name = |text: &str| (!text.is_empty()).then(|| text.parse()).transpose();
@@ -85,7 +85,7 @@ impl Asked {
 }
 
 /// A record as a page shows it.
-struct Shown {
+struct RecordRow {
     record: Record,
     when: When,
     /// More of it, if there is more.
@@ -96,10 +96,10 @@ struct Shown {
 #[template(path = "admin_audit.html")]
 struct AuditPage {
     frame: Frame,
-    asked: Asked,
+    asked: AuditQuery,
     problems: Problems,
     events: Vec<String>,
-    records: Vec<Shown>,
+    records: Vec<RecordRow>,
     /// How many there are, or that there are more than are counted.
     total: String,
     newest: String,
@@ -107,14 +107,14 @@ struct AuditPage {
     export: String,
 }
 
-type Found = (Vec<String>, Page<Record>, bool);
+type FoundRecords = (Vec<String>, Page<Record>, bool);
 
 /// `GET /-/admin/audit`.
 pub async fn list(call: Call) -> Result<Reply> {
-    let asked: Asked = query(&call.req);
+    let asked: AuditQuery = query(&call.req);
     let filter = asked.filter();
     let (wanted, after) = (filter.as_ref().ok().cloned(), asked.after.parse().ok());
-    let (frame, (events, page, more)) = frame(&call, move |conn, caller| -> Result<Found> {
+    let (frame, (events, page, more)) = frame(&call, move |conn, caller| -> Result<FoundRecords> {
         let right = can_audit(caller)?;
         let events = log::events(conn)?;
         let Some(filter) = &wanted else { return Ok((events, Page { items: Vec::new(), total: 0 }, false)) };
@@ -144,15 +144,15 @@ pub async fn list(call: Call) -> Result<Reply> {
     if page.problems.is_empty() { Reply::page(&page) } else { page.problems.reply(&page) }
 }
 
-fn shown(record: Record, now: Timestamp) -> Shown {
+fn shown(record: Record, now: Timestamp) -> RecordRow {
     let empty = record.detail.as_object().is_none_or(serde_json::Map::is_empty);
     let detail = (!empty).then(|| serde_json::to_string_pretty(&record.detail).unwrap_or_default());
-    Shown { when: When { at: record.at, now }, detail, record }
+    RecordRow { when: When { at: record.at, now }, detail, record }
 }
 
 /// `GET /-/admin/audit/export`.
 pub async fn export(call: Call) -> Result<Reply> {
-    let asked: Asked = query(&call.req);
+    let asked: AuditQuery = query(&call.req);
     let filter = asked.filter().map_err(|_| Error::invalid("query", "the filter does not fit: go back and mend it"))?;
     let mut response = export::records(call, filter, None).await?;
     let name = HeaderValue::from_static("attachment; filename=\"audit.ndjson\"");

@@ -3,16 +3,16 @@
 use crate::auth::call::Call;
 use crate::domain::role::OwnerKind;
 use crate::error::Result;
-use crate::registry::stats::{self, OwnerOrder, OwnerRow, PackageOrder, PackageRow};
+use crate::registry::operations::stats::{self, OwnerOrder, OwnerRow, PackageOrder, PackageRow};
+use crate::web::format::{Bytes, Count, When};
 use crate::web::list::{Pager, query, slice};
 use crate::web::page::{Frame, Reply, frame};
-use crate::web::show::{Bytes, Count, When};
 use askama::Template;
 use serde::Deserialize;
 
 /// The query of both lists.
 #[derive(Deserialize, Default)]
-pub struct Asked {
+pub struct OwnerListQuery {
     #[serde(default)]
     q: String,
     #[serde(default)]
@@ -39,7 +39,7 @@ struct OrgsPage {
 
 /// `GET /-/admin/orgs`.
 pub async fn orgs(call: Call) -> Result<Reply> {
-    let asked: Asked = query(&call.req);
+    let asked: OwnerListQuery = query(&call.req);
     let (order, sort) = match asked.sort.as_str() {
         "size" => (OwnerOrder::Size, "size"),
         _ => (OwnerOrder::Name, ""),
@@ -80,7 +80,7 @@ struct PackagesPage {
 
 /// `GET /-/admin/packages`.
 pub async fn packages(call: Call) -> Result<Reply> {
-    let asked: Asked = query(&call.req);
+    let asked: OwnerListQuery = query(&call.req);
     let (order, sort) = match asked.sort.as_str() {
         "size" => (PackageOrder::Size, "size"),
         "name" => (PackageOrder::Name, "name"),

@@ -3,15 +3,16 @@
 use crate::auth::call::Call;
 use crate::domain::limit::Limit;
 use crate::domain::names::OwnerName;
+use crate::domain::quota::{OwnQuota, Quota};
 use crate::domain::role::OwnerKind;
 use crate::error::{Error, Result, What};
 use crate::http::params::escape;
 use crate::registry::access::can_set_quota;
-use crate::registry::quotas::{self, Change, OwnQuota, Quota};
+use crate::registry::packages::quotas::{self, Change};
+use crate::web::format::{Bytes, Count};
 use crate::web::forms::Protected;
 use crate::web::page::{Frame, Reply, frame};
 use crate::web::problems::Problems;
-use crate::web::show::{Bytes, Count};
 use askama::Template;
 use serde::Deserialize;
 

@@ -4,26 +4,26 @@ use crate::auth::call::Call;
 use crate::config::Setting;
 use crate::domain::damage::Damage;
 use crate::error::{Error, Result, What};
-use crate::jobs::board::{Slot, Task};
 use crate::jobs::scrub::in_words;
-use crate::registry::{damage, stats, tasks};
+use crate::jobs::task_status::{Task, TaskStatus};
+use crate::registry::operations::{damage, stats, tasks};
 use crate::state::health::Check;
+use crate::web::format::{Bytes, Count, When};
 use crate::web::forms::Protected;
 use crate::web::login::Nothing;
 use crate::web::page::{Frame, Reply, frame};
-use crate::web::show::{Bytes, Count, When};
 use askama::Template;
 
 /// Most damaged blobs that are shown.
 const DAMAGED_SHOWN: i64 = 100;
 
 /// A task as the page shows it.
-struct Shown {
+struct TaskRow {
     word: &'static str,
     label: &'static str,
     about: &'static str,
     can_start: bool,
-    slot: Slot,
+    status: TaskStatus,
     running: Option<When>,
     ended: Option<When>,
     seconds: u64,
@@ -45,7 +45,7 @@ pub(super) fn words(task: Task) -> (&'static str, &'static str) {
 #[template(path = "admin_system.html")]
 struct SystemPage {
     frame: Frame,
-    tasks: Vec<Shown>,
+    tasks: Vec<TaskRow>,
     health: [Check; 3],
     database: stats::Database,
     database_size: Bytes,
@@ -72,16 +72,16 @@ pub async fn page(call: Call) -> Result<Reply> {
         frame(&call, |conn, caller| Ok((stats::database(conn, caller)?, damage::list(conn, DAMAGED_SHOWN)?))).await?;
     let (app, now) = (&call.app, call.app.clock.now());
     let shown = |task: Task| {
-        let ((label, about), slot) = (words(task), app.board.slot(task));
-        Shown {
+        let ((label, about), status) = (words(task), app.tasks.status(task));
+        TaskRow {
             word: task.as_str(),
             label,
             about,
             can_start: task.can_be_asked_for(),
-            running: slot.running.map(|at| When { at, now }),
-            ended: slot.last.as_ref().map(|last| When { at: last.at, now }),
-            seconds: slot.last.as_ref().map_or(0, |last| last.at.since(last.began).as_secs()),
-            slot,
+            running: status.running.map(|at| When { at, now }),
+            ended: status.last.as_ref().map(|last| When { at: last.at, now }),
+            seconds: status.last.as_ref().map_or(0, |last| last.at.since(last.began).as_secs()),
+            status,
         }
     };
     let store = app.store.clone();
@@ -117,7 +117,7 @@ pub async fn start(call: Call, form: Protected<Nothing>) -> Result<Reply> {
     let now = call.app.clock.now();
     call.writing(move |conn, caller| tasks::start(conn, caller, task.as_str(), now)).await?;
     let (label, _) = words(task);
-    let notice = match call.app.board.ask(task) {
+    let notice = match call.app.tasks.ask(task) {
         true => format!("{label}: it begins now. Load this page again to see how it goes."),
         false => format!("{label}: it is under way already."),
     };

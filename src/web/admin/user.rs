@@ -3,19 +3,19 @@
 
 use super::users::{PasswordPage, own_or_made, url};
 use crate::auth::call::Call;
-use crate::auth::password;
+use crate::auth::{confirm, password};
 use crate::domain::names::OwnerName;
 use crate::domain::role::Visibility;
 use crate::error::{Error, Result, What};
 use crate::registry::access::can_administer;
-use crate::registry::owners::OwnerEdit;
-use crate::registry::two_factor;
-use crate::registry::users::{self, Holdings, User, UserEdit};
+use crate::registry::accounts::two_factor;
+use crate::registry::accounts::users::{self, Holdings, User, UserEdit};
+use crate::registry::owners::namespace::OwnerEdit;
+use crate::web::format::{Bytes, Count, When};
 use crate::web::forms::Protected;
 use crate::web::login::Nothing;
 use crate::web::page::{Frame, Reply, frame};
 use crate::web::problems::Problems;
-use crate::web::show::{Bytes, Count, When};
 use askama::Template;
 use serde::Deserialize;
 
@@ -289,7 +289,7 @@ async fn change_facts(call: &Call, name: &OwnerName, typed: &Fields) -> Result<R
         },
         ..UserEdit::default()
     };
-    password::confirm(call, &typed.current_password).await?;
+    confirm::password(call, &typed.current_password).await?;
     update(call, name, edit).await?;
     Ok(Reply::to(&url(name)).notice(&call.app, &format!("{name} is changed.")))
 }
@@ -299,7 +299,7 @@ async fn change_password(call: &Call, name: &OwnerName, typed: &Fields) -> Resul
     let asked = name.clone();
     let user = call.reading(move |conn, _| users::find(conn, &asked)).await?.ok_or(Error::NotFound(What::User))?;
     password::check_new("password", &secret, &[user.name.as_str(), &user.email])?;
-    password::confirm(call, &typed.current_password).await?;
+    confirm::password(call, &typed.current_password).await?;
     let must_change = typed.must_change.is_some();
     let edit = UserEdit {
         password_hash: Some(call.app.passwords.hash(secret.clone()).await?),
@@ -316,7 +316,7 @@ async fn change_password(call: &Call, name: &OwnerName, typed: &Fields) -> Resul
 }
 
 async fn change_role(call: &Call, name: &OwnerName, typed: &Fields) -> Result<Reply> {
-    password::confirm(call, &typed.current_password).await?;
+    confirm::password(call, &typed.current_password).await?;
     let (asked, now) = (name.clone(), call.app.clock.now());
     let is_admin = call
         .writing(move |conn, caller| {
@@ -332,7 +332,7 @@ async fn change_role(call: &Call, name: &OwnerName, typed: &Fields) -> Result<Re
 }
 
 async fn take_factor(call: &Call, name: &OwnerName, typed: &Fields) -> Result<Reply> {
-    password::confirm(call, &typed.current_password).await?;
+    confirm::password(call, &typed.current_password).await?;
     let (asked, now) = (name.clone(), call.app.clock.now());
     call.writing(move |conn, caller| {
         let right = can_administer(conn, caller, &asked)?;
@@ -357,7 +357,7 @@ async fn change_name(call: &Call, name: &OwnerName, typed: &Fields) -> Result<Re
 }
 
 async fn go(call: &Call, name: &OwnerName, typed: &Fields) -> Result<Reply> {
-    password::confirm(call, &typed.current_password).await?;
+    confirm::password(call, &typed.current_password).await?;
     let (asked, purge, now) = (name.clone(), typed.purge.is_some(), call.app.clock.now());
     call.writing(move |conn, caller| {
         let right = can_administer(conn, caller, &asked)?;

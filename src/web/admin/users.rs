@@ -1,24 +1,24 @@
 //! All users, and making one.
 
 use crate::auth::call::Call;
-use crate::auth::password;
+use crate::auth::{confirm, password};
 use crate::domain::names::OwnerName;
 use crate::domain::role::Visibility;
 use crate::domain::secret::Password;
 use crate::domain::text::Line;
 use crate::error::{Error, Result};
 use crate::http::params::escape;
-use crate::registry::users::{self, NewUser, Standing, User};
+use crate::registry::accounts::users::{self, NewUser, Standing, User};
+use crate::web::format::When;
 use crate::web::forms::Protected;
 use crate::web::list::{Pager, query, slice};
 use crate::web::page::{Frame, Reply, frame};
 use crate::web::problems::Problems;
-use crate::web::show::When;
 use askama::Template;
 use serde::Deserialize;
 
 /// A user as a list shows him.
-struct Shown {
+struct UserRow {
     user: User,
     created: When,
     last_login: Option<When>,
@@ -30,13 +30,13 @@ struct UsersPage {
     frame: Frame,
     q: String,
     standing: &'static str,
-    users: Vec<Shown>,
+    users: Vec<UserRow>,
     pager: Pager,
 }
 
 /// The query of [`list`].
 #[derive(Deserialize, Default)]
-pub struct Asked {
+pub struct UserListQuery {
     #[serde(default)]
     q: String,
     #[serde(default)]
@@ -55,13 +55,13 @@ fn standing(word: &str) -> (Standing, &'static str) {
 
 /// `GET /-/admin/users`.
 pub async fn list(call: Call) -> Result<Reply> {
-    let asked: Asked = query(&call.req);
+    let asked: UserListQuery = query(&call.req);
     let (among, word) = standing(&asked.standing);
     let (part, slice, now) = (asked.q.trim().to_owned(), slice(&call.req), call.app.clock.now());
     let (frame, page) =
         frame(&call, move |conn, caller| users::search_among(conn, caller, (&part, None, among), slice)).await?;
     let pager = Pager::new(&call.req, page.total);
-    let shown = |user: User| Shown {
+    let shown = |user: User| UserRow {
         created: When { at: user.created_at, now },
         last_login: user.last_login_at.map(|at| When { at, now }),
         user,
@@ -162,7 +162,7 @@ async fn make(call: &Call, typed: &NewFields, secret: &Password) -> Result<Owner
     };
     let mend = |error: Error| Problems::of(error, "username");
     password::check_new("password", secret, &[name.as_str(), typed.email.trim()]).map_err(mend)?;
-    password::confirm(call, &typed.current_password).await.map_err(mend)?;
+    confirm::password(call, &typed.current_password).await.map_err(mend)?;
     let new = NewUser {
         password_hash: Some(call.app.passwords.hash(secret.clone()).await.map_err(mend)?),
         full_name: full_name.into(),

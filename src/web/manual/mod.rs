@@ -1,8 +1,9 @@
 //! The manual: the Markdown files of `docs/`, as pages.
 
-pub mod book;
+pub mod files;
+pub mod front_matter;
 pub mod image;
-pub mod matter;
+pub mod pages;
 pub mod render;
 
 use super::page::{Frame, Reply, frame};
@@ -10,28 +11,28 @@ use crate::auth::call::Call;
 use crate::error::{Error, Result, What};
 use crate::http::middleware::path_as_sent;
 use askama::Template;
-use book::{Book, Found, Page};
+use pages::{FoundPage, ManualPage, ManualPages};
 
 #[derive(Template)]
 #[template(path = "manual.html")]
-struct ManualPage {
+struct ManualPageView {
     frame: Frame,
-    book: &'static Book,
-    page: &'static Page,
+    manual: &'static ManualPages,
+    page: &'static ManualPage,
 }
 
 /// `GET /docs/…`. The address of a page ends in a slash; without it, and by every name it had, one is sent there.
 pub async fn page(call: Call) -> Result<Reply> {
     let (frame, ()) = frame(&call, |_, _| Ok(())).await?;
-    let book = Book::get();
+    let manual = ManualPages::get();
     let sent = path_as_sent(&call.req);
-    let to = match book.find(call.req.uri().path()) {
-        Some(Found::Page(page)) if page.url == sent => {
+    let to = match manual.find(call.req.uri().path()) {
+        Some(FoundPage::Page(page)) if page.url == sent => {
             let anonymous = frame.user.is_none();
-            let reply = Reply::page(&ManualPage { frame, book, page })?;
+            let reply = Reply::page(&ManualPageView { frame, manual, page })?;
             return Ok(if anonymous { reply.revalidated() } else { reply });
         }
-        Some(Found::Page(page) | Found::Alias(page)) => page.url.clone(),
+        Some(FoundPage::Page(page) | FoundPage::Alias(page)) => page.url.clone(),
         None => return Err(Error::NotFound(What::Page)),
     };
     let query = call.req.uri().query().map(|query| format!("?{query}")).unwrap_or_default();

@@ -1,16 +1,16 @@
 //! Several files in one form, for browsers without scripts: each part is streamed into the store as it comes, and judged
 //! by itself. The fields that say where they go stand before them.
 
-use super::{Outcome, Problems, Typed, show, version_page};
+use super::{Outcome, Typed, UploadProblems, show, version_page};
 use crate::auth::call::Call;
 use crate::domain::names::OwnerName;
 use crate::domain::path::VersionPath;
 use crate::error::{Error, Result, What};
-use crate::http::body::{Body, BodyError};
+use crate::http::body::{BodyError, PacedBody};
 use crate::http::problem::status_of;
 use crate::intake::{Admitted, Sender, check_head, is_form, pace};
 use crate::registry::access::can_upload;
-use crate::registry::publish;
+use crate::registry::packages::publish;
 use crate::storage::Declared;
 use crate::web::forms;
 use crate::web::page::Reply;
@@ -33,7 +33,7 @@ pub async fn submit(call: Call, payload: web::Payload) -> Result<Reply> {
         return Err(Error::invalid("body", "files come as multipart/form-data"));
     }
     check_head(headers, true)?;
-    let mut form = Multipart::new(headers, Body::new(payload, pace(&call.app)));
+    let mut form = Multipart::new(headers, PacedBody::new(payload, pace(&call.app)));
     let mut reading = Reading { call: &call, owner, typed: Typed::default(), checked: false, beside: 0 };
     match reading.all(&mut form).await? {
         End::Fields(problems) => {
@@ -48,7 +48,7 @@ pub async fn submit(call: Call, payload: web::Payload) -> Result<Reply> {
         }
         End::Files(_, outcome, Some(status)) => {
             let Reading { owner, typed, .. } = reading;
-            show(&call, owner, typed, (status, Problems::default(), Some(outcome))).await
+            show(&call, owner, typed, (status, UploadProblems::default(), Some(outcome))).await
         }
     }
 }
@@ -56,7 +56,7 @@ pub async fn submit(call: Call, payload: web::Payload) -> Result<Reply> {
 /// How the reading of a form ended.
 enum End {
     /// Its fields are not in order, and no file was looked at.
-    Fields(Problems),
+    Fields(UploadProblems),
     /// Its files were stored, or not; the status is that of the first which was not.
     Files(VersionPath, Outcome, Option<StatusCode>),
 }
@@ -109,7 +109,7 @@ impl Reading<'_> {
             Some(path) => Ok(End::Files(path, outcome, status)),
             None => {
                 let problems = self.path().err().unwrap_or_default();
-                Ok(End::Fields(Problems { files: Some("Choose at least one file.".to_owned()), ..problems }))
+                Ok(End::Fields(UploadProblems { files: Some("Choose at least one file.".to_owned()), ..problems }))
             }
         }
     }
@@ -145,11 +145,11 @@ impl Reading<'_> {
     }
 
     /// Where the files go.
-    fn path(&self) -> Result<VersionPath, Problems> {
+    fn path(&self) -> Result<VersionPath, UploadProblems> {
         let (package, version) = (self.typed.package.parse(), self.typed.version.parse());
         match (package, version) {
             (Ok(package), Ok(version)) => Ok(VersionPath { owner: self.owner.clone(), package, version }),
-            (package, version) => Err(Problems {
+            (package, version) => Err(UploadProblems {
                 package: package.err().map(|error| format!("This cannot be a package's name: {error}.")),
                 version: version.err().map(|error| format!("This cannot be a version: {error}.")),
                 files: None,
@@ -162,7 +162,7 @@ impl Reading<'_> {
         let name = name.parse().map_err(|error| Error::invalid("filename", format!("invalid filename: {error}")))?;
         let call = self.call;
         let sender = Sender { req: &call.req, app: &call.app, presented: call.presented().await? };
-        let admitted = sender.admit(path.with_file(name), publish::Declared::default()).await?;
+        let admitted = sender.admit(path.with_file(name), publish::DeclaredUpload::default()).await?;
         // Nothing was declared, so nothing can be the same.
         let Admitted::Wanted(wanted) = admitted else { return Err(Error::Conflict(What::File)) };
         let mut receiving = wanted.begin(Declared::default())?;

@@ -4,11 +4,11 @@ use super::version_page;
 use crate::auth::call::Call;
 use crate::domain::path::FilePath;
 use crate::error::{Error, Result};
-use crate::http::body::Body;
+use crate::http::body::PacedBody;
 use crate::http::params::UPLOAD;
 use crate::http::problem::status_of;
 use crate::intake::{Admitted, Kept, Sender, check_head, content_length, pace};
-use crate::registry::publish;
+use crate::registry::packages::publish;
 use crate::web::forms;
 use crate::web::page::Reply;
 use actix_web::http::{StatusCode, header};
@@ -40,7 +40,7 @@ async fn receive(call: &Call, payload: web::Payload) -> Result<(FilePath, Kept)>
     forms::check_head(call)?;
     let headers = call.req.headers();
     let digests = check_head(headers, false);
-    let said = publish::Declared {
+    let said = publish::DeclaredUpload {
         length: content_length(headers),
         sha256: digests.as_ref().ok().and_then(|digests| digests.sha256),
         only_if_absent: false,
@@ -54,7 +54,7 @@ async fn receive(call: &Call, payload: web::Payload) -> Result<(FilePath, Kept)>
         }
         Admitted::Wanted(wanted) => wanted.begin(digests)?,
     };
-    receiving.receive(Body::new(payload, pace(&call.app))).await?;
+    receiving.receive(PacedBody::new(payload, pace(&call.app))).await?;
     Ok((path, receiving.keep().await?))
 }
 

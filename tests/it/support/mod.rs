@@ -21,7 +21,7 @@ use packhouse::instance::Instance;
 use packhouse::jobs::flush_counts;
 use packhouse::jobs::sweep::{self, SweepPlan, Swept};
 use packhouse::registry::access::can_change_own;
-use packhouse::registry::two_factor::{Seed, enroll};
+use packhouse::registry::accounts::two_factor::{Seed, enroll};
 use packhouse::server::Server;
 use packhouse::state::{App, sweep_plan};
 use packhouse::telemetry;
@@ -205,7 +205,7 @@ impl Site {
         &self,
         user: &str,
         scopes: &[&str],
-        limit: impl FnOnce(&mut packhouse::registry::tokens::NewToken),
+        limit: impl FnOnce(&mut packhouse::registry::accounts::tokens::NewToken),
     ) -> String {
         let name = format!("token {}", self.db_number("SELECT count(*) AS n FROM tokens"));
         self.db(|conn| people::db_token(conn, user, &name, scopes, limit))
@@ -225,7 +225,7 @@ impl Site {
 
     /// Writes down what the server has counted in memory.
     pub async fn db_flush(&self) {
-        flush_counts::run(&self.app.db, &self.app.tally).await.unwrap();
+        flush_counts::run(&self.app.db, &self.app.counters).await.unwrap();
     }
 
     /// Sweeps the store once; what is older than the grace goes.
@@ -255,7 +255,7 @@ impl Site {
 
     /// What is broken in the database, by the rules that `packhouse check` asks for.
     pub async fn db_broken(&self) -> Vec<String> {
-        self.app.db.snapshot(packhouse::registry::integrity::broken_rules).await.unwrap()
+        self.app.db.snapshot(packhouse::registry::operations::integrity::broken_rules).await.unwrap()
     }
 }
 

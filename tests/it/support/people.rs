@@ -9,12 +9,12 @@ use packhouse::domain::secret::Password;
 use packhouse::error::Result;
 use packhouse::password::hash_now;
 use packhouse::registry::access::can_govern;
+use packhouse::registry::accounts::tokens::{self, NewToken};
+use packhouse::registry::accounts::users::{self, NewUser};
 use packhouse::registry::caller::{Caller, SignedIn};
-use packhouse::registry::members;
-use packhouse::registry::orgs::{self, NewOrg};
-use packhouse::registry::teams::{self, NewTeam};
-use packhouse::registry::tokens::{self, NewToken};
-use packhouse::registry::users::{self, NewUser};
+use packhouse::registry::owners::members;
+use packhouse::registry::owners::org_creation::{self, NewOrg};
+use packhouse::registry::owners::teams::{self, NewTeam};
 use std::sync::OnceLock;
 
 /// Everybody's password.
@@ -120,7 +120,7 @@ pub fn new_team(name: &str, permission: Permission) -> NewTeam {
 pub fn db_org(conn: &mut PgConnection, name: &str, visibility: Visibility) -> Result<()> {
     let caller = db_caller(conn, "ada")?;
     let org: OwnerName = name.parse().unwrap();
-    orgs::create(conn, &caller, &new_org(&org, visibility), morning())?;
+    org_creation::create(conn, &caller, &new_org(&org, visibility), morning())?;
     let right = can_govern(conn, &caller, &org)?;
     for permission in [Permission::Read, Permission::Write, Permission::Admin, Permission::Owner] {
         let member = format!("{name}-{permission}");

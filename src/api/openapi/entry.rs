@@ -1,0 +1,16 @@
+//! What the document knows of a route.
+
+use crate::auth::policy::Policy;
+use crate::http::description::Description;
+use actix_web::http::Method;
+
+/// A route, as the document speaks of it.
+pub struct Entry<'a> {
+    pub method: &'a Method,
+    pub path: &'a str,
+    pub policy: Policy,
+    pub about: &'a str,
+    /// The path of its handler in the source.
+    pub name: &'a str,
+    pub description: Description,
+}

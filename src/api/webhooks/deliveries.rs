@@ -1,0 +1,194 @@
+//! What webhooks told, and what was answered.
+
+use super::{PACKAGE, Whose, hook_id};
+use crate::api::endpoint::{Json, Listed, NoContent, Pages};
+use crate::auth::call::Call;
+use crate::domain::clock::Timestamp;
+use crate::domain::ids::DeliveryId;
+use crate::domain::role::Level;
+use crate::domain::webhook::{DeliveryState, HookAction};
+use crate::error::{Error, Result, What};
+use crate::registry::webhooks::log::{self, Attempt, Delivery};
+use crate::registry::webhooks::outbox;
+use crate::state::App;
+use serde::Serialize;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use utoipa::ToSchema;
+
+/// Something that a webhook tells, or told.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = HookDelivery)]
+pub struct DeliveryBody {
+    id: DeliveryId,
+    /// By which its receiver knows it: `X-Gitea-Delivery` and `webhook-id`.
+    uuid: String,
+    event: &'static str,
+    action: HookAction,
+    /// Whether it tells of nothing that happened.
+    is_test: bool,
+    status: DeliveryState,
+    /// How often it was sent.
+    attempts: i32,
+    /// The status of the last answer; null: there was none.
+    response_status: Option<i32>,
+    created_at: Timestamp,
+    /// When it is sent next; null: it is delivered, or given up.
+    next_attempt_at: Option<Timestamp>,
+}
+
+impl From<&Delivery> for DeliveryBody {
+    fn from(delivery: &Delivery) -> Self {
+        Self {
+            id: delivery.id,
+            uuid: delivery.uuid.to_string(),
+            event: PACKAGE,
+            action: delivery.action,
+            is_test: delivery.is_test,
+            status: delivery.state,
+            attempts: delivery.attempts,
+            response_status: delivery.status,
+            created_at: delivery.created_at,
+            next_attempt_at: delivery.next_attempt_at,
+        }
+    }
+}
+
+/// An attempt to deliver.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = HookAttempt)]
+pub struct AttemptBody {
+    /// From 1.
+    number: i32,
+    at: Timestamp,
+    duration_ms: i32,
+    /// What was sent; secrets as asterisks.
+    request_headers: BTreeMap<String, String>,
+    /// Null: no answer came.
+    response_status: Option<i32>,
+    response_headers: BTreeMap<String, String>,
+    /// Its first 16 kilobytes.
+    response_body: String,
+    /// What went wrong; empty: nothing.
+    error: String,
+}
+
+/// Pairs as an object; what is there twice is one list.
+fn fields(pairs: &Value) -> BTreeMap<String, String> {
+    let mut all: BTreeMap<String, String> = BTreeMap::new();
+    for pair in pairs.as_array().into_iter().flatten() {
+        let text = |at: usize| pair.get(at).and_then(Value::as_str).unwrap_or_default();
+        all.entry(text(0).to_owned())
+            .and_modify(|known| known.push_str(&format!(", {}", text(1))))
+            .or_insert_with(|| text(1).to_owned());
+    }
+    all
+}
+
+impl From<Attempt> for AttemptBody {
+    fn from(attempt: Attempt) -> Self {
+        Self {
+            number: attempt.number,
+            at: attempt.at,
+            duration_ms: attempt.duration_ms,
+            request_headers: fields(&attempt.request_headers),
+            response_status: attempt.status,
+            response_headers: fields(&attempt.response_headers),
+            response_body: attempt.response_body,
+            error: attempt.error,
+        }
+    }
+}
+
+/// A delivery with what was sent and what came back.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = HookDeliveryDetails)]
+pub struct DetailsBody {
+    #[serde(flatten)]
+    delivery: DeliveryBody,
+    #[schema(value_type = Object)]
+    payload: Value,
+    /// The first one first.
+    log: Vec<AttemptBody>,
+}
+
+impl DetailsBody {
+    fn new(app: &App, (delivery, attempts): (Delivery, Vec<Attempt>)) -> Result<Self> {
+        let payload = delivery.facts.payload(delivery.action, &app.url(""))?;
+        Ok(Self {
+            delivery: DeliveryBody::from(&delivery),
+            payload: serde_json::from_str(&payload).map_err(Error::internal)?,
+            log: attempts.into_iter().map(AttemptBody::from).collect(),
+        })
+    }
+}
+
+fn delivery_id(call: &Call) -> Result<DeliveryId> {
+    Ok(DeliveryId(call.part("delivery", What::Delivery)?))
+}
+
+/// `GET /user/hooks/{hook}/deliveries`.
+pub async fn list_own(call: Call, pages: Pages) -> Result<Listed<DeliveryBody>> {
+    list(call, pages, Whose::Own).await
+}
+
+/// `GET /orgs/{org}/hooks/{hook}/deliveries`.
+pub async fn list_of_org(call: Call, pages: Pages) -> Result<Listed<DeliveryBody>> {
+    let whose = Whose::org(&call)?;
+    list(call, pages, whose).await
+}
+
+async fn list(call: Call, pages: Pages, whose: Whose) -> Result<Listed<DeliveryBody>> {
+    let (hook, slice) = (hook_id(&call)?, pages.slice());
+    let page = call
+        .reading(move |conn, caller| {
+            let right = whose.right(conn, caller, Level::Read)?;
+            log::list(conn, &right, hook, slice)
+        })
+        .await?;
+    Ok(pages.answer(page, |delivery| DeliveryBody::from(&delivery)))
+}
+
+/// `GET /user/hooks/{hook}/deliveries/{delivery}`.
+pub async fn get_own(call: Call) -> Result<Json<DetailsBody>> {
+    get(call, Whose::Own).await
+}
+
+/// `GET /orgs/{org}/hooks/{hook}/deliveries/{delivery}`.
+pub async fn get_of_org(call: Call) -> Result<Json<DetailsBody>> {
+    let whose = Whose::org(&call)?;
+    get(call, whose).await
+}
+
+async fn get(call: Call, whose: Whose) -> Result<Json<DetailsBody>> {
+    let id = (hook_id(&call)?, delivery_id(&call)?);
+    let found = call
+        .reading(move |conn, caller| {
+            let right = whose.right(conn, caller, Level::Read)?;
+            log::find(conn, &right, id)
+        })
+        .await?;
+    DetailsBody::new(&call.app, found).map(Json)
+}
+
+/// `POST /user/hooks/{hook}/deliveries/{delivery}/attempts`.
+pub async fn redeliver_own(call: Call) -> Result<NoContent> {
+    redeliver(call, Whose::Own).await
+}
+
+/// `POST /orgs/{org}/hooks/{hook}/deliveries/{delivery}/attempts`.
+pub async fn redeliver_of_org(call: Call) -> Result<NoContent> {
+    let whose = Whose::org(&call)?;
+    redeliver(call, whose).await
+}
+
+async fn redeliver(call: Call, whose: Whose) -> Result<NoContent> {
+    let (id, now, app) = ((hook_id(&call)?, delivery_id(&call)?), call.app.clock.now(), call.app.clone());
+    call.writing(move |conn, caller| {
+        let right = whose.right(conn, caller, Level::Write)?;
+        app.demand_webhooks()?;
+        outbox::redeliver(conn, caller, &right, id, now)
+    })
+    .await?;
+    Ok(NoContent)
+}

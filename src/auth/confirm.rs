@@ -1,0 +1,29 @@
+//! Asking whoever is signed in for the password again.
+
+use super::call::Call;
+use super::password::sign_in;
+use crate::domain::secret::Password;
+use crate::error::{Error, Result};
+use crate::http::middleware::client;
+
+/// The field of forms that ask for the password again.
+pub const FIELD: &str = "current_password";
+
+/// Asks whoever is signed in for his password again, before what nobody may do with a browser that was left open or a
+/// cookie that was stolen. A wrong one is counted as a sign-in that failed.
+///
+/// # Errors
+/// [`Error::Invalid`] at the field [`FIELD`] for a wrong one; [`Error::Unauthenticated`], [`Error::RateLimited`],
+/// [`Error::Busy`].
+pub async fn password(call: &Call, password: &str) -> Result<()> {
+    if password.is_empty() {
+        return Err(Error::invalid(FIELD, "type your password, to show that it is you"));
+    }
+    let user = call.reading(|_, caller| caller.signed_in().cloned()).await?;
+    let password = Password::new(password);
+    match sign_in(&call.app, user.name.as_str(), password, client(&call.req)).await {
+        Ok(login) if login.id == user.id => Ok(()),
+        Ok(_) | Err(Error::BadCredential(_)) => Err(Error::invalid(FIELD, "this is not your password")),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,210 @@
+//! The keys of the configuration, and what follows from their values.
+
+use crate::domain::network::Network;
+use crate::domain::secret::SecretText;
+use serde::Deserialize;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What is wrong with the configuration, naming the key.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("cannot read {path}: {source}")]
+    Unreadable { path: PathBuf, source: std::io::Error },
+    #[error("{path} is no TOML: {source}")]
+    NotToml { path: PathBuf, source: Box<toml::de::Error> },
+    #[error("{origin}: there is no key `{key}`; packhouse.sample.toml lists all of them")]
+    UnknownKey { origin: String, key: String },
+    #[error("{origin}: `{key}` {problem}")]
+    BadValue { origin: String, key: String, problem: String },
+}
+
+/// All settings, as the sample describes them.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    pub listen: SocketAddr,
+    pub data_dir: PathBuf,
+    pub secret_key_file: String,
+    pub public_url: String,
+    pub require_signin: bool,
+    pub trusted_proxies: Vec<Network>,
+    pub workers: usize,
+    pub database: DatabaseConfig,
+    pub store: StoreConfig,
+    pub limits: LimitsConfig,
+    pub quota: QuotaConfig,
+    pub auth: AuthConfig,
+    pub registration: RegistrationConfig,
+    pub jobs: JobsConfig,
+    pub webhooks: WebhooksConfig,
+    pub log: LogConfig,
+    pub metrics: MetricsConfig,
+    pub admin: AdminConfig,
+    /// What of the environment child processes and the private Postgres need.
+    #[serde(skip)]
+    pub surroundings: Surroundings,
+    /// All keys in the order of their names, for people to read.
+    #[serde(skip)]
+    pub settings: Vec<Setting>,
+}
+
+/// A key and its value, for people to read: of a secret only whether there is one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setting {
+    pub key: String,
+    pub value: String,
+    /// Whether the value is another than the sample's.
+    pub is_changed: bool,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DatabaseConfig {
+    pub url: SecretText,
+    pub bin_dir: String,
+    pub read_connections: u32,
+    pub write_connections: u32,
+    pub start_timeout_seconds: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoreConfig {
+    pub dir: String,
+    pub reserve_bytes: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LimitsConfig {
+    pub file_bytes: i64,
+    pub upload_stall_seconds: u64,
+    pub upload_least_bytes_per_second: u64,
+    pub download_stall_seconds: u64,
+    pub connections: usize,
+    pub connections_per_address: usize,
+    pub drain_seconds: u64,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QuotaConfig {
+    pub versions: i64,
+    pub bytes: i64,
+    pub file_bytes: i64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuthConfig {
+    pub query_tokens: bool,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RegistrationConfig {
+    pub enabled: bool,
+    pub email_domains: Vec<String>,
+    pub needs_approval: bool,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JobsConfig {
+    pub flush_seconds: u64,
+    pub sweep_every_seconds: u64,
+    pub sweep_grace_seconds: u64,
+    pub sweep_stop_files: u64,
+    pub sweep_stop_percent: u64,
+    pub scrub_every_days: u64,
+    pub scrub_bytes_per_second: u64,
+    pub webhooks_every_seconds: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WebhooksConfig {
+    pub enabled: bool,
+    pub allowed_networks: Vec<Network>,
+    pub allowed_hosts: Vec<String>,
+    pub timeout_seconds: u64,
+    pub keep_days: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogConfig {
+    pub format: LogFormat,
+    pub level: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MetricsConfig {
+    pub enabled: bool,
+    pub token: SecretText,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AdminConfig {
+    pub user: String,
+    pub password: SecretText,
+}
+
+/// What of the process' surroundings is passed to the private Postgres.
+#[derive(Debug, Clone, Default)]
+pub struct Surroundings {
+    /// The directories of `PATH`.
+    pub search_path: Vec<PathBuf>,
+    pub runtime_dir: Option<PathBuf>,
+    pub temp_dir: PathBuf,
+}
+
+impl Config {
+    /// Where the site is reached, without a trailing slash; `None` when it was not set.
+    pub fn public_root(&self) -> Option<&str> {
+        Some(self.public_url.trim_end_matches('/')).filter(|url| !url.is_empty())
+    }
+
+    /// Where the secret key is, if not in the data directory.
+    pub fn secret_key_file(&self) -> Option<PathBuf> {
+        (!self.secret_key_file.is_empty()).then(|| PathBuf::from(&self.secret_key_file))
+    }
+
+    /// Where the blobs are.
+    pub fn store_dir(&self) -> PathBuf {
+        if self.store.dir.is_empty() { self.data_dir.join("blobs") } else { PathBuf::from(&self.store.dir) }
+    }
+
+    /// The most bytes one file may have by the instance's own limit; `None` for no limit.
+    pub fn file_limit(&self) -> Option<u64> {
+        u64::try_from(self.limits.file_bytes).ok()
+    }
+
+    /// How long what webhooks told is kept.
+    pub fn webhooks_kept(&self) -> Duration {
+        Duration::from_secs(self.webhooks.keep_days.saturating_mul(86_400))
+    }
+
+    /// How old something that nothing refers to must be before a sweep should have removed it.
+    pub fn check_patience(&self) -> Duration {
+        // A sweep takes its time, and clocks differ.
+        let slack = Duration::from_secs(600);
+        self.sweep_grace() + Duration::from_secs(self.jobs.sweep_every_seconds) + slack
+    }
+
+    /// How long what nothing refers to is left alone before a sweep removes it.
+    pub fn sweep_grace(&self) -> Duration {
+        Duration::from_secs(self.jobs.sweep_grace_seconds)
+    }
+}

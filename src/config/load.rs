@@ -1,0 +1,208 @@
+//! Reading the configuration: the sample's defaults, the file, the environment.
+
+use super::check::check;
+use super::keys::{Config, ConfigError, Setting, Surroundings};
+use std::path::{Path, PathBuf};
+use toml::{Table, Value};
+
+/// The documented sample: every key with its unit and default.
+pub const SAMPLE: &str = include_str!("../../packhouse.sample.toml");
+/// Every key can be set from the environment by this and its name in capitals, `_` for the dots.
+const PREFIX: &str = "PACKHOUSE_";
+/// Keys whose value may stand in a file of its own, named by `<key>_file`.
+const SECRET_KEYS: [&str; 3] = ["database.url", "admin.password", "metrics.token"];
+
+impl Config {
+    /// Reads the sample's defaults, then the file (the one named, or `packhouse.toml` if there is one), then the
+    /// process' environment.
+    ///
+    /// # Errors
+    /// An unreadable file, an unknown key or a bad value, named.
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
+    pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
+        let environment = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
+        let mut config = Self::from_sources(file, environment)?;
+        config.surroundings = Surroundings {
+            search_path: std::env::var_os("PATH")
+                .map(|path| std::env::split_paths(&path).collect())
+                .unwrap_or_default(),
+            runtime_dir: std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from),
+            temp_dir: std::env::temp_dir(),
+        };
+        Ok(config)
+    }
+
+    /// The same from a given environment.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn from_sources(
+        file: Option<&Path>,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        let mut settings = parse(Path::new("packhouse.sample.toml"), SAMPLE)?;
+        let default_file = Path::new("packhouse.toml");
+        if let Some(path) = file.or_else(|| default_file.exists().then_some(default_file)) {
+            let text = std::fs::read_to_string(path)
+                .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+            merge(&mut settings, parse(path, &text)?, &path.display().to_string(), "")?;
+        }
+        let mut environment: Vec<_> = environment.into_iter().collect();
+        environment.sort();
+        for (name, value) in environment {
+            if name == "DATABASE_URL" {
+                set(&mut settings, "database.url", &value, &name)?;
+            } else if let Some(rest) = name.strip_prefix(PREFIX) {
+                set_from_environment(&mut settings, rest, &value, &name)?;
+            }
+        }
+        let shown = describe(&settings, &parse(Path::new("packhouse.sample.toml"), SAMPLE)?);
+        let mut config: Self = Value::Table(settings).try_into().map_err(|error: toml::de::Error| {
+            // The key is in no field of the error; its text ends in a line of it.
+            let text = error.to_string();
+            let key = text.lines().find_map(|line| line.strip_prefix("in `")?.strip_suffix('`'));
+            ConfigError::BadValue {
+                origin: "configuration".to_owned(),
+                key: key.unwrap_or_default().to_owned(),
+                problem: format!("cannot be used: {}", error.message()),
+            }
+        })?;
+        config.settings = shown;
+        check(&config)?;
+        Ok(config)
+    }
+}
+
+/// A value as a file has it.
+fn written(value: &Value) -> String {
+    match value {
+        Value::String(text) => format!("{text:?}"),
+        Value::Integer(number) => number.to_string(),
+        Value::Boolean(truth) => truth.to_string(),
+        Value::Array(items) => format!("[{}]", items.iter().map(written).collect::<Vec<_>>().join(", ")),
+        Value::Table(_) | Value::Float(_) | Value::Datetime(_) => String::new(),
+    }
+}
+
+/// Every key with its value.
+fn describe(settings: &Table, sample: &Table) -> Vec<Setting> {
+    let value = |table: &Table, key: &str| {
+        let found = match key.split_once('.') {
+            Some((section, key)) => table.get(section).and_then(|section| section.get(key)),
+            None => table.get(key),
+        };
+        found.map(written).unwrap_or_default()
+    };
+    let shown = |key: String| {
+        let (own, default) = (value(settings, &key), value(sample, &key));
+        let is_changed = own != default;
+        let own = match (SECRET_KEYS.contains(&key.as_str()), own.as_str()) {
+            (true, "" | "\"\"") => "not set".to_owned(),
+            (true, _) => "set, not shown".to_owned(),
+            (false, _) => own,
+        };
+        Setting { value: own, key, is_changed }
+    };
+    let mut keys = dotted_keys(settings, "");
+    keys.sort_by_key(|key| (key.contains('.'), key.clone()));
+    keys.into_iter().map(shown).collect()
+}
+
+fn parse(path: &Path, text: &str) -> Result<Table, ConfigError> {
+    text.parse().map_err(|source| ConfigError::NotToml { path: path.to_owned(), source: Box::new(source) })
+}
+
+/// Lays `over` on `base`, whose keys are all there are.
+fn merge(base: &mut Table, over: Table, origin: &str, above: &str) -> Result<(), ConfigError> {
+    for (key, value) in over {
+        let dotted = if above.is_empty() { key.clone() } else { format!("{above}.{key}") };
+        if let Some(secret) = dotted.strip_suffix("_file").filter(|secret| SECRET_KEYS.contains(secret)) {
+            let Some(path) = value.as_str() else {
+                return Err(bad_type(origin, &dotted, "a path in quotes"));
+            };
+            let name = key.trim_end_matches("_file").to_owned();
+            base.insert(name, Value::String(read_secret(origin, secret, path)?));
+            continue;
+        }
+        match (base.get_mut(&key), value) {
+            (None, _) => return Err(ConfigError::UnknownKey { origin: origin.to_owned(), key: dotted }),
+            (Some(Value::Table(inner)), Value::Table(over)) => merge(inner, over, origin, &dotted)?,
+            (Some(old), new) if old.same_type(&new) => *old = new,
+            (Some(old), _) => return Err(bad_type(origin, &dotted, wanted(old))),
+        }
+    }
+    Ok(())
+}
+
+fn wanted(value: &Value) -> &'static str {
+    match value {
+        Value::String(_) => "a text in quotes",
+        Value::Integer(_) => "a whole number",
+        Value::Boolean(_) => "true or false",
+        Value::Array(_) => "a list in brackets",
+        Value::Table(_) => "a section",
+        Value::Float(_) | Value::Datetime(_) => "another kind of value",
+    }
+}
+
+fn bad_type(origin: &str, key: &str, wanted: &str) -> ConfigError {
+    ConfigError::BadValue { origin: origin.to_owned(), key: key.to_owned(), problem: format!("must be {wanted}") }
+}
+
+fn read_secret(origin: &str, key: &str, path: &str) -> Result<String, ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|error| ConfigError::BadValue {
+        origin: origin.to_owned(),
+        key: key.to_owned(),
+        problem: format!("cannot be read from {path}: {error}"),
+    })?;
+    Ok(text.trim_end_matches(['\n', '\r']).to_owned())
+}
+
+fn set_from_environment(settings: &mut Table, rest: &str, value: &str, name: &str) -> Result<(), ConfigError> {
+    let wanted = rest.to_lowercase();
+    let keys = dotted_keys(settings, "");
+    let find = |wanted: &str| keys.iter().find(|key| key.replace('.', "_") == wanted);
+    if let Some(key) = find(&wanted) {
+        return set(settings, key, value, name);
+    }
+    if let Some(key) = wanted.strip_suffix("_file").and_then(find).filter(|key| SECRET_KEYS.contains(&key.as_str())) {
+        let secret = read_secret(name, key, value)?;
+        return set(settings, key, &secret, name);
+    }
+    Err(ConfigError::UnknownKey { origin: format!("environment variable {name}"), key: wanted })
+}
+
+fn dotted_keys(table: &Table, above: &str) -> Vec<String> {
+    table
+        .iter()
+        .flat_map(|(key, value)| {
+            let dotted = if above.is_empty() { key.clone() } else { format!("{above}.{key}") };
+            match value {
+                Value::Table(inner) => dotted_keys(inner, &dotted),
+                _ => vec![dotted],
+            }
+        })
+        .collect()
+}
+
+/// Sets one key from a text, read as what the key's default is; a list is separated by commas.
+fn set(settings: &mut Table, dotted: &str, text: &str, origin: &str) -> Result<(), ConfigError> {
+    let (table, key) = match dotted.split_once('.') {
+        Some((section, key)) => (settings.get_mut(section).and_then(Value::as_table_mut), key),
+        None => (Some(settings), dotted),
+    };
+    let Some(slot) = table.and_then(|table| table.get_mut(key)) else {
+        return Err(ConfigError::UnknownKey { origin: origin.to_owned(), key: dotted.to_owned() });
+    };
+    let value = match slot {
+        Value::Integer(_) => text.trim().parse().ok().map(Value::Integer),
+        Value::Boolean(_) => text.trim().parse().ok().map(Value::Boolean),
+        Value::Array(_) => {
+            let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+            Some(Value::Array(items.map(|item| Value::String(item.to_owned())).collect()))
+        }
+        _ => Some(Value::String(text.to_owned())),
+    };
+    *slot = value.ok_or_else(|| bad_type(origin, dotted, wanted(slot)))?;
+    Ok(())
+}

@@ -1,0 +1,67 @@
+//! What is counted in memory, so that no download and no use of a token waits for a write. A job writes it down.
+
+use crate::domain::clock::Timestamp;
+use crate::domain::ids::{FileId, SessionId, TokenId};
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Counts since they were last taken.
+#[derive(Debug, Default)]
+pub struct Counters {
+    downloads: Mutex<HashMap<FileId, i64>>,
+    token_uses: Mutex<HashMap<TokenId, (Timestamp, Option<IpAddr>)>>,
+    session_uses: Mutex<HashMap<SessionId, Timestamp>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Counters {
+    /// Counts a download.
+    pub fn download(&self, file: FileId) {
+        *lock(&self.downloads).entry(file).or_default() += 1;
+    }
+
+    /// Notes that a token was used.
+    pub fn token_use(&self, token: TokenId, at: Timestamp, from: Option<IpAddr>) {
+        lock(&self.token_uses).insert(token, (at, from));
+    }
+
+    /// Notes that a session was used.
+    pub fn session_use(&self, session: SessionId, at: Timestamp) {
+        lock(&self.session_uses).insert(session, at);
+    }
+
+    /// Takes the uses of sessions out, in the order of their ids.
+    pub fn take_session_uses(&self) -> Vec<(SessionId, Timestamp)> {
+        let mut taken: Vec<_> = std::mem::take(&mut *lock(&self.session_uses)).into_iter().collect();
+        taken.sort_unstable();
+        taken
+    }
+
+    /// Takes the downloads out, in the order of their files: two servers that write them down at once then lock the
+    /// rows in the same order.
+    pub fn take_downloads(&self) -> Vec<(FileId, i64)> {
+        let mut taken: Vec<_> = std::mem::take(&mut *lock(&self.downloads)).into_iter().collect();
+        taken.sort_unstable();
+        taken
+    }
+
+    /// Puts downloads back that could not be written down.
+    pub fn put_back_downloads(&self, counts: &[(FileId, i64)]) {
+        let mut downloads = lock(&self.downloads);
+        for (file, count) in counts {
+            *downloads.entry(*file).or_default() += count;
+        }
+    }
+
+    /// Takes the uses of tokens out, in the order of their ids.
+    pub fn take_token_uses(&self) -> Vec<(TokenId, Timestamp, Option<IpAddr>)> {
+        let taken = std::mem::take(&mut *lock(&self.token_uses));
+        let mut taken: Vec<_> = taken.into_iter().map(|(token, (at, from))| (token, at, from)).collect();
+        taken.sort_unstable_by_key(|(token, _, _)| *token);
+        taken
+    }
+}

@@ -1,0 +1,16 @@
+//! What a caller may see and do. A right is a value that only this module makes and that the functions which need it
+//! demand.
+
+mod owner_rights;
+mod package_rights;
+mod visibility;
+
+pub use owner_rights::{
+    CanAdminister, CanAudit, CanChangeOwn, CanGovern, CanHook, CanInspect, CanSeeQuota, CanSetQuota, can_administer,
+    can_audit, can_change_own, can_govern, can_hook, can_hook_own, can_inspect, can_see_quota, can_set_quota,
+};
+pub use package_rights::{
+    CanPublish, CanRead, CanSearch, CanUpload, can_publish, can_read, can_search, can_upload, confirm_read,
+};
+pub(in crate::registry) use visibility::absent;
+pub use visibility::{Visited, readable, visit, visit_org, visit_user, within_token_limits};

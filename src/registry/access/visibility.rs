@@ -1,0 +1,153 @@
+//! Which owners a caller sees, and what the caller may do there.
+
+use crate::db::schema::{owner_redirects, owners, team_members, teams};
+use crate::domain::ids::OwnerId;
+use crate::domain::names::OwnerName;
+use crate::domain::quota::OwnQuota;
+use crate::domain::role::{OwnerKind, Permission, Visibility};
+use crate::error::{Error, Result, What};
+use crate::registry::caller::{Caller, NOBODY, TokenLimits, VisibilityScope};
+use diesel::dsl::{auto_type, max};
+use diesel::prelude::*;
+use diesel::sql_types::Bool;
+
+/// Whether the owner of the query's row may be read with this scope. The one place that says so: finds, lists, counts
+/// and searches all filter by it.
+#[auto_type(no_type_alias)]
+pub fn readable(scope: VisibilityScope) -> _ {
+    let widest: i16 = scope.widest;
+    let user: OwnerId = scope.user;
+    // Which organizations they are does not hang on the row: Postgres finds out once, however many owners it looks at.
+    let memberships =
+        teams::table.inner_join(team_members::table).filter(team_members::user_id.eq(user)).select(teams::org_id);
+    owners::visibility.le(widest).or(owners::id.eq(user)).or(owners::id.eq_any(memberships))
+}
+
+/// Whether the owner of the query's row is within the limits of a token. Lists and searches filter by it beside
+/// [`readable`]: what a token refuses by name, its lists leave out.
+#[auto_type(no_type_alias)]
+pub fn within_token_limits(limits: TokenLimits) -> _ {
+    let widest: i16 = limits.widest;
+    let any: bool = limits.owners.is_none();
+    let only: Vec<OwnerId> = limits.owners.unwrap_or_default();
+    owners::visibility.le(widest).and(any.into_sql::<Bool>().or(owners::id.eq_any(only)))
+}
+
+/// An owner that the caller may see, and what he is there.
+#[derive(Debug, Clone)]
+pub struct Visited {
+    pub id: OwnerId,
+    pub name: OwnerName,
+    pub kind: OwnerKind,
+    pub visibility: Visibility,
+    pub quota: OwnQuota,
+    permission: Option<Permission>,
+}
+
+impl Visited {
+    /// What the caller may do with it: his best team's permission, all of it for himself and for administrators.
+    pub fn permission(&self) -> Option<Permission> {
+        self.permission
+    }
+}
+
+/// Finds an owner the caller may read.
+///
+/// # Errors
+/// Absent and unreadable alike: [`Error::Unauthenticated`] for the anonymous, [`Error::NotFound`] for others;
+/// [`Error::Forbidden`] when it is the token's limits that are in the way.
+pub fn visit(conn: &mut PgConnection, caller: &Caller, name: &OwnerName) -> Result<Visited> {
+    let user = caller.user().map_or(NOBODY, |user| user.id);
+    let best = teams::table
+        .inner_join(team_members::table)
+        .filter(teams::org_id.eq(owners::id))
+        .filter(team_members::user_id.eq(user))
+        .select(max(teams::permission))
+        .single_value();
+    type OwnerRow = (OwnerId, OwnerName, OwnerKind, Visibility, OwnQuota, Option<Permission>);
+    let quota = (owners::quota_versions, owners::quota_bytes, owners::quota_file_bytes);
+    let row: Option<OwnerRow> = owners::table
+        .filter(owners::lower_name.eq(name.lower()))
+        .filter(readable(caller.visibility_scope()))
+        .select((owners::id, owners::name, owners::kind, owners::visibility, quota, best))
+        .first(conn)
+        .optional()?;
+    let Some((id, name, kind, visibility, quota, best)) = row else {
+        return Err(absent(conn, caller, name, What::Owner)?);
+    };
+    let all = caller.is_admin() || (id == user && kind == OwnerKind::User);
+    let permission = if all { Some(Permission::Owner) } else { best };
+    let visited = Visited { id, name, kind, visibility, quota, permission };
+    caller.demand_owner(visited.id, &visited.name, visited.visibility)?;
+    Ok(visited)
+}
+
+/// What is said of an owner who is not there for the caller: that he has another name now, or else the same whether there
+/// is none or he may not be seen.
+///
+/// # Errors
+/// The database's; [`Error::Forbidden`] when it is the token's limits that are in the way.
+pub(in crate::registry) fn absent(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    name: &OwnerName,
+    what: What,
+) -> Result<Error> {
+    let Some((id, to, visibility)) = formerly(conn, caller, name)? else {
+        return Ok(if caller.user().is_some() { Error::NotFound(what) } else { Error::Unauthenticated });
+    };
+    caller.demand_owner(id, &to, visibility)?;
+    Ok(Error::Moved { what, from: name.clone(), to })
+}
+
+/// The owner who had this name, as far as the caller may see him.
+///
+/// # Errors
+/// The database's.
+fn formerly(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    name: &OwnerName,
+) -> Result<Option<(OwnerId, OwnerName, Visibility)>> {
+    Ok(owner_redirects::table
+        .inner_join(owners::table)
+        .filter(owner_redirects::lower_name.eq(name.lower()))
+        .filter(readable(caller.visibility_scope()))
+        .select((owners::id, owners::name, owners::visibility))
+        .first(conn)
+        .optional()?)
+}
+
+fn visit_kind(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    name: &OwnerName,
+    (kind, what): (OwnerKind, What),
+) -> Result<Visited> {
+    let owner = visit(conn, caller, name).map_err(|error| match error {
+        Error::NotFound(_) => Error::NotFound(what),
+        Error::Moved { from, to, .. } => Error::Moved { what, from, to },
+        other => other,
+    })?;
+    match owner.kind == kind {
+        true => Ok(owner),
+        false if caller.user().is_some() => Err(Error::NotFound(what)),
+        false => Err(Error::Unauthenticated),
+    }
+}
+
+/// Finds a user the caller may read.
+///
+/// # Errors
+/// As [`visit`]; an organization is no user.
+pub fn visit_user(conn: &mut PgConnection, caller: &Caller, name: &OwnerName) -> Result<Visited> {
+    visit_kind(conn, caller, name, (OwnerKind::User, What::User))
+}
+
+/// Finds an organization the caller may read.
+///
+/// # Errors
+/// As [`visit`]; a user is no organization.
+pub fn visit_org(conn: &mut PgConnection, caller: &Caller, name: &OwnerName) -> Result<Visited> {
+    visit_kind(conn, caller, name, (OwnerKind::Organization, What::Organization))
+}

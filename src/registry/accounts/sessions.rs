@@ -1,0 +1,194 @@
+//! Sessions of browsers. A session lives in its row: every request looks it up together with its user's epoch, so that a
+//! lock or a new password ends it at once.
+
+use super::factor::Factor;
+use crate::db::schema::{sessions, users};
+use crate::domain::clock::Timestamp;
+use crate::domain::ids::{OwnerId, SessionId};
+use crate::domain::names::OwnerName;
+use crate::error::{Error, Result, What};
+use crate::registry::audit::{self, Event, Subject};
+use crate::registry::caller::{self, Caller, Credential};
+use diesel::prelude::*;
+use diesel::sql_types::{Array, Timestamptz};
+use serde_json::{Value, json};
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// How long a session lives that is not used.
+pub const IDLE: Duration = Duration::from_secs(7 * 24 * 3600);
+/// How long a session lives at most, used or not.
+pub const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
+/// How many sessions a user has at most: the next one ends the one that was not used for longest. Whoever signs in with the
+/// right password is counted in no bucket.
+pub const MOST: i64 = 100;
+/// Most bytes of a browser's description that are kept.
+const MOST_OF_AGENT: usize = 255;
+
+/// A session as its user sees it.
+#[derive(Debug, Clone, Queryable, Selectable)]
+#[diesel(table_name = sessions)]
+pub struct Session {
+    pub id: SessionId,
+    pub created_at: Timestamp,
+    pub last_seen_at: Timestamp,
+    pub address: String,
+    pub user_agent: String,
+}
+
+/// Where somebody comes from who signs in, and how.
+#[derive(Debug, Clone, Copy)]
+pub struct Arrival<'a> {
+    pub address: Option<IpAddr>,
+    /// What the browser calls itself.
+    pub user_agent: &'a str,
+    /// The session that the browser had before.
+    pub previous: Option<SessionId>,
+    /// The second factor that he showed.
+    pub factor: Option<Factor>,
+}
+
+/// Begins a session of a user who has shown everything he must at this epoch of his account. The one that his browser had
+/// before ends.
+///
+/// # Errors
+/// [`Error::Unauthenticated`] when the account changed meanwhile.
+pub fn begin(
+    conn: &mut PgConnection,
+    (user, epoch): (OwnerId, i32),
+    arrival: &Arrival<'_>,
+    now: Timestamp,
+) -> Result<SessionId> {
+    let good: Option<OwnerId> = users::table
+        .find(user)
+        .filter(users::auth_epoch.eq(epoch))
+        .filter(users::is_active)
+        .filter(diesel::dsl::not(users::is_locked))
+        .select(users::id)
+        .for_share()
+        .first(conn)
+        .optional()?;
+    let user = good.ok_or(Error::Unauthenticated)?;
+    if let Some(previous) = arrival.previous {
+        diesel::delete(sessions::table.filter(sessions::id.eq(previous))).execute(conn)?;
+    }
+    let id = insert(conn, (user, epoch), (arrival.address, arrival.user_agent), now)?;
+    let own = sessions::table.filter(sessions::user_id.eq(user)).select(sessions::id);
+    let kept = own.order((sessions::last_seen_at.desc(), sessions::created_at.desc(), sessions::id.eq(id).desc()));
+    let surplus: Vec<SessionId> = kept.offset(MOST).load(conn)?;
+    if !surplus.is_empty() {
+        diesel::delete(sessions::table.filter(sessions::id.eq_any(surplus))).execute(conn)?;
+    }
+    diesel::update(users::table.find(user)).set(users::last_login_at.eq(now)).execute(conn)?;
+    let caller = caller::identify(conn, &Credential::Session(id), arrival.address, now)?;
+    let detail = arrival.factor.map_or_else(|| json!({}), |factor| json!({"second_factor": factor.as_str()}));
+    record(conn, &caller, Event::SessionBegin, detail, now)?;
+    Ok(id)
+}
+
+fn insert(
+    conn: &mut PgConnection,
+    (user, epoch): (OwnerId, i32),
+    (address, user_agent): (Option<IpAddr>, &str),
+    now: Timestamp,
+) -> Result<SessionId> {
+    let id = SessionId::generate();
+    let agent: String = user_agent.chars().filter(|c| !c.is_control()).collect();
+    let end = agent.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|end| *end <= MOST_OF_AGENT).last();
+    diesel::insert_into(sessions::table)
+        .values((
+            sessions::id.eq(id),
+            sessions::user_id.eq(user),
+            sessions::auth_epoch.eq(epoch),
+            sessions::created_at.eq(now),
+            sessions::last_seen_at.eq(now),
+            sessions::expires_at.eq(now.plus(IDLE)),
+            sessions::address.eq(address.map(|address| address.to_string()).unwrap_or_default()),
+            sessions::user_agent.eq(agent.get(..end.unwrap_or(0)).unwrap_or_default()),
+        ))
+        .execute(conn)?;
+    Ok(id)
+}
+
+fn record(conn: &mut PgConnection, caller: &Caller, event: Event, detail: Value, now: Timestamp) -> Result<()> {
+    let user = caller.signed_in()?;
+    let owner: Option<(OwnerId, &OwnerName)> = Some((user.id, &user.name));
+    audit::record(conn, caller, event, &Subject { owner, text: user.name.to_string(), detail }, now)
+}
+
+/// The living sessions of a user, the last used first.
+///
+/// # Errors
+/// The database's.
+pub fn list(conn: &mut PgConnection, user: OwnerId, now: Timestamp) -> Result<Vec<Session>> {
+    Ok(sessions::table
+        .inner_join(users::table)
+        .filter(sessions::user_id.eq(user))
+        .filter(sessions::expires_at.gt(now))
+        .filter(sessions::auth_epoch.eq(users::auth_epoch))
+        .order((sessions::last_seen_at.desc(), sessions::id))
+        .select(Session::as_select())
+        .load(conn)?)
+}
+
+/// Ends one session of the caller.
+///
+/// # Errors
+/// [`Error::NotFound`] when it is not his.
+pub fn end(conn: &mut PgConnection, caller: &Caller, id: SessionId, now: Timestamp) -> Result<()> {
+    let user = caller.signed_in()?.id;
+    let own = sessions::table.filter(sessions::id.eq(id)).filter(sessions::user_id.eq(user));
+    if diesel::delete(own).execute(conn)? == 0 {
+        return Err(Error::NotFound(What::Session));
+    }
+    record(conn, caller, Event::SessionEnd, json!({}), now)
+}
+
+/// Puts a new session into the place of the caller's, at the present epoch of his account, and ends all others of his: for
+/// changes that end them, so that who made the change need not sign in again. `None`: he has none.
+///
+/// # Errors
+/// [`Error::Unauthenticated`].
+pub(in crate::registry) fn renew(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    now: Timestamp,
+) -> Result<Option<SessionId>> {
+    let user = caller.signed_in()?.id;
+    let ended: Vec<(SessionId, String)> = diesel::delete(sessions::table.filter(sessions::user_id.eq(user)))
+        .returning((sessions::id, sessions::user_agent))
+        .get_results(conn)?;
+    let own = ended.into_iter().find(|(id, _)| caller.session() == Some(*id));
+    let Some((_, agent)) = own else { return Ok(None) };
+    let epoch: i32 = users::table.find(user).select(users::auth_epoch).first(conn)?;
+    insert(conn, (user, epoch), (caller.address(), &agent), now).map(Some)
+}
+
+/// Ends every session of the caller, the present one too.
+///
+/// # Errors
+/// [`Error::Unauthenticated`].
+pub fn end_all(conn: &mut PgConnection, caller: &Caller, now: Timestamp) -> Result<()> {
+    let user = caller.signed_in()?.id;
+    diesel::delete(sessions::table.filter(sessions::user_id.eq(user))).execute(conn)?;
+    record(conn, caller, Event::SessionEndAll, json!({}), now)
+}
+
+/// Writes down when sessions were last used, which lengthens their lives.
+///
+/// # Errors
+/// The database's.
+pub fn note_uses(conn: &mut PgConnection, uses: &[(SessionId, Timestamp)]) -> Result<()> {
+    let (ids, times): (Vec<SessionId>, Vec<Timestamp>) = uses.iter().copied().unzip();
+    diesel::sql_query(format!(
+        "UPDATE sessions SET last_seen_at = u.at, \
+           expires_at = least(u.at + interval '{} seconds', sessions.created_at + interval '{} seconds') \
+         FROM unnest($1, $2) AS u(id, at) WHERE sessions.id = u.id AND sessions.last_seen_at < u.at",
+        IDLE.as_secs(),
+        LONGEST.as_secs()
+    ))
+    .bind::<Array<diesel::sql_types::Uuid>, _>(ids)
+    .bind::<Array<Timestamptz>, _>(times)
+    .execute(conn)?;
+    Ok(())
+}

@@ -1,0 +1,252 @@
+//! Personal access tokens: made by their user (or an administrator), shown once, limited as he says.
+
+use crate::db::schema::{owners, tokens};
+use crate::domain::clock::Timestamp;
+use crate::domain::ids::{OwnerId, TokenId};
+use crate::domain::names::OwnerName;
+use crate::domain::role::{PackagePattern, Scopes};
+use crate::domain::secret::TokenSecret;
+use crate::error::{Error, Result, What};
+use crate::registry::access::visit;
+use crate::registry::audit::{self, Event, Subject};
+use crate::registry::caller::{Caller, SignedIn};
+use crate::registry::pages::{Page, Slice};
+use diesel::prelude::*;
+use diesel::sql_types::{Array, BigInt, Text, Timestamptz};
+use serde_json::json;
+use std::collections::HashMap;
+
+/// What is said of a token when it is made.
+#[derive(Debug, Clone)]
+pub struct NewToken {
+    pub name: String,
+    pub scopes: Scopes,
+    pub expires_at: Option<Timestamp>,
+    pub owners: Option<Vec<OwnerName>>,
+    pub packages: Option<Vec<PackagePattern>>,
+}
+
+/// A token as it may be listed: all but its secret.
+#[derive(Debug, Clone, Queryable, Selectable)]
+#[diesel(table_name = tokens)]
+pub struct Token {
+    pub id: TokenId,
+    pub name: String,
+    pub scopes: Vec<String>,
+    pub last_eight: String,
+    pub owner_ids: Option<Vec<OwnerId>>,
+    pub package_patterns: Option<Vec<String>>,
+    pub created_at: Timestamp,
+    pub expires_at: Option<Timestamp>,
+    pub last_used_at: Option<Timestamp>,
+    /// From which address.
+    pub last_used_from: Option<String>,
+}
+
+/// Most bytes in the name of a token.
+const MAX_NAME: usize = 255;
+/// Most owners, and most packages, that a token is limited to: they are read with every request that it makes.
+const MAX_LIMITS: usize = 100;
+
+/// Makes a token of a user and returns its secret, which nobody can read again.
+///
+/// # Errors
+/// [`Error::Invalid`] for a name, scope, owner or time that cannot be; [`Error::Conflict`] for a name he has used.
+pub fn create(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    user: &SignedIn,
+    new: &NewToken,
+    now: Timestamp,
+) -> Result<(Token, TokenSecret)> {
+    check(new, now)?;
+    let owner_ids = new.owners.as_ref().map(|names| owner_ids(conn, caller, names)).transpose()?;
+    let patterns: Option<Vec<&str>> =
+        new.packages.as_ref().map(|patterns| patterns.iter().map(PackagePattern::as_str).collect());
+    let secret = TokenSecret::generate();
+    let token: Token = diesel::insert_into(tokens::table)
+        .values((
+            tokens::user_id.eq(user.id),
+            tokens::name.eq(&new.name),
+            tokens::lower_name.eq(new.name.to_lowercase()),
+            tokens::hash.eq(secret.hash().as_bytes()),
+            tokens::last_eight.eq(secret.last_eight()),
+            tokens::scopes.eq(new.scopes.words()),
+            tokens::owner_ids.eq(owner_ids),
+            tokens::package_patterns.eq(patterns),
+            tokens::created_at.eq(now),
+            tokens::expires_at.eq(new.expires_at),
+        ))
+        .on_conflict((tokens::user_id, tokens::lower_name))
+        .do_nothing()
+        .returning(Token::as_returning())
+        .get_result(conn)
+        .optional()?
+        .ok_or(Error::Conflict(What::Token))?;
+    record(conn, caller, Event::TokenCreate, user, &token, now)?;
+    Ok((token, secret))
+}
+
+fn check(new: &NewToken, now: Timestamp) -> Result<()> {
+    let name = new.name.trim();
+    if name.is_empty() || new.name.len() > MAX_NAME || new.name.chars().any(char::is_control) {
+        return Err(Error::invalid("name", "a token has a name of 1 to 255 bytes, such as the machine it is for"));
+    }
+    if new.scopes.is_useless() {
+        return Err(Error::invalid("scopes", "a token needs a scope, such as write:package"));
+    }
+    let too_many = |field: &'static str| {
+        Error::invalid(field, format!("{field}: a token is limited to at most {MAX_LIMITS} of them, or to none"))
+    };
+    if new.owners.as_ref().is_some_and(|owners| owners.len() > MAX_LIMITS) {
+        return Err(too_many("owners"));
+    }
+    if new.packages.as_ref().is_some_and(|packages| packages.len() > MAX_LIMITS) {
+        return Err(too_many("packages"));
+    }
+    if new.expires_at.is_some_and(|at| at <= now) {
+        return Err(Error::invalid("expires_at", "the time a token expires at must lie in the future"));
+    }
+    Ok(())
+}
+
+/// The owners of these names; for the maker, one that he may not see is not there.
+fn owner_ids(conn: &mut PgConnection, caller: &Caller, names: &[OwnerName]) -> Result<Vec<OwnerId>> {
+    let mut ids = Vec::new();
+    for name in names {
+        let owner = visit(conn, caller, name).map_err(|error| match error {
+            Error::NotFound(_) | Error::Moved { .. } => Error::invalid("owners", format!("there is no owner {name}")),
+            other => other,
+        })?;
+        ids.push(owner.id);
+    }
+    Ok(ids)
+}
+
+/// A user's tokens, the newest first.
+///
+/// # Errors
+/// The database's.
+pub fn list(conn: &mut PgConnection, user: OwnerId, slice: Slice) -> Result<Page<Token>> {
+    let own = tokens::table.filter(tokens::user_id.eq(user));
+    let total = own.count().get_result(conn)?;
+    let rows = own.order(tokens::id.desc()).offset(slice.offset).limit(slice.limit);
+    Ok(Page { items: rows.select(Token::as_select()).load(conn)?, total })
+}
+
+/// A user's token with this id.
+///
+/// # Errors
+/// The database's.
+pub fn find(conn: &mut PgConnection, user: OwnerId, id: TokenId) -> Result<Option<Token>> {
+    let own = tokens::table.filter(tokens::user_id.eq(user)).filter(tokens::id.eq(id));
+    Ok(own.select(Token::as_select()).first(conn).optional()?)
+}
+
+/// The names of the owners that tokens are limited to; gone ones are left out.
+///
+/// # Errors
+/// The database's.
+pub fn owner_names(conn: &mut PgConnection, tokens: &[Token]) -> Result<HashMap<OwnerId, OwnerName>> {
+    let ids: Vec<OwnerId> = tokens.iter().filter_map(|token| token.owner_ids.as_ref()).flatten().copied().collect();
+    let rows = owners::table.filter(owners::id.eq_any(ids)).select((owners::id, owners::name));
+    let rows: Vec<(OwnerId, OwnerName)> = rows.load(conn)?;
+    Ok(rows.into_iter().collect())
+}
+
+/// The token that the caller uses.
+///
+/// # Errors
+/// [`Error::NotFound`] when he uses none.
+pub fn in_use(conn: &mut PgConnection, caller: &Caller) -> Result<Token> {
+    let id = caller.token().ok_or(Error::NotFound(What::Token))?;
+    let row = tokens::table.find(id).select(Token::as_select()).first(conn).optional()?;
+    row.ok_or(Error::NotFound(What::Token))
+}
+
+/// Revokes the token that the caller uses.
+///
+/// # Errors
+/// [`Error::NotFound`] when he uses none.
+pub fn revoke_in_use(conn: &mut PgConnection, caller: &Caller, now: Timestamp) -> Result<()> {
+    let user = caller.signed_in()?;
+    let token = in_use(conn, caller)?;
+    remove(conn, caller, user, &token, now)
+}
+
+/// Revokes a user's token, named by its id or its name.
+///
+/// # Errors
+/// [`Error::NotFound`].
+pub fn revoke(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    user: &SignedIn,
+    id_or_name: &str,
+    now: Timestamp,
+) -> Result<()> {
+    // No token has such a name, and Postgres takes no NUL to look for.
+    if id_or_name.chars().any(char::is_control) {
+        return Err(Error::NotFound(What::Token));
+    }
+    let of_user = tokens::table.filter(tokens::user_id.eq(user.id)).select(Token::as_select());
+    let by_name = of_user.filter(tokens::lower_name.eq(id_or_name.to_lowercase())).first(conn).optional()?;
+    let found = match (by_name, id_or_name.parse::<i64>()) {
+        (None, Ok(id)) => of_user.filter(tokens::id.eq(id)).first(conn).optional()?,
+        (found, _) => found,
+    };
+    let token: Token = found.ok_or(Error::NotFound(What::Token))?;
+    remove(conn, caller, user, &token, now)
+}
+
+/// Revokes a token of this user.
+///
+/// # Errors
+/// [`Error::NotFound`] when it is gone.
+pub fn remove(conn: &mut PgConnection, caller: &Caller, user: &SignedIn, token: &Token, now: Timestamp) -> Result<()> {
+    if diesel::delete(tokens::table.find(token.id)).execute(conn)? == 0 {
+        return Err(Error::NotFound(What::Token));
+    }
+    record(conn, caller, Event::TokenRevoke, user, token, now)
+}
+
+fn record(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    event: Event,
+    user: &SignedIn,
+    token: &Token,
+    now: Timestamp,
+) -> Result<()> {
+    let detail = json!({"id": token.id, "scopes": token.scopes, "expires_at": token.expires_at});
+    let subject = Subject { owner: Some((user.id, &user.name)), text: token.name.clone(), detail };
+    audit::record(conn, caller, event, &subject, now)
+}
+
+/// When and from where tokens were last used, as a server noted it in memory.
+#[derive(Debug, Clone)]
+pub struct TokenUse {
+    pub token: TokenId,
+    pub at: Timestamp,
+    pub from: String,
+}
+
+/// Writes down when tokens were used; a later time already there stays.
+///
+/// # Errors
+/// The database's.
+pub fn note_uses(conn: &mut PgConnection, uses: &[TokenUse]) -> Result<()> {
+    let ids: Vec<TokenId> = uses.iter().map(|one| one.token).collect();
+    let times: Vec<Timestamp> = uses.iter().map(|one| one.at).collect();
+    let from: Vec<&str> = uses.iter().map(|one| one.from.as_str()).collect();
+    diesel::sql_query(
+        "UPDATE tokens SET last_used_at = used.at, last_used_from = used.origin \
+         FROM unnest($1, $2, $3) AS used (id, at, origin) \
+         WHERE tokens.id = used.id AND (last_used_at IS NULL OR last_used_at < used.at)",
+    )
+    .bind::<Array<BigInt>, _>(ids)
+    .bind::<Array<Timestamptz>, _>(times)
+    .bind::<Array<Text>, _>(from)
+    .execute(conn)?;
+    Ok(())
+}

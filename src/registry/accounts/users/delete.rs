@@ -1,0 +1,211 @@
+//! Deleting a user. Nobody else loses anything by it: with what others have a share in, the answer is no.
+
+use super::edit::demand_other_admin;
+use super::user::record;
+use crate::db::schema::{owners as owners_table, packages as packages_table, team_members, teams, tokens, users};
+use crate::domain::clock::Timestamp;
+use crate::domain::ids::{OwnerId, TeamId};
+use crate::domain::names::OwnerName;
+use crate::domain::role::{Permission, Visibility};
+use crate::error::{Error, Result, What};
+use crate::registry::access::{CanAdminister, CanChangeOwn, Visited};
+use crate::registry::accounts::two_factor;
+use crate::registry::audit::Event;
+use crate::registry::caller::Caller;
+use crate::registry::owners::namespace;
+use crate::registry::packages::lifecycle::{self, Deleted};
+use crate::registry::packages::quotas::{self, Usage};
+use diesel::prelude::*;
+use serde_json::json;
+
+/// An organization whose last owner a user is.
+struct Orphan {
+    id: OwnerId,
+    name: OwnerName,
+    visibility: Visibility,
+    /// Whether anybody else is in any of its teams.
+    has_others: bool,
+}
+
+/// Deletes a user. Without `purge` only one who owns no package and is no organization's last owner; with it his packages
+/// go too, and the organizations in which there is nobody but him, with theirs.
+///
+/// # Errors
+/// [`Error::Blocked`] for the caller himself, the last administrator who can sign in, and what is said above; with
+/// `purge` for an organization that has other members, whom only an owner among them can keep it for. [`Error::Forbidden`]
+/// for an organization outside of the limits of the token in use.
+pub fn delete(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    right: &CanAdminister,
+    purge: bool,
+    now: Timestamp,
+) -> Result<()> {
+    let user = right.user();
+    if caller.user().is_some_and(|own| own.id == user.id) {
+        return Err(Error::Blocked("you cannot delete yourself: another administrator can".to_owned()));
+    }
+    erase(conn, caller, user, purge, now)
+}
+
+/// Deletes the caller's own account, if he owns no package and is no organization's last owner.
+///
+/// # Errors
+/// [`Error::Blocked`] for what is said above, and for the last administrator who can sign in.
+pub fn delete_own(conn: &mut PgConnection, caller: &Caller, right: &CanChangeOwn, now: Timestamp) -> Result<()> {
+    erase(conn, caller, right.user(), false, now)
+}
+
+/// What is in the way of deleting one's own account, each in a sentence.
+///
+/// # Errors
+/// The database's.
+pub fn obstacles(conn: &mut PgConnection, right: &CanChangeOwn) -> Result<Vec<String>> {
+    let user = right.user();
+    let found = [
+        lifecycle::demand_none(conn, user.id, &user.name),
+        refusal(user, &last_owner_of(conn, user.id)?, false).map_or(Ok(()), Err),
+        super::edit::demand_other_able(&super::edit::able_admins(conn, false)?, user.id, &user.name),
+    ];
+    let mut sentences = Vec::new();
+    for one in found {
+        match one {
+            Ok(()) => {}
+            Err(Error::Blocked(text)) => sentences.push(format!("{text}.")),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(sentences)
+}
+
+/// What a user has, that would go with him or stands in the way of his going.
+#[derive(Debug, Clone)]
+pub struct Holdings {
+    pub packages: i64,
+    pub usage: Usage,
+    pub tokens: i64,
+    pub has_second_factor: bool,
+    /// Organizations whose last owner he is, and whether others are in them.
+    pub orgs: Vec<(OwnerName, bool)>,
+}
+
+/// What a user has.
+///
+/// # Errors
+/// The database's.
+pub fn holdings(conn: &mut PgConnection, right: &CanAdminister) -> Result<Holdings> {
+    let user = right.user().id;
+    Ok(Holdings {
+        packages: packages_table::table.filter(packages_table::owner_id.eq(user)).count().get_result(conn)?,
+        usage: quotas::usage(conn, user)?,
+        tokens: tokens::table.filter(tokens::user_id.eq(user)).count().get_result(conn)?,
+        has_second_factor: two_factor::is_enrolled(conn, user)?,
+        orgs: last_owner_of(conn, user)?.into_iter().map(|org| (org.name, org.has_others)).collect(),
+    })
+}
+
+fn erase(conn: &mut PgConnection, caller: &Caller, user: &Visited, purge: bool, now: Timestamp) -> Result<()> {
+    demand_other_admin(conn, user.id, &user.name)?;
+    let orphans = orphans(conn, user.id)?;
+    if let Some(refusal) = refusal(user, &orphans, purge) {
+        return Err(refusal);
+    }
+    for org in &orphans {
+        caller.demand_owner(org.id, &org.name, org.visibility)?;
+    }
+    let mut deleted = Deleted::default();
+    for org in &orphans {
+        deleted += lifecycle::delete_all(conn, org.id, now)?;
+        demand_alone(conn, user, org.id)?;
+        namespace::delete(conn, org.id)?;
+    }
+    if purge {
+        deleted += lifecycle::delete_all(conn, user.id, now)?;
+    } else {
+        namespace::lock(conn, user.id)?;
+        lifecycle::demand_none(conn, user.id, &user.name)?;
+    }
+    demand_no_orphans(conn, user)?;
+    namespace::delete(conn, user.id)?;
+    let orgs: Vec<&OwnerName> = orphans.iter().map(|org| &org.name).collect();
+    let detail = json!({
+        "purge": purge, "organizations": orgs,
+        "packages": deleted.packages, "versions": deleted.versions, "bytes": deleted.bytes,
+    });
+    record(conn, caller, Event::UserDelete, (user.id, &user.name), detail, now)
+}
+
+/// Asks again, now that nobody can make a team there, whether anybody else came into the organization meanwhile.
+fn demand_alone(conn: &mut PgConnection, user: &Visited, org: OwnerId) -> Result<()> {
+    let mut now = orphans(conn, user.id)?;
+    now.retain(|orphan| orphan.id == org);
+    refusal(user, &now, true).map_or(Ok(()), Err)
+}
+
+/// Asks again, now that he can enter no team, whether he has become an organization's last owner meanwhile. He is locked
+/// last, as by publishers, who lock their package, its owner and then its creator.
+fn demand_no_orphans(conn: &mut PgConnection, user: &Visited) -> Result<()> {
+    let locked = users::table.find(user.id).select(users::id).for_update();
+    locked.first::<OwnerId>(conn).optional()?.ok_or(Error::NotFound(What::User))?;
+    refusal(user, &orphans(conn, user.id)?, false).map_or(Ok(()), Err)
+}
+
+fn refusal(user: &Visited, orphans: &[Orphan], purge: bool) -> Option<Error> {
+    let kept: Vec<&str> = orphans.iter().filter(|org| !purge || org.has_others).map(|org| org.name.as_str()).collect();
+    let name = &user.name;
+    match (kept.as_slice(), purge) {
+        ([], _) => None,
+        (kept, false) => Some(Error::Blocked(format!(
+            "{name} is the last owner of {}: make somebody else an owner, or delete it, first",
+            kept.join(", ")
+        ))),
+        (kept, true) => Some(Error::Blocked(format!(
+            "{name} is the last owner of {}, which has other members: make one of them an owner first",
+            kept.join(", ")
+        ))),
+    }
+}
+
+fn owned_by(conn: &mut PgConnection, user: OwnerId) -> Result<Vec<OwnerId>> {
+    Ok(teams::table
+        .inner_join(team_members::table)
+        .filter(team_members::user_id.eq(user))
+        .filter(teams::permission.eq(Permission::Owner))
+        .select(teams::org_id)
+        .load(conn)?)
+}
+
+/// The organizations whose last owner he is. Nobody leaves or enters any of their teams until the end of the transaction.
+fn orphans(conn: &mut PgConnection, user: OwnerId) -> Result<Vec<Orphan>> {
+    let owned = owned_by(conn, user)?;
+    let teams = teams::table.filter(teams::org_id.eq_any(&owned)).order(teams::id).select(teams::id);
+    let _: Vec<TeamId> = teams.for_update().load(conn)?;
+    without_others(conn, user, &owned)
+}
+
+/// The same as things are at this moment.
+fn last_owner_of(conn: &mut PgConnection, user: OwnerId) -> Result<Vec<Orphan>> {
+    let owned = owned_by(conn, user)?;
+    without_others(conn, user, &owned)
+}
+
+/// Those of some organizations that have no owner beside him.
+fn without_others(conn: &mut PgConnection, user: OwnerId, owned: &[OwnerId]) -> Result<Vec<Orphan>> {
+    let seats: Vec<(OwnerId, Permission)> = teams::table
+        .inner_join(team_members::table)
+        .filter(teams::org_id.eq_any(owned))
+        .filter(team_members::user_id.ne(user))
+        .select((teams::org_id, teams::permission))
+        .load(conn)?;
+    let orgs: Vec<(OwnerId, OwnerName, Visibility)> = owners_table::table
+        .filter(owners_table::id.eq_any(owned))
+        .order(owners_table::lower_name)
+        .select((owners_table::id, owners_table::name, owners_table::visibility))
+        .load(conn)?;
+    let of = |id: OwnerId| seats.iter().filter(move |(org, _)| *org == id);
+    Ok(orgs
+        .into_iter()
+        .filter(|(id, ..)| !of(*id).any(|(_, permission)| *permission == Permission::Owner))
+        .map(|(id, name, visibility)| Orphan { id, has_others: of(id).next().is_some(), name, visibility })
+        .collect())
+}

@@ -1,0 +1,215 @@
+//! Changing a user: by himself, by administrators, from the command line.
+
+use super::user::{email_taken, find, record};
+use crate::db::schema::users;
+use crate::domain::clock::Timestamp;
+use crate::domain::ids::OwnerId;
+use crate::domain::names::{Email, OwnerName};
+use crate::domain::role::OwnerKind;
+use crate::error::{Error, Result, What};
+use crate::registry::access::CanAdminister;
+use crate::registry::audit::Event;
+use crate::registry::caller::Caller;
+use crate::registry::owners::namespace::{self, OwnerEdit};
+use diesel::prelude::*;
+use diesel::result::{DatabaseErrorKind, Error as DieselError};
+use serde_json::json;
+
+/// What is to become of a user; what is `None` stays as it is.
+#[derive(Debug, Clone, Default)]
+pub struct UserEdit {
+    pub email: Option<Email>,
+    pub password_hash: Option<String>,
+    /// Left out with a new password, he need not change that one.
+    pub must_change_password: Option<bool>,
+    pub is_admin: Option<bool>,
+    pub is_active: Option<bool>,
+    pub is_locked: Option<bool>,
+    pub owner: OwnerEdit,
+}
+
+#[derive(Debug, AsChangeset)]
+#[diesel(table_name = users)]
+struct Change<'a> {
+    email: Option<&'a str>,
+    lower_email: Option<String>,
+    password_hash: Option<&'a str>,
+    must_change_password: Option<bool>,
+    is_admin: Option<bool>,
+    is_active: Option<bool>,
+    is_locked: Option<bool>,
+    auth_epoch: i32,
+}
+
+impl UserEdit {
+    /// Whether it could leave the site without an administrator.
+    fn weakens(&self) -> bool {
+        self.is_admin == Some(false) || self.is_active == Some(false) || self.is_locked == Some(true)
+    }
+
+    /// The names of what it changes, for the record.
+    fn fields(&self) -> Vec<&'static str> {
+        let own = [
+            ("email", self.email.is_some()),
+            ("password", self.password_hash.is_some()),
+            ("must_change_password", self.must_change_password.is_some()),
+            ("is_admin", self.is_admin.is_some()),
+            ("is_active", self.is_active.is_some()),
+            ("is_locked", self.is_locked.is_some()),
+        ];
+        let own = own.into_iter().filter(|(_, given)| *given).map(|(name, _)| name);
+        own.chain(self.owner.fields()).collect()
+    }
+}
+
+/// Checks that without this user there is still an administrator who can sign in, if there is one now. Administrators who
+/// would take the right from each other at the same moment take turns, so that one of them stays.
+pub(super) fn demand_other_admin(conn: &mut PgConnection, user: OwnerId, name: &OwnerName) -> Result<()> {
+    demand_other_able(&able_admins(conn, true)?, user, name)
+}
+
+/// The administrators who can sign in; `locked`: who stay as they are until the end of the transaction.
+pub(super) fn able_admins(conn: &mut PgConnection, locked: bool) -> Result<Vec<OwnerId>> {
+    let able = users::table
+        .filter(users::is_admin)
+        .filter(users::is_active)
+        .filter(diesel::dsl::not(users::is_locked))
+        .filter(users::password_hash.is_not_null())
+        .order(users::id)
+        .select(users::id);
+    Ok(if locked { able.for_no_key_update().load(conn)? } else { able.load(conn)? })
+}
+
+/// Checks that among these is another than this user, if there is one at all.
+pub(super) fn demand_other_able(able: &[OwnerId], user: OwnerId, name: &OwnerName) -> Result<()> {
+    if able == [user] {
+        return Err(Error::Blocked(format!(
+            "{name} is the last administrator who can sign in: make another one first"
+        )));
+    }
+    Ok(())
+}
+
+/// Changes a user as a site administrator. A new password, and any change of what he may do, ends every session and
+/// remembered login.
+///
+/// # Errors
+/// [`Error::Invalid`] for an e-mail address that is taken; [`Error::Blocked`] for the last administrator who can sign in;
+/// [`Error::Forbidden`] for a visibility that the token in use could not see.
+pub fn update(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    right: &CanAdminister,
+    edit: &UserEdit,
+    now: Timestamp,
+) -> Result<()> {
+    let (id, name) = (right.user().id, &right.user().name);
+    if let Some(visibility) = edit.owner.visibility {
+        caller.demand_visible(name, visibility)?;
+    }
+    if edit.weakens() {
+        demand_other_admin(conn, id, name)?;
+    }
+    let (admin, active, locked, epoch): (bool, bool, bool, i32) = users::table
+        .find(id)
+        .select((users::is_admin, users::is_active, users::is_locked, users::auth_epoch))
+        .for_no_key_update()
+        .first(conn)
+        .optional()?
+        .ok_or(Error::NotFound(What::User))?;
+    let differs = |new: Option<bool>, old: bool| new.is_some_and(|new| new != old);
+    let ends = edit.password_hash.is_some()
+        || differs(edit.is_admin, admin)
+        || differs(edit.is_active, active)
+        || differs(edit.is_locked, locked);
+    let change = Change {
+        email: edit.email.as_ref().map(Email::as_str),
+        lower_email: edit.email.as_ref().map(Email::lower),
+        password_hash: edit.password_hash.as_deref(),
+        must_change_password: edit.must_change_password.or(edit.password_hash.as_ref().map(|_| false)),
+        is_admin: edit.is_admin,
+        is_active: edit.is_active,
+        is_locked: edit.is_locked,
+        auth_epoch: epoch.wrapping_add(i32::from(ends)),
+    };
+    diesel::update(users::table.find(id)).set(&change).execute(conn).map_err(|error| match (&error, &edit.email) {
+        (DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, info), Some(email))
+            if info.constraint_name() == Some("users_lower_email_key") =>
+        {
+            email_taken(email)
+        }
+        _ => Error::from(error),
+    })?;
+    namespace::edit(conn, id, &edit.owner)?;
+    let mut detail = json!({"changed": edit.fields()});
+    for (key, new, old) in [
+        ("is_admin", edit.is_admin, admin),
+        ("is_active", edit.is_active, active),
+        ("is_locked", edit.is_locked, locked),
+    ] {
+        if let (Some(new), Some(detail)) = (new.filter(|new| *new != old), detail.as_object_mut()) {
+            detail.insert(key.to_owned(), json!(new));
+        }
+    }
+    record(conn, caller, Event::UserUpdate, (id, name), detail, now)
+}
+
+/// Gives a user another name; the old one leads to him until somebody takes it.
+///
+/// # Errors
+/// [`Error::Invalid`] for a reserved name, [`Error::Conflict`] for one that is taken.
+pub fn rename(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    right: &CanAdminister,
+    to: &OwnerName,
+    now: Timestamp,
+) -> Result<()> {
+    let user = right.user();
+    namespace::rename(conn, (user.id, OwnerKind::User), to, "new_username", now)?;
+    record(conn, caller, Event::UserRename, (user.id, to), json!({"from": user.name}), now)
+}
+
+/// Sets a password and ends every session and remembered login.
+///
+/// # Errors
+/// [`Error::NotFound`].
+pub fn set_password(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    name: &OwnerName,
+    password_hash: &str,
+    now: Timestamp,
+) -> Result<()> {
+    let user = find(conn, name)?.ok_or(Error::NotFound(What::User))?;
+    diesel::update(users::table.find(user.id))
+        .set((
+            users::password_hash.eq(password_hash),
+            users::must_change_password.eq(false),
+            users::auth_epoch.eq(users::auth_epoch + 1),
+        ))
+        .execute(conn)?;
+    record(conn, caller, Event::UserPassword, (user.id, &user.name), json!({}), now)
+}
+
+/// Locks a user out of everything, or lets him in again. Either ends every session and remembered login.
+///
+/// # Errors
+/// [`Error::NotFound`]; [`Error::Blocked`] for the last administrator who can sign in.
+pub fn set_locked(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    name: &OwnerName,
+    locked: bool,
+    now: Timestamp,
+) -> Result<()> {
+    let user = find(conn, name)?.ok_or(Error::NotFound(What::User))?;
+    if locked {
+        demand_other_admin(conn, user.id, &user.name)?;
+    }
+    diesel::update(users::table.find(user.id))
+        .set((users::is_locked.eq(locked), users::auth_epoch.eq(users::auth_epoch + 1)))
+        .execute(conn)?;
+    let event = if locked { Event::UserLock } else { Event::UserUnlock };
+    record(conn, caller, event, (user.id, &user.name), json!({}), now)
+}

@@ -1,0 +1,16 @@
+//! Users: people and machines that sign in.
+
+mod delete;
+mod edit;
+mod own;
+mod register;
+mod user;
+
+pub use delete::{Holdings, delete, holdings};
+pub use edit::{UserEdit, rename, set_locked, set_password, update};
+pub use own::{change_password, delete_own, edit_own, obstacles, rename_own, set_own_email};
+pub use register::{Registration, approve, register};
+pub use user::{
+    Login, NewUser, Standing, User, UserOrder, all, any, create, find, find_login, list, lock_first, note_login,
+    search, search_among, see,
+};

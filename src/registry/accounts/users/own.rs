@@ -1,0 +1,99 @@
+//! What a user does to his own account.
+
+pub use super::delete::{delete_own, obstacles};
+use super::user::record;
+use crate::db::schema::users;
+use crate::domain::clock::Timestamp;
+use crate::domain::ids::SessionId;
+use crate::domain::names::{Email, OwnerName};
+use crate::domain::role::OwnerKind;
+use crate::error::{Error, Result, What};
+use crate::registry::access::CanChangeOwn;
+use crate::registry::accounts::sessions;
+use crate::registry::audit::Event;
+use crate::registry::caller::Caller;
+use crate::registry::owners::namespace::{self, OwnerEdit};
+use diesel::prelude::*;
+use serde_json::json;
+
+/// Changes what a user says of himself, and who sees him.
+///
+/// # Errors
+/// [`Error::NotFound`] when he is gone.
+pub fn edit_own(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    right: &CanChangeOwn,
+    edit: &OwnerEdit,
+    now: Timestamp,
+) -> Result<()> {
+    let user = right.user();
+    namespace::edit(conn, user.id, edit)?;
+    let detail = json!({"changed": edit.fields()});
+    record(conn, caller, Event::UserUpdate, (user.id, &user.name), detail, now)
+}
+
+/// Sets his own e-mail address. He does not sign in with it until an administrator confirms it, since nobody knows whether it
+/// is his; and so it may be somebody else's too, of which nobody learns.
+///
+/// # Errors
+/// [`Error::NotFound`] when he is gone.
+pub fn set_own_email(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    right: &CanChangeOwn,
+    email: &Email,
+    now: Timestamp,
+) -> Result<()> {
+    let user = right.user();
+    // In another spelling it is still the one that was confirmed.
+    let kept = users::table.find(user.id).select(users::lower_email).for_no_key_update().first::<Option<String>>(conn);
+    let kept = kept.optional()?.ok_or(Error::NotFound(What::User))?.filter(|lower| *lower == email.lower());
+    diesel::update(users::table.find(user.id))
+        .set((users::email.eq(email.as_str()), users::lower_email.eq(kept)))
+        .execute(conn)?;
+    record(conn, caller, Event::UserUpdate, (user.id, &user.name), json!({"changed": ["email"]}), now)
+}
+
+/// Gives himself another name; the old one leads to him until somebody takes it.
+///
+/// # Errors
+/// [`Error::Invalid`] for a reserved name, [`Error::Conflict`] for one that is taken.
+pub fn rename_own(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    right: &CanChangeOwn,
+    to: &OwnerName,
+    now: Timestamp,
+) -> Result<()> {
+    let user = right.user();
+    namespace::rename(conn, (user.id, OwnerKind::User), to, "name", now)?;
+    record(conn, caller, Event::UserRename, (user.id, to), json!({"from": user.name}), now)
+}
+
+/// Sets his own new password, which he need not change again, and ends every session and remembered login; gives the session
+/// that stands in the place of the one in use.
+///
+/// # Errors
+/// [`Error::NotFound`] when he is gone.
+pub fn change_password(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    right: &CanChangeOwn,
+    password_hash: &str,
+    now: Timestamp,
+) -> Result<Option<SessionId>> {
+    let user = right.user();
+    let changed = diesel::update(users::table.find(user.id))
+        .set((
+            users::password_hash.eq(password_hash),
+            users::must_change_password.eq(false),
+            users::auth_epoch.eq(users::auth_epoch + 1),
+        ))
+        .execute(conn)?;
+    if changed == 0 {
+        return Err(Error::NotFound(What::User));
+    }
+    record(conn, caller, Event::UserPassword, (user.id, &user.name), json!({}), now)?;
+    sessions::renew(conn, caller, now)
+}

@@ -1,0 +1,81 @@
+//! Accounts that people make for themselves, where a setting lets them.
+
+use super::user::{NewUser, insert, record};
+use crate::db::schema::users;
+use crate::domain::clock::Timestamp;
+use crate::domain::ids::OwnerId;
+use crate::domain::names::{Email, OwnerName};
+use crate::domain::role::Visibility;
+use crate::error::{Error, Result, What};
+use crate::registry::access::CanAdminister;
+use crate::registry::audit::Event;
+use crate::registry::caller::Caller;
+use diesel::prelude::*;
+use serde_json::json;
+
+/// What somebody says of himself who wants an account. The password is hashed already.
+#[derive(Debug, Clone)]
+pub struct Registration {
+    pub name: OwnerName,
+    pub email: Email,
+    pub password_hash: String,
+    /// Whether he can do nothing until an administrator approves.
+    pub needs_approval: bool,
+}
+
+/// Makes an account for a stranger. Of his e-mail address nothing is known, and so nothing is said: it may be another's, and
+/// nobody signs in with it until an administrator confirms it.
+///
+/// # Errors
+/// [`Error::Conflict`] for a name that is taken; [`Error::Invalid`] for a reserved one.
+pub fn register(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    new: &Registration,
+    now: Timestamp,
+) -> Result<(OwnerId, i32)> {
+    let user = NewUser {
+        name: new.name.clone(),
+        full_name: String::new(),
+        email: new.email.clone(),
+        password_hash: Some(new.password_hash.clone()),
+        visibility: Visibility::Public,
+        is_admin: false,
+        must_change_password: false,
+    };
+    let id = insert(conn, &user, None, !new.needs_approval, now)?;
+    let detail = json!({"needs_approval": new.needs_approval});
+    record(conn, caller, Event::UserRegister, (id, &new.name), detail, now)?;
+    Ok((id, users::table.find(id).select(users::auth_epoch).first(conn)?))
+}
+
+/// Lets somebody in who waits for it, and confirms his e-mail address if nobody else signs in with it.
+///
+/// # Errors
+/// [`Error::Blocked`] for one who is active already.
+pub fn approve(conn: &mut PgConnection, caller: &Caller, right: &CanAdminister, now: Timestamp) -> Result<()> {
+    let user = right.user();
+    let (active, email, confirmed): (bool, String, Option<String>) = users::table
+        .find(user.id)
+        .select((users::is_active, users::email, users::lower_email))
+        .for_no_key_update()
+        .first(conn)
+        .optional()?
+        .ok_or(Error::NotFound(What::User))?;
+    if active {
+        return Err(Error::Blocked(format!("{} is active already", user.name)));
+    }
+    let lower = email.to_lowercase();
+    let others = users::table.filter(users::lower_email.eq(&lower)).filter(users::id.ne(user.id));
+    let taken: bool = diesel::select(diesel::dsl::exists(others)).get_result(conn)?;
+    let confirmed = confirmed.or_else(|| Some(lower).filter(|_| !taken));
+    diesel::update(users::table.find(user.id))
+        .set((
+            users::is_active.eq(true),
+            users::lower_email.eq(&confirmed),
+            users::auth_epoch.eq(users::auth_epoch + 1),
+        ))
+        .execute(conn)?;
+    let detail = json!({"email_confirmed": confirmed.is_some()});
+    record(conn, caller, Event::UserApprove, (user.id, &user.name), detail, now)
+}

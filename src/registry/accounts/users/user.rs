@@ -1,0 +1,335 @@
+//! Users: people and machines that sign in.
+
+use crate::db::schema::{owners as owners_table, users};
+use crate::domain::clock::Timestamp;
+use crate::domain::ids::OwnerId;
+use crate::domain::names::{Email, OwnerName};
+use crate::domain::role::{Level, OwnerKind, Visibility};
+use crate::error::{Error, Result, What};
+use crate::registry::access::{readable, visit_user, within_token_limits};
+use crate::registry::audit::{self, Event, Subject};
+use crate::registry::caller::Caller;
+use crate::registry::like::escape_like;
+use crate::registry::owners::namespace::{self, NewOwner, Profile};
+use crate::registry::pages::{Page, Slice};
+use diesel::pg::Pg;
+use diesel::prelude::*;
+use diesel::sql_types::Bool;
+use serde_json::{Value, json};
+
+/// A user, as he and administrators may see him.
+#[derive(Debug, Clone, Queryable, Selectable)]
+#[diesel(table_name = users)]
+pub struct User {
+    pub id: OwnerId,
+    #[diesel(select_expression = owners_table::name)]
+    pub name: OwnerName,
+    #[diesel(select_expression = owners_table::full_name)]
+    pub full_name: String,
+    pub email: String,
+    /// Whether he may sign in with it: an administrator has set or confirmed it.
+    #[diesel(select_expression = users::lower_email.is_not_null())]
+    pub signs_in_by_email: bool,
+    #[diesel(select_expression = owners_table::visibility)]
+    pub visibility: Visibility,
+    pub is_admin: bool,
+    pub is_active: bool,
+    pub is_locked: bool,
+    #[diesel(select_expression = owners_table::created_at)]
+    pub created_at: Timestamp,
+    pub last_login_at: Option<Timestamp>,
+    #[diesel(embed)]
+    pub profile: Profile,
+}
+
+impl User {
+    /// The user as this caller may know him: what concerns only himself and administrators is left empty.
+    pub fn seen_by(self, caller: &Caller) -> Self {
+        if caller.is_admin() || caller.user().is_some_and(|user| user.id == self.id) {
+            return self;
+        }
+        Self {
+            email: String::new(),
+            signs_in_by_email: false,
+            is_admin: false,
+            is_active: false,
+            is_locked: false,
+            last_login_at: None,
+            ..self
+        }
+    }
+}
+
+/// What is said of a user when he is made. The password is hashed already: that takes time and memory, and has no
+/// place in a transaction.
+#[derive(Debug, Clone)]
+pub struct NewUser {
+    pub name: OwnerName,
+    pub full_name: String,
+    pub email: Email,
+    pub password_hash: Option<String>,
+    pub visibility: Visibility,
+    pub is_admin: bool,
+    pub must_change_password: bool,
+}
+
+/// What is needed to judge a sign-in by password.
+#[derive(Debug, Clone, Queryable, Selectable)]
+#[diesel(table_name = users)]
+pub struct Login {
+    pub id: OwnerId,
+    pub password_hash: Option<String>,
+    pub auth_epoch: i32,
+    pub is_active: bool,
+    pub is_locked: bool,
+}
+
+/// Makes a user.
+///
+/// # Errors
+/// [`Error::Conflict`] for a name that is taken; [`Error::Invalid`] for an e-mail address or a reserved name;
+/// [`Error::Forbidden`] for a user that the token in use could not see.
+pub fn create(conn: &mut PgConnection, caller: &Caller, new: &NewUser, now: Timestamp) -> Result<OwnerId> {
+    caller.demand_any_owner()?;
+    caller.demand_visible(&new.name, new.visibility)?;
+    let id = insert(conn, new, Some(&new.email), true, now)?;
+    let detail = json!({"is_admin": new.is_admin, "visibility": new.visibility.as_str()});
+    let subject = Subject { owner: Some((id, &new.name)), text: new.name.to_string(), detail };
+    audit::record(conn, caller, Event::UserCreate, &subject, now)?;
+    Ok(id)
+}
+
+/// Makes the rows of a user, who may sign in with this address too.
+pub(super) fn insert(
+    conn: &mut PgConnection,
+    new: &NewUser,
+    signs_in_by: Option<&Email>,
+    is_active: bool,
+    now: Timestamp,
+) -> Result<OwnerId> {
+    let owner = NewOwner {
+        kind: OwnerKind::User,
+        name: &new.name,
+        full_name: &new.full_name,
+        description: "",
+        website: "",
+        location: "",
+        visibility: new.visibility,
+    };
+    let id = namespace::insert(conn, &owner, now)?;
+    let inserted = diesel::insert_into(users::table)
+        .values((
+            users::id.eq(id),
+            users::email.eq(new.email.as_str()),
+            users::lower_email.eq(signs_in_by.map(Email::lower)),
+            users::password_hash.eq(&new.password_hash),
+            users::is_admin.eq(new.is_admin),
+            users::is_active.eq(is_active),
+            users::must_change_password.eq(new.must_change_password),
+        ))
+        .on_conflict(users::lower_email)
+        .do_nothing()
+        .execute(conn)?;
+    if inserted == 0 {
+        return Err(email_taken(&new.email));
+    }
+    Ok(id)
+}
+
+pub(super) fn email_taken(email: &Email) -> Error {
+    Error::invalid("email", format!("email: the address {email} is taken"))
+}
+
+/// Whether there is any user at all; none means a first start.
+///
+/// # Errors
+/// The database's.
+pub fn any(conn: &mut PgConnection) -> Result<bool> {
+    Ok(diesel::select(diesel::dsl::exists(users::table.select(users::id))).get_result(conn)?)
+}
+
+/// Takes turns with other servers that start at the same moment, until the end of the transaction, so that only one
+/// makes the first administrator.
+///
+/// # Errors
+/// The database's.
+pub fn lock_first(conn: &mut PgConnection) -> Result<()> {
+    diesel::sql_query("SELECT pg_advisory_xact_lock(hashtextextended('first administrator', 0))").execute(conn)?;
+    Ok(())
+}
+
+/// The user of this name.
+///
+/// # Errors
+/// The database's.
+pub fn find(conn: &mut PgConnection, name: &OwnerName) -> Result<Option<User>> {
+    Ok(users::table
+        .inner_join(owners_table::table)
+        .filter(owners_table::lower_name.eq(name.lower()))
+        .select(User::as_select())
+        .first(conn)
+        .optional()?)
+}
+
+/// A user whom the caller may see, as he may know him.
+///
+/// # Errors
+/// As [`visit_user`].
+pub fn see(conn: &mut PgConnection, caller: &Caller, name: &OwnerName) -> Result<User> {
+    visit_user(conn, caller, name)?;
+    let user = find(conn, name)?.ok_or(Error::NotFound(What::User))?;
+    Ok(user.seen_by(caller))
+}
+
+type Joined = diesel::helper_types::InnerJoinQuerySource<users::table, owners_table::table>;
+type Condition<'a> = Box<dyn BoxableExpression<Joined, Pg, SqlType = Bool> + 'a>;
+
+/// The users whom a caller may see and whose name, or full name, contains a text in either case; to administrators, also
+/// those whose e-mail address does. With an id, only the one who has it.
+///
+/// # Errors
+/// The database's.
+pub fn search(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    part: &str,
+    id: Option<OwnerId>,
+    slice: Slice,
+) -> Result<Page<User>> {
+    search_among(conn, caller, (part, id, Standing::Any), slice)
+}
+
+/// Which users [`search_among`] looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Standing {
+    #[default]
+    Any,
+    Admin,
+    Locked,
+    /// They wait to be let in.
+    Inactive,
+}
+
+/// [`search`], among some users; for others than administrators there is no difference between them.
+///
+/// # Errors
+/// The database's.
+pub fn search_among(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    (part, id, standing): (&str, Option<OwnerId>, Standing),
+    slice: Slice,
+) -> Result<Page<User>> {
+    let standing = if caller.is_admin() { standing } else { Standing::Any };
+    // Nobody is called so, and Postgres takes no NUL to look for.
+    if part.contains('\0') {
+        return Ok(Page { items: Vec::new(), total: 0 });
+    }
+    let contains = format!("%{}%", escape_like(&part.to_lowercase()));
+    let condition = || -> Condition<'_> {
+        let seen = readable(caller.visibility_scope()).and(within_token_limits(caller.limits()));
+        let named = owners_table::lower_name.like(&contains).or(owners_table::full_name.ilike(&contains));
+        let wanted: Condition<'_> = match (part, caller.is_admin()) {
+            ("", _) => Box::new(seen),
+            (_, true) => Box::new(seen.and(named.or(users::email.ilike(&contains)))),
+            (_, false) => Box::new(seen.and(named)),
+        };
+        let wanted: Condition<'_> = match standing {
+            Standing::Any => wanted,
+            Standing::Admin => Box::new(wanted.and(users::is_admin)),
+            Standing::Locked => Box::new(wanted.and(users::is_locked)),
+            Standing::Inactive => Box::new(wanted.and(diesel::dsl::not(users::is_active))),
+        };
+        match id {
+            Some(id) => Box::new(wanted.and(users::id.eq(id))),
+            None => wanted,
+        }
+    };
+    let total = users::table.inner_join(owners_table::table).filter(condition()).count().get_result(conn)?;
+    let rows = users::table
+        .inner_join(owners_table::table)
+        .filter(condition())
+        .order(owners_table::lower_name)
+        .offset(slice.offset)
+        .limit(slice.limit);
+    let found: Vec<User> = rows.select(User::as_select()).load(conn)?;
+    Ok(Page { items: found.into_iter().map(|user| user.seen_by(caller)).collect(), total })
+}
+
+/// In which order [`list`] gives users.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum UserOrder {
+    #[default]
+    Name,
+    NameDescending,
+    Oldest,
+    Newest,
+}
+
+/// All users within the limits of the caller's token, for administrators.
+///
+/// # Errors
+/// As [`Caller::demand_admin`].
+pub fn list(conn: &mut PgConnection, caller: &Caller, order: UserOrder, slice: Slice) -> Result<Page<User>> {
+    caller.demand_admin(Level::Read)?;
+    let all = || users::table.inner_join(owners_table::table).filter(within_token_limits(caller.limits()));
+    let total = all().count().get_result(conn)?;
+    let rows = all().select(User::as_select()).offset(slice.offset).limit(slice.limit).into_boxed();
+    let rows = match order {
+        UserOrder::Name => rows.order(owners_table::lower_name.asc()),
+        UserOrder::NameDescending => rows.order(owners_table::lower_name.desc()),
+        UserOrder::Oldest => rows.order(users::id.asc()),
+        UserOrder::Newest => rows.order(users::id.desc()),
+    };
+    Ok(Page { items: rows.load(conn)?, total })
+}
+
+/// All users, by name.
+///
+/// # Errors
+/// The database's.
+pub fn all(conn: &mut PgConnection) -> Result<Vec<User>> {
+    Ok(users::table
+        .inner_join(owners_table::table)
+        .order(owners_table::lower_name)
+        .select(User::as_select())
+        .load(conn)?)
+}
+
+/// What is needed to judge a sign-in with this text as name or e-mail address, whatever it is.
+///
+/// # Errors
+/// The database's.
+pub fn find_login(conn: &mut PgConnection, login: &str) -> Result<Option<Login>> {
+    let query = users::table.inner_join(owners_table::table).select(Login::as_select()).into_boxed();
+    // What is neither is nobody's, and some of it (a NUL, kilobytes) the database would not even take.
+    let query = if let Ok(name) = login.parse::<OwnerName>() {
+        query.filter(owners_table::lower_name.eq(name.lower()))
+    } else if let Ok(email) = login.parse::<Email>() {
+        query.filter(users::lower_email.eq(email.lower()))
+    } else {
+        return Ok(None);
+    };
+    Ok(query.first(conn).optional()?)
+}
+
+/// Notes that a user signed in with his password.
+///
+/// # Errors
+/// The database's.
+pub fn note_login(conn: &mut PgConnection, user: OwnerId, now: Timestamp) -> Result<()> {
+    diesel::update(users::table.find(user)).set(users::last_login_at.eq(now)).execute(conn)?;
+    Ok(())
+}
+
+pub(super) fn record(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    event: Event,
+    (id, name): (OwnerId, &OwnerName),
+    detail: Value,
+    now: Timestamp,
+) -> Result<()> {
+    let subject = Subject { owner: Some((id, name)), text: name.to_string(), detail };
+    audit::record(conn, caller, event, &subject, now)
+}

@@ -1,0 +1,53 @@
+//! Secrets that the database keeps and that must be had again: encrypted with a key kept outside of it, each for the one
+//! owner it belongs to.
+
+use crate::domain::ids::OwnerId;
+use crate::domain::secret::{MasterKey, random_bytes};
+use crate::error::{Error, Result};
+use chacha20poly1305::aead::{Aead, KeyInit, Payload};
+use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+
+const NONCE_BYTES: usize = 24;
+
+/// What an encrypted secret is for. Each kind has a key of its own, so that none can be put in another's place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Kind(&'static str);
+
+/// Seeds of second factors.
+pub(super) const SEED: Kind = Kind("seeds of second factors");
+/// The same while they are offered in a page.
+pub(super) const SEED_OFFER: Kind = Kind("offers of second factors");
+/// What webhooks sign with.
+pub(super) const HOOK_SECRET: Kind = Kind("secrets of webhooks");
+/// What webhooks present.
+pub(super) const HOOK_AUTHORIZATION: Kind = Kind("authorizations of webhooks");
+
+fn cipher(key: &MasterKey, kind: Kind) -> XChaCha20Poly1305 {
+    XChaCha20Poly1305::new(&key.derive(kind.0).into())
+}
+
+/// Encrypts a secret for the one owner it belongs to.
+///
+/// # Errors
+/// [`Error::Internal`].
+pub(super) fn encrypt(key: &MasterKey, kind: Kind, owner: OwnerId, secret: &[u8]) -> Result<Vec<u8>> {
+    let nonce: [u8; NONCE_BYTES] = random_bytes();
+    let payload = Payload { msg: secret, aad: &owner.0.to_le_bytes() };
+    let sealed = cipher(key, kind)
+        .encrypt(&XNonce::from(nonce), payload)
+        .map_err(|_| Error::internal(anyhow::anyhow!("cannot encrypt one of the {}", kind.0)))?;
+    Ok([&nonce[..], &sealed].concat())
+}
+
+/// Decrypts it.
+///
+/// # Errors
+/// [`Error::Internal`] with another key, or for another owner.
+pub(super) fn decrypt(key: &MasterKey, kind: Kind, owner: OwnerId, sealed: &[u8]) -> Result<Vec<u8>> {
+    let wrong = || {
+        Error::internal(anyhow::anyhow!("cannot decrypt one of the {}, of owner {owner}: wrong secret key?", kind.0))
+    };
+    let (nonce, sealed) = sealed.split_first_chunk::<NONCE_BYTES>().ok_or_else(wrong)?;
+    let payload = Payload { msg: sealed, aad: &owner.0.to_le_bytes() };
+    cipher(key, kind).decrypt(&XNonce::from(*nonce), payload).map_err(|_| wrong())
+}

@@ -1,0 +1,103 @@
+//! Stored bytes that were found damaged: which blobs, and which files have them.
+
+use super::integrity;
+use crate::db::schema::{blobs, damaged_blobs};
+use crate::domain::clock::Timestamp;
+use crate::domain::damage::Damage;
+use crate::domain::ids::BlobId;
+use crate::error::Result;
+use crate::registry::webhooks::outbox;
+use diesel::prelude::*;
+
+/// A blob whose stored copy is not what was published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DamagedBlob {
+    pub id: BlobId,
+    pub storage_key: String,
+    pub damage: Damage,
+    pub found_at: Timestamp,
+    /// The first files that have it, as `owner/package/version/file`.
+    pub files: Vec<String>,
+    /// How many files have it.
+    pub file_count: i64,
+}
+
+/// Records that a copy is damaged and lets webhooks tell of it. `None` when that is known already, or when the blob was
+/// uploaded again or deleted meanwhile.
+///
+/// # Errors
+/// The database's.
+pub fn record(
+    conn: &mut PgConnection,
+    (id, storage_key): (BlobId, &str),
+    damage: Damage,
+    now: Timestamp,
+) -> Result<Option<DamagedBlob>> {
+    let row = blobs::table.find(id).filter(blobs::storage_key.eq(storage_key)).select(blobs::id).for_update();
+    if row.first::<BlobId>(conn).optional()?.is_none() {
+        return Ok(None);
+    }
+    let known = damaged_blobs::table.find(id).filter(damaged_blobs::storage_key.eq(storage_key));
+    if known.select(damaged_blobs::blob_id).first::<BlobId>(conn).optional()?.is_some() {
+        return Ok(None);
+    }
+    let values =
+        (damaged_blobs::storage_key.eq(storage_key), damaged_blobs::damage.eq(damage), damaged_blobs::found_at.eq(now));
+    diesel::insert_into(damaged_blobs::table)
+        .values((damaged_blobs::blob_id.eq(id), values))
+        .on_conflict(damaged_blobs::blob_id)
+        .do_update()
+        .set(values)
+        .execute(conn)?;
+    outbox::announce_damage(conn, id, now)?;
+    let (files, file_count) = integrity::files_of_blob(conn, id)?;
+    Ok(Some(DamagedBlob { id, storage_key: storage_key.to_owned(), damage, found_at: now, files, file_count }))
+}
+
+/// Forgets that a blob is damaged: it was uploaded again, or its copy was repaired.
+///
+/// # Errors
+/// The database's.
+pub fn forget(conn: &mut PgConnection, id: BlobId) -> Result<bool> {
+    Ok(diesel::delete(damaged_blobs::table.find(id)).execute(conn)? == 1)
+}
+
+/// Whether a blob is known to be damaged.
+///
+/// # Errors
+/// The database's.
+pub fn is_known(conn: &mut PgConnection, id: BlobId) -> Result<bool> {
+    Ok(damaged_blobs::table.find(id).select(damaged_blobs::blob_id).first::<BlobId>(conn).optional()?.is_some())
+}
+
+/// How many blobs are known to be damaged.
+///
+/// # Errors
+/// The database's.
+pub fn count(conn: &mut PgConnection) -> Result<i64> {
+    Ok(damaged_blobs::table
+        .inner_join(blobs::table)
+        .filter(damaged_blobs::storage_key.eq(blobs::storage_key))
+        .count()
+        .get_result(conn)?)
+}
+
+/// The blobs that are known to be damaged, the latest first.
+///
+/// # Errors
+/// The database's.
+pub fn list(conn: &mut PgConnection, limit: i64) -> Result<Vec<DamagedBlob>> {
+    let rows: Vec<(BlobId, String, Damage, Timestamp)> = damaged_blobs::table
+        .inner_join(blobs::table)
+        .filter(damaged_blobs::storage_key.eq(blobs::storage_key))
+        .order((damaged_blobs::found_at.desc(), damaged_blobs::blob_id))
+        .limit(limit)
+        .select((damaged_blobs::blob_id, damaged_blobs::storage_key, damaged_blobs::damage, damaged_blobs::found_at))
+        .load(conn)?;
+    rows.into_iter()
+        .map(|(id, storage_key, damage, found_at)| {
+            let (files, file_count) = integrity::files_of_blob(conn, id)?;
+            Ok(DamagedBlob { id, storage_key, damage, found_at, files, file_count })
+        })
+        .collect()
+}

@@ -1,0 +1,177 @@
+//! What must hold in the database, asked for by `packhouse check`: each question returns what breaks the rule.
+
+use crate::db::schema::{audit, blobs, files};
+use crate::domain::clock::Timestamp;
+use crate::domain::digest::Sha256;
+use crate::domain::ids::BlobId;
+use crate::error::Result;
+use crate::registry::packages::files::{BLOB_COLUMNS, Blob, BlobRow};
+use crate::registry::packages::quotas;
+use diesel::dsl::exists;
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Text};
+
+/// Blobs in the order of their ids, after one, each with its block checksums.
+///
+/// # Errors
+/// The database's.
+pub fn blobs_after(conn: &mut PgConnection, after: BlobId, limit: i64) -> Result<Vec<(Blob, Vec<u8>)>> {
+    let rows: Vec<(BlobRow, Vec<u8>)> = blobs::table
+        .filter(blobs::id.gt(after))
+        .order(blobs::id)
+        .limit(limit)
+        .select((BLOB_COLUMNS, blobs::block_checksums))
+        .load(conn)?;
+    rows.into_iter().map(|(row, checksums)| Ok((Blob::from_row(row)?, checksums))).collect()
+}
+
+/// One blob with its block checksums, as it is now; `None` when it is gone.
+///
+/// # Errors
+/// The database's.
+pub fn blob(conn: &mut PgConnection, id: BlobId) -> Result<Option<(Blob, Vec<u8>)>> {
+    let row: Option<(BlobRow, Vec<u8>)> =
+        blobs::table.find(id).select((BLOB_COLUMNS, blobs::block_checksums)).first(conn).optional()?;
+    row.map(|(row, checksums)| Ok((Blob::from_row(row)?, checksums))).transpose()
+}
+
+/// Where the store has some bytes now, if they are known.
+///
+/// # Errors
+/// The database's.
+pub fn key_of(conn: &mut PgConnection, sha256: &Sha256) -> Result<Option<String>> {
+    let row = blobs::table.filter(blobs::sha256.eq(&sha256.as_bytes()[..]));
+    Ok(row.select(blobs::storage_key).first(conn).optional()?)
+}
+
+/// The first three files of a blob, as `owner/package/version/file`, and how many it has: whom its loss concerns.
+///
+/// # Errors
+/// The database's.
+pub fn files_of_blob(conn: &mut PgConnection, blob: BlobId) -> Result<(Vec<String>, i64)> {
+    let rows: Vec<Line> = diesel::sql_query(
+        "SELECT o.name || '/' || p.name || '/' || v.version || '/' || f.name AS text FROM files f \
+         JOIN versions v ON v.id = f.version_id JOIN packages p ON p.id = v.package_id \
+         JOIN owners o ON o.id = p.owner_id WHERE f.blob_id = $1 ORDER BY f.id LIMIT 3",
+    )
+    .bind::<BigInt, _>(blob)
+    .load(conn)?;
+    let all = files::table.filter(files::blob_id.eq(blob)).count().get_result(conn)?;
+    Ok((rows.into_iter().map(|row| row.text).collect(), all))
+}
+
+#[derive(QueryableByName)]
+struct Line {
+    #[diesel(sql_type = Text)]
+    text: String,
+}
+
+/// Rules that hold between rows. Each query returns a line for what breaks the rule, which says what to do.
+const RULES: [&str; 5] = [
+    "SELECT o.name || '/' || p.name || '/' || v.version || ': the version has no file; delete the version' AS text \
+     FROM versions v JOIN packages p ON p.id = v.package_id JOIN owners o ON o.id = p.owner_id \
+     WHERE NOT EXISTS (SELECT FROM files f WHERE f.version_id = v.id)",
+    "SELECT o.name || '/' || p.name || ': the package has no version; delete the package' AS text FROM packages p \
+     JOIN owners o ON o.id = p.owner_id WHERE NOT EXISTS (SELECT FROM versions v WHERE v.package_id = p.id)",
+    "SELECT o.name || ': the organization has no owner; let an administrator add a member to its team of owners' \
+     AS text FROM owners o WHERE o.kind = 1 AND NOT EXISTS \
+     (SELECT FROM teams t JOIN team_members m ON m.team_id = t.id WHERE t.org_id = o.id AND t.permission = 4)",
+    "SELECT o.name || ': the owner is a user without an account; delete the owner or restore a backup' AS text \
+     FROM owners o WHERE o.kind = 0 AND NOT EXISTS (SELECT FROM users u WHERE u.id = o.id)",
+    "SELECT o.name || ': counted as ' || u.counted_versions || ' versions and ' || u.counted_bytes \
+     || ' bytes, but has ' || u.versions || ' and ' || u.bytes || '; run `packhouse gc`, which counts again' AS text \
+     FROM ",
+];
+
+/// The most lines of one rule.
+const MOST: i64 = 1000;
+
+/// Tells of everything that breaks a rule between rows, in words; of one rule at most a thousand times. Called in a
+/// snapshot, so that a change in the middle of it looks like nothing.
+///
+/// # Errors
+/// The database's.
+pub fn broken_rules(conn: &mut PgConnection) -> Result<Vec<String>> {
+    take_time(conn)?;
+    let mut found = Vec::new();
+    for rule in RULES {
+        // The last one goes on with what the recount uses too.
+        let from = if rule.ends_with("FROM ") {
+            format!("({}) AS u JOIN owners o ON o.id = u.owner_id", quotas::MISCOUNTED)
+        } else {
+            String::new()
+        };
+        let query = format!("SELECT text FROM ({rule}{from}) AS broken ORDER BY text LIMIT {}", MOST + 1);
+        let rows: Vec<Line> = diesel::sql_query(query).load(conn)?;
+        let more = rows.len() > usize::try_from(MOST).unwrap_or(usize::MAX);
+        found.extend(rows.into_iter().take(usize::try_from(MOST).unwrap_or(usize::MAX)).map(|row| row.text));
+        if more {
+            found.push(format!("and more of the same: only the first {MOST} are shown"));
+        }
+    }
+    Ok(found)
+}
+
+/// The limit on a statement's time is for requests; a check reads whole tables.
+fn take_time(conn: &mut PgConnection) -> Result<()> {
+    diesel::sql_query("SET LOCAL statement_timeout = 0").execute(conn)?;
+    Ok(())
+}
+
+/// Whether anything was deleted since a time: then blobs may have lost their last file since.
+///
+/// # Errors
+/// The database's.
+pub fn deleted_since(conn: &mut PgConnection, since: Timestamp) -> Result<bool> {
+    let deletions = audit::table.filter(audit::at.ge(since)).filter(audit::event.like("%.delete"));
+    Ok(diesel::select(exists(deletions.select(audit::id))).get_result(conn)?)
+}
+
+/// Totals for people: owners, packages, versions, files, blobs and the blobs' bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, QueryableByName)]
+pub struct Totals {
+    #[diesel(sql_type = BigInt)]
+    pub owners: i64,
+    #[diesel(sql_type = BigInt)]
+    pub packages: i64,
+    #[diesel(sql_type = BigInt)]
+    pub versions: i64,
+    #[diesel(sql_type = BigInt)]
+    pub files: i64,
+    #[diesel(sql_type = BigInt)]
+    pub blobs: i64,
+    #[diesel(sql_type = BigInt)]
+    pub bytes: i64,
+}
+
+/// How much there is of everything. Called in a transaction.
+///
+/// # Errors
+/// The database's.
+pub fn totals(conn: &mut PgConnection) -> Result<Totals> {
+    take_time(conn)?;
+    Ok(diesel::sql_query(
+        "SELECT (SELECT count(*) FROM owners) AS owners, (SELECT count(*) FROM packages) AS packages, \
+         (SELECT count(*) FROM versions) AS versions, (SELECT count(*) FROM files) AS files, \
+         (SELECT count(*) FROM blobs) AS blobs, (SELECT coalesce(sum(size), 0)::bigint FROM blobs) AS bytes",
+    )
+    .get_result(conn)?)
+}
+
+/// How many blobs there are, and their bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, QueryableByName)]
+pub struct BlobTotals {
+    #[diesel(sql_type = BigInt)]
+    pub blobs: i64,
+    #[diesel(sql_type = BigInt)]
+    pub bytes: i64,
+}
+
+/// How many blobs there are, and their bytes: for the metrics.
+///
+/// # Errors
+/// The database's.
+pub fn blob_totals(conn: &mut PgConnection) -> Result<BlobTotals> {
+    let query = "SELECT count(*) AS blobs, coalesce(sum(size), 0)::bigint AS bytes FROM blobs";
+    Ok(diesel::sql_query(query).get_result(conn)?)
+}

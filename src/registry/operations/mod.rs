@@ -1,0 +1,8 @@
+//! Running an instance: figures, settings, tasks, and whether the database and the store agree.
+
+pub mod damage;
+pub mod integrity;
+pub mod scrub;
+pub mod settings;
+pub mod stats;
+pub mod tasks;

@@ -1,0 +1,24 @@
+//! Background work that an administrator asks for: who may, and the record of it. What it does is in the jobs.
+
+use crate::domain::clock::Timestamp;
+use crate::domain::role::Level;
+use crate::error::Result;
+use crate::registry::audit::{self, Event, Subject};
+use crate::registry::caller::Caller;
+use diesel::prelude::*;
+use serde_json::json;
+
+/// Records that a task was asked for.
+///
+/// # Errors
+/// As [`Caller::demand_admin`].
+pub fn start(conn: &mut PgConnection, caller: &Caller, name: &str, now: Timestamp) -> Result<()> {
+    caller.demand_admin(Level::Write)?;
+    audit::record(
+        conn,
+        caller,
+        Event::TaskStart,
+        &Subject { owner: None, text: name.to_owned(), detail: json!({}) },
+        now,
+    )
+}

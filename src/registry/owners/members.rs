@@ -1,0 +1,309 @@
+//! Who is in the teams of an organization: its members.
+
+use super::orgs::Owning;
+use super::teams::Team;
+use crate::db::schema::{owners, team_members, teams, users as users_table};
+use crate::domain::clock::Timestamp;
+use crate::domain::ids::{OwnerId, TeamId};
+use crate::domain::names::OwnerName;
+use crate::domain::role::{Area, Level, OwnerKind, Permission};
+use crate::error::{Error, Result, What};
+use crate::registry::access::{CanGovern, CanInspect, Visited, absent, can_govern, can_inspect, readable, visit_org};
+use crate::registry::accounts::users::{self, User};
+use crate::registry::audit::{self, Event, Subject};
+use crate::registry::caller::Caller;
+use crate::registry::like::escape_like;
+use crate::registry::pages::{Page, Slice};
+use diesel::dsl::exists;
+use diesel::pg::Pg;
+use diesel::prelude::*;
+use diesel::sql_types::Bool;
+use serde_json::json;
+
+/// Makes a user a member of a team; false: he is one.
+///
+/// # Errors
+/// The database's.
+pub(in crate::registry) fn insert(
+    conn: &mut PgConnection,
+    team: TeamId,
+    user: OwnerId,
+    now: Timestamp,
+) -> Result<bool> {
+    let values = (team_members::team_id.eq(team), team_members::user_id.eq(user), team_members::created_at.eq(now));
+    Ok(diesel::insert_into(team_members::table).values(values).on_conflict_do_nothing().execute(conn)? == 1)
+}
+
+/// Takes a user into a team; one who is in it already stays.
+///
+/// # Errors
+/// [`Error::NotFound`] for a user who is unknown, or whom the caller may not see.
+pub fn add(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    right: &CanGovern,
+    team: &Team,
+    user: &OwnerName,
+    now: Timestamp,
+) -> Result<()> {
+    let (id, name): (OwnerId, OwnerName) = owners::table
+        .filter(owners::lower_name.eq(user.lower()))
+        .filter(owners::kind.eq(OwnerKind::User))
+        .filter(readable(caller.visibility_scope()))
+        .select((owners::id, owners::name))
+        .first(conn)
+        .optional()?
+        .ok_or(Error::NotFound(What::User))?;
+    if insert(conn, team.id, id, now)? {
+        record(conn, caller, Event::MemberAdd, right, format!("{}/{name}", team.name), now)?;
+    }
+    Ok(())
+}
+
+/// Takes a user out of a team.
+///
+/// # Errors
+/// [`Error::NotFound`] when he is not in it; [`Error::Forbidden`] when he is the last owner.
+pub fn remove(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    right: &CanGovern,
+    team: &Team,
+    user: &OwnerName,
+    now: Timestamp,
+) -> Result<()> {
+    let user = users::find(conn, user)?.ok_or(Error::NotFound(What::User))?;
+    let owning = Owning::lock(conn, team.org_id)?;
+    if diesel::delete(team_members::table.find((team.id, user.id))).execute(conn)? == 0 {
+        return Err(Error::NotFound(What::User));
+    }
+    owning.demand_left(conn)?;
+    record(conn, caller, Event::MemberRemove, right, format!("{}/{}", team.name, user.name), now)
+}
+
+fn record(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    event: Event,
+    right: &CanGovern,
+    text: String,
+    now: Timestamp,
+) -> Result<()> {
+    let org = right.org();
+    let subject = Subject { owner: Some((org.id, &org.name)), text, detail: json!({}) };
+    audit::record(conn, caller, event, &subject, now)
+}
+
+/// Whose members are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MembersOf {
+    /// Those of one team.
+    Team(TeamId),
+    /// Those of all teams of the organization.
+    Org,
+}
+
+type Joined = diesel::helper_types::InnerJoinQuerySource<users_table::table, owners::table>;
+type Condition<'a> = Box<dyn BoxableExpression<Joined, Pg, SqlType = Bool> + 'a>;
+
+fn is_member(org: OwnerId, of: MembersOf) -> Condition<'static> {
+    let seats = teams::table
+        .inner_join(team_members::table)
+        .filter(teams::org_id.eq(org))
+        .filter(team_members::user_id.eq(users_table::id));
+    match of {
+        MembersOf::Org => Box::new(exists(seats)),
+        MembersOf::Team(team) => Box::new(exists(seats.filter(teams::id.eq(team)))),
+    }
+}
+
+/// The members, by name, as the caller may know them. Each other's names members see, whatever their visibility.
+///
+/// # Errors
+/// The database's.
+pub fn list(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    right: &CanInspect,
+    of: MembersOf,
+    slice: Slice,
+) -> Result<Page<User>> {
+    search(conn, caller, right, of, "", slice)
+}
+
+/// Those of the members whose name, or full name, contains a text in either case.
+///
+/// # Errors
+/// The database's.
+pub fn search(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    right: &CanInspect,
+    of: MembersOf,
+    part: &str,
+    slice: Slice,
+) -> Result<Page<User>> {
+    // Nobody is called so, and Postgres takes no NUL to look for.
+    if part.contains('\0') {
+        return Ok(Page { items: Vec::new(), total: 0 });
+    }
+    let contains = format!("%{}%", escape_like(&part.to_lowercase()));
+    let condition = || -> Condition<'_> {
+        let members = is_member(right.org().id, of);
+        let named = owners::lower_name.like(&contains).or(owners::full_name.ilike(&contains));
+        if part.is_empty() { members } else { Box::new(members.and(named)) }
+    };
+    let all = || users_table::table.inner_join(owners::table).filter(condition());
+    let total = all().count().get_result(conn)?;
+    let rows = all().order(owners::lower_name).offset(slice.offset).limit(slice.limit);
+    let found: Vec<User> = rows.select(User::as_select()).load(conn)?;
+    Ok(Page { items: found.into_iter().map(|user| user.seen_by(caller)).collect(), total })
+}
+
+/// A member with the teams he is in.
+#[derive(Debug, Clone)]
+pub struct Seated {
+    pub user: User,
+    /// By name; never none.
+    pub teams: Vec<Team>,
+}
+
+impl Seated {
+    /// What he may do in the organization: the highest right of his teams.
+    pub fn permission(&self) -> Option<Permission> {
+        self.teams.iter().map(|team| team.permission).max()
+    }
+}
+
+/// The members of an organization with their teams, as [`search`] finds them.
+///
+/// # Errors
+/// The database's.
+pub fn roster(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    right: &CanInspect,
+    part: &str,
+    slice: Slice,
+) -> Result<Page<Seated>> {
+    let page = search(conn, caller, right, MembersOf::Org, part, slice)?;
+    Ok(Page { items: seat(conn, right.org().id, page.items)?, total: page.total })
+}
+
+fn seat(conn: &mut PgConnection, org: OwnerId, users: Vec<User>) -> Result<Vec<Seated>> {
+    let ids: Vec<OwnerId> = users.iter().map(|user| user.id).collect();
+    let seats: Vec<(OwnerId, Team)> = teams::table
+        .inner_join(team_members::table)
+        .filter(teams::org_id.eq(org))
+        .filter(team_members::user_id.eq_any(&ids))
+        .order(teams::lower_name)
+        .select((team_members::user_id, Team::as_select()))
+        .load(conn)?;
+    let of = |user: &User| seats.iter().filter(|(id, _)| *id == user.id).map(|(_, team)| team.clone()).collect();
+    Ok(users.into_iter().map(|user| Seated { teams: of(&user), user }).collect())
+}
+
+/// A member, as the caller may know him.
+///
+/// # Errors
+/// [`Error::NotFound`] for whoever is none; [`Error::Moved`] for a member's old name.
+pub fn find(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    right: &CanInspect,
+    of: MembersOf,
+    name: &OwnerName,
+) -> Result<User> {
+    let found: Option<User> = users_table::table
+        .inner_join(owners::table)
+        .filter(is_member(right.org().id, of))
+        .filter(owners::lower_name.eq(name.lower()))
+        .select(User::as_select())
+        .first(conn)
+        .optional()?;
+    match found {
+        Some(user) => Ok(user.seen_by(caller)),
+        None if users::find(conn, name)?.is_some() => Err(Error::NotFound(What::User)),
+        None => Err(absent(conn, caller, name, What::User)?),
+    }
+}
+
+/// Checks that a user is a member of an organization. Members may ask, and everybody who sees it about himself.
+///
+/// # Errors
+/// As [`can_inspect`] and [`find`].
+pub fn demand_member(conn: &mut PgConnection, caller: &Caller, org: &OwnerName, user: &OwnerName) -> Result<()> {
+    let own = caller.signed_in()?;
+    caller.demand(Area::Organization, Level::Read)?;
+    if own.name.lower() != user.lower() {
+        let right = can_inspect(conn, caller, org)?;
+        return find(conn, caller, &right, MembersOf::Org, user).map(drop);
+    }
+    let org = visit_org(conn, caller, org)?;
+    if is_in(conn, org.id, own.id)? { Ok(()) } else { Err(Error::NotFound(What::User)) }
+}
+
+/// Whether a user is a member of an organization.
+///
+/// # Errors
+/// The database's.
+pub fn is_in(conn: &mut PgConnection, org: OwnerId, user: OwnerId) -> Result<bool> {
+    let seats = teams::table
+        .inner_join(team_members::table)
+        .filter(teams::org_id.eq(org))
+        .filter(team_members::user_id.eq(user));
+    Ok(diesel::select(exists(seats)).get_result(conn)?)
+}
+
+/// The right to take a member out of an organization: owners have it, and he himself.
+#[derive(Debug, Clone)]
+pub struct CanExpel {
+    org: Visited,
+    member: Seated,
+}
+
+impl CanExpel {
+    /// The organization.
+    pub fn org(&self) -> &Visited {
+        &self.org
+    }
+
+    /// The member, with the teams that he would be taken out of.
+    pub fn member(&self) -> &Seated {
+        &self.member
+    }
+}
+
+/// Whether a caller may take a member out of an organization.
+///
+/// # Errors
+/// As [`can_govern`]; [`Error::NotFound`] when he is no member.
+pub fn can_expel(conn: &mut PgConnection, caller: &Caller, org: &OwnerName, user: &OwnerName) -> Result<CanExpel> {
+    let own = caller.signed_in()?;
+    let org = if own.name.lower() == user.lower() {
+        caller.demand(Area::Organization, Level::Write)?;
+        visit_org(conn, caller, org)?
+    } else {
+        can_govern(conn, caller, org)?.org().clone()
+    };
+    let user = users::find(conn, user)?.ok_or(Error::NotFound(What::User))?.seen_by(caller);
+    let member = seat(conn, org.id, vec![user])?.into_iter().find(|member| !member.teams.is_empty());
+    Ok(CanExpel { org, member: member.ok_or(Error::NotFound(What::User))? })
+}
+
+/// Takes a member out of all teams of an organization.
+///
+/// # Errors
+/// [`Error::NotFound`] when he is a member no more; [`Error::Forbidden`] when he is the last owner.
+pub fn expel(conn: &mut PgConnection, caller: &Caller, right: &CanExpel, now: Timestamp) -> Result<()> {
+    let (org, user) = (right.org(), &right.member().user);
+    let owning = Owning::lock(conn, org.id)?;
+    let all = teams::table.filter(teams::org_id.eq(org.id)).select(teams::id);
+    let seats = team_members::table.filter(team_members::user_id.eq(user.id)).filter(team_members::team_id.eq_any(all));
+    if diesel::delete(seats).execute(conn)? == 0 {
+        return Err(Error::NotFound(What::User));
+    }
+    owning.demand_left(conn)?;
+    let subject = Subject { owner: Some((org.id, &org.name)), text: user.name.to_string(), detail: json!({}) };
+    audit::record(conn, caller, Event::OrgMemberRemove, &subject, now)
+}

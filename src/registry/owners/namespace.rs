@@ -1,0 +1,291 @@
+//! The name space that users and organizations share.
+
+use crate::db::schema::{owner_redirects, owners, users};
+use crate::domain::clock::Timestamp;
+use crate::domain::ids::OwnerId;
+use crate::domain::names::OwnerName;
+use crate::domain::role::{OwnerKind, Visibility};
+use crate::domain::text::{Line, Prose, Website};
+use crate::error::{Error, Result, What};
+use crate::registry::access::{readable, within_token_limits};
+use crate::registry::caller::Caller;
+use crate::registry::like::containing;
+use crate::registry::pages::{Page, Slice};
+use diesel::dsl::sql;
+use diesel::prelude::*;
+use diesel::sql_types::BigInt;
+
+/// What is said of an owner when it is made.
+#[derive(Debug, Clone)]
+pub struct NewOwner<'a> {
+    pub kind: OwnerKind,
+    pub name: &'a OwnerName,
+    pub full_name: &'a str,
+    pub description: &'a str,
+    pub website: &'a str,
+    pub location: &'a str,
+    pub visibility: Visibility,
+}
+
+/// What an owner says of itself, beside its names.
+#[derive(Debug, Clone, Default, Queryable, Selectable)]
+#[diesel(table_name = owners)]
+pub struct Profile {
+    pub description: String,
+    pub website: String,
+    pub location: String,
+}
+
+/// What an owner's own page says of it.
+#[derive(Debug, Clone, Queryable, Selectable)]
+#[diesel(table_name = owners)]
+pub struct OwnerDetails {
+    pub full_name: String,
+    #[diesel(embed)]
+    pub profile: Profile,
+    pub created_at: Timestamp,
+}
+
+/// What is said of an owner that was found.
+///
+/// # Errors
+/// The database's.
+pub fn about(conn: &mut PgConnection, id: OwnerId) -> Result<Option<OwnerDetails>> {
+    Ok(owners::table.find(id).select(OwnerDetails::as_select()).first(conn).optional()?)
+}
+
+/// What is to become of an owner; what is `None` stays as it is.
+#[derive(Debug, Clone, Default, AsChangeset)]
+#[diesel(table_name = owners)]
+pub struct OwnerEdit {
+    pub full_name: Option<Line>,
+    pub description: Option<Prose>,
+    pub website: Option<Website>,
+    pub location: Option<Line>,
+    pub visibility: Option<Visibility>,
+}
+
+impl OwnerEdit {
+    /// The names of what it changes, for the record.
+    pub(in crate::registry) fn fields(&self) -> Vec<&'static str> {
+        let all = [
+            ("full_name", self.full_name.is_some()),
+            ("description", self.description.is_some()),
+            ("website", self.website.is_some()),
+            ("location", self.location.is_some()),
+            ("visibility", self.visibility.is_some()),
+        ];
+        all.into_iter().filter(|(_, given)| *given).map(|(name, _)| name).collect()
+    }
+}
+
+fn what(kind: OwnerKind) -> What {
+    match kind {
+        OwnerKind::User => What::User,
+        OwnerKind::Organization => What::Organization,
+    }
+}
+
+/// Takes a name for a new owner.
+///
+/// # Errors
+/// [`Error::Invalid`] for a reserved name, [`Error::Conflict`] for one that is taken.
+pub fn insert(conn: &mut PgConnection, new: &NewOwner<'_>, now: Timestamp) -> Result<OwnerId> {
+    if new.name.is_reserved() && !is_first_admin(conn, new)? {
+        return Err(reserved("username", new.name));
+    }
+    let id = diesel::insert_into(owners::table)
+        .values((
+            owners::kind.eq(new.kind),
+            owners::name.eq(new.name),
+            owners::lower_name.eq(new.name.lower()),
+            owners::full_name.eq(new.full_name),
+            owners::description.eq(new.description),
+            owners::website.eq(new.website),
+            owners::location.eq(new.location),
+            owners::visibility.eq(new.visibility),
+            owners::created_at.eq(now),
+        ))
+        .on_conflict(owners::lower_name)
+        .do_nothing()
+        .returning(owners::id)
+        .get_result(conn)
+        .optional()?
+        .ok_or(Error::Conflict(what(new.kind)))?;
+    leads_nowhere(conn, new.name)?;
+    Ok(id)
+}
+
+fn reserved(field: &'static str, name: &OwnerName) -> Error {
+    Error::invalid(field, format!("{field}: the name {name} is reserved: choose another"))
+}
+
+/// Forgets whom this name led to. Called once the name is taken: whoever gave it up at the same moment has committed
+/// then, and what he left behind is seen.
+fn leads_nowhere(conn: &mut PgConnection, name: &OwnerName) -> Result<()> {
+    diesel::delete(owner_redirects::table.find(name.lower())).execute(conn)?;
+    Ok(())
+}
+
+/// Whether this is the administrator of a first start, who is called `admin` although nobody else may be: the name is
+/// kept from everyone who could pass for him.
+fn is_first_admin(conn: &mut PgConnection, new: &NewOwner<'_>) -> Result<bool> {
+    Ok(new.kind == OwnerKind::User && new.name.lower() == "admin" && !any_user(conn)?)
+}
+
+fn any_user(conn: &mut PgConnection) -> Result<bool> {
+    Ok(diesel::select(diesel::dsl::exists(users::table.select(users::id))).get_result(conn)?)
+}
+
+/// Changes what is said of an owner.
+///
+/// # Errors
+/// [`Error::NotFound`] when it is gone.
+pub(in crate::registry) fn edit(conn: &mut PgConnection, id: OwnerId, edit: &OwnerEdit) -> Result<()> {
+    if edit.fields().is_empty() {
+        return Ok(());
+    }
+    match diesel::update(owners::table.find(id)).set(edit).execute(conn)? {
+        0 => Err(Error::NotFound(What::Owner)),
+        _ => Ok(()),
+    }
+}
+
+/// Gives an owner another name. The old one leads to it until somebody takes it. `field` is what the caller calls the
+/// new one.
+///
+/// # Errors
+/// [`Error::Invalid`] for a reserved name, [`Error::Conflict`] for one that is taken, [`Error::NotFound`] for an owner
+/// that is gone.
+pub(in crate::registry) fn rename(
+    conn: &mut PgConnection,
+    (id, kind): (OwnerId, OwnerKind),
+    to: &OwnerName,
+    field: &'static str,
+    now: Timestamp,
+) -> Result<()> {
+    let from: OwnerName = owners::table
+        .find(id)
+        .select(owners::name)
+        .for_update()
+        .first(conn)
+        .optional()?
+        .ok_or(Error::NotFound(what(kind)))?;
+    if from.lower() != to.lower() && to.is_reserved() {
+        return Err(reserved(field, to));
+    }
+    let change = (owners::name.eq(to), owners::lower_name.eq(to.lower()));
+    diesel::update(owners::table.find(id)).set(change).execute(conn).map_err(|error| match &error {
+        diesel::result::Error::DatabaseError(diesel::result::DatabaseErrorKind::UniqueViolation, info)
+            if info.constraint_name() == Some("owners_lower_name_key") =>
+        {
+            Error::Conflict(what(kind))
+        }
+        _ => Error::from(error),
+    })?;
+    leads_nowhere(conn, to)?;
+    if from.lower() != to.lower() {
+        let values = (owner_redirects::owner_id.eq(id), owner_redirects::created_at.eq(now));
+        diesel::insert_into(owner_redirects::table)
+            .values((owner_redirects::lower_name.eq(from.lower()), values))
+            .on_conflict(owner_redirects::lower_name)
+            .do_update()
+            .set(values)
+            .execute(conn)?;
+    }
+    Ok(())
+}
+
+/// Keeps everybody from giving an owner anything more until the end of the transaction: publishers, and whoever adds a
+/// team, wait or have committed.
+///
+/// # Errors
+/// [`Error::NotFound`] when it is gone.
+pub(in crate::registry) fn lock(conn: &mut PgConnection, id: OwnerId) -> Result<()> {
+    let found: Option<OwnerId> = owners::table.find(id).select(owners::id).for_update().first(conn).optional()?;
+    found.map(drop).ok_or(Error::NotFound(What::Owner))
+}
+
+/// Deletes an owner that has no packages.
+///
+/// # Errors
+/// [`Error::NotFound`] when it is gone.
+pub(in crate::registry) fn delete(conn: &mut PgConnection, id: OwnerId) -> Result<()> {
+    match diesel::delete(owners::table.find(id)).execute(conn)? {
+        0 => Err(Error::NotFound(What::Owner)),
+        _ => Ok(()),
+    }
+}
+
+/// An owner in a list.
+#[derive(Debug, Clone, Queryable)]
+pub struct Listed {
+    pub name: OwnerName,
+    pub full_name: String,
+    pub description: String,
+    pub kind: OwnerKind,
+    pub visibility: Visibility,
+    pub created_at: Timestamp,
+    /// How many packages it has.
+    pub packages: i64,
+}
+
+/// In which order owners are listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OwnerOrder {
+    #[default]
+    Name,
+    /// Those that were made last come first.
+    Newest,
+}
+
+/// The owners whom a caller may see, of one kind or both, whose name or full name contains a text in either case. Users
+/// who wait to be let in are left out.
+///
+/// # Errors
+/// The database's.
+pub fn browse(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    part: &str,
+    kind: Option<OwnerKind>,
+    order: OwnerOrder,
+    slice: Slice,
+) -> Result<Page<Listed>> {
+    // Nobody is called so, and Postgres takes no NUL to look for.
+    if part.chars().any(char::is_control) {
+        return Ok(Page { items: Vec::new(), total: 0 });
+    }
+    let all = || {
+        let query = owners::table
+            .left_join(users::table)
+            .filter(readable(caller.visibility_scope()))
+            .filter(within_token_limits(caller.limits()))
+            .filter(users::is_active.is_null().or(users::is_active.eq(true)))
+            .into_boxed::<diesel::pg::Pg>();
+        let query = match kind {
+            Some(kind) => query.filter(owners::kind.eq(kind)),
+            None => query,
+        };
+        let contains = containing(part);
+        match part {
+            "" => query,
+            _ => query.filter(owners::lower_name.like(contains.clone()).or(owners::full_name.ilike(contains))),
+        }
+    };
+    let total = all().count().get_result(conn)?;
+    let rows = all().offset(slice.offset).limit(slice.limit).select((
+        owners::name,
+        owners::full_name,
+        owners::description,
+        owners::kind,
+        owners::visibility,
+        owners::created_at,
+        sql::<BigInt>("(SELECT count(*) FROM packages p WHERE p.owner_id = owners.id)"),
+    ));
+    let rows = match order {
+        OwnerOrder::Name => rows.order(owners::lower_name.asc()),
+        OwnerOrder::Newest => rows.order((owners::created_at.desc(), owners::id.desc())),
+    };
+    Ok(Page { items: rows.load(conn)?, total })
+}

@@ -1,0 +1,257 @@
+//! Organizations. Their teams are in [`super::teams`], who is in them in [`super::members`].
+
+use super::namespace::{self, OwnerEdit, Profile};
+use crate::db::schema::{owners as owners_table, team_members, teams as teams_table};
+use crate::domain::clock::Timestamp;
+use crate::domain::ids::{OwnerId, TeamId};
+use crate::domain::names::OwnerName;
+use crate::domain::role::{OwnerKind, Permission, Visibility};
+use crate::error::{Error, Result, What};
+use crate::registry::access::{CanGovern, readable, visit_org, within_token_limits};
+use crate::registry::audit::{self, Event, Subject};
+use crate::registry::caller::Caller;
+use crate::registry::packages::lifecycle;
+use crate::registry::pages::{Page, Slice};
+use diesel::dsl::{count, exists, max};
+use diesel::pg::Pg;
+use diesel::prelude::*;
+use diesel::sql_types::Bool;
+use serde_json::{Value, json};
+use std::collections::HashMap;
+
+/// An organization, as whoever may see it sees it.
+#[derive(Debug, Clone, Queryable, Selectable)]
+#[diesel(table_name = owners_table)]
+pub struct Org {
+    pub id: OwnerId,
+    pub name: OwnerName,
+    pub full_name: String,
+    #[diesel(embed)]
+    pub profile: Profile,
+    pub visibility: Visibility,
+}
+
+pub(super) fn record(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    event: Event,
+    (id, name): (OwnerId, &OwnerName),
+    detail: Value,
+    now: Timestamp,
+) -> Result<()> {
+    let subject = Subject { owner: Some((id, name)), text: name.to_string(), detail };
+    audit::record(conn, caller, event, &subject, now)
+}
+
+/// The organization with this id.
+///
+/// # Errors
+/// The database's.
+pub fn find(conn: &mut PgConnection, id: OwnerId) -> Result<Option<Org>> {
+    let orgs = owners_table::table.filter(owners_table::kind.eq(OwnerKind::Organization));
+    Ok(orgs.filter(owners_table::id.eq(id)).select(Org::as_select()).first(conn).optional()?)
+}
+
+/// An organization that the caller may see.
+///
+/// # Errors
+/// As [`visit_org`].
+pub fn see(conn: &mut PgConnection, caller: &Caller, name: &OwnerName) -> Result<Org> {
+    let id = visit_org(conn, caller, name)?.id;
+    find(conn, id)?.ok_or(Error::NotFound(What::Organization))
+}
+
+/// Which organizations are listed, of those that the caller may see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    All,
+    /// Those in whose teams a user is.
+    Of(OwnerId),
+}
+
+type Condition<'a> = Box<dyn BoxableExpression<owners_table::table, Pg, SqlType = Bool> + 'a>;
+
+/// The organizations that a caller may see, within the limits of his token, by name.
+///
+/// # Errors
+/// The database's.
+pub fn list(conn: &mut PgConnection, caller: &Caller, which: Which, slice: Slice) -> Result<Page<Org>> {
+    let condition = || -> Condition<'_> {
+        let seen = owners_table::kind
+            .eq(OwnerKind::Organization)
+            .and(readable(caller.visibility_scope()))
+            .and(within_token_limits(caller.limits()));
+        match which {
+            Which::All => Box::new(seen),
+            Which::Of(user) => Box::new(
+                seen.and(exists(
+                    teams_table::table
+                        .inner_join(team_members::table)
+                        .filter(teams_table::org_id.eq(owners_table::id))
+                        .filter(team_members::user_id.eq(user)),
+                )),
+            ),
+        }
+    };
+    let total = owners_table::table.filter(condition()).count().get_result(conn)?;
+    let rows = owners_table::table.filter(condition()).order(owners_table::lower_name);
+    let rows = rows.offset(slice.offset).limit(slice.limit).select(Org::as_select());
+    Ok(Page { items: rows.load(conn)?, total })
+}
+
+/// The organizations that a user is a member of, by name, each with what he may do there.
+///
+/// # Errors
+/// [`Error::Unauthenticated`]; the database's.
+pub fn of_caller(conn: &mut PgConnection, caller: &Caller, slice: Slice) -> Result<Page<(Org, Permission)>> {
+    let user = caller.signed_in()?.id;
+    let page = list(conn, caller, Which::Of(user), slice)?;
+    let ids: Vec<OwnerId> = page.items.iter().map(|org| org.id).collect();
+    let best: HashMap<OwnerId, Option<Permission>> = teams_table::table
+        .inner_join(team_members::table)
+        .filter(team_members::user_id.eq(user))
+        .filter(teams_table::org_id.eq_any(&ids))
+        .group_by(teams_table::org_id)
+        .select((teams_table::org_id, max(teams_table::permission)))
+        .load(conn)?
+        .into_iter()
+        .collect();
+    let with = |org: Org| best.get(&org.id).copied().flatten().map(|permission| (org, permission));
+    Ok(Page { items: page.items.into_iter().filter_map(with).collect(), total: page.total })
+}
+
+/// What an organization consists of, and what goes when it goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Holdings {
+    pub packages: i64,
+    pub teams: i64,
+    pub members: i64,
+}
+
+/// Counts what an organization consists of.
+///
+/// # Errors
+/// The database's.
+pub fn holdings(conn: &mut PgConnection, right: &CanGovern) -> Result<Holdings> {
+    let org = right.org().id;
+    let teams = teams_table::table.filter(teams_table::org_id.eq(org));
+    let members = teams.inner_join(team_members::table).select(count(team_members::user_id).aggregate_distinct());
+    Ok(Holdings {
+        packages: lifecycle::count(conn, org)?,
+        teams: teams.count().get_result(conn)?,
+        members: members.first(conn)?,
+    })
+}
+
+/// Changes what is said of an organization.
+///
+/// # Errors
+/// [`Error::Forbidden`] for a visibility that the token in use could not see.
+pub fn update(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    right: &CanGovern,
+    edit: &OwnerEdit,
+    now: Timestamp,
+) -> Result<()> {
+    let org = right.org();
+    let mut detail = json!({"changed": edit.fields()});
+    if let Some(visibility) = edit.visibility {
+        caller.demand_visible(&org.name, visibility)?;
+        if let Some(detail) = detail.as_object_mut() {
+            detail.insert("visibility".to_owned(), json!(visibility.as_str()));
+        }
+    }
+    namespace::edit(conn, org.id, edit)?;
+    record(conn, caller, Event::OrgUpdate, (org.id, &org.name), detail, now)
+}
+
+/// Gives an organization another name; the old one leads to it until somebody takes it.
+///
+/// # Errors
+/// [`Error::Invalid`] for a reserved name, [`Error::Conflict`] for one that is taken.
+pub fn rename(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    right: &CanGovern,
+    to: &OwnerName,
+    now: Timestamp,
+) -> Result<()> {
+    let org = right.org();
+    namespace::rename(conn, (org.id, OwnerKind::Organization), to, "new_name", now)?;
+    record(conn, caller, Event::OrgRename, (org.id, to), json!({"from": org.name}), now)
+}
+
+/// Deletes an organization that owns no packages.
+///
+/// # Errors
+/// [`Error::Blocked`] that says how many packages it owns.
+pub fn delete(conn: &mut PgConnection, caller: &Caller, right: &CanGovern, now: Timestamp) -> Result<()> {
+    let org = right.org();
+    namespace::lock(conn, org.id)?;
+    lifecycle::demand_none(conn, org.id, &org.name)?;
+    namespace::delete(conn, org.id)?;
+    record(conn, caller, Event::OrgDelete, (org.id, &org.name), json!({}), now)
+}
+
+/// The owning teams of an organization, locked.
+pub(in crate::registry) struct Owning {
+    org: OwnerId,
+    had_owner: bool,
+}
+
+impl Owning {
+    /// Locks them: owners who leave at the same moment, whichever teams they are in, and whoever changes or deletes one of
+    /// the teams, take turns from here to the end of their transactions.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(in crate::registry) fn lock(conn: &mut PgConnection, org: OwnerId) -> Result<Self> {
+        let owning = teams_table::table
+            .filter(teams_table::org_id.eq(org))
+            .filter(teams_table::permission.eq(Permission::Owner))
+            .order(teams_table::id)
+            .select(teams_table::id)
+            .for_update();
+        let _: Vec<TeamId> = owning.load(conn)?;
+        Ok(Self { org, had_owner: has_owner(conn, org)? })
+    }
+
+    /// Checks, when all is changed, that the organization did not lose its last owner.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] when it did.
+    pub(in crate::registry) fn demand_left(self, conn: &mut PgConnection) -> Result<()> {
+        if !self.had_owner || has_owner(conn, self.org)? {
+            return Ok(());
+        }
+        Err(Error::Forbidden(
+            "an organization keeps an owner, and this would take the right from the last owner".to_owned(),
+        ))
+    }
+}
+
+/// The owner of an organization, where there is one alone: he can neither leave nor lose the right.
+///
+/// # Errors
+/// The database's.
+pub fn only_owner(conn: &mut PgConnection, org: OwnerId) -> Result<Option<OwnerId>> {
+    let owners: Vec<OwnerId> = teams_table::table
+        .inner_join(team_members::table)
+        .filter(teams_table::org_id.eq(org))
+        .filter(teams_table::permission.eq(Permission::Owner))
+        .select(team_members::user_id)
+        .distinct()
+        .limit(2)
+        .load(conn)?;
+    Ok(if let [only] = owners.as_slice() { Some(*only) } else { None })
+}
+
+fn has_owner(conn: &mut PgConnection, org: OwnerId) -> Result<bool> {
+    let owners = teams_table::table
+        .inner_join(team_members::table)
+        .filter(teams_table::org_id.eq(org))
+        .filter(teams_table::permission.eq(Permission::Owner))
+        .select(teams_table::id);
+    Ok(diesel::select(exists(owners)).get_result(conn)?)
+}

@@ -1,0 +1,304 @@
+//! Teams of organizations: each gives its members a permission there, and a member has the highest of his teams.
+
+use super::orgs::{Org, Owning};
+use crate::db::schema::{owners, team_members, teams};
+use crate::domain::clock::Timestamp;
+use crate::domain::ids::{OwnerId, TeamId};
+use crate::domain::names::OwnerName;
+use crate::domain::role::{Area, Level, Permission};
+use crate::domain::text::{Prose, TeamName};
+use crate::error::{Error, Result, What};
+use crate::registry::access::{CanGovern, CanInspect, can_govern, can_inspect, within_token_limits};
+use crate::registry::audit::{self, Event, Subject};
+use crate::registry::caller::Caller;
+use crate::registry::like::escape_like;
+use crate::registry::pages::{Page, Slice};
+use diesel::dsl::count_star;
+use diesel::pg::Pg;
+use diesel::prelude::*;
+use diesel::sql_types::Bool;
+use serde_json::{Value, json};
+use std::collections::HashMap;
+
+/// The team that every organization has from the start, and that its maker is in. It keeps its name and its permission.
+pub const OWNERS: &str = "Owners";
+
+/// A team.
+#[derive(Debug, Clone, Queryable, Selectable)]
+#[diesel(table_name = teams)]
+pub struct Team {
+    pub id: TeamId,
+    pub org_id: OwnerId,
+    pub name: String,
+    pub description: String,
+    pub permission: Permission,
+}
+
+impl Team {
+    /// Whether it is the one called [`OWNERS`].
+    pub fn is_owners(&self) -> bool {
+        self.name == OWNERS
+    }
+}
+
+/// What is said of a team when it is made.
+#[derive(Debug, Clone)]
+pub struct NewTeam {
+    pub name: TeamName,
+    pub description: Prose,
+    pub permission: Permission,
+}
+
+/// What is to become of a team; what is `None` stays as it is.
+#[derive(Debug, Clone, Default)]
+pub struct TeamEdit {
+    pub name: Option<TeamName>,
+    pub description: Option<Prose>,
+    pub permission: Option<Permission>,
+}
+
+/// Makes an organization's first team.
+///
+/// # Errors
+/// The database's.
+pub(in crate::registry) fn insert_owners(conn: &mut PgConnection, org: OwnerId, now: Timestamp) -> Result<TeamId> {
+    let team = insert(conn, org, (OWNERS, "", Permission::Owner), now)?;
+    team.map(|team| team.id).ok_or(Error::Conflict(What::Team))
+}
+
+fn insert(
+    conn: &mut PgConnection,
+    org: OwnerId,
+    (name, description, permission): (&str, &str, Permission),
+    now: Timestamp,
+) -> Result<Option<Team>> {
+    Ok(diesel::insert_into(teams::table)
+        .values((
+            teams::org_id.eq(org),
+            teams::name.eq(name),
+            teams::lower_name.eq(name.to_lowercase()),
+            teams::description.eq(description),
+            teams::permission.eq(permission),
+            teams::created_at.eq(now),
+        ))
+        .on_conflict((teams::org_id, teams::lower_name))
+        .do_nothing()
+        .returning(Team::as_returning())
+        .get_result(conn)
+        .optional()?)
+}
+
+/// Makes a team.
+///
+/// # Errors
+/// [`Error::Conflict`] for a name that is taken.
+pub fn create(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    right: &CanGovern,
+    new: &NewTeam,
+    now: Timestamp,
+) -> Result<Team> {
+    let said = (new.name.as_str(), new.description.as_str(), new.permission);
+    let team = insert(conn, right.org().id, said, now)?.ok_or(Error::Conflict(What::Team))?;
+    record(conn, caller, Event::TeamCreate, right, &team, json!({"permission": team.permission.as_str()}), now)?;
+    Ok(team)
+}
+
+fn record(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    event: Event,
+    right: &CanGovern,
+    team: &Team,
+    detail: Value,
+    now: Timestamp,
+) -> Result<()> {
+    let org = right.org();
+    let subject = Subject { owner: Some((org.id, &org.name)), text: team.name.clone(), detail };
+    audit::record(conn, caller, event, &subject, now)
+}
+
+fn find(conn: &mut PgConnection, id: TeamId) -> Result<(Team, OwnerName)> {
+    teams::table
+        .inner_join(owners::table.on(owners::id.eq(teams::org_id)))
+        .filter(teams::id.eq(id))
+        .select((Team::as_select(), owners::name))
+        .first(conn)
+        .optional()?
+        .ok_or(Error::NotFound(What::Team))
+}
+
+/// No team both where there is none and where its organization may not be seen.
+fn no_team(error: Error) -> Error {
+    match error {
+        Error::NotFound(_) | Error::Moved { .. } => Error::NotFound(What::Team),
+        other => other,
+    }
+}
+
+/// A team, and the right to govern its organization.
+///
+/// # Errors
+/// As [`can_govern`]; [`Error::NotFound`] of a team both where there is none and where its organization may not be seen.
+pub fn govern(conn: &mut PgConnection, caller: &Caller, id: TeamId) -> Result<(Team, CanGovern)> {
+    // Asked before the team is looked for: a token without the scope learns nothing of it.
+    caller.signed_in()?;
+    caller.demand(Area::Organization, Level::Write)?;
+    let (team, org) = find(conn, id)?;
+    let right = can_govern(conn, caller, &org).map_err(no_team)?;
+    Ok((team, right))
+}
+
+/// A team, and the right to see its organization from inside.
+///
+/// # Errors
+/// As [`can_inspect`]; [`Error::NotFound`] of a team both where there is none and where its organization may not be seen.
+pub fn inspect(conn: &mut PgConnection, caller: &Caller, id: TeamId) -> Result<(Team, CanInspect)> {
+    caller.signed_in()?;
+    caller.demand(Area::Organization, Level::Read)?;
+    let (team, org) = find(conn, id)?;
+    let right = can_inspect(conn, caller, &org).map_err(no_team)?;
+    Ok((team, right))
+}
+
+/// A team of an organization by its name, or else by its id.
+///
+/// # Errors
+/// [`Error::NotFound`].
+pub fn find_in(conn: &mut PgConnection, org: OwnerId, called: &TeamName) -> Result<Team> {
+    let own = || teams::table.filter(teams::org_id.eq(org)).select(Team::as_select());
+    let by_name = own().filter(teams::lower_name.eq(called.lower())).first(conn).optional()?;
+    let found = match (by_name, called.as_str().parse().map(TeamId)) {
+        (None, Ok(id)) => own().filter(teams::id.eq(id)).first(conn).optional()?,
+        (found, _) => found,
+    };
+    found.ok_or(Error::NotFound(What::Team))
+}
+
+/// A team in a list: how many are in it, and whether the caller is.
+#[derive(Debug, Clone)]
+pub struct Counted {
+    pub team: Team,
+    pub members: i64,
+    pub is_in: bool,
+}
+
+/// The teams of an organization, by name, each with how many are in it.
+///
+/// # Errors
+/// The database's.
+pub fn overview(conn: &mut PgConnection, caller: &Caller, right: &CanInspect, slice: Slice) -> Result<Page<Counted>> {
+    let page = list(conn, right, "", slice)?;
+    let ids: Vec<TeamId> = page.items.iter().map(|team| team.id).collect();
+    let seats = || team_members::table.filter(team_members::team_id.eq_any(&ids));
+    let counted = seats().group_by(team_members::team_id).select((team_members::team_id, count_star()));
+    let counts: HashMap<TeamId, i64> = counted.load(conn)?.into_iter().collect();
+    let user = caller.signed_in()?.id;
+    let own: Vec<TeamId> = seats().filter(team_members::user_id.eq(user)).select(team_members::team_id).load(conn)?;
+    let count = |team: Team| Counted {
+        members: counts.get(&team.id).copied().unwrap_or_default(),
+        is_in: own.contains(&team.id),
+        team,
+    };
+    Ok(Page { items: page.items.into_iter().map(count).collect(), total: page.total })
+}
+
+/// The teams of an organization whose names contain a text in either case, by name.
+///
+/// # Errors
+/// The database's.
+pub fn list(conn: &mut PgConnection, right: &CanInspect, part: &str, slice: Slice) -> Result<Page<Team>> {
+    // No team is called so, and Postgres takes no NUL to look for.
+    if part.contains('\0') {
+        return Ok(Page { items: Vec::new(), total: 0 });
+    }
+    let contains = format!("%{}%", escape_like(&part.to_lowercase()));
+    let condition = || -> Box<dyn BoxableExpression<teams::table, Pg, SqlType = Bool> + '_> {
+        let own = teams::org_id.eq(right.org().id);
+        if part.is_empty() { Box::new(own) } else { Box::new(own.and(teams::lower_name.like(&contains))) }
+    };
+    let total = teams::table.filter(condition()).count().get_result(conn)?;
+    let rows = teams::table.filter(condition()).order(teams::lower_name).offset(slice.offset).limit(slice.limit);
+    Ok(Page { items: rows.select(Team::as_select()).load(conn)?, total })
+}
+
+/// The teams that the caller is in, within the limits of his token, each with its organization.
+///
+/// # Errors
+/// [`Error::Unauthenticated`]; the database's.
+pub fn of_caller(conn: &mut PgConnection, caller: &Caller, slice: Slice) -> Result<Page<(Team, Org)>> {
+    let user = caller.signed_in()?;
+    let own = || {
+        teams::table
+            .inner_join(owners::table.on(owners::id.eq(teams::org_id)))
+            .inner_join(team_members::table)
+            .filter(team_members::user_id.eq(user.id))
+            // What he is a member of he sees.
+            .filter(within_token_limits(caller.limits()))
+    };
+    let total = own().count().get_result(conn)?;
+    let rows = own().order((owners::lower_name, teams::lower_name)).offset(slice.offset).limit(slice.limit);
+    Ok(Page { items: rows.select((Team::as_select(), Org::as_select())).load(conn)?, total })
+}
+
+/// Changes a team.
+///
+/// # Errors
+/// [`Error::Blocked`] for name and permission of the team [`OWNERS`], [`Error::Conflict`] for a name that is taken,
+/// [`Error::Forbidden`] where no owner would be left.
+pub fn update(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    right: &CanGovern,
+    team: &Team,
+    edit: &TeamEdit,
+    now: Timestamp,
+) -> Result<Team> {
+    let name = edit.name.as_ref().map(TeamName::as_str).filter(|name| *name != team.name);
+    let permission = edit.permission.filter(|permission| *permission != team.permission);
+    if team.is_owners() && (name.is_some() || permission.is_some()) {
+        return Err(Error::Blocked(format!("the team {OWNERS} keeps its name and its permission")));
+    }
+    let owning = Owning::lock(conn, team.org_id)?;
+    let updated: Option<Team> = diesel::update(teams::table.find(team.id))
+        .set((
+            teams::name.eq(name.unwrap_or(&team.name)),
+            teams::lower_name.eq(name.unwrap_or(&team.name).to_lowercase()),
+            teams::description.eq(edit.description.as_ref().map_or(team.description.as_str(), Prose::as_str)),
+            teams::permission.eq(permission.unwrap_or(team.permission)),
+        ))
+        .returning(Team::as_returning())
+        .get_result(conn)
+        .optional()
+        .map_err(|error| match &error {
+            diesel::result::Error::DatabaseError(diesel::result::DatabaseErrorKind::UniqueViolation, info)
+                if info.constraint_name() == Some("teams_org_id_lower_name_key") =>
+            {
+                Error::Conflict(What::Team)
+            }
+            _ => Error::from(error),
+        })?;
+    let updated = updated.ok_or(Error::NotFound(What::Team))?;
+    owning.demand_left(conn)?;
+    let detail = json!({"from": name.map(|_| &team.name), "permission": updated.permission.as_str()});
+    record(conn, caller, Event::TeamUpdate, right, &updated, detail, now)?;
+    Ok(updated)
+}
+
+/// Deletes a team.
+///
+/// # Errors
+/// [`Error::Blocked`] for the team [`OWNERS`], [`Error::Forbidden`] where no owner would be left, [`Error::NotFound`] for
+/// one that is gone.
+pub fn delete(conn: &mut PgConnection, caller: &Caller, right: &CanGovern, team: &Team, now: Timestamp) -> Result<()> {
+    if team.is_owners() {
+        return Err(Error::Blocked(format!("the team {OWNERS} cannot be deleted")));
+    }
+    let owning = Owning::lock(conn, team.org_id)?;
+    if diesel::delete(teams::table.find(team.id)).execute(conn)? == 0 {
+        return Err(Error::NotFound(What::Team));
+    }
+    owning.demand_left(conn)?;
+    record(conn, caller, Event::TeamDelete, right, team, json!({}), now)
+}

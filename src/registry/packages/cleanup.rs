@@ -1,0 +1,168 @@
+//! What nothing refers to any more: found here, row by row; its bytes are removed by the job that asks.
+
+use super::files::{BLOB_COLUMNS, Blob, BlobRow};
+use super::quotas;
+use crate::db::schema::{blobs, files, sessions};
+use crate::domain::clock::Timestamp;
+use crate::domain::digest::OtherDigests;
+use crate::domain::ids::BlobId;
+use crate::error::Result;
+use crate::registry::operations::settings;
+use diesel::dsl::{count_star, exists, not, sql};
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Bool};
+use std::collections::HashSet;
+
+/// Held, shared and by its connection, by every backup that runs, and for a moment by each sweep that forgets rows. The
+/// numbers are arbitrary and must never change: servers of several versions may share a database.
+const BACKUPS: i64 = 0x7061_636b_0000_0001;
+/// Held by one sweep at a time, so that only a backup can be in the way of the other lock.
+const SWEEPS: i64 = 0x7061_636b_0000_0002;
+
+/// Keeps sweeps, those of other servers too, from forgetting rows for as long as this connection lives: whatever a
+/// snapshot taken after this names stays in the store, where a backup can fetch it.
+///
+/// # Errors
+/// The database's.
+pub fn hold_off_sweeps(conn: &mut PgConnection) -> Result<()> {
+    diesel::sql_query("SELECT pg_advisory_lock_shared($1)").bind::<BigInt, _>(BACKUPS).execute(conn)?;
+    Ok(())
+}
+
+/// Whether no backup runs, and none begins before the end of this transaction.
+fn may_forget(conn: &mut PgConnection) -> Result<bool> {
+    diesel::sql_query("SELECT pg_advisory_xact_lock($1)").bind::<BigInt, _>(SWEEPS).execute(conn)?;
+    Ok(diesel::select(sql::<Bool>("pg_try_advisory_xact_lock(").bind::<BigInt, _>(BACKUPS).sql(")"))
+        .get_result(conn)?)
+}
+
+macro_rules! unused {
+    () => {
+        not(exists(files::table.filter(files::blob_id.eq(blobs::id))))
+    };
+}
+
+/// Forgets up to `limit` blobs that no file has and that were last uploaded, or lost a file, before the given time, and returns the
+/// keys of their bytes, which may be removed once the transaction is committed; `None` when a backup is running that
+/// may still want those bytes.
+///
+/// # Errors
+/// As [`settings::demand_primary`].
+pub fn forget_blobs(
+    conn: &mut PgConnection,
+    store: &str,
+    before: Timestamp,
+    limit: i64,
+) -> Result<Option<Vec<String>>> {
+    settings::demand_primary(conn, store)?;
+    if !may_forget(conn)? {
+        return Ok(None);
+    }
+    let candidates: Vec<BlobId> = blobs::table
+        .filter(blobs::touched_at.lt(before))
+        .filter(unused!())
+        .order(blobs::id)
+        .limit(limit)
+        .select(blobs::id)
+        .for_update()
+        .skip_locked()
+        .load(conn)?;
+    // Asked again with the rows locked: an upload of the same bytes may have committed between the look and the lock.
+    let gone = blobs::table.filter(blobs::id.eq_any(candidates)).filter(unused!());
+    Ok(Some(diesel::delete(gone).returning(blobs::storage_key).get_results(conn)?))
+}
+
+/// Whether what owners are counted to store is what their files add up to. It is not where rows of files are missing
+/// that nobody deleted, as in the middle of a restore: then blobs look unused that are not.
+///
+/// # Errors
+/// The database's.
+pub fn files_are_whole(conn: &mut PgConnection) -> Result<bool> {
+    #[derive(QueryableByName)]
+    struct Whole {
+        #[diesel(sql_type = Bool)]
+        whole: bool,
+    }
+    // The limit on a statement's time is for requests; this reads a whole table.
+    diesel::sql_query("SET LOCAL statement_timeout = 0").execute(conn)?;
+    let query = format!("SELECT NOT EXISTS ({}) AS whole", quotas::MISCOUNTED);
+    Ok(diesel::sql_query(query).get_result::<Whole>(conn)?.whole)
+}
+
+/// How many blobs there are.
+///
+/// # Errors
+/// The database's.
+pub fn count_blobs(conn: &mut PgConnection) -> Result<i64> {
+    Ok(blobs::table.count().get_result(conn)?)
+}
+
+/// How many blobs [`forget_blobs`] would forget, and their bytes.
+///
+/// # Errors
+/// The database's.
+pub fn unused_blobs(conn: &mut PgConnection, before: Timestamp) -> Result<(i64, i64)> {
+    Ok(blobs::table
+        .filter(blobs::touched_at.lt(before))
+        .filter(unused!())
+        .select((count_star(), sql::<BigInt>("coalesce(sum(size), 0)::bigint")))
+        .first(conn)?)
+}
+
+/// Those of some keys that a row points at.
+///
+/// # Errors
+/// As [`settings::demand_primary`].
+pub fn known_keys(conn: &mut PgConnection, store: &str, keys: &[String]) -> Result<HashSet<String>> {
+    settings::demand_primary(conn, store)?;
+    let rows: Vec<String> =
+        blobs::table.filter(blobs::storage_key.eq_any(keys)).select(blobs::storage_key).load(conn)?;
+    Ok(rows.into_iter().collect())
+}
+
+/// Some blobs whose other three digests are not computed yet, after an id.
+///
+/// # Errors
+/// The database's.
+pub fn without_other_digests(conn: &mut PgConnection, after: BlobId, limit: i64) -> Result<Vec<Blob>> {
+    let rows: Vec<BlobRow> = blobs::table
+        .filter(blobs::sha512.is_null())
+        .filter(blobs::id.gt(after))
+        .order(blobs::id)
+        .limit(limit)
+        .select(BLOB_COLUMNS)
+        .load(conn)?;
+    rows.into_iter().map(Blob::from_row).collect()
+}
+
+/// The other three digests of a blob, if they are computed; `None` also when the blob is gone.
+///
+/// # Errors
+/// The database's.
+pub fn other_digests(conn: &mut PgConnection, blob: BlobId) -> Result<Option<OtherDigests>> {
+    let row: Option<BlobRow> = blobs::table.find(blob).select(BLOB_COLUMNS).first(conn).optional()?;
+    Ok(row.map(Blob::from_row).transpose()?.and_then(|blob| blob.other))
+}
+
+/// Writes the other three digests of a blob down.
+///
+/// # Errors
+/// The database's.
+pub fn set_other_digests(conn: &mut PgConnection, blob: BlobId, other: &OtherDigests) -> Result<()> {
+    diesel::update(blobs::table.find(blob))
+        .set((
+            blobs::sha512.eq(&other.sha512.as_bytes()[..]),
+            blobs::sha1.eq(&other.sha1.as_bytes()[..]),
+            blobs::md5.eq(&other.md5.as_bytes()[..]),
+        ))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Forgets sessions that have expired.
+///
+/// # Errors
+/// The database's.
+pub fn forget_sessions(conn: &mut PgConnection, now: Timestamp) -> Result<usize> {
+    Ok(diesel::delete(sessions::table.filter(sessions::expires_at.le(now))).execute(conn)?)
+}

@@ -1,0 +1,60 @@
+//! What a package holds: counted before it goes, and let go of.
+
+use crate::db::schema::{blobs, files, versions};
+use crate::domain::clock::Timestamp;
+use crate::domain::ids::{BlobId, FileId, PackageId, VersionId};
+use crate::error::Result;
+use diesel::dsl::{count, sql};
+use diesel::prelude::*;
+use diesel::sql_types::BigInt;
+
+/// How many versions a package has, or whether it has the one, and the bytes in them.
+///
+/// # Errors
+/// The database's.
+pub(in crate::registry) fn weigh(
+    conn: &mut PgConnection,
+    package: PackageId,
+    one: Option<VersionId>,
+) -> Result<(i64, i64)> {
+    let query = versions::table
+        .inner_join(files::table.inner_join(blobs::table))
+        .filter(versions::package_id.eq(package))
+        .select((count(versions::id).aggregate_distinct(), sql::<BigInt>("coalesce(sum(blobs.size), 0)::bigint")))
+        .into_boxed();
+    let query = match one {
+        Some(id) => query.filter(versions::id.eq(id)),
+        None => query,
+    };
+    Ok(query.first(conn)?)
+}
+
+/// Begins the grace of the bytes of files that are about to be deleted: a sweep counts from now.
+///
+/// # Errors
+/// The database's.
+pub(in crate::registry) fn let_go(
+    conn: &mut PgConnection,
+    package: PackageId,
+    version: Option<VersionId>,
+    file: Option<FileId>,
+    now: Timestamp,
+) -> Result<()> {
+    let query = files::table
+        .inner_join(versions::table)
+        .filter(versions::package_id.eq(package))
+        .select(files::blob_id)
+        .order(files::blob_id)
+        .into_boxed();
+    let query = match version {
+        Some(version) => query.filter(versions::id.eq(version)),
+        None => query,
+    };
+    let query = match file {
+        Some(file) => query.filter(files::id.eq(file)),
+        None => query,
+    };
+    let blobs: Vec<BlobId> = query.load(conn)?;
+    diesel::update(blobs::table.filter(blobs::id.eq_any(blobs))).set(blobs::touched_at.eq(now)).execute(conn)?;
+    Ok(())
+}

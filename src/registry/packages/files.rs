@@ -1,0 +1,374 @@
+//! Files of a version: finding one to send, listing, deleting.
+
+use super::{contents, lifecycle, quotas, versions};
+use crate::db::schema::{blobs, files, owners, packages as packages_table, versions as versions_table};
+use crate::domain::clock::Timestamp;
+use crate::domain::digest::{Md5, OtherDigests, Sha1, Sha256, Sha512};
+use crate::domain::ids::{BlobId, FileId, OwnerId, VersionId};
+use crate::domain::names::{FileName, OwnerName};
+use crate::domain::path::{FilePath, VersionPath};
+use crate::domain::role::{Area, Level, Visibility};
+use crate::domain::webhook::HookAction;
+use crate::error::{Error, Result, What};
+use crate::registry::access::{self, CanPublish, CanRead};
+use crate::registry::audit::{self, Event, Subject};
+use crate::registry::caller::Caller;
+use crate::registry::like::containing;
+use crate::registry::pages::{Page, Slice};
+use crate::registry::webhooks::outbox::{self, Announced};
+use diesel::dsl::sql;
+use diesel::expression::expression_types::NotSelectable;
+use diesel::pg::Pg;
+use diesel::prelude::*;
+use diesel::sql_types::{Bool, Text};
+use serde_json::json;
+use std::str::FromStr;
+
+/// The bytes of a file: what they are, and where the store has them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Blob {
+    pub id: BlobId,
+    pub sha256: Sha256,
+    /// In bytes.
+    pub size: u64,
+    pub storage_key: String,
+    /// The three others, once they are computed.
+    pub other: Option<OtherDigests>,
+}
+
+/// The bytes of a file, with what they are verified by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredBlob {
+    pub blob: Blob,
+    /// CRC-32 of each MiB, for blobs over one MiB.
+    pub block_checksums: Vec<u8>,
+}
+
+/// A file that may be sent to the caller.
+#[derive(Debug, Clone)]
+pub struct Downloadable {
+    pub id: FileId,
+    pub name: FileName,
+    pub created_at: Timestamp,
+    /// Whether anonymous readers may see its owner.
+    pub public: bool,
+    pub blob: Blob,
+    /// CRC-32 of each MiB, for blobs over one MiB.
+    pub block_checksums: Vec<u8>,
+}
+
+/// A file as it is listed.
+#[derive(Debug, Clone)]
+pub struct FileSummary {
+    pub id: FileId,
+    pub name: FileName,
+    pub created_at: Timestamp,
+    pub downloads: i64,
+    /// Who published it, while he exists.
+    pub creator: Option<OwnerId>,
+    pub blob: Blob,
+}
+
+pub(in crate::registry) type BlobRow =
+    (BlobId, Vec<u8>, i64, String, Option<Vec<u8>>, Option<Vec<u8>>, Option<Vec<u8>>);
+pub(in crate::registry) type BlobColumns =
+    (blobs::id, blobs::sha256, blobs::size, blobs::storage_key, blobs::sha512, blobs::sha1, blobs::md5);
+pub(in crate::registry) const BLOB_COLUMNS: BlobColumns =
+    (blobs::id, blobs::sha256, blobs::size, blobs::storage_key, blobs::sha512, blobs::sha1, blobs::md5);
+
+impl Blob {
+    pub(in crate::registry) fn from_row((id, sha256, size, storage_key, sha512, sha1, md5): BlobRow) -> Result<Self> {
+        let other = match (sha512, sha1, md5) {
+            (Some(sha512), Some(sha1), Some(md5)) => Some(OtherDigests {
+                sha512: Sha512::try_from(&sha512[..]).map_err(Error::internal)?,
+                sha1: Sha1::try_from(&sha1[..]).map_err(Error::internal)?,
+                md5: Md5::try_from(&md5[..]).map_err(Error::internal)?,
+            }),
+            _ => None,
+        };
+        let sha256 = Sha256::try_from(&sha256[..]).map_err(Error::internal)?;
+        Ok(Self { id, sha256, size: u64::try_from(size).map_err(Error::internal)?, storage_key, other })
+    }
+}
+
+/// Finds a file for a caller to download: one query for all that can be known from names, and a second one only where
+/// the owner is not open to him by its visibility.
+///
+/// # Errors
+/// As [`access::can_read`] where that is the reason; [`Error::NotFound`] where the owner is readable and the file is
+/// not there.
+pub fn find_downloadable(conn: &mut PgConnection, caller: &Caller, path: &FilePath) -> Result<Downloadable> {
+    caller.demand(Area::Package, Level::Read)?;
+    type DownloadRow = (OwnerId, OwnerName, Visibility, FileId, FileName, Timestamp, BlobRow, Vec<u8>);
+    let row: Option<DownloadRow> = files::table
+        .inner_join(versions_table::table.inner_join(packages_table::table.inner_join(owners::table)))
+        .inner_join(blobs::table)
+        .filter(owners::lower_name.eq(path.owner.lower()))
+        .filter(packages_table::lower_name.eq(path.package.lower()))
+        .filter(versions_table::lower_version.eq(path.version.lower()))
+        .filter(files::lower_name.eq(path.file.lower()))
+        .select((
+            owners::id,
+            owners::name,
+            owners::visibility,
+            files::id,
+            files::name,
+            files::created_at,
+            BLOB_COLUMNS,
+            blobs::block_checksums,
+        ))
+        .first(conn)
+        .optional()?;
+    let Some((owner, owner_name, visibility, id, name, created_at, blob, block_checksums)) = row else {
+        // Why not is another query, that only failures pay for.
+        access::can_read(conn, caller, &path.owner, Some(&path.package))?;
+        return Err(Error::NotFound(What::File));
+    };
+    access::confirm_read(conn, caller, (owner, &owner_name, visibility), &path.package)?;
+    let public = visibility == Visibility::Public;
+    Ok(Downloadable { id, name, created_at, public, blob: Blob::from_row(blob)?, block_checksums })
+}
+
+/// The same for a file that is known by its id: a page's link to it.
+///
+/// # Errors
+/// As [`find_downloadable`].
+pub fn find_downloadable_by_id(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    path: &VersionPath,
+    id: FileId,
+) -> Result<Downloadable> {
+    // Its name tells nothing: it is the path that has to lead to it.
+    let name: Option<FileName> = files::table.find(id).select(files::name).first(conn).optional()?;
+    let found = match name {
+        Some(name) => Some(find_downloadable(conn, caller, &path.with_file(name))?).filter(|file| file.id == id),
+        None => access::can_read(conn, caller, &path.owner, Some(&path.package)).map(|_| None)?,
+    };
+    found.ok_or(Error::NotFound(What::File))
+}
+
+/// The bytes that are stored under this name already, if any.
+///
+/// # Errors
+/// The database's.
+pub(super) fn stored_blob(conn: &mut PgConnection, owner: OwnerId, path: &FilePath) -> Result<Option<StoredBlob>> {
+    let row: Option<(BlobRow, Vec<u8>)> = files::table
+        .inner_join(versions_table::table.inner_join(packages_table::table))
+        .inner_join(blobs::table)
+        .filter(packages_table::owner_id.eq(owner))
+        .filter(packages_table::lower_name.eq(path.package.lower()))
+        .filter(versions_table::lower_version.eq(path.version.lower()))
+        .filter(files::lower_name.eq(path.file.lower()))
+        .select((BLOB_COLUMNS, blobs::block_checksums))
+        .first(conn)
+        .optional()?;
+    row.map(|(row, block_checksums)| Ok(StoredBlob { blob: Blob::from_row(row)?, block_checksums })).transpose()
+}
+
+/// A version's files, the oldest first.
+///
+/// # Errors
+/// [`Error::NotFound`] for an unknown version.
+pub fn list(conn: &mut PgConnection, right: &CanRead, path: &VersionPath, slice: Slice) -> Result<Page<FileSummary>> {
+    list_in_order(conn, right, path, "", slice, Box::new(files::id.asc()))
+}
+
+/// A version's files, by name.
+///
+/// # Errors
+/// As [`list`].
+pub fn list_by_name(
+    conn: &mut PgConnection,
+    right: &CanRead,
+    path: &VersionPath,
+    slice: Slice,
+) -> Result<Page<FileSummary>> {
+    list_in_order(conn, right, path, "", slice, Box::new(files::lower_name.asc()))
+}
+
+/// In which order files are browsed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FileOrder {
+    #[default]
+    Name,
+    /// The largest first.
+    Size,
+    Newest,
+    /// The most downloaded first.
+    Downloads,
+}
+
+impl FromStr for FileOrder {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "" | "name" => Ok(Self::Name),
+            "size" => Ok(Self::Size),
+            "newest" => Ok(Self::Newest),
+            "downloads" => Ok(Self::Downloads),
+            _ => Err(Error::invalid("sort", "sort: name, size, newest or downloads".to_owned())),
+        }
+    }
+}
+
+/// A version's files whose names contain a text, in either case.
+///
+/// # Errors
+/// [`Error::NotFound`] for an unknown version.
+pub fn browse(
+    conn: &mut PgConnection,
+    right: &CanRead,
+    path: &VersionPath,
+    part: &str,
+    order: FileOrder,
+    slice: Slice,
+) -> Result<Page<FileSummary>> {
+    let order: InOrder = match order {
+        FileOrder::Name => Box::new(files::lower_name.asc()),
+        FileOrder::Size => Box::new(blobs::size.desc()),
+        FileOrder::Newest => Box::new(files::created_at.desc()),
+        FileOrder::Downloads => Box::new(files::download_count.desc()),
+    };
+    list_in_order(conn, right, path, part, slice, order)
+}
+
+/// How many files a version has.
+///
+/// # Errors
+/// The database's.
+pub fn count(conn: &mut PgConnection, version: VersionId) -> Result<i64> {
+    Ok(files::table.filter(files::version_id.eq(version)).count().get_result(conn)?)
+}
+
+/// The names of a version's first files, with their ids.
+///
+/// # Errors
+/// The database's.
+pub fn names(conn: &mut PgConnection, version: VersionId, limit: i64) -> Result<Vec<(FileName, FileId)>> {
+    let all = files::table.filter(files::version_id.eq(version)).order(files::lower_name);
+    Ok(all.limit(limit).select((files::name, files::id)).load(conn)?)
+}
+
+type InOrder = Box<dyn BoxableExpression<Listed, Pg, SqlType = NotSelectable>>;
+type Listed = diesel::helper_types::InnerJoinQuerySource<files::table, blobs::table>;
+
+fn list_in_order(
+    conn: &mut PgConnection,
+    right: &CanRead,
+    path: &VersionPath,
+    part: &str,
+    slice: Slice,
+    order: InOrder,
+) -> Result<Page<FileSummary>> {
+    let version = versions_table::table
+        .inner_join(packages_table::table)
+        .filter(packages_table::owner_id.eq(right.owner().id))
+        .filter(packages_table::lower_name.eq(path.package.lower()))
+        .filter(versions_table::lower_version.eq(path.version.lower()))
+        .select(versions_table::id)
+        .first::<VersionId>(conn)
+        .optional()?
+        .ok_or(Error::NotFound(What::Version))?;
+    let fits = || -> Box<dyn BoxableExpression<Listed, Pg, SqlType = Bool>> {
+        let of_version = files::version_id.eq(version);
+        match part {
+            "" => Box::new(of_version),
+            // In words, which Diesel does not keep prepared.
+            part => Box::new(of_version.and(sql::<Bool>("files.lower_name LIKE ").bind::<Text, _>(containing(part)))),
+        }
+    };
+    let total = match part {
+        "" => files::table.filter(files::version_id.eq(version)).count().get_result(conn)?,
+        _ => files::table.inner_join(blobs::table).filter(fits()).count().get_result(conn)?,
+    };
+    let rows: Vec<FileRow> = files::table
+        .inner_join(blobs::table)
+        .filter(fits())
+        .order((order, files::id))
+        .offset(slice.offset)
+        .limit(slice.limit)
+        .select(FILE_COLUMNS)
+        .load(conn)?;
+    let items = rows.into_iter().map(summary).collect::<Result<Vec<_>>>()?;
+    // Deleted since it was found: a version without files is never shown.
+    if part.is_empty() && (total == 0 || (items.is_empty() && slice.offset == 0)) {
+        return Err(Error::NotFound(What::Version));
+    }
+    Ok(Page { items, total })
+}
+
+type FileRow = (FileId, FileName, Timestamp, i64, Option<OwnerId>, BlobRow);
+type FileColumns = (files::id, files::name, files::created_at, files::download_count, files::creator_id, BlobColumns);
+const FILE_COLUMNS: FileColumns =
+    (files::id, files::name, files::created_at, files::download_count, files::creator_id, BLOB_COLUMNS);
+
+/// One file of a version, as it is listed.
+///
+/// # Errors
+/// The database's.
+pub fn find(conn: &mut PgConnection, right: &CanRead, path: &VersionPath, lower: &str) -> Result<Option<FileSummary>> {
+    let row: Option<FileRow> = files::table
+        .inner_join(versions_table::table.inner_join(packages_table::table))
+        .inner_join(blobs::table)
+        .filter(packages_table::owner_id.eq(right.owner().id))
+        .filter(packages_table::lower_name.eq(path.package.lower()))
+        .filter(versions_table::lower_version.eq(path.version.lower()))
+        .filter(files::lower_name.eq(lower))
+        .select(FILE_COLUMNS)
+        .first(conn)
+        .optional()?;
+    row.map(summary).transpose()
+}
+
+fn summary(row: FileRow) -> Result<FileSummary> {
+    let (id, name, created_at, downloads, creator, blob) = row;
+    Ok(FileSummary { id, name, created_at, downloads, creator, blob: Blob::from_row(blob)? })
+}
+
+/// One file of a version that was found, by its id.
+///
+/// # Errors
+/// The database's.
+pub fn find_by_id(conn: &mut PgConnection, version: VersionId, id: FileId) -> Result<Option<FileSummary>> {
+    let row = files::table.inner_join(blobs::table).filter(files::version_id.eq(version)).filter(files::id.eq(id));
+    row.select(FILE_COLUMNS).first(conn).optional()?.map(summary).transpose()
+}
+
+/// Deletes a file; the last one takes its version along, and the last version its package.
+///
+/// # Errors
+/// [`Error::NotFound`].
+pub fn delete(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    right: &CanPublish,
+    path: &FilePath,
+    now: Timestamp,
+) -> Result<()> {
+    let owner = right.owner();
+    let package = lifecycle::lock(conn, owner.id, &path.package)?;
+    let version = versions::find_in(conn, package, &path.version)?;
+    let (file, bytes): (FileId, i64) = files::table
+        .inner_join(blobs::table)
+        .filter(files::version_id.eq(version))
+        .filter(files::lower_name.eq(path.file.lower()))
+        .select((files::id, blobs::size))
+        .first(conn)
+        .optional()?
+        .ok_or(Error::NotFound(What::File))?;
+    contents::let_go(conn, package, Some(version), Some(file), now)?;
+    diesel::delete(files::table.find(file)).execute(conn)?;
+    let others = files::table.filter(files::version_id.eq(version));
+    let last = !diesel::select(diesel::dsl::exists(others)).get_result::<bool>(conn)?;
+    if last {
+        outbox::announce(conn, caller, (owner.id, HookAction::Deleted, Announced::Version(version)), now)?;
+        diesel::delete(versions_table::table.find(version)).execute(conn)?;
+    }
+    lifecycle::delete_if_empty(conn, package)?;
+    quotas::count(conn, owner.id, -i64::from(last), -bytes)?;
+    let text = format!("{}/{}/{}", path.package, path.version, path.file);
+    let subject = Subject { owner: Some((owner.id, &owner.name)), text, detail: json!({"bytes": bytes}) };
+    audit::record(conn, caller, Event::FileDelete, &subject, now)
+}

@@ -1,0 +1,205 @@
+//! Packages: what holds versions together. One without a version does not exist: the last version takes it along.
+
+use super::{contents, quotas};
+use crate::db::schema::{packages, versions as versions_table};
+use crate::domain::clock::Timestamp;
+use crate::domain::ids::{OwnerId, PackageId};
+use crate::domain::names::{OwnerName, PackageName};
+use crate::domain::webhook::HookAction;
+use crate::error::{Error, Result, What};
+use crate::registry::access::CanPublish;
+use crate::registry::audit::{self, Event, Subject};
+use crate::registry::caller::Caller;
+use crate::registry::owners::namespace;
+use crate::registry::webhooks::outbox::{self, Announced};
+use diesel::prelude::*;
+use serde_json::json;
+
+/// The package of this name, made if it is not there, and kept from being deleted until the end of the transaction.
+///
+/// # Errors
+/// The database's.
+pub(in crate::registry) fn find_or_insert(
+    conn: &mut PgConnection,
+    owner: OwnerId,
+    name: &PackageName,
+    now: Timestamp,
+) -> Result<PackageId> {
+    loop {
+        let found = packages::table
+            .filter(packages::owner_id.eq(owner))
+            .filter(packages::lower_name.eq(name.lower()))
+            .select(packages::id)
+            .for_key_share()
+            .first(conn)
+            .optional()?;
+        if let Some(id) = found {
+            return Ok(id);
+        }
+        let inserted = diesel::insert_into(packages::table)
+            .values((
+                packages::owner_id.eq(owner),
+                packages::name.eq(name),
+                packages::lower_name.eq(name.lower()),
+                packages::created_at.eq(now),
+            ))
+            .on_conflict((packages::owner_id, packages::lower_name))
+            .do_nothing()
+            .returning(packages::id)
+            .get_result(conn)
+            .optional()?;
+        // Nothing inserted: another publisher was faster, and the next look finds his.
+        if let Some(id) = inserted {
+            return Ok(id);
+        }
+    }
+}
+
+/// The package of this name, with nobody publishing to it or deleting from it until the end of the transaction.
+///
+/// # Errors
+/// [`Error::NotFound`].
+pub(in crate::registry) fn lock(conn: &mut PgConnection, owner: OwnerId, name: &PackageName) -> Result<PackageId> {
+    packages::table
+        .filter(packages::owner_id.eq(owner))
+        .filter(packages::lower_name.eq(name.lower()))
+        .select(packages::id)
+        .for_update()
+        .first(conn)
+        .optional()?
+        .ok_or(Error::NotFound(What::Package))
+}
+
+/// Deletes a package that was just emptied; the caller holds its lock.
+///
+/// # Errors
+/// The database's.
+pub(in crate::registry) fn delete_if_empty(conn: &mut PgConnection, package: PackageId) -> Result<()> {
+    let versions = versions_table::table.filter(versions_table::package_id.eq(package));
+    let empty = packages::table.find(package).filter(diesel::dsl::not(diesel::dsl::exists(versions)));
+    diesel::delete(empty).execute(conn)?;
+    Ok(())
+}
+
+/// Deletes a package that the caller has locked, with all its versions and files; gives back how many versions and how
+/// many bytes that were.
+///
+/// # Errors
+/// The database's.
+fn remove(conn: &mut PgConnection, owner: OwnerId, package: PackageId, now: Timestamp) -> Result<(i64, i64)> {
+    let (count, bytes) = contents::weigh(conn, package, None)?;
+    contents::let_go(conn, package, None, None, now)?;
+    diesel::delete(packages::table.find(package)).execute(conn)?;
+    quotas::count(conn, owner, -count, -bytes)?;
+    Ok((count, bytes))
+}
+
+/// Deletes a package with all its versions and files.
+///
+/// # Errors
+/// [`Error::NotFound`].
+pub fn delete(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    right: &CanPublish,
+    name: &PackageName,
+    now: Timestamp,
+) -> Result<()> {
+    let owner = right.owner();
+    let package = lock(conn, owner.id, name)?;
+    outbox::announce(conn, caller, (owner.id, HookAction::Deleted, Announced::Package(package)), now)?;
+    let (count, bytes) = remove(conn, owner.id, package, now)?;
+    let detail = json!({"versions": count, "bytes": bytes});
+    let subject = Subject { owner: Some((owner.id, &owner.name)), text: name.to_string(), detail };
+    audit::record(conn, caller, Event::PackageDelete, &subject, now)
+}
+
+/// How many packages an owner has.
+///
+/// # Errors
+/// The database's.
+pub(in crate::registry) fn count(conn: &mut PgConnection, owner: OwnerId) -> Result<i64> {
+    Ok(packages::table.filter(packages::owner_id.eq(owner)).count().get_result(conn)?)
+}
+
+/// Checks that an owner has no packages.
+///
+/// # Errors
+/// [`Error::Blocked`] that says how many there are.
+pub(in crate::registry) fn demand_none(conn: &mut PgConnection, owner: OwnerId, name: &OwnerName) -> Result<()> {
+    match count(conn, owner)? {
+        0 => Ok(()),
+        1 => Err(Error::Blocked(format!("{name} owns a package: delete it first"))),
+        own => Err(Error::Blocked(format!("{name} owns {own} packages: delete them first"))),
+    }
+}
+
+/// What [`delete_all`] deleted.
+#[derive(Debug, Clone, Copy, Default)]
+pub(in crate::registry) struct Deleted {
+    pub packages: i64,
+    pub versions: i64,
+    pub bytes: i64,
+}
+
+impl std::ops::AddAssign for Deleted {
+    fn add_assign(&mut self, more: Self) {
+        self.packages += more.packages;
+        self.versions += more.versions;
+        self.bytes += more.bytes;
+    }
+}
+
+/// Deletes all packages of an owner, and keeps everybody from publishing to it until the end of the transaction.
+///
+/// # Errors
+/// [`Error::NotFound`] for an owner that is gone.
+pub(in crate::registry) fn delete_all(conn: &mut PgConnection, owner: OwnerId, now: Timestamp) -> Result<Deleted> {
+    let mut deleted = Deleted::default();
+    loop {
+        let found: Vec<PackageId> = packages::table
+            .filter(packages::owner_id.eq(owner))
+            .order(packages::id)
+            .select(packages::id)
+            .for_update()
+            .load(conn)?;
+        for package in found {
+            let (versions, bytes) = remove(conn, owner, package, now)?;
+            deleted.packages += 1;
+            deleted.versions += versions;
+            deleted.bytes += bytes;
+        }
+        if close(conn, owner)? {
+            return Ok(deleted);
+        }
+    }
+}
+
+/// Why [`close`] gives up the lock.
+enum Open {
+    /// Something was published in between.
+    Published,
+    Failed(Error),
+}
+
+impl From<diesel::result::Error> for Open {
+    fn from(error: diesel::result::Error) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+/// Locks an owner against publishers if it has no packages; false: it has. Then the lock is let go of, back to a
+/// savepoint: publishers lock a package before its owner, and would wait for each other with whoever did it the other way.
+fn close(conn: &mut PgConnection, owner: OwnerId) -> Result<bool> {
+    let closed = conn.transaction(|conn| {
+        namespace::lock(conn, owner).map_err(Open::Failed)?;
+        let left = packages::table.filter(packages::owner_id.eq(owner));
+        let left: bool = diesel::select(diesel::dsl::exists(left)).get_result(conn)?;
+        if left { Err(Open::Published) } else { Ok(()) }
+    });
+    match closed {
+        Ok(()) => Ok(true),
+        Err(Open::Published) => Ok(false),
+        Err(Open::Failed(error)) => Err(error),
+    }
+}

@@ -1,0 +1,15 @@
+//! Packages, their versions and files: publishing, listing, searching, downloading, deleting; and what an owner may store.
+
+pub mod catalog;
+pub mod cleanup;
+mod contents;
+pub mod deletion_preview;
+pub mod downloads;
+pub mod files;
+pub mod lifecycle;
+pub mod publish;
+pub mod quotas;
+pub mod releases;
+pub mod search;
+pub mod uploads;
+pub mod versions;

@@ -1,0 +1,218 @@
+//! Publishing a file: what is decided before its bytes are read, and the one transaction after they are safe.
+
+use super::files::StoredBlob;
+use super::quotas::{Allowance, Usage};
+use super::{files, quotas, versions};
+use crate::db::schema::{blobs, files as files_table};
+use crate::domain::clock::Timestamp;
+use crate::domain::digest::{OtherDigests, Sha256};
+use crate::domain::ids::{BlobId, FileId};
+use crate::domain::path::FilePath;
+use crate::domain::quota::Quota;
+use crate::domain::webhook::HookAction;
+use crate::error::{Error, Result, What};
+use crate::registry::access::{CanPublish, can_publish};
+use crate::registry::audit::{self, Event, Subject};
+use crate::registry::caller::Caller;
+use crate::registry::operations::damage;
+use crate::registry::webhooks::outbox::{self, Announced};
+use diesel::prelude::*;
+use serde_json::json;
+
+/// What the instance allows.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct UploadLimits {
+    /// Most bytes in one file.
+    pub file_bytes: Option<u64>,
+    /// What each owner may store, unless he has his own quota.
+    pub quota: Quota,
+}
+
+/// What a request says of its upload before its body.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct DeclaredUpload {
+    /// Bytes, when known.
+    pub length: Option<u64>,
+    /// SHA-256, when declared.
+    pub sha256: Option<Sha256>,
+    /// `If-None-Match: *`.
+    pub only_if_absent: bool,
+}
+
+/// Whether an upload's body is wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Admission {
+    /// Yes, up to what the owner's quota leaves.
+    Wanted(Option<Allowance>),
+    /// No, if this blob is sound: the declared bytes are there under this name.
+    SameIsThere(Box<StoredBlob>),
+}
+
+/// Bytes that lie safe in the store.
+#[derive(Debug, Clone)]
+pub struct NewBlob {
+    pub sha256: Sha256,
+    /// In bytes.
+    pub size: u64,
+    pub storage_key: String,
+    pub block_checksums: Vec<u8>,
+    pub other: Option<OtherDigests>,
+}
+
+/// What became of an upload.
+#[derive(Debug, Clone)]
+pub struct Published {
+    /// False: the same bytes were there under this name, as declared.
+    pub stored: bool,
+    /// The key of an earlier copy of the same bytes, which nothing names any more: the row now names the new copy, whose
+    /// bytes were just verified.
+    pub superseded: Option<String>,
+}
+
+fn already_there(stored: Sha256, declared: &DeclaredUpload) -> Result<()> {
+    if declared.only_if_absent {
+        return Err(Error::PreconditionFailed("the package file exists already, and If-None-Match: * was sent"));
+    }
+    if declared.sha256 == Some(stored) { Ok(()) } else { Err(Error::Conflict(What::File)) }
+}
+
+/// Everything that can be decided before the body is read, in this order: right, length, existing file, quota.
+///
+/// # Errors
+/// As [`can_publish`]; [`Error::TooLarge`], [`Error::Conflict`], [`Error::PreconditionFailed`], [`Error::Quota`].
+pub fn admit(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    path: &FilePath,
+    declared: &DeclaredUpload,
+    limits: &UploadLimits,
+) -> Result<Admission> {
+    let right = can_publish(conn, caller, &path.owner, &path.package)?;
+    if let (Some(length), Some(limit)) = (declared.length, limits.file_bytes)
+        && length > limit
+    {
+        return Err(Error::TooLarge { limit });
+    }
+    if let Some(stored) = files::stored_blob(conn, right.owner().id, path)? {
+        already_there(stored.blob.sha256, declared)?;
+        return Ok(Admission::SameIsThere(Box::new(stored)));
+    }
+    let mut allowance = None;
+    if let Some(quota) = quotas::limiting(&right, limits.quota) {
+        let bytes = i64::try_from(declared.length.unwrap_or(0)).unwrap_or(i64::MAX);
+        let new_version = !versions::exists(conn, right.owner().id, &path.in_version())?;
+        quotas::check(conn, right.owner(), quota, Usage { versions: i64::from(new_version), bytes })?;
+        allowance = quotas::allowance(conn, right.owner(), quota)?;
+    }
+    Ok(Admission::Wanted(allowance))
+}
+
+/// Makes a file of bytes that are in the store: package, version, blob, file, quota and audit in the caller's
+/// transaction.
+///
+/// # Errors
+/// [`Error::Conflict`] or [`Error::PreconditionFailed`] when another upload of the name was faster, [`Error::Quota`].
+pub fn publish_file(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    right: &CanPublish,
+    (path, blob, declared): (&FilePath, &NewBlob, &DeclaredUpload),
+    limits: &UploadLimits,
+    now: Timestamp,
+) -> Result<Published> {
+    let owner = right.owner();
+    let (version, is_new) = versions::find_or_insert(conn, owner.id, &path.in_version(), right.user().id, now)?;
+    let (blob_id, superseded) = insert_blob(conn, blob, now)?;
+    let file: Option<FileId> = diesel::insert_into(files_table::table)
+        .values((
+            files_table::version_id.eq(version),
+            files_table::blob_id.eq(blob_id),
+            files_table::name.eq(&path.file),
+            files_table::lower_name.eq(path.file.lower()),
+            files_table::creator_id.eq(right.user().id),
+            files_table::created_at.eq(now),
+        ))
+        .on_conflict((files_table::version_id, files_table::lower_name))
+        .do_nothing()
+        .returning(files_table::id)
+        .get_result(conn)
+        .optional()?;
+    if file.is_none() {
+        let stored = files::stored_blob(conn, owner.id, path)?.ok_or(Error::Conflict(What::File))?;
+        already_there(stored.blob.sha256, declared)?;
+        return Ok(Published { stored: false, superseded });
+    }
+    let size = i64::try_from(blob.size).map_err(Error::internal)?;
+    if is_new {
+        outbox::announce(conn, caller, (owner.id, HookAction::Created, Announced::Version(version)), now)?;
+    }
+    quotas::charge(conn, right, Usage { versions: i64::from(is_new), bytes: size }, limits.quota)?;
+    let text = format!("{}/{}/{}", path.package, path.version, path.file);
+    let detail = json!({"bytes": blob.size, "sha256": blob.sha256.to_hex()});
+    let subject = Subject { owner: Some((owner.id, &owner.name)), text, detail };
+    audit::record(conn, caller, Event::FilePublish, &subject, now)?;
+    Ok(Published { stored: true, superseded })
+}
+
+/// The row of some bytes: made, or that of the same bytes, which then names the new copy. The new bytes were hashed on
+/// their way in, while the old ones may have been damaged since: what is answered rests on bytes that were verified. The
+/// key of the old copy comes back with it. A row that is there is locked until the end of the transaction, so that it is
+/// not swept. Several statements and not an upsert, which Diesel never prepares: Postgres would parse and plan it for each
+/// upload.
+fn insert_blob(conn: &mut PgConnection, blob: &NewBlob, now: Timestamp) -> Result<(BlobId, Option<String>)> {
+    let other = blob.other.as_ref();
+    let sha256 = &blob.sha256.as_bytes()[..];
+    loop {
+        let inserted = diesel::insert_into(blobs::table)
+            .values((
+                blobs::sha256.eq(sha256),
+                blobs::size.eq(i64::try_from(blob.size).map_err(Error::internal)?),
+                blobs::storage_key.eq(&blob.storage_key),
+                blobs::block_checksums.eq(&blob.block_checksums),
+                blobs::sha512.eq(other.map(|other| &other.sha512.as_bytes()[..])),
+                blobs::sha1.eq(other.map(|other| &other.sha1.as_bytes()[..])),
+                blobs::md5.eq(other.map(|other| &other.md5.as_bytes()[..])),
+                blobs::touched_at.eq(now),
+            ))
+            .on_conflict(blobs::sha256)
+            .do_nothing()
+            .returning(blobs::id)
+            .get_result(conn)
+            .optional()?;
+        if let Some(id) = inserted {
+            return Ok((id, None));
+        }
+        let row = blobs::table.filter(blobs::sha256.eq(sha256)).select((blobs::id, blobs::storage_key)).for_update();
+        let found: Option<(BlobId, String)> = row.first(conn).optional()?;
+        // Gone again: a sweep was faster, and the next try inserts.
+        let Some((id, superseded)) = found else { continue };
+        diesel::update(blobs::table.find(id))
+            .set((
+                blobs::touched_at.eq(now),
+                blobs::storage_key.eq(&blob.storage_key),
+                blobs::block_checksums.eq(&blob.block_checksums),
+            ))
+            .execute(conn)?;
+        damage::forget(conn, id)?;
+        return Ok((id, Some(superseded)));
+    }
+}
+
+/// Whether an upload whose COMMIT was not answered was made: a file of that name, of these bytes, by this upload.
+///
+/// # Errors
+/// The database's.
+pub fn was_published(conn: &mut PgConnection, path: &FilePath, blob: &NewBlob, now: Timestamp) -> Result<bool> {
+    use crate::db::schema::{owners, packages, versions};
+    let row = files_table::table
+        .inner_join(versions::table.inner_join(packages::table.inner_join(owners::table)))
+        .inner_join(blobs::table)
+        .filter(owners::lower_name.eq(path.owner.lower()))
+        .filter(packages::lower_name.eq(path.package.lower()))
+        .filter(versions::lower_version.eq(path.version.lower()))
+        .filter(files_table::lower_name.eq(path.file.lower()))
+        .filter(files_table::created_at.eq(now))
+        .filter(blobs::sha256.eq(&blob.sha256.as_bytes()[..]))
+        .select(files_table::id);
+    Ok(diesel::select(diesel::dsl::exists(row)).get_result(conn)?)
+}

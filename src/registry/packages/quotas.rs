@@ -1,0 +1,293 @@
+//! What an owner may store, and what he does. Counted as Gitea does: every file's bytes, shared or not.
+//!
+//! The count is a row an owner plus changes that wait to be folded into it, so that publishers of one owner append
+//! and never wait for each other. Only where a limit is set do they go one after the other. A lock of the owner keeps the
+//! two kinds apart: those without a limit share it, those with one and whoever sets one have it alone.
+
+use crate::db::schema::{owners, usage_changes};
+use crate::domain::clock::Timestamp;
+use crate::domain::ids::OwnerId;
+use crate::domain::limit::Limit;
+use crate::domain::quota::{OwnQuota, Quota};
+use crate::error::{Error, Result, What};
+use crate::registry::access::{CanPublish, CanSeeQuota, CanSetQuota, Visited};
+use crate::registry::audit::{self, Event, Subject};
+use crate::registry::caller::{Caller, SignedIn};
+use diesel::prelude::*;
+use diesel::result::DatabaseErrorKind;
+use diesel::sql_types::{BigInt, Text};
+use serde_json::json;
+
+/// What an owner stores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Usage {
+    pub versions: i64,
+    pub bytes: i64,
+}
+
+/// The limits that hold for who publishes here; `None` when nothing limits him, as most often.
+pub fn limiting(right: &CanPublish, instance: Quota) -> Option<Quota> {
+    limits_of(right.owner(), right.user(), instance)
+}
+
+/// The limits that hold for what a user would publish to an owner; `None` when nothing limits him.
+pub(in crate::registry) fn limits_of(owner: &Visited, user: &SignedIn, instance: Quota) -> Option<Quota> {
+    let quota = owner.quota.or(instance);
+    (!user.is_admin && quota != Quota::default()).then_some(quota)
+}
+
+/// What an owner stores now.
+///
+/// # Errors
+/// The database's.
+pub fn usage(conn: &mut PgConnection, owner: OwnerId) -> Result<Usage> {
+    // The two tables must be read in one statement: a fold between two would be counted twice or not at all.
+    #[derive(QueryableByName)]
+    struct UsageRow {
+        #[diesel(sql_type = BigInt)]
+        versions: i64,
+        #[diesel(sql_type = BigInt)]
+        bytes: i64,
+    }
+    let row: UsageRow = diesel::sql_query(
+        "SELECT coalesce(sum(versions), 0)::bigint AS versions, coalesce(sum(bytes), 0)::bigint AS bytes FROM (\
+         SELECT versions, bytes FROM owner_usage WHERE owner_id = $1 UNION ALL \
+         SELECT versions, bytes FROM usage_changes WHERE owner_id = $1) AS parts",
+    )
+    .bind::<BigInt, _>(owner)
+    .get_result(conn)?;
+    Ok(Usage { versions: row.versions, bytes: row.bytes })
+}
+
+/// An owner's own limits, and what he stores.
+///
+/// # Errors
+/// The database's; [`Error::NotFound`] when the owner was deleted meanwhile.
+pub fn standing(conn: &mut PgConnection, right: &CanSeeQuota) -> Result<(OwnQuota, Usage)> {
+    let owner = right.owner().id;
+    Ok((own(conn, owner)?, usage(conn, owner)?))
+}
+
+/// Checks, without holding anything, whether this much more would fit: the early answer, before a body is read.
+///
+/// # Errors
+/// [`Error::Quota`] with the figures.
+pub fn check(conn: &mut PgConnection, owner: &Visited, quota: Quota, more: Usage) -> Result<()> {
+    let Usage { versions: more_versions, bytes: more_bytes } = more;
+    let of = |limit: Option<i64>, value: i64| limit.filter(|limit| value > *limit);
+    if let Some(limit) = of(quota.file_bytes, more_bytes) {
+        return Err(Error::Quota(format!(
+            "the quota of {} allows {limit} bytes in one file, and this one has {more_bytes}",
+            owner.name
+        )));
+    }
+    let used = usage(conn, owner.id)?;
+    if let Some(limit) = of(quota.versions, used.versions + more_versions).filter(|_| more_versions > 0) {
+        return Err(Error::Quota(format!(
+            "the quota of {} allows {limit} package versions, and {} are there",
+            owner.name, used.versions
+        )));
+    }
+    if let Some(limit) = of(quota.bytes, used.bytes.saturating_add(more_bytes)) {
+        return Err(Error::Quota(format!(
+            "the quota of {} allows {limit} bytes: {} are used, and {more_bytes} more do not fit",
+            owner.name, used.bytes
+        )));
+    }
+    Ok(())
+}
+
+/// How long a file may still become.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Allowance {
+    /// Bytes.
+    pub bytes: u64,
+    /// What is said of a longer one.
+    pub exceeded: String,
+}
+
+/// What the quota leaves for one more file whose length is not known; `None` when it does not limit bytes.
+///
+/// # Errors
+/// The database's.
+pub fn allowance(conn: &mut PgConnection, owner: &Visited, quota: Quota) -> Result<Option<Allowance>> {
+    let used = usage(conn, owner.id)?.bytes;
+    let left = quota.bytes.map(|limit| (limit - used).max(0));
+    let Some(bytes) = left.into_iter().chain(quota.file_bytes).min() else { return Ok(None) };
+    let name = &owner.name;
+    let exceeded = match quota.bytes {
+        Some(limit) if left == Some(bytes) => {
+            format!("the quota of {name} allows {limit} bytes: {used} are used, and this file does not fit")
+        }
+        _ => format!("the quota of {name} allows {bytes} bytes in one file, and this one has more"),
+    };
+    Ok(Some(Allowance { bytes: u64::try_from(bytes).unwrap_or(0), exceeded }))
+}
+
+diesel::define_sql_function! { fn hashtextextended(text: Text, seed: BigInt) -> BigInt; }
+diesel::define_sql_function! { fn pg_advisory_xact_lock(key: BigInt) -> Text; }
+diesel::define_sql_function! { fn pg_advisory_xact_lock_shared(key: BigInt) -> Text; }
+
+/// Takes the owner's lock until the end of the transaction.
+fn lock(conn: &mut PgConnection, owner: OwnerId, alone: bool) -> Result<()> {
+    let key = hashtextextended("quota", owner);
+    match alone {
+        true => diesel::select(pg_advisory_xact_lock(key)).execute(conn)?,
+        false => diesel::select(pg_advisory_xact_lock_shared(key)).execute(conn)?,
+    };
+    Ok(())
+}
+
+/// What an owner's row says of his quota.
+///
+/// # Errors
+/// [`Error::NotFound`].
+pub fn own(conn: &mut PgConnection, owner: OwnerId) -> Result<OwnQuota> {
+    let row = owners::table.find(owner);
+    let columns = (owners::quota_versions, owners::quota_bytes, owners::quota_file_bytes);
+    row.select(columns).first(conn).optional()?.ok_or(Error::NotFound(What::Owner))
+}
+
+/// Checks as [`check`] does and counts the rest of the transaction in. Where the owner has a limit, his publishers
+/// take turns from here to the end of their transactions, so that two can never fill one gap. The exempt and those
+/// without a limit share the lock: who has it alone has seen all they stored.
+///
+/// # Errors
+/// [`Error::Quota`] with the figures. When a limit was set since the right was judged, an error that makes the whole
+/// transaction run again.
+pub fn charge(conn: &mut PgConnection, right: &CanPublish, more: Usage, instance: Quota) -> Result<()> {
+    let owner = right.owner();
+    let alone = limiting(right, instance).is_some();
+    lock(conn, owner.id, alone)?;
+    // As it is now, and not as it was before the lock was waited for.
+    let quota = own(conn, owner.id)?.or(instance);
+    if !right.user().is_admin && quota != Quota::default() {
+        if !alone {
+            let info = Box::new("a quota was set meanwhile".to_owned());
+            return Err(diesel::result::Error::DatabaseError(DatabaseErrorKind::SerializationFailure, info).into());
+        }
+        check(conn, owner, quota, more)?;
+    }
+    count(conn, owner.id, more.versions, more.bytes)
+}
+
+/// What is to become of an owner's quota: for each limit nothing, the instance's default (`Some(None)`), or this.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Change {
+    pub versions: Option<Option<Limit>>,
+    pub bytes: Option<Option<Limit>>,
+    pub file_bytes: Option<Option<Limit>>,
+}
+
+/// Sets an owner's quota and gives back what holds then, and what he stores. It may be less than that: then nothing
+/// more fits. Whoever is publishing is waited for, so that nothing comes on top of what is given back here but within
+/// the new limits.
+///
+/// # Errors
+/// [`Error::NotFound`] when the owner was deleted meanwhile.
+pub fn set(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    right: &CanSetQuota,
+    change: Change,
+    now: Timestamp,
+) -> Result<(OwnQuota, Usage)> {
+    let owner = right.owner();
+    lock(conn, owner.id, true)?;
+    let before = own(conn, owner.id)?;
+    let value = |change: Option<Option<Limit>>, old| change.map_or(old, |limit| limit.map(Limit::number));
+    let after = OwnQuota {
+        versions: value(change.versions, before.versions),
+        bytes: value(change.bytes, before.bytes),
+        file_bytes: value(change.file_bytes, before.file_bytes),
+    };
+    let used = usage(conn, owner.id)?;
+    if after == before {
+        return Ok((after, used));
+    }
+    let changed = diesel::update(owners::table.find(owner.id))
+        .set((
+            owners::quota_versions.eq(after.versions),
+            owners::quota_bytes.eq(after.bytes),
+            owners::quota_file_bytes.eq(after.file_bytes),
+        ))
+        .execute(conn)?;
+    if changed != 1 {
+        return Err(Error::NotFound(What::Owner));
+    }
+    let detail =
+        |quota: OwnQuota| json!({"versions": quota.versions, "bytes": quota.bytes, "file_bytes": quota.file_bytes});
+    let detail = json!({"from": detail(before), "to": detail(after)});
+    let subject = Subject { owner: Some((owner.id, &owner.name)), text: owner.name.to_string(), detail };
+    audit::record(conn, caller, Event::OwnerQuota, &subject, now)?;
+    Ok((after, used))
+}
+
+/// Appends a change of what an owner stores.
+///
+/// # Errors
+/// The database's.
+pub fn count(conn: &mut PgConnection, owner: OwnerId, versions: i64, bytes: i64) -> Result<()> {
+    if versions != 0 || bytes != 0 {
+        diesel::insert_into(usage_changes::table)
+            .values((
+                usage_changes::owner_id.eq(owner),
+                usage_changes::versions.eq(versions),
+                usage_changes::bytes.eq(bytes),
+            ))
+            .execute(conn)?;
+    }
+    Ok(())
+}
+
+/// Adds the waiting changes to the counts. One statement, so that a reader sees each change once.
+///
+/// # Errors
+/// The database's.
+pub fn fold(conn: &mut PgConnection) -> Result<usize> {
+    Ok(diesel::sql_query(
+        "WITH taken AS (DELETE FROM usage_changes WHERE id IN \
+           (SELECT id FROM usage_changes ORDER BY id LIMIT 20000 FOR UPDATE SKIP LOCKED) \
+           RETURNING owner_id, versions, bytes) \
+         INSERT INTO owner_usage AS u (owner_id, versions, bytes) \
+         SELECT owner_id, sum(versions), sum(bytes) FROM taken GROUP BY owner_id ORDER BY owner_id \
+         ON CONFLICT (owner_id) DO UPDATE SET versions = u.versions + excluded.versions, \
+           bytes = u.bytes + excluded.bytes",
+    )
+    .execute(conn)?)
+}
+
+/// What each owner is counted to have and really has, where the two differ.
+pub(in crate::registry) const MISCOUNTED: &str = "\
+    SELECT coalesce(c.owner_id, r.owner_id) AS owner_id, \
+      coalesce(c.versions, 0) AS counted_versions, coalesce(c.bytes, 0) AS counted_bytes, \
+      coalesce(r.versions, 0) AS versions, coalesce(r.bytes, 0) AS bytes \
+    FROM (SELECT owner_id, sum(versions) AS versions, sum(bytes) AS bytes FROM \
+        (SELECT owner_id, versions, bytes FROM owner_usage UNION ALL \
+         SELECT owner_id, versions, bytes FROM usage_changes) AS parts GROUP BY owner_id) c \
+    FULL JOIN (SELECT p.owner_id, count(DISTINCT v.id) AS versions, coalesce(sum(b.size), 0) AS bytes \
+        FROM packages p JOIN versions v ON v.package_id = p.id LEFT JOIN files f ON f.version_id = v.id \
+        LEFT JOIN blobs b ON b.id = f.blob_id GROUP BY p.owner_id) r ON r.owner_id = c.owner_id \
+    WHERE coalesce(c.versions, 0) <> coalesce(r.versions, 0) OR coalesce(c.bytes, 0) <> coalesce(r.bytes, 0)";
+
+/// Counts again what every owner stores and appends what was missing; gives back whose count was wrong. It is one
+/// statement and so one snapshot: what is published meanwhile brings its own change.
+///
+/// # Errors
+/// The database's.
+pub fn recount(conn: &mut PgConnection) -> Result<Vec<String>> {
+    #[derive(QueryableByName)]
+    struct NameRow {
+        #[diesel(sql_type = Text)]
+        name: String,
+    }
+    diesel::sql_query("SET LOCAL statement_timeout = 0").execute(conn)?;
+    let rows: Vec<NameRow> = diesel::sql_query(format!(
+        "WITH added AS (INSERT INTO usage_changes (owner_id, versions, bytes) \
+           SELECT owner_id, versions - counted_versions, bytes - counted_bytes FROM ({MISCOUNTED}) AS u \
+           RETURNING owner_id) \
+         SELECT o.name FROM added JOIN owners o ON o.id = added.owner_id ORDER BY o.name"
+    ))
+    .load(conn)?;
+    Ok(rows.into_iter().map(|row| row.name).collect())
+}

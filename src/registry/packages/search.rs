@@ -1,0 +1,306 @@
+//! Searching everything that a caller may read, by a part of a name or by a digest: an entry a version, as everywhere in
+//! the REST API.
+//!
+//! There are two ways to the same result, and only the number of rows that fit decides between them. Few: the indexes of
+//! trigrams and digests give them all, and they are sorted. Many: the versions are walked in the order they are wanted
+//! in, until the page is full. Whatever the caller may not see is left out by [`readable`] in both.
+
+pub mod packages;
+mod rows;
+mod text_match;
+
+use self::rows::{Condition, Rows};
+use self::text_match::{Criterion, TextMatch, of_digest};
+use super::catalog::LAST_OF_PACKAGE;
+use super::releases::{self, Person, Release};
+use crate::db::schema::{blobs, owners, packages as packages_table, versions};
+use crate::domain::clock::Timestamp;
+use crate::domain::digest::Sha256;
+use crate::domain::ids::{OwnerId, VersionId};
+use crate::domain::names::OwnerName;
+use crate::error::{Error, Result};
+use crate::registry::access::{CanSearch, readable};
+use crate::registry::like::{containing, like_any};
+use diesel::dsl::sql;
+use diesel::pg::Pg;
+use diesel::prelude::*;
+use diesel::sql_types::{Array, BigInt, Bool, Text, Timestamptz};
+use std::fmt;
+use std::str::FromStr;
+
+/// How far results are counted: a total of this many means as many or more. Counting all of a million takes longer than
+/// finding the first.
+pub const COUNTED: i64 = 1000;
+/// Most bytes of a searched text.
+const MAX_NEEDLE_BYTES: usize = 255;
+/// A text shorter than this, in characters, is looked for in the names of packages alone: it has no trigram, and nearly
+/// every file name contains it.
+const SHORT: usize = 3;
+
+/// A text to search for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Needle(String);
+
+impl FromStr for Needle {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let wrong = |problem: &str| Err(Error::invalid("q", problem.to_owned()));
+        match text.trim() {
+            "" => wrong("q: nothing to search for"),
+            text if text.len() > MAX_NEEDLE_BYTES => wrong("q: search for at most 255 bytes"),
+            text if text.chars().any(char::is_control) => wrong("q: no name has control characters"),
+            text => Ok(Self(text.to_owned())),
+        }
+    }
+}
+
+/// In which order results come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Sort {
+    /// The versions that were made last come first.
+    #[default]
+    Newest,
+    /// The versions that were made first come first.
+    Oldest,
+    /// By the package's name, in lower case and byte by byte.
+    Name,
+}
+
+impl FromStr for Sort {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "" | "newest" => Ok(Self::Newest),
+            "oldest" => Ok(Self::Oldest),
+            "name" => Ok(Self::Name),
+            _ => Err(Error::invalid("sort", "sort: newest, oldest or name".to_owned())),
+        }
+    }
+}
+
+/// A place in the list of results: right behind a version, which may be deleted since. Written and read again it is the
+/// same place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    created_at: Timestamp,
+    version: VersionId,
+    package: String,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // No name of a package has this character.
+        write!(f, "{}~{}~{}", self.created_at.micros(), self.version, self.package)
+    }
+}
+
+impl FromStr for Place {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let wrong = || Error::invalid("after", "after: take it from the Link of the page before".to_owned());
+        let mut parts = text.splitn(3, '~');
+        let mut part = || parts.next().ok_or_else(wrong);
+        let created_at = part()?.parse().ok().and_then(Timestamp::from_micros).ok_or_else(wrong)?;
+        let version = VersionId(part()?.parse().map_err(|_| wrong())?);
+        let package = part()?.to_owned();
+        if package.len() > MAX_NEEDLE_BYTES || package.chars().any(char::is_control) {
+            return Err(wrong());
+        }
+        Ok(Self { created_at, version, package })
+    }
+}
+
+/// What is searched for.
+#[derive(Debug, Clone, Default)]
+pub struct Search {
+    /// A part of the name of a package, of a version or of one of its files, in either case; or a digest of a file in
+    /// full.
+    pub text: Option<Needle>,
+    /// Versions of this owner alone.
+    pub owner: Option<OwnerName>,
+    /// Versions with a file of these bytes alone.
+    pub sha256: Option<Sha256>,
+    pub sort: Sort,
+    /// Where to go on; without it at `offset`.
+    pub after: Option<Place>,
+    pub offset: i64,
+    pub limit: i64,
+}
+
+/// A version that was found.
+#[derive(Debug, Clone)]
+pub struct Hit {
+    pub owner: Person,
+    pub release: Release,
+}
+
+/// A page of results.
+#[derive(Debug, Clone)]
+pub struct FoundVersions {
+    pub hits: Vec<Hit>,
+    /// How many there are in all, up to [`COUNTED`].
+    pub total: i64,
+    /// Where the next page begins, if there is one.
+    pub next: Option<Place>,
+}
+
+/// Searches.
+///
+/// # Errors
+/// [`Error::Invalid`] for an offset beyond what is counted.
+pub fn search(conn: &mut PgConnection, right: &CanSearch, search: &Search) -> Result<FoundVersions> {
+    let Some(Stretch { places, total, next }) = stretch(conn, right, search, Rows::Versions)? else {
+        return Ok(FoundVersions { hits: Vec::new(), total: 0, next: None });
+    };
+    let ids: Vec<VersionId> = places.iter().map(|place| place.version).collect();
+    Ok(FoundVersions { hits: hits(conn, &ids)?, total, next })
+}
+
+/// The places of a page's results.
+struct Stretch {
+    places: Vec<Place>,
+    total: i64,
+    next: Option<Place>,
+}
+
+/// `None`: there is no such owner, or none that the caller may see.
+fn stretch(conn: &mut PgConnection, right: &CanSearch, search: &Search, rows: Rows) -> Result<Option<Stretch>> {
+    let Some(plan) = Plan::new(conn, right, search, rows)? else { return Ok(None) };
+    let counted = COUNTED.max(search.offset.saturating_add(search.limit).min(2 * COUNTED));
+    let mut places = plan.places(conn, right, search, None, counted + 1)?;
+    let total = i64::try_from(places.len()).unwrap_or(COUNTED).min(COUNTED);
+    if let Some(after) = &search.after {
+        places = plan.places(conn, right, search, Some(after), search.limit + 1)?;
+    } else if search.offset > COUNTED && total == COUNTED {
+        let problem = format!("page: beyond {COUNTED} results only the Link of each page leads to the next");
+        return Err(Error::invalid("page", problem));
+    } else {
+        places.drain(..usize::try_from(search.offset).unwrap_or(usize::MAX).min(places.len()));
+    }
+    let limit = usize::try_from(search.limit).unwrap_or(0);
+    let more = places.len() > limit;
+    places.truncate(limit);
+    let next = places.last().filter(|_| more).cloned();
+    Ok(Some(Stretch { places, total, next }))
+}
+
+fn hits(conn: &mut PgConnection, ids: &[VersionId]) -> Result<Vec<Hit>> {
+    let releases = releases::load(conn, ids)?;
+    let people = releases::people(conn, releases.iter().map(|(owner, _)| *owner))?;
+    let owner = |id: OwnerId| people.iter().find(|person| person.id == id).cloned();
+    Ok(releases.into_iter().filter_map(|(id, release)| owner(id).map(|owner| Hit { owner, release })).collect())
+}
+
+/// How a search is done.
+struct Plan {
+    rows: Rows,
+    owner: Option<OwnerId>,
+    criteria: Vec<Criterion>,
+}
+
+impl Plan {
+    /// `None`: there is no such owner, or none that the caller may see.
+    fn new(conn: &mut PgConnection, right: &CanSearch, search: &Search, rows: Rows) -> Result<Option<Self>> {
+        let owner = match &search.owner {
+            None => None,
+            Some(name) => {
+                let named = owners::table
+                    .filter(owners::lower_name.eq(name.lower()))
+                    .filter(readable(right.visibility_scope()));
+                let Some(id) = named.select(owners::id).first(conn).optional()? else { return Ok(None) };
+                Some(id)
+            }
+        };
+        let mut all = Vec::new();
+        if let Some(sha256) = search.sha256 {
+            let bytes = blobs::table.filter(blobs::sha256.eq(sha256.as_bytes().to_vec()));
+            all.push(TextMatch::Bytes(bytes.select(blobs::id).load(conn)?));
+        }
+        if let Some(Needle(text)) = &search.text {
+            all.push(match text.chars().count() < SHORT {
+                true => TextMatch::Package(containing(text)),
+                false => TextMatch::Any(containing(text), of_digest(conn, text)?),
+            });
+        }
+        let criteria = all
+            .into_iter()
+            .map(|text_match| Ok(Criterion { few: text_match.few(conn)?, text_match }))
+            .collect::<Result<_>>()?;
+        Ok(Some(Self { rows, owner, criteria }))
+    }
+
+    /// The places right behind the results, in their order.
+    fn places(
+        &self,
+        conn: &mut PgConnection,
+        right: &CanSearch,
+        search: &Search,
+        after: Option<&Place>,
+        limit: i64,
+    ) -> Result<Vec<Place>> {
+        let mut query = versions::table
+            .inner_join(packages_table::table)
+            .inner_join(owners::table.on(owners::id.eq(versions::owner_id)))
+            .filter(readable(right.visibility_scope()))
+            .select((versions::created_at, versions::id, packages_table::lower_name))
+            .limit(limit)
+            .into_boxed::<Pg>();
+        for criterion in &self.criteria {
+            query = query.filter(criterion.condition(self.rows));
+        }
+        if self.rows == Rows::Packages {
+            query = query.filter(sql::<Bool>(LAST_OF_PACKAGE));
+        }
+        if let Some(owner) = self.owner {
+            query = query.filter(versions::owner_id.eq(owner));
+        }
+        if let Some(ids) = right.owners() {
+            query = query.filter(versions::owner_id.eq_any(ids.to_vec()));
+        }
+        if let Some(patterns) = right.packages() {
+            let like = sql::<Bool>("packages.lower_name LIKE ANY (").bind::<Array<Text>, _>(like_any(patterns));
+            query = query.filter(like.sql(")"));
+        }
+        if let Some(place) = after {
+            query = query.filter(search.sort.behind(place));
+        }
+        let query = match search.sort {
+            Sort::Newest => query.order((versions::created_at.desc(), versions::id.desc())),
+            Sort::Oldest => query.order((versions::created_at.asc(), versions::id.asc())),
+            Sort::Name => query.order((sql::<Text>("packages.lower_name COLLATE \"C\""), versions::id.asc())),
+        };
+        let rows: Vec<(Timestamp, VersionId, String)> = query.load(conn)?;
+        let place = |(created_at, version, package)| Place { created_at, version, package };
+        Ok(rows.into_iter().map(place).collect())
+    }
+}
+
+impl Sort {
+    /// What comes behind a place in this order.
+    fn behind(self, place: &Place) -> Condition {
+        let by_time = |operator: &str| {
+            sql::<Bool>(&format!("(versions.created_at, versions.id) {operator} ("))
+                .bind::<Timestamptz, _>(place.created_at)
+                .sql(", ")
+                .bind::<BigInt, _>(place.version)
+                .sql(")")
+        };
+        match self {
+            Self::Newest => Box::new(by_time("<")),
+            Self::Oldest => Box::new(by_time(">")),
+            // Said twice, because only the first is a stretch of the index of names.
+            Self::Name => Box::new(
+                sql::<Bool>("packages.lower_name COLLATE \"C\" >= ")
+                    .bind::<Text, _>(place.package.clone())
+                    .sql(" AND (packages.lower_name COLLATE \"C\", versions.id) > (")
+                    .bind::<Text, _>(place.package.clone())
+                    .sql(", ")
+                    .bind::<BigInt, _>(place.version)
+                    .sql(")"),
+            ),
+        }
+    }
+}

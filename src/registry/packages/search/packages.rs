@@ -1,0 +1,100 @@
+//! Searching for packages: an entry a package, at the place of its last version, and what of it fits.
+
+use super::rows::Rows;
+use super::text_match::of_digest;
+use super::{Place, Search, Stretch, stretch};
+use crate::db::schema::versions;
+use crate::domain::ids::{BlobId, OwnerId, PackageId, VersionId};
+use crate::domain::names::FileName;
+use crate::domain::version::Version;
+use crate::error::Result;
+use crate::registry::access::CanSearch;
+use crate::registry::like::containing;
+use crate::registry::packages::catalog::{self, Entry};
+use crate::registry::packages::releases::{self, Person};
+use diesel::prelude::*;
+use diesel::sql_query;
+use diesel::sql_types::{Array, BigInt, Nullable, Text};
+use std::collections::HashMap;
+
+/// What of a package fits, where it is not its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Why {
+    pub version: Version,
+    /// Nothing: it is the version's own name.
+    pub file: Option<FileName>,
+}
+
+/// A package that was found.
+#[derive(Debug, Clone)]
+pub struct PackageHit {
+    pub owner: Person,
+    pub entry: Entry,
+    pub why: Option<Why>,
+}
+
+/// A page of results.
+#[derive(Debug, Clone)]
+pub struct FoundPackages {
+    pub hits: Vec<PackageHit>,
+    /// How many there are in all, up to [`super::COUNTED`].
+    pub total: i64,
+    /// Where the next page begins.
+    pub next: Option<Place>,
+}
+
+/// Searches for packages. [`Sort`](super::Sort) is by their last versions.
+///
+/// # Errors
+/// As [`search()`](super::search()).
+pub fn search(conn: &mut PgConnection, right: &CanSearch, search: &Search) -> Result<FoundPackages> {
+    let Some(Stretch { places, total, next }) = stretch(conn, right, search, Rows::Packages)? else {
+        return Ok(FoundPackages { hits: Vec::new(), total: 0, next: None });
+    };
+    let at: Vec<VersionId> = places.iter().map(|place| place.version).collect();
+    let of: HashMap<VersionId, PackageId> = versions::table
+        .filter(versions::id.eq_any(&at))
+        .select((versions::id, versions::package_id))
+        .load(conn)?
+        .into_iter()
+        .collect();
+    let ids: Vec<PackageId> = at.iter().filter_map(|version| of.get(version).copied()).collect();
+    let entries = catalog::load(conn, &ids)?;
+    let people = releases::people(conn, entries.iter().map(|entry| entry.owner))?;
+    let mut reasons = why(conn, search, &entries)?;
+    let person = |id: OwnerId| people.iter().find(|person| person.id == id).cloned();
+    let hit = |entry: Entry| Some(PackageHit { owner: person(entry.owner)?, why: reasons.remove(&entry.id), entry });
+    Ok(FoundPackages { hits: entries.into_iter().filter_map(hit).collect(), total, next })
+}
+
+/// What fits of the packages whose name does not: of each the last version.
+fn why(conn: &mut PgConnection, search: &Search, entries: &[Entry]) -> Result<HashMap<PackageId, Why>> {
+    #[derive(QueryableByName)]
+    struct MatchRow {
+        #[diesel(sql_type = BigInt)]
+        id: PackageId,
+        #[diesel(sql_type = Text)]
+        version: Version,
+        #[diesel(sql_type = Nullable<Text>)]
+        file: Option<FileName>,
+    }
+    let Some(super::Needle(text)) = &search.text else { return Ok(HashMap::new()) };
+    let lower = text.to_lowercase();
+    let others = entries.iter().filter(|entry| !entry.name.lower().contains(&lower));
+    let ids: Vec<PackageId> = others.map(|entry| entry.id).collect();
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let blobs: Vec<BlobId> = of_digest(conn, text)?;
+    let rows: Vec<MatchRow> = sql_query(
+        "SELECT DISTINCT ON (v.package_id) v.package_id AS id, v.version, f.name AS file FROM versions v \
+         LEFT JOIN files f ON f.version_id = v.id AND (f.lower_name LIKE $2 OR f.blob_id = ANY ($3)) \
+         WHERE v.package_id = ANY ($1) AND (v.lower_version LIKE $2 OR f.id IS NOT NULL) \
+         ORDER BY v.package_id, v.created_at DESC, v.id DESC, f.lower_name",
+    )
+    .bind::<Array<BigInt>, _>(ids)
+    .bind::<Text, _>(containing(text))
+    .bind::<Array<BigInt>, _>(blobs)
+    .load(conn)?;
+    Ok(rows.into_iter().map(|row| (row.id, Why { version: row.version, file: row.file })).collect())
+}

@@ -1,0 +1,124 @@
+//! What must fit, and how it is found: from the indexes where it is little, by asking one version after the other where it
+//! is much.
+
+use super::rows::{Condition, Rows};
+use crate::db::schema::{blobs, versions};
+use crate::domain::digest::{Md5, Sha1, Sha256, Sha512};
+use crate::domain::ids::{BlobId, VersionId};
+use crate::error::Result;
+use diesel::dsl::sql;
+use diesel::prelude::*;
+use diesel::sql_query;
+use diesel::sql_types::{Array, BigInt, Bool, Text};
+
+/// Up to so many rows that fit are all fetched and sorted.
+const FEW: i64 = 30_000;
+/// Something that a version must fit.
+pub(super) enum TextMatch {
+    /// The package's name contains the text.
+    Package(String),
+    /// Any name contains the text, or a file has one of these bytes.
+    Any(String, Vec<BlobId>),
+    /// A file has these bytes.
+    Bytes(Vec<BlobId>),
+}
+
+/// What must fit, and the versions that do where they are few, whoever may see them.
+pub(super) struct Criterion {
+    pub(super) text_match: TextMatch,
+    pub(super) few: Option<Vec<VersionId>>,
+}
+
+impl TextMatch {
+    /// The versions that fit, if they are few.
+    pub(super) fn few(&self, conn: &mut PgConnection) -> Result<Option<Vec<VersionId>>> {
+        #[derive(QueryableByName)]
+        struct VersionIdRow {
+            #[diesel(sql_type = BigInt)]
+            id: VersionId,
+        }
+        const PACKAGES: &str =
+            "SELECT v.id FROM packages p JOIN versions v ON v.package_id = p.id WHERE p.lower_name LIKE $1";
+        let limited = |rows: &str| sql_query(format!("SELECT id FROM ({rows}) AS fitting LIMIT {}", FEW + 1));
+        let rows: Vec<VersionIdRow> = match self {
+            Self::Package(like) => limited(PACKAGES).bind::<Text, _>(like).load(conn)?,
+            Self::Any(like, blobs) => limited(&format!(
+                "{PACKAGES} UNION ALL SELECT id FROM versions WHERE lower_version LIKE $1 \
+                 UNION ALL SELECT version_id FROM files WHERE lower_name LIKE $1 \
+                 UNION ALL SELECT version_id FROM files WHERE blob_id = ANY ($2)"
+            ))
+            .bind::<Text, _>(like)
+            .bind::<Array<BigInt>, _>(blobs)
+            .load(conn)?,
+            Self::Bytes(blobs) => limited("SELECT version_id AS id FROM files WHERE blob_id = ANY ($1)")
+                .bind::<Array<BigInt>, _>(blobs)
+                .load(conn)?,
+        };
+        let few = rows.len() <= usize::try_from(FEW).unwrap_or(0);
+        Ok(few.then(|| rows.into_iter().map(|row| row.id).collect()))
+    }
+
+    /// As a condition that is asked of one version after the other. It speaks of nothing but the version, so that
+    /// Postgres asks it while it walks and not in a join of everything with everything.
+    fn of_each(&self, rows: Rows) -> Condition {
+        const PACKAGE: &str = "EXISTS (SELECT FROM packages p WHERE p.id = versions.package_id AND p.lower_name LIKE ";
+        // Of a package any version may be the one that fits.
+        let (any, one, end) = match rows {
+            Rows::Versions => ("(", "versions", ")"),
+            Rows::Packages => {
+                ("EXISTS (SELECT FROM versions one WHERE one.package_id = versions.package_id AND (", "one", "))")
+            }
+        };
+        let file = format!("EXISTS (SELECT FROM files f WHERE f.version_id = {one}.id AND ");
+        match self {
+            Self::Package(like) => Box::new(sql::<Bool>(PACKAGE).bind::<Text, _>(like.clone()).sql(")")),
+            Self::Any(like, blobs) => Box::new(
+                sql::<Bool>(&format!("({any}{one}.lower_version LIKE "))
+                    .bind::<Text, _>(like.clone())
+                    .sql(&format!(" OR {file} f.lower_name LIKE "))
+                    .bind::<Text, _>(like.clone())
+                    .sql(&format!(") OR {file} f.blob_id = ANY ("))
+                    .bind::<Array<BigInt>, _>(blobs.clone())
+                    .sql(&format!(")){end} OR {PACKAGE}"))
+                    .bind::<Text, _>(like.clone())
+                    .sql("))"),
+            ),
+            Self::Bytes(blobs) => {
+                let blobs =
+                    sql::<Bool>(&format!("{any}{file} f.blob_id = ANY (")).bind::<Array<BigInt>, _>(blobs.clone());
+                Box::new(blobs.sql(&format!(")){end}")))
+            }
+        }
+    }
+}
+
+impl Criterion {
+    pub(super) fn condition(&self, rows: Rows) -> Condition {
+        match (&self.few, rows) {
+            (Some(ids), Rows::Versions) => Box::new(versions::id.eq_any(ids.clone())),
+            (Some(ids), Rows::Packages) => {
+                let of =
+                    sql::<Bool>("versions.package_id IN (SELECT one.package_id FROM versions one WHERE one.id = ANY (");
+                Box::new(of.bind::<Array<BigInt>, _>(ids.clone()).sql("))"))
+            }
+            (None, _) => self.text_match.of_each(rows),
+        }
+    }
+}
+
+/// The bytes that a text may be a digest of, in hexadecimal.
+pub(super) fn of_digest(conn: &mut PgConnection, text: &str) -> Result<Vec<BlobId>> {
+    let found = blobs::table.select(blobs::id).into_boxed();
+    let found = if let Ok(digest) = text.parse::<Sha256>() {
+        found.filter(blobs::sha256.eq(digest.as_bytes().to_vec()))
+    } else if let Ok(digest) = text.parse::<Sha512>() {
+        found.filter(blobs::sha512.eq(digest.as_bytes().to_vec()))
+    } else if let Ok(digest) = text.parse::<Sha1>() {
+        found.filter(blobs::sha1.eq(digest.as_bytes().to_vec()))
+    } else if let Ok(digest) = text.parse::<Md5>() {
+        found.filter(blobs::md5.eq(digest.as_bytes().to_vec()))
+    } else {
+        return Ok(Vec::new());
+    };
+    Ok(found.load(conn)?)
+}

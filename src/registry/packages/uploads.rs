@@ -1,0 +1,155 @@
+//! What somebody wants to know before he uploads with a browser: to whom he may publish, what is there already under the
+//! names he is typing, and what would still fit.
+
+use super::publish::UploadLimits;
+use super::quotas::{self, Usage};
+use crate::db::schema::{files, owners, packages, team_members, teams, versions};
+use crate::domain::ids::{PackageId, VersionId};
+use crate::domain::names::{FileName, OwnerName, PackageName};
+use crate::domain::role::{OwnerKind, Permission};
+use crate::domain::version::Version;
+use crate::error::{Error, Result};
+use crate::registry::access::CanUpload;
+use crate::registry::like::escape_like;
+use diesel::prelude::*;
+
+/// Most names of each kind that are proposed.
+const PROPOSED: i64 = 50;
+/// Most files that are named of a version that is there.
+const NAMED: i64 = 500;
+
+/// What is being typed; a name that cannot be one is none.
+#[derive(Debug, Clone, Default)]
+pub struct Typed {
+    pub package: String,
+    pub version: String,
+}
+
+/// A version that is there.
+#[derive(Debug, Clone)]
+pub struct ExistingVersion {
+    /// How many files it has.
+    pub count: i64,
+    /// Their names, up to some hundreds.
+    pub files: Vec<FileName>,
+}
+
+/// What is known about an upload that may come.
+#[derive(Debug, Clone)]
+pub struct Prospect {
+    /// To whom he may publish: himself first, then his organizations by name, and whoever it is about.
+    pub owners: Vec<OwnerName>,
+    /// Packages whose names begin with what is typed.
+    pub packages: Vec<PackageName>,
+    /// The package that is named, as it was first written, if it is there.
+    pub package: Option<PackageName>,
+    /// Its versions, the newest first.
+    pub versions: Vec<Version>,
+    /// The version that is named, if it is there.
+    pub there: Option<ExistingVersion>,
+    /// Most bytes that one more file may have; `None`: any number.
+    pub most: Option<u64>,
+    /// Why nothing would fit.
+    pub obstacle: Option<String>,
+}
+
+/// Looks all of it up.
+///
+/// # Errors
+/// The database's.
+pub fn prospect(conn: &mut PgConnection, right: &CanUpload, typed: &Typed, limits: &UploadLimits) -> Result<Prospect> {
+    let owner = right.owner();
+    let mut prospect = Prospect {
+        owners: publishable(conn, right)?,
+        packages: beginning(conn, right, &typed.package)?,
+        package: None,
+        versions: Vec::new(),
+        there: None,
+        most: limits.file_bytes,
+        obstacle: None,
+    };
+    let package = typed.package.parse::<PackageName>().ok();
+    let found = package.as_ref().map(|name| find(conn, right, name)).transpose()?.flatten();
+    if let Some((id, name)) = found {
+        prospect.package = Some(name);
+        prospect.versions = newest_versions(conn, id)?;
+        prospect.there = typed.version.parse().ok().map(|version| there(conn, id, &version)).transpose()?.flatten();
+    }
+    if let Some(quota) = quotas::limits_of(owner, right.user(), limits.quota) {
+        let more = Usage { versions: i64::from(prospect.there.is_none()), bytes: 0 };
+        match quotas::check(conn, owner, quota, more) {
+            Err(Error::Quota(text)) => prospect.obstacle = Some(text),
+            other => other?,
+        }
+        let allowed = quotas::allowance(conn, owner, quota)?.map(|allowance| allowance.bytes);
+        prospect.most = allowed.into_iter().chain(prospect.most).min();
+    }
+    Ok(prospect)
+}
+
+fn publishable(conn: &mut PgConnection, right: &CanUpload) -> Result<Vec<OwnerName>> {
+    let user = right.user();
+    let orgs = teams::table
+        .inner_join(team_members::table)
+        .filter(team_members::user_id.eq(user.id))
+        .filter(teams::permission.ge(Permission::Write))
+        .select(teams::org_id);
+    let orgs: Vec<OwnerName> = owners::table
+        .filter(owners::kind.eq(OwnerKind::Organization))
+        .filter(owners::id.eq_any(orgs))
+        .order(owners::lower_name)
+        .select(owners::name)
+        .load(conn)?;
+    let mut all = vec![user.name.clone()];
+    all.extend(orgs);
+    // Administrators may publish to everybody, who are too many to name.
+    if !all.contains(&right.owner().name) {
+        all.push(right.owner().name.clone());
+    }
+    Ok(all)
+}
+
+fn beginning(conn: &mut PgConnection, right: &CanUpload, text: &str) -> Result<Vec<PackageName>> {
+    if text.contains('\0') {
+        return Ok(Vec::new());
+    }
+    Ok(packages::table
+        .filter(packages::owner_id.eq(right.owner().id))
+        .filter(packages::lower_name.like(format!("{}%", escape_like(&text.to_lowercase()))))
+        .order(packages::lower_name)
+        .limit(PROPOSED)
+        .select(packages::name)
+        .load(conn)?)
+}
+
+fn find(conn: &mut PgConnection, right: &CanUpload, name: &PackageName) -> Result<Option<(PackageId, PackageName)>> {
+    Ok(packages::table
+        .filter(packages::owner_id.eq(right.owner().id))
+        .filter(packages::lower_name.eq(name.lower()))
+        .select((packages::id, packages::name))
+        .first(conn)
+        .optional()?)
+}
+
+fn newest_versions(conn: &mut PgConnection, package: PackageId) -> Result<Vec<Version>> {
+    Ok(versions::table
+        .filter(versions::package_id.eq(package))
+        .order(versions::id.desc())
+        .limit(PROPOSED)
+        .select(versions::version)
+        .load(conn)?)
+}
+
+fn there(conn: &mut PgConnection, package: PackageId, version: &Version) -> Result<Option<ExistingVersion>> {
+    let id: Option<VersionId> = versions::table
+        .filter(versions::package_id.eq(package))
+        .filter(versions::lower_version.eq(version.lower()))
+        .select(versions::id)
+        .first(conn)
+        .optional()?;
+    let Some(id) = id else { return Ok(None) };
+    let of_version = files::table.filter(files::version_id.eq(id));
+    let count = of_version.count().get_result(conn)?;
+    let names = of_version.order(files::lower_name).limit(NAMED).select(files::name).load(conn)?;
+    Ok(Some(ExistingVersion { count, files: names }))
+}

@@ -1,0 +1,299 @@
+//! Versions of a package. One without a file does not exist: the last file takes it along.
+
+use super::{contents, lifecycle, quotas};
+use crate::db::schema::{blobs, files, packages as packages_table, versions};
+use crate::domain::clock::Timestamp;
+use crate::domain::ids::{OwnerId, PackageId, VersionId};
+use crate::domain::names::PackageName;
+use crate::domain::path::VersionPath;
+use crate::domain::version::{self, Version};
+use crate::domain::webhook::HookAction;
+use crate::error::{Error, Result, What};
+use crate::registry::access::{CanPublish, CanRead};
+use crate::registry::audit::{self, Event, Subject};
+use crate::registry::caller::Caller;
+use crate::registry::pages::{Page, Slice};
+use crate::registry::webhooks::outbox::{self, Announced};
+use diesel::dsl::{count, sql};
+use diesel::prelude::*;
+use diesel::sql_types::BigInt;
+use serde_json::json;
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::str::FromStr;
+
+/// A version as it is listed.
+#[derive(Debug, Clone, Queryable)]
+pub struct VersionSummary {
+    pub version: Version,
+    pub created_at: Timestamp,
+    /// How many files.
+    pub files: i64,
+    /// Bytes in all of them.
+    pub size: i64,
+    /// Downloads of all of them.
+    pub downloads: i64,
+}
+
+/// The version of this name, made if it is not there, its package too, and kept from being deleted until the end of the
+/// transaction. True: it was made.
+///
+/// # Errors
+/// The database's.
+pub(in crate::registry) fn find_or_insert(
+    conn: &mut PgConnection,
+    owner: OwnerId,
+    path: &VersionPath,
+    creator: OwnerId,
+    now: Timestamp,
+) -> Result<(VersionId, bool)> {
+    loop {
+        // The package first: Postgres locks in the order of FROM, and deletions lock the package before its version.
+        let found = packages_table::table
+            .inner_join(versions::table)
+            .filter(packages_table::owner_id.eq(owner))
+            .filter(packages_table::lower_name.eq(path.package.lower()))
+            .filter(versions::lower_version.eq(path.version.lower()))
+            .select(versions::id)
+            .for_key_share()
+            .first(conn)
+            .optional()?;
+        if let Some(id) = found {
+            return Ok((id, false));
+        }
+        let package = lifecycle::find_or_insert(conn, owner, &path.package, now)?;
+        let inserted = diesel::insert_into(versions::table)
+            .values((
+                versions::package_id.eq(package),
+                versions::owner_id.eq(owner),
+                versions::version.eq(&path.version),
+                versions::lower_version.eq(path.version.lower()),
+                versions::creator_id.eq(creator),
+                versions::created_at.eq(now),
+            ))
+            .on_conflict((versions::package_id, versions::lower_version))
+            .do_nothing()
+            .returning(versions::id)
+            .get_result(conn)
+            .optional()?;
+        // Nothing inserted: another publisher was faster, and the next look finds his.
+        if let Some(id) = inserted {
+            return Ok((id, true));
+        }
+    }
+}
+
+/// Whether there is a version of this name.
+///
+/// # Errors
+/// The database's.
+pub fn exists(conn: &mut PgConnection, owner: OwnerId, path: &VersionPath) -> Result<bool> {
+    let row = versions::table
+        .inner_join(packages_table::table)
+        .filter(packages_table::owner_id.eq(owner))
+        .filter(packages_table::lower_name.eq(path.package.lower()))
+        .filter(versions::lower_version.eq(path.version.lower()))
+        .select(versions::id);
+    Ok(diesel::select(diesel::dsl::exists(row)).get_result(conn)?)
+}
+
+/// A package's versions, the oldest first.
+///
+/// # Errors
+/// [`Error::NotFound`] for a package without any.
+pub fn list(
+    conn: &mut PgConnection,
+    right: &CanRead,
+    package: &PackageName,
+    slice: Slice,
+) -> Result<Page<VersionSummary>> {
+    let of_package = packages_table::table
+        .filter(packages_table::owner_id.eq(right.owner().id))
+        .filter(packages_table::lower_name.eq(package.lower()));
+    let Some(id) = of_package.select(packages_table::id).first::<PackageId>(conn).optional()? else {
+        return Err(Error::NotFound(What::Package));
+    };
+    let total = versions::table.filter(versions::package_id.eq(id)).count().get_result(conn)?;
+    // First which, then what of them: only the files of the page are added up. In one statement, because Postgres would
+    // rather read the whole table than look up a thousand ids that are given to it.
+    let listed = diesel::alias!(versions as listed);
+    let page = listed
+        .filter(listed.field(versions::package_id).eq(id))
+        .order(listed.field(versions::id))
+        .offset(slice.offset)
+        .limit(slice.limit)
+        .select(listed.field(versions::id));
+    let items = versions::table
+        .inner_join(files::table.inner_join(blobs::table))
+        .filter(versions::id.eq_any(page))
+        .group_by(versions::id)
+        .order(versions::id)
+        .select((
+            versions::version,
+            versions::created_at,
+            count(files::id),
+            sql::<BigInt>("coalesce(sum(blobs.size), 0)::bigint"),
+            sql::<BigInt>("coalesce(sum(files.download_count), 0)::bigint"),
+        ))
+        .load::<VersionSummary>(conn)?;
+    // Deleted since it was found: a package without versions is never shown.
+    if total == 0 || (items.is_empty() && slice.offset == 0) {
+        return Err(Error::NotFound(What::Package));
+    }
+    Ok(Page { items, total })
+}
+
+/// In which order versions are browsed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum VersionOrder {
+    /// By SemVer precedence, the highest first.
+    #[default]
+    Precedence,
+    Newest,
+    Oldest,
+}
+
+impl FromStr for VersionOrder {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "" | "semver" => Ok(Self::Precedence),
+            "newest" => Ok(Self::Newest),
+            "oldest" => Ok(Self::Oldest),
+            _ => Err(Error::invalid("sort", "sort: semver, newest or oldest".to_owned())),
+        }
+    }
+}
+
+/// Versions of a package as they are browsed.
+#[derive(Debug, Clone)]
+pub struct Browsed {
+    pub package: PackageName,
+    /// What `latest` stands for.
+    pub newest: Version,
+    /// How many versions there are, whatever is looked for.
+    pub all: i64,
+    pub page: Page<VersionSummary>,
+}
+
+/// A package's versions whose name contains a text, in either case. All of their names are read, five thousand in some
+/// milliseconds: no index knows SemVer.
+///
+/// # Errors
+/// [`Error::NotFound`] for an unknown package.
+pub fn browse(
+    conn: &mut PgConnection,
+    right: &CanRead,
+    package: &PackageName,
+    part: &str,
+    order: VersionOrder,
+    slice: Slice,
+) -> Result<Browsed> {
+    let found: Option<(PackageId, PackageName)> = packages_table::table
+        .filter(packages_table::owner_id.eq(right.owner().id))
+        .filter(packages_table::lower_name.eq(package.lower()))
+        .select((packages_table::id, packages_table::name))
+        .first(conn)
+        .optional()?;
+    let (package_id, package) = found.ok_or(Error::NotFound(What::Package))?;
+    let mut rows: Vec<(Version, Timestamp, VersionId)> = versions::table
+        .filter(versions::package_id.eq(package_id))
+        .select((versions::version, versions::created_at, versions::id))
+        .load(conn)?;
+    let all = i64::try_from(rows.len()).unwrap_or(i64::MAX);
+    let newest = version::newest(&rows, |(version, created_at, id)| (version, (*created_at, *id)));
+    let newest = newest.map(|(version, ..)| version.clone()).ok_or(Error::NotFound(What::Package))?;
+    let lower = part.to_lowercase();
+    rows.retain(|(version, ..)| version.lower().contains(&lower));
+    match order {
+        VersionOrder::Precedence => version::by_precedence(&mut rows, |(version, made, id)| (version, (*made, *id))),
+        VersionOrder::Newest => rows.sort_by_key(|(_, made, id)| Reverse((*made, *id))),
+        VersionOrder::Oldest => rows.sort_by_key(|(_, made, id)| (*made, *id)),
+    }
+    let total = i64::try_from(rows.len()).unwrap_or(i64::MAX);
+    let taken = |number: i64| usize::try_from(number).unwrap_or(usize::MAX);
+    let ids: Vec<VersionId> =
+        rows.iter().skip(taken(slice.offset)).take(taken(slice.limit)).map(|(_, _, id)| *id).collect();
+    Ok(Browsed { package, newest, all, page: Page { items: summaries(conn, &ids)?, total } })
+}
+
+/// Versions in the order of their ids here. One that was deleted meanwhile is left out.
+fn summaries(conn: &mut PgConnection, ids: &[VersionId]) -> Result<Vec<VersionSummary>> {
+    let mut found: HashMap<VersionId, VersionSummary> = versions::table
+        .inner_join(files::table.inner_join(blobs::table))
+        .filter(versions::id.eq_any(ids))
+        .group_by(versions::id)
+        .select((
+            versions::id,
+            (
+                versions::version,
+                versions::created_at,
+                count(files::id),
+                sql::<BigInt>("coalesce(sum(blobs.size), 0)::bigint"),
+                sql::<BigInt>("coalesce(sum(files.download_count), 0)::bigint"),
+            ),
+        ))
+        .load::<(VersionId, VersionSummary)>(conn)?
+        .into_iter()
+        .collect();
+    Ok(ids.iter().filter_map(|id| found.remove(id)).collect())
+}
+
+/// The version that `latest` stands for.
+///
+/// # Errors
+/// [`Error::NotFound`] for an unknown package.
+pub fn newest(conn: &mut PgConnection, right: &CanRead, package: &PackageName) -> Result<Version> {
+    let all: Vec<(Version, Timestamp, VersionId)> = versions::table
+        .inner_join(packages_table::table)
+        .filter(packages_table::owner_id.eq(right.owner().id))
+        .filter(packages_table::lower_name.eq(package.lower()))
+        .select((versions::version, versions::created_at, versions::id))
+        .load(conn)?;
+    let newest = version::newest(all, |(version, created_at, id)| (version, (*created_at, *id)));
+    newest.map(|(version, _, _)| version).ok_or(Error::NotFound(What::Package))
+}
+
+/// The version of a package that the caller has locked.
+///
+/// # Errors
+/// [`Error::NotFound`].
+pub(in crate::registry) fn find_in(
+    conn: &mut PgConnection,
+    package: PackageId,
+    version: &Version,
+) -> Result<VersionId> {
+    versions::table
+        .filter(versions::package_id.eq(package))
+        .filter(versions::lower_version.eq(version.lower()))
+        .select(versions::id)
+        .first(conn)
+        .optional()?
+        .ok_or(Error::NotFound(What::Version))
+}
+
+/// Deletes a version with all its files.
+///
+/// # Errors
+/// [`Error::NotFound`].
+pub fn delete(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    right: &CanPublish,
+    path: &VersionPath,
+    now: Timestamp,
+) -> Result<()> {
+    let owner = right.owner();
+    let package = lifecycle::lock(conn, owner.id, &path.package)?;
+    let version = find_in(conn, package, &path.version)?;
+    let (_, bytes) = contents::weigh(conn, package, Some(version))?;
+    outbox::announce(conn, caller, (owner.id, HookAction::Deleted, Announced::Version(version)), now)?;
+    contents::let_go(conn, package, Some(version), None, now)?;
+    diesel::delete(versions::table.find(version)).execute(conn)?;
+    lifecycle::delete_if_empty(conn, package)?;
+    quotas::count(conn, owner.id, -1, -bytes)?;
+    let text = format!("{}/{}", path.package, path.version);
+    let subject = Subject { owner: Some((owner.id, &owner.name)), text, detail: json!({"bytes": bytes}) };
+    audit::record(conn, caller, Event::VersionDelete, &subject, now)
+}

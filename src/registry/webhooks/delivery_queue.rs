@@ -1,0 +1,264 @@
+//! Taking from the outbox. A server reserves a hook for a time and sends one thing for it: so two servers never send for
+//! one hook at once, what a hook tells comes in its order, and a slow receiver keeps nobody waiting but itself. A server
+//! that dies lets go when the time is over, and what it was at is sent again, under the same id.
+
+use super::payload::Facts;
+use crate::db::schema::{hook_attempts, hook_deliveries, hooks, owners};
+use crate::domain::clock::Timestamp;
+use crate::domain::ids::{DeliveryId, HookId, OwnerId};
+use crate::domain::role::OwnerKind;
+use crate::domain::secret::{MasterKey, SecretText};
+use crate::domain::webhook::{DeliveryState, HookAction, HookContent, HookUrl};
+use crate::error::{Error, Result};
+use crate::registry::encryption::{self, HOOK_AUTHORIZATION, HOOK_SECRET};
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Timestamptz};
+use serde_json::Value;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// How long a hook is reserved for one server: longer than any answer is waited for.
+pub const LEASE: Duration = Duration::from_secs(120);
+/// Most hooks of one owner that are sent for at once, so that one with many slow receivers leaves room for others.
+const MOST_OF_OWNER: i64 = 4;
+/// The pause after the first failed attempt; each further one is twice as long.
+const FIRST_PAUSE: Duration = Duration::from_secs(30);
+/// The longest pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(4 * 3600);
+
+/// One thing to send, reserved for who took it.
+#[derive(Debug)]
+pub struct LeasedHook {
+    pub hook: HookId,
+    pub delivery: DeliveryId,
+    pub uuid: Uuid,
+    /// Which attempt it is, from 1.
+    pub number: i32,
+    pub action: HookAction,
+    pub owner_kind: OwnerKind,
+    pub url: HookUrl,
+    pub content: HookContent,
+    /// What to send, unless it cannot be read: that is this delivery's own failure and must not stop the others.
+    pub message: Result<Message>,
+    tries: i32,
+    retry_until: Timestamp,
+    leased_until: Timestamp,
+}
+
+/// What to send, and with which secrets.
+#[derive(Debug)]
+pub struct Message {
+    pub facts: Facts,
+    /// What to sign with.
+    pub secret: Option<SecretText>,
+    /// The value of a field `Authorization`.
+    pub authorization: Option<SecretText>,
+}
+
+/// How an attempt went.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    pub at: Timestamp,
+    pub duration: Duration,
+    /// Pairs of name and value, secrets as asterisks.
+    pub request_headers: Value,
+    pub status: Option<u16>,
+    pub response_headers: Value,
+    pub response_body: String,
+    /// Empty: nothing went wrong.
+    pub error: String,
+}
+
+impl Outcome {
+    /// Whether the receiver has it.
+    pub fn is_delivered(&self) -> bool {
+        self.status.is_some_and(|status| (200..300).contains(&status))
+    }
+}
+
+#[derive(QueryableByName)]
+struct Next {
+    #[diesel(sql_type = BigInt)]
+    id: HookId,
+}
+
+/// Reserves the hook that has waited longest, of those with something to tell.
+fn lease(conn: &mut PgConnection, now: Timestamp) -> Result<Option<HookId>> {
+    let next: Option<Next> = diesel::sql_query(
+        "UPDATE hooks SET leased_until = $2, served_at = $1 WHERE id = (SELECT h.id FROM hooks h WHERE h.active \
+           AND (h.leased_until IS NULL OR h.leased_until <= $1) \
+           AND h.id IN (SELECT hook_id FROM hook_deliveries WHERE state = 0 AND next_attempt_at <= $1) \
+           AND (SELECT count(*) FROM hooks o WHERE o.owner_id = h.owner_id AND o.leased_until > $1) < $3 \
+           ORDER BY h.served_at NULLS FIRST, h.id LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING id",
+    )
+    .bind::<Timestamptz, _>(now)
+    .bind::<Timestamptz, _>(now.plus(LEASE))
+    .bind::<BigInt, _>(MOST_OF_OWNER)
+    .get_result(conn)
+    .optional()?;
+    Ok(next.map(|next| next.id))
+}
+
+/// Takes something that is due; `None`: nothing is, or others are at it.
+///
+/// # Errors
+/// The database's.
+pub fn take(conn: &mut PgConnection, key: &MasterKey, now: Timestamp) -> Result<Option<LeasedHook>> {
+    while let Some(hook) = lease(conn, now)? {
+        give_up_stale(conn, hook, now)?;
+        let due: Option<DeliveryId> = hook_deliveries::table
+            .filter(hook_deliveries::hook_id.eq(hook))
+            .filter(hook_deliveries::state.eq(DeliveryState::Pending))
+            .filter(hook_deliveries::next_attempt_at.le(now))
+            .order((hook_deliveries::next_attempt_at, hook_deliveries::id))
+            .select(hook_deliveries::id)
+            .first(conn)
+            .optional()?;
+        match due {
+            Some(delivery) => return begin(conn, key, (hook, delivery), now).map(Some),
+            // All it had was too old.
+            None => release(conn, hook, now.plus(LEASE))?,
+        }
+    }
+    Ok(None)
+}
+
+/// Gives up what was tried and whose time ended while no server ran.
+fn give_up_stale(conn: &mut PgConnection, hook: HookId, now: Timestamp) -> Result<()> {
+    let stale = hook_deliveries::table
+        .filter(hook_deliveries::hook_id.eq(hook))
+        .filter(hook_deliveries::state.eq(DeliveryState::Pending))
+        .filter(hook_deliveries::retry_until.lt(now))
+        .filter(hook_deliveries::tries.gt(0));
+    diesel::update(stale)
+        .set((hook_deliveries::state.eq(DeliveryState::Failed), hook_deliveries::next_attempt_at.eq(None::<Timestamp>)))
+        .execute(conn)?;
+    Ok(())
+}
+
+fn release(conn: &mut PgConnection, hook: HookId, leased_until: Timestamp) -> Result<()> {
+    // Unless the time was over, and another has it by now.
+    let own = hooks::table.find(hook).filter(hooks::leased_until.eq(leased_until));
+    diesel::update(own).set(hooks::leased_until.eq(None::<Timestamp>)).execute(conn)?;
+    Ok(())
+}
+
+/// Counts the attempt before it is made: one that brings the server down does not do so for ever.
+fn begin(
+    conn: &mut PgConnection,
+    key: &MasterKey,
+    (hook, delivery): (HookId, DeliveryId),
+    now: Timestamp,
+) -> Result<LeasedHook> {
+    type Sent = (Uuid, i32, i32, HookAction, Value, Timestamp);
+    let (uuid, number, tries, action, facts, retry_until): Sent = diesel::update(hook_deliveries::table.find(delivery))
+        .set((
+            hook_deliveries::tries.eq(hook_deliveries::tries + 1),
+            hook_deliveries::attempts.eq(hook_deliveries::attempts + 1),
+        ))
+        .returning((
+            hook_deliveries::uuid,
+            hook_deliveries::attempts,
+            hook_deliveries::tries,
+            hook_deliveries::action,
+            hook_deliveries::facts,
+            hook_deliveries::retry_until,
+        ))
+        .get_result(conn)?;
+    type Receiver = (OwnerId, OwnerKind, HookUrl, HookContent, Option<Vec<u8>>, Option<Vec<u8>>);
+    let (owner, owner_kind, url, content, secret, authorization): Receiver = hooks::table
+        .find(hook)
+        .inner_join(owners::table)
+        .select((
+            owners::id,
+            owners::kind,
+            hooks::url,
+            hooks::content,
+            hooks::sealed_secret,
+            hooks::sealed_authorization,
+        ))
+        .first(conn)?;
+    let decrypt = |kind, sealed: Option<Vec<u8>>| -> Result<Option<SecretText>> {
+        let Some(sealed) = sealed else { return Ok(None) };
+        let text = String::from_utf8(encryption::decrypt(key, kind, owner, &sealed)?).map_err(Error::internal)?;
+        Ok(Some(SecretText::new(text)))
+    };
+    let message = || {
+        Ok(Message {
+            facts: serde_json::from_value(facts).map_err(Error::internal)?,
+            secret: decrypt(HOOK_SECRET, secret)?,
+            authorization: decrypt(HOOK_AUTHORIZATION, authorization)?,
+        })
+    };
+    Ok(LeasedHook {
+        hook,
+        delivery,
+        uuid,
+        number,
+        action,
+        owner_kind,
+        url,
+        content,
+        message: message(),
+        tries,
+        retry_until,
+        leased_until: now.plus(LEASE),
+    })
+}
+
+/// How long to wait after so many attempts in a row.
+fn pause(tries: i32) -> Duration {
+    let doublings = u32::try_from(tries.saturating_sub(1)).unwrap_or(0).min(16);
+    FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(doublings)).min(LONGEST_PAUSE)
+}
+
+/// Writes down how an attempt went, when the next one is, if there is one, and lets go of the hook.
+///
+/// # Errors
+/// The database's.
+pub fn settle(conn: &mut PgConnection, leased: &LeasedHook, outcome: &Outcome, now: Timestamp) -> Result<()> {
+    release(conn, leased.hook, leased.leased_until)?;
+    let next = now.plus(pause(leased.tries));
+    let (state, next) = match outcome.is_delivered() {
+        true => (DeliveryState::Delivered, None),
+        false if next > leased.retry_until => (DeliveryState::Failed, None),
+        false => (DeliveryState::Pending, Some(next)),
+    };
+    // It may have been asked for again meanwhile, and is due then whatever became of this attempt; or be gone.
+    let row = hook_deliveries::table.find(leased.delivery);
+    let untouched = row.filter(hook_deliveries::tries.eq(leased.tries));
+    diesel::update(untouched)
+        .set((hook_deliveries::state.eq(state), hook_deliveries::next_attempt_at.eq(next)))
+        .execute(conn)?;
+    if row.select(hook_deliveries::id).for_key_share().first::<DeliveryId>(conn).optional()?.is_none() {
+        return Ok(());
+    }
+    diesel::insert_into(hook_attempts::table)
+        .values((
+            hook_attempts::delivery_id.eq(leased.delivery),
+            hook_attempts::number.eq(leased.number),
+            hook_attempts::at.eq(outcome.at),
+            hook_attempts::duration_ms.eq(i32::try_from(outcome.duration.as_millis()).unwrap_or(i32::MAX)),
+            hook_attempts::request_headers.eq(&outcome.request_headers),
+            hook_attempts::status.eq(outcome.status.map(i32::from)),
+            hook_attempts::response_headers.eq(&outcome.response_headers),
+            hook_attempts::response_body.eq(&outcome.response_body),
+            hook_attempts::error.eq(&outcome.error),
+        ))
+        .on_conflict_do_nothing()
+        .execute(conn)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_and_add_up_to_a_day() {
+        assert_eq!([1, 2, 3].map(|tries| pause(tries).as_secs()), [30, 60, 120]);
+        assert_eq!(pause(i32::MAX), LONGEST_PAUSE);
+        let all: Duration = (1..15).map(pause).sum();
+        assert!((24.0..25.0).contains(&(all.as_secs_f64() / 3600.0)), "{all:?}");
+    }
+}

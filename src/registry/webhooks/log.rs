@@ -1,0 +1,131 @@
+//! What hooks told, and what was answered.
+
+use super::find as find_hook;
+use super::payload::Facts;
+use crate::db::schema::{hook_attempts, hook_deliveries};
+use crate::domain::clock::Timestamp;
+use crate::domain::ids::{DeliveryId, HookId};
+use crate::domain::webhook::{DeliveryState, HookAction};
+use crate::error::{Error, Result, What};
+use crate::registry::access::CanHook;
+use crate::registry::pages::{Page, Slice};
+use diesel::dsl::sql;
+use diesel::prelude::*;
+use diesel::sql_types::{Integer, Nullable};
+use serde_json::Value;
+use std::collections::HashMap;
+use uuid::Uuid;
+
+/// Something that a hook tells, or told.
+#[derive(Debug, Clone)]
+pub struct Delivery {
+    pub id: DeliveryId,
+    pub uuid: Uuid,
+    pub action: HookAction,
+    pub is_test: bool,
+    pub facts: Facts,
+    pub state: DeliveryState,
+    pub created_at: Timestamp,
+    /// When it is tried next, while it is pending.
+    pub next_attempt_at: Option<Timestamp>,
+    pub attempts: i32,
+    /// The status of the last answer, if there was one.
+    pub status: Option<i32>,
+}
+
+/// An attempt to deliver.
+#[derive(Debug, Clone, Queryable, Selectable)]
+#[diesel(table_name = hook_attempts)]
+pub struct Attempt {
+    pub number: i32,
+    pub at: Timestamp,
+    pub duration_ms: i32,
+    /// Pairs of name and value.
+    pub request_headers: Value,
+    pub status: Option<i32>,
+    /// Pairs of name and value.
+    pub response_headers: Value,
+    pub response_body: String,
+    /// What went wrong; empty: nothing.
+    pub error: String,
+}
+
+type DeliveryRow =
+    (DeliveryId, Uuid, HookAction, bool, Value, DeliveryState, Timestamp, Option<Timestamp>, i32, Option<i32>);
+
+/// The status of the last attempt that was answered or not.
+const LAST: &str = "(SELECT a.status FROM hook_attempts a WHERE a.delivery_id = hook_deliveries.id \
+                    ORDER BY a.number DESC LIMIT 1)";
+
+impl Delivery {
+    fn from_row(row: DeliveryRow) -> Result<Self> {
+        let (id, uuid, action, is_test, facts, state, created_at, next_attempt_at, attempts, status) = row;
+        let facts = serde_json::from_value(facts).map_err(Error::internal)?;
+        Ok(Self { id, uuid, action, is_test, facts, state, created_at, next_attempt_at, attempts, status })
+    }
+}
+
+macro_rules! columns {
+    () => {
+        (
+            hook_deliveries::id,
+            hook_deliveries::uuid,
+            hook_deliveries::action,
+            hook_deliveries::is_test,
+            hook_deliveries::facts,
+            hook_deliveries::state,
+            hook_deliveries::created_at,
+            hook_deliveries::next_attempt_at,
+            hook_deliveries::attempts,
+            sql::<Nullable<Integer>>(LAST),
+        )
+    };
+}
+
+/// What a hook had to tell, the newest first.
+///
+/// # Errors
+/// [`Error::NotFound`].
+pub fn list(conn: &mut PgConnection, right: &CanHook, hook: HookId, slice: Slice) -> Result<Page<Delivery>> {
+    let hook = find_hook(conn, right, hook)?.id;
+    let own = hook_deliveries::table.filter(hook_deliveries::hook_id.eq(hook));
+    let total = own.count().get_result(conn)?;
+    let rows: Vec<DeliveryRow> =
+        own.order(hook_deliveries::id.desc()).offset(slice.offset).limit(slice.limit).select(columns!()).load(conn)?;
+    Ok(Page { items: rows.into_iter().map(Delivery::from_row).collect::<Result<_>>()?, total })
+}
+
+/// What became of the last thing that each of these hooks had to tell, and when that was.
+///
+/// # Errors
+/// The database's.
+pub fn last(conn: &mut PgConnection, hooks: &[HookId]) -> Result<HashMap<HookId, (DeliveryState, Timestamp)>> {
+    let rows: Vec<(HookId, DeliveryState, Timestamp)> = hook_deliveries::table
+        .filter(hook_deliveries::hook_id.eq_any(hooks))
+        .distinct_on(hook_deliveries::hook_id)
+        .order((hook_deliveries::hook_id, hook_deliveries::id.desc()))
+        .select((hook_deliveries::hook_id, hook_deliveries::state, hook_deliveries::created_at))
+        .load(conn)?;
+    Ok(rows.into_iter().map(|(hook, state, at)| (hook, (state, at))).collect())
+}
+
+/// One of them, with all attempts, the first one first.
+///
+/// # Errors
+/// [`Error::NotFound`].
+pub fn find(
+    conn: &mut PgConnection,
+    right: &CanHook,
+    (hook, id): (HookId, DeliveryId),
+) -> Result<(Delivery, Vec<Attempt>)> {
+    let hook = find_hook(conn, right, hook)?.id;
+    let row: Option<DeliveryRow> = hook_deliveries::table
+        .find(id)
+        .filter(hook_deliveries::hook_id.eq(hook))
+        .select(columns!())
+        .first(conn)
+        .optional()?;
+    let delivery = Delivery::from_row(row.ok_or(Error::NotFound(What::Delivery))?)?;
+    let attempts = hook_attempts::table.filter(hook_attempts::delivery_id.eq(id)).order(hook_attempts::number);
+    Ok((delivery, attempts.select(Attempt::as_select()).load(conn)?))
+}

@@ -1,0 +1,230 @@
+//! Webhooks of an owner: where he wants to be told of changes to his packages. What they have to tell is in [`outbox`],
+//! how it is taken from there in [`delivery_queue`], what became of it in [`log`].
+
+pub mod delivery_queue;
+pub mod log;
+pub mod outbox;
+pub mod payload;
+
+use super::access::CanHook;
+use super::audit::{self, Event, Subject};
+use super::caller::Caller;
+use super::encryption::{self, HOOK_AUTHORIZATION, HOOK_SECRET};
+use super::owners::namespace;
+use super::pages::{Page, Slice};
+use crate::db::schema::hooks;
+use crate::domain::clock::Timestamp;
+use crate::domain::ids::{HookId, OwnerId};
+use crate::domain::secret::MasterKey;
+use crate::domain::webhook::{HookAuthorization, HookContent, HookKind, HookSecret, HookUrl};
+use crate::error::{Error, Result, What};
+use diesel::dsl::exists;
+use diesel::prelude::*;
+use serde_json::{Value, json};
+
+/// Most hooks of one owner: each costs a request for each of his versions.
+pub const MOST: i64 = 20;
+
+/// A webhook. Of its secrets it is only known whether there are any.
+#[derive(Debug, Clone, Queryable, Selectable)]
+#[diesel(table_name = hooks)]
+pub struct Hook {
+    pub id: HookId,
+    pub kind: HookKind,
+    pub url: HookUrl,
+    pub content: HookContent,
+    #[diesel(select_expression = hooks::sealed_secret.is_not_null())]
+    pub has_secret: bool,
+    #[diesel(select_expression = hooks::sealed_authorization.is_not_null())]
+    pub has_authorization: bool,
+    pub active: bool,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+}
+
+/// What is said of a hook when it is made.
+#[derive(Debug, Clone)]
+pub struct NewHook {
+    pub kind: HookKind,
+    pub url: HookUrl,
+    pub content: HookContent,
+    pub secret: Option<HookSecret>,
+    pub authorization: Option<HookAuthorization>,
+    pub active: bool,
+}
+
+/// What is to become of a hook; what is `None` stays as it is, and a secret that is `Some(None)` goes.
+#[derive(Debug, Clone, Default)]
+pub struct HookEdit {
+    pub url: Option<HookUrl>,
+    pub content: Option<HookContent>,
+    pub secret: Option<Option<HookSecret>>,
+    pub authorization: Option<Option<HookAuthorization>>,
+    pub active: Option<bool>,
+}
+
+impl HookEdit {
+    /// The names of what it changes, for the record.
+    fn fields(&self) -> Vec<&'static str> {
+        let all = [
+            ("url", self.url.is_some()),
+            ("content_type", self.content.is_some()),
+            ("secret", self.secret.is_some()),
+            ("authorization_header", self.authorization.is_some()),
+            ("active", self.active.is_some()),
+        ];
+        all.into_iter().filter(|(_, given)| *given).map(|(name, _)| name).collect()
+    }
+}
+
+#[derive(AsChangeset)]
+#[diesel(table_name = hooks)]
+struct HookChanges {
+    url: Option<HookUrl>,
+    content: Option<HookContent>,
+    sealed_secret: Option<Option<Vec<u8>>>,
+    sealed_authorization: Option<Option<Vec<u8>>>,
+    active: Option<bool>,
+    updated_at: Timestamp,
+}
+
+fn encrypt_secret(key: &MasterKey, owner: OwnerId, secret: Option<&HookSecret>) -> Result<Option<Vec<u8>>> {
+    secret.map(|secret| encryption::encrypt(key, HOOK_SECRET, owner, secret.as_str().as_bytes())).transpose()
+}
+
+fn encrypt_authorization(
+    key: &MasterKey,
+    owner: OwnerId,
+    value: Option<&HookAuthorization>,
+) -> Result<Option<Vec<u8>>> {
+    value.map(|value| encryption::encrypt(key, HOOK_AUTHORIZATION, owner, value.as_str().as_bytes())).transpose()
+}
+
+/// Makes a hook.
+///
+/// # Errors
+/// [`Error::Blocked`] when the owner has as many as he may.
+pub fn create(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    right: &CanHook,
+    (new, key): (&NewHook, &MasterKey),
+    now: Timestamp,
+) -> Result<Hook> {
+    let owner = right.owner().id;
+    // Two who make the last one at the same moment take turns.
+    namespace::lock(conn, owner)?;
+    let count: i64 = hooks::table.filter(hooks::owner_id.eq(owner)).count().get_result(conn)?;
+    if count >= MOST {
+        return Err(Error::Blocked(format!("{} has {MOST} webhooks, and no more are allowed", right.owner().name)));
+    }
+    let hook: Hook = diesel::insert_into(hooks::table)
+        .values((
+            hooks::owner_id.eq(owner),
+            hooks::kind.eq(new.kind),
+            hooks::url.eq(&new.url),
+            hooks::content.eq(new.content),
+            hooks::sealed_secret.eq(encrypt_secret(key, owner, new.secret.as_ref())?),
+            hooks::sealed_authorization.eq(encrypt_authorization(key, owner, new.authorization.as_ref())?),
+            hooks::active.eq(new.active),
+            hooks::created_at.eq(now),
+            hooks::updated_at.eq(now),
+        ))
+        .returning(Hook::as_returning())
+        .get_result(conn)?;
+    record(conn, caller, (Event::HookCreate, right), &hook, json!({"active": hook.active}), now)?;
+    Ok(hook)
+}
+
+fn record(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    (event, right): (Event, &CanHook),
+    hook: &Hook,
+    detail: Value,
+    now: Timestamp,
+) -> Result<()> {
+    let owner = right.owner();
+    // Its address may hold a secret, and so it goes by its number and its host.
+    let text = format!("{} {}", hook.id, host(&hook.url));
+    let subject = Subject { owner: Some((owner.id, &owner.name)), text, detail };
+    audit::record(conn, caller, event, &subject, now)
+}
+
+/// The host of a hook's address.
+pub fn host(url: &HookUrl) -> &str {
+    let rest = url.as_str().split_once("://").map_or("", |(_, rest)| rest);
+    rest.split(['/', '?']).next().unwrap_or_default()
+}
+
+/// An owner's hooks, in the order in which they were made.
+///
+/// # Errors
+/// The database's.
+pub fn list(conn: &mut PgConnection, right: &CanHook, slice: Slice) -> Result<Page<Hook>> {
+    let own = hooks::table.filter(hooks::owner_id.eq(right.owner().id));
+    let total = own.count().get_result(conn)?;
+    let page = own.order(hooks::id).offset(slice.offset).limit(slice.limit).select(Hook::as_select());
+    Ok(Page { items: page.load(conn)?, total })
+}
+
+/// A hook of an owner.
+///
+/// # Errors
+/// [`Error::NotFound`].
+pub fn find(conn: &mut PgConnection, right: &CanHook, id: HookId) -> Result<Hook> {
+    let own = hooks::table.find(id).filter(hooks::owner_id.eq(right.owner().id));
+    own.select(Hook::as_select()).first(conn).optional()?.ok_or(Error::NotFound(What::Hook))
+}
+
+/// Changes a hook.
+///
+/// # Errors
+/// [`Error::NotFound`].
+pub fn update(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    right: &CanHook,
+    (id, edit, key): (HookId, &HookEdit, &MasterKey),
+    now: Timestamp,
+) -> Result<Hook> {
+    let owner = right.owner().id;
+    let secret = edit.secret.as_ref().map(|secret| encrypt_secret(key, owner, secret.as_ref())).transpose()?;
+    let authorization = edit.authorization.as_ref();
+    let authorization = authorization.map(|value| encrypt_authorization(key, owner, value.as_ref())).transpose()?;
+    let row = HookChanges {
+        url: edit.url.clone(),
+        content: edit.content,
+        sealed_secret: secret,
+        sealed_authorization: authorization,
+        active: edit.active,
+        updated_at: now,
+    };
+    let own = hooks::table.find(id).filter(hooks::owner_id.eq(owner));
+    let hook: Option<Hook> =
+        diesel::update(own).set(row).returning(Hook::as_returning()).get_result(conn).optional()?;
+    let hook = hook.ok_or(Error::NotFound(What::Hook))?;
+    record(conn, caller, (Event::HookUpdate, right), &hook, json!({"changed": edit.fields()}), now)?;
+    Ok(hook)
+}
+
+/// Deletes a hook, with all it had to tell.
+///
+/// # Errors
+/// [`Error::NotFound`].
+pub fn delete(conn: &mut PgConnection, caller: &Caller, right: &CanHook, id: HookId, now: Timestamp) -> Result<()> {
+    let hook = find(conn, right, id)?;
+    match diesel::delete(hooks::table.find(id)).execute(conn)? {
+        0 => Err(Error::NotFound(What::Hook)),
+        _ => record(conn, caller, (Event::HookDelete, right), &hook, json!({}), now),
+    }
+}
+
+/// Whether any hook has a secret, which only the right key opens.
+///
+/// # Errors
+/// The database's.
+pub fn any_sealed(conn: &mut PgConnection) -> Result<bool> {
+    let sealed = hooks::table.filter(hooks::sealed_secret.is_not_null().or(hooks::sealed_authorization.is_not_null()));
+    Ok(diesel::select(exists(sealed.select(hooks::id))).get_result(conn)?)
+}

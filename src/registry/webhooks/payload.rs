@@ -1,0 +1,174 @@
+//! What a hook tells: what happened, as it is kept, and as Gitea says it (`PackagePayload`, two spaces to a level).
+
+use crate::domain::clock::Timestamp;
+use crate::domain::ids::{OwnerId, VersionId};
+use crate::domain::names::{FileName, OwnerName, PackageName};
+use crate::domain::path::escape;
+use crate::domain::role::{OwnerKind, Visibility};
+use crate::domain::version::Version;
+use crate::domain::webhook::HookAction;
+use crate::error::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+/// A user or an organization, as it was.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct OwnerSnapshot {
+    pub id: OwnerId,
+    pub name: OwnerName,
+    pub full_name: String,
+    pub visibility: i16,
+    pub created_at: Timestamp,
+}
+
+/// What an organization says of itself.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct OwnerProfile {
+    pub description: String,
+    pub website: String,
+    pub location: String,
+}
+
+/// What happened to a version. The row of the outbox holds it: addresses come to it when it is sent.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Facts {
+    pub id: VersionId,
+    pub package: PackageName,
+    pub version: Version,
+    pub created_at: Timestamp,
+    pub owner: OwnerSnapshot,
+    pub owner_kind: i16,
+    pub about: OwnerProfile,
+    pub creator: Option<OwnerSnapshot>,
+    /// Who did it; `None`: nobody with an account.
+    pub sender: Option<OwnerSnapshot>,
+    /// The version's files that were found damaged.
+    #[serde(default)]
+    pub damaged_files: Vec<FileName>,
+}
+
+#[derive(Serialize)]
+struct Payload<'a> {
+    action: &'static str,
+    repository: (),
+    package: Package<'a>,
+    organization: Option<Organization<'a>>,
+    sender: Option<User<'a>>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    damaged_files: &'a [FileName],
+}
+
+#[derive(Serialize)]
+struct Package<'a> {
+    id: VersionId,
+    owner: User<'a>,
+    repository: (),
+    creator: Option<User<'a>>,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    name: &'a PackageName,
+    version: &'a Version,
+    html_url: String,
+    created_at: Timestamp,
+}
+
+/// As the REST API shows somebody to everybody.
+#[derive(Serialize)]
+struct User<'a> {
+    id: OwnerId,
+    login: &'a OwnerName,
+    username: &'a OwnerName,
+    full_name: &'a str,
+    email: &'static str,
+    avatar_url: &'static str,
+    html_url: String,
+    is_admin: bool,
+    active: bool,
+    prohibit_login: bool,
+    visibility: Visibility,
+    created: Timestamp,
+    last_login: (),
+}
+
+#[derive(Serialize)]
+struct Organization<'a> {
+    id: OwnerId,
+    name: &'a OwnerName,
+    username: &'a OwnerName,
+    full_name: &'a str,
+    description: &'a str,
+    website: &'a str,
+    location: &'a str,
+    avatar_url: &'static str,
+    visibility: Visibility,
+}
+
+fn visibility(number: i16) -> Visibility {
+    // The narrower, should it ever be none of them.
+    [Visibility::Public, Visibility::Limited]
+        .into_iter()
+        .find(|known| known.number() == number)
+        .unwrap_or(Visibility::Private)
+}
+
+impl OwnerSnapshot {
+    fn user<'a>(&'a self, root: &str) -> User<'a> {
+        User {
+            id: self.id,
+            login: &self.name,
+            username: &self.name,
+            full_name: &self.full_name,
+            email: "",
+            avatar_url: "",
+            html_url: format!("{root}/{}", escape(self.name.as_str())),
+            is_admin: false,
+            active: false,
+            prohibit_login: false,
+            visibility: visibility(self.visibility),
+            created: self.created_at,
+            last_login: (),
+        }
+    }
+}
+
+impl Facts {
+    /// The payload; `root` is the site's own address.
+    ///
+    /// # Errors
+    /// [`Error::Internal`].
+    pub fn payload(&self, action: HookAction, root: &str) -> Result<String> {
+        let Self { owner, about, .. } = self;
+        let (name, version) = (self.package.as_str(), self.version.as_str());
+        let page =
+            format!("{root}/{}/-/packages/generic/{}/{}", escape(owner.name.as_str()), escape(name), escape(version));
+        let organization = (self.owner_kind == OwnerKind::Organization.number()).then(|| Organization {
+            id: owner.id,
+            name: &owner.name,
+            username: &owner.name,
+            full_name: &owner.full_name,
+            description: &about.description,
+            website: &about.website,
+            location: &about.location,
+            avatar_url: "",
+            visibility: visibility(owner.visibility),
+        });
+        let payload = Payload {
+            action: action.as_str(),
+            repository: (),
+            package: Package {
+                id: self.id,
+                owner: owner.user(root),
+                repository: (),
+                creator: self.creator.as_ref().map(|creator| creator.user(root)),
+                kind: "generic",
+                name: &self.package,
+                version: &self.version,
+                html_url: page,
+                created_at: self.created_at,
+            },
+            organization,
+            sender: self.sender.as_ref().map(|sender| sender.user(root)),
+            damaged_files: &self.damaged_files,
+        };
+        serde_json::to_string_pretty(&payload).map_err(Error::internal)
+    }
+}

@@ -1,0 +1,249 @@
+//! Setting a second factor up and taking it away, and the codes for the day the device is lost.
+
+use super::forms::{self, Protected};
+use super::page::{Frame, Reply, frame};
+use super::problems::Problems;
+use crate::auth::call::Call;
+use crate::auth::{confirm, session};
+use crate::domain::ids::SessionId;
+use crate::domain::names::OwnerName;
+use crate::error::{Error, Result};
+use crate::registry::access::can_change_own;
+use crate::registry::accounts::two_factor::recovery::{self, RecoveryCode};
+use crate::registry::accounts::two_factor::{self, Enrolled, Seed, accept, enroll, is_enrolled, offer};
+use crate::registry::caller::SignedIn;
+use askama::Template;
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use qrcode::render::svg;
+use qrcode::{EcLevel, QrCode};
+use serde::Deserialize;
+
+const SECURITY: &str = "/user/settings/security";
+
+#[derive(Template)]
+#[template(path = "two_factor_enroll.html")]
+struct EnrollPage {
+    frame: Frame,
+    problems: Problems,
+    /// The seed as a picture, and in letters.
+    picture: String,
+    spelled: String,
+    /// The same sealed, for the form to bring back.
+    offer: String,
+}
+
+/// What a device calls the account: with the site's name, for who has accounts at several.
+fn account(name: &OwnerName, root: Option<&str>) -> String {
+    let host = root.and_then(|root| root.split_once("://")).map(|(_, rest)| rest);
+    match host.and_then(|rest| rest.split(['/', ':']).next()).filter(|host| !host.is_empty()) {
+        Some(host) => format!("{name}@{host}"),
+        None => name.to_string(),
+    }
+}
+
+/// The picture that devices read, as an image's address.
+fn picture(address: &str) -> Result<String> {
+    let code = QrCode::with_error_correction_level(address, EcLevel::M).map_err(Error::internal)?;
+    let svg = code.render::<svg::Color<'_>>().build();
+    Ok(format!("data:image/svg+xml;base64,{}", STANDARD.encode(svg)))
+}
+
+fn enroll_page(call: &Call, frame: Frame, user: &SignedIn, seed: &Seed, problems: Problems) -> Result<EnrollPage> {
+    let address = seed.address(&account(&user.name, call.app.config.public_root()))?;
+    let sealed = offer(&call.app.key, user.id, seed, call.app.clock.now())?;
+    let (picture, spelled) = (picture(&address)?, seed.spelled()?);
+    Ok(EnrollPage { frame, problems, picture, spelled, offer: URL_SAFE_NO_PAD.encode(sealed) })
+}
+
+/// The user himself, and whether he has a second factor.
+async fn own(call: &Call) -> Result<(Frame, SignedIn, bool)> {
+    let (frame, (user, enrolled)) = frame(call, |conn, caller| {
+        let user = caller.signed_in()?.clone();
+        let enrolled = is_enrolled(conn, user.id)?;
+        Ok((user, enrolled))
+    })
+    .await?;
+    Ok((frame, user, enrolled))
+}
+
+/// `GET /user/settings/security/enroll`.
+pub async fn enroll_form(call: Call) -> Result<Reply> {
+    let (frame, user, enrolled) = own(&call).await?;
+    if enrolled {
+        return Ok(Reply::to(SECURITY));
+    }
+    Reply::page(&enroll_page(&call, frame, &user, &Seed::generate(), Problems::default())?)
+}
+
+#[derive(Deserialize)]
+pub struct Enrollment {
+    offer: String,
+    code: String,
+    current_password: String,
+}
+
+/// `POST /user/settings/security/enroll`.
+pub async fn submit_enroll(call: Call, form: Protected<Enrollment>) -> Result<Reply> {
+    let fields = form.read(&call).await?;
+    let (frame, user, enrolled) = own(&call).await?;
+    if enrolled {
+        return Ok(Reply::to(SECURITY));
+    }
+    let sealed = URL_SAFE_NO_PAD.decode(&fields.offer).unwrap_or_default();
+    let Some(seed) = accept(&call.app.key, user.id, &sealed, call.app.clock.now()) else {
+        let old = "this page was open for too long: scan the new picture, which has another secret";
+        let page = enroll_page(&call, frame, &user, &Seed::generate(), Problems::on("offer", old))?;
+        return page.problems.reply(&page);
+    };
+    match set_up(&call, &fields, seed.clone()).await {
+        Ok((user, done)) => codes_reply(&call, user, &done.codes, done.session, true),
+        Err(error) => {
+            let page = enroll_page(&call, frame, &user, &seed, Problems::of(error, "code")?)?;
+            page.problems.reply(&page)
+        }
+    }
+}
+
+async fn set_up(call: &Call, fields: &Enrollment, seed: Seed) -> Result<(SignedIn, Enrolled)> {
+    confirm::password(call, &fields.current_password).await?;
+    let code: String = fields.code.chars().filter(|c| !c.is_whitespace()).collect();
+    let (key, now) = (call.app.key.clone(), call.app.clock.now());
+    call.writing(move |conn, caller| {
+        let right = can_change_own(conn, caller)?;
+        let done = enroll(conn, caller, &right, (&key, &seed), &code, now)?;
+        Ok((caller.signed_in()?.clone(), done))
+    })
+    .await
+}
+
+#[derive(Template)]
+#[template(path = "recovery_codes.html")]
+struct CodesPage {
+    frame: Frame,
+    codes: Vec<String>,
+    /// The codes as a file to keep, in an address.
+    file: String,
+    /// Whether the second factor was set up a moment ago.
+    just_enrolled: bool,
+}
+
+/// Shows codes, this once; with the session that has taken the place of the one that asked.
+fn codes_reply(
+    call: &Call,
+    user: SignedIn,
+    codes: &[RecoveryCode],
+    session: Option<SessionId>,
+    just_enrolled: bool,
+) -> Result<Reply> {
+    let mut frame = Frame::new(&call.req, &call.app, Some(user));
+    if let Some(id) = session {
+        frame.csrf = forms::token_of(&call.app, id);
+    }
+    let codes: Vec<String> = codes.iter().map(RecoveryCode::reveal).collect();
+    let text = format!("Packhouse recovery codes, each good once\n{}\n\n{}\n", frame.root, codes.join("\n"));
+    let file = format!("data:text/plain;base64,{}", STANDARD.encode(text));
+    let reply = Reply::page(&CodesPage { frame, codes, file, just_enrolled })?;
+    Ok(match session {
+        Some(id) => reply.cookie(session::begin(&call.app, id)?),
+        None => reply,
+    })
+}
+
+/// A page that asks for the password again, and nothing else.
+#[derive(Template)]
+#[template(path = "two_factor_confirm.html")]
+struct ConfirmPage {
+    frame: Frame,
+    problems: Problems,
+    /// What the form is for.
+    what: What,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum What {
+    Codes,
+    Disable,
+}
+
+impl What {
+    fn action(self) -> &'static str {
+        match self {
+            Self::Codes => "/user/settings/security/recovery-codes",
+            Self::Disable => "/user/settings/security/disable",
+        }
+    }
+}
+
+async fn confirm_page(call: &Call, what: What) -> Result<Reply> {
+    let (frame, _, enrolled) = own(call).await?;
+    if !enrolled {
+        return Ok(Reply::to(SECURITY));
+    }
+    Reply::page(&ConfirmPage { frame, problems: Problems::default(), what })
+}
+
+async fn confirm_again(call: &Call, what: What, error: Error) -> Result<Reply> {
+    let problems = Problems::of(error, confirm::FIELD)?;
+    let (frame, ..) = own(call).await?;
+    let page = ConfirmPage { frame, problems, what };
+    page.problems.reply(&page)
+}
+
+#[derive(Deserialize)]
+pub struct Confirmed {
+    current_password: String,
+}
+
+/// `GET /user/settings/security/recovery-codes`.
+pub async fn codes_form(call: Call) -> Result<Reply> {
+    confirm_page(&call, What::Codes).await
+}
+
+/// `POST /user/settings/security/recovery-codes`.
+pub async fn renew_codes(call: Call, form: Protected<Confirmed>) -> Result<Reply> {
+    let fields = form.read(&call).await?;
+    let renew = async {
+        confirm::password(&call, &fields.current_password).await?;
+        let (key, now) = (call.app.key.clone(), call.app.clock.now());
+        call.writing(move |conn, caller| {
+            let right = can_change_own(conn, caller)?;
+            Ok((caller.signed_in()?.clone(), recovery::renew(conn, caller, &right, &key, now)?))
+        })
+        .await
+    };
+    match renew.await {
+        Ok((user, codes)) => codes_reply(&call, user, &codes, None, false),
+        Err(error) => confirm_again(&call, What::Codes, error).await,
+    }
+}
+
+/// `GET /user/settings/security/disable`.
+pub async fn disable_form(call: Call) -> Result<Reply> {
+    confirm_page(&call, What::Disable).await
+}
+
+/// `POST /user/settings/security/disable`.
+pub async fn disable(call: Call, form: Protected<Confirmed>) -> Result<Reply> {
+    let fields = form.read(&call).await?;
+    let removal = async {
+        confirm::password(&call, &fields.current_password).await?;
+        let now = call.app.clock.now();
+        call.writing(move |conn, caller| {
+            let right = can_change_own(conn, caller)?;
+            two_factor::remove(conn, caller, &right, now)
+        })
+        .await
+    };
+    match removal.await {
+        Ok(session) => {
+            let reply =
+                Reply::to(SECURITY).notice(&call.app, "The second factor is off. Everywhere else you are signed out.");
+            Ok(match session {
+                Some(id) => reply.cookie(session::begin(&call.app, id)?),
+                None => reply,
+            })
+        }
+        Err(error) => confirm_again(&call, What::Disable, error).await,
+    }
+}
