@@ -18,7 +18,7 @@
 //! | `http` | `domain`, `error`, `storage` |
 //! | `state` | all of the above |
 //! | `auth` | all of the above but `storage` and `jobs` |
-//! | `intake` | all of the above but `jobs` |
+//! | `publish` | all of the above but `jobs` |
 //! | `export` | `domain`, `error`, `auth`, `registry` |
 //! | `generic`, `api`, `web`, `ops` | all of the above but `db::schema`; never each other |
 //! | `routes` | the faces, and what their table needs: `domain`, `error`, `http`, `auth`, `registry`, `state` |
@@ -40,12 +40,12 @@ pub mod export;
 pub mod generic;
 pub mod http;
 pub mod instance;
-pub mod intake;
 pub mod jobs;
 pub mod lock;
 pub mod ops;
 pub mod outbound;
 pub mod password;
+pub mod publish;
 pub mod registry;
 pub mod routes;
 pub mod server;

@@ -7,7 +7,6 @@ use crate::api::error::answer as answer_error;
 use crate::api::openapi::{self, Document, Entry};
 use crate::api::webhooks::{self, deliveries};
 use crate::api::{admin, audit, members, meta, orgs, packages, quotas, search, swagger, teams, tokens, users};
-use crate::auth::call::judged;
 use crate::auth::policy::AcceptedCredentials::{Any, Ignored, Own, Password, Token};
 use crate::auth::policy::Right::{
     AnyUser, Everybody, Member, OrgOwner, Public, Reader, SelfOrAdmin, SignedIn, SiteAdmin, Writer,
@@ -15,7 +14,7 @@ use crate::auth::policy::Right::{
 use crate::auth::policy::{AcceptedCredentials, Policy, Right};
 use crate::domain::role::{Area, Level};
 use crate::error::Result;
-use crate::generic::{self, files, listings, upload, versions};
+use crate::generic::{self as generic_face, files, listings, upload, versions};
 use crate::http::description::Description;
 use crate::http::middleware::Guard;
 use crate::http::problem::{self, Shape};
@@ -95,12 +94,12 @@ pub fn table() -> Vec<Row> {
         plain(GET, "/api/swagger/{asset}", swagger::asset, (Ignored, NO_SCOPE, Everybody, None), "What the page is made of", swagger::describe_asset),
 
         // The generic package protocol.
-        plain(GET, "/api/packages/{owner}/generic/{name}/{version}/{file}", files::download, (Any, read(Package), Reader, None), "Download a file", generic::describe::download),
-        plain(PUT, "/api/packages/{owner}/generic/{name}/{version}/{file}", upload::upload, (Any, write(Package), Writer, Some(Event::FilePublish)), "Publish a file", generic::describe::upload),
-        plain(DELETE, "/api/packages/{owner}/generic/{name}/{version}/{file}", files::delete, (Any, write(Package), Writer, Some(Event::FileDelete)), "Delete a file", generic::describe::delete),
-        plain(GET, "/api/packages/{owner}/generic/{name}/{version}", listings::files, (Any, read(Package), Reader, None), "List the files of a version", generic::describe::files),
-        plain(DELETE, "/api/packages/{owner}/generic/{name}/{version}", versions::delete, (Any, write(Package), Writer, Some(Event::VersionDelete)), "Delete a version", generic::describe::delete),
-        plain(GET, "/api/packages/{owner}/generic/{name}", listings::versions, (Any, read(Package), Reader, None), "List the versions of a package", generic::describe::versions),
+        generic(GET, "/api/packages/{owner}/generic/{name}/{version}/{file}", files::download, (Any, read(Package), Reader, None), "Download a file", generic_face::describe::download),
+        generic(PUT, "/api/packages/{owner}/generic/{name}/{version}/{file}", upload::upload, (Any, write(Package), Writer, Some(Event::FilePublish)), "Publish a file", generic_face::describe::upload),
+        generic(DELETE, "/api/packages/{owner}/generic/{name}/{version}/{file}", files::delete, (Any, write(Package), Writer, Some(Event::FileDelete)), "Delete a file", generic_face::describe::delete),
+        generic(GET, "/api/packages/{owner}/generic/{name}/{version}", listings::files, (Any, read(Package), Reader, None), "List the files of a version", generic_face::describe::files),
+        generic(DELETE, "/api/packages/{owner}/generic/{name}/{version}", versions::delete, (Any, write(Package), Writer, Some(Event::VersionDelete)), "Delete a version", generic_face::describe::delete),
+        generic(GET, "/api/packages/{owner}/generic/{name}", listings::versions, (Any, read(Package), Reader, None), "List the versions of a package", generic_face::describe::versions),
 
         // The REST API v1: what clients ask first.
         api(GET, "/api/v1/version", meta::version, (Ignored, NO_SCOPE, Everybody, None), "The server's version"),
@@ -338,7 +337,7 @@ where
         async move {
             match done.await {
                 Ok(answer) => answer.respond(),
-                Err(error) => answer_error(&req, &app, &judged(&req, &app, error).await),
+                Err(error) => answer_error(&req, &app, &error),
             }
         }
     };
@@ -363,6 +362,31 @@ where
     I: FromRequest + 'static,
 {
     row::<F, _, _>(method, path, handler, demands, about, Some(describe))
+}
+
+/// A route of the generic protocol, whose bodies are bytes and lines that are described apart.
+fn generic<F, I>(
+    method: Method,
+    path: &'static str,
+    handler: F,
+    demands: Demands,
+    about: &'static str,
+    describe: fn(&mut Description),
+) -> Row
+where
+    F: Handler<I, Output = Result<HttpResponse>>,
+    I: FromRequest + 'static,
+{
+    let answering = move |req: HttpRequest, app: web::Data<Arc<App>>, inputs: I| {
+        let done = handler.call(inputs);
+        async move {
+            match done.await {
+                Ok(response) => response,
+                Err(error) => generic_face::render_error(&req, &app, &error),
+            }
+        }
+    };
+    row::<F, _, _>(method, path, answering, demands, about, Some(describe))
 }
 
 /// A page, which looks at the cookie of a session and at nothing else. What goes wrong is a page too.

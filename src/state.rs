@@ -104,7 +104,7 @@ impl App {
     }
 
     /// What an upload may be, by the instance's settings.
-    pub fn limits(&self) -> UploadLimits {
+    pub fn upload_limits(&self) -> UploadLimits {
         let quota = &self.config.quota;
         UploadLimits {
             file_bytes: self.config.file_limit(),

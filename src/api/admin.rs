@@ -147,7 +147,7 @@ impl EditUser {
 
 /// `PATCH /admin/users/{user}`.
 pub async fn edit(call: Call, body: JsonBody<EditUser>) -> Result<Json<UserBody>> {
-    let name: OwnerName = call.part("user", What::User)?;
+    let name: OwnerName = call.part("user", What::User).await?;
     let of = name.clone();
     let before = call
         .reading(move |conn, caller| {
@@ -186,7 +186,7 @@ pub struct Purging {
 
 /// `DELETE /admin/users/{user}`.
 pub async fn delete(call: Call, query: Query<Purging>) -> Result<NoContent> {
-    let name: OwnerName = call.part("user", What::User)?;
+    let name: OwnerName = call.part("user", What::User).await?;
     let query = query.read();
     let now = call.app.clock.now();
     call.writing(move |conn, caller| {
@@ -211,7 +211,7 @@ pub struct RenameUser {
 
 /// `POST /admin/users/{user}/rename`.
 pub async fn rename(call: Call, body: JsonBody<RenameUser>) -> Result<NoContent> {
-    let name: OwnerName = call.part("user", What::User)?;
+    let name: OwnerName = call.part("user", What::User).await?;
     let of = name.clone();
     call.admit(move |conn, caller| can_administer(conn, caller, &of).map(drop)).await?;
     let to = body.read(&call.app).await?.new_username;
@@ -233,7 +233,7 @@ pub async fn list_orgs(call: Call, pages: Pages) -> Result<Listed<OrgBody>> {
 
 /// `POST /admin/users/{user}/orgs`.
 pub async fn create_org(call: Call, body: JsonBody<CreateOrg>) -> Result<Created<OrgBody>> {
-    let user: OwnerName = call.part("user", What::User)?;
+    let user: OwnerName = call.part("user", What::User).await?;
     let of = user.clone();
     call.admit(move |conn, caller| {
         caller.demand_any_owner()?;

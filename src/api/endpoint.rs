@@ -5,11 +5,11 @@
 //! [admitted](Call::admit) its caller.
 
 use crate::auth::call::Call;
+use crate::domain::path::escape;
 use crate::error::{Error, Result};
 use crate::http::body::{Pace, PacedBody};
 use crate::http::description::{Description, integer};
 use crate::http::paging::Paging;
-use crate::http::params::escape;
 use crate::registry::pages::{Page, Slice};
 use crate::state::App;
 use actix_web::dev::Payload;

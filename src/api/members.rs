@@ -15,7 +15,7 @@ use crate::registry::owners::teams::{self, Team};
 
 /// `GET /teams/{team}/members`.
 pub async fn list_of_team(call: Call, pages: Pages) -> Result<Listed<UserBody>> {
-    let id = TeamId(call.part("team", What::Team)?);
+    let id = TeamId(call.part("team", What::Team).await?);
     let slice = pages.slice();
     let page = call
         .reading(move |conn, caller| {
@@ -28,8 +28,8 @@ pub async fn list_of_team(call: Call, pages: Pages) -> Result<Listed<UserBody>> 
 
 /// `GET /teams/{team}/members/{user}`.
 pub async fn get_of_team(call: Call) -> Result<Json<UserBody>> {
-    let id = TeamId(call.part("team", What::Team)?);
-    let user: OwnerName = call.part("user", What::User)?;
+    let id = TeamId(call.part("team", What::Team).await?);
+    let user: OwnerName = call.part("user", What::User).await?;
     let user = call
         .reading(move |conn, caller| {
             let (team, right) = teams::inspect(conn, caller, id)?;
@@ -52,8 +52,8 @@ pub async fn remove(call: Call) -> Result<NoContent> {
 type Change = fn(&mut Connection, &Caller, &CanGovern, &Team, &OwnerName, Timestamp) -> Result<()>;
 
 async fn change(call: &Call, change: Change) -> Result<NoContent> {
-    let team = TeamId(call.part("team", What::Team)?);
-    let user: OwnerName = call.part("user", What::User)?;
+    let team = TeamId(call.part("team", What::Team).await?);
+    let user: OwnerName = call.part("user", What::User).await?;
     let now = call.app.clock.now();
     call.writing(move |conn, caller| {
         let (team, right) = teams::govern(conn, caller, team)?;
@@ -65,7 +65,7 @@ async fn change(call: &Call, change: Change) -> Result<NoContent> {
 
 /// `GET /orgs/{org}/members`.
 pub async fn list_of_org(call: Call, pages: Pages) -> Result<Listed<UserBody>> {
-    let org: OwnerName = call.part("org", What::Organization)?;
+    let org: OwnerName = call.part("org", What::Organization).await?;
     let slice = pages.slice();
     let page = call
         .reading(move |conn, caller| {
@@ -78,16 +78,16 @@ pub async fn list_of_org(call: Call, pages: Pages) -> Result<Listed<UserBody>> {
 
 /// `GET /orgs/{org}/members/{user}`: 204 for a member, 404 for whoever is none.
 pub async fn is_in_org(call: Call) -> Result<NoContent> {
-    let org: OwnerName = call.part("org", What::Organization)?;
-    let user: OwnerName = call.part("user", What::User)?;
+    let org: OwnerName = call.part("org", What::Organization).await?;
+    let user: OwnerName = call.part("user", What::User).await?;
     call.reading(move |conn, caller| members::demand_member(conn, caller, &org, &user)).await?;
     Ok(NoContent)
 }
 
 /// `DELETE /orgs/{org}/members/{user}`.
 pub async fn expel(call: Call) -> Result<NoContent> {
-    let org: OwnerName = call.part("org", What::Organization)?;
-    let user: OwnerName = call.part("user", What::User)?;
+    let org: OwnerName = call.part("org", What::Organization).await?;
+    let user: OwnerName = call.part("user", What::User).await?;
     let now = call.app.clock.now();
     call.writing(move |conn, caller| {
         let right = members::can_expel(conn, caller, &org, &user)?;

@@ -109,7 +109,7 @@ pub async fn list_own(call: Call, pages: Pages) -> Result<Listed<OrgBody>> {
 
 /// `GET /users/{user}/orgs`.
 pub async fn list_of_user(call: Call, pages: Pages) -> Result<Listed<OrgBody>> {
-    let name: OwnerName = call.part("user", What::User)?;
+    let name: OwnerName = call.part("user", What::User).await?;
     let slice = pages.slice();
     let page = call
         .reading(move |conn, caller| {
@@ -122,14 +122,14 @@ pub async fn list_of_user(call: Call, pages: Pages) -> Result<Listed<OrgBody>> {
 
 /// `GET /orgs/{org}`.
 pub async fn get(call: Call) -> Result<Json<OrgBody>> {
-    let name: OwnerName = call.part("org", What::Organization)?;
+    let name: OwnerName = call.part("org", What::Organization).await?;
     let org = call.reading(move |conn, caller| orgs::see(conn, caller, &name)).await?;
     Ok(Json(OrgBody::from(org)))
 }
 
 /// `GET /orgs/{org}/repos`: none, as nothing here is a repository of Git. Some clients ask before they delete one.
 pub async fn list_repositories(call: Call, pages: Pages) -> Result<Listed<Value>> {
-    let name: OwnerName = call.part("org", What::Organization)?;
+    let name: OwnerName = call.part("org", What::Organization).await?;
     call.reading(move |conn, caller| orgs::see(conn, caller, &name).map(drop)).await?;
     Ok(pages.answer(Page { items: Vec::new(), total: 0 }, |none| none))
 }
@@ -148,7 +148,7 @@ pub struct EditOrg {
 
 /// `PATCH /orgs/{org}`.
 pub async fn edit(call: Call, body: JsonBody<EditOrg>) -> Result<Json<OrgBody>> {
-    let name: OwnerName = call.part("org", What::Organization)?;
+    let name: OwnerName = call.part("org", What::Organization).await?;
     let governed = name.clone();
     call.admit(move |conn, caller| can_govern(conn, caller, &governed).map(drop)).await?;
     let body = body.read(&call.app).await?;
@@ -178,7 +178,7 @@ pub struct RenameOrg {
 
 /// `POST /orgs/{org}/rename`.
 pub async fn rename(call: Call, body: JsonBody<RenameOrg>) -> Result<NoContent> {
-    let name: OwnerName = call.part("org", What::Organization)?;
+    let name: OwnerName = call.part("org", What::Organization).await?;
     let governed = name.clone();
     call.admit(move |conn, caller| can_govern(conn, caller, &governed).map(drop)).await?;
     let to = body.read(&call.app).await?.new_name;
@@ -193,7 +193,7 @@ pub async fn rename(call: Call, body: JsonBody<RenameOrg>) -> Result<NoContent> 
 
 /// `DELETE /orgs/{org}`.
 pub async fn delete(call: Call) -> Result<NoContent> {
-    let name: OwnerName = call.part("org", What::Organization)?;
+    let name: OwnerName = call.part("org", What::Organization).await?;
     let now = call.app.clock.now();
     call.writing(move |conn, caller| {
         let right = can_govern(conn, caller, &name)?;

@@ -3,6 +3,7 @@
 use super::endpoint::{Json, Listed, NoContent, Pages, Query};
 use super::users::PersonBody;
 use crate::auth::call::Call;
+use crate::domain::address;
 use crate::domain::clock::Timestamp;
 use crate::domain::digest::OtherDigests;
 use crate::domain::ids::{FileId, VersionId};
@@ -10,7 +11,6 @@ use crate::domain::names::{FileName, OwnerName, PackageName};
 use crate::domain::path::{PackagePath, VersionPath};
 use crate::domain::version::Version;
 use crate::error::{Error, Result, What};
-use crate::http::params::{escape, file_url};
 use crate::jobs::digests;
 use crate::registry::access::{can_publish, can_read};
 use crate::registry::packages::files::{self, FileSummary};
@@ -49,8 +49,7 @@ pub struct PackageBody {
 
 impl PackageBody {
     pub(super) fn new(app: &App, owner: &PersonBody, release: Release) -> Self {
-        let (login, name, version) = (owner.login(), release.package.as_str(), release.version.as_str());
-        let page = format!("/{}/-/packages/generic/{}/{}", escape(login), escape(name), escape(version));
+        let page = address::version_page(owner.login(), &release.package, &release.version);
         Self {
             id: release.id,
             owner: owner.clone(),
@@ -92,7 +91,7 @@ pub struct FileBody {
 impl FileBody {
     fn new(app: &App, path: &VersionPath, file: FileSummary, other: OtherDigests) -> Self {
         Self {
-            download_url: app.url(&file_url(&path.with_file(file.name.clone()))),
+            download_url: app.url(&address::generic_file(&path.with_file(file.name.clone()))),
             id: file.id,
             size: file.blob.size,
             name: file.name,
@@ -107,16 +106,16 @@ impl FileBody {
 }
 
 /// The package a path names.
-fn package_path(call: &Call) -> Result<PackagePath> {
-    let owner: OwnerName = call.part("owner", What::Owner)?;
+async fn package_path(call: &Call) -> Result<PackagePath> {
+    let owner: OwnerName = call.part("owner", What::Owner).await?;
     call.about(&owner);
-    Ok(PackagePath { owner, package: call.part("name", What::Package)? })
+    Ok(PackagePath { owner, package: call.part("name", What::Package).await? })
 }
 
 /// The version a path names.
-fn version_path(call: &Call) -> Result<VersionPath> {
-    let PackagePath { owner, package } = package_path(call)?;
-    Ok(VersionPath { owner, package, version: call.part("version", What::Version)? })
+async fn version_path(call: &Call) -> Result<VersionPath> {
+    let PackagePath { owner, package } = package_path(call).await?;
+    Ok(VersionPath { owner, package, version: call.part("version", What::Version).await? })
 }
 
 /// The query of [`list`].
@@ -132,7 +131,7 @@ pub struct PackageQuery {
 
 /// `GET /packages/{owner}`.
 pub async fn list(call: Call, query: Query<PackageQuery>, pages: Pages) -> Result<Listed<PackageBody>> {
-    let owner: OwnerName = call.part("owner", What::Owner)?;
+    let owner: OwnerName = call.part("owner", What::Owner).await?;
     call.about(&owner);
     let query = query.read();
     let slice = pages.slice();
@@ -159,7 +158,7 @@ fn listed(app: &App, pages: &Pages, owner: Person, page: Page<Release>) -> Liste
 
 /// `GET /packages/{owner}/generic/{name}`.
 pub async fn list_versions(call: Call, pages: Pages) -> Result<Listed<PackageBody>> {
-    let path = package_path(&call)?;
+    let path = package_path(&call).await?;
     let slice = pages.slice();
     let (person, page) = call
         .reading(move |conn, caller| {
@@ -176,7 +175,7 @@ pub async fn list_versions(call: Call, pages: Pages) -> Result<Listed<PackageBod
 
 /// `GET /packages/{owner}/generic/{name}/{version}`.
 pub async fn version(call: Call) -> Result<Json<PackageBody>> {
-    let path = version_path(&call)?;
+    let path = version_path(&call).await?;
     let found = call
         .reading(move |conn, caller| {
             let right = can_read(conn, caller, &path.owner, Some(&path.package))?;
@@ -188,7 +187,7 @@ pub async fn version(call: Call) -> Result<Json<PackageBody>> {
 
 /// `GET /packages/{owner}/generic/{name}/-/latest`: the version that was created last.
 pub async fn latest(call: Call) -> Result<Json<PackageBody>> {
-    let path = package_path(&call)?;
+    let path = package_path(&call).await?;
     let found = call
         .reading(move |conn, caller| {
             let right = can_read(conn, caller, &path.owner, Some(&path.package))?;
@@ -204,7 +203,7 @@ fn one(app: &App, (owner, release): (Person, Release)) -> Json<PackageBody> {
 
 /// `GET /packages/{owner}/generic/{name}/{version}/files`.
 pub async fn list_files(call: Call, pages: Pages) -> Result<Listed<FileBody>> {
-    let path = version_path(&call)?;
+    let path = version_path(&call).await?;
     let (wanted, slice) = (path.clone(), pages.slice());
     let page = call
         .reading(move |conn, caller| {
@@ -223,7 +222,7 @@ pub async fn list_files(call: Call, pages: Pages) -> Result<Listed<FileBody>> {
 
 /// `DELETE /packages/{owner}/generic/{name}`: all its versions.
 pub async fn delete_package(call: Call) -> Result<NoContent> {
-    let path = package_path(&call)?;
+    let path = package_path(&call).await?;
     let now = call.app.clock.now();
     call.writing(move |conn, caller| {
         let right = can_publish(conn, caller, &path.owner, &path.package)?;
@@ -235,7 +234,7 @@ pub async fn delete_package(call: Call) -> Result<NoContent> {
 
 /// `DELETE /packages/{owner}/generic/{name}/{version}`.
 pub async fn delete_version(call: Call) -> Result<NoContent> {
-    let path = version_path(&call)?;
+    let path = version_path(&call).await?;
     let now = call.app.clock.now();
     call.writing(move |conn, caller| {
         let right = can_publish(conn, caller, &path.owner, &path.package)?;

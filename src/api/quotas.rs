@@ -102,7 +102,7 @@ pub async fn set_for_org(call: Call, body: JsonBody<EditQuota>) -> Result<Json<Q
 }
 
 async fn show(call: Call, part: &str, kind: OwnerKind) -> Result<Json<QuotaBody>> {
-    let name = owner(&call, part, kind)?;
+    let name = owner(&call, part, kind).await?;
     let found = call
         .reading(move |conn, caller| {
             let right = can_see_quota(conn, caller, &name, kind)?;
@@ -113,7 +113,7 @@ async fn show(call: Call, part: &str, kind: OwnerKind) -> Result<Json<QuotaBody>
 }
 
 async fn set(call: Call, body: JsonBody<EditQuota>, part: &str, kind: OwnerKind) -> Result<Json<QuotaBody>> {
-    let name = owner(&call, part, kind)?;
+    let name = owner(&call, part, kind).await?;
     let asked = name.clone();
     call.admit(move |conn, caller| can_set_quota(conn, caller, &asked, kind).map(drop)).await?;
     let EditQuota { versions, bytes, file_bytes } = body.read(&call.app).await?;
@@ -127,9 +127,9 @@ async fn set(call: Call, body: JsonBody<EditQuota>, part: &str, kind: OwnerKind)
     Ok(Json(QuotaBody::new(&call.app, set)))
 }
 
-fn owner(call: &Call, part: &str, kind: OwnerKind) -> Result<OwnerName> {
+async fn owner(call: &Call, part: &str, kind: OwnerKind) -> Result<OwnerName> {
     let what = if kind == OwnerKind::User { What::User } else { What::Organization };
-    let name = call.part(part, what)?;
+    let name = call.part(part, what).await?;
     call.about(&name);
     Ok(name)
 }

@@ -72,7 +72,7 @@ pub struct CreateTeam {
 
 /// `POST /orgs/{org}/teams`.
 pub async fn create(call: Call, body: JsonBody<CreateTeam>) -> Result<Created<TeamBody>> {
-    let org: OwnerName = call.part("org", What::Organization)?;
+    let org: OwnerName = call.part("org", What::Organization).await?;
     let governed = org.clone();
     call.admit(move |conn, caller| can_govern(conn, caller, &governed).map(drop)).await?;
     let body = body.read(&call.app).await?;
@@ -93,7 +93,7 @@ pub async fn create(call: Call, body: JsonBody<CreateTeam>) -> Result<Created<Te
 }
 
 async fn page(call: &Call, q: Result<String>, pages: &Pages) -> Result<Page<(Team, Org)>> {
-    let org: OwnerName = call.part("org", What::Organization)?;
+    let org: OwnerName = call.part("org", What::Organization).await?;
     let slice = pages.slice();
     call.reading(move |conn, caller| {
         let right = can_inspect(conn, caller, &org)?;
@@ -134,7 +134,7 @@ pub async fn list_own(call: Call, pages: Pages) -> Result<Listed<TeamBody>> {
 
 /// `GET /teams/{team}`.
 pub async fn get(call: Call) -> Result<Json<TeamBody>> {
-    let id = TeamId(call.part("team", What::Team)?);
+    let id = TeamId(call.part("team", What::Team).await?);
     let found = call
         .reading(move |conn, caller| {
             let (team, right) = teams::inspect(conn, caller, id)?;
@@ -158,7 +158,7 @@ pub struct EditTeam {
 
 /// `PATCH /teams/{team}`.
 pub async fn edit(call: Call, body: JsonBody<EditTeam>) -> Result<Json<TeamBody>> {
-    let id = TeamId(call.part("team", What::Team)?);
+    let id = TeamId(call.part("team", What::Team).await?);
     call.admit(move |conn, caller| teams::govern(conn, caller, id).map(drop)).await?;
     let EditTeam { name, description, permission } = body.read(&call.app).await?;
     let edit = TeamEdit { name, description, permission };
@@ -175,7 +175,7 @@ pub async fn edit(call: Call, body: JsonBody<EditTeam>) -> Result<Json<TeamBody>
 
 /// `DELETE /teams/{team}`.
 pub async fn delete(call: Call) -> Result<NoContent> {
-    let id = TeamId(call.part("team", What::Team)?);
+    let id = TeamId(call.part("team", What::Team).await?);
     let now = call.app.clock.now();
     call.writing(move |conn, caller| {
         let (team, right) = teams::govern(conn, caller, id)?;

@@ -77,7 +77,7 @@ fn whose(conn: &mut Connection, caller: &Caller, name: &OwnerName) -> Result<Sig
 
 /// `GET /users/{user}/tokens`.
 pub async fn list(call: Call, pages: Pages) -> Result<Listed<TokenBody>> {
-    let name: OwnerName = call.part("user", What::User)?;
+    let name: OwnerName = call.part("user", What::User).await?;
     let slice = pages.slice();
     let (page, names) = call
         .reading(move |conn, caller| {
@@ -156,7 +156,7 @@ impl CreateToken {
 
 /// `POST /users/{user}/tokens`.
 pub async fn create(call: Call, body: JsonBody<CreateToken>) -> Result<Created<TokenBody>> {
-    let name: OwnerName = call.part("user", What::User)?;
+    let name: OwnerName = call.part("user", What::User).await?;
     let of = name.clone();
     call.admit(move |conn, caller| whose(conn, caller, &of).map(drop)).await?;
     let new = body.read(&call.app).await?.check()?;
@@ -174,8 +174,8 @@ pub async fn create(call: Call, body: JsonBody<CreateToken>) -> Result<Created<T
 
 /// `DELETE /users/{user}/tokens/{id or name}`.
 pub async fn revoke(call: Call) -> Result<NoContent> {
-    let name: OwnerName = call.part("user", What::User)?;
-    let token: String = call.part("token", What::Token)?;
+    let name: OwnerName = call.part("user", What::User).await?;
+    let token: String = call.part("token", What::Token).await?;
     let now = call.app.clock.now();
     call.writing(move |conn, caller| {
         let user = whose(conn, caller, &name)?;

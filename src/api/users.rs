@@ -3,12 +3,12 @@
 use super::endpoint::{Json, Pages, Query, Searched};
 use super::fields::or_empty;
 use crate::auth::call::Call;
+use crate::domain::address;
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::OwnerId;
 use crate::domain::names::OwnerName;
 use crate::domain::role::Visibility;
 use crate::error::{Error, Result, What};
-use crate::http::params::escape;
 use crate::registry::accounts::users::{self, User};
 use crate::registry::packages::releases::Person;
 use crate::state::App;
@@ -52,7 +52,7 @@ impl PersonBody {
         Self {
             id: person.id,
             login: person.name.clone(),
-            html_url: app.url(&format!("/{}", escape(person.name.as_str()))),
+            html_url: app.url(&address::owner_page(&person.name)),
             username: person.name,
             full_name: person.full_name,
             email: String::new(),
@@ -67,8 +67,8 @@ impl PersonBody {
     }
 
     /// The name to sign in with.
-    pub(super) fn login(&self) -> &str {
-        self.login.as_str()
+    pub(super) fn login(&self) -> &OwnerName {
+        &self.login
     }
 }
 
@@ -102,7 +102,7 @@ pub async fn me(call: Call) -> Result<Json<UserBody>> {
 
 /// `GET /users/{user}`.
 pub async fn get(call: Call) -> Result<Json<UserBody>> {
-    let name: OwnerName = call.part("user", What::User)?;
+    let name: OwnerName = call.part("user", What::User).await?;
     let user = call.reading(move |conn, caller| users::see(conn, caller, &name)).await?;
     Ok(Json(UserBody::new(&call.app, user)))
 }

@@ -32,8 +32,8 @@ enum Whose {
 
 impl Whose {
     /// Those of the organization of the path.
-    fn org(call: &Call) -> Result<Self> {
-        Ok(Self::Org(call.part("org", What::Organization)?))
+    async fn org(call: &Call) -> Result<Self> {
+        Ok(Self::Org(call.part("org", What::Organization).await?))
     }
 
     fn right(&self, conn: &mut Connection, caller: &Caller, level: Level) -> Result<CanHook> {
@@ -44,8 +44,8 @@ impl Whose {
     }
 }
 
-fn hook_id(call: &Call) -> Result<HookId> {
-    Ok(HookId(call.part("hook", What::Hook)?))
+async fn hook_id(call: &Call) -> Result<HookId> {
+    Ok(HookId(call.part("hook", What::Hook).await?))
 }
 
 /// Where a hook leads and how it speaks.
@@ -197,7 +197,7 @@ pub async fn list_own(call: Call, pages: Pages) -> Result<Listed<HookBody>> {
 
 /// `GET /orgs/{org}/hooks`.
 pub async fn list_of_org(call: Call, pages: Pages) -> Result<Listed<HookBody>> {
-    let whose = Whose::org(&call)?;
+    let whose = Whose::org(&call).await?;
     list(call, pages, whose).await
 }
 
@@ -219,7 +219,7 @@ pub async fn create_own(call: Call, body: JsonBody<CreateHook>) -> Result<Create
 
 /// `POST /orgs/{org}/hooks`.
 pub async fn create_of_org(call: Call, body: JsonBody<CreateHook>) -> Result<Created<HookBody>> {
-    let whose = Whose::org(&call)?;
+    let whose = Whose::org(&call).await?;
     create(call, body, whose).await
 }
 
@@ -245,12 +245,12 @@ pub async fn get_own(call: Call) -> Result<Json<HookBody>> {
 
 /// `GET /orgs/{org}/hooks/{hook}`.
 pub async fn get_of_org(call: Call) -> Result<Json<HookBody>> {
-    let whose = Whose::org(&call)?;
+    let whose = Whose::org(&call).await?;
     get(call, whose).await
 }
 
 async fn get(call: Call, whose: Whose) -> Result<Json<HookBody>> {
-    let id = hook_id(&call)?;
+    let id = hook_id(&call).await?;
     let hook = call
         .reading(move |conn, caller| {
             let right = whose.right(conn, caller, Level::Read)?;
@@ -267,12 +267,12 @@ pub async fn edit_own(call: Call, body: JsonBody<EditHook>) -> Result<Json<HookB
 
 /// `PATCH /orgs/{org}/hooks/{hook}`.
 pub async fn edit_of_org(call: Call, body: JsonBody<EditHook>) -> Result<Json<HookBody>> {
-    let whose = Whose::org(&call)?;
+    let whose = Whose::org(&call).await?;
     edit(call, body, whose).await
 }
 
 async fn edit(call: Call, body: JsonBody<EditHook>, whose: Whose) -> Result<Json<HookBody>> {
-    let (id, asked) = (hook_id(&call)?, whose.clone());
+    let (id, asked) = (hook_id(&call).await?, whose.clone());
     call.admit(move |conn, caller| {
         let right = asked.right(conn, caller, Level::Write)?;
         webhooks::find(conn, &right, id).map(drop)
@@ -297,12 +297,12 @@ pub async fn delete_own(call: Call) -> Result<NoContent> {
 
 /// `DELETE /orgs/{org}/hooks/{hook}`.
 pub async fn delete_of_org(call: Call) -> Result<NoContent> {
-    let whose = Whose::org(&call)?;
+    let whose = Whose::org(&call).await?;
     delete(call, whose).await
 }
 
 async fn delete(call: Call, whose: Whose) -> Result<NoContent> {
-    let (id, now) = (hook_id(&call)?, call.app.clock.now());
+    let (id, now) = (hook_id(&call).await?, call.app.clock.now());
     call.writing(move |conn, caller| {
         let right = whose.right(conn, caller, Level::Write)?;
         webhooks::delete(conn, caller, &right, id, now)
@@ -318,12 +318,12 @@ pub async fn test_own(call: Call) -> Result<NoContent> {
 
 /// `POST /orgs/{org}/hooks/{hook}/tests`.
 pub async fn test_of_org(call: Call) -> Result<NoContent> {
-    let whose = Whose::org(&call)?;
+    let whose = Whose::org(&call).await?;
     test(call, whose).await
 }
 
 async fn test(call: Call, whose: Whose) -> Result<NoContent> {
-    let (id, now, app) = (hook_id(&call)?, call.app.clock.now(), call.app.clone());
+    let (id, now, app) = (hook_id(&call).await?, call.app.clock.now(), call.app.clone());
     call.writing(move |conn, caller| {
         let right = whose.right(conn, caller, Level::Write)?;
         app.demand_webhooks()?;

@@ -1,16 +1,18 @@
-//! A request of a face: who sends it, and what its path names.
+//! A request of any face: who sends it, and what its path names.
 
 use super::credentials::Credentials;
 use crate::db::Connection;
 use crate::domain::names::OwnerName;
+use crate::domain::path::{FilePath, PackagePath, VersionPath};
 use crate::error::{Error, Result, What};
 use crate::http::middleware::tell;
-use crate::http::params::segment;
+use crate::http::segment::{Segment, segment_of_route};
 use crate::registry::access::visit;
 use crate::registry::caller::Caller;
 use crate::state::App;
 use actix_web::dev::Payload;
-use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
+use actix_web::http::Method;
+use actix_web::{FromRequest, HttpRequest, web};
 use std::fmt::Display;
 use std::future::{Ready, ready};
 use std::str::FromStr;
@@ -21,7 +23,7 @@ use tokio::sync::OnceCell;
 pub struct Call {
     pub req: HttpRequest,
     pub app: Arc<App>,
-    presented: OnceCell<Credentials>,
+    credentials: OnceCell<Credentials>,
 }
 
 impl FromRequest for Call {
@@ -31,20 +33,25 @@ impl FromRequest for Call {
     fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
         let app = req.app_data::<web::Data<Arc<App>>>().map(|app| Arc::clone(app.get_ref()));
         let app = app.ok_or_else(|| actix_web::error::ErrorInternalServerError("the server's state is not set up"));
-        ready(app.map(|app| Self { req: req.clone(), app, presented: OnceCell::new() }))
+        ready(app.map(|app| Self { req: req.clone(), app, credentials: OnceCell::new() }))
     }
 }
 
 impl Call {
-    /// The credential, read once.
+    /// What the request presents, read once.
+    async fn credentials(&self) -> Result<&Credentials> {
+        self.credentials.get_or_try_init(|| Credentials::read(&self.req, &self.app)).await
+    }
+
+    /// Checks that the request presents a good credential, before anything else is looked at.
     ///
     /// # Errors
     /// As [`Credentials::read`].
-    pub async fn presented(&self) -> Result<&Credentials> {
-        self.presented.get_or_try_init(|| Credentials::read(&self.req, &self.app)).await
+    pub async fn demand_credentials(&self) -> Result<()> {
+        self.credentials().await.map(drop)
     }
 
-    /// Judges the credential before anything else is read: whether its user may do at all what the address is for.
+    /// Judges the caller before a body is read: whether they may use the address at all.
     ///
     /// # Errors
     /// The caller's lack of a right, and `demand`'s own.
@@ -58,12 +65,24 @@ impl Call {
     /// Runs work that only reads, as the caller.
     ///
     /// # Errors
-    /// As [`Credentials::reading`].
+    /// As [`Credentials::reading_then`].
     pub async fn reading<T: Send + 'static>(
         &self,
         work: impl FnMut(&mut Connection, &Caller) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        self.presented().await?.reading(&self.req, &self.app, work).await
+        self.reading_then(work, |found| found).await
+    }
+
+    /// [`Call::reading`], and then something on the same thread without the connection.
+    ///
+    /// # Errors
+    /// As [`Credentials::reading_then`].
+    pub async fn reading_then<T: Send + 'static, U: Send + 'static>(
+        &self,
+        work: impl FnMut(&mut Connection, &Caller) -> Result<T> + Send + 'static,
+        then: impl FnOnce(T) -> U + Send + 'static,
+    ) -> Result<U> {
+        self.credentials().await?.reading_then(&self.req, &self.app, work, then).await
     }
 
     /// Runs one transaction, as the caller.
@@ -74,65 +93,101 @@ impl Call {
         &self,
         work: impl FnMut(&mut Connection, &Caller) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        self.presented().await?.writing(&self.req, &self.app, work).await
+        self.credentials().await?.writing(&self.req, &self.app, work).await
     }
 
-    /// A segment of the path by its name in the route. One that cannot be is one that is not there; the anonymous are
-    /// asked to sign in, as for anything they cannot see.
+    /// A segment of the path by its name in the route. A text that breaks the rules of such names is answered as a name
+    /// that could exist and is not taken: by the credential first, then by the owner, and only then as not found.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::Unauthenticated`].
-    pub fn part<T: FromStr<Err: Display>>(&self, name: &str, what: What) -> Result<T> {
-        let pattern = self.req.match_pattern().unwrap_or_default();
-        let mut segments = pattern.trim_start_matches('/').split('/');
-        let named = |segment: &str| segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) == Some(name);
-        let index = segments.position(named);
-        let index = index.ok_or_else(|| Error::internal(anyhow::anyhow!("no {name} in {pattern}")))?;
-        segment(&self.req, index, "path").map_err(|_| {
-            self.req.extensions_mut().insert(Impossible { index, what });
-            self.absent(what)
-        })
+    /// [`Error::NotFound`]; the caller's lack of a credential or a right.
+    pub async fn part<T: FromStr<Err: Display>>(&self, name: &str, what: What) -> Result<T> {
+        let segment = segment_of_route(&self.req, name)?;
+        match segment.parse("path") {
+            Ok(part) => Ok(part),
+            Err(_) => Err(self.why_absent(&segment, what).await),
+        }
     }
 
-    /// The answer to a path that names nothing.
-    pub fn absent(&self, what: What) -> Error {
-        if Credentials::is_absent(&self.req, &self.app) { Error::Unauthenticated } else { Error::NotFound(what) }
+    /// A segment of the path by its name in the route; `None` where the text breaks the rules of such names.
+    pub fn possible_part<T: FromStr<Err: Display>>(&self, name: &str) -> Option<T> {
+        segment_of_route(&self.req, name).and_then(|segment| segment.parse("path")).ok()
     }
 
-    /// Says in the log whose packages it is about.
-    pub fn about(&self, owner: &impl Display) {
-        tell(&self.req, |story| story.owner = Some(owner.to_string()));
+    /// Whether the route has a segment of this name.
+    pub fn has_part(&self, name: &str) -> bool {
+        segment_of_route(&self.req, name).is_ok()
     }
-}
 
-/// A part of a path that cannot be: which segment, and what it would have named.
-#[derive(Clone, Copy)]
-struct Impossible {
-    index: usize,
-    what: What,
-}
-
-/// What went wrong, judged once more where a part of the path cannot be: by the credential first, then by the owner,
-/// and only then is it not there. So the answer is that to a name which could be and is not taken.
-pub async fn judged(req: &HttpRequest, app: &Arc<App>, error: Error) -> Error {
-    let impossible = req.extensions().get::<Impossible>().copied();
-    let Some(Impossible { index, what }) = impossible else { return error };
-    let owner = owner_before(req, index);
-    let seen = async {
-        let presented = Credentials::read(req, app).await?;
+    async fn why_absent(&self, segment: &Segment<'_>, what: What) -> Error {
+        let owner = segment.owner_before(&self.req);
         let look = move |conn: &mut Connection, caller: &Caller| match &owner {
             Some(owner) => visit(conn, caller, owner).map(drop),
             None => caller.signed_in().map(drop),
         };
-        presented.reading(req, app, look).await
-    };
-    seen.await.err().unwrap_or(Error::NotFound(what))
-}
+        self.reading(look).await.err().unwrap_or(Error::NotFound(what))
+    }
 
-/// The owner that a path names before this segment.
-fn owner_before(req: &HttpRequest, index: usize) -> Option<OwnerName> {
-    let pattern = req.match_pattern()?;
-    let segments = pattern.trim_start_matches('/').split('/').take(index);
-    let owner = segments.into_iter().position(|name| matches!(name, "{owner}" | "{org}" | "{user}"))?;
-    segment(req, owner, "path").ok()
+    /// The owner and package of `…/{owner}/…/{name}`.
+    ///
+    /// # Errors
+    /// As [`Call::file_path`].
+    pub async fn package_path(&self) -> Result<PackagePath> {
+        let names = || Ok(PackagePath { package: self.name("name", "package name")?, owner: self.owner()? });
+        self.named(names()).await
+    }
+
+    /// The owner, package and version of `…/{owner}/…/{name}/{version}`.
+    ///
+    /// # Errors
+    /// As [`Call::file_path`].
+    pub async fn version_path(&self) -> Result<VersionPath> {
+        let names = || {
+            let (package, version) = (self.name("name", "package name")?, self.name("version", "package version")?);
+            Ok(VersionPath { package, version, owner: self.owner()? })
+        };
+        self.named(names()).await
+    }
+
+    /// The owner, package, version and file of `…/{owner}/…/{name}/{version}/{file}`.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a PUT that names what may not be named so. Every other method finds nothing there:
+    /// [`Error::NotFound`], or what is answered for an unknown owner.
+    pub async fn file_path(&self) -> Result<FilePath> {
+        let names = || {
+            let (package, version) = (self.name("name", "package name")?, self.name("version", "package version")?);
+            Ok(FilePath { package, version, file: self.name("file", "filename")?, owner: self.owner()? })
+        };
+        self.named(names()).await
+    }
+
+    fn owner(&self) -> Result<OwnerName> {
+        self.name("owner", "owner")
+    }
+
+    fn name<T: FromStr<Err: Display>>(&self, segment: &str, field: &'static str) -> Result<T> {
+        segment_of_route(&self.req, segment)?.parse(field)
+    }
+
+    async fn named<T>(&self, names: Result<T>) -> Result<T> {
+        let error = match names {
+            Err(error) if *self.req.method() != Method::PUT => error,
+            names => return names,
+        };
+        Err(match error {
+            Error::Invalid { field: "owner", .. } => match self.credentials().await {
+                Ok(credentials) if credentials.is_absent() => Error::Unauthenticated,
+                Ok(_) => Error::NotFound(What::Owner),
+                Err(error) => error,
+            },
+            Error::Invalid { .. } => Error::NotFound(What::File),
+            other => other,
+        })
+    }
+
+    /// Notes in the request's log line whose packages it is about.
+    pub fn about(&self, owner: &impl Display) {
+        tell(&self.req, |story| story.owner = Some(owner.to_string()));
+    }
 }

@@ -8,7 +8,7 @@ use crate::domain::names::OwnerName;
 use crate::error::{Error, Result};
 use crate::http::middleware::{client, tell};
 use crate::http::paging::param;
-use crate::registry::caller::{self, Caller, Credential};
+use crate::registry::caller::{self, Caller, Credential, SignedIn};
 use crate::state::App;
 use actix_web::http::header;
 use actix_web::{HttpMessage, HttpRequest};
@@ -47,32 +47,15 @@ impl Credentials {
         Ok(Self { credential, address, policy, needs_user })
     }
 
-    /// Whether a request presents nothing.
-    pub fn is_absent(req: &HttpRequest, app: &App) -> bool {
-        let policy = req.extensions().get::<Policy>().copied();
-        if policy.is_some_and(|policy| policy.credentials == AcceptedCredentials::Session) {
-            return session::read(req, app).is_none();
-        }
-        !req.headers().contains_key(header::AUTHORIZATION) && query_token(req, app).is_none()
+    /// Whether the request presents nothing.
+    pub fn is_absent(&self) -> bool {
+        matches!(self.credential, Credential::Anonymous)
     }
 
-    /// Runs work that only reads, as the caller this is.
+    /// Runs work that only reads, as the caller, and then something on the same thread without the connection.
     ///
     /// # Errors
     /// As [`caller::identify`], [`Policy::admit`] and [`crate::db::Db::read`].
-    pub async fn reading<T: Send + 'static>(
-        &self,
-        req: &HttpRequest,
-        app: &Arc<App>,
-        work: impl FnMut(&mut Connection, &Caller) -> Result<T> + Send + 'static,
-    ) -> Result<T> {
-        self.reading_then(req, app, work, |found| found).await
-    }
-
-    /// [`Credentials::reading`], and then something on the same thread without the connection.
-    ///
-    /// # Errors
-    /// As [`Credentials::reading`].
     pub async fn reading_then<T: Send + 'static, U: Send + 'static>(
         &self,
         req: &HttpRequest,
@@ -109,15 +92,15 @@ impl Credentials {
         actor: &Actor,
         mut work: impl FnMut(&mut Connection, &Caller) -> Result<T> + Send + 'static,
     ) -> impl FnMut(&mut Connection) -> Result<T> + Send + 'static {
-        let (presented, app, actor) = (self.clone(), Arc::clone(app), actor.clone());
+        let (credentials, app, actor) = (self.clone(), Arc::clone(app), actor.clone());
         move |conn| {
-            let caller = presented.identify(conn, &app)?;
+            let caller = credentials.identify(conn, &app)?;
             actor.is(&caller);
             // A session may have ended since.
-            if presented.needs_user {
+            if credentials.needs_user {
                 caller.signed_in()?;
             }
-            presented.policy.admit(&caller)?;
+            credentials.policy.admit(&caller)?;
             work(conn, &caller)
         }
     }
@@ -133,6 +116,14 @@ impl Credentials {
         }
         Ok(caller)
     }
+}
+
+/// The user whose session a browser has, for a page that is shown whatever its address demands.
+pub async fn reader(req: &HttpRequest, app: &Arc<App>) -> Option<SignedIn> {
+    let credential = Credential::Session(session::read(req, app)?);
+    let (address, now) = (client(req), app.clock.now());
+    let caller = app.db.read(move |conn| caller::identify(conn, &credential, address, now)).await.ok()?;
+    caller.user().cloned()
 }
 
 /// The name of the caller, on its way from the database's thread to the request's story.

@@ -9,4 +9,4 @@ pub mod password;
 pub mod policy;
 pub mod session;
 
-pub use credentials::Credentials;
+pub use credentials::reader;

@@ -1,4 +1,5 @@
 //! Values that cannot be wrong: names, ids, digests, roles, secrets, the time. Nothing here does input or output.
+pub mod address;
 pub mod clock;
 pub mod damage;
 pub mod digest;

@@ -45,6 +45,11 @@ impl FilePath {
 }
 
 impl VersionPath {
+    /// The package it is a version of.
+    pub fn in_package(&self) -> PackagePath {
+        PackagePath { owner: self.owner.clone(), package: self.package.clone() }
+    }
+
     /// A file in it.
     pub fn with_file(&self, file: FileName) -> FilePath {
         FilePath { owner: self.owner.clone(), package: self.package.clone(), version: self.version.clone(), file }

@@ -1,66 +1,44 @@
 //! One file: downloading and deleting it. Publishing is in `upload`.
 
 use super::sidecars::{self, Sidecar};
-use super::{AppData, answer, begin};
+use crate::auth::call::Call;
+use crate::db::Connection;
+use crate::domain::address;
 use crate::domain::path::FilePath;
 use crate::error::{Error, Result, What};
 use crate::http::blob::{BlobToServe, in_shape, respond};
-use crate::http::middleware::tell;
-use crate::http::params::{GENERIC, file_url};
 use crate::http::problem::Shape;
 use crate::registry::access::{can_publish, can_read};
+use crate::registry::caller::Caller;
 use crate::registry::packages::files::{self, Downloadable};
 use crate::registry::packages::versions;
-use crate::state::App;
 use crate::storage::{BlobStore, Stored};
+use actix_web::HttpResponse;
 use actix_web::http::header;
-use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
-use std::sync::Arc;
 
 /// Most bytes of a file that is read in the same hop as its row: a hop costs a third of the rate of small downloads.
 const READ_AT_ONCE: u64 = 64 << 10;
 
-/// `GET`, `HEAD` of a file; also of a side-car, and of the version `latest`.
-pub async fn download(req: HttpRequest, app: AppData) -> HttpResponse {
-    let result = try_download(&req, &app).await;
-    answer(&req, &app, result)
-}
-
-/// What an address of a file leads to.
-enum Found {
+/// What the address of a file leads to.
+enum Downloaded {
     File(Box<Downloadable>),
     Sidecar(Box<Sidecar>),
+    /// The version `latest` stands for.
     Newest(FilePath),
 }
 
-async fn try_download(req: &HttpRequest, app: &Arc<App>) -> Result<HttpResponse> {
-    let (path, presented) = begin(req, app, GENERIC.file(req)).await?;
-    tell(req, |story| story.owner = Some(path.owner.to_string()));
-    let store = app.store.clone();
-    let (found, small) = presented
+/// `GET`, `HEAD` of a file; also of a side-car, and of the version `latest`.
+pub async fn download(call: Call) -> Result<HttpResponse> {
+    let path = call.file_path().await?;
+    call.about(&path.owner);
+    let store = call.app.store.clone();
+    let (found, small) = call
         .reading_then(
-            req,
-            app,
-            move |conn, caller| match files::find_downloadable(conn, caller, &path) {
-                Ok(file) => Ok(Found::File(Box::new(file))),
-                Err(Error::NotFound(What::File)) => {
-                    // The owner is readable, and no such file is there: it may be one that is computed.
-                    let right = can_read(conn, caller, &path.owner, Some(&path.package))?;
-                    if let Some(sidecar) = sidecars::find(conn, &right, &path)? {
-                        return Ok(Found::Sidecar(Box::new(sidecar)));
-                    }
-                    if path.version.is_latest() && !versions::exists(conn, right.owner().id, &path.in_version())? {
-                        let version = versions::newest(conn, &right, &path.package).map_err(not_found_as_file)?;
-                        return Ok(Found::Newest(FilePath { version, ..path.clone() }));
-                    }
-                    Err(Error::NotFound(What::File))
-                }
-                Err(error) => Err(error),
-            },
+            move |conn, caller| find(conn, caller, &path),
             move |found| {
                 let small = match &found {
-                    Found::File(file) if file.blob.size <= READ_AT_ONCE => Some(read(&store, file)),
+                    Downloaded::File(file) if file.blob.size <= READ_AT_ONCE => Some(read(&store, file)),
                     _ => None,
                 };
                 (found, small)
@@ -68,10 +46,28 @@ async fn try_download(req: &HttpRequest, app: &Arc<App>) -> Result<HttpResponse>
         )
         .await?;
     match found {
-        Found::File(file) => send(req, app, &file, small.transpose()?).await,
-        Found::Sidecar(sidecar) => sidecars::answer(app, *sidecar).await,
-        Found::Newest(path) => Ok(redirect(&app.url(&file_url(&path)))),
+        Downloaded::File(file) => send(&call, &file, small.transpose()?).await,
+        Downloaded::Sidecar(sidecar) => sidecars::answer(&call.app, *sidecar).await,
+        Downloaded::Newest(path) => Ok(redirect(&call.app.url(&address::generic_file(&path)))),
     }
+}
+
+fn find(conn: &mut Connection, caller: &Caller, path: &FilePath) -> Result<Downloaded> {
+    match files::find_downloadable(conn, caller, path) {
+        Ok(file) => return Ok(Downloaded::File(Box::new(file))),
+        Err(Error::NotFound(What::File)) => {}
+        Err(error) => return Err(error),
+    }
+    // The owner is readable, and no such file is there: it may be one that is computed.
+    let right = can_read(conn, caller, &path.owner, Some(&path.package))?;
+    if let Some(sidecar) = sidecars::find(conn, &right, path)? {
+        return Ok(Downloaded::Sidecar(Box::new(sidecar)));
+    }
+    if path.version.is_latest() && !versions::exists(conn, right.owner().id, &path.in_version())? {
+        let version = versions::newest(conn, &right, &path.package).map_err(not_found_as_file)?;
+        return Ok(Downloaded::Newest(FilePath { version, ..path.clone() }));
+    }
+    Err(Error::NotFound(What::File))
 }
 
 fn not_found_as_file(error: Error) -> Error {
@@ -92,7 +88,8 @@ pub(super) fn redirect(url: &str) -> HttpResponse {
         .finish()
 }
 
-async fn send(req: &HttpRequest, app: &App, file: &Downloadable, small: Option<Bytes>) -> Result<HttpResponse> {
+async fn send(call: &Call, file: &Downloadable, small: Option<Bytes>) -> Result<HttpResponse> {
+    let (req, app) = (&call.req, &call.app);
     let checksums = Some(&file.block_checksums).filter(|bytes| !bytes.is_empty());
     let served = respond(
         req.method(),
@@ -119,20 +116,14 @@ async fn send(req: &HttpRequest, app: &App, file: &Downloadable, small: Option<B
 }
 
 /// `DELETE` of a file.
-pub async fn delete(req: HttpRequest, app: AppData) -> HttpResponse {
-    let result = try_delete(&req, &app).await;
-    answer(&req, &app, result)
-}
-
-async fn try_delete(req: &HttpRequest, app: &Arc<App>) -> Result<HttpResponse> {
-    let (path, presented) = begin(req, app, GENERIC.file(req)).await?;
-    tell(req, |story| story.owner = Some(path.owner.to_string()));
-    let now = app.clock.now();
-    presented
-        .writing(req, app, move |conn, caller| {
-            let right = can_publish(conn, caller, &path.owner, &path.package)?;
-            files::delete(conn, caller, &right, &path, now)
-        })
-        .await?;
+pub async fn delete(call: Call) -> Result<HttpResponse> {
+    let path = call.file_path().await?;
+    call.about(&path.owner);
+    let now = call.app.clock.now();
+    call.writing(move |conn, caller| {
+        let right = can_publish(conn, caller, &path.owner, &path.package)?;
+        files::delete(conn, caller, &right, &path, now)
+    })
+    .await?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -1,16 +1,15 @@
 //! Lists for curl: a package's versions, a version's files. A name a line, or JSON for who asks for it.
 
 use super::files::redirect;
-use super::{AppData, answer, begin};
+use crate::auth::call::Call;
+use crate::domain::address;
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::FileId;
 use crate::domain::names::FileName;
 use crate::domain::path::{PackagePath, VersionPath};
 use crate::domain::version::Version;
 use crate::error::{Error, Result, What};
-use crate::http::middleware::tell;
 use crate::http::paging::Paging;
-use crate::http::params::{self, GENERIC, file_url, version_url};
 use crate::http::problem::Shape;
 use crate::jobs::digests;
 use crate::registry::access::can_read;
@@ -22,7 +21,6 @@ use crate::state::App;
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
-use std::sync::Arc;
 use utoipa::ToSchema;
 
 /// How many names a page has unless `limit` says otherwise, and at most.
@@ -37,29 +35,19 @@ fn slice(paging: Paging) -> Slice {
 }
 
 /// `GET` of a package: its versions, the oldest first.
-pub async fn versions(req: HttpRequest, app: AppData) -> HttpResponse {
-    let result = try_versions(&req, &app).await;
-    answer(&req, &app, result)
-}
-
-async fn try_versions(req: &HttpRequest, app: &Arc<App>) -> Result<HttpResponse> {
-    let (path, presented) = begin(req, app, GENERIC.package(req)).await?;
-    tell(req, |story| story.owner = Some(path.owner.to_string()));
-    let (asked, wanted) = (paging(req), path.clone());
-    let page = presented
-        .reading(req, app, move |conn, caller| {
+pub async fn versions(call: Call) -> Result<HttpResponse> {
+    let path = call.package_path().await?;
+    call.about(&path.owner);
+    let (asked, wanted) = (paging(&call.req), path.clone());
+    let page = call
+        .reading(move |conn, caller| {
             let right = can_read(conn, caller, &wanted.owner, Some(&wanted.package))?;
             versions::list(conn, &right, &wanted.package, slice(asked))
         })
         .await?;
-    let url = app.url(&format!(
-        "/api/packages/{}/generic/{}",
-        params::escape(path.owner.as_str()),
-        params::escape(path.package.as_str())
-    ));
     let names = page.items.iter().map(|version| version.version.to_string()).collect();
-    let objects = page.items.iter().map(|version| ListedVersion::new(app, &path, version)).collect();
-    Ok(list(req, asked, &url, page.total, names, objects))
+    let objects = page.items.iter().map(|version| ListedVersion::new(&call.app, &path, version)).collect();
+    Ok(list(&call, asked, &address::generic_package(&path), page.total, names, objects))
 }
 
 /// A version, as JSON.
@@ -85,7 +73,7 @@ impl ListedVersion {
         let PackagePath { owner, package } = package.clone();
         let path = VersionPath { owner, package, version: version.version.clone() };
         Self {
-            url: app.url(&version_url(&path)),
+            url: app.url(&address::generic_version(&path)),
             version: path.version,
             created_at: version.created_at,
             files: version.files,
@@ -95,46 +83,41 @@ impl ListedVersion {
     }
 }
 
-/// `GET` of a version: its files, the oldest first.
-pub async fn files(req: HttpRequest, app: AppData) -> HttpResponse {
-    let result = try_files(&req, &app).await;
-    answer(&req, &app, result)
-}
-
 /// The files of a version, or the version that `latest` stands for.
-enum Found {
+enum ListedFiles {
     Files(Page<FileSummary>),
     Newest(VersionPath),
 }
 
-async fn try_files(req: &HttpRequest, app: &Arc<App>) -> Result<HttpResponse> {
-    let (path, presented) = begin(req, app, GENERIC.version(req)).await?;
-    tell(req, |story| story.owner = Some(path.owner.to_string()));
-    let (asked, wanted) = (paging(req), path.clone());
-    let found = presented
-        .reading(req, app, move |conn, caller| {
+/// `GET` of a version: its files, the oldest first.
+pub async fn files(call: Call) -> Result<HttpResponse> {
+    let path = call.version_path().await?;
+    call.about(&path.owner);
+    let (asked, wanted) = (paging(&call.req), path.clone());
+    let found = call
+        .reading(move |conn, caller| {
             let right = can_read(conn, caller, &wanted.owner, Some(&wanted.package))?;
             match files::list(conn, &right, &wanted, slice(asked)) {
                 Err(Error::NotFound(What::Version)) if wanted.version.is_latest() => {
                     let version = versions::newest(conn, &right, &wanted.package)?;
-                    Ok(Found::Newest(VersionPath { version, ..wanted.clone() }))
+                    Ok(ListedFiles::Newest(VersionPath { version, ..wanted.clone() }))
                 }
-                page => page.map(Found::Files),
+                page => page.map(ListedFiles::Files),
             }
         })
         .await?;
     let page = match found {
-        Found::Files(page) => page,
-        Found::Newest(path) => return Ok(redirect(&app.url(&version_url(&path)))),
+        ListedFiles::Files(page) => page,
+        ListedFiles::Newest(path) => return Ok(redirect(&call.app.url(&address::generic_version(&path)))),
     };
     let names = page.items.iter().map(|file| file.name.to_string()).collect();
     let mut objects = Vec::new();
-    if Shape::asked(req.headers()) == Shape::Json {
+    if Shape::asked(call.req.headers()) == Shape::Json {
         for file in page.items {
-            objects.push(ListedFile::new(app, &path, file).await?);
+            objects.push(ListedFile::new(&call.app, &path, file).await?);
         }
     }
-    Ok(list(req, asked, &app.url(&version_url(&path)), page.total, names, objects))
+    Ok(list(&call, asked, &address::generic_version(&path), page.total, names, objects))
 }
 
 /// A file, as JSON.
@@ -164,7 +147,7 @@ impl ListedFile {
         let other = digests::of_blob(&app.db, &app.store, &app.digesting, &file.blob).await?;
         Ok(Self {
             id: file.id,
-            download_url: app.url(&file_url(&path.with_file(file.name.clone()))),
+            download_url: app.url(&address::generic_file(&path.with_file(file.name.clone()))),
             name: file.name,
             size: file.blob.size,
             md5: other.md5.to_hex(),
@@ -178,19 +161,19 @@ impl ListedFile {
 }
 
 fn list(
-    req: &HttpRequest,
+    call: &Call,
     asked: Paging,
-    url: &str,
+    path: &str,
     total: i64,
     names: Vec<String>,
     objects: Vec<impl Serialize>,
 ) -> HttpResponse {
     let mut builder = HttpResponse::Ok();
-    asked.describe(&mut builder, url, total);
+    asked.describe(&mut builder, &call.app.url(path), total);
     builder.insert_header((header::CACHE_CONTROL, "private, no-cache"));
     builder.insert_header((header::VARY, "Accept"));
     builder.insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"));
-    match Shape::asked(req.headers()) {
+    match Shape::asked(call.req.headers()) {
         Shape::Json => builder.json(objects),
         Shape::Text => {
             let lines: String = names.into_iter().map(|name| name + "\n").collect();

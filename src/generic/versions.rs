@@ -1,30 +1,20 @@
 //! A whole version: deleting it.
 
-use super::{AppData, answer, begin};
+use crate::auth::call::Call;
 use crate::error::Result;
-use crate::http::middleware::tell;
-use crate::http::params::GENERIC;
 use crate::registry::access::can_publish;
 use crate::registry::packages::versions;
-use crate::state::App;
-use actix_web::{HttpRequest, HttpResponse};
-use std::sync::Arc;
+use actix_web::HttpResponse;
 
 /// `DELETE` of a version with all its files.
-pub async fn delete(req: HttpRequest, app: AppData) -> HttpResponse {
-    let result = try_delete(&req, &app).await;
-    answer(&req, &app, result)
-}
-
-async fn try_delete(req: &HttpRequest, app: &Arc<App>) -> Result<HttpResponse> {
-    let (path, presented) = begin(req, app, GENERIC.version(req)).await?;
-    tell(req, |story| story.owner = Some(path.owner.to_string()));
-    let now = app.clock.now();
-    presented
-        .writing(req, app, move |conn, caller| {
-            let right = can_publish(conn, caller, &path.owner, &path.package)?;
-            versions::delete(conn, caller, &right, &path, now)
-        })
-        .await?;
+pub async fn delete(call: Call) -> Result<HttpResponse> {
+    let path = call.version_path().await?;
+    call.about(&path.owner);
+    let now = call.app.clock.now();
+    call.writing(move |conn, caller| {
+        let right = can_publish(conn, caller, &path.owner, &path.package)?;
+        versions::delete(conn, caller, &right, &path, now)
+    })
+    .await?;
     Ok(HttpResponse::NoContent().finish())
 }

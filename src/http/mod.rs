@@ -10,6 +10,6 @@ pub mod description;
 pub mod disposition;
 pub mod middleware;
 pub mod paging;
-pub mod params;
 pub mod problem;
 pub mod range;
+pub mod segment;

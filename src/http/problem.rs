@@ -1,6 +1,6 @@
 //! Errors as HTTP says them: a status, a stable word, and one line for a person, as text or as JSON.
 
-use super::params::renamed;
+use super::segment::renamed;
 use crate::error::{Error, What};
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
 use actix_web::http::{Method, StatusCode};

@@ -1,10 +1,11 @@
 //! Commands to paste: how a file is fetched, checked, and published anew.
 
 use super::quote::{powershell, powershell_file, sh, sh_file};
+use crate::domain::address;
 use crate::domain::digest::Sha256;
 use crate::domain::names::{FileName, OwnerName, PackageName};
 use crate::domain::path::VersionPath;
-use crate::http::params::{escape, file_url, version_url};
+use crate::domain::path::escape;
 
 /// What is in the place of a version that nobody can guess.
 pub const NEXT: &str = "NEXT";
@@ -45,9 +46,9 @@ impl Commands {
     /// For a file at a site; `token`: reading needs one.
     pub fn new(root: &str, path: &VersionPath, file: &FileName, sha256: &Sha256, token: bool) -> Self {
         let (curl, wget, ps) = authorization(token);
-        let plain = format!("{root}{}", file_url(&path.with_file(file.clone())));
+        let plain = format!("{root}{}", address::generic_file(&path.with_file(file.clone())));
         let url = sh(&plain);
-        let sums = sh(&format!("{root}{}/SHA256SUMS", version_url(path)));
+        let sums = sh(&format!("{root}{}/SHA256SUMS", address::generic_version(path)));
         let sidecar = sh(&format!("{plain}.sha256"));
         let (name, globs, digest) = (sh_file(file.as_str()), globbing(file.as_str()), sha256.to_hex());
         let (ps_url, ps_name) = (powershell(&plain), powershell_file(file.as_str()));

@@ -6,12 +6,12 @@ use super::login::Nothing;
 use super::page::{Frame, Reply, frame};
 use super::problems::Problems;
 use crate::auth::call::Call;
+use crate::domain::address;
 use crate::domain::ids::FileId;
 use crate::domain::names::{OwnerName, PackageName};
 use crate::domain::path::VersionPath;
 use crate::domain::version::Version;
 use crate::error::{Error, Result, What};
-use crate::http::params::escape;
 use crate::registry::access::can_publish;
 use crate::registry::packages::deletion_preview::{self, DeletionPreview, FileDeletionPreview};
 use crate::registry::packages::{files, lifecycle, versions};
@@ -34,26 +34,16 @@ impl From<DeletionPreview> for DeletionFigures {
 }
 
 /// A package that the path names.
-fn package(call: &Call) -> Result<(OwnerName, PackageName)> {
-    let owner = call.part("owner", What::Owner)?;
+async fn package(call: &Call) -> Result<(OwnerName, PackageName)> {
+    let owner = call.part("owner", What::Owner).await?;
     call.about(&owner);
-    Ok((owner, call.part("name", What::Package)?))
+    Ok((owner, call.part("name", What::Package).await?))
 }
 
 /// A version that the path names.
-fn version(call: &Call) -> Result<VersionPath> {
-    let (owner, package) = package(call)?;
-    Ok(VersionPath { owner, package, version: call.part("version", What::Version)? })
-}
-
-/// The page of a package.
-fn package_url(owner: &OwnerName, package: &PackageName) -> String {
-    format!("/{}/-/packages/generic/{}", escape(owner.as_str()), escape(package.as_str()))
-}
-
-/// The page of a version.
-fn version_url(owner: &OwnerName, package: &PackageName, version: &Version) -> String {
-    format!("{}/{}", package_url(owner, package), escape(version.as_str()))
+async fn version(call: &Call) -> Result<VersionPath> {
+    let (owner, package) = package(call).await?;
+    Ok(VersionPath { owner, package, version: call.part("version", What::Version).await? })
 }
 
 #[derive(Template)]
@@ -69,17 +59,17 @@ struct VersionPage {
 
 impl VersionPage {
     fn package_url(&self) -> String {
-        package_url(&self.owner, &self.package)
+        address::package_page(&self.owner, &self.package)
     }
 
     fn url(&self) -> String {
-        version_url(&self.owner, &self.package, &self.version)
+        address::version_page(&self.owner, &self.package, &self.version)
     }
 }
 
 /// `GET /{owner}/-/packages/generic/{name}/{version}/delete`.
 pub async fn version_form(call: Call) -> Result<Reply> {
-    let path = version(&call)?;
+    let path = version(&call).await?;
     let (frame, found) = frame(&call, move |conn, caller| {
         let right = can_publish(conn, caller, &path.owner, &path.package)?;
         let (package, _) = deletion_preview::of_package(conn, &right, &path.package)?;
@@ -93,7 +83,7 @@ pub async fn version_form(call: Call) -> Result<Reply> {
 /// `POST /{owner}/-/packages/generic/{name}/{version}/delete`.
 pub async fn delete_version(call: Call, form: Protected<Nothing>) -> Result<Reply> {
     form.read(&call).await?;
-    let path = version(&call)?;
+    let path = version(&call).await?;
     let (asked, now) = (path.clone(), call.app.clock.now());
     let (package_too, version) = call
         .writing(move |conn, caller| {
@@ -110,8 +100,8 @@ pub async fn delete_version(call: Call, form: Protected<Nothing>) -> Result<Repl
 /// Where to go when a version is gone.
 fn after(path: &VersionPath, package_too: bool) -> Reply {
     match package_too {
-        true => Reply::to(&format!("/{}", escape(path.owner.as_str()))),
-        false => Reply::to(&format!("{}/versions", package_url(&path.owner, &path.package))),
+        true => Reply::to(&address::owner_page(&path.owner)),
+        false => Reply::to(&address::versions_page(&path.owner, &path.package)),
     }
 }
 
@@ -129,23 +119,23 @@ struct FilePage {
 
 impl FilePage {
     fn package_url(&self) -> String {
-        package_url(&self.owner, &self.path.package)
+        address::package_page(&self.owner, &self.path.package)
     }
 
     fn version_url(&self) -> String {
-        version_url(&self.owner, &self.path.package, &self.path.version)
+        address::version_page(&self.owner, &self.path.package, &self.path.version)
     }
 }
 
 /// The file that the path names.
-fn file(call: &Call) -> Result<(VersionPath, FileId)> {
-    let path = version(call)?;
-    Ok((path, FileId(call.part("id", What::File)?)))
+async fn file(call: &Call) -> Result<(VersionPath, FileId)> {
+    let path = version(call).await?;
+    Ok((path, FileId(call.part("id", What::File).await?)))
 }
 
 /// `GET /{owner}/-/packages/generic/{name}/{version}/files/{id}/delete`.
 pub async fn file_form(call: Call) -> Result<Reply> {
-    let (path, id) = file(&call)?;
+    let (path, id) = file(&call).await?;
     let asked = path.clone();
     let (frame, (owner, file)) = frame(&call, move |conn, caller| {
         let right = can_publish(conn, caller, &asked.owner, &asked.package)?;
@@ -159,7 +149,7 @@ pub async fn file_form(call: Call) -> Result<Reply> {
 /// `POST /{owner}/-/packages/generic/{name}/{version}/files/{id}/delete`.
 pub async fn delete_file(call: Call, form: Protected<Nothing>) -> Result<Reply> {
     form.read(&call).await?;
-    let (path, id) = file(&call)?;
+    let (path, id) = file(&call).await?;
     let (asked, now) = (path.clone(), call.app.clock.now());
     let gone = call
         .writing(move |conn, caller| {
@@ -171,7 +161,7 @@ pub async fn delete_file(call: Call, form: Protected<Nothing>) -> Result<Reply> 
         .await?;
     let reply = match gone.takes_version {
         true => after(&path, gone.takes_package),
-        false => Reply::to(&version_url(&path.owner, &path.package, &path.version)),
+        false => Reply::to(&address::version_page(&path.owner, &path.package, &path.version)),
     };
     Ok(reply.notice(&call.app, &format!("{} is deleted.", gone.name)))
 }
@@ -190,17 +180,16 @@ struct PackagePage {
 
 impl PackagePage {
     fn package_url(&self) -> String {
-        package_url(&self.owner, &self.package)
+        address::package_page(&self.owner, &self.package)
     }
 
     fn delete_url(&self) -> String {
-        let (owner, package) = (escape(self.owner.as_str()), escape(self.package.as_str()));
-        format!("/{owner}/-/packages/settings/generic/{package}/delete")
+        format!("{}/delete", address::package_settings(&self.owner, &self.package))
     }
 }
 
 async fn package_page(call: &Call, typed: String, problems: Problems) -> Result<PackagePage> {
-    let (owner, name) = package(call)?;
+    let (owner, name) = package(call).await?;
     let (frame, (owner, (package, loss))) = frame(call, move |conn, caller| {
         let right = can_publish(conn, caller, &owner, &name)?;
         Ok((right.owner().name.clone(), deletion_preview::of_package(conn, &right, &name)?))
@@ -224,7 +213,7 @@ pub struct Confirmed {
 /// `POST /{owner}/-/packages/settings/generic/{name}/delete`.
 pub async fn delete_package(call: Call, form: Protected<Confirmed>) -> Result<Reply> {
     let typed = form.read(&call).await?.confirm;
-    let (owner, name) = package(&call)?;
+    let (owner, name) = package(&call).await?;
     let (asked, now, confirm) = (owner.clone(), call.app.clock.now(), typed.clone());
     let deleted = call
         .writing(move |conn, caller| {
@@ -239,7 +228,7 @@ pub async fn delete_package(call: Call, form: Protected<Confirmed>) -> Result<Re
         .await;
     match deleted {
         Ok(package) => {
-            let reply = Reply::to(&format!("/{}", escape(owner.as_str())));
+            let reply = Reply::to(&address::owner_page(&owner));
             Ok(reply.notice(&call.app, &format!("{package} is deleted with all its versions.")))
         }
         Err(error) => {

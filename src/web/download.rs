@@ -13,8 +13,8 @@ use bytes::Bytes;
 
 /// `GET /{owner}/-/packages/generic/{name}/{version}/files/{id}`.
 pub async fn file(call: Call) -> Result<HttpResponse> {
-    let path = version::named(&call)?;
-    let id = FileId(call.part("id", What::File)?);
+    let path = version::named(&call).await?;
+    let id = FileId(call.part("id", What::File).await?);
     let file = call.reading(move |conn, caller| find_downloadable_by_id(conn, caller, &path, id)).await?;
     let checksums = Some(file.block_checksums).filter(|bytes| !bytes.is_empty());
     let blob = BlobToServe {

@@ -1,14 +1,14 @@
 //! What went wrong, as a page.
 
 use super::page::{Frame, Reply};
-use crate::auth::call::Call;
-use crate::auth::policy::{AcceptedCredentials, Policy, Right};
+use crate::auth::reader;
+use crate::domain::path::escape;
 use crate::error::{Error, What};
-use crate::http::params::{escape, renamed};
 use crate::http::problem::status_of;
+use crate::http::segment::renamed;
 use crate::state::App;
 use actix_web::http::{Method, StatusCode, header};
-use actix_web::{FromRequest, HttpMessage, HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 use std::sync::Arc;
 
@@ -58,12 +58,8 @@ pub async fn answer(req: &HttpRequest, app: &Arc<App>, error: Error) -> Reply {
         tracing::error!(error = format!("{source:#}"), path = req.path(), "internal error");
     }
     let (status, _) = status_of(&error);
-    // A page of an error names its reader if it can, whatever the address demanded, and is shown if it cannot.
-    req.extensions_mut().insert(NOWHERE);
-    let user = match Call::extract(req).await {
-        Ok(call) => call.reading(|_, caller| Ok(caller.user().cloned())).await.unwrap_or_default(),
-        Err(_) => None,
-    };
+    // The page names its reader if it can, whatever the address demanded.
+    let user = reader(req, app).await;
     let page = ErrorPage {
         frame: Frame::new(req, app, user),
         status: status.as_u16(),
@@ -81,10 +77,6 @@ pub async fn answer(req: &HttpRequest, app: &Arc<App>, error: Error) -> Reply {
         (Err(_), _) => Reply::to("/"),
     }
 }
-
-/// What the page of an error demands: nothing, but it knows its reader as the other pages do.
-const NOWHERE: Policy =
-    Policy { credentials: AcceptedCredentials::Session, scope: None, right: Right::Public, event: None };
 
 /// What is said of an address that no route has.
 pub async fn unknown(req: &HttpRequest, app: &Arc<App>) -> HttpResponse {

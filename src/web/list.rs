@@ -1,7 +1,7 @@
 //! Lists in pages: what the query asks for, and the way to the other pages.
 
+use crate::domain::path::escape;
 use crate::http::paging::{Paging, param};
-use crate::http::params::escape;
 use crate::registry::pages::Slice;
 use actix_web::HttpRequest;
 use serde::de::DeserializeOwned;

@@ -93,7 +93,7 @@ pub async fn submit(call: Call, form: Protected<SignIn>) -> Result<Reply> {
     let user = login.id;
     if call.app.db.read(move |conn| two_factor::is_enrolled(conn, user)).await? {
         let pending = session::pend(&call.app, user, login.auth_epoch)?;
-        let next = format!("/login/two-factor?redirect_to={}", crate::http::params::escape(&back));
+        let next = format!("/login/two-factor?redirect_to={}", crate::domain::path::escape(&back));
         return Ok(Reply::to(&next).cookie(pending));
     }
     begin(&call, (user, login.auth_epoch), None, &back).await

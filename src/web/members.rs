@@ -55,7 +55,7 @@ struct Query {
 
 /// `GET /org/{org}/members`.
 pub async fn list(call: Call) -> Result<Reply> {
-    let org: OwnerName = call.part("org", What::Organization)?;
+    let org: OwnerName = call.part("org", What::Organization).await?;
     let (wanted, q) = (slice(&call.req), query::<Query>(&call.req).q);
     let part = q.trim().to_owned();
     let load = move |conn: &mut Connection, caller: &Caller| {
@@ -93,7 +93,7 @@ impl RemovePage {
 }
 
 async fn remove_page(call: &Call, problems: Problems) -> Result<Reply> {
-    let (org, user): (OwnerName, OwnerName) = names(call)?;
+    let (org, user): (OwnerName, OwnerName) = names(call).await?;
     let load = move |conn: &mut Connection, caller: &Caller| {
         let right = members::can_expel(conn, caller, &org, &user)?;
         let owner = Owner::of(conn, caller, right.org())?;
@@ -106,8 +106,8 @@ async fn remove_page(call: &Call, problems: Problems) -> Result<Reply> {
     if page.problems.is_empty() { Reply::page(&page) } else { page.problems.reply(&page) }
 }
 
-fn names(call: &Call) -> Result<(OwnerName, OwnerName)> {
-    Ok((call.part("org", What::Organization)?, call.part("user", What::User)?))
+async fn names(call: &Call) -> Result<(OwnerName, OwnerName)> {
+    Ok((call.part("org", What::Organization).await?, call.part("user", What::User).await?))
 }
 
 /// `GET /org/{org}/members/{user}/remove`: what goes with it, before it is done.
@@ -117,7 +117,7 @@ pub async fn remove_form(call: Call) -> Result<Reply> {
 
 /// `POST /org/{org}/members/{user}/remove`.
 pub async fn remove(call: Call, form: Protected<Nothing>) -> Result<Reply> {
-    let (org, user) = names(&call)?;
+    let (org, user) = names(&call).await?;
     form.read(&call).await?;
     let now = call.app.clock.now();
     let (from, member) = (org.clone(), user.clone());

@@ -12,7 +12,6 @@ pub mod explore;
 pub mod format;
 pub mod forms;
 pub mod home;
-pub mod link;
 pub mod list;
 pub mod login;
 pub mod manual;

@@ -102,13 +102,13 @@ async fn page(call: &Call, name: &OwnerName, typed: Typed) -> Result<Reply> {
 
 /// `GET /org/{org}/settings`.
 pub async fn show(call: Call) -> Result<Reply> {
-    let name: OwnerName = call.part("org", What::Organization)?;
+    let name: OwnerName = call.part("org", What::Organization).await?;
     page(&call, &name, Typed::default()).await
 }
 
 /// `POST /org/{org}/settings`.
 pub async fn update(call: Call, form: Protected<ProfileForm>) -> Result<Reply> {
-    let name: OwnerName = call.part("org", What::Organization)?;
+    let name: OwnerName = call.part("org", What::Organization).await?;
     let form = form.read(&call).await?;
     let mut problems = Problems::default();
     let Some(edit) = form.read(&mut problems) else {
@@ -144,7 +144,7 @@ pub struct Renaming {
 
 /// `POST /org/{org}/settings/rename`.
 pub async fn rename(call: Call, form: Protected<Renaming>) -> Result<Reply> {
-    let name: OwnerName = call.part("org", What::Organization)?;
+    let name: OwnerName = call.part("org", What::Organization).await?;
     let form = form.read(&call).await?;
     let governed = name.clone();
     call.admit(move |conn, caller| can_govern(conn, caller, &governed).map(drop)).await?;
@@ -179,7 +179,7 @@ pub struct Deletion {
 
 /// `POST /org/{org}/settings/delete`.
 pub async fn delete(call: Call, form: Protected<Deletion>) -> Result<Reply> {
-    let name: OwnerName = call.part("org", What::Organization)?;
+    let name: OwnerName = call.part("org", What::Organization).await?;
     let form = form.read(&call).await?;
     let governed = name.clone();
     call.admit(move |conn, caller| can_govern(conn, caller, &governed).map(drop)).await?;

@@ -4,12 +4,12 @@
 
 use crate::auth::call::Call;
 use crate::db::Connection;
+use crate::domain::address;
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::OwnerId;
 use crate::domain::names::OwnerName;
 use crate::domain::role::{OwnerKind, Permission, Visibility};
 use crate::error::{Error, Result, What};
-use crate::http::params::escape;
 use crate::registry::access::{self, Visited};
 use crate::registry::caller::Caller;
 use crate::registry::owners::namespace;
@@ -129,7 +129,7 @@ pub fn tint(name: &OwnerName) -> u32 {
 
 /// The address of an owner.
 pub fn url(name: &OwnerName) -> String {
-    format!("/{}", escape(name.as_str()))
+    address::owner_page(name)
 }
 
 /// The owner that the path of a request names. What nobody can be called is absent, whoever asks: these pages stand where
@@ -138,7 +138,7 @@ pub fn url(name: &OwnerName) -> String {
 /// # Errors
 /// [`Error::NotFound`].
 pub fn named(call: &Call) -> Result<OwnerName> {
-    let name: OwnerName = call.part("owner", What::Page).map_err(|_| Error::NotFound(What::Page))?;
+    let name: OwnerName = call.possible_part("owner").ok_or(Error::NotFound(What::Page))?;
     call.about(&name);
     Ok(name)
 }

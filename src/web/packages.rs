@@ -1,12 +1,12 @@
 //! Lists of packages: an owner's, and the rows that every such list has.
 
 use super::format::{Bytes, Count, When};
-use super::link;
 use super::list::{self, Choice, Pager};
 use super::owner::{self, Owner};
 use super::page::{Frame, Reply, frame};
 use super::{commands, list::choices};
 use crate::auth::call::Call;
+use crate::domain::address;
 use crate::domain::clock::Timestamp;
 use crate::domain::names::{OwnerName, PackageName};
 use crate::domain::path::PackagePath;
@@ -50,7 +50,7 @@ impl PackageRow {
 
     /// Its newest version.
     pub fn url(&self) -> String {
-        link::version(&self.owner, &self.name, &self.newest)
+        address::version_page(&self.owner, &self.name, &self.newest)
     }
 
     pub fn owner_url(&self) -> String {
@@ -58,12 +58,12 @@ impl PackageRow {
     }
 
     pub fn versions_url(&self) -> String {
-        link::versions(&self.owner, &self.name)
+        address::versions_page(&self.owner, &self.name)
     }
 
     /// The version in which what was searched for is.
     pub fn why_url(&self, why: &Why) -> String {
-        link::version(&self.owner, &self.name, &why.version)
+        address::version_page(&self.owner, &self.name, &why.version)
     }
 }
 
@@ -121,9 +121,9 @@ pub async fn of_owner(call: Call) -> Result<Reply> {
 ///
 /// # Errors
 /// As for one that is absent.
-pub fn named(call: &Call) -> Result<PackagePath> {
+pub async fn named(call: &Call) -> Result<PackagePath> {
     let owner = owner::named(call)?;
-    Ok(PackagePath { owner, package: call.part("name", What::Package)? })
+    Ok(PackagePath { owner, package: call.part("name", What::Package).await? })
 }
 
 /// No row of a list whose head says enough.
@@ -131,12 +131,12 @@ const NOTHING: Slice = Slice { offset: 0, limit: 0 };
 
 /// `GET /{owner}/-/packages/generic/{name}`: to the newest version.
 pub async fn newest(call: Call) -> Result<Reply> {
-    let path = named(&call)?;
+    let path = named(&call).await?;
     let url = call
         .reading(move |conn, caller| {
             let right = can_read(conn, caller, &path.owner, Some(&path.package))?;
             let found = versions::browse(conn, &right, &path.package, "", versions::VersionOrder::default(), NOTHING)?;
-            Ok(link::version(&right.owner().name, &found.package, &found.newest))
+            Ok(address::version_page(&right.owner().name, &found.package, &found.newest))
         })
         .await?;
     Ok(Reply::to(&url))

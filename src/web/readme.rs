@@ -1,8 +1,8 @@
 //! What a version says of itself: its file `README.md`, however it is spelled.
 
-use super::link;
 use super::markdown::{self, Html, Use, file_of};
 use crate::db::Connection;
+use crate::domain::address;
 use crate::domain::ids::{FileId, VersionId};
 use crate::domain::names::FileName;
 use crate::domain::path::VersionPath;
@@ -49,7 +49,7 @@ pub fn find(conn: &mut Connection, right: &CanRead, path: &VersionPath, version:
 /// # Errors
 /// [`Error::Busy`] when its bytes cannot be read.
 pub async fn read(app: &App, path: &VersionPath, Source { file, beside }: Source) -> Result<Readme> {
-    let url = |id| link::file(&path.owner, &path.package, &path.version, id);
+    let url = |id| address::file_download(&path.owner, &path.package, &path.version, id);
     let (name, own) = (file.name.to_string(), url(file.id));
     if file.blob.size > LONGEST {
         return Ok(Readme { name, url: own, html: None });

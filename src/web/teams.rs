@@ -10,10 +10,10 @@ use super::problems::Problems;
 use crate::auth::call::Call;
 use crate::db::Connection;
 use crate::domain::names::OwnerName;
+use crate::domain::path::escape;
 use crate::domain::role::Permission;
 use crate::domain::text::TeamName;
 use crate::error::{Error, Result, What};
-use crate::http::params::escape;
 use crate::registry::access::{CanGovern, can_govern, can_inspect};
 use crate::registry::accounts::users::{self, User};
 use crate::registry::caller::Caller;
@@ -95,14 +95,14 @@ async fn list_page(call: &Call, org: &OwnerName, form: TeamForm, problems: Probl
 
 /// `GET /org/{org}/teams`.
 pub async fn list(call: Call) -> Result<Reply> {
-    let org: OwnerName = call.part("org", What::Organization)?;
+    let org: OwnerName = call.part("org", What::Organization).await?;
     let form = TeamForm { permission: Permission::Read.to_string(), ..TeamForm::default() };
     list_page(&call, &org, form, Problems::default()).await
 }
 
 /// `POST /org/{org}/teams`.
 pub async fn create(call: Call, form: Protected<TeamForm>) -> Result<Reply> {
-    let org: OwnerName = call.part("org", What::Organization)?;
+    let org: OwnerName = call.part("org", What::Organization).await?;
     let form = form.read(&call).await?;
     let mut problems = Problems::default();
     let name = problems.take("name", form.name.trim().parse());
@@ -170,7 +170,7 @@ struct Query {
 }
 
 async fn team_page(call: &Call, typed: Typed) -> Result<Reply> {
-    let (org, called) = names(call)?;
+    let (org, called) = names(call).await?;
     let wanted = slice(&call.req);
     let who = typed.who.unwrap_or_else(|| query::<Query>(&call.req).who);
     let (posted, part) = (!typed.problems.is_empty(), who.trim().to_owned());
@@ -210,8 +210,8 @@ async fn team_page(call: &Call, typed: Typed) -> Result<Reply> {
     if posted { page.problems.reply(&page) } else { Reply::page(&page) }
 }
 
-fn names(call: &Call) -> Result<(OwnerName, TeamName)> {
-    Ok((call.part("org", What::Organization)?, call.part("team", What::Team)?))
+async fn names(call: &Call) -> Result<(OwnerName, TeamName)> {
+    Ok((call.part("org", What::Organization).await?, call.part("team", What::Team).await?))
 }
 
 /// `GET /org/{org}/teams/{team}`.
@@ -224,7 +224,7 @@ async fn change<T: Send + 'static>(
     call: &Call,
     mut work: impl FnMut(&mut Connection, &Caller, &CanGovern, &Team) -> Result<T> + Send + 'static,
 ) -> Result<T> {
-    let (org, called) = names(call)?;
+    let (org, called) = names(call).await?;
     call.writing(move |conn, caller| {
         let right = can_govern(conn, caller, &org)?;
         let team = teams::find_in(conn, right.org().id, &called)?;
@@ -235,7 +235,7 @@ async fn change<T: Send + 'static>(
 
 /// `POST /org/{org}/teams/{team}`.
 pub async fn update(call: Call, form: Protected<TeamForm>) -> Result<Reply> {
-    let (org, _) = names(&call)?;
+    let (org, _) = names(&call).await?;
     let form = form.read(&call).await?;
     let mut problems = Problems::default();
     let name = problems.take("name", form.name.trim().parse());
@@ -256,7 +256,7 @@ pub async fn update(call: Call, form: Protected<TeamForm>) -> Result<Reply> {
 
 /// `POST /org/{org}/teams/{team}/delete`.
 pub async fn delete(call: Call, form: Protected<Nothing>) -> Result<Reply> {
-    let (org, _) = names(&call)?;
+    let (org, _) = names(&call).await?;
     form.read(&call).await?;
     let now = call.app.clock.now();
     let deleted = change(&call, move |conn, caller, right, team| {
@@ -286,7 +286,7 @@ pub struct Newcomer {
 
 /// `POST /org/{org}/teams/{team}/members`.
 pub async fn add_member(call: Call, form: Protected<Newcomer>) -> Result<Reply> {
-    let (org, _) = names(&call)?;
+    let (org, _) = names(&call).await?;
     let form = form.read(&call).await?;
     let mut problems = Problems::default();
     if let Some(user) = problems.take("user", form.user.trim().parse::<OwnerName>()) {
@@ -310,8 +310,8 @@ pub async fn add_member(call: Call, form: Protected<Newcomer>) -> Result<Reply> 
 
 /// `POST /org/{org}/teams/{team}/members/{user}/remove`.
 pub async fn remove_member(call: Call, form: Protected<Nothing>) -> Result<Reply> {
-    let (org, _) = names(&call)?;
-    let user: OwnerName = call.part("user", What::User)?;
+    let (org, _) = names(&call).await?;
+    let user: OwnerName = call.part("user", What::User).await?;
     form.read(&call).await?;
     let now = call.app.clock.now();
     let member = user.clone();

@@ -7,10 +7,11 @@ use super::format::Bytes;
 use super::list::query;
 use super::page::{Frame, Reply, frame};
 use crate::auth::call::Call;
+use crate::domain::address;
 use crate::domain::names::OwnerName;
 use crate::domain::path::VersionPath;
+use crate::domain::path::escape;
 use crate::error::{Result, What};
-use crate::http::params::escape;
 use crate::registry::access::can_upload;
 use crate::registry::packages::uploads::{self, Prospect, Typed};
 use actix_web::http::StatusCode;
@@ -63,8 +64,7 @@ impl UploadPage {
 
 /// The page of a version.
 fn version_page(path: &VersionPath) -> String {
-    let (owner, package, version) = (path.owner.as_str(), path.package.as_str(), path.version.as_str());
-    format!("/{}/-/packages/generic/{}/{}", escape(owner), escape(package), escape(version))
+    address::version_page(&path.owner, &path.package, &path.version)
 }
 
 /// The query of [`page`].
@@ -81,7 +81,7 @@ pub struct UploadQuery {
 
 /// `GET /{owner}/-/upload`.
 pub async fn page(call: Call) -> Result<Reply> {
-    let owner: OwnerName = call.part("owner", What::Owner)?;
+    let owner: OwnerName = call.part("owner", What::Owner).await?;
     let asked: UploadQuery = query(&call.req);
     if let Some(to) = asked.to.parse::<OwnerName>().ok().filter(|to| to.lower() != owner.lower()) {
         let (package, version) = (escape(&asked.package), escape(&asked.version));
@@ -99,7 +99,7 @@ async fn show(
     (status, problems, outcome): (StatusCode, UploadProblems, Option<Outcome>),
 ) -> Result<Reply> {
     call.about(&owner);
-    let (limits, wanted) = (call.app.limits(), typed.clone());
+    let (limits, wanted) = (call.app.upload_limits(), typed.clone());
     let (frame, (owner, prospect)) = frame(call, move |conn, caller| {
         let right = can_upload(conn, caller, &owner)?;
         Ok((right.owner().name.clone(), uploads::prospect(conn, &right, &wanted, &limits)?))

@@ -2,7 +2,6 @@
 
 use super::commands::{Commands, Publish};
 use super::format::{Bytes, Count, When};
-use super::link;
 use super::list::{self, Choice, Pager, choices};
 use super::owner::{self, Owner};
 use super::packages;
@@ -10,11 +9,11 @@ use super::page::{Frame, Reply, frame};
 use super::readme::{self, Readme};
 use crate::auth::call::Call;
 use crate::db::Connection;
+use crate::domain::address;
 use crate::domain::digest::OtherDigests;
 use crate::domain::ids::{FileId, OwnerId};
 use crate::domain::path::{PackagePath, VersionPath};
 use crate::error::{Error, Result, What};
-use crate::http::params::segment;
 use crate::jobs::digests;
 use crate::registry::access::can_read;
 use crate::registry::caller::Caller;
@@ -31,8 +30,6 @@ const SIBLINGS: i64 = 6;
 /// The orders of files.
 const ORDERS: [(&str, &str); 4] =
     [("name", "Name"), ("size", "Size"), ("newest", "Newest"), ("downloads", "Downloads")];
-/// Where in the path of a request the version stands: in the place of `versions` too.
-const VERSION: usize = 5;
 
 #[derive(Deserialize, Default, Clone)]
 #[serde(default)]
@@ -111,24 +108,24 @@ struct VersionPage {
 
 impl VersionPage {
     fn url(&self) -> String {
-        link::version(&self.path.owner, &self.path.package, &self.path.version)
+        address::version_page(&self.path.owner, &self.path.package, &self.path.version)
     }
 
     fn versions_url(&self) -> String {
-        link::versions(&self.path.owner, &self.path.package)
+        address::versions_page(&self.path.owner, &self.path.package)
     }
 
     fn upload_url(&self) -> String {
-        link::upload(&self.path.owner, Some((&self.path.package, Some(&self.path.version))))
+        address::upload_page(&self.path.owner, Some((&self.path.package, Some(&self.path.version))))
     }
 
     /// Where it is deleted, after a question.
     fn delete_url(&self) -> String {
-        link::delete(&self.path.owner, &self.path.package, &self.path.version)
+        address::version_deletion(&self.path.owner, &self.path.package, &self.path.version)
     }
 
     fn settings_url(&self) -> String {
-        link::settings(&self.path.owner, &self.path.package)
+        address::package_settings(&self.path.owner, &self.path.package)
     }
 
     /// Who published something.
@@ -138,9 +135,14 @@ impl VersionPage {
 }
 
 /// The version that the path of a request names.
-pub fn named(call: &Call) -> Result<VersionPath> {
-    let PackagePath { owner, package } = packages::named(call)?;
-    let version = segment(&call.req, VERSION, "path").map_err(|_| call.absent(What::Version))?;
+pub async fn named(call: &Call) -> Result<VersionPath> {
+    let PackagePath { owner, package } = packages::named(call).await?;
+    let version = if call.has_part("version") {
+        call.part("version", What::Version).await?
+    } else {
+        // The list of versions has the address that a version of its name would have.
+        address::VERSIONS.parse().map_err(Error::internal)?
+    };
     Ok(VersionPath { owner, package, version })
 }
 
@@ -162,7 +164,11 @@ fn find(
     let release = match releases::first(conn, &right, Filter::Version(path)) {
         Err(Error::NotFound(_)) if path.version.is_latest() => {
             let found = versions::browse(conn, &right, &path.package, "", versions::VersionOrder::default(), first(0))?;
-            return Ok(VersionOrRedirect::Newest(link::version(&right.owner().name, &found.package, &found.newest)));
+            return Ok(VersionOrRedirect::Newest(address::version_page(
+                &right.owner().name,
+                &found.package,
+                &found.newest,
+            )));
         }
         found => found?,
     };
@@ -214,7 +220,7 @@ fn is_content(file: &FileSummary) -> bool {
 
 /// `GET /{owner}/-/packages/generic/{name}/{version}`.
 pub async fn page(call: Call) -> Result<Reply> {
-    let path = named(&call)?;
+    let path = named(&call).await?;
     let wanted: FileListQuery = list::query(&call.req);
     let slice = list::slice(&call.req);
     let asked = wanted.clone();
@@ -243,7 +249,7 @@ pub async fn page(call: Call) -> Result<Reply> {
     let publish = publish.map(|file| Publish::next(&frame.root, &found.path, &file.name));
     let newest = &found.others.newest;
     let newest = (*newest != found.path.version)
-        .then(|| (newest.to_string(), link::version(&found.path.owner, &found.path.package, newest)));
+        .then(|| (newest.to_string(), address::version_page(&found.path.owner, &found.path.package, newest)));
     let now = app.clock.now();
     Reply::page(&VersionPage {
         siblings: siblings(app, &found.path, &found.others),
@@ -270,11 +276,11 @@ pub async fn page(call: Call) -> Result<Reply> {
 }
 
 fn file_row(app: &App, path: &VersionPath, people: &[Person], file: FileSummary, other: OtherDigests) -> FileRow {
-    let here = link::version(&path.owner, &path.package, &path.version);
+    let here = address::version_page(&path.owner, &path.package, &path.version);
     let join = if here.contains('?') { '&' } else { '?' };
     let size = i64::try_from(file.blob.size).unwrap_or(i64::MAX);
     FileRow {
-        url: link::file(&path.owner, &path.package, &path.version, file.id),
+        url: address::file_download(&path.owner, &path.package, &path.version, file.id),
         commands_url: format!("{here}{join}file={}#get", file.id),
         id: file.id,
         name: file.name.to_string(),
@@ -291,7 +297,7 @@ fn file_row(app: &App, path: &VersionPath, people: &[Person], file: FileSummary,
 fn siblings(app: &App, path: &VersionPath, others: &Browsed) -> Vec<Sibling> {
     let sibling = |other: &versions::VersionSummary| Sibling {
         version: other.version.to_string(),
-        url: link::version(&path.owner, &path.package, &other.version),
+        url: address::version_page(&path.owner, &path.package, &other.version),
         published: When { at: other.created_at, now: app.clock.now() },
         here: other.version == path.version,
         newest: other.version == others.newest,

@@ -1,13 +1,13 @@
 //! The versions of a package.
 
 use super::format::{Bytes, Count, When};
-use super::link;
 use super::list::{self, Choice, Pager, choices};
 use super::owner::Owner;
 use super::packages;
 use super::page::{Frame, Reply, frame};
 use super::version;
 use crate::auth::call::Call;
+use crate::domain::address;
 use crate::domain::names::PackageName;
 use crate::domain::version::Version;
 use crate::error::Result;
@@ -54,28 +54,28 @@ struct VersionsPage {
 
 impl VersionsPage {
     fn url(&self) -> String {
-        link::versions(&self.owner.name, &self.package)
+        address::versions_page(&self.owner.name, &self.package)
     }
 
     fn package_url(&self) -> String {
-        link::package(&self.owner.name, &self.package)
+        address::package_page(&self.owner.name, &self.package)
     }
 
     fn upload_url(&self) -> String {
-        link::upload(&self.owner.name, Some((&self.package, None)))
+        address::upload_page(&self.owner.name, Some((&self.package, None)))
     }
 
     fn settings_url(&self) -> String {
-        link::settings(&self.owner.name, &self.package)
+        address::package_settings(&self.owner.name, &self.package)
     }
 }
 
 /// `GET /{owner}/-/packages/generic/{name}/versions`; also a version that is called so.
 pub async fn list(call: Call) -> Result<Reply> {
-    if param(&call.req, link::ITSELF).is_some() {
+    if param(&call.req, address::ITSELF).is_some() {
         return version::page(call).await;
     }
-    let path = packages::named(&call)?;
+    let path = packages::named(&call).await?;
     let wanted: VersionListQuery = list::query(&call.req);
     let (q, slice) = (wanted.q.trim().to_owned(), list::slice(&call.req));
     let order: VersionOrder = wanted.sort.parse().unwrap_or_default();
@@ -88,7 +88,7 @@ pub async fn list(call: Call) -> Result<Reply> {
     .await?;
     let now = call.app.clock.now();
     let row = |summary: versions::VersionSummary| VersionRow {
-        url: link::version(&owner.name, &found.package, &summary.version),
+        url: address::version_page(&owner.name, &found.package, &summary.version),
         newest: summary.version == found.newest,
         version: summary.version,
         published: When { at: summary.created_at, now },

@@ -37,8 +37,8 @@ enum Whose {
 }
 
 impl Whose {
-    fn org(call: &Call) -> Result<Self> {
-        Ok(Self::Org(call.part("org", What::Organization)?))
+    async fn org(call: &Call) -> Result<Self> {
+        Ok(Self::Org(call.part("org", What::Organization).await?))
     }
 
     fn right(&self, conn: &mut Connection, caller: &Caller, level: Level) -> Result<CanHook> {
@@ -65,8 +65,8 @@ impl Whose {
     }
 }
 
-fn hook_id(call: &Call) -> Result<HookId> {
-    Ok(HookId(call.part("hook", What::Hook)?))
+async fn hook_id(call: &Call) -> Result<HookId> {
+    Ok(HookId(call.part("hook", What::Hook).await?))
 }
 
 /// What became of something that was told, in a word and with the class of its badge.
@@ -120,7 +120,7 @@ pub async fn list_own(call: Call) -> Result<Reply> {
 
 /// `GET /org/{org}/settings/hooks`.
 pub async fn list_of_org(call: Call) -> Result<Reply> {
-    let whose = Whose::org(&call)?;
+    let whose = Whose::org(&call).await?;
     list(call, whose).await
 }
 
@@ -155,7 +155,7 @@ pub async fn create_form_own(call: Call) -> Result<Reply> {
 
 /// `GET /org/{org}/settings/hooks/new`.
 pub async fn create_form_of_org(call: Call) -> Result<Reply> {
-    let whose = Whose::org(&call)?;
+    let whose = Whose::org(&call).await?;
     new_page(&call, whose, HookForm::fresh(), Problems::default()).await
 }
 
@@ -166,7 +166,7 @@ pub async fn create_own(call: Call, form: Protected<HookForm>) -> Result<Reply> 
 
 /// `POST /org/{org}/settings/hooks/new`.
 pub async fn create_of_org(call: Call, form: Protected<HookForm>) -> Result<Reply> {
-    let whose = Whose::org(&call)?;
+    let whose = Whose::org(&call).await?;
     create(call, form, whose).await
 }
 
@@ -219,7 +219,7 @@ impl HookPage {
 }
 
 async fn hook_page(call: &Call, whose: Whose, form: Option<HookForm>, problems: Problems) -> Result<Reply> {
-    let (id, wanted, base, now) = (hook_id(call)?, slice(&call.req), whose.base(), call.app.clock.now());
+    let (id, wanted, base, now) = (hook_id(call).await?, slice(&call.req), whose.base(), call.app.clock.now());
     let posted = !problems.is_empty();
     let load = move |conn: &mut Connection, caller: &Caller| {
         let right = whose.right(conn, caller, if posted { Level::Write } else { Level::Read })?;
@@ -251,7 +251,7 @@ pub async fn show_own(call: Call) -> Result<Reply> {
 
 /// `GET /org/{org}/settings/hooks/{hook}`.
 pub async fn show_of_org(call: Call) -> Result<Reply> {
-    let whose = Whose::org(&call)?;
+    let whose = Whose::org(&call).await?;
     hook_page(&call, whose, None, Problems::default()).await
 }
 
@@ -262,12 +262,12 @@ pub async fn update_own(call: Call, form: Protected<HookForm>) -> Result<Reply> 
 
 /// `POST /org/{org}/settings/hooks/{hook}`.
 pub async fn update_of_org(call: Call, form: Protected<HookForm>) -> Result<Reply> {
-    let whose = Whose::org(&call)?;
+    let whose = Whose::org(&call).await?;
     update(call, form, whose).await
 }
 
 async fn update(call: Call, form: Protected<HookForm>, whose: Whose) -> Result<Reply> {
-    let id = hook_id(&call)?;
+    let id = hook_id(&call).await?;
     let form = form.read(&call).await?;
     let mut problems = Problems::default();
     if let Some(edit) = form.read_edit(&call.app, &mut problems) {
@@ -292,12 +292,12 @@ pub async fn delete_own(call: Call, form: Protected<Nothing>) -> Result<Reply> {
 
 /// `POST /org/{org}/settings/hooks/{hook}/delete`.
 pub async fn delete_of_org(call: Call, form: Protected<Nothing>) -> Result<Reply> {
-    let whose = Whose::org(&call)?;
+    let whose = Whose::org(&call).await?;
     delete(call, form, whose).await
 }
 
 async fn delete(call: Call, form: Protected<Nothing>, whose: Whose) -> Result<Reply> {
-    let id = hook_id(&call)?;
+    let id = hook_id(&call).await?;
     form.read(&call).await?;
     let (base, now) = (whose.base(), call.app.clock.now());
     call.writing(move |conn, caller| {
@@ -315,12 +315,12 @@ pub async fn test_own(call: Call, form: Protected<Nothing>) -> Result<Reply> {
 
 /// `POST /org/{org}/settings/hooks/{hook}/tests`.
 pub async fn test_of_org(call: Call, form: Protected<Nothing>) -> Result<Reply> {
-    let whose = Whose::org(&call)?;
+    let whose = Whose::org(&call).await?;
     test(call, form, whose).await
 }
 
 async fn test(call: Call, form: Protected<Nothing>, whose: Whose) -> Result<Reply> {
-    let id = hook_id(&call)?;
+    let id = hook_id(&call).await?;
     form.read(&call).await?;
     let (asked, app, now) = (whose.clone(), call.app.clone(), call.app.clock.now());
     let sent = call.writing(move |conn, caller| {

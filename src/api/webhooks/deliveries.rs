@@ -123,8 +123,8 @@ impl DetailsBody {
     }
 }
 
-fn delivery_id(call: &Call) -> Result<DeliveryId> {
-    Ok(DeliveryId(call.part("delivery", What::Delivery)?))
+async fn delivery_id(call: &Call) -> Result<DeliveryId> {
+    Ok(DeliveryId(call.part("delivery", What::Delivery).await?))
 }
 
 /// `GET /user/hooks/{hook}/deliveries`.
@@ -134,12 +134,12 @@ pub async fn list_own(call: Call, pages: Pages) -> Result<Listed<DeliveryBody>> 
 
 /// `GET /orgs/{org}/hooks/{hook}/deliveries`.
 pub async fn list_of_org(call: Call, pages: Pages) -> Result<Listed<DeliveryBody>> {
-    let whose = Whose::org(&call)?;
+    let whose = Whose::org(&call).await?;
     list(call, pages, whose).await
 }
 
 async fn list(call: Call, pages: Pages, whose: Whose) -> Result<Listed<DeliveryBody>> {
-    let (hook, slice) = (hook_id(&call)?, pages.slice());
+    let (hook, slice) = (hook_id(&call).await?, pages.slice());
     let page = call
         .reading(move |conn, caller| {
             let right = whose.right(conn, caller, Level::Read)?;
@@ -156,12 +156,12 @@ pub async fn get_own(call: Call) -> Result<Json<DetailsBody>> {
 
 /// `GET /orgs/{org}/hooks/{hook}/deliveries/{delivery}`.
 pub async fn get_of_org(call: Call) -> Result<Json<DetailsBody>> {
-    let whose = Whose::org(&call)?;
+    let whose = Whose::org(&call).await?;
     get(call, whose).await
 }
 
 async fn get(call: Call, whose: Whose) -> Result<Json<DetailsBody>> {
-    let id = (hook_id(&call)?, delivery_id(&call)?);
+    let id = (hook_id(&call).await?, delivery_id(&call).await?);
     let found = call
         .reading(move |conn, caller| {
             let right = whose.right(conn, caller, Level::Read)?;
@@ -178,12 +178,12 @@ pub async fn redeliver_own(call: Call) -> Result<NoContent> {
 
 /// `POST /orgs/{org}/hooks/{hook}/deliveries/{delivery}/attempts`.
 pub async fn redeliver_of_org(call: Call) -> Result<NoContent> {
-    let whose = Whose::org(&call)?;
+    let whose = Whose::org(&call).await?;
     redeliver(call, whose).await
 }
 
 async fn redeliver(call: Call, whose: Whose) -> Result<NoContent> {
-    let (id, now, app) = ((hook_id(&call)?, delivery_id(&call)?), call.app.clock.now(), call.app.clone());
+    let (id, now, app) = ((hook_id(&call).await?, delivery_id(&call).await?), call.app.clock.now(), call.app.clone());
     call.writing(move |conn, caller| {
         let right = whose.right(conn, caller, Level::Write)?;
         app.demand_webhooks()?;

@@ -61,9 +61,9 @@ pub struct NewBlob {
 
 /// What became of an upload.
 #[derive(Debug, Clone)]
-pub struct Published {
+pub struct PublishOutcome {
     /// False: the same bytes were there under this name, as declared.
-    pub stored: bool,
+    pub created: bool,
     /// The key of an earlier copy of the same bytes, which nothing names any more: the row now names the new copy, whose
     /// bytes were just verified.
     pub superseded: Option<String>,
@@ -119,7 +119,7 @@ pub fn publish_file(
     (path, blob, declared): (&FilePath, &NewBlob, &DeclaredUpload),
     limits: &UploadLimits,
     now: Timestamp,
-) -> Result<Published> {
+) -> Result<PublishOutcome> {
     let owner = right.owner();
     let (version, is_new) = versions::find_or_insert(conn, owner.id, &path.in_version(), right.user().id, now)?;
     let (blob_id, superseded) = insert_blob(conn, blob, now)?;
@@ -140,7 +140,7 @@ pub fn publish_file(
     if file.is_none() {
         let stored = files::stored_blob(conn, owner.id, path)?.ok_or(Error::Conflict(What::File))?;
         already_there(stored.blob.sha256, declared)?;
-        return Ok(Published { stored: false, superseded });
+        return Ok(PublishOutcome { created: false, superseded });
     }
     let size = i64::try_from(blob.size).map_err(Error::internal)?;
     if is_new {
@@ -151,7 +151,7 @@ pub fn publish_file(
     let detail = json!({"bytes": blob.size, "sha256": blob.sha256.to_hex()});
     let subject = Subject { owner: Some((owner.id, &owner.name)), text, detail };
     audit::record(conn, caller, Event::FilePublish, &subject, now)?;
-    Ok(Published { stored: true, superseded })
+    Ok(PublishOutcome { created: true, superseded })
 }
 
 /// The row of some bytes: made, or that of the same bytes, which then names the new copy. The new bytes were hashed on

@@ -1,9 +1,9 @@
 //! What a hook tells: what happened, as it is kept, and as Gitea says it (`PackagePayload`, two spaces to a level).
 
+use crate::domain::address;
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{OwnerId, VersionId};
 use crate::domain::names::{FileName, OwnerName, PackageName};
-use crate::domain::path::escape;
 use crate::domain::role::{OwnerKind, Visibility};
 use crate::domain::version::Version;
 use crate::domain::webhook::HookAction;
@@ -119,7 +119,7 @@ impl OwnerSnapshot {
             full_name: &self.full_name,
             email: "",
             avatar_url: "",
-            html_url: format!("{root}/{}", escape(self.name.as_str())),
+            html_url: format!("{root}{}", address::owner_page(&self.name)),
             is_admin: false,
             active: false,
             prohibit_login: false,
@@ -137,9 +137,7 @@ impl Facts {
     /// [`Error::Internal`].
     pub fn payload(&self, action: HookAction, root: &str) -> Result<String> {
         let Self { owner, about, .. } = self;
-        let (name, version) = (self.package.as_str(), self.version.as_str());
-        let page =
-            format!("{root}/{}/-/packages/generic/{}/{}", escape(owner.name.as_str()), escape(name), escape(version));
+        let page = format!("{root}{}", address::version_page(&owner.name, &self.package, &self.version));
         let organization = (self.owner_kind == OwnerKind::Organization.number()).then(|| Organization {
             id: owner.id,
             name: &owner.name,

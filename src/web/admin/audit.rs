@@ -2,9 +2,9 @@
 
 use crate::auth::call::Call;
 use crate::domain::clock::Timestamp;
+use crate::domain::path::escape;
 use crate::error::{Error, Result};
 use crate::export;
-use crate::http::params::escape;
 use crate::registry::access::can_audit;
 use crate::registry::audit::log::{self, COUNTED, Filter, Log, Record};
 use crate::registry::pages::{Page, Slice};

@@ -3,10 +3,10 @@
 use crate::auth::call::Call;
 use crate::domain::limit::Limit;
 use crate::domain::names::OwnerName;
+use crate::domain::path::escape;
 use crate::domain::quota::{OwnQuota, Quota};
 use crate::domain::role::OwnerKind;
 use crate::error::{Error, Result, What};
-use crate::http::params::escape;
 use crate::registry::access::can_set_quota;
 use crate::registry::packages::quotas::{self, Change};
 use crate::web::format::{Bytes, Count};
@@ -50,10 +50,10 @@ impl QuotaPage {
 }
 
 /// Whose quota the path is about.
-fn named(call: &Call, kind: OwnerKind) -> Result<OwnerName> {
+async fn named(call: &Call, kind: OwnerKind) -> Result<OwnerName> {
     let name = match kind {
-        OwnerKind::User => call.part("user", What::User)?,
-        OwnerKind::Organization => call.part("org", What::Organization)?,
+        OwnerKind::User => call.part("user", What::User).await?,
+        OwnerKind::Organization => call.part("org", What::Organization).await?,
     };
     call.about(&name);
     Ok(name)
@@ -69,14 +69,14 @@ fn typed(own: Option<i64>) -> String {
 }
 
 async fn quota_page(call: &Call, kind: OwnerKind, kept: Option<Typed>, problems: Problems) -> Result<QuotaPage> {
-    let name = named(call, kind)?;
+    let name = named(call, kind).await?;
     let (frame, (owner, own, used)) = frame(call, move |conn, caller| {
         let right = can_set_quota(conn, caller, &name, kind)?;
         let owner = right.owner();
         Ok((owner.name.clone(), quotas::own(conn, owner.id)?, quotas::usage(conn, owner.id)?))
     })
     .await?;
-    let instance: Quota = call.app.limits().quota;
+    let instance: Quota = call.app.upload_limits().quota;
     let holds = own.or(instance);
     let OwnQuota { versions, bytes, file_bytes } = own;
     let shown = |limit: Option<i64>, show: fn(i64) -> String| limit.map_or_else(|| "no limit".to_owned(), show);
@@ -144,7 +144,7 @@ async fn change(call: &Call, typed: &Typed, kind: OwnerKind) -> Result<OwnerName
         bytes: Some(limit("bytes", &typed.bytes)?),
         file_bytes: Some(limit("file_bytes", &typed.file_bytes)?),
     };
-    let (name, now) = (named(call, kind)?, call.app.clock.now());
+    let (name, now) = (named(call, kind).await?, call.app.clock.now());
     let asked = name.clone();
     call.writing(move |conn, caller| {
         let right = can_set_quota(conn, caller, &asked, kind)?;

@@ -112,7 +112,7 @@ pub async fn page(call: Call) -> Result<Reply> {
 /// `POST /-/admin/system/tasks/{task}`.
 pub async fn start(call: Call, form: Protected<Nothing>) -> Result<Reply> {
     form.read(&call).await?;
-    let word: String = call.part("task", What::Page)?;
+    let word: String = call.part("task", What::Page).await?;
     let task = Task::of(&word).filter(|task| task.can_be_asked_for()).ok_or(Error::NotFound(What::Page))?;
     let now = call.app.clock.now();
     call.writing(move |conn, caller| tasks::start(conn, caller, task.as_str(), now)).await?;

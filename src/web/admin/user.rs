@@ -33,14 +33,14 @@ struct UserPage {
 }
 
 /// The user of the path.
-fn named(call: &Call) -> Result<OwnerName> {
-    let name = call.part("user", What::User)?;
+async fn named(call: &Call) -> Result<OwnerName> {
+    let name = call.part("user", What::User).await?;
     call.about(&name);
     Ok(name)
 }
 
 async fn look(call: &Call) -> Result<(Frame, (User, Holdings))> {
-    let name = named(call)?;
+    let name = named(call).await?;
     frame(call, move |conn, caller| {
         let right = can_administer(conn, caller, &name)?;
         let user = users::find(conn, &name)?.ok_or(Error::NotFound(What::User))?;
@@ -77,7 +77,7 @@ pub async fn unlock(call: Call, form: Protected<Nothing>) -> Result<Reply> {
 
 async fn set_locked(call: Call, form: Protected<Nothing>, locked: bool) -> Result<Reply> {
     form.read(&call).await?;
-    let (name, now) = (named(&call)?, call.app.clock.now());
+    let (name, now) = (named(&call).await?, call.app.clock.now());
     let asked = name.clone();
     call.writing(move |conn, caller| {
         can_administer(conn, caller, &asked)?;
@@ -94,7 +94,7 @@ async fn set_locked(call: Call, form: Protected<Nothing>, locked: bool) -> Resul
 /// `POST /-/admin/users/{user}/approve`.
 pub async fn approve(call: Call, form: Protected<Nothing>) -> Result<Reply> {
     form.read(&call).await?;
-    let name = named(&call)?;
+    let name = named(&call).await?;
     let (asked, now) = (name.clone(), call.app.clock.now());
     call.writing(move |conn, caller| {
         let right = can_administer(conn, caller, &asked)?;
@@ -258,7 +258,7 @@ pub async fn delete(call: Call, form: Protected<Fields>) -> Result<Reply> {
 
 async fn submit(call: Call, form: Protected<Fields>, kind: Kind) -> Result<Reply> {
     let typed = form.read(&call).await?;
-    let name = named(&call)?;
+    let name = named(&call).await?;
     let done = match kind {
         Kind::Edit => change_facts(&call, &name, &typed).await,
         Kind::Password => change_password(&call, &name, &typed).await,

@@ -3,11 +3,11 @@
 use crate::auth::call::Call;
 use crate::auth::{confirm, password};
 use crate::domain::names::OwnerName;
+use crate::domain::path::escape;
 use crate::domain::role::Visibility;
 use crate::domain::secret::Password;
 use crate::domain::text::Line;
 use crate::error::{Error, Result};
-use crate::http::params::escape;
 use crate::registry::accounts::users::{self, NewUser, Standing, User};
 use crate::web::format::When;
 use crate::web::forms::Protected;

@@ -8,10 +8,8 @@ use crate::domain::path::VersionPath;
 use crate::error::{Error, Result, What};
 use crate::http::body::{BodyError, PacedBody};
 use crate::http::problem::status_of;
-use crate::intake::{Admitted, Sender, check_head, is_form, pace};
+use crate::publish::{self, Target, is_form};
 use crate::registry::access::can_upload;
-use crate::registry::packages::publish;
-use crate::storage::Declared;
 use crate::web::forms;
 use crate::web::page::Reply;
 use actix_multipart::{Field, Multipart};
@@ -24,7 +22,7 @@ const MOST_BESIDE: usize = 64 << 10;
 
 /// `POST /{owner}/-/upload`.
 pub async fn submit(call: Call, payload: web::Payload) -> Result<Reply> {
-    let owner: OwnerName = call.part("owner", What::Owner)?;
+    let owner: OwnerName = call.part("owner", What::Owner).await?;
     call.about(&owner);
     let asked = owner.clone();
     call.admit(move |conn, caller| can_upload(conn, caller, &asked).map(drop)).await?;
@@ -32,8 +30,8 @@ pub async fn submit(call: Call, payload: web::Payload) -> Result<Reply> {
     if !is_form(headers) {
         return Err(Error::invalid("body", "files come as multipart/form-data"));
     }
-    check_head(headers, true)?;
-    let mut form = Multipart::new(headers, PacedBody::new(payload, pace(&call.app)));
+    publish::check_form_head(headers)?;
+    let mut form = Multipart::new(headers, PacedBody::new(payload, publish::pace(&call.app)));
     let mut reading = Reading { call: &call, owner, typed: Typed::default(), checked: false, beside: 0 };
     match reading.all(&mut form).await? {
         End::Fields(problems) => {
@@ -160,14 +158,8 @@ impl Reading<'_> {
     /// Makes a file of one part.
     async fn store(&self, path: &VersionPath, name: &str, field: &mut Field) -> Result<()> {
         let name = name.parse().map_err(|error| Error::invalid("filename", format!("invalid filename: {error}")))?;
-        let call = self.call;
-        let sender = Sender { req: &call.req, app: &call.app, presented: call.presented().await? };
-        let admitted = sender.admit(path.with_file(name), publish::DeclaredUpload::default()).await?;
-        // Nothing was declared, so nothing can be the same.
-        let Admitted::Wanted(wanted) = admitted else { return Err(Error::Conflict(What::File)) };
-        let mut receiving = wanted.begin(Declared::default())?;
-        receiving.receive(field).await?;
-        receiving.keep().await.map(drop)
+        let target = Target::undeclared(path.with_file(name));
+        publish::receive(self.call, target, field).await.map(drop)
     }
 }
 

@@ -5,10 +5,8 @@ use crate::auth::call::Call;
 use crate::domain::path::FilePath;
 use crate::error::{Error, Result};
 use crate::http::body::PacedBody;
-use crate::http::params::UPLOAD;
 use crate::http::problem::status_of;
-use crate::intake::{Admitted, Kept, Sender, check_head, content_length, pace};
-use crate::registry::packages::publish;
+use crate::publish::{self, Published, Target};
 use crate::web::forms;
 use crate::web::page::Reply;
 use actix_web::http::{StatusCode, header};
@@ -18,7 +16,7 @@ use serde_json::json;
 /// `PUT /{owner}/-/upload/{name}/{version}/{file}`.
 pub async fn put(call: Call, payload: web::Payload) -> Result<Reply> {
     let error = match receive(&call, payload).await {
-        Ok((path, kept)) => return answer(&path, kept),
+        Ok((path, published)) => return answer(&path, published),
         Err(error) => error,
     };
     if let Error::Internal(source) = &error {
@@ -33,35 +31,18 @@ pub async fn put(call: Call, payload: web::Payload) -> Result<Reply> {
     })
 }
 
-async fn receive(call: &Call, payload: web::Payload) -> Result<(FilePath, Kept)> {
-    let path = UPLOAD.file(&call.req)?;
-    call.about(&path.owner);
-    let presented = call.presented().await?;
+async fn receive(call: &Call, payload: web::Payload) -> Result<(FilePath, Published)> {
+    let path = call.file_path().await?;
+    call.demand_credentials().await?;
     forms::check_head(call)?;
-    let headers = call.req.headers();
-    let digests = check_head(headers, false);
-    let said = publish::DeclaredUpload {
-        length: content_length(headers),
-        sha256: digests.as_ref().ok().and_then(|digests| digests.sha256),
-        only_if_absent: false,
-    };
-    let sender = Sender { req: &call.req, app: &call.app, presented };
-    let admitted = sender.admit(path.clone(), said).await?;
-    let digests = digests?;
-    let mut receiving = match admitted {
-        Admitted::SameIsThere(sha256) => {
-            return Ok((path, Kept { stored: false, sha256, size: said.length.unwrap_or(0) }));
-        }
-        Admitted::Wanted(wanted) => wanted.begin(digests)?,
-    };
-    receiving.receive(PacedBody::new(payload, pace(&call.app))).await?;
-    Ok((path, receiving.keep().await?))
+    let target = Target::of_request(path.clone(), call.req.headers());
+    Ok((path, publish::receive(call, target, PacedBody::new(payload, publish::pace(&call.app))).await?))
 }
 
-fn answer(path: &FilePath, kept: Kept) -> Result<Reply> {
-    let status = if kept.stored { StatusCode::CREATED } else { StatusCode::OK };
+fn answer(path: &FilePath, published: Published) -> Result<Reply> {
+    let status = if published.created { StatusCode::CREATED } else { StatusCode::OK };
     let page = version_page(&path.in_version());
-    let body = json!({"name": path.file, "size": kept.size, "sha256": kept.sha256.to_hex(), "page": page});
-    let etag = header::HeaderValue::from_str(&format!("\"{}\"", kept.sha256)).map_err(Error::internal)?;
+    let body = json!({"name": path.file, "size": published.size, "sha256": published.sha256.to_hex(), "page": page});
+    let etag = header::HeaderValue::from_str(&format!("\"{}\"", published.sha256)).map_err(Error::internal)?;
     Ok(Reply::json(status, &body)?.header(header::ETAG, etag))
 }

@@ -63,12 +63,12 @@ impl DeliveryPage {
     }
 }
 
-fn ids(call: &Call) -> Result<(HookId, DeliveryId)> {
-    Ok((hook_id(call)?, DeliveryId(call.part("delivery", What::Delivery)?)))
+async fn ids(call: &Call) -> Result<(HookId, DeliveryId)> {
+    Ok((hook_id(call).await?, DeliveryId(call.part("delivery", What::Delivery).await?)))
 }
 
 async fn page(call: &Call, whose: Whose, problems: Problems) -> Result<Reply> {
-    let (id, base, now) = (ids(call)?, whose.base(), call.app.clock.now());
+    let (id, base, now) = (ids(call).await?, whose.base(), call.app.clock.now());
     let load = move |conn: &mut Connection, caller: &Caller| {
         let right = whose.right(conn, caller, Level::Read)?;
         Ok((whose.head(conn, caller, &right)?, log::find(conn, &right, id)?))
@@ -87,7 +87,7 @@ pub async fn show_own(call: Call) -> Result<Reply> {
 
 /// `GET /org/{org}/settings/hooks/{hook}/deliveries/{delivery}`.
 pub async fn show_of_org(call: Call) -> Result<Reply> {
-    let whose = Whose::org(&call)?;
+    let whose = Whose::org(&call).await?;
     page(&call, whose, Problems::default()).await
 }
 
@@ -98,12 +98,12 @@ pub async fn redeliver_own(call: Call, form: Protected<Nothing>) -> Result<Reply
 
 /// `POST /org/{org}/settings/hooks/{hook}/deliveries/{delivery}/attempts`.
 pub async fn redeliver_of_org(call: Call, form: Protected<Nothing>) -> Result<Reply> {
-    let whose = Whose::org(&call)?;
+    let whose = Whose::org(&call).await?;
     redeliver(call, form, whose).await
 }
 
 async fn redeliver(call: Call, form: Protected<Nothing>, whose: Whose) -> Result<Reply> {
-    let (hook, delivery) = ids(&call)?;
+    let (hook, delivery) = ids(&call).await?;
     form.read(&call).await?;
     let (asked, app, now) = (whose.clone(), call.app.clone(), call.app.clock.now());
     let sent = call.writing(move |conn, caller| {

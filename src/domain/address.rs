@@ -1,0 +1,90 @@
+//! Every address of packages, versions and files that the server writes, as a path within the site: in the generic
+//! protocol, and of pages.
+
+use super::ids::FileId;
+use super::names::{OwnerName, PackageName};
+use super::path::{FilePath, PackagePath, VersionPath, escape};
+use super::version::Version;
+
+/// Where a package's versions are listed.
+pub fn generic_package(path: &PackagePath) -> String {
+    format!("/api/packages/{}/generic/{}", escape(path.owner.as_str()), escape(path.package.as_str()))
+}
+
+/// Where a version's files are listed.
+pub fn generic_version(path: &VersionPath) -> String {
+    format!("{}/{}", generic_package(&path.in_package()), escape(path.version.as_str()))
+}
+
+/// Where a file is published and downloaded.
+pub fn generic_file(path: &FilePath) -> String {
+    format!("{}/{}", generic_version(&path.in_version()), escape(path.file.as_str()))
+}
+
+/// The page of an owner, which lists the owner's packages.
+pub fn owner_page(name: &OwnerName) -> String {
+    format!("/{}", escape(name.as_str()))
+}
+
+/// The last part of the address of the list of versions. A version may be called so too.
+pub const VERSIONS: &str = "versions";
+/// The parameter that says that the version of that name is meant.
+pub const ITSELF: &str = "itself";
+
+/// A package: leads to its newest version.
+pub fn package_page(owner: &OwnerName, name: &PackageName) -> String {
+    format!("/{}/-/packages/generic/{}", escape(owner.as_str()), escape(name.as_str()))
+}
+
+/// The versions of a package.
+pub fn versions_page(owner: &OwnerName, name: &PackageName) -> String {
+    format!("{}/{VERSIONS}", package_page(owner, name))
+}
+
+/// A version.
+pub fn version_page(owner: &OwnerName, name: &PackageName, version: &Version) -> String {
+    let itself = if version.as_str() == VERSIONS { format!("?{ITSELF}=1") } else { String::new() };
+    format!("{}/{}{itself}", package_page(owner, name), escape(version.as_str()))
+}
+
+/// A file to download, by its id.
+pub fn file_download(owner: &OwnerName, name: &PackageName, version: &Version, id: FileId) -> String {
+    format!("{}/{}/files/{id}", package_page(owner, name), escape(version.as_str()))
+}
+
+/// Where a version is deleted, after a question.
+pub fn version_deletion(owner: &OwnerName, name: &PackageName, version: &Version) -> String {
+    format!("{}/{}/delete", package_page(owner, name), escape(version.as_str()))
+}
+
+/// The settings of a package.
+pub fn package_settings(owner: &OwnerName, name: &PackageName) -> String {
+    format!("/{}/-/packages/settings/generic/{}", escape(owner.as_str()), escape(name.as_str()))
+}
+
+/// Where files are uploaded; the names are there already.
+pub fn upload_page(owner: &OwnerName, to: Option<(&PackageName, Option<&Version>)>) -> String {
+    let mut url = format!("/{}/-/upload", escape(owner.as_str()));
+    if let Some((name, version)) = to {
+        url.push_str(&format!("?package={}", escape(name.as_str())));
+        if let Some(version) = version {
+            url.push_str(&format!("&version={}", escape(version.as_str())));
+        }
+    }
+    url
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_escaped_and_a_version_is_never_taken_for_the_list() {
+        let (owner, name) = ("ada".parse().unwrap(), "c++".parse().unwrap());
+        let url = |text: &str| version_page(&owner, &name, &text.parse().unwrap());
+        assert_eq!(url("1.0/a ü"), "/ada/-/packages/generic/c%2B%2B/1.0%2Fa%20%C3%BC");
+        assert_eq!(url("versions"), "/ada/-/packages/generic/c%2B%2B/versions?itself=1");
+        assert_eq!(versions_page(&owner, &name), "/ada/-/packages/generic/c%2B%2B/versions");
+        assert_eq!(upload_page(&owner, Some((&name, None))), "/ada/-/upload?package=c%2B%2B");
+    }
+}

@@ -1,0 +1,85 @@
+//! The segments of a path: each percent-decoded exactly once, after routing, and then parsed.
+
+use crate::domain::names::{InvalidName, OwnerName};
+use crate::domain::path::escape;
+use crate::error::{Error, Result};
+use actix_web::HttpRequest;
+use percent_encoding::percent_decode_str;
+use std::fmt::Display;
+use std::str::FromStr;
+
+/// A segment of a request's path.
+#[derive(Debug, Clone, Copy)]
+pub struct Segment<'a> {
+    /// As it was sent. The raw path is read and not actix's decoded copy of it, in which bytes that are not UTF-8 have
+    /// become U+FFFD: two names would become one.
+    raw: &'a str,
+    /// Its place in the path, from 0.
+    index: usize,
+}
+
+/// The segment that a route calls `{name}`.
+///
+/// # Errors
+/// [`Error::Internal`] where the route has no such segment.
+pub fn segment_of_route<'a>(req: &'a HttpRequest, name: &str) -> Result<Segment<'a>> {
+    let pattern = req.match_pattern().unwrap_or_default();
+    let index = index_of(&pattern, |segment| segment == name);
+    let index = index.ok_or_else(|| Error::internal(anyhow::anyhow!("no {name} in {pattern}")))?;
+    Ok(Segment { raw: segment_at(req, index), index })
+}
+
+/// The first segment of a route's pattern whose name fits.
+fn index_of(pattern: &str, fits: impl Fn(&str) -> bool) -> Option<usize> {
+    let mut segments = pattern.trim_start_matches('/').split('/');
+    segments.position(|segment| {
+        let name = segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+        name.is_some_and(&fits)
+    })
+}
+
+fn segment_at(req: &HttpRequest, index: usize) -> &str {
+    req.uri().path().trim_start_matches('/').split('/').nth(index).unwrap_or_default()
+}
+
+impl Segment<'_> {
+    /// The value that the segment is the text of.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] whose text begins with `invalid` and the field.
+    pub fn parse<T: FromStr<Err: Display>>(&self, field: &'static str) -> Result<T> {
+        let wrong = |why: &dyn Display| format!("invalid {field}: {why}");
+        let text = percent_decode_str(self.raw).decode_utf8();
+        let parsed = match text {
+            Ok(text) => text.parse().map_err(|why| wrong(&why)),
+            Err(_) => Err(wrong(&InvalidName::Encoding)),
+        };
+        parsed.map_err(|problem| Error::Invalid { field, problem })
+    }
+
+    /// The owner that the path names before this segment, if it names one.
+    pub fn owner_before(&self, req: &HttpRequest) -> Option<OwnerName> {
+        let pattern = req.match_pattern()?;
+        let owner = index_of(&pattern, |name| matches!(name, "owner" | "org" | "user"))?;
+        let segment = Segment { raw: segment_at(req, owner), index: owner };
+        (owner < self.index).then(|| segment.parse("owner").ok()).flatten()
+    }
+}
+
+/// The path and query of a request with an owner's new name in the place of the old one; `None` when it names no owner.
+pub fn renamed(req: &HttpRequest, from: &OwnerName, to: &OwnerName) -> Option<String> {
+    let pattern = req.match_pattern()?;
+    let (mut names, mut found) = (pattern.split('/'), false);
+    let segments = req.uri().path().split('/').map(|raw| {
+        let is_name = names.next().is_some_and(|name| name.starts_with('{'));
+        let is_it = || percent_decode_str(raw).decode_utf8().is_ok_and(|text| text.to_lowercase() == from.lower());
+        if !found && is_name && is_it() {
+            found = true;
+            return escape(to.as_str()).to_string();
+        }
+        raw.to_owned()
+    });
+    let path = segments.collect::<Vec<_>>().join("/");
+    let query = req.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
+    found.then(|| path + &query)
+}

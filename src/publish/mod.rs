@@ -1,0 +1,277 @@
+//! Receiving an upload, through whichever face it comes: rights and limits first, then its bytes, then one transaction.
+
+mod form;
+
+pub use form::{FileOfForm, is_form};
+
+use crate::auth::call::Call;
+use crate::domain::clock::Timestamp;
+use crate::domain::digest::Sha256;
+use crate::domain::path::FilePath;
+use crate::error::{Error, Result};
+use crate::http::body::{BodyError, Pace};
+use crate::http::declared;
+use crate::http::middleware::tell;
+use crate::registry::access::can_publish;
+use crate::registry::packages::files::StoredBlob;
+use crate::registry::packages::publish::{self as rows, Admission, DeclaredUpload, NewBlob};
+use crate::registry::packages::quotas::Allowance;
+use crate::state::App;
+use crate::storage::{Adopted, Declared, Incoming, Space, StorageKey, Stored};
+use actix_web::http::header::{self, HeaderMap};
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The free space is checked again after this many more bytes of an upload.
+const CHECK_SPACE_EVERY: u64 = 8 << 20;
+/// An upload whose COMMIT was not answered looks for its row this often, with this pause in between.
+const LOOKS: u32 = 5;
+const LOOK_PAUSE: Duration = Duration::from_secs(1);
+
+/// A file to publish, and what its request says of it before the body.
+#[derive(Debug)]
+pub struct Target {
+    path: FilePath,
+    declared: DeclaredUpload,
+    /// What the bytes must have as digests; or what is wrong with the head, which only those who may publish hear.
+    digests: Result<Declared>,
+}
+
+/// A published file.
+#[derive(Debug, Clone, Copy)]
+pub struct Published {
+    /// False if the same bytes were already there under this name, as the request declared.
+    pub created: bool,
+    pub sha256: Sha256,
+    /// In bytes.
+    pub size: u64,
+}
+
+impl Target {
+    /// The file of a request whose body is the file, or a form with the file in it.
+    pub fn of_request(path: FilePath, headers: &HeaderMap) -> Self {
+        let digests = check_head(headers);
+        let declared = DeclaredUpload {
+            length: if is_form(headers) { None } else { content_length(headers) },
+            sha256: digests.as_ref().ok().and_then(|digests| digests.sha256),
+            only_if_absent: headers.get(header::IF_NONE_MATCH).is_some_and(|value| value == "*"),
+        };
+        Self { path, declared, digests }
+    }
+
+    /// A file about which nothing is known but its name, such as one of several in a form.
+    pub fn undeclared(path: FilePath) -> Self {
+        Self { path, declared: DeclaredUpload::default(), digests: Ok(Declared::default()) }
+    }
+}
+
+/// The pace that the body of an upload must keep.
+pub fn pace(app: &App) -> Pace {
+    let limits = &app.config.limits;
+    Pace { stall: Duration::from_secs(limits.upload_stall_seconds), least_rate: limits.upload_least_bytes_per_second }
+}
+
+/// Receives a file: checks rights and limits before a byte of the body is read, stores the body, and makes the rows.
+///
+/// # Errors
+/// As [`rows::admit`], [`check_head`] and [`rows::publish_file`]; [`Error::NoSpace`], [`Error::TooLarge`],
+/// [`Error::Quota`], [`Error::Aborted`], [`Error::DigestMismatch`], [`Error::OutcomeUnknown`]; the store's. Nothing of
+/// the file is kept then, unless the outcome is unknown.
+pub async fn receive<E: Into<BodyError>>(
+    call: &Call,
+    target: Target,
+    body: impl Stream<Item = Result<Bytes, E>> + Unpin,
+) -> Result<Published> {
+    let Target { path, declared, digests } = target;
+    call.about(&path.owner);
+    let (admission, space) = admit(call, &path, declared).await?;
+    let digests = digests?;
+    let allowance = match admission {
+        Admission::Wanted(allowance) => allowance,
+        Admission::SameIsThere(stored) => {
+            let (sha256, size) = (stored.blob.sha256, stored.blob.size);
+            if is_sound(&call.app, *stored).await? {
+                return Ok(Published { created: false, sha256, size });
+            }
+            // Its bytes are lost or damaged: the ones on their way take their place.
+            None
+        }
+    };
+    leave_reserve(&call.app, space, declared.length.unwrap_or(0))?;
+    let allowed = allowance.as_ref().map(|allowance| allowance.bytes);
+    let limit = call.app.upload_limits().file_bytes.into_iter().chain(allowed).min();
+    let mut incoming = call.app.store.begin(limit, digests);
+    read_body(call, &mut incoming, body).await.map_err(|error| over_quota(error, allowance.as_ref()))?;
+    let adopted = incoming.finish().await?;
+    let (sha256, size) = (adopted.sha256, adopted.size);
+    Ok(Published { created: commit(call, &path, adopted, declared).await?, sha256, size })
+}
+
+/// Asks the database whether the body is wanted, and the store how much room there is, in one hop.
+async fn admit(call: &Call, path: &FilePath, declared: DeclaredUpload) -> Result<(Admission, Space)> {
+    let (limits, wanted, store) = (call.app.upload_limits(), path.clone(), call.app.store.clone());
+    let (admission, space) = call
+        .reading_then(
+            move |conn, caller| rows::admit(conn, caller, &wanted, &declared, &limits),
+            move |admission| (admission, store.free_space()),
+        )
+        .await?;
+    Ok((admission, space?))
+}
+
+/// The length of a body that declares one, in bytes.
+fn content_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// Reads what the head of an upload declares, and refuses one that cannot belong to an upload.
+///
+/// # Errors
+/// [`Error::LengthRequired`], [`Error::Invalid`].
+fn check_head(headers: &HeaderMap) -> Result<Declared> {
+    if !headers.contains_key(header::CONTENT_LENGTH) && !headers.contains_key(header::TRANSFER_ENCODING) {
+        return Err(Error::LengthRequired);
+    }
+    if headers.contains_key(header::CONTENT_RANGE) {
+        return Err(Error::invalid("Content-Range", "a file is published whole: leave Content-Range out"));
+    }
+    if is_form(headers) && declared::speaks_of_content(headers) {
+        let problem =
+            "a digest of a form is not one of the file in it: send X-Checksum-Sha256, or the file as the body";
+        return Err(Error::invalid("digest", problem));
+    }
+    declared::digests(headers)
+}
+
+/// Refuses the head of a form with files that cannot belong to one.
+///
+/// # Errors
+/// [`Error::LengthRequired`], [`Error::Invalid`].
+pub fn check_form_head(headers: &HeaderMap) -> Result<()> {
+    check_head(headers).map(drop)
+}
+
+/// Refuses an upload if so many more bytes would leave less than the reserve on the store's disk. The database may live
+/// there too, and must never find it full.
+fn leave_reserve(app: &App, space: Space, more: u64) -> Result<()> {
+    if space.available < more.saturating_add(app.config.store.reserve_bytes) { Err(Error::NoSpace) } else { Ok(()) }
+}
+
+/// A file that is too large for what the owner's quota leaves exceeds the quota, and the error says so.
+fn over_quota(error: Error, allowance: Option<&Allowance>) -> Error {
+    match (error, allowance) {
+        (Error::TooLarge { limit }, Some(allowance)) if limit == allowance.bytes => {
+            Error::Quota(allowance.exceeded.clone())
+        }
+        (error, _) => error,
+    }
+}
+
+async fn read_body<E: Into<BodyError>>(
+    call: &Call,
+    incoming: &mut Incoming,
+    mut body: impl Stream<Item = Result<Bytes, E>> + Unpin,
+) -> Result<()> {
+    let mut checked_at = 0;
+    while let Some(chunk) = body.next().await {
+        let chunk = chunk.map_err(|error| error.into().0)?;
+        tell(&call.req, |story| story.received += u64::try_from(chunk.len()).unwrap_or_default());
+        incoming.push(chunk).await?;
+        if incoming.size() - checked_at > CHECK_SPACE_EVERY {
+            checked_at = incoming.size();
+            let store = call.app.store.clone();
+            let space = tokio::task::spawn_blocking(move || store.free_space()).await.map_err(Error::internal)??;
+            leave_reserve(&call.app, space, 0)?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes the rows of a file whose bytes are stored. False if the same bytes were already there under this name, as
+/// declared.
+async fn commit(call: &Call, path: &FilePath, adopted: Adopted, declared: DeclaredUpload) -> Result<bool> {
+    let app = &call.app;
+    let blob = NewBlob {
+        sha256: adopted.sha256,
+        size: adopted.size,
+        storage_key: adopted.key.to_string(),
+        block_checksums: adopted.block_checksums.clone(),
+        other: adopted.other,
+    };
+    let (now, limits) = (app.clock.now(), app.upload_limits());
+    // The bytes are held as long as the transaction may run, also when this request is gone: no sweep takes them.
+    let adopted = Arc::new(adopted);
+    let (held, wanted, row) = (Arc::clone(&adopted), path.clone(), blob.clone());
+    let result = call
+        .writing(move |conn, caller| {
+            let _held = &held;
+            let right = can_publish(conn, caller, &wanted.owner, &wanted.package)?;
+            rows::publish_file(conn, caller, &right, (&wanted, &row, &declared), &limits, now)
+        })
+        .await;
+    let outcome = match result {
+        Ok(outcome) => outcome,
+        Err(Error::OutcomeUnknown) => return look_up(app, path, blob, now).await,
+        Err(error) => {
+            discard(adopted).await;
+            return Err(error);
+        }
+    };
+    if let Some(superseded) = outcome.superseded {
+        remove_superseded(app, &superseded).await;
+    }
+    if blob.other.is_none() {
+        app.digests_wanted.notify_one();
+    }
+    Ok(outcome.created)
+}
+
+/// Removes bytes that no row names. If that fails, the sweep does it.
+async fn discard(adopted: Arc<Adopted>) {
+    let Ok(adopted) = Arc::try_unwrap(adopted) else { return };
+    let done = tokio::task::spawn_blocking(move || adopted.discard()).await;
+    if let Ok(Err(error)) = done {
+        tracing::warn!(%error, "superfluous bytes could not be removed; a sweep will do it");
+    }
+}
+
+/// Removes an earlier copy of bytes that were uploaded again; the row names the new one. A download that has begun goes
+/// on, and one that is about to open the old copy finds the new one. If this fails, the sweep does it.
+async fn remove_superseded(app: &App, key: &str) {
+    let (store, parsed) = (app.store.clone(), key.parse::<StorageKey>());
+    let Ok(key) = parsed else { return tracing::warn!(key, "an earlier copy has an impossible key") };
+    let done = tokio::task::spawn_blocking(move || store.remove(&key)).await;
+    if let Ok(Err(error)) = done {
+        tracing::warn!(%error, "an earlier copy of the same bytes could not be removed; a sweep will do it");
+    }
+}
+
+/// Whether stored bytes are what was published; reads all of them.
+async fn is_sound(app: &App, stored: StoredBlob) -> Result<bool> {
+    let blob = Stored {
+        key: stored.blob.storage_key.parse().map_err(Error::internal)?,
+        size: stored.blob.size,
+        block_checksums: Some(stored.block_checksums).filter(|sums| !sums.is_empty()).map(Bytes::from),
+    };
+    let store = app.store.clone();
+    let damage = tokio::task::spawn_blocking(move || store.verify(&blob, |_| {})).await.map_err(Error::internal)??;
+    if let Some(damage) = damage {
+        tracing::error!(blob = %stored.blob.storage_key, %damage, "a stored file is damaged; this upload replaces it");
+    }
+    Ok(damage.is_none())
+}
+
+/// Looks for the row of an upload whose connection died during COMMIT, for some seconds, because Postgres may still be at
+/// work. If the row does not appear, the outcome is unknown and the bytes stay.
+async fn look_up(app: &App, path: &FilePath, blob: NewBlob, now: Timestamp) -> Result<bool> {
+    for _ in 0..LOOKS {
+        let (path, blob) = (path.clone(), blob.clone());
+        match app.db.read(move |conn| rows::was_published(conn, &path, &blob, now)).await {
+            Ok(true) => return Ok(true),
+            Ok(false) | Err(_) => tokio::time::sleep(LOOK_PAUSE).await,
+        }
+    }
+    Err(Error::OutcomeUnknown)
+}
