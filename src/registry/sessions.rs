@@ -9,10 +9,10 @@ use crate::domain::clock::Timestamp;
 use crate::domain::ids::{OwnerId, SessionId};
 use crate::domain::names::OwnerName;
 use crate::error::{Error, Result, What};
+use core::net::IpAddr;
 use diesel::prelude::*;
 use diesel::sql_types::{Array, Timestamptz};
 use serde_json::{Value, json};
-use std::net::IpAddr;
 use std::time::Duration;
 
 /// How long a session lives that is not used.
