@@ -1,31 +1,11 @@
 //! Packhouse: a self-hosted registry for any file.
 //!
 //! Rings: [`domain`] (pure values) ← [`registry`] (the rules and their SQL; no HTTP, no files) ← the faces [`generic`]
-//! (plain text), [`api`] (JSON), [`web`] (pages) and [`ops`] (health), and [`jobs`] and [`cli`] beside them. [`db`] and [`storage`] meet
-//! only in the faces and in the jobs.
+//! (plain text), [`api`] (JSON), [`web`] (pages) and [`ops`] (health), and [`jobs`] and [`cli`] beside them.
+//! [`db`] and [`storage`] meet only in the faces and in the jobs.
 //!
-//! | layer | may use |
-//! |---|---|
-//! | `domain` | nothing of ours |
-//! | `error`, `config` | `domain` |
-//! | `lock` | nothing of ours |
-//! | `data_dir` | `domain`, `lock` |
-//! | `db`, `storage` | `domain`, `error`, `config`, `lock` |
-//! | `registry` | `domain`, `error`, `db::schema` |
-//! | `password`, `counters` | `domain`, `error` |
-//! | `outbound` | `domain` |
-//! | `jobs` | `domain`, `error`, `db`, `storage`, `registry`, `counters`, `outbound` |
-//! | `http` | `domain`, `error`, `storage` |
-//! | `state` | all of the above |
-//! | `auth` | all of the above but `storage` and `jobs` |
-//! | `publish` | all of the above but `jobs` |
-//! | `export` | `domain`, `error`, `auth`, `registry` |
-//! | `generic`, `api`, `web`, `ops` | all of the above but `db::schema`; never each other |
-//! | `routes` | the faces, and what their table needs: `domain`, `error`, `http`, `auth`, `registry`, `state` |
-//! | `instance`, `server` | what opens an instance, what serves it |
-//! | `cli` | anything; nothing names it |
-//!
-//! `tests/it/architecture.rs` keeps these rules; `docs/ARCHITECTURE.md` says why.
+//! `docs/ARCHITECTURE.md` has the map and the table of who may name whom; `tests/it/architecture` reads the table and
+//! keeps it.
 
 pub mod api;
 pub mod auth;

@@ -10,8 +10,6 @@ mod migrations;
 mod pool;
 pub mod schema;
 
-/// What [`Db`] lends.
-pub use diesel::pg::PgConnection as Connection;
 pub use migrations::{migrate, migrate_to};
 
 use crate::config::DatabaseConfig;
@@ -23,6 +21,9 @@ use pool::{ExpectedStore, Fault, Manager, Mode, fault_of};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
+
+/// What [`Db`] lends. A type of this layer and no re-export, so that those who pass it on do not name Diesel.
+pub type Connection = PgConnection;
 
 /// How long a request waits for a connection before it is told that the database is busy.
 const PATIENCE: Duration = Duration::from_secs(2);

@@ -20,11 +20,8 @@ use crate::registry::packages::cleanup;
 use crate::storage::{BlobStore, StorageKey, StoreError, TransferError};
 use anyhow::{Context, Result};
 use folder::Folder;
-use manifest::{BlobRow, Blobs, Manifest, Table};
+use manifest::{BlobRow, Blobs, FORMAT, Manifest, Table};
 use std::path::Path;
-
-/// The version of the layout, for those who will read it later.
-const FORMAT: u32 = 1;
 
 /// What is backed up.
 pub struct Source {

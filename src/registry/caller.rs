@@ -7,8 +7,8 @@ use crate::domain::names::{OwnerName, PackageName};
 use crate::domain::role::{Area, Level, PackagePattern, Scope, Scopes, Visibility};
 use crate::domain::secret::TokenHash;
 use crate::error::{Error, Result};
+use core::net::IpAddr;
 use diesel::prelude::*;
-use std::net::IpAddr;
 
 /// What a request presents. It is judged in the same hop as the work, so that what it meant a moment ago counts for
 /// nothing.

@@ -11,11 +11,11 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::task::{JoinError, JoinHandle, spawn_blocking};
+use tokio::task::{JoinHandle, spawn_blocking};
 
-use super::BlobStore;
 use super::digests::{BLOCK, Declared, Hashers, Sums, push_checksum};
 use super::error::StoreError;
+use super::handle::{Handle, unjoined};
 use super::key::StorageKey;
 use super::local::Temp;
 use crate::domain::digest::{OtherDigests, Sha256};
@@ -25,7 +25,7 @@ const FIRST_BUFFER: usize = 16 << 10;
 
 /// An upload under way. Nothing of it is visible; dropping it removes what was written.
 pub struct Incoming {
-    store: BlobStore,
+    store: Handle,
     limit: Option<u64>,
     declared: Declared,
     size: u64,
@@ -34,7 +34,7 @@ pub struct Incoming {
 }
 
 impl Incoming {
-    pub(super) fn new(store: BlobStore, limit: Option<u64>, declared: Declared) -> Self {
+    pub(super) fn new(store: Handle, limit: Option<u64>, declared: Declared) -> Self {
         Self { store, limit, declared, size: 0, buffer: Vec::new(), pipeline: None }
     }
 
@@ -150,7 +150,7 @@ impl Pipeline {
     }
 
     /// Writes and hashes a block on a thread each. The checksum is with the writer, who has less to do.
-    fn start(&mut self, store: &BlobStore, block: Vec<u8>, last: bool) {
+    fn start(&mut self, store: &Handle, block: Vec<u8>, last: bool) {
         let block = Arc::new(block);
         let (bytes, offset, temp, store) = (Arc::clone(&block), self.offset, self.temp.take(), store.clone());
         self.offset = offset.saturating_add(block.len() as u64);
@@ -180,7 +180,7 @@ impl Pipeline {
 }
 
 /// Everything for a small file in one blocking step, all four digests included.
-fn store_small(store: &BlobStore, declared: &Declared, bytes: &[u8]) -> Result<Unseen, StoreError> {
+fn store_small(store: &Handle, declared: &Declared, bytes: &[u8]) -> Result<Unseen, StoreError> {
     let mut hashers = Hashers::all();
     hashers.update(bytes);
     let sums = hashers.finish();
@@ -197,13 +197,7 @@ fn sync(file: &File) -> Result<(), StoreError> {
     Ok(file.sync_data()?)
 }
 
-fn adopt(
-    store: &BlobStore,
-    temp: Temp,
-    sums: &Sums,
-    size: u64,
-    block_checksums: Vec<u8>,
-) -> Result<Unseen, StoreError> {
+fn adopt(store: &Handle, temp: Temp, sums: &Sums, size: u64, block_checksums: Vec<u8>) -> Result<Unseen, StoreError> {
     let key = StorageKey::new(sums.sha256, rand::random());
     let held = temp.adopt(store.local(), &key)?;
     let (sha256, other, store) = (sums.sha256, sums.other(), store.clone());
@@ -227,7 +221,7 @@ pub struct Adopted {
     pub other: Option<OtherDigests>,
     /// CRC-32, little-endian, of each 1 MiB block; empty for files up to 1 MiB.
     pub block_checksums: Vec<u8>,
-    store: BlobStore,
+    store: Handle,
     held: Arc<File>,
 }
 
@@ -238,7 +232,7 @@ impl Adopted {
     /// # Errors
     /// [`StoreError::NotAStore`], [`StoreError::Away`]. The sweep will take the blob then.
     pub fn discard(self) -> Result<(), StoreError> {
-        let removed = self.store.remove(&self.key);
+        let removed = self.store.local().remove(&self.key);
         drop(self.held);
         removed.map(|_| ())
     }
@@ -262,12 +256,4 @@ async fn seen(task: JoinHandle<Result<Unseen, StoreError>>) -> Result<Adopted, S
 
 fn lost() -> StoreError {
     StoreError::Away(io::Error::other("the upload lost its file"))
-}
-
-/// The result of a blocking task; its panic goes on here.
-pub(super) fn unjoined<T>(result: Result<T, JoinError>) -> Result<T, StoreError> {
-    result.map_err(|error| match error.try_into_panic() {
-        Ok(panic) => std::panic::resume_unwind(panic),
-        Err(_) => StoreError::Away(io::Error::other("the server is shutting down")),
-    })
 }

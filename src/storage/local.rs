@@ -6,24 +6,31 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
+use rustix::fs::{AtFlags, Dir, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::Space;
+use super::dir::{BLOBS, HELD, INCOMING, make_dir, open_dir, open_file};
 use super::error::StoreError;
 use super::key::{StorageKey, StoreId};
 use super::marker;
 
 const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
-pub(super) const BLOBS: &str = "blobs";
-pub(super) const INCOMING: &str = "incoming";
-/// Blobs that no row names, until the end of their second grace.
-pub(super) const HELD: &str = "held";
+
+/// Free room in the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// Bytes that we may still write.
+    pub available: u64,
+    /// Bytes of the whole file system.
+    pub total: u64,
+    /// Files that we may still make; `None` where there is no such limit.
+    pub inodes: Option<u64>,
+}
 
 /// The directories of a store, held open.
 #[derive(Debug)]
@@ -42,7 +49,7 @@ impl Dirs {
 
     /// The holding folder; made where a copy of the store left out an empty directory.
     pub(super) fn held(&self) -> Result<OwnedFd, StoreError> {
-        marker::make_dir(&self.root, HELD)?;
+        make_dir(&self.root, HELD)?;
         Ok(open_dir(&self.root, HELD)?)
     }
 
@@ -59,18 +66,6 @@ impl Dirs {
     pub(super) fn shard(&self, key: &StorageKey) -> rustix::io::Result<OwnedFd> {
         open_dir(&self.blobs, &key.shard())
     }
-}
-
-/// Opens a directory below another, unless it is a link.
-pub(super) fn open_dir(parent: impl AsFd, name: &str) -> rustix::io::Result<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    rustix::fs::openat(parent, name, flags, Mode::empty())
-}
-
-/// Opens an existing file unless it is a link. Not blocking, so that a planted pipe cannot hold a thread.
-pub(super) fn open_file(dir: impl AsFd, name: &str, access: OFlags) -> rustix::io::Result<File> {
-    let flags = access | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    rustix::fs::openat(dir, name, flags, Mode::empty()).map(File::from)
 }
 
 /// A local store.
@@ -310,14 +305,5 @@ impl Drop for Inner {
             // Whatever goes wrong here, the sweep comes by later.
             let _ = rustix::fs::unlinkat(&self.dirs.incoming, &self.name, AtFlags::empty());
         }
-    }
-}
-
-/// Whether a directory entry is a plain file, by a look at it where the file system does not say.
-pub(super) fn is_file(kind: FileType, dir: impl AsFd, name: &std::ffi::CStr) -> bool {
-    match kind {
-        FileType::Unknown => rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)
-            .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile),
-        known => known == FileType::RegularFile,
     }
 }

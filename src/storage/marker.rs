@@ -9,9 +9,9 @@ use std::path::Path;
 use rustix::fs::{Dir, Mode, OFlags};
 use rustix::io::Errno;
 
+use super::dir::{BLOBS, HELD, INCOMING, make_dir, open_dir, open_file};
 use super::error::StoreError;
 use super::key::StoreId;
-use super::local::{BLOBS, HELD, INCOMING, open_dir, open_file};
 use crate::domain::digest::to_hex;
 
 const MARKER: &str = "packhouse-store";
@@ -116,15 +116,6 @@ pub(super) fn make_directories(root: &OwnedFd) -> Result<(), StoreError> {
         rustix::fs::fsync(&blobs)?;
     }
     Ok(())
-}
-
-/// Whether it had to be made.
-pub(super) fn make_dir(parent: impl AsFd, name: &str) -> Result<bool, StoreError> {
-    match rustix::fs::mkdirat(parent, name, Mode::RWXU) {
-        Ok(()) => Ok(true),
-        Err(Errno::EXIST) => Ok(false),
-        Err(error) => Err(error.into()),
-    }
 }
 
 /// Whether nothing is here but what an interrupted [`create`] or the making of the file system leaves.

@@ -5,7 +5,9 @@
 //! wants a blocking thread; what is `async` finds its own on the current tokio runtime.
 
 mod digests;
+mod dir;
 mod error;
+mod handle;
 mod incoming;
 mod key;
 mod local;
@@ -16,8 +18,6 @@ mod transfer;
 mod verify;
 
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -26,25 +26,16 @@ pub use self::digests::{BLOCK, Declared};
 pub use self::error::StoreError;
 pub use self::incoming::{Adopted, Incoming};
 pub use self::key::{InvalidStorageKey, StorageKey, StoreId};
+pub use self::local::Space;
 pub use self::reader::{BlobReader, Stored};
 pub use self::sweep::{Claim, Entry, Held, Leftovers, Swept, Walk};
 pub use self::transfer::TransferError;
 
 use self::digests::{Hashers, push_checksum, sha256};
+use self::handle::Handle;
 use self::local::Local;
 use crate::domain::damage::Damage;
 use crate::domain::digest::{OtherDigests, Sha256};
-
-/// Free room in the store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Space {
-    /// Bytes that we may still write.
-    pub available: u64,
-    /// Bytes of the whole file system.
-    pub total: u64,
-    /// Files that we may still make; `None` where there is no such limit.
-    pub inodes: Option<u64>,
-}
 
 /// All that is computed from a blob's bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,18 +50,7 @@ pub struct AllDigests {
 
 /// The blob store. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct BlobStore(Arc<Inner>);
-
-#[derive(Debug)]
-struct Inner {
-    backend: Backend,
-    readers: AtomicUsize,
-}
-
-#[derive(Debug)]
-enum Backend {
-    Local(Local),
-}
+pub struct BlobStore(Handle);
 
 impl BlobStore {
     /// Opens the store in a local directory; blocks.
@@ -82,8 +62,7 @@ impl BlobStore {
     /// # Errors
     /// [`StoreError::NotAStore`] without the right marker; [`StoreError::Away`] and [`StoreError::NoSpace`].
     pub fn open_local(root: PathBuf, create: bool, expected: Option<StoreId>) -> Result<Self, StoreError> {
-        let backend = Backend::Local(Local::open(root, create, expected)?);
-        Ok(Self(Arc::new(Inner { backend, readers: AtomicUsize::new(0) })))
+        Ok(Self(Handle::new(Local::open(root, create, expected)?)))
     }
 
     /// Which store this is.
@@ -94,7 +73,7 @@ impl BlobStore {
     /// Begins an upload of at most `limit` bytes, whose digests are compared with `declared` before anything is kept.
     /// Costs nothing until bytes come.
     pub fn begin(&self, limit: Option<u64>, declared: Declared) -> Incoming {
-        Incoming::new(self.clone(), limit, declared)
+        Incoming::new(self.0.clone(), limit, declared)
     }
 
     /// Opens a blob and begins to read a range of it.
@@ -102,7 +81,7 @@ impl BlobStore {
     /// # Errors
     /// [`StoreError::Missing`], [`StoreError::Damaged`], [`StoreError::Away`].
     pub async fn reader(&self, blob: Stored, range: std::ops::Range<u64>) -> Result<BlobReader, StoreError> {
-        BlobReader::open(self.clone(), blob, range).await
+        BlobReader::open(self.0.clone(), blob, range).await
     }
 
     /// Reads and verifies a whole blob of up to 1 MiB ([`BLOCK`]); blocks. For a caller on a blocking thread, who
@@ -247,7 +226,7 @@ impl BlobStore {
 
     /// Where a person finds a blob, within the store.
     pub fn whereabouts(&self, key: &StorageKey) -> String {
-        format!("{}/{}/{key}", local::BLOBS, key.shard())
+        format!("{}/{}/{key}", dir::BLOBS, key.shard())
     }
 
     /// How much room there is; blocks.
@@ -266,13 +245,7 @@ impl BlobStore {
         self.local().check_ready()
     }
 
-    /// Transfers under way.
-    fn readers(&self) -> &AtomicUsize {
-        &self.0.readers
-    }
-
     fn local(&self) -> &Local {
-        let Backend::Local(local) = &self.0.backend;
-        local
+        self.0.local()
     }
 }

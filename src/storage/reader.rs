@@ -18,10 +18,9 @@ use rustix::io::Errno;
 use sha2::Digest;
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use super::BlobStore;
 use super::digests::{BLOCK, checksum_at};
 use super::error::StoreError;
-use super::incoming::unjoined;
+use super::handle::{Handle, unjoined};
 use super::key::StorageKey;
 use crate::domain::digest::Sha256;
 
@@ -66,7 +65,7 @@ type Step = (Box<Cursor>, Result<Option<Bytes>, StoreError>);
 impl BlobReader {
     /// Opens the blob and reads the first chunk, in one blocking step: what is wrong then is known before the answer
     /// has begun.
-    pub(super) async fn open(store: BlobStore, blob: Stored, range: Range<u64>) -> Result<Self, StoreError> {
+    pub(super) async fn open(store: Handle, blob: Stored, range: Range<u64>) -> Result<Self, StoreError> {
         let transfer = Transfer::new(store.clone());
         let chunk = CHUNK_MIN;
         let opening = spawn_blocking(move || {
@@ -146,10 +145,10 @@ impl BlobReader {
 }
 
 /// One of the transfers under way, counted so that they share the memory.
-struct Transfer(BlobStore);
+struct Transfer(Handle);
 
 impl Transfer {
-    fn new(store: BlobStore) -> Self {
+    fn new(store: Handle) -> Self {
         store.readers().fetch_add(1, Ordering::Relaxed);
         Self(store)
     }

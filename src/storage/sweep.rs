@@ -8,9 +8,10 @@ use std::time::SystemTime;
 use rustix::fs::{AtFlags, Dir, DirEntry, OFlags};
 use rustix::io::Errno;
 
+use super::dir::{INCOMING, is_file, open_dir, open_file};
 use super::error::StoreError;
 use super::key::StorageKey;
-use super::local::{Dirs, INCOMING, Local, is_file, open_dir, open_file};
+use super::local::{Dirs, Local};
 
 /// One thing found in the store.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -90,8 +90,8 @@ impl Folder {
             Err(error) => return Err(error).with_context(|| format!("cannot read {shown}/{MANIFEST}")),
         };
         let format: Format = serde_json::from_str(&text).with_context(|| format!("{shown}/{MANIFEST} is damaged"))?;
-        if format.format != super::FORMAT {
-            bail!("{shown} has format {}, and this Packhouse knows format {}", format.format, super::FORMAT);
+        if format.format != super::manifest::FORMAT {
+            bail!("{shown} has format {}, and this Packhouse knows format {}", format.format, super::manifest::FORMAT);
         }
         let manifest = serde_json::from_str(&text).with_context(|| format!("{shown}/{MANIFEST} is damaged"))?;
         Ok((folder, manifest))

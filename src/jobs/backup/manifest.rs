@@ -7,6 +7,9 @@ use crate::storage::StorageKey;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
+/// The version of the layout, for those who will read it later.
+pub(super) const FORMAT: u32 = 1;
+
 /// What says that a backup is complete, and what is in it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Manifest {

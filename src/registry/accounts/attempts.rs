@@ -7,9 +7,9 @@ use crate::domain::ids::OwnerId;
 use crate::domain::network::network_of;
 use crate::domain::secret::MasterKey;
 use crate::error::{Error, Result};
+use core::net::IpAddr;
 use diesel::prelude::*;
 use diesel::sql_types::{Integer, Text, Timestamptz};
-use std::net::IpAddr;
 use std::time::Duration;
 
 /// How long a bucket counts, from its first attempt.

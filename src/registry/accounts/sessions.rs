@@ -9,10 +9,10 @@ use crate::domain::names::OwnerName;
 use crate::error::{Error, Result, What};
 use crate::registry::audit::{self, Event, Subject};
 use crate::registry::caller::{self, Caller, Credential};
+use core::net::IpAddr;
 use diesel::prelude::*;
 use diesel::sql_types::{Array, Timestamptz};
 use serde_json::{Value, json};
-use std::net::IpAddr;
 use std::time::Duration;
 
 /// How long a session lives that is not used.

@@ -1,0 +1,44 @@
+//! The directories of a local store, opened and made relative to a directory that is held open, and never through a link.
+
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::error::StoreError;
+
+pub(super) const BLOBS: &str = "blobs";
+pub(super) const INCOMING: &str = "incoming";
+/// Blobs that no row names, until the end of their second grace.
+pub(super) const HELD: &str = "held";
+
+/// Opens a directory below another, unless it is a link.
+pub(super) fn open_dir(parent: impl AsFd, name: &str) -> rustix::io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::openat(parent, name, flags, Mode::empty())
+}
+
+/// Opens an existing file unless it is a link. Not blocking, so that a planted pipe cannot hold a thread.
+pub(super) fn open_file(dir: impl AsFd, name: &str, access: OFlags) -> rustix::io::Result<File> {
+    let flags = access | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    rustix::fs::openat(dir, name, flags, Mode::empty()).map(File::from)
+}
+
+/// Makes a directory; false if it is there.
+pub(super) fn make_dir(parent: impl AsFd, name: &str) -> Result<bool, StoreError> {
+    match rustix::fs::mkdirat(parent, name, Mode::RWXU) {
+        Ok(()) => Ok(true),
+        Err(Errno::EXIST) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether a directory entry is a plain file, by a look at it where the file system does not say.
+pub(super) fn is_file(kind: FileType, dir: impl AsFd, name: &std::ffi::CStr) -> bool {
+    match kind {
+        FileType::Unknown => rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)
+            .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile),
+        known => known == FileType::RegularFile,
+    }
+}
