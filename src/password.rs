@@ -140,7 +140,7 @@ pub struct HashingPermit {
 }
 
 impl HashingPermit {
-    /// Does the work of a turn on a thread that may block. The turn goes with it, so that it lasts as long as the
+    /// Does the work on a thread that may block. The permit goes with it, so that it lasts as long as the
     /// work also when the request went away meanwhile.
     async fn spend<T: Send + 'static>(self, work: impl FnOnce() -> T + Send + 'static) -> Result<(Self, T)> {
         tokio::task::spawn_blocking(move || {
@@ -185,7 +185,7 @@ impl Passwords {
         self.permit().await?.spend(move || hash_now(&password)).await?.1
     }
 
-    /// Waits for a turn with the hasher.
+    /// Waits for a permit to hash.
     ///
     /// # Errors
     /// [`Error::Busy`] when too many wait.
@@ -199,7 +199,7 @@ impl Passwords {
         Ok(HashingPermit { _permit: permit, _place: place })
     }
 
-    /// Whether a password is the one that was hashed; gives the turn back, for what must happen before the next one's.
+    /// Whether a password is the one that was hashed; gives the permit back, for what must happen before the next one's.
     /// Without a hash it takes as long, and it is not.
     ///
     /// # Errors

@@ -3,13 +3,13 @@
 use super::format::{Count, When};
 use super::list::{self, Chain, Choice, Pager, choices};
 use super::owner;
-use super::packages::PackageRow;
+use super::packages::PackageListRow;
 use super::page::{Frame, Reply, frame};
 use crate::auth::call::Call;
 use crate::domain::role::{OwnerKind, Visibility};
 use crate::error::Result;
 use crate::registry::access::can_search;
-use crate::registry::owners::namespace::{self, Listed, OwnerOrder};
+use crate::registry::owners::namespace::{self, Listed, OwnerListOrder};
 use crate::registry::packages::search::packages::{self, FoundPackages, PackageHit};
 use crate::registry::packages::search::{COUNTED, Needle, Place, Search, Sort};
 use askama::Template;
@@ -81,7 +81,7 @@ pub async fn owners(call: Call) -> Result<Reply> {
     let wanted: WantedOwners = list::query(&call.req);
     let (q, slice) = (wanted.q.trim().to_owned(), list::slice(&call.req));
     let kind: Option<OwnerKind> = wanted.kind.parse().ok();
-    let order = if wanted.sort == "newest" { OwnerOrder::Newest } else { OwnerOrder::Name };
+    let order = if wanted.sort == "newest" { OwnerListOrder::Newest } else { OwnerListOrder::Name };
     let part = q.clone();
     let work = move |conn: &mut _, caller: &_| namespace::browse(conn, caller, &part, kind, order, slice);
     let (frame, page) = frame(&call, work).await?;
@@ -112,7 +112,7 @@ struct WantedPackages {
 #[template(path = "explore_packages.html")]
 struct PackagesPage {
     frame: Frame,
-    rows: Vec<PackageRow>,
+    rows: Vec<PackageListRow>,
     /// How many there are; so many or more, if it is not exact.
     total: Count,
     exact: bool,
@@ -151,7 +151,7 @@ pub async fn packages(call: Call) -> Result<Reply> {
     })
     .await?;
     let now = call.app.clock.now();
-    let row = |hit: PackageHit| PackageRow::new(hit.owner.name, hit.entry, hit.why, now);
+    let row = |hit: PackageHit| PackageListRow::new(hit.owner.name, hit.entry, hit.why, now);
     Reply::page(&PackagesPage {
         frame,
         rows: found.hits.into_iter().map(row).collect(),

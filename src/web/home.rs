@@ -2,7 +2,7 @@
 
 use super::commands;
 use super::owner;
-use super::packages::PackageRow;
+use super::packages::PackageListRow;
 use super::page::{Frame, Reply, frame};
 use crate::auth::call::Call;
 use crate::domain::role::{OwnerKind, Permission};
@@ -22,7 +22,7 @@ const ROWS: i64 = 12;
 struct HomePage {
     frame: Frame,
     owners: Vec<Own>,
-    rows: Vec<PackageRow>,
+    rows: Vec<PackageListRow>,
     /// How a first file is published.
     first: String,
 }
@@ -32,7 +32,7 @@ struct HomePage {
 #[template(path = "welcome.html")]
 struct WelcomePage {
     frame: Frame,
-    rows: Vec<PackageRow>,
+    rows: Vec<PackageListRow>,
 }
 
 /// An owner to whom who looks belongs.
@@ -74,11 +74,11 @@ pub async fn home(call: Call) -> Result<Reply> {
     .await?;
     let now = call.app.clock.now();
     let Some(user) = &frame.user else {
-        let rows = all.into_iter().map(|hit| PackageRow::new(hit.owner.name, hit.entry, None, now)).collect();
+        let rows = all.into_iter().map(|hit| PackageListRow::new(hit.owner.name, hit.entry, None, now)).collect();
         return Reply::page(&WelcomePage { frame, rows });
     };
     let name = |id| owners.iter().find(|owner| owner.id == id).map(|owner| owner.name.clone());
-    let row = |entry: catalog::Entry| name(entry.owner).map(|owner| PackageRow::new(owner, entry, None, now));
+    let row = |entry: catalog::Entry| name(entry.owner).map(|owner| PackageListRow::new(owner, entry, None, now));
     let rows = own.into_iter().filter_map(row).collect();
     let first = commands::first(&frame.root, &user.name);
     Reply::page(&HomePage { owners: owners.into_iter().map(Own).collect(), frame, rows, first })

@@ -13,7 +13,7 @@ use crate::domain::path::PackagePath;
 use crate::domain::version::Version;
 use crate::error::{Result, What};
 use crate::registry::access::can_read;
-use crate::registry::packages::catalog::{self, Entry, PackageOrder};
+use crate::registry::packages::catalog::{self, CatalogOrder, Entry};
 use crate::registry::packages::search::packages::Why;
 use crate::registry::packages::versions;
 use crate::registry::pages::Slice;
@@ -21,7 +21,7 @@ use askama::Template;
 use serde::Deserialize;
 
 /// A package in a list.
-pub struct PackageRow {
+pub struct PackageListRow {
     pub owner: OwnerName,
     pub name: PackageName,
     pub newest: Version,
@@ -33,7 +33,7 @@ pub struct PackageRow {
     pub why: Option<Why>,
 }
 
-impl PackageRow {
+impl PackageListRow {
     /// For a package of this owner.
     pub fn new(owner: OwnerName, entry: Entry, why: Option<Why>, now: Timestamp) -> Self {
         Self {
@@ -84,7 +84,7 @@ struct PackageListQuery {
 struct OwnerPage {
     frame: Frame,
     owner: Owner,
-    rows: Vec<PackageRow>,
+    rows: Vec<PackageListRow>,
     total: Count,
     q: String,
     sort: String,
@@ -100,7 +100,7 @@ pub async fn of_owner(call: Call) -> Result<Reply> {
     let wanted: PackageListQuery = list::query(&call.req);
     let (q, slice) = (wanted.q.trim().to_owned(), list::slice(&call.req));
     // An order that there is not is as none.
-    let order: PackageOrder = wanted.sort.parse().unwrap_or_default();
+    let order: CatalogOrder = wanted.sort.parse().unwrap_or_default();
     let part = q.clone();
     let (frame, (owner, page)) = frame(&call, move |conn, caller| {
         let right = can_read(conn, caller, &name, None)?;
@@ -109,7 +109,7 @@ pub async fn of_owner(call: Call) -> Result<Reply> {
     })
     .await?;
     let now = call.app.clock.now();
-    let rows = page.items.into_iter().map(|entry| PackageRow::new(owner.name.clone(), entry, None, now)).collect();
+    let rows = page.items.into_iter().map(|entry| PackageListRow::new(owner.name.clone(), entry, None, now)).collect();
     let first = commands::first(&frame.root, &owner.name);
     let orders = choices(&call.req, "sort", &ORDERS);
     let pager = Pager::new(&call.req, page.total);

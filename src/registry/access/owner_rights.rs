@@ -154,8 +154,8 @@ impl CanSeeQuota {
 /// Whether a caller may see an owner's quota: the user himself, an organization's members, site administrators.
 ///
 /// # Errors
-/// As [`super::visit`]; [`Error::NotFound`] also when the name is of the other kind; [`Error::Forbidden`] naming the missing
-/// scope or right.
+/// As [`super::visit`]; [`Error::NotFound`] also when the name is of the other kind; [`Error::Forbidden`] naming the
+/// missing scope or right.
 pub fn can_see_quota(
     conn: &mut PgConnection,
     caller: &Caller,

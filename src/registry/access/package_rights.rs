@@ -45,8 +45,8 @@ pub fn can_read(
 }
 
 /// The checks of [`can_read`] for a file that was found without them. Where the owner's visibility alone lets the caller
-/// in they cost nothing: the membership of an organization, which [`readable`] asks for, takes Postgres a third of the
-/// time of a whole download's query. Everywhere else it is [`can_read`] that decides.
+/// in they cost nothing: the membership of an organization, which [`super::readable`] asks for, takes Postgres a third of
+/// the time of a whole download's query. Everywhere else it is [`can_read`] that decides.
 ///
 /// # Errors
 /// As [`can_read`].

@@ -64,9 +64,9 @@ pub fn visit(conn: &mut PgConnection, caller: &Caller, name: &OwnerName) -> Resu
         .filter(team_members::user_id.eq(user))
         .select(max(teams::permission))
         .single_value();
-    type OwnerRow = (OwnerId, OwnerName, OwnerKind, Visibility, OwnQuota, Option<Permission>);
+    type VisitedRow = (OwnerId, OwnerName, OwnerKind, Visibility, OwnQuota, Option<Permission>);
     let quota = (owners::quota_versions, owners::quota_bytes, owners::quota_file_bytes);
-    let row: Option<OwnerRow> = owners::table
+    let row: Option<VisitedRow> = owners::table
         .filter(owners::lower_name.eq(name.lower()))
         .filter(readable(caller.visibility_scope()))
         .select((owners::id, owners::name, owners::kind, owners::visibility, quota, best))

@@ -232,7 +232,7 @@ pub struct Listed {
 
 /// In which order owners are listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum OwnerOrder {
+pub enum OwnerListOrder {
     #[default]
     Name,
     /// Those that were made last come first.
@@ -249,7 +249,7 @@ pub fn browse(
     caller: &Caller,
     part: &str,
     kind: Option<OwnerKind>,
-    order: OwnerOrder,
+    order: OwnerListOrder,
     slice: Slice,
 ) -> Result<Page<Listed>> {
     // Nobody is called so, and Postgres takes no NUL to look for.
@@ -284,8 +284,8 @@ pub fn browse(
         sql::<BigInt>("(SELECT count(*) FROM packages p WHERE p.owner_id = owners.id)"),
     ));
     let rows = match order {
-        OwnerOrder::Name => rows.order(owners::lower_name.asc()),
-        OwnerOrder::Newest => rows.order((owners::created_at.desc(), owners::id.desc())),
+        OwnerListOrder::Name => rows.order(owners::lower_name.asc()),
+        OwnerListOrder::Newest => rows.order((owners::created_at.desc(), owners::id.desc())),
     };
     Ok(Page { items: rows.load(conn)?, total })
 }

@@ -29,7 +29,8 @@ pub struct NewOrg {
 /// Who makes an organization, if he may make one at all.
 ///
 /// # Errors
-/// [`Error::Unauthenticated`]; [`Error::Forbidden`] for a token without the scope, or limited to some owners.
+/// [`crate::error::Error::Unauthenticated`]; [`crate::error::Error::Forbidden`] for a token without the scope, or
+/// limited to some owners.
 pub fn demand_create(caller: &Caller) -> Result<&SignedIn> {
     let maker = caller.signed_in()?;
     caller.demand(Area::Organization, Level::Write)?;
@@ -40,8 +41,8 @@ pub fn demand_create(caller: &Caller) -> Result<&SignedIn> {
 /// Makes an organization whose first owner is the caller.
 ///
 /// # Errors
-/// As [`demand_create`]; [`Error::Forbidden`] also for one that the token could not see, [`Error::Conflict`] for a name
-/// that is taken, [`Error::Invalid`] for a reserved one.
+/// As [`demand_create`]; [`crate::error::Error::Forbidden`] also for one that the token could not see,
+/// [`crate::error::Error::Conflict`] for a name that is taken, [`crate::error::Error::Invalid`] for a reserved one.
 pub fn create(conn: &mut PgConnection, caller: &Caller, new: &NewOrg, now: Timestamp) -> Result<OwnerId> {
     let maker = demand_create(caller)?;
     insert(conn, caller, maker.id, new, now)
@@ -50,7 +51,7 @@ pub fn create(conn: &mut PgConnection, caller: &Caller, new: &NewOrg, now: Times
 /// Makes an organization whose first owner is another user, for administrators.
 ///
 /// # Errors
-/// As [`Caller::demand_admin`] and [`create`]; [`Error::NotFound`] for an unknown user.
+/// As [`Caller::demand_admin`] and [`create`]; [`crate::error::Error::NotFound`] for an unknown user.
 pub fn create_for(
     conn: &mut PgConnection,
     caller: &Caller,

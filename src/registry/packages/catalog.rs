@@ -42,7 +42,7 @@ pub struct Entry {
 
 /// In which order an owner's packages come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum PackageOrder {
+pub enum CatalogOrder {
     /// Those that got a version last come first.
     #[default]
     Updated,
@@ -53,7 +53,7 @@ pub enum PackageOrder {
     Downloads,
 }
 
-impl FromStr for PackageOrder {
+impl FromStr for CatalogOrder {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
@@ -87,7 +87,7 @@ pub fn of_owner(
     conn: &mut PgConnection,
     right: &CanRead,
     part: &str,
-    order: PackageOrder,
+    order: CatalogOrder,
     slice: Slice,
 ) -> Result<Page<Entry>> {
     // No name has such a character, and Postgres takes no NUL to look for.
@@ -110,28 +110,28 @@ fn ids_of_owner(
     conn: &mut PgConnection,
     owner: OwnerId,
     likes: &[Vec<String>],
-    order: PackageOrder,
+    order: CatalogOrder,
     slice: Slice,
 ) -> Result<Vec<PackageId>> {
     let named: String = (0..likes.len()).map(|n| format!(" AND packages.lower_name LIKE ANY (${})", n + 4)).collect();
     let of_all =
         "FROM packages JOIN versions ON versions.package_id = packages.id JOIN files ON files.version_id = versions.id";
     let rows = match order {
-        PackageOrder::Updated if likes.is_empty() => format!(
+        CatalogOrder::Updated if likes.is_empty() => format!(
             "SELECT versions.package_id AS id FROM versions WHERE versions.owner_id = $1 AND {LAST_OF_PACKAGE} \
              ORDER BY versions.created_at DESC, versions.id DESC"
         ),
-        PackageOrder::Updated => format!(
+        CatalogOrder::Updated => format!(
             "SELECT packages.id FROM packages, LATERAL (SELECT created_at, id FROM versions WHERE package_id = packages.id \
              ORDER BY created_at DESC, id DESC LIMIT 1) last WHERE packages.owner_id = $1{named} \
              ORDER BY last.created_at DESC, last.id DESC"
         ),
-        PackageOrder::Name => format!("SELECT id FROM packages WHERE owner_id = $1{named} ORDER BY lower_name"),
-        PackageOrder::Size => format!(
+        CatalogOrder::Name => format!("SELECT id FROM packages WHERE owner_id = $1{named} ORDER BY lower_name"),
+        CatalogOrder::Size => format!(
             "SELECT packages.id {of_all} JOIN blobs ON blobs.id = files.blob_id WHERE packages.owner_id = $1{named} \
              GROUP BY packages.id ORDER BY sum(blobs.size) DESC, packages.id"
         ),
-        PackageOrder::Downloads => format!(
+        CatalogOrder::Downloads => format!(
             "SELECT packages.id {of_all} WHERE packages.owner_id = $1{named} \
              GROUP BY packages.id ORDER BY sum(files.download_count) DESC, packages.id"
         ),
@@ -215,8 +215,8 @@ pub struct Belonging {
 /// [`Error::Unauthenticated`] for the anonymous; the database's.
 pub fn belonging(conn: &mut PgConnection, caller: &Caller) -> Result<Vec<Belonging>> {
     let user = caller.signed_in()?.id;
-    type OwnerRow = (OwnerId, OwnerName, String, OwnerKind);
-    let own: Option<OwnerRow> = owners::table
+    type BelongingRow = (OwnerId, OwnerName, String, OwnerKind);
+    let own: Option<BelongingRow> = owners::table
         .find(user)
         .select((owners::id, owners::name, owners::full_name, owners::kind))
         .first(conn)
@@ -229,7 +229,7 @@ pub fn belonging(conn: &mut PgConnection, caller: &Caller) -> Result<Vec<Belongi
         .load(conn)?
         .into_iter()
         .collect();
-    let orgs: Vec<OwnerRow> = owners::table
+    let orgs: Vec<BelongingRow> = owners::table
         .filter(owners::id.eq_any(best.keys().copied().collect::<Vec<_>>()))
         .order(owners::lower_name)
         .select((owners::id, owners::name, owners::full_name, owners::kind))

@@ -23,7 +23,7 @@ const ROWS: i64 = 50;
 
 /// The query: which records.
 #[derive(Debug, Clone, Deserialize, Default)]
-pub struct AuditQuery {
+pub struct AuditPageQuery {
     #[serde(default)]
     actor: String,
     #[serde(default)]
@@ -52,7 +52,7 @@ fn moment(text: &str, whole_day: bool) -> Result<Option<Timestamp>, &'static str
     found.map(Some).ok_or("a day such as 2026-01-31, or a moment such as 2026-01-31T12:00:00Z")
 }
 
-impl AuditQuery {
+impl AuditPageQuery {
     fn filter(&self) -> Result<Filter, Problems> {
         let mut problems = Problems::default();
         let name = |text: &str| (!text.is_empty()).then(|| text.parse()).transpose();
@@ -96,7 +96,7 @@ struct RecordRow {
 #[template(path = "admin_audit.html")]
 struct AuditPage {
     frame: Frame,
-    asked: AuditQuery,
+    asked: AuditPageQuery,
     problems: Problems,
     events: Vec<String>,
     records: Vec<RecordRow>,
@@ -111,7 +111,7 @@ type FoundRecords = (Vec<String>, Page<Record>, bool);
 
 /// `GET /-/admin/audit`.
 pub async fn list(call: Call) -> Result<Reply> {
-    let asked: AuditQuery = query(&call.req);
+    let asked: AuditPageQuery = query(&call.req);
     let filter = asked.filter();
     let (wanted, after) = (filter.as_ref().ok().cloned(), asked.after.parse().ok());
     let (frame, (events, page, more)) = frame(&call, move |conn, caller| -> Result<FoundRecords> {
@@ -152,7 +152,7 @@ fn shown(record: Record, now: Timestamp) -> RecordRow {
 
 /// `GET /-/admin/audit/export`.
 pub async fn export(call: Call) -> Result<Reply> {
-    let asked: AuditQuery = query(&call.req);
+    let asked: AuditPageQuery = query(&call.req);
     let filter = asked.filter().map_err(|_| Error::invalid("query", "the filter does not fit: go back and mend it"))?;
     let mut response = export::records(call, filter, None).await?;
     let name = HeaderValue::from_static("attachment; filename=\"audit.ndjson\"");

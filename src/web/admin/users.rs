@@ -18,7 +18,7 @@ use askama::Template;
 use serde::Deserialize;
 
 /// A user as a list shows him.
-struct UserRow {
+struct UserListRow {
     user: User,
     created: When,
     last_login: Option<When>,
@@ -30,7 +30,7 @@ struct UsersPage {
     frame: Frame,
     q: String,
     standing: &'static str,
-    users: Vec<UserRow>,
+    users: Vec<UserListRow>,
     pager: Pager,
 }
 
@@ -61,7 +61,7 @@ pub async fn list(call: Call) -> Result<Reply> {
     let (frame, page) =
         frame(&call, move |conn, caller| users::search_among(conn, caller, (&part, None, among), slice)).await?;
     let pager = Pager::new(&call.req, page.total);
-    let shown = |user: User| UserRow {
+    let shown = |user: User| UserListRow {
         created: When { at: user.created_at, now },
         last_login: user.last_login_at.map(|at| When { at, now }),
         user,
