@@ -7,7 +7,7 @@ use crate::domain::path::FilePath;
 use crate::error::{Error, Result};
 use crate::http::body::{BodyError, Pace};
 use crate::http::declared;
-use crate::http::middleware::tell;
+use crate::http::middleware::log_fields;
 use crate::registry::access::can_publish;
 use crate::registry::publish::{self, Admission, Limits, NewBlob, Published};
 use crate::registry::quotas::Allowance;
@@ -173,7 +173,7 @@ impl Receiving<'_> {
         let mut looked_at = 0;
         while let Some(chunk) = body.next().await {
             let chunk = chunk.map_err(|error| error.into().0)?;
-            tell(req, |story| story.received += u64::try_from(chunk.len()).unwrap_or_default());
+            log_fields(req, |log| log.received += u64::try_from(chunk.len()).unwrap_or_default());
             self.incoming.push(chunk).await?;
             if self.incoming.size() - looked_at > LOOK_EVERY {
                 looked_at = self.incoming.size();

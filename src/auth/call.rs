@@ -4,7 +4,7 @@ use super::Presented;
 use crate::db::Connection;
 use crate::domain::names::OwnerName;
 use crate::error::{Error, Result, What};
-use crate::http::middleware::tell;
+use crate::http::middleware::log_fields;
 use crate::http::params::segment;
 use crate::registry::access::visit;
 use crate::registry::caller::Caller;
@@ -101,7 +101,7 @@ impl Call {
 
     /// Says in the log whose packages it is about.
     pub fn about(&self, owner: &impl Display) {
-        tell(&self.req, |story| story.owner = Some(owner.to_string()));
+        log_fields(&self.req, |log| log.owner = Some(owner.to_string()));
     }
 }
 

@@ -10,7 +10,7 @@ use crate::db::Connection;
 use crate::domain::names::OwnerName;
 use crate::domain::secret::TokenSecret;
 use crate::error::{Error, Result};
-use crate::http::middleware::{client, tell};
+use crate::http::middleware::{client, log_fields};
 use crate::http::paging::param;
 use crate::registry::caller::{self, BAD_TOKEN, Caller, Credential};
 use crate::state::App;
@@ -91,7 +91,7 @@ impl Presented {
     ) -> Result<U> {
         let actor = Actor::default();
         let done = app.db.read_then(self.as_caller(app, &actor, work), then).await;
-        actor.tell(req);
+        actor.log(req);
         done
     }
 
@@ -107,7 +107,7 @@ impl Presented {
     ) -> Result<T> {
         let actor = Actor::default();
         let done = app.db.write(self.as_caller(app, &actor, work)).await;
-        actor.tell(req);
+        actor.log(req);
         done
     }
 
@@ -144,7 +144,7 @@ impl Presented {
     }
 }
 
-/// The name of the caller, on its way from the database's thread to the request's story.
+/// The name of the caller, on its way from the database's thread to the log line of the request.
 #[derive(Clone, Default)]
 struct Actor(Arc<OnceLock<OwnerName>>);
 
@@ -155,9 +155,9 @@ impl Actor {
         }
     }
 
-    fn tell(&self, req: &HttpRequest) {
+    fn log(&self, req: &HttpRequest) {
         if let Some(name) = self.0.get() {
-            tell(req, |story| story.actor = Some(name.to_string()));
+            log_fields(req, |log| log.actor = Some(name.to_string()));
         }
     }
 }

@@ -5,7 +5,7 @@ use super::{AppData, answer, begin};
 use crate::domain::path::FilePath;
 use crate::error::{Error, Result, What};
 use crate::http::blob::{BlobToServe, in_shape, respond};
-use crate::http::middleware::tell;
+use crate::http::middleware::log_fields;
 use crate::http::params::{GENERIC, file_url};
 use crate::http::problem::Shape;
 use crate::registry::access::{can_publish, can_read};
@@ -36,7 +36,7 @@ enum Found {
 
 async fn try_download(req: &HttpRequest, app: &Arc<App>) -> Result<HttpResponse> {
     let (path, presented) = begin(req, app, GENERIC.file(req)).await?;
-    tell(req, |story| story.owner = Some(path.owner.to_string()));
+    log_fields(req, |log| log.owner = Some(path.owner.to_string()));
     let store = app.store.clone();
     let (found, small) = presented
         .reading_then(
@@ -126,7 +126,7 @@ pub async fn delete(req: HttpRequest, app: AppData) -> HttpResponse {
 
 async fn try_delete(req: &HttpRequest, app: &Arc<App>) -> Result<HttpResponse> {
     let (path, presented) = begin(req, app, GENERIC.file(req)).await?;
-    tell(req, |story| story.owner = Some(path.owner.to_string()));
+    log_fields(req, |log| log.owner = Some(path.owner.to_string()));
     let now = app.clock.now();
     presented
         .writing(req, app, move |conn, caller| {

@@ -8,7 +8,7 @@ use crate::domain::names::FileName;
 use crate::domain::path::{PackagePath, VersionPath};
 use crate::domain::version::Version;
 use crate::error::{Error, Result, What};
-use crate::http::middleware::tell;
+use crate::http::middleware::log_fields;
 use crate::http::paging::Paging;
 use crate::http::params::{self, GENERIC, file_url, version_url};
 use crate::http::problem::Shape;
@@ -44,7 +44,7 @@ pub async fn versions(req: HttpRequest, app: AppData) -> HttpResponse {
 
 async fn try_versions(req: &HttpRequest, app: &Arc<App>) -> Result<HttpResponse> {
     let (path, presented) = begin(req, app, GENERIC.package(req)).await?;
-    tell(req, |story| story.owner = Some(path.owner.to_string()));
+    log_fields(req, |log| log.owner = Some(path.owner.to_string()));
     let (asked, wanted) = (paging(req), path.clone());
     let page = presented
         .reading(req, app, move |conn, caller| {
@@ -109,7 +109,7 @@ enum Found {
 
 async fn try_files(req: &HttpRequest, app: &Arc<App>) -> Result<HttpResponse> {
     let (path, presented) = begin(req, app, GENERIC.version(req)).await?;
-    tell(req, |story| story.owner = Some(path.owner.to_string()));
+    log_fields(req, |log| log.owner = Some(path.owner.to_string()));
     let (asked, wanted) = (paging(req), path.clone());
     let found = presented
         .reading(req, app, move |conn, caller| {

@@ -5,7 +5,7 @@ use crate::domain::digest::Sha256;
 use crate::domain::path::FilePath;
 use crate::error::{Error, Result};
 use crate::http::body::{Body, BodyError};
-use crate::http::middleware::tell;
+use crate::http::middleware::log_fields;
 use crate::http::params::{GENERIC, file_url};
 use crate::intake::{Admitted, Receiving, Sender, check_head, content_length, is_form, pace};
 use crate::registry::publish;
@@ -28,7 +28,7 @@ pub async fn upload(req: HttpRequest, payload: web::Payload, app: AppData) -> Ht
 
 async fn try_upload(req: &HttpRequest, payload: web::Payload, app: &Arc<App>) -> Result<HttpResponse> {
     let (path, presented) = begin(req, app, GENERIC.file(req)).await?;
-    tell(req, |story| story.owner = Some(path.owner.to_string()));
+    log_fields(req, |log| log.owner = Some(path.owner.to_string()));
     let headers = req.headers();
     let form = is_form(headers);
     // What is wrong with the head is said to those who may publish: a stranger hears that he is one.

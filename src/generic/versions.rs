@@ -2,7 +2,7 @@
 
 use super::{AppData, answer, begin};
 use crate::error::Result;
-use crate::http::middleware::tell;
+use crate::http::middleware::log_fields;
 use crate::http::params::GENERIC;
 use crate::registry::access::can_publish;
 use crate::registry::versions;
@@ -18,7 +18,7 @@ pub async fn delete(req: HttpRequest, app: AppData) -> HttpResponse {
 
 async fn try_delete(req: &HttpRequest, app: &Arc<App>) -> Result<HttpResponse> {
     let (path, presented) = begin(req, app, GENERIC.version(req)).await?;
-    tell(req, |story| story.owner = Some(path.owner.to_string()));
+    log_fields(req, |log| log.owner = Some(path.owner.to_string()));
     let now = app.clock.now();
     presented
         .writing(req, app, move |conn, caller| {

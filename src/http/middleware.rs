@@ -1,5 +1,5 @@
 //! What happens to every request before and after its handler: limits on its head, one spelling of its path, a panic
-//! caught, and the line in the log that tells what it was.
+//! caught, and the line in the log that says what it was.
 
 use super::body;
 use super::connections::Connections;
@@ -28,9 +28,9 @@ const MAX_HEAD: usize = 16 << 10;
 /// Most header fields.
 const MAX_FIELDS: usize = 64;
 
-/// What a request turns out to be about, for its line in the log.
+/// What the log line of a request says beyond its head and its answer.
 #[derive(Debug, Default)]
-pub struct Story {
+pub struct RequestLog {
     /// Who is behind the request.
     pub client: Option<IpAddr>,
     /// Whose packages.
@@ -41,16 +41,16 @@ pub struct Story {
     pub received: u64,
 }
 
-/// Adds to a request's story.
-pub fn tell(req: &HttpRequest, add: impl FnOnce(&mut Story)) {
-    if let Some(story) = req.extensions_mut().get_mut::<Story>() {
-        add(story);
+/// Sets fields of a request's log line.
+pub fn log_fields(req: &HttpRequest, set: impl FnOnce(&mut RequestLog)) {
+    if let Some(log) = req.extensions_mut().get_mut::<RequestLog>() {
+        set(log);
     }
 }
 
 /// Who is behind a request.
 pub fn client(req: &HttpRequest) -> Option<IpAddr> {
-    req.extensions().get::<Story>().and_then(|story| story.client)
+    req.extensions().get::<RequestLog>().and_then(|log| log.client)
 }
 
 /// What the middleware needs to know.
@@ -70,13 +70,13 @@ pub struct Guard {
 pub async fn guard(
     mut req: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
-) -> Result<ServiceResponse<Told>, actix_web::Error> {
+) -> Result<ServiceResponse<LoggedBody>, actix_web::Error> {
     let started = Instant::now();
     let Some(guard) = req.app_data::<web::Data<Guard>>().cloned() else {
         return Err(actix_web::error::ErrorInternalServerError("the guard is not set up"));
     };
     let client = guard.connections.client(req.peer_addr().map(|peer| peer.ip()), req.headers());
-    req.extensions_mut().insert(Story { client, ..Story::default() });
+    req.extensions_mut().insert(RequestLog { client, ..RequestLog::default() });
     fold_path(&mut req);
     body::hold(&mut req);
     let shape = Shape::of(req.request());
@@ -101,8 +101,9 @@ pub async fn guard(
         // A `Connection` field among the headers would be passed over: actix writes it from this alone.
         response.response_mut().head_mut().set_connection_type(actix_web::http::ConnectionType::Close);
     }
-    let told = Telling { request: response.request().clone(), status: response.status(), started };
-    Ok(response.map_body(|_, body| Told { size: body.size(), body, sent: 0, complete: false, telling: Some(told) }))
+    let answer = Answered { request: response.request().clone(), status: response.status(), started };
+    let logged = |body: BoxBody| LoggedBody { size: body.size(), body, sent: 0, complete: false, answer: Some(answer) };
+    Ok(response.map_body(|_, body| logged(body)))
 }
 
 /// The path of a request before it was folded.
@@ -161,22 +162,23 @@ fn refusal(req: &ServiceRequest, guard: &Guard) -> Option<HttpResponse> {
     None
 }
 
-struct Telling {
+/// What is known of a request when its answer begins.
+struct Answered {
     request: HttpRequest,
     status: StatusCode,
     started: Instant,
 }
 
-/// A response's body that tells, at its end, what the request was: only then it is known how many bytes went out.
-pub struct Told {
+/// A response's body that writes the request's log line at its end: only then is it known how many bytes went out.
+pub struct LoggedBody {
     body: BoxBody,
     size: BodySize,
     sent: u64,
     complete: bool,
-    telling: Option<Telling>,
+    answer: Option<Answered>,
 }
 
-impl MessageBody for Told {
+impl MessageBody for LoggedBody {
     type Error = Box<dyn std::error::Error>;
 
     fn size(&self) -> BodySize {
@@ -194,9 +196,9 @@ impl MessageBody for Told {
     }
 }
 
-impl Drop for Told {
+impl Drop for LoggedBody {
     fn drop(&mut self) {
-        let Some(Telling { request, status, started }) = self.telling.take() else { return };
+        let Some(Answered { request, status, started }) = self.answer.take() else { return };
         let whole = match self.size {
             BodySize::None | BodySize::Sized(0) => true,
             BodySize::Sized(size) => self.sent == size || request.method() == Method::HEAD,
@@ -206,8 +208,8 @@ impl Drop for Told {
         let route = route.as_deref().unwrap_or("none");
         let seconds = started.elapsed().as_secs_f64();
         let extensions = request.extensions();
-        let nothing = Story::default();
-        let story = extensions.get::<Story>().unwrap_or(&nothing);
+        let nothing = RequestLog::default();
+        let log = extensions.get::<RequestLog>().unwrap_or(&nothing);
         let method = metric_method(request.method());
         metrics::counter!("packhouse_requests_total",
             "method" => method, "route" => route.to_owned(), "status" => status.as_str().to_owned())
@@ -215,17 +217,17 @@ impl Drop for Told {
         metrics::histogram!("packhouse_request_seconds", "method" => method, "route" => route.to_owned())
             .record(seconds);
         metrics::counter!("packhouse_sent_bytes_total").increment(self.sent);
-        metrics::counter!("packhouse_received_bytes_total").increment(story.received);
+        metrics::counter!("packhouse_received_bytes_total").increment(log.received);
         tracing::info!(
             method = %request.method(),
             route,
             // Without the query: a secret may have been put there.
             path = request.uri().path(),
             status = status.as_u16(),
-            owner = story.owner.as_deref(),
-            actor = story.actor.as_deref(),
-            client = story.client.map(tracing::field::display),
-            received = story.received,
+            owner = log.owner.as_deref(),
+            actor = log.actor.as_deref(),
+            client = log.client.map(tracing::field::display),
+            received = log.received,
             sent = self.sent,
             ms = (seconds * 10_000.0).round() / 10.0,
             cut = (!whole).then_some(true),
