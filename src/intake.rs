@@ -7,7 +7,7 @@ use crate::domain::path::FilePath;
 use crate::error::{Error, Result};
 use crate::http::body::{BodyError, Pace};
 use crate::http::declared;
-use crate::http::middleware::log_fields;
+use crate::http::request_log::log_fields;
 use crate::registry::access::can_publish;
 use crate::registry::publish::{self, Admission, Limits, NewBlob, Published};
 use crate::registry::quotas::Allowance;

@@ -5,7 +5,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::ids::OwnerId;
 use crate::domain::secret::Password;
 use crate::error::{Error, Result};
-use crate::http::middleware::client;
+use crate::http::request_log::client;
 use crate::registry::caller::BAD_LOGIN;
 use crate::registry::two_factor::{self, Factor, recovery};
 use crate::registry::users::Login;

@@ -2,8 +2,8 @@
 
 use super::{AppData, answer, begin};
 use crate::error::Result;
-use crate::http::middleware::log_fields;
 use crate::http::params::GENERIC;
+use crate::http::request_log::log_fields;
 use crate::registry::access::can_publish;
 use crate::registry::versions;
 use crate::state::App;

@@ -13,3 +13,4 @@ pub mod paging;
 pub mod params;
 pub mod problem;
 pub mod range;
+pub mod request_log;
