@@ -1,6 +1,7 @@
 //! Taking a file in, whichever face it comes through: rights and limits first, then its bytes, then one transaction.
 
 use crate::auth::Presented;
+use crate::blocking::spawn_blocking;
 use crate::domain::clock::Timestamp;
 use crate::domain::digest::Sha256;
 use crate::domain::path::FilePath;
@@ -178,8 +179,7 @@ impl Receiving<'_> {
             if self.incoming.size() - looked_at > LOOK_EVERY {
                 looked_at = self.incoming.size();
                 let store = app.store.clone();
-                let space =
-                    tokio::task::spawn_blocking(move || store.free_space()).await.map_err(Error::internal)??;
+                let space = spawn_blocking(move || store.free_space()).await.map_err(Error::internal)??;
                 leave_reserve(app, space, 0)?;
             }
         }

@@ -8,13 +8,13 @@
 //! |---|---|
 //! | `domain` | nothing of ours |
 //! | `error`, `config` | `domain` |
-//! | `lock` | nothing of ours |
+//! | `lock`, `blocking` | nothing of ours |
 //! | `data_dir` | `domain`, `lock` |
-//! | `db`, `storage` | `domain`, `error`, `config`, `lock` |
+//! | `db`, `storage` | `domain`, `error`, `config`, `lock`, `blocking` |
 //! | `registry` | `domain`, `error`, `db::schema` |
-//! | `password`, `tally` | `domain`, `error` |
+//! | `password`, `tally` | `domain`, `error`, `blocking` |
 //! | `outbound` | `domain` |
-//! | `jobs` | `domain`, `error`, `db`, `storage`, `registry`, `tally`, `outbound` |
+//! | `jobs` | `domain`, `error`, `blocking`, `db`, `storage`, `registry`, `tally`, `outbound` |
 //! | `http` | `domain`, `error`, `storage` |
 //! | `state` | all of the above |
 //! | `auth` | all of the above but `storage` and `jobs` |
@@ -29,6 +29,7 @@
 
 pub mod api;
 pub mod auth;
+pub mod blocking;
 pub mod cli;
 pub mod config;
 pub mod data_dir;

@@ -11,13 +11,14 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::task::{JoinError, JoinHandle, spawn_blocking};
+use tokio::task::{JoinError, JoinHandle};
 
 use super::BlobStore;
 use super::digests::{BLOCK, Declared, Hashers, Sums, push_checksum};
 use super::error::StoreError;
 use super::key::StorageKey;
 use super::local::Temp;
+use crate::blocking::spawn_blocking;
 use crate::domain::digest::{OtherDigests, Sha256};
 
 const BUFFER: usize = BLOCK as usize;

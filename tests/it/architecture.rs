@@ -9,19 +9,26 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("error", &["domain"]),
     ("config", &["domain"]),
     ("lock", &[]),
+    ("blocking", &[]),
     ("data_dir", &["domain", "lock"]),
     ("telemetry", &["config"]),
-    ("password", &["domain", "error"]),
+    ("password", &["domain", "error", "blocking"]),
     ("tally", &["domain"]),
     ("outbound", &["domain"]),
     ("db", &["domain", "error", "config", "lock"]),
-    ("storage", &["domain", "error", "config"]),
+    ("storage", &["domain", "error", "config", "blocking"]),
     ("registry", &["domain", "error", "db"]),
     ("http", &["domain", "error", "storage"]),
-    ("jobs", &["domain", "error", "db", "storage", "registry", "tally", "outbound"]),
-    ("state", &["domain", "error", "config", "db", "storage", "registry", "jobs", "outbound", "password", "tally"]),
+    ("jobs", &["domain", "error", "blocking", "db", "storage", "registry", "tally", "outbound"]),
+    (
+        "state",
+        &[
+            "domain", "error", "blocking", "config", "db", "storage", "registry", "jobs", "outbound", "password",
+            "tally",
+        ],
+    ),
     ("auth", &["domain", "error", "http", "db", "state", "registry"]),
-    ("intake", &["domain", "error", "http", "db", "state", "registry", "storage", "auth"]),
+    ("intake", &["domain", "error", "blocking", "http", "db", "state", "registry", "storage", "auth"]),
     ("export", &["domain", "error", "auth", "registry"]),
     ("generic", FACE),
     ("api", FACE),
@@ -34,8 +41,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
 ];
 /// The faces never name each other.
 const FACE: &[&str] = &[
-    "domain", "error", "config", "db", "storage", "registry", "http", "auth", "state", "jobs", "outbound", "password",
-    "tally", "intake", "export",
+    "domain", "error", "blocking", "config", "db", "storage", "registry", "http", "auth", "state", "jobs", "outbound",
+    "password", "tally", "intake", "export",
 ];
 const EVERYTHING: &[&str] = &[
     "domain",
@@ -43,6 +50,7 @@ const EVERYTHING: &[&str] = &[
     "config",
     "data_dir",
     "lock",
+    "blocking",
     "telemetry",
     "password",
     "tally",
