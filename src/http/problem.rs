@@ -67,11 +67,28 @@ pub fn status_of(error: &Error) -> (StatusCode, &'static str) {
     }
 }
 
-/// Answers with an error, or with where what was read is now. What went wrong inside is logged here, and only here.
-pub fn answer(req: &HttpRequest, error: &Error, status: StatusCode, shape: Shape, root: &str) -> HttpResponse {
-    if let Error::Internal(source) = error {
-        tracing::error!(error = format!("{source:#}"), path = req.path(), "internal error");
+/// Seconds after which a request that failed with this error may be tried again, if waiting helps.
+pub fn retry_after(error: &Error) -> Option<u64> {
+    match error {
+        Error::RateLimited { retry_after } => Some(*retry_after),
+        Error::Busy(_) | Error::OutcomeUnknown | Error::NoSpace => Some(RETRY_AFTER_BUSY),
+        _ => None,
     }
+}
+
+/// Logs an internal error with its causes. This is the only place that does,
+/// and each face calls it once, where it renders the error.
+pub fn log_internal(req: &HttpRequest, error: &Error) {
+    if let Error::Internal(source) = error {
+        let route = req.match_pattern();
+        let route = route.as_deref().unwrap_or("none");
+        tracing::error!(error = format!("{source:#}"), method = %req.method(), route, path = req.path(), "internal error");
+    }
+}
+
+/// Answers with an error, or with where what was read is now.
+pub fn answer(req: &HttpRequest, error: &Error, status: StatusCode, shape: Shape, root: &str) -> HttpResponse {
+    log_internal(req, error);
     if let Error::Moved { from, to, .. } = error
         && matches!(*req.method(), Method::GET | Method::HEAD)
         && let Some(path) = renamed(req, from, to)
@@ -81,17 +98,11 @@ pub fn answer(req: &HttpRequest, error: &Error, status: StatusCode, shape: Shape
     let (_, code) = status_of(error);
     let mut response = line(status, code, &error.to_string(), shape, root);
     let headers = response.headers_mut();
-    match error {
-        Error::Unauthenticated | Error::BadCredential(_) => {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"Packhouse\""));
-        }
-        Error::RateLimited { retry_after } => {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(*retry_after));
-        }
-        Error::Busy(_) | Error::OutcomeUnknown | Error::NoSpace => {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_BUSY));
-        }
-        _ => {}
+    if matches!(error, Error::Unauthenticated | Error::BadCredential(_)) {
+        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"Packhouse\""));
+    }
+    if let Some(seconds) = retry_after(error) {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
     response
 }
@@ -123,9 +134,10 @@ pub fn line(status: StatusCode, code: &str, message: &str, shape: Shape, root: &
     builder.insert_header((header::CACHE_CONTROL, "no-store"));
     match shape {
         Shape::Text => builder.content_type("text/plain; charset=utf-8").body(format!("{message}\n")),
-        Shape::Json => {
-            let url = format!("{root}/api/swagger");
-            builder.json(Problem { message: message.to_owned(), url, code: code.to_owned() })
-        }
+        Shape::Json => builder.json(Problem {
+            message: message.to_owned(),
+            url: format!("{root}/api/swagger"),
+            code: code.to_owned(),
+        }),
     }
 }

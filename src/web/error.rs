@@ -5,9 +5,9 @@ use crate::auth::call::Call;
 use crate::auth::policy::{Credentials, Policy, Right};
 use crate::error::{Error, What};
 use crate::http::params::{escape, renamed};
-use crate::http::problem::status_of;
+use crate::http::problem::{log_internal, retry_after, status_of};
 use crate::state::App;
-use actix_web::http::{Method, StatusCode, header};
+use actix_web::http::{Method, StatusCode};
 use actix_web::{FromRequest, HttpMessage, HttpRequest, HttpResponse};
 use askama::Template;
 use std::sync::Arc;
@@ -54,9 +54,7 @@ pub async fn answer(req: &HttpRequest, app: &Arc<App>, error: Error) -> Reply {
     if matches!(error, Error::Unauthenticated | Error::BadCredential(_)) {
         return Reply::to(&format!("/login{}", way_back(req, reads)));
     }
-    if let Error::Internal(source) = &error {
-        tracing::error!(error = format!("{source:#}"), path = req.path(), "internal error");
-    }
+    log_internal(req, &error);
     let (status, _) = status_of(&error);
     // A page of an error names its reader if it can, whatever the address demanded, and is shown if it cannot.
     req.extensions_mut().insert(NOWHERE);
@@ -70,15 +68,12 @@ pub async fn answer(req: &HttpRequest, app: &Arc<App>, error: Error) -> Reply {
         title: title(status),
         message: error.to_string(),
     };
-    let wait = match error {
-        Error::RateLimited { retry_after } => Some(retry_after),
-        Error::Busy(_) | Error::OutcomeUnknown | Error::NoSpace => Some(5),
-        _ => None,
-    };
-    match (Reply::page_with(status, &page), wait) {
-        (Ok(reply), Some(seconds)) => reply.header(header::RETRY_AFTER, seconds.into()),
-        (Ok(reply), None) => reply,
-        (Err(_), _) => Reply::to("/"),
+    match Reply::page_with(status, &page) {
+        Ok(reply) => reply.retry_after(retry_after(&error)),
+        Err(error) => {
+            log_internal(req, &error);
+            Reply::to("/")
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use crate::domain::path::FilePath;
 use crate::error::{Error, Result};
 use crate::http::body::Body;
 use crate::http::params::UPLOAD;
-use crate::http::problem::status_of;
+use crate::http::problem::{log_internal, retry_after, status_of};
 use crate::intake::{Admitted, Kept, Sender, check_head, content_length, pace};
 use crate::registry::publish;
 use crate::web::forms;
@@ -21,16 +21,10 @@ pub async fn put(call: Call, payload: web::Payload) -> Result<Reply> {
         Ok((path, kept)) => return answer(&path, kept),
         Err(error) => error,
     };
-    if let Error::Internal(source) = &error {
-        tracing::error!(error = format!("{source:#}"), path = call.req.path(), "internal error");
-    }
+    log_internal(&call.req, &error);
     let (status, code) = status_of(&error);
-    let reply = Reply::json(status, &json!({"message": error.to_string(), "code": code}))?;
-    Ok(match error {
-        Error::RateLimited { retry_after } => reply.header(header::RETRY_AFTER, retry_after.into()),
-        Error::Busy(_) | Error::OutcomeUnknown | Error::NoSpace => reply.header(header::RETRY_AFTER, 5.into()),
-        _ => reply,
-    })
+    let body = json!({"message": error.to_string(), "code": code});
+    Ok(Reply::json(status, &body)?.retry_after(retry_after(&error)))
 }
 
 async fn receive(call: &Call, payload: web::Payload) -> Result<(FilePath, Kept)> {
