@@ -4,6 +4,7 @@ use super::error as api_error;
 use crate::http::asset::Asset;
 use crate::http::description::{Description, text};
 use crate::http::problem::{self, Shape};
+use crate::http::request_log::request_id;
 use crate::state::App;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName};
@@ -75,7 +76,7 @@ fn answer(req: &HttpRequest, app: &App, file: &str) -> HttpResponse {
         None => {
             let root = app.config.public_root().unwrap_or_default();
             let message = "the page of the API has no such file";
-            problem::line(StatusCode::NOT_FOUND, "not_found", message, Shape::of(req), root)
+            problem::line(&request_id(req), StatusCode::NOT_FOUND, "not_found", message, Shape::of(req), root)
         }
     }
 }

@@ -7,6 +7,7 @@ pub mod limit;
 pub mod names;
 pub mod network;
 pub mod path;
+pub mod request_id;
 pub mod role;
 pub mod secret;
 pub mod text;

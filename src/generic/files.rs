@@ -7,7 +7,7 @@ use crate::error::{Error, Result, What};
 use crate::http::blob::{BlobToServe, in_shape, respond};
 use crate::http::params::{GENERIC, file_url};
 use crate::http::problem::Shape;
-use crate::http::request_log::log_fields;
+use crate::http::request_log::{log_fields, request_id};
 use crate::registry::access::{can_publish, can_read};
 use crate::registry::files::{self, Downloadable};
 use crate::registry::versions;
@@ -115,7 +115,7 @@ async fn send(req: &HttpRequest, app: &App, file: &Downloadable, small: Option<B
         app.tally.download(file.id);
     }
     let root = app.config.public_root().unwrap_or_default();
-    Ok(in_shape(served.response, Shape::asked(req.headers()), root))
+    Ok(in_shape(served.response, &request_id(req), Shape::asked(req.headers()), root))
 }
 
 /// `DELETE` of a file.

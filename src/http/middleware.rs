@@ -1,14 +1,15 @@
-//! What happens to every request before and after its handler: limits on its head, one spelling of its path, a panic
-//! caught, and the line in the log that says what it was.
+//! What happens to every request before and after its handler: its ID, limits on its head, one spelling of its path, a
+//! panic caught, and the line in the log that says what it was.
 
 use super::body;
 use super::connections::Connections;
 use super::problem::{self, Shape};
-use super::request_log::{LoggedBody, RequestLog};
+use super::request_log::{LoggedBody, RequestLog, request_id};
+use crate::domain::request_id::RequestId;
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::InternalError;
-use actix_web::http::header;
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::uri::{PathAndQuery, Uri};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
@@ -18,6 +19,7 @@ use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
+use tracing::Instrument;
 
 /// Most bytes in a request's target.
 const MAX_TARGET: usize = 8 << 10;
@@ -48,11 +50,16 @@ pub async fn guard(
     let Some(guard) = req.app_data::<web::Data<Guard>>().cloned() else {
         return Err(actix_web::error::ErrorInternalServerError("the guard is not set up"));
     };
-    let client = guard.connections.client(req.peer_addr().map(|peer| peer.ip()), req.headers());
-    req.extensions_mut().insert(RequestLog { client, ..RequestLog::default() });
+    let peer = req.peer_addr().map(|peer| peer.ip());
+    let client = guard.connections.client(peer, req.headers());
+    let id = guard.connections.is_proxy(peer).then(|| given_id(req.headers())).flatten();
+    let id = id.unwrap_or_else(|| RequestId::new(rand::random()));
+    // As severe as an error: whatever level the log keeps, its lines carry the ID.
+    let span = tracing::error_span!("request", request_id = %id);
+    req.extensions_mut().insert(RequestLog::new(id.clone(), client));
     fold_path(&mut req);
     body::hold(&mut req);
-    let shape = Shape::of(req.request());
+    let (shape, method, uri) = (Shape::of(req.request()), req.method().clone(), req.uri().clone());
     let mut response = match refusal(&req, &guard) {
         Some(response) => {
             // The body is not read: whoever sends it is told and cut off.
@@ -60,21 +67,56 @@ pub async fn guard(
             req.into_response(response)
         }
         // The request may not be shared before it is routed, so nothing of it is left when its handler panics.
-        None => match AssertUnwindSafe(next.call(req)).catch_unwind().await {
-            Ok(response) => response?.map_into_boxed_body(),
+        None => match AssertUnwindSafe(async { next.call(req).await }.instrument(span.clone())).catch_unwind().await {
+            Ok(Ok(response)) => response.map_into_boxed_body(),
+            Ok(Err(error)) => {
+                let response = error.error_response();
+                return Err(with_id(error, response, &id));
+            }
             Err(_) => {
-                tracing::error!(ms = started.elapsed().as_millis(), "a handler panicked; its request was answered 500");
+                let (path, ms) = (uri.path(), started.elapsed().as_millis());
+                span.in_scope(
+                    || tracing::error!(%method, path, ms, "a handler panicked; its request was answered 500"),
+                );
                 let status = StatusCode::INTERNAL_SERVER_ERROR;
-                let response = problem::line(status, "internal", "internal error", shape, &guard.root);
-                return Err(InternalError::from_response("a handler panicked", response).into());
+                let response = problem::line(&id, status, "internal", "internal error", shape, &guard.root);
+                return Err(with_id("a handler panicked", response, &id));
             }
         },
     };
+    identify(response.headers_mut(), &id);
     if (guard.draining)() {
         // A `Connection` field among the headers would be passed over: actix writes it from this alone.
         response.response_mut().head_mut().set_connection_type(actix_web::http::ConnectionType::Close);
     }
-    Ok(LoggedBody::wrap(response, started))
+    Ok(LoggedBody::wrap(response, started, span))
+}
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The ID that a proxy gave the request, if it is one and only one.
+fn given_id(headers: &HeaderMap) -> Option<RequestId> {
+    let mut given = headers.get_all(&X_REQUEST_ID);
+    match (given.next(), given.next()) {
+        (Some(id), None) => id.to_str().ok()?.parse().ok(),
+        _ => None,
+    }
+}
+
+/// Says in the head of an answer which request it answers.
+fn identify(headers: &mut HeaderMap, id: &RequestId) {
+    if let Ok(value) = HeaderValue::from_str(id.as_str()) {
+        headers.insert(X_REQUEST_ID, value);
+    }
+}
+
+/// An error whose answer says which request it answers.
+fn with_id<T>(cause: T, mut response: HttpResponse, id: &RequestId) -> actix_web::Error
+where
+    T: std::fmt::Debug + std::fmt::Display + 'static,
+{
+    identify(response.headers_mut(), id);
+    InternalError::from_response(cause, response).into()
 }
 
 /// The path of a request before it was folded.
@@ -111,7 +153,8 @@ fn fold_path(req: &mut ServiceRequest) {
 /// What is refused by its head alone.
 fn refusal(req: &ServiceRequest, guard: &Guard) -> Option<HttpResponse> {
     let say = |status, code, message: &str| {
-        let mut response = problem::line(status, code, message, Shape::of(req.request()), &guard.root);
+        let (id, shape) = (request_id(req.request()), Shape::of(req.request()));
+        let mut response = problem::line(&id, status, code, message, shape, &guard.root);
         response.head_mut().set_connection_type(actix_web::http::ConnectionType::Close);
         Some(response)
     };

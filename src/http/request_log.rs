@@ -1,5 +1,6 @@
 //! The line that each request leaves in the log, and what its handler adds to it.
 
+use crate::domain::request_id::RequestId;
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::ServiceResponse;
 use actix_web::http::{Method, StatusCode};
@@ -9,10 +10,13 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Instant;
+use tracing::Span;
 
 /// What the log line of a request says beyond its head and its answer.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct RequestLog {
+    /// Which request.
+    pub id: RequestId,
     /// Who is behind the request.
     pub client: Option<IpAddr>,
     /// Whose packages.
@@ -21,6 +25,13 @@ pub struct RequestLog {
     pub actor: Option<String>,
     /// Bytes of its body that were taken.
     pub received: u64,
+}
+
+impl RequestLog {
+    /// For a request that begins.
+    pub fn new(id: RequestId, client: Option<IpAddr>) -> Self {
+        Self { id, client, owner: None, actor: None, received: 0 }
+    }
 }
 
 /// Sets fields of a request's log line.
@@ -33,6 +44,12 @@ pub fn log_fields(req: &HttpRequest, set: impl FnOnce(&mut RequestLog)) {
 /// Who is behind a request.
 pub fn client(req: &HttpRequest) -> Option<IpAddr> {
     req.extensions().get::<RequestLog>().and_then(|log| log.client)
+}
+
+/// The ID of a request. Each has one from its first step on.
+pub fn request_id(req: &HttpRequest) -> RequestId {
+    let known = req.extensions().get::<RequestLog>().map(|log| log.id.clone());
+    known.unwrap_or_else(|| RequestId::new(rand::random()))
 }
 
 /// What is known of a request when its answer begins.
@@ -49,14 +66,22 @@ pub struct LoggedBody {
     sent: u64,
     complete: bool,
     answer: Option<Answered>,
+    /// What happens while the body is sent is the request's too.
+    span: Span,
 }
 
 impl LoggedBody {
-    /// Gives a response its log line; the request arrived at `started`.
-    pub fn wrap(response: ServiceResponse<BoxBody>, started: Instant) -> ServiceResponse<Self> {
+    /// Gives a response its log line; the request arrived at `started`, and what it logs is in `span`.
+    pub fn wrap(response: ServiceResponse<BoxBody>, started: Instant, span: Span) -> ServiceResponse<Self> {
         let answer = Answered { request: response.request().clone(), status: response.status(), started };
-        let logged = |body: BoxBody| Self { size: body.size(), body, sent: 0, complete: false, answer: Some(answer) };
-        response.map_body(|_, body| logged(body))
+        response.map_body(|_, body| Self {
+            size: body.size(),
+            body,
+            sent: 0,
+            complete: false,
+            answer: Some(answer),
+            span,
+        })
     }
 }
 
@@ -67,11 +92,13 @@ impl MessageBody for LoggedBody {
         self.size
     }
 
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
-        let polled = Pin::new(&mut self.body).poll_next(cx);
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        let this = self.get_mut();
+        let _entered = this.span.enter();
+        let polled = Pin::new(&mut this.body).poll_next(cx);
         match &polled {
-            Poll::Ready(Some(Ok(chunk))) => self.sent += u64::try_from(chunk.len()).unwrap_or_default(),
-            Poll::Ready(None) => self.complete = true,
+            Poll::Ready(Some(Ok(chunk))) => this.sent += u64::try_from(chunk.len()).unwrap_or_default(),
+            Poll::Ready(None) => this.complete = true,
             Poll::Ready(Some(Err(_))) | Poll::Pending => {}
         }
         polled
@@ -81,6 +108,7 @@ impl MessageBody for LoggedBody {
 impl Drop for LoggedBody {
     fn drop(&mut self) {
         let Some(Answered { request, status, started }) = self.answer.take() else { return };
+        let _entered = self.span.enter();
         let whole = match self.size {
             BodySize::None | BodySize::Sized(0) => true,
             BodySize::Sized(size) => self.sent == size || request.method() == Method::HEAD,
@@ -90,8 +118,7 @@ impl Drop for LoggedBody {
         let route = route.as_deref().unwrap_or("none");
         let seconds = started.elapsed().as_secs_f64();
         let extensions = request.extensions();
-        let nothing = RequestLog::default();
-        let log = extensions.get::<RequestLog>().unwrap_or(&nothing);
+        let Some(log) = extensions.get::<RequestLog>() else { return };
         let method = metric_method(request.method());
         metrics::counter!("packhouse_requests_total",
             "method" => method, "route" => route.to_owned(), "status" => status.as_str().to_owned())

@@ -3,9 +3,11 @@
 use super::page::{Frame, Reply};
 use crate::auth::call::Call;
 use crate::auth::policy::{Credentials, Policy, Right};
+use crate::domain::request_id::RequestId;
 use crate::error::{Error, What};
 use crate::http::params::{escape, renamed};
 use crate::http::problem::{log_internal, retry_after, status_of};
+use crate::http::request_log::request_id;
 use crate::state::App;
 use actix_web::http::{Method, StatusCode};
 use actix_web::{FromRequest, HttpMessage, HttpRequest, HttpResponse};
@@ -19,6 +21,7 @@ struct ErrorPage {
     status: u16,
     title: &'static str,
     message: String,
+    request_id: RequestId,
 }
 
 fn title(status: StatusCode) -> &'static str {
@@ -67,6 +70,7 @@ pub async fn answer(req: &HttpRequest, app: &Arc<App>, error: Error) -> Reply {
         status: status.as_u16(),
         title: title(status),
         message: error.to_string(),
+        request_id: request_id(req),
     };
     match Reply::page_with(status, &page) {
         Ok(reply) => reply.retry_after(retry_after(&error)),

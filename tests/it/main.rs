@@ -47,6 +47,7 @@ mod program;
 mod publish;
 mod quotas;
 mod races;
+mod request_id;
 mod search;
 mod storage;
 mod storage_faults;

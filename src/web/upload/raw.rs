@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::http::body::Body;
 use crate::http::params::UPLOAD;
 use crate::http::problem::{log_internal, retry_after, status_of};
+use crate::http::request_log::request_id;
 use crate::intake::{Admitted, Kept, Sender, check_head, content_length, pace};
 use crate::registry::publish;
 use crate::web::forms;
@@ -23,7 +24,7 @@ pub async fn put(call: Call, payload: web::Payload) -> Result<Reply> {
     };
     log_internal(&call.req, &error);
     let (status, code) = status_of(&error);
-    let body = json!({"message": error.to_string(), "code": code});
+    let body = json!({"message": error.to_string(), "code": code, "request_id": request_id(&call.req)});
     Ok(Reply::json(status, &body)?.retry_after(retry_after(&error)))
 }
 
