@@ -9,6 +9,7 @@
 
 pub mod api;
 pub mod auth;
+pub mod blocking;
 pub mod cli;
 pub mod config;
 pub mod counters;

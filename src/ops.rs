@@ -1,5 +1,6 @@
 //! For those who run the server: is it up, is it ready, how is it doing.
 
+use crate::blocking::spawn_blocking;
 use crate::domain::clock::Timestamp;
 use crate::error::Error;
 use crate::http::connections::Connections;
@@ -131,7 +132,7 @@ async fn gauges(app: &Arc<App>, connections: &Connections) {
         metrics::gauge!("packhouse_damaged_blobs").set(float(damaged.try_into().unwrap_or(0)));
     }
     let store = app.store.clone();
-    if let Ok(Ok(space)) = tokio::task::spawn_blocking(move || store.free_space()).await {
+    if let Ok(Ok(space)) = spawn_blocking(move || store.free_space()).await {
         metrics::gauge!("packhouse_store_free_bytes").set(float(space.available));
     }
 }

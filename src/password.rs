@@ -5,6 +5,7 @@
 //! password would spend its time here; and of many requests that bring the same password at once one is hashed, and
 //! the others find it remembered.
 
+use crate::blocking::spawn_blocking;
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::OwnerId;
 use crate::domain::secret::{MasterKey, Password, random_bytes};
@@ -143,7 +144,7 @@ impl HashingPermit {
     /// Does the work on a thread that may block. The permit goes with it, so that it lasts as long as the
     /// work also when the request went away meanwhile.
     async fn spend<T: Send + 'static>(self, work: impl FnOnce() -> T + Send + 'static) -> Result<(Self, T)> {
-        tokio::task::spawn_blocking(move || {
+        spawn_blocking(move || {
             let done = work();
             (self, done)
         })

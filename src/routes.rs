@@ -18,6 +18,7 @@ use crate::generic::{self as generic_face, files, listings, upload, versions};
 use crate::http::description::Description;
 use crate::http::middleware::Guard;
 use crate::http::problem::{self, Shape};
+use crate::http::request_log::request_id;
 use crate::ops;
 use crate::registry::audit::Event;
 use crate::state::App;
@@ -516,7 +517,7 @@ fn wrong_method(req: &HttpRequest, allowed: &str) -> HttpResponse {
     let status = StatusCode::METHOD_NOT_ALLOWED;
     let guard = req.app_data::<web::Data<Guard>>();
     let root = guard.map_or("", |guard| &guard.root);
-    let mut response = problem::line(status, "method_not_allowed", &message, Shape::of(req), root);
+    let mut response = problem::line(&request_id(req), status, "method_not_allowed", &message, Shape::of(req), root);
     if let Ok(allowed) = HeaderValue::from_str(allowed) {
         response.headers_mut().insert(header::ALLOW, allowed);
     }

@@ -5,6 +5,7 @@ mod background;
 use crate::http::connections::Connections;
 use crate::http::middleware::{Guard, guard};
 use crate::http::problem::{self, Shape};
+use crate::http::request_log::request_id;
 use crate::jobs::flush_counts;
 use crate::routes;
 use crate::state::App;
@@ -116,6 +117,6 @@ async fn unknown(req: HttpRequest, app: web::Data<Arc<App>>) -> HttpResponse {
     if wants_page.is_some_and(|kinds| kinds.contains("text/html")) && !req.path().starts_with("/api/") {
         return web_error::unknown(&req, &app).await;
     }
-    let root = app.config.public_root().unwrap_or_default();
-    problem::line(StatusCode::NOT_FOUND, "not_found", "there is nothing at this address", Shape::of(&req), root)
+    let (id, root) = (request_id(&req), app.config.public_root().unwrap_or_default());
+    problem::line(&id, StatusCode::NOT_FOUND, "not_found", "there is nothing at this address", Shape::of(&req), root)
 }

@@ -8,15 +8,19 @@ mod words;
 
 pub use entry::Entry;
 
+use super::error as api_error;
 use super::swagger::not_modified;
 use crate::auth::policy::{AcceptedCredentials, Policy};
+use crate::error::Error;
 use crate::http::asset::Asset;
 use crate::http::description::{Description, text};
 use crate::http::problem::Problem;
+use crate::state::App;
 use actix_web::http::header::{self, HeaderName};
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, web};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use utoipa::openapi::path::{HttpMethod, OperationBuilder, Parameter, ParameterBuilder, ParameterIn, Paths};
 use utoipa::openapi::security::{
     ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
@@ -247,11 +251,9 @@ fn path_parameter(name: &str) -> Parameter {
 const ANYWHERE: [(HeaderName, &str); 1] = [(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*")];
 
 /// `GET /api/openapi.json`.
-pub async fn document(req: HttpRequest, document: web::Data<Document>) -> HttpResponse {
-    match &document.file {
-        Some(file) => file.answer(&req, &ANYWHERE),
-        None => HttpResponse::InternalServerError().finish(),
-    }
+pub async fn document(req: HttpRequest, app: web::Data<Arc<App>>, document: web::Data<Document>) -> HttpResponse {
+    let file = document.file.as_ref().ok_or_else(|| Error::internal(anyhow::anyhow!("the document has no JSON")));
+    file.and_then(|file| file.answer(&req, &ANYWHERE)).unwrap_or_else(|error| api_error::answer(&req, &app, &error))
 }
 
 /// Describes [`document`].

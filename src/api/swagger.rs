@@ -1,8 +1,10 @@
 //! The OpenAPI document as a page, from the server's own files: Swagger UI, which needs nobody else's.
 
+use super::error as api_error;
 use crate::http::asset::Asset;
 use crate::http::description::{Description, text};
 use crate::http::problem::{self, Shape};
+use crate::http::request_log::request_id;
 use crate::state::App;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName};
@@ -70,11 +72,11 @@ pub async fn asset(req: HttpRequest, app: web::Data<Arc<App>>, file: web::Path<S
 
 fn answer(req: &HttpRequest, app: &App, file: &str) -> HttpResponse {
     match FILES.iter().find(|(name, _)| *name == file) {
-        Some((_, asset)) => asset.answer(req, &FIELDS),
+        Some((_, asset)) => asset.answer(req, &FIELDS).unwrap_or_else(|error| api_error::answer(req, app, &error)),
         None => {
             let root = app.config.public_root().unwrap_or_default();
             let message = "the page of the API has no such file";
-            problem::line(StatusCode::NOT_FOUND, "not_found", message, Shape::of(req), root)
+            problem::line(&request_id(req), StatusCode::NOT_FOUND, "not_found", message, Shape::of(req), root)
         }
     }
 }

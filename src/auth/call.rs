@@ -5,7 +5,7 @@ use crate::db::Connection;
 use crate::domain::names::OwnerName;
 use crate::domain::path::{FilePath, PackagePath, VersionPath};
 use crate::error::{Error, Result, What};
-use crate::http::middleware::tell;
+use crate::http::request_log::log_fields;
 use crate::http::segment::{Segment, segment_of_route};
 use crate::registry::access::visit;
 use crate::registry::caller::Caller;
@@ -188,6 +188,6 @@ impl Call {
 
     /// Notes in the request's log line whose packages it is about.
     pub fn about(&self, owner: &impl Display) {
-        tell(&self.req, |story| story.owner = Some(owner.to_string()));
+        log_fields(&self.req, |log| log.owner = Some(owner.to_string()));
     }
 }

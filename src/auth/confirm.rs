@@ -4,7 +4,7 @@ use super::call::Call;
 use super::password::sign_in;
 use crate::domain::secret::Password;
 use crate::error::{Error, Result};
-use crate::http::middleware::client;
+use crate::http::request_log::client;
 
 /// The field of forms that ask for the password again.
 pub const FIELD: &str = "current_password";

@@ -6,8 +6,8 @@ use super::{basic, session};
 use crate::db::Connection;
 use crate::domain::names::OwnerName;
 use crate::error::{Error, Result};
-use crate::http::middleware::{client, tell};
 use crate::http::paging::param;
+use crate::http::request_log::{client, log_fields};
 use crate::registry::caller::{self, Caller, Credential, SignedIn};
 use crate::state::App;
 use actix_web::http::header;
@@ -65,7 +65,7 @@ impl Credentials {
     ) -> Result<U> {
         let actor = Actor::default();
         let done = app.db.read_then(self.as_caller(app, &actor, work), then).await;
-        actor.tell(req);
+        actor.log(req);
         done
     }
 
@@ -81,7 +81,7 @@ impl Credentials {
     ) -> Result<T> {
         let actor = Actor::default();
         let done = app.db.write(self.as_caller(app, &actor, work)).await;
-        actor.tell(req);
+        actor.log(req);
         done
     }
 
@@ -126,7 +126,7 @@ pub async fn reader(req: &HttpRequest, app: &Arc<App>) -> Option<SignedIn> {
     caller.user().cloned()
 }
 
-/// The name of the caller, on its way from the database's thread to the request's story.
+/// The name of the caller, on its way from the database's thread to the log line of the request.
 #[derive(Clone, Default)]
 struct Actor(Arc<OnceLock<OwnerName>>);
 
@@ -137,9 +137,9 @@ impl Actor {
         }
     }
 
-    fn tell(&self, req: &HttpRequest) {
+    fn log(&self, req: &HttpRequest) {
         if let Some(name) = self.0.get() {
-            tell(req, |story| story.actor = Some(name.to_string()));
+            log_fields(req, |log| log.actor = Some(name.to_string()));
         }
     }
 }

@@ -9,6 +9,7 @@ pub mod names;
 pub mod network;
 pub mod path;
 pub mod quota;
+pub mod request_id;
 pub mod role;
 pub mod secret;
 pub mod text;

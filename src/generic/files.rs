@@ -8,6 +8,7 @@ use crate::domain::path::FilePath;
 use crate::error::{Error, Result, What};
 use crate::http::blob::{BlobToServe, in_shape, respond};
 use crate::http::problem::Shape;
+use crate::http::request_log::request_id;
 use crate::registry::access::{can_publish, can_read};
 use crate::registry::caller::Caller;
 use crate::registry::packages::files::{self, Downloadable};
@@ -112,7 +113,7 @@ async fn send(call: &Call, file: &Downloadable, small: Option<Bytes>) -> Result<
         app.counters.download(file.id);
     }
     let root = app.config.public_root().unwrap_or_default();
-    Ok(in_shape(served.response, Shape::asked(req.headers()), root))
+    Ok(in_shape(served.response, &request_id(req), Shape::asked(req.headers()), root))
 }
 
 /// `DELETE` of a file.

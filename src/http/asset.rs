@@ -2,6 +2,7 @@
 //! every browser does.
 
 use super::conditional::has_tag;
+use crate::error::{Error, Result};
 use actix_web::http::header::{self, ContentEncoding, HeaderMap, HeaderName, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
@@ -47,7 +48,10 @@ impl Asset {
 
     /// Sends it, or 304 to who has it. A reader asks each time whether it is still the same: a new release of the
     /// program is seen at once.
-    pub fn answer(&self, req: &HttpRequest, fields: &[(HeaderName, &'static str)]) -> HttpResponse {
+    ///
+    /// # Errors
+    /// [`Error::Internal`] when it cannot be unpacked.
+    pub fn answer(&self, req: &HttpRequest, fields: &[(HeaderName, &'static str)]) -> Result<HttpResponse> {
         let packed = takes_gzip(req.headers());
         let etag = if packed { format!("\"{}-gzip\"", self.tag) } else { format!("\"{}\"", self.tag) };
         let mut builder = HttpResponse::Ok();
@@ -63,19 +67,13 @@ impl Asset {
             builder.insert_header((name.clone(), HeaderValue::from_static(value)));
         }
         if has_tag(req.headers(), &etag) {
-            return builder.finish();
+            return Ok(builder.finish());
         }
         builder.content_type(self.content_type);
         if packed {
-            return builder.insert_header(ContentEncoding::Gzip).body(self.packed.clone());
+            return Ok(builder.insert_header(ContentEncoding::Gzip).body(self.packed.clone()));
         }
-        match self.unpacked() {
-            Ok(bytes) => builder.body(bytes),
-            Err(error) => {
-                tracing::error!(%error, "a file of the program cannot be read");
-                HttpResponse::InternalServerError().finish()
-            }
-        }
+        Ok(builder.body(self.unpacked().map_err(Error::internal)?))
     }
 }
 

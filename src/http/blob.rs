@@ -22,6 +22,7 @@ use super::conditional::{Validators, Verdict, http_date, judge, range_holds};
 use super::disposition::attachment;
 use super::problem::{Shape, line};
 use super::range::{Selection, select};
+use crate::domain::request_id::RequestId;
 use crate::error::Error;
 use crate::storage::{BlobReader, BlobStore, StoreError, Stored};
 
@@ -176,13 +177,13 @@ fn refusal(status: StatusCode, file: &BlobToServe<'_>, etag: &str) -> HttpRespon
 }
 
 /// An answer of [`respond`] as its reader wants errors: 412 and 416 as JSON for who asks for it, with the same head.
-pub fn in_shape(response: HttpResponse, shape: Shape, root: &str) -> HttpResponse {
+pub fn in_shape(response: HttpResponse, id: &RequestId, shape: Shape, root: &str) -> HttpResponse {
     let (code, text) = match (shape, response.status()) {
         (Shape::Json, StatusCode::PRECONDITION_FAILED) => ("precondition_failed", ANOTHER_FILE),
         (Shape::Json, StatusCode::RANGE_NOT_SATISFIABLE) => ("range_not_satisfiable", NO_SUCH_RANGE),
         _ => return response,
     };
-    let mut said = line(response.status(), code, text, shape, root);
+    let mut said = line(id, response.status(), code, text, shape, root);
     for (name, value) in response.headers().iter().filter(|(name, _)| *name != header::CONTENT_TYPE) {
         said.headers_mut().insert(name.clone(), value.clone());
     }

@@ -90,6 +90,11 @@ impl Connections {
         }
     }
 
+    /// Whether the peer of a connection is a trusted proxy.
+    pub fn is_proxy(&self, peer: Option<IpAddr>) -> bool {
+        peer.is_some_and(|peer| self.is_trusted(peer.to_canonical()))
+    }
+
     /// Who is behind a request: the peer, or what a trusted proxy says of it.
     pub fn client(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> Option<IpAddr> {
         const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");

@@ -1,25 +1,25 @@
-//! What happens to every request before and after its handler: limits on its head, one spelling of its path, a panic
-//! caught, and the line in the log that tells what it was.
+//! What happens to every request before and after its handler: its ID, limits on its head, one spelling of its path, a
+//! panic caught, and the line in the log that says what it was.
 
 use super::body;
 use super::connections::Connections;
 use super::problem::{self, Shape};
-use actix_web::body::{BodySize, BoxBody, MessageBody};
+use super::request_log::{LoggedBody, RequestLog, request_id};
+use crate::domain::request_id::RequestId;
+use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::InternalError;
-use actix_web::http::header;
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::uri::{PathAndQuery, Uri};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use futures_util::FutureExt;
-use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Instant;
+use tracing::Instrument;
 
 /// Most bytes in a request's target.
 const MAX_TARGET: usize = 8 << 10;
@@ -27,31 +27,6 @@ const MAX_TARGET: usize = 8 << 10;
 const MAX_HEAD: usize = 16 << 10;
 /// Most header fields.
 const MAX_FIELDS: usize = 64;
-
-/// What a request turns out to be about, for its line in the log.
-#[derive(Debug, Default)]
-pub struct Story {
-    /// Who is behind the request.
-    pub client: Option<IpAddr>,
-    /// Whose packages.
-    pub owner: Option<String>,
-    /// Which user.
-    pub actor: Option<String>,
-    /// Bytes of its body that were taken.
-    pub received: u64,
-}
-
-/// Adds to a request's story.
-pub fn tell(req: &HttpRequest, add: impl FnOnce(&mut Story)) {
-    if let Some(story) = req.extensions_mut().get_mut::<Story>() {
-        add(story);
-    }
-}
-
-/// Who is behind a request.
-pub fn client(req: &HttpRequest) -> Option<IpAddr> {
-    req.extensions().get::<Story>().and_then(|story| story.client)
-}
 
 /// What the middleware needs to know.
 #[derive(Clone)]
@@ -70,16 +45,21 @@ pub struct Guard {
 pub async fn guard(
     mut req: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
-) -> Result<ServiceResponse<Told>, actix_web::Error> {
+) -> Result<ServiceResponse<LoggedBody>, actix_web::Error> {
     let started = Instant::now();
     let Some(guard) = req.app_data::<web::Data<Guard>>().cloned() else {
         return Err(actix_web::error::ErrorInternalServerError("the guard is not set up"));
     };
-    let client = guard.connections.client(req.peer_addr().map(|peer| peer.ip()), req.headers());
-    req.extensions_mut().insert(Story { client, ..Story::default() });
+    let peer = req.peer_addr().map(|peer| peer.ip());
+    let client = guard.connections.client(peer, req.headers());
+    let id = guard.connections.is_proxy(peer).then(|| given_id(req.headers())).flatten();
+    let id = id.unwrap_or_else(|| RequestId::new(rand::random()));
+    // As severe as an error: whatever level the log keeps, its lines carry the ID.
+    let span = tracing::error_span!("request", request_id = %id);
+    req.extensions_mut().insert(RequestLog::new(id.clone(), client));
     fold_path(&mut req);
     body::hold(&mut req);
-    let shape = Shape::of(req.request());
+    let (shape, method, uri) = (Shape::of(req.request()), req.method().clone(), req.uri().clone());
     let mut response = match refusal(&req, &guard) {
         Some(response) => {
             // The body is not read: whoever sends it is told and cut off.
@@ -87,22 +67,56 @@ pub async fn guard(
             req.into_response(response)
         }
         // The request may not be shared before it is routed, so nothing of it is left when its handler panics.
-        None => match AssertUnwindSafe(next.call(req)).catch_unwind().await {
-            Ok(response) => response?.map_into_boxed_body(),
+        None => match AssertUnwindSafe(async { next.call(req).await }.instrument(span.clone())).catch_unwind().await {
+            Ok(Ok(response)) => response.map_into_boxed_body(),
+            Ok(Err(error)) => {
+                let response = error.error_response();
+                return Err(with_id(error, response, &id));
+            }
             Err(_) => {
-                tracing::error!(ms = started.elapsed().as_millis(), "a handler panicked; its request was answered 500");
+                let (path, ms) = (uri.path(), started.elapsed().as_millis());
+                span.in_scope(
+                    || tracing::error!(%method, path, ms, "a handler panicked; its request was answered 500"),
+                );
                 let status = StatusCode::INTERNAL_SERVER_ERROR;
-                let response = problem::line(status, "internal", "internal error", shape, &guard.root);
-                return Err(InternalError::from_response("a handler panicked", response).into());
+                let response = problem::line(&id, status, "internal", "internal error", shape, &guard.root);
+                return Err(with_id("a handler panicked", response, &id));
             }
         },
     };
+    identify(response.headers_mut(), &id);
     if (guard.draining)() {
         // A `Connection` field among the headers would be passed over: actix writes it from this alone.
         response.response_mut().head_mut().set_connection_type(actix_web::http::ConnectionType::Close);
     }
-    let told = Telling { request: response.request().clone(), status: response.status(), started };
-    Ok(response.map_body(|_, body| Told { size: body.size(), body, sent: 0, complete: false, telling: Some(told) }))
+    Ok(LoggedBody::wrap(response, started, span))
+}
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The ID that a proxy gave the request, if it is one and only one.
+fn given_id(headers: &HeaderMap) -> Option<RequestId> {
+    let mut given = headers.get_all(&X_REQUEST_ID);
+    match (given.next(), given.next()) {
+        (Some(id), None) => id.to_str().ok()?.parse().ok(),
+        _ => None,
+    }
+}
+
+/// Says in the head of an answer which request it answers.
+fn identify(headers: &mut HeaderMap, id: &RequestId) {
+    if let Ok(value) = HeaderValue::from_str(id.as_str()) {
+        headers.insert(X_REQUEST_ID, value);
+    }
+}
+
+/// An error whose answer says which request it answers.
+fn with_id<T>(cause: T, mut response: HttpResponse, id: &RequestId) -> actix_web::Error
+where
+    T: std::fmt::Debug + std::fmt::Display + 'static,
+{
+    identify(response.headers_mut(), id);
+    InternalError::from_response(cause, response).into()
 }
 
 /// The path of a request before it was folded.
@@ -139,7 +153,8 @@ fn fold_path(req: &mut ServiceRequest) {
 /// What is refused by its head alone.
 fn refusal(req: &ServiceRequest, guard: &Guard) -> Option<HttpResponse> {
     let say = |status, code, message: &str| {
-        let mut response = problem::line(status, code, message, Shape::of(req.request()), &guard.root);
+        let (id, shape) = (request_id(req.request()), Shape::of(req.request()));
+        let mut response = problem::line(&id, status, code, message, shape, &guard.root);
         response.head_mut().set_connection_type(actix_web::http::ConnectionType::Close);
         Some(response)
     };
@@ -159,90 +174,4 @@ fn refusal(req: &ServiceRequest, guard: &Guard) -> Option<HttpResponse> {
         return say(StatusCode::BAD_REQUEST, "upgrade", "Upgrade is not possible here: leave the field out");
     }
     None
-}
-
-struct Telling {
-    request: HttpRequest,
-    status: StatusCode,
-    started: Instant,
-}
-
-/// A response's body that tells, at its end, what the request was: only then it is known how many bytes went out.
-pub struct Told {
-    body: BoxBody,
-    size: BodySize,
-    sent: u64,
-    complete: bool,
-    telling: Option<Telling>,
-}
-
-impl MessageBody for Told {
-    type Error = Box<dyn std::error::Error>;
-
-    fn size(&self) -> BodySize {
-        self.size
-    }
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
-        let polled = Pin::new(&mut self.body).poll_next(cx);
-        match &polled {
-            Poll::Ready(Some(Ok(chunk))) => self.sent += u64::try_from(chunk.len()).unwrap_or_default(),
-            Poll::Ready(None) => self.complete = true,
-            Poll::Ready(Some(Err(_))) | Poll::Pending => {}
-        }
-        polled
-    }
-}
-
-impl Drop for Told {
-    fn drop(&mut self) {
-        let Some(Telling { request, status, started }) = self.telling.take() else { return };
-        let whole = match self.size {
-            BodySize::None | BodySize::Sized(0) => true,
-            BodySize::Sized(size) => self.sent == size || request.method() == Method::HEAD,
-            BodySize::Stream => self.complete,
-        };
-        let route = request.match_pattern();
-        let route = route.as_deref().unwrap_or("none");
-        let seconds = started.elapsed().as_secs_f64();
-        let extensions = request.extensions();
-        let nothing = Story::default();
-        let story = extensions.get::<Story>().unwrap_or(&nothing);
-        let method = metric_method(request.method());
-        metrics::counter!("packhouse_requests_total",
-            "method" => method, "route" => route.to_owned(), "status" => status.as_str().to_owned())
-        .increment(1);
-        metrics::histogram!("packhouse_request_seconds", "method" => method, "route" => route.to_owned())
-            .record(seconds);
-        metrics::counter!("packhouse_sent_bytes_total").increment(self.sent);
-        metrics::counter!("packhouse_received_bytes_total").increment(story.received);
-        tracing::info!(
-            method = %request.method(),
-            route,
-            // Without the query: a secret may have been put there.
-            path = request.uri().path(),
-            status = status.as_u16(),
-            owner = story.owner.as_deref(),
-            actor = story.actor.as_deref(),
-            client = story.client.map(tracing::field::display),
-            received = story.received,
-            sent = self.sent,
-            ms = (seconds * 10_000.0).round() / 10.0,
-            cut = (!whole).then_some(true),
-            "request"
-        );
-    }
-}
-
-/// The method as a label; anything unusual is one, or a client could make metrics without end.
-fn metric_method(method: &Method) -> &'static str {
-    match *method {
-        Method::GET => "GET",
-        Method::HEAD => "HEAD",
-        Method::PUT => "PUT",
-        Method::POST => "POST",
-        Method::PATCH => "PATCH",
-        Method::DELETE => "DELETE",
-        _ => "other",
-    }
 }

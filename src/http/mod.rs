@@ -12,4 +12,5 @@ pub mod middleware;
 pub mod paging;
 pub mod problem;
 pub mod range;
+pub mod request_log;
 pub mod segment;

@@ -1,6 +1,8 @@
 //! Errors as HTTP says them: a status, a stable word, and one line for a person, as text or as JSON.
 
+use super::request_log::request_id;
 use super::segment::renamed;
+use crate::domain::request_id::RequestId;
 use crate::error::{Error, What};
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
 use actix_web::http::{Method, StatusCode};
@@ -67,11 +69,28 @@ pub fn status_of(error: &Error) -> (StatusCode, &'static str) {
     }
 }
 
-/// Answers with an error, or with where what was read is now. What went wrong inside is logged here, and only here.
-pub fn answer(req: &HttpRequest, error: &Error, status: StatusCode, shape: Shape, root: &str) -> HttpResponse {
-    if let Error::Internal(source) = error {
-        tracing::error!(error = format!("{source:#}"), path = req.path(), "internal error");
+/// Seconds after which a request that failed with this error may be tried again, if waiting helps.
+pub fn retry_after(error: &Error) -> Option<u64> {
+    match error {
+        Error::RateLimited { retry_after } => Some(*retry_after),
+        Error::Busy(_) | Error::OutcomeUnknown | Error::NoSpace => Some(RETRY_AFTER_BUSY),
+        _ => None,
     }
+}
+
+/// Logs an internal error with its causes; the line's span has the ID of the request. This is the only place that does,
+/// and each face calls it once, where it renders the error.
+pub fn log_internal(req: &HttpRequest, error: &Error) {
+    if let Error::Internal(source) = error {
+        let route = req.match_pattern();
+        let route = route.as_deref().unwrap_or("none");
+        tracing::error!(error = format!("{source:#}"), method = %req.method(), route, path = req.path(), "internal error");
+    }
+}
+
+/// Answers with an error, or with where what was read is now.
+pub fn answer(req: &HttpRequest, error: &Error, status: StatusCode, shape: Shape, root: &str) -> HttpResponse {
+    log_internal(req, error);
     if let Error::Moved { from, to, .. } = error
         && matches!(*req.method(), Method::GET | Method::HEAD)
         && let Some(path) = renamed(req, from, to)
@@ -79,19 +98,13 @@ pub fn answer(req: &HttpRequest, error: &Error, status: StatusCode, shape: Shape
         return redirect(&format!("{root}{path}"));
     }
     let (_, code) = status_of(error);
-    let mut response = line(status, code, &error.to_string(), shape, root);
+    let mut response = line(&request_id(req), status, code, &error.to_string(), shape, root);
     let headers = response.headers_mut();
-    match error {
-        Error::Unauthenticated | Error::BadCredential(_) => {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"Packhouse\""));
-        }
-        Error::RateLimited { retry_after } => {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(*retry_after));
-        }
-        Error::Busy(_) | Error::OutcomeUnknown | Error::NoSpace => {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_BUSY));
-        }
-        _ => {}
+    if matches!(error, Error::Unauthenticated | Error::BadCredential(_)) {
+        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"Packhouse\""));
+    }
+    if let Some(seconds) = retry_after(error) {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
     response
 }
@@ -114,18 +127,30 @@ pub struct Problem {
     url: String,
     /// One word for a program.
     code: String,
+    /// The ID of the request, as in the header field `X-Request-Id`: the server's log has it too.
+    #[schema(pattern = "^[A-Za-z0-9._-]{1,128}$")]
+    request_id: String,
 }
 
-/// One line for a person, in the shape that is wanted.
-pub fn line(status: StatusCode, code: &str, message: &str, shape: Shape, root: &str) -> HttpResponse {
+/// One line for a person, in the shape that is wanted. Where the server is to blame, it names the request, so that its
+/// operator finds in the log what went wrong.
+pub fn line(id: &RequestId, status: StatusCode, code: &str, message: &str, shape: Shape, root: &str) -> HttpResponse {
     let mut builder = HttpResponse::build(status);
     builder.insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"));
     builder.insert_header((header::CACHE_CONTROL, "no-store"));
     match shape {
-        Shape::Text => builder.content_type("text/plain; charset=utf-8").body(format!("{message}\n")),
-        Shape::Json => {
-            let url = format!("{root}/api/swagger");
-            builder.json(Problem { message: message.to_owned(), url, code: code.to_owned() })
+        Shape::Text => {
+            let text = match status {
+                StatusCode::INTERNAL_SERVER_ERROR => format!("{message} (request id {id})\n"),
+                _ => format!("{message}\n"),
+            };
+            builder.content_type("text/plain; charset=utf-8").body(text)
         }
+        Shape::Json => builder.json(Problem {
+            message: message.to_owned(),
+            url: format!("{root}/api/swagger"),
+            code: code.to_owned(),
+            request_id: id.to_string(),
+        }),
     }
 }

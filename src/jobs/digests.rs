@@ -1,5 +1,6 @@
 //! SHA-512, SHA-1 and MD5 of large files: after the answer, because they cost six times as much as SHA-256.
 
+use crate::blocking::spawn_blocking;
 use crate::db::Db;
 use crate::domain::digest::OtherDigests;
 use crate::domain::ids::BlobId;
@@ -43,7 +44,7 @@ pub async fn of_blob(db: &Db, store: &BlobStore, turns: &Turns, blob: &Blob) -> 
     }
     let key: StorageKey = blob.storage_key.parse().map_err(Error::internal)?;
     let (store, size) = (store.clone(), blob.size);
-    let all = tokio::task::spawn_blocking(move || store.digests(&key, size)).await.map_err(Error::internal)??;
+    let all = spawn_blocking(move || store.digests(&key, size)).await.map_err(Error::internal)??;
     db.write(move |conn| cleanup::set_other_digests(conn, id, &all.other)).await?;
     Ok(all.other)
 }

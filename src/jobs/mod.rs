@@ -1,4 +1,4 @@
-//! Work that no request waits for.
+//! Work that no request waits for. Each run of a job logs in a span of its own.
 
 pub mod backup;
 pub mod check;
@@ -9,3 +9,9 @@ pub mod scrub;
 pub mod sweep;
 pub mod task_status;
 pub mod webhooks;
+
+/// The span of one run of a job: its log lines carry the job's name and an ID of the run, at any level of the log.
+pub fn run_span(job: &'static str) -> tracing::Span {
+    let run = rand::random::<u64>();
+    tracing::error_span!("job", job, run_id = %format_args!("{run:016x}"))
+}

@@ -282,7 +282,7 @@ pub(super) enum Stray {
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T> {
-    Ok(tokio::task::spawn_blocking(work).await.map_err(Error::internal)??)
+    Ok(crate::blocking::spawn_blocking(work).await.map_err(Error::internal)??)
 }
 
 async fn forget_rows(db: &Db, store: &BlobStore, before: Timestamp, swept: &mut Swept) -> Result<()> {

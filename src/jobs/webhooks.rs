@@ -1,5 +1,6 @@
 //! Sends what webhooks have to tell: takes it from the outbox, signs it, posts it, writes down what was answered.
 
+use super::run_span;
 use crate::db::Db;
 use crate::domain::clock::Clock;
 use crate::domain::digest::to_hex;
@@ -19,6 +20,7 @@ use sha2::Sha256;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
+use tracing::Instrument;
 
 /// How many requests are under way at once.
 const SLOTS: usize = 32;
@@ -51,7 +53,7 @@ impl WebhookSender {
             match self.take().await {
                 Ok(Some(leased)) => {
                     let sender = self.clone();
-                    under_way.spawn(async move { sender.deliver(leased).await });
+                    under_way.spawn(async move { sender.deliver(leased).await }.in_current_span());
                 }
                 Ok(None) => return true,
                 Err(error) => {
@@ -66,7 +68,7 @@ impl WebhookSender {
     /// Sends everything that is due now, and waits for the answers.
     pub async fn run(&self) {
         let mut under_way = JoinSet::new();
-        while self.fill(&mut under_way).await {
+        while self.fill(&mut under_way).instrument(run_span("webhooks")).await {
             // One that is done may leave another of its hook to be sent.
             if under_way.join_next().await.is_none() {
                 return;
@@ -86,7 +88,7 @@ impl WebhookSender {
                 _ = ticks.tick() => {}
                 Some(_) = under_way.join_next() => {}
             }
-            self.fill(&mut under_way).await;
+            self.fill(&mut under_way).instrument(run_span("webhooks")).await;
         }
     }
 

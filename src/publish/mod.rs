@@ -5,13 +5,14 @@ mod form;
 pub use form::{FileOfForm, is_form};
 
 use crate::auth::call::Call;
+use crate::blocking::spawn_blocking;
 use crate::domain::clock::Timestamp;
 use crate::domain::digest::Sha256;
 use crate::domain::path::FilePath;
 use crate::error::{Error, Result};
 use crate::http::body::{BodyError, Pace};
 use crate::http::declared;
-use crate::http::middleware::tell;
+use crate::http::request_log::log_fields;
 use crate::registry::access::can_publish;
 use crate::registry::packages::files::StoredBlob;
 use crate::registry::packages::publish::{self as rows, Admission, DeclaredUpload, NewBlob};
@@ -177,12 +178,12 @@ async fn read_body<E: Into<BodyError>>(
     let mut checked_at = 0;
     while let Some(chunk) = body.next().await {
         let chunk = chunk.map_err(|error| error.into().0)?;
-        tell(&call.req, |story| story.received += u64::try_from(chunk.len()).unwrap_or_default());
+        log_fields(&call.req, |log| log.received += u64::try_from(chunk.len()).unwrap_or_default());
         incoming.push(chunk).await?;
         if incoming.size() - checked_at > CHECK_SPACE_EVERY {
             checked_at = incoming.size();
             let store = call.app.store.clone();
-            let space = tokio::task::spawn_blocking(move || store.free_space()).await.map_err(Error::internal)??;
+            let space = spawn_blocking(move || store.free_space()).await.map_err(Error::internal)??;
             leave_reserve(&call.app, space, 0)?;
         }
     }
@@ -231,7 +232,7 @@ async fn commit(call: &Call, path: &FilePath, adopted: Adopted, declared: Declar
 /// Removes bytes that no row names. If that fails, the sweep does it.
 async fn discard(adopted: Arc<Adopted>) {
     let Ok(adopted) = Arc::try_unwrap(adopted) else { return };
-    let done = tokio::task::spawn_blocking(move || adopted.discard()).await;
+    let done = spawn_blocking(move || adopted.discard()).await;
     if let Ok(Err(error)) = done {
         tracing::warn!(%error, "superfluous bytes could not be removed; a sweep will do it");
     }
@@ -242,7 +243,7 @@ async fn discard(adopted: Arc<Adopted>) {
 async fn remove_superseded(app: &App, key: &str) {
     let (store, parsed) = (app.store.clone(), key.parse::<StorageKey>());
     let Ok(key) = parsed else { return tracing::warn!(key, "an earlier copy has an impossible key") };
-    let done = tokio::task::spawn_blocking(move || store.remove(&key)).await;
+    let done = spawn_blocking(move || store.remove(&key)).await;
     if let Ok(Err(error)) = done {
         tracing::warn!(%error, "an earlier copy of the same bytes could not be removed; a sweep will do it");
     }
@@ -256,7 +257,7 @@ async fn is_sound(app: &App, stored: StoredBlob) -> Result<bool> {
         block_checksums: Some(stored.block_checksums).filter(|sums| !sums.is_empty()).map(Bytes::from),
     };
     let store = app.store.clone();
-    let damage = tokio::task::spawn_blocking(move || store.verify(&blob, |_| {})).await.map_err(Error::internal)??;
+    let damage = spawn_blocking(move || store.verify(&blob, |_| {})).await.map_err(Error::internal)??;
     if let Some(damage) = damage {
         tracing::error!(blob = %stored.blob.storage_key, %damage, "a stored file is damaged; this upload replaces it");
     }

@@ -6,11 +6,12 @@ use crate::jobs::check::{self, Options, Outcome};
 use crate::jobs::scrub::{self, ScrubPlan, Scrubbed};
 use crate::jobs::sweep::Swept;
 use crate::jobs::task_status::{Task, TaskStatuses};
-use crate::jobs::{digests, flush_counts, note_totals, sweep, webhooks};
+use crate::jobs::{digests, flush_counts, note_totals, run_span, sweep, webhooks};
 use crate::state::{App, scrub_plan, sweep_plan};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
+use tracing::Instrument;
 
 /// How often what is stored today is noted: it is a scan of the blobs.
 const NOTE_EVERY: Duration = Duration::from_secs(300);
@@ -68,13 +69,17 @@ async fn flush_regularly(app: Arc<App>) {
         if let Some(metrics) = &app.metrics {
             metrics.run_upkeep();
         }
-        let running = Running::begin(&app, Task::Counts);
-        match flush_counts::run(&app.db, &app.counters).await {
-            Ok(_) => running.end(true, "written down".to_owned(), Vec::new()),
-            Err(error) => {
-                tracing::warn!(%error, "counts could not be written down; they wait for the next time");
-                running.end(false, format!("could not be written down: {error}"), Vec::new());
-            }
+        flush_now(&app).instrument(run_span(Task::Counts.as_str())).await;
+    }
+}
+
+async fn flush_now(app: &App) {
+    let running = Running::begin(app, Task::Counts);
+    match flush_counts::run(&app.db, &app.counters).await {
+        Ok(_) => running.end(true, "written down".to_owned(), Vec::new()),
+        Err(error) => {
+            tracing::warn!(%error, "counts could not be written down; they wait for the next time");
+            running.end(false, format!("could not be written down: {error}"), Vec::new());
         }
     }
 }
@@ -82,20 +87,24 @@ async fn flush_regularly(app: Arc<App>) {
 /// Computes digests at the start, for what a former process left undone, and after each large upload.
 async fn complete_digests(app: Arc<App>) {
     loop {
-        let running = Running::begin(&app, Task::Digests);
-        match digests::complete(&app.db, &app.store, &app.digesting).await {
-            Ok(count) => {
-                if count > 0 {
-                    tracing::info!(count, "computed the other digests of large files");
-                }
-                running.end(true, format!("computed for {count} files"), Vec::new());
-            }
-            Err(error) => {
-                tracing::warn!(%error, "digests could not be computed; the next upload tries again");
-                running.end(false, format!("could not be computed: {error}"), Vec::new());
-            }
-        }
+        complete_digests_now(&app).instrument(run_span(Task::Digests.as_str())).await;
         app.digests_wanted.notified().await;
+    }
+}
+
+async fn complete_digests_now(app: &App) {
+    let running = Running::begin(app, Task::Digests);
+    match digests::complete(&app.db, &app.store, &app.digesting).await {
+        Ok(count) => {
+            if count > 0 {
+                tracing::info!(count, "computed the other digests of large files");
+            }
+            running.end(true, format!("computed for {count} files"), Vec::new());
+        }
+        Err(error) => {
+            tracing::warn!(%error, "digests could not be computed; the next upload tries again");
+            running.end(false, format!("could not be computed: {error}"), Vec::new());
+        }
     }
 }
 
@@ -109,7 +118,7 @@ async fn sweep_regularly(app: Arc<App>) {
     ticks.tick().await;
     loop {
         ticks.tick().await;
-        sweep_now(&app).await;
+        sweep_now(&app).instrument(run_span(Task::Sweep.as_str())).await;
     }
 }
 
@@ -152,7 +161,7 @@ async fn scrub_regularly(app: Arc<App>) {
     loop {
         ticks.tick().await;
         if app.tasks.status(Task::Scrub).running.is_none() {
-            scrub(&app, plan).await;
+            scrub(&app, plan).instrument(run_span(Task::Scrub.as_str())).await;
         }
     }
 }
@@ -222,9 +231,13 @@ async fn note_regularly(app: Arc<App>) {
     ticks.tick().await;
     loop {
         ticks.tick().await;
-        if let Err(error) = note_totals::run(&app.db, &app.clock).await {
-            tracing::warn!(%error, "what is stored today could not be noted");
-        }
+        note_now(&app).instrument(run_span("note-totals")).await;
+    }
+}
+
+async fn note_now(app: &App) {
+    if let Err(error) = note_totals::run(&app.db, &app.clock).await {
+        tracing::warn!(%error, "what is stored today could not be noted");
     }
 }
 
@@ -241,26 +254,34 @@ async fn forget_deliveries(app: Arc<App>) {
     ticks.tick().await;
     loop {
         ticks.tick().await;
-        if let Err(error) = webhooks::forget(&app.db, &app.clock, app.config.webhooks_kept()).await {
-            tracing::warn!(%error, "old deliveries of webhooks could not be forgotten; the next hour tries again");
-        }
+        forget_now(&app).instrument(run_span("forget-deliveries")).await;
+    }
+}
+
+async fn forget_now(app: &App) {
+    if let Err(error) = webhooks::forget(&app.db, &app.clock, app.config.webhooks_kept()).await {
+        tracing::warn!(%error, "old deliveries of webhooks could not be forgotten; the next hour tries again");
     }
 }
 
 /// Does what administrators ask for, one after the other.
 async fn do_what_is_asked(app: Arc<App>) {
     loop {
-        match app.tasks.next().await {
-            Task::Sweep => sweep_now(&app).await,
-            task @ (Task::Check | Task::DeepCheck) => check_now(&app, task).await,
-            // Not waited for: it lasts days where the store is large.
-            Task::Scrub => {
-                app.tasks.begin(Task::Scrub, app.clock.now());
-                let plan = ScrubPlan { now_please: true, ..scrub_plan(&app.config) };
-                let app = Arc::clone(&app);
-                actix_web::rt::spawn(async move { scrub(&app, plan).await });
+        let task = app.tasks.next().await;
+        let run = async {
+            match task {
+                Task::Sweep => sweep_now(&app).await,
+                Task::Check | Task::DeepCheck => check_now(&app, task).await,
+                // Not waited for: it lasts days where the store is large.
+                Task::Scrub => {
+                    app.tasks.begin(Task::Scrub, app.clock.now());
+                    let plan = ScrubPlan { now_please: true, ..scrub_plan(&app.config) };
+                    let app = Arc::clone(&app);
+                    actix_web::rt::spawn(async move { scrub(&app, plan).await }.in_current_span());
+                }
+                Task::Digests | Task::Counts => Running::begin(&app, task).end(true, String::new(), Vec::new()),
             }
-            task => Running::begin(&app, task).end(true, String::new(), Vec::new()),
-        }
+        };
+        run.instrument(run_span(task.as_str())).await;
     }
 }

@@ -1,6 +1,7 @@
 //! Whether the server has what it needs, and how much there is in its store.
 
 use super::App;
+use crate::blocking::spawn_blocking;
 use crate::error::{Error, Result};
 use crate::registry::operations::integrity::{self, BlobTotals};
 use crate::registry::operations::settings;
@@ -27,7 +28,7 @@ impl App {
         let database = tokio::time::timeout(PATIENCE, looked).await;
         let database = database.unwrap_or(Err(Error::Busy("the database does not answer")));
         let (store, reserve) = (self.store.clone(), self.config.store.reserve_bytes);
-        let stored = tokio::task::spawn_blocking(move || {
+        let stored = spawn_blocking(move || {
             store.check_ready()?;
             let space = store.free_space()?;
             if space.available < reserve || space.inodes == Some(0) { Err(Error::NoSpace) } else { Ok(()) }

@@ -11,13 +11,14 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::task::JoinHandle;
 
 use super::digests::{BLOCK, Declared, Hashers, Sums, push_checksum};
 use super::error::StoreError;
 use super::handle::{Handle, unjoined};
 use super::key::StorageKey;
 use super::local::Temp;
+use crate::blocking::spawn_blocking;
 use crate::domain::digest::{OtherDigests, Sha256};
 
 const BUFFER: usize = BLOCK as usize;

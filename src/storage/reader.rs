@@ -16,12 +16,13 @@ use bytes::Bytes;
 use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
 use sha2::Digest;
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::task::JoinHandle;
 
 use super::digests::{BLOCK, checksum_at};
 use super::error::StoreError;
 use super::handle::{Handle, unjoined};
 use super::key::StorageKey;
+use crate::blocking::spawn_blocking;
 use crate::domain::digest::Sha256;
 
 /// The smallest and the first chunk, in bytes.

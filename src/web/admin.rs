@@ -10,6 +10,7 @@ pub mod users;
 use super::format::{Bytes, Count};
 use super::page::{Frame, Reply, frame};
 use crate::auth::call::Call;
+use crate::blocking::spawn_blocking;
 use crate::error::Result;
 use crate::jobs::task_status::Task;
 use crate::registry::operations::damage;
@@ -147,7 +148,7 @@ pub async fn overview(call: Call) -> Result<Reply> {
     }
     let saved = (bytes - blob_bytes).max(0);
     let store = call.app.store.clone();
-    let free = tokio::task::spawn_blocking(move || store.free_space()).await;
+    let free = spawn_blocking(move || store.free_space()).await;
     let free = free.ok().and_then(Result::ok).map(|space| Bytes(i64::try_from(space.available).unwrap_or(i64::MAX)));
     Reply::page(&OverviewPage {
         frame,

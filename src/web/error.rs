@@ -3,11 +3,13 @@
 use super::page::{Frame, Reply};
 use crate::auth::reader;
 use crate::domain::path::escape;
+use crate::domain::request_id::RequestId;
 use crate::error::{Error, What};
-use crate::http::problem::status_of;
+use crate::http::problem::{log_internal, retry_after, status_of};
+use crate::http::request_log::request_id;
 use crate::http::segment::renamed;
 use crate::state::App;
-use actix_web::http::{Method, StatusCode, header};
+use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 use std::sync::Arc;
@@ -19,6 +21,7 @@ struct ErrorPage {
     status: u16,
     title: &'static str,
     message: String,
+    request_id: RequestId,
 }
 
 fn title(status: StatusCode) -> &'static str {
@@ -54,9 +57,7 @@ pub async fn answer(req: &HttpRequest, app: &Arc<App>, error: Error) -> Reply {
     if matches!(error, Error::Unauthenticated | Error::BadCredential(_)) {
         return Reply::to(&format!("/login{}", way_back(req, reads)));
     }
-    if let Error::Internal(source) = &error {
-        tracing::error!(error = format!("{source:#}"), path = req.path(), "internal error");
-    }
+    log_internal(req, &error);
     let (status, _) = status_of(&error);
     // The page names its reader if it can, whatever the address demanded.
     let user = reader(req, app).await;
@@ -65,16 +66,14 @@ pub async fn answer(req: &HttpRequest, app: &Arc<App>, error: Error) -> Reply {
         status: status.as_u16(),
         title: title(status),
         message: error.to_string(),
+        request_id: request_id(req),
     };
-    let wait = match error {
-        Error::RateLimited { retry_after } => Some(retry_after),
-        Error::Busy(_) | Error::OutcomeUnknown | Error::NoSpace => Some(5),
-        _ => None,
-    };
-    match (Reply::page_with(status, &page), wait) {
-        (Ok(reply), Some(seconds)) => reply.header(header::RETRY_AFTER, seconds.into()),
-        (Ok(reply), None) => reply,
-        (Err(_), _) => Reply::to("/"),
+    match Reply::page_with(status, &page) {
+        Ok(reply) => reply.retry_after(retry_after(&error)),
+        Err(error) => {
+            log_internal(req, &error);
+            Reply::to("/")
+        }
     }
 }
 

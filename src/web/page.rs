@@ -231,6 +231,14 @@ impl Reply {
         self
     }
 
+    /// When the request may be tried again, in seconds, if waiting helps.
+    pub fn retry_after(self, seconds: Option<u64>) -> Self {
+        match seconds {
+            Some(seconds) => self.header(header::RETRY_AFTER, seconds.into()),
+            None => self,
+        }
+    }
+
     /// Lets a browser keep the page and ask each time whether it is still the same: for what says nothing of its reader.
     pub fn revalidated(mut self) -> Self {
         self.revalidated = true;

@@ -2,8 +2,8 @@
 
 use super::page::Reply;
 use crate::error::{Error, Result};
+use crate::http::problem::retry_after;
 use actix_web::http::StatusCode;
-use actix_web::http::header;
 use askama::Template;
 
 /// The problems of a form; templates ask for those of a field by its name, and show the others above the form.
@@ -57,6 +57,7 @@ impl Problems {
     /// # Errors
     /// Any other error.
     pub fn of(error: Error, taken: &'static str) -> Result<Self> {
+        let wait = retry_after(&error);
         Ok(match error {
             Error::Invalid { field: "form" | "query", .. } => return Err(error),
             Error::Invalid { field, problem } => Self::on(field, &problem),
@@ -66,7 +67,7 @@ impl Problems {
                 let minutes = retry_after.div_ceil(60);
                 let plural = if minutes == 1 { "" } else { "s" };
                 let text = format!("too many attempts: try again in {minutes} minute{plural}");
-                Self { retry_after: Some(retry_after), ..Self::whole(StatusCode::TOO_MANY_REQUESTS, &text) }
+                Self { retry_after: wait, ..Self::whole(StatusCode::TOO_MANY_REQUESTS, &text) }
             }
             other => return Err(other),
         })
@@ -103,10 +104,7 @@ impl Problems {
     /// As [`Reply::page_with`].
     pub fn reply(&self, page: &impl Template) -> Result<Reply> {
         let reply = Reply::page_with(self.status.unwrap_or(StatusCode::UNPROCESSABLE_ENTITY), page)?;
-        Ok(match self.retry_after {
-            Some(seconds) => reply.header(header::RETRY_AFTER, seconds.into()),
-            None => reply,
-        })
+        Ok(reply.retry_after(self.retry_after))
     }
 }
 

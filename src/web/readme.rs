@@ -1,6 +1,7 @@
 //! What a version says of itself: its file `README.md`, however it is spelled.
 
 use super::markdown::{self, Html, Use, file_of};
+use crate::blocking::spawn_blocking;
 use crate::db::Connection;
 use crate::domain::address;
 use crate::domain::ids::{FileId, VersionId};
@@ -58,7 +59,7 @@ pub async fn read(app: &App, path: &VersionPath, Source { file, beside }: Source
     let (store, size) = (app.store.clone(), file.blob.size);
     let beside: HashMap<String, String> = beside.into_iter().map(|(name, id)| (name.lower(), url(id))).collect();
     // Reading waits for the disk, and rendering takes some milliseconds.
-    let html = tokio::task::spawn_blocking(move || {
+    let html = spawn_blocking(move || {
         let bytes = store.read_small(&key, size)?;
         let Ok(text) = std::str::from_utf8(&bytes) else { return Ok::<_, Error>(None) };
         Ok(Some(render(text, beside)))

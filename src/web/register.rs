@@ -10,7 +10,7 @@ use crate::domain::ids::OwnerId;
 use crate::domain::names::{Email, OwnerName};
 use crate::domain::secret::Password;
 use crate::error::{Error, Result, What};
-use crate::http::middleware::client;
+use crate::http::request_log::client;
 use crate::registry::accounts::attempts;
 use crate::registry::accounts::users::{Registration, register};
 use askama::Template;

@@ -381,6 +381,6 @@ async fn a_row_that_cannot_be_is_500_without_a_word_of_why_and_nothing_to_others
     site.ci().publish(&file("g"), "hello").await;
     site.db_execute("UPDATE files SET name = 'no/name' WHERE lower_name = 'f'");
     let broken = site.anon().get(&file("f")).await.is(500);
-    assert_eq!(broken.text(), "internal error\n");
+    assert_eq!(broken.text(), format!("internal error (request id {})\n", broken.request_id()));
     site.anon().get(&file("g")).await.is(200);
 }

@@ -332,6 +332,7 @@ async fn errors_are_json_for_who_asks_for_it_and_a_line_of_text_otherwise() {
     {
       "code": "not_found",
       "message": "package file not found",
+      "request_id": "…",
       "url": "/api/swagger"
     }
     "#);
@@ -341,6 +342,7 @@ async fn errors_are_json_for_who_asks_for_it_and_a_line_of_text_otherwise() {
     {
       "code": "conflict",
       "message": "package file already exists",
+      "request_id": "…",
       "url": "/api/swagger"
     }
     "#);

@@ -1,6 +1,7 @@
 //! The server itself: its jobs, its database and store, its settings.
 
 use crate::auth::call::Call;
+use crate::blocking::spawn_blocking;
 use crate::config::Setting;
 use crate::domain::damage::Damage;
 use crate::error::{Error, Result, What};
@@ -85,7 +86,7 @@ pub async fn page(call: Call) -> Result<Reply> {
         }
     };
     let store = app.store.clone();
-    let free = tokio::task::spawn_blocking(move || store.free_space()).await;
+    let free = spawn_blocking(move || store.free_space()).await;
     let totals = app.blob_totals().await;
     let damaged = damaged.into_iter().map(|blob| DamagedFiles {
         files: in_words(&blob.files, blob.file_count),

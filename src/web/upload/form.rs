@@ -7,7 +7,7 @@ use crate::domain::names::OwnerName;
 use crate::domain::path::VersionPath;
 use crate::error::{Error, Result, What};
 use crate::http::body::{BodyError, PacedBody};
-use crate::http::problem::status_of;
+use crate::http::problem::{log_internal, status_of};
 use crate::publish::{self, Target, is_form};
 use crate::registry::access::can_upload;
 use crate::web::forms;
@@ -94,7 +94,8 @@ impl Reading<'_> {
                 Ok(()) => outcome.stored.push(name),
                 Err(error) => {
                     let is_last = concerns_all(&error);
-                    status.get_or_insert(told(&error));
+                    log_internal(&self.call.req, &error);
+                    status.get_or_insert(status_of(&error).0);
                     outcome.failed.push((name, error.to_string()));
                     if is_last {
                         break;
@@ -179,12 +180,4 @@ fn concerns_all(error: &Error) -> bool {
             | Error::DigestMismatch(_)
     );
     !own
-}
-
-/// The status of an error that is told beside others; what went wrong inside is logged here.
-fn told(error: &Error) -> StatusCode {
-    if let Error::Internal(source) = error {
-        tracing::error!(error = format!("{source:#}"), "internal error");
-    }
-    status_of(error).0
 }

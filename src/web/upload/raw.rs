@@ -5,7 +5,8 @@ use crate::auth::call::Call;
 use crate::domain::path::FilePath;
 use crate::error::{Error, Result};
 use crate::http::body::PacedBody;
-use crate::http::problem::status_of;
+use crate::http::problem::{log_internal, retry_after, status_of};
+use crate::http::request_log::request_id;
 use crate::publish::{self, Published, Target};
 use crate::web::forms;
 use crate::web::page::Reply;
@@ -19,16 +20,10 @@ pub async fn put(call: Call, payload: web::Payload) -> Result<Reply> {
         Ok((path, published)) => return answer(&path, published),
         Err(error) => error,
     };
-    if let Error::Internal(source) = &error {
-        tracing::error!(error = format!("{source:#}"), path = call.req.path(), "internal error");
-    }
+    log_internal(&call.req, &error);
     let (status, code) = status_of(&error);
-    let reply = Reply::json(status, &json!({"message": error.to_string(), "code": code}))?;
-    Ok(match error {
-        Error::RateLimited { retry_after } => reply.header(header::RETRY_AFTER, retry_after.into()),
-        Error::Busy(_) | Error::OutcomeUnknown | Error::NoSpace => reply.header(header::RETRY_AFTER, 5.into()),
-        _ => reply,
-    })
+    let body = json!({"message": error.to_string(), "code": code, "request_id": request_id(&call.req)});
+    Ok(Reply::json(status, &body)?.retry_after(retry_after(&error)))
 }
 
 async fn receive(call: &Call, payload: web::Payload) -> Result<(FilePath, Published)> {

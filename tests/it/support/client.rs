@@ -173,27 +173,40 @@ impl Answer {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {:?}", self.text()))
     }
 
-    /// The JSON, for a snapshot.
+    /// The ID of the request.
     #[track_caller]
-    pub fn pretty(&self) -> String {
-        serde_json::to_string_pretty(&self.json()).unwrap()
+    pub fn request_id(&self) -> &str {
+        self.header("x-request-id").expect("every answer says which request it answers")
     }
 
-    /// Status and head as text, for a snapshot: without the date, and without whether the connection is closed, which
-    /// depends on how much of a refused body was there already.
+    /// The body as text, with `…` for the ID of the request, which differs each time.
+    fn text_without_id(&self) -> String {
+        let text = String::from_utf8_lossy(&self.body);
+        self.header("x-request-id").map_or_else(|| text.to_string(), |id| text.replace(id, "\u{2026}"))
+    }
+
+    /// The JSON, for a snapshot; without the ID of the request.
+    #[track_caller]
+    pub fn pretty(&self) -> String {
+        let json: serde_json::Value = serde_json::from_str(&self.text_without_id()).unwrap();
+        serde_json::to_string_pretty(&json).unwrap()
+    }
+
+    /// Status and head as text, for a snapshot: without the date and the ID of the request, and without whether the
+    /// connection is closed, which depends on how much of a refused body was there already.
     pub fn shown(&self) -> String {
         let mut lines: Vec<_> = self
             .headers
             .iter()
-            .filter(|(name, _)| !["date", "connection"].contains(&name.as_str()))
+            .filter(|(name, _)| !["date", "connection", "x-request-id"].contains(&name.as_str()))
             .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
             .collect();
         lines.sort();
         format!("{}\n{}", self.status, lines.join("\n"))
     }
 
-    /// What two answers must have in common to look the same to a stranger.
+    /// What two answers must have in common to look the same to a stranger: all but the ID of the request.
     pub fn looks(&self) -> (u16, String, String) {
-        (self.status, self.shown(), String::from_utf8_lossy(&self.body).into_owned())
+        (self.status, self.shown(), self.text_without_id())
     }
 }
