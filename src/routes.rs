@@ -48,8 +48,8 @@ pub struct Row {
     pub policy: Policy,
     /// In a few words, what it does.
     pub about: &'static str,
-    /// The handler's own name, by which the document calls the operation.
-    name: &'static str,
+    /// By which the document calls the operation; empty for pages.
+    id: &'static str,
     /// What it takes and answers; nothing for pages, which are for people.
     describe: Option<fn(&mut Description)>,
     also: Vec<(StatusCode, &'static str)>,
@@ -84,110 +84,110 @@ use Area::{Admin, Organization, Package, User};
 pub fn table() -> Vec<Row> {
     vec![
         // Is it up, is it ready, how is it doing.
-        plain(GET, "/livez", ops::livez, (Ignored, NO_SCOPE, Everybody, None), "Whether the process is up", ops::describe_lines),
-        plain(GET, "/readyz", ops::readyz, (Ignored, NO_SCOPE, Everybody, None), "Whether it can serve", ops::describe_ready),
-        plain(GET, "/api/healthz", ops::healthz, (Ignored, NO_SCOPE, Everybody, None), "The same as JSON", ops::describe_health),
-        plain(GET, "/metrics", ops::metrics, (Own, NO_SCOPE, Everybody, None), "Metrics for Prometheus", ops::describe_metrics),
+        plain(GET, "/livez", ops::livez, (Ignored, NO_SCOPE, Everybody, None), "Whether the process is up", ops::describe_lines).id("opsLivez"),
+        plain(GET, "/readyz", ops::readyz, (Ignored, NO_SCOPE, Everybody, None), "Whether it can serve", ops::describe_ready).id("opsReadyz"),
+        plain(GET, "/api/healthz", ops::healthz, (Ignored, NO_SCOPE, Everybody, None), "The same as JSON", ops::describe_health).id("opsHealthz"),
+        plain(GET, "/metrics", ops::metrics, (Own, NO_SCOPE, Everybody, None), "Metrics for Prometheus", ops::describe_metrics).id("opsMetrics"),
 
         // The API's own description.
-        plain(GET, "/api/openapi.json", openapi::document, (Ignored, NO_SCOPE, Everybody, None), "This document", openapi::describe_document),
-        plain(GET, "/api/swagger", swagger::page, (Ignored, NO_SCOPE, Everybody, None), "This document as a page", swagger::describe_page),
-        plain(GET, "/api/swagger/{asset}", swagger::asset, (Ignored, NO_SCOPE, Everybody, None), "What the page is made of", swagger::describe_asset),
+        plain(GET, "/api/openapi.json", openapi::document, (Ignored, NO_SCOPE, Everybody, None), "This document", openapi::describe_document).id("openapiDocument"),
+        plain(GET, "/api/swagger", swagger::page, (Ignored, NO_SCOPE, Everybody, None), "This document as a page", swagger::describe_page).id("swaggerPage"),
+        plain(GET, "/api/swagger/{asset}", swagger::asset, (Ignored, NO_SCOPE, Everybody, None), "What the page is made of", swagger::describe_asset).id("swaggerAsset"),
 
         // The generic package protocol.
-        plain(GET, "/api/packages/{owner}/generic/{name}/{version}/{file}", files::download, (Any, read(Package), Reader, None), "Download a file", generic::describe::download),
-        plain(PUT, "/api/packages/{owner}/generic/{name}/{version}/{file}", upload::upload, (Any, write(Package), Writer, Some(Event::FilePublish)), "Publish a file", generic::describe::upload),
-        plain(DELETE, "/api/packages/{owner}/generic/{name}/{version}/{file}", files::delete, (Any, write(Package), Writer, Some(Event::FileDelete)), "Delete a file", generic::describe::delete),
-        plain(GET, "/api/packages/{owner}/generic/{name}/{version}", listings::files, (Any, read(Package), Reader, None), "List the files of a version", generic::describe::files),
-        plain(DELETE, "/api/packages/{owner}/generic/{name}/{version}", versions::delete, (Any, write(Package), Writer, Some(Event::VersionDelete)), "Delete a version", generic::describe::delete),
-        plain(GET, "/api/packages/{owner}/generic/{name}", listings::versions, (Any, read(Package), Reader, None), "List the versions of a package", generic::describe::versions),
+        plain(GET, "/api/packages/{owner}/generic/{name}/{version}/{file}", files::download, (Any, read(Package), Reader, None), "Download a file", generic::describe::download).id("genericFilesDownload"),
+        plain(PUT, "/api/packages/{owner}/generic/{name}/{version}/{file}", upload::upload, (Any, write(Package), Writer, Some(Event::FilePublish)), "Publish a file", generic::describe::upload).id("genericUpload"),
+        plain(DELETE, "/api/packages/{owner}/generic/{name}/{version}/{file}", files::delete, (Any, write(Package), Writer, Some(Event::FileDelete)), "Delete a file", generic::describe::delete).id("genericFilesDelete"),
+        plain(GET, "/api/packages/{owner}/generic/{name}/{version}", listings::files, (Any, read(Package), Reader, None), "List the files of a version", generic::describe::files).id("genericListingsFiles"),
+        plain(DELETE, "/api/packages/{owner}/generic/{name}/{version}", versions::delete, (Any, write(Package), Writer, Some(Event::VersionDelete)), "Delete a version", generic::describe::delete).id("genericVersionsDelete"),
+        plain(GET, "/api/packages/{owner}/generic/{name}", listings::versions, (Any, read(Package), Reader, None), "List the versions of a package", generic::describe::versions).id("genericListingsVersions"),
 
         // The REST API v1: what clients ask first.
-        api(GET, "/api/v1/version", meta::version, (Ignored, NO_SCOPE, Everybody, None), "The server's version"),
-        api(GET, "/api/v1/settings/api", meta::api_settings, (Ignored, NO_SCOPE, Everybody, None), "How much the API answers at most"),
+        api(GET, "/api/v1/version", meta::version, (Ignored, NO_SCOPE, Everybody, None), "The server's version").id("metaVersion"),
+        api(GET, "/api/v1/settings/api", meta::api_settings, (Ignored, NO_SCOPE, Everybody, None), "How much the API answers at most").id("metaApiSettings"),
 
         // Users and their tokens.
-        api(GET, "/api/v1/user", users::me, (Any, read(User), SignedIn, None), "The user who asks"),
-        api(GET, "/api/v1/user/orgs", orgs::list_own, (Any, read(Organization), SignedIn, None), "List the organizations whose member asks, by name"),
-        api(GET, "/api/v1/user/teams", teams::list_own, (Any, read(Organization), SignedIn, None), "List the teams whose member asks"),
-        api(GET, "/api/v1/users/search", users::search, (Any, read(User), Everybody, None), "Find users by a part of their names"),
-        api(GET, "/api/v1/users/{user}", users::get, (Any, read(User), Reader, None), "A user"),
-        api(GET, "/api/v1/users/{user}/orgs", orgs::list_of_user, (Any, read(Organization), Reader, None), "List a user's organizations, by name"),
-        api(GET, "/api/v1/users/{user}/tokens", tokens::list, (Password, NO_SCOPE, SelfOrAdmin, None), "List a user's access tokens"),
-        api(POST, "/api/v1/users/{user}/tokens", tokens::create, (Password, NO_SCOPE, SelfOrAdmin, Some(Event::TokenCreate)), "Make an access token").says(400, "The user has a token of this name"),
-        api(DELETE, "/api/v1/users/{user}/tokens/{token}", tokens::revoke, (Password, NO_SCOPE, SelfOrAdmin, Some(Event::TokenRevoke)), "Revoke an access token, by its id or its name"),
-        api(GET, "/api/v1/token", tokens::get_in_use, (Token, NO_SCOPE, SignedIn, None), "The access token in use"),
-        api(DELETE, "/api/v1/token", tokens::revoke_in_use, (Token, NO_SCOPE, SignedIn, Some(Event::TokenRevoke)), "Revoke the access token in use"),
+        api(GET, "/api/v1/user", users::me, (Any, read(User), SignedIn, None), "The user who asks").id("usersMe"),
+        api(GET, "/api/v1/user/orgs", orgs::list_own, (Any, read(Organization), SignedIn, None), "List the organizations whose member asks, by name").id("orgsListOwn"),
+        api(GET, "/api/v1/user/teams", teams::list_own, (Any, read(Organization), SignedIn, None), "List the teams whose member asks").id("teamsListOwn"),
+        api(GET, "/api/v1/users/search", users::search, (Any, read(User), Everybody, None), "Find users by a part of their names").id("usersSearch"),
+        api(GET, "/api/v1/users/{user}", users::get, (Any, read(User), Reader, None), "A user").id("usersGet"),
+        api(GET, "/api/v1/users/{user}/orgs", orgs::list_of_user, (Any, read(Organization), Reader, None), "List a user's organizations, by name").id("orgsListOfUser"),
+        api(GET, "/api/v1/users/{user}/tokens", tokens::list, (Password, NO_SCOPE, SelfOrAdmin, None), "List a user's access tokens").id("tokensList"),
+        api(POST, "/api/v1/users/{user}/tokens", tokens::create, (Password, NO_SCOPE, SelfOrAdmin, Some(Event::TokenCreate)), "Make an access token").id("tokensCreate").says(400, "The user has a token of this name"),
+        api(DELETE, "/api/v1/users/{user}/tokens/{token}", tokens::revoke, (Password, NO_SCOPE, SelfOrAdmin, Some(Event::TokenRevoke)), "Revoke an access token, by its id or its name").id("tokensRevoke"),
+        api(GET, "/api/v1/token", tokens::get_in_use, (Token, NO_SCOPE, SignedIn, None), "The access token in use").id("tokensGetInUse"),
+        api(DELETE, "/api/v1/token", tokens::revoke_in_use, (Token, NO_SCOPE, SignedIn, Some(Event::TokenRevoke)), "Revoke the access token in use").id("tokensRevokeInUse"),
 
         // What site administrators do.
-        api(GET, "/api/v1/admin/users", admin::list, (Any, read(Admin), SiteAdmin, None), "List all users"),
-        api(POST, "/api/v1/admin/users", admin::create, (Any, write(Admin), SiteAdmin, Some(Event::UserCreate)), "Make a user"),
-        api(PATCH, "/api/v1/admin/users/{user}", admin::edit, (Any, write(Admin), SiteAdmin, Some(Event::UserUpdate)), "Change a user"),
-        api(DELETE, "/api/v1/admin/users/{user}", admin::delete, (Any, write(Admin), SiteAdmin, Some(Event::UserDelete)), "Delete a user").says(422, "He owns packages, or is an organization's last owner, or the last administrator; the message says which"),
-        api(POST, "/api/v1/admin/users/{user}/rename", admin::rename, (Any, write(Admin), SiteAdmin, Some(Event::UserRename)), "Give a user another name; the old one leads to him until it is taken"),
-        api(POST, "/api/v1/admin/users/{user}/orgs", admin::create_org, (Any, write(Admin), SiteAdmin, Some(Event::OrgCreate)), "Make an organization whose owner is the user"),
-        api(GET, "/api/v1/admin/orgs", admin::list_orgs, (Any, read(Admin), SiteAdmin, None), "List all organizations, by name"),
+        api(GET, "/api/v1/admin/users", admin::list, (Any, read(Admin), SiteAdmin, None), "List all users").id("adminList"),
+        api(POST, "/api/v1/admin/users", admin::create, (Any, write(Admin), SiteAdmin, Some(Event::UserCreate)), "Make a user").id("adminCreate"),
+        api(PATCH, "/api/v1/admin/users/{user}", admin::edit, (Any, write(Admin), SiteAdmin, Some(Event::UserUpdate)), "Change a user").id("adminEdit"),
+        api(DELETE, "/api/v1/admin/users/{user}", admin::delete, (Any, write(Admin), SiteAdmin, Some(Event::UserDelete)), "Delete a user").id("adminDelete").says(422, "He owns packages, or is an organization's last owner, or the last administrator; the message says which"),
+        api(POST, "/api/v1/admin/users/{user}/rename", admin::rename, (Any, write(Admin), SiteAdmin, Some(Event::UserRename)), "Give a user another name; the old one leads to him until it is taken").id("adminRename"),
+        api(POST, "/api/v1/admin/users/{user}/orgs", admin::create_org, (Any, write(Admin), SiteAdmin, Some(Event::OrgCreate)), "Make an organization whose owner is the user").id("adminCreateOrg"),
+        api(GET, "/api/v1/admin/orgs", admin::list_orgs, (Any, read(Admin), SiteAdmin, None), "List all organizations, by name").id("adminListOrgs"),
 
         // Organizations, teams, members.
-        api(GET, "/api/v1/orgs", orgs::list, (Any, read(Organization), Everybody, None), "List the organizations that the caller may see, by name"),
-        api(POST, "/api/v1/orgs", orgs::create, (Any, write(Organization), SignedIn, Some(Event::OrgCreate)), "Make an organization"),
-        api(GET, "/api/v1/orgs/{org}", orgs::get, (Any, read(Organization), Reader, None), "An organization"),
-        api(PATCH, "/api/v1/orgs/{org}", orgs::edit, (Any, write(Organization), OrgOwner, Some(Event::OrgUpdate)), "Change an organization"),
-        api(DELETE, "/api/v1/orgs/{org}", orgs::delete, (Any, write(Organization), OrgOwner, Some(Event::OrgDelete)), "Delete an organization").says(422, "It owns packages; the message says how many"),
-        api(POST, "/api/v1/orgs/{org}/rename", orgs::rename, (Any, write(Organization), OrgOwner, Some(Event::OrgRename)), "Give an organization another name; the old one leads to it until it is taken"),
-        api(GET, "/api/v1/orgs/{org}/repos", orgs::list_repositories, (Any, read(Organization), Reader, None), "An organization's repositories: always none, for clients that ask before they delete one"),
-        api(GET, "/api/v1/orgs/{org}/members", members::list_of_org, (Any, read(Organization), Member, None), "List an organization's members, by name"),
-        api(GET, "/api/v1/orgs/{org}/members/{user}", members::is_in_org, (Any, read(Organization), Member, None), "Whether a user is a member; everybody may ask about himself"),
-        api(DELETE, "/api/v1/orgs/{org}/members/{user}", members::expel, (Any, write(Organization), OrgOwner, Some(Event::OrgMemberRemove)), "Take a user out of all teams; every member may take himself out"),
-        api(GET, "/api/v1/orgs/{org}/teams", teams::list, (Any, read(Organization), Member, None), "List an organization's teams, by name"),
-        api(POST, "/api/v1/orgs/{org}/teams", teams::create, (Any, write(Organization), OrgOwner, Some(Event::TeamCreate)), "Make a team"),
-        api(GET, "/api/v1/orgs/{org}/teams/search", teams::search, (Any, read(Organization), Member, None), "Find teams by a part of their names"),
-        api(GET, "/api/v1/teams/{team}", teams::get, (Any, read(Organization), Member, None), "A team"),
-        api(PATCH, "/api/v1/teams/{team}", teams::edit, (Any, write(Organization), OrgOwner, Some(Event::TeamUpdate)), "Change a team"),
-        api(DELETE, "/api/v1/teams/{team}", teams::delete, (Any, write(Organization), OrgOwner, Some(Event::TeamDelete)), "Delete a team").says(422, "It is the team Owners"),
-        api(GET, "/api/v1/teams/{team}/members", members::list_of_team, (Any, read(Organization), Member, None), "List a team's members, by name"),
-        api(GET, "/api/v1/teams/{team}/members/{user}", members::get_of_team, (Any, read(Organization), Member, None), "A member of a team"),
-        api(PUT, "/api/v1/teams/{team}/members/{user}", members::add, (Any, write(Organization), OrgOwner, Some(Event::MemberAdd)), "Take a user into a team"),
-        api(DELETE, "/api/v1/teams/{team}/members/{user}", members::remove, (Any, write(Organization), OrgOwner, Some(Event::MemberRemove)), "Take a user out of a team"),
+        api(GET, "/api/v1/orgs", orgs::list, (Any, read(Organization), Everybody, None), "List the organizations that the caller may see, by name").id("orgsList"),
+        api(POST, "/api/v1/orgs", orgs::create, (Any, write(Organization), SignedIn, Some(Event::OrgCreate)), "Make an organization").id("orgsCreate"),
+        api(GET, "/api/v1/orgs/{org}", orgs::get, (Any, read(Organization), Reader, None), "An organization").id("orgsGet"),
+        api(PATCH, "/api/v1/orgs/{org}", orgs::edit, (Any, write(Organization), OrgOwner, Some(Event::OrgUpdate)), "Change an organization").id("orgsEdit"),
+        api(DELETE, "/api/v1/orgs/{org}", orgs::delete, (Any, write(Organization), OrgOwner, Some(Event::OrgDelete)), "Delete an organization").id("orgsDelete").says(422, "It owns packages; the message says how many"),
+        api(POST, "/api/v1/orgs/{org}/rename", orgs::rename, (Any, write(Organization), OrgOwner, Some(Event::OrgRename)), "Give an organization another name; the old one leads to it until it is taken").id("orgsRename"),
+        api(GET, "/api/v1/orgs/{org}/repos", orgs::list_repositories, (Any, read(Organization), Reader, None), "An organization's repositories: always none, for clients that ask before they delete one").id("orgsListRepositories"),
+        api(GET, "/api/v1/orgs/{org}/members", members::list_of_org, (Any, read(Organization), Member, None), "List an organization's members, by name").id("membersListOfOrg"),
+        api(GET, "/api/v1/orgs/{org}/members/{user}", members::is_in_org, (Any, read(Organization), Member, None), "Whether a user is a member; everybody may ask about himself").id("membersIsInOrg"),
+        api(DELETE, "/api/v1/orgs/{org}/members/{user}", members::expel, (Any, write(Organization), OrgOwner, Some(Event::OrgMemberRemove)), "Take a user out of all teams; every member may take himself out").id("membersExpel"),
+        api(GET, "/api/v1/orgs/{org}/teams", teams::list, (Any, read(Organization), Member, None), "List an organization's teams, by name").id("teamsList"),
+        api(POST, "/api/v1/orgs/{org}/teams", teams::create, (Any, write(Organization), OrgOwner, Some(Event::TeamCreate)), "Make a team").id("teamsCreate"),
+        api(GET, "/api/v1/orgs/{org}/teams/search", teams::search, (Any, read(Organization), Member, None), "Find teams by a part of their names").id("teamsSearch"),
+        api(GET, "/api/v1/teams/{team}", teams::get, (Any, read(Organization), Member, None), "A team").id("teamsGet"),
+        api(PATCH, "/api/v1/teams/{team}", teams::edit, (Any, write(Organization), OrgOwner, Some(Event::TeamUpdate)), "Change a team").id("teamsEdit"),
+        api(DELETE, "/api/v1/teams/{team}", teams::delete, (Any, write(Organization), OrgOwner, Some(Event::TeamDelete)), "Delete a team").id("teamsDelete").says(422, "It is the team Owners"),
+        api(GET, "/api/v1/teams/{team}/members", members::list_of_team, (Any, read(Organization), Member, None), "List a team's members, by name").id("membersListOfTeam"),
+        api(GET, "/api/v1/teams/{team}/members/{user}", members::get_of_team, (Any, read(Organization), Member, None), "A member of a team").id("membersGetOfTeam"),
+        api(PUT, "/api/v1/teams/{team}/members/{user}", members::add, (Any, write(Organization), OrgOwner, Some(Event::MemberAdd)), "Take a user into a team").id("membersAdd"),
+        api(DELETE, "/api/v1/teams/{team}/members/{user}", members::remove, (Any, write(Organization), OrgOwner, Some(Event::MemberRemove)), "Take a user out of a team").id("membersRemove"),
 
         // The record of changes.
-        api(GET, "/api/v1/admin/audit", audit::list, (Any, read(Admin), SiteAdmin, None), "Who changed what: the newest first, or all as lines of JSON"),
+        api(GET, "/api/v1/admin/audit", audit::list, (Any, read(Admin), SiteAdmin, None), "Who changed what: the newest first, or all as lines of JSON").id("auditList"),
 
         // What owners may store.
-        api(GET, "/api/v1/users/{user}/quota", quotas::of_user, (Any, read(User), SelfOrAdmin, None), "What a user may store, and what he does"),
-        api(PATCH, "/api/v1/users/{user}/quota", quotas::set_for_user, (Any, write(Admin), SiteAdmin, Some(Event::OwnerQuota)), "Set what a user may store"),
-        api(GET, "/api/v1/orgs/{org}/quota", quotas::of_org, (Any, read(Organization), Member, None), "What an organization may store, and what it does"),
-        api(PATCH, "/api/v1/orgs/{org}/quota", quotas::set_for_org, (Any, write(Admin), SiteAdmin, Some(Event::OwnerQuota)), "Set what an organization may store"),
+        api(GET, "/api/v1/users/{user}/quota", quotas::of_user, (Any, read(User), SelfOrAdmin, None), "What a user may store, and what he does").id("quotasOfUser"),
+        api(PATCH, "/api/v1/users/{user}/quota", quotas::set_for_user, (Any, write(Admin), SiteAdmin, Some(Event::OwnerQuota)), "Set what a user may store").id("quotasSetForUser"),
+        api(GET, "/api/v1/orgs/{org}/quota", quotas::of_org, (Any, read(Organization), Member, None), "What an organization may store, and what it does").id("quotasOfOrg"),
+        api(PATCH, "/api/v1/orgs/{org}/quota", quotas::set_for_org, (Any, write(Admin), SiteAdmin, Some(Event::OwnerQuota)), "Set what an organization may store").id("quotasSetForOrg"),
 
         // Webhooks of users and organizations, and what they told.
-        api(GET, "/api/v1/user/hooks", webhooks::list_own, (Any, read(User), SignedIn, None), "List one's own webhooks"),
-        api(POST, "/api/v1/user/hooks", webhooks::create_own, (Any, write(User), SignedIn, Some(Event::HookCreate)), "Make a webhook of one's own"),
-        api(GET, "/api/v1/user/hooks/{hook}", webhooks::get_own, (Any, read(User), SignedIn, None), "A webhook of one's own"),
-        api(PATCH, "/api/v1/user/hooks/{hook}", webhooks::edit_own, (Any, write(User), SignedIn, Some(Event::HookUpdate)), "Change a webhook of one's own"),
-        api(DELETE, "/api/v1/user/hooks/{hook}", webhooks::delete_own, (Any, write(User), SignedIn, Some(Event::HookDelete)), "Delete a webhook of one's own, with what it told"),
-        api(POST, "/api/v1/user/hooks/{hook}/tests", webhooks::test_own, (Any, write(User), SignedIn, Some(Event::HookTest)), "Let a webhook of one's own tell of a package that does not exist").says(422, "It is not active"),
-        api(GET, "/api/v1/user/hooks/{hook}/deliveries", deliveries::list_own, (Any, read(User), SignedIn, None), "List what a webhook of one's own told, the newest first"),
-        api(GET, "/api/v1/user/hooks/{hook}/deliveries/{delivery}", deliveries::get_own, (Any, read(User), SignedIn, None), "What a webhook of one's own told, and what was answered"),
-        api(POST, "/api/v1/user/hooks/{hook}/deliveries/{delivery}/attempts", deliveries::redeliver_own, (Any, write(User), SignedIn, Some(Event::HookRedeliver)), "Let a webhook of one's own tell something once more").says(422, "It is not active"),
-        api(GET, "/api/v1/orgs/{org}/hooks", webhooks::list_of_org, (Any, read(Organization), OrgOwner, None), "List an organization's webhooks"),
-        api(POST, "/api/v1/orgs/{org}/hooks", webhooks::create_of_org, (Any, write(Organization), OrgOwner, Some(Event::HookCreate)), "Make a webhook of an organization"),
-        api(GET, "/api/v1/orgs/{org}/hooks/{hook}", webhooks::get_of_org, (Any, read(Organization), OrgOwner, None), "A webhook of an organization"),
-        api(PATCH, "/api/v1/orgs/{org}/hooks/{hook}", webhooks::edit_of_org, (Any, write(Organization), OrgOwner, Some(Event::HookUpdate)), "Change a webhook of an organization"),
-        api(DELETE, "/api/v1/orgs/{org}/hooks/{hook}", webhooks::delete_of_org, (Any, write(Organization), OrgOwner, Some(Event::HookDelete)), "Delete a webhook of an organization, with what it told"),
-        api(POST, "/api/v1/orgs/{org}/hooks/{hook}/tests", webhooks::test_of_org, (Any, write(Organization), OrgOwner, Some(Event::HookTest)), "Let a webhook of an organization tell of a package that does not exist").says(422, "It is not active"),
-        api(GET, "/api/v1/orgs/{org}/hooks/{hook}/deliveries", deliveries::list_of_org, (Any, read(Organization), OrgOwner, None), "List what a webhook of an organization told, the newest first"),
-        api(GET, "/api/v1/orgs/{org}/hooks/{hook}/deliveries/{delivery}", deliveries::get_of_org, (Any, read(Organization), OrgOwner, None), "What a webhook of an organization told, and what was answered"),
-        api(POST, "/api/v1/orgs/{org}/hooks/{hook}/deliveries/{delivery}/attempts", deliveries::redeliver_of_org, (Any, write(Organization), OrgOwner, Some(Event::HookRedeliver)), "Let a webhook of an organization tell something once more").says(422, "It is not active"),
+        api(GET, "/api/v1/user/hooks", webhooks::list_own, (Any, read(User), SignedIn, None), "List one's own webhooks").id("hooksListOwn"),
+        api(POST, "/api/v1/user/hooks", webhooks::create_own, (Any, write(User), SignedIn, Some(Event::HookCreate)), "Make a webhook of one's own").id("hooksCreateOwn"),
+        api(GET, "/api/v1/user/hooks/{hook}", webhooks::get_own, (Any, read(User), SignedIn, None), "A webhook of one's own").id("hooksGetOwn"),
+        api(PATCH, "/api/v1/user/hooks/{hook}", webhooks::edit_own, (Any, write(User), SignedIn, Some(Event::HookUpdate)), "Change a webhook of one's own").id("hooksEditOwn"),
+        api(DELETE, "/api/v1/user/hooks/{hook}", webhooks::delete_own, (Any, write(User), SignedIn, Some(Event::HookDelete)), "Delete a webhook of one's own, with what it told").id("hooksDeleteOwn"),
+        api(POST, "/api/v1/user/hooks/{hook}/tests", webhooks::test_own, (Any, write(User), SignedIn, Some(Event::HookTest)), "Let a webhook of one's own tell of a package that does not exist").id("hooksTestOwn").says(422, "It is not active"),
+        api(GET, "/api/v1/user/hooks/{hook}/deliveries", deliveries::list_own, (Any, read(User), SignedIn, None), "List what a webhook of one's own told, the newest first").id("deliveriesListOwn"),
+        api(GET, "/api/v1/user/hooks/{hook}/deliveries/{delivery}", deliveries::get_own, (Any, read(User), SignedIn, None), "What a webhook of one's own told, and what was answered").id("deliveriesGetOwn"),
+        api(POST, "/api/v1/user/hooks/{hook}/deliveries/{delivery}/attempts", deliveries::redeliver_own, (Any, write(User), SignedIn, Some(Event::HookRedeliver)), "Let a webhook of one's own tell something once more").id("deliveriesRedeliverOwn").says(422, "It is not active"),
+        api(GET, "/api/v1/orgs/{org}/hooks", webhooks::list_of_org, (Any, read(Organization), OrgOwner, None), "List an organization's webhooks").id("hooksListOfOrg"),
+        api(POST, "/api/v1/orgs/{org}/hooks", webhooks::create_of_org, (Any, write(Organization), OrgOwner, Some(Event::HookCreate)), "Make a webhook of an organization").id("hooksCreateOfOrg"),
+        api(GET, "/api/v1/orgs/{org}/hooks/{hook}", webhooks::get_of_org, (Any, read(Organization), OrgOwner, None), "A webhook of an organization").id("hooksGetOfOrg"),
+        api(PATCH, "/api/v1/orgs/{org}/hooks/{hook}", webhooks::edit_of_org, (Any, write(Organization), OrgOwner, Some(Event::HookUpdate)), "Change a webhook of an organization").id("hooksEditOfOrg"),
+        api(DELETE, "/api/v1/orgs/{org}/hooks/{hook}", webhooks::delete_of_org, (Any, write(Organization), OrgOwner, Some(Event::HookDelete)), "Delete a webhook of an organization, with what it told").id("hooksDeleteOfOrg"),
+        api(POST, "/api/v1/orgs/{org}/hooks/{hook}/tests", webhooks::test_of_org, (Any, write(Organization), OrgOwner, Some(Event::HookTest)), "Let a webhook of an organization tell of a package that does not exist").id("hooksTestOfOrg").says(422, "It is not active"),
+        api(GET, "/api/v1/orgs/{org}/hooks/{hook}/deliveries", deliveries::list_of_org, (Any, read(Organization), OrgOwner, None), "List what a webhook of an organization told, the newest first").id("deliveriesListOfOrg"),
+        api(GET, "/api/v1/orgs/{org}/hooks/{hook}/deliveries/{delivery}", deliveries::get_of_org, (Any, read(Organization), OrgOwner, None), "What a webhook of an organization told, and what was answered").id("deliveriesGetOfOrg"),
+        api(POST, "/api/v1/orgs/{org}/hooks/{hook}/deliveries/{delivery}/attempts", deliveries::redeliver_of_org, (Any, write(Organization), OrgOwner, Some(Event::HookRedeliver)), "Let a webhook of an organization tell something once more").id("deliveriesRedeliverOfOrg").says(422, "It is not active"),
 
         // Packages.
-        api(GET, "/api/v1/packages/search", search::search, (Any, read(Package), Everybody, None), "Search all packages that the caller may read, an entry a version"),
-        api(GET, "/api/v1/packages/{owner}", packages::list, (Any, read(Package), Reader, None), "List an owner's packages, an entry a version, the newest first"),
-        api(GET, "/api/v1/packages/{owner}/generic/{name}", packages::list_versions, (Any, read(Package), Reader, None), "List the versions of a package"),
-        api(DELETE, "/api/v1/packages/{owner}/generic/{name}", packages::delete_package, (Any, write(Package), Writer, Some(Event::PackageDelete)), "Delete a package"),
-        api(GET, "/api/v1/packages/{owner}/generic/{name}/-/latest", packages::latest, (Any, read(Package), Reader, None), "The version that was made last"),
-        api(GET, "/api/v1/packages/{owner}/generic/{name}/{version}", packages::version, (Any, read(Package), Reader, None), "One version"),
-        api(DELETE, "/api/v1/packages/{owner}/generic/{name}/{version}", packages::delete_version, (Any, write(Package), Writer, Some(Event::VersionDelete)), "Delete a version"),
-        api(GET, "/api/v1/packages/{owner}/generic/{name}/{version}/files", packages::list_files, (Any, read(Package), Reader, None), "List the files of a version, by name"),
+        api(GET, "/api/v1/packages/search", search::search, (Any, read(Package), Everybody, None), "Search all packages that the caller may read, an entry a version").id("search"),
+        api(GET, "/api/v1/packages/{owner}", packages::list, (Any, read(Package), Reader, None), "List an owner's packages, an entry a version, the newest first").id("packagesList"),
+        api(GET, "/api/v1/packages/{owner}/generic/{name}", packages::list_versions, (Any, read(Package), Reader, None), "List the versions of a package").id("packagesListVersions"),
+        api(DELETE, "/api/v1/packages/{owner}/generic/{name}", packages::delete_package, (Any, write(Package), Writer, Some(Event::PackageDelete)), "Delete a package").id("packagesDeletePackage"),
+        api(GET, "/api/v1/packages/{owner}/generic/{name}/-/latest", packages::latest, (Any, read(Package), Reader, None), "The version that was made last").id("packagesLatest"),
+        api(GET, "/api/v1/packages/{owner}/generic/{name}/{version}", packages::version, (Any, read(Package), Reader, None), "One version").id("packagesVersion"),
+        api(DELETE, "/api/v1/packages/{owner}/generic/{name}/{version}", packages::delete_version, (Any, write(Package), Writer, Some(Event::VersionDelete)), "Delete a version").id("packagesDeleteVersion"),
+        api(GET, "/api/v1/packages/{owner}/generic/{name}/{version}/files", packages::list_files, (Any, read(Package), Reader, None), "List the files of a version, by name").id("packagesListFiles"),
 
         // Pages: signing in and out.
         page(GET, "/login", login::form, (NO_SCOPE, Public, None)),
@@ -346,7 +346,7 @@ where
         I::describe(description);
         A::describe(description);
     };
-    row::<F, _, _>(method, path, answering, demands, about, Some(describe))
+    row(method, path, answering, demands, about, Some(describe))
 }
 
 /// A route whose handler answers by itself, and says apart what it takes and answers.
@@ -362,7 +362,7 @@ where
     F: Handler<I, Output: Responder>,
     I: FromRequest + 'static,
 {
-    row::<F, _, _>(method, path, handler, demands, about, Some(describe))
+    row(method, path, handler, demands, about, Some(describe))
 }
 
 /// A page, which looks at the cookie of a session and at nothing else. What goes wrong is a page too.
@@ -381,7 +381,7 @@ where
             reply.finish(&req, &app)
         }
     };
-    row::<F, _, _>(method, path, answering, (AcceptedCredentials::Session, scope, right, event), "", None)
+    row(method, path, answering, (AcceptedCredentials::Session, scope, right, event), "", None)
 }
 
 /// What a browser saves: it looks at the same cookie as a page, and what goes wrong is a page.
@@ -399,10 +399,10 @@ where
             }
         }
     };
-    row::<F, _, _>(method, path, answering, (AcceptedCredentials::Session, scope, right, event), "", None)
+    row(method, path, answering, (AcceptedCredentials::Session, scope, right, event), "", None)
 }
 
-fn row<Named, F, I>(
+fn row<F, I>(
     method: Method,
     path: &'static str,
     handler: F,
@@ -423,11 +423,16 @@ where
         req.extensions_mut().insert(policy);
         handler.call(inputs)
     });
-    let name = std::any::type_name::<Named>();
-    Row { method, path, policy, about, name, describe, also: Vec::new(), route }
+    Row { method, path, policy, about, id: "", describe, also: Vec::new(), route }
 }
 
 impl Row {
+    /// Names the operation in the document. Generated clients name their functions by it, so it never changes.
+    fn id(mut self, id: &'static str) -> Self {
+        self.id = id;
+        self
+    }
+
     /// Adds an answer that neither its policy nor its handler's types foresee.
     fn says(mut self, status: u16, about: &'static str) -> Self {
         self.also.extend(StatusCode::from_u16(status).ok().map(|status| (status, about)));
@@ -458,7 +463,7 @@ pub fn document(root: Option<&str>) -> Document {
             path: row.path,
             policy: row.policy,
             about: row.about,
-            name: row.name,
+            id: row.id,
             description: row.description()?,
         })
     });
