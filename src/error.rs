@@ -106,6 +106,10 @@ pub enum Error {
     /// The database went away during COMMIT: whether the change was made must be looked up.
     #[error("the database went away at the last moment; look whether the change was made, then try again")]
     OutcomeUnknown,
+    /// Something changed under a transaction: it runs again from its beginning. [`crate::db::Db`] does that, and makes
+    /// it an [`Error::Busy`] in the end, so no face ever meets it.
+    #[error("the transaction must run again")]
+    Retry,
     /// The request's body ended early or came too slowly; there is nobody to answer.
     #[error("the upload was cut off")]
     Aborted,
