@@ -5,7 +5,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::digest::Sha256;
 use crate::domain::path::FilePath;
 use crate::error::{Error, Result};
-use crate::http::body::{BodyError, Pace};
+use crate::http::body::BodyError;
 use crate::http::declared;
 use crate::http::middleware::tell;
 use crate::registry::access::can_publish;
@@ -26,12 +26,6 @@ const LOOK_EVERY: u64 = 8 << 20;
 /// How often, and with which pause between, an upload looks whether its unanswered COMMIT was made.
 const LOOKS: u32 = 5;
 const LOOK_PAUSE: Duration = Duration::from_secs(1);
-
-/// What a body of this server's uploads is given.
-pub fn pace(app: &App) -> Pace {
-    let limits = &app.config.limits;
-    Pace { stall: Duration::from_secs(limits.upload_stall_seconds), least_rate: limits.upload_least_bytes_per_second }
-}
 
 /// Whether a body is a form, in parts.
 pub fn is_form(headers: &HeaderMap) -> bool {

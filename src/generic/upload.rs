@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::http::body::{BodyError, PacedBody};
 use crate::http::middleware::tell;
 use crate::http::params::{GENERIC, file_url};
-use crate::intake::{Admitted, Receiving, Sender, check_head, content_length, is_form, pace};
+use crate::intake::{Admitted, Receiving, Sender, check_head, content_length, is_form};
 use crate::registry::packages::publish;
 use crate::state::App;
 use actix_multipart::Multipart;
@@ -44,7 +44,7 @@ async fn try_upload(req: &HttpRequest, payload: web::Payload, app: &Arc<App>) ->
         Admitted::SameIsThere(sha256) => return Ok(answer_stored(app, StatusCode::OK, &path, sha256)),
         Admitted::Wanted(wanted) => wanted.begin(digests)?,
     };
-    let body = PacedBody::new(payload, pace(app));
+    let body = PacedBody::new(payload, app.pace());
     if form {
         receive_form(&mut receiving, Multipart::new(headers, body)).await?;
     } else {

@@ -19,7 +19,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("registry", &["domain", "error", "db"]),
     ("http", &["domain", "error", "storage"]),
     ("jobs", &["domain", "error", "db", "storage", "registry", "counters", "outbound"]),
-    ("state", &["domain", "error", "config", "db", "storage", "registry", "jobs", "outbound", "password", "counters"]),
+    (
+        "state",
+        &["domain", "error", "config", "db", "storage", "registry", "http", "jobs", "outbound", "password", "counters"],
+    ),
     ("auth", &["domain", "error", "http", "db", "state", "registry"]),
     ("intake", &["domain", "error", "http", "db", "state", "registry", "storage", "auth"]),
     ("export", &["domain", "error", "auth", "registry"]),

@@ -8,7 +8,7 @@ use crate::domain::path::VersionPath;
 use crate::error::{Error, Result, What};
 use crate::http::body::{BodyError, PacedBody};
 use crate::http::problem::status_of;
-use crate::intake::{Admitted, Sender, check_head, is_form, pace};
+use crate::intake::{Admitted, Sender, check_head, is_form};
 use crate::registry::access::can_upload;
 use crate::registry::packages::publish;
 use crate::storage::Declared;
@@ -33,7 +33,7 @@ pub async fn submit(call: Call, payload: web::Payload) -> Result<Reply> {
         return Err(Error::invalid("body", "files come as multipart/form-data"));
     }
     check_head(headers, true)?;
-    let mut form = Multipart::new(headers, PacedBody::new(payload, pace(&call.app)));
+    let mut form = Multipart::new(headers, PacedBody::new(payload, call.app.pace()));
     let mut reading = Reading { call: &call, owner, typed: Typed::default(), checked: false, beside: 0 };
     match reading.all(&mut form).await? {
         End::Fields(problems) => {

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::http::body::PacedBody;
 use crate::http::params::UPLOAD;
 use crate::http::problem::status_of;
-use crate::intake::{Admitted, Kept, Sender, check_head, content_length, pace};
+use crate::intake::{Admitted, Kept, Sender, check_head, content_length};
 use crate::registry::packages::publish;
 use crate::web::forms;
 use crate::web::page::Reply;
@@ -54,7 +54,7 @@ async fn receive(call: &Call, payload: web::Payload) -> Result<(FilePath, Kept)>
         }
         Admitted::Wanted(wanted) => wanted.begin(digests)?,
     };
-    receiving.receive(PacedBody::new(payload, pace(&call.app))).await?;
+    receiving.receive(PacedBody::new(payload, call.app.pace())).await?;
     Ok((path, receiving.keep().await?))
 }
 
