@@ -20,6 +20,7 @@
 //! | `auth` | all of the above but `storage` and `jobs` |
 //! | `intake` | all of the above but `jobs` |
 //! | `export` | `domain`, `error`, `auth`, `registry` |
+//! | `views` | `domain`, `error`, `registry`, `http`, `jobs`, `state` |
 //! | `generic`, `api`, `web`, `ops` | all of the above but `db::schema`; never each other |
 //! | `routes` | the faces, and what their table needs: `domain`, `error`, `http`, `auth`, `registry`, `state` |
 //! | `instance`, `server` | what opens an instance, what serves it |
@@ -52,4 +53,5 @@ pub mod server;
 pub mod state;
 pub mod storage;
 pub mod telemetry;
+pub mod views;
 pub mod web;

@@ -26,6 +26,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("auth", &["domain", "error", "http", "db", "state", "registry"]),
     ("intake", &["domain", "error", "http", "db", "state", "registry", "storage", "auth"]),
     ("export", &["domain", "error", "auth", "registry"]),
+    ("views", &["domain", "error", "registry", "http", "jobs", "state"]),
     ("generic", FACE),
     ("api", FACE),
     ("web", FACE),
@@ -38,7 +39,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
 /// The faces never name each other.
 const FACE: &[&str] = &[
     "domain", "error", "config", "db", "storage", "registry", "http", "auth", "state", "jobs", "outbound", "password",
-    "counters", "intake", "export",
+    "counters", "intake", "export", "views",
 ];
 const EVERYTHING: &[&str] = &[
     "domain",
@@ -59,6 +60,7 @@ const EVERYTHING: &[&str] = &[
     "auth",
     "intake",
     "export",
+    "views",
     "instance",
     "routes",
     "server",
