@@ -4,6 +4,7 @@
 //! source and goes to the log alone.
 
 use crate::domain::names::OwnerName;
+use crate::domain::role::OwnerKind;
 use diesel::result::{DatabaseErrorInformation, DatabaseErrorKind};
 use std::fmt;
 
@@ -40,6 +41,15 @@ impl fmt::Display for What {
             Self::Delivery => "delivery",
             Self::Page => "page",
         })
+    }
+}
+
+impl From<OwnerKind> for What {
+    fn from(kind: OwnerKind) -> Self {
+        match kind {
+            OwnerKind::User => Self::User,
+            OwnerKind::Organization => Self::Organization,
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Rights to owners: to govern an organization or see it from inside, to change a user or oneself; to see and to set
 //! quotas; to have webhooks; to read the record of changes.
 
-use super::visibility::{Visited, visit, visit_org, visit_user};
+use super::visibility::{Visited, visit, visit_kind, visit_org, visit_user};
 use crate::domain::ids::OwnerId;
 use crate::domain::names::OwnerName;
 use crate::domain::role::{Area, Level, OwnerKind, Permission};
@@ -242,11 +242,4 @@ fn visit_own_org(conn: &mut PgConnection, caller: &Caller, org: &OwnerName, leve
         return Err(Error::Forbidden(format!("only owners of {} may do this, and {} is none", owner.name, user.name)));
     }
     Ok(owner)
-}
-
-fn visit_kind(conn: &mut PgConnection, caller: &Caller, name: &OwnerName, kind: OwnerKind) -> Result<Visited> {
-    match kind {
-        OwnerKind::User => visit_user(conn, caller, name),
-        OwnerKind::Organization => visit_org(conn, caller, name),
-    }
 }

@@ -51,10 +51,8 @@ impl QuotaPage {
 
 /// Whose quota the path is about.
 fn named(call: &Call, kind: OwnerKind) -> Result<OwnerName> {
-    let name = match kind {
-        OwnerKind::User => call.part("user", What::User)?,
-        OwnerKind::Organization => call.part("org", What::Organization)?,
-    };
+    let part = if kind == OwnerKind::User { "user" } else { "org" };
+    let name = call.part(part, What::from(kind))?;
     call.about(&name);
     Ok(name)
 }
