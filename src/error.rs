@@ -4,6 +4,7 @@
 //! source and goes to the log alone.
 
 use crate::domain::names::OwnerName;
+use crate::domain::role::OwnerKind;
 use diesel::result::{DatabaseErrorInformation, DatabaseErrorKind};
 use std::fmt;
 
@@ -40,6 +41,15 @@ impl fmt::Display for What {
             Self::Delivery => "delivery",
             Self::Page => "page",
         })
+    }
+}
+
+impl From<OwnerKind> for What {
+    fn from(kind: OwnerKind) -> Self {
+        match kind {
+            OwnerKind::User => Self::User,
+            OwnerKind::Organization => Self::Organization,
+        }
     }
 }
 
@@ -106,6 +116,10 @@ pub enum Error {
     /// The database went away during COMMIT: whether the change was made must be looked up.
     #[error("the database went away at the last moment; look whether the change was made, then try again")]
     OutcomeUnknown,
+    /// Something changed under a transaction: it runs again from its beginning. [`crate::db::Db`] does that, and makes
+    /// it an [`Error::Busy`] in the end, so no face ever meets it.
+    #[error("the transaction must run again")]
+    Retry,
     /// The request's body ended early or came too slowly; there is nobody to answer.
     #[error("the upload was cut off")]
     Aborted,

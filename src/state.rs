@@ -9,6 +9,7 @@ use crate::domain::clock::Clock;
 use crate::domain::quota::Quota;
 use crate::domain::secret::MasterKey;
 use crate::error::{Error, Result};
+use crate::http::body::Pace;
 use crate::jobs::digests::Turns;
 use crate::jobs::scrub::ScrubPlan;
 use crate::jobs::sweep::SweepPlan;
@@ -110,6 +111,13 @@ impl App {
             file_bytes: self.config.file_limit(),
             quota: Quota::from_settings(quota.versions, quota.bytes, quota.file_bytes),
         }
+    }
+
+    /// How fast a request's body must come.
+    pub fn pace(&self) -> Pace {
+        let limits = &self.config.limits;
+        let stall = Duration::from_secs(limits.upload_stall_seconds);
+        Pace { stall, least_rate: limits.upload_least_bytes_per_second }
     }
 
     /// Who sends what webhooks have to tell.

@@ -7,7 +7,7 @@
 use crate::auth::call::Call;
 use crate::domain::path::escape;
 use crate::error::{Error, Result};
-use crate::http::body::{Pace, PacedBody};
+use crate::http::body::PacedBody;
 use crate::http::description::{Description, integer};
 use crate::http::paging::Paging;
 use crate::registry::pages::{Page, Slice};
@@ -24,7 +24,6 @@ use std::convert::Infallible;
 use std::future::{Ready, ready};
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::time::Duration;
 use utoipa::{IntoParams, ToSchema};
 
 /// Entries of a page unless `limit` says otherwise.
@@ -77,19 +76,9 @@ impl<T: DeserializeOwned> JsonBody<T> {
     /// # Errors
     /// [`Error::Invalid`] naming the first field that does not fit; [`Error::Aborted`].
     pub async fn read(self, app: &App) -> Result<T> {
-        let limits = &app.config.limits;
-        let pace = Pace {
-            stall: Duration::from_secs(limits.upload_stall_seconds),
-            least_rate: limits.upload_least_bytes_per_second,
-        };
-        let mut body = PacedBody::new(self.0, pace);
-        let mut text = Vec::new();
-        while let Some(chunk) = body.next().await? {
-            if text.len() + chunk.len() > MAX_JSON {
-                return Err(Error::invalid("body", format!("the JSON is longer than {MAX_JSON} bytes")));
-            }
-            text.extend_from_slice(&chunk);
-        }
+        let text = PacedBody::new(self.0, app.pace()).read_up_to(MAX_JSON).await?;
+        let too_long = || Error::invalid("body", format!("the JSON is longer than {MAX_JSON} bytes"));
+        let text = text.ok_or_else(too_long)?;
         // An array would be taken for the fields of the object in their order.
         if !text.trim_ascii_start().starts_with(b"{") {
             return Err(Error::invalid("body", "the JSON does not fit: an object is expected"));

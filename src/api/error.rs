@@ -7,7 +7,7 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse};
 
 /// Renders what went wrong.
-pub fn answer(req: &HttpRequest, app: &App, error: &Error) -> HttpResponse {
+pub fn render_error(req: &HttpRequest, app: &App, error: &Error) -> HttpResponse {
     let named = naming(error);
     let error = named.as_ref().unwrap_or(error);
     let status = match error {

@@ -144,7 +144,7 @@ fn operation(mut entry: Entry<'_>) -> OperationBuilder {
         .tag(words::tag(entry.path))
         .summary(Some(entry.about))
         .description(Some(words::demands(entry.policy)))
-        .operation_id(Some(operation_id(entry.name)));
+        .operation_id(Some(entry.id));
     for name in names(entry.path) {
         operation = operation.parameter(path_parameter(name));
     }
@@ -196,30 +196,6 @@ fn answers(entry: &mut Entry<'_>) -> BTreeMap<StatusCode, Response> {
     all
 }
 
-/// `packagesListVersions` for `packhouse::api::packages::list_versions`, `genericFilesDownload` for
-/// `packhouse::generic::files::download`: what generators of clients make good names of.
-fn operation_id(handler: &str) -> String {
-    let mut parts: Vec<&str> = handler.rsplit("::").take(2).collect();
-    parts.dedup();
-    if handler.contains("::generic::") {
-        parts.push("generic");
-    }
-    // Clients know these operations by the word of their addresses.
-    let words = parts.iter().rev().map(|part| if *part == "webhooks" { "hooks" } else { part });
-    let words: Vec<&str> = words.flat_map(|part| part.split('_')).collect();
-    let mut id = String::new();
-    for word in words {
-        let mut letters = word.chars();
-        let first = letters.next();
-        match first {
-            Some(first) if !id.is_empty() => id.extend(first.to_uppercase()),
-            first => id.extend(first),
-        }
-        id.push_str(letters.as_str());
-    }
-    id
-}
-
 fn security(policy: Policy) -> Vec<SecurityRequirement> {
     let one = |name: &str| SecurityRequirement::new::<_, [&str; 0], &str>(name, []);
     let password = || [one("basic"), one("basic").add::<_, [&str; 0], &str>("otp", [])];
@@ -253,7 +229,8 @@ const ANYWHERE: [(HeaderName, &str); 1] = [(header::ACCESS_CONTROL_ALLOW_ORIGIN,
 /// `GET /api/openapi.json`.
 pub async fn document(req: HttpRequest, app: web::Data<Arc<App>>, document: web::Data<Document>) -> HttpResponse {
     let file = document.file.as_ref().ok_or_else(|| Error::internal(anyhow::anyhow!("the document has no JSON")));
-    file.and_then(|file| file.answer(&req, &ANYWHERE)).unwrap_or_else(|error| api_error::answer(&req, &app, &error))
+    file.and_then(|file| file.answer(&req, &ANYWHERE))
+        .unwrap_or_else(|error| api_error::render_error(&req, &app, &error))
 }
 
 /// Describes [`document`].
@@ -266,13 +243,6 @@ pub fn describe_document(description: &mut Description) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_operation_has_the_name_of_its_handler() {
-        assert_eq!(operation_id("packhouse::api::packages::list_versions"), "packagesListVersions");
-        assert_eq!(operation_id("packhouse::generic::files::download"), "genericFilesDownload");
-        assert_eq!(operation_id("packhouse::generic::upload::upload"), "genericUpload");
-    }
 
     #[test]
     fn two_types_of_one_name_are_noticed_wherever_they_stand() {

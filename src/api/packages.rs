@@ -5,20 +5,19 @@ use super::users::PersonBody;
 use crate::auth::call::Call;
 use crate::domain::address;
 use crate::domain::clock::Timestamp;
-use crate::domain::digest::OtherDigests;
-use crate::domain::ids::{FileId, VersionId};
-use crate::domain::names::{FileName, OwnerName, PackageName};
+use crate::domain::ids::VersionId;
+use crate::domain::names::{OwnerName, PackageName};
 use crate::domain::path::{PackagePath, VersionPath};
 use crate::domain::version::Version;
 use crate::error::{Error, Result, What};
-use crate::jobs::digests;
 use crate::registry::access::{can_publish, can_read};
-use crate::registry::packages::files::{self, FileSummary};
+use crate::registry::packages::files;
 use crate::registry::packages::lifecycle;
 use crate::registry::packages::releases::{self, Filter, Person, Release};
 use crate::registry::packages::versions;
 use crate::registry::pages::Page;
 use crate::state::App;
+use crate::views::FileView;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -62,45 +61,6 @@ impl PackageBody {
             created_at: release.created_at,
             size: release.size,
             download_count: release.downloads,
-        }
-    }
-}
-
-/// A file of a version.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = PackageFile)]
-pub struct FileBody {
-    id: FileId,
-    #[schema(minimum = 0)]
-    size: u64,
-    name: FileName,
-    #[schema(pattern = "^[0-9a-f]{32}$")]
-    md5: String,
-    #[schema(pattern = "^[0-9a-f]{40}$")]
-    sha1: String,
-    #[schema(pattern = "^[0-9a-f]{64}$")]
-    sha256: String,
-    #[schema(pattern = "^[0-9a-f]{128}$")]
-    sha512: String,
-    created_at: Timestamp,
-    #[schema(minimum = 0)]
-    download_count: i64,
-    download_url: String,
-}
-
-impl FileBody {
-    fn new(app: &App, path: &VersionPath, file: FileSummary, other: OtherDigests) -> Self {
-        Self {
-            download_url: app.url(&address::generic_file(&path.with_file(file.name.clone()))),
-            id: file.id,
-            size: file.blob.size,
-            name: file.name,
-            md5: other.md5.to_hex(),
-            sha1: other.sha1.to_hex(),
-            sha256: file.blob.sha256.to_hex(),
-            sha512: other.sha512.to_hex(),
-            created_at: file.created_at,
-            download_count: file.downloads,
         }
     }
 }
@@ -202,7 +162,7 @@ fn one(app: &App, (owner, release): (Person, Release)) -> Json<PackageBody> {
 }
 
 /// `GET /packages/{owner}/generic/{name}/{version}/files`.
-pub async fn list_files(call: Call, pages: Pages) -> Result<Listed<FileBody>> {
+pub async fn list_files(call: Call, pages: Pages) -> Result<Listed<FileView>> {
     let path = version_path(&call).await?;
     let (wanted, slice) = (path.clone(), pages.slice());
     let page = call
@@ -211,13 +171,11 @@ pub async fn list_files(call: Call, pages: Pages) -> Result<Listed<FileBody>> {
             files::list_by_name(conn, &right, &wanted, slice)
         })
         .await?;
-    let app = &call.app;
     let mut items = Vec::new();
     for file in page.items {
-        let other = digests::of_blob(&app.db, &app.store, &app.digesting, &file.blob).await?;
-        items.push((file, other));
+        items.push(FileView::new(&call.app, &path, file).await?);
     }
-    Ok(pages.answer(Page { items, total: page.total }, |(file, other)| FileBody::new(app, &path, file, other)))
+    Ok(pages.answer(Page { items, total: page.total }, |file| file))
 }
 
 /// `DELETE /packages/{owner}/generic/{name}`: all its versions.

@@ -128,8 +128,7 @@ async fn set(call: Call, body: JsonBody<EditQuota>, part: &str, kind: OwnerKind)
 }
 
 async fn owner(call: &Call, part: &str, kind: OwnerKind) -> Result<OwnerName> {
-    let what = if kind == OwnerKind::User { What::User } else { What::Organization };
-    let name = call.part(part, what).await?;
+    let name = call.part(part, What::from(kind)).await?;
     call.about(&name);
     Ok(name)
 }

@@ -72,7 +72,9 @@ pub async fn asset(req: HttpRequest, app: web::Data<Arc<App>>, file: web::Path<S
 
 fn answer(req: &HttpRequest, app: &App, file: &str) -> HttpResponse {
     match FILES.iter().find(|(name, _)| *name == file) {
-        Some((_, asset)) => asset.answer(req, &FIELDS).unwrap_or_else(|error| api_error::answer(req, app, &error)),
+        Some((_, asset)) => {
+            asset.answer(req, &FIELDS).unwrap_or_else(|error| api_error::render_error(req, app, &error))
+        }
         None => {
             let root = app.config.public_root().unwrap_or_default();
             let message = "the page of the API has no such file";

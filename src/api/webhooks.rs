@@ -5,15 +5,13 @@ pub mod deliveries;
 use super::endpoint::{Created, Json, JsonBody, Listed, NoContent, Pages};
 use super::fields::{changed, given, given_schema};
 use crate::auth::call::Call;
-use crate::db::Connection;
+use crate::auth::hooks::{hook_id, hooks_of};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::HookId;
-use crate::domain::names::OwnerName;
 use crate::domain::role::Level;
 use crate::domain::webhook::{HookAuthorization, HookContent, HookKind, HookSecret, HookUrl};
-use crate::error::{Error, Result, What};
-use crate::registry::access::{CanHook, can_hook, can_hook_own};
-use crate::registry::caller::Caller;
+use crate::error::{Error, Result};
+use crate::registry::access::can_hook;
 use crate::registry::webhooks::{self, Hook, HookEdit, NewHook, outbox};
 use crate::state::App;
 use serde::{Deserialize, Serialize};
@@ -21,32 +19,6 @@ use utoipa::ToSchema;
 
 /// The one event there is: a version came, or went.
 const PACKAGE: &str = "package";
-
-/// Whose hooks an address is about.
-#[derive(Debug, Clone)]
-enum Whose {
-    /// The caller's own.
-    Own,
-    Org(OwnerName),
-}
-
-impl Whose {
-    /// Those of the organization of the path.
-    async fn org(call: &Call) -> Result<Self> {
-        Ok(Self::Org(call.part("org", What::Organization).await?))
-    }
-
-    fn right(&self, conn: &mut Connection, caller: &Caller, level: Level) -> Result<CanHook> {
-        match self {
-            Self::Own => can_hook_own(conn, caller, level),
-            Self::Org(org) => can_hook(conn, caller, org, level),
-        }
-    }
-}
-
-async fn hook_id(call: &Call) -> Result<HookId> {
-    Ok(HookId(call.part("hook", What::Hook).await?))
-}
 
 /// Where a hook leads and how it speaks.
 #[derive(Debug, Serialize, ToSchema)]
@@ -190,91 +162,53 @@ impl EditHook {
     }
 }
 
-/// `GET /user/hooks`.
-pub async fn list_own(call: Call, pages: Pages) -> Result<Listed<HookBody>> {
-    list(call, pages, Whose::Own).await
-}
-
-/// `GET /orgs/{org}/hooks`.
-pub async fn list_of_org(call: Call, pages: Pages) -> Result<Listed<HookBody>> {
-    let whose = Whose::org(&call).await?;
-    list(call, pages, whose).await
-}
-
-async fn list(call: Call, pages: Pages, whose: Whose) -> Result<Listed<HookBody>> {
-    let slice = pages.slice();
+/// `GET /user/hooks` and `GET /orgs/{org}/hooks`.
+pub async fn list(call: Call, pages: Pages) -> Result<Listed<HookBody>> {
+    let (of, slice) = (hooks_of(&call).await?, pages.slice());
     let page = call
         .reading(move |conn, caller| {
-            let right = whose.right(conn, caller, Level::Read)?;
+            let right = can_hook(conn, caller, &of, Level::Read)?;
             webhooks::list(conn, &right, slice)
         })
         .await?;
     Ok(pages.answer(page, HookBody::from))
 }
 
-/// `POST /user/hooks`.
-pub async fn create_own(call: Call, body: JsonBody<CreateHook>) -> Result<Created<HookBody>> {
-    create(call, body, Whose::Own).await
-}
-
-/// `POST /orgs/{org}/hooks`.
-pub async fn create_of_org(call: Call, body: JsonBody<CreateHook>) -> Result<Created<HookBody>> {
-    let whose = Whose::org(&call).await?;
-    create(call, body, whose).await
-}
-
-async fn create(call: Call, body: JsonBody<CreateHook>, whose: Whose) -> Result<Created<HookBody>> {
-    let asked = whose.clone();
-    call.admit(move |conn, caller| asked.right(conn, caller, Level::Write).map(drop)).await?;
+/// `POST /user/hooks` and `POST /orgs/{org}/hooks`.
+pub async fn create(call: Call, body: JsonBody<CreateHook>) -> Result<Created<HookBody>> {
+    let of = hooks_of(&call).await?;
+    let asked = of.clone();
+    call.admit(move |conn, caller| can_hook(conn, caller, &asked, Level::Write).map(drop)).await?;
     call.app.demand_webhooks()?;
     let new = body.read(&call.app).await?.check(&call.app)?;
     let (key, now) = (call.app.key.clone(), call.app.clock.now());
     let hook = call
         .writing(move |conn, caller| {
-            let right = whose.right(conn, caller, Level::Write)?;
+            let right = can_hook(conn, caller, &of, Level::Write)?;
             webhooks::create(conn, caller, &right, (&new, &key), now)
         })
         .await?;
     Ok(Created(HookBody::from(hook)))
 }
 
-/// `GET /user/hooks/{hook}`.
-pub async fn get_own(call: Call) -> Result<Json<HookBody>> {
-    get(call, Whose::Own).await
-}
-
-/// `GET /orgs/{org}/hooks/{hook}`.
-pub async fn get_of_org(call: Call) -> Result<Json<HookBody>> {
-    let whose = Whose::org(&call).await?;
-    get(call, whose).await
-}
-
-async fn get(call: Call, whose: Whose) -> Result<Json<HookBody>> {
-    let id = hook_id(&call).await?;
+/// `GET /user/hooks/{hook}` and `GET /orgs/{org}/hooks/{hook}`.
+pub async fn get(call: Call) -> Result<Json<HookBody>> {
+    let (of, id) = (hooks_of(&call).await?, hook_id(&call).await?);
     let hook = call
         .reading(move |conn, caller| {
-            let right = whose.right(conn, caller, Level::Read)?;
+            let right = can_hook(conn, caller, &of, Level::Read)?;
             webhooks::find(conn, &right, id)
         })
         .await?;
     Ok(Json(HookBody::from(hook)))
 }
 
-/// `PATCH /user/hooks/{hook}`.
-pub async fn edit_own(call: Call, body: JsonBody<EditHook>) -> Result<Json<HookBody>> {
-    edit(call, body, Whose::Own).await
-}
-
-/// `PATCH /orgs/{org}/hooks/{hook}`.
-pub async fn edit_of_org(call: Call, body: JsonBody<EditHook>) -> Result<Json<HookBody>> {
-    let whose = Whose::org(&call).await?;
-    edit(call, body, whose).await
-}
-
-async fn edit(call: Call, body: JsonBody<EditHook>, whose: Whose) -> Result<Json<HookBody>> {
-    let (id, asked) = (hook_id(&call).await?, whose.clone());
+/// `PATCH /user/hooks/{hook}` and `PATCH /orgs/{org}/hooks/{hook}`.
+pub async fn edit(call: Call, body: JsonBody<EditHook>) -> Result<Json<HookBody>> {
+    let (of, id) = (hooks_of(&call).await?, hook_id(&call).await?);
+    let asked = of.clone();
     call.admit(move |conn, caller| {
-        let right = asked.right(conn, caller, Level::Write)?;
+        let right = can_hook(conn, caller, &asked, Level::Write)?;
         webhooks::find(conn, &right, id).map(drop)
     })
     .await?;
@@ -283,49 +217,30 @@ async fn edit(call: Call, body: JsonBody<EditHook>, whose: Whose) -> Result<Json
     let (key, now) = (call.app.key.clone(), call.app.clock.now());
     let hook = call
         .writing(move |conn, caller| {
-            let right = whose.right(conn, caller, Level::Write)?;
+            let right = can_hook(conn, caller, &of, Level::Write)?;
             webhooks::update(conn, caller, &right, (id, &edit, &key), now)
         })
         .await?;
     Ok(Json(HookBody::from(hook)))
 }
 
-/// `DELETE /user/hooks/{hook}`.
-pub async fn delete_own(call: Call) -> Result<NoContent> {
-    delete(call, Whose::Own).await
-}
-
-/// `DELETE /orgs/{org}/hooks/{hook}`.
-pub async fn delete_of_org(call: Call) -> Result<NoContent> {
-    let whose = Whose::org(&call).await?;
-    delete(call, whose).await
-}
-
-async fn delete(call: Call, whose: Whose) -> Result<NoContent> {
-    let (id, now) = (hook_id(&call).await?, call.app.clock.now());
+/// `DELETE /user/hooks/{hook}` and `DELETE /orgs/{org}/hooks/{hook}`.
+pub async fn delete(call: Call) -> Result<NoContent> {
+    let (of, id, now) = (hooks_of(&call).await?, hook_id(&call).await?, call.app.clock.now());
     call.writing(move |conn, caller| {
-        let right = whose.right(conn, caller, Level::Write)?;
+        let right = can_hook(conn, caller, &of, Level::Write)?;
         webhooks::delete(conn, caller, &right, id, now)
     })
     .await?;
     Ok(NoContent)
 }
 
-/// `POST /user/hooks/{hook}/tests`.
-pub async fn test_own(call: Call) -> Result<NoContent> {
-    test(call, Whose::Own).await
-}
-
-/// `POST /orgs/{org}/hooks/{hook}/tests`.
-pub async fn test_of_org(call: Call) -> Result<NoContent> {
-    let whose = Whose::org(&call).await?;
-    test(call, whose).await
-}
-
-async fn test(call: Call, whose: Whose) -> Result<NoContent> {
-    let (id, now, app) = (hook_id(&call).await?, call.app.clock.now(), call.app.clone());
+/// `POST /user/hooks/{hook}/tests` and `POST /orgs/{org}/hooks/{hook}/tests`.
+pub async fn test(call: Call) -> Result<NoContent> {
+    let (of, id) = (hooks_of(&call).await?, hook_id(&call).await?);
+    let (now, app) = (call.app.clock.now(), call.app.clone());
     call.writing(move |conn, caller| {
-        let right = whose.right(conn, caller, Level::Write)?;
+        let right = can_hook(conn, caller, &of, Level::Write)?;
         app.demand_webhooks()?;
         outbox::test(conn, caller, &right, id, now).map(drop)
     })

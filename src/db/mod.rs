@@ -32,7 +32,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const LONGEST: Duration = Duration::from_secs(45);
 /// The same for a survey of the whole database, which is many statements and no request.
 const LONGEST_SURVEY: Duration = Duration::from_secs(24 * 3600);
-/// How often a transaction is tried that lost against another one (deadlock, serialization), or met a dead connection.
+/// How often a transaction is tried that lost against another one (deadlock, serialization, [`Error::Retry`]), or met a
+/// dead connection.
 const TRIES: u32 = 4;
 
 /// The connections for one kind of work, and as many threads that use them. What waits stands in the threads' own queue:

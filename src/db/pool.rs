@@ -147,11 +147,12 @@ pub(super) enum Fault {
 /// Judges an error. Diesel hides the SQLSTATE, so some cases are known by Postgres' text alone (`lc_messages` is C in
 /// the private Postgres; with another language the request fails with 500 instead of being tried again).
 pub(super) fn fault_of(error: &Error) -> Fault {
-    if matches!(error, Error::OutcomeUnknown) {
-        return Fault::Broken;
+    match error {
+        Error::OutcomeUnknown => Fault::Broken,
+        Error::Retry => Fault::LostRace,
+        Error::Internal(source) => source.downcast_ref().map_or(Fault::None, fault_of_query),
+        _ => Fault::None,
     }
-    let Error::Internal(source) = error else { return Fault::None };
-    source.downcast_ref().map_or(Fault::None, fault_of_query)
 }
 
 fn fault_of_query(error: &diesel::result::Error) -> Fault {

@@ -1,8 +1,9 @@
 //! What the routes of this face take and answer, for the OpenAPI document: their bodies are bytes and lines, which no
 //! type speaks of.
 
-use super::listings::{ListedFile, ListedVersion};
+use super::listings::ListedVersion;
 use crate::http::description::{Description, bytes, integer, text, text_like};
+use crate::views::FileView;
 use actix_web::http::StatusCode;
 use utoipa::ToSchema;
 use utoipa::openapi::{ArrayBuilder, ObjectBuilder};
@@ -141,7 +142,7 @@ pub fn versions(description: &mut Description) {
 
 /// `GET` of a version.
 pub fn files(description: &mut Description) {
-    list::<ListedFile>(description);
+    list::<FileView>(description);
     redirect(description);
 }
 

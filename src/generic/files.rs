@@ -6,14 +6,15 @@ use crate::db::Connection;
 use crate::domain::address;
 use crate::domain::path::FilePath;
 use crate::error::{Error, Result, What};
-use crate::http::blob::{BlobToServe, in_shape, respond};
+use crate::http::blob::in_shape;
 use crate::http::problem::Shape;
 use crate::http::request_log::request_id;
 use crate::registry::access::{can_publish, can_read};
 use crate::registry::caller::Caller;
 use crate::registry::packages::files::{self, Downloadable};
 use crate::registry::packages::versions;
-use crate::storage::{BlobStore, Stored};
+use crate::serve;
+use crate::storage::BlobStore;
 use actix_web::HttpResponse;
 use actix_web::http::header;
 use bytes::Bytes;
@@ -47,7 +48,7 @@ pub async fn download(call: Call) -> Result<HttpResponse> {
         )
         .await?;
     match found {
-        Downloaded::File(file) => send(&call, &file, small.transpose()?).await,
+        Downloaded::File(file) => send(&call, *file, small.transpose()?).await,
         Downloaded::Sidecar(sidecar) => sidecars::answer(&call.app, *sidecar).await,
         Downloaded::Newest(path) => Ok(redirect(&call.app.url(&address::generic_file(&path)))),
     }
@@ -89,30 +90,13 @@ pub(super) fn redirect(url: &str) -> HttpResponse {
         .finish()
 }
 
-async fn send(call: &Call, file: &Downloadable, small: Option<Bytes>) -> Result<HttpResponse> {
-    let (req, app) = (&call.req, &call.app);
-    let checksums = Some(&file.block_checksums).filter(|bytes| !bytes.is_empty());
-    let served = respond(
-        req.method(),
-        req.headers(),
-        &app.store,
-        BlobToServe {
-            blob: Stored {
-                key: file.blob.storage_key.parse().map_err(Error::internal)?,
-                size: file.blob.size,
-                block_checksums: checksums.map(|bytes| Bytes::copy_from_slice(bytes)),
-            },
-            file_name: file.name.as_str(),
-            last_modified: file.created_at.into(),
-            public: file.public && !app.config.require_signin,
-            small,
-        },
-    )
-    .await?;
+async fn send(call: &Call, file: Downloadable, small: Option<Bytes>) -> Result<HttpResponse> {
+    let id = file.id;
+    let served = serve::send(call, file, small).await?;
     if served.counts {
-        app.counters.download(file.id);
+        call.app.counters.download(id);
     }
-    let root = app.config.public_root().unwrap_or_default();
+    let (req, root) = (&call.req, call.app.config.public_root().unwrap_or_default());
     Ok(in_shape(served.response, &request_id(req), Shape::asked(req.headers()), root))
 }
 

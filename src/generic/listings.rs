@@ -4,20 +4,18 @@ use super::files::redirect;
 use crate::auth::call::Call;
 use crate::domain::address;
 use crate::domain::clock::Timestamp;
-use crate::domain::ids::FileId;
-use crate::domain::names::FileName;
 use crate::domain::path::{PackagePath, VersionPath};
 use crate::domain::version::Version;
 use crate::error::{Error, Result, What};
 use crate::http::paging::Paging;
 use crate::http::problem::Shape;
-use crate::jobs::digests;
 use crate::registry::access::can_read;
 use crate::registry::packages::files::FileSummary;
 use crate::registry::packages::versions::VersionSummary;
 use crate::registry::packages::{files, versions};
 use crate::registry::pages::{Page, Slice};
 use crate::state::App;
+use crate::views::FileView;
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
@@ -114,50 +112,10 @@ pub async fn files(call: Call) -> Result<HttpResponse> {
     let mut objects = Vec::new();
     if Shape::asked(call.req.headers()) == Shape::Json {
         for file in page.items {
-            objects.push(ListedFile::new(&call.app, &path, file).await?);
+            objects.push(FileView::new(&call.app, &path, file).await?);
         }
     }
     Ok(list(&call, asked, &address::generic_version(&path), page.total, names, objects))
-}
-
-/// A file, as JSON.
-#[derive(Serialize, ToSchema)]
-pub struct ListedFile {
-    id: FileId,
-    name: FileName,
-    #[schema(minimum = 0)]
-    size: u64,
-    #[schema(pattern = "^[0-9a-f]{32}$")]
-    md5: String,
-    #[schema(pattern = "^[0-9a-f]{40}$")]
-    sha1: String,
-    #[schema(pattern = "^[0-9a-f]{64}$")]
-    sha256: String,
-    #[schema(pattern = "^[0-9a-f]{128}$")]
-    sha512: String,
-    created_at: Timestamp,
-    #[schema(minimum = 0)]
-    download_count: i64,
-    download_url: String,
-}
-
-impl ListedFile {
-    /// No digest is ever missing, so one that was not computed yet is computed now.
-    async fn new(app: &App, path: &VersionPath, file: FileSummary) -> Result<Self> {
-        let other = digests::of_blob(&app.db, &app.store, &app.digesting, &file.blob).await?;
-        Ok(Self {
-            id: file.id,
-            download_url: app.url(&address::generic_file(&path.with_file(file.name.clone()))),
-            name: file.name,
-            size: file.blob.size,
-            md5: other.md5.to_hex(),
-            sha1: other.sha1.to_hex(),
-            sha256: file.blob.sha256.to_hex(),
-            sha512: other.sha512.to_hex(),
-            created_at: file.created_at,
-            download_count: file.downloads,
-        })
-    }
 }
 
 fn list(

@@ -15,7 +15,7 @@ pub async fn upload(call: Call, payload: web::Payload) -> Result<HttpResponse> {
     let path = call.file_path().await?;
     let headers = call.req.headers();
     let target = Target::of_request(path.clone(), headers);
-    let body = PacedBody::new(payload, publish::pace(&call.app));
+    let body = PacedBody::new(payload, call.app.pace());
     let published = if is_form(headers) {
         publish::receive(&call, target, FileOfForm::new(Multipart::new(headers, body))).await?
     } else {

@@ -70,6 +70,21 @@ impl<S: Stream<Item = Result<Bytes, PayloadError>>> PacedBody<S> {
         StreamExt::next(self).await.transpose().map_err(|_| Error::Aborted)
     }
 
+    /// All of a body that is kept in memory; `None` of one that has more bytes than this.
+    ///
+    /// # Errors
+    /// As [`PacedBody::next`].
+    pub async fn read_up_to(mut self, most: usize) -> Result<Option<Vec<u8>>> {
+        let mut all = Vec::new();
+        while let Some(chunk) = self.next().await? {
+            if all.len() + chunk.len() > most {
+                return Ok(None);
+            }
+            all.extend_from_slice(&chunk);
+        }
+        Ok(Some(all))
+    }
+
     fn trickles(&mut self, chunk: &Bytes) -> bool {
         self.received += u64::try_from(chunk.len()).unwrap_or_default();
         let lasted = self.started.elapsed();

@@ -63,7 +63,7 @@ pub fn status_of(error: &Error) -> (StatusCode, &'static str) {
         Error::Quota(_) => (StatusCode::FORBIDDEN, "quota"),
         Error::NoSpace => (StatusCode::INSUFFICIENT_STORAGE, "no_space"),
         Error::RateLimited { .. } => (StatusCode::TOO_MANY_REQUESTS, "rate_limited"),
-        Error::Busy(_) | Error::OutcomeUnknown => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
+        Error::Busy(_) | Error::OutcomeUnknown | Error::Retry => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
         Error::Aborted => (StatusCode::REQUEST_TIMEOUT, "aborted"),
         Error::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
     }

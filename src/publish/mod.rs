@@ -10,7 +10,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::digest::Sha256;
 use crate::domain::path::FilePath;
 use crate::error::{Error, Result};
-use crate::http::body::{BodyError, Pace};
+use crate::http::body::BodyError;
 use crate::http::declared;
 use crate::http::request_log::log_fields;
 use crate::registry::access::can_publish;
@@ -66,12 +66,6 @@ impl Target {
     pub fn undeclared(path: FilePath) -> Self {
         Self { path, declared: DeclaredUpload::default(), digests: Ok(Declared::default()) }
     }
-}
-
-/// The pace that the body of an upload must keep.
-pub fn pace(app: &App) -> Pace {
-    let limits = &app.config.limits;
-    Pace { stall: Duration::from_secs(limits.upload_stall_seconds), least_rate: limits.upload_least_bytes_per_second }
 }
 
 /// Receives a file: checks rights and limits before a byte of the body is read, stores the body, and makes the rows.

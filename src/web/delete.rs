@@ -13,7 +13,8 @@ use crate::domain::path::VersionPath;
 use crate::domain::version::Version;
 use crate::error::{Error, Result, What};
 use crate::registry::access::can_publish;
-use crate::registry::packages::deletion_preview::{self, DeletionPreview, FileDeletionPreview};
+use crate::registry::packages::contents::Contents;
+use crate::registry::packages::deletion_preview::{self, FileDeletionPreview};
 use crate::registry::packages::{files, lifecycle, versions};
 use askama::Template;
 use serde::Deserialize;
@@ -26,9 +27,9 @@ struct DeletionFigures {
     downloads: Count,
 }
 
-impl From<DeletionPreview> for DeletionFigures {
-    fn from(loss: DeletionPreview) -> Self {
-        let DeletionPreview { versions, files, bytes, downloads } = loss;
+impl From<Contents> for DeletionFigures {
+    fn from(loss: Contents) -> Self {
+        let Contents { versions, files, bytes, downloads } = loss;
         Self { versions: Count(versions), files: Count(files), bytes: Bytes(bytes), downloads: Count(downloads) }
     }
 }

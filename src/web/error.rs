@@ -42,7 +42,7 @@ fn way_back(req: &HttpRequest, reads: bool) -> String {
 }
 
 /// Renders an error. Who is not signed in where one must be is asked to, and comes back afterwards.
-pub async fn answer(req: &HttpRequest, app: &Arc<App>, error: Error) -> Reply {
+pub async fn render_error(req: &HttpRequest, app: &Arc<App>, error: Error) -> Reply {
     let reads = matches!(*req.method(), Method::GET | Method::HEAD);
     let error = match error {
         Error::MustChangePassword => return Reply::to(&format!("/user/settings/password{}", way_back(req, reads))),
@@ -79,5 +79,5 @@ pub async fn answer(req: &HttpRequest, app: &Arc<App>, error: Error) -> Reply {
 
 /// What is said of an address that no route has.
 pub async fn unknown(req: &HttpRequest, app: &Arc<App>) -> HttpResponse {
-    answer(req, app, Error::NotFound(What::Page)).await.finish(req, app)
+    render_error(req, app, Error::NotFound(What::Page)).await.finish(req, app)
 }

@@ -7,7 +7,7 @@ use crate::domain::digest::to_hex;
 use crate::domain::ids::SessionId;
 use crate::domain::secret::{MasterKey, random_text};
 use crate::error::{Error, Result};
-use crate::http::body::{Pace, PacedBody};
+use crate::http::body::PacedBody;
 use crate::state::App;
 use actix_web::dev::Payload;
 use actix_web::http::header;
@@ -15,7 +15,6 @@ use actix_web::{FromRequest, HttpMessage, HttpRequest, HttpResponseBuilder, web}
 use serde::de::DeserializeOwned;
 use std::future::{Ready, ready};
 use std::marker::PhantomData;
-use std::time::Duration;
 
 /// Most bytes of a form without files.
 const MAX_FORM: usize = 64 << 10;
@@ -135,19 +134,9 @@ impl<T: DeserializeOwned> Protected<T> {
     /// [`Error::Forbidden`] for one that does not; [`Error::Invalid`]; the sender's lack of a right.
     pub async fn read(self, call: &Call) -> Result<T> {
         call.admit(|_, _| Ok(())).await?;
-        let limits = &call.app.config.limits;
-        let pace = Pace {
-            stall: Duration::from_secs(limits.upload_stall_seconds),
-            least_rate: limits.upload_least_bytes_per_second,
-        };
-        let mut body = PacedBody::new(self.0, pace);
-        let mut text = Vec::new();
-        while let Some(chunk) = body.next().await? {
-            if text.len() + chunk.len() > MAX_FORM {
-                return Err(Error::invalid("form", format!("the form is longer than {MAX_FORM} bytes")));
-            }
-            text.extend_from_slice(&chunk);
-        }
+        let text = PacedBody::new(self.0, call.app.pace()).read_up_to(MAX_FORM).await?;
+        let too_long = || Error::invalid("form", format!("the form is longer than {MAX_FORM} bytes"));
+        let text = text.ok_or_else(too_long)?;
         let wrong =
             |error: serde_html_form::de::Error| Error::invalid("form", format!("the form does not fit: {error}"));
         let fields: Vec<(String, String)> = serde_html_form::from_bytes(&text).map_err(wrong)?;

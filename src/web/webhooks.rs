@@ -14,14 +14,14 @@ use super::owner::Owner;
 use super::page::{Frame, Reply, frame};
 use super::problems::Problems;
 use crate::auth::call::Call;
+use crate::auth::hooks::{hook_id, hooks_of};
 use crate::db::Connection;
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::HookId;
-use crate::domain::names::OwnerName;
 use crate::domain::role::Level;
 use crate::domain::webhook::DeliveryState;
-use crate::error::{Error, Result, What};
-use crate::registry::access::{CanHook, can_hook, can_hook_own};
+use crate::error::{Error, Result};
+use crate::registry::access::{CanHook, HooksOf, can_hook};
 use crate::registry::caller::Caller;
 use crate::registry::webhooks::log::{self, Delivery};
 use crate::registry::webhooks::{self, Hook, outbox};
@@ -29,44 +29,20 @@ use askama::Template;
 use form::{CONTENTS, Content};
 use std::collections::HashMap;
 
-/// Whose hooks a page is about.
-#[derive(Debug, Clone)]
-enum Whose {
-    Own,
-    Org(OwnerName),
-}
-
-impl Whose {
-    async fn org(call: &Call) -> Result<Self> {
-        Ok(Self::Org(call.part("org", What::Organization).await?))
-    }
-
-    fn right(&self, conn: &mut Connection, caller: &Caller, level: Level) -> Result<CanHook> {
-        match self {
-            Self::Own => can_hook_own(conn, caller, level),
-            Self::Org(org) => can_hook(conn, caller, org, level),
-        }
-    }
-
-    /// The address of the list.
-    fn base(&self) -> String {
-        match self {
-            Self::Own => "/user/settings/hooks".to_owned(),
-            Self::Org(org) => format!("/org/{org}/settings/hooks"),
-        }
-    }
-
-    /// The organization, for the head of its pages.
-    fn head(&self, conn: &mut Connection, caller: &Caller, right: &CanHook) -> Result<Option<Owner>> {
-        match self {
-            Self::Own => Ok(None),
-            Self::Org(_) => Owner::of(conn, caller, right.owner()).map(Some),
-        }
+/// The address of the list.
+fn base(of: &HooksOf) -> String {
+    match of {
+        HooksOf::SignedInUser => "/user/settings/hooks".to_owned(),
+        HooksOf::Organization(org) => format!("/org/{org}/settings/hooks"),
     }
 }
 
-async fn hook_id(call: &Call) -> Result<HookId> {
-    Ok(HookId(call.part("hook", What::Hook).await?))
+/// The organization, for the head of its pages.
+fn head(conn: &mut Connection, caller: &Caller, (of, right): (&HooksOf, &CanHook)) -> Result<Option<Owner>> {
+    match of {
+        HooksOf::SignedInUser => Ok(None),
+        HooksOf::Organization(_) => Owner::of(conn, caller, right.owner()).map(Some),
+    }
 }
 
 /// What became of something that was told, in a word and with the class of its badge.
@@ -100,28 +76,19 @@ impl ListPage {
     }
 }
 
-async fn list(call: Call, whose: Whose) -> Result<Reply> {
-    let (wanted, base, now) = (slice(&call.req), whose.base(), call.app.clock.now());
+/// `GET /user/settings/hooks` and `GET /org/{org}/settings/hooks`.
+pub async fn list(call: Call) -> Result<Reply> {
+    let of = hooks_of(&call).await?;
+    let (wanted, base, now) = (slice(&call.req), base(&of), call.app.clock.now());
     let load = move |conn: &mut Connection, caller: &Caller| {
-        let right = whose.right(conn, caller, Level::Read)?;
+        let right = can_hook(conn, caller, &of, Level::Read)?;
         let page = webhooks::list(conn, &right, wanted)?;
         let ids: Vec<HookId> = page.items.iter().map(|hook| hook.id).collect();
-        Ok((whose.head(conn, caller, &right)?, log::last(conn, &ids)?, page))
+        Ok((head(conn, caller, (&of, &right))?, log::last(conn, &ids)?, page))
     };
     let (frame, (owner, last, page)) = frame(&call, load).await?;
     let (enabled, full) = (call.app.config.webhooks.enabled, page.total >= webhooks::MOST);
     Reply::page(&ListPage { frame, owner, base, hooks: page.items, last, enabled, full, now })
-}
-
-/// `GET /user/settings/hooks`.
-pub async fn list_own(call: Call) -> Result<Reply> {
-    list(call, Whose::Own).await
-}
-
-/// `GET /org/{org}/settings/hooks`.
-pub async fn list_of_org(call: Call) -> Result<Reply> {
-    let whose = Whose::org(&call).await?;
-    list(call, whose).await
 }
 
 #[derive(Template)]
@@ -137,58 +104,43 @@ struct NewPage {
     contents: [Content; 2],
 }
 
-async fn new_page(call: &Call, whose: Whose, form: HookForm, problems: Problems) -> Result<Reply> {
-    let base = whose.base();
+async fn new_page(call: &Call, of: HooksOf, form: HookForm, problems: Problems) -> Result<Reply> {
+    let base = base(&of);
     let load = move |conn: &mut Connection, caller: &Caller| {
-        let right = whose.right(conn, caller, Level::Write)?;
-        whose.head(conn, caller, &right)
+        let right = can_hook(conn, caller, &of, Level::Write)?;
+        head(conn, caller, (&of, &right))
     };
     let (frame, owner) = frame(call, load).await?;
     let page = NewPage { frame, owner, base, form, hook: None, problems, contents: CONTENTS };
     if page.problems.is_empty() { Reply::page(&page) } else { page.problems.reply(&page) }
 }
 
-/// `GET /user/settings/hooks/new`.
-pub async fn create_form_own(call: Call) -> Result<Reply> {
-    new_page(&call, Whose::Own, HookForm::fresh(), Problems::default()).await
+/// `GET /user/settings/hooks/new` and `GET /org/{org}/settings/hooks/new`.
+pub async fn create_form(call: Call) -> Result<Reply> {
+    new_page(&call, hooks_of(&call).await?, HookForm::fresh(), Problems::default()).await
 }
 
-/// `GET /org/{org}/settings/hooks/new`.
-pub async fn create_form_of_org(call: Call) -> Result<Reply> {
-    let whose = Whose::org(&call).await?;
-    new_page(&call, whose, HookForm::fresh(), Problems::default()).await
-}
-
-/// `POST /user/settings/hooks/new`.
-pub async fn create_own(call: Call, form: Protected<HookForm>) -> Result<Reply> {
-    create(call, form, Whose::Own).await
-}
-
-/// `POST /org/{org}/settings/hooks/new`.
-pub async fn create_of_org(call: Call, form: Protected<HookForm>) -> Result<Reply> {
-    let whose = Whose::org(&call).await?;
-    create(call, form, whose).await
-}
-
-async fn create(call: Call, form: Protected<HookForm>, whose: Whose) -> Result<Reply> {
+/// `POST /user/settings/hooks/new` and `POST /org/{org}/settings/hooks/new`.
+pub async fn create(call: Call, form: Protected<HookForm>) -> Result<Reply> {
+    let of = hooks_of(&call).await?;
     let form = form.read(&call).await?;
     let mut problems = Problems::default();
     if let Some(new) = form.read_new(&call.app, &mut problems) {
-        let (asked, app, now) = (whose.clone(), call.app.clone(), call.app.clock.now());
+        let (asked, app, now) = (of.clone(), call.app.clone(), call.app.clock.now());
         let made = call.writing(move |conn, caller| {
-            let right = asked.right(conn, caller, Level::Write)?;
+            let right = can_hook(conn, caller, &asked, Level::Write)?;
             app.demand_webhooks()?;
             webhooks::create(conn, caller, &right, (&new, &app.key), now)
         });
         match made.await {
             Ok(hook) => {
                 let notice = "The webhook is there. Send it a test to see whether it is heard.";
-                return Ok(Reply::to(&format!("{}/{}", whose.base(), hook.id)).notice(&call.app, notice));
+                return Ok(Reply::to(&format!("{}/{}", base(&of), hook.id)).notice(&call.app, notice));
             }
             Err(error) => problems = Problems::of(error, "url")?,
         }
     }
-    new_page(&call, whose, form, problems).await
+    new_page(&call, of, form, problems).await
 }
 
 #[derive(Template)]
@@ -218,13 +170,13 @@ impl HookPage {
     }
 }
 
-async fn hook_page(call: &Call, whose: Whose, form: Option<HookForm>, problems: Problems) -> Result<Reply> {
-    let (id, wanted, base, now) = (hook_id(call).await?, slice(&call.req), whose.base(), call.app.clock.now());
+async fn hook_page(call: &Call, of: HooksOf, form: Option<HookForm>, problems: Problems) -> Result<Reply> {
+    let (id, wanted, base, now) = (hook_id(call).await?, slice(&call.req), base(&of), call.app.clock.now());
     let posted = !problems.is_empty();
     let load = move |conn: &mut Connection, caller: &Caller| {
-        let right = whose.right(conn, caller, if posted { Level::Write } else { Level::Read })?;
+        let right = can_hook(conn, caller, &of, if posted { Level::Write } else { Level::Read })?;
         let hook = webhooks::find(conn, &right, id)?;
-        Ok((whose.head(conn, caller, &right)?, log::list(conn, &right, id, wanted)?, hook))
+        Ok((head(conn, caller, (&of, &right))?, log::list(conn, &right, id, wanted)?, hook))
     };
     let (frame, (owner, page, hook)) = frame(call, load).await?;
     let page = HookPage {
@@ -244,96 +196,60 @@ async fn hook_page(call: &Call, whose: Whose, form: Option<HookForm>, problems: 
     if posted { page.problems.reply(&page) } else { Reply::page(&page) }
 }
 
-/// `GET /user/settings/hooks/{hook}`.
-pub async fn show_own(call: Call) -> Result<Reply> {
-    hook_page(&call, Whose::Own, None, Problems::default()).await
+/// `GET /user/settings/hooks/{hook}` and `GET /org/{org}/settings/hooks/{hook}`.
+pub async fn show(call: Call) -> Result<Reply> {
+    hook_page(&call, hooks_of(&call).await?, None, Problems::default()).await
 }
 
-/// `GET /org/{org}/settings/hooks/{hook}`.
-pub async fn show_of_org(call: Call) -> Result<Reply> {
-    let whose = Whose::org(&call).await?;
-    hook_page(&call, whose, None, Problems::default()).await
-}
-
-/// `POST /user/settings/hooks/{hook}`.
-pub async fn update_own(call: Call, form: Protected<HookForm>) -> Result<Reply> {
-    update(call, form, Whose::Own).await
-}
-
-/// `POST /org/{org}/settings/hooks/{hook}`.
-pub async fn update_of_org(call: Call, form: Protected<HookForm>) -> Result<Reply> {
-    let whose = Whose::org(&call).await?;
-    update(call, form, whose).await
-}
-
-async fn update(call: Call, form: Protected<HookForm>, whose: Whose) -> Result<Reply> {
-    let id = hook_id(&call).await?;
+/// `POST /user/settings/hooks/{hook}` and `POST /org/{org}/settings/hooks/{hook}`.
+pub async fn update(call: Call, form: Protected<HookForm>) -> Result<Reply> {
+    let (of, id) = (hooks_of(&call).await?, hook_id(&call).await?);
     let form = form.read(&call).await?;
     let mut problems = Problems::default();
     if let Some(edit) = form.read_edit(&call.app, &mut problems) {
-        let (asked, app, now) = (whose.clone(), call.app.clone(), call.app.clock.now());
+        let (asked, app, now) = (of.clone(), call.app.clone(), call.app.clock.now());
         let changed = call.writing(move |conn, caller| {
-            let right = asked.right(conn, caller, Level::Write)?;
+            let right = can_hook(conn, caller, &asked, Level::Write)?;
             app.demand_webhooks()?;
             webhooks::update(conn, caller, &right, (id, &edit, &app.key), now)
         });
         match changed.await {
-            Ok(_) => return Ok(Reply::to(&format!("{}/{id}", whose.base())).notice(&call.app, "Saved.")),
+            Ok(_) => return Ok(Reply::to(&format!("{}/{id}", base(&of))).notice(&call.app, "Saved.")),
             Err(error) => problems = Problems::of(error, "url")?,
         }
     }
-    hook_page(&call, whose, Some(form), problems).await
+    hook_page(&call, of, Some(form), problems).await
 }
 
-/// `POST /user/settings/hooks/{hook}/delete`.
-pub async fn delete_own(call: Call, form: Protected<Nothing>) -> Result<Reply> {
-    delete(call, form, Whose::Own).await
-}
-
-/// `POST /org/{org}/settings/hooks/{hook}/delete`.
-pub async fn delete_of_org(call: Call, form: Protected<Nothing>) -> Result<Reply> {
-    let whose = Whose::org(&call).await?;
-    delete(call, form, whose).await
-}
-
-async fn delete(call: Call, form: Protected<Nothing>, whose: Whose) -> Result<Reply> {
-    let id = hook_id(&call).await?;
+/// `POST /user/settings/hooks/{hook}/delete` and `POST /org/{org}/settings/hooks/{hook}/delete`.
+pub async fn delete(call: Call, form: Protected<Nothing>) -> Result<Reply> {
+    let (of, id) = (hooks_of(&call).await?, hook_id(&call).await?);
     form.read(&call).await?;
-    let (base, now) = (whose.base(), call.app.clock.now());
+    let (base, now) = (base(&of), call.app.clock.now());
     call.writing(move |conn, caller| {
-        let right = whose.right(conn, caller, Level::Write)?;
+        let right = can_hook(conn, caller, &of, Level::Write)?;
         webhooks::delete(conn, caller, &right, id, now)
     })
     .await?;
     Ok(Reply::to(&base).notice(&call.app, "The webhook is deleted."))
 }
 
-/// `POST /user/settings/hooks/{hook}/tests`.
-pub async fn test_own(call: Call, form: Protected<Nothing>) -> Result<Reply> {
-    test(call, form, Whose::Own).await
-}
-
-/// `POST /org/{org}/settings/hooks/{hook}/tests`.
-pub async fn test_of_org(call: Call, form: Protected<Nothing>) -> Result<Reply> {
-    let whose = Whose::org(&call).await?;
-    test(call, form, whose).await
-}
-
-async fn test(call: Call, form: Protected<Nothing>, whose: Whose) -> Result<Reply> {
-    let id = hook_id(&call).await?;
+/// `POST /user/settings/hooks/{hook}/tests` and `POST /org/{org}/settings/hooks/{hook}/tests`.
+pub async fn test(call: Call, form: Protected<Nothing>) -> Result<Reply> {
+    let (of, id) = (hooks_of(&call).await?, hook_id(&call).await?);
     form.read(&call).await?;
-    let (asked, app, now) = (whose.clone(), call.app.clone(), call.app.clock.now());
+    let (asked, app, now) = (of.clone(), call.app.clone(), call.app.clock.now());
     let sent = call.writing(move |conn, caller| {
-        let right = asked.right(conn, caller, Level::Write)?;
+        let right = can_hook(conn, caller, &asked, Level::Write)?;
         app.demand_webhooks()?;
         outbox::test(conn, caller, &right, id, now)
     });
     match sent.await {
         Ok(delivery) => {
             let notice = "A test is on its way. Load this page again to see what came of it.";
-            Ok(Reply::to(&format!("{}/{id}/deliveries/{delivery}", whose.base())).notice(&call.app, notice))
+            Ok(Reply::to(&format!("{}/{id}/deliveries/{delivery}", base(&of))).notice(&call.app, notice))
         }
-        Err(error @ Error::Blocked(_)) => hook_page(&call, whose, None, Problems::of(error, "url")?).await,
+        Err(error @ Error::Blocked(_)) => hook_page(&call, of, None, Problems::of(error, "url")?).await,
         Err(error) => Err(error),
     }
 }

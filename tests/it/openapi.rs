@@ -68,6 +68,18 @@ async fn every_operation_has_a_name_of_its_own_that_a_program_can_use() {
     }
 }
 
+/// Generated clients name their functions by these, so a change of one breaks them.
+#[tokio::test]
+async fn the_names_of_operations_stay_as_they_are() {
+    let document = document().await;
+    let mut names: Vec<String> = operations(&document)
+        .into_iter()
+        .map(|(operation, of)| format!("{operation} {}\n", of["operationId"].as_str().unwrap()))
+        .collect();
+    names.sort();
+    assert_eq!(names.concat(), include_str!("snapshots/operation_ids.txt"));
+}
+
 #[tokio::test]
 async fn every_group_is_described() {
     let document = document().await;

@@ -254,6 +254,10 @@ async fn a_quota_that_is_set_or_lowered_while_many_publish_is_never_exceeded_fro
     }
 }
 
+/// How many wait for a lock of a quota.
+const WAITING: &str = "SELECT count(*) AS n FROM pg_locks WHERE locktype = 'advisory' AND NOT granted \
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+
 #[tokio::test]
 async fn who_publishes_without_a_limit_is_waited_for_before_one_is_set() {
     let site = Site::new();
@@ -268,13 +272,37 @@ async fn who_publishes_without_a_limit_is_waited_for_before_one_is_set() {
     let change = json!({"bytes": 1000});
     let set = admin.patch(ADAS, &change);
     let commit = async {
-        let waiting = "SELECT count(*) AS n FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
-        crate::support::eventually("the change waits", async || site.db_number(waiting) == 1).await;
+        crate::support::eventually("the change waits", async || site.db_number(WAITING) == 1).await;
         run(&mut conn, "COMMIT");
     };
     let (set, ()) = tokio::join!(set.into_future(), commit);
     assert_eq!(set.is(200).json()["bytes"]["used"], 800);
     site.ci().put(&file("1", "a"), noise(201)).await.is(403);
+}
+
+#[tokio::test]
+async fn an_upload_is_judged_again_when_a_limit_was_set_meanwhile() {
+    let site = Site::new();
+    // Somebody who sets a limit, and has not committed yet.
+    let mut conn = PgConnection::establish(&site.url).unwrap();
+    let ada = site.db_number("SELECT id AS n FROM owners WHERE name = 'ada'");
+    let run = |conn: &mut PgConnection, sql: &str| diesel::sql_query(sql).execute(conn).unwrap();
+    run(&mut conn, "BEGIN");
+    run(&mut conn, &format!("SELECT pg_advisory_xact_lock(hashtextextended('quota', {ada}))"));
+    run(&mut conn, &format!("UPDATE owners SET quota_bytes = 1000 WHERE id = {ada}"));
+    let client = site.ci();
+    // Different packages: of one new package, one upload would wait for the other.
+    let (small, large) = (path(&["ada", "small", "1", "f"]), path(&["ada", "large", "1", "f"]));
+    let (small, large) = (client.put(&small, noise(900)), client.put(&large, noise(1001)));
+    let commit = async {
+        crate::support::eventually("both uploads wait", async || site.db_number(WAITING) == 2).await;
+        run(&mut conn, "COMMIT");
+    };
+    let (small, large, ()) = tokio::join!(small.into_future(), large.into_future(), commit);
+    small.is(201);
+    large.is(403).says("1000 bytes");
+    assert_eq!(site.ada().get(ADAS).await.json()["bytes"]["used"], 900);
+    assert!(site.db_broken().await.is_empty());
 }
 
 #[tokio::test]

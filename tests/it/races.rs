@@ -2,9 +2,12 @@
 
 use crate::support::cluster::cluster;
 use crate::support::{Answer, Plan, Site, eventually, noise, path, sha256};
+use diesel::prelude::*;
 use futures_util::future::join_all;
+use packhouse::error::Error;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 const MANY: usize = 24;
@@ -270,4 +273,28 @@ async fn two_servers_of_one_database_see_each_other_s_work_at_once() {
     assert_eq!(one.is(200).body, two.is(200).body);
     second.ci().delete(&file("1", "f")).await.is(204);
     first.anon().get(&file("1", "f")).await.is(404);
+}
+
+#[tokio::test]
+async fn a_transaction_that_must_run_again_does_so_until_its_tries_are_used_up() {
+    let site = Site::new();
+    let rows = || site.db_number("SELECT count(*) AS n FROM owner_redirects");
+    let attempt = |succeeds_at: usize| {
+        let tries = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&tries);
+        let done = site.app.db.write(move |conn| {
+            let insert = "INSERT INTO owner_redirects (lower_name, owner_id, created_at) \
+                          SELECT 'former', id, now() FROM owners WHERE name = 'ada'";
+            diesel::sql_query(insert).execute(conn)?;
+            let at = counted.fetch_add(1, Ordering::Relaxed) + 1;
+            if at < succeeds_at { Err(Error::Retry) } else { Ok(()) }
+        });
+        async move { (done.await, tries.load(Ordering::Relaxed)) }
+    };
+    let (given_up, tries) = attempt(usize::MAX).await;
+    assert!(matches!(given_up, Err(Error::Busy(_))), "{given_up:?}");
+    assert_eq!((tries, rows()), (4, 0), "nothing is left of any try");
+    let (done, tries) = attempt(3).await;
+    assert!(done.is_ok(), "{done:?}");
+    assert_eq!((tries, rows()), (3, 1));
 }

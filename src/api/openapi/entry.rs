@@ -10,7 +10,7 @@ pub struct Entry<'a> {
     pub path: &'a str,
     pub policy: Policy,
     pub about: &'a str,
-    /// The path of its handler in the source.
-    pub name: &'a str,
+    /// The name of the operation.
+    pub id: &'a str,
     pub description: Description,
 }

@@ -1,13 +1,15 @@
 //! What webhooks told, and what was answered.
 
-use super::{PACKAGE, Whose, hook_id};
+use super::PACKAGE;
 use crate::api::endpoint::{Json, Listed, NoContent, Pages};
 use crate::auth::call::Call;
+use crate::auth::hooks::{delivery_ids, hook_id, hooks_of};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::DeliveryId;
 use crate::domain::role::Level;
 use crate::domain::webhook::{DeliveryState, HookAction};
-use crate::error::{Error, Result, What};
+use crate::error::{Error, Result};
+use crate::registry::access::can_hook;
 use crate::registry::webhooks::log::{self, Attempt, Delivery};
 use crate::registry::webhooks::outbox;
 use crate::state::App;
@@ -123,69 +125,36 @@ impl DetailsBody {
     }
 }
 
-async fn delivery_id(call: &Call) -> Result<DeliveryId> {
-    Ok(DeliveryId(call.part("delivery", What::Delivery).await?))
-}
-
-/// `GET /user/hooks/{hook}/deliveries`.
-pub async fn list_own(call: Call, pages: Pages) -> Result<Listed<DeliveryBody>> {
-    list(call, pages, Whose::Own).await
-}
-
-/// `GET /orgs/{org}/hooks/{hook}/deliveries`.
-pub async fn list_of_org(call: Call, pages: Pages) -> Result<Listed<DeliveryBody>> {
-    let whose = Whose::org(&call).await?;
-    list(call, pages, whose).await
-}
-
-async fn list(call: Call, pages: Pages, whose: Whose) -> Result<Listed<DeliveryBody>> {
-    let (hook, slice) = (hook_id(&call).await?, pages.slice());
+/// `GET /user/hooks/{hook}/deliveries` and `GET /orgs/{org}/hooks/{hook}/deliveries`.
+pub async fn list(call: Call, pages: Pages) -> Result<Listed<DeliveryBody>> {
+    let (of, hook, slice) = (hooks_of(&call).await?, hook_id(&call).await?, pages.slice());
     let page = call
         .reading(move |conn, caller| {
-            let right = whose.right(conn, caller, Level::Read)?;
+            let right = can_hook(conn, caller, &of, Level::Read)?;
             log::list(conn, &right, hook, slice)
         })
         .await?;
     Ok(pages.answer(page, |delivery| DeliveryBody::from(&delivery)))
 }
 
-/// `GET /user/hooks/{hook}/deliveries/{delivery}`.
-pub async fn get_own(call: Call) -> Result<Json<DetailsBody>> {
-    get(call, Whose::Own).await
-}
-
-/// `GET /orgs/{org}/hooks/{hook}/deliveries/{delivery}`.
-pub async fn get_of_org(call: Call) -> Result<Json<DetailsBody>> {
-    let whose = Whose::org(&call).await?;
-    get(call, whose).await
-}
-
-async fn get(call: Call, whose: Whose) -> Result<Json<DetailsBody>> {
-    let id = (hook_id(&call).await?, delivery_id(&call).await?);
+/// `GET /user/hooks/{hook}/deliveries/{delivery}` and `GET /orgs/{org}/hooks/{hook}/deliveries/{delivery}`.
+pub async fn get(call: Call) -> Result<Json<DetailsBody>> {
+    let (of, id) = (hooks_of(&call).await?, delivery_ids(&call).await?);
     let found = call
         .reading(move |conn, caller| {
-            let right = whose.right(conn, caller, Level::Read)?;
+            let right = can_hook(conn, caller, &of, Level::Read)?;
             log::find(conn, &right, id)
         })
         .await?;
     DetailsBody::new(&call.app, found).map(Json)
 }
 
-/// `POST /user/hooks/{hook}/deliveries/{delivery}/attempts`.
-pub async fn redeliver_own(call: Call) -> Result<NoContent> {
-    redeliver(call, Whose::Own).await
-}
-
-/// `POST /orgs/{org}/hooks/{hook}/deliveries/{delivery}/attempts`.
-pub async fn redeliver_of_org(call: Call) -> Result<NoContent> {
-    let whose = Whose::org(&call).await?;
-    redeliver(call, whose).await
-}
-
-async fn redeliver(call: Call, whose: Whose) -> Result<NoContent> {
-    let (id, now, app) = ((hook_id(&call).await?, delivery_id(&call).await?), call.app.clock.now(), call.app.clone());
+/// `POST …/hooks/{hook}/deliveries/{delivery}/attempts`.
+pub async fn redeliver(call: Call) -> Result<NoContent> {
+    let (of, id) = (hooks_of(&call).await?, delivery_ids(&call).await?);
+    let (now, app) = (call.app.clock.now(), call.app.clone());
     call.writing(move |conn, caller| {
-        let right = whose.right(conn, caller, Level::Write)?;
+        let right = can_hook(conn, caller, &of, Level::Write)?;
         app.demand_webhooks()?;
         outbox::redeliver(conn, caller, &right, id, now)
     })

@@ -6,8 +6,8 @@ mod package_rights;
 mod visibility;
 
 pub use owner_rights::{
-    CanAdminister, CanAudit, CanChangeOwn, CanGovern, CanHook, CanInspect, CanSeeQuota, CanSetQuota, can_administer,
-    can_audit, can_change_own, can_govern, can_hook, can_hook_own, can_inspect, can_see_quota, can_set_quota,
+    CanAdminister, CanAudit, CanChangeOwn, CanGovern, CanHook, CanInspect, CanSeeQuota, CanSetQuota, HooksOf,
+    can_administer, can_audit, can_change_own, can_govern, can_hook, can_inspect, can_see_quota, can_set_quota,
 };
 pub use package_rights::{
     CanPublish, CanRead, CanSearch, CanUpload, can_publish, can_read, can_search, can_upload, confirm_read,

@@ -1,7 +1,7 @@
 //! Rights to owners: to govern an organization or see it from inside, to change a user or oneself; to see and to set
 //! quotas; to have webhooks; to read the record of changes.
 
-use super::visibility::{Visited, visit, visit_org, visit_user};
+use super::visibility::{Visited, visit, visit_kind, visit_org, visit_user};
 use crate::domain::ids::OwnerId;
 use crate::domain::names::OwnerName;
 use crate::domain::role::{Area, Level, OwnerKind, Permission};
@@ -49,13 +49,7 @@ impl CanGovern {
 /// # Errors
 /// As [`super::can_publish`]; [`Error::NotFound`] also when the name is a user's.
 pub fn can_govern(conn: &mut PgConnection, caller: &Caller, org: &OwnerName) -> Result<CanGovern> {
-    let user = caller.signed_in()?;
-    caller.demand(Area::Organization, Level::Write)?;
-    let owner = visit_org(conn, caller, org)?;
-    if owner.permission() < Some(Permission::Owner) {
-        return Err(Error::Forbidden(format!("only owners of {} may do this, and {} is none", owner.name, user.name)));
-    }
-    Ok(CanGovern { owner })
+    Ok(CanGovern { owner: visit_own_org(conn, caller, org, Level::Write)? })
 }
 
 /// The right to see an organization from inside: its teams, and who is in them.
@@ -213,33 +207,39 @@ impl CanHook {
     }
 }
 
-/// Whether a caller may see, or change, an organization's webhooks: its owners may, and site administrators.
+/// Whose webhooks are meant.
+#[derive(Debug, Clone)]
+pub enum HooksOf {
+    /// The user who is signed in.
+    SignedInUser,
+    Organization(OwnerName),
+}
+
+/// Whether a caller may see, or change, these webhooks: users may their own, and an organization's owners and site
+/// administrators may the organization's.
 ///
 /// # Errors
-/// As [`visit_org`]; [`Error::Unauthenticated`]; [`Error::Forbidden`] naming the missing scope or right.
-pub fn can_hook(conn: &mut PgConnection, caller: &Caller, org: &OwnerName, level: Level) -> Result<CanHook> {
+/// As [`visit_org`]; [`Error::Unauthenticated`]; [`Error::Forbidden`] naming the missing scope or right, or the token's
+/// limit that is in the way.
+pub fn can_hook(conn: &mut PgConnection, caller: &Caller, of: &HooksOf, level: Level) -> Result<CanHook> {
+    let owner = match of {
+        HooksOf::SignedInUser => {
+            let user = caller.signed_in()?;
+            caller.demand(Area::User, level)?;
+            visit(conn, caller, &user.name)?
+        }
+        HooksOf::Organization(org) => visit_own_org(conn, caller, org, level)?,
+    };
+    Ok(CanHook { owner })
+}
+
+/// Finds an organization that the caller owns. To site administrators they all count as their own.
+fn visit_own_org(conn: &mut PgConnection, caller: &Caller, org: &OwnerName, level: Level) -> Result<Visited> {
     let user = caller.signed_in()?;
     caller.demand(Area::Organization, level)?;
     let owner = visit_org(conn, caller, org)?;
     if owner.permission() < Some(Permission::Owner) {
         return Err(Error::Forbidden(format!("only owners of {} may do this, and {} is none", owner.name, user.name)));
     }
-    Ok(CanHook { owner })
-}
-
-/// Whether a caller may see, or change, his own webhooks.
-///
-/// # Errors
-/// [`Error::Unauthenticated`]; [`Error::Forbidden`] naming the missing scope, or the token's limit that is in the way.
-pub fn can_hook_own(conn: &mut PgConnection, caller: &Caller, level: Level) -> Result<CanHook> {
-    let user = caller.signed_in()?;
-    caller.demand(Area::User, level)?;
-    Ok(CanHook { owner: visit(conn, caller, &user.name)? })
-}
-
-fn visit_kind(conn: &mut PgConnection, caller: &Caller, name: &OwnerName, kind: OwnerKind) -> Result<Visited> {
-    match kind {
-        OwnerKind::User => visit_user(conn, caller, name),
-        OwnerKind::Organization => visit_org(conn, caller, name),
-    }
+    Ok(owner)
 }

@@ -63,14 +63,14 @@ pub fn confirm_read(
     caller.demand_package(package)
 }
 
-/// The right to publish and delete in a package of an owner.
+/// The right to publish to an owner, though not to any package in particular: enough to be shown a form.
 #[derive(Debug, Clone)]
-pub struct CanPublish {
+pub struct CanUpload {
     owner: Visited,
     user: SignedIn,
 }
 
-impl CanPublish {
+impl CanUpload {
     /// The owner it is a right to.
     pub fn owner(&self) -> &Visited {
         &self.owner
@@ -82,10 +82,34 @@ impl CanPublish {
     }
 }
 
+/// The right to publish and delete in a package of an owner: the limits of a token allow this package too.
+#[derive(Debug, Clone)]
+pub struct CanPublish(CanUpload);
+
+impl CanPublish {
+    /// The owner it is a right to.
+    pub fn owner(&self) -> &Visited {
+        self.0.owner()
+    }
+
+    /// Who has it.
+    pub fn user(&self) -> &SignedIn {
+        self.0.user()
+    }
+}
+
+/// Whether a caller may publish to an owner.
+///
+/// # Errors
+/// As [`can_publish`].
+pub fn can_upload(conn: &mut PgConnection, caller: &Caller, owner: &OwnerName) -> Result<CanUpload> {
+    can_write(conn, caller, owner, None)
+}
+
 /// Whether a caller may publish and delete in a package of an owner.
 ///
 /// # Errors
-/// [`Error::Unauthenticated`]; [`Error::NotFound`] when he may not even read it; [`Error::Forbidden`] naming the
+/// [`Error::Unauthenticated`]; [`Error::NotFound`] when the caller may not even read it; [`Error::Forbidden`] naming the
 /// missing scope or right.
 pub fn can_publish(
     conn: &mut PgConnection,
@@ -93,14 +117,23 @@ pub fn can_publish(
     owner: &OwnerName,
     package: &PackageName,
 ) -> Result<CanPublish> {
+    can_write(conn, caller, owner, Some(package)).map(CanPublish)
+}
+
+fn can_write(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    owner: &OwnerName,
+    package: Option<&PackageName>,
+) -> Result<CanUpload> {
     let user = caller.signed_in()?.clone();
     caller.demand(Area::Package, Level::Write)?;
     let owner = visit(conn, caller, owner)?;
-    caller.demand_package(package)?;
+    package.map_or(Ok(()), |package| caller.demand_package(package))?;
     if owner.permission() < Some(Permission::Write) {
         return Err(Error::Forbidden(format!("{} lacks the right to write to {}", user.name, owner.name)));
     }
-    Ok(CanPublish { owner, user })
+    Ok(CanUpload { owner, user })
 }
 
 /// The right to search: what the caller sees, within the limits of his token. They leave results out where elsewhere
@@ -139,37 +172,4 @@ pub fn can_search(caller: &Caller) -> Result<CanSearch> {
     let scope =
         if limits.public_only() { Caller::anonymous(None).visibility_scope() } else { caller.visibility_scope() };
     Ok(CanSearch { scope, owners: limits.owners, packages: caller.only_packages().map(<[PackagePattern]>::to_vec) })
-}
-
-/// The right to publish to an owner at all. To which of its packages is asked with the package's name.
-#[derive(Debug, Clone)]
-pub struct CanUpload {
-    owner: Visited,
-    user: SignedIn,
-}
-
-impl CanUpload {
-    /// To whom.
-    pub fn owner(&self) -> &Visited {
-        &self.owner
-    }
-
-    /// Who has it.
-    pub fn user(&self) -> &SignedIn {
-        &self.user
-    }
-}
-
-/// Whether a caller may publish to an owner.
-///
-/// # Errors
-/// As [`super::can_publish`].
-pub fn can_upload(conn: &mut PgConnection, caller: &Caller, owner: &OwnerName) -> Result<CanUpload> {
-    let user = caller.signed_in()?.clone();
-    caller.demand(Area::Package, Level::Write)?;
-    let owner = visit(conn, caller, owner)?;
-    if owner.permission() < Some(Permission::Write) {
-        return Err(Error::Forbidden(format!("{} lacks the right to write to {}", user.name, owner.name)));
-    }
-    Ok(CanUpload { owner, user })
 }

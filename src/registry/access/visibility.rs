@@ -118,12 +118,17 @@ fn formerly(
         .optional()?)
 }
 
-fn visit_kind(
+/// Finds an owner of this kind that the caller may read.
+///
+/// # Errors
+/// As [`visit`]; an owner of the other kind is not there.
+pub(super) fn visit_kind(
     conn: &mut PgConnection,
     caller: &Caller,
     name: &OwnerName,
-    (kind, what): (OwnerKind, What),
+    kind: OwnerKind,
 ) -> Result<Visited> {
+    let what = What::from(kind);
     let owner = visit(conn, caller, name).map_err(|error| match error {
         Error::NotFound(_) => Error::NotFound(what),
         Error::Moved { from, to, .. } => Error::Moved { what, from, to },
@@ -141,7 +146,7 @@ fn visit_kind(
 /// # Errors
 /// As [`visit`]; an organization is no user.
 pub fn visit_user(conn: &mut PgConnection, caller: &Caller, name: &OwnerName) -> Result<Visited> {
-    visit_kind(conn, caller, name, (OwnerKind::User, What::User))
+    visit_kind(conn, caller, name, OwnerKind::User)
 }
 
 /// Finds an organization the caller may read.
@@ -149,5 +154,5 @@ pub fn visit_user(conn: &mut PgConnection, caller: &Caller, name: &OwnerName) ->
 /// # Errors
 /// As [`visit`]; a user is no organization.
 pub fn visit_org(conn: &mut PgConnection, caller: &Caller, name: &OwnerName) -> Result<Visited> {
-    visit_kind(conn, caller, name, (OwnerKind::Organization, What::Organization))
+    visit_kind(conn, caller, name, OwnerKind::Organization)
 }

@@ -139,3 +139,19 @@ pub fn record(
         .execute(conn)?;
     Ok(())
 }
+
+/// Writes one record about an owner itself.
+///
+/// # Errors
+/// The database's.
+pub(in crate::registry) fn record_owner(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    event: Event,
+    (id, name): (OwnerId, &OwnerName),
+    detail: Value,
+    now: Timestamp,
+) -> Result<()> {
+    let subject = Subject { owner: Some((id, name)), text: name.to_string(), detail };
+    record(conn, caller, event, &subject, now)
+}

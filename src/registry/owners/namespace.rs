@@ -79,13 +79,6 @@ impl OwnerEdit {
     }
 }
 
-fn what(kind: OwnerKind) -> What {
-    match kind {
-        OwnerKind::User => What::User,
-        OwnerKind::Organization => What::Organization,
-    }
-}
-
 /// Takes a name for a new owner.
 ///
 /// # Errors
@@ -111,7 +104,7 @@ pub fn insert(conn: &mut PgConnection, new: &NewOwner<'_>, now: Timestamp) -> Re
         .returning(owners::id)
         .get_result(conn)
         .optional()?
-        .ok_or(Error::Conflict(what(new.kind)))?;
+        .ok_or(Error::Conflict(What::from(new.kind)))?;
     leads_nowhere(conn, new.name)?;
     Ok(id)
 }
@@ -170,7 +163,7 @@ pub(in crate::registry) fn rename(
         .for_update()
         .first(conn)
         .optional()?
-        .ok_or(Error::NotFound(what(kind)))?;
+        .ok_or(Error::NotFound(What::from(kind)))?;
     if from.lower() != to.lower() && to.is_reserved() {
         return Err(reserved(field, to));
     }
@@ -179,7 +172,7 @@ pub(in crate::registry) fn rename(
         diesel::result::Error::DatabaseError(diesel::result::DatabaseErrorKind::UniqueViolation, info)
             if info.constraint_name() == Some("owners_lower_name_key") =>
         {
-            Error::Conflict(what(kind))
+            Error::Conflict(What::from(kind))
         }
         _ => Error::from(error),
     })?;

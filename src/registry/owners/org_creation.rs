@@ -1,7 +1,6 @@
 //! Making an organization, with its first team and its first owner.
 
 use super::namespace::{self, NewOwner};
-use super::orgs::record;
 use super::{members, teams};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::OwnerId;
@@ -10,7 +9,7 @@ use crate::domain::role::{Area, Level, OwnerKind, Visibility};
 use crate::domain::text::{Line, Prose, Website};
 use crate::error::Result;
 use crate::registry::access::visit_user;
-use crate::registry::audit::Event;
+use crate::registry::audit::{self, Event};
 use crate::registry::caller::{Caller, SignedIn};
 use diesel::prelude::*;
 use serde_json::json;
@@ -79,6 +78,13 @@ fn insert(conn: &mut PgConnection, caller: &Caller, first: OwnerId, new: &NewOrg
     let id = namespace::insert(conn, &owner, now)?;
     let team = teams::insert_owners(conn, id, now)?;
     members::insert(conn, team, first, now)?;
-    record(conn, caller, Event::OrgCreate, (id, &new.name), json!({"visibility": new.visibility.as_str()}), now)?;
+    audit::record_owner(
+        conn,
+        caller,
+        Event::OrgCreate,
+        (id, &new.name),
+        json!({"visibility": new.visibility.as_str()}),
+        now,
+    )?;
     Ok(id)
 }

@@ -8,7 +8,7 @@ use crate::domain::names::OwnerName;
 use crate::domain::role::{OwnerKind, Permission, Visibility};
 use crate::error::{Error, Result, What};
 use crate::registry::access::{CanGovern, readable, visit_org, within_token_limits};
-use crate::registry::audit::{self, Event, Subject};
+use crate::registry::audit::{self, Event};
 use crate::registry::caller::Caller;
 use crate::registry::packages::lifecycle;
 use crate::registry::pages::{Page, Slice};
@@ -16,7 +16,7 @@ use diesel::dsl::{count, exists, max};
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::sql_types::Bool;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::collections::HashMap;
 
 /// An organization, as whoever may see it sees it.
@@ -29,18 +29,6 @@ pub struct Org {
     #[diesel(embed)]
     pub profile: Profile,
     pub visibility: Visibility,
-}
-
-pub(super) fn record(
-    conn: &mut PgConnection,
-    caller: &Caller,
-    event: Event,
-    (id, name): (OwnerId, &OwnerName),
-    detail: Value,
-    now: Timestamp,
-) -> Result<()> {
-    let subject = Subject { owner: Some((id, name)), text: name.to_string(), detail };
-    audit::record(conn, caller, event, &subject, now)
 }
 
 /// The organization with this id.
@@ -163,7 +151,7 @@ pub fn update(
         }
     }
     namespace::edit(conn, org.id, edit)?;
-    record(conn, caller, Event::OrgUpdate, (org.id, &org.name), detail, now)
+    audit::record_owner(conn, caller, Event::OrgUpdate, (org.id, &org.name), detail, now)
 }
 
 /// Gives an organization another name; the old one leads to it until somebody takes it.
@@ -179,7 +167,7 @@ pub fn rename(
 ) -> Result<()> {
     let org = right.org();
     namespace::rename(conn, (org.id, OwnerKind::Organization), to, "new_name", now)?;
-    record(conn, caller, Event::OrgRename, (org.id, to), json!({"from": org.name}), now)
+    audit::record_owner(conn, caller, Event::OrgRename, (org.id, to), json!({"from": org.name}), now)
 }
 
 /// Deletes an organization that owns no packages.
@@ -191,7 +179,7 @@ pub fn delete(conn: &mut PgConnection, caller: &Caller, right: &CanGovern, now: 
     namespace::lock(conn, org.id)?;
     lifecycle::demand_none(conn, org.id, &org.name)?;
     namespace::delete(conn, org.id)?;
-    record(conn, caller, Event::OrgDelete, (org.id, &org.name), json!({}), now)
+    audit::record_owner(conn, caller, Event::OrgDelete, (org.id, &org.name), json!({}), now)
 }
 
 /// The owning teams of an organization, locked.

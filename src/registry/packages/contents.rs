@@ -8,7 +8,17 @@ use diesel::dsl::{count, sql};
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 
-/// How many versions a package has, or whether it has the one, and the bytes in them.
+/// What a package or one version of it holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Queryable)]
+pub struct Contents {
+    pub versions: i64,
+    pub files: i64,
+    /// In all its files, the same bytes counted each time.
+    pub bytes: i64,
+    pub downloads: i64,
+}
+
+/// What a package holds, or one version of it.
 ///
 /// # Errors
 /// The database's.
@@ -16,11 +26,16 @@ pub(in crate::registry) fn weigh(
     conn: &mut PgConnection,
     package: PackageId,
     one: Option<VersionId>,
-) -> Result<(i64, i64)> {
+) -> Result<Contents> {
     let query = versions::table
         .inner_join(files::table.inner_join(blobs::table))
         .filter(versions::package_id.eq(package))
-        .select((count(versions::id).aggregate_distinct(), sql::<BigInt>("coalesce(sum(blobs.size), 0)::bigint")))
+        .select((
+            count(versions::id).aggregate_distinct(),
+            count(files::id),
+            sql::<BigInt>("coalesce(sum(blobs.size), 0)::bigint"),
+            sql::<BigInt>("coalesce(sum(files.download_count), 0)::bigint"),
+        ))
         .into_boxed();
     let query = match one {
         Some(id) => query.filter(versions::id.eq(id)),

@@ -1,37 +1,23 @@
 //! What a deletion would take along, said before it is made.
 
-use crate::db::schema::{blobs, files, packages, versions};
+use super::contents::{self, Contents};
+use super::lookup;
+use crate::db::schema::{blobs, files, versions};
 use crate::domain::ids::{FileId, PackageId, VersionId};
 use crate::domain::names::{FileName, PackageName};
 use crate::domain::path::VersionPath;
 use crate::domain::version::Version;
 use crate::error::{Error, Result, What};
 use crate::registry::access::CanPublish;
-use diesel::dsl::{count, sql};
 use diesel::prelude::*;
-use diesel::sql_types::BigInt;
-
-/// What a deletion would take with it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Queryable)]
-pub struct DeletionPreview {
-    pub versions: i64,
-    pub files: i64,
-    /// In all its files, the same bytes counted each time.
-    pub bytes: i64,
-    pub downloads: i64,
-}
 
 /// A package, and what would go with it.
 ///
 /// # Errors
 /// [`Error::NotFound`].
-pub fn of_package(
-    conn: &mut PgConnection,
-    right: &CanPublish,
-    name: &PackageName,
-) -> Result<(PackageName, DeletionPreview)> {
-    let (id, name): (PackageId, PackageName) = find_package(conn, right, name)?;
-    Ok((name, weigh(conn, id, None)?))
+pub fn of_package(conn: &mut PgConnection, right: &CanPublish, name: &PackageName) -> Result<(PackageName, Contents)> {
+    let (id, name) = lookup::package(conn, right.owner().id, name)?;
+    Ok((name, contents::weigh(conn, id, None)?))
 }
 
 /// A version, what would go with it, and whether its package would.
@@ -42,10 +28,10 @@ pub fn of_version(
     conn: &mut PgConnection,
     right: &CanPublish,
     path: &VersionPath,
-) -> Result<(Version, DeletionPreview, bool)> {
-    let (package, _) = find_package(conn, right, &path.package)?;
-    let (id, version) = find_version(conn, package, path)?;
-    Ok((version, weigh(conn, package, Some(id))?, is_last_version(conn, package, id)?))
+) -> Result<(Version, Contents, bool)> {
+    let (package, _) = lookup::package(conn, right.owner().id, &path.package)?;
+    let (id, version) = lookup::version(conn, package, &path.version)?;
+    Ok((version, contents::weigh(conn, package, Some(id))?, is_last_version(conn, package, id)?))
 }
 
 /// A file by its id, what would go with it, and whether its version would, and its package.
@@ -68,8 +54,8 @@ pub fn of_file(
     path: &VersionPath,
     id: FileId,
 ) -> Result<FileDeletionPreview> {
-    let (package, _) = find_package(conn, right, &path.package)?;
-    let (version, _) = find_version(conn, package, path)?;
+    let (package, _) = lookup::package(conn, right.owner().id, &path.package)?;
+    let (version, _) = lookup::version(conn, package, &path.version)?;
     let row: Option<(FileName, i64, i64)> = files::table
         .inner_join(blobs::table)
         .filter(files::version_id.eq(version))
@@ -84,46 +70,8 @@ pub fn of_file(
     Ok(FileDeletionPreview { name, bytes, downloads, takes_version: !others, takes_package })
 }
 
-fn find_package(conn: &mut PgConnection, right: &CanPublish, name: &PackageName) -> Result<(PackageId, PackageName)> {
-    packages::table
-        .filter(packages::owner_id.eq(right.owner().id))
-        .filter(packages::lower_name.eq(name.lower()))
-        .select((packages::id, packages::name))
-        .first(conn)
-        .optional()?
-        .ok_or(Error::NotFound(What::Package))
-}
-
-fn find_version(conn: &mut PgConnection, package: PackageId, path: &VersionPath) -> Result<(VersionId, Version)> {
-    versions::table
-        .filter(versions::package_id.eq(package))
-        .filter(versions::lower_version.eq(path.version.lower()))
-        .select((versions::id, versions::version))
-        .first(conn)
-        .optional()?
-        .ok_or(Error::NotFound(What::Version))
-}
-
 fn is_last_version(conn: &mut PgConnection, package: PackageId, version: VersionId) -> Result<bool> {
     let others = versions::table.filter(versions::package_id.eq(package)).filter(versions::id.ne(version));
     let others: bool = diesel::select(diesel::dsl::exists(others)).get_result(conn)?;
     Ok(!others)
-}
-
-fn weigh(conn: &mut PgConnection, package: PackageId, one: Option<VersionId>) -> Result<DeletionPreview> {
-    let query = versions::table
-        .inner_join(files::table.inner_join(blobs::table))
-        .filter(versions::package_id.eq(package))
-        .select((
-            count(versions::id).aggregate_distinct(),
-            count(files::id),
-            sql::<BigInt>("coalesce(sum(blobs.size), 0)::bigint"),
-            sql::<BigInt>("coalesce(sum(files.download_count), 0)::bigint"),
-        ))
-        .into_boxed();
-    let query = match one {
-        Some(id) => query.filter(versions::id.eq(id)),
-        None => query,
-    };
-    Ok(query.first(conn)?)
 }

@@ -1,6 +1,7 @@
 //! Files of a version: finding one to send, listing, deleting.
 
-use super::{contents, lifecycle, quotas, versions};
+use super::lookup::{self, file_is, version_is};
+use super::{contents, lifecycle, quotas};
 use crate::db::schema::{blobs, files, owners, packages as packages_table, versions as versions_table};
 use crate::domain::clock::Timestamp;
 use crate::domain::digest::{Md5, OtherDigests, Sha1, Sha256, Sha512};
@@ -103,10 +104,7 @@ pub fn find_downloadable(conn: &mut PgConnection, caller: &Caller, path: &FilePa
     let row: Option<DownloadRow> = files::table
         .inner_join(versions_table::table.inner_join(packages_table::table.inner_join(owners::table)))
         .inner_join(blobs::table)
-        .filter(owners::lower_name.eq(path.owner.lower()))
-        .filter(packages_table::lower_name.eq(path.package.lower()))
-        .filter(versions_table::lower_version.eq(path.version.lower()))
-        .filter(files::lower_name.eq(path.file.lower()))
+        .filter(file_is(path))
         .select((
             owners::id,
             owners::name,
@@ -156,9 +154,7 @@ pub(super) fn stored_blob(conn: &mut PgConnection, owner: OwnerId, path: &FilePa
     let row: Option<(BlobRow, Vec<u8>)> = files::table
         .inner_join(versions_table::table.inner_join(packages_table::table))
         .inner_join(blobs::table)
-        .filter(packages_table::owner_id.eq(owner))
-        .filter(packages_table::lower_name.eq(path.package.lower()))
-        .filter(versions_table::lower_version.eq(path.version.lower()))
+        .filter(version_is(owner, &path.in_version()))
         .filter(files::lower_name.eq(path.file.lower()))
         .select((BLOB_COLUMNS, blobs::block_checksums))
         .first(conn)
@@ -264,9 +260,7 @@ fn list_in_order(
 ) -> Result<Page<FileSummary>> {
     let version = versions_table::table
         .inner_join(packages_table::table)
-        .filter(packages_table::owner_id.eq(right.owner().id))
-        .filter(packages_table::lower_name.eq(path.package.lower()))
-        .filter(versions_table::lower_version.eq(path.version.lower()))
+        .filter(version_is(right.owner().id, path))
         .select(versions_table::id)
         .first::<VersionId>(conn)
         .optional()?
@@ -312,9 +306,7 @@ pub fn find(conn: &mut PgConnection, right: &CanRead, path: &VersionPath, lower:
     let row: Option<FileRow> = files::table
         .inner_join(versions_table::table.inner_join(packages_table::table))
         .inner_join(blobs::table)
-        .filter(packages_table::owner_id.eq(right.owner().id))
-        .filter(packages_table::lower_name.eq(path.package.lower()))
-        .filter(versions_table::lower_version.eq(path.version.lower()))
+        .filter(version_is(right.owner().id, path))
         .filter(files::lower_name.eq(lower))
         .select(FILE_COLUMNS)
         .first(conn)
@@ -349,7 +341,7 @@ pub fn delete(
 ) -> Result<()> {
     let owner = right.owner();
     let package = lifecycle::lock(conn, owner.id, &path.package)?;
-    let version = versions::find_in(conn, package, &path.version)?;
+    let (version, _) = lookup::version(conn, package, &path.version)?;
     let (file, bytes): (FileId, i64) = files::table
         .inner_join(blobs::table)
         .filter(files::version_id.eq(version))

@@ -1,6 +1,8 @@
 //! Packages: what holds versions together. One without a version does not exist: the last version takes it along.
 
-use super::{contents, quotas};
+use super::contents::{self, Contents};
+use super::lookup::package_is;
+use super::quotas;
 use crate::db::schema::{packages, versions as versions_table};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{OwnerId, PackageId};
@@ -27,8 +29,7 @@ pub(in crate::registry) fn find_or_insert(
 ) -> Result<PackageId> {
     loop {
         let found = packages::table
-            .filter(packages::owner_id.eq(owner))
-            .filter(packages::lower_name.eq(name.lower()))
+            .filter(package_is(owner, name))
             .select(packages::id)
             .for_key_share()
             .first(conn)
@@ -61,8 +62,7 @@ pub(in crate::registry) fn find_or_insert(
 /// [`Error::NotFound`].
 pub(in crate::registry) fn lock(conn: &mut PgConnection, owner: OwnerId, name: &PackageName) -> Result<PackageId> {
     packages::table
-        .filter(packages::owner_id.eq(owner))
-        .filter(packages::lower_name.eq(name.lower()))
+        .filter(package_is(owner, name))
         .select(packages::id)
         .for_update()
         .first(conn)
@@ -87,11 +87,11 @@ pub(in crate::registry) fn delete_if_empty(conn: &mut PgConnection, package: Pac
 /// # Errors
 /// The database's.
 fn remove(conn: &mut PgConnection, owner: OwnerId, package: PackageId, now: Timestamp) -> Result<(i64, i64)> {
-    let (count, bytes) = contents::weigh(conn, package, None)?;
+    let Contents { versions, bytes, .. } = contents::weigh(conn, package, None)?;
     contents::let_go(conn, package, None, None, now)?;
     diesel::delete(packages::table.find(package)).execute(conn)?;
-    quotas::count(conn, owner, -count, -bytes)?;
-    Ok((count, bytes))
+    quotas::count(conn, owner, -versions, -bytes)?;
+    Ok((versions, bytes))
 }
 
 /// Deletes a package with all its versions and files.

@@ -2,11 +2,12 @@
 
 pub mod catalog;
 pub mod cleanup;
-mod contents;
+pub mod contents;
 pub mod deletion_preview;
 pub mod downloads;
 pub mod files;
 pub mod lifecycle;
+mod lookup;
 pub mod publish;
 pub mod quotas;
 pub mod releases;

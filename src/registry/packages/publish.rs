@@ -1,6 +1,7 @@
 //! Publishing a file: what is decided before its bytes are read, and the one transaction after they are safe.
 
 use super::files::StoredBlob;
+use super::lookup::file_is;
 use super::quotas::{Allowance, Usage};
 use super::{files, quotas, versions};
 use crate::db::schema::{blobs, files as files_table};
@@ -207,10 +208,7 @@ pub fn was_published(conn: &mut PgConnection, path: &FilePath, blob: &NewBlob, n
     let row = files_table::table
         .inner_join(versions::table.inner_join(packages::table.inner_join(owners::table)))
         .inner_join(blobs::table)
-        .filter(owners::lower_name.eq(path.owner.lower()))
-        .filter(packages::lower_name.eq(path.package.lower()))
-        .filter(versions::lower_version.eq(path.version.lower()))
-        .filter(files_table::lower_name.eq(path.file.lower()))
+        .filter(file_is(path))
         .filter(files_table::created_at.eq(now))
         .filter(blobs::sha256.eq(&blob.sha256.as_bytes()[..]))
         .select(files_table::id);

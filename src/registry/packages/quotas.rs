@@ -14,7 +14,6 @@ use crate::registry::access::{CanPublish, CanSeeQuota, CanSetQuota, Visited};
 use crate::registry::audit::{self, Event, Subject};
 use crate::registry::caller::{Caller, SignedIn};
 use diesel::prelude::*;
-use diesel::result::DatabaseErrorKind;
 use diesel::sql_types::{BigInt, Text};
 use serde_json::json;
 
@@ -153,8 +152,7 @@ pub fn own(conn: &mut PgConnection, owner: OwnerId) -> Result<OwnQuota> {
 /// without a limit share the lock: who has it alone has seen all they stored.
 ///
 /// # Errors
-/// [`Error::Quota`] with the figures. When a limit was set since the right was judged, an error that makes the whole
-/// transaction run again.
+/// [`Error::Quota`] with the figures; [`Error::Retry`] when a limit was set since the right was judged.
 pub fn charge(conn: &mut PgConnection, right: &CanPublish, more: Usage, instance: Quota) -> Result<()> {
     let owner = right.owner();
     let alone = limiting(right, instance).is_some();
@@ -163,8 +161,7 @@ pub fn charge(conn: &mut PgConnection, right: &CanPublish, more: Usage, instance
     let quota = own(conn, owner.id)?.or(instance);
     if !right.user().is_admin && quota != Quota::default() {
         if !alone {
-            let info = Box::new("a quota was set meanwhile".to_owned());
-            return Err(diesel::result::Error::DatabaseError(DatabaseErrorKind::SerializationFailure, info).into());
+            return Err(Error::Retry);
         }
         check(conn, owner, quota, more)?;
     }

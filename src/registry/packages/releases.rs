@@ -1,5 +1,6 @@
 //! Versions as the REST API speaks of them: one entry a version, with its package, its makers and its totals.
 
+use super::lookup::package_is;
 use crate::db::schema::{owners, packages, versions};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{OwnerId, PackageId, VersionId};
@@ -76,9 +77,7 @@ impl Target {
         let owner = right.owner().id;
         let limits = right.packages().map(like_any);
         let mut find = |name: &PackageName| {
-            let query =
-                packages::table.filter(packages::owner_id.eq(owner)).filter(packages::lower_name.eq(name.lower()));
-            let query = query.select(packages::id).into_boxed();
+            let query = packages::table.filter(package_is(owner, name)).select(packages::id).into_boxed();
             let query = match &limits {
                 Some(patterns) => query.filter(name_like_any(patterns.clone())),
                 None => query,

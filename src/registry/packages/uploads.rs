@@ -1,10 +1,11 @@
 //! What somebody wants to know before he uploads with a browser: to whom he may publish, what is there already under the
 //! names he is typing, and what would still fit.
 
+use super::lookup;
 use super::publish::UploadLimits;
 use super::quotas::{self, Usage};
 use crate::db::schema::{files, owners, packages, team_members, teams, versions};
-use crate::domain::ids::{PackageId, VersionId};
+use crate::domain::ids::PackageId;
 use crate::domain::names::{FileName, OwnerName, PackageName};
 use crate::domain::role::{OwnerKind, Permission};
 use crate::domain::version::Version;
@@ -69,7 +70,7 @@ pub fn prospect(conn: &mut PgConnection, right: &CanUpload, typed: &Typed, limit
         obstacle: None,
     };
     let package = typed.package.parse::<PackageName>().ok();
-    let found = package.as_ref().map(|name| find(conn, right, name)).transpose()?.flatten();
+    let found = package.map(|name| lookup::if_found(lookup::package(conn, owner.id, &name))).transpose()?.flatten();
     if let Some((id, name)) = found {
         prospect.package = Some(name);
         prospect.versions = newest_versions(conn, id)?;
@@ -122,15 +123,6 @@ fn beginning(conn: &mut PgConnection, right: &CanUpload, text: &str) -> Result<V
         .load(conn)?)
 }
 
-fn find(conn: &mut PgConnection, right: &CanUpload, name: &PackageName) -> Result<Option<(PackageId, PackageName)>> {
-    Ok(packages::table
-        .filter(packages::owner_id.eq(right.owner().id))
-        .filter(packages::lower_name.eq(name.lower()))
-        .select((packages::id, packages::name))
-        .first(conn)
-        .optional()?)
-}
-
 fn newest_versions(conn: &mut PgConnection, package: PackageId) -> Result<Vec<Version>> {
     Ok(versions::table
         .filter(versions::package_id.eq(package))
@@ -141,13 +133,7 @@ fn newest_versions(conn: &mut PgConnection, package: PackageId) -> Result<Vec<Ve
 }
 
 fn there(conn: &mut PgConnection, package: PackageId, version: &Version) -> Result<Option<ExistingVersion>> {
-    let id: Option<VersionId> = versions::table
-        .filter(versions::package_id.eq(package))
-        .filter(versions::lower_version.eq(version.lower()))
-        .select(versions::id)
-        .first(conn)
-        .optional()?;
-    let Some(id) = id else { return Ok(None) };
+    let Some((id, _)) = lookup::if_found(lookup::version(conn, package, version))? else { return Ok(None) };
     let of_version = files::table.filter(files::version_id.eq(id));
     let count = of_version.count().get_result(conn)?;
     let names = of_version.order(files::lower_name).limit(NAMED).select(files::name).load(conn)?;

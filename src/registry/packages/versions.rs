@@ -1,9 +1,10 @@
 //! Versions of a package. One without a file does not exist: the last file takes it along.
 
+use super::lookup::{self, package_is, version_is};
 use super::{contents, lifecycle, quotas};
 use crate::db::schema::{blobs, files, packages as packages_table, versions};
 use crate::domain::clock::Timestamp;
-use crate::domain::ids::{OwnerId, PackageId, VersionId};
+use crate::domain::ids::{OwnerId, VersionId};
 use crate::domain::names::PackageName;
 use crate::domain::path::VersionPath;
 use crate::domain::version::{self, Version};
@@ -15,6 +16,7 @@ use crate::registry::caller::Caller;
 use crate::registry::pages::{Page, Slice};
 use crate::registry::webhooks::outbox::{self, Announced};
 use diesel::dsl::{count, sql};
+use diesel::expression::SqlLiteral;
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 use serde_json::json;
@@ -35,6 +37,20 @@ pub struct VersionSummary {
     pub downloads: i64,
 }
 
+type SummaryColumns =
+    (versions::version, versions::created_at, count<files::id>, SqlLiteral<BigInt>, SqlLiteral<BigInt>);
+
+/// What a [`VersionSummary`] is made of, in a query grouped by version.
+fn summary_columns() -> SummaryColumns {
+    (
+        versions::version,
+        versions::created_at,
+        count(files::id),
+        sql::<BigInt>("coalesce(sum(blobs.size), 0)::bigint"),
+        sql::<BigInt>("coalesce(sum(files.download_count), 0)::bigint"),
+    )
+}
+
 /// The version of this name, made if it is not there, its package too, and kept from being deleted until the end of the
 /// transaction. True: it was made.
 ///
@@ -51,9 +67,7 @@ pub(in crate::registry) fn find_or_insert(
         // The package first: Postgres locks in the order of FROM, and deletions lock the package before its version.
         let found = packages_table::table
             .inner_join(versions::table)
-            .filter(packages_table::owner_id.eq(owner))
-            .filter(packages_table::lower_name.eq(path.package.lower()))
-            .filter(versions::lower_version.eq(path.version.lower()))
+            .filter(version_is(owner, path))
             .select(versions::id)
             .for_key_share()
             .first(conn)
@@ -88,12 +102,7 @@ pub(in crate::registry) fn find_or_insert(
 /// # Errors
 /// The database's.
 pub fn exists(conn: &mut PgConnection, owner: OwnerId, path: &VersionPath) -> Result<bool> {
-    let row = versions::table
-        .inner_join(packages_table::table)
-        .filter(packages_table::owner_id.eq(owner))
-        .filter(packages_table::lower_name.eq(path.package.lower()))
-        .filter(versions::lower_version.eq(path.version.lower()))
-        .select(versions::id);
+    let row = versions::table.inner_join(packages_table::table).filter(version_is(owner, path)).select(versions::id);
     Ok(diesel::select(diesel::dsl::exists(row)).get_result(conn)?)
 }
 
@@ -107,12 +116,7 @@ pub fn list(
     package: &PackageName,
     slice: Slice,
 ) -> Result<Page<VersionSummary>> {
-    let of_package = packages_table::table
-        .filter(packages_table::owner_id.eq(right.owner().id))
-        .filter(packages_table::lower_name.eq(package.lower()));
-    let Some(id) = of_package.select(packages_table::id).first::<PackageId>(conn).optional()? else {
-        return Err(Error::NotFound(What::Package));
-    };
+    let (id, _) = lookup::package(conn, right.owner().id, package)?;
     let total = versions::table.filter(versions::package_id.eq(id)).count().get_result(conn)?;
     // First which, then what of them: only the files of the page are added up. In one statement, because Postgres would
     // rather read the whole table than look up a thousand ids that are given to it.
@@ -128,13 +132,7 @@ pub fn list(
         .filter(versions::id.eq_any(page))
         .group_by(versions::id)
         .order(versions::id)
-        .select((
-            versions::version,
-            versions::created_at,
-            count(files::id),
-            sql::<BigInt>("coalesce(sum(blobs.size), 0)::bigint"),
-            sql::<BigInt>("coalesce(sum(files.download_count), 0)::bigint"),
-        ))
+        .select(summary_columns())
         .load::<VersionSummary>(conn)?;
     // Deleted since it was found: a package without versions is never shown.
     if total == 0 || (items.is_empty() && slice.offset == 0) {
@@ -190,13 +188,7 @@ pub fn browse(
     order: VersionOrder,
     slice: Slice,
 ) -> Result<Browsed> {
-    let found: Option<(PackageId, PackageName)> = packages_table::table
-        .filter(packages_table::owner_id.eq(right.owner().id))
-        .filter(packages_table::lower_name.eq(package.lower()))
-        .select((packages_table::id, packages_table::name))
-        .first(conn)
-        .optional()?;
-    let (package_id, package) = found.ok_or(Error::NotFound(What::Package))?;
+    let (package_id, package) = lookup::package(conn, right.owner().id, package)?;
     let mut rows: Vec<(Version, Timestamp, VersionId)> = versions::table
         .filter(versions::package_id.eq(package_id))
         .select((versions::version, versions::created_at, versions::id))
@@ -224,16 +216,7 @@ fn summaries(conn: &mut PgConnection, ids: &[VersionId]) -> Result<Vec<VersionSu
         .inner_join(files::table.inner_join(blobs::table))
         .filter(versions::id.eq_any(ids))
         .group_by(versions::id)
-        .select((
-            versions::id,
-            (
-                versions::version,
-                versions::created_at,
-                count(files::id),
-                sql::<BigInt>("coalesce(sum(blobs.size), 0)::bigint"),
-                sql::<BigInt>("coalesce(sum(files.download_count), 0)::bigint"),
-            ),
-        ))
+        .select((versions::id, summary_columns()))
         .load::<(VersionId, VersionSummary)>(conn)?
         .into_iter()
         .collect();
@@ -247,30 +230,11 @@ fn summaries(conn: &mut PgConnection, ids: &[VersionId]) -> Result<Vec<VersionSu
 pub fn newest(conn: &mut PgConnection, right: &CanRead, package: &PackageName) -> Result<Version> {
     let all: Vec<(Version, Timestamp, VersionId)> = versions::table
         .inner_join(packages_table::table)
-        .filter(packages_table::owner_id.eq(right.owner().id))
-        .filter(packages_table::lower_name.eq(package.lower()))
+        .filter(package_is(right.owner().id, package))
         .select((versions::version, versions::created_at, versions::id))
         .load(conn)?;
     let newest = version::newest(all, |(version, created_at, id)| (version, (*created_at, *id)));
     newest.map(|(version, _, _)| version).ok_or(Error::NotFound(What::Package))
-}
-
-/// The version of a package that the caller has locked.
-///
-/// # Errors
-/// [`Error::NotFound`].
-pub(in crate::registry) fn find_in(
-    conn: &mut PgConnection,
-    package: PackageId,
-    version: &Version,
-) -> Result<VersionId> {
-    versions::table
-        .filter(versions::package_id.eq(package))
-        .filter(versions::lower_version.eq(version.lower()))
-        .select(versions::id)
-        .first(conn)
-        .optional()?
-        .ok_or(Error::NotFound(What::Version))
 }
 
 /// Deletes a version with all its files.
@@ -286,8 +250,8 @@ pub fn delete(
 ) -> Result<()> {
     let owner = right.owner();
     let package = lifecycle::lock(conn, owner.id, &path.package)?;
-    let version = find_in(conn, package, &path.version)?;
-    let (_, bytes) = contents::weigh(conn, package, Some(version))?;
+    let (version, _) = lookup::version(conn, package, &path.version)?;
+    let bytes = contents::weigh(conn, package, Some(version))?.bytes;
     outbox::announce(conn, caller, (owner.id, HookAction::Deleted, Announced::Version(version)), now)?;
     contents::let_go(conn, package, Some(version), None, now)?;
     diesel::delete(versions::table.find(version)).execute(conn)?;

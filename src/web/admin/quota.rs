@@ -51,10 +51,8 @@ impl QuotaPage {
 
 /// Whose quota the path is about.
 async fn named(call: &Call, kind: OwnerKind) -> Result<OwnerName> {
-    let name = match kind {
-        OwnerKind::User => call.part("user", What::User).await?,
-        OwnerKind::Organization => call.part("org", What::Organization).await?,
-    };
+    let part = if kind == OwnerKind::User { "user" } else { "org" };
+    let name = call.part(part, What::from(kind)).await?;
     call.about(&name);
     Ok(name)
 }

@@ -31,7 +31,7 @@ pub async fn submit(call: Call, payload: web::Payload) -> Result<Reply> {
         return Err(Error::invalid("body", "files come as multipart/form-data"));
     }
     publish::check_form_head(headers)?;
-    let mut form = Multipart::new(headers, PacedBody::new(payload, publish::pace(&call.app)));
+    let mut form = Multipart::new(headers, PacedBody::new(payload, call.app.pace()));
     let mut reading = Reading { call: &call, owner, typed: Typed::default(), checked: false, beside: 0 };
     match reading.all(&mut form).await? {
         End::Fields(problems) => {

@@ -31,7 +31,7 @@ async fn receive(call: &Call, payload: web::Payload) -> Result<(FilePath, Publis
     call.demand_credentials().await?;
     forms::check_head(call)?;
     let target = Target::of_request(path.clone(), call.req.headers());
-    Ok((path, publish::receive(call, target, PacedBody::new(payload, publish::pace(&call.app))).await?))
+    Ok((path, publish::receive(call, target, PacedBody::new(payload, call.app.pace())).await?))
 }
 
 fn answer(path: &FilePath, published: Published) -> Result<Reply> {

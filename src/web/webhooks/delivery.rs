@@ -1,12 +1,14 @@
 //! Something that a webhook told: what was sent, and what was answered.
 
-use super::{Whose, hook_id, outcome};
+use super::{base, head, outcome};
 use crate::auth::call::Call;
+use crate::auth::hooks::{delivery_ids, hooks_of};
 use crate::db::Connection;
 use crate::domain::clock::Timestamp;
-use crate::domain::ids::{DeliveryId, HookId};
+use crate::domain::ids::HookId;
 use crate::domain::role::Level;
-use crate::error::{Error, Result, What};
+use crate::error::{Error, Result};
+use crate::registry::access::{HooksOf, can_hook};
 use crate::registry::caller::Caller;
 use crate::registry::webhooks::log::{self, Attempt, Delivery};
 use crate::registry::webhooks::outbox;
@@ -63,15 +65,11 @@ impl DeliveryPage {
     }
 }
 
-async fn ids(call: &Call) -> Result<(HookId, DeliveryId)> {
-    Ok((hook_id(call).await?, DeliveryId(call.part("delivery", What::Delivery).await?)))
-}
-
-async fn page(call: &Call, whose: Whose, problems: Problems) -> Result<Reply> {
-    let (id, base, now) = (ids(call).await?, whose.base(), call.app.clock.now());
+async fn page(call: &Call, of: HooksOf, problems: Problems) -> Result<Reply> {
+    let (id, base, now) = (delivery_ids(call).await?, base(&of), call.app.clock.now());
     let load = move |conn: &mut Connection, caller: &Caller| {
-        let right = whose.right(conn, caller, Level::Read)?;
-        Ok((whose.head(conn, caller, &right)?, log::find(conn, &right, id)?))
+        let right = can_hook(conn, caller, &of, Level::Read)?;
+        Ok((head(conn, caller, (&of, &right))?, log::find(conn, &right, id)?))
     };
     let (frame, (owner, (delivery, mut attempts))) = frame(call, load).await?;
     attempts.reverse();
@@ -80,43 +78,27 @@ async fn page(call: &Call, whose: Whose, problems: Problems) -> Result<Reply> {
     if page.problems.is_empty() { Reply::page(&page) } else { page.problems.reply(&page) }
 }
 
-/// `GET /user/settings/hooks/{hook}/deliveries/{delivery}`.
-pub async fn show_own(call: Call) -> Result<Reply> {
-    page(&call, Whose::Own, Problems::default()).await
+/// `GET …/hooks/{hook}/deliveries/{delivery}`.
+pub async fn show(call: Call) -> Result<Reply> {
+    page(&call, hooks_of(&call).await?, Problems::default()).await
 }
 
-/// `GET /org/{org}/settings/hooks/{hook}/deliveries/{delivery}`.
-pub async fn show_of_org(call: Call) -> Result<Reply> {
-    let whose = Whose::org(&call).await?;
-    page(&call, whose, Problems::default()).await
-}
-
-/// `POST /user/settings/hooks/{hook}/deliveries/{delivery}/attempts`.
-pub async fn redeliver_own(call: Call, form: Protected<Nothing>) -> Result<Reply> {
-    redeliver(call, form, Whose::Own).await
-}
-
-/// `POST /org/{org}/settings/hooks/{hook}/deliveries/{delivery}/attempts`.
-pub async fn redeliver_of_org(call: Call, form: Protected<Nothing>) -> Result<Reply> {
-    let whose = Whose::org(&call).await?;
-    redeliver(call, form, whose).await
-}
-
-async fn redeliver(call: Call, form: Protected<Nothing>, whose: Whose) -> Result<Reply> {
-    let (hook, delivery) = ids(&call).await?;
+/// `POST …/hooks/{hook}/deliveries/{delivery}/attempts`.
+pub async fn redeliver(call: Call, form: Protected<Nothing>) -> Result<Reply> {
+    let (of, (hook, delivery)) = (hooks_of(&call).await?, delivery_ids(&call).await?);
     form.read(&call).await?;
-    let (asked, app, now) = (whose.clone(), call.app.clone(), call.app.clock.now());
+    let (asked, app, now) = (of.clone(), call.app.clone(), call.app.clock.now());
     let sent = call.writing(move |conn, caller| {
-        let right = asked.right(conn, caller, Level::Write)?;
+        let right = can_hook(conn, caller, &asked, Level::Write)?;
         app.demand_webhooks()?;
         outbox::redeliver(conn, caller, &right, (hook, delivery), now)
     });
     match sent.await {
         Ok(()) => {
             let notice = "It is sent once more. Load this page again to see what came of it.";
-            Ok(Reply::to(&format!("{}/{hook}/deliveries/{delivery}", whose.base())).notice(&call.app, notice))
+            Ok(Reply::to(&format!("{}/{hook}/deliveries/{delivery}", base(&of))).notice(&call.app, notice))
         }
-        Err(error @ Error::Blocked(_)) => page(&call, whose, Problems::of(error, "form")?).await,
+        Err(error @ Error::Blocked(_)) => page(&call, of, Problems::of(error, "form")?).await,
         Err(error) => Err(error),
     }
 }

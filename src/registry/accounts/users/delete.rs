@@ -1,7 +1,6 @@
 //! Deleting a user. Nobody else loses anything by it: with what others have a share in, the answer is no.
 
 use super::edit::demand_other_admin;
-use super::user::record;
 use crate::db::schema::{owners as owners_table, packages as packages_table, team_members, teams, tokens, users};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{OwnerId, TeamId};
@@ -10,7 +9,7 @@ use crate::domain::role::{Permission, Visibility};
 use crate::error::{Error, Result, What};
 use crate::registry::access::{CanAdminister, CanChangeOwn, Visited};
 use crate::registry::accounts::two_factor;
-use crate::registry::audit::Event;
+use crate::registry::audit::{self, Event};
 use crate::registry::caller::Caller;
 use crate::registry::owners::namespace;
 use crate::registry::packages::lifecycle::{self, Deleted};
@@ -132,7 +131,7 @@ fn erase(conn: &mut PgConnection, caller: &Caller, user: &Visited, purge: bool, 
         "purge": purge, "organizations": orgs,
         "packages": deleted.packages, "versions": deleted.versions, "bytes": deleted.bytes,
     });
-    record(conn, caller, Event::UserDelete, (user.id, &user.name), detail, now)
+    audit::record_owner(conn, caller, Event::UserDelete, (user.id, &user.name), detail, now)
 }
 
 /// Asks again, now that nobody can make a team there, whether anybody else came into the organization meanwhile.

@@ -1,6 +1,6 @@
 //! Changing a user: by himself, by administrators, from the command line.
 
-use super::user::{email_taken, find, record};
+use super::user::{email_taken, find};
 use crate::db::schema::users;
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::OwnerId;
@@ -8,7 +8,7 @@ use crate::domain::names::{Email, OwnerName};
 use crate::domain::role::OwnerKind;
 use crate::error::{Error, Result, What};
 use crate::registry::access::CanAdminister;
-use crate::registry::audit::Event;
+use crate::registry::audit::{self, Event};
 use crate::registry::caller::Caller;
 use crate::registry::owners::namespace::{self, OwnerEdit};
 use diesel::prelude::*;
@@ -151,7 +151,7 @@ pub fn update(
             detail.insert(key.to_owned(), json!(new));
         }
     }
-    record(conn, caller, Event::UserUpdate, (id, name), detail, now)
+    audit::record_owner(conn, caller, Event::UserUpdate, (id, name), detail, now)
 }
 
 /// Gives a user another name; the old one leads to him until somebody takes it.
@@ -167,7 +167,7 @@ pub fn rename(
 ) -> Result<()> {
     let user = right.user();
     namespace::rename(conn, (user.id, OwnerKind::User), to, "new_username", now)?;
-    record(conn, caller, Event::UserRename, (user.id, to), json!({"from": user.name}), now)
+    audit::record_owner(conn, caller, Event::UserRename, (user.id, to), json!({"from": user.name}), now)
 }
 
 /// Sets a password and ends every session and remembered login.
@@ -189,7 +189,7 @@ pub fn set_password(
             users::auth_epoch.eq(users::auth_epoch + 1),
         ))
         .execute(conn)?;
-    record(conn, caller, Event::UserPassword, (user.id, &user.name), json!({}), now)
+    audit::record_owner(conn, caller, Event::UserPassword, (user.id, &user.name), json!({}), now)
 }
 
 /// Locks a user out of everything, or lets him in again. Either ends every session and remembered login.
@@ -211,5 +211,5 @@ pub fn set_locked(
         .set((users::is_locked.eq(locked), users::auth_epoch.eq(users::auth_epoch + 1)))
         .execute(conn)?;
     let event = if locked { Event::UserLock } else { Event::UserUnlock };
-    record(conn, caller, event, (user.id, &user.name), json!({}), now)
+    audit::record_owner(conn, caller, event, (user.id, &user.name), json!({}), now)
 }

@@ -1,7 +1,6 @@
 //! What a user does to his own account.
 
 pub use super::delete::{delete_own, obstacles};
-use super::user::record;
 use crate::db::schema::users;
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::SessionId;
@@ -10,7 +9,7 @@ use crate::domain::role::OwnerKind;
 use crate::error::{Error, Result, What};
 use crate::registry::access::CanChangeOwn;
 use crate::registry::accounts::sessions;
-use crate::registry::audit::Event;
+use crate::registry::audit::{self, Event};
 use crate::registry::caller::Caller;
 use crate::registry::owners::namespace::{self, OwnerEdit};
 use diesel::prelude::*;
@@ -30,7 +29,7 @@ pub fn edit_own(
     let user = right.user();
     namespace::edit(conn, user.id, edit)?;
     let detail = json!({"changed": edit.fields()});
-    record(conn, caller, Event::UserUpdate, (user.id, &user.name), detail, now)
+    audit::record_owner(conn, caller, Event::UserUpdate, (user.id, &user.name), detail, now)
 }
 
 /// Sets his own e-mail address. He does not sign in with it until an administrator confirms it, since nobody knows whether it
@@ -52,7 +51,7 @@ pub fn set_own_email(
     diesel::update(users::table.find(user.id))
         .set((users::email.eq(email.as_str()), users::lower_email.eq(kept)))
         .execute(conn)?;
-    record(conn, caller, Event::UserUpdate, (user.id, &user.name), json!({"changed": ["email"]}), now)
+    audit::record_owner(conn, caller, Event::UserUpdate, (user.id, &user.name), json!({"changed": ["email"]}), now)
 }
 
 /// Gives himself another name; the old one leads to him until somebody takes it.
@@ -68,7 +67,7 @@ pub fn rename_own(
 ) -> Result<()> {
     let user = right.user();
     namespace::rename(conn, (user.id, OwnerKind::User), to, "name", now)?;
-    record(conn, caller, Event::UserRename, (user.id, to), json!({"from": user.name}), now)
+    audit::record_owner(conn, caller, Event::UserRename, (user.id, to), json!({"from": user.name}), now)
 }
 
 /// Sets his own new password, which he need not change again, and ends every session and remembered login; gives the session
@@ -94,6 +93,6 @@ pub fn change_password(
     if changed == 0 {
         return Err(Error::NotFound(What::User));
     }
-    record(conn, caller, Event::UserPassword, (user.id, &user.name), json!({}), now)?;
+    audit::record_owner(conn, caller, Event::UserPassword, (user.id, &user.name), json!({}), now)?;
     sessions::renew(conn, caller, now)
 }

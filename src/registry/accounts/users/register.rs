@@ -1,6 +1,6 @@
 //! Accounts that people make for themselves, where a setting lets them.
 
-use super::user::{NewUser, insert, record};
+use super::user::{NewUser, insert};
 use crate::db::schema::users;
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::OwnerId;
@@ -8,7 +8,7 @@ use crate::domain::names::{Email, OwnerName};
 use crate::domain::role::Visibility;
 use crate::error::{Error, Result, What};
 use crate::registry::access::CanAdminister;
-use crate::registry::audit::Event;
+use crate::registry::audit::{self, Event};
 use crate::registry::caller::Caller;
 use diesel::prelude::*;
 use serde_json::json;
@@ -45,7 +45,7 @@ pub fn register(
     };
     let id = insert(conn, &user, None, !new.needs_approval, now)?;
     let detail = json!({"needs_approval": new.needs_approval});
-    record(conn, caller, Event::UserRegister, (id, &new.name), detail, now)?;
+    audit::record_owner(conn, caller, Event::UserRegister, (id, &new.name), detail, now)?;
     Ok((id, users::table.find(id).select(users::auth_epoch).first(conn)?))
 }
 
@@ -77,5 +77,5 @@ pub fn approve(conn: &mut PgConnection, caller: &Caller, right: &CanAdminister, 
         ))
         .execute(conn)?;
     let detail = json!({"email_confirmed": confirmed.is_some()});
-    record(conn, caller, Event::UserApprove, (user.id, &user.name), detail, now)
+    audit::record_owner(conn, caller, Event::UserApprove, (user.id, &user.name), detail, now)
 }

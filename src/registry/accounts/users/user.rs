@@ -7,7 +7,7 @@ use crate::domain::names::{Email, OwnerName};
 use crate::domain::role::{Level, OwnerKind, Visibility};
 use crate::error::{Error, Result, What};
 use crate::registry::access::{readable, visit_user, within_token_limits};
-use crate::registry::audit::{self, Event, Subject};
+use crate::registry::audit::{self, Event};
 use crate::registry::caller::Caller;
 use crate::registry::like::escape_like;
 use crate::registry::owners::namespace::{self, NewOwner, Profile};
@@ -15,7 +15,7 @@ use crate::registry::pages::{Page, Slice};
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::sql_types::Bool;
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// A user, as he and administrators may see him.
 #[derive(Debug, Clone, Queryable, Selectable)]
@@ -94,8 +94,7 @@ pub fn create(conn: &mut PgConnection, caller: &Caller, new: &NewUser, now: Time
     caller.demand_visible(&new.name, new.visibility)?;
     let id = insert(conn, new, Some(&new.email), true, now)?;
     let detail = json!({"is_admin": new.is_admin, "visibility": new.visibility.as_str()});
-    let subject = Subject { owner: Some((id, &new.name)), text: new.name.to_string(), detail };
-    audit::record(conn, caller, Event::UserCreate, &subject, now)?;
+    audit::record_owner(conn, caller, Event::UserCreate, (id, &new.name), detail, now)?;
     Ok(id)
 }
 
@@ -320,16 +319,4 @@ pub fn find_login(conn: &mut PgConnection, login: &str) -> Result<Option<Login>>
 pub fn note_login(conn: &mut PgConnection, user: OwnerId, now: Timestamp) -> Result<()> {
     diesel::update(users::table.find(user)).set(users::last_login_at.eq(now)).execute(conn)?;
     Ok(())
-}
-
-pub(super) fn record(
-    conn: &mut PgConnection,
-    caller: &Caller,
-    event: Event,
-    (id, name): (OwnerId, &OwnerName),
-    detail: Value,
-    now: Timestamp,
-) -> Result<()> {
-    let subject = Subject { owner: Some((id, name)), text: name.to_string(), detail };
-    audit::record(conn, caller, event, &subject, now)
 }

@@ -1,0 +1,81 @@
+//! Every address of the server, in one file for each face: method, path, handler, and what it demands of its caller. The
+//! router is built from this table, and so is the OpenAPI document; a handler that is not in it cannot be reached, and
+//! one that reads a credential without it answers nothing.
+
+mod api;
+mod generic;
+mod ops;
+mod table;
+mod web;
+
+pub use table::Row;
+
+use crate::api::openapi::{Document, Entry};
+use crate::http::middleware::Guard;
+use crate::http::problem::{self, Shape};
+use crate::http::request_log::request_id;
+use crate::web::assets;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::web::{Data, ServiceConfig, resource, to};
+use actix_web::{HttpRequest, HttpResponse};
+use std::future::ready;
+use std::path::Path;
+
+/// The table. A page's address may begin with any name, so pages come last.
+pub fn table() -> Vec<Row> {
+    let mut rows = ops::routes().into_rows();
+    rows.extend(generic::routes().into_rows());
+    rows.extend(api::routes().into_rows());
+    rows.extend(web::routes().into_rows());
+    rows
+}
+
+/// The document that describes the table; `root` is the site's own address, if it is known.
+pub fn document(root: Option<&str>) -> Document {
+    let rows = table();
+    let entries = rows.iter().filter_map(|row| {
+        Some(Entry {
+            method: &row.method,
+            path: row.path,
+            policy: row.policy,
+            about: row.about,
+            id: row.id,
+            description: row.description()?,
+        })
+    });
+    Document::new(entries, root)
+}
+
+/// Adds every route. An address that is there answers any other method with 405 and says which it has.
+pub fn configure(config: &mut ServiceConfig, assets_dir: &Path) {
+    let mut paths: Vec<(&'static str, Vec<Row>)> = Vec::new();
+    for row in table() {
+        match paths.iter_mut().find(|(path, _)| *path == row.path) {
+            Some((_, rows)) => rows.push(row),
+            None => paths.push((row.path, vec![row])),
+        }
+    }
+    for (path, rows) in paths {
+        let mut methods: Vec<&str> = rows.iter().map(|row| row.method.as_str()).collect();
+        if let Some(at) = methods.iter().position(|method| *method == "GET") {
+            methods.insert(at + 1, "HEAD");
+        }
+        let allowed = methods.join(", ");
+        let service = rows.into_iter().fold(resource(path), |service, row| service.route(row.into_route()));
+        config.service(service.default_service(to(move |req| ready(wrong_method(&req, &allowed)))));
+    }
+    config.service(assets::service(assets_dir));
+}
+
+fn wrong_method(req: &HttpRequest, allowed: &str) -> HttpResponse {
+    let message = format!("this address answers {allowed} alone");
+    let status = StatusCode::METHOD_NOT_ALLOWED;
+    let guard = req.app_data::<Data<Guard>>();
+    let root = guard.map_or("", |guard| &guard.root);
+    let mut response = problem::line(&request_id(req), status, "method_not_allowed", &message, Shape::of(req), root);
+    if let Ok(allowed) = HeaderValue::from_str(allowed) {
+        response.headers_mut().insert(header::ALLOW, allowed);
+    }
+    response
+}

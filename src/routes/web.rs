@@ -1,0 +1,208 @@
+//! The routes of the pages. They look at the cookie of a session and at no other credential.
+
+use super::table::{Face, Routes, Serve, Service, read, write};
+use crate::auth::policy::AcceptedCredentials::{self, Session};
+use crate::auth::policy::Right::{AnyUser, Everybody, Member, OrgOwner, Public, Reader, SignedIn, SiteAdmin, Writer};
+use crate::domain::role::Area::{Admin, Package};
+use crate::error::Result;
+use crate::registry::audit::Event;
+use crate::state::App;
+use crate::web::error::render_error;
+use crate::web::page::Reply;
+use crate::web::{account, admin, delete, download, explore, home, login, manual, members, org_settings, orgs};
+use crate::web::{packages, password, profile, register, security, teams, theme, token_new, tokens, two_factor};
+use crate::web::{upload, version, versions, webhooks};
+use actix_web::{FromRequest, Handler, HttpRequest, web};
+use std::sync::Arc;
+
+/// The pages: what goes wrong is a page too.
+pub(super) struct Web;
+
+impl Face for Web {
+    const CREDENTIALS: AcceptedCredentials = Session;
+}
+
+impl<F, I> Serve<Web, I> for F
+where
+    F: Handler<I, Output = Result<Reply>>,
+    I: FromRequest + 'static,
+{
+    fn service(self) -> Service {
+        let answer = move |req: HttpRequest, app: web::Data<Arc<App>>, inputs: I| {
+            let done = self.call(inputs);
+            async move {
+                let reply = match done.await {
+                    Ok(reply) => reply,
+                    Err(error) => render_error(&req, &app, error).await,
+                };
+                reply.finish(&req, &app)
+            }
+        };
+        Service::new(answer, None)
+    }
+}
+
+#[rustfmt::skip]
+pub(super) fn routes() -> Routes<Web> {
+    Routes::new()
+        // Pages: signing in and out.
+        .get("/login", login::form).right(Public)
+        .post("/login", login::submit).right(Public).event(Event::SessionBegin)
+        .get("/login/two-factor", login::code_form).right(Public)
+        .post("/login/two-factor", login::submit_code).right(Public).event(Event::SessionBegin)
+        .get("/register", register::form).right(Public)
+        .post("/register", register::submit).right(Public).event(Event::UserRegister)
+        .post("/logout", login::logout).right(Public).event(Event::SessionEnd)
+        .post("/-/theme", theme::choose).right(Public)
+
+        // Pages: one's own account.
+        .get("/user/settings", profile::form).right(SignedIn)
+        .post("/user/settings", profile::submit).right(SignedIn).event(Event::UserUpdate)
+        .get("/user/settings/email", account::email_form).right(SignedIn)
+        .post("/user/settings/email", account::set_email).right(SignedIn).event(Event::UserUpdate)
+        .get("/user/settings/rename", account::rename_form).right(SignedIn)
+        .post("/user/settings/rename", account::rename).right(SignedIn).event(Event::UserRename)
+        .get("/user/settings/delete", account::delete_form).right(SignedIn)
+        .post("/user/settings/delete", account::delete).right(SignedIn).event(Event::UserDelete)
+        .get("/user/settings/password", password::form).right(AnyUser)
+        .post("/user/settings/password", password::submit).right(AnyUser).event(Event::UserPassword)
+        .get("/user/settings/security", security::show).right(SignedIn)
+        .post("/user/settings/security/sessions/end", security::end_session).right(SignedIn).event(Event::SessionEnd)
+        .post("/user/settings/security/sessions/end-all", security::end_all).right(SignedIn)
+            .event(Event::SessionEndAll)
+        .get("/user/settings/security/enroll", two_factor::enroll_form).right(SignedIn)
+        .post("/user/settings/security/enroll", two_factor::submit_enroll).right(SignedIn)
+            .event(Event::TwoFactorEnroll)
+        .get("/user/settings/security/recovery-codes", two_factor::codes_form).right(SignedIn)
+        .post("/user/settings/security/recovery-codes", two_factor::renew_codes).right(SignedIn)
+            .event(Event::RecoveryCodes)
+        .get("/user/settings/security/disable", two_factor::disable_form).right(SignedIn)
+        .post("/user/settings/security/disable", two_factor::disable).right(SignedIn).event(Event::TwoFactorRemove)
+        .get("/user/settings/tokens", tokens::list).right(SignedIn)
+        .get("/user/settings/tokens/new", token_new::form).right(SignedIn)
+        .post("/user/settings/tokens/new", token_new::create).right(SignedIn).event(Event::TokenCreate)
+        .get("/user/settings/tokens/{token}/revoke", tokens::revoke_form).right(SignedIn)
+        .post("/user/settings/tokens/{token}/revoke", tokens::revoke).right(SignedIn).event(Event::TokenRevoke)
+
+        // Pages: organizations, their teams and members.
+        .get("/user/settings/organizations", orgs::own).right(SignedIn)
+        .get("/org/create", orgs::create_form).right(SignedIn)
+        .post("/org/create", orgs::create).right(SignedIn).event(Event::OrgCreate)
+        .get("/org/{org}/settings", org_settings::show).right(OrgOwner)
+        .post("/org/{org}/settings", org_settings::update).right(OrgOwner).event(Event::OrgUpdate)
+        .post("/org/{org}/settings/rename", org_settings::rename).right(OrgOwner).event(Event::OrgRename)
+        .post("/org/{org}/settings/delete", org_settings::delete).right(OrgOwner).event(Event::OrgDelete)
+        .get("/org/{org}/teams", teams::list).right(Member)
+        .post("/org/{org}/teams", teams::create).right(OrgOwner).event(Event::TeamCreate)
+        .get("/org/{org}/teams/{team}", teams::show).right(Member)
+        .post("/org/{org}/teams/{team}", teams::update).right(OrgOwner).event(Event::TeamUpdate)
+        .post("/org/{org}/teams/{team}/delete", teams::delete).right(OrgOwner).event(Event::TeamDelete)
+        .post("/org/{org}/teams/{team}/members", teams::add_member).right(OrgOwner).event(Event::MemberAdd)
+        .post("/org/{org}/teams/{team}/members/{user}/remove", teams::remove_member).right(OrgOwner)
+            .event(Event::MemberRemove)
+        .get("/org/{org}/members", members::list).right(Member)
+        .get("/org/{org}/members/{user}/remove", members::remove_form).right(OrgOwner)
+        .post("/org/{org}/members/{user}/remove", members::remove).right(OrgOwner).event(Event::OrgMemberRemove)
+
+        // Pages: webhooks.
+        .get("/user/settings/hooks", webhooks::list).right(SignedIn)
+        .get("/user/settings/hooks/new", webhooks::create_form).right(SignedIn)
+        .post("/user/settings/hooks/new", webhooks::create).right(SignedIn).event(Event::HookCreate)
+        .get("/user/settings/hooks/{hook}", webhooks::show).right(SignedIn)
+        .post("/user/settings/hooks/{hook}", webhooks::update).right(SignedIn).event(Event::HookUpdate)
+        .post("/user/settings/hooks/{hook}/delete", webhooks::delete).right(SignedIn).event(Event::HookDelete)
+        .post("/user/settings/hooks/{hook}/tests", webhooks::test).right(SignedIn).event(Event::HookTest)
+        .get("/user/settings/hooks/{hook}/deliveries/{delivery}", webhooks::delivery::show).right(SignedIn)
+        .post("/user/settings/hooks/{hook}/deliveries/{delivery}/attempts", webhooks::delivery::redeliver)
+            .right(SignedIn).event(Event::HookRedeliver)
+        .get("/org/{org}/settings/hooks", webhooks::list).right(OrgOwner)
+        .get("/org/{org}/settings/hooks/new", webhooks::create_form).right(OrgOwner)
+        .post("/org/{org}/settings/hooks/new", webhooks::create).right(OrgOwner).event(Event::HookCreate)
+        .get("/org/{org}/settings/hooks/{hook}", webhooks::show).right(OrgOwner)
+        .post("/org/{org}/settings/hooks/{hook}", webhooks::update).right(OrgOwner).event(Event::HookUpdate)
+        .post("/org/{org}/settings/hooks/{hook}/delete", webhooks::delete).right(OrgOwner).event(Event::HookDelete)
+        .post("/org/{org}/settings/hooks/{hook}/tests", webhooks::test).right(OrgOwner).event(Event::HookTest)
+        .get("/org/{org}/settings/hooks/{hook}/deliveries/{delivery}", webhooks::delivery::show).right(OrgOwner)
+        .post("/org/{org}/settings/hooks/{hook}/deliveries/{delivery}/attempts", webhooks::delivery::redeliver)
+            .right(OrgOwner).event(Event::HookRedeliver)
+
+        // Pages: administration.
+        .get("/-/admin", admin::overview).right(SiteAdmin).scope(read(Admin))
+        .get("/-/admin/users", admin::users::list).right(SiteAdmin).scope(read(Admin))
+        .get("/-/admin/users/new", admin::users::new).right(SiteAdmin).scope(read(Admin))
+        .post("/-/admin/users/new", admin::users::create).right(SiteAdmin).scope(write(Admin))
+            .event(Event::UserCreate)
+        .get("/-/admin/users/{user}", admin::user::page).right(SiteAdmin).scope(read(Admin))
+        .post("/-/admin/users/{user}/lock", admin::user::lock).right(SiteAdmin).scope(write(Admin))
+            .event(Event::UserLock)
+        .post("/-/admin/users/{user}/unlock", admin::user::unlock).right(SiteAdmin).scope(write(Admin))
+            .event(Event::UserUnlock)
+        .post("/-/admin/users/{user}/approve", admin::user::approve).right(SiteAdmin).scope(write(Admin))
+            .event(Event::UserApprove)
+        .get("/-/admin/users/{user}/edit", admin::user::edit_form).right(SiteAdmin).scope(read(Admin))
+        .post("/-/admin/users/{user}/edit", admin::user::edit).right(SiteAdmin).scope(write(Admin))
+            .event(Event::UserUpdate)
+        .get("/-/admin/users/{user}/password", admin::user::password_form).right(SiteAdmin).scope(read(Admin))
+        .post("/-/admin/users/{user}/password", admin::user::set_password).right(SiteAdmin).scope(write(Admin))
+            .event(Event::UserUpdate)
+        .get("/-/admin/users/{user}/role", admin::user::role_form).right(SiteAdmin).scope(read(Admin))
+        .post("/-/admin/users/{user}/role", admin::user::set_role).right(SiteAdmin).scope(write(Admin))
+            .event(Event::UserUpdate)
+        .get("/-/admin/users/{user}/second-factor", admin::user::factor_form).right(SiteAdmin).scope(read(Admin))
+        .post("/-/admin/users/{user}/second-factor", admin::user::reset_factor).right(SiteAdmin).scope(write(Admin))
+            .event(Event::TwoFactorRemove)
+        .get("/-/admin/users/{user}/rename", admin::user::rename_form).right(SiteAdmin).scope(read(Admin))
+        .post("/-/admin/users/{user}/rename", admin::user::rename).right(SiteAdmin).scope(write(Admin))
+            .event(Event::UserRename)
+        .get("/-/admin/users/{user}/delete", admin::user::delete_form).right(SiteAdmin).scope(read(Admin))
+        .post("/-/admin/users/{user}/delete", admin::user::delete).right(SiteAdmin).scope(write(Admin))
+            .event(Event::UserDelete)
+        .get("/-/admin/users/{user}/quota", admin::quota::of_user).right(SiteAdmin).scope(read(Admin))
+        .post("/-/admin/users/{user}/quota", admin::quota::set_for_user).right(SiteAdmin).scope(write(Admin))
+            .event(Event::OwnerQuota)
+        .get("/-/admin/orgs", admin::owners::orgs).right(SiteAdmin).scope(read(Admin))
+        .get("/-/admin/orgs/{org}/quota", admin::quota::of_org).right(SiteAdmin).scope(read(Admin))
+        .post("/-/admin/orgs/{org}/quota", admin::quota::set_for_org).right(SiteAdmin).scope(write(Admin))
+            .event(Event::OwnerQuota)
+        .get("/-/admin/packages", admin::owners::packages).right(SiteAdmin).scope(read(Admin))
+        .get("/-/admin/audit", admin::audit::list).right(SiteAdmin).scope(read(Admin))
+        .get("/-/admin/audit/export", admin::audit::export).right(SiteAdmin).scope(read(Admin))
+        .get("/-/admin/system", admin::system::page).right(SiteAdmin).scope(read(Admin))
+        .post("/-/admin/system/tasks/{task}", admin::system::start).right(SiteAdmin).scope(write(Admin))
+            .event(Event::TaskStart)
+
+        // Pages: uploading and deleting.
+        .get("/{owner}/-/upload", upload::page).right(Writer).scope(write(Package))
+        .post("/{owner}/-/upload", upload::form::submit).right(Writer).scope(write(Package)).event(Event::FilePublish)
+        .put("/{owner}/-/upload/{name}/{version}/{file}", upload::raw::put).right(Writer).scope(write(Package))
+            .event(Event::FilePublish)
+        .get("/{owner}/-/packages/settings/generic/{name}", delete::package_settings).right(Writer)
+            .scope(write(Package))
+        .post("/{owner}/-/packages/settings/generic/{name}/delete", delete::delete_package).right(Writer)
+            .scope(write(Package)).event(Event::PackageDelete)
+        .get("/{owner}/-/packages/generic/{name}/{version}/delete", delete::version_form).right(Writer)
+            .scope(write(Package))
+        .post("/{owner}/-/packages/generic/{name}/{version}/delete", delete::delete_version).right(Writer)
+            .scope(write(Package)).event(Event::VersionDelete)
+        .get("/{owner}/-/packages/generic/{name}/{version}/files/{id}/delete", delete::file_form).right(Writer)
+            .scope(write(Package))
+        .post("/{owner}/-/packages/generic/{name}/{version}/files/{id}/delete", delete::delete_file).right(Writer)
+            .scope(write(Package)).event(Event::FileDelete)
+
+        // Pages: browsing.
+        .get("/", home::home).right(Everybody)
+        .get("/explore", explore::owners).right(Everybody)
+        .get("/explore/packages", explore::packages).right(Everybody)
+
+        // Pages: the manual.
+        .get("/docs", manual::page).right(Everybody)
+        .get("/docs/{page:.*}", manual::page).right(Everybody)
+
+        // Pages: an owner's. They come last, as a name could be any first segment.
+        .get("/{owner}", packages::of_owner).right(Reader)
+        .get("/{owner}/-/packages", packages::of_owner).right(Reader)
+        .get("/{owner}/-/packages/generic/{name}", packages::newest).right(Reader)
+        .get("/{owner}/-/packages/generic/{name}/versions", versions::list).right(Reader)
+        .get("/{owner}/-/packages/generic/{name}/{version}", version::page).right(Reader)
+        .get("/{owner}/-/packages/generic/{name}/{version}/files/{id}", download::file).right(Reader)
+}
