@@ -46,6 +46,7 @@ mod program;
 mod publish;
 mod quotas;
 mod races;
+mod scripts;
 mod scrub;
 mod search;
 mod storage;
