@@ -111,7 +111,7 @@ fn the_rust_that_is_needed_is_said_before_anything_is_installed() {
     assert!(!old.status.success() && said.contains(&format!("needs Rust {needed} or later")), "{said}");
     assert!(said.contains("Rust 1.63.0") && said.contains("rustup update"), "{said}");
 
-    for page in ["README.md", "script/bootstrap"] {
+    for page in ["README.md", "CONTRIBUTING.md", "script/bootstrap"] {
         let page_text = fs::read_to_string(root().join(page)).unwrap().replace(['[', ']'], "");
         let says = page_text.contains(&format!("{needed} or later"));
         assert!(says, "{page} does not say that Rust {needed} or later is needed");
