@@ -34,6 +34,9 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the server.
+    ///
+    /// It listens on 127.0.0.1:3000. To use another address or port, set `listen` in the configuration file:
+    /// listen = "127.0.0.1:8080", or the environment variable: PACKHOUSE_LISTEN=127.0.0.1:8080.
     Serve,
     /// Bring the database's schema up to date; `serve` does it too.
     Migrate,

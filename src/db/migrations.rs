@@ -2,14 +2,19 @@
 
 use crate::error::{Error, Result};
 use diesel::connection::{Connection, SimpleConnection};
+use diesel::dsl::sql;
 use diesel::pg::PgConnection;
+use diesel::query_dsl::RunQueryDsl;
 use diesel::result::ConnectionError;
+use diesel::sql_types::Bool;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use std::time::{Duration, Instant};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!();
 /// The advisory lock that a migrating server holds; the number is arbitrary and must never change.
 const LOCK: i64 = 0x7061_636b_686f_7573;
+/// How often a server asks for the lock that another one holds.
+const LOCK_POLL: Duration = Duration::from_millis(100);
 
 /// Brings the database at `url` to this program's schema and returns the names of the migrations that were run. Of
 /// several servers that start at once one does it while the others wait. A database that does not answer is waited for
@@ -58,7 +63,12 @@ fn internal(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error
 
 fn lock(url: &str, patience: Duration) -> Result<PgConnection> {
     let mut conn = connect(url, patience)?;
-    conn.batch_execute(&format!("SET application_name = 'packhouse migrate'; SELECT pg_advisory_lock({LOCK})"))?;
+    conn.batch_execute("SET application_name = 'packhouse migrate'")?;
+    // Not by a statement that waits: it would hold a snapshot, which a CREATE INDEX CONCURRENTLY of the server that has
+    // the lock waits for. Postgres calls that a deadlock and ends one of the two.
+    while !diesel::select(sql::<Bool>(&format!("pg_try_advisory_lock({LOCK})"))).get_result(&mut conn)? {
+        std::thread::sleep(LOCK_POLL);
+    }
     Ok(conn)
 }
 

@@ -1,7 +1,7 @@
 //! The configuration: its sample, its sources, and what is said of mistakes.
 
 use packhouse::config::{Config, ConfigError, SAMPLE};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use toml::{Table, Value};
 
@@ -28,6 +28,21 @@ fn keys() -> BTreeMap<String, Value> {
         }
     }
     keys
+}
+
+const MANUAL: &str = include_str!("../../docs/operations/configuration.md");
+
+/// The settings of a kind, by the manual's table of kinds; of one with a few words, also the words.
+fn of_kind(kind: &str) -> BTreeSet<String> {
+    let start = format!("| {kind} |");
+    let row = MANUAL.lines().find(|line| line.starts_with(&start)).unwrap_or_else(|| panic!("no row {kind:?}"));
+    let cell = row.trim_end_matches(" |").rsplit(" | ").next().unwrap();
+    cell.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+/// The keys whose default is such a value, and which a test is true of.
+fn keys_where(is: fn(&Value) -> bool, also: impl Fn(&str) -> bool) -> BTreeSet<String> {
+    keys().into_iter().filter(|(key, value)| is(value) && also(key)).map(|(key, _)| key).collect()
 }
 
 fn variable(key: &str) -> String {
@@ -75,7 +90,7 @@ fn the_sample_is_the_defaults_and_has_every_key() {
     assert_eq!(of_sample.data_dir.to_str(), Some("./data"));
     assert_eq!(of_sample.limits.drain_seconds, 300);
     assert!(!of_sample.auth.query_tokens && !of_sample.require_signin);
-    let names: std::collections::BTreeSet<_> = keys().keys().map(|key| variable(key)).collect();
+    let names: BTreeSet<_> = keys().keys().map(|key| variable(key)).collect();
     assert_eq!(names.len(), keys().len(), "each key has a variable of its own");
 }
 
@@ -100,6 +115,40 @@ fn every_key_can_be_set_by_file_and_by_environment_and_the_environment_wins() {
         };
         assert_eq!(shown(&read(&file, &[(&variable(&key), &old)]).unwrap()), default, "{key}: the environment wins");
     }
+}
+
+#[test]
+fn the_manual_has_every_key_with_its_default() {
+    for setting in read("", &[]).unwrap().settings {
+        let (key, default) = (&setting.key, &setting.value);
+        let default = if default == "not set" { "\"\"" } else { default };
+        let row = format!("| `{key}` | `{default}` | ");
+        assert!(MANUAL.lines().any(|line| line.starts_with(&row)), "docs/operations/configuration.md lacks {row}");
+    }
+}
+
+#[test]
+fn the_manuals_kinds_of_values_are_those_of_the_code() {
+    let refuses = |key: &str, value: &str| read("", &[(&variable(key), value)]).is_err();
+    assert_eq!(of_kind("true or false"), keys_where(Value::is_bool, |_| true));
+    assert_eq!(of_kind("list"), keys_where(Value::is_array, |_| true));
+    assert_eq!(of_kind("number, -1 for no limit"), keys_where(Value::is_integer, |key| !refuses(key, "-1")));
+    assert_eq!(of_kind("number, at least 1"), keys_where(Value::is_integer, |key| refuses(key, "0")));
+    let from_file = |key: &str| match read("", &[(&format!("{}_FILE", variable(key)), "/nowhere")]).unwrap_err() {
+        ConfigError::BadValue { problem, .. } => problem.contains("cannot be read"),
+        _ => false,
+    };
+    assert_eq!(of_kind("secret"), keys_where(Value::is_str, from_file));
+    // Of a word that is not one of a few, the error lists the few.
+    let mut words = BTreeSet::new();
+    for key in keys_where(Value::is_str, |_| true) {
+        let refused = read("", &[(&variable(&key), "no-such-word")]).err().map(|error| error.to_string());
+        if let Some((_, expected)) = refused.as_deref().and_then(|error| error.split_once("unknown variant")) {
+            words.extend(expected.split('`').skip(3).step_by(2).map(str::to_owned));
+            words.insert(key);
+        }
+    }
+    assert_eq!(of_kind("one of a few words"), words);
 }
 
 #[test]

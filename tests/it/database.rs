@@ -148,8 +148,9 @@ fn constraints_are_named_by_hand_and_every_foreign_key_has_an_index() {
            WHERE i.indrelid = c.conrelid AND i.indkey[0] = c.conkey[1] AND i.indpred IS NULL)",
     );
     assert!(unindexed.is_empty(), "{unindexed:?}");
-    let folders = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations")).unwrap();
-    let up: String = folders.map(|one| std::fs::read_to_string(one.unwrap().path().join("up.sql")).unwrap()).collect();
+    let entries = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations")).unwrap();
+    let folders = entries.map(|entry| entry.unwrap().path()).filter(|path| path.is_dir());
+    let up: String = folders.map(|folder| std::fs::read_to_string(folder.join("up.sql")).unwrap()).collect();
     for constraint in texts(
         &mut conn,
         "SELECT conname::text AS text FROM pg_constraint WHERE connamespace = 'public'::regnamespace \
@@ -157,6 +158,31 @@ fn constraints_are_named_by_hand_and_every_foreign_key_has_an_index() {
     ) {
         assert!(up.contains(&constraint), "{constraint} has a name that nobody gave it");
     }
+    drop(conn);
+    cluster().drop_database(&name);
+}
+
+/// What an index made CONCURRENTLY waits for: every snapshot that is older.
+#[test]
+fn a_server_that_waits_to_migrate_does_not_hold_up_an_index_made_concurrently() {
+    let (name, url) = cluster().database();
+    let mut conn = PgConnection::establish(&url).unwrap();
+    /// The lock of a migrating server.
+    const LOCK: i64 = 0x7061_636b_686f_7573;
+    diesel::sql_query(format!("SELECT pg_advisory_lock({LOCK})")).execute(&mut conn).unwrap();
+    let waiting = {
+        let url = url.clone();
+        std::thread::spawn(move || packhouse::db::migrate(&url, std::time::Duration::from_secs(10)).unwrap())
+    };
+    let others = format!(
+        "SELECT 'there' AS text FROM pg_stat_activity WHERE datname = '{name}' \
+         AND application_name = 'packhouse migrate'"
+    );
+    crate::program::eventually("the server waits", || !texts(&mut conn, &others).is_empty());
+    diesel::sql_query("CREATE INDEX CONCURRENTLY files_name_idx ON files (name)").execute(&mut conn).unwrap();
+    assert!(!waiting.is_finished(), "it waits for the lock");
+    diesel::sql_query(format!("SELECT pg_advisory_unlock({LOCK})")).execute(&mut conn).unwrap();
+    assert!(waiting.join().unwrap().is_empty());
     drop(conn);
     cluster().drop_database(&name);
 }

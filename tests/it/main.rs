@@ -47,6 +47,7 @@ mod publish;
 mod quotas;
 mod races;
 mod request_id;
+mod scripts;
 mod scrub;
 mod search;
 mod storage;

@@ -202,10 +202,13 @@ async fn a_page_is_asked_for_again_and_sent_again_only_when_it_is_another() {
     assert_eq!(answer.header("location"), Some("/login?redirect_to=%2Fdocs%2Fgetting-started"));
 }
 
-/// The README is read on the web, and so is what stands beside the manual.
+/// What is read on the web: the README, and pages that are not part of the manual.
+const BESIDE_THE_MANUAL: [&str; 6] =
+    ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "docs/ARCHITECTURE.md", "migrations/README.md"];
+
 #[test]
-fn links_of_the_readme_and_of_the_architecture_lead_to_files() {
-    for file in ["README.md", "docs/ARCHITECTURE.md"] {
+fn links_of_pages_beside_the_manual_lead_to_files() {
+    for file in BESIDE_THE_MANUAL {
         let path = root().join(file);
         let text = fs::read_to_string(&path).unwrap();
         let links = text.match_indices("](").map(|(at, _)| text[at + 2..].split(')').next().unwrap());
