@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_escaped_and_a_version_is_never_taken_for_the_list() {
+    fn names_are_escaped_and_no_version_gets_the_address_of_the_list() {
         let (owner, name) = ("ada".parse().unwrap(), "c++".parse().unwrap());
         let url = |text: &str| version(&owner, &name, &text.parse().unwrap());
         assert_eq!(url("1.0/a ü"), "/ada/-/packages/generic/c%2B%2B/1.0%2Fa%20%C3%BC");

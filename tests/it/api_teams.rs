@@ -24,7 +24,7 @@ fn member(team: i64, user: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_team_of_an_organization_that_may_not_be_seen_looks_like_no_team() {
+async fn a_team_of_a_hidden_org_looks_like_one_that_does_not_exist() {
     let site = Site::new();
     site.db(|conn| db_org(conn, "hidden", Visibility::Private));
     let hidden = team(&site, "hidden", "Owners");
@@ -45,7 +45,7 @@ async fn a_team_of_an_organization_that_may_not_be_seen_looks_like_no_team() {
 }
 
 #[tokio::test]
-async fn a_user_who_may_not_be_seen_cannot_be_taken_into_a_team_but_out_of_it() {
+async fn a_hidden_user_cannot_be_added_to_a_team_but_can_be_removed() {
     let site = Site::new();
     site.db(|conn| {
         db_org(conn, "acme", Visibility::Public)?;
@@ -67,7 +67,7 @@ async fn a_user_who_may_not_be_seen_cannot_be_taken_into_a_team_but_out_of_it() 
 }
 
 #[tokio::test]
-async fn the_last_owner_stays_whatever_his_team_is_called() {
+async fn the_last_owner_of_an_org_stays_whatever_the_team_is_called() {
     let site = Site::new();
     site.db(|conn| db_org(conn, "acme", Visibility::Public));
     let (first, second) = (team(&site, "acme", "Owners"), team(&site, "acme", "owner"));
@@ -82,7 +82,7 @@ async fn the_last_owner_stays_whatever_his_team_is_called() {
 }
 
 #[tokio::test]
-async fn of_two_last_owners_who_leave_at_once_one_stays() {
+async fn one_of_the_last_two_owners_stays_if_both_leave_at_once() {
     let site = Site::new();
     site.db(|conn| db_org(conn, "acme", Visibility::Public));
     let (first, second) =
@@ -100,7 +100,7 @@ async fn of_two_last_owners_who_leave_at_once_one_stays() {
 }
 
 #[tokio::test]
-async fn a_team_is_made_seen_and_changed() {
+async fn a_team_is_created_read_and_changed() {
     let site = Site::new();
     site.db(|conn| db_org(conn, "acme", Visibility::Private));
     let ada = person(&site, "ada");
@@ -170,7 +170,7 @@ async fn a_team_is_made_seen_and_changed() {
 }
 
 #[tokio::test]
-async fn teams_and_members_are_listed_to_members_alone() {
+async fn only_members_can_list_teams_and_members() {
     let site = Site::with(&[("PACKHOUSE_PUBLIC_URL", "https://packages.example.org")]);
     site.db(|conn| {
         db_org(conn, "acme", Visibility::Public)?;
@@ -233,7 +233,7 @@ async fn teams_and_members_are_listed_to_members_alone() {
 }
 
 #[tokio::test]
-async fn members_know_each_other_whatever_their_visibility() {
+async fn members_of_an_org_see_each_other_whatever_their_visibility() {
     let site = Site::new();
     site.db(|conn| {
         db_org(conn, "acme", Visibility::Public)?;
@@ -248,7 +248,7 @@ async fn members_know_each_other_whatever_their_visibility() {
 }
 
 #[tokio::test]
-async fn the_team_of_owners_keeps_its_name_its_permission_and_itself() {
+async fn the_owners_team_cannot_be_renamed_demoted_or_deleted() {
     let site = Site::new();
     site.db(|conn| db_org(conn, "acme", Visibility::Public));
     let ada = person(&site, "ada");
@@ -276,7 +276,7 @@ async fn the_team_of_owners_keeps_its_name_its_permission_and_itself() {
 }
 
 #[tokio::test]
-async fn a_member_is_taken_out_of_all_teams_at_once_by_owners_and_by_himself() {
+async fn owners_and_members_themselves_remove_a_member_from_all_teams() {
     let site = Site::new();
     site.db(|conn| db_org(conn, "acme", Visibility::Private));
     let ada = person(&site, "ada");
@@ -303,7 +303,7 @@ async fn a_member_is_taken_out_of_all_teams_at_once_by_owners_and_by_himself() {
 }
 
 #[tokio::test]
-async fn whatever_takes_the_last_two_owners_away_at_once_leaves_one() {
+async fn removing_the_last_two_owners_at_once_leaves_one() {
     let site = Site::start(Plan { real_time: true, ..Plan::default() });
     site.db(|conn| db_org(conn, "acme", Visibility::Public));
     let admin = site.admin();

@@ -28,7 +28,7 @@ fn total(answer: &Answer) -> Option<&str> {
 }
 
 #[tokio::test]
-async fn a_user_sees_all_of_himself_and_others_only_what_concerns_them() {
+async fn users_see_their_whole_profile_and_others_only_the_public_part() {
     let site = Site::with(&[("PACKHOUSE_PUBLIC_URL", "https://packages.example.org")]);
     let said = json!({"full_name": "Ada Lovelace", "website": "https://example.org/ada", "location": "London",
         "description": "Engines"});
@@ -81,7 +81,7 @@ async fn a_user_sees_all_of_himself_and_others_only_what_concerns_them() {
 }
 
 #[tokio::test]
-async fn a_private_user_looks_like_one_who_is_not_there() {
+async fn a_private_user_looks_like_one_who_does_not_exist() {
     let site = Site::new();
     site.db(|conn| {
         db_user(conn, "shade", Visibility::Private, false)?;
@@ -106,7 +106,7 @@ async fn a_private_user_looks_like_one_who_is_not_there() {
 }
 
 #[tokio::test]
-async fn a_search_finds_users_by_a_part_of_their_names_and_only_those_who_may_be_seen() {
+async fn user_search_matches_part_of_a_name_and_finds_visible_users_only() {
     let site = Site::new();
     site.db(|conn| {
         for (name, visibility) in [
@@ -156,7 +156,7 @@ async fn a_search_finds_users_by_a_part_of_their_names_and_only_those_who_may_be
 }
 
 #[tokio::test]
-async fn lists_of_users_come_in_pages() {
+async fn user_lists_come_in_pages() {
     let site = Site::with(&[("PACKHOUSE_PUBLIC_URL", "https://packages.example.org")]);
     let page = site.anon().get("/api/v1/users/search?q=a&limit=2").await.is(200);
     assert_eq!(names(&page), ["ada", "admin"]);
@@ -184,7 +184,7 @@ async fn lists_of_users_come_in_pages() {
 }
 
 #[tokio::test]
-async fn an_administrator_changes_all_of_a_user_and_leaves_one_record() {
+async fn an_administrator_edits_a_user_with_one_audit_entry() {
     let site = Site::new();
     let all = json!({
         "login_name": "ada", "source_id": 0, "email": "Countess@Example.org", "full_name": "Ada",
@@ -235,7 +235,7 @@ async fn an_administrator_changes_all_of_a_user_and_leaves_one_record() {
 }
 
 #[tokio::test]
-async fn a_change_that_does_not_fit_is_refused_naming_the_field_and_changes_nothing() {
+async fn an_invalid_change_of_a_user_names_the_field_and_changes_nothing() {
     let site = Site::new();
     for (field, value) in [
         ("email", json!("nobody")),
@@ -269,7 +269,7 @@ async fn a_change_that_does_not_fit_is_refused_naming_the_field_and_changes_noth
 }
 
 #[tokio::test]
-async fn a_limited_token_makes_no_user_outside_of_its_limits() {
+async fn a_limited_token_cannot_create_a_user_outside_its_limits() {
     let site = Site::new();
     let new = |visibility: &str| json!({"username": "grace", "email": "grace@example.org", "password": PASSWORD, "visibility": visibility});
     let limited = site.db_limited_token("admin", &["all"], |new| new.owners = Some(vec!["admin".parse().unwrap()]));
@@ -283,7 +283,7 @@ async fn a_limited_token_makes_no_user_outside_of_its_limits() {
 }
 
 #[tokio::test]
-async fn a_lock_a_rest_a_fall_and_a_new_password_end_every_login_at_once() {
+async fn locking_deactivating_demoting_or_new_password_ends_every_login() {
     let site = Site::new();
     site.db(|conn| db_user(conn, "root2", Visibility::Public, true));
     let root = site.user("root2");
@@ -315,7 +315,7 @@ async fn a_lock_a_rest_a_fall_and_a_new_password_end_every_login_at_once() {
 }
 
 #[tokio::test]
-async fn the_last_administrator_who_can_sign_in_stays_one() {
+async fn the_last_administrator_who_can_sign_in_cannot_be_removed() {
     let site = Site::new();
     let refused = async |said: Value| {
         site.admin().patch(&admin_of("admin"), &said).await.is(422).says("last administrator");
@@ -341,7 +341,7 @@ async fn the_last_administrator_who_can_sign_in_stays_one() {
 }
 
 #[tokio::test]
-async fn of_two_administrators_who_take_the_right_from_each_other_at_once_one_keeps_it() {
+async fn one_administrator_remains_if_two_demote_each_other_at_once() {
     let site = Site::start(Plan { real_time: true, ..Plan::default() });
     site.db(|conn| db_user(conn, "other", Visibility::Public, true));
     let (admin, other) = (site.admin(), site.anon().bearer(&site.db_token("other", &["all"])));
@@ -362,7 +362,7 @@ async fn of_two_administrators_who_take_the_right_from_each_other_at_once_one_ke
 }
 
 #[tokio::test]
-async fn an_old_name_leads_to_the_new_one_until_somebody_takes_it() {
+async fn an_old_user_name_redirects_until_someone_takes_it() {
     let site = Site::with(&[("PACKHOUSE_PUBLIC_URL", "https://packages.example.org")]);
     site.ci().publish(&path(&["ada", "tool", "1", "f"]), "bytes").await;
     let rename = async |from: &str, to: &str| {
@@ -434,7 +434,7 @@ async fn an_old_name_leads_to_the_new_one_until_somebody_takes_it() {
 }
 
 #[tokio::test]
-async fn a_name_that_is_taken_reserved_or_none_is_refused() {
+async fn a_taken_reserved_or_invalid_user_name_is_refused() {
     let site = Site::new();
     site.db(|conn| db_org(conn, "acme", Visibility::Private));
     let rename = |said: Value| site.admin().post(&format!("{}/rename", admin_of("ada")), &said).into_future();
@@ -453,7 +453,7 @@ async fn a_name_that_is_taken_reserved_or_none_is_refused() {
 }
 
 #[tokio::test]
-async fn the_old_name_of_whoever_may_not_be_seen_is_as_unknown_as_any() {
+async fn the_old_name_of_a_hidden_user_does_not_redirect() {
     let site = Site::new();
     site.db(|conn| db_user(conn, "shade", Visibility::Private, false));
     let said = json!({"new_username": "shadow"});
@@ -470,7 +470,7 @@ async fn the_old_name_of_whoever_may_not_be_seen_is_as_unknown_as_any() {
 }
 
 #[tokio::test]
-async fn of_many_who_take_one_name_at_once_one_gets_it() {
+async fn only_one_of_many_concurrent_users_gets_a_name() {
     let site = Site::start(Plan { real_time: true, ..Plan::default() });
     let admin = site.admin();
     for round in 0..6 {
@@ -494,7 +494,7 @@ async fn of_many_who_take_one_name_at_once_one_gets_it() {
 }
 
 #[tokio::test]
-async fn a_user_who_owns_packages_or_is_a_last_owner_is_not_deleted() {
+async fn a_user_with_packages_or_a_last_owner_cannot_be_deleted() {
     let site = Site::new();
     site.ci().publish(&path(&["ada", "tool", "1", "f"]), "bytes").await;
     site.admin().delete(&admin_of("ada")).await.is(422).says("ada owns a package");
@@ -527,7 +527,7 @@ async fn a_user_who_owns_packages_or_is_a_last_owner_is_not_deleted() {
 }
 
 #[tokio::test]
-async fn a_purge_takes_a_user_with_all_that_is_his_alone_and_nothing_else() {
+async fn purging_a_user_deletes_what_only_they_own_and_nothing_else() {
     let site = Site::new();
     let ada = site.anon().bearer(&site.db_token("ada", &["all"]));
     for org in ["solo", "shared"] {
@@ -569,7 +569,7 @@ async fn a_purge_takes_a_user_with_all_that_is_his_alone_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_purge_while_he_publishes_leaves_nothing_of_him_and_no_error() {
+async fn purging_a_user_who_is_publishing_leaves_no_rows_and_no_errors() {
     let settings = &[("PACKHOUSE_DATABASE_WRITE_CONNECTIONS", "8")];
     let site = Site::start(Plan { settings, real_time: true, ..Plan::default() });
     for round in 0..4 {
@@ -591,7 +591,7 @@ async fn a_purge_while_he_publishes_leaves_nothing_of_him_and_no_error() {
 }
 
 #[tokio::test]
-async fn whoever_becomes_an_owner_while_he_is_deleted_stays_or_does_not_become_one() {
+async fn a_user_deleted_while_becoming_an_owner_stays_or_is_not_owner() {
     let settings = &[("PACKHOUSE_DATABASE_WRITE_CONNECTIONS", "8")];
     let site = Site::start(Plan { settings, real_time: true, ..Plan::default() });
     for round in 0..12 {
@@ -612,7 +612,7 @@ async fn whoever_becomes_an_owner_while_he_is_deleted_stays_or_does_not_become_o
 }
 
 #[tokio::test]
-async fn whoever_must_change_his_password_gets_in_with_his_tokens_alone_until_he_has() {
+async fn only_tokens_work_until_a_temporary_password_is_changed() {
     let site = Site::new();
     let new = json!({"username": "grace", "email": "grace@example.org", "password": PASSWORD,
         "must_change_password": true});

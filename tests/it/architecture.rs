@@ -176,7 +176,7 @@ fn scan(dir: &Path, below: &str, found: &mut Vec<String>) -> usize {
 }
 
 #[test]
-fn every_module_names_only_those_it_may() {
+fn every_module_uses_only_the_modules_it_may() {
     let mut found = Vec::new();
     let files = scan(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), "", &mut found);
     assert!(files > 50, "the sources were found");
@@ -184,7 +184,7 @@ fn every_module_names_only_those_it_may() {
 }
 
 #[test]
-fn a_planted_violation_of_each_rule_is_found() {
+fn a_planted_violation_of_each_import_rule_is_found() {
     for (path, text, expected) in [
         ("domain/names.rs", "use crate::error::Error;", "names crate::error::Error"),
         ("error.rs", "use crate::db::Db;", "names crate::db::Db"),
@@ -233,7 +233,7 @@ fn a_planted_violation_of_each_rule_is_found() {
 }
 
 #[test]
-fn what_is_allowed_is_not_found() {
+fn allowed_imports_are_not_reported() {
     for (path, text) in [
         ("registry/packages/files.rs", "use crate::db::schema::{files, owners as o};\nuse super::access;"),
         (

@@ -26,7 +26,7 @@ async fn exhaust(client: &Client) -> (u32, crate::support::Answer) {
 }
 
 #[tokio::test]
-async fn guessing_an_account_s_password_is_429_after_ten_attempts_and_over_after_five_minutes() {
+async fn ten_wrong_passwords_for_an_account_give_429_for_five_minutes() {
     // The peer is a proxy that tells where each guess comes from, so that no address fills its own bucket.
     let site = private_with(&[("PACKHOUSE_TRUSTED_PROXIES", "127.0.0.1")]).await;
     let from = |at: usize| format!("203.0.113.{at}");
@@ -45,7 +45,7 @@ async fn guessing_an_account_s_password_is_429_after_ten_attempts_and_over_after
 }
 
 #[tokio::test]
-async fn guessing_from_one_address_is_429_after_ten_attempts_whatever_the_account() {
+async fn ten_wrong_passwords_from_an_address_give_429_for_any_account() {
     let site = private().await;
     for at in 0..10 {
         site.anon().basic(&format!("user-{at}"), "wrong password").get(&file()).await.is(401);
@@ -60,7 +60,7 @@ async fn guessing_from_one_address_is_429_after_ten_attempts_whatever_the_accoun
 }
 
 #[tokio::test]
-async fn who_knows_his_password_is_never_locked_out_by_using_it() {
+async fn correct_passwords_never_count_as_attempts() {
     let site = private().await;
     for _ in 0..15 {
         site.pass(Duration::from_secs(1));
@@ -76,7 +76,7 @@ async fn who_knows_his_password_is_never_locked_out_by_using_it() {
 }
 
 #[tokio::test]
-async fn of_many_guesses_at_once_no_more_than_ten_are_looked_at() {
+async fn only_ten_of_many_concurrent_guesses_are_checked() {
     let site = private().await;
     let guesses = (0..30).map(|at| site.anon().basic("ada", &format!("guess {at}")).get(&file()).into_future());
     let answers = futures_util::future::join_all(guesses).await;
@@ -90,7 +90,7 @@ fn counted(site: &Site) -> i64 {
 }
 
 #[tokio::test]
-async fn a_right_password_is_let_in_however_many_requests_bring_it_at_once() {
+async fn concurrent_requests_with_the_correct_password_all_succeed() {
     let site = private().await;
     // More than may wait for the hasher, too.
     for requests in [24, 60] {
@@ -104,7 +104,7 @@ async fn a_right_password_is_let_in_however_many_requests_bring_it_at_once() {
 }
 
 #[tokio::test]
-async fn a_right_password_is_judged_once_for_many_requests_that_lack_the_second_factor() {
+async fn a_password_without_its_two_factor_code_is_hashed_once() {
     let site = private().await;
     let seed = site.db_second_factor("ada");
     let answers = (0..24).map(|_| site.ada().get(&file()).into_future());
@@ -125,14 +125,14 @@ async fn crowd(site: &Site, size: usize) -> Vec<u16> {
 }
 
 #[tokio::test]
-async fn different_users_behind_one_address_sign_in_at_once() {
+async fn different_users_behind_one_address_can_sign_in_concurrently() {
     let site = private().await;
     assert_eq!(crowd(&site, 16).await, [404; 16]);
     assert_eq!(counted(&site), 0);
 }
 
 #[tokio::test]
-async fn who_is_told_that_too_many_sign_in_has_not_tried() {
+async fn a_sign_in_refused_because_of_load_is_not_an_attempt() {
     let site = private().await;
     let told = crowd(&site, 60).await;
     assert!(told.iter().all(|status| [404, 503].contains(status)) && told.contains(&503), "{told:?}");
@@ -140,7 +140,7 @@ async fn who_is_told_that_too_many_sign_in_has_not_tried() {
 }
 
 #[tokio::test]
-async fn an_attempt_is_given_back_when_its_request_went_away() {
+async fn an_attempt_is_returned_if_its_client_disconnects_early() {
     let site = private().await;
     let anonymous = site.anon();
     for round in 0..12 {
@@ -154,7 +154,7 @@ async fn an_attempt_is_given_back_when_its_request_went_away() {
 }
 
 #[tokio::test]
-async fn a_guess_counts_although_its_request_went_away() {
+async fn a_wrong_password_counts_even_if_its_client_disconnects() {
     let site = private().await;
     for at in 0..3 {
         let guess = site.anon().basic("ada", &format!("guess {at}")).get(&file()).send();
@@ -165,7 +165,7 @@ async fn a_guess_counts_although_its_request_went_away() {
 }
 
 #[tokio::test]
-async fn a_name_and_an_e_mail_address_are_one_account() {
+async fn name_and_email_address_count_as_one_account() {
     let site = private_with(&[("PACKHOUSE_TRUSTED_PROXIES", "127.0.0.1")]).await;
     for at in 0..10 {
         let name = if at % 2 == 0 { "Ada" } else { "ada@Example.org" };
@@ -179,7 +179,7 @@ async fn a_name_and_an_e_mail_address_are_one_account() {
 }
 
 #[tokio::test]
-async fn what_is_typed_for_a_name_is_not_kept() {
+async fn attempted_user_names_are_not_stored() {
     let site = private().await;
     let typed = ["phk_typed-in-the-wrong-field".to_owned(), "x".repeat(7000)];
     for name in &typed {
@@ -193,7 +193,7 @@ async fn what_is_typed_for_a_name_is_not_kept() {
 }
 
 #[tokio::test]
-async fn a_flood_that_is_refused_already_writes_nothing() {
+async fn refused_attempts_write_nothing_to_the_database() {
     let site = private().await;
     let client = site.anon().basic("ada", "wrong password");
     exhaust(&client).await;
@@ -224,7 +224,7 @@ fn resident(server: &Server) -> usize {
 }
 
 #[test]
-fn many_sign_ins_leave_no_memory_behind() {
+fn many_sign_ins_do_not_leak_memory() {
     let mut home = Home::new();
     home.make_user("ada");
     home.set("PACKHOUSE_TRUSTED_PROXIES", "127.0.0.1");

@@ -8,7 +8,7 @@ fn file(name: &str) -> String {
 }
 
 #[tokio::test]
-async fn every_change_leaves_exactly_one_record_of_who_with_what_from_where() {
+async fn every_change_adds_one_audit_entry_with_actor_credential_address() {
     let site = Site::new();
     site.ci().publish(&file("a"), "x").await;
     site.ada().publish(&file("b"), "x").await;
@@ -46,7 +46,7 @@ async fn every_change_leaves_exactly_one_record_of_who_with_what_from_where() {
 }
 
 #[tokio::test]
-async fn a_change_that_fails_leaves_no_record_and_reading_none_either() {
+async fn failed_changes_and_reads_add_no_audit_entry() {
     let site = Site::new();
     site.ci().publish(&file("a"), "x").await;
     let before = site.db_audit();
@@ -69,7 +69,7 @@ async fn a_change_that_fails_leaves_no_record_and_reading_none_either() {
 }
 
 #[tokio::test]
-async fn the_address_is_the_client_s_own_also_behind_a_trusted_proxy() {
+async fn the_audit_address_is_the_client_even_behind_a_trusted_proxy() {
     let site = Site::with(&[("PACKHOUSE_TRUSTED_PROXIES", "127.0.0.0/8, 10.0.0.0/8")]);
     for (forwarded, address) in [
         ("203.0.113.7", "203.0.113.7"),
@@ -91,7 +91,7 @@ async fn the_address_is_the_client_s_own_also_behind_a_trusted_proxy() {
 }
 
 #[tokio::test]
-async fn no_secret_is_in_the_log_in_an_answer_or_in_the_database() {
+async fn secrets_never_appear_in_logs_answers_or_the_database() {
     let site = Site::with(&[("PACKHOUSE_AUTH_QUERY_TOKENS", "true")]);
     let password = "a password that is unlike any other";
     let new = json!({"username": "grace", "email": "grace@example.org", "password": password});

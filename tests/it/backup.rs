@@ -66,7 +66,7 @@ fn all_rows(database: &mut PgConnection) -> String {
 }
 
 #[test]
-fn a_backup_restores_to_the_same_registry() {
+fn a_restored_backup_is_the_same_registry() {
     let home = Home::new();
     let (server, token, [small, large]) = with_two_files(&home);
     let backup = home.path("backup");
@@ -139,7 +139,7 @@ fn a_backup_restores_to_the_same_registry() {
 }
 
 #[test]
-fn a_backup_that_is_not_whole_is_refused_with_the_reason() {
+fn an_incomplete_backup_is_refused_with_the_reason() {
     let home = Home::new();
     let (server, token, [small, large]) = with_two_files(&home);
     let backup = home.path("backup");
@@ -210,7 +210,7 @@ fn a_backup_that_is_not_whole_is_refused_with_the_reason() {
 }
 
 #[test]
-fn what_is_deleted_and_swept_during_a_backup_is_in_it_all_the_same() {
+fn a_backup_contains_files_deleted_and_swept_while_it_runs() {
     let home = Home::new();
     let (server, token, [small, large]) = with_two_files(&home);
     let backup = home.path("backup");
@@ -251,7 +251,7 @@ fn what_is_deleted_and_swept_during_a_backup_is_in_it_all_the_same() {
 }
 
 #[test]
-fn a_backup_names_what_the_store_has_lost_and_keeps_the_rest() {
+fn a_backup_names_lost_blobs_and_keeps_the_rest() {
     let home = Home::new();
     let (server, _token, [small, large]) = with_two_files(&home);
     let backup = home.path("backup");
@@ -273,7 +273,7 @@ fn a_backup_names_what_the_store_has_lost_and_keeps_the_rest() {
 }
 
 #[test]
-fn a_backup_moves_between_the_private_postgres_and_an_external_one() {
+fn a_backup_moves_between_private_and_external_postgres() {
     let home = Home::new();
     let (server, token, [small, _]) = with_two_files(&home);
     let backup = home.path("backup");

@@ -10,7 +10,7 @@ use sha2::Digest;
 use crate::program::{Home, MIB, eventually, finds, flip, is_clean, noise, read_answer, with_two_files};
 
 #[test]
-fn check_finds_every_kind_of_damage_in_the_store_and_says_whose_it_is() {
+fn check_finds_every_kind_of_damage_and_names_the_files() {
     let home = Home::new();
     let (server, token, [small, large]) = with_two_files(&home);
     is_clean(&home, &["check"]);
@@ -57,7 +57,7 @@ fn check_finds_every_kind_of_damage_in_the_store_and_says_whose_it_is() {
 }
 
 #[test]
-fn check_finds_rows_that_break_a_rule_and_gc_counts_again() {
+fn check_finds_rows_that_break_a_rule_and_gc_recounts_usage() {
     let home = Home::new();
     let (server, _, [small, _]) = with_two_files(&home);
     let digests = "SELECT sha512 IS NOT NULL FROM blobs WHERE size > 1048576";
@@ -126,7 +126,7 @@ fn check_finds_rows_that_break_a_rule_and_gc_counts_again() {
 }
 
 #[test]
-fn gc_removes_what_nothing_refers_to_and_spares_uploads_under_way() {
+fn gc_removes_unreferenced_blobs_and_spares_uploads_in_progress() {
     let home = Home::new();
     let (server, token, [small, large]) = with_two_files(&home);
     let incoming = || fs::read_dir(home.data().join("blobs/incoming")).unwrap().count();
@@ -184,7 +184,7 @@ fn gc_removes_what_nothing_refers_to_and_spares_uploads_under_way() {
 }
 
 #[test]
-fn check_raises_no_false_alarm_under_load() {
+fn check_reports_no_false_alarms_under_load() {
     let home = Home::new();
     let (server, token, _) = with_two_files(&home);
     let stop = std::sync::atomic::AtomicBool::new(false);

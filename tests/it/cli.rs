@@ -12,7 +12,7 @@ fn basic(user: &str, password: &str) -> String {
 }
 
 #[test]
-fn users_and_tokens_are_made_without_a_server_and_beside_one() {
+fn commands_create_users_and_tokens_with_or_without_a_server() {
     let home = Home::new();
     home.make_user("ada");
     let token = home.make_token("ada");
@@ -59,7 +59,7 @@ fn users_and_tokens_are_made_without_a_server_and_beside_one() {
 }
 
 #[test]
-fn each_command_that_changes_something_leaves_one_record_and_no_other_does() {
+fn each_command_that_changes_something_adds_one_audit_entry() {
     let home = Home::new();
     home.make_user("ada");
     home.make_token("ada");
@@ -98,7 +98,7 @@ fn each_command_that_changes_something_leaves_one_record_and_no_other_does() {
 }
 
 #[test]
-fn commands_at_the_same_moment_share_the_private_postgres_of_a_starting_server() {
+fn concurrent_commands_share_the_postgres_of_a_starting_server() {
     let home = Home::new();
     let mut server = home.command(&["serve"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     eventually("the server has its data directory", || {
@@ -112,7 +112,7 @@ fn commands_at_the_same_moment_share_the_private_postgres_of_a_starting_server()
 }
 
 #[test]
-fn wrong_usage_and_wrong_settings_end_with_2_and_name_what_is_wrong() {
+fn wrong_usage_and_wrong_settings_exit_with_2_and_an_explanation() {
     let home = Home::new();
     for args in [
         &["frobnicate"][..],
@@ -158,7 +158,7 @@ fn wrong_usage_and_wrong_settings_end_with_2_and_name_what_is_wrong() {
 }
 
 #[test]
-fn a_command_on_a_directory_without_an_instance_says_so_and_makes_none() {
+fn a_command_on_an_empty_directory_fails_and_creates_no_instance() {
     let home = Home::new();
     let target = home.path("backup");
     for args in [
@@ -188,7 +188,7 @@ fn a_command_on_a_directory_without_an_instance_says_so_and_makes_none() {
 }
 
 #[test]
-fn the_first_start_makes_an_administrator_whose_password_only_its_owner_can_read() {
+fn the_first_start_creates_an_administrator_with_a_private_password() {
     let home = Home::new();
     let server = Server::start(&home);
     let file = home.data().join("initial-admin-password");

@@ -67,7 +67,7 @@ fn shown(config: &Config) -> String {
 }
 
 #[test]
-fn the_sample_is_the_defaults_and_has_every_key() {
+fn the_sample_has_every_key_with_its_default() {
     // Unknown keys are refused, and none has a default elsewhere: what parses is complete.
     let of_sample = read(SAMPLE, &[]).unwrap();
     assert_eq!(shown(&of_sample), shown(&read("", &[]).unwrap()));
@@ -80,7 +80,7 @@ fn the_sample_is_the_defaults_and_has_every_key() {
 }
 
 #[test]
-fn every_key_can_be_set_by_file_and_by_environment_and_the_environment_wins() {
+fn every_key_is_set_by_file_or_environment_and_environment_wins() {
     let default = shown(&read("", &[]).unwrap());
     for (key, value) in keys() {
         let (toml, text) = other(&key, &value);
@@ -103,7 +103,7 @@ fn every_key_can_be_set_by_file_and_by_environment_and_the_environment_wins() {
 }
 
 #[test]
-fn the_database_can_be_named_as_everybody_names_it() {
+fn database_url_sets_the_database_too() {
     let config = read("", &[("DATABASE_URL", "postgres://one/db")]).unwrap();
     assert_eq!(config.database.url.reveal(), "postgres://one/db");
     let both = [("DATABASE_URL", "postgres://one/db"), ("PACKHOUSE_DATABASE_URL", "postgres://two/db")];
@@ -112,7 +112,7 @@ fn the_database_can_be_named_as_everybody_names_it() {
 }
 
 #[test]
-fn secrets_can_stand_in_files_of_their_own() {
+fn secrets_can_be_read_from_files() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("secret");
     let secret = "postgres://let-me-in/db";
@@ -135,7 +135,7 @@ fn secrets_can_stand_in_files_of_their_own() {
 }
 
 #[test]
-fn an_unknown_key_is_named() {
+fn unknown_configuration_keys_are_named() {
     for (file, key) in [
         ("lissen = \"x\"", "`lissen`"),
         ("[limits]\nfile_byte = 1", "`limits.file_byte`"),
@@ -149,7 +149,7 @@ fn an_unknown_key_is_named() {
 }
 
 #[test]
-fn a_bad_value_is_named() {
+fn invalid_configuration_values_are_named() {
     for (file, words) in [
         ("listen = 3000", &["`listen`", "a text in quotes"][..]),
         ("listen = \"localhost\"", &["`listen`"]),
@@ -192,14 +192,14 @@ fn a_bad_value_is_named() {
 }
 
 #[test]
-fn a_file_that_was_named_must_be_there() {
+fn a_named_configuration_file_must_exist() {
     let missing = std::path::Path::new("/nowhere/packhouse.toml");
     let error = Config::from_sources(Some(missing), []).unwrap_err().to_string();
     assert!(error.contains("/nowhere/packhouse.toml"), "{error}");
 }
 
 #[test]
-fn levels_and_filters_of_the_log_are_taken() {
+fn log_levels_and_filters_are_accepted() {
     for level in
         ["error", "INFO", "off", "info,packhouse=debug", "warn,actix_server=off", "info,packhouse[request]=trace"]
     {
@@ -208,7 +208,7 @@ fn levels_and_filters_of_the_log_are_taken() {
 }
 
 #[test]
-fn what_is_no_connection_string_is_refused_at_once_and_never_shown() {
+fn an_invalid_connection_string_is_refused_and_never_shown() {
     for url in [
         "postgres://host/db",
         "postgresql://ada:secret@host:5432/db?sslmode=require",
@@ -243,7 +243,7 @@ fn what_is_no_connection_string_is_refused_at_once_and_never_shown() {
 }
 
 #[test]
-fn the_password_of_the_first_administrator_is_never_shown() {
+fn the_first_administrator_password_is_never_shown() {
     let error = read("", &[("PACKHOUSE_ADMIN_PASSWORD", "hush-hush")]).unwrap_err().to_string();
     assert!(error.contains("`admin.password`") && !error.contains("hush"), "{error}");
 }

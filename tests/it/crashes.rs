@@ -12,7 +12,7 @@ use rustix::process::Signal;
 use crate::program::{Home, MIB, Ran, Server, eventually, finds, is_clean, noise, signal, with_two_files};
 
 #[test]
-fn a_server_killed_in_mid_upload_leaves_nothing_but_what_gc_removes() {
+fn a_server_killed_during_an_upload_leaves_only_what_gc_removes() {
     let home = Home::new();
     let (server, token, files) = with_two_files(&home);
     let incoming = || fs::read_dir(home.data().join("blobs/incoming")).unwrap().count();
@@ -77,7 +77,7 @@ fn a_server_killed_in_mid_upload_leaves_nothing_but_what_gc_removes() {
 }
 
 #[test]
-fn several_processes_share_one_database_and_one_store() {
+fn several_servers_share_one_database_and_one_store() {
     let base = Home::new();
     let postgres = Server::start(&base);
     let private = running_url(&base.data()).unwrap();

@@ -47,7 +47,7 @@ fn migrations() -> FileBasedMigrations {
 }
 
 #[test]
-fn every_migration_goes_up_down_and_up_again_and_leaves_nothing_behind() {
+fn every_migration_can_be_applied_reverted_and_applied_again() {
     let (name, url) = cluster().empty_database();
     let mut conn = PgConnection::establish(&url).unwrap();
     let mut shapes = vec![shape(&mut conn)];
@@ -70,7 +70,7 @@ fn every_migration_goes_up_down_and_up_again_and_leaves_nothing_behind() {
 }
 
 #[test]
-fn a_migration_goes_down_with_data_in_the_tables_too() {
+fn migrations_can_be_reverted_with_data_in_the_tables() {
     let (name, url) = cluster().database();
     let mut conn = PgConnection::establish(&url).unwrap();
     conn.revert_all_migrations(migrations()).unwrap();
@@ -107,7 +107,7 @@ fn diesel_type(udt: &str) -> String {
 }
 
 #[test]
-fn schema_rs_is_what_the_migrations_make() {
+fn schema_rs_matches_the_migrations() {
     let (name, url) = cluster().database();
     let mut conn = PgConnection::establish(&url).unwrap();
     let mut made: BTreeMap<String, Vec<String>> = BTreeMap::new();
@@ -138,7 +138,7 @@ fn schema_rs_is_what_the_migrations_make() {
 }
 
 #[test]
-fn constraints_are_named_by_hand_and_every_foreign_key_has_an_index() {
+fn constraints_have_explicit_names_and_foreign_keys_have_indexes() {
     let (name, url) = cluster().database();
     let mut conn = PgConnection::establish(&url).unwrap();
     let unindexed = texts(
@@ -162,7 +162,7 @@ fn constraints_are_named_by_hand_and_every_foreign_key_has_an_index() {
 }
 
 #[tokio::test]
-async fn a_database_that_belongs_to_another_store_is_refused_at_the_start() {
+async fn a_database_of_another_store_is_refused_at_start() {
     use packhouse::domain::clock::Clock;
     use packhouse::instance::Instance;
     let (name, url) = cluster().database();

@@ -164,7 +164,7 @@ fn assert_protected(answer: &Answer) {
 }
 
 #[tokio::test]
-async fn a_whole_file_comes_with_every_header_it_is_promised() {
+async fn a_whole_blob_is_sent_with_all_promised_headers() {
     for (size, in_memory) in
         [(0, false), (0, true), (5, true), (5, false), (65_536, false), (65_537, false), (3_000_000, false)]
     {
@@ -194,7 +194,7 @@ async fn a_whole_file_comes_with_every_header_it_is_promised() {
 }
 
 #[tokio::test]
-async fn one_range_is_a_206_of_its_bytes() {
+async fn one_range_is_206_with_its_bytes() {
     for (size, in_memory) in [(1_000, true), (1_000, false), (1_000_000, false), (3_500_000, false)] {
         let site = Site::with(size, in_memory, false).await;
         let last = size - 1;
@@ -232,7 +232,7 @@ async fn one_range_is_a_206_of_its_bytes() {
 }
 
 #[tokio::test]
-async fn several_ranges_are_parts_in_their_order() {
+async fn several_ranges_are_multipart_in_their_order() {
     for (size, in_memory) in [(1_000, true), (1_000, false), (3_500_000, false)] {
         let site = Site::with(size, in_memory, false).await;
         let middle = size / 2;
@@ -260,7 +260,7 @@ async fn several_ranges_are_parts_in_their_order() {
 }
 
 #[tokio::test]
-async fn conditions_come_before_ranges_and_answers_without_a_body_are_protected_too() {
+async fn conditions_precede_ranges_and_empty_answers_have_security_headers() {
     let site = Site::of(100_000).await;
     let etag = site.etag();
     let answer = site.get(&[("If-None-Match", &etag), ("Range", "bytes=0-1")]).await;
@@ -283,7 +283,7 @@ async fn conditions_come_before_ranges_and_answers_without_a_body_are_protected_
 }
 
 #[tokio::test]
-async fn a_damaged_blob_cuts_the_connection_or_is_a_503_but_never_a_whole_answer() {
+async fn a_damaged_blob_is_503_or_cut_off_never_a_complete_answer() {
     let site = Site::of(3_500_000).await;
     site.fixture.flip(&site.blob.key, 3_499_999);
     let answer = site.get(&[]).await;
@@ -308,7 +308,7 @@ async fn a_damaged_blob_cuts_the_connection_or_is_a_503_but_never_a_whole_answer
 
 #[tokio::test]
 #[ignore = "a measurement: run it alone, in release"]
-async fn a_gibibyte_over_a_connection() {
+async fn measure_the_speed_of_downloading_a_gibibyte() {
     let site = Site::of(1 << 30).await;
     let mut buffer = vec![0; 1 << 20];
     for _ in 0..5 {

@@ -229,14 +229,14 @@ impl Desk {
 }
 
 #[test]
-fn the_examples_of_the_api_do_what_the_page_says() {
+fn the_api_examples_do_what_the_manual_says() {
     let desk = Desk::new();
     desk.user_with_second_factor("carl");
     desk.run("docs/api.md");
 }
 
 #[test]
-fn the_readme_can_be_repeated_and_its_names_are_not_the_manuals() {
+fn readme_examples_can_be_repeated_and_use_their_own_names() {
     let desk = Desk::new();
     desk.run("README.md");
     desk.run("README.md");
@@ -244,7 +244,7 @@ fn the_readme_can_be_repeated_and_its_names_are_not_the_manuals() {
 }
 
 #[test]
-fn the_manuals_examples_run_page_after_page_and_can_be_repeated() {
+fn manual_examples_run_page_after_page_and_can_be_repeated() {
     let desk = Desk::new();
     fs::set_permissions(desk.home.dir.path(), Permissions::from_mode(0o755)).unwrap();
     for _ in 0..2 {
@@ -266,7 +266,7 @@ fn the_manuals_examples_run_page_after_page_and_can_be_repeated() {
 }
 
 #[test]
-fn what_is_shown_is_compared_loosely_and_still_compared() {
+fn example_output_is_compared_loosely_but_compared() {
     let json = r#"{"id":7,"name":"hello","at":"2026-11-23T16:53:16Z"}"#;
     assert_eq!(missing(r#"{"id":3, "name":"hello", …}"#, json), None);
     assert_eq!(missing("{\"id\":3,\n \"name\":\"hello\", \"at\":\"2031-01-01T00:00:00Z\"}", json), None);

@@ -65,7 +65,7 @@ impl OwnPostgres {
 }
 
 #[tokio::test]
-async fn a_database_that_is_away_gives_503_with_retry_after_and_heals_without_hands() {
+async fn an_unavailable_database_is_503_with_retry_after_and_recovers() {
     let mut postgres = OwnPostgres::start();
     let (site, ci) = postgres.site();
     ci.publish(&file("f"), "hello").await;
@@ -96,7 +96,7 @@ async fn a_database_that_is_away_gives_503_with_retry_after_and_heals_without_ha
 }
 
 #[tokio::test]
-async fn a_postgres_that_dies_under_load_costs_nobody_more_than_503_and_loses_no_201() {
+async fn killing_postgres_under_load_gives_only_503_and_loses_no_upload() {
     let postgres = OwnPostgres::start();
     let (site, ci) = postgres.site();
     let publisher = |who: usize| {
@@ -130,7 +130,7 @@ async fn a_postgres_that_dies_under_load_costs_nobody_more_than_503_and_loses_no
 }
 
 #[tokio::test]
-async fn killed_connections_are_replaced_without_a_client_noticing() {
+async fn killed_database_connections_are_replaced_unnoticed() {
     let site = Site::new();
     site.ci().publish(&file("f"), "hello").await;
     for turn in 0..5 {
@@ -164,7 +164,7 @@ impl Held {
 }
 
 #[tokio::test]
-async fn when_every_connection_is_busy_the_next_request_is_503_and_does_not_hang() {
+async fn a_request_is_503_when_every_database_connection_is_busy() {
     let site =
         Site::with(&[("PACKHOUSE_DATABASE_READ_CONNECTIONS", "1"), ("PACKHOUSE_DATABASE_WRITE_CONNECTIONS", "1")]);
     site.ci().publish(&file("f"), "hello").await;
@@ -186,7 +186,7 @@ async fn when_every_connection_is_busy_the_next_request_is_503_and_does_not_hang
 }
 
 #[tokio::test]
-async fn a_query_that_takes_too_long_is_503() {
+async fn a_query_that_times_out_is_503() {
     let site = Site::new();
     site.ci().publish(&file("f"), "hello").await;
     let _held = Held::new(&site, "files");
@@ -224,7 +224,7 @@ fn flip(path: &Path, at: u64) {
 }
 
 #[tokio::test]
-async fn a_flipped_bit_is_never_sent_as_a_whole_file() {
+async fn a_file_with_a_flipped_bit_is_never_sent_completely() {
     for size in [1_u64, 60_000, 900_000, 5_000_000] {
         for at in [0, size / 2, size - 1] {
             let site = Site::new();
@@ -247,7 +247,7 @@ async fn a_flipped_bit_is_never_sent_as_a_whole_file() {
 }
 
 #[tokio::test]
-async fn lost_bytes_are_503_until_somebody_uploads_them_again() {
+async fn a_lost_blob_is_503_until_someone_uploads_it_again() {
     let site = Site::new();
     let bytes = noise(2_000_000);
     site.ci().publish(&file("f"), bytes.clone()).await;
@@ -275,7 +275,7 @@ fn spoil(path: &Path, how: &str) {
 }
 
 #[tokio::test]
-async fn a_201_for_known_bytes_never_rests_on_a_damaged_copy() {
+async fn an_upload_of_known_content_never_relies_on_a_damaged_blob() {
     for how in ["flipped", "cut", "gone", "no file"] {
         for size in [200, 900_000, 5_242_880] {
             let site = Site::new();
@@ -291,7 +291,7 @@ async fn a_201_for_known_bytes_never_rests_on_a_damaged_copy() {
 }
 
 #[tokio::test]
-async fn a_200_for_a_declared_digest_never_rests_on_a_damaged_copy() {
+async fn a_declared_digest_never_relies_on_a_damaged_blob() {
     for how in ["flipped", "cut", "gone", "no file"] {
         for size in [200, 5_242_880] {
             let site = Site::new();
@@ -307,7 +307,7 @@ async fn a_200_for_a_declared_digest_never_rests_on_a_damaged_copy() {
 }
 
 #[tokio::test]
-async fn the_same_bytes_uploaded_again_replace_the_stored_copy_and_leave_one() {
+async fn uploading_the_same_content_replaces_the_blob_and_keeps_one() {
     let site = Site::new();
     let bytes = noise(3_000_000);
     site.ci().publish(&file("f"), bytes.clone()).await;
@@ -346,7 +346,7 @@ impl Drop for Disk {
 }
 
 #[tokio::test]
-async fn a_full_disk_is_507_with_nothing_stored_and_heals_when_there_is_room() {
+async fn a_full_disk_is_507_with_nothing_stored_and_recovers() {
     let Some(disk) = Disk::mount("12m") else { return };
     let store = disk.0.path().join("store");
     let settings = &[("PACKHOUSE_STORE_DIR", store.to_str().unwrap()), ("PACKHOUSE_STORE_RESERVE_BYTES", "1000000")];
@@ -375,7 +375,7 @@ async fn a_full_disk_is_507_with_nothing_stored_and_heals_when_there_is_room() {
 }
 
 #[tokio::test]
-async fn a_row_that_cannot_be_is_500_without_a_word_of_why_and_nothing_to_others() {
+async fn an_invalid_row_is_500_without_details_and_affects_no_one_else() {
     let site = Site::new();
     site.ci().publish(&file("f"), "hello").await;
     site.ci().publish(&file("g"), "hello").await;

@@ -52,7 +52,7 @@ fn links(page: &str) -> Links {
 }
 
 #[test]
-fn every_page_says_its_title_and_weight_and_none_is_missing_from_the_program() {
+fn every_manual_page_has_title_and_weight_and_is_in_the_program() {
     let manual = ManualPages::get();
     assert_eq!(manual.problems, Vec::<String>::new());
     let known: BTreeSet<String> = manual.pages().map(|page| page.file.clone()).collect();
@@ -67,7 +67,7 @@ fn every_page_says_its_title_and_weight_and_none_is_missing_from_the_program() {
 
 /// Walks every page from the first one on. Links to other sites are not followed.
 #[tokio::test]
-async fn every_link_of_the_manual_leads_to_a_page_and_a_place_in_it_without_a_detour() {
+async fn every_manual_link_leads_to_its_page_and_anchor_without_redirect() {
     let site = Site::new();
     let mut browser = site.browser();
     let mut seen: BTreeMap<String, Links> = BTreeMap::new();
@@ -113,7 +113,7 @@ async fn every_link_of_the_manual_leads_to_a_page_and_a_place_in_it_without_a_de
 }
 
 #[tokio::test]
-async fn every_address_that_a_page_had_leads_to_where_it_is_now() {
+async fn every_former_address_of_a_manual_page_redirects() {
     let site = Site::new();
     let mut count = 0;
     for file in sources() {
@@ -132,7 +132,7 @@ async fn every_address_that_a_page_had_leads_to_where_it_is_now() {
 }
 
 #[tokio::test]
-async fn a_page_has_one_address_which_ends_in_a_slash() {
+async fn a_manual_page_has_one_address_that_ends_in_a_slash() {
     let site = Site::new();
     let anon = site.anon();
     for (path, to) in [
@@ -152,7 +152,7 @@ async fn a_page_has_one_address_which_ends_in_a_slash() {
 }
 
 #[tokio::test]
-async fn pages_follow_one_another_and_say_where_the_reader_is() {
+async fn manual_pages_have_next_links_and_breadcrumbs() {
     let site = Site::new();
     let mut browser = site.browser();
     browser.go("/docs/").await.is(200);
@@ -184,7 +184,7 @@ fn next(browser: &Browser) -> Option<String> {
 }
 
 #[tokio::test]
-async fn a_page_is_asked_for_again_and_sent_again_only_when_it_is_another() {
+async fn a_manual_page_is_revalidated_and_sent_again_only_if_changed() {
     let site = Site::new();
     let mut browser = site.browser();
     browser.go("/docs/").await.is(200);
@@ -204,7 +204,7 @@ async fn a_page_is_asked_for_again_and_sent_again_only_when_it_is_another() {
 
 /// The README is read on the web, and so is what stands beside the manual.
 #[test]
-fn links_of_the_readme_and_of_the_architecture_lead_to_files() {
+fn links_of_the_readme_and_the_architecture_lead_to_files() {
     for file in ["README.md", "docs/ARCHITECTURE.md"] {
         let path = root().join(file);
         let text = fs::read_to_string(&path).unwrap();
@@ -220,7 +220,7 @@ fn links_of_the_readme_and_of_the_architecture_lead_to_files() {
 
 /// Pictures weigh in the program and in the clone.
 #[test]
-fn pictures_are_small_and_each_is_shown_somewhere_light_and_dark() {
+fn screenshots_are_small_and_used_both_light_and_dark() {
     let mut found = Vec::new();
     files(&root().join("docs"), &mut found);
     let texts: String =

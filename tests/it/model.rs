@@ -74,7 +74,7 @@ fn encoded(name: &[u8]) -> String {
 }
 
 #[tokio::test]
-async fn any_name_is_stored_exactly_when_the_rules_of_the_contract_say_so() {
+async fn random_names_are_stored_exactly_if_the_rules_allow_them() {
     let site = Site::new();
     let mut runner = runner();
     let bearer = format!("Bearer {}", cluster().people.ci);
@@ -116,7 +116,7 @@ fn positions((first, last, suffix): (usize, Option<usize>, bool), size: usize) -
 }
 
 #[tokio::test]
-async fn any_range_gives_the_bytes_it_asks_for() {
+async fn random_ranges_give_the_requested_bytes() {
     let site = Site::new();
     let mut runner = runner();
     for size in [0_usize, 1, 40, 70_000] {
@@ -245,7 +245,7 @@ async fn check(site: &Site, model: &Model, package: usize, spelling: usize) {
 }
 
 #[tokio::test]
-async fn any_sequence_of_changes_leaves_what_a_simple_reference_says() {
+async fn random_changes_leave_the_same_state_as_a_reference_model() {
     let site = Site::start(crate::support::Plan { real_time: true, ..Default::default() });
     let bodies = [noise(0), noise(100), noise(70_000), noise(1_200_000)];
     let mut runner = runner();

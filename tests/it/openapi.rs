@@ -32,7 +32,7 @@ fn differences(document: &Value) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn every_route_is_in_the_document_and_nothing_else() {
+async fn the_openapi_document_has_every_route_and_nothing_else() {
     let mut document = document().await;
     assert_eq!(differences(&document), [""; 0]);
     // It would be noticed.
@@ -49,12 +49,12 @@ async fn every_route_is_in_the_document_and_nothing_else() {
 }
 
 #[test]
-fn no_two_types_have_one_name() {
+fn no_two_openapi_schemas_have_the_same_name() {
     assert_eq!(routes::document(None).clashes(), [""; 0]);
 }
 
 #[tokio::test]
-async fn every_operation_has_a_name_of_its_own_that_a_program_can_use() {
+async fn operation_ids_are_unique_identifiers() {
     let document = document().await;
     let mut names = BTreeSet::new();
     for (operation, of) in operations(&document) {
@@ -69,7 +69,7 @@ async fn every_operation_has_a_name_of_its_own_that_a_program_can_use() {
 }
 
 #[tokio::test]
-async fn every_group_is_described() {
+async fn every_openapi_tag_is_described() {
     let document = document().await;
     let described: Vec<&Value> = document["tags"].as_array().unwrap().iter().map(|tag| &tag["name"]).collect();
     for (operation, of) in operations(&document) {
@@ -78,7 +78,7 @@ async fn every_group_is_described() {
 }
 
 #[tokio::test]
-async fn every_name_in_an_address_is_described_by_what_it_may_be() {
+async fn every_path_parameter_is_described() {
     let document = document().await;
     for (operation, of) in operations(&document) {
         let braces = operation.split('/').filter(|segment| segment.starts_with('{')).count();
@@ -109,7 +109,7 @@ fn references(value: &Value, found: &mut BTreeSet<String>) {
 }
 
 #[tokio::test]
-async fn every_schema_that_is_named_is_there_and_used() {
+async fn every_referenced_schema_exists_and_every_schema_is_used() {
     let document = document().await;
     let mut named = BTreeSet::new();
     references(&document, &mut named);
@@ -120,7 +120,7 @@ async fn every_schema_that_is_named_is_there_and_used() {
 }
 
 #[tokio::test]
-async fn every_body_of_json_has_an_example() {
+async fn every_json_body_has_an_example() {
     let document = document().await;
     let mut missing = Vec::new();
     for (operation, of) in operations(&document) {
@@ -142,7 +142,7 @@ async fn every_body_of_json_has_an_example() {
 }
 
 #[tokio::test]
-async fn what_is_answered_has_all_its_fields() {
+async fn all_fields_of_answers_are_required() {
     let document = document().await;
     for name in ["Package", "Person", "AccessToken", "Team", "Quota"] {
         let schema = &document["components"]["schemas"][name];
@@ -156,7 +156,7 @@ async fn what_is_answered_has_all_its_fields() {
 }
 
 #[tokio::test]
-async fn the_document_says_where_the_site_is() {
+async fn the_openapi_document_has_the_address_of_the_site() {
     let site = Site::with(&[("PACKHOUSE_PUBLIC_URL", "https://packages.example.org")]);
     let document = site.anon().get("/api/openapi.json").await.is(200).json();
     assert_eq!(document["servers"][0]["url"], "/");
@@ -176,7 +176,7 @@ const PAGE: [&str; 7] = [
 ];
 
 #[tokio::test]
-async fn the_page_loads_nothing_but_its_own_files() {
+async fn the_api_page_loads_only_its_own_files() {
     let site = Site::new();
     let page = site.anon().get("/api/swagger").await.is(200);
     assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
@@ -195,7 +195,7 @@ async fn the_page_loads_nothing_but_its_own_files() {
 }
 
 #[tokio::test]
-async fn files_of_the_program_go_out_compressed_and_only_once() {
+async fn static_files_are_compressed_and_revalidated() {
     let site = Site::new();
     for path in PAGE.into_iter().chain(["/api/openapi.json"]) {
         let whole = site.anon().get(path).await.is(200);
@@ -216,7 +216,7 @@ async fn files_of_the_program_go_out_compressed_and_only_once() {
 }
 
 #[tokio::test]
-async fn a_file_that_the_page_does_not_have_is_not_there() {
+async fn an_unknown_static_file_is_404() {
     let site = Site::new();
     for name in ["x.js", "swagger-initializer.js", "oauth2-redirect.html", "..%2Fopenapi.json", "%00", "index.html/x"] {
         site.anon().get(&format!("/api/swagger/{name}")).await.is(404);

@@ -34,7 +34,7 @@ async fn ask(allowed: Allowed, host: &str, addresses: &[&str], port: u16) -> Res
 }
 
 #[tokio::test]
-async fn a_name_that_leads_to_this_machine_or_its_network_is_refused() {
+async fn host_names_of_private_networks_are_refused() {
     let receiver = Receiver::new();
     let port = receiver.address.port();
     for (addresses, kind) in [
@@ -60,7 +60,7 @@ async fn a_name_that_leads_to_this_machine_or_its_network_is_refused() {
 }
 
 #[tokio::test]
-async fn settings_open_networks_and_names_and_nothing_beside_them() {
+async fn settings_allow_exactly_the_listed_networks_and_host_names() {
     let receiver = Receiver::new();
     let port = receiver.address.port();
     let ask = async |networks: &[&str], hosts: &[&str], host: &str| {
@@ -79,7 +79,7 @@ async fn settings_open_networks_and_names_and_nothing_beside_them() {
 }
 
 #[tokio::test]
-async fn a_name_is_looked_up_once_for_each_request_and_what_was_checked_is_what_is_called() {
+async fn the_checked_address_is_the_one_connected_to_despite_dns_rebinding() {
     let receiver = Receiver::new();
     let (lookup, asked) = leading_to(&["127.0.0.1"]);
     let outbound = Outbound::with_lookup(allowed(&["127.0.0.1"], &[]), Duration::from_secs(5), lookup);
@@ -92,7 +92,7 @@ async fn a_name_is_looked_up_once_for_each_request_and_what_was_checked_is_what_
 }
 
 #[tokio::test]
-async fn addresses_of_numbers_and_of_other_kinds_are_judged_however_they_are_written() {
+async fn private_addresses_and_other_schemes_are_refused_in_any_notation() {
     let outbound = Outbound::new(Allowed::default(), Duration::from_secs(5));
     for wrong in [
         "http://127.1/",

@@ -820,47 +820,47 @@ async fn walk(person: Person) {
 }
 
 #[tokio::test]
-async fn nobody_known_may_do_what_the_table_says_and_no_more() {
+async fn anonymous_can_do_exactly_what_the_route_table_says() {
     walk(Person::Anonymous).await;
 }
 
 #[tokio::test]
-async fn a_stranger_may_do_what_the_table_says_and_no_more_by_any_credential() {
+async fn a_stranger_can_do_exactly_what_the_route_table_says() {
     walk(Person::Stranger).await;
 }
 
 #[tokio::test]
-async fn a_reader_may_do_what_the_table_says_and_no_more_by_any_credential() {
+async fn a_reader_can_do_exactly_what_the_route_table_says() {
     walk(Person::Reader).await;
 }
 
 #[tokio::test]
-async fn a_writer_may_do_what_the_table_says_and_no_more_by_any_credential() {
+async fn a_writer_can_do_exactly_what_the_route_table_says() {
     walk(Person::Writer).await;
 }
 
 #[tokio::test]
-async fn an_owner_may_do_what_the_table_says_and_no_more_by_any_credential() {
+async fn an_owner_can_do_exactly_what_the_route_table_says() {
     walk(Person::Owner).await;
 }
 
 #[tokio::test]
-async fn a_removed_member_may_do_what_the_table_says_and_no_more_by_any_credential() {
+async fn a_removed_member_can_do_exactly_what_the_route_table_says() {
     walk(Person::Removed).await;
 }
 
 #[tokio::test]
-async fn a_locked_user_may_do_what_the_table_says_and_no_more_by_any_credential() {
+async fn a_locked_user_can_do_exactly_what_the_route_table_says() {
     walk(Person::Locked).await;
 }
 
 #[tokio::test]
-async fn an_administrator_may_do_what_the_table_says_and_no_more_by_any_credential() {
+async fn an_administrator_can_do_exactly_what_the_route_table_says() {
     walk(Person::Administrator).await;
 }
 
 #[test]
-fn every_change_names_the_record_it_leaves_and_no_reading_does() {
+fn every_changing_route_names_its_audit_event_and_no_reading_route() {
     for row in table() {
         // A theme is a cookie and nothing else.
         let changes = row.method != "GET" && row.path != "/-/theme";

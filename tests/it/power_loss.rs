@@ -71,7 +71,7 @@ fn home_with_disk() -> Option<(Home, Disk)> {
 }
 
 #[test]
-fn every_acknowledged_upload_outlives_a_loss_of_power() {
+fn every_acknowledged_upload_survives_a_power_failure() {
     let Some((home, disk)) = home_with_disk() else { return };
     let server = Server::start(&home);
     home.make_user("ada");
@@ -93,7 +93,7 @@ fn every_acknowledged_upload_outlives_a_loss_of_power() {
 }
 
 #[test]
-fn the_test_above_would_notice_if_nothing_were_synced() {
+fn the_power_failure_test_notices_a_missing_fsync() {
     let Some((home, disk)) = home_with_disk() else { return };
     let server = Server::start(&home);
     home.make_user("ada");

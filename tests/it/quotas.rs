@@ -14,7 +14,7 @@ fn file(version: &str, name: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_version_too_many_is_403_with_the_figures_and_more_files_in_old_ones_are_welcome() {
+async fn a_version_over_quota_is_403_but_old_versions_take_more_files() {
     let site = Site::with(&[("PACKHOUSE_QUOTA_VERSIONS", "2")]);
     site.ci().publish(&file("1", "a"), "x").await;
     site.ci().publish(&file("2", "a"), "x").await;
@@ -28,7 +28,7 @@ async fn a_version_too_many_is_403_with_the_figures_and_more_files_in_old_ones_a
 }
 
 #[tokio::test]
-async fn bytes_too_many_are_403_with_the_figures_declared_or_not_and_deleting_makes_room() {
+async fn storage_over_quota_is_403_and_deleting_makes_room() {
     let site = Site::with(&[("PACKHOUSE_QUOTA_BYTES", "1000")]);
     site.ci().publish(&file("1", "a"), noise(600)).await;
     let refused = site.ci().put(&file("1", "b"), noise(401)).await.is(403);
@@ -47,7 +47,7 @@ async fn bytes_too_many_are_403_with_the_figures_declared_or_not_and_deleting_ma
 }
 
 #[tokio::test]
-async fn one_file_too_large_is_403_with_the_figures_declared_or_not() {
+async fn a_file_over_the_quota_for_one_file_is_403() {
     let site = Site::with(&[("PACKHOUSE_QUOTA_FILE_BYTES", "1000")]);
     let refused = site.ci().put(&file("1", "a"), noise(1001)).await.is(403);
     assert_eq!(refused.text(), "the quota of ada allows 1000 bytes in one file, and this one has 1001\n");
@@ -58,7 +58,7 @@ async fn one_file_too_large_is_403_with_the_figures_declared_or_not() {
 }
 
 #[tokio::test]
-async fn an_owner_s_own_quota_goes_before_the_instance_s_in_both_directions() {
+async fn the_quota_of_an_owner_overrides_the_default_up_and_down() {
     let site = Site::with(&[("PACKHOUSE_QUOTA_BYTES", "100")]);
     site.ci().put(&file("1", "a"), noise(200)).await.is(403);
     site.db_execute("UPDATE owners SET quota_bytes = 300 WHERE name = 'ada'");
@@ -71,14 +71,14 @@ async fn an_owner_s_own_quota_goes_before_the_instance_s_in_both_directions() {
 }
 
 #[tokio::test]
-async fn administrators_are_exempt() {
+async fn administrators_are_exempt_from_quotas() {
     let site = Site::with(&[("PACKHOUSE_QUOTA_BYTES", "0"), ("PACKHOUSE_QUOTA_VERSIONS", "0")]);
     site.ci().put(&file("1", "a"), "x").await.is(403);
     site.admin().publish(&file("1", "a"), "x").await;
 }
 
 #[tokio::test]
-async fn a_quota_is_refused_before_the_body_is_read_and_after_the_name_that_is_taken() {
+async fn quotas_are_checked_before_the_body_and_after_existing_names() {
     let site = Site::with(&[("PACKHOUSE_QUOTA_BYTES", "10")]);
     site.ci().publish(&file("1", "a"), noise(10)).await;
     let bearer = format!("Bearer {}", crate::support::cluster::cluster().people.ci);
@@ -91,7 +91,7 @@ async fn a_quota_is_refused_before_the_body_is_read_and_after_the_name_that_is_t
 }
 
 #[tokio::test]
-async fn a_refused_or_aborted_upload_is_charged_to_nobody() {
+async fn refused_and_aborted_uploads_do_not_count_as_storage_used() {
     let site = Site::with(&[("PACKHOUSE_QUOTA_BYTES", "1000")]);
     site.ci().put(&file("1", "a"), noise(500)).header("x-checksum-sha1", "0".repeat(40)).await.is(422);
     site.ci().publish(&file("1", "a"), noise(500)).await;
@@ -103,7 +103,7 @@ async fn a_refused_or_aborted_upload_is_charged_to_nobody() {
 }
 
 #[tokio::test]
-async fn a_quota_is_never_exceeded_however_many_publish_at_once() {
+async fn concurrent_publishers_never_exceed_a_quota() {
     let site = Site::with(&[("PACKHOUSE_QUOTA_BYTES", "1000"), ("PACKHOUSE_QUOTA_VERSIONS", "7")]);
     let client = site.ci();
     // Of unknown length, so that each is let in and judged at its end.
@@ -126,7 +126,7 @@ async fn a_quota_is_never_exceeded_however_many_publish_at_once() {
 const ADAS: &str = "/api/v1/users/ada/quota";
 
 #[tokio::test]
-async fn a_quota_shows_each_limit_where_it_comes_from_and_what_is_used() {
+async fn a_quota_shows_each_limit_its_source_and_the_usage() {
     let site = Site::with(&[("PACKHOUSE_QUOTA_BYTES", "1000")]);
     site.ci().publish(&file("1", "a"), noise(300)).await;
     site.ci().publish(&file("2", "a"), noise(300)).await;
@@ -155,7 +155,7 @@ async fn a_quota_shows_each_limit_where_it_comes_from_and_what_is_used() {
 }
 
 #[tokio::test]
-async fn a_quota_that_is_set_holds_at_once_in_both_directions() {
+async fn a_changed_quota_takes_effect_immediately() {
     let site = Site::new();
     site.ci().publish(&file("1", "a"), noise(300)).await;
     site.admin().patch(ADAS, &json!({"bytes": 400})).await.is(200);
@@ -170,7 +170,7 @@ async fn a_quota_that_is_set_holds_at_once_in_both_directions() {
 }
 
 #[tokio::test]
-async fn a_quota_is_seen_by_whom_it_concerns_and_set_by_administrators_alone() {
+async fn members_see_a_quota_and_only_administrators_set_it() {
     let site = Site::new();
     site.db(|conn| {
         db_user(conn, "shy", Visibility::Private, false)?;
@@ -223,7 +223,7 @@ async fn a_quota_is_seen_by_whom_it_concerns_and_set_by_administrators_alone() {
 }
 
 #[tokio::test]
-async fn a_quota_that_is_set_or_lowered_while_many_publish_is_never_exceeded_from_then_on() {
+async fn a_quota_set_or_lowered_while_many_publish_is_never_exceeded() {
     for (before, limit) in [(json!(null), 900), (json!(1500), 900), (json!(-1), 0)] {
         let site = Site::new();
         site.admin().patch(ADAS, &json!({"bytes": before})).await.is(200);
@@ -255,7 +255,7 @@ async fn a_quota_that_is_set_or_lowered_while_many_publish_is_never_exceeded_fro
 }
 
 #[tokio::test]
-async fn who_publishes_without_a_limit_is_waited_for_before_one_is_set() {
+async fn setting_a_quota_waits_for_publishers_without_a_limit() {
     let site = Site::new();
     // A publisher in the middle of his transaction.
     let mut conn = PgConnection::establish(&site.url).unwrap();
@@ -278,7 +278,7 @@ async fn who_publishes_without_a_limit_is_waited_for_before_one_is_set() {
 }
 
 #[tokio::test]
-async fn a_limit_is_a_whole_number_however_it_is_written() {
+async fn a_quota_limit_is_a_whole_number_in_any_notation() {
     let site = Site::new();
     let set = async |body: &'static str| {
         site.admin().request("PATCH", ADAS).header("content-type", "application/json").body(body).await

@@ -28,7 +28,7 @@ fn count(answers: &[Answer], status: u16) -> usize {
 }
 
 #[tokio::test]
-async fn of_many_publishers_of_one_file_exactly_one_gets_201_and_the_others_409() {
+async fn one_of_many_publishers_of_a_file_gets_201_and_the_others_409() {
     let site = busy();
     for round in 0..5 {
         let path = file("1", &format!("f{round}"));
@@ -46,7 +46,7 @@ async fn of_many_publishers_of_one_file_exactly_one_gets_201_and_the_others_409(
 }
 
 #[tokio::test]
-async fn publishers_of_one_file_in_different_cases_race_for_one_name() {
+async fn publishers_of_a_name_in_different_cases_compete_for_one_file() {
     let site = busy();
     let names: Vec<_> = (0..MANY).map(|at| if at % 2 == 0 { "File.bin" } else { "FILE.BIN" }).collect();
     let versions = ["1.0-RC", "1.0-rc"];
@@ -62,7 +62,7 @@ async fn publishers_of_one_file_in_different_cases_race_for_one_name() {
 }
 
 #[tokio::test]
-async fn publishers_of_different_files_into_one_new_version_all_get_201() {
+async fn publishers_of_different_files_of_one_new_version_all_get_201() {
     let site = busy();
     for round in 0..3 {
         let version = format!("1.{round}");
@@ -81,7 +81,7 @@ async fn publishers_of_different_files_into_one_new_version_all_get_201() {
 }
 
 #[tokio::test]
-async fn retries_of_one_upload_that_race_each_other_all_succeed() {
+async fn concurrent_retries_of_one_upload_all_succeed() {
     let site = busy();
     let bytes = noise(1_200_000);
     let uploads = (0..8).map(|_| {
@@ -139,17 +139,17 @@ async fn publish_against(delete: impl Fn(usize) -> String) {
 }
 
 #[tokio::test]
-async fn publishing_against_deleting_the_version_leaves_a_whole_version_or_none() {
+async fn publishing_while_deleting_the_version_leaves_it_whole_or_gone() {
     publish_against(|_| path(&["ada", "tool", "1"])).await;
 }
 
 #[tokio::test]
-async fn publishing_against_deleting_the_last_file_leaves_a_whole_version_or_none() {
+async fn publishing_while_deleting_the_last_file_leaves_it_whole_or_gone() {
     publish_against(|turn| file("1", &format!("f{}", turn % 3))).await;
 }
 
 #[tokio::test]
-async fn a_sweep_never_takes_bytes_that_are_uploaded_again_at_that_moment() {
+async fn a_sweep_never_removes_content_that_is_being_uploaded_again() {
     let site = busy();
     let over = AtomicBool::new(false);
     let contents = [noise(10), noise(70_000), noise(1_500_000)];
@@ -196,7 +196,7 @@ async fn a_sweep_never_takes_bytes_that_are_uploaded_again_at_that_moment() {
 }
 
 #[tokio::test]
-async fn a_download_that_has_begun_goes_on_to_its_end_when_its_file_is_deleted_and_swept() {
+async fn a_download_finishes_after_its_file_was_deleted_and_swept() {
     use crate::support::wire::{self, Wire};
     let site = busy();
     let bytes = noise(30_000_000);
@@ -211,7 +211,7 @@ async fn a_download_that_has_begun_goes_on_to_its_end_when_its_file_is_deleted_a
 }
 
 #[tokio::test]
-async fn counts_of_downloads_and_usage_are_exact_however_many_write_them_down_at_once() {
+async fn download_counts_and_usage_are_exact_under_concurrent_writes() {
     let site = busy();
     for name in ["a", "b", "c"] {
         site.ci().publish(&file("1", name), name).await;
@@ -236,7 +236,7 @@ async fn counts_of_downloads_and_usage_are_exact_however_many_write_them_down_at
 }
 
 #[tokio::test]
-async fn several_servers_that_migrate_one_empty_database_at_once_do_it_once() {
+async fn servers_started_at_once_migrate_an_empty_database_once() {
     let (name, url) = cluster().empty_database();
     let runs: Vec<_> = (0..5)
         .map(|_| {
@@ -255,7 +255,7 @@ async fn several_servers_that_migrate_one_empty_database_at_once_do_it_once() {
 }
 
 #[tokio::test]
-async fn two_servers_of_one_database_see_each_other_s_work_at_once() {
+async fn two_servers_of_one_database_see_each_others_changes_at_once() {
     let first = busy();
     let store = first.dir.join("data/blobs");
     let settings = &[("PACKHOUSE_STORE_DIR", store.to_str().unwrap())];

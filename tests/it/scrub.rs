@@ -45,7 +45,7 @@ fn finished(blobs: u64, bytes: u64, damaged: i64) -> Option<Scrubbed> {
 }
 
 #[tokio::test]
-async fn every_kind_of_damage_is_found_named_once_and_healed_by_an_upload() {
+async fn scrub_reports_every_damage_once_and_an_upload_repairs_it() {
     let site = Site::new();
     let contents = [noise(500), noise(2_000_000), noise(3_000_000), noise(5_000_000)];
     for (name, bytes) in ["flipped", "cut", "gone", "sound"].iter().zip(&contents) {
@@ -89,7 +89,7 @@ async fn every_kind_of_damage_is_found_named_once_and_healed_by_an_upload() {
 }
 
 #[tokio::test]
-async fn a_copy_that_was_put_back_is_no_longer_called_damaged() {
+async fn a_blob_that_was_put_back_is_no_longer_damaged() {
     let site = Site::new();
     site.ci().publish(&file("f"), noise(2_000_000)).await;
     flip(&blob_of(&site, "f"), 1_500_000);
@@ -100,7 +100,7 @@ async fn a_copy_that_was_put_back_is_no_longer_called_damaged() {
 }
 
 #[tokio::test]
-async fn webhooks_tell_which_files_of_which_version_are_damaged() {
+async fn webhooks_name_the_damaged_files_of_each_version() {
     let site = Site::with(&[("PACKHOUSE_WEBHOOKS_ALLOWED_NETWORKS", "127.0.0.0/8")]);
     let receiver = Receiver::new();
     let bytes = noise(1000);
@@ -121,7 +121,7 @@ async fn webhooks_tell_which_files_of_which_version_are_damaged() {
 }
 
 #[tokio::test]
-async fn one_server_scrubs_at_a_time_and_another_goes_on_where_it_died() {
+async fn one_server_scrubs_at_a_time_and_another_continues_if_it_dies() {
     let site = Site::new();
     for name in ["a", "b", "c"] {
         site.ci().publish(&file(name), name).await;
@@ -142,7 +142,7 @@ async fn one_server_scrubs_at_a_time_and_another_goes_on_where_it_died() {
 }
 
 #[tokio::test]
-async fn a_pass_begins_at_the_press_of_a_button() {
+async fn a_button_starts_a_scrub_pass() {
     let site = Site::new();
     site.ci().publish(&file("f"), "x").await;
     let mut browser = site.browser_of("admin").await;

@@ -38,7 +38,7 @@ fn next(answer: &Answer) -> Option<String> {
 }
 
 #[tokio::test]
-async fn a_version_is_found_by_a_part_of_its_package_s_its_own_or_a_file_s_name_in_either_case() {
+async fn search_matches_part_of_package_version_or_file_name_in_any_case() {
     let site = Site::new();
     publish(&site, "ada", "Alpha-Tool", "1.0-Beta", "Read_Me.txt", "a").await;
     publish(&site, "stranger", "gamma+x", "2 büro", "100%.bin", "b").await;
@@ -85,7 +85,7 @@ async fn a_version_is_found_by_a_part_of_its_package_s_its_own_or_a_file_s_name_
 }
 
 #[tokio::test]
-async fn a_version_is_found_by_any_digest_of_a_file_and_once_however_many_files_fit() {
+async fn search_by_digest_finds_a_version_once_for_all_matching_files() {
     let site = Site::new();
     publish(&site, "ada", "one", "1", "file-a", "same").await;
     publish(&site, "ada", "one", "1", "file-b", "same").await;
@@ -112,7 +112,7 @@ async fn a_version_is_found_by_any_digest_of_a_file_and_once_however_many_files_
 }
 
 #[tokio::test]
-async fn what_cannot_be_searched_for_is_422_that_names_the_parameter() {
+async fn an_invalid_search_is_422_and_names_the_parameter() {
     let site = Site::new();
     for (query, field) in [
         (format!("q={}", "x".repeat(256)), "q:"),
@@ -145,7 +145,7 @@ async fn owners(site: &Site) {
 }
 
 #[tokio::test]
-async fn nobody_finds_or_counts_what_he_may_not_read_by_name_digest_or_order() {
+async fn search_never_finds_counts_or_sorts_by_hidden_packages() {
     let site = Site::new();
     owners(&site).await;
     let (ada, stranger, shy, acme) = ("ada/of-ada", "stranger/of-stranger", "shy/of-shy", "acme/of-acme");
@@ -180,7 +180,7 @@ async fn nobody_finds_or_counts_what_he_may_not_read_by_name_digest_or_order() {
 }
 
 #[tokio::test]
-async fn the_limits_of_a_token_leave_results_out_and_a_token_for_something_else_is_403() {
+async fn token_limits_filter_search_results_and_a_wrong_scope_is_403() {
     let site = Site::new();
     owners(&site).await;
     publish(&site, "ada", "other", "needle-2", "f", "x").await;
@@ -206,7 +206,7 @@ async fn the_limits_of_a_token_leave_results_out_and_a_token_for_something_else_
 }
 
 #[tokio::test]
-async fn pages_lead_to_each_other_and_show_each_version_once_while_others_publish_and_delete() {
+async fn search_pages_show_each_version_once_while_others_change_it() {
     let site = Site::new();
     for number in 0..11 {
         publish(&site, "ada", &format!("tool+{}", number % 4), &format!("v{number}"), "f", "x").await;
@@ -259,7 +259,7 @@ fn db_many(site: &Site) {
 }
 
 #[tokio::test]
-async fn what_thousands_fit_is_counted_to_a_thousand_and_found_to_its_end_in_every_order() {
+async fn thousands_of_matches_are_counted_to_1000_and_all_reachable() {
     let site = Site::new();
     db_many(&site);
     publish(&site, "stranger", "rare", "1", "common-7", "rare").await;
@@ -301,7 +301,7 @@ async fn what_thousands_fit_is_counted_to_a_thousand_and_found_to_its_end_in_eve
 }
 
 #[tokio::test]
-async fn without_trigrams_the_results_are_the_same() {
+async fn search_results_are_the_same_without_pg_trgm() {
     let site = Site::new();
     owners(&site).await;
     db_many(&site);

@@ -110,7 +110,7 @@ pub async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 #[tokio::test]
-async fn what_was_put_comes_back_whatever_its_size() {
+async fn stored_bytes_are_read_back_at_any_size() {
     let fixture = Fixture::new();
     for size in [0, 1, 65_535, 65_536, 65_537, MIB - 1, MIB, MIB + 1, 2 * MIB, 5 * MIB + 17] {
         let bytes = noise(size);
@@ -135,7 +135,7 @@ async fn what_was_put_comes_back_whatever_its_size() {
 }
 
 #[tokio::test]
-async fn every_range_gives_its_bytes() {
+async fn every_range_of_a_blob_gives_its_bytes() {
     let fixture = Fixture::new();
     for size in [1_000, 200_000, MIB, 3 * MIB + 100] {
         let bytes = noise(size);
@@ -154,7 +154,7 @@ async fn every_range_gives_its_bytes() {
 }
 
 #[tokio::test]
-async fn a_turned_bit_anywhere_keeps_a_download_from_completing() {
+async fn a_flipped_bit_anywhere_keeps_a_download_from_completing() {
     let fixture = Fixture::new();
     for (size, at) in
         [(1, 0), (70_000, 5), (70_000, 69_999), (MIB, 9), (MIB + 1, MIB), (4 * MIB + 9, 0), (4 * MIB, 3 * MIB)]
@@ -173,7 +173,7 @@ async fn a_turned_bit_anywhere_keeps_a_download_from_completing() {
 }
 
 #[tokio::test]
-async fn a_range_is_verified_by_the_blocks_it_touches_and_by_no_others() {
+async fn a_range_verifies_only_the_blocks_it_touches() {
     let fixture = Fixture::new();
     let bytes = noise(4 * MIB);
     let adopted = put(&fixture.store, &bytes).await;
@@ -196,7 +196,7 @@ async fn a_range_is_verified_by_the_blocks_it_touches_and_by_no_others() {
 }
 
 #[tokio::test]
-async fn truncated_grown_and_missing_blobs_are_told_apart() {
+async fn truncated_grown_and_missing_blobs_give_different_errors() {
     let fixture = Fixture::new();
     let adopted = put(&fixture.store, &noise(2 * MIB)).await;
     let file = fs::OpenOptions::new().write(true).open(fixture.path(&adopted.key)).unwrap();
@@ -213,7 +213,7 @@ async fn truncated_grown_and_missing_blobs_are_told_apart() {
 }
 
 #[tokio::test]
-async fn a_blob_truncated_while_it_is_read_never_ends_well() {
+async fn a_blob_truncated_during_a_read_is_an_error() {
     let fixture = Fixture::new();
     let adopted = put(&fixture.store, &noise(6 * MIB)).await;
     let mut reader = fixture.store.reader(stored(&adopted), 0..6 * BLOCK).await.unwrap();
@@ -230,7 +230,7 @@ async fn a_blob_truncated_while_it_is_read_never_ends_well() {
 }
 
 #[tokio::test]
-async fn a_blob_removed_while_it_is_read_is_read_to_its_end() {
+async fn a_blob_removed_during_a_read_is_read_to_its_end() {
     let fixture = Fixture::new();
     let bytes = noise(3 * MIB);
     let adopted = put(&fixture.store, &bytes).await;
@@ -244,7 +244,7 @@ async fn a_blob_removed_while_it_is_read_is_read_to_its_end() {
 }
 
 #[tokio::test]
-async fn a_wrong_declared_digest_or_too_many_bytes_leave_nothing() {
+async fn a_wrong_declared_digest_or_too_many_bytes_store_nothing() {
     let fixture = Fixture::new();
     for size in [10, 3 * MIB] {
         let bytes = noise(size);
@@ -270,7 +270,7 @@ async fn a_wrong_declared_digest_or_too_many_bytes_leave_nothing() {
 }
 
 #[tokio::test]
-async fn an_upload_that_is_dropped_at_any_moment_leaves_nothing() {
+async fn an_upload_dropped_at_any_moment_stores_nothing() {
     let fixture = Fixture::new();
     let bytes = noise(4 * MIB);
     for size in [0, 10, MIB, MIB + 1, 3 * MIB + 5] {
@@ -298,7 +298,7 @@ fn resident() -> usize {
 
 #[tokio::test]
 #[ignore = "measures the whole process: run it alone"]
-async fn twenty_uploads_and_two_hundred_stalled_readers_hold_a_bounded_memory() {
+async fn many_uploads_and_stalled_readers_use_bounded_memory() {
     let fixture = Fixture::new();
     let chunk = noise(200_000);
     let before = resident();
@@ -329,7 +329,7 @@ async fn twenty_uploads_and_two_hundred_stalled_readers_hold_a_bounded_memory() 
 
 #[tokio::test]
 #[ignore = "a measurement: run it alone, in release"]
-async fn a_gibibyte_goes_in_and_out_at_the_speed_of_the_disk() {
+async fn measure_the_speed_of_storing_and_reading_a_gibibyte() {
     let fixture = Fixture::new();
     let source = noise(64 * MIB);
     for chunk in [64 << 10, 16 << 10, 256 << 10] {

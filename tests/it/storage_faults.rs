@@ -12,7 +12,7 @@ use packhouse::storage::{BLOCK, BlobStore, Declared, Entry, StorageKey, StoreErr
 use crate::storage::{Fixture, MIB, eventually, noise, put, put_in};
 
 #[tokio::test]
-async fn a_sweep_takes_abandoned_uploads_and_spares_live_ones() {
+async fn a_sweep_removes_abandoned_uploads_and_spares_active_ones() {
     let fixture = Fixture::new();
     let abandoned = fixture.root.join("incoming").join("0123456789abcdef".repeat(2));
     fs::write(&abandoned, b"left by a crash").unwrap();
@@ -41,7 +41,7 @@ async fn a_sweep_takes_abandoned_uploads_and_spares_live_ones() {
 }
 
 #[tokio::test]
-async fn the_walk_finds_blobs_and_names_what_is_foreign() {
+async fn walking_the_store_finds_blobs_and_names_foreign_files() {
     let fixture = Fixture::new();
     let adopted = put(&fixture.store, &noise(100)).await;
     let (key, shard) = (adopted.key.to_string(), adopted.key.to_string()[..2].to_owned());
@@ -68,7 +68,7 @@ async fn the_walk_finds_blobs_and_names_what_is_foreign() {
 }
 
 #[tokio::test]
-async fn planted_links_are_not_followed() {
+async fn planted_symlinks_are_not_followed() {
     let fixture = Fixture::new();
     let outside = tempfile::tempdir().unwrap();
     let bytes = noise(100);
@@ -96,7 +96,7 @@ async fn planted_links_are_not_followed() {
 }
 
 #[tokio::test]
-async fn a_planted_pipe_holds_no_thread() {
+async fn a_planted_named_pipe_blocks_no_thread() {
     let fixture = Fixture::new();
     let adopted = put(&fixture.store, &noise(100)).await;
     fs::remove_file(fixture.path(&adopted.key)).unwrap();
@@ -105,7 +105,7 @@ async fn a_planted_pipe_holds_no_thread() {
 }
 
 #[tokio::test]
-async fn where_the_marker_is_missing_nothing_is_written_and_nothing_is_called_absent() {
+async fn a_store_without_marker_writes_nothing_and_reports_nothing_missing() {
     let fixture = Fixture::new();
     let (store, root) = (&fixture.store, &fixture.root);
     let adopted = put(store, &noise(100)).await;
@@ -138,7 +138,7 @@ async fn where_the_marker_is_missing_nothing_is_written_and_nothing_is_called_ab
 }
 
 #[tokio::test]
-async fn another_stores_directory_is_refused_and_the_same_store_copied_is_taken_up() {
+async fn the_directory_of_another_store_is_refused_and_a_copy_accepted() {
     let fixture = Fixture::new();
     let adopted = put(&fixture.store, &noise(100)).await;
     let copy = fixture.root.with_file_name("copy");
@@ -157,7 +157,7 @@ async fn another_stores_directory_is_refused_and_the_same_store_copied_is_taken_
 }
 
 #[test]
-fn a_store_is_made_in_an_empty_directory_alone_and_only_when_asked() {
+fn a_store_is_created_only_in_an_empty_directory_and_on_request() {
     let dir = tempfile::tempdir().unwrap();
     let open = |name: &str, create, expected| BlobStore::open_local(dir.path().join(name), create, expected);
     assert!(matches!(open("absent", false, None), Err(StoreError::Away(_))));
@@ -219,7 +219,7 @@ impl Drop for Tmpfs {
 }
 
 #[tokio::test]
-async fn a_full_disk_keeps_nothing_and_heals_by_itself() {
+async fn a_full_disk_stores_nothing_and_recovers_by_itself() {
     let Some(disk) = Tmpfs::mount("size=6m") else { return };
     let store = BlobStore::open_local(disk.path().to_owned(), true, None).unwrap();
     let before = store.free_space().unwrap();
@@ -238,7 +238,7 @@ async fn a_full_disk_keeps_nothing_and_heals_by_itself() {
 }
 
 #[tokio::test]
-async fn a_disk_without_inodes_is_a_full_disk_and_a_read_only_one_is_away() {
+async fn a_disk_without_inodes_is_full_and_a_read_only_disk_unavailable() {
     let Some(disk) = Tmpfs::mount("size=20m,nr_inodes=265") else { return };
     let store = BlobStore::open_local(disk.path().to_owned(), true, None).unwrap();
     let mut kept = Vec::new();

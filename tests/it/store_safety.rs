@@ -55,7 +55,7 @@ fn disconnect(name: &str) {
 }
 
 #[tokio::test]
-async fn another_database_in_the_place_of_ours_is_noticed_and_nothing_is_touched() {
+async fn a_replaced_database_is_detected_and_the_store_left_alone() {
     let (site, ours) = (site(), "kept_aside");
     let name = site.db_texts("SELECT current_database() AS text").remove(0);
     for number in 0..3 {
@@ -86,7 +86,7 @@ async fn another_database_in_the_place_of_ours_is_noticed_and_nothing_is_touched
 }
 
 #[tokio::test]
-async fn a_search_path_that_leads_to_empty_tables_is_noticed() {
+async fn a_search_path_that_leads_to_empty_tables_is_detected() {
     let site = with_files(2).await;
     let name = site.db_texts("SELECT current_database() AS text").remove(0);
     site.db_execute("CREATE SCHEMA elsewhere");
@@ -104,7 +104,7 @@ async fn a_search_path_that_leads_to_empty_tables_is_noticed() {
 }
 
 #[tokio::test]
-async fn a_sweep_that_finds_many_unknown_blobs_stops_and_goes_on_when_confirmed() {
+async fn a_sweep_that_finds_many_unknown_blobs_stops_until_confirmed() {
     let site = with_files(130).await;
     site.db_execute("DELETE FROM files WHERE id > 10");
     site.db_execute("DELETE FROM blobs WHERE id > 10");
@@ -127,7 +127,7 @@ async fn a_sweep_that_finds_many_unknown_blobs_stops_and_goes_on_when_confirmed(
 }
 
 #[tokio::test]
-async fn a_held_blob_comes_back_when_its_row_does() {
+async fn a_held_blob_is_restored_when_its_row_comes_back() {
     let site = with_files(3).await;
     site.db_execute("CREATE TABLE aside AS SELECT * FROM blobs");
     site.db_execute("ALTER TABLE files DROP CONSTRAINT files_blob_id_fkey");
@@ -142,7 +142,7 @@ async fn a_held_blob_comes_back_when_its_row_does() {
 }
 
 #[tokio::test]
-async fn a_database_from_before_the_last_sweep_sweeps_nothing() {
+async fn a_database_older_than_the_last_sweep_removes_no_blobs() {
     let site = with_files(2).await;
     for _ in 0..3 {
         site.sweep(NOW).await.unwrap();
@@ -158,7 +158,7 @@ async fn a_database_from_before_the_last_sweep_sweeps_nothing() {
 }
 
 #[tokio::test]
-async fn rows_of_files_that_nobody_deleted_stop_the_sweep_and_a_deletion_does_not() {
+async fn missing_rows_stop_a_sweep_but_regular_deletions_do_not() {
     let site = with_files(120).await;
     site.db_execute("CREATE TABLE aside AS SELECT * FROM files");
     site.db_execute("DELETE FROM files");

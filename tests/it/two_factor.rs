@@ -23,7 +23,7 @@ async fn with_code(site: &Site, code: &str) -> Answer {
 }
 
 #[tokio::test]
-async fn a_password_alone_is_401_from_the_moment_the_second_factor_is_there() {
+async fn a_password_alone_is_401_once_two_factor_is_set_up() {
     let (site, _) = enrolled().await;
     site.ada().get(&file()).await.is(401).says("X-Gitea-OTP");
     with_code(&site, "").await.is(401);
@@ -33,7 +33,7 @@ async fn a_password_alone_is_401_from_the_moment_the_second_factor_is_there() {
 }
 
 #[tokio::test]
-async fn each_code_works_once_and_no_older_one_after_it() {
+async fn each_two_factor_code_works_once_and_no_older_one_after_it() {
     let (site, seed) = enrolled().await;
     let code = |seconds: i64| {
         let now = site.now();
@@ -52,7 +52,7 @@ async fn each_code_works_once_and_no_older_one_after_it() {
 }
 
 #[tokio::test]
-async fn a_right_code_does_not_help_a_wrong_password() {
+async fn a_correct_two_factor_code_does_not_help_a_wrong_password() {
     let (site, seed) = enrolled().await;
     let code = seed.code_at(site.now()).unwrap();
     let wrong = site.anon().basic("ada", "wrong password").get(&file()).header("x-gitea-otp", &code).await.is(401);
@@ -61,7 +61,7 @@ async fn a_right_code_does_not_help_a_wrong_password() {
 }
 
 #[tokio::test]
-async fn of_many_requests_with_one_code_at_once_one_gets_in() {
+async fn only_one_of_many_concurrent_requests_can_use_a_code() {
     let (site, seed) = enrolled().await;
     let code = seed.code_at(site.now()).unwrap();
     let requests = (0..5).map(|_| with_code(&site, &code));
@@ -71,7 +71,7 @@ async fn of_many_requests_with_one_code_at_once_one_gets_in() {
 }
 
 #[tokio::test]
-async fn guessing_codes_is_429_after_five_attempts() {
+async fn guessing_two_factor_codes_is_429_after_five_attempts() {
     let (site, seed) = enrolled().await;
     let right = seed.code_at(site.now()).unwrap();
     let wrong = (0..6).map(|at| format!("{at:06}")).filter(|code| *code != right);
@@ -85,7 +85,7 @@ async fn guessing_codes_is_429_after_five_attempts() {
 }
 
 #[tokio::test]
-async fn the_seed_is_in_no_way_readable_from_the_database_alone() {
+async fn the_two_factor_secret_is_encrypted_in_the_database() {
     let (site, seed) = enrolled().await;
     let sealed = site.db_texts("SELECT encode(sealed_seed, 'hex') AS text FROM second_factors");
     assert!(!sealed[0].contains(&packhouse::domain::digest::to_hex(seed.as_bytes())));

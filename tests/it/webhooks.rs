@@ -72,7 +72,7 @@ async fn newest(client: &Client, hook: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_new_version_is_told_in_gitea_s_words_and_signed() {
+async fn a_new_version_is_sent_as_a_signed_gitea_payload() {
     let (site, receiver) =
         (Site::with(&[LOCAL, ("PACKHOUSE_PUBLIC_URL", "https://packages.example.org")]), Receiver::new());
     adas(&site, &receiver).await;
@@ -165,7 +165,7 @@ async fn a_new_version_is_told_in_gitea_s_words_and_signed() {
 }
 
 #[tokio::test]
-async fn a_form_holds_the_payload_and_its_signature_is_the_payload_s() {
+async fn a_form_contains_the_payload_and_signs_the_payload() {
     let (site, receiver) = (site(), Receiver::new());
     let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
     let config = json!({"url": receiver.url(), "content_type": "form", "secret": secret});
@@ -186,7 +186,7 @@ async fn a_form_holds_the_payload_and_its_signature_is_the_payload_s() {
 }
 
 #[tokio::test]
-async fn without_a_secret_the_signatures_are_empty_and_an_authorization_is_sent_but_not_shown() {
+async fn without_a_secret_signatures_are_empty_and_authorization_is_hidden() {
     let (site, receiver) = (site(), Receiver::new());
     let config = json!({"url": receiver.url(), "content_type": "json"});
     let body = json!({"type": "gogs", "active": true, "config": config, "authorization_header": "Bearer open-sesame"});
@@ -209,7 +209,7 @@ async fn without_a_secret_the_signatures_are_empty_and_an_authorization_is_sent_
 }
 
 #[tokio::test]
-async fn a_version_is_told_of_when_it_comes_and_when_it_goes_and_files_are_not() {
+async fn webhooks_are_sent_for_versions_created_or_deleted_not_for_files() {
     let (site, receiver) = (site(), Receiver::new());
     adas(&site, &receiver).await;
     site.ci().publish(&file("1", "a"), "x").await;
@@ -242,7 +242,7 @@ async fn a_version_is_told_of_when_it_comes_and_when_it_goes_and_files_are_not()
 }
 
 #[tokio::test]
-async fn an_organization_s_hook_tells_of_its_packages_alone_and_says_whose_they_are_and_who_did_it() {
+async fn an_org_webhook_covers_its_packages_only_with_owner_and_sender() {
     let (site, receiver, other) = (site(), Receiver::new(), Receiver::new());
     site.db(|conn| {
         db_org(conn, "acme", Visibility::Private)?;
@@ -271,7 +271,7 @@ async fn an_organization_s_hook_tells_of_its_packages_alone_and_says_whose_they_
 }
 
 #[tokio::test]
-async fn what_was_not_done_is_not_told() {
+async fn failed_changes_send_no_webhook() {
     let (site, receiver) = (Site::with(&[LOCAL, ("PACKHOUSE_QUOTA_BYTES", "1000")]), Receiver::new());
     adas(&site, &receiver).await;
     // Of unknown length, so that the quota is judged at the end of the transaction that would have told of it.
@@ -289,7 +289,7 @@ async fn what_was_not_done_is_not_told() {
 }
 
 #[tokio::test]
-async fn a_receiver_that_fails_is_tried_with_growing_pauses_for_a_day_and_then_given_up() {
+async fn a_failing_receiver_is_retried_with_growing_delays_for_a_day() {
     let (site, receiver) = (site(), Receiver::replying(Reply::status(503)));
     let hook = adas(&site, &receiver).await;
     site.ci().publish(&file("1", "f"), "x").await;
@@ -333,7 +333,7 @@ async fn a_receiver_that_fails_is_tried_with_growing_pauses_for_a_day_and_then_g
 }
 
 #[tokio::test]
-async fn what_was_given_up_or_delivered_is_told_again_when_asked_under_the_same_id() {
+async fn redelivery_on_request_keeps_the_id() {
     let (site, receiver) = (site(), Receiver::new());
     let hook = adas(&site, &receiver).await;
     site.ci().publish(&file("1", "f"), "x").await;
@@ -366,7 +366,7 @@ async fn what_was_given_up_or_delivered_is_told_again_when_asked_under_the_same_
 }
 
 #[tokio::test]
-async fn a_test_tells_of_a_package_that_does_not_exist_and_is_tried_once() {
+async fn a_test_delivery_has_a_made_up_package_and_is_sent_once() {
     let (site, receiver) = (site(), Receiver::new());
     let hook = adas(&site, &receiver).await;
     site.ada().post(&format!("{hook}/tests"), &json!({})).await.is(204);
@@ -383,7 +383,7 @@ async fn a_test_tells_of_a_package_that_does_not_exist_and_is_tried_once() {
 }
 
 #[tokio::test]
-async fn a_hook_that_is_switched_off_tells_nothing_and_what_waited_goes_on_when_it_is_on() {
+async fn a_disabled_webhook_sends_nothing_and_continues_when_enabled() {
     let (site, receiver) = (site(), Receiver::new());
     let hook = adas(&site, &receiver).await;
     site.ci().publish(&file("1", "f"), "x").await;
@@ -397,7 +397,7 @@ async fn a_hook_that_is_switched_off_tells_nothing_and_what_waited_goes_on_when_
 }
 
 #[tokio::test]
-async fn a_server_that_dies_while_it_sends_leaves_it_to_the_next() {
+async fn a_server_that_dies_while_sending_leaves_the_delivery_to_the_next() {
     let (site, receiver) = (site(), Receiver::new());
     let hook = adas(&site, &receiver).await;
     site.ci().publish(&file("1", "f"), "x").await;
@@ -414,7 +414,7 @@ async fn a_server_that_dies_while_it_sends_leaves_it_to_the_next() {
 }
 
 #[tokio::test]
-async fn two_servers_of_one_database_tell_everything_once_and_in_order() {
+async fn two_servers_send_every_delivery_once_and_in_order() {
     let (first, receiver) = (site(), Receiver::new());
     let (store, key) = (first.dir.join("data/blobs"), first.dir.join("data/secret-key"));
     let settings = &[
@@ -435,7 +435,7 @@ async fn two_servers_of_one_database_tell_everything_once_and_in_order() {
 }
 
 #[tokio::test]
-async fn a_receiver_that_never_answers_holds_up_neither_others_nor_the_end() {
+async fn a_silent_receiver_delays_neither_other_webhooks_nor_shutdown() {
     let settings =
         [LOCAL, ("PACKHOUSE_JOBS_WEBHOOKS_EVERY_SECONDS", "1"), ("PACKHOUSE_WEBHOOKS_TIMEOUT_SECONDS", "60")];
     let site = Site::with(&settings);
@@ -453,7 +453,7 @@ async fn a_receiver_that_never_answers_holds_up_neither_others_nor_the_end() {
 }
 
 #[tokio::test]
-async fn a_receiver_that_is_slow_or_gone_is_a_failed_attempt_that_says_why() {
+async fn a_slow_or_unreachable_receiver_is_a_failed_attempt_with_reason() {
     let (site, receiver) =
         (Site::with(&[LOCAL, ("PACKHOUSE_WEBHOOKS_TIMEOUT_SECONDS", "1")]), Receiver::replying(Reply::Silence));
     let hook = adas(&site, &receiver).await;
@@ -470,7 +470,7 @@ async fn a_receiver_that_is_slow_or_gone_is_a_failed_attempt_that_says_why() {
 }
 
 #[tokio::test]
-async fn a_redirect_is_not_followed() {
+async fn webhooks_do_not_follow_redirects() {
     let (site, other) = (site(), Receiver::new());
     let found = format!("HTTP/1.1 302 Found\r\nLocation: {}\r\nContent-Length: 0\r\n\r\n", other.url());
     let receiver = Receiver::replying(Reply::Bytes(found));
@@ -482,7 +482,7 @@ async fn a_redirect_is_not_followed() {
 }
 
 #[tokio::test]
-async fn of_an_answer_without_end_the_beginning_is_kept() {
+async fn only_the_beginning_of_an_endless_answer_is_stored() {
     let (site, receiver) = (Site::with(&[LOCAL, ("PACKHOUSE_WEBHOOKS_TIMEOUT_SECONDS", "5")]), Receiver::new());
     let hook = adas(&site, &receiver).await;
     let test = async || {
@@ -510,7 +510,7 @@ async fn of_an_answer_without_end_the_beginning_is_kept() {
 }
 
 #[tokio::test]
-async fn hooks_go_with_their_owner_and_deliveries_with_their_hook() {
+async fn deleting_an_owner_deletes_webhooks_and_their_deliveries() {
     let (site, receiver) = (site(), Receiver::new());
     site.db(|conn| db_org(conn, "acme", Visibility::Public));
     let config = json!({"url": receiver.url(), "content_type": "json"});
@@ -531,7 +531,7 @@ async fn hooks_go_with_their_owner_and_deliveries_with_their_hook() {
 }
 
 #[tokio::test]
-async fn what_was_told_is_forgotten_after_its_time_and_what_is_still_to_be_told_is_not() {
+async fn finished_deliveries_are_deleted_after_a_time_and_pending_ones_kept() {
     let (site, receiver) = (site(), Receiver::new());
     let hook = adas(&site, &receiver).await;
     site.ci().publish(&file("1", "f"), "x").await;
@@ -552,7 +552,7 @@ async fn what_was_told_is_forgotten_after_its_time_and_what_is_still_to_be_told_
 }
 
 #[tokio::test]
-async fn a_secret_that_cannot_be_read_is_that_hook_s_own_trouble() {
+async fn an_unreadable_secret_affects_only_its_own_webhook() {
     let (site, receiver, other) = (site(), Receiver::new(), Receiver::new());
     let broken = adas(&site, &receiver).await;
     adas(&site, &other).await;
@@ -566,7 +566,7 @@ async fn a_secret_that_cannot_be_read_is_that_hook_s_own_trouble() {
 }
 
 #[tokio::test]
-async fn this_machine_is_not_called_unless_it_is_allowed() {
+async fn webhooks_to_this_machine_are_refused_unless_allowed() {
     let (site, receiver) = (Site::new(), Receiver::new());
     let port = receiver.address.port();
     for host in
