@@ -38,7 +38,7 @@ mod tests {
     use proptest::prelude::*;
     use std::process::Command;
 
-    /// What a shell makes of a word.
+    /// The word as a shell reads it.
     fn words(line: &str) -> String {
         let script = format!("set -u; show() {{ for word; do printf '<%s>' \"$word\"; done; }}; show {line}");
         let done = Command::new("sh").arg("-c").arg(script).current_dir("/").output().unwrap();

@@ -1,10 +1,10 @@
-//! Who may do what: every kind of person with every kind of owner.
+//! Permissions: every role of a user with every kind of owner.
 
 use crate::support::people::{db_org, db_user};
 use crate::support::{Client, Site, path};
 use packhouse::domain::role::Visibility;
 
-/// Owners of each visibility: users, and organizations with a member of each team.
+/// Creates owners of each visibility: users, and organizations with one member per team.
 fn settle(site: &Site) {
     site.db(|conn| {
         for (word, visibility) in
@@ -15,7 +15,7 @@ fn settle(site: &Site) {
         }
         Ok(())
     });
-    // Signing each of them in by password would take the whole time of this test: they come with tokens.
+    // Tokens, because hashing a password for each of them would take longer than the rest of the test.
     for kind in ["user", "org"] {
         for word in ["public", "limited", "private"] {
             let owner = format!("{word}-{kind}");
@@ -54,11 +54,11 @@ fn person(site: &Site, name: &str) -> Client {
     }
 }
 
-/// What a person gets who reads a file, deletes one that is not there, and publishes.
+/// The statuses someone gets for reading, for deleting a file that doesn't exist, and for publishing.
 async fn try_all(client: &Client, owner: &str, unique: &str) -> [u16; 6] {
     let absent = path(&[owner, "tool", "1", "absent"]);
     let mut statuses = [0; 6];
-    // The bytes of the file are in no store; that they are looked for shows that its reader may have them.
+    // The file has a row but no blob. If the server looks for the blob, it allowed the read.
     statuses[0] = match client.head(&path(&[owner, "tool", "1", "f"])).await.status {
         503 => 200,
         other => other,
@@ -215,7 +215,7 @@ async fn permissions_are_checked_again_after_the_body_was_received() {
     let mut wire = Wire::open(site.address).await;
     wire.say(wire::head("PUT", &file, &fields)).await.say("hello").await;
     assert_eq!(wire.head().await.unwrap().status, 100);
-    crate::support::eventually("the upload was let in", async || {
+    crate::support::eventually("the upload was admitted", async || {
         site.db_flush().await;
         site.db_number("SELECT count(*) AS n FROM tokens WHERE last_used_at IS NOT NULL") == 1
     })

@@ -1,4 +1,4 @@
-//! What all of the REST API's endpoints for accounts have in common, and tokens: what is refused, and what must not show.
+//! The REST API of accounts and access tokens: invalid input, stalled bodies, errors, the version for Gitea clients.
 
 use crate::support::people::db_org;
 use crate::support::wire::{self, Wire};
@@ -121,7 +121,7 @@ async fn the_version_satisfies_gitea_clients_and_contains_our_own() {
     let site = Site::new();
     let version = site.anon().get("/api/v1/version").await.is(200).json()["version"].as_str().unwrap().to_owned();
     let version: semver::Version = version.parse().unwrap();
-    // The SDK for Go refuses whatever is older than 1.11, and asks for up to 1.25 before some of its requests.
+    // Gitea's Go SDK refuses servers older than 1.11, and requires up to 1.25 for some of its requests.
     assert!((version.major, version.minor) >= (1, 25), "{version}");
     assert!(version.pre.is_empty(), "{version}");
     assert_eq!(version.build.as_str(), concat!("packhouse-", env!("CARGO_PKG_VERSION")));

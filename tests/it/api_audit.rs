@@ -1,4 +1,4 @@
-//! Reading the record of changes over the API.
+//! Reading the audit log over the REST API.
 
 use crate::support::people::{db_org, db_user};
 use crate::support::{Answer, Client, PASSWORD, Site, path};
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 const AUDIT: &str = "/api/v1/admin/audit";
 
-/// Event and subject of each record.
+/// Event and subject of each entry.
 fn records(answer: &Answer) -> Vec<String> {
     let word = |value: &Value| value.as_str().unwrap().to_owned();
     answer
@@ -33,7 +33,7 @@ fn next(answer: &Answer) -> Option<String> {
     Some(url.split_once("/api").map(|(_, rest)| format!("/api{rest}")).unwrap())
 }
 
-/// Some changes, a minute apart.
+/// Makes some changes, one minute apart.
 async fn changes(site: &Site) {
     let minute = || site.pass(Duration::from_secs(60));
     site.ci().publish(&path(&["ada", "Tool", "1", "a"]), "x").await;
@@ -143,8 +143,8 @@ async fn the_audit_log_finds_renamed_accounts_and_deleted_ones_by_name() {
     site.ci().publish(&path(&["lovelace", "Tool", "1", "b"]), "y").await;
     let both = ["file.publish Tool/1/b", "file.publish Tool/1/a"];
     assert_eq!(find(&site.admin(), "actor=lovelace&owner=lovelace").await, both);
-    assert_eq!(find(&site.admin(), "actor=ada").await, both[1..], "nobody is called so now");
-    // The record outlives what it speaks of.
+    assert_eq!(find(&site.admin(), "actor=ada").await, both[1..], "no user has this name now");
+    // The audit log keeps the entries of deleted accounts.
     site.db_execute("UPDATE audit SET actor_id = 4711, owner_id = 4711");
     site.db_execute("UPDATE owners SET name = 'x', lower_name = 'x' WHERE lower_name = 'lovelace'");
     assert_eq!(find(&site.admin(), "owner=LOVELACE").await, both[..1]);
@@ -199,7 +199,7 @@ async fn an_audit_export_has_one_entry_per_line_oldest_first_with_filters() {
     let exported = site.admin().get(&format!("{AUDIT}?format=ndjson&actor=ada&page=7&limit=1")).await.is(200);
     let mut listed = site.admin().get(&format!("{AUDIT}?actor=ada")).await.json();
     listed.as_array_mut().unwrap().reverse();
-    assert_eq!(Value::from(lines(&exported)), listed, "a line is what a page shows");
+    assert_eq!(Value::from(lines(&exported)), listed, "a line of the export equals an entry of the page");
     let rest = site.admin().get(&format!("{AUDIT}?format=ndjson&after=1238")).await.is(200);
     assert_eq!(lines(&rest).len(), 2);
     assert_eq!(site.admin().get(&format!("{AUDIT}?format=ndjson&event=none")).await.is(200).text(), "");

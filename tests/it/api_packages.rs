@@ -1,4 +1,4 @@
-//! Packages by the REST API: lists, versions, files, deleting.
+//! Packages in the REST API: lists, versions, files, deleting.
 
 use crate::support::people::{db_org, db_user};
 use crate::support::{Answer, Site, path};
@@ -11,7 +11,7 @@ fn of(rest: &str) -> String {
     format!("{LIST}/generic/{rest}")
 }
 
-/// Publishes a file of Ada's, a second after what was before.
+/// Publishes a file of Ada's, one second after the previous one.
 async fn publish(site: &Site, package: &str, version: &str, name: &str) {
     site.pass(Duration::from_secs(1));
     site.ci().publish(&path(&["ada", package, version, name]), name.to_owned()).await;
@@ -51,7 +51,7 @@ async fn the_package_list_has_an_entry_per_version_newest_first() {
     content-length: 754
     content-type: application/json
     "#);
-    // The order of the fields is part of it.
+    // The order of the fields is part of the format.
     insta::assert_snapshot!(one.text().replace(",\"", ",\n\""), @r#"
     {"id":1,
     "owner":{"id":2,
@@ -89,7 +89,7 @@ async fn the_package_list_has_an_entry_per_version_newest_first() {
     "size":10,
     "download_count":0}
     "#);
-    assert!(list.text().contains(one.text()), "a list shows a version as the version itself is shown");
+    assert!(list.text().contains(one.text()), "a version is the same in the list and by itself");
 }
 
 #[tokio::test]

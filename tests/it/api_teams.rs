@@ -1,4 +1,4 @@
-//! Teams and members of organizations by the REST API.
+//! Teams and members of organizations in the REST API.
 
 use crate::api_users::{names, records};
 use crate::support::cluster::cluster;
@@ -7,7 +7,7 @@ use crate::support::{Answer, Client, Plan, Site};
 use packhouse::domain::role::Visibility;
 use serde_json::{Value, json};
 
-/// One of the organization's people, with a token for everything.
+/// A user with a token of scope `all`.
 fn person(site: &Site, name: &str) -> Client {
     site.anon().bearer(&site.db_token(name, &["all"]))
 }
@@ -74,7 +74,7 @@ async fn the_last_owner_of_an_org_stays_whatever_the_team_is_called() {
     let other = site.anon().bearer(&site.db_token("acme-owner", &["write:organization"]));
     other.delete(&member(first, "ada")).await.is(204);
     other.delete(&member(second, "acme-owner")).await.is(403).says("last owner");
-    // A team without the permission of owners does not count, nor does one that is called like theirs.
+    // Only the permission `owner` counts, not the name of the team.
     other.delete(&member(team(&site, "acme", "read"), "acme-read")).await.is(204);
     other.request("PUT", &member(first, "stranger")).header("content-length", "0").await.is(204);
     other.delete(&member(second, "acme-owner")).await.is(204);
@@ -194,8 +194,8 @@ async fn only_members_can_list_teams_and_members() {
     }
     let members = reader.get("/api/v1/orgs/acme/members").await.is(200);
     assert_eq!(names(&members), ["acme-admin", "acme-owner", "acme-read", "acme-write", "ada"]);
-    assert_eq!(members.json()[4]["email"], "", "an address is nobody's business");
-    assert_eq!(members.json()[2]["email"], "acme-read@example.org", "but one's own");
+    assert_eq!(members.json()[4]["email"], "", "email addresses of others are hidden");
+    assert_eq!(members.json()[2]["email"], "acme-read@example.org", "the user's own email address is shown");
     let of_team = |rest: &str| format!("/api/v1/teams/{}/members{rest}", team(&site, "acme", "write"));
     let page = reader.get(&of_team("")).await.is(200);
     assert_eq!((names(&page), page.header("x-total-count")), (vec!["acme-write".to_owned()], Some("1")));
@@ -205,7 +205,7 @@ async fn only_members_can_list_teams_and_members() {
     reader.get(&of_team("/nobody")).await.is(404).says("user not found");
     let head = reader.head("/api/v1/orgs/acme/teams").await.is(200);
     assert_eq!((head.header("x-total-count"), head.body.len()), (Some("5"), 0));
-    // Who is none may know about himself.
+    // Users who aren't members may ask about themselves.
     let is_member = |user: &str| format!("/api/v1/orgs/acme/members/{user}");
     assert!(reader.get(&is_member("ADA")).await.is(204).body.is_empty());
     reader.head(&is_member("ada")).await.is(204);
@@ -221,7 +221,7 @@ async fn only_members_can_list_teams_and_members() {
     }
     let hidden = format!("/api/v1/teams/{}", team(&site, "zeta", "read"));
     assert_eq!(stranger.get(&hidden).await.is(404).looks(), stranger.get("/api/v1/teams/987654").await.looks());
-    // One's own teams, of all organizations.
+    // The user's own teams, in all organizations.
     let own = person(&site, "ada").get("/api/v1/user/teams").await.is(200);
     let orgs: Vec<Value> =
         own.json().as_array().unwrap().iter().map(|team| team["organization"]["name"].clone()).collect();
@@ -259,7 +259,7 @@ async fn the_owners_team_cannot_be_renamed_demoted_or_deleted() {
     ada.delete(&url(owners)).await.is(422).says("cannot be deleted");
     let said = json!({"name": "Owners", "permission": "owner", "description": "They decide"});
     assert_eq!(ada.patch(&url(owners), &said).await.is(200).json()["description"], "They decide");
-    // Another team of owners may go, unless there is no owner but its members.
+    // A second team of owners can be deleted, unless its members are the only owners.
     let admin = site.admin();
     admin.delete(&member(owners, "ada")).await.is(204);
     let before = records(&site).len();

@@ -1,4 +1,4 @@
-//! Users by the REST API: seeing, finding, changing, renaming and deleting them.
+//! Users in the REST API: read, search, edit, rename, delete.
 
 use crate::support::people::{db_org, db_user};
 use crate::support::{Answer, PASSWORD, Plan, Site, path};
@@ -18,7 +18,7 @@ pub fn names(answer: &Answer) -> Vec<String> {
     list.iter().map(name).collect()
 }
 
-/// The record of what was done over the API.
+/// The audit log of the changes made over the API.
 pub fn records(site: &Site) -> Vec<String> {
     site.db_audit().into_iter().filter(|line| !line.contains(" from nowhere ")).collect()
 }
@@ -34,7 +34,7 @@ async fn users_see_their_whole_profile_and_others_only_the_public_part() {
         "description": "Engines"});
     site.admin().patch(&admin_of("ada"), &said).await.is(200);
     let own = site.anon().bearer(&site.db_token("ada", &["read:user"])).get("/api/v1/users/ADA").await.is(200);
-    // The order of the fields is part of it.
+    // The order of the fields is part of the format.
     insta::assert_snapshot!(own.text().replace(",\"", ",\n\""), @r#"
     {"id":2,
     "login":"ada",
@@ -93,7 +93,7 @@ async fn a_private_user_looks_like_one_who_does_not_exist() {
         let get = |name: &str| format!("/api/v1/users/{name}{rest}");
         let nobody = stranger.get(&get("nobody")).await.is(404).says("user not found");
         assert_eq!(stranger.get(&get("shade")).await.looks(), nobody.looks());
-        assert_eq!(stranger.get(&get("acme")).await.looks(), nobody.looks(), "an organization is no user");
+        assert_eq!(stranger.get(&get("acme")).await.looks(), nobody.looks(), "an organization is not a user");
         assert_eq!(stranger.get(&get("a%00")).await.looks(), nobody.looks());
         let nobody = site.anon().get(&get("nobody")).await.is(401);
         for name in ["shade", "insider", "acme", "a%00"] {
@@ -131,14 +131,14 @@ async fn user_search_matches_part_of_a_name_and_finds_visible_users_only() {
     let stranger = site.anon().bearer(&site.db_token("stranger", &["read:user"]));
     assert_eq!(names(&stranger.get(&search("q=dam")).await), ["Adam", "madam"]);
     assert_eq!(names(&site.admin().get(&search("q=dam")).await), ["Adam", "madam", "shadam"]);
-    // A sign stands for itself, and a full name counts.
+    // Special characters are literal, and full names are searched too.
     for (q, found) in
         [("%25", true), ("m_n", true), ("0_", false), ("%25%25", false), ("sham_name", true), ("a%00", false)]
     {
         let wanted: &[&str] = if found { &["per.cent"] } else { &[] };
         assert_eq!(names(&site.anon().get(&search(&format!("q={q}"))).await.is(200)), wanted, "{q}");
     }
-    // An address is nobody's business but administrators'.
+    // Only administrators see and search email addresses.
     assert_eq!(names(&stranger.get(&search("q=ada@example")).await), [""; 0]);
     assert_eq!(names(&site.admin().get(&search("q=ada@example")).await), ["ada"]);
     assert_eq!(names(&site.anon().get(&search("uid=2")).await), ["ada"]);
@@ -215,7 +215,7 @@ async fn an_administrator_edits_a_user_with_one_audit_entry() {
     site.ada().get("/api/v1/user").await.is(401);
     let ada = site.anon().basic("countess@example.org", "another horse and battery");
     ada.get("/api/v1/admin/users").await.is(200);
-    // What is left out, null, or as Go's clients leave it out, stays as it is.
+    // A field that is missing, null, or a zero value (as Go clients send it) stays unchanged.
     for nothing in [json!({}), json!({"email": "", "password": "", "visibility": "", "full_name": null, "admin": null})]
     {
         let same = site.admin().patch(&admin_of("ada"), &nothing).await.is(200);
@@ -307,7 +307,7 @@ async fn locking_deactivating_demoting_or_new_password_ends_every_login() {
     change(json!({"admin": false})).await.is(200);
     assert_eq!(epoch(), before + 1);
     root.get("/api/v1/admin/users").await.is(403);
-    // Nothing that ends a login: nothing ended.
+    // Other changes end no login.
     change(json!({"admin": false, "active": true, "full_name": "Root", "email": "r@example.org"})).await.is(200);
     assert_eq!(epoch(), before + 1);
     change(json!({"password": "another horse and battery"})).await.is(200);
@@ -320,7 +320,7 @@ async fn the_last_administrator_who_can_sign_in_cannot_be_removed() {
     let refused = async |said: Value| {
         site.admin().patch(&admin_of("admin"), &said).await.is(422).says("last administrator");
     };
-    // Neither a locked administrator nor one without a password could help.
+    // An administrator who is locked or has no password can't sign in, so they don't count.
     site.db(|conn| {
         db_user(conn, "locked", Visibility::Public, true)?;
         db_user(conn, "machine", Visibility::Public, true)
@@ -394,7 +394,7 @@ async fn an_old_user_name_redirects_until_someone_takes_it() {
     leads("/api/v1/packages/ada?q=a", "/api/v1/packages/Countess?q=a").await;
     leads("/api/v1/packages/ada/generic/tool/1/files", "/api/v1/packages/Countess/generic/tool/1/files").await;
     site.anon().get("/api/packages/countess/generic/tool/1/f").await.is(200);
-    // Nothing is changed by way of an old name.
+    // Changes need the current name.
     let ci = site.ci();
     ci.put(&path(&["ada", "tool", "2", "f"]), "x").await.is(404).says("owner not found");
     ci.delete(&path(&["ada", "tool", "1"])).await.is(404).says("owner not found");
@@ -404,14 +404,14 @@ async fn an_old_user_name_redirects_until_someone_takes_it() {
     let countess = site.user("countess");
     countess.get("/api/v1/users/ada/tokens").await.is(307);
     countess.post("/api/v1/users/ada/tokens", &json!({"name": "t", "scopes": ["all"]})).await.is(404);
-    // Over two renames, and back.
+    // After two renames, and a rename back to the first name.
     rename("countess", "lovelace").await.is(204);
     leads("/api/v1/users/ada", "/api/v1/users/lovelace").await;
     leads("/api/v1/users/countess", "/api/v1/users/lovelace").await;
     rename("lovelace", "Ada").await.is(204);
     site.anon().get("/api/v1/users/ada").await.is(200);
     leads("/api/v1/users/lovelace", "/api/v1/users/Ada").await;
-    // A name that is taken leads nowhere, and never will again.
+    // Once someone took an old name, it never redirects again.
     let taken = json!({"username": "Lovelace", "email": "l@example.org", "password": "a long enough password"});
     site.admin().post("/api/v1/admin/users", &taken).await.is(201);
     site.anon().get("/api/packages/lovelace/generic/tool").await.is(404);
@@ -426,7 +426,7 @@ async fn an_old_user_name_redirects_until_someone_takes_it() {
         user.rename Ada {"from": "lovelace"}
         "#
     );
-    // Names are looked for where names stand, whatever they are.
+    // Old names are looked up even if they are words of the routes.
     rename("stranger", "generic").await.is(204);
     rename("generic", "special").await.is(204);
     leads("/api/packages/generic/generic/generic/1/%67eneric", "/api/packages/special/generic/generic/1/%67eneric")
@@ -446,7 +446,7 @@ async fn a_taken_reserved_or_invalid_user_name_is_refused() {
     rename(json!({})).await.is(422).says("new_username");
     assert_eq!(records(&site), [""; 0]);
     assert_eq!(site.db_number("SELECT count(*) AS n FROM owner_redirects"), 0);
-    // Another spelling of the same name is no other name.
+    // A change of case only isn't another name.
     rename(json!({"new_username": "ADA"})).await.is(204);
     assert_eq!(site.anon().get("/api/v1/users/ada").await.is(200).json()["login"], "ADA");
     assert_eq!(site.db_number("SELECT count(*) AS n FROM owner_redirects"), 0);
@@ -506,7 +506,7 @@ async fn a_user_with_packages_or_a_last_owner_cannot_be_deleted() {
     site.db(|conn| db_org(conn, "acme", Visibility::Public));
     site.db_execute("DELETE FROM team_members USING teams t WHERE t.id = team_id AND t.name = 'owner'");
     site.admin().delete(&admin_of("ada")).await.is(422).says("last owner of acme");
-    // Others have a share in it: not even a purge takes it from them.
+    // Others use the organization too, so not even a purge deletes it.
     let purge = format!("{}?purge=true", admin_of("ada"));
     site.admin().delete(&purge).await.is(422).says("last owner of acme").says("other members");
     site.admin().delete(&format!("{}?purge=perhaps", admin_of("ada"))).await.is(422).says("purge");
@@ -552,11 +552,11 @@ async fn purging_a_user_deletes_what_only_they_own_and_nothing_else() {
     for gone in ["/api/v1/users/ada", "/api/v1/orgs/solo", "/api/v1/packages/ada", "/api/v1/packages/solo"] {
         site.admin().get(gone).await.is(404);
     }
-    // The version he made in somebody else's stays, and is nobody's work.
+    // A version they published in someone else's package stays, without a publisher.
     let kept = site.admin().get("/api/v1/packages/shared/generic/tool/1").await.is(200).json();
     assert_eq!(kept["creator"], Value::Null);
     site.sweep(Duration::ZERO).await.unwrap();
-    assert_eq!(site.store_blobs(), 3, "the grace of what he let go has only begun");
+    assert_eq!(site.store_blobs(), 3, "the grace period of the released blobs has only begun");
     site.pass(Duration::from_secs(1));
     site.sweep(Duration::ZERO).await.unwrap();
     assert_eq!(site.store_blobs(), 1);

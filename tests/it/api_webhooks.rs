@@ -1,4 +1,4 @@
-//! Webhooks in the REST API: as Gitea's clients write and read them.
+//! Webhooks in the REST API, compatible with Gitea's clients.
 
 use crate::support::Site;
 use crate::support::people::{db_org, db_user};
@@ -24,7 +24,7 @@ fn without_id(text: &str, id: &Value) -> String {
 async fn webhooks_are_created_read_changed_deleted_and_audited() {
     let site = Site::new();
     site.db(|conn| db_org(conn, "acme", Visibility::Public));
-    // As Gitea's client in Go sends it.
+    // As Gitea's Go client sends it.
     let body = json!({"type": "gitea", "config": config(), "events": ["push", "package"], "branch_filter": "*",
         "active": true, "authorization_header": ""});
     let made = site.user("acme-owner").post(ORGS, &body).await.is(201);
@@ -101,7 +101,7 @@ async fn an_invalid_webhook_is_422_and_the_field_named() {
         site.ada().post(OWN, &with(name, value)).await.is(422).says(&words.replace('"', "\\\""));
     }
     let made = site.ada().post(OWN, &body(&config())).await.is(201).json();
-    assert_eq!(made["active"], false, "as in Gitea, unless it is said");
+    assert_eq!(made["active"], false, "inactive by default, as in Gitea");
     let one = format!("{OWN}/{}", made["id"]);
     for (edit, words) in [
         (json!({"config": {"url": "http://127.0.0.1/"}}), "config.url"),

@@ -1,9 +1,9 @@
-//! Who may name whom in `src`: a scan of its text, which fails on a planted violation of each rule.
+//! Which module of `src` may use which: a scan of the source text, tested with a planted violation of each rule.
 
 use std::fs;
 use std::path::Path;
 
-/// What each top-level module may use of the crate. Nothing names `cli`, and `cli` alone names `server`.
+/// The modules of the crate that each top-level module may use. Nothing uses `cli`, and only `cli` uses `server`.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("error", &["domain"]),
@@ -32,7 +32,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("server", &["domain", "error", "config", "http", "jobs", "state", "web", "routes"]),
     ("cli", EVERYTHING),
 ];
-/// The faces never name each other.
+/// The faces never use each other.
 const FACE: &[&str] = &[
     "domain", "error", "config", "db", "storage", "registry", "http", "auth", "state", "jobs", "outbound", "password",
     "counters", "intake", "export",
@@ -61,7 +61,7 @@ const EVERYTHING: &[&str] = &[
     "server",
 ];
 
-/// Words, and the only places they may stand in: top-level modules, or one file.
+/// Words, and the only places where they may occur: top-level modules, or one file.
 const WORDS: &[(&str, &[&str])] = &[
     ("diesel::", &["db", "registry", "error", "domain"]),
     ("actix_web::", &["http", "auth", "intake", "export", "generic", "api", "web", "ops", "routes", "server", "cli"]),
@@ -70,17 +70,17 @@ const WORDS: &[(&str, &[&str])] = &[
     ("std::env", &["config"]),
     ("SystemTime::now", &["domain/clock.rs"]),
     ("Timestamp::now", &["domain/clock.rs"]),
-    // The document says of every field of an answer that it is there.
+    // The OpenAPI document says that every field of an answer is required.
     ("skip_serializing", &["config", "domain", "jobs", "registry", "web"]),
 ];
 
-/// The code of a file: without comments, and without its tests at the end.
+/// The code of a file, without comments and without its tests at the end.
 fn code(text: &str) -> String {
     let code = text.split("\n#[cfg(test)]\nmod ").next().unwrap_or_default();
     code.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
 }
 
-/// Every path that a text names after `root`, as in `crate::{a, b::{c, d}}`: `a`, `b::c`, `b::d`.
+/// Every path that follows `root` in a text. For `crate::{a, b::{c, d}}` these are `a`, `b::c` and `b::d`.
 fn named(text: &str, root: &str) -> Vec<String> {
     let mut paths = Vec::new();
     for (at, _) in text.match_indices(root) {
@@ -92,7 +92,7 @@ fn named(text: &str, root: &str) -> Vec<String> {
     paths
 }
 
-/// Reads one tree of a path and returns what follows it.
+/// Parses one tree of a path and returns the text after it.
 fn expand<'a>(text: &'a str, prefix: String, paths: &mut Vec<String>) -> &'a str {
     let text = text.trim_start();
     if let Some(mut rest) = text.strip_prefix('{') {
@@ -122,7 +122,7 @@ fn expand<'a>(text: &'a str, prefix: String, paths: &mut Vec<String>) -> &'a str
     }
 }
 
-/// What breaks a rule in one file, named by its path below `src`.
+/// The violations in one file, which is named by its path below `src`.
 fn violations(path: &str, text: &str) -> Vec<String> {
     let mut found = Vec::new();
     let top = path.split(['/', '.']).next().unwrap_or_default();
@@ -147,7 +147,7 @@ fn violations(path: &str, text: &str) -> Vec<String> {
             found.push(format!("{path} names crate::{name}"));
         }
     }
-    // So many steps up lead out of the top-level module.
+    // This many `super` leave the top-level module.
     let depth = path.trim_end_matches("/mod.rs").split('/').count();
     if code.contains(&"super::".repeat(depth)) {
         found.push(format!("{path} leaves its module by super::"));
@@ -179,7 +179,7 @@ fn scan(dir: &Path, below: &str, found: &mut Vec<String>) -> usize {
 fn every_module_uses_only_the_modules_it_may() {
     let mut found = Vec::new();
     let files = scan(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), "", &mut found);
-    assert!(files > 50, "the sources were found");
+    assert!(files > 50, "too few source files were found");
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
@@ -229,7 +229,7 @@ fn a_planted_violation_of_each_import_rule_is_found() {
             "{path}: {text}: {found:?}"
         );
     }
-    assert_eq!(violations("ops.rs", "use std::fmt;").len(), 1, "a file that does not say what it is");
+    assert_eq!(violations("ops.rs", "use std::fmt;").len(), 1, "a file without a module comment");
 }
 
 #[test]

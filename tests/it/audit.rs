@@ -1,4 +1,4 @@
-//! The record of changes, and what must never be written anywhere.
+//! The audit log, and the secrets that must never be written anywhere.
 
 use crate::support::{PASSWORD, Site, cluster::cluster, log, noise, path};
 use serde_json::json;
@@ -22,7 +22,7 @@ async fn every_change_adds_one_audit_entry_with_actor_credential_address() {
     let team = site.ada().post("/api/v1/orgs/acme/teams", &team).await.is(201).json()["id"].clone();
     let member = format!("/api/v1/teams/{team}/members/grace");
     for _ in 0..2 {
-        // The second time there is nothing to do, and so nothing to record.
+        // The second time nothing changes, so nothing is logged.
         site.ada().request("PUT", &member).header("content-length", "0").await.is(204);
     }
     site.ada().delete(&member).await.is(204);
@@ -117,7 +117,10 @@ async fn secrets_never_appear_in_logs_answers_or_the_database() {
          WHERE schemaname = 'public'",
     );
     let log = log::captured();
-    assert!(log.contains("sign-in failed") && log.contains("actor=\"grace\""), "the log was looked at");
+    assert!(
+        log.contains("sign-in failed") && log.contains("actor=\"grace\""),
+        "the log contains the requests of this test"
+    );
     let tail = &secret[4..];
     for secret in [password, wrong, tail, PASSWORD, &cluster().people.admin[4..]] {
         assert!(!log.contains(secret), "in the log: {}", log.lines().find(|line| line.contains(secret)).unwrap());

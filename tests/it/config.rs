@@ -1,11 +1,11 @@
-//! The configuration: its sample, its sources, and what is said of mistakes.
+//! The configuration: the sample file, files and environment, error messages.
 
 use packhouse::config::{Config, ConfigError, SAMPLE};
 use std::collections::BTreeMap;
 use std::fs;
 use toml::{Table, Value};
 
-/// Reads a file of this text and these variables.
+/// Loads a configuration from the text of a file and environment variables.
 fn read(file: &str, environment: &[(&str, &str)]) -> Result<Config, ConfigError> {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("packhouse.toml");
@@ -14,7 +14,7 @@ fn read(file: &str, environment: &[(&str, &str)]) -> Result<Config, ConfigError>
     Config::from_sources(Some(&path), environment)
 }
 
-/// Every key of the sample, dotted, with its default.
+/// Every key of the sample as `section.key`, with its default.
 fn keys() -> BTreeMap<String, Value> {
     let mut keys = BTreeMap::new();
     for (name, value) in SAMPLE.parse::<Table>().unwrap() {
@@ -34,7 +34,7 @@ fn variable(key: &str) -> String {
     format!("PACKHOUSE_{}", key.replace('.', "_").to_uppercase())
 }
 
-/// Another value than the default, as TOML and as a variable's text.
+/// A value other than the default, as TOML and as the text of a variable.
 fn other(key: &str, default: &Value) -> (String, String) {
     let text = match key {
         "listen" => "0.0.0.0:81",
@@ -60,7 +60,7 @@ fn other(key: &str, default: &Value) -> (String, String) {
     (toml, text.to_owned())
 }
 
-/// All that a configuration says, secrets too.
+/// The whole configuration as text, including secrets.
 fn shown(config: &Config) -> String {
     let secrets = [&config.database.url, &config.admin.password, &config.metrics.token];
     format!("{config:?} {:?}", secrets.map(|secret| secret.reveal().to_owned()))
@@ -68,7 +68,7 @@ fn shown(config: &Config) -> String {
 
 #[test]
 fn the_sample_has_every_key_with_its_default() {
-    // Unknown keys are refused, and none has a default elsewhere: what parses is complete.
+    // Unknown keys are refused, and defaults exist only in the sample, so a sample that parses is complete.
     let of_sample = read(SAMPLE, &[]).unwrap();
     assert_eq!(shown(&of_sample), shown(&read("", &[]).unwrap()));
     assert_eq!(of_sample.listen.to_string(), "127.0.0.1:3000");
@@ -76,7 +76,7 @@ fn the_sample_has_every_key_with_its_default() {
     assert_eq!(of_sample.limits.drain_seconds, 300);
     assert!(!of_sample.auth.query_tokens && !of_sample.require_signin);
     let names: std::collections::BTreeSet<_> = keys().keys().map(|key| variable(key)).collect();
-    assert_eq!(names.len(), keys().len(), "each key has a variable of its own");
+    assert_eq!(names.len(), keys().len(), "every key has its own variable");
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn every_key_is_set_by_file_or_environment_and_environment_wins() {
         };
         let by_file = shown(&read(&file, &[]).unwrap_or_else(|error| panic!("{error}")));
         let by_environment = shown(&read("", &[(&variable(&key), &text)]).unwrap_or_else(|error| panic!("{error}")));
-        assert_ne!(by_file, default, "{key} changes something");
+        assert_ne!(by_file, default, "{key} has an effect");
         assert_eq!(by_file, by_environment, "{key}");
         let old = match &value {
             Value::String(text) => text.clone(),
@@ -129,7 +129,7 @@ fn secrets_can_be_read_from_files() {
         let missing = read("", &[(&name, "/nowhere/at/all")]).unwrap_err().to_string();
         assert!(missing.contains(&format!("`{section}.{key}`")) && missing.contains("/nowhere/at/all"), "{missing}");
     }
-    // What is no secret is not read from a file.
+    // Only secrets can be read from files of their own.
     let refused = read("", &[("PACKHOUSE_LISTEN_FILE", path)]).unwrap_err().to_string();
     assert!(refused.contains("PACKHOUSE_LISTEN_FILE") && refused.contains("listen_file"), "{refused}");
 }

@@ -1,4 +1,4 @@
-//! Credentials: every way to present one, and what makes it bad.
+//! Credentials: every way to send one, and everything that makes one invalid.
 
 use crate::support::people::password_hash;
 use crate::support::{PASSWORD, Site, cluster::cluster, path};
@@ -11,7 +11,7 @@ fn file() -> String {
     path(&["ada", "tool", "1", "f"])
 }
 
-/// A server where Ada is private and has a file, so that reading it proves who one is.
+/// A server where Ada is private and has a file, so that only a valid credential of hers can read it.
 pub async fn private() -> Site {
     private_with(&[]).await
 }
@@ -99,7 +99,7 @@ async fn query_tokens_work_only_if_the_setting_allows_them() {
             site.anon().get(&format!("{}?{query}", file())).await.is(status);
         }
         site.anon().get(&format!("{}?token=nonsense", file())).await.is(401);
-        // A header goes before.
+        // A header takes precedence.
         site.stranger().get(&format!("{}?token={token}", file())).await.is(404);
     }
 }
@@ -154,7 +154,7 @@ async fn a_public_only_token_sees_only_public_owners() {
         for request in [client.get(&file()), client.get(&path(&["ada", "tool"])), client.delete(&file())] {
             request.await.is(403).says("public-only");
         }
-        // What Ada herself may not see is not there, whatever her token is limited to.
+        // A limit of a token grants nothing that its owner may not see.
         site.db_execute("UPDATE owners SET visibility = 2 WHERE name = 'stranger'");
         client.get(&path(&["stranger", "tool"])).await.is(404);
     }
@@ -250,7 +250,7 @@ async fn locked_and_inactive_users_lose_access_by_any_credential_at_once() {
     site.db_execute("UPDATE users SET is_active = false WHERE lower_email LIKE 'ada@%'");
     all(401).await;
     let wrong = site.anon().basic("ada", "wrong password").get(&file()).await;
-    assert_eq!(site.ada().get(&file()).await.looks(), wrong.looks(), "it does not say why");
+    assert_eq!(site.ada().get(&file()).await.looks(), wrong.looks(), "both answers are the same");
 }
 
 #[tokio::test]
@@ -265,7 +265,7 @@ async fn a_new_password_ends_every_remembered_login_immediately() {
     site.ada().get(&file()).await.is(401);
     site.anon().basic("ada", "another long password").get(&file()).await.is(200);
     site.ci().get(&file()).await.is(200);
-    // The old one again: it is not remembered from before either.
+    // Back to the old password: its remembered login is gone too.
     site.db_execute(&format!("UPDATE users SET password_hash = '{}', auth_epoch = auth_epoch + 1", password_hash()));
     site.anon().basic("ada", "another long password").get(&file()).await.is(401);
     site.ada().get(&file()).await.is(200);
@@ -290,7 +290,7 @@ async fn password_hashes_with_other_argon2_parameters_are_accepted() {
 async fn a_remembered_login_skips_hashing_for_a_limited_time() {
     let site = private().await;
     site.ada().get(&file()).await.is(200);
-    // With the hash gone, only what is remembered can let her in; the epoch stays.
+    // Without the hash, only the remembered login can let her in. The epoch stays the same.
     site.db_execute("UPDATE users SET password_hash = NULL WHERE lower_email LIKE 'ada@%'");
     site.ada().get(&file()).await.is(200);
     site.anon().basic("ada", "wrong password").get(&file()).await.is(401);
@@ -309,13 +309,13 @@ async fn unknown_user_and_wrong_password_get_the_same_answer() {
         ("stranger", PASSWORD),
         ("ada", &"x".repeat(2000)),
         ("../ada", "x"),
-        // No name and no e-mail address: nothing to ask the database for.
+        // Neither a user name nor an email address: no need to ask the database.
         ("a\0b", "x"),
         ("a\0@b", "x"),
         (&packhouse::domain::secret::random_text(7000), "x"),
         (&format!("{}@example.org", packhouse::domain::secret::random_text(7000)), "x"),
     ] {
-        // One address has ten tries.
+        // Each address has ten attempts.
         site.db_execute("DELETE FROM attempts");
         let answer = site.anon().basic(name, password).get(&file()).await;
         assert_eq!(answer.looks(), wrong.looks(), "{name}");
@@ -355,7 +355,7 @@ async fn a_token_cannot_create_list_or_revoke_tokens() {
     let made = site.ada().post("/api/v1/users/ada/tokens", &body).await.is(201).json();
     let secret = made["sha1"].as_str().unwrap();
     site.anon().bearer(secret).publish(&file(), "x").await;
-    assert!(!site.ada().get("/api/v1/users/ada/tokens").await.text().contains(secret), "it is shown once");
+    assert!(!site.ada().get("/api/v1/users/ada/tokens").await.text().contains(secret), "the secret is shown once");
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! The schema: migrations both ways, and `schema.rs` as they make it.
+//! The schema: migrations in both directions, and `schema.rs`, which must match them.
 
 use crate::support::cluster::cluster;
 use diesel::prelude::*;
@@ -16,8 +16,8 @@ fn texts(conn: &mut PgConnection, query: &str) -> Vec<String> {
     diesel::sql_query(query).load::<Row>(conn).unwrap().into_iter().map(|row| row.text).collect()
 }
 
-/// Everything that a migration can make, a line each; what an extension brings is not counted, as extensions stay.
-/// Columns are numbered without those that were dropped.
+/// Everything that a migration can create, one per line. Objects of extensions don't count, because extensions stay.
+/// The numbers of columns skip dropped columns.
 fn shape(conn: &mut PgConnection) -> Vec<String> {
     texts(
         conn,
@@ -56,9 +56,9 @@ fn every_migration_can_be_applied_reverted_and_applied_again() {
         let version = conn.run_next_migration(migrations()).unwrap().to_string();
         let up = shape(&mut conn);
         conn.revert_last_migration(migrations()).unwrap();
-        assert_eq!(shape(&mut conn), shapes[shapes.len() - 1], "{version} went down to what was before");
+        assert_eq!(shape(&mut conn), shapes[shapes.len() - 1], "reverting {version} restores the schema before it");
         conn.run_next_migration(migrations()).unwrap();
-        assert_eq!(shape(&mut conn), up, "{version} went up again to the same");
+        assert_eq!(shape(&mut conn), up, "applying {version} again gives the same schema");
         shapes.push(up);
     }
     for before in shapes.iter().rev().skip(1) {
@@ -79,12 +79,12 @@ fn migrations_can_be_reverted_with_data_in_the_tables() {
     drop(conn);
     assert!(
         packhouse::db::migrate(&url, std::time::Duration::ZERO).unwrap().is_empty(),
-        "the program has the same ones"
+        "the program embeds the same migrations"
     );
     cluster().drop_database(&name);
 }
 
-/// The tables of `schema.rs`: primary key, and the columns in their order, each with its type.
+/// The tables of `schema.rs`: the primary key, and the columns in order with their types.
 fn written_tables() -> BTreeMap<String, Vec<String>> {
     let text = include_str!("../../src/db/schema.rs");
     let mut tables = BTreeMap::new();
@@ -98,7 +98,7 @@ fn written_tables() -> BTreeMap<String, Vec<String>> {
     tables
 }
 
-/// A type's name as Diesel writes it: `int8` is `Int8`, `_text` is `Array<Text>`.
+/// The name of a type in Diesel: `int8` is `Int8`, `_text` is `Array<Text>`.
 fn diesel_type(udt: &str) -> String {
     match udt.strip_prefix('_') {
         Some(inner) => format!("Array<{}>", diesel_type(inner)),
@@ -155,7 +155,7 @@ fn constraints_have_explicit_names_and_foreign_keys_have_indexes() {
         "SELECT conname::text AS text FROM pg_constraint WHERE connamespace = 'public'::regnamespace \
          AND contype <> 'n' AND conrelid::regclass::text <> '__diesel_schema_migrations'",
     ) {
-        assert!(up.contains(&constraint), "{constraint} has a name that nobody gave it");
+        assert!(up.contains(&constraint), "{constraint} has a generated name");
     }
     drop(conn);
     cluster().drop_database(&name);

@@ -1,4 +1,4 @@
-//! Downloads through the front door: heads, ranges, conditions, counting, side-cars, `latest`.
+//! Downloads: headers, ranges, conditional requests, counts, checksum sidecars, `latest`.
 
 use crate::support::{Answer, Site, noise, path, people, sha256};
 use packhouse::domain::role::Visibility;
@@ -158,7 +158,7 @@ async fn only_a_get_that_sends_byte_0_counts_as_a_download() {
 #[tokio::test]
 async fn checksum_sidecars_have_the_format_of_sha256sum() {
     let site = Site::new();
-    // One that has all its digests from the start, and one whose others come later.
+    // A small file, which has all digests immediately, and a large one, which gets most of them later.
     let (small, large) = (noise(1000), noise(2_000_000));
     site.ci().publish(&file("1", "Small [1].bin"), small.clone()).await;
     site.ci().publish(&file("1", "large.bin"), large.clone()).await;
@@ -245,11 +245,11 @@ async fn latest_redirects_to_the_newest_semver_release() {
         site.ci().publish(&file(version, "f"), version.to_owned()).await;
         let answer = site.anon().get(&file("latest", "f")).await.is(302);
         let url = format!("http://registry.example{}", file(newest, "f"));
-        assert_eq!(answer.header("location"), Some(&*url), "after {version}");
+        assert_eq!(answer.header("location"), Some(&*url), "after publishing {version}");
         assert_eq!(answer.header("link"), Some(&*format!("<{url}>; rel=\"immutable\"")));
         expected.push(version);
     }
-    // Whether the newest has that file is seen there.
+    // The redirect doesn't depend on whether the newest version has the file.
     site.anon().get(&file("latest", "other")).await.is(302);
     site.anon().head(&file("LATEST", "f")).await.is(302);
     let listing = site.anon().get(&path(&["ada", "tool", "latest"])).await.is(302);
@@ -310,7 +310,7 @@ async fn refused_conditions_and_ranges_are_json_on_request() {
             assert!(json.header(name).is_some(), "{name}");
         }
         assert_eq!(json.header("x-content-type-options"), Some("nosniff"));
-        assert_eq!(json.header("repr-digest"), None, "it would be another's");
+        assert_eq!(json.header("repr-digest"), None, "it would be the digest of the file");
         assert_eq!(json.header("content-range"), (status == 416).then_some("bytes */5"));
     }
 }

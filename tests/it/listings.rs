@@ -1,4 +1,4 @@
-//! Lists for curl: versions of a package, files of a version.
+//! Lists of the generic protocol: versions of a package, files of a version, as text and as JSON.
 
 use crate::support::{Site, noise, path};
 use serde_json::Value;

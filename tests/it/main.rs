@@ -1,11 +1,12 @@
-//! The tests that enter by the front door: one binary, because each costs a link.
+//! Tests of the whole program. They are one binary, because every test binary is linked separately. `tests/README.md`
+//! says how to write one.
 #![expect(
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::print_stderr,
     clippy::unwrap_used,
     clippy::disallowed_methods,
-    reason = "a test says by panicking what is wrong, and looks at the machine as it is"
+    reason = "a test fails by panicking, and may use the machine's files and clock directly"
 )]
 
 mod access;

@@ -1,7 +1,7 @@
-//! The private Postgres, with the binaries of this machine: made, stopped, killed, broken in every way we know.
+//! The private Postgres, with the binaries of this machine: created, stopped, killed, and broken in every known way.
 //!
-//! As root the tests run as root (Postgres as the user `postgres`), and those that depend on it once more as the user
-//! `nobody` and as a root with a container's few rights.
+//! If root runs these tests, Postgres runs as the user `postgres`, and the tests that depend on the user run again as
+//! `nobody` and as a root with the few capabilities of a container.
 
 use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader};
@@ -18,7 +18,7 @@ use packhouse::db::managed::{ManagedError, ManagedOptions, ManagedPostgres, runn
 use packhouse::domain::digest::to_hex;
 use sha2::Digest;
 
-/// Tells the helper test below which data directory to serve.
+/// Tells [`a_server_to_be_killed`] which data directory to serve.
 const SERVE: &str = "PACKHOUSE_TEST_SERVE";
 
 #[derive(QueryableByName)]
@@ -33,7 +33,7 @@ struct Word {
     word: String,
 }
 
-/// A directory in memory where there is one, which other users may pass.
+/// A directory in memory if possible, which other users may enter.
 fn temp_dir() -> tempfile::TempDir {
     let base = if Path::new("/dev/shm").is_dir() { "/dev/shm" } else { "/tmp" };
     let temp = tempfile::Builder::new().prefix("packhouse-test-").tempdir_in(base).unwrap();
@@ -63,7 +63,7 @@ fn word(conn: &mut PgConnection, query: &str) -> String {
     diesel::sql_query(query).get_result::<Word>(conn).unwrap().word
 }
 
-/// Waits until something is so, and fails after ten seconds.
+/// Waits until a condition holds, and fails after ten seconds.
 fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(10);
     while !holds() {
@@ -89,8 +89,8 @@ fn kill(pid: i32, signal: rustix::process::Signal) {
     rustix::process::kill_process(rustix::process::Pid::from_raw(pid).unwrap(), signal).unwrap();
 }
 
-/// The Postgres processes of this data directory, by the name that each has in its title: where a process stands is
-/// not for everybody to see.
+/// The Postgres processes of this data directory, found by the name in their process titles, because not every user
+/// may read the working directory of a process.
 fn processes(data_dir: &Path) -> Vec<i32> {
     let path = fs::canonicalize(data_dir).unwrap();
     let tag = to_hex(&sha2::Sha256::digest(path.as_os_str().as_bytes())[..8]);
@@ -104,7 +104,7 @@ fn processes(data_dir: &Path) -> Vec<i32> {
         .collect()
 }
 
-/// A process of its own that runs the private Postgres of a data directory, to be killed.
+/// A separate process that runs the private Postgres of a data directory, and may be killed.
 struct Server(Child);
 
 impl Server {
@@ -127,7 +127,7 @@ impl Server {
 }
 
 #[test]
-#[ignore = "other tests run it as a process of its own"]
+#[ignore = "other tests run it as a separate process"]
 fn a_server_to_be_killed() {
     let Some(data_dir) = std::env::var_os(SERVE) else { return };
     let _postgres = start(Path::new(&data_dir));
@@ -150,7 +150,7 @@ fn the_first_start_creates_a_private_cluster_and_the_second_is_fast() {
         ("synchronous_commit", "on"),
         ("unix_socket_permissions", "0700"),
     ] {
-        // `lc_collate` is no setting any more since version 16.
+        // Since version 16, `lc_collate` is no longer a setting.
         let query = match setting {
             "lc_collate" => "SELECT datcollate::text AS word FROM pg_database WHERE datname = 'packhouse'".to_owned(),
             _ => format!("SELECT current_setting('{setting}') AS word"),
@@ -248,19 +248,19 @@ fn all_commits_survive_if_all_is_killed_at_once_with_a_busy_orphan() {
     diesel::sql_query("CREATE TABLE t AS SELECT 7::int8 AS n").execute(&mut conn).unwrap();
     let busy = std::thread::spawn(move || {
         let mut conn = connect(&url);
-        // Should this test fail, it does not count for ever.
+        // If this test fails, the query still ends.
         diesel::sql_query("SET statement_timeout = '60s'").execute(&mut conn).unwrap();
-        // Counts without ever looking up: it does not notice that its postmaster is gone.
+        // This loop never checks its postmaster, so it doesn't notice that the postmaster is gone.
         diesel::sql_query("DO $$ DECLARE i int8 := 0; BEGIN LOOP i := i + 1; END LOOP; END $$").execute(&mut conn)
     });
-    eventually("the busy one is busy", || {
+    eventually("the query is running", || {
         ask(&mut conn, "SELECT count(*) AS n FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'DO %'") == 1
     });
     let old = postmaster(temp.path());
     kill(old, rustix::process::Signal::KILL);
     server.kill();
     std::thread::sleep(Duration::from_millis(50));
-    assert!(!processes(temp.path()).is_empty(), "there is an orphan");
+    assert!(!processes(temp.path()).is_empty(), "a Postgres process outlives its postmaster");
     let began = Instant::now();
     let postgres = start(temp.path());
     println!("start beside a busy orphan: {:?}", began.elapsed());
@@ -408,7 +408,7 @@ fn root_in_a_closed_home_directory_still_gets_a_private_postgres() {
     fs::create_dir_all(&data_dir).unwrap();
     let postgres = start(&data_dir);
     let mut conn = connect(postgres.url());
-    // More than fits into the buffers' first page, so that files are made, sorted and written out.
+    // Enough rows that files are created, sorted and written.
     diesel::sql_query("CREATE TABLE t AS SELECT n::int8 FROM generate_series(1, 200000) AS n")
         .execute(&mut conn)
         .unwrap();
@@ -439,16 +439,16 @@ fn a_directory_the_postgres_user_cannot_reach_is_refused() {
     assert!(error.to_string().contains("put the data directory elsewhere"), "{error}");
 }
 
-/// This program where every user can run it: the build directory may be closed to others.
+/// A copy of this program that every user can run, because the build directory may be closed to others.
 fn copy_of_this_program(dir: &Path) -> PathBuf {
     let program = dir.join("it");
-    // Written by another process: what this one starts meanwhile would hold it open, and a file open for writing
-    // cannot be run.
+    // `cp` writes it, because processes that this one starts meanwhile would inherit a file open for writing, and
+    // such a file can't be executed.
     assert!(Command::new("cp").arg(std::env::current_exe().unwrap()).arg(&program).status().unwrap().success());
     program
 }
 
-/// Runs those of this file's tests whose names hold one of these words again, under `setpriv` with these options.
+/// Runs the tests of this file whose names contain one of these words again, under `setpriv` with these options.
 fn again(setpriv: &[&str], words: &[&str]) {
     if !is_root() || std::env::var_os("PACKHOUSE_TEST_AGAIN").is_some() {
         return;

@@ -1,4 +1,4 @@
-//! The manual: every page, every link, every address a page once had.
+//! The manual: every page, every link, and every former address of a page.
 
 use crate::support::Site;
 use crate::support::browser::Browser;
@@ -24,14 +24,14 @@ fn files(dir: &Path, found: &mut Vec<String>) {
     }
 }
 
-/// The files of the manual's pages, as they are on the disk now.
+/// The files of the manual's pages on the disk.
 fn sources() -> BTreeSet<String> {
     let mut found = Vec::new();
     files(&root().join("docs"), &mut found);
     found.into_iter().filter(|file| file.ends_with(".md") && !file.ends_with("ARCHITECTURE.md")).collect()
 }
 
-/// Everything that a page leads to or shows, and everything that can be led to in it.
+/// The links, images and anchors of a page.
 struct Links {
     to: Vec<String>,
     pictures: Vec<String>,
@@ -56,16 +56,16 @@ fn every_manual_page_has_title_and_weight_and_is_in_the_program() {
     let manual = ManualPages::get();
     assert_eq!(manual.problems, Vec::<String>::new());
     let known: BTreeSet<String> = manual.pages().map(|page| page.file.clone()).collect();
-    assert_eq!(known, sources(), "build again after a page was added or taken away: touch src/web/manual/pages.rs");
+    assert_eq!(known, sources(), "build again after adding or removing a page: touch src/web/manual/pages.rs");
     for page in manual.pages() {
         let text = fs::read_to_string(root().join("docs").join(&page.file)).unwrap();
         front_matter::split(&text).unwrap_or_else(|problem| panic!("docs/{}: {problem}", page.file));
-        assert_eq!(page.html.matches("<h1 ").count(), 1, "{} has one title", page.file);
-        assert!(!page.html.contains(" style="), "{} is styled in place", page.file);
+        assert_eq!(page.html.matches("<h1 ").count(), 1, "{} must have exactly one title", page.file);
+        assert!(!page.html.contains(" style="), "{} has an inline style", page.file);
     }
 }
 
-/// Walks every page from the first one on. Links to other sites are not followed.
+/// Follows the links to every page, except to other sites.
 #[tokio::test]
 async fn every_manual_link_leads_to_its_page_and_anchor_without_redirect() {
     let site = Site::new();
@@ -175,7 +175,7 @@ async fn manual_pages_have_next_links_and_breadcrumbs() {
     assert_eq!(
         browser.attrs(".copy button", "hidden").len(),
         browser.all(".copy pre").len(),
-        "buttons wait for scripts"
+        "buttons are hidden without JavaScript"
     );
 }
 
@@ -202,7 +202,7 @@ async fn a_manual_page_is_revalidated_and_sent_again_only_if_changed() {
     assert_eq!(answer.header("location"), Some("/login?redirect_to=%2Fdocs%2Fgetting-started"));
 }
 
-/// The README is read on the web, and so is what stands beside the manual.
+/// The README and the documents for developers are read on the web.
 #[test]
 fn links_of_the_readme_and_the_architecture_lead_to_files() {
     for file in ["README.md", "docs/ARCHITECTURE.md"] {
@@ -218,7 +218,7 @@ fn links_of_the_readme_and_the_architecture_lead_to_files() {
     }
 }
 
-/// Pictures weigh in the program and in the clone.
+/// Images add to the size of the program and of a clone.
 #[test]
 fn screenshots_are_small_and_used_both_light_and_dark() {
     let mut found = Vec::new();
@@ -232,8 +232,8 @@ fn screenshots_are_small_and_used_both_light_and_dark() {
         let light = file.replace("-dark.", ".");
         assert!(
             found.contains(&light) && found.contains(&light.replace(".webp", "-dark.webp")),
-            "docs/{file} is alone"
+            "docs/{file} has no light or dark counterpart"
         );
-        assert!(texts.contains(&light) || readme.contains(&light), "docs/{file} is shown nowhere");
+        assert!(texts.contains(&light) || readme.contains(&light), "docs/{file} is used nowhere");
     }
 }

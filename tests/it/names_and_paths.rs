@@ -1,4 +1,4 @@
-//! Paths and names: how a target is read, which names there are, and what a bad one is told.
+//! Names and paths: how a request path is decoded, which names are valid, and the answers to invalid ones.
 
 use crate::support::wire::{ask, send};
 use crate::support::{Site, cluster::cluster, path};
@@ -7,12 +7,12 @@ fn bearer() -> String {
     format!("Bearer {}", cluster().people.ci)
 }
 
-/// A target below Ada's packages, each part as it goes over the wire.
+/// A request path below Ada's packages, whose parts are sent exactly as given.
 fn target(package: &str, version: &str, file: &str) -> String {
     format!("/api/packages/ada/generic/{package}/{version}/{file}")
 }
 
-/// Percent-encodes every byte, so that nothing on the way can mean anything.
+/// Percent-encodes every byte, so that no byte has a special meaning.
 fn raw(text: impl AsRef<[u8]>) -> String {
     text.as_ref().iter().map(|byte| format!("%{byte:02X}")).collect()
 }
@@ -23,7 +23,7 @@ async fn put(site: &Site, target: &str) -> (u16, String) {
     (answer.status, answer.text().to_owned())
 }
 
-/// A good name is stored and read back; a bad one is 400 for a PUT, which says what is wrong, and 404 for the others.
+/// A valid name is stored and read back. An invalid one is 400 with a reason for PUT, and 404 for other methods.
 async fn try_name(site: &Site, target: &str, good: bool, what: &str) {
     let (status, text) = put(site, target).await;
     let fields = [("Authorization", &*bearer())];

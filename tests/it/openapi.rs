@@ -1,5 +1,5 @@
-//! The OpenAPI document and its page: complete, consistent, and served as files of the program are. Whether the server
-//! keeps to it is tested by `script/fuzz-api`.
+//! The OpenAPI document and its page: complete, consistent, and served like other static files. `script/fuzz-api` tests
+//! that the server follows the document.
 
 use crate::support::Site;
 use packhouse::auth::policy::AcceptedCredentials;
@@ -7,7 +7,7 @@ use packhouse::routes;
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 
-/// The document as it is served.
+/// The document, as the server sends it.
 async fn document() -> Value {
     Site::new().anon().get("/api/openapi.json").await.is(200).json()
 }
@@ -21,11 +21,11 @@ fn operations(document: &Value) -> Vec<(String, &Value)> {
     object(&document["paths"]).iter().flat_map(of_path).collect()
 }
 
-/// The routes of the table that the document does not have, and what it has beyond them.
+/// The routes that are missing in the document, and the operations that aren't routes.
 fn differences(document: &Value) -> Vec<String> {
     let known: BTreeSet<String> = operations(document).into_iter().map(|(name, _)| name).collect();
     let row = |row: &routes::Row| format!("{} {}", row.method.as_str().to_lowercase(), row.path);
-    // Pages are for people.
+    // HTML pages aren't part of the document.
     let table = routes::table().into_iter().filter(|row| row.policy.credentials != AcceptedCredentials::Session);
     let table: BTreeSet<String> = table.map(|route| row(&route)).collect();
     table.symmetric_difference(&known).cloned().collect()
@@ -35,7 +35,7 @@ fn differences(document: &Value) -> Vec<String> {
 async fn the_openapi_document_has_every_route_and_nothing_else() {
     let mut document = document().await;
     assert_eq!(differences(&document), [""; 0]);
-    // It would be noticed.
+    // A difference would be noticed.
     let item = document["paths"]["/api/v1/packages/{owner}/generic/{name}"].as_object_mut().unwrap();
     item.remove("delete");
     assert_eq!(differences(&document), ["delete /api/v1/packages/{owner}/generic/{name}"]);
@@ -63,7 +63,7 @@ async fn operation_ids_are_unique_identifiers() {
             id.chars().all(|c| c.is_ascii_alphanumeric()) && id.starts_with(char::is_lowercase),
             "{operation}: {id}"
         );
-        assert!(names.insert(id.to_owned()), "{operation}: {id} is there twice");
+        assert!(names.insert(id.to_owned()), "{operation}: {id} occurs twice");
         assert!(of["summary"].as_str().is_some_and(|text| !text.is_empty()), "{operation}");
     }
 }
@@ -89,7 +89,7 @@ async fn every_path_parameter_is_described() {
         for parameter in in_path {
             let schema = &parameter["schema"];
             let bound = ["pattern", "minimum", "enum"].iter().any(|word| schema.get(word).is_some());
-            assert!(bound, "{operation}: {parameter} may be anything");
+            assert!(bound, "{operation}: {parameter} has no constraints");
             assert_eq!(parameter["required"], true, "{operation}");
             assert!(parameter.get("example").is_some(), "{operation}: {parameter}");
         }

@@ -1,4 +1,4 @@
-//! Guessing passwords: how often one may, by account and by address.
+//! Guessing passwords: the limits per account and per address.
 
 use crate::credentials::{private, private_with};
 use crate::program::{self, Home, PASSWORD, Server};
@@ -13,7 +13,7 @@ fn file() -> String {
     path(&["ada", "tool", "1", "f"])
 }
 
-/// Signs in with a wrong password until it is refused to try again; returns how often it could.
+/// Signs in with wrong passwords until the answer is 429, and returns how many attempts were allowed.
 async fn exhaust(client: &Client) -> (u32, crate::support::Answer) {
     for tried in 0..50 {
         let answer = client.get(&file()).await;
@@ -27,7 +27,7 @@ async fn exhaust(client: &Client) -> (u32, crate::support::Answer) {
 
 #[tokio::test]
 async fn ten_wrong_passwords_for_an_account_give_429_for_five_minutes() {
-    // The peer is a proxy that tells where each guess comes from, so that no address fills its own bucket.
+    // The peer is a proxy and names another client for each guess, so that no address reaches its own limit.
     let site = private_with(&[("PACKHOUSE_TRUSTED_PROXIES", "127.0.0.1")]).await;
     let from = |at: usize| format!("203.0.113.{at}");
     for at in 0..10 {
@@ -37,7 +37,7 @@ async fn ten_wrong_passwords_for_an_account_give_429_for_five_minutes() {
     let guess = site.ada().get(&file()).header("x-forwarded-for", from(20)).await.is(429);
     let wait: u64 = guess.header("retry-after").unwrap().parse().unwrap();
     assert!((1..=301).contains(&wait), "{wait}");
-    // Another account is not affected, nor a token of this one.
+    // Other accounts and this account's tokens aren't affected.
     site.user("stranger").get(&file()).header("x-forwarded-for", from(21)).await.is(404);
     site.reader().get(&file()).await.is(200);
     site.pass(Duration::from_secs(wait));
@@ -53,7 +53,7 @@ async fn ten_wrong_passwords_from_an_address_give_429_for_any_account() {
     let answer = site.user("stranger").get(&file()).await.is(429);
     assert!(answer.header("retry-after").is_some());
     site.reader().get(&file()).await.is(200);
-    // Nobody who is not a trusted proxy says where he comes from.
+    // Only trusted proxies may name another client address.
     site.user("stranger").get(&file()).header("x-forwarded-for", "203.0.113.9").await.is(429);
     site.pass(Duration::from_secs(301));
     site.user("stranger").get(&file()).await.is(404);
@@ -64,13 +64,13 @@ async fn correct_passwords_never_count_as_attempts() {
     let site = private().await;
     for _ in 0..15 {
         site.pass(Duration::from_secs(1));
-        // Forgotten each time, so that each is a sign-in.
+        // The remembered login is forgotten each time, so that every request hashes the password.
         site.db_execute("UPDATE users SET auth_epoch = auth_epoch + 1");
         site.ada().get(&file()).await.is(200);
     }
     let (tried, _) = exhaust(&site.anon().basic("ada", "wrong password")).await;
     assert_eq!(tried, 10);
-    // A login that is remembered from before would go on; this one is not.
+    // A login remembered from before would still work. This one isn't remembered.
     site.db_execute("UPDATE users SET auth_epoch = auth_epoch + 1");
     site.ada().get(&file()).await.is(429);
 }
@@ -84,7 +84,7 @@ async fn only_ten_of_many_concurrent_guesses_are_checked() {
     assert_eq!((count(401), count(429)), (10, 20));
 }
 
-/// What the buckets hold together.
+/// The sum of all counted attempts.
 fn counted(site: &Site) -> i64 {
     site.db_number("SELECT coalesce(sum(count), 0)::bigint AS n FROM attempts")
 }
@@ -92,7 +92,7 @@ fn counted(site: &Site) -> i64 {
 #[tokio::test]
 async fn concurrent_requests_with_the_correct_password_all_succeed() {
     let site = private().await;
-    // More than may wait for the hasher, too.
+    // Also more than may wait for the password hasher.
     for requests in [24, 60] {
         site.db_execute("UPDATE users SET auth_epoch = auth_epoch + 1");
         let answers = (0..requests).map(|_| site.ada().get(&file()).into_future());
@@ -116,7 +116,7 @@ async fn a_password_without_its_two_factor_code_is_hashed_once() {
     assert_eq!(counted(&site), 0);
 }
 
-/// So many users, who all sign in at the same time; returns what they are told.
+/// Lets this many users sign in at the same time, and returns the statuses they get.
 async fn crowd(site: &Site, size: usize) -> Vec<u16> {
     let names: Vec<_> = (0..size).map(|at| format!("user-{at}")).collect();
     site.db(|conn| names.iter().try_for_each(|name| db_user(conn, name, Visibility::Public, false)));
@@ -146,10 +146,10 @@ async fn an_attempt_is_returned_if_its_client_disconnects_early() {
     for round in 0..12 {
         site.db_execute("UPDATE users SET auth_epoch = auth_epoch + 1");
         let request = site.ada().get(&file()).send();
-        // Long enough to be counted, and too short for the hash.
+        // Long enough to be counted, but too short for hashing the password.
         let _ = tokio::time::timeout(Duration::from_millis(5 + round * 3), request).await;
     }
-    eventually("the attempts are given back", async || counted(&site) == 0).await;
+    eventually("the attempts are returned", async || counted(&site) == 0).await;
     anonymous.basic("ada", crate::support::PASSWORD).get(&file()).await.is(200);
 }
 
@@ -197,7 +197,7 @@ async fn refused_attempts_write_nothing_to_the_database() {
     let site = private().await;
     let client = site.anon().basic("ada", "wrong password");
     exhaust(&client).await;
-    // A sequence remembers also what was rolled back.
+    // Unlike rows, the value of a sequence survives a rollback.
     site.db_execute("CREATE SEQUENCE writes");
     site.db_execute(
         "CREATE FUNCTION note_write() RETURNS trigger LANGUAGE plpgsql AS \
@@ -216,7 +216,7 @@ async fn refused_attempts_write_nothing_to_the_database() {
     assert_ne!(writes(), 0, "the trigger works");
 }
 
-/// Memory in use, in bytes.
+/// The memory of this process, in bytes.
 fn resident(server: &Server) -> usize {
     let status = std::fs::read_to_string(format!("/proc/{}/status", server.child.id())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
@@ -237,7 +237,7 @@ fn many_sign_ins_do_not_leak_memory() {
     };
     assert_eq!(sign_in(200, "ada", PASSWORD), 200);
     let before = resident(&server);
-    // Each round is several threads' work.
+    // Each round uses several threads.
     for round in 0..12 {
         std::thread::scope(|scope| {
             for at in 0..8 {

@@ -1,4 +1,4 @@
-//! For those who run the server: probes, metrics, and its end.
+//! Health probes (`/livez`, `/readyz`, `/api/healthz`), metrics, and graceful shutdown.
 
 use crate::support::wire::{self, Wire};
 use crate::support::{Plan, Site, cluster, eventually, noise, path};
@@ -84,7 +84,7 @@ async fn a_stopping_server_is_not_ready_and_closes_its_connections() {
     assert_eq!(site.anon().get("/api/healthz").await.is(503).json()["status"], "fail");
     let live = site.anon().get("/livez").await.is(200);
     assert_eq!(live.header("connection"), Some("close"));
-    // What comes meanwhile is still served.
+    // New requests are still served meanwhile.
     site.ci().publish(&path(&["ada", "tool", "1", "f"]), "x").await;
 }
 
@@ -108,12 +108,12 @@ async fn transfers_finish_during_shutdown_and_new_connections_are_refused() {
     let stopped = tokio::spawn(site.handle.stop(true));
     eventually("new connections are refused", async || tokio::net::TcpStream::connect(site.address).await.is_err())
         .await;
-    assert!(!stopped.is_finished(), "it waits for its transfers");
+    assert!(!stopped.is_finished(), "the server waits for its transfers");
     upload.say(&bytes[2_000_000..3_000_000]).await;
     upload.answer("PUT").await.expect("an answer").is(201);
     let rest = download.rest().await;
     assert!(rest == bytes, "{} of {size} bytes", rest.len());
-    tokio::time::timeout(Duration::from_secs(20), stopped).await.expect("it stops").unwrap();
+    tokio::time::timeout(Duration::from_secs(20), stopped).await.expect("the server stops").unwrap();
     assert_eq!(site.db_number("SELECT count(*) AS n FROM files"), 2);
 }
 
@@ -192,7 +192,7 @@ async fn an_idle_connection_does_not_delay_others() {
     assert!(rest.is_empty() || rest.starts_with(b"HTTP/1.1 408"), "{}", String::from_utf8_lossy(&rest));
 }
 
-/// All processes of a Postgres, stopped as by a debugger until this is dropped.
+/// Stops all processes of a Postgres, as a debugger would, until this is dropped.
 struct Frozen(Vec<Pid>);
 
 impl Frozen {
@@ -245,7 +245,7 @@ async fn every_probe_reports_a_hanging_database_within_a_time_limit() {
     };
     tokio::time::timeout(Duration::from_secs(30), probes).await.expect("an answer");
     drop(frozen);
-    eventually("it is ready again", async || site.anon().get("/readyz").await.status == 200).await;
+    eventually("the server is ready again", async || site.anon().get("/readyz").await.status == 200).await;
     drop(site);
     postgres.stop();
 }

@@ -1,4 +1,4 @@
-//! Publishing: what is stored, and what is refused.
+//! Publishing: accepted and refused uploads, declared digests, repeated uploads.
 
 use crate::support::client::Request;
 use crate::support::wire::{self, Wire};
@@ -181,7 +181,7 @@ async fn every_declared_digest_is_verified_and_a_wrong_one_is_422() {
         let path = path(&["ada", "tool", "1.0", &format!("file-{at}")]);
         site.ci().put(&path, bytes.clone()).header(name, &value).await.is(201);
     }
-    assert_eq!(site.store_blobs(), 1, "the same bytes are stored once");
+    assert_eq!(site.store_blobs(), 1, "the same content is stored once");
 }
 
 #[tokio::test]
@@ -209,7 +209,7 @@ async fn repeating_an_upload_with_the_stored_sha256_is_200() {
     let answer = site.ci().put(&file(), "one").header("x-checksum-sha256", sha256("one")).await.is(200);
     assert_eq!(answer.header("location"), Some(&*file()));
     assert_eq!(answer.header("etag"), Some(&*format!("\"{}\"", sha256("one"))));
-    // The body is not looked at: what is said to be there is there.
+    // The body isn't read, because its declared digest is already stored.
     site.ci().put(&file(), "lies").header("x-checksum-sha256", sha256("one")).await.is(200);
     site.ci().put(&file(), "two").header("x-checksum-sha256", sha256("two")).await.is(409);
     assert_eq!(site.anon().get(&file()).await.text(), "one");

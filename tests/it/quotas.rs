@@ -1,4 +1,4 @@
-//! What an owner may store.
+//! Quotas: limits on versions, bytes and file sizes of an owner.
 
 use crate::support::people::{db_org, db_user};
 use crate::support::{Site, noise, path};
@@ -36,7 +36,7 @@ async fn storage_over_quota_is_403_and_deleting_makes_room() {
     let chunked = reqwest::Body::wrap_stream(stream::iter([Ok::<_, io::Error>(noise(401))]));
     let refused = site.ci().put(&file("1", "b"), chunked).await.is(403);
     assert_eq!(refused.text(), "the quota of ada allows 1000 bytes: 600 are used, and this file does not fit\n");
-    // The same bytes count again: what is stored once is not the owner's merit.
+    // The same content counts again, although the store keeps it once.
     site.ci().put(&file("1", "b"), noise(600)).await.is(403);
     site.ci().publish(&file("1", "b"), noise(400)).await;
     site.ci().publish(&file("1", "empty"), "").await;
@@ -84,7 +84,7 @@ async fn quotas_are_checked_before_the_body_and_after_existing_names() {
     let bearer = format!("Bearer {}", crate::support::cluster::cluster().people.ci);
     for (name, status) in [("a", 409), ("b", 403)] {
         let fields = [("Authorization", &*bearer), ("Content-Length", "1000000")];
-        // Not a byte of the body is sent.
+        // No byte of the body is sent.
         let answer = crate::support::wire::ask(site.address, "PUT", file("1", name), &fields).await;
         assert_eq!(answer.status, status, "{name}");
     }
@@ -106,7 +106,7 @@ async fn refused_and_aborted_uploads_do_not_count_as_storage_used() {
 async fn concurrent_publishers_never_exceed_a_quota() {
     let site = Site::with(&[("PACKHOUSE_QUOTA_BYTES", "1000"), ("PACKHOUSE_QUOTA_VERSIONS", "7")]);
     let client = site.ci();
-    // Of unknown length, so that each is let in and judged at its end.
+    // Of unknown length, so that each is admitted, and checked at its end.
     let uploads = (0..24).map(|at| {
         let chunks = stream::iter([Ok::<_, io::Error>(noise(100 + at))]);
         let path = file(&format!("1.{at}"), "a");
@@ -135,16 +135,16 @@ async fn a_quota_shows_each_limit_its_source_and_the_usage() {
     let changed = site.admin().patch(ADAS, &change).await.is(200);
     insta::assert_snapshot!(changed.text(), @r#"{"versions":{"limit":3,"used":2,"source":"owner"},"bytes":{"limit":-1,"used":600,"source":"owner"},"file_bytes":{"limit":0,"source":"owner"}}"#);
     assert_eq!(site.ada().get(ADAS).await.text(), changed.text());
-    // What is left out stays, null is the instance's again, what grants nothing is passed over.
+    // A missing field keeps its limit, null restores the default, unknown fields are ignored.
     let back = site.admin().patch(ADAS, &json!({"bytes": null, "used": 0})).await.is(200).json();
     assert_eq!(back["bytes"], json!({"limit": 1000, "used": 600, "source": "instance"}));
     assert_eq!(back["versions"]["limit"], 3);
     site.db_flush().await;
-    assert_eq!(site.ada().get(ADAS).await.json()["bytes"]["used"], 600, "counted alike when the changes are folded");
+    assert_eq!(site.ada().get(ADAS).await.json()["bytes"]["used"], 600, "the same usage after it was summed up");
     let before = site.db_audit();
     site.admin().patch(ADAS, &json!({"versions": 3})).await.is(200);
     site.admin().patch(ADAS, &json!({})).await.is(200);
-    assert_eq!(site.db_audit(), before, "nothing was changed, and so nothing is recorded");
+    assert_eq!(site.db_audit(), before, "nothing changed, so nothing is logged");
     assert_eq!(before[2..], ["owner.quota by admin with token from 127.0.0.1 on ada ada"; 2]);
     let detail =
         site.db_texts("SELECT detail::text AS text FROM audit WHERE event = 'owner.quota' ORDER BY id LIMIT 1");
@@ -160,7 +160,7 @@ async fn a_changed_quota_takes_effect_immediately() {
     site.ci().publish(&file("1", "a"), noise(300)).await;
     site.admin().patch(ADAS, &json!({"bytes": 400})).await.is(200);
     site.ci().put(&file("1", "b"), noise(101)).await.is(403).says("allows 400 bytes");
-    // Less than there is: nothing is taken away, and nothing more fits.
+    // Less than the current usage: nothing is deleted, and nothing more is accepted.
     let lowered = site.admin().patch(ADAS, &json!({"bytes": 100})).await.is(200).json();
     assert_eq!(lowered["bytes"], json!({"limit": 100, "used": 300, "source": "owner"}));
     site.ci().put(&file("1", "b"), "x").await.is(403);
@@ -231,7 +231,7 @@ async fn a_quota_set_or_lowered_while_many_publish_is_never_exceeded() {
         let uploads = (0..24).map(|at| {
             let client = client.clone();
             async move {
-                // Of unknown length, and some with a version of their own: each is let in and judged at its end.
+                // Of unknown length, and some with a new version: each is admitted, and checked at its end.
                 let chunks = stream::iter([Ok::<_, io::Error>(noise(100 + at))]);
                 let path = file(&format!("1.{}", at % 7), &format!("f{at}"));
                 client.put(&path, reqwest::Body::wrap_stream(chunks)).await.status
@@ -240,7 +240,7 @@ async fn a_quota_set_or_lowered_while_many_publish_is_never_exceeded() {
         let admin = site.admin();
         let lower = async {
             let used = || site.db_number("SELECT count(*) AS n FROM files");
-            crate::support::eventually("some are stored", async || used() > 2).await;
+            crate::support::eventually("some files are stored", async || used() > 2).await;
             let set = admin.patch(ADAS, &json!({"bytes": limit})).await.is(200).json();
             set["bytes"]["used"].as_i64().unwrap()
         };
@@ -257,7 +257,7 @@ async fn a_quota_set_or_lowered_while_many_publish_is_never_exceeded() {
 #[tokio::test]
 async fn setting_a_quota_waits_for_publishers_without_a_limit() {
     let site = Site::new();
-    // A publisher in the middle of his transaction.
+    // A publisher in the middle of their transaction.
     let mut conn = PgConnection::establish(&site.url).unwrap();
     let ada = site.db_number("SELECT id AS n FROM owners WHERE name = 'ada'");
     let run = |conn: &mut PgConnection, sql: &str| diesel::sql_query(sql).execute(conn).unwrap();
@@ -269,7 +269,7 @@ async fn setting_a_quota_waits_for_publishers_without_a_limit() {
     let set = admin.patch(ADAS, &change);
     let commit = async {
         let waiting = "SELECT count(*) AS n FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
-        crate::support::eventually("the change waits", async || site.db_number(waiting) == 1).await;
+        crate::support::eventually("the change of the quota waits", async || site.db_number(waiting) == 1).await;
         run(&mut conn, "COMMIT");
     };
     let (set, ()) = tokio::join!(set.into_future(), commit);

@@ -1,4 +1,4 @@
-//! What happens at the same moment.
+//! Concurrent requests: publishers of one name, publishing while deleting, sweeps, migrations.
 
 use crate::support::cluster::cluster;
 use crate::support::{Answer, Plan, Site, eventually, noise, path, sha256};
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 const MANY: usize = 24;
 
-/// A server with more threads and connections, on the machine's own time.
+/// A server with more threads and connections, and with the real time.
 fn busy() -> Site {
     let settings = &[
         ("PACKHOUSE_WORKERS", "4"),
@@ -32,7 +32,7 @@ async fn one_of_many_publishers_of_a_file_gets_201_and_the_others_409() {
     let site = busy();
     for round in 0..5 {
         let path = file("1", &format!("f{round}"));
-        // Half of them send the same bytes.
+        // Half of them send the same content.
         let bodies: Vec<_> = (0..MANY).map(|at| format!("round {round} publisher {}", at / 2)).collect();
         let uploads = bodies.iter().map(|body| site.ci().put(&path, body.clone()).into_future());
         let answers = join_all(uploads).await;
@@ -42,7 +42,7 @@ async fn one_of_many_publishers_of_a_file_gets_201_and_the_others_409() {
     }
     assert!(site.db_broken().await.is_empty());
     assert_eq!(site.db_audit().len(), 5);
-    eventually("no bytes of the losers are left", async || site.store_incoming() == 0).await;
+    eventually("the blobs of refused uploads are removed", async || site.store_incoming() == 0).await;
 }
 
 #[tokio::test]
@@ -66,7 +66,7 @@ async fn publishers_of_different_files_of_one_new_version_all_get_201() {
     let site = busy();
     for round in 0..3 {
         let version = format!("1.{round}");
-        // Some with the same bytes, some large.
+        // Some have the same content, and some are large.
         let body = |at: usize| noise(if at.is_multiple_of(5) { 1_100_000 + at } else { at / 3 });
         let uploads = (0..MANY).map(|at| site.ci().put(&file(&version, &format!("f{at}")), body(at)).into_future());
         let answers = join_all(uploads).await;
@@ -91,10 +91,10 @@ async fn concurrent_retries_of_one_upload_all_succeed() {
     let answers = join_all(uploads).await;
     assert_eq!((count(&answers, 201), count(&answers, 200)), (1, 7));
     assert!(site.anon().get(&file("1", "f")).await.is(200).body == bytes);
-    eventually("one copy is left", async || site.store_blobs() == 1 && site.store_incoming() == 0).await;
+    eventually("one blob remains", async || site.store_blobs() == 1 && site.store_incoming() == 0).await;
 }
 
-/// Publishes and deletes one version's files for a while, and watches that no list ever shows a version without any.
+/// Publishes and deletes files of one version for a while. No list may ever show a version without files.
 async fn publish_against(delete: impl Fn(usize) -> String) {
     let site = busy();
     let over = AtomicBool::new(false);
@@ -106,7 +106,7 @@ async fn publish_against(delete: impl Fn(usize) -> String) {
                 let answer = site.ci().put(&file("1", &name), format!("{who} {turn}")).await;
                 assert!([201, 409].contains(&answer.status), "{answer:?}");
                 if answer.status == 201 {
-                    // It is there, or it was deleted since: nothing else.
+                    // The version is there or was deleted.
                     let got = site.anon().get(&file("1", &name)).await;
                     assert!(got.status == 404 || got.body == format!("{who} {turn}").into_bytes(), "{got:?}");
                 }
@@ -157,13 +157,13 @@ async fn a_sweep_never_removes_content_that_is_being_uploaded_again() {
         let (site, contents) = (&site, &contents);
         async move {
             for turn in 0..20 {
-                // All at once the same bytes, and then all others.
+                // All publishers send the same content at the same time, and then the next one.
                 let content = &contents[turn % contents.len()];
                 let path = file(&format!("{who}.{turn}"), "f");
                 site.ci().publish(&path, content.clone()).await;
                 let got = site.anon().get(&path).await.is(200);
                 assert!(got.body == *content, "publisher {who}, turn {turn}");
-                // All but the last are deleted, so that bytes are nobody's for a while.
+                // All except the last are deleted, so that blobs belong to no file for a while.
                 if turn < 19 {
                     site.ci().delete(&path).await.is(204);
                 }
@@ -184,7 +184,7 @@ async fn a_sweep_never_removes_content_that_is_being_uploaded_again() {
         over.store(true, Ordering::SeqCst);
     };
     let (swept, ()) = tokio::join!(sweeper, publishers);
-    assert!(swept > 0, "the sweep had something to do");
+    assert!(swept > 0, "the sweep removed some blobs");
     let listed = site.anon().get(&path(&["ada", "tool"])).await.is(200);
     assert_eq!(listed.lines().len(), 4);
     for version in listed.lines() {

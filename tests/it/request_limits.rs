@@ -1,4 +1,4 @@
-//! Limits of a request: its head, its length, its pace.
+//! Limits of a request: headers, length, speed, number of connections.
 
 use crate::support::wire::{self, Wire, ask, send};
 use crate::support::{Site, cluster::cluster, eventually, noise, path};
@@ -17,7 +17,7 @@ fn bearer() -> String {
 async fn a_declared_length_over_the_limit_is_413_before_the_body_is_read() {
     let site = Site::with(&[("PACKHOUSE_LIMITS_FILE_BYTES", "1000000")]);
     let fields = [("Authorization", &*bearer()), ("Content-Length", "1000001")];
-    // Not a byte of the body is sent.
+    // No byte of the body is sent.
     let answer = ask(site.address, "PUT", file(), &fields).await;
     answer.is(413).says("limit of 1000000 bytes");
     let fields = [("Authorization", &*bearer()), ("Content-Length", "99999999999999999999")];
@@ -61,7 +61,7 @@ async fn a_refused_upload_that_keeps_sending_is_cut_off() {
         let reading = tokio::io::AsyncReadExt::read_to_end(&mut reader, &mut answer);
         let both = async { tokio::join!(writing, reading) };
         let ended = tokio::time::timeout(std::time::Duration::from_secs(20), both).await;
-        assert!(ended.is_ok(), "{fields:?} goes on");
+        assert!(ended.is_ok(), "{fields:?} is not cut off");
         let answer = String::from_utf8_lossy(&answer).to_lowercase();
         assert!(answer.starts_with(&format!("http/1.1 {status} ")) && answer.contains("connection: close"), "{answer}");
     });
@@ -147,7 +147,7 @@ async fn a_trickling_upload_is_cut_off() {
     let fields = [("Authorization", &*bearer()), ("Content-Length", "3000000")];
     let mut wire = Wire::open(site.address).await;
     wire.say(wire::head("PUT", file(), &fields)).await;
-    // A byte now and then: never still for long, and never fast enough.
+    // A byte now and then: never idle long enough for the stall limit, but too slow.
     let (mut reader, mut writer) = wire.stream.into_split();
     let trickle = tokio::spawn(async move {
         while tokio::io::AsyncWriteExt::write_all(&mut writer, b"x").await.is_ok() {
@@ -157,7 +157,7 @@ async fn a_trickling_upload_is_cut_off() {
     let mut answer = Vec::new();
     let deadline = std::time::Duration::from_secs(20);
     let read = tokio::io::AsyncReadExt::read_to_end(&mut reader, &mut answer);
-    let _ = tokio::time::timeout(deadline, read).await.expect("it is cut off");
+    let _ = tokio::time::timeout(deadline, read).await.expect("the upload is cut off");
     trickle.abort();
     assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 408"), "{}", String::from_utf8_lossy(&answer));
     site.assert_empty().await;
@@ -171,7 +171,7 @@ async fn a_client_that_stops_reading_is_cut_off() {
     wire.say(wire::head("GET", file(), &[])).await;
     assert_eq!(wire.head().await.unwrap().status, 200);
     let open = || site.db_number("SELECT 1::int8 AS n") == 1 && crate::support::log::captured().contains("cut=true");
-    eventually("the download is cut", async || open()).await;
+    eventually("the download is cut off", async || open()).await;
 }
 
 #[tokio::test]
@@ -192,7 +192,7 @@ async fn connections_over_the_limit_are_closed_and_the_others_go_on() {
         assert_eq!(wire.answer("GET").await.unwrap().status, 200);
     }
     held.pop();
-    eventually("a place is free", async || {
+    eventually("a connection is accepted again", async || {
         let mut wire = Wire::open(site.address).await;
         wire.say(wire::head("GET", "/livez", &[])).await;
         wire.answer("GET").await.is_some_and(|answer| answer.status == 200)

@@ -1,4 +1,4 @@
-//! Scrubbing: damage is found by reading every blob in turn, told of once, and healed by an upload of the same bytes.
+//! Scrubbing: the server reads every blob in turn, reports damage once, and an upload of the same content repairs it.
 
 use crate::support::receiver::Receiver;
 use crate::support::{Site, eventually, log, noise, path};
@@ -17,7 +17,7 @@ fn file(name: &str) -> String {
     path(&["ada", "tool", "1", name])
 }
 
-/// Where the blob of a file lies.
+/// The path of the blob of a file.
 fn blob_of(site: &Site, name: &str) -> PathBuf {
     let key = site.db_texts(&format!(
         "SELECT b.storage_key AS text FROM blobs b JOIN files f ON f.blob_id = b.id WHERE f.name = '{name}'"
@@ -32,7 +32,7 @@ fn flip(path: &PathBuf, at: u64) {
     file.write_all_at(&[!byte[0]], at).unwrap();
 }
 
-/// Reads everything that is due, as this server.
+/// Scrubs all blobs that are due, as this server.
 async fn pass(site: &Site, server: u64) -> Option<Scrubbed> {
     let app = &site.app;
     let plan = ScrubPlan { server, bytes_per_second: u64::MAX, ..scrub_plan(&app.config) };
@@ -57,7 +57,7 @@ async fn scrub_reports_every_damage_once_and_an_upload_repairs_it() {
     flip(&blob_of(&site, "flipped"), 100);
     fs::OpenOptions::new().write(true).open(blob_of(&site, "cut")).unwrap().set_len(1_999_999).unwrap();
     fs::remove_file(blob_of(&site, "gone")).unwrap();
-    assert_eq!(pass(&site, 1).await, None, "each is read every 30 days, not more often");
+    assert_eq!(pass(&site, 1).await, None, "each blob is read every 30 days, not more often");
     site.pass(30 * DAY);
     assert_eq!(pass(&site, 1).await, finished(4, 10_000_500, 3));
     let line = |damage: &str, files: &str| {
@@ -76,7 +76,7 @@ async fn scrub_reports_every_damage_once_and_an_upload_repairs_it() {
     site.pass(30 * DAY);
     browser = site.browser_of("admin").await;
     assert_eq!(pass(&site, 1).await, finished(4, 10_000_500, 3));
-    assert_eq!(line("missing", "ada/tool/1/gone"), 1, "what is known is not told again");
+    assert_eq!(line("missing", "ada/tool/1/gone"), 1, "known damage is not reported again");
 
     for bytes in &contents {
         site.ci().publish(&path(&["ada", "again", &bytes.len().to_string(), "f"]), bytes.clone()).await;
@@ -134,7 +134,7 @@ async fn one_server_scrubs_at_a_time_and_another_continues_if_it_dies() {
     let (to, now) = (progress.clone(), site.now());
     assert!(app.db.write(move |conn| registry::operations::scrub::advance(conn, to.clone(), now)).await.unwrap());
 
-    assert_eq!(pass(&site, 2).await, None, "the first one has it");
+    assert_eq!(pass(&site, 2).await, None, "the first server holds the lease");
     site.pass(Duration::from_secs(301));
     assert_eq!(pass(&site, 2).await, finished(3, 3, 0), "the first blob is not read again");
     let (to, now) = (progress, site.now());
@@ -149,7 +149,7 @@ async fn a_button_starts_a_scrub_pass() {
     browser.go("/-/admin/system").await.is(200);
     for _ in 0..2 {
         browser.submit("#task-scrub form", &[]).await.is(303);
-        eventually("it has ended", async || {
+        eventually("the pass has ended", async || {
             browser.go("/-/admin/system").await.is(200).one("#task-scrub").contains("read 1 blobs of 1 bytes")
         })
         .await;

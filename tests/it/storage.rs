@@ -1,4 +1,4 @@
-//! The blob store: what it keeps and gives back, and what it does when that is damaged.
+//! The blob store: writing and reading blobs, ranges, damaged blobs.
 
 use std::fs;
 use std::os::unix::fs::FileExt;
@@ -12,7 +12,7 @@ use sha2::Digest;
 
 pub const MIB: usize = BLOCK as usize;
 
-/// A store in a directory of its own.
+/// A store in a new directory.
 pub struct Fixture {
     pub store: BlobStore,
     pub root: PathBuf,
@@ -31,7 +31,7 @@ impl Fixture {
         self.root.join("blobs").join(&key[..2]).join(key)
     }
 
-    /// Turns one bit of a stored blob.
+    /// Flips one bit of a stored blob.
     pub fn flip(&self, key: &StorageKey, at: u64) {
         let file = fs::OpenOptions::new().read(true).write(true).open(self.path(key)).unwrap();
         let mut byte = [0];
@@ -48,7 +48,7 @@ impl Fixture {
     }
 }
 
-/// Bytes that repeat nowhere near a block's length.
+/// Pseudorandom bytes without repetition at the length of a block.
 pub fn noise(size: usize) -> Bytes {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64 ^ size as u64;
     let mut bytes = Vec::with_capacity(size + 8);
@@ -83,7 +83,7 @@ pub fn stored(adopted: &Adopted) -> Stored {
     Stored { key: adopted.key, size: adopted.size, block_checksums: (!sums.is_empty()).then_some(sums) }
 }
 
-/// The bytes that came, and how it ended.
+/// The bytes that were read, and the result at the end.
 async fn read(store: &BlobStore, blob: Stored, range: std::ops::Range<u64>) -> (Vec<u8>, Result<(), StoreError>) {
     let mut bytes = Vec::new();
     let mut reader = match store.reader(blob, range).await {
@@ -106,7 +106,7 @@ pub async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    panic!("{what} did not come about");
+    panic!("{what}: not in time");
 }
 
 #[tokio::test]
@@ -265,7 +265,7 @@ async fn a_wrong_declared_digest_or_too_many_bytes_store_nothing() {
         incoming.push(bytes).await.unwrap();
         incoming.finish().await.unwrap().discard().unwrap();
     }
-    eventually("an empty incoming", || fixture.incoming() == 0).await;
+    eventually("no files of unfinished uploads", || fixture.incoming() == 0).await;
     assert_eq!(fixture.blobs(), 0);
 }
 
@@ -278,12 +278,12 @@ async fn an_upload_dropped_at_any_moment_stores_nothing() {
         incoming.push(bytes.slice(..size)).await.unwrap();
         drop(incoming);
     }
-    // Cancelled within `finish`: whether or not the blob came to be, nobody knows its key.
+    // Canceled within `finish`: no one knows the key of a blob that may have been created.
     for size in [10, 3 * MIB] {
         let mut incoming = fixture.store.begin(None, Declared::default());
         incoming.push(bytes.slice(..size)).await.unwrap();
         if let Ok(adopted) = tokio::time::timeout(Duration::ZERO, incoming.finish()).await {
-            adopted.unwrap().discard().unwrap(); // The disk was quicker than we.
+            adopted.unwrap().discard().unwrap(); // It finished before the timeout.
         }
     }
     tokio::time::sleep(Duration::from_millis(50)).await;

@@ -1,4 +1,4 @@
-//! The blob store among crashes, links, missing disks and full ones.
+//! The blob store with crashed uploads, planted links, missing disks and full disks.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -19,23 +19,23 @@ async fn a_sweep_removes_abandoned_uploads_and_spares_active_ones() {
     fs::write(fixture.root.join("incoming/notes.txt"), b"not ours").unwrap();
     let mut live = fixture.store.begin(None, Declared::default());
     live.push(noise(2 * MIB + 1)).await.unwrap();
-    eventually("a file of the live upload", || fixture.incoming() == 3).await;
+    eventually("a file of the active upload", || fixture.incoming() == 3).await;
 
     let now = SystemTime::now();
     let swept = fixture.store.sweep_incoming(now - Duration::from_secs(60)).unwrap();
-    assert_eq!(swept.files, 0, "younger than the grace");
+    assert_eq!(swept.files, 0, "younger than the grace period");
     let swept = fixture.store.sweep_incoming(now + Duration::from_secs(60)).unwrap();
     assert_eq!((swept.files, swept.bytes), (1, 15));
     assert!(!abandoned.exists());
 
     let adopted = live.finish().await.unwrap();
-    // Another process's view of the store: locks are seen there too.
+    // The store as another process opens it, which sees the locks too.
     let other = BlobStore::open_local(fixture.root.clone(), false, Some(fixture.store.id())).unwrap();
-    assert!(other.claim(&adopted.key).unwrap().is_none(), "held until the commit");
+    assert!(other.claim(&adopted.key).unwrap().is_none(), "locked until the commit");
     let key = adopted.key;
     drop(adopted);
-    let claim = other.claim(&key).unwrap().expect("free after the commit");
-    assert!(fixture.store.claim(&key).unwrap().is_none(), "two sweeps do not share");
+    let claim = other.claim(&key).unwrap().expect("unlocked after the commit");
+    assert!(fixture.store.claim(&key).unwrap().is_none(), "only one sweep runs at a time");
     assert_eq!(claim.remove().unwrap(), 2 * BLOCK + 1);
     assert!(fixture.store.claim(&key).unwrap().is_none());
 }
@@ -127,7 +127,7 @@ async fn a_store_without_marker_writes_nothing_and_reports_nothing_missing() {
     assert!(matches!(store.claim(&adopted.key), Err(StoreError::NotAStore(_))));
     assert!(store.walk().is_err() && store.check_ready().is_err() && store.free_space().is_err());
     assert!(store.sweep_incoming(SystemTime::now()).is_err());
-    assert!(matches!(store.stat(&never), Err(StoreError::Away(_))), "away is not absent");
+    assert!(matches!(store.stat(&never), Err(StoreError::Away(_))), "an unavailable store reports no missing blobs");
     assert_eq!(fs::read_dir(root).unwrap().count(), 0, "the mount point stays empty");
 
     fs::remove_dir(root).unwrap();
@@ -152,7 +152,7 @@ async fn the_directory_of_another_store_is_refused_and_a_copy_accepted() {
 
     fs::rename(&copy, &fixture.root).unwrap();
     let next = put(&fixture.store, &noise(200)).await;
-    assert!(fixture.path(&next.key).exists(), "the new directory is the one written to");
+    assert!(fixture.path(&next.key).exists(), "blobs are written to the new directory");
     assert_eq!(fixture.store.stat(&adopted.key).unwrap(), Some(100));
 }
 
@@ -166,7 +166,7 @@ fn a_store_is_created_only_in_an_empty_directory_and_on_request() {
     let known = StoreId::new([1; 16]);
     assert!(
         matches!(open("empty", true, Some(known)), Err(StoreError::NotAStore(_))),
-        "a known store is not made anew"
+        "a known store is not created again"
     );
     let id = open("empty", true, None).unwrap().id();
     assert_eq!(open("empty", true, Some(id)).unwrap().id(), id);
@@ -176,7 +176,7 @@ fn a_store_is_created_only_in_an_empty_directory_and_on_request() {
     fs::write(dir.path().join("full/something"), b"").unwrap();
     assert!(matches!(open("full", true, None), Err(StoreError::NotAStore(_))));
 
-    // A first start that a crash cut short, before the marker was complete.
+    // A crash interrupted the first start before the marker was complete.
     fs::create_dir_all(dir.path().join("cut/blobs/00")).unwrap();
     fs::write(dir.path().join("cut/packhouse-store.new"), b"packh").unwrap();
     open("cut", true, None).unwrap();
@@ -184,11 +184,11 @@ fn a_store_is_created_only_in_an_empty_directory_and_on_request() {
     fs::write(dir.path().join("cut/blobs/00/x"), b"").unwrap();
     assert!(
         matches!(open("cut", true, None), Err(StoreError::NotAStore(_))),
-        "blobs without a marker are no new store"
+        "a directory with blobs but no marker is not a new store"
     );
 }
 
-/// A small file system of its own, unmounted when dropped.
+/// A small file system, unmounted when dropped.
 struct Tmpfs(tempfile::TempDir);
 
 impl Tmpfs {
@@ -198,7 +198,7 @@ impl Tmpfs {
         if mounted.is_ok_and(|output| output.status.success()) {
             return Some(Self(dir));
         }
-        eprintln!("skipped: mounting a tmpfs takes root");
+        eprintln!("skipped: mounting a tmpfs needs root");
         None
     }
 
@@ -230,7 +230,7 @@ async fn a_full_disk_stores_nothing_and_recovers_by_itself() {
         assert!(matches!(error, StoreError::NoSpace), "{error}");
     }
     let incoming = || fs::read_dir(disk.path().join("incoming")).unwrap().count();
-    eventually("an empty incoming", || incoming() == 0).await;
+    eventually("no files of unfinished uploads", || incoming() == 0).await;
     assert_eq!(store.walk().unwrap().count(), 1);
     store.remove(&kept.key).unwrap();
     drop(kept);
@@ -256,7 +256,7 @@ async fn a_disk_without_inodes_is_full_and_a_read_only_disk_unavailable() {
     drop((kept, adopted));
     disk.remount("ro");
     assert!(matches!(put_in(&store, &noise(10), 100).await, Err(StoreError::Away(_))));
-    assert!(store.read_small(&key, size).is_ok(), "reading goes on");
+    assert!(store.read_small(&key, size).is_ok(), "reading still works");
     disk.remount("rw");
     store.remove(&key).unwrap();
     put(&store, &noise(10)).await;

@@ -1,4 +1,4 @@
-//! What an upload may take while it lasts, whatever its form: time, room, a quota's rest.
+//! Limits of an upload in progress, of a body or a form: time, disk space, quota. Also who may cache its files.
 
 use crate::support::cluster::cluster;
 use crate::support::wire::{Wire, head};
@@ -63,7 +63,7 @@ async fn an_upload_of_undeclared_length_stops_at_the_quota() {
     let fields = [("Authorization", &*format!("Bearer {}", cluster().people.ci)), ("Transfer-Encoding", "chunked")];
     let mut wire = Wire::open(site.address).await;
     wire.say(head("PUT", target("f"), &fields)).await;
-    // The body never ends: the answer comes because the quota does.
+    // The body never ends. The answer comes when the quota is reached.
     wire.say(b"20000\r\n").await.say(noise(0x20000)).await;
     let answer = wire.answer("PUT").await.unwrap();
     assert_eq!(answer.status, 403);

@@ -1,4 +1,4 @@
-//! Webhooks: what is told, to whom, how it is signed, and what happens when nobody listens.
+//! Webhooks: events, payloads, signatures, retries, and receivers that fail.
 
 use crate::support::people::{db_org, db_user};
 use crate::support::receiver::{Receiver, Reply};
@@ -16,7 +16,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 const SECRET: &str = "a secret between the two";
-/// Opens this machine to the tests' webhooks.
+/// Allows webhooks to this machine.
 const LOCAL: (&str, &str) = ("PACKHOUSE_WEBHOOKS_ALLOWED_NETWORKS", "127.0.0.0/8");
 
 fn site() -> Site {
@@ -27,19 +27,19 @@ fn file(version: &str, name: &str) -> String {
     path(&["ada", "tool", version, name])
 }
 
-/// Makes a hook and gives back its address in the API.
+/// Creates a webhook and returns its address in the API.
 async fn hook(client: &Client, hooks: &str, config: Value) -> String {
     let made = client.post(hooks, &json!({"type": "gitea", "active": true, "config": config})).await.is(201).json();
     format!("{hooks}/{}", made["id"])
 }
 
-/// A hook of Ada's that leads to a receiver.
+/// Creates a webhook of Ada's for a receiver.
 async fn adas(site: &Site, receiver: &Receiver) -> String {
     let config = json!({"url": receiver.url(), "content_type": "json", "secret": SECRET});
     hook(&site.ada(), "/api/v1/user/hooks", config).await
 }
 
-/// Sends what is due.
+/// Sends all deliveries that are due.
 async fn deliver(site: &Site) {
     site.app.webhook_sender().run().await;
 }
@@ -50,7 +50,7 @@ fn hmac(secret: &[u8], text: &str) -> Vec<u8> {
     mac.finalize().into_bytes().to_vec()
 }
 
-/// The log of a hook, the newest first: status, attempts and the last answer of each.
+/// The deliveries of a webhook, newest first: status, attempts and last answer.
 async fn log(client: &Client, hook: &str) -> Vec<String> {
     let list = client.get(&format!("{hook}/deliveries")).await.is(200).json();
     let line = |entry: &Value| {
@@ -65,7 +65,7 @@ async fn log(client: &Client, hook: &str) -> Vec<String> {
     list.as_array().unwrap().iter().map(line).collect()
 }
 
-/// The newest delivery of a hook, in full.
+/// The newest delivery of a webhook, with all fields.
 async fn newest(client: &Client, hook: &str) -> Value {
     let list = client.get(&format!("{hook}/deliveries?limit=1")).await.is(200).json();
     client.get(&format!("{hook}/deliveries/{}", list[0]["id"])).await.is(200).json()
@@ -179,7 +179,7 @@ async fn a_form_contains_the_payload_and_signs_the_payload() {
     let payload: Value = serde_json::from_str(&fields[0].1).unwrap();
     assert_eq!(payload["package"]["version"], "1 +&=%é");
     assert_eq!(heard.header("x-gitea-signature"), to_hex(&hmac(secret.as_bytes(), &fields[0].1)));
-    // Standard Webhooks sign what is sent, with the key that such a secret stands for.
+    // Standard Webhooks sign the body as it is sent, with the key that the secret encodes.
     let key = STANDARD.decode(secret.strip_prefix("whsec_").unwrap()).unwrap();
     let signed = format!("{}.{}.{}", heard.header("webhook-id"), heard.header("webhook-timestamp"), heard.body);
     assert_eq!(heard.header("webhook-signature"), format!("v1,{}", STANDARD.encode(hmac(&key, &signed))));
@@ -257,7 +257,7 @@ async fn an_org_webhook_covers_its_packages_only_with_owner_and_sender() {
     site.admin().delete(&path(&["acme", "tool", "1"])).await.is(204);
     deliver(&site).await;
     assert_eq!(receiver.news(), ["created tool 1", "deleted tool 1"]);
-    assert_eq!(other.news(), [""; 0], "neither the organization's nor another user's");
+    assert_eq!(other.news(), [""; 0], "deliveries of the organization or of another user");
     let heard = receiver.heard();
     assert_eq!(heard[0].header("x-github-hook-installation-target-type"), "organization");
     let (made, gone) = (heard[0].json(), heard[1].json());
@@ -274,7 +274,7 @@ async fn an_org_webhook_covers_its_packages_only_with_owner_and_sender() {
 async fn failed_changes_send_no_webhook() {
     let (site, receiver) = (Site::with(&[LOCAL, ("PACKHOUSE_QUOTA_BYTES", "1000")]), Receiver::new());
     adas(&site, &receiver).await;
-    // Of unknown length, so that the quota is judged at the end of the transaction that would have told of it.
+    // Of unknown length, so that the quota is checked at the end of the transaction that would have sent the webhook.
     let many = (0..2).map(|at| {
         let chunked = reqwest::Body::wrap_stream(stream::iter([Ok::<_, io::Error>(noise(700))]));
         let client = site.ci();
@@ -295,7 +295,7 @@ async fn a_failing_receiver_is_retried_with_growing_delays_for_a_day() {
     site.ci().publish(&file("1", "f"), "x").await;
     deliver(&site).await;
     deliver(&site).await;
-    assert_eq!(receiver.heard().len(), 1, "not again before its time");
+    assert_eq!(receiver.heard().len(), 1, "no retry before its time");
     site.pass(Duration::from_secs(29));
     deliver(&site).await;
     assert_eq!(receiver.heard().len(), 1);
@@ -345,7 +345,7 @@ async fn redelivery_on_request_keeps_the_id() {
     assert_eq!(log(&site.ada(), &hook).await, ["created delivered 2 200"]);
     let heard = receiver.heard();
     assert_eq!(heard[0].header("x-gitea-delivery"), heard[1].header("x-gitea-delivery"));
-    // From the state of having been given up as well, and with another day of trying.
+    // Also after the retries ended, and with another day of retries.
     site.db_execute("UPDATE hook_deliveries SET state = 2");
     receiver.reply(Reply::status(500));
     site.ada().post(&again, &json!({})).await.is(204);
@@ -401,12 +401,12 @@ async fn a_server_that_dies_while_sending_leaves_the_delivery_to_the_next() {
     let (site, receiver) = (site(), Receiver::new());
     let hook = adas(&site, &receiver).await;
     site.ci().publish(&file("1", "f"), "x").await;
-    // It takes it from the outbox, and nothing is heard of it again.
+    // It leases a delivery from the outbox, and then nothing more happens.
     let (key, now) = (site.app.key.clone(), site.now());
     let leased = site.app.db.write(move |conn| delivery_queue::take(conn, &key, now)).await.unwrap();
     assert_eq!(leased.unwrap().number, 1);
     deliver(&site).await;
-    assert_eq!(receiver.heard().len(), 0, "it is reserved for the other");
+    assert_eq!(receiver.heard().len(), 0, "it is leased by the other server");
     site.pass(delivery_queue::LEASE);
     deliver(&site).await;
     assert_eq!(receiver.news(), ["created tool 1"]);
@@ -428,7 +428,7 @@ async fn two_servers_send_every_delivery_once_and_in_order() {
         first.ci().publish(&file(&format!("{at}"), "f"), "x").await;
     }
     tokio::join!(deliver(&first), deliver(&second), deliver(&first));
-    // Who finds the other at it goes away; whoever was last did the rest.
+    // A server that finds the webhook leased skips it, and the other one sends the rest.
     deliver(&first).await;
     assert_eq!(receiver.news(), (0..20).map(|at| format!("created tool {at}")).collect::<Vec<_>>());
     assert!(log(&first.ada(), &hook).await.iter().all(|line| line == "created delivered 1 200"));
@@ -445,8 +445,8 @@ async fn a_silent_receiver_delays_neither_other_webhooks_nor_shutdown() {
     for version in ["1", "2", "3"] {
         site.ci().publish(&file(version, "f"), "x").await;
     }
-    eventually("the quick one has heard all", async || quick.heard().len() == 3).await;
-    eventually("the other was asked", async || silent.heard().len() == 1).await;
+    eventually("the fast receiver got everything", async || quick.heard().len() == 3).await;
+    eventually("the silent receiver got a request", async || silent.heard().len() == 1).await;
     let begun = Instant::now();
     drop(site);
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
@@ -546,7 +546,7 @@ async fn finished_deliveries_are_deleted_after_a_time_and_pending_ones_kept() {
     site.pass(Duration::from_secs(2 * 86_400));
     forget().await;
     assert_eq!(log(&site.ada(), &hook).await, ["created pending 0 null"]);
-    // Nobody tried it while its time was running: it is sent nevertheless.
+    // It was never attempted within its day of retries. It is sent nevertheless.
     deliver(&site).await;
     assert_eq!(receiver.news(), ["created tool 1", "created tool 2"]);
 }
@@ -576,7 +576,7 @@ async fn webhooks_to_this_machine_are_refused_unless_allowed() {
         let body = json!({"type": "gitea", "config": config});
         site.ada().post("/api/v1/user/hooks", &body).await.is(422).says("config.url");
     }
-    // Allowed when it was made, and not any more.
+    // Allowed when it was created, but no longer.
     let config = json!({"url": "https://ci.example.org/", "content_type": "json"});
     let hook = hook(&site.ada(), "/api/v1/user/hooks", config).await;
     site.db_execute(&format!("UPDATE hooks SET url = '{}'", receiver.url()));
