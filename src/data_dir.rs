@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_data_directory_is_closed_to_others() {
+    fn a_new_data_directory_is_not_readable_by_other_users() {
         let (_temp, data) = data_dir();
         let mode = fs::metadata(data.path()).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode & 0o066, 0, "mode {mode:o}");
@@ -238,13 +238,13 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_no_data_directory() {
+    fn a_file_is_refused_as_data_directory() {
         let file = tempfile::NamedTempFile::new().unwrap();
         assert!(matches!(DataDir::open(file.path()), Err(DataDirError::NotADirectory(_))));
     }
 
     #[test]
-    fn a_second_lock_is_refused_in_words_until_the_first_is_dropped() {
+    fn a_second_lock_fails_with_a_message_until_the_first_is_dropped() {
         let (_temp, data) = data_dir();
         let lock = data.lock().unwrap();
         let refused = data.lock().unwrap_err().to_string();
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn the_secret_key_is_made_once_and_is_private() {
+    fn the_secret_key_is_created_once_and_is_private() {
         let (_temp, data) = data_dir();
         let key = data.secret_key().unwrap();
         assert_eq!(key, data.secret_key().unwrap());
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn many_who_ask_for_the_key_at_once_get_the_same() {
+    fn concurrent_requests_for_the_secret_key_get_the_same_key() {
         let (_temp, data) = data_dir();
         let keys: HashSet<_> = std::thread::scope(|scope| {
             let asking: Vec<_> = (0..16).map(|_| scope.spawn(|| data.secret_key().unwrap())).collect();
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_secret_key_is_refused_and_left_alone() {
+    fn a_damaged_secret_key_is_refused_and_not_overwritten() {
         let (_temp, data) = data_dir();
         let damaged: [&[u8]; 5] = [b"", b"abc\n", &[b'0'; 63], &[b'x'; 64], &[0xff; 64]];
         for text in damaged {

@@ -245,7 +245,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn two_types_of_one_name_are_noticed_wherever_they_stand() {
+    fn a_second_schema_with_the_same_name_is_detected_anywhere() {
         #[derive(ToSchema)]
         #[expect(dead_code, reason = "its schema is what counts")]
         #[schema(as = Same)]

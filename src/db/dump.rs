@@ -288,7 +288,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_table_comes_after_those_it_refers_to() {
+    fn tables_are_dumped_after_the_tables_they_reference() {
         let names = ["files", "owners", "packages", "versions"].map(str::to_owned).to_vec();
         let pair = |child: &str, parent: &str| (child.to_owned(), parent.to_owned());
         let mut references = vec![pair("files", "versions"), pair("versions", "packages"), pair("packages", "owners")];

@@ -193,7 +193,7 @@ mod tests {
     use super::bounded;
 
     #[test]
-    fn a_connection_string_gets_the_bounds_it_does_not_have() {
+    fn a_connection_string_gets_the_timeouts_it_does_not_set() {
         for (url, expected) in [
             ("postgres://h", "postgres://h?connect_timeout=5&tcp_user_timeout=30000&keepalives_idle=10"),
             (

@@ -130,14 +130,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hex_goes_there_and_back_in_either_case() {
+    fn hex_digests_round_trip_in_either_case() {
         let digest = Sha256::new([0xab; 32]);
         assert_eq!(digest.to_hex().parse(), Ok(digest));
         assert_eq!(digest.to_hex().to_uppercase().parse(), Ok(digest));
     }
 
     #[test]
-    fn wrong_length_or_letters_are_refused() {
+    fn hex_of_wrong_length_or_with_other_characters_is_refused() {
         assert!("ab".parse::<Sha256>().is_err());
         assert!("zz".repeat(32).parse::<Sha256>().is_err());
         assert!("é".repeat(32).parse::<Sha256>().is_err());

@@ -322,19 +322,19 @@ mod tests {
     }
 
     #[test]
-    fn package_names_follow_the_rule() {
+    fn package_names_follow_their_rules() {
         good::<PackageName>(&["a", "7", "a-b", "-a", "_x", "a..b", "C++", "...", &"x".repeat(255)]);
         bad::<PackageName>(&["", ".", "..", "-", "_", "+", "a b", "a/b", "é", "a\0", "a\n", &"x".repeat(256)]);
     }
 
     #[test]
-    fn file_names_follow_the_rule() {
+    fn file_names_follow_their_rules() {
         good::<FileName>(&["a", "-rf", "$(id)", "a;b", "a b", "[x]{y}~!@#%^&", ".hidden", "...", &"x".repeat(255)]);
         bad::<FileName>(&["", ".", "..", " a", "a ", "a\tb", "a/b", "a\\b", "<img>", "a'b", "a\"b", "ä", "a*", "a\0"]);
     }
 
     #[test]
-    fn owner_names_follow_the_rule() {
+    fn owner_names_follow_their_rules() {
         good::<OwnerName>(&["a", "Ada", "a-b", "a.b_c", "0x", &"x".repeat(40)]);
         bad::<OwnerName>(&["", "-a", "a-", "a--b", "a.-b", "_a", "a_", "a b", "ä", "a+b", &"x".repeat(41)]);
         assert!("API".parse::<OwnerName>().is_ok_and(|name| name.is_reserved()));

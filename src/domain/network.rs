@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn networks_hold_their_addresses_and_no_others() {
+    fn networks_contain_their_addresses_and_no_others() {
         let is_in = |address: &str, text: &str| network(text).contains(address.parse().unwrap());
         assert!(is_in("10.1.2.3", "10.0.0.0/8"));
         assert!(!is_in("11.1.2.3", "10.0.0.0/8"));
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ipv6_neighbour_counts_as_the_same() {
+    fn ipv6_addresses_of_one_network_count_as_the_same() {
         let of = |text: &str| network_of(text.parse().unwrap());
         assert_eq!(of("2001:db8:1:2:3::4"), of("2001:db8:1:2:ffff::"));
         assert_ne!(of("2001:db8:1:2::"), of("2001:db8:1:3::"));
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_not_the_public_internet_is_special_however_it_is_written() {
+    fn addresses_outside_the_public_internet_are_special_in_any_notation() {
         for refused in [
             "0.0.0.0",
             "0.1.2.3",

@@ -307,7 +307,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn write_implies_read_and_all_implies_both_but_public_only_nothing() {
+    fn write_scope_implies_read_all_implies_both_public_only_implies_none() {
         let scopes = |words: &[&str]| Scopes::from_words(words.iter().copied()).unwrap();
         assert!(scopes(&["write:package"]).allow(Area::Package, Level::Read));
         assert!(!scopes(&["read:package"]).allow(Area::Package, Level::Write));
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn patterns_match_whole_names() {
+    fn package_patterns_match_whole_names() {
         let matches = |pattern: &str, name: &str| pattern.parse::<PackagePattern>().unwrap().matches(name);
         assert!(matches("tool-*", "tool-x"));
         assert!(matches("Tool-*", "tool-"));

@@ -248,7 +248,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tokens_are_told_from_mistyped_ones_and_show_nothing() {
+    fn mistyped_tokens_are_detected_and_debug_output_hides_the_secret() {
         let token = TokenSecret::generate();
         assert_eq!(token.reveal().len(), 50);
         assert_eq!(token.reveal().parse(), Ok(token.clone()));
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn weak_passwords_are_refused_with_the_reason() {
+    fn weak_passwords_are_refused_with_a_reason() {
         let check = |text: &str| Password::new(text).check_new(&["Ada-Lovelace-1815"]);
         assert_eq!(check("short"), Err(WeakPassword::Short));
         assert_eq!(check(&"x".repeat(1025)), Err(WeakPassword::Long));

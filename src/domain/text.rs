@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_has_an_end_and_no_control_characters() {
+    fn a_line_has_a_maximum_length_and_no_control_characters() {
         assert!("".parse::<Line>().is_ok());
         assert!("Ada Lovelace, née Byron 🦀".parse::<Line>().is_ok());
         assert!("x".repeat(255).parse::<Line>().is_ok());
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_website_is_one_that_a_browser_opens_and_never_runs() {
+    fn a_website_must_be_http_or_https_and_never_a_script() {
         for good in ["", "https://example.org", "HTTP://example.org:8080/a?b#c", "https://xn--bcher-kva.example/ü"] {
             assert!(good.parse::<Website>().is_ok(), "{good:?}");
         }
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn prose_may_have_lines_but_no_other_control_characters() {
+    fn prose_may_have_line_breaks_but_no_other_control_characters() {
         assert!("one\n\ttwo\r\nthree".parse::<Prose>().is_ok());
         assert!("é".repeat(1000).parse::<Prose>().is_ok());
         assert_eq!("é".repeat(1001).parse::<Prose>(), Err(InvalidName::TooLong(2000)));

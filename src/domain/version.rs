@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn nearly_anything_is_a_version() {
+    fn almost_any_text_is_a_valid_version() {
         for text in ["1.0.0", "2026 spring", "ü", "a/b", "...", "v1", "🦀", &"x".repeat(255)] {
             assert!(text.parse::<Version>().is_ok(), "{text:?}");
         }
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn precedence_puts_releases_behind_their_pre_releases_and_other_texts_last() {
+    fn semver_sorts_prereleases_before_releases_and_other_text_last() {
         let mut all: Vec<_> = ["1.9.0", "nightly", "2.0.0-rc.1", "v2.0.0", "1.10.0", "2026 spring"]
             .iter()
             .enumerate()
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_come_next_is_a_patch_or_the_release() {
+    fn the_suggested_next_version_is_a_patch_or_the_release() {
         let next = |text: &str| version(text).next().map(|version| version.to_string());
         assert_eq!(next("1.2.3").as_deref(), Some("1.2.4"));
         assert_eq!(next("v2.0.0-rc.1+x").as_deref(), Some("v2.0.0"));
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn newest_is_by_precedence_with_releases_first_and_then_by_date() {
+    fn the_newest_version_is_by_semver_releases_first_then_by_date() {
         assert_eq!(newest_of(&["1.10.0", "1.9.0", "2.0.0-rc.1"]), "1.10.0");
         assert_eq!(newest_of(&["2.0.0-rc.1", "2.0.0-rc.2", "2.0.0-alpha"]), "2.0.0-rc.2");
         assert_eq!(newest_of(&["v1.0.0", "nightly"]), "v1.0.0");

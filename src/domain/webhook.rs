@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_hook_leads_to_an_address_of_the_web_without_a_user_in_it() {
+    fn a_webhook_url_is_http_or_https_without_a_user() {
         for good in ["https://ci.example.org/hook?x=%20", "HTTP://[2001:db8::1]:8080", "http://x/@y", "http://x?a@b"] {
             assert!(good.parse::<HookUrl>().is_ok(), "{good}");
         }
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_sent_as_a_field_stays_one_field() {
+    fn webhook_secret_and_authorization_cannot_contain_line_breaks() {
         assert!("Bearer abc".parse::<HookAuthorization>().is_ok());
         for wrong in ["", " Bearer", "Bearer a\r\nX: y", "Bearer é", "a\0"] {
             assert!(wrong.parse::<HookAuthorization>().is_err(), "{wrong:?}");

@@ -104,7 +104,7 @@ mod tests {
     use actix_web::test::TestRequest;
 
     #[test]
-    fn gzip_goes_to_those_who_take_it() {
+    fn gzip_is_sent_only_to_clients_that_accept_it() {
         let takes = |value: &'static str| {
             let req = TestRequest::default().insert_header((header::ACCEPT_ENCODING, value)).to_http_request();
             takes_gzip(req.headers())
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_packed_can_be_read() {
+    fn compressed_assets_can_be_decompressed() {
         let asset = Asset::new("text/plain", b"a file").unwrap();
         assert_eq!(asset.unpacked().unwrap(), b"a file");
     }

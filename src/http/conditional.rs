@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn no_date_is_too_strange_to_write() {
+    fn every_date_can_be_formatted_as_an_http_date() {
         let far = SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 40);
         assert_eq!(http_date(far), "Fri, 01 Jan 9999 00:00:00 GMT");
         assert_eq!(http_date(SystemTime::UNIX_EPOCH - Duration::from_secs(5)), "Thu, 01 Jan 1970 00:00:00 GMT");
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn each_condition_by_itself() {
+    fn each_conditional_header_works_by_itself() {
         use Verdict::{Failed, NotModified, Proceed};
         use header::{IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE};
         for (name, value, verdict) in [
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn tags_outrank_dates_and_match_outranks_none_match() {
+    fn etags_outrank_dates_and_if_match_outranks_if_none_match() {
         use Verdict::{Failed, NotModified, Proceed};
         use header::{IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE};
         for (fields, verdict) in [
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_range_holds_for_our_strong_tag_and_our_exact_date_alone() {
+    fn if_range_needs_the_strong_etag_or_the_exact_date() {
         assert!(range_holds(&HeaderMap::new(), validators()));
         for (value, holds) in [
             (TAG, true),

@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn every_header_of_the_field_is_understood() {
+    fn every_header_that_declares_a_digest_is_understood() {
         let empty = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=";
         let sha256: Sha256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855".parse().unwrap();
         let digest = read(&[("repr-digest", &format!("unixsum=1, sha-256=:{empty}:;q=1"))]).unwrap();
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn garbage_and_contradictions_are_refused() {
+    fn malformed_and_contradictory_digest_headers_are_refused() {
         assert!(read(&[("x-checksum-md5", "zz")]).is_err());
         assert!(read(&[("content-digest", "sha-256=abc")]).is_err());
         assert!(read(&[("content-digest", "sha-256=:AAAA:")]).is_err());

@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_plain_name_is_said_twice() {
+    fn content_disposition_has_both_forms_of_a_plain_name() {
         assert_eq!(
             attachment("tool-1.0.tar.gz"),
             "attachment; filename=\"tool-1.0.tar.gz\"; filename*=UTF-8''tool-1.0.tar.gz"
@@ -49,7 +49,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_hurt_stay_inside_their_quotes() {
+    fn dangerous_file_names_stay_inside_their_quotes() {
         assert_eq!(
             attachment("a\"; b\\.x"),
             "attachment; filename=\"a\\\"; b\\\\.x\"; filename*=UTF-8''a%22%3B%20b%5C.x"
@@ -60,7 +60,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_name_is_one_valid_header_and_comes_back(name in "\\PC{0,40}|(?s:.{0,40})") {
+        fn every_file_name_is_one_valid_header_and_round_trips(name in "\\PC{0,40}|(?s:.{0,40})") {
             let value = attachment(&name);
             prop_assert!(value.bytes().all(|byte| (b' '..=b'~').contains(&byte)));
             let (_, encoded) = value.rsplit_once("''").unwrap();

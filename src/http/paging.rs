@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_counts_as_not_given_and_no_page_is_too_long() {
+    fn invalid_paging_parameters_are_ignored_and_page_size_is_limited() {
         assert_eq!(paging("/x"), Paging { page: 1, limit: 30 });
         assert_eq!(paging("/x?page=3&limit=1000"), Paging { page: 3, limit: 50 });
         assert_eq!(paging("/x?page=0&limit=-1"), Paging { page: 1, limit: 30 });
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn the_address_of_a_list_keeps_every_other_parameter_but_no_secret() {
+    fn page_links_keep_other_parameters_but_no_secrets() {
         let rest = |uri: &str| Paging::rest(&TestRequest::with_uri(uri).to_http_request());
         assert_eq!(rest("/x"), "/x");
         assert_eq!(rest("/x?page=2&limit=5&after=9&token=secret&access_token=secret"), "/x");
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn links_lead_to_the_other_pages_and_only_to_those_there_are() {
+    fn page_links_lead_only_to_pages_that_exist() {
         assert_eq!(paging("/x").links("/x", 30), "");
         let second = paging("/x?page=2&limit=10").links("/x?q=a", 30);
         assert_eq!(

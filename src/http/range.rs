@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_range_in_its_three_forms() {
+    fn a_single_range_in_its_three_forms() {
         assert_eq!(select("bytes=0-0", 10), Selection::One(0..1));
         assert_eq!(select("bytes=2-5", 10), Selection::One(2..6));
         assert_eq!(select("bytes=9-", 10), Selection::One(9..10));
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_well_formed_is_ignored() {
+    fn malformed_ranges_are_ignored() {
         for value in [
             "",
             "bytes",
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_byte_of_the_file_is_unsatisfiable() {
+    fn a_range_outside_of_the_file_is_unsatisfiable() {
         for value in ["bytes=10-", "bytes=10-12", "bytes=-0", "bytes=11-,-0", "bytes=99999999999999999999999-"] {
             assert_eq!(select(value, 10), Selection::Unsatisfiable, "{value}");
         }
@@ -148,14 +148,14 @@ mod tests {
     }
 
     #[test]
-    fn several_ranges_keep_their_order_and_lose_the_unsatisfiable_ones() {
+    fn several_ranges_keep_their_order_without_the_unsatisfiable_ones() {
         assert_eq!(select("bytes=5-6,0-1", 10), Selection::Many(vec![5..7, 0..2]));
         assert_eq!(select("bytes=5-6,20-30", 10), Selection::One(5..7));
         assert_eq!(select("bytes=0-4,3-5", 10), Selection::Many(vec![0..5, 3..6]));
     }
 
     #[test]
-    fn ranges_beyond_reason_give_the_whole() {
+    fn too_many_ranges_give_the_whole_file() {
         assert_eq!(select("bytes=0-,0-", 10), Selection::Whole);
         assert_eq!(select("bytes=0-2,1-3,2-4", 10), Selection::Whole);
         let list = |count: usize| (0..count).map(|at| format!("{}-{}", 4 * at, 4 * at)).collect::<Vec<_>>().join(",");
@@ -173,7 +173,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_selected_bytes_are_those_asked_for(
+        fn the_selected_bytes_are_the_requested_bytes(
             size in 0_u64..40,
             specs in prop::collection::vec((0_u64..50, prop::option::of(0_u64..50), any::<bool>()), 1..5),
         ) {
@@ -205,7 +205,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_makes_it_panic_or_select_what_is_not_there(text in ".{0,60}", size in any::<u64>()) {
+        fn no_range_header_panics_or_selects_bytes_outside_of_the_file(text in ".{0,60}", size in any::<u64>()) {
             for value in [text.clone(), format!("bytes={text}")] {
                 match select(&value, size) {
                     Selection::One(range) => prop_assert!(range.start < range.end && range.end <= size),

@@ -197,7 +197,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_are_named_and_the_rest_is_counted() {
+    fn the_first_damaged_files_are_named_and_the_rest_counted() {
         let names = ["a/b/1/c".to_owned(), "a/b/2/c".to_owned()];
         assert_eq!(in_words(&names, 2), "a/b/1/c, a/b/2/c");
         assert_eq!(in_words(&names, 5), "a/b/1/c, a/b/2/c and 3 more");

@@ -387,7 +387,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_sweep_stops_only_beyond_both_limits() {
+    fn a_sweep_stops_only_if_both_limits_are_exceeded() {
         let plan = SweepPlan { grace: Duration::ZERO, stop_files: 100, stop_percent: 10, confirmed: false };
         assert!(!plan.is_too_much(100, 100), "few, though all of them");
         assert!(!plan.is_too_much(101, 1_010), "a tenth");

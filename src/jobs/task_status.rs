@@ -144,7 +144,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_task_that_is_asked_for_runs_once_and_leaves_its_outcome() {
+    async fn a_requested_task_runs_once_and_stores_its_outcome() {
         let (tasks, now) = (TaskStatuses::default(), Timestamp::from_unix(1));
         assert!(tasks.ask(Task::Check));
         assert!(!tasks.ask(Task::Check), "once");

@@ -253,7 +253,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_signature_is_that_of_the_specification_s_example() {
+    fn webhook_signatures_match_the_example_of_the_specification() {
         let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
         let signed = [&b"msg_p5jXN8AQM9LWM0D4loKWxJek"[..], b".", b"1614265330", b".", br#"{"test": 2432232314}"#];
         let signature = STANDARD.encode(hmac_sha256(&standard_key(secret), &signed));

@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_declared_digest_that_is_wrong_is_named() {
+    fn a_wrong_declared_digest_is_named() {
         let sums = Hashers::all().finish();
         let right = Declared { sha256: Some(sums.sha256), sha512: sums.sha512, sha1: sums.sha1, md5: sums.md5 };
         assert!(sums.check(&right).is_ok());
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn checksums_are_found_again_and_none_beyond_the_last() {
+    fn block_checksums_are_read_back_and_none_beyond_the_last() {
         let mut sums = Vec::new();
         push_checksum(&mut sums, 7);
         push_checksum(&mut sums, u32::MAX);

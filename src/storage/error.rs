@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_full_disk_and_a_full_quota_are_no_space_and_the_rest_is_away() {
+    fn full_disk_and_disk_quota_are_no_space_other_errors_unavailable() {
         use rustix::io::Errno;
         assert!(matches!(StoreError::from(Errno::NOSPC), StoreError::NoSpace));
         assert!(matches!(StoreError::from(Errno::DQUOT), StoreError::NoSpace));

@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_goes_there_and_back() {
+    fn a_blob_key_round_trips() {
         let key = StorageKey::new(Sha256::new([0xab; 32]), 0x12);
         assert_eq!(key.to_string(), format!("{}-0000000000000012", "ab".repeat(32)));
         assert_eq!(key.to_string().parse(), Ok(key));
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_else_is_a_key() {
+    fn other_texts_are_refused_as_blob_keys() {
         let hex = "ab".repeat(32);
         let bad = [
             String::new(),

@@ -311,7 +311,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn many_transfers_have_small_chunks_and_few_have_large_ones() {
+    fn chunks_are_small_with_many_transfers_and_large_with_few() {
         let with = |transfers| allowance(&AtomicUsize::new(transfers));
         assert_eq!((with(0), with(1), with(21)), (CHUNK_MAX, CHUNK_MAX, CHUNK_MAX));
         assert_eq!(with(42), 512 << 10);

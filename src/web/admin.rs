@@ -176,7 +176,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bars_are_as_high_as_their_bytes_and_days_without_a_server_have_none() {
+    fn chart_bars_show_bytes_and_days_without_a_server_have_no_bar() {
         let day = |day: &str, both: Option<(i64, i64)>| Day {
             day: day.to_owned(),
             bytes: both.map(|both| both.0),

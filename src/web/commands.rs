@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn commands_say_where_the_file_is_and_what_to_call_it() {
+    fn commands_contain_the_address_and_the_name_of_the_file() {
         let all = commands("a b.txt", false);
         let url = "'http://[::1]:3000/api/packages/ada/generic/tool/1.0%2F%C3%BC/a%20b.txt'";
         assert_eq!(all.curl, format!("curl -fL -o 'a b.txt' {url}"));
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn who_needs_a_token_gives_it_from_a_variable() {
+    fn commands_that_need_a_token_read_it_from_a_variable() {
         let all = commands("-rf", true);
         assert!(all.curl.starts_with("curl -fL -H \"Authorization: Bearer $TOKEN\" -o ./-rf "), "{}", all.curl);
         assert!(all.wget.starts_with("wget --header=\"Authorization: Bearer $TOKEN\" -O ./-rf "), "{}", all.wget);
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn the_next_version_is_in_the_files_name_where_this_one_is() {
+    fn the_next_version_replaces_this_one_in_the_file_name() {
         let next = Publish::next("http://h", &path("1.2.3"), &"tool-1.2.3.zip".parse().unwrap());
         assert!(next.curl.ends_with("-T tool-1.2.4.zip http://h/api/packages/ada/generic/tool/1.2.4/tool-1.2.4.zip"));
         assert!(!next.is_open);

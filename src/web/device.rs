@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn browsers_and_systems_are_called_as_people_call_them() {
+    fn browsers_and_operating_systems_have_their_common_names() {
         for (agent, name) in [
             ("Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0", "Firefox on Linux"),
             (

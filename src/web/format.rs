@@ -94,7 +94,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn bytes_have_the_unit_that_fits() {
+    fn sizes_have_a_suitable_unit() {
         for (bytes, text) in [
             (0, "0 B"),
             (1023, "1023 B"),
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn thousands_stand_apart() {
+    fn numbers_have_thousands_separators() {
         for (number, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (-1_234_567, "-1,234,567")] {
             assert_eq!(Count(number).to_string(), text);
         }
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn moments_are_told_as_people_tell_them() {
+    fn times_are_shown_relative_to_now() {
         let now = Timestamp::from_unix(1_800_000_000);
         for (seconds, text) in [
             (0, "just now"),

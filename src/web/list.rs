@@ -99,7 +99,7 @@ mod tests {
     use actix_web::test::TestRequest;
 
     #[test]
-    fn a_pager_leads_to_the_pages_beside_and_keeps_what_was_searched() {
+    fn a_pager_links_to_adjacent_pages_and_keeps_the_search() {
         let pager = |uri: &str, total| Pager::new(&TestRequest::with_uri(uri).to_http_request(), total);
         assert_eq!((pager("/x", 30).previous, pager("/x", 30).next), (None, None));
         let second = pager("/x?q=a&page=2", 61);
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn choices_keep_what_was_searched_and_begin_anew() {
+    fn filters_and_sort_order_keep_the_search_and_go_to_page_one() {
         let words = [("updated", "Updated"), ("name", "Name")];
         let at = |uri: &str| choices(&TestRequest::with_uri(uri).to_http_request(), "sort", &words);
         let hrefs = |uri: &str| at(uri).into_iter().map(|choice| (choice.href, choice.chosen)).collect::<Vec<_>>();
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chain_leads_on_by_a_place_and_back_to_the_beginning() {
+    fn a_cursor_pager_links_to_the_next_page_and_the_first() {
         let chain =
             |uri: &str, next: Option<&str>| Chain::new(&TestRequest::with_uri(uri).to_http_request(), next.as_ref());
         assert_eq!(chain("/x?q=a", Some("1~2~c+")).next.as_deref(), Some("/x?q=a&after=1~2~c%2B"));

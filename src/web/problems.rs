@@ -114,7 +114,7 @@ mod tests {
     use crate::error::What;
 
     #[test]
-    fn errors_become_sentences_beside_their_fields_and_what_nobody_can_mend_stays_an_error() {
+    fn form_errors_appear_at_their_fields_and_other_errors_stay_errors() {
         let of = |error| Problems::of(error, "name");
         let email = of(Error::invalid("email", "email: the address a@b is taken")).unwrap();
         assert_eq!(email.at("email"), Some("The address a@b is taken."));

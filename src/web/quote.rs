@@ -38,7 +38,7 @@ mod tests {
     use proptest::prelude::*;
     use std::process::Command;
 
-    /// What a shell makes of a word.
+    /// The word as a shell reads it.
     fn words(line: &str) -> String {
         let script = format!("set -u; show() {{ for word; do printf '<%s>' \"$word\"; done; }}; show {line}");
         let done = Command::new("sh").arg("-c").arg(script).current_dir("/").output().unwrap();
@@ -47,7 +47,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_words_stay_as_they_are() {
+    fn plain_words_are_not_quoted() {
         for word in ["tool-1.0.tar.gz", "http://127.0.0.1:3000/api/packages/ada/generic/a%20b", "a_b+c"] {
             assert_eq!(sh(word), word);
         }
@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn words_that_would_do_something_are_quoted() {
+    fn words_with_a_meaning_for_the_shell_are_quoted() {
         for (word, quoted) in [
             ("$(id)", "'$(id)'"),
             ("a;b", "'a;b'"),
@@ -84,7 +84,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
-        fn a_shell_reads_back_one_word(text in "[ -~äß\n]{0,20}") {
+        fn a_shell_reads_a_quoted_word_back_unchanged(text in "[ -~äß\n]{0,20}") {
             prop_assert_eq!(words(&sh(&text)), format!("<{text}>"));
         }
     }

@@ -303,7 +303,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn choices_become_scopes_and_ends() {
+    fn token_form_choices_become_scopes_and_expiration() {
         let now = Timestamp::from_unix(1_800_000_000);
         let draft = |change: fn(&mut Draft)| {
             let mut draft = Draft { name: " ci ".to_owned(), ..Draft::default() };

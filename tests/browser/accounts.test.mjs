@@ -1,4 +1,4 @@
-// An account: the second factor, sessions, tokens that publish.
+// Account pages: two-factor authentication, sessions, access tokens, the password.
 
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -13,7 +13,7 @@ const site = await serve();
 endWith(site);
 await people(site, "ada", "bea", "cy", "dan", "eve");
 
-/** Signs in up to the second factor. */
+/** Signs in with the password, up to the page that asks for the two-factor code. */
 async function passwordOf(page, name) {
   await page.goto("/login");
   await page.getByLabel("User name or e-mail address").fill(name);
@@ -22,7 +22,7 @@ async function passwordOf(page, name) {
   await page.waitForURL("**/login/two-factor?**");
 }
 
-test("a second factor is set up in the page and asked for at the next sign-in; a recovery code does in its place, once", async () => {
+test("two-factor setup, sign-in with a code, and a recovery code once", async () => {
   const browser = await visitAs(site, "ada");
   const { page } = browser;
   await page.goto("/user/settings/security");
@@ -31,14 +31,14 @@ test("a second factor is set up in the page and asked for at the next sign-in; a
   await page.waitForURL("**/security/enroll");
   await inspect(page);
   const picture = page.locator("img.qr");
-  assert.ok(await picture.evaluate((image) => image.complete && image.naturalWidth > 0), "the picture is shown");
+  assert.ok(await picture.evaluate((image) => image.complete && image.naturalWidth > 0), "the QR code is shown");
   const seed = (await page.locator("#seed").textContent()).trim();
   await page.getByLabel("Code on the device").fill("000000");
   await page.getByLabel("Your password").fill(PASSWORD);
   await page.getByRole("button", { name: "Turn it on" }).click();
   await page.locator("#code-problem").waitFor();
   await inspect(page);
-  assert.equal((await page.locator("#seed").textContent()).trim(), seed, "a wrong code changes no secret");
+  assert.equal((await page.locator("#seed").textContent()).trim(), seed, "a wrong code does not change the secret");
   await page.getByLabel("Code on the device").fill(totp(seed));
   await page.getByLabel("Your password").fill(PASSWORD);
   await page.getByRole("button", { name: "Turn it on" }).click();
@@ -47,7 +47,7 @@ test("a second factor is set up in the page and asked for at the next sign-in; a
   const codes = (await page.locator("#codes").textContent()).trim().split("\n");
   assert.ok(codes.length >= 8 && new Set(codes).size === codes.length, codes.join());
   const kept = await download(page, page.getByRole("link", { name: "Download" }));
-  assert.ok(codes.every((code) => kept.bytes.toString().includes(code)), "the file has the codes");
+  assert.ok(codes.every((code) => kept.bytes.toString().includes(code)), "the file contains the codes");
   await page.locator("details.menu summary").click();
   await page.getByRole("button", { name: "Sign out" }).click();
   await page.locator("nav[aria-label=Account]").waitFor();
@@ -57,7 +57,7 @@ test("a second factor is set up in the page and asked for at the next sign-in; a
   await page.getByLabel("Code").fill("123 456");
   await page.getByRole("button", { name: "Go on" }).click();
   await page.locator("[role=alert]").waitFor();
-  // The code of the moment was used up above.
+  // The current code was used up above.
   await page.getByLabel("Code").fill(totp(seed, 1));
   await page.getByRole("button", { name: "Go on" }).click();
   await page.locator("details.menu summary").waitFor();
@@ -84,7 +84,7 @@ test("a second factor is set up in the page and asked for at the next sign-in; a
   }
 });
 
-test("a token is made in the page, shown once, publishes by curl, and is worth nothing when it is revoked", async () => {
+test("a new token is shown once, publishes with curl, and can be revoked", async () => {
   const browser = await visitAs(site, "bea");
   const { page } = browser;
   await page.goto("/user/settings/tokens");
@@ -100,7 +100,7 @@ test("a token is made in the page, shown once, publishes by curl, and is worth n
   assert.equal(curl(url).toString(), "hello, world\n");
   rmSync(dir, { recursive: true });
   await page.goto("/user/settings/tokens");
-  assert.ok(!(await page.content()).includes(secret), "it is shown once");
+  assert.ok(!(await page.content()).includes(secret), "the secret is shown only once");
   await inspect(page);
   await revokeToken(page, "build server");
   const answer = await fetch(url, { headers: { authorization: `Bearer ${secret}` } });
@@ -108,7 +108,7 @@ test("a token is made in the page, shown once, publishes by curl, and is worth n
   await done(browser);
 });
 
-test("without JavaScript one makes a token that publishes", async () => {
+test("a token is created without JavaScript and can publish", async () => {
   const browser = await visitAs(site, "cy", { javaScriptEnabled: false });
   const secret = await makeToken(browser.page, "plain");
   curl("-H", `Authorization: Bearer ${secret}`, "--data-binary", "plain", "-X", "PUT",
@@ -116,7 +116,7 @@ test("without JavaScript one makes a token that publishes", async () => {
   await done(browser);
 });
 
-test("who signs out everywhere is signed out in every browser at once", async () => {
+test("signing out everywhere ends the sessions in all browsers immediately", async () => {
   const here = await visitAs(site, "dan"), there = await visitAs(site, "dan");
   await here.page.goto("/user/settings/security");
   assert.equal(await here.page.locator("main tbody tr").count(), 2);
@@ -130,7 +130,7 @@ test("who signs out everywhere is signed out in every browser at once", async ()
   await done(there);
 });
 
-test("a new password ends the other sessions and is the one that counts", async () => {
+test("a new password ends other sessions and replaces the old password", async () => {
   const here = await visitAs(site, "eve"), there = await visitAs(site, "eve");
   const { page } = here;
   await page.goto("/user/settings/password");
@@ -154,7 +154,7 @@ test("a new password ends the other sessions and is the one that counts", async 
   await done(there);
 });
 
-/** Makes a token that may publish, and gives its secret. */
+/** Creates a token that may publish, and returns its secret. */
 async function makeToken(page, name) {
   await page.goto("/user/settings/tokens");
   await page.getByRole("link", { name: "New token" }).click();
@@ -166,7 +166,6 @@ async function makeToken(page, name) {
   return (await page.locator("#secret").textContent()).trim();
 }
 
-/** Revokes a token. */
 async function revokeToken(page, name) {
   await page.getByRole("link", { name: `Revoke ${name}` }).click();
   await page.getByRole("button", { name: "Revoke the token" }).waitFor();

@@ -1,4 +1,4 @@
-// What an administrator does in the browser.
+// Administration pages: locking users, approving registrations.
 
 import assert from "node:assert/strict";
 import test from "node:test";
@@ -8,7 +8,7 @@ const site = await serve({ PACKHOUSE_REGISTRATION_ENABLED: "true", PACKHOUSE_REG
 endWith(site);
 await people(site, "ada", "bea");
 
-test("an administrator locks a user, whose sessions and tokens die at once, and lets him in again", async () => {
+test("locking a user ends sessions and tokens, and unlocking undoes it", async () => {
   const { sha1: token } = await api(site, "ada", "POST", "/api/v1/users/ada/tokens", { name: "ci", scopes: ["read:user"] });
   const admin = await visitAs(site, "admin"), ada = await visitAs(site, "ada");
   await ada.page.goto("/user/settings");
@@ -41,7 +41,7 @@ test("an administrator locks a user, whose sessions and tokens die at once, and 
   await done(admin);
 });
 
-test("who is no administrator finds no administration", async () => {
+test("the administration pages are hidden from other users", async () => {
   const browser = await visitAs(site, "bea");
   for (const path of ["/-/admin", "/-/admin/users", "/-/admin/users/ada"]) {
     const answer = await browser.page.goto(path);
@@ -54,7 +54,7 @@ test("who is no administrator finds no administration", async () => {
   await done(stranger);
 });
 
-test("whoever registers waits until an administrator lets him in", async () => {
+test("a new account waits until an administrator approves it", async () => {
   const browser = await visit(site);
   const { page } = browser;
   await page.goto("/login");

@@ -1,4 +1,4 @@
-// An organization, with a second user in it.
+// Organization pages: members, teams, renaming, deleting.
 
 import assert from "node:assert/strict";
 import test from "node:test";
@@ -8,7 +8,7 @@ const site = await serve();
 endWith(site);
 await people(site, "ada", "bea");
 
-test("an organization is made, a second user is taken in, publishes, and leaves", async () => {
+test("create an organization, add a member who publishes, then leaves", async () => {
   const ada = await visitAs(site, "ada");
   const { page } = ada;
   await page.goto("/org/create");
@@ -22,7 +22,7 @@ test("an organization is made, a second user is taken in, publishes, and leaves"
   await page.waitForURL((url) => url.pathname.includes("acme"));
   await page.locator(".notice.good").waitFor();
 
-  // A stranger to it sees nothing, and a member what his team may.
+  // Other users see nothing, and members see what their team may.
   const bea = await visitAs(site, "bea");
   await bea.page.goto("/acme");
   assert.ok((await bea.page.locator("h1").textContent()).includes("Nothing is here"));
@@ -53,7 +53,7 @@ test("an organization is made, a second user is taken in, publishes, and leaves"
     await inspect(bea.page);
   }
   await bea.page.goto("/org/acme/settings");
-  assert.ok((await bea.page.locator("h1").textContent()).includes("Nothing is here"), "settings are the owners'");
+  assert.ok((await bea.page.locator("h1").textContent()).includes("Nothing is here"), "only owners see the settings");
 
   await page.goto("/org/acme/members");
   await inspect(page);
@@ -67,7 +67,7 @@ test("an organization is made, a second user is taken in, publishes, and leaves"
   await done(ada);
 });
 
-test("an organization gets another name, to which the old one leads", async () => {
+test("an organization is renamed, and its old address redirects", async () => {
   await api(site, "ada", "POST", "/api/v1/orgs", { username: "early", visibility: "public" });
   const browser = await visitAs(site, "ada");
   const { page } = browser;

@@ -1,4 +1,4 @@
-// Files: uploaded in the browser, found by everybody, fetched back byte for byte, deleted.
+// Package pages: uploading, finding, downloading and deleting files.
 
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
@@ -14,19 +14,19 @@ const site = await serve();
 endWith(site);
 await people(site, "ada", "bea");
 
-/** A version's page of ada's. */
+/** The address of the page of a version of ada's. */
 const page_of = (name, version) => `/ada/-/packages/generic/${name}/${version}`;
 
-/** What a version has, as the API says. */
+/** The files of a version in the API: name and SHA-256. */
 async function files(owner, name, version) {
   const list = await api(site, "ada", "GET", `/api/v1/packages/${owner}/generic/${name}/${version}/files`);
   return Object.fromEntries(list.map((file) => [file.name, file.sha256]));
 }
 
-test("two files are dropped on the page, their progress is shown, and everybody finds them, whole, until they are deleted", async () => {
+test("files dropped on the page show progress, download intact, get deleted", async () => {
   const browser = await visitAs(site, "ada");
   const { page } = browser;
-  // Slow enough for its progress to be seen on the way.
+  // Slow enough to see the progress.
   const network = await browser.context.newCDPSession(page);
   await network.send("Network.emulateNetworkConditions", {
     offline: false, latency: 0, downloadThroughput: -1, uploadThroughput: 4 << 20,
@@ -40,7 +40,7 @@ test("two files are dropped on the page, their progress is shown, and everybody 
   await drop(page, "#drop", [{ name: "router-2.4.1.bin", content: large }, { name: "notes (final).txt", content: small }]);
   assert.equal(await page.locator("#queue > li").count(), 2);
   await inspect(page);
-  // What the bars show, from the first to the last.
+  // Record every value of the progress bar.
   await page.evaluate(() => {
     window.seen = [];
     const look = () => {
@@ -88,7 +88,7 @@ test("two files are dropped on the page, their progress is shown, and everybody 
   await done(browser);
 });
 
-test("a package is deleted by whoever types its name", async () => {
+test("a package is deleted after typing its name", async () => {
   await publish(site, "ada", "ada/old-tool/1.0/tool.bin", "bytes");
   await publish(site, "ada", "ada/old-tool/1.1/tool.bin", "more bytes");
   const browser = await visitAs(site, "ada");
@@ -106,7 +106,7 @@ test("a package is deleted by whoever types its name", async () => {
   await done(browser);
 });
 
-test("a name that is taken is said before anything is sent, and the others go on", async () => {
+test("an existing file is reported before the upload, and others go on", async () => {
   await publish(site, "ada", "ada/taken/1.0/a.txt", "there");
   const browser = await visitAs(site, "ada");
   const { page } = browser;
@@ -123,7 +123,7 @@ test("a name that is taken is said before anything is sent, and the others go on
   await done(browser);
 });
 
-test("an upload is cancelled halfway, which leaves nothing, and then tried again", async () => {
+test("a canceled upload leaves nothing and can be retried", async () => {
   const browser = await visitAs(site, "ada");
   const { page } = browser;
   const network = await page.context().newCDPSession(page);
@@ -146,7 +146,7 @@ test("an upload is cancelled halfway, which leaves nothing, and then tried again
   await done(browser);
 });
 
-test("one uploads with the keyboard alone", async () => {
+test("uploading works with only the keyboard", async () => {
   const browser = await visitAs(site, "ada");
   const { page } = browser;
   await page.goto("/ada");
@@ -166,14 +166,14 @@ test("one uploads with the keyboard alone", async () => {
   await tabTo(page, "#send");
   await page.keyboard.press("Enter");
   await page.locator("#total-text", { hasText: "1 of 1 files stored" }).waitFor();
-  assert.ok(await page.evaluate(() => document.activeElement.matches("#look")), "the way to the version has the focus");
+  assert.ok(await page.evaluate(() => document.activeElement.matches("#look")), "the link to the version has the focus");
   await page.keyboard.press("Enter");
   await page.waitForURL(`**${page_of("by-keys", "1.0")}`);
   assert.deepEqual(await files("ada", "by-keys", "1.0"), { "k.txt": sha256("typed") });
   await done(browser);
 });
 
-test("without JavaScript one signs in, uploads by the plain form, and finds the files", async () => {
+test("signing in and uploading with the plain form work without JavaScript", async () => {
   const browser = await visit(site, { javaScriptEnabled: false });
   const { page } = browser;
   await page.goto("/ada/-/upload");

@@ -1,4 +1,4 @@
-// What everybody sees: the way in, the manual, and pages that are not there.
+// Public pages: sign-in, the manual, pages that don't exist, color themes.
 
 import assert from "node:assert/strict";
 import test from "node:test";
@@ -7,7 +7,7 @@ import { done, endWith, inspect, PASSWORD, serve, tabTo, visit } from "./support
 const site = await serve();
 endWith(site);
 
-test("the way in, the manual and a page that is not there are fit for everybody, and nothing goes wrong in them", async () => {
+test("sign-in, manual and missing pages are accessible and without errors", async () => {
   const browser = await visit(site);
   const { page } = browser;
   for (const path of ["/login", "/docs/", "/docs/nothing/"]) {
@@ -17,7 +17,7 @@ test("the way in, the manual and a page that is not there are fit for everybody,
   await done(browser);
 });
 
-test("every page of the manual is fit for everybody", async () => {
+test("every page of the manual is accessible", async () => {
   const browser = await visit(site);
   const { page } = browser;
   await page.goto("/docs/");
@@ -26,13 +26,13 @@ test("every page of the manual is fit for everybody", async () => {
     await next.click();
     const unseen = await page.locator(".prose :is(h1, h2, h3)").evaluateAll((headings) =>
       headings.filter((heading) => !(heading.firstElementChild ?? heading).checkVisibility({ opacityProperty: true })).length);
-    assert.equal(unseen, 0, `headings that cannot be seen on ${page.url()}`);
+    assert.equal(unseen, 0, `invisible headings on ${page.url()}`);
     await inspect(page, { schemes: ["light"] });
   }
   await done(browser);
 });
 
-test("a command of the manual is copied by its button", async () => {
+test("the copy button of the manual copies a command", async () => {
   const browser = await visit(site, { permissions: ["clipboard-read", "clipboard-write"] });
   const { page } = browser;
   await page.goto("/docs/getting-started/");
@@ -43,7 +43,7 @@ test("a command of the manual is copied by its button", async () => {
   await done(browser);
 });
 
-test("the colours are those of the system, or those the reader chose", async () => {
+test("the color theme follows the system or the choice of the reader", async () => {
   const browser = await visit(site, { colorScheme: "dark" });
   const { page } = browser;
   const background = () => page.evaluate(() => getComputedStyle(document.body.parentElement).backgroundColor);
@@ -59,12 +59,12 @@ test("the colours are those of the system, or those the reader chose", async () 
   await done(browser);
 });
 
-test("one signs in, goes about and signs out with the keyboard alone", async () => {
+test("signing in, navigating and signing out work with only the keyboard", async () => {
   const browser = await visit(site);
   const { page } = browser;
   await page.goto("/docs/getting-started/");
   await page.keyboard.press("Tab");
-  assert.equal(await page.evaluate(() => document.activeElement.className), "skip", "the first stop skips the head");
+  assert.equal(await page.evaluate(() => document.activeElement.className), "skip", "the first stop is the link that skips the header");
   await tabTo(page, "nav[aria-label=Account] a");
   await page.keyboard.press("Enter");
   await page.waitForURL("**/login?redirect_to=*");

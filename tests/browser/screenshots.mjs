@@ -1,5 +1,5 @@
-// Pictures of the main pages, light and dark, for the manual and the README: from a server filled with what a company might
-// have. Usage: script/screenshots [NAME …]
+// Takes screenshots of the main pages, light and dark, for the manual and the README, on a server with plausible packages.
+// Usage: script/screenshots [NAME …]
 
 import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
@@ -11,7 +11,7 @@ const FOLDER = fileURLToPath(new URL("../../docs/screenshots/", import.meta.url)
 const SITE = "https://packages.northwind.example";
 const site = await serve({ PACKHOUSE_PUBLIC_URL: SITE });
 
-// --- Who and what is there ---
+// --- Users and packages ---
 
 const PEOPLE = { mira: "Mira Okafor", jonas: "Jonas Lindqvist", priya: "Priya Raman", tomas: "Tomás Herrera" };
 await people(site, ...Object.keys(PEOPLE));
@@ -41,7 +41,7 @@ Runs on the GW-200 and GW-210. Update from 2.3 or later.
 ## What is new
 
 - Mesh joins in under two seconds after a power cut.
-- The status page shows the signal of each neighbour.
+- The status page shows the signal of each neighbor.
 - Fixed: logs filled the flash when the uplink was down for days.
 
 ## Install
@@ -64,7 +64,7 @@ for (const version of ["0.9.2", "1.0.0", "1.1.0"]) {
 await put("priya", "northwind/picker-model/2026.11/picker-int8.onnx", 11 * MB);
 await put("priya", "northwind/picker-model/2026.11/labels.txt", 2 * KB);
 await put("priya", "northwind/kiosk-image/5.0.2/kiosk-5.0.2-amd64.iso.zst", 14 * MB);
-// What has not changed from one version to the next is stored once.
+// Unchanged files are stored once.
 let same;
 for (const [version, size] of [["2.3.0", 7.2], ["2.3.1", 7.2], ["2.4.0", 7.9], ["2.4.1", 8.1]]) {
   const at = `northwind/gateway-firmware/${version}`;
@@ -75,7 +75,7 @@ for (const [version, size] of [["2.3.0", 7.2], ["2.3.1", 7.2], ["2.4.0", 7.9], [
   await put("jonas", `${at}/README.md`, README(version));
 }
 
-// Downloads, which are counted by their first byte.
+// Downloads, which count if they include the first byte.
 for (const [path, count] of [
   ["northwind/generic/gateway-firmware/2.4.1/gateway-2.4.1-arm64.img", 61],
   ["northwind/generic/gateway-firmware/2.4.1/gateway-2.4.1-armv7.img", 23],
@@ -92,7 +92,7 @@ for (const [name, scopes] of [["release pipeline", ["write:package"]], ["mirror 
   await api(site, "jonas", "POST", "/api/v1/users/jonas/tokens", { name, scopes });
 }
 
-// Not everything is of this minute.
+// Give versions and tokens plausible dates.
 const url = `postgresql://packhouse@/packhouse?host=${site.dir}/data/postgres/socket&port=5432`;
 execFileSync("psql", ["-X", "-q", "-v", "ON_ERROR_STOP=1", url, "-c", `
   WITH aged AS (SELECT id, now() - (SELECT max(id) - v.id FROM versions) * interval '9 days 5 hours' - interval '3 hours' AS at
@@ -107,12 +107,12 @@ execFileSync("psql", ["-X", "-q", "-v", "ON_ERROR_STOP=1", url, "-c", `
     FROM generate_series(1, 29) age, LATERAL (SELECT (128 - age * 1.4 - (age / 9) * 9) * 1000000 AS bytes) b
     ON CONFLICT DO NOTHING`]);
 
-// --- The pictures ---
+// --- Screenshots ---
 
 mkdirSync(FOLDER, { recursive: true });
 const wanted = process.argv.slice(2);
 
-/** Takes a picture as WebP, which no tool beside the browser is needed for. */
+/** Saves a screenshot as WebP, which needs no tool except the browser. */
 async function take(page, name) {
   const session = await page.context().newCDPSession(page);
   const { data } = await session.send("Page.captureScreenshot", { format: "webp", quality: 82 });
@@ -121,7 +121,7 @@ async function take(page, name) {
   console.log(`${name}.webp ${Math.round(bytes.length / 1024)} KiB`);
 }
 
-/** A page, light and dark; `prepare` brings it about. */
+/** Takes a page light and dark, after `prepare` has acted on it. */
 async function show(name, who, path, prepare = async () => {}, viewport = { width: 1280, height: 800 }) {
   if (wanted.length && !wanted.includes(name)) return;
   const browser = await visitAs(site, who, { viewport });

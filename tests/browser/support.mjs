@@ -1,4 +1,4 @@
-// What the flows stand on: a server of their own with a private database, a real Chromium, and pages that are looked at.
+// Support for the browser tests: a server with a private database, a real Chromium, and checks of pages.
 
 import assert from "node:assert/strict";
 import { spawn, execFileSync } from "node:child_process";
@@ -27,11 +27,11 @@ function program() {
   return path;
 }
 
-/** A server with a data directory and a Postgres of its own, both gone when the tests of the file are done. */
+/** Starts a server with its own data directory and Postgres. `endWith` stops it and deletes both. */
 export async function serve(settings = {}) {
-  // In memory where there is such a place: nothing here has to outlive a loss of power.
+  // In memory if possible, because nothing here must survive a power failure.
   const dir = mkdtempSync(join(existsSync("/dev/shm") ? "/dev/shm" : tmpdir(), "packhouse-browser-"));
-  // Postgres runs as another user where we are root.
+  // If we are root, Postgres runs as another user.
   chmodSync(dir, 0o755);
   const kept = Object.entries(process.env).filter(([key]) => !key.startsWith("PACKHOUSE_") && key !== "DATABASE_URL");
   const child = spawn(program(), ["serve"], {
@@ -64,7 +64,7 @@ export async function serve(settings = {}) {
   return { url, stop, log: () => log, dir };
 }
 
-/** A request of a program: `Basic` for a name, a token as it is. */
+/** Sends an API request. `who` is a user name, for Basic authentication, or a token. */
 export async function api(site, who, method, path, body) {
   const authorization = who.startsWith("phk_") ? `Bearer ${who}` : `Basic ${btoa(`${who}:${PASSWORD}`)}`;
   const json = body !== undefined && !Buffer.isBuffer(body);
@@ -78,7 +78,7 @@ export async function api(site, who, method, path, body) {
   return text && answer.headers.get("content-type")?.includes("json") ? JSON.parse(text) : text;
 }
 
-/** Makes users whose password is everybody's. */
+/** Creates users with PASSWORD. */
 export async function people(site, ...names) {
   for (const username of names) {
     await api(site, "admin", "POST", "/api/v1/admin/users", {
@@ -87,14 +87,14 @@ export async function people(site, ...names) {
   }
 }
 
-/** Publishes a file: owner, package, version and name as one path, or apart where one of them has a slash. */
+/** Publishes a file. The path is owner/package/version/name, or a list of these four if one of them contains a slash. */
 export async function publish(site, who, path, content) {
   const parts = Array.isArray(path) ? path : path.split("/");
   const [owner, ...rest] = parts.map(encodeURIComponent);
   await api(site, who, "PUT", `/api/packages/${owner}/generic/${rest.join("/")}`, Buffer.from(content));
 }
 
-/** Runs curl as somebody at a shell would. */
+/** Runs curl and returns its output. */
 export function curl(...args) {
   return execFileSync("curl", ["-fsS", "--noproxy", "*", ...args], { encoding: "buffer" });
 }
@@ -115,13 +115,13 @@ const ARGS = [
 
 let launched;
 
-/** The browser, one for all tests of a file. */
+/** The browser, which all tests of a file share. */
 export async function launch() {
   launched ??= chromium.launch({ executablePath: process.env.CHROMIUM || "/usr/bin/chromium", args: ARGS });
   return launched;
 }
 
-/** Ends the browser and a server when the tests of the file are done. */
+/** Stops the browser and a server after the tests of the file. */
 export function endWith(site) {
   after(async () => {
     await (await launched)?.close();
@@ -129,7 +129,7 @@ export function endWith(site) {
   });
 }
 
-/** Somebody's browser: cookies of its own, and everything that goes wrong in it is remembered. */
+/** A browser window with its own cookies. Everything that goes wrong in it is recorded, for `done`. */
 export async function visit(site, options = {}) {
   const browser = await launch();
   const context = await browser.newContext({
@@ -144,7 +144,7 @@ export async function visit(site, options = {}) {
   });
   const page = await context.newPage();
   page.on("console", (message) => {
-    // Statuses are judged below, where it is known what was asked for.
+    // Statuses are checked below, where the kind of request is known.
     const isStatus = message.text().startsWith("Failed to load resource");
     if (["error", "warning"].includes(message.type()) && !isStatus) wrong.push(`${page.url()}: ${message.text()}`);
   });
@@ -156,13 +156,13 @@ export async function visit(site, options = {}) {
   return { page, context, wrong };
 }
 
-/** Says what went wrong in a browser, if anything did, and closes it. */
+/** Closes a browser window, and fails if anything went wrong in it. */
 export async function done({ context, wrong }) {
   await context.close();
   fail(wrong);
 }
 
-/** Signs in by the form. */
+/** Signs in with the form. */
 export async function signIn(page, name, password = PASSWORD) {
   await page.goto("/login");
   await page.getByLabel("User name or e-mail address").fill(name);
@@ -171,27 +171,27 @@ export async function signIn(page, name, password = PASSWORD) {
   await page.locator("header details.menu summary").waitFor();
 }
 
-/** A browser in which somebody is signed in. */
+/** A browser window in which a user is signed in. */
 export async function visitAs(site, name, options) {
   const browser = await visit(site, options);
   await signIn(browser.page, name);
   return browser;
 }
 
-// --- Looking ---
+// --- Checks of pages ---
 
-/** Looks at the page with axe, at a desk and on a phone, in light and dark: nothing may be found, and nothing sticks out. */
+/** Checks the page with axe, wide and on a phone, light and dark. Nothing may be wider than the window either. */
 export async function inspect(page, { schemes = ["light", "dark"] } = {}) {
   const found = new Map();
   const tell = (line, mode) => found.set(line, [...found.get(line) ?? [], mode]);
   for (const viewport of [WIDE, PHONE]) {
     await page.setViewportSize(viewport);
-    // What follows the window's size does so with the next frame.
+    // Scripts that react to the size of the window do so in the next frame.
     await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
     for (const colorScheme of schemes) {
       await page.emulateMedia({ colorScheme });
       if (!await page.evaluate(() => "axe" in window)) await page.evaluate(AXE);
-      // Once everything, and then what hangs on the colours.
+      // First all rules, then only the rules about colors.
       const rules = colorScheme === schemes[0] ? null : ["color-contrast", "link-in-text-block"];
       const violations = await page.evaluate(async (rules) => {
         const options = { resultTypes: ["violations"], ...(rules ? { runOnly: rules } : {}) };
@@ -207,7 +207,7 @@ export async function inspect(page, { schemes = ["light", "dark"] } = {}) {
       const out = [...document.body.querySelectorAll("*")].filter(isOut).slice(0, 3);
       return { wide: document.documentElement.scrollWidth > width, out: out.map((one) => one.outerHTML.slice(0, 120)) };
     });
-    if (wide) tell(`it is wider than the window: ${out.join(" | ")}`, viewport.width);
+    if (wide) tell(`wider than the window: ${out.join(" | ")}`, viewport.width);
   }
   await page.setViewportSize(WIDE);
   await page.emulateMedia({ colorScheme: "light" });
@@ -233,24 +233,24 @@ export async function drop(page, selector, files) {
   for (const type of ["dragenter", "dragover", "drop"]) await page.dispatchEvent(selector, type, { dataTransfer: transfer });
 }
 
-/** Moves the focus with the tabulator until it is on what a selector finds. */
+/** Presses the tab key until the element of a selector has the focus. */
 export async function tabTo(page, selector, most = 60) {
   for (let count = 0; count < most; count++) {
     if (await page.evaluate((selector) => document.activeElement?.matches(selector), selector)) return;
     await page.keyboard.press("Tab");
   }
-  assert.fail(`${selector} is not reached in ${most} steps of the tabulator on ${page.url()}`);
+  assert.fail(`${most} presses of the tab key do not reach ${selector} on ${page.url()}`);
 }
 
-/** What a browser downloads by a click. */
+/** Clicks, and returns the file that the browser downloads. */
 export async function download(page, locator) {
   const [file] = await Promise.all([page.waitForEvent("download"), locator.click()]);
   return { name: file.suggestedFilename(), bytes: readFileSync(await file.path()) };
 }
 
-// --- The second factor ---
+// --- Two-factor authentication ---
 
-/** The code that an authenticator shows for a seed (RFC 6238), some steps of 30 seconds from now. */
+/** The code that an authenticator app shows for a secret (RFC 6238), some steps of 30 seconds from now. */
 export function totp(seed, steps = 0) {
   const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
   const bits = [...seed.replaceAll(/[\s=]/g, "")].map((char) => alphabet.indexOf(char).toString(2).padStart(5, "0")).join("");

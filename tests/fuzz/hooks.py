@@ -1,5 +1,5 @@
-"""What Schemathesis cannot know: who it is, that what it destroys must be there again for the next request, and which of its
-findings are none. Run by script/fuzz-api."""
+"""Tells Schemathesis what it cannot know: who the caller is, how to restore what a request destroyed before the next one,
+and which of its findings are not failures. Run by script/fuzz-api."""
 
 import base64
 import itertools
@@ -13,10 +13,10 @@ from schemathesis.specs.openapi import _auth_retry
 URL = os.environ["FUZZ_URL"]
 API = URL + "/api/v1"
 PASSWORD = os.environ["FUZZ_PASSWORD"]
-# An administrator as whom it may ask, and another by whom people and packages are kept. Neither is in the dictionaries.
+# An administrator as a caller, and another one who restores users and packages. Neither is in the dictionaries.
 ADMIN = os.environ["FUZZ_ADMIN"]
 KEEPER = os.environ["FUZZ_KEEPER"]
-# As whom it asks; nobody: without a credential.
+# The caller: a user name, or "nobody" for requests without a credential.
 CALLER = os.environ["FUZZ_CALLER"]
 
 numbers = itertools.count(1)
@@ -31,7 +31,7 @@ def ask(method, path, json=None, data=None, base=API, fine=(200, 201, 204)):
 
 
 def find(path):
-    """What is there, if it is; an old name's new one does not count."""
+    """Returns the object, or None. A redirect from an old name counts as None."""
     answer = ask("GET", path, fine=(200, 307, 404))
     return answer.json() if answer.status_code == 200 else None
 
@@ -50,7 +50,7 @@ def restore_person(name, password):
     wanted = {"active": True, "prohibit_login": False, "visibility": "public", "email": f"{name}@example.org"}
     user = find(f"/users/{name}")
     if user is None:
-        # Whoever was renamed has the address still.
+        # A user who was renamed still has the email address.
         for other in ask("GET", f"/users/search?q={name}%40example.org").json()["data"]:
             ask("PATCH", f"/admin/users/{other['login']}", {"email": f"was-{next(numbers)}@example.org"})
         ask("POST", "/admin/users", {"username": name, "email": wanted["email"], "password": PASSWORD})
@@ -59,7 +59,7 @@ def restore_person(name, password):
 
 
 def restore(password=False):
-    """Makes the people, the organization and the packages of the document's examples, or what is missing of them."""
+    """Creates the users, the organization and the packages of the document's examples that are missing."""
     for name in ("ada", "bob"):
         restore_person(name, password)
     org = find("/orgs/acme")
@@ -89,7 +89,7 @@ new_token("ada", "laptop", "write:package")
 tokens = {CALLER: token_of_caller()} if CALLER != "nobody" else {}
 
 if tokens:
-    # Something has been told by its webhooks.
+    # Each owner gets a webhook with a delivery.
     headers = {"Authorization": "Bearer " + tokens[CALLER]}
     for owner in ("user", "orgs/acme"):
         hook = {"type": "gitea", "active": True, "config": {"url": "https://fuzz.invalid/", "content_type": "json"}}
@@ -100,7 +100,7 @@ if tokens:
 
     @schemathesis.auth(refresh_interval=None)
     class Caller:
-        """The caller, with his token where one will do."""
+        """The caller, with their token if the route accepts one."""
 
         def get(self, case, _context):
             schemes = {name for either in case.operation.definition.raw.get("security", []) for name in either}
@@ -115,8 +115,8 @@ if tokens:
 
 
 class WrongCredentials(dict):
-    """The wrong credentials that `ignored_auth` tries, but each password for another account: the tenth for the same one
-    is 429, which says nothing of whether the route looks at it."""
+    """The wrong credentials that `ignored_auth` tries, but each password for another account. The tenth for the same account
+    would be 429, whether or not the route checks credentials."""
 
     def get(self, kind, default=None):
         if kind == "_basic_auth":
@@ -129,14 +129,14 @@ _auth_retry.INVALID_AUTH_HEADERS = WrongCredentials(_auth_retry.INVALID_AUTH_HEA
 
 @schemathesis.hook
 def filter_case(_context, case):
-    """The two administrators are left alone: who asks would end his own right to ask."""
+    """Skips changes of the two administrators, because the caller would lose their own access."""
     user = str((case.path_parameters or {}).get("user", "")).lower()
     return case.method == "GET" or user not in (ADMIN, KEEPER)
 
 
 @schemathesis.hook
 def before_call(_context, case, _kwargs):
-    """Each request comes from another address, or ten wrong passwords would lock this one out."""
+    """Sends each request from another address, because ten wrong passwords would block this one."""
     number = next(numbers)
     address = f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
     case.headers = {**(case.headers or {}), "X-Forwarded-For": address}
@@ -150,11 +150,11 @@ def after_call(_context, case, response):
     if "{" in path:
         restore(password=path == "/api/v1/admin/users/{user}")
     if method == "DELETE" and ("/token" in path or path == "/api/v1/admin/users/{user}"):
-        # It may have been the one in use.
+        # The deleted token may be the one in use.
         tokens.update({CALLER: token_of_caller()} if tokens else {})
 
 
-# What no schema can say of a request that is refused for it.
+# Reasons for a refusal that no schema can express.
 BEYOND_SCHEMAS = (
     "this is one of the commonest passwords",
     "there is no owner ",
@@ -171,17 +171,17 @@ BEYOND_SCHEMAS = (
 
 @schemathesis.hook
 def filter_failure(_context, failure, _case, response):
-    """Drops what is no failure although a check says so."""
+    """Drops findings of a check that are not failures."""
     text = response.text
     if failure.code == "ST201" and "violates `minLength`" in failure.message and "/password" in failure.message:
-        # The server counts bytes, a schema characters.
+        # The server counts bytes, and a schema counts characters.
         return False
     if failure.code == "ST201" and response.status_code == 200:
-        # A page that is none counts as not given, as in Gitea; the document says so.
+        # Invalid page parameters count as missing, as in Gitea. The document says so.
         return not re.search("Invalid component: parameters? (`page`|`limit`)(, (`page`|`limit`))? in query", failure.message)
     if failure.code == "ST202":
-        # 412 is what the request asked for. A name that is taken or a thing that is in use is 422 or 400 in Gitea's API,
-        # where others say 409, which the check knows.
+        # The request asked for 412. Gitea's API answers 422 or 400 to a name that is taken or an object in use, and the
+        # check expects 409.
         asked_for = response.status_code == 412
         in_the_way = '"code":"conflict"' in text or '"code":"blocked"' in text
         return not (asked_for or in_the_way or any(words in text for words in BEYOND_SCHEMAS))

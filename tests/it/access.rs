@@ -1,10 +1,10 @@
-//! Who may do what: every kind of person with every kind of owner.
+//! Permissions: every role of a user with every kind of owner.
 
 use crate::support::people::{db_org, db_user};
 use crate::support::{Client, Site, path};
 use packhouse::domain::role::Visibility;
 
-/// Owners of each visibility: users, and organizations with a member of each team.
+/// Creates owners of each visibility: users, and organizations with one member per team.
 fn settle(site: &Site) {
     site.db(|conn| {
         for (word, visibility) in
@@ -15,7 +15,7 @@ fn settle(site: &Site) {
         }
         Ok(())
     });
-    // Signing each of them in by password would take the whole time of this test: they come with tokens.
+    // Tokens, because hashing a password for each of them would take longer than the rest of the test.
     for kind in ["user", "org"] {
         for word in ["public", "limited", "private"] {
             let owner = format!("{word}-{kind}");
@@ -54,11 +54,11 @@ fn person(site: &Site, name: &str) -> Client {
     }
 }
 
-/// What a person gets who reads a file, deletes one that is not there, and publishes.
+/// The statuses someone gets for reading, for deleting a file that doesn't exist, and for publishing.
 async fn try_all(client: &Client, owner: &str, unique: &str) -> [u16; 6] {
     let absent = path(&[owner, "tool", "1", "absent"]);
     let mut statuses = [0; 6];
-    // The bytes of the file are in no store; that they are looked for shows that its reader may have them.
+    // The file has a row but no blob. If the server looks for the blob, it allowed the read.
     statuses[0] = match client.head(&path(&[owner, "tool", "1", "f"])).await.status {
         503 => 200,
         other => other,
@@ -72,7 +72,7 @@ async fn try_all(client: &Client, owner: &str, unique: &str) -> [u16; 6] {
 }
 
 #[tokio::test]
-async fn every_person_may_do_with_every_owner_what_the_contract_says_and_no_more() {
+async fn every_role_can_do_exactly_what_the_manual_says_with_every_owner() {
     const UNKNOWN: [u16; 6] = [401; 6];
     const HIDDEN: [u16; 6] = [404; 6];
     const READS: [u16; 6] = [200, 200, 200, 403, 403, 403];
@@ -111,7 +111,7 @@ async fn every_person_may_do_with_every_owner_what_the_contract_says_and_no_more
 }
 
 #[tokio::test]
-async fn an_unknown_owner_and_one_that_may_not_be_seen_give_the_very_same_answer() {
+async fn hidden_owners_and_unknown_owners_get_identical_answers() {
     let site = Site::new();
     site.db(|conn| {
         db_user(conn, "hidden-user", Visibility::Private, false)?;
@@ -159,7 +159,7 @@ async fn an_unknown_owner_and_one_that_may_not_be_seen_give_the_very_same_answer
 }
 
 #[tokio::test]
-async fn who_may_read_but_not_write_is_told_which_right_is_missing() {
+async fn readers_who_may_not_write_are_told_which_permission_is_missing() {
     let site = Site::new();
     site.db(|conn| db_org(conn, "acme", Visibility::Public));
     let answer = site.stranger().put(&path(&["ada", "tool", "1", "f"]), "x").await.is(403);
@@ -169,7 +169,7 @@ async fn who_may_read_but_not_write_is_told_which_right_is_missing() {
 }
 
 #[tokio::test]
-async fn a_change_of_team_visibility_or_role_acts_at_once() {
+async fn changes_of_team_visibility_or_role_take_effect_immediately() {
     let site = Site::new();
     site.db(|conn| {
         db_org(conn, "acme", Visibility::Private)?;
@@ -205,7 +205,7 @@ async fn a_change_of_team_visibility_or_role_acts_at_once() {
 }
 
 #[tokio::test]
-async fn a_right_that_is_lost_while_the_body_is_sent_is_asked_for_again_before_it_is_stored() {
+async fn permissions_are_checked_again_after_the_body_was_received() {
     use crate::support::wire::{self, Wire};
     let site = Site::new();
     let secret = site.db_token("ada", &["write:package"]);
@@ -215,7 +215,7 @@ async fn a_right_that_is_lost_while_the_body_is_sent_is_asked_for_again_before_i
     let mut wire = Wire::open(site.address).await;
     wire.say(wire::head("PUT", &file, &fields)).await.say("hello").await;
     assert_eq!(wire.head().await.unwrap().status, 100);
-    crate::support::eventually("the upload was let in", async || {
+    crate::support::eventually("the upload was admitted", async || {
         site.db_flush().await;
         site.db_number("SELECT count(*) AS n FROM tokens WHERE last_used_at IS NOT NULL") == 1
     })
@@ -228,7 +228,7 @@ async fn a_right_that_is_lost_while_the_body_is_sent_is_asked_for_again_before_i
 }
 
 #[tokio::test]
-async fn where_signing_in_is_required_every_anonymous_request_is_401() {
+async fn anonymous_requests_get_401_where_signing_in_is_required() {
     let site = Site::with(&[("PACKHOUSE_REQUIRE_SIGNIN", "true")]);
     let file = path(&["ada", "tool", "1", "f"]);
     site.ci().publish(&file, "x").await;
@@ -250,7 +250,7 @@ async fn where_signing_in_is_required_every_anonymous_request_is_401() {
 }
 
 #[tokio::test]
-async fn a_user_in_several_teams_has_the_highest_permission_and_a_team_of_another_organization_gives_none() {
+async fn a_user_has_the_highest_permission_of_their_teams_in_this_org_only() {
     let site = Site::new();
     site.db(|conn| {
         db_org(conn, "acme", Visibility::Private)?;

@@ -1,4 +1,4 @@
-//! What all of the REST API's endpoints for accounts have in common, and tokens: what is refused, and what must not show.
+//! The REST API of accounts and access tokens: invalid input, stalled bodies, errors, the version for Gitea clients.
 
 use crate::support::people::db_org;
 use crate::support::wire::{self, Wire};
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
 #[tokio::test]
-async fn texts_have_an_end_and_no_control_characters() {
+async fn texts_have_a_maximum_length_and_no_control_characters() {
     let site = Site::new();
     let ada = site.anon().bearer(&site.db_token("ada", &["write:organization"]));
     for (field, text) in [
@@ -37,7 +37,7 @@ async fn texts_have_an_end_and_no_control_characters() {
 }
 
 #[tokio::test]
-async fn a_token_s_name_with_a_control_character_is_one_that_is_not_there() {
+async fn a_token_name_with_a_control_character_is_not_found() {
     let site = Site::new();
     for name in ["%00", "ci%00", "%1b", "ci%0a", "%ff"] {
         let answer = site.ada().delete(&format!("/api/v1/users/ada/tokens/{name}")).await.is(404);
@@ -46,7 +46,7 @@ async fn a_token_s_name_with_a_control_character_is_one_that_is_not_there() {
 }
 
 #[tokio::test]
-async fn a_body_that_stands_still_is_cut_off() {
+async fn a_stalled_request_body_is_cut_off() {
     let site = Site::with(&[("PACKHOUSE_LIMITS_UPLOAD_STALL_SECONDS", "1")]);
     let token = site.db_token("ada", &["write:organization"]);
     for length in [("Content-Length", "100"), ("Transfer-Encoding", "chunked")] {
@@ -63,7 +63,7 @@ async fn a_body_that_stands_still_is_cut_off() {
 }
 
 #[tokio::test]
-async fn nobody_is_waited_for_who_may_not_do_it_anyway() {
+async fn a_forbidden_request_is_refused_without_waiting_for_its_body() {
     let site = Site::new();
     site.db(|conn| db_org(conn, "acme", Visibility::Public));
     let made_up = TokenSecret::generate().reveal().to_owned();
@@ -89,7 +89,7 @@ async fn nobody_is_waited_for_who_may_not_do_it_anyway() {
 }
 
 #[tokio::test]
-async fn a_token_cannot_be_limited_to_an_owner_who_may_not_be_seen() {
+async fn a_token_cannot_be_limited_to_a_hidden_owner() {
     let site = Site::new();
     site.db(|conn| db_org(conn, "hidden", Visibility::Private));
     let stranger = site.user("stranger");
@@ -103,7 +103,7 @@ async fn a_token_cannot_be_limited_to_an_owner_who_may_not_be_seen() {
 }
 
 #[tokio::test]
-async fn a_time_beyond_all_times_is_refused_with_the_limit() {
+async fn an_expiration_too_far_away_is_refused_and_the_limit_named() {
     let site = Site::new();
     let post = |name: &str, at: &str| {
         let new = json!({"name": name, "scopes": ["read:package"], "expires_at": at});
@@ -118,18 +118,18 @@ async fn a_time_beyond_all_times_is_refused_with_the_limit() {
 }
 
 #[tokio::test]
-async fn the_version_is_one_of_gitea_s_that_its_clients_find_new_enough_and_says_our_own() {
+async fn the_version_satisfies_gitea_clients_and_contains_our_own() {
     let site = Site::new();
     let version = site.anon().get("/api/v1/version").await.is(200).json()["version"].as_str().unwrap().to_owned();
     let version: semver::Version = version.parse().unwrap();
-    // The SDK for Go refuses whatever is older than 1.11, and asks for up to 1.25 before some of its requests.
+    // Gitea's Go SDK refuses servers older than 1.11, and requires up to 1.25 for some of its requests.
     assert!((version.major, version.minor) >= (1, 25), "{version}");
     assert!(version.pre.is_empty(), "{version}");
     assert_eq!(version.build.as_str(), concat!("packhouse-", env!("CARGO_PKG_VERSION")));
 }
 
 #[tokio::test]
-async fn every_error_below_the_api_is_json_with_the_site_s_own_address() {
+async fn api_errors_are_json_with_the_address_of_the_site() {
     let site = Site::with(&[("PACKHOUSE_PUBLIC_URL", "https://packages.example.org")]);
     for (method, path, status) in
         [("PATCH", "/api/v1/version", 405), ("GET", "/api/v1/nothing", 404), ("GET", "/api/v1", 404)]
@@ -142,7 +142,7 @@ async fn every_error_below_the_api_is_json_with_the_site_s_own_address() {
 }
 
 #[tokio::test]
-async fn a_token_describes_itself_and_ends_itself() {
+async fn a_token_can_describe_itself_and_revoke_itself() {
     let site = Site::new();
     let secret = site.db_limited_token("ada", &["read:package"], |new| {
         new.owners = Some(vec!["stranger".parse().unwrap(), "ada".parse().unwrap()]);
@@ -177,7 +177,7 @@ async fn a_token_describes_itself_and_ends_itself() {
 }
 
 #[tokio::test]
-async fn a_user_s_tokens_come_in_pages_the_newest_first() {
+async fn tokens_of_a_user_are_listed_in_pages_newest_first() {
     let site = Site::new();
     let list = site.ada().get("/api/v1/users/ada/tokens?limit=1").await.is(200);
     assert_eq!((list.json()[0]["name"].as_str(), list.header("x-total-count")), (Some("reader"), Some("2")));
@@ -192,7 +192,7 @@ async fn a_user_s_tokens_come_in_pages_the_newest_first() {
 }
 
 #[tokio::test]
-async fn a_token_has_at_most_a_hundred_limits_of_a_kind() {
+async fn a_token_has_at_most_a_hundred_owners_and_a_hundred_patterns() {
     let site = Site::new();
     let new = |field: &str, count: usize| {
         let list: Vec<&str> = vec!["ada"; count];
@@ -205,7 +205,7 @@ async fn a_token_has_at_most_a_hundred_limits_of_a_kind() {
 }
 
 #[tokio::test]
-async fn clients_learn_first_how_much_the_api_answers() {
+async fn the_api_tells_clients_its_page_sizes() {
     let site = Site::with(&[("PACKHOUSE_REQUIRE_SIGNIN", "true")]);
     let settings = site.anon().get("/api/v1/settings/api").await.is(200);
     insta::assert_snapshot!(settings.text(), @r#"{"max_response_items":50,"default_paging_num":30,"default_git_trees_per_page":1000,"default_max_blob_size":10485760,"default_max_response_size":104857600}"#);
@@ -213,7 +213,7 @@ async fn clients_learn_first_how_much_the_api_answers() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_a_new_token_is_said_with_the_name_of_the_field() {
+async fn errors_of_a_new_token_name_the_field() {
     let site = Site::new();
     let post = async |name: &str, value: Value| {
         let mut said = json!({"name": "ci", "scopes": ["read:package"]});

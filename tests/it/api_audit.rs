@@ -1,4 +1,4 @@
-//! Reading the record of changes over the API.
+//! Reading the audit log over the REST API.
 
 use crate::support::people::{db_org, db_user};
 use crate::support::{Answer, Client, PASSWORD, Site, path};
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 const AUDIT: &str = "/api/v1/admin/audit";
 
-/// Event and subject of each record.
+/// Event and subject of each entry.
 fn records(answer: &Answer) -> Vec<String> {
     let word = |value: &Value| value.as_str().unwrap().to_owned();
     answer
@@ -33,7 +33,7 @@ fn next(answer: &Answer) -> Option<String> {
     Some(url.split_once("/api").map(|(_, rest)| format!("/api{rest}")).unwrap())
 }
 
-/// Some changes, a minute apart.
+/// Makes some changes, one minute apart.
 async fn changes(site: &Site) {
     let minute = || site.pass(Duration::from_secs(60));
     site.ci().publish(&path(&["ada", "Tool", "1", "a"]), "x").await;
@@ -51,7 +51,7 @@ async fn changes(site: &Site) {
 }
 
 #[tokio::test]
-async fn a_record_says_who_did_what_to_whose_with_what_from_where_and_when() {
+async fn an_audit_entry_has_actor_event_owner_credential_address_and_time() {
     let site = Site::new();
     changes(&site).await;
     let answer = site.admin().get(&format!("{AUDIT}?event=file.publish")).await.is(200);
@@ -89,7 +89,7 @@ async fn a_record_says_who_did_what_to_whose_with_what_from_where_and_when() {
 }
 
 #[tokio::test]
-async fn records_are_filtered_by_actor_owner_event_and_time_and_by_all_of_them_together() {
+async fn the_audit_log_filters_by_actor_owner_event_and_time_combined() {
     let site = Site::new();
     changes(&site).await;
     let (a, b) = ("file.publish Tool/1/a", "file.publish Tool/1/b");
@@ -136,22 +136,22 @@ async fn records_are_filtered_by_actor_owner_event_and_time_and_by_all_of_them_t
 }
 
 #[tokio::test]
-async fn an_account_is_followed_through_its_names_and_a_deleted_one_found_by_its_last() {
+async fn the_audit_log_finds_renamed_accounts_and_deleted_ones_by_name() {
     let site = Site::new();
     site.ci().publish(&path(&["ada", "Tool", "1", "a"]), "x").await;
     site.db_execute("UPDATE owners SET name = 'Lovelace', lower_name = 'lovelace' WHERE name = 'ada'");
     site.ci().publish(&path(&["lovelace", "Tool", "1", "b"]), "y").await;
     let both = ["file.publish Tool/1/b", "file.publish Tool/1/a"];
     assert_eq!(find(&site.admin(), "actor=lovelace&owner=lovelace").await, both);
-    assert_eq!(find(&site.admin(), "actor=ada").await, both[1..], "nobody is called so now");
-    // The record outlives what it speaks of.
+    assert_eq!(find(&site.admin(), "actor=ada").await, both[1..], "no user has this name now");
+    // The audit log keeps the entries of deleted accounts.
     site.db_execute("UPDATE audit SET actor_id = 4711, owner_id = 4711");
     site.db_execute("UPDATE owners SET name = 'x', lower_name = 'x' WHERE lower_name = 'lovelace'");
     assert_eq!(find(&site.admin(), "owner=LOVELACE").await, both[..1]);
 }
 
 #[tokio::test]
-async fn pages_lead_to_older_records_while_new_ones_are_written() {
+async fn audit_pages_lead_to_older_entries_while_new_ones_are_added() {
     let site = Site::new();
     site.db_execute(
         "INSERT INTO audit (at, actor_id, actor_name, credential, event, subject) \
@@ -181,7 +181,7 @@ async fn pages_lead_to_older_records_while_new_ones_are_written() {
 }
 
 #[tokio::test]
-async fn an_export_is_every_record_a_line_each_the_oldest_first_with_the_same_filters() {
+async fn an_audit_export_has_one_entry_per_line_oldest_first_with_filters() {
     let site = Site::new();
     changes(&site).await;
     site.db_execute(
@@ -199,7 +199,7 @@ async fn an_export_is_every_record_a_line_each_the_oldest_first_with_the_same_fi
     let exported = site.admin().get(&format!("{AUDIT}?format=ndjson&actor=ada&page=7&limit=1")).await.is(200);
     let mut listed = site.admin().get(&format!("{AUDIT}?actor=ada")).await.json();
     listed.as_array_mut().unwrap().reverse();
-    assert_eq!(Value::from(lines(&exported)), listed, "a line is what a page shows");
+    assert_eq!(Value::from(lines(&exported)), listed, "a line of the export equals an entry of the page");
     let rest = site.admin().get(&format!("{AUDIT}?format=ndjson&after=1238")).await.is(200);
     assert_eq!(lines(&rest).len(), 2);
     assert_eq!(site.admin().get(&format!("{AUDIT}?format=ndjson&event=none")).await.is(200).text(), "");
@@ -209,7 +209,7 @@ async fn an_export_is_every_record_a_line_each_the_oldest_first_with_the_same_fi
 }
 
 #[tokio::test]
-async fn the_record_is_for_administrators_within_the_limits_of_their_tokens() {
+async fn only_administrators_read_the_audit_log_within_their_token_limits() {
     let site = Site::new();
     site.db(|conn| db_org(conn, "closed", Visibility::Private));
     site.ci().publish(&path(&["ada", "Tool", "1", "a"]), "x").await;
@@ -231,7 +231,7 @@ async fn the_record_is_for_administrators_within_the_limits_of_their_tokens() {
 }
 
 #[tokio::test]
-async fn reading_the_record_leaves_none() {
+async fn reading_the_audit_log_adds_no_entry() {
     let site = Site::new();
     changes(&site).await;
     let before = site.db_audit();

@@ -1,4 +1,4 @@
-//! Organizations by the REST API: making, seeing, changing, renaming and deleting them.
+//! Organizations in the REST API: create, read, edit, rename, delete.
 
 use crate::api_users::{names, records};
 use crate::support::people::{db_org, db_user};
@@ -6,7 +6,7 @@ use crate::support::{Client, Site, path};
 use packhouse::domain::role::Visibility;
 use serde_json::{Value, json};
 
-/// An owner of the organizations that [`db_org`] makes.
+/// An owner of the organizations that [`db_org`] creates.
 fn owner(site: &Site) -> Client {
     site.anon().bearer(&site.db_token("ada", &["all"]))
 }
@@ -16,7 +16,7 @@ fn total(answer: &crate::support::Answer) -> Option<&str> {
 }
 
 #[tokio::test]
-async fn an_organization_has_no_repositories_for_clients_that_delete_these_first() {
+async fn the_repository_list_of_an_org_is_empty_for_gitea_clients() {
     let site = Site::new();
     settle(&site);
     let none = site.anon().get("/api/v1/orgs/open/repos?page=1").await.is(200);
@@ -25,7 +25,7 @@ async fn an_organization_has_no_repositories_for_clients_that_delete_these_first
     owner(&site).get("/api/v1/orgs/ada/repos").await.is(404);
 }
 
-/// Makes an organization for each visibility.
+/// Creates an organization of each visibility.
 fn settle(site: &Site) {
     site.db(|conn| {
         db_org(conn, "open", Visibility::Public)?;
@@ -35,7 +35,7 @@ fn settle(site: &Site) {
 }
 
 #[tokio::test]
-async fn a_limited_token_makes_no_organization_outside_of_its_limits() {
+async fn a_limited_token_cannot_create_an_org_outside_its_limits() {
     let site = Site::new();
     let limited = site.db_limited_token("ada", &["write:organization"], |new| {
         new.owners = Some(vec!["ada".parse().unwrap()]);
@@ -52,7 +52,7 @@ async fn a_limited_token_makes_no_organization_outside_of_its_limits() {
 }
 
 #[tokio::test]
-async fn an_organization_says_of_itself_what_its_maker_said() {
+async fn an_org_is_created_with_the_given_description() {
     let site = Site::new();
     let said = json!({"username": "Acme", "full_name": "Acme Ltd.", "description": "What we\nbuild",
         "website": "https://acme.example", "location": "London", "visibility": "limited", "email": "a@acme.example",
@@ -98,7 +98,7 @@ async fn an_organization_says_of_itself_what_its_maker_said() {
 }
 
 #[tokio::test]
-async fn a_private_organization_looks_like_one_that_is_not_there() {
+async fn a_private_org_looks_like_one_that_does_not_exist() {
     let site = Site::new();
     settle(&site);
     let stranger = site.anon().bearer(&site.db_token("stranger", &["all"]));
@@ -134,7 +134,7 @@ async fn a_private_organization_looks_like_one_that_is_not_there() {
 }
 
 #[tokio::test]
-async fn everybody_is_listed_the_organizations_that_he_may_see() {
+async fn everyone_gets_a_list_of_the_orgs_they_may_see() {
     let site = Site::with(&[("PACKHOUSE_PUBLIC_URL", "https://packages.example.org")]);
     settle(&site);
     let get = async |client: &Client, path: &str| {
@@ -151,7 +151,7 @@ async fn everybody_is_listed_the_organizations_that_he_may_see() {
     assert_eq!(get(&site.admin(), "/api/v1/admin/orgs").await, ["closed", "inside", "open"]);
     site.ada().get("/api/v1/admin/orgs").await.is(403).says("site administrator");
     site.anon().get("/api/v1/admin/orgs").await.is(401);
-    // His own, and those of others as far as they may be seen.
+    // Their own, and the visible ones of other users.
     assert_eq!(get(&reader, "/api/v1/user/orgs").await, ["closed"]);
     assert_eq!(get(&stranger, "/api/v1/user/orgs").await, [""; 0]);
     site.anon().get("/api/v1/user/orgs").await.is(401);
@@ -159,7 +159,7 @@ async fn everybody_is_listed_the_organizations_that_he_may_see() {
     assert_eq!(get(&stranger, "/api/v1/users/ada/orgs").await, ["inside", "open"]);
     assert_eq!(get(&reader, "/api/v1/users/ada/orgs").await, ["closed", "inside", "open"]);
     assert_eq!(get(&stranger, "/api/v1/users/closed-read/orgs").await, [""; 0]);
-    // What a token is not good for is not in its lists.
+    // A limited token lists only what it is limited to.
     let public = site.anon().bearer(&site.db_token("ada", &["read:organization", "public-only"]));
     for path in ["/api/v1/orgs", "/api/v1/user/orgs", "/api/v1/users/ada/orgs"] {
         assert_eq!(get(&public, path).await, ["open"], "{path}");
@@ -172,7 +172,6 @@ async fn everybody_is_listed_the_organizations_that_he_may_see() {
         assert_eq!(get(&limited, path).await, ["closed"], "{path}");
     }
     limited.get("/api/v1/orgs/open").await.is(403).says("limited to other owners");
-    // Pages.
     let page = owner(&site).get("/api/v1/orgs?limit=1&page=2").await.is(200);
     assert_eq!((names(&page), total(&page)), (vec!["inside".to_owned()], Some("3")));
     insta::assert_snapshot!(page.header("link").unwrap(), @r#"<https://packages.example.org/api/v1/orgs?page=3&limit=1>; rel="next", <https://packages.example.org/api/v1/orgs?page=3&limit=1>; rel="last", <https://packages.example.org/api/v1/orgs?page=1&limit=1>; rel="first", <https://packages.example.org/api/v1/orgs?page=1&limit=1>; rel="prev""#);
@@ -181,7 +180,7 @@ async fn everybody_is_listed_the_organizations_that_he_may_see() {
 }
 
 #[tokio::test]
-async fn an_owner_changes_what_the_organization_says_of_itself() {
+async fn an_owner_edits_the_description_of_an_org() {
     let site = Site::new();
     settle(&site);
     let said = json!({"full_name": "Open Ltd.", "description": "d", "website": "http://open.example", "location": "Rome",
@@ -231,7 +230,7 @@ async fn an_owner_changes_what_the_organization_says_of_itself() {
 }
 
 #[tokio::test]
-async fn an_administrator_makes_an_organization_for_a_user() {
+async fn an_administrator_creates_an_org_for_a_user() {
     let site = Site::new();
     site.db(|conn| db_user(conn, "shade", Visibility::Private, false));
     let admin = site.admin();
@@ -257,7 +256,7 @@ async fn an_administrator_makes_an_organization_for_a_user() {
 }
 
 #[tokio::test]
-async fn a_renamed_organization_is_found_by_its_old_name_and_changed_by_its_new_one() {
+async fn a_renamed_org_is_read_by_its_old_name_but_changed_by_its_new_one() {
     let site = Site::new();
     settle(&site);
     owner(&site).publish(&path(&["open", "tool", "1", "f"]), "bytes").await;
@@ -279,13 +278,13 @@ async fn a_renamed_organization_is_found_by_its_old_name_and_changed_by_its_new_
     ada.post("/api/v1/orgs/open/teams", &json!({"name": "x"})).await.is(404);
     ada.delete("/api/v1/orgs/open").await.is(404);
     assert_eq!(records(&site).last().unwrap(), "org.rename by ada with token from 127.0.0.1 on Wide.Open Wide.Open");
-    // An old name is free, for users too.
+    // An old name can be taken again, also by a user.
     let said = json!({"new_username": "open"});
     site.admin().post("/api/v1/admin/users/stranger/rename", &said).await.is(204);
     site.anon().get("/api/v1/orgs/open").await.is(401);
     site.anon().get("/api/v1/users/open").await.is(200);
     leads(&site.anon(), "/api/v1/users/stranger", "/api/v1/users/open").await;
-    // The old name of a member leads on, among members.
+    // The old name of a member redirects here too.
     let team = site.db_number("SELECT id AS n FROM teams WHERE name = 'read' ORDER BY id LIMIT 1");
     ada.put(&format!("/api/v1/teams/{team}/members/open"), "").await.is(204);
     let from = format!("/api/v1/teams/{team}/members/stranger");
@@ -294,7 +293,7 @@ async fn a_renamed_organization_is_found_by_its_old_name_and_changed_by_its_new_
 }
 
 #[tokio::test]
-async fn an_organization_that_owns_packages_is_not_deleted() {
+async fn an_org_that_owns_packages_cannot_be_deleted() {
     let site = Site::new();
     settle(&site);
     let ada = owner(&site);
@@ -318,7 +317,7 @@ async fn an_organization_that_owns_packages_is_not_deleted() {
 }
 
 #[tokio::test]
-async fn an_organization_is_deleted_while_others_publish_to_it_or_it_is_not() {
+async fn deleting_an_org_while_others_publish_succeeds_or_fails_entirely() {
     let settings = &[("PACKHOUSE_DATABASE_WRITE_CONNECTIONS", "8")];
     let site = Site::start(crate::support::Plan { settings, real_time: true, ..Default::default() });
     let ada = owner(&site);

@@ -1,4 +1,4 @@
-//! Packages by the REST API: lists, versions, files, deleting.
+//! Packages in the REST API: lists, versions, files, deleting.
 
 use crate::support::people::{db_org, db_user};
 use crate::support::{Answer, Site, path};
@@ -11,7 +11,7 @@ fn of(rest: &str) -> String {
     format!("{LIST}/generic/{rest}")
 }
 
-/// Publishes a file of Ada's, a second after what was before.
+/// Publishes a file of Ada's, one second after the previous one.
 async fn publish(site: &Site, package: &str, version: &str, name: &str) {
     site.pass(Duration::from_secs(1));
     site.ci().publish(&path(&["ada", package, version, name]), name.to_owned()).await;
@@ -29,7 +29,7 @@ fn total(answer: &Answer) -> i64 {
 }
 
 #[tokio::test]
-async fn a_list_has_an_entry_for_each_version_the_newest_first() {
+async fn the_package_list_has_an_entry_per_version_newest_first() {
     let site = Site::with(&[("PACKHOUSE_PUBLIC_URL", "https://packages.example.org")]);
     publish(&site, "Tool", "1.0 beta", "a.txt").await;
     publish(&site, "Tool", "1.0 beta", "b.txt").await;
@@ -51,7 +51,7 @@ async fn a_list_has_an_entry_for_each_version_the_newest_first() {
     content-length: 754
     content-type: application/json
     "#);
-    // The order of the fields is part of it.
+    // The order of the fields is part of the format.
     insta::assert_snapshot!(one.text().replace(",\"", ",\n\""), @r#"
     {"id":1,
     "owner":{"id":2,
@@ -89,11 +89,11 @@ async fn a_list_has_an_entry_for_each_version_the_newest_first() {
     "size":10,
     "download_count":0}
     "#);
-    assert!(list.text().contains(one.text()), "a list shows a version as the version itself is shown");
+    assert!(list.text().contains(one.text()), "a version is the same in the list and by itself");
 }
 
 #[tokio::test]
-async fn a_search_is_for_a_part_of_the_name_taken_literally_in_either_case() {
+async fn a_package_search_matches_part_of_the_name_literally_in_any_case() {
     let site = Site::new();
     for package in ["Alpha", "alpha_beta", "gamma+x", "a.b"] {
         publish(&site, package, "1", "f").await;
@@ -126,7 +126,7 @@ async fn a_search_is_for_a_part_of_the_name_taken_literally_in_either_case() {
 }
 
 #[tokio::test]
-async fn lists_come_in_pages_that_link_to_each_other_and_keep_the_search() {
+async fn package_lists_have_linked_pages_that_keep_the_search() {
     let site = Site::new();
     for at in 0..7 {
         publish(&site, "tool", &format!("1.{at}"), "f").await;
@@ -148,7 +148,7 @@ async fn lists_come_in_pages_that_link_to_each_other_and_keep_the_search() {
 }
 
 #[tokio::test]
-async fn no_page_is_longer_than_fifty_nor_a_page_of_files() {
+async fn pages_of_packages_and_files_have_at_most_fifty_entries() {
     let site = Site::new();
     for at in 0..52 {
         site.ci().publish(&path(&["ada", "tool", "1", &format!("f{at:02}")]), "x").await;
@@ -160,7 +160,7 @@ async fn no_page_is_longer_than_fifty_nor_a_page_of_files() {
 }
 
 #[tokio::test]
-async fn files_come_by_name_with_every_digest() {
+async fn files_are_listed_by_name_with_every_digest() {
     let site = Site::new();
     for name in ["b", "C", "a"] {
         publish(&site, "tool", "1", name).await;
@@ -193,7 +193,7 @@ async fn files_come_by_name_with_every_digest() {
 }
 
 #[tokio::test]
-async fn the_latest_version_is_the_one_that_was_made_last() {
+async fn the_latest_version_is_the_last_created() {
     let site = Site::new();
     for version in ["2.0", "1.0"] {
         publish(&site, "tool", version, "f").await;
@@ -206,7 +206,7 @@ async fn the_latest_version_is_the_one_that_was_made_last() {
 }
 
 #[tokio::test]
-async fn head_answers_as_get_does_without_the_body() {
+async fn head_answers_like_get_without_the_body() {
     let site = Site::new();
     publish(&site, "tool", "1", "f").await;
     for url in [LIST.to_owned(), of("tool"), of("tool/1"), of("tool/1/files"), of("tool/-/latest")] {
@@ -216,7 +216,7 @@ async fn head_answers_as_get_does_without_the_body() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_not_found() {
+async fn missing_owners_packages_versions_and_files_are_404() {
     let site = Site::new();
     publish(&site, "tool", "1", "f").await;
     for (url, message) in [
@@ -239,7 +239,7 @@ async fn what_is_not_there_is_not_found() {
 }
 
 #[tokio::test]
-async fn a_version_and_a_package_can_be_deleted_by_who_may_write() {
+async fn writers_can_delete_a_version_and_a_package() {
     let site = Site::new();
     for version in ["1", "2", "3"] {
         publish(&site, "tool", version, "f").await;
@@ -262,7 +262,7 @@ async fn a_version_and_a_package_can_be_deleted_by_who_may_write() {
 }
 
 #[tokio::test]
-async fn an_owner_who_may_not_be_seen_looks_like_none() {
+async fn a_hidden_owner_looks_like_one_that_does_not_exist() {
     let site = Site::new();
     site.db(|conn| {
         db_user(conn, "limited-user", Visibility::Limited, false)?;
@@ -290,7 +290,7 @@ async fn an_owner_who_may_not_be_seen_looks_like_none() {
 }
 
 #[tokio::test]
-async fn a_token_limited_to_some_packages_sees_and_counts_these_alone() {
+async fn a_token_limited_to_packages_sees_and_counts_only_those() {
     let site = Site::new();
     for package in ["tool-a", "secret", "Tool-B", "a_b", "axb", "secret-2", "tool-c"] {
         publish(&site, package, "1", "f").await;
@@ -327,7 +327,7 @@ async fn a_token_limited_to_some_packages_sees_and_counts_these_alone() {
 }
 
 #[tokio::test]
-async fn a_name_that_cannot_be_is_answered_as_one_that_is_not_there() {
+async fn an_invalid_name_is_answered_like_a_missing_one() {
     let site = Site::new();
     publish(&site, "tool", "1", "f").await;
     let names = [("%24x", "other"), ("%24x/-/latest", "other/-/latest"), ("tool/%00", "tool/2")];
@@ -351,7 +351,7 @@ async fn a_name_that_cannot_be_is_answered_as_one_that_is_not_there() {
 }
 
 #[tokio::test]
-async fn a_credential_is_judged_before_the_name_of_an_owner() {
+async fn credentials_are_checked_before_the_owner_name() {
     let site = Site::new();
     let publisher = site.anon().bearer(&site.db_token("ada", &["write:package"]));
     for (url, needs) in [
@@ -371,7 +371,7 @@ async fn a_credential_is_judged_before_the_name_of_an_owner() {
 }
 
 #[tokio::test]
-async fn of_a_parameter_that_is_there_twice_the_first_counts() {
+async fn the_first_of_two_equal_query_parameters_counts() {
     let site = Site::new();
     for package in ["alpha", "beta"] {
         publish(&site, package, "1", "f").await;

@@ -1,4 +1,4 @@
-//! Teams and members of organizations by the REST API.
+//! Teams and members of organizations in the REST API.
 
 use crate::api_users::{names, records};
 use crate::support::cluster::cluster;
@@ -7,7 +7,7 @@ use crate::support::{Answer, Client, Plan, Site};
 use packhouse::domain::role::Visibility;
 use serde_json::{Value, json};
 
-/// One of the organization's people, with a token for everything.
+/// A user with a token of scope `all`.
 fn person(site: &Site, name: &str) -> Client {
     site.anon().bearer(&site.db_token(name, &["all"]))
 }
@@ -24,7 +24,7 @@ fn member(team: i64, user: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_team_of_an_organization_that_may_not_be_seen_looks_like_no_team() {
+async fn a_team_of_a_hidden_org_looks_like_one_that_does_not_exist() {
     let site = Site::new();
     site.db(|conn| db_org(conn, "hidden", Visibility::Private));
     let hidden = team(&site, "hidden", "Owners");
@@ -45,7 +45,7 @@ async fn a_team_of_an_organization_that_may_not_be_seen_looks_like_no_team() {
 }
 
 #[tokio::test]
-async fn a_user_who_may_not_be_seen_cannot_be_taken_into_a_team_but_out_of_it() {
+async fn a_hidden_user_cannot_be_added_to_a_team_but_can_be_removed() {
     let site = Site::new();
     site.db(|conn| {
         db_org(conn, "acme", Visibility::Public)?;
@@ -67,14 +67,14 @@ async fn a_user_who_may_not_be_seen_cannot_be_taken_into_a_team_but_out_of_it() 
 }
 
 #[tokio::test]
-async fn the_last_owner_stays_whatever_his_team_is_called() {
+async fn the_last_owner_of_an_org_stays_whatever_the_team_is_called() {
     let site = Site::new();
     site.db(|conn| db_org(conn, "acme", Visibility::Public));
     let (first, second) = (team(&site, "acme", "Owners"), team(&site, "acme", "owner"));
     let other = site.anon().bearer(&site.db_token("acme-owner", &["write:organization"]));
     other.delete(&member(first, "ada")).await.is(204);
     other.delete(&member(second, "acme-owner")).await.is(403).says("last owner");
-    // A team without the permission of owners does not count, nor does one that is called like theirs.
+    // Only the permission `owner` counts, not the name of the team.
     other.delete(&member(team(&site, "acme", "read"), "acme-read")).await.is(204);
     other.request("PUT", &member(first, "stranger")).header("content-length", "0").await.is(204);
     other.delete(&member(second, "acme-owner")).await.is(204);
@@ -82,7 +82,7 @@ async fn the_last_owner_stays_whatever_his_team_is_called() {
 }
 
 #[tokio::test]
-async fn of_two_last_owners_who_leave_at_once_one_stays() {
+async fn one_of_the_last_two_owners_stays_if_both_leave_at_once() {
     let site = Site::new();
     site.db(|conn| db_org(conn, "acme", Visibility::Public));
     let (first, second) =
@@ -100,7 +100,7 @@ async fn of_two_last_owners_who_leave_at_once_one_stays() {
 }
 
 #[tokio::test]
-async fn a_team_is_made_seen_and_changed() {
+async fn a_team_is_created_read_and_changed() {
     let site = Site::new();
     site.db(|conn| db_org(conn, "acme", Visibility::Private));
     let ada = person(&site, "ada");
@@ -170,7 +170,7 @@ async fn a_team_is_made_seen_and_changed() {
 }
 
 #[tokio::test]
-async fn teams_and_members_are_listed_to_members_alone() {
+async fn only_members_can_list_teams_and_members() {
     let site = Site::with(&[("PACKHOUSE_PUBLIC_URL", "https://packages.example.org")]);
     site.db(|conn| {
         db_org(conn, "acme", Visibility::Public)?;
@@ -194,8 +194,8 @@ async fn teams_and_members_are_listed_to_members_alone() {
     }
     let members = reader.get("/api/v1/orgs/acme/members").await.is(200);
     assert_eq!(names(&members), ["acme-admin", "acme-owner", "acme-read", "acme-write", "ada"]);
-    assert_eq!(members.json()[4]["email"], "", "an address is nobody's business");
-    assert_eq!(members.json()[2]["email"], "acme-read@example.org", "but one's own");
+    assert_eq!(members.json()[4]["email"], "", "email addresses of others are hidden");
+    assert_eq!(members.json()[2]["email"], "acme-read@example.org", "the user's own email address is shown");
     let of_team = |rest: &str| format!("/api/v1/teams/{}/members{rest}", team(&site, "acme", "write"));
     let page = reader.get(&of_team("")).await.is(200);
     assert_eq!((names(&page), page.header("x-total-count")), (vec!["acme-write".to_owned()], Some("1")));
@@ -205,7 +205,7 @@ async fn teams_and_members_are_listed_to_members_alone() {
     reader.get(&of_team("/nobody")).await.is(404).says("user not found");
     let head = reader.head("/api/v1/orgs/acme/teams").await.is(200);
     assert_eq!((head.header("x-total-count"), head.body.len()), (Some("5"), 0));
-    // Who is none may know about himself.
+    // Users who aren't members may ask about themselves.
     let is_member = |user: &str| format!("/api/v1/orgs/acme/members/{user}");
     assert!(reader.get(&is_member("ADA")).await.is(204).body.is_empty());
     reader.head(&is_member("ada")).await.is(204);
@@ -221,7 +221,7 @@ async fn teams_and_members_are_listed_to_members_alone() {
     }
     let hidden = format!("/api/v1/teams/{}", team(&site, "zeta", "read"));
     assert_eq!(stranger.get(&hidden).await.is(404).looks(), stranger.get("/api/v1/teams/987654").await.looks());
-    // One's own teams, of all organizations.
+    // The user's own teams, in all organizations.
     let own = person(&site, "ada").get("/api/v1/user/teams").await.is(200);
     let orgs: Vec<Value> =
         own.json().as_array().unwrap().iter().map(|team| team["organization"]["name"].clone()).collect();
@@ -233,7 +233,7 @@ async fn teams_and_members_are_listed_to_members_alone() {
 }
 
 #[tokio::test]
-async fn members_know_each_other_whatever_their_visibility() {
+async fn members_of_an_org_see_each_other_whatever_their_visibility() {
     let site = Site::new();
     site.db(|conn| {
         db_org(conn, "acme", Visibility::Public)?;
@@ -248,7 +248,7 @@ async fn members_know_each_other_whatever_their_visibility() {
 }
 
 #[tokio::test]
-async fn the_team_of_owners_keeps_its_name_its_permission_and_itself() {
+async fn the_owners_team_cannot_be_renamed_demoted_or_deleted() {
     let site = Site::new();
     site.db(|conn| db_org(conn, "acme", Visibility::Public));
     let ada = person(&site, "ada");
@@ -259,7 +259,7 @@ async fn the_team_of_owners_keeps_its_name_its_permission_and_itself() {
     ada.delete(&url(owners)).await.is(422).says("cannot be deleted");
     let said = json!({"name": "Owners", "permission": "owner", "description": "They decide"});
     assert_eq!(ada.patch(&url(owners), &said).await.is(200).json()["description"], "They decide");
-    // Another team of owners may go, unless there is no owner but its members.
+    // A second team of owners can be deleted, unless its members are the only owners.
     let admin = site.admin();
     admin.delete(&member(owners, "ada")).await.is(204);
     let before = records(&site).len();
@@ -276,7 +276,7 @@ async fn the_team_of_owners_keeps_its_name_its_permission_and_itself() {
 }
 
 #[tokio::test]
-async fn a_member_is_taken_out_of_all_teams_at_once_by_owners_and_by_himself() {
+async fn owners_and_members_themselves_remove_a_member_from_all_teams() {
     let site = Site::new();
     site.db(|conn| db_org(conn, "acme", Visibility::Private));
     let ada = person(&site, "ada");
@@ -303,7 +303,7 @@ async fn a_member_is_taken_out_of_all_teams_at_once_by_owners_and_by_himself() {
 }
 
 #[tokio::test]
-async fn whatever_takes_the_last_two_owners_away_at_once_leaves_one() {
+async fn removing_the_last_two_owners_at_once_leaves_one() {
     let site = Site::start(Plan { real_time: true, ..Plan::default() });
     site.db(|conn| db_org(conn, "acme", Visibility::Public));
     let admin = site.admin();

@@ -1,4 +1,4 @@
-//! Users by the REST API: seeing, finding, changing, renaming and deleting them.
+//! Users in the REST API: read, search, edit, rename, delete.
 
 use crate::support::people::{db_org, db_user};
 use crate::support::{Answer, PASSWORD, Plan, Site, path};
@@ -18,7 +18,7 @@ pub fn names(answer: &Answer) -> Vec<String> {
     list.iter().map(name).collect()
 }
 
-/// The record of what was done over the API.
+/// The audit log of the changes made over the API.
 pub fn records(site: &Site) -> Vec<String> {
     site.db_audit().into_iter().filter(|line| !line.contains(" from nowhere ")).collect()
 }
@@ -28,13 +28,13 @@ fn total(answer: &Answer) -> Option<&str> {
 }
 
 #[tokio::test]
-async fn a_user_sees_all_of_himself_and_others_only_what_concerns_them() {
+async fn users_see_their_whole_profile_and_others_only_the_public_part() {
     let site = Site::with(&[("PACKHOUSE_PUBLIC_URL", "https://packages.example.org")]);
     let said = json!({"full_name": "Ada Lovelace", "website": "https://example.org/ada", "location": "London",
         "description": "Engines"});
     site.admin().patch(&admin_of("ada"), &said).await.is(200);
     let own = site.anon().bearer(&site.db_token("ada", &["read:user"])).get("/api/v1/users/ADA").await.is(200);
-    // The order of the fields is part of it.
+    // The order of the fields is part of the format.
     insta::assert_snapshot!(own.text().replace(",\"", ",\n\""), @r#"
     {"id":2,
     "login":"ada",
@@ -81,7 +81,7 @@ async fn a_user_sees_all_of_himself_and_others_only_what_concerns_them() {
 }
 
 #[tokio::test]
-async fn a_private_user_looks_like_one_who_is_not_there() {
+async fn a_private_user_looks_like_one_who_does_not_exist() {
     let site = Site::new();
     site.db(|conn| {
         db_user(conn, "shade", Visibility::Private, false)?;
@@ -93,7 +93,7 @@ async fn a_private_user_looks_like_one_who_is_not_there() {
         let get = |name: &str| format!("/api/v1/users/{name}{rest}");
         let nobody = stranger.get(&get("nobody")).await.is(404).says("user not found");
         assert_eq!(stranger.get(&get("shade")).await.looks(), nobody.looks());
-        assert_eq!(stranger.get(&get("acme")).await.looks(), nobody.looks(), "an organization is no user");
+        assert_eq!(stranger.get(&get("acme")).await.looks(), nobody.looks(), "an organization is not a user");
         assert_eq!(stranger.get(&get("a%00")).await.looks(), nobody.looks());
         let nobody = site.anon().get(&get("nobody")).await.is(401);
         for name in ["shade", "insider", "acme", "a%00"] {
@@ -106,7 +106,7 @@ async fn a_private_user_looks_like_one_who_is_not_there() {
 }
 
 #[tokio::test]
-async fn a_search_finds_users_by_a_part_of_their_names_and_only_those_who_may_be_seen() {
+async fn user_search_matches_part_of_a_name_and_finds_visible_users_only() {
     let site = Site::new();
     site.db(|conn| {
         for (name, visibility) in [
@@ -131,14 +131,14 @@ async fn a_search_finds_users_by_a_part_of_their_names_and_only_those_who_may_be
     let stranger = site.anon().bearer(&site.db_token("stranger", &["read:user"]));
     assert_eq!(names(&stranger.get(&search("q=dam")).await), ["Adam", "madam"]);
     assert_eq!(names(&site.admin().get(&search("q=dam")).await), ["Adam", "madam", "shadam"]);
-    // A sign stands for itself, and a full name counts.
+    // Special characters are literal, and full names are searched too.
     for (q, found) in
         [("%25", true), ("m_n", true), ("0_", false), ("%25%25", false), ("sham_name", true), ("a%00", false)]
     {
         let wanted: &[&str] = if found { &["per.cent"] } else { &[] };
         assert_eq!(names(&site.anon().get(&search(&format!("q={q}"))).await.is(200)), wanted, "{q}");
     }
-    // An address is nobody's business but administrators'.
+    // Only administrators see and search email addresses.
     assert_eq!(names(&stranger.get(&search("q=ada@example")).await), [""; 0]);
     assert_eq!(names(&site.admin().get(&search("q=ada@example")).await), ["ada"]);
     assert_eq!(names(&site.anon().get(&search("uid=2")).await), ["ada"]);
@@ -156,7 +156,7 @@ async fn a_search_finds_users_by_a_part_of_their_names_and_only_those_who_may_be
 }
 
 #[tokio::test]
-async fn lists_of_users_come_in_pages() {
+async fn user_lists_come_in_pages() {
     let site = Site::with(&[("PACKHOUSE_PUBLIC_URL", "https://packages.example.org")]);
     let page = site.anon().get("/api/v1/users/search?q=a&limit=2").await.is(200);
     assert_eq!(names(&page), ["ada", "admin"]);
@@ -184,7 +184,7 @@ async fn lists_of_users_come_in_pages() {
 }
 
 #[tokio::test]
-async fn an_administrator_changes_all_of_a_user_and_leaves_one_record() {
+async fn an_administrator_edits_a_user_with_one_audit_entry() {
     let site = Site::new();
     let all = json!({
         "login_name": "ada", "source_id": 0, "email": "Countess@Example.org", "full_name": "Ada",
@@ -215,7 +215,7 @@ async fn an_administrator_changes_all_of_a_user_and_leaves_one_record() {
     site.ada().get("/api/v1/user").await.is(401);
     let ada = site.anon().basic("countess@example.org", "another horse and battery");
     ada.get("/api/v1/admin/users").await.is(200);
-    // What is left out, null, or as Go's clients leave it out, stays as it is.
+    // A field that is missing, null, or a zero value (as Go clients send it) stays unchanged.
     for nothing in [json!({}), json!({"email": "", "password": "", "visibility": "", "full_name": null, "admin": null})]
     {
         let same = site.admin().patch(&admin_of("ada"), &nothing).await.is(200);
@@ -235,7 +235,7 @@ async fn an_administrator_changes_all_of_a_user_and_leaves_one_record() {
 }
 
 #[tokio::test]
-async fn a_change_that_does_not_fit_is_refused_naming_the_field_and_changes_nothing() {
+async fn an_invalid_change_of_a_user_names_the_field_and_changes_nothing() {
     let site = Site::new();
     for (field, value) in [
         ("email", json!("nobody")),
@@ -269,7 +269,7 @@ async fn a_change_that_does_not_fit_is_refused_naming_the_field_and_changes_noth
 }
 
 #[tokio::test]
-async fn a_limited_token_makes_no_user_outside_of_its_limits() {
+async fn a_limited_token_cannot_create_a_user_outside_its_limits() {
     let site = Site::new();
     let new = |visibility: &str| json!({"username": "grace", "email": "grace@example.org", "password": PASSWORD, "visibility": visibility});
     let limited = site.db_limited_token("admin", &["all"], |new| new.owners = Some(vec!["admin".parse().unwrap()]));
@@ -283,7 +283,7 @@ async fn a_limited_token_makes_no_user_outside_of_its_limits() {
 }
 
 #[tokio::test]
-async fn a_lock_a_rest_a_fall_and_a_new_password_end_every_login_at_once() {
+async fn locking_deactivating_demoting_or_new_password_ends_every_login() {
     let site = Site::new();
     site.db(|conn| db_user(conn, "root2", Visibility::Public, true));
     let root = site.user("root2");
@@ -307,7 +307,7 @@ async fn a_lock_a_rest_a_fall_and_a_new_password_end_every_login_at_once() {
     change(json!({"admin": false})).await.is(200);
     assert_eq!(epoch(), before + 1);
     root.get("/api/v1/admin/users").await.is(403);
-    // Nothing that ends a login: nothing ended.
+    // Other changes end no login.
     change(json!({"admin": false, "active": true, "full_name": "Root", "email": "r@example.org"})).await.is(200);
     assert_eq!(epoch(), before + 1);
     change(json!({"password": "another horse and battery"})).await.is(200);
@@ -315,12 +315,12 @@ async fn a_lock_a_rest_a_fall_and_a_new_password_end_every_login_at_once() {
 }
 
 #[tokio::test]
-async fn the_last_administrator_who_can_sign_in_stays_one() {
+async fn the_last_administrator_who_can_sign_in_cannot_be_removed() {
     let site = Site::new();
     let refused = async |said: Value| {
         site.admin().patch(&admin_of("admin"), &said).await.is(422).says("last administrator");
     };
-    // Neither a locked administrator nor one without a password could help.
+    // An administrator who is locked or has no password can't sign in, so they don't count.
     site.db(|conn| {
         db_user(conn, "locked", Visibility::Public, true)?;
         db_user(conn, "machine", Visibility::Public, true)
@@ -341,7 +341,7 @@ async fn the_last_administrator_who_can_sign_in_stays_one() {
 }
 
 #[tokio::test]
-async fn of_two_administrators_who_take_the_right_from_each_other_at_once_one_keeps_it() {
+async fn one_administrator_remains_if_two_demote_each_other_at_once() {
     let site = Site::start(Plan { real_time: true, ..Plan::default() });
     site.db(|conn| db_user(conn, "other", Visibility::Public, true));
     let (admin, other) = (site.admin(), site.anon().bearer(&site.db_token("other", &["all"])));
@@ -362,7 +362,7 @@ async fn of_two_administrators_who_take_the_right_from_each_other_at_once_one_ke
 }
 
 #[tokio::test]
-async fn an_old_name_leads_to_the_new_one_until_somebody_takes_it() {
+async fn an_old_user_name_redirects_until_someone_takes_it() {
     let site = Site::with(&[("PACKHOUSE_PUBLIC_URL", "https://packages.example.org")]);
     site.ci().publish(&path(&["ada", "tool", "1", "f"]), "bytes").await;
     let rename = async |from: &str, to: &str| {
@@ -394,7 +394,7 @@ async fn an_old_name_leads_to_the_new_one_until_somebody_takes_it() {
     leads("/api/v1/packages/ada?q=a", "/api/v1/packages/Countess?q=a").await;
     leads("/api/v1/packages/ada/generic/tool/1/files", "/api/v1/packages/Countess/generic/tool/1/files").await;
     site.anon().get("/api/packages/countess/generic/tool/1/f").await.is(200);
-    // Nothing is changed by way of an old name.
+    // Changes need the current name.
     let ci = site.ci();
     ci.put(&path(&["ada", "tool", "2", "f"]), "x").await.is(404).says("owner not found");
     ci.delete(&path(&["ada", "tool", "1"])).await.is(404).says("owner not found");
@@ -404,14 +404,14 @@ async fn an_old_name_leads_to_the_new_one_until_somebody_takes_it() {
     let countess = site.user("countess");
     countess.get("/api/v1/users/ada/tokens").await.is(307);
     countess.post("/api/v1/users/ada/tokens", &json!({"name": "t", "scopes": ["all"]})).await.is(404);
-    // Over two renames, and back.
+    // After two renames, and a rename back to the first name.
     rename("countess", "lovelace").await.is(204);
     leads("/api/v1/users/ada", "/api/v1/users/lovelace").await;
     leads("/api/v1/users/countess", "/api/v1/users/lovelace").await;
     rename("lovelace", "Ada").await.is(204);
     site.anon().get("/api/v1/users/ada").await.is(200);
     leads("/api/v1/users/lovelace", "/api/v1/users/Ada").await;
-    // A name that is taken leads nowhere, and never will again.
+    // Once someone took an old name, it never redirects again.
     let taken = json!({"username": "Lovelace", "email": "l@example.org", "password": "a long enough password"});
     site.admin().post("/api/v1/admin/users", &taken).await.is(201);
     site.anon().get("/api/packages/lovelace/generic/tool").await.is(404);
@@ -426,7 +426,7 @@ async fn an_old_name_leads_to_the_new_one_until_somebody_takes_it() {
         user.rename Ada {"from": "lovelace"}
         "#
     );
-    // Names are looked for where names stand, whatever they are.
+    // Old names are looked up even if they are words of the routes.
     rename("stranger", "generic").await.is(204);
     rename("generic", "special").await.is(204);
     leads("/api/packages/generic/generic/generic/1/%67eneric", "/api/packages/special/generic/generic/1/%67eneric")
@@ -434,7 +434,7 @@ async fn an_old_name_leads_to_the_new_one_until_somebody_takes_it() {
 }
 
 #[tokio::test]
-async fn a_name_that_is_taken_reserved_or_none_is_refused() {
+async fn a_taken_reserved_or_invalid_user_name_is_refused() {
     let site = Site::new();
     site.db(|conn| db_org(conn, "acme", Visibility::Private));
     let rename = |said: Value| site.admin().post(&format!("{}/rename", admin_of("ada")), &said).into_future();
@@ -446,14 +446,14 @@ async fn a_name_that_is_taken_reserved_or_none_is_refused() {
     rename(json!({})).await.is(422).says("new_username");
     assert_eq!(records(&site), [""; 0]);
     assert_eq!(site.db_number("SELECT count(*) AS n FROM owner_redirects"), 0);
-    // Another spelling of the same name is no other name.
+    // A change of case only isn't another name.
     rename(json!({"new_username": "ADA"})).await.is(204);
     assert_eq!(site.anon().get("/api/v1/users/ada").await.is(200).json()["login"], "ADA");
     assert_eq!(site.db_number("SELECT count(*) AS n FROM owner_redirects"), 0);
 }
 
 #[tokio::test]
-async fn the_old_name_of_whoever_may_not_be_seen_is_as_unknown_as_any() {
+async fn the_old_name_of_a_hidden_user_does_not_redirect() {
     let site = Site::new();
     site.db(|conn| db_user(conn, "shade", Visibility::Private, false));
     let said = json!({"new_username": "shadow"});
@@ -470,7 +470,7 @@ async fn the_old_name_of_whoever_may_not_be_seen_is_as_unknown_as_any() {
 }
 
 #[tokio::test]
-async fn of_many_who_take_one_name_at_once_one_gets_it() {
+async fn only_one_of_many_concurrent_users_gets_a_name() {
     let site = Site::start(Plan { real_time: true, ..Plan::default() });
     let admin = site.admin();
     for round in 0..6 {
@@ -494,7 +494,7 @@ async fn of_many_who_take_one_name_at_once_one_gets_it() {
 }
 
 #[tokio::test]
-async fn a_user_who_owns_packages_or_is_a_last_owner_is_not_deleted() {
+async fn a_user_with_packages_or_a_last_owner_cannot_be_deleted() {
     let site = Site::new();
     site.ci().publish(&path(&["ada", "tool", "1", "f"]), "bytes").await;
     site.admin().delete(&admin_of("ada")).await.is(422).says("ada owns a package");
@@ -506,7 +506,7 @@ async fn a_user_who_owns_packages_or_is_a_last_owner_is_not_deleted() {
     site.db(|conn| db_org(conn, "acme", Visibility::Public));
     site.db_execute("DELETE FROM team_members USING teams t WHERE t.id = team_id AND t.name = 'owner'");
     site.admin().delete(&admin_of("ada")).await.is(422).says("last owner of acme");
-    // Others have a share in it: not even a purge takes it from them.
+    // Others use the organization too, so not even a purge deletes it.
     let purge = format!("{}?purge=true", admin_of("ada"));
     site.admin().delete(&purge).await.is(422).says("last owner of acme").says("other members");
     site.admin().delete(&format!("{}?purge=perhaps", admin_of("ada"))).await.is(422).says("purge");
@@ -527,7 +527,7 @@ async fn a_user_who_owns_packages_or_is_a_last_owner_is_not_deleted() {
 }
 
 #[tokio::test]
-async fn a_purge_takes_a_user_with_all_that_is_his_alone_and_nothing_else() {
+async fn purging_a_user_deletes_what_only_they_own_and_nothing_else() {
     let site = Site::new();
     let ada = site.anon().bearer(&site.db_token("ada", &["all"]));
     for org in ["solo", "shared"] {
@@ -552,11 +552,11 @@ async fn a_purge_takes_a_user_with_all_that_is_his_alone_and_nothing_else() {
     for gone in ["/api/v1/users/ada", "/api/v1/orgs/solo", "/api/v1/packages/ada", "/api/v1/packages/solo"] {
         site.admin().get(gone).await.is(404);
     }
-    // The version he made in somebody else's stays, and is nobody's work.
+    // A version they published in someone else's package stays, without a publisher.
     let kept = site.admin().get("/api/v1/packages/shared/generic/tool/1").await.is(200).json();
     assert_eq!(kept["creator"], Value::Null);
     site.sweep(Duration::ZERO).await.unwrap();
-    assert_eq!(site.store_blobs(), 3, "the grace of what he let go has only begun");
+    assert_eq!(site.store_blobs(), 3, "the grace period of the released blobs has only begun");
     site.pass(Duration::from_secs(1));
     site.sweep(Duration::ZERO).await.unwrap();
     assert_eq!(site.store_blobs(), 1);
@@ -569,7 +569,7 @@ async fn a_purge_takes_a_user_with_all_that_is_his_alone_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_purge_while_he_publishes_leaves_nothing_of_him_and_no_error() {
+async fn purging_a_user_who_is_publishing_leaves_no_rows_and_no_errors() {
     let settings = &[("PACKHOUSE_DATABASE_WRITE_CONNECTIONS", "8")];
     let site = Site::start(Plan { settings, real_time: true, ..Plan::default() });
     for round in 0..4 {
@@ -591,7 +591,7 @@ async fn a_purge_while_he_publishes_leaves_nothing_of_him_and_no_error() {
 }
 
 #[tokio::test]
-async fn whoever_becomes_an_owner_while_he_is_deleted_stays_or_does_not_become_one() {
+async fn a_user_deleted_while_becoming_an_owner_stays_or_is_not_owner() {
     let settings = &[("PACKHOUSE_DATABASE_WRITE_CONNECTIONS", "8")];
     let site = Site::start(Plan { settings, real_time: true, ..Plan::default() });
     for round in 0..12 {
@@ -612,7 +612,7 @@ async fn whoever_becomes_an_owner_while_he_is_deleted_stays_or_does_not_become_o
 }
 
 #[tokio::test]
-async fn whoever_must_change_his_password_gets_in_with_his_tokens_alone_until_he_has() {
+async fn only_tokens_work_until_a_temporary_password_is_changed() {
     let site = Site::new();
     let new = json!({"username": "grace", "email": "grace@example.org", "password": PASSWORD,
         "must_change_password": true});

@@ -1,4 +1,4 @@
-//! Webhooks in the REST API: as Gitea's clients write and read them.
+//! Webhooks in the REST API, compatible with Gitea's clients.
 
 use crate::support::Site;
 use crate::support::people::{db_org, db_user};
@@ -21,10 +21,10 @@ fn without_id(text: &str, id: &Value) -> String {
 }
 
 #[tokio::test]
-async fn a_hook_is_made_shown_changed_and_deleted_and_each_change_is_recorded() {
+async fn webhooks_are_created_read_changed_deleted_and_audited() {
     let site = Site::new();
     site.db(|conn| db_org(conn, "acme", Visibility::Public));
-    // As Gitea's client in Go sends it.
+    // As Gitea's Go client sends it.
     let body = json!({"type": "gitea", "config": config(), "events": ["push", "package"], "branch_filter": "*",
         "active": true, "authorization_header": ""});
     let made = site.user("acme-owner").post(ORGS, &body).await.is(201);
@@ -68,7 +68,7 @@ async fn a_hook_is_made_shown_changed_and_deleted_and_each_change_is_recorded() 
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_a_hook_is_422_and_named() {
+async fn an_invalid_webhook_is_422_and_the_field_named() {
     let site = Site::new();
     let with = |name: &str, value: Value| {
         let mut all = body(&config());
@@ -101,7 +101,7 @@ async fn what_is_wrong_with_a_hook_is_422_and_named() {
         site.ada().post(OWN, &with(name, value)).await.is(422).says(&words.replace('"', "\\\""));
     }
     let made = site.ada().post(OWN, &body(&config())).await.is(201).json();
-    assert_eq!(made["active"], false, "as in Gitea, unless it is said");
+    assert_eq!(made["active"], false, "inactive by default, as in Gitea");
     let one = format!("{OWN}/{}", made["id"]);
     for (edit, words) in [
         (json!({"config": {"url": "http://127.0.0.1/"}}), "config.url"),
@@ -116,7 +116,7 @@ async fn what_is_wrong_with_a_hook_is_422_and_named() {
 }
 
 #[tokio::test]
-async fn a_hook_is_reached_by_its_owner_s_address_alone() {
+async fn a_webhook_is_found_only_at_the_address_of_its_owner() {
     let site = Site::new();
     site.db(|conn| {
         db_org(conn, "acme", Visibility::Public)?;
@@ -148,7 +148,7 @@ async fn a_hook_is_reached_by_its_owner_s_address_alone() {
 }
 
 #[tokio::test]
-async fn lists_come_in_pages_and_an_owner_has_twenty_hooks_at_most() {
+async fn webhook_lists_come_in_pages_and_an_owner_has_at_most_twenty() {
     let site = Site::new();
     for _ in 0..20 {
         site.ada().post(OWN, &body(&config())).await.is(201);
@@ -159,14 +159,14 @@ async fn lists_come_in_pages_and_an_owner_has_twenty_hooks_at_most() {
 }
 
 #[tokio::test]
-async fn where_webhooks_are_switched_off_none_is_made_or_sent() {
+async fn disabled_webhooks_are_neither_created_nor_sent() {
     let site = Site::with(&[("PACKHOUSE_WEBHOOKS_ENABLED", "false")]);
     site.ada().post(OWN, &body(&config())).await.is(403).says("webhooks.enabled");
     assert_eq!(site.ada().get(OWN).await.is(200).json(), json!([]));
 }
 
 #[tokio::test]
-async fn another_secret_key_is_refused_while_a_hook_has_a_secret() {
+async fn a_changed_secret_key_is_refused_while_a_webhook_has_a_secret() {
     let site = Site::new();
     let opens = async || {
         let dir = crate::support::cluster::cluster().directory();

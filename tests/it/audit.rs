@@ -1,4 +1,4 @@
-//! The record of changes, and what must never be written anywhere.
+//! The audit log, and the secrets that must never be written anywhere.
 
 use crate::support::{PASSWORD, Site, cluster::cluster, log, noise, path};
 use serde_json::json;
@@ -8,7 +8,7 @@ fn file(name: &str) -> String {
 }
 
 #[tokio::test]
-async fn every_change_leaves_exactly_one_record_of_who_with_what_from_where() {
+async fn every_change_adds_one_audit_entry_with_actor_credential_address() {
     let site = Site::new();
     site.ci().publish(&file("a"), "x").await;
     site.ada().publish(&file("b"), "x").await;
@@ -22,7 +22,7 @@ async fn every_change_leaves_exactly_one_record_of_who_with_what_from_where() {
     let team = site.ada().post("/api/v1/orgs/acme/teams", &team).await.is(201).json()["id"].clone();
     let member = format!("/api/v1/teams/{team}/members/grace");
     for _ in 0..2 {
-        // The second time there is nothing to do, and so nothing to record.
+        // The second time nothing changes, so nothing is logged.
         site.ada().request("PUT", &member).header("content-length", "0").await.is(204);
     }
     site.ada().delete(&member).await.is(204);
@@ -46,7 +46,7 @@ async fn every_change_leaves_exactly_one_record_of_who_with_what_from_where() {
 }
 
 #[tokio::test]
-async fn a_change_that_fails_leaves_no_record_and_reading_none_either() {
+async fn failed_changes_and_reads_add_no_audit_entry() {
     let site = Site::new();
     site.ci().publish(&file("a"), "x").await;
     let before = site.db_audit();
@@ -69,7 +69,7 @@ async fn a_change_that_fails_leaves_no_record_and_reading_none_either() {
 }
 
 #[tokio::test]
-async fn the_address_is_the_client_s_own_also_behind_a_trusted_proxy() {
+async fn the_audit_address_is_the_client_even_behind_a_trusted_proxy() {
     let site = Site::with(&[("PACKHOUSE_TRUSTED_PROXIES", "127.0.0.0/8, 10.0.0.0/8")]);
     for (forwarded, address) in [
         ("203.0.113.7", "203.0.113.7"),
@@ -91,7 +91,7 @@ async fn the_address_is_the_client_s_own_also_behind_a_trusted_proxy() {
 }
 
 #[tokio::test]
-async fn no_secret_is_in_the_log_in_an_answer_or_in_the_database() {
+async fn secrets_never_appear_in_logs_answers_or_the_database() {
     let site = Site::with(&[("PACKHOUSE_AUTH_QUERY_TOKENS", "true")]);
     let password = "a password that is unlike any other";
     let new = json!({"username": "grace", "email": "grace@example.org", "password": password});
@@ -117,7 +117,10 @@ async fn no_secret_is_in_the_log_in_an_answer_or_in_the_database() {
          WHERE schemaname = 'public'",
     );
     let log = log::captured();
-    assert!(log.contains("sign-in failed") && log.contains("actor=\"grace\""), "the log was looked at");
+    assert!(
+        log.contains("sign-in failed") && log.contains("actor=\"grace\""),
+        "the log contains the requests of this test"
+    );
     let tail = &secret[4..];
     for secret in [password, wrong, tail, PASSWORD, &cluster().people.admin[4..]] {
         assert!(!log.contains(secret), "in the log: {}", log.lines().find(|line| line.contains(secret)).unwrap());

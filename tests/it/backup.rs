@@ -1,4 +1,4 @@
-//! Backups: made beside a running server, brought back into a new instance, refused when they are not whole.
+//! Backups: made while a server runs, restored into a new instance, refused if incomplete.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -26,7 +26,7 @@ fn fails(ran: &Ran, words: &[&str]) {
     }
 }
 
-/// Every file and directory below, with its mode.
+/// Every file and directory below a folder, with its mode.
 fn modes(path: &Path) -> Vec<(PathBuf, u32)> {
     let mut all = vec![(path.to_owned(), fs::symlink_metadata(path).unwrap().permissions().mode() & 0o777)];
     if path.is_dir() {
@@ -52,7 +52,7 @@ fn all_rows(database: &mut PgConnection) -> String {
     assert!(tables.len() > 12);
     let mut all = String::new();
     for table in tables {
-        // Which store it is, its sweeps, and the restore's own record are new.
+        // The identity of the store, its sweeps, and the audit entry of the restore itself differ.
         let query = format!(
             "SELECT '{0} ' || t::text AS text FROM {0} t WHERE t::text !~ 'store_id|sweeps|instance.restore' ORDER BY t::text",
             table.text
@@ -66,12 +66,12 @@ fn all_rows(database: &mut PgConnection) -> String {
 }
 
 #[test]
-fn a_backup_restores_to_the_same_registry() {
+fn a_restored_backup_is_the_same_registry() {
     let home = Home::new();
     let (server, token, [small, large]) = with_two_files(&home);
     let backup = home.path("backup");
     let dir = backup.to_str().unwrap();
-    // What hurts a format of lines: quotes, backslashes, line ends, all of Unicode.
+    // Characters that are difficult for a line format: quotes, backslashes, line breaks, all of Unicode.
     home.sql(
         "UPDATE owners SET full_name = E'Ada \"\\\\\\'' || E'\\n\\t\\u2028\\U0001F980', quota_bytes = 9007199254740993",
     );
@@ -84,7 +84,7 @@ fn a_backup_restores_to_the_same_registry() {
     }
     assert_eq!(fs::read(backup.join("secret-key")).unwrap(), fs::read(home.data().join("secret-key")).unwrap());
 
-    // A second one copies what is new, and puts right what has decayed.
+    // A second backup copies new blobs, and replaces damaged copies.
     let more = noise(5, 3000);
     assert_eq!(server.put(&token, "ada/generic/app/2/more.bin", &more), 201);
     assert_eq!(server.put(&token, "ada/generic/app/2/again.bin", &small), 201);
@@ -95,9 +95,9 @@ fn a_backup_restores_to_the_same_registry() {
     assert!(out.contains("1 of 2097229 bytes were new"), "{out}");
     assert_eq!(fs::read(blob_in(&backup, &large)).unwrap(), large);
     let dumps = fs::read_dir(&backup).unwrap().filter(|e| e.as_ref().unwrap().path().join("owners.jsonl").exists());
-    assert_eq!(dumps.count(), 1, "only the rows of the last are kept");
+    assert_eq!(dumps.count(), 1, "only the rows of the last backup are kept");
 
-    eventually("counts are written down, so that rows stay as they are", || {
+    eventually("counts are saved, so that rows no longer change", || {
         let rows = all_rows(&mut home.database());
         !rows.contains("usage_changes") && rows.matches("blobs ").count() == 3 && !rows.contains(",,,,\"20")
     });
@@ -112,14 +112,14 @@ fn a_backup_restores_to_the_same_registry() {
     is_clean(&other, &["check", "--digests", "--grace", "0"]);
 
     let server = Server::start(&other);
-    assert!(!server.said.contains("administrator"), "it is no first start: {}", server.said);
+    assert!(!server.said.contains("administrator"), "not treated as a first start: {}", server.said);
     assert_eq!(all_rows(&mut other.database()), rows);
     for (path, bytes) in
         [("1/small.bin", &small), ("1/large.bin", &large), ("2/more.bin", &more), ("2/again.bin", &small)]
     {
         assert_eq!(server.get(&format!("ada/generic/app/{path}")), (200, bytes.clone()), "{path}");
     }
-    // Ids go on where they were, tokens are good, and the restore is on record.
+    // Ids continue where they were, tokens work, and the restore is in the audit log.
     assert_eq!(server.put(&token, "ada/generic/app/3/new.bin", b"new"), 201);
     assert_eq!(server.delete(&token, "ada/generic/app/1"), 204);
     let record = "SELECT event || ' ' || credential || ' ' || detail::text AS text FROM audit WHERE event ~ 'restore'";
@@ -134,12 +134,12 @@ fn a_backup_restores_to_the_same_registry() {
         &["the database is not empty (owners: 1, files: 3, blobs: 4)", "new instance"],
     );
     is_clean(&other, &["check"]);
-    // The restored instance has a store of its own, and so a backup of its own.
+    // The restored instance is a new store, so it needs a new backup folder.
     fails(&other.run(&["backup", dir]), &["the backup of another instance"]);
 }
 
 #[test]
-fn a_backup_that_is_not_whole_is_refused_with_the_reason() {
+fn an_incomplete_backup_is_refused_with_the_reason() {
     let home = Home::new();
     let (server, token, [small, large]) = with_two_files(&home);
     let backup = home.path("backup");
@@ -151,7 +151,7 @@ fn a_backup_that_is_not_whole_is_refused_with_the_reason() {
     fs::write(home.path("full/notes"), "mine").unwrap();
     fails(&home.run(&["backup", home.path("full").to_str().unwrap()]), &["is no backup and not empty", "notes"]);
 
-    // Killed while it waits for the rows' turn, it has no manifest.
+    // The backup is killed while it waits to read the rows, so it has no manifest.
     let mut busy = home.database();
     diesel::sql_query("BEGIN").execute(&mut busy).unwrap();
     diesel::sql_query("LOCK TABLE files IN ACCESS EXCLUSIVE MODE").execute(&mut busy).unwrap();
@@ -166,10 +166,10 @@ fn a_backup_that_is_not_whole_is_refused_with_the_reason() {
     making.wait().unwrap();
     drop(busy);
     fails(&new.run(&["restore", dir]), &["is not complete", "manifest.json", "packhouse backup"]);
-    assert!(!new.data().exists(), "nothing was made");
+    assert!(!new.data().exists(), "nothing was created");
 
     home.ok(&["backup", dir]);
-    // An interrupted second one leaves the first as it was.
+    // An interrupted second backup leaves the first as it was.
     assert_eq!(server.put(&token, "ada/generic/app/2/f", b"later"), 201);
     let mut busy = home.database();
     diesel::sql_query("BEGIN").execute(&mut busy).unwrap();
@@ -195,9 +195,9 @@ fn a_backup_that_is_not_whole_is_refused_with_the_reason() {
     for path in rows.filter(|path| path.exists()) {
         flip(&path, 10);
     }
-    assert!(!new.data().exists(), "nothing was made");
+    assert!(!new.data().exists(), "nothing was created");
 
-    // Damage that only the bytes show is found while they are copied: no row is there then.
+    // Damage of the content itself is found only while copying. No row may have been written then.
     flip(&blob_in(&backup, &large), 1 << 20);
     fails(&new.run(&["restore", dir]), &["is damaged", "use another backup"]);
     flip(&blob_in(&backup, &large), 1 << 20);
@@ -210,26 +210,26 @@ fn a_backup_that_is_not_whole_is_refused_with_the_reason() {
 }
 
 #[test]
-fn what_is_deleted_and_swept_during_a_backup_is_in_it_all_the_same() {
+fn a_backup_contains_files_deleted_and_swept_while_it_runs() {
     let home = Home::new();
     let (server, token, [small, large]) = with_two_files(&home);
     let backup = home.path("backup");
     let dir = backup.to_str().unwrap();
-    // The last table waits, so that the snapshot is taken and no blob is copied yet.
+    // A lock on the last table stops the backup after it took its snapshot and before it copies a blob.
     let mut busy = home.database();
     diesel::sql_query("BEGIN").execute(&mut busy).unwrap();
     diesel::sql_query("LOCK TABLE usage_changes IN ACCESS EXCLUSIVE MODE").execute(&mut busy).unwrap();
     let making = home.command(&["backup", dir]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    eventually("the blobs' rows are written down", || {
+    eventually("the rows of blobs are written", || {
         let Ok(entries) = fs::read_dir(&backup) else { return false };
         entries.flatten().any(|e| e.path().join("usage_changes.jsonl").exists())
     });
-    // Deleted and swept as a server would, were no backup running: quotas wait for that table, so by SQL.
+    // Delete and sweep as a server would if no backup were running. By SQL, because quotas would wait for the lock.
     home.sql("DELETE FROM versions");
     home.sql("DELETE FROM packages");
     let out = home.ok(&["gc", "--grace", "0", "--dry-run"]);
     assert!(out.starts_with("would remove 2 blobs"), "{out}");
-    // It ends by counting again, and so waits for that table too.
+    // `gc` ends by recounting usage, so it waits for the locked table too.
     let mut sweeping = home.command(&["gc", "--grace", "0"]).stdout(Stdio::piped()).spawn().unwrap();
     let mut said = BufReader::new(sweeping.stdout.take().unwrap()).lines().map_while(Result::ok);
     assert!(said.next().unwrap().starts_with("removed 0 blobs"));
@@ -251,7 +251,7 @@ fn what_is_deleted_and_swept_during_a_backup_is_in_it_all_the_same() {
 }
 
 #[test]
-fn a_backup_names_what_the_store_has_lost_and_keeps_the_rest() {
+fn a_backup_names_lost_blobs_and_keeps_the_rest() {
     let home = Home::new();
     let (server, _token, [small, large]) = with_two_files(&home);
     let backup = home.path("backup");
@@ -265,7 +265,7 @@ fn a_backup_names_what_the_store_has_lost_and_keeps_the_rest() {
     assert!(ran.err.contains("had lost 1 blob"), "{}", ran.err);
     let restored = Server::start(&other);
     assert_eq!(restored.get("ada/generic/app/1/small.bin"), (200, small));
-    // Put right, the next backup has everything.
+    // After the repair, the next backup is complete.
     flip(&home.blob(&large), MIB as u64);
     let out = home.ok(&["backup", dir]);
     assert!(out.contains("2 blobs of 2098229 bytes") && out.contains("1 of 2097229 bytes were new"), "{out}");
@@ -273,7 +273,7 @@ fn a_backup_names_what_the_store_has_lost_and_keeps_the_rest() {
 }
 
 #[test]
-fn a_backup_moves_between_the_private_postgres_and_an_external_one() {
+fn a_backup_moves_between_private_and_external_postgres() {
     let home = Home::new();
     let (server, token, [small, _]) = with_two_files(&home);
     let backup = home.path("backup");
@@ -294,7 +294,7 @@ fn a_backup_moves_between_the_private_postgres_and_an_external_one() {
     assert!(out.contains("2 blobs of 2098229 bytes"), "{out}");
     is_clean(&external, &["check", "--digests"]);
 
-    // A database of a newer schema is not overwritten, and neither is one in use.
+    // A database with a newer schema is not overwritten, and neither is one in use.
     let mut used = Home::new();
     used.set("DATABASE_URL", &url);
     fails(&used.run(&["restore", dir]), &["the database is not empty"]);

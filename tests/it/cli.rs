@@ -12,14 +12,14 @@ fn basic(user: &str, password: &str) -> String {
 }
 
 #[test]
-fn users_and_tokens_are_made_without_a_server_and_beside_one() {
+fn commands_create_users_and_tokens_with_or_without_a_server() {
     let home = Home::new();
     home.make_user("ada");
     let token = home.make_token("ada");
-    assert!(token.starts_with("phk_"), "the secret alone is printed: {token:?}");
+    assert!(token.starts_with("phk_"), "only the secret is printed: {token:?}");
 
     let server = Server::start(&home);
-    assert!(!server.said.contains("administrator"), "there is a user: {}", server.said);
+    assert!(!server.said.contains("administrator"), "not a first start, because a user exists: {}", server.said);
     assert_eq!(server.put(&token, "ada/generic/app/1/a.txt", b"hello"), 201);
     let args = ["user", "create", "Eve", "--email", "eve@example.org", "--admin", "--random-password"];
     let password = home.ok(&args).trim_end().to_owned();
@@ -33,7 +33,7 @@ fn users_and_tokens_are_made_without_a_server_and_beside_one() {
 
     let ran = home.run_with_input(&["user", "password", "eve", "--password-stdin"], "another long passphrase\n");
     assert_eq!((ran.code, ran.out.as_str()), (0, ""), "{}", ran.err);
-    assert_eq!(whoami(&password), 401, "the old password is of no use at once");
+    assert_eq!(whoami(&password), 401, "the old password stops working immediately");
     assert_eq!(whoami("another long passphrase"), 200);
 
     home.ok(&["user", "lock", "ada"]);
@@ -42,7 +42,7 @@ fn users_and_tokens_are_made_without_a_server_and_beside_one() {
     home.ok(&["user", "lock", "ada", "--undo"]);
     assert_eq!(server.put(&token, "ada/generic/app/1/b.txt", b"hello"), 201);
 
-    // What cannot be done is said, and ends with 1.
+    // A failed command explains why and exits with 1.
     let refused = home.run(&["user", "lock", "eve"]);
     assert_eq!((refused.code, refused.err.contains("last administrator")), (1, true), "{}", refused.err);
     let refused =
@@ -59,7 +59,7 @@ fn users_and_tokens_are_made_without_a_server_and_beside_one() {
 }
 
 #[test]
-fn each_command_that_changes_something_leaves_one_record_and_no_other_does() {
+fn each_command_that_changes_something_adds_one_audit_entry() {
     let home = Home::new();
     home.make_user("ada");
     home.make_token("ada");
@@ -98,7 +98,7 @@ fn each_command_that_changes_something_leaves_one_record_and_no_other_does() {
 }
 
 #[test]
-fn commands_at_the_same_moment_share_the_private_postgres_of_a_starting_server() {
+fn concurrent_commands_share_the_postgres_of_a_starting_server() {
     let home = Home::new();
     let mut server = home.command(&["serve"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     eventually("the server has its data directory", || {
@@ -112,7 +112,7 @@ fn commands_at_the_same_moment_share_the_private_postgres_of_a_starting_server()
 }
 
 #[test]
-fn wrong_usage_and_wrong_settings_end_with_2_and_name_what_is_wrong() {
+fn wrong_usage_and_wrong_settings_exit_with_2_and_an_explanation() {
     let home = Home::new();
     for args in [
         &["frobnicate"][..],
@@ -154,11 +154,11 @@ fn wrong_usage_and_wrong_settings_end_with_2_and_name_what_is_wrong() {
         assert_eq!((ran.code, ran.err.contains(key)), (2, true), "{}", ran.err);
         assert!(!ran.err.contains("hush"), "{}", ran.err);
     }
-    assert!(!home.data().exists(), "nothing was made");
+    assert!(!home.data().exists(), "nothing was created");
 }
 
 #[test]
-fn a_command_on_a_directory_without_an_instance_says_so_and_makes_none() {
+fn a_command_on_an_empty_directory_fails_and_creates_no_instance() {
     let home = Home::new();
     let target = home.path("backup");
     for args in [
@@ -177,10 +177,10 @@ fn a_command_on_a_directory_without_an_instance_says_so_and_makes_none() {
             let said = format!("there is no instance in {}: check data_dir or --config", home.data().display());
             assert_eq!((ran.code, ran.err.contains(&said), ran.out.as_str()), (1, true, ""), "{args:?}: {}", ran.err);
             if exists {
-                assert_eq!(fs::read_dir(home.data()).unwrap().count(), 0, "{args:?} made something");
+                assert_eq!(fs::read_dir(home.data()).unwrap().count(), 0, "{args:?} created something");
                 fs::remove_dir(home.data()).unwrap();
             }
-            assert!(!home.data().exists() && !target.exists(), "{args:?} made something");
+            assert!(!home.data().exists() && !target.exists(), "{args:?} created something");
         }
     }
     home.make_user("ada");
@@ -188,19 +188,19 @@ fn a_command_on_a_directory_without_an_instance_says_so_and_makes_none() {
 }
 
 #[test]
-fn the_first_start_makes_an_administrator_whose_password_only_its_owner_can_read() {
+fn the_first_start_creates_an_administrator_with_a_private_password() {
     let home = Home::new();
     let server = Server::start(&home);
     let file = home.data().join("initial-admin-password");
     let password = fs::read_to_string(&file).unwrap();
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
-    assert!(server.said.contains(password.trim_end()), "shown once: {}", server.said);
+    assert!(server.said.contains(password.trim_end()), "the password is shown once: {}", server.said);
     let authorization = basic("admin", password.trim_end());
     let (status, _) = http(&server.address, "GET", "/api/v1/user", &[("Authorization", &authorization)], b"");
     assert_eq!(status, 200);
     server.stop();
     let server = Server::start(&home);
-    assert!(!server.said.contains(password.trim_end()), "never again: {}", server.said);
+    assert!(!server.said.contains(password.trim_end()), "the password is never shown again: {}", server.said);
 
     let mut given = Home::new();
     fs::write(given.path("password"), format!("{PASSWORD}\n")).unwrap();

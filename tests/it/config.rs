@@ -1,11 +1,11 @@
-//! The configuration: its sample, its sources, and what is said of mistakes.
+//! The configuration: the sample file, files and environment, error messages.
 
 use packhouse::config::{Config, ConfigError, SAMPLE};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use toml::{Table, Value};
 
-/// Reads a file of this text and these variables.
+/// Loads a configuration from the text of a file and environment variables.
 fn read(file: &str, environment: &[(&str, &str)]) -> Result<Config, ConfigError> {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("packhouse.toml");
@@ -14,7 +14,7 @@ fn read(file: &str, environment: &[(&str, &str)]) -> Result<Config, ConfigError>
     Config::from_sources(Some(&path), environment)
 }
 
-/// Every key of the sample, dotted, with its default.
+/// Every key of the sample as `section.key`, with its default.
 fn keys() -> BTreeMap<String, Value> {
     let mut keys = BTreeMap::new();
     for (name, value) in SAMPLE.parse::<Table>().unwrap() {
@@ -49,7 +49,7 @@ fn variable(key: &str) -> String {
     format!("PACKHOUSE_{}", key.replace('.', "_").to_uppercase())
 }
 
-/// Another value than the default, as TOML and as a variable's text.
+/// A value other than the default, as TOML and as the text of a variable.
 fn other(key: &str, default: &Value) -> (String, String) {
     let text = match key {
         "listen" => "0.0.0.0:81",
@@ -75,15 +75,15 @@ fn other(key: &str, default: &Value) -> (String, String) {
     (toml, text.to_owned())
 }
 
-/// All that a configuration says, secrets too.
+/// The whole configuration as text, including secrets.
 fn shown(config: &Config) -> String {
     let secrets = [&config.database.url, &config.admin.password, &config.metrics.token];
     format!("{config:?} {:?}", secrets.map(|secret| secret.reveal().to_owned()))
 }
 
 #[test]
-fn the_sample_is_the_defaults_and_has_every_key() {
-    // Unknown keys are refused, and none has a default elsewhere: what parses is complete.
+fn the_sample_has_every_key_with_its_default() {
+    // Unknown keys are refused, and defaults exist only in the sample, so a sample that parses is complete.
     let of_sample = read(SAMPLE, &[]).unwrap();
     assert_eq!(shown(&of_sample), shown(&read("", &[]).unwrap()));
     assert_eq!(of_sample.listen.to_string(), "127.0.0.1:3000");
@@ -95,7 +95,7 @@ fn the_sample_is_the_defaults_and_has_every_key() {
 }
 
 #[test]
-fn every_key_can_be_set_by_file_and_by_environment_and_the_environment_wins() {
+fn every_key_is_set_by_file_or_environment_and_environment_wins() {
     let default = shown(&read("", &[]).unwrap());
     for (key, value) in keys() {
         let (toml, text) = other(&key, &value);
@@ -105,7 +105,7 @@ fn every_key_can_be_set_by_file_and_by_environment_and_the_environment_wins() {
         };
         let by_file = shown(&read(&file, &[]).unwrap_or_else(|error| panic!("{error}")));
         let by_environment = shown(&read("", &[(&variable(&key), &text)]).unwrap_or_else(|error| panic!("{error}")));
-        assert_ne!(by_file, default, "{key} changes something");
+        assert_ne!(by_file, default, "{key} has an effect");
         assert_eq!(by_file, by_environment, "{key}");
         let old = match &value {
             Value::String(text) => text.clone(),
@@ -152,7 +152,7 @@ fn the_manuals_kinds_of_values_are_those_of_the_code() {
 }
 
 #[test]
-fn the_database_can_be_named_as_everybody_names_it() {
+fn database_url_sets_the_database_too() {
     let config = read("", &[("DATABASE_URL", "postgres://one/db")]).unwrap();
     assert_eq!(config.database.url.reveal(), "postgres://one/db");
     let both = [("DATABASE_URL", "postgres://one/db"), ("PACKHOUSE_DATABASE_URL", "postgres://two/db")];
@@ -161,7 +161,7 @@ fn the_database_can_be_named_as_everybody_names_it() {
 }
 
 #[test]
-fn secrets_can_stand_in_files_of_their_own() {
+fn secrets_can_be_read_from_files() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("secret");
     let secret = "postgres://let-me-in/db";
@@ -178,13 +178,13 @@ fn secrets_can_stand_in_files_of_their_own() {
         let missing = read("", &[(&name, "/nowhere/at/all")]).unwrap_err().to_string();
         assert!(missing.contains(&format!("`{section}.{key}`")) && missing.contains("/nowhere/at/all"), "{missing}");
     }
-    // What is no secret is not read from a file.
+    // Only secrets can be read from files of their own.
     let refused = read("", &[("PACKHOUSE_LISTEN_FILE", path)]).unwrap_err().to_string();
     assert!(refused.contains("PACKHOUSE_LISTEN_FILE") && refused.contains("listen_file"), "{refused}");
 }
 
 #[test]
-fn an_unknown_key_is_named() {
+fn unknown_configuration_keys_are_named() {
     for (file, key) in [
         ("lissen = \"x\"", "`lissen`"),
         ("[limits]\nfile_byte = 1", "`limits.file_byte`"),
@@ -198,7 +198,7 @@ fn an_unknown_key_is_named() {
 }
 
 #[test]
-fn a_bad_value_is_named() {
+fn invalid_configuration_values_are_named() {
     for (file, words) in [
         ("listen = 3000", &["`listen`", "a text in quotes"][..]),
         ("listen = \"localhost\"", &["`listen`"]),
@@ -241,14 +241,14 @@ fn a_bad_value_is_named() {
 }
 
 #[test]
-fn a_file_that_was_named_must_be_there() {
+fn a_named_configuration_file_must_exist() {
     let missing = std::path::Path::new("/nowhere/packhouse.toml");
     let error = Config::from_sources(Some(missing), []).unwrap_err().to_string();
     assert!(error.contains("/nowhere/packhouse.toml"), "{error}");
 }
 
 #[test]
-fn levels_and_filters_of_the_log_are_taken() {
+fn log_levels_and_filters_are_accepted() {
     for level in
         ["error", "INFO", "off", "info,packhouse=debug", "warn,actix_server=off", "info,packhouse[request]=trace"]
     {
@@ -257,7 +257,7 @@ fn levels_and_filters_of_the_log_are_taken() {
 }
 
 #[test]
-fn what_is_no_connection_string_is_refused_at_once_and_never_shown() {
+fn an_invalid_connection_string_is_refused_and_never_shown() {
     for url in [
         "postgres://host/db",
         "postgresql://ada:secret@host:5432/db?sslmode=require",
@@ -292,7 +292,7 @@ fn what_is_no_connection_string_is_refused_at_once_and_never_shown() {
 }
 
 #[test]
-fn the_password_of_the_first_administrator_is_never_shown() {
+fn the_first_administrator_password_is_never_shown() {
     let error = read("", &[("PACKHOUSE_ADMIN_PASSWORD", "hush-hush")]).unwrap_err().to_string();
     assert!(error.contains("`admin.password`") && !error.contains("hush"), "{error}");
 }

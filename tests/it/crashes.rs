@@ -1,4 +1,4 @@
-//! Servers that are killed, and servers that share: what was acknowledged stays, and `check` has nothing to say.
+//! Killed servers, and servers that share a database: acknowledged uploads stay, and `check` finds no problem.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -12,7 +12,7 @@ use rustix::process::Signal;
 use crate::program::{Home, MIB, Ran, Server, eventually, finds, is_clean, noise, signal, with_two_files};
 
 #[test]
-fn a_server_killed_in_mid_upload_leaves_nothing_but_what_gc_removes() {
+fn a_server_killed_during_an_upload_leaves_only_what_gc_removes() {
     let home = Home::new();
     let (server, token, files) = with_two_files(&home);
     let incoming = || fs::read_dir(home.data().join("blobs/incoming")).unwrap().count();
@@ -34,7 +34,7 @@ fn a_server_killed_in_mid_upload_leaves_nothing_but_what_gc_removes() {
     assert_eq!(incoming(), 0);
     is_clean(&home, &["check", "--grace", "0", "--digests"]);
 
-    // Both at once, server and Postgres, while files are published.
+    // Kill the server and Postgres together while files are being published.
     let published = std::thread::scope(|scope| {
         let publisher = scope.spawn(|| {
             let mut published = Vec::new();
@@ -58,7 +58,7 @@ fn a_server_killed_in_mid_upload_leaves_nothing_but_what_gc_removes() {
             "SELECT 1 FROM packages WHERE name = 'many' AND {}",
             "EXISTS (SELECT FROM versions WHERE version = '20')"
         );
-        eventually("some are published", || diesel::sql_query(&seen).execute(&mut home.database()).unwrap() == 1);
+        eventually("some files are published", || diesel::sql_query(&seen).execute(&mut home.database()).unwrap() == 1);
         let postmaster = fs::read_to_string(home.data().join("postgres/cluster/postmaster.pid")).unwrap();
         signal(postmaster.lines().next().unwrap().parse().unwrap(), Signal::KILL);
         signal(i32::try_from(server.child.id()).unwrap(), Signal::KILL);
@@ -68,7 +68,7 @@ fn a_server_killed_in_mid_upload_leaves_nothing_but_what_gc_removes() {
     assert!(published.len() >= 20);
     let server = Server::start(&home);
     for (path, bytes) in published {
-        assert_eq!(server.get(&path), (200, bytes), "what was acknowledged is there: {path}");
+        assert_eq!(server.get(&path), (200, bytes), "an acknowledged file is lost: {path}");
     }
     is_clean(&home, &["check", "--digests"]);
     home.ok(&["gc", "--grace", "0"]);
@@ -77,7 +77,7 @@ fn a_server_killed_in_mid_upload_leaves_nothing_but_what_gc_removes() {
 }
 
 #[test]
-fn several_processes_share_one_database_and_one_store() {
+fn several_servers_share_one_database_and_one_store() {
     let base = Home::new();
     let postgres = Server::start(&base);
     let private = running_url(&base.data()).unwrap();
@@ -104,7 +104,7 @@ fn several_processes_share_one_database_and_one_store() {
     let lines: usize =
         migrated.iter().map(|ran| ran.out.lines().filter(|line| line.starts_with("migrated ")).count()).sum();
     let workers = migrated.iter().filter(|ran| !ran.out.is_empty()).count();
-    assert!(lines >= 1 && workers == 1, "one migrates, the others wait: {lines} lines of {workers}");
+    assert!(lines >= 1 && workers == 1, "one server migrates, the others wait: {lines} lines of {workers}");
 
     let [first, second, ..] = &homes[..] else { unreachable!() };
     first.make_user("ada");
@@ -115,7 +115,7 @@ fn several_processes_share_one_database_and_one_store() {
         for (name, bytes) in bytes.iter().enumerate() {
             let path = format!("ada/generic/app{number}/1/{name}");
             assert_eq!(server.put(&token, &path, bytes), 201);
-            assert_eq!(other.get(&path), (200, bytes.clone()), "the other serves it");
+            assert_eq!(other.get(&path), (200, bytes.clone()), "the other server has it");
             assert_eq!(other.put(&token, &path, bytes), 409);
         }
     }
@@ -124,9 +124,9 @@ fn several_processes_share_one_database_and_one_store() {
     home().ok(&["gc", "--grace", "0"]);
     is_clean(&homes[2], &["check", "--digests", "--grace", "0"]);
     let out = homes[2].ok(&["check"]);
-    assert!(out.contains("2 files, 2 blobs of"), "shared bytes are stored once: {out}");
+    assert!(out.contains("2 files, 2 blobs of"), "shared content is stored once: {out}");
 
-    // Another store is refused, by name.
+    // Another store is refused and named.
     let mut astray = home();
     astray.set("PACKHOUSE_STORE_DIR", astray.path("empty").to_str().unwrap());
     let ran = astray.run(&["check"]);

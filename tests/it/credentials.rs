@@ -1,4 +1,4 @@
-//! Credentials: every way to present one, and what makes it bad.
+//! Credentials: every way to send one, and everything that makes one invalid.
 
 use crate::support::people::password_hash;
 use crate::support::{PASSWORD, Site, cluster::cluster, path};
@@ -11,7 +11,7 @@ fn file() -> String {
     path(&["ada", "tool", "1", "f"])
 }
 
-/// A server where Ada is private and has a file, so that reading it proves who one is.
+/// A server where Ada is private and has a file, so that only a valid credential of hers can read it.
 pub async fn private() -> Site {
     private_with(&[]).await
 }
@@ -24,7 +24,7 @@ pub async fn private_with(settings: &[(&str, &str)]) -> Site {
 }
 
 #[tokio::test]
-async fn every_way_to_present_a_token_means_the_same() {
+async fn every_way_to_send_a_token_works_the_same() {
     let site = private().await;
     let token = &cluster().people.reader;
     let anon = site.anon();
@@ -47,7 +47,7 @@ async fn every_way_to_present_a_token_means_the_same() {
 }
 
 #[tokio::test]
-async fn a_password_comes_with_the_user_s_name_or_e_mail_address_in_any_case() {
+async fn basic_login_takes_the_name_or_email_address_in_any_case() {
     let site = private().await;
     for name in ["ada", "ADA", "ada@example.org", "Ada@Example.ORG"] {
         site.anon().basic(name, PASSWORD).get(&file()).await.is(200);
@@ -60,7 +60,7 @@ async fn a_password_comes_with_the_user_s_name_or_e_mail_address_in_any_case() {
 }
 
 #[tokio::test]
-async fn what_is_no_credential_is_401_even_where_anybody_may_read() {
+async fn invalid_credentials_are_401_even_for_public_files() {
     let site = Site::new();
     site.ci().publish(&file(), "hello").await;
     let token = &cluster().people.reader;
@@ -91,7 +91,7 @@ async fn what_is_no_credential_is_401_even_where_anybody_may_read() {
 }
 
 #[tokio::test]
-async fn a_token_in_the_query_counts_only_where_the_setting_allows_it() {
+async fn query_tokens_work_only_if_the_setting_allows_them() {
     let token = &cluster().people.reader;
     for (setting, status) in [("false", 401), ("true", 200)] {
         let site = private_with(&[("PACKHOUSE_AUTH_QUERY_TOKENS", setting)]).await;
@@ -99,13 +99,13 @@ async fn a_token_in_the_query_counts_only_where_the_setting_allows_it() {
             site.anon().get(&format!("{}?{query}", file())).await.is(status);
         }
         site.anon().get(&format!("{}?token=nonsense", file())).await.is(401);
-        // A header goes before.
+        // A header takes precedence.
         site.stranger().get(&format!("{}?token={token}", file())).await.is(404);
     }
 }
 
 #[tokio::test]
-async fn cookies_are_nobody_s_credential_here() {
+async fn cookies_do_not_authenticate_package_or_api_requests() {
     let site = private().await;
     let token = &cluster().people.reader;
     let cookie = format!("token={token}; access_token={token}; session={token}; __Host-session={token}");
@@ -114,7 +114,7 @@ async fn cookies_are_nobody_s_credential_here() {
 }
 
 #[tokio::test]
-async fn a_token_needs_the_scope_for_what_it_does_on_public_owners_and_for_administrators_too() {
+async fn tokens_need_scopes_on_public_owners_and_for_administrators_too() {
     let site = Site::new();
     site.ci().publish(&file(), "hello").await;
     for user in ["ada", "admin"] {
@@ -143,7 +143,7 @@ async fn a_token_needs_the_scope_for_what_it_does_on_public_owners_and_for_admin
 }
 
 #[tokio::test]
-async fn a_public_only_token_sees_public_owners_alone() {
+async fn a_public_only_token_sees_only_public_owners() {
     let site = Site::new();
     site.ci().publish(&file(), "hello").await;
     let client = site.anon().bearer(&site.db_token("ada", &["write:package", "public-only"]));
@@ -154,14 +154,14 @@ async fn a_public_only_token_sees_public_owners_alone() {
         for request in [client.get(&file()), client.get(&path(&["ada", "tool"])), client.delete(&file())] {
             request.await.is(403).says("public-only");
         }
-        // What Ada herself may not see is not there, whatever her token is limited to.
+        // A limit of a token grants nothing that its owner may not see.
         site.db_execute("UPDATE owners SET visibility = 2 WHERE name = 'stranger'");
         client.get(&path(&["stranger", "tool"])).await.is(404);
     }
 }
 
 #[tokio::test]
-async fn a_token_limited_to_owners_or_packages_is_good_for_those_alone() {
+async fn a_token_limited_to_owners_or_packages_works_only_for_those() {
     let site = Site::new();
     for (owner, client) in [("ada", site.ci()), ("stranger", site.stranger())] {
         for package in ["tool", "tool-kit", "other"] {
@@ -196,7 +196,7 @@ async fn a_token_limited_to_owners_or_packages_is_good_for_those_alone() {
 }
 
 #[tokio::test]
-async fn a_token_of_a_deleted_owner_s_limit_is_good_for_nothing() {
+async fn a_token_limited_to_a_deleted_owner_is_useless() {
     let site = Site::new();
     let token =
         site.db_limited_token("ada", &["write:package"], |new| new.owners = Some(vec!["stranger".parse().unwrap()]));
@@ -205,7 +205,7 @@ async fn a_token_of_a_deleted_owner_s_limit_is_good_for_nothing() {
 }
 
 #[tokio::test]
-async fn an_expired_or_revoked_token_is_401_at_once_and_says_no_more_than_an_unknown_one() {
+async fn expired_revoked_and_unknown_tokens_get_the_same_401() {
     let site = private().await;
     let expires = site.now().plus(Duration::from_secs(3600));
     let token = site.db_limited_token("ada", &["read:package"], |new| new.expires_at = Some(expires));
@@ -226,7 +226,7 @@ async fn an_expired_or_revoked_token_is_401_at_once_and_says_no_more_than_an_unk
 }
 
 #[tokio::test]
-async fn a_locked_or_inactive_user_has_no_access_by_any_credential_from_that_moment() {
+async fn locked_and_inactive_users_lose_access_by_any_credential_at_once() {
     let site = private().await;
     let anonymous = site.anon();
     let clients = || [site.ada(), site.ci(), site.reader(), anonymous.basic("x", &cluster().people.ci)];
@@ -250,11 +250,11 @@ async fn a_locked_or_inactive_user_has_no_access_by_any_credential_from_that_mom
     site.db_execute("UPDATE users SET is_active = false WHERE lower_email LIKE 'ada@%'");
     all(401).await;
     let wrong = site.anon().basic("ada", "wrong password").get(&file()).await;
-    assert_eq!(site.ada().get(&file()).await.looks(), wrong.looks(), "it does not say why");
+    assert_eq!(site.ada().get(&file()).await.looks(), wrong.looks(), "both answers are the same");
 }
 
 #[tokio::test]
-async fn a_new_password_ends_every_remembered_login_at_once() {
+async fn a_new_password_ends_every_remembered_login_immediately() {
     let site = private().await;
     site.ada().get(&file()).await.is(200);
     site.ada().get(&file()).await.is(200);
@@ -265,14 +265,14 @@ async fn a_new_password_ends_every_remembered_login_at_once() {
     site.ada().get(&file()).await.is(401);
     site.anon().basic("ada", "another long password").get(&file()).await.is(200);
     site.ci().get(&file()).await.is(200);
-    // The old one again: it is not remembered from before either.
+    // Back to the old password: its remembered login is gone too.
     site.db_execute(&format!("UPDATE users SET password_hash = '{}', auth_epoch = auth_epoch + 1", password_hash()));
     site.anon().basic("ada", "another long password").get(&file()).await.is(401);
     site.ada().get(&file()).await.is(200);
 }
 
 #[tokio::test]
-async fn a_stored_hash_is_an_ordinary_one_with_whatever_parameters_it_says() {
+async fn password_hashes_with_other_argon2_parameters_are_accepted() {
     let site = private().await;
     let stored = password_hash();
     assert!(stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{stored}");
@@ -287,10 +287,10 @@ async fn a_stored_hash_is_an_ordinary_one_with_whatever_parameters_it_says() {
 }
 
 #[tokio::test]
-async fn a_remembered_login_spares_the_hashing_but_not_for_ever() {
+async fn a_remembered_login_skips_hashing_for_a_limited_time() {
     let site = private().await;
     site.ada().get(&file()).await.is(200);
-    // With the hash gone, only what is remembered can let her in; the epoch stays.
+    // Without the hash, only the remembered login can let her in. The epoch stays the same.
     site.db_execute("UPDATE users SET password_hash = NULL WHERE lower_email LIKE 'ada@%'");
     site.ada().get(&file()).await.is(200);
     site.anon().basic("ada", "wrong password").get(&file()).await.is(401);
@@ -299,7 +299,7 @@ async fn a_remembered_login_spares_the_hashing_but_not_for_ever() {
 }
 
 #[tokio::test]
-async fn an_unknown_user_and_a_wrong_password_get_the_same_answer() {
+async fn unknown_user_and_wrong_password_get_the_same_answer() {
     let site = Site::new();
     site.db_execute("UPDATE users SET password_hash = NULL WHERE lower_email LIKE 'stranger@%'");
     let wrong = site.anon().basic("ada", "wrong password").get(&file()).await.is(401);
@@ -309,13 +309,13 @@ async fn an_unknown_user_and_a_wrong_password_get_the_same_answer() {
         ("stranger", PASSWORD),
         ("ada", &"x".repeat(2000)),
         ("../ada", "x"),
-        // No name and no e-mail address: nothing to ask the database for.
+        // Neither a user name nor an email address: no need to ask the database.
         ("a\0b", "x"),
         ("a\0@b", "x"),
         (&packhouse::domain::secret::random_text(7000), "x"),
         (&format!("{}@example.org", packhouse::domain::secret::random_text(7000)), "x"),
     ] {
-        // One address has ten tries.
+        // Each address has ten attempts.
         site.db_execute("DELETE FROM attempts");
         let answer = site.anon().basic(name, password).get(&file()).await;
         assert_eq!(answer.looks(), wrong.looks(), "{name}");
@@ -323,7 +323,7 @@ async fn an_unknown_user_and_a_wrong_password_get_the_same_answer() {
 }
 
 #[tokio::test]
-async fn a_token_knows_when_and_from_where_it_was_last_used() {
+async fn a_token_stores_when_and_from_where_it_was_last_used() {
     let site = Site::new();
     site.reader().get(&path(&["ada", "tool"])).await.is(404);
     site.pass(Duration::from_secs(90));
@@ -341,7 +341,7 @@ async fn a_token_knows_when_and_from_where_it_was_last_used() {
 }
 
 #[tokio::test]
-async fn a_token_can_neither_make_nor_list_nor_revoke_tokens() {
+async fn a_token_cannot_create_list_or_revoke_tokens() {
     let site = Site::new();
     let all = site.anon().bearer(&site.db_token("ada", &["all"]));
     let body = serde_json::json!({"name": "more", "scopes": ["all"]});
@@ -355,11 +355,11 @@ async fn a_token_can_neither_make_nor_list_nor_revoke_tokens() {
     let made = site.ada().post("/api/v1/users/ada/tokens", &body).await.is(201).json();
     let secret = made["sha1"].as_str().unwrap();
     site.anon().bearer(secret).publish(&file(), "x").await;
-    assert!(!site.ada().get("/api/v1/users/ada/tokens").await.text().contains(secret), "it is shown once");
+    assert!(!site.ada().get("/api/v1/users/ada/tokens").await.text().contains(secret), "the secret is shown once");
 }
 
 #[tokio::test]
-async fn nobody_is_called_like_those_who_act_without_a_user() {
+async fn user_names_of_built_in_actors_are_reserved() {
     let site = Site::new();
     for name in ["command-line", "Command-Line", "system"] {
         let body = serde_json::json!({"username": name, "email": "x@example.org", "password": PASSWORD});
@@ -368,7 +368,7 @@ async fn nobody_is_called_like_those_who_act_without_a_user() {
 }
 
 #[tokio::test]
-async fn who_is_nobody_is_told_one_thing_that_is_true_everywhere() {
+async fn the_401_challenge_is_the_same_everywhere() {
     let site = Site::new();
     site.ci().publish(&file(), "hello").await;
     let sentence = "sign in, or send an access token: without one this cannot be done, or is not there";

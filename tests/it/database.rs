@@ -1,4 +1,4 @@
-//! The schema: migrations both ways, and `schema.rs` as they make it.
+//! The schema: migrations in both directions, and `schema.rs`, which must match them.
 
 use crate::support::cluster::cluster;
 use diesel::prelude::*;
@@ -16,8 +16,8 @@ fn texts(conn: &mut PgConnection, query: &str) -> Vec<String> {
     diesel::sql_query(query).load::<Row>(conn).unwrap().into_iter().map(|row| row.text).collect()
 }
 
-/// Everything that a migration can make, a line each; what an extension brings is not counted, as extensions stay.
-/// Columns are numbered without those that were dropped.
+/// Everything that a migration can create, one per line. Objects of extensions don't count, because extensions stay.
+/// The numbers of columns skip dropped columns.
 fn shape(conn: &mut PgConnection) -> Vec<String> {
     texts(
         conn,
@@ -47,7 +47,7 @@ fn migrations() -> FileBasedMigrations {
 }
 
 #[test]
-fn every_migration_goes_up_down_and_up_again_and_leaves_nothing_behind() {
+fn every_migration_can_be_applied_reverted_and_applied_again() {
     let (name, url) = cluster().empty_database();
     let mut conn = PgConnection::establish(&url).unwrap();
     let mut shapes = vec![shape(&mut conn)];
@@ -56,9 +56,9 @@ fn every_migration_goes_up_down_and_up_again_and_leaves_nothing_behind() {
         let version = conn.run_next_migration(migrations()).unwrap().to_string();
         let up = shape(&mut conn);
         conn.revert_last_migration(migrations()).unwrap();
-        assert_eq!(shape(&mut conn), shapes[shapes.len() - 1], "{version} went down to what was before");
+        assert_eq!(shape(&mut conn), shapes[shapes.len() - 1], "reverting {version} restores the schema before it");
         conn.run_next_migration(migrations()).unwrap();
-        assert_eq!(shape(&mut conn), up, "{version} went up again to the same");
+        assert_eq!(shape(&mut conn), up, "applying {version} again gives the same schema");
         shapes.push(up);
     }
     for before in shapes.iter().rev().skip(1) {
@@ -70,7 +70,7 @@ fn every_migration_goes_up_down_and_up_again_and_leaves_nothing_behind() {
 }
 
 #[test]
-fn a_migration_goes_down_with_data_in_the_tables_too() {
+fn migrations_can_be_reverted_with_data_in_the_tables() {
     let (name, url) = cluster().database();
     let mut conn = PgConnection::establish(&url).unwrap();
     conn.revert_all_migrations(migrations()).unwrap();
@@ -79,12 +79,12 @@ fn a_migration_goes_down_with_data_in_the_tables_too() {
     drop(conn);
     assert!(
         packhouse::db::migrate(&url, std::time::Duration::ZERO).unwrap().is_empty(),
-        "the program has the same ones"
+        "the program embeds the same migrations"
     );
     cluster().drop_database(&name);
 }
 
-/// The tables of `schema.rs`: primary key, and the columns in their order, each with its type.
+/// The tables of `schema.rs`: the primary key, and the columns in order with their types.
 fn written_tables() -> BTreeMap<String, Vec<String>> {
     let text = include_str!("../../src/db/schema.rs");
     let mut tables = BTreeMap::new();
@@ -98,7 +98,7 @@ fn written_tables() -> BTreeMap<String, Vec<String>> {
     tables
 }
 
-/// A type's name as Diesel writes it: `int8` is `Int8`, `_text` is `Array<Text>`.
+/// The name of a type in Diesel: `int8` is `Int8`, `_text` is `Array<Text>`.
 fn diesel_type(udt: &str) -> String {
     match udt.strip_prefix('_') {
         Some(inner) => format!("Array<{}>", diesel_type(inner)),
@@ -107,7 +107,7 @@ fn diesel_type(udt: &str) -> String {
 }
 
 #[test]
-fn schema_rs_is_what_the_migrations_make() {
+fn schema_rs_matches_the_migrations() {
     let (name, url) = cluster().database();
     let mut conn = PgConnection::establish(&url).unwrap();
     let mut made: BTreeMap<String, Vec<String>> = BTreeMap::new();
@@ -138,7 +138,7 @@ fn schema_rs_is_what_the_migrations_make() {
 }
 
 #[test]
-fn constraints_are_named_by_hand_and_every_foreign_key_has_an_index() {
+fn constraints_have_explicit_names_and_foreign_keys_have_indexes() {
     let (name, url) = cluster().database();
     let mut conn = PgConnection::establish(&url).unwrap();
     let unindexed = texts(
@@ -156,7 +156,7 @@ fn constraints_are_named_by_hand_and_every_foreign_key_has_an_index() {
         "SELECT conname::text AS text FROM pg_constraint WHERE connamespace = 'public'::regnamespace \
          AND contype <> 'n' AND conrelid::regclass::text <> '__diesel_schema_migrations'",
     ) {
-        assert!(up.contains(&constraint), "{constraint} has a name that nobody gave it");
+        assert!(up.contains(&constraint), "{constraint} has a generated name");
     }
     drop(conn);
     cluster().drop_database(&name);
@@ -188,7 +188,7 @@ fn a_server_that_waits_to_migrate_does_not_hold_up_an_index_made_concurrently() 
 }
 
 #[tokio::test]
-async fn a_database_that_belongs_to_another_store_is_refused_at_the_start() {
+async fn a_database_of_another_store_is_refused_at_start() {
     use packhouse::domain::clock::Clock;
     use packhouse::instance::Instance;
     let (name, url) = cluster().database();

@@ -7,7 +7,7 @@ fn file(version: &str, name: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_deleted_file_is_204_once_and_404_from_then_on() {
+async fn deleting_a_file_is_204_once_and_404_afterwards() {
     let site = Site::new();
     site.ci().publish(&file("1", "a"), "one").await;
     site.ci().publish(&file("1", "b"), "two").await;
@@ -21,7 +21,7 @@ async fn a_deleted_file_is_204_once_and_404_from_then_on() {
 }
 
 #[tokio::test]
-async fn the_last_file_takes_its_version_along_and_the_last_version_its_package() {
+async fn deleting_the_last_file_deletes_its_version_and_its_package() {
     let site = Site::new();
     for version in ["1", "2"] {
         site.ci().publish(&file(version, "a"), "x").await;
@@ -40,7 +40,7 @@ async fn the_last_file_takes_its_version_along_and_the_last_version_its_package(
 }
 
 #[tokio::test]
-async fn a_deleted_version_takes_all_its_files_along_and_no_others() {
+async fn deleting_a_version_deletes_its_files_and_no_others() {
     let site = Site::new();
     for version in ["1.0-RC", "2"] {
         for name in ["a", "b", "c"] {
@@ -58,7 +58,7 @@ async fn a_deleted_version_takes_all_its_files_along_and_no_others() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_cannot_be_deleted() {
+async fn deleting_something_missing_is_404() {
     let site = Site::new();
     site.ci().publish(&file("1", "a"), "x").await;
     for missing in [
@@ -79,7 +79,7 @@ async fn what_is_not_there_cannot_be_deleted() {
 }
 
 #[tokio::test]
-async fn deleting_one_of_two_files_with_the_same_bytes_leaves_the_other_whole_even_after_a_sweep() {
+async fn deleting_one_of_two_identical_files_keeps_the_other_after_a_sweep() {
     let site = Site::start(crate::support::Plan { real_time: true, ..Default::default() });
     let bytes = crate::support::noise(1_300_000);
     site.ci().publish(&file("1", "a"), bytes.clone()).await;

@@ -1,4 +1,4 @@
-//! Downloads through the front door: heads, ranges, conditions, counting, side-cars, `latest`.
+//! Downloads: headers, ranges, conditional requests, counts, checksum sidecars, `latest`.
 
 use crate::support::{Answer, Site, noise, path, people, sha256};
 use packhouse::domain::role::Visibility;
@@ -10,7 +10,7 @@ fn file(version: &str, name: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_download_has_every_header_it_is_promised() {
+async fn a_download_has_all_promised_headers() {
     let site = Site::new();
     site.ci().publish(&file("1.0", "[a] $(b) & c.bin"), "hello").await;
     let answer = site.anon().get(&file("1.0", "[a] $(b) & c.bin")).await;
@@ -35,7 +35,7 @@ async fn a_download_has_every_header_it_is_promised() {
 }
 
 #[tokio::test]
-async fn who_may_see_an_owner_decides_whether_caches_between_may_keep_his_files() {
+async fn cache_control_is_public_only_for_files_everyone_may_read() {
     let site = Site::new();
     for (visibility, word) in [(0, "public"), (1, "private"), (2, "private")] {
         site.db_execute(&format!("UPDATE owners SET visibility = {visibility} WHERE name = 'ada'"));
@@ -50,7 +50,7 @@ async fn who_may_see_an_owner_decides_whether_caches_between_may_keep_his_files(
 }
 
 #[tokio::test]
-async fn ranges_are_206_or_416_or_the_whole() {
+async fn ranges_are_206_or_416_or_the_whole_file() {
     let site = Site::new();
     let bytes = noise(2_500_000);
     site.ci().publish(&file("1", "f"), bytes.clone()).await;
@@ -81,7 +81,7 @@ async fn ranges_are_206_or_416_or_the_whole() {
 }
 
 #[tokio::test]
-async fn conditions_are_judged_after_the_right_to_read() {
+async fn permission_to_read_is_checked_before_conditional_headers() {
     let site = Site::new();
     site.ci().publish(&file("1", "f"), "hello").await;
     let tag = format!("\"{}\"", sha256("hello"));
@@ -156,9 +156,9 @@ async fn only_a_get_that_sends_byte_0_counts_as_a_download() {
 }
 
 #[tokio::test]
-async fn side_cars_are_computed_in_the_format_of_sha256sum() {
+async fn checksum_sidecars_have_the_format_of_sha256sum() {
     let site = Site::new();
-    // One that has all its digests from the start, and one whose others come later.
+    // A small file, which has all digests immediately, and a large one, which gets most of them later.
     let (small, large) = (noise(1000), noise(2_000_000));
     site.ci().publish(&file("1", "Small [1].bin"), small.clone()).await;
     site.ci().publish(&file("1", "large.bin"), large.clone()).await;
@@ -195,7 +195,7 @@ async fn side_cars_are_computed_in_the_format_of_sha256sum() {
 }
 
 #[tokio::test]
-async fn a_real_file_goes_before_a_side_car_of_its_name() {
+async fn a_real_file_takes_precedence_over_a_checksum_sidecar() {
     let site = Site::new();
     site.ci().publish(&file("1", "a.bin"), "bytes").await;
     for name in ["a.bin.sha256", "SHA256SUMS", "sha512sums"] {
@@ -213,7 +213,7 @@ async fn a_real_file_goes_before_a_side_car_of_its_name() {
 }
 
 #[tokio::test]
-async fn side_cars_are_as_private_as_their_files() {
+async fn checksum_sidecars_are_as_private_as_their_files() {
     let site = Site::new();
     site.ci().publish(&file("1", "a"), "x").await;
     site.db_execute("UPDATE owners SET visibility = 2 WHERE name = 'ada'");
@@ -225,7 +225,7 @@ async fn side_cars_are_as_private_as_their_files() {
 }
 
 #[tokio::test]
-async fn latest_leads_to_the_newest_version_by_semver_with_releases_first() {
+async fn latest_redirects_to_the_newest_semver_release() {
     let site = Site::with(&[("PACKHOUSE_PUBLIC_URL", "http://registry.example")]);
     site.anon().get(&file("latest", "f")).await.is(404);
     let mut expected = Vec::new();
@@ -245,11 +245,11 @@ async fn latest_leads_to_the_newest_version_by_semver_with_releases_first() {
         site.ci().publish(&file(version, "f"), version.to_owned()).await;
         let answer = site.anon().get(&file("latest", "f")).await.is(302);
         let url = format!("http://registry.example{}", file(newest, "f"));
-        assert_eq!(answer.header("location"), Some(&*url), "after {version}");
+        assert_eq!(answer.header("location"), Some(&*url), "after publishing {version}");
         assert_eq!(answer.header("link"), Some(&*format!("<{url}>; rel=\"immutable\"")));
         expected.push(version);
     }
-    // Whether the newest has that file is seen there.
+    // The redirect doesn't depend on whether the newest version has the file.
     site.anon().get(&file("latest", "other")).await.is(302);
     site.anon().head(&file("LATEST", "f")).await.is(302);
     let listing = site.anon().get(&path(&["ada", "tool", "latest"])).await.is(302);
@@ -259,7 +259,7 @@ async fn latest_leads_to_the_newest_version_by_semver_with_releases_first() {
 }
 
 #[tokio::test]
-async fn a_version_that_is_really_called_latest_is_itself() {
+async fn a_version_named_latest_takes_precedence() {
     let site = Site::new();
     site.ci().publish(&file("1.0", "f"), "old").await;
     site.ci().publish(&file("Latest", "f"), "itself").await;
@@ -271,7 +271,7 @@ async fn a_version_that_is_really_called_latest_is_itself() {
 }
 
 #[tokio::test]
-async fn latest_of_a_private_owner_looks_like_anything_else_that_is_not_there() {
+async fn latest_of_a_private_owner_looks_like_a_missing_file() {
     let site = Site::new();
     site.db(|conn| people::db_user(conn, "hidden", Visibility::Private, false));
     site.user("hidden").publish(&path(&["hidden", "tool", "1.0", "f"]), "x").await;
@@ -285,7 +285,7 @@ async fn latest_of_a_private_owner_looks_like_anything_else_that_is_not_there() 
 }
 
 #[tokio::test]
-async fn refused_conditions_and_ranges_are_said_as_json_to_who_asks_for_it() {
+async fn refused_conditions_and_ranges_are_json_on_request() {
     let site = Site::with(&[("PACKHOUSE_PUBLIC_URL", "https://packages.example.org")]);
     site.ci().publish(&file("1", "f"), "hello").await;
     for (field, value, status, code) in
@@ -310,7 +310,7 @@ async fn refused_conditions_and_ranges_are_said_as_json_to_who_asks_for_it() {
             assert!(json.header(name).is_some(), "{name}");
         }
         assert_eq!(json.header("x-content-type-options"), Some("nosniff"));
-        assert_eq!(json.header("repr-digest"), None, "it would be another's");
+        assert_eq!(json.header("repr-digest"), None, "it would be the digest of the file");
         assert_eq!(json.header("content-range"), (status == 416).then_some("bytes */5"));
     }
 }

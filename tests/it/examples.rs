@@ -1,5 +1,5 @@
-//! The manual's examples, run as they are written: every block of `sh` of a page, in order, in one shell, in an empty
-//! directory beside a fresh server. What a block of `text` shows must come out, where `…` stands for anything.
+//! Runs the examples of the manual: every `sh` block of a page, in order, in one shell, in an empty directory, with a
+//! new server. A `text` block is the expected output, in which `…` matches anything.
 
 use crate::program::{Home, Server};
 use crate::support::people::db_caller;
@@ -15,14 +15,13 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
-/// Where the pages say that the server is.
+/// The address of the server in the manual.
 const SHOWN: &str = "127.0.0.1:3000";
-/// What stands between the outputs of two blocks.
+/// Separates the outputs of two blocks.
 const MARK: char = '\u{1e}';
 
-/// A fenced block of a page.
 struct Block {
-    /// Where it begins, counted from 1.
+    /// The line where it begins, counted from 1.
     line: usize,
     language: String,
     text: String,
@@ -46,11 +45,11 @@ fn blocks(page: &str) -> Vec<Block> {
             (None, None) => {}
         }
     }
-    assert!(open.is_none(), "a block is not closed");
+    assert!(open.is_none(), "a code block is not closed");
     blocks
 }
 
-/// A text without white space, and without what differs each time: numbers in JSON, times, digests, secrets.
+/// Removes white space, and everything that differs in each run: numbers in JSON, times, digests, secrets.
 fn loose(line: &str) -> String {
     let is_json = line.contains('"') && !line.starts_with("etag:");
     for (differs, length) in [("last-modified: ", usize::MAX), ("\"token_last_eight\":\"", 8)] {
@@ -93,7 +92,7 @@ fn loose(line: &str) -> String {
     all
 }
 
-/// The lines of a block that shows an answer; one that begins with white space goes on with the line before.
+/// The lines of an expected output. A line that begins with white space continues the line before.
 fn entries(text: &str) -> Vec<String> {
     let mut entries: Vec<String> = Vec::new();
     for line in text.lines().filter(|line| !line.is_empty()) {
@@ -105,7 +104,7 @@ fn entries(text: &str) -> Vec<String> {
     entries
 }
 
-/// What was printed, with a line for each JSON: one ends without.
+/// The output with one line per JSON document, because JSON answers don't end with a line break.
 fn apart(output: &str) -> String {
     let mut apart = String::new();
     let mut before = ' ';
@@ -119,13 +118,13 @@ fn apart(output: &str) -> String {
     apart
 }
 
-/// The first line of what is shown that did not come out.
+/// The first expected line that isn't in the output.
 fn missing(shown: &str, output: &str) -> Option<String> {
     let output: Vec<String> = apart(output).lines().map(loose).collect();
     let output = output.join("\n");
     let mut from = 0;
     entries(shown).into_iter().find(|entry| {
-        // Fields of a head come in any order.
+        // Headers come in any order.
         let is_field = entry
             .split_once(": ")
             .is_some_and(|(name, _)| name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'));
@@ -141,7 +140,7 @@ fn missing(shown: &str, output: &str) -> Option<String> {
     })
 }
 
-/// An empty directory with a server, and all that a page takes for granted: curl, `packhouse`, somewhere to be.
+/// An empty directory with a server, `packhouse` in the `PATH`, and curl without progress bars.
 struct Desk {
     home: Home,
     server: Server,
@@ -154,7 +153,7 @@ impl Desk {
         let bin = home.path("bin");
         fs::create_dir(&bin).unwrap();
         symlink(env!("CARGO_BIN_EXE_packhouse"), bin.join("packhouse")).unwrap();
-        // The bars of its progress are for people.
+        // Progress bars would be in the output.
         fs::write(home.path(".curlrc"), "silent\nshow-error\n").unwrap();
         Self { home, server }
     }
@@ -164,7 +163,7 @@ impl Desk {
         self.run_blocks(page, "sh");
     }
 
-    /// Runs the blocks of a page that remove its examples: the only ones of `bash` there.
+    /// Runs the blocks of a page that remove its examples, which are its only `bash` blocks.
     fn remove(&self, page: &str) {
         self.run_blocks(page, "bash");
     }
@@ -191,14 +190,14 @@ impl Desk {
             match block.language.as_str() {
                 _ if block.language == language => {
                     let (line, output) = outputs.next().unwrap_or_default().split_once('\n').unwrap_or_default();
-                    assert_eq!(line, block.line.to_string(), "{at} was not run: the one before failed\n{errors}");
+                    assert_eq!(line, block.line.to_string(), "{at} did not run: the one before failed\n{errors}");
                     let failed = outputs.peek().is_none() && !ran.status.success();
                     assert!(!failed, "{at} failed\n{output}\n{errors}");
                     last.push_str(output);
                 }
                 "text" if !last.is_empty() => {
                     if let Some(entry) = missing(&block.text, &last) {
-                        panic!("{at} shows what did not come out:\n{entry}\nbut:\n{last}\n{errors}");
+                        panic!("{at} expects output that is missing:\n{entry}\nactual output:\n{last}\n{errors}");
                     }
                     last.clear();
                 }
@@ -207,8 +206,8 @@ impl Desk {
         }
     }
 
-    /// Makes a user who has set up a second factor in his browser: `NAME.password` is his password and `NAME.totp` the
-    /// seed in his phone.
+    /// Creates a user who has set up two-factor authentication in the browser. `NAME.password` has their password, and
+    /// `NAME.totp` the secret of their authenticator app.
     fn user_with_second_factor(&self, name: &str) {
         let email = format!("{name}@example.org");
         let password = self.home.ok(&["user", "create", name, "--email", &email, "--random-password"]);
@@ -216,7 +215,7 @@ impl Desk {
         let key = fs::read_to_string(self.home.data().join("secret-key")).unwrap();
         let key = MasterKey::new(from_hex(key.trim_end()).unwrap());
         let (seed, now) = (Seed::generate(), Timestamp::from(SystemTime::now()));
-        // The code it is confirmed with is used up; that of now is still good.
+        // The code that confirms it can't be used again, so this is the previous one. The current code still works.
         let before = now.minus(Duration::from_secs(30));
         let enrolled = self.home.database().transaction(|conn| {
             let caller = db_caller(conn, name)?;
@@ -229,14 +228,14 @@ impl Desk {
 }
 
 #[test]
-fn the_examples_of_the_api_do_what_the_page_says() {
+fn the_api_examples_do_what_the_manual_says() {
     let desk = Desk::new();
     desk.user_with_second_factor("carl");
     desk.run("docs/api.md");
 }
 
 #[test]
-fn the_readme_can_be_repeated_and_its_names_are_not_the_manuals() {
+fn readme_examples_can_be_repeated_and_use_their_own_names() {
     let desk = Desk::new();
     desk.run("README.md");
     desk.run("README.md");
@@ -244,7 +243,7 @@ fn the_readme_can_be_repeated_and_its_names_are_not_the_manuals() {
 }
 
 #[test]
-fn the_manuals_examples_run_page_after_page_and_can_be_repeated() {
+fn manual_examples_run_page_after_page_and_can_be_repeated() {
     let desk = Desk::new();
     fs::set_permissions(desk.home.dir.path(), Permissions::from_mode(0o755)).unwrap();
     for _ in 0..2 {
@@ -260,13 +259,13 @@ fn the_manuals_examples_run_page_after_page_and_can_be_repeated() {
         }
         let password = fs::read(desk.home.path("admin.password")).unwrap();
         desk.remove("docs/getting-started.md");
-        // The page tells a reader who repeats it to write the new password in its place.
+        // The page tells readers who repeat it to use the new password.
         fs::write(desk.home.data().join("initial-admin-password"), password).unwrap();
     }
 }
 
 #[test]
-fn what_is_shown_is_compared_loosely_and_still_compared() {
+fn example_output_is_compared_loosely_but_compared() {
     let json = r#"{"id":7,"name":"hello","at":"2026-11-23T16:53:16Z"}"#;
     assert_eq!(missing(r#"{"id":3, "name":"hello", …}"#, json), None);
     assert_eq!(missing("{\"id\":3,\n \"name\":\"hello\", \"at\":\"2031-01-01T00:00:00Z\"}", json), None);

@@ -1,4 +1,4 @@
-//! What the server does when what it stands on breaks.
+//! Faults of the database and of the disk: each becomes a clean answer, and the server recovers by itself.
 
 use crate::support::cluster::{fast_dir, options};
 use crate::support::people::People;
@@ -18,7 +18,7 @@ fn file(name: &str) -> String {
     path(&["ada", "tool", "1", name])
 }
 
-/// A Postgres of one test alone, to be broken.
+/// A Postgres for one test, which may break it.
 struct OwnPostgres {
     postgres: Option<ManagedPostgres>,
     dir: tempfile::TempDir,
@@ -35,7 +35,7 @@ impl OwnPostgres {
 
     fn start_again(&mut self) {
         let mut options = options(self.dir.path());
-        // The process may die, not the machine: what is committed must be with the kernel.
+        // Only the process dies, not the machine, so commits must have reached the kernel but not the disk.
         options.settings.retain(|(name, _)| name != "synchronous_commit");
         let started = ManagedPostgres::start(&options);
         self.postgres = Some(started.unwrap_or_else(|error| panic!("{error}")));
@@ -45,7 +45,7 @@ impl OwnPostgres {
         self.postgres.as_ref().unwrap().url().to_owned()
     }
 
-    /// As `pg_ctl stop -m immediate` does; what started it brings it back.
+    /// Kills it as `pg_ctl stop -m immediate` does. Its supervisor starts it again.
     fn kill(&self) -> i32 {
         let text = fs::read_to_string(self.dir.path().join("postgres/cluster/postmaster.pid")).unwrap();
         let pid = text.lines().next().unwrap().parse().unwrap();
@@ -54,7 +54,7 @@ impl OwnPostgres {
         pid
     }
 
-    /// A server over this Postgres, and the machine of somebody who may publish.
+    /// A server on this Postgres, and a client that may publish.
     fn site(&self) -> (Site, Client) {
         packhouse::db::migrate(&self.url(), Duration::from_secs(10)).unwrap();
         let people = People::settle(&mut PgConnection::establish(&self.url()).unwrap());
@@ -65,7 +65,7 @@ impl OwnPostgres {
 }
 
 #[tokio::test]
-async fn a_database_that_is_away_gives_503_with_retry_after_and_heals_without_hands() {
+async fn an_unavailable_database_is_503_with_retry_after_and_recovers() {
     let mut postgres = OwnPostgres::start();
     let (site, ci) = postgres.site();
     ci.publish(&file("f"), "hello").await;
@@ -89,14 +89,14 @@ async fn a_database_that_is_away_gives_503_with_retry_after_and_heals_without_ha
     site.anon().get("/api/healthz").await.is(503);
     assert_eq!(site.store_incoming(), 0);
     postgres.start_again();
-    eventually("it is ready again", async || site.anon().get("/readyz").await.status == 200).await;
+    eventually("the server is ready again", async || site.anon().get("/readyz").await.status == 200).await;
     assert_eq!(site.anon().get(&file("f")).await.is(200).text(), "hello");
     ci.publish(&file("g"), "x").await;
     ci.delete(&file("f")).await.is(204);
 }
 
 #[tokio::test]
-async fn a_postgres_that_dies_under_load_costs_nobody_more_than_503_and_loses_no_201() {
+async fn killing_postgres_under_load_gives_only_503_and_loses_no_upload() {
     let postgres = OwnPostgres::start();
     let (site, ci) = postgres.site();
     let publisher = |who: usize| {
@@ -120,7 +120,7 @@ async fn a_postgres_that_dies_under_load_costs_nobody_more_than_503_and_loses_no
         }
     };
     let (a, b, c) = tokio::join!(publisher(0), publisher(1), publisher(2));
-    eventually("it is back", async || site.anon().get("/readyz").await.status == 200).await;
+    eventually("Postgres is back", async || site.anon().get("/readyz").await.status == 200).await;
     let stored = [a, b, c].concat();
     assert!(stored.len() > 20, "{}", stored.len());
     for name in &stored {
@@ -130,11 +130,11 @@ async fn a_postgres_that_dies_under_load_costs_nobody_more_than_503_and_loses_no
 }
 
 #[tokio::test]
-async fn killed_connections_are_replaced_without_a_client_noticing() {
+async fn killed_database_connections_are_replaced_unnoticed() {
     let site = Site::new();
     site.ci().publish(&file("f"), "hello").await;
     for turn in 0..5 {
-        // All connections of both pools are open.
+        // Open all connections of both pools.
         let opened = (0..12).map(|_| site.anon().get(&file("f")).into_future());
         futures_util::future::join_all(opened).await;
         site.db_execute(
@@ -150,8 +150,8 @@ async fn killed_connections_are_replaced_without_a_client_noticing() {
     assert_eq!(site.db_audit().len(), 6);
 }
 
-/// A transaction of somebody else that holds a table until it is dropped.
-struct Held(#[expect(dead_code, reason = "it is kept for its end")] PgConnection);
+/// A foreign transaction that locks a table until it is dropped.
+struct Held(#[expect(dead_code, reason = "kept until it is dropped")] PgConnection);
 
 impl Held {
     fn new(site: &Site, table: &str) -> Self {
@@ -164,14 +164,14 @@ impl Held {
 }
 
 #[tokio::test]
-async fn when_every_connection_is_busy_the_next_request_is_503_and_does_not_hang() {
+async fn a_request_is_503_when_every_database_connection_is_busy() {
     let site =
         Site::with(&[("PACKHOUSE_DATABASE_READ_CONNECTIONS", "1"), ("PACKHOUSE_DATABASE_WRITE_CONNECTIONS", "1")]);
     site.ci().publish(&file("f"), "hello").await;
     let held = Held::new(&site, "files");
     let (client, url) = (site.anon(), file("f"));
     let waiting = tokio::spawn(async move { client.get(&url).await });
-    eventually("the first one waits", async || {
+    eventually("the first request waits", async || {
         site.db_number(
             "SELECT count(*) AS n FROM pg_stat_activity \
              WHERE wait_event_type = 'Lock' AND datname = current_database()",
@@ -186,14 +186,14 @@ async fn when_every_connection_is_busy_the_next_request_is_503_and_does_not_hang
 }
 
 #[tokio::test]
-async fn a_query_that_takes_too_long_is_503() {
+async fn a_query_that_times_out_is_503() {
     let site = Site::new();
     site.ci().publish(&file("f"), "hello").await;
     let _held = Held::new(&site, "files");
     let (client, url) = (site.anon(), file("f"));
     let waiting = tokio::spawn(async move { client.get(&url).await });
-    // Postgres ends what is slow in the same way, only later.
-    eventually("it was ended", async || {
+    // Postgres cancels a slow query in the same way, only later.
+    eventually("the query was canceled", async || {
         site.db_number(
             "SELECT count(pg_cancel_backend(pid)) AS n FROM pg_stat_activity \
              WHERE wait_event_type = 'Lock' AND datname = current_database()",
@@ -204,7 +204,7 @@ async fn a_query_that_takes_too_long_is_503() {
     assert!(answer.header("retry-after").is_some());
 }
 
-/// Where the only blob of a store lies.
+/// The path of the only blob of a store.
 fn only_blob(site: &Site) -> PathBuf {
     let shards = fs::read_dir(site.dir.join("data/blobs/blobs")).unwrap();
     let mut blobs = shards.flat_map(|shard| fs::read_dir(shard.unwrap().path()).unwrap());
@@ -224,7 +224,7 @@ fn flip(path: &Path, at: u64) {
 }
 
 #[tokio::test]
-async fn a_flipped_bit_is_never_sent_as_a_whole_file() {
+async fn a_file_with_a_flipped_bit_is_never_sent_completely() {
     for size in [1_u64, 60_000, 900_000, 5_000_000] {
         for at in [0, size / 2, size - 1] {
             let site = Site::new();
@@ -234,7 +234,7 @@ async fn a_flipped_bit_is_never_sent_as_a_whole_file() {
             for range in ["", "bytes=0-"] {
                 let request = site.anon().get(&file("f"));
                 let request = if range.is_empty() { request } else { request.header("range", range) };
-                // An error is a connection that was cut.
+                // An error means that the connection was closed early.
                 if let Ok(answer) = request.send().await {
                     let answer = answer.is(503);
                     assert!(answer.header("retry-after").is_some(), "{size} {at}");
@@ -247,7 +247,7 @@ async fn a_flipped_bit_is_never_sent_as_a_whole_file() {
 }
 
 #[tokio::test]
-async fn lost_bytes_are_503_until_somebody_uploads_them_again() {
+async fn a_lost_blob_is_503_until_someone_uploads_it_again() {
     let site = Site::new();
     let bytes = noise(2_000_000);
     site.ci().publish(&file("f"), bytes.clone()).await;
@@ -260,7 +260,7 @@ async fn lost_bytes_are_503_until_somebody_uploads_them_again() {
     }
 }
 
-/// The ways in which a stored copy is lost.
+/// Ways to lose a stored blob.
 fn spoil(path: &Path, how: &str) {
     match how {
         "flipped" => flip(path, fs::metadata(path).unwrap().len() - 10),
@@ -275,7 +275,7 @@ fn spoil(path: &Path, how: &str) {
 }
 
 #[tokio::test]
-async fn a_201_for_known_bytes_never_rests_on_a_damaged_copy() {
+async fn an_upload_of_known_content_never_relies_on_a_damaged_blob() {
     for how in ["flipped", "cut", "gone", "no file"] {
         for size in [200, 900_000, 5_242_880] {
             let site = Site::new();
@@ -291,7 +291,7 @@ async fn a_201_for_known_bytes_never_rests_on_a_damaged_copy() {
 }
 
 #[tokio::test]
-async fn a_200_for_a_declared_digest_never_rests_on_a_damaged_copy() {
+async fn a_declared_digest_never_relies_on_a_damaged_blob() {
     for how in ["flipped", "cut", "gone", "no file"] {
         for size in [200, 5_242_880] {
             let site = Site::new();
@@ -307,7 +307,7 @@ async fn a_200_for_a_declared_digest_never_rests_on_a_damaged_copy() {
 }
 
 #[tokio::test]
-async fn the_same_bytes_uploaded_again_replace_the_stored_copy_and_leave_one() {
+async fn uploading_the_same_content_replaces_the_blob_and_keeps_one() {
     let site = Site::new();
     let bytes = noise(3_000_000);
     site.ci().publish(&file("f"), bytes.clone()).await;
@@ -316,14 +316,14 @@ async fn the_same_bytes_uploaded_again_replace_the_stored_copy_and_leave_one() {
     download.say(wire::head("GET", file("f"), &[("Connection", "close")])).await;
     assert_eq!(download.head().await.unwrap().status, 200);
     site.ci().publish(&file("g"), bytes.clone()).await;
-    assert_ne!(only_blob(&site), first, "the row names the copy that was just verified");
-    assert!(download.rest().await == bytes, "a download of the former copy goes on");
+    assert_ne!(only_blob(&site), first, "the row refers to the blob that was just verified");
+    assert!(download.rest().await == bytes, "a download of the former blob continues");
     for name in ["f", "g"] {
         assert!(site.anon().get(&file(name)).await.is(200).body == bytes, "{name}");
     }
 }
 
-/// A small disk, unmounted when dropped; `None` where mounting is not allowed.
+/// A small tmpfs, unmounted when dropped. `None` where mounting isn't allowed.
 struct Disk(tempfile::TempDir);
 
 impl Disk {
@@ -334,7 +334,7 @@ impl Disk {
         if mounted.is_ok_and(|output| output.status.success()) {
             return Some(Self(dir));
         }
-        eprintln!("skipped: mounting a tmpfs takes root");
+        eprintln!("skipped: mounting a tmpfs needs root");
         None
     }
 }
@@ -346,7 +346,7 @@ impl Drop for Disk {
 }
 
 #[tokio::test]
-async fn a_full_disk_is_507_with_nothing_stored_and_heals_when_there_is_room() {
+async fn a_full_disk_is_507_with_nothing_stored_and_recovers() {
     let Some(disk) = Disk::mount("12m") else { return };
     let store = disk.0.path().join("store");
     let settings = &[("PACKHOUSE_STORE_DIR", store.to_str().unwrap()), ("PACKHOUSE_STORE_RESERVE_BYTES", "1000000")];
@@ -354,14 +354,14 @@ async fn a_full_disk_is_507_with_nothing_stored_and_heals_when_there_is_room() {
     let incoming = || fs::read_dir(store.join("incoming")).unwrap().count();
     site.ci().publish(&file("first"), noise(8_000_000)).await;
     let other = |size: usize| noise(size + 1);
-    // Declared, it is refused before its body; chunked, when the disk is full.
+    // With a declared length it is refused before its body, chunked when the disk is full.
     let declared = site.ci().put(&file("f"), other(8_000_000)).await.is(507);
     assert!(declared.header("retry-after").is_some());
     let chunks = other(8_000_000).chunks(100_000).map(|chunk| Ok::<_, io::Error>(chunk.to_vec())).collect::<Vec<_>>();
     let chunked = site.ci().put(&file("f"), reqwest::Body::wrap_stream(stream::iter(chunks))).await.is(507);
     assert!(chunked.text().contains("no room left"), "{}", chunked.text());
     site.anon().get(&file("f")).await.is(404);
-    eventually("nothing is left of it", async || incoming() == 0 && site.store_blobs() == 1).await;
+    eventually("nothing of the upload is left", async || incoming() == 0 && site.store_blobs() == 1).await;
     assert!(site.anon().get(&file("first")).await.is(200).body == noise(8_000_000));
     assert_eq!(site.db_audit().len(), 1);
 
@@ -375,7 +375,7 @@ async fn a_full_disk_is_507_with_nothing_stored_and_heals_when_there_is_room() {
 }
 
 #[tokio::test]
-async fn a_row_that_cannot_be_is_500_without_a_word_of_why_and_nothing_to_others() {
+async fn an_invalid_row_is_500_without_details_and_affects_no_one_else() {
     let site = Site::new();
     site.ci().publish(&file("f"), "hello").await;
     site.ci().publish(&file("g"), "hello").await;

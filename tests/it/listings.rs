@@ -1,4 +1,4 @@
-//! Lists for curl: versions of a package, files of a version.
+//! Lists of the generic protocol: versions of a package, files of a version, as text and as JSON.
 
 use crate::support::{Site, noise, path};
 use serde_json::Value;
@@ -13,7 +13,7 @@ fn package() -> String {
 }
 
 #[tokio::test]
-async fn a_list_is_one_name_a_line_the_oldest_first() {
+async fn a_plain_list_has_one_name_per_line_oldest_first() {
     let site = Site::new();
     for version in ["2.0", "1.0", "10.0 beta"] {
         for name in ["z", "a", "m n"] {
@@ -40,7 +40,7 @@ async fn a_list_is_one_name_a_line_the_oldest_first() {
 }
 
 #[tokio::test]
-async fn versions_as_json_have_sizes_dates_and_counts() {
+async fn json_version_lists_have_sizes_dates_and_counts() {
     let site = Site::new();
     site.ci().publish(&file("1.0", "a"), noise(1000)).await;
     site.ci().publish(&file("1.0", "b"), noise(1000)).await;
@@ -69,7 +69,7 @@ async fn versions_as_json_have_sizes_dates_and_counts() {
 }
 
 #[tokio::test]
-async fn files_as_json_have_all_four_digests_whatever_their_size() {
+async fn json_file_lists_have_all_four_digests_at_any_size() {
     let site = Site::new();
     site.ci().publish(&file("1.0", "hello.txt"), "hello").await;
     let listed = site.anon().get(&path(&["ada", "tool", "1.0"])).json().await.is(200);
@@ -102,7 +102,7 @@ async fn files_as_json_have_all_four_digests_whatever_their_size() {
 }
 
 #[tokio::test]
-async fn a_long_list_comes_in_pages_that_link_to_each_other() {
+async fn long_lists_come_in_linked_pages() {
     let site = Site::new();
     for at in 0..7 {
         site.ci().publish(&file(&format!("1.{at}"), "f"), "x").await;
@@ -139,7 +139,7 @@ async fn a_long_list_comes_in_pages_that_link_to_each_other() {
 }
 
 #[tokio::test]
-async fn a_page_that_makes_no_sense_is_the_first_and_no_number_is_too_large() {
+async fn an_invalid_page_is_the_first_and_no_page_number_is_too_large() {
     let site = Site::new();
     site.ci().publish(&file("1", "f"), "x").await;
     for query in ["page=0", "page=-1", "page=x", "limit=0", "limit=-5", "limit=x", "limit=99999999999999999999", "page"]
@@ -154,7 +154,7 @@ async fn a_page_that_makes_no_sense_is_the_first_and_no_number_is_too_large() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_cannot_be_listed() {
+async fn listing_something_missing_is_404() {
     let site = Site::new();
     site.ci().publish(&file("1", "f"), "x").await;
     site.anon().get(&path(&["ada", "other"])).await.is(404).says("package not found");

@@ -1,11 +1,12 @@
-//! The tests that enter by the front door: one binary, because each costs a link.
+//! Tests of the whole program. They are one binary, because every test binary is linked separately. `tests/README.md`
+//! says how to write one.
 #![expect(
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::print_stderr,
     clippy::unwrap_used,
     clippy::disallowed_methods,
-    reason = "a test says by panicking what is wrong, and looks at the machine as it is"
+    reason = "a test fails by panicking, and may use the machine's files and clock directly"
 )]
 
 mod access;
@@ -17,36 +18,36 @@ mod api_teams;
 mod api_users;
 mod api_webhooks;
 mod architecture;
-mod attempts;
 mod audit;
 mod backup;
-mod check;
+mod blob_responses;
+mod check_and_gc;
 mod cli;
 mod config;
 mod crashes;
 mod credentials;
 mod database;
 mod delete;
-mod download;
 mod downloads;
 mod examples;
 mod faults;
-mod health;
-mod limits;
 mod listings;
 mod managed_postgres;
 mod manual;
-mod model;
-mod names;
+mod names_and_paths;
 mod openapi;
 mod outbound;
-mod policy;
+mod password_attempts;
 mod power_loss;
+mod probes_and_shutdown;
 mod program;
 mod publish;
 mod quotas;
 mod races;
+mod reference_model;
 mod request_id;
+mod request_limits;
+mod route_policy;
 mod scripts;
 mod scrub;
 mod search;
@@ -55,7 +56,7 @@ mod storage_faults;
 mod store_safety;
 mod support;
 mod two_factor;
-mod uploads;
+mod upload_limits;
 mod web_account;
 mod web_admin;
 mod web_admin_system;

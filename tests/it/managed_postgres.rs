@@ -1,7 +1,7 @@
-//! The private Postgres, with the binaries of this machine: made, stopped, killed, broken in every way we know.
+//! The private Postgres, with the binaries of this machine: created, stopped, killed, and broken in every known way.
 //!
-//! As root the tests run as root (Postgres as the user `postgres`), and those that depend on it once more as the user
-//! `nobody` and as a root with a container's few rights.
+//! If root runs these tests, Postgres runs as the user `postgres`, and the tests that depend on the user run again as
+//! `nobody` and as a root with the few capabilities of a container.
 
 use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader};
@@ -18,7 +18,7 @@ use packhouse::db::managed::{ManagedError, ManagedOptions, ManagedPostgres, runn
 use packhouse::domain::digest::to_hex;
 use sha2::Digest;
 
-/// Tells the helper test below which data directory to serve.
+/// Tells [`a_server_to_be_killed`] which data directory to serve.
 const SERVE: &str = "PACKHOUSE_TEST_SERVE";
 
 #[derive(QueryableByName)]
@@ -33,7 +33,7 @@ struct Word {
     word: String,
 }
 
-/// A directory in memory where there is one, which other users may pass.
+/// A directory in memory if possible, which other users may enter.
 fn temp_dir() -> tempfile::TempDir {
     let base = if Path::new("/dev/shm").is_dir() { "/dev/shm" } else { "/tmp" };
     let temp = tempfile::Builder::new().prefix("packhouse-test-").tempdir_in(base).unwrap();
@@ -63,7 +63,7 @@ fn word(conn: &mut PgConnection, query: &str) -> String {
     diesel::sql_query(query).get_result::<Word>(conn).unwrap().word
 }
 
-/// Waits until something is so, and fails after ten seconds.
+/// Waits until a condition holds, and fails after ten seconds.
 fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(10);
     while !holds() {
@@ -89,8 +89,8 @@ fn kill(pid: i32, signal: rustix::process::Signal) {
     rustix::process::kill_process(rustix::process::Pid::from_raw(pid).unwrap(), signal).unwrap();
 }
 
-/// The Postgres processes of this data directory, by the name that each has in its title: where a process stands is
-/// not for everybody to see.
+/// The Postgres processes of this data directory, found by the name in their process titles, because not every user
+/// may read the working directory of a process.
 fn processes(data_dir: &Path) -> Vec<i32> {
     let path = fs::canonicalize(data_dir).unwrap();
     let tag = to_hex(&sha2::Sha256::digest(path.as_os_str().as_bytes())[..8]);
@@ -104,7 +104,7 @@ fn processes(data_dir: &Path) -> Vec<i32> {
         .collect()
 }
 
-/// A process of its own that runs the private Postgres of a data directory, to be killed.
+/// A separate process that runs the private Postgres of a data directory, and may be killed.
 struct Server(Child);
 
 impl Server {
@@ -127,7 +127,7 @@ impl Server {
 }
 
 #[test]
-#[ignore = "other tests run it as a process of its own"]
+#[ignore = "other tests run it as a separate process"]
 fn a_server_to_be_killed() {
     let Some(data_dir) = std::env::var_os(SERVE) else { return };
     let _postgres = start(Path::new(&data_dir));
@@ -136,7 +136,7 @@ fn a_server_to_be_killed() {
 }
 
 #[test]
-fn the_first_start_makes_a_private_cluster_and_the_second_is_fast() {
+fn the_first_start_creates_a_private_cluster_and_the_second_is_fast() {
     let temp = temp_dir();
     let postgres = start(temp.path());
     let mut conn = connect(postgres.url());
@@ -150,7 +150,7 @@ fn the_first_start_makes_a_private_cluster_and_the_second_is_fast() {
         ("synchronous_commit", "on"),
         ("unix_socket_permissions", "0700"),
     ] {
-        // `lc_collate` is no setting any more since version 16.
+        // Since version 16, `lc_collate` is no longer a setting.
         let query = match setting {
             "lc_collate" => "SELECT datcollate::text AS word FROM pg_database WHERE datname = 'packhouse'".to_owned(),
             _ => format!("SELECT current_setting('{setting}') AS word"),
@@ -184,7 +184,7 @@ fn a_command_finds_the_postgres_of_a_running_server_and_only_that() {
 }
 
 #[test]
-fn two_starts_on_one_data_directory_are_refused_and_the_first_lives_on() {
+fn two_starts_on_one_data_directory_fail_and_the_first_keeps_running() {
     let temp = temp_dir();
     let postgres = start(temp.path());
     let error = ManagedPostgres::start(&options(temp.path())).unwrap_err();
@@ -194,7 +194,7 @@ fn two_starts_on_one_data_directory_are_refused_and_the_first_lives_on() {
 }
 
 #[test]
-fn a_postgres_that_dies_while_the_server_runs_comes_back() {
+fn a_postgres_that_dies_while_the_server_runs_is_restarted() {
     let temp = temp_dir();
     let postgres = start(temp.path());
     for signal in [rustix::process::Signal::KILL, rustix::process::Signal::QUIT] {
@@ -214,7 +214,7 @@ fn a_postgres_that_dies_while_the_server_runs_comes_back() {
 }
 
 #[test]
-fn a_killed_server_takes_its_postgres_along() {
+fn a_killed_server_stops_its_postgres() {
     let temp = temp_dir();
     let server = Server::start(temp.path());
     let _idle = connect(&running_url(temp.path()).unwrap());
@@ -226,7 +226,7 @@ fn a_killed_server_takes_its_postgres_along() {
 }
 
 #[test]
-fn a_server_that_follows_a_killed_one_at_once_starts_within_seconds() {
+fn a_server_started_right_after_a_killed_one_starts_within_seconds() {
     let temp = temp_dir();
     let server = Server::start(temp.path());
     let mut conn = connect(&running_url(temp.path()).unwrap());
@@ -240,7 +240,7 @@ fn a_server_that_follows_a_killed_one_at_once_starts_within_seconds() {
 }
 
 #[test]
-fn everything_killed_at_once_even_with_a_busy_orphan_starts_again_with_all_that_was_committed() {
+fn all_commits_survive_if_all_is_killed_at_once_with_a_busy_orphan() {
     let temp = temp_dir();
     let server = Server::start(temp.path());
     let url = running_url(temp.path()).unwrap();
@@ -248,19 +248,19 @@ fn everything_killed_at_once_even_with_a_busy_orphan_starts_again_with_all_that_
     diesel::sql_query("CREATE TABLE t AS SELECT 7::int8 AS n").execute(&mut conn).unwrap();
     let busy = std::thread::spawn(move || {
         let mut conn = connect(&url);
-        // Should this test fail, it does not count for ever.
+        // If this test fails, the query still ends.
         diesel::sql_query("SET statement_timeout = '60s'").execute(&mut conn).unwrap();
-        // Counts without ever looking up: it does not notice that its postmaster is gone.
+        // This loop never checks its postmaster, so it doesn't notice that the postmaster is gone.
         diesel::sql_query("DO $$ DECLARE i int8 := 0; BEGIN LOOP i := i + 1; END LOOP; END $$").execute(&mut conn)
     });
-    eventually("the busy one is busy", || {
+    eventually("the query is running", || {
         ask(&mut conn, "SELECT count(*) AS n FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'DO %'") == 1
     });
     let old = postmaster(temp.path());
     kill(old, rustix::process::Signal::KILL);
     server.kill();
     std::thread::sleep(Duration::from_millis(50));
-    assert!(!processes(temp.path()).is_empty(), "there is an orphan");
+    assert!(!processes(temp.path()).is_empty(), "a Postgres process outlives its postmaster");
     let began = Instant::now();
     let postgres = start(temp.path());
     println!("start beside a busy orphan: {:?}", began.elapsed());
@@ -269,7 +269,7 @@ fn everything_killed_at_once_even_with_a_busy_orphan_starts_again_with_all_that_
 }
 
 #[test]
-fn every_process_killed_starts_again() {
+fn a_cluster_starts_again_after_any_of_its_processes_was_killed() {
     let temp = temp_dir();
     let server = Server::start(temp.path());
     connect(&running_url(temp.path()).unwrap());
@@ -287,7 +287,7 @@ fn every_process_killed_starts_again() {
 }
 
 #[test]
-fn a_stale_pid_file_with_the_number_of_another_living_process_does_not_matter() {
+fn a_stale_pid_file_with_the_id_of_another_process_is_harmless() {
     let temp = temp_dir();
     start(temp.path()).stop();
     let owner = fs::metadata(cluster(temp.path())).unwrap();
@@ -310,7 +310,7 @@ fn a_stale_pid_file_with_the_number_of_another_living_process_does_not_matter() 
 }
 
 #[test]
-fn a_shell_that_stands_in_the_cluster_is_left_alone() {
+fn a_shell_inside_of_the_cluster_directory_is_left_alone() {
     let temp = temp_dir();
     start(temp.path()).stop();
     let mut shell = Command::new("/bin/sleep").arg("60").current_dir(cluster(temp.path())).spawn().unwrap();
@@ -322,7 +322,7 @@ fn a_shell_that_stands_in_the_cluster_is_left_alone() {
 }
 
 #[test]
-fn an_interrupted_first_start_leaves_nothing_in_the_way() {
+fn an_interrupted_first_start_does_not_block_the_next() {
     let temp = temp_dir();
     let draft = temp.path().join("postgres/cluster.new-1");
     fs::create_dir_all(draft.join("base")).unwrap();
@@ -349,7 +349,7 @@ fn a_data_directory_too_deep_for_a_socket_gets_one_elsewhere() {
 }
 
 #[test]
-fn a_socket_directory_that_is_open_to_others_is_not_trusted() {
+fn a_socket_directory_open_to_other_users_is_not_trusted() {
     let temp = temp_dir();
     start(temp.path()).stop();
     fs::set_permissions(temp.path().join("postgres/socket"), Permissions::from_mode(0o777)).unwrap();
@@ -365,7 +365,7 @@ fn a_socket_directory_that_is_open_to_others_is_not_trusted() {
 }
 
 #[test]
-fn without_binaries_the_message_names_the_package() {
+fn missing_postgres_binaries_are_explained_with_the_package_name() {
     let temp = temp_dir();
     let mut options = ManagedOptions::new(temp.path());
     options.system_root = temp.path().to_owned();
@@ -378,7 +378,7 @@ fn without_binaries_the_message_names_the_package() {
 }
 
 #[test]
-fn a_cluster_of_a_version_that_is_not_installed_is_left_alone_and_the_version_named() {
+fn a_cluster_of_a_missing_postgres_version_is_left_alone() {
     let temp = temp_dir();
     start(temp.path()).stop();
     let version = cluster(temp.path()).join("PG_VERSION");
@@ -389,7 +389,7 @@ fn a_cluster_of_a_version_that_is_not_installed_is_left_alone_and_the_version_na
 }
 
 #[test]
-fn a_start_that_fails_shows_the_end_of_the_log() {
+fn a_failed_postgres_start_shows_the_end_of_the_log() {
     let temp = temp_dir();
     let mut options = options(temp.path());
     options.settings.push(("shared_buffers".to_owned(), "nonsense".to_owned()));
@@ -398,7 +398,7 @@ fn a_start_that_fails_shows_the_end_of_the_log() {
 }
 
 #[test]
-fn root_in_a_home_that_others_cannot_enter_has_a_private_postgres_all_the_same() {
+fn root_in_a_closed_home_directory_still_gets_a_private_postgres() {
     if !is_root() {
         return;
     }
@@ -408,7 +408,7 @@ fn root_in_a_home_that_others_cannot_enter_has_a_private_postgres_all_the_same()
     fs::create_dir_all(&data_dir).unwrap();
     let postgres = start(&data_dir);
     let mut conn = connect(postgres.url());
-    // More than fits into the buffers' first page, so that files are made, sorted and written out.
+    // Enough rows that files are created, sorted and written.
     diesel::sql_query("CREATE TABLE t AS SELECT n::int8 FROM generate_series(1, 200000) AS n")
         .execute(&mut conn)
         .unwrap();
@@ -426,7 +426,7 @@ fn root_in_a_home_that_others_cannot_enter_has_a_private_postgres_all_the_same()
 }
 
 #[test]
-fn a_directory_that_the_postgres_user_cannot_reach_by_any_road_is_refused_with_the_reason() {
+fn a_directory_the_postgres_user_cannot_reach_is_refused() {
     if !is_root() {
         return;
     }
@@ -439,16 +439,16 @@ fn a_directory_that_the_postgres_user_cannot_reach_by_any_road_is_refused_with_t
     assert!(error.to_string().contains("put the data directory elsewhere"), "{error}");
 }
 
-/// This program where every user can run it: the build directory may be closed to others.
+/// A copy of this program that every user can run, because the build directory may be closed to others.
 fn copy_of_this_program(dir: &Path) -> PathBuf {
     let program = dir.join("it");
-    // Written by another process: what this one starts meanwhile would hold it open, and a file open for writing
-    // cannot be run.
+    // `cp` writes it, because processes that this one starts meanwhile would inherit a file open for writing, and
+    // such a file can't be executed.
     assert!(Command::new("cp").arg(std::env::current_exe().unwrap()).arg(&program).status().unwrap().success());
     program
 }
 
-/// Runs those of this file's tests whose names hold one of these words again, under `setpriv` with these options.
+/// Runs the tests of this file whose names contain one of these words again, under `setpriv` with these options.
 fn again(setpriv: &[&str], words: &[&str]) {
     if !is_root() || std::env::var_os("PACKHOUSE_TEST_AGAIN").is_some() {
         return;
@@ -474,7 +474,7 @@ fn again(setpriv: &[&str], words: &[&str]) {
 }
 
 #[test]
-fn the_same_is_true_of_an_ordinary_user() {
+fn these_tests_pass_as_an_ordinary_user() {
     again(
         &["--reuid", "65534", "--regid", "65534", "--clear-groups"],
         &["first_start", "kill", "dies_while", "stale_pid", "too_deep", "two_starts", "not_trusted"],
@@ -482,12 +482,12 @@ fn the_same_is_true_of_an_ordinary_user() {
 }
 
 #[test]
-fn the_same_is_true_of_a_containers_root_who_may_not_look_into_other_users_processes() {
+fn these_tests_pass_as_root_of_a_container_without_ptrace() {
     again(&["--bounding-set=-sys_ptrace"], &["kill", "finds_the_postgres", "stale_pid"]);
 }
 
 #[test]
-fn a_process_without_a_name_is_told_what_initdb_wants() {
+fn a_user_id_without_an_account_gets_an_explanation() {
     if !is_root() {
         return;
     }

@@ -1,4 +1,4 @@
-//! The manual: every page, every link, every address a page once had.
+//! The manual: every page, every link, and every former address of a page.
 
 use crate::support::Site;
 use crate::support::browser::Browser;
@@ -24,14 +24,14 @@ fn files(dir: &Path, found: &mut Vec<String>) {
     }
 }
 
-/// The files of the manual's pages, as they are on the disk now.
+/// The files of the manual's pages on the disk.
 fn sources() -> BTreeSet<String> {
     let mut found = Vec::new();
     files(&root().join("docs"), &mut found);
     found.into_iter().filter(|file| file.ends_with(".md") && !file.ends_with("ARCHITECTURE.md")).collect()
 }
 
-/// Everything that a page leads to or shows, and everything that can be led to in it.
+/// The links, images and anchors of a page.
 struct Links {
     to: Vec<String>,
     pictures: Vec<String>,
@@ -52,22 +52,22 @@ fn links(page: &str) -> Links {
 }
 
 #[test]
-fn every_page_says_its_title_and_weight_and_none_is_missing_from_the_program() {
+fn every_manual_page_has_title_and_weight_and_is_in_the_program() {
     let manual = ManualPages::get();
     assert_eq!(manual.problems, Vec::<String>::new());
     let known: BTreeSet<String> = manual.pages().map(|page| page.file.clone()).collect();
-    assert_eq!(known, sources(), "build again after a page was added or taken away: touch src/web/manual/pages.rs");
+    assert_eq!(known, sources(), "build again after adding or removing a page: touch src/web/manual/pages.rs");
     for page in manual.pages() {
         let text = fs::read_to_string(root().join("docs").join(&page.file)).unwrap();
         front_matter::split(&text).unwrap_or_else(|problem| panic!("docs/{}: {problem}", page.file));
-        assert_eq!(page.html.matches("<h1 ").count(), 1, "{} has one title", page.file);
-        assert!(!page.html.contains(" style="), "{} is styled in place", page.file);
+        assert_eq!(page.html.matches("<h1 ").count(), 1, "{} must have exactly one title", page.file);
+        assert!(!page.html.contains(" style="), "{} has an inline style", page.file);
     }
 }
 
-/// Walks every page from the first one on. Links to other sites are not followed.
+/// Follows the links to every page, except to other sites.
 #[tokio::test]
-async fn every_link_of_the_manual_leads_to_a_page_and_a_place_in_it_without_a_detour() {
+async fn every_manual_link_leads_to_its_page_and_anchor_without_redirect() {
     let site = Site::new();
     let mut browser = site.browser();
     let mut seen: BTreeMap<String, Links> = BTreeMap::new();
@@ -113,7 +113,7 @@ async fn every_link_of_the_manual_leads_to_a_page_and_a_place_in_it_without_a_de
 }
 
 #[tokio::test]
-async fn every_address_that_a_page_had_leads_to_where_it_is_now() {
+async fn every_former_address_of_a_manual_page_redirects() {
     let site = Site::new();
     let mut count = 0;
     for file in sources() {
@@ -132,7 +132,7 @@ async fn every_address_that_a_page_had_leads_to_where_it_is_now() {
 }
 
 #[tokio::test]
-async fn a_page_has_one_address_which_ends_in_a_slash() {
+async fn a_manual_page_has_one_address_that_ends_in_a_slash() {
     let site = Site::new();
     let anon = site.anon();
     for (path, to) in [
@@ -152,7 +152,7 @@ async fn a_page_has_one_address_which_ends_in_a_slash() {
 }
 
 #[tokio::test]
-async fn pages_follow_one_another_and_say_where_the_reader_is() {
+async fn manual_pages_have_next_links_and_breadcrumbs() {
     let site = Site::new();
     let mut browser = site.browser();
     browser.go("/docs/").await.is(200);
@@ -175,7 +175,7 @@ async fn pages_follow_one_another_and_say_where_the_reader_is() {
     assert_eq!(
         browser.attrs(".copy button", "hidden").len(),
         browser.all(".copy pre").len(),
-        "buttons wait for scripts"
+        "buttons are hidden without JavaScript"
     );
 }
 
@@ -184,7 +184,7 @@ fn next(browser: &Browser) -> Option<String> {
 }
 
 #[tokio::test]
-async fn a_page_is_asked_for_again_and_sent_again_only_when_it_is_another() {
+async fn a_manual_page_is_revalidated_and_sent_again_only_if_changed() {
     let site = Site::new();
     let mut browser = site.browser();
     browser.go("/docs/").await.is(200);
@@ -203,8 +203,15 @@ async fn a_page_is_asked_for_again_and_sent_again_only_when_it_is_another() {
 }
 
 /// What is read on the web: the README, and pages that are not part of the manual.
-const BESIDE_THE_MANUAL: [&str; 6] =
-    ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "docs/ARCHITECTURE.md", "migrations/README.md"];
+const BESIDE_THE_MANUAL: [&str; 7] = [
+    "README.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    "docs/ARCHITECTURE.md",
+    "migrations/README.md",
+    "tests/README.md",
+];
 
 #[test]
 fn links_of_pages_beside_the_manual_lead_to_files() {
@@ -221,9 +228,9 @@ fn links_of_pages_beside_the_manual_lead_to_files() {
     }
 }
 
-/// Pictures weigh in the program and in the clone.
+/// Images add to the size of the program and of a clone.
 #[test]
-fn pictures_are_small_and_each_is_shown_somewhere_light_and_dark() {
+fn screenshots_are_small_and_used_both_light_and_dark() {
     let mut found = Vec::new();
     files(&root().join("docs"), &mut found);
     let texts: String =
@@ -235,8 +242,8 @@ fn pictures_are_small_and_each_is_shown_somewhere_light_and_dark() {
         let light = file.replace("-dark.", ".");
         assert!(
             found.contains(&light) && found.contains(&light.replace(".webp", "-dark.webp")),
-            "docs/{file} is alone"
+            "docs/{file} has no light or dark counterpart"
         );
-        assert!(texts.contains(&light) || readme.contains(&light), "docs/{file} is shown nowhere");
+        assert!(texts.contains(&light) || readme.contains(&light), "docs/{file} is used nowhere");
     }
 }

@@ -1,5 +1,5 @@
-//! The OpenAPI document and its page: complete, consistent, and served as files of the program are. Whether the server
-//! keeps to it is tested by `script/fuzz-api`.
+//! The OpenAPI document and its page: complete, consistent, and served like other static files. `script/fuzz-api` tests
+//! that the server follows the document.
 
 use crate::support::Site;
 use packhouse::auth::policy::AcceptedCredentials;
@@ -7,7 +7,7 @@ use packhouse::routes;
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 
-/// The document as it is served.
+/// The document, as the server sends it.
 async fn document() -> Value {
     Site::new().anon().get("/api/openapi.json").await.is(200).json()
 }
@@ -21,21 +21,21 @@ fn operations(document: &Value) -> Vec<(String, &Value)> {
     object(&document["paths"]).iter().flat_map(of_path).collect()
 }
 
-/// The routes of the table that the document does not have, and what it has beyond them.
+/// The routes that are missing in the document, and the operations that aren't routes.
 fn differences(document: &Value) -> Vec<String> {
     let known: BTreeSet<String> = operations(document).into_iter().map(|(name, _)| name).collect();
     let row = |row: &routes::Row| format!("{} {}", row.method.as_str().to_lowercase(), row.path);
-    // Pages are for people.
+    // HTML pages aren't part of the document.
     let table = routes::table().into_iter().filter(|row| row.policy.credentials != AcceptedCredentials::Session);
     let table: BTreeSet<String> = table.map(|route| row(&route)).collect();
     table.symmetric_difference(&known).cloned().collect()
 }
 
 #[tokio::test]
-async fn every_route_is_in_the_document_and_nothing_else() {
+async fn the_openapi_document_has_every_route_and_nothing_else() {
     let mut document = document().await;
     assert_eq!(differences(&document), [""; 0]);
-    // It would be noticed.
+    // A difference would be noticed.
     let item = document["paths"]["/api/v1/packages/{owner}/generic/{name}"].as_object_mut().unwrap();
     item.remove("delete");
     assert_eq!(differences(&document), ["delete /api/v1/packages/{owner}/generic/{name}"]);
@@ -49,12 +49,12 @@ async fn every_route_is_in_the_document_and_nothing_else() {
 }
 
 #[test]
-fn no_two_types_have_one_name() {
+fn no_two_openapi_schemas_have_the_same_name() {
     assert_eq!(routes::document(None).clashes(), [""; 0]);
 }
 
 #[tokio::test]
-async fn every_operation_has_a_name_of_its_own_that_a_program_can_use() {
+async fn operation_ids_are_unique_identifiers() {
     let document = document().await;
     let mut names = BTreeSet::new();
     for (operation, of) in operations(&document) {
@@ -63,7 +63,7 @@ async fn every_operation_has_a_name_of_its_own_that_a_program_can_use() {
             id.chars().all(|c| c.is_ascii_alphanumeric()) && id.starts_with(char::is_lowercase),
             "{operation}: {id}"
         );
-        assert!(names.insert(id.to_owned()), "{operation}: {id} is there twice");
+        assert!(names.insert(id.to_owned()), "{operation}: {id} occurs twice");
         assert!(of["summary"].as_str().is_some_and(|text| !text.is_empty()), "{operation}");
     }
 }
@@ -81,7 +81,7 @@ async fn the_names_of_operations_stay_as_they_are() {
 }
 
 #[tokio::test]
-async fn every_group_is_described() {
+async fn every_openapi_tag_is_described() {
     let document = document().await;
     let described: Vec<&Value> = document["tags"].as_array().unwrap().iter().map(|tag| &tag["name"]).collect();
     for (operation, of) in operations(&document) {
@@ -90,7 +90,7 @@ async fn every_group_is_described() {
 }
 
 #[tokio::test]
-async fn every_name_in_an_address_is_described_by_what_it_may_be() {
+async fn every_path_parameter_is_described() {
     let document = document().await;
     for (operation, of) in operations(&document) {
         let braces = operation.split('/').filter(|segment| segment.starts_with('{')).count();
@@ -101,7 +101,7 @@ async fn every_name_in_an_address_is_described_by_what_it_may_be() {
         for parameter in in_path {
             let schema = &parameter["schema"];
             let bound = ["pattern", "minimum", "enum"].iter().any(|word| schema.get(word).is_some());
-            assert!(bound, "{operation}: {parameter} may be anything");
+            assert!(bound, "{operation}: {parameter} has no constraints");
             assert_eq!(parameter["required"], true, "{operation}");
             assert!(parameter.get("example").is_some(), "{operation}: {parameter}");
         }
@@ -121,7 +121,7 @@ fn references(value: &Value, found: &mut BTreeSet<String>) {
 }
 
 #[tokio::test]
-async fn every_schema_that_is_named_is_there_and_used() {
+async fn every_referenced_schema_exists_and_every_schema_is_used() {
     let document = document().await;
     let mut named = BTreeSet::new();
     references(&document, &mut named);
@@ -132,7 +132,7 @@ async fn every_schema_that_is_named_is_there_and_used() {
 }
 
 #[tokio::test]
-async fn every_body_of_json_has_an_example() {
+async fn every_json_body_has_an_example() {
     let document = document().await;
     let mut missing = Vec::new();
     for (operation, of) in operations(&document) {
@@ -154,7 +154,7 @@ async fn every_body_of_json_has_an_example() {
 }
 
 #[tokio::test]
-async fn what_is_answered_has_all_its_fields() {
+async fn all_fields_of_answers_are_required() {
     let document = document().await;
     for name in ["Package", "Person", "AccessToken", "Team", "Quota"] {
         let schema = &document["components"]["schemas"][name];
@@ -168,7 +168,7 @@ async fn what_is_answered_has_all_its_fields() {
 }
 
 #[tokio::test]
-async fn the_document_says_where_the_site_is() {
+async fn the_openapi_document_has_the_address_of_the_site() {
     let site = Site::with(&[("PACKHOUSE_PUBLIC_URL", "https://packages.example.org")]);
     let document = site.anon().get("/api/openapi.json").await.is(200).json();
     assert_eq!(document["servers"][0]["url"], "/");
@@ -188,7 +188,7 @@ const PAGE: [&str; 7] = [
 ];
 
 #[tokio::test]
-async fn the_page_loads_nothing_but_its_own_files() {
+async fn the_api_page_loads_only_its_own_files() {
     let site = Site::new();
     let page = site.anon().get("/api/swagger").await.is(200);
     assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
@@ -207,7 +207,7 @@ async fn the_page_loads_nothing_but_its_own_files() {
 }
 
 #[tokio::test]
-async fn files_of_the_program_go_out_compressed_and_only_once() {
+async fn static_files_are_compressed_and_revalidated() {
     let site = Site::new();
     for path in PAGE.into_iter().chain(["/api/openapi.json"]) {
         let whole = site.anon().get(path).await.is(200);
@@ -228,7 +228,7 @@ async fn files_of_the_program_go_out_compressed_and_only_once() {
 }
 
 #[tokio::test]
-async fn a_file_that_the_page_does_not_have_is_not_there() {
+async fn an_unknown_static_file_is_404() {
     let site = Site::new();
     for name in ["x.js", "swagger-initializer.js", "oauth2-redirect.html", "..%2Fopenapi.json", "%00", "index.html/x"] {
         site.anon().get(&format!("/api/swagger/{name}")).await.is(404);

@@ -1,4 +1,4 @@
-//! Requests to other servers: names that lead where they must not, and names that change their minds.
+//! Requests to other servers: host names that resolve to forbidden addresses, and DNS answers that change.
 
 use crate::support::receiver::Receiver;
 use packhouse::domain::network::Network;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// Every name leads to these addresses; how often that was asked.
+/// A resolver that gives every name these addresses, and the number of lookups.
 fn leading_to(addresses: &[&str]) -> (Lookup, Arc<AtomicUsize>) {
     let addresses: Vec<IpAddr> = addresses.iter().map(|address| address.parse().unwrap()).collect();
     let asked = Arc::new(AtomicUsize::new(0));
@@ -26,7 +26,7 @@ fn allowed(networks: &[&str], hosts: &[&str]) -> Allowed {
     Allowed { networks, hosts: hosts.iter().map(|host| (*host).to_owned()).collect() }
 }
 
-/// The status of a request to a name that leads to these addresses, or why there is none.
+/// The status of a request to a name with these addresses, or the reason why it failed.
 async fn ask(allowed: Allowed, host: &str, addresses: &[&str], port: u16) -> Result<u16, String> {
     let outbound = Outbound::with_lookup(allowed, Duration::from_secs(5), leading_to(addresses).0);
     let answer = outbound.post(&format!("http://{host}:{port}/"), &[], Vec::new()).await;
@@ -34,7 +34,7 @@ async fn ask(allowed: Allowed, host: &str, addresses: &[&str], port: u16) -> Res
 }
 
 #[tokio::test]
-async fn a_name_that_leads_to_this_machine_or_its_network_is_refused() {
+async fn host_names_of_private_networks_are_refused() {
     let receiver = Receiver::new();
     let port = receiver.address.port();
     for (addresses, kind) in [
@@ -48,7 +48,7 @@ async fn a_name_that_leads_to_this_machine_or_its_network_is_refused() {
         (&["64:ff9b::a00:1"], "private"),
         (&["2002:7f00:1::"], "protocol"),
         (&["fd00::1"], "private"),
-        // One good address among them is no excuse.
+        // One forbidden address is enough to refuse, even beside an allowed one.
         (&["93.184.215.14", "127.0.0.1"], "loopback"),
     ] {
         let refused = ask(Allowed::default(), "rebound.example.org", addresses, port).await.unwrap_err();
@@ -60,7 +60,7 @@ async fn a_name_that_leads_to_this_machine_or_its_network_is_refused() {
 }
 
 #[tokio::test]
-async fn settings_open_networks_and_names_and_nothing_beside_them() {
+async fn settings_allow_exactly_the_listed_networks_and_host_names() {
     let receiver = Receiver::new();
     let port = receiver.address.port();
     let ask = async |networks: &[&str], hosts: &[&str], host: &str| {
@@ -79,20 +79,20 @@ async fn settings_open_networks_and_names_and_nothing_beside_them() {
 }
 
 #[tokio::test]
-async fn a_name_is_looked_up_once_for_each_request_and_what_was_checked_is_what_is_called() {
+async fn the_checked_address_is_the_one_connected_to_despite_dns_rebinding() {
     let receiver = Receiver::new();
     let (lookup, asked) = leading_to(&["127.0.0.1"]);
     let outbound = Outbound::with_lookup(allowed(&["127.0.0.1"], &[]), Duration::from_secs(5), lookup);
     let url = format!("http://once.example.org:{}/", receiver.address.port());
     for count in 1..=2 {
         assert_eq!(outbound.post(&url, &[], Vec::new()).await.unwrap().status, 200);
-        assert_eq!(asked.load(Ordering::SeqCst), count, "no connection is kept, and no answer of the past");
+        assert_eq!(asked.load(Ordering::SeqCst), count, "neither connections nor DNS answers are reused");
     }
     assert_eq!(receiver.heard()[0].header("host"), format!("once.example.org:{}", receiver.address.port()));
 }
 
 #[tokio::test]
-async fn addresses_of_numbers_and_of_other_kinds_are_judged_however_they_are_written() {
+async fn private_addresses_and_other_schemes_are_refused_in_any_notation() {
     let outbound = Outbound::new(Allowed::default(), Duration::from_secs(5));
     for wrong in [
         "http://127.1/",

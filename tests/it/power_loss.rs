@@ -1,7 +1,7 @@
-//! 201 means durable: the power of the store's disk fails right after the answer, and every byte is there afterwards.
+//! 201 means durable: the power of the store's disk fails right after the answer, and no byte is lost.
 //!
-//! The disk is an ext4 image on a loop device that is shut down without its journal being written (`FS_IOC_SHUTDOWN`),
-//! as at a loss of power. Needs root and loop devices; skipped with the reason where there are none.
+//! The disk is an ext4 image on a loop device, shut down without writing its journal (`FS_IOC_SHUTDOWN`), as in a power
+//! failure. Needs root and loop devices, and is skipped with a message otherwise.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -17,7 +17,7 @@ struct Disk {
 impl Disk {
     fn new(home: &Home) -> Option<Self> {
         if !rustix::process::geteuid().is_root() {
-            eprintln!("skipped: mounting a disk takes root");
+            eprintln!("skipped: mounting a disk needs root");
             return None;
         }
         let disk = Self { image: home.path("disk.img"), mount: home.path("disk") };
@@ -31,13 +31,13 @@ impl Disk {
         Some(disk)
     }
 
-    /// Nothing is written by itself: only what is synced reaches the image.
+    /// Mounted so that the kernel writes nothing by itself: only synced data reaches the image.
     fn mount(&self) -> bool {
         run("mount", &["-o".as_ref(), "loop,commit=300".as_ref(), &self.image, &self.mount])
     }
 
-    /// Shuts the file system down as it is on the disk, journal unwritten (`EXT4_GOING_FLAGS_NOLOGFLUSH`), and mounts
-    /// it again, which replays the journal.
+    /// Shuts the file system down without writing the journal (`EXT4_GOING_FLAGS_NOLOGFLUSH`) and mounts it again,
+    /// which replays the journal on the disk.
     fn lose_power(&self) {
         let shut_down =
             "open(my $dir, '<', $ARGV[0]) or die; my $how = pack('L', 2); ioctl($dir, 0x8004587d, $how) or die";
@@ -61,7 +61,7 @@ fn run(program: &str, args: &[&Path]) -> bool {
     Command::new(program).args(args).env("PATH", path).status().unwrap().success()
 }
 
-/// A home whose blobs lie on a disk of their own; the database does not.
+/// A home whose blobs are on a separate disk. The database isn't.
 fn home_with_disk() -> Option<(Home, Disk)> {
     let mut home = Home::new();
     let disk = Disk::new(&home)?;
@@ -71,7 +71,7 @@ fn home_with_disk() -> Option<(Home, Disk)> {
 }
 
 #[test]
-fn every_acknowledged_upload_outlives_a_loss_of_power() {
+fn every_acknowledged_upload_survives_a_power_failure() {
     let Some((home, disk)) = home_with_disk() else { return };
     let server = Server::start(&home);
     home.make_user("ada");
@@ -93,14 +93,14 @@ fn every_acknowledged_upload_outlives_a_loss_of_power() {
 }
 
 #[test]
-fn the_test_above_would_notice_if_nothing_were_synced() {
+fn the_power_failure_test_notices_a_missing_fsync() {
     let Some((home, disk)) = home_with_disk() else { return };
     let server = Server::start(&home);
     home.make_user("ada");
     let token = home.make_token("ada");
     assert_eq!(server.put(&token, "ada/generic/tool/1/synced", &noise(1, 5000)), 201);
     server.stop();
-    // The same program, whose fsync and fdatasync say yes and do nothing.
+    // The same program under strace, which makes fsync and fdatasync succeed without doing anything.
     let plain = home.command(&["serve"]);
     let mut command = Command::new("strace");
     command.args(["-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fsync,fdatasync,syncfs"]);
@@ -113,6 +113,9 @@ fn the_test_above_would_notice_if_nothing_were_synced() {
     disk.come_back();
     let server = Server::start(&home);
     assert!(server.get("ada/generic/tool/1/synced") == (200, noise(1, 5000)));
-    assert!(server.get("ada/generic/tool/1/unsynced") != (200, noise(2, 5000)), "the bytes were synced after all");
+    assert!(
+        server.get("ada/generic/tool/1/unsynced") != (200, noise(2, 5000)),
+        "the files survived although nothing was synced"
+    );
     server.stop();
 }

@@ -1,4 +1,4 @@
-//! The real program in a home of its own, for tests that start, stop and kill it.
+//! Runs the real `packhouse` binary, for tests that start, stop and kill it.
 
 use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -17,14 +17,14 @@ use sha2::Digest;
 pub const MIB: usize = 1 << 20;
 pub const PASSWORD: &str = "correct horse battery staple";
 
-/// A home for one instance: its data directory and its settings.
+/// The directory of one instance: its data directory and its settings.
 pub struct Home {
     pub dir: tempfile::TempDir,
     pub env: Vec<(String, String)>,
 }
 
 impl Home {
-    /// In memory where there is such a place, where the user who runs Postgres can pass.
+    /// In memory if possible. The user who runs Postgres must be able to enter it.
     pub fn new() -> Self {
         let base = if Path::new("/dev/shm").is_dir() { "/dev/shm" } else { "/tmp" };
         let dir = tempfile::Builder::new().prefix("packhouse-cli-").tempdir_in(base).unwrap();
@@ -64,7 +64,7 @@ impl Home {
         Ran::from(self.command(args).output().unwrap())
     }
 
-    /// Runs a command that must succeed and gives what it printed.
+    /// Runs a command that must succeed, and returns its output.
     pub fn ok(&self, args: &[&str]) -> String {
         let ran = self.run(args);
         assert_eq!(ran.code, 0, "{args:?}: {}{}", ran.out, ran.err);
@@ -98,19 +98,19 @@ impl Home {
         diesel::sql_query(query).execute(&mut self.database()).unwrap();
     }
 
-    /// Where the store has these bytes.
+    /// The path of the blob with this content.
     pub fn blob(&self, bytes: &[u8]) -> PathBuf {
         let digest = to_hex(&sha2::Sha256::digest(bytes));
         let shard = self.data().join("blobs/blobs").join(&digest[..2]);
         let found = fs::read_dir(shard).unwrap().map(|entry| entry.unwrap().path());
         let mut found = found.filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with(&digest));
         let path = found.next().unwrap_or_else(|| panic!("no blob {digest}"));
-        assert_eq!(found.next(), None, "one blob a digest");
+        assert_eq!(found.next(), None, "one blob per digest");
         path
     }
 }
 
-/// A command that has ended.
+/// The outcome of a command.
 pub struct Ran {
     pub code: i32,
     pub out: String,
@@ -131,7 +131,7 @@ impl From<Output> for Ran {
 pub struct Server {
     pub child: Child,
     pub address: String,
-    /// What it printed until it listened.
+    /// The output until it listened.
     pub said: String,
 }
 
@@ -140,7 +140,7 @@ impl Server {
         Self::spawn(home, home.command(&["serve"]))
     }
 
-    /// Starts it by a command that becomes the server.
+    /// Starts it with a command that becomes the server.
     pub fn spawn(home: &Home, mut command: Command) -> Self {
         let log = fs::File::options().create(true).append(true).open(home.path("server.log")).unwrap();
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::from(log)).spawn().unwrap();
@@ -184,7 +184,7 @@ impl Server {
         http(&self.address, "DELETE", &format!("/api/packages/{path}"), &[("Authorization", &authorization)], b"").0
     }
 
-    /// Begins an upload of so many bytes, and sends only the first.
+    /// Begins an upload of a declared length, and sends only the first bytes.
     pub fn begin_put(&self, token: &str, path: &str, length: usize, first: &[u8]) -> TcpStream {
         let mut stream = TcpStream::connect(&self.address).unwrap();
         write!(
@@ -218,7 +218,7 @@ pub fn http(address: &str, method: &str, path: &str, headers: &[(&str, &str)], b
         write!(stream, "{name}: {value}\r\n").unwrap();
     }
     write!(stream, "Content-Length: {}\r\n\r\n", body.len()).unwrap();
-    // A refusal may come before all is sent.
+    // The server may refuse before the whole request is sent.
     let _ = stream.write_all(body);
     read_answer(&mut stream)
 }
@@ -231,7 +231,7 @@ pub fn read_answer(stream: &mut TcpStream) -> (u16, Vec<u8>) {
     (status, answer.split_off(end))
 }
 
-/// Waits until something is so, and fails after twenty seconds.
+/// Waits until a condition holds, and fails after twenty seconds.
 pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(20);
     while !holds() {
@@ -240,7 +240,7 @@ pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// Bytes that no other seed gives.
+/// Pseudorandom bytes, different for each seed.
 pub fn noise(seed: u64, size: usize) -> Vec<u8> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64 ^ (seed << 32) ^ seed;
     let mut bytes = Vec::with_capacity(size + 8);
@@ -254,7 +254,7 @@ pub fn noise(seed: u64, size: usize) -> Vec<u8> {
     bytes
 }
 
-/// Turns one bit of a file.
+/// Flips one bit of a file.
 pub fn flip(path: &Path, at: u64) {
     let file = fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
     let mut byte = [0];
@@ -262,7 +262,7 @@ pub fn flip(path: &Path, at: u64) {
     file.write_all_at(&[byte[0] ^ 1], at).unwrap();
 }
 
-/// A server with one user, one small and one large file, and the token that published them.
+/// Starts a server with one user, one small file and one large file. Returns the token that published them too.
 pub fn with_two_files(home: &Home) -> (Server, String, [Vec<u8>; 2]) {
     home.make_user("ada");
     let token = home.make_token("ada");
@@ -273,7 +273,7 @@ pub fn with_two_files(home: &Home) -> (Server, String, [Vec<u8>; 2]) {
     (server, token, files)
 }
 
-/// That `check` finds this one problem and nothing else.
+/// Asserts that `check` finds this problem and no other.
 pub fn finds(home: &Home, args: &[&str], expected: &[&str]) {
     let ran = home.run(args);
     assert_eq!(ran.code, 1, "{expected:?} was not found: {}{}", ran.out, ran.err);
@@ -284,7 +284,7 @@ pub fn finds(home: &Home, args: &[&str], expected: &[&str]) {
     assert!(ran.out.ends_with("\n1 problem\n"), "{}", ran.out);
 }
 
-/// That `check` finds nothing.
+/// Asserts that `check` finds no problem.
 pub fn is_clean(home: &Home, args: &[&str]) {
     let ran = home.run(args);
     assert_eq!(ran.code, 0, "{}{}", ran.out, ran.err);

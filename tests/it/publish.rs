@@ -1,4 +1,4 @@
-//! Publishing: what is stored, and what is refused.
+//! Publishing: accepted and refused uploads, declared digests, repeated uploads.
 
 use crate::support::client::Request;
 use crate::support::wire::{self, Wire};
@@ -25,7 +25,7 @@ fn form(boundary: &str, parts: &[(&str, Option<&str>, &str)]) -> String {
 }
 
 #[tokio::test]
-async fn a_published_file_is_201_with_its_address_and_its_tag_and_comes_back_byte_for_byte() {
+async fn publishing_is_201_with_address_and_etag_and_keeps_every_byte() {
     let site = Site::new();
     for (name, size) in [("small", 11), ("empty", 0), ("block", 1 << 20), ("large", 3_500_001)] {
         let path = path(&["ada", "tool", "1.0", name]);
@@ -42,7 +42,7 @@ async fn a_published_file_is_201_with_its_address_and_its_tag_and_comes_back_byt
 }
 
 #[tokio::test]
-async fn the_location_has_the_site_s_own_address_where_that_is_set() {
+async fn the_location_header_has_the_configured_address() {
     let site = Site::with(&[("PACKHOUSE_PUBLIC_URL", "https://packages.example.org/sub/")]);
     let answer = site.ci().publish(&path(&["ada", "tool", "1 a/b", "x y.bin"]), "x").await;
     let expected = "https://packages.example.org/sub/api/packages/ada/generic/tool/1%20a%2Fb/x%20y.bin";
@@ -50,7 +50,7 @@ async fn the_location_has_the_site_s_own_address_where_that_is_set() {
 }
 
 #[tokio::test]
-async fn no_address_is_made_of_what_a_client_says_of_the_host() {
+async fn the_host_header_of_a_client_is_never_used_in_an_address() {
     let site = Site::new();
     let hostile = [
         ("host", "evil.example"),
@@ -68,7 +68,7 @@ async fn no_address_is_made_of_what_a_client_says_of_the_host() {
 }
 
 #[tokio::test]
-async fn a_body_is_stored_as_it_is_sent_whatever_it_is_said_to_be() {
+async fn a_body_is_stored_unchanged_whatever_its_content_type() {
     let site = Site::new();
     let gzip = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0];
     let cases = [
@@ -89,7 +89,7 @@ async fn a_body_is_stored_as_it_is_sent_whatever_it_is_said_to_be() {
 }
 
 #[tokio::test]
-async fn a_chunked_body_is_taken_as_well() {
+async fn a_chunked_body_is_accepted() {
     let site = Site::new();
     let chunks = (0..50).map(|at| Ok::<_, io::Error>(noise(1000 + at)));
     let bytes: Vec<u8> = (0..50).flat_map(|at| noise(1000 + at)).collect();
@@ -102,7 +102,7 @@ async fn a_chunked_body_is_taken_as_well() {
 }
 
 #[tokio::test]
-async fn the_one_file_of_a_form_is_the_content() {
+async fn the_only_file_of_a_form_is_stored() {
     let site = Site::new();
     let kind = "multipart/form-data; boundary=edge";
     let body = form("edge", &[("note", None, "passed over"), ("file", Some("other.bin"), "the content\r\n--edg")]);
@@ -111,7 +111,7 @@ async fn the_one_file_of_a_form_is_the_content() {
 }
 
 #[tokio::test]
-async fn a_form_without_a_file_or_with_several_or_that_is_none_is_400_and_nothing_is_kept() {
+async fn a_form_with_no_file_several_files_or_bad_syntax_is_400() {
     let site = Site::new();
     let kind = "multipart/form-data; boundary=edge";
     let several = form("edge", &[("a", Some("a"), "one"), ("b", Some("b"), "two")]);
@@ -130,7 +130,7 @@ async fn a_form_without_a_file_or_with_several_or_that_is_none_is_400_and_nothin
 }
 
 #[tokio::test]
-async fn a_name_that_is_taken_is_409_whether_the_bytes_are_the_same_or_not() {
+async fn an_existing_file_name_is_409_whatever_the_content() {
     let site = Site::new();
     site.ci().publish(&file(), "one").await;
     for (path, body) in [(file(), "one"), (file(), "two"), (file().replace("/tool/1.0/tool", "/TOOL/1.0/Tool"), "one")]
@@ -152,7 +152,7 @@ async fn if_none_match_star_is_201_the_first_time_and_412_the_second() {
 }
 
 #[tokio::test]
-async fn every_kind_of_declared_digest_is_verified_and_a_wrong_one_is_422_with_nothing_stored() {
+async fn every_declared_digest_is_verified_and_a_wrong_one_is_422() {
     let site = Site::new();
     let hex = packhouse::domain::digest::to_hex;
     let bytes = noise(1_500_000);
@@ -181,11 +181,11 @@ async fn every_kind_of_declared_digest_is_verified_and_a_wrong_one_is_422_with_n
         let path = path(&["ada", "tool", "1.0", &format!("file-{at}")]);
         site.ci().put(&path, bytes.clone()).header(name, &value).await.is(201);
     }
-    assert_eq!(site.store_blobs(), 1, "the same bytes are stored once");
+    assert_eq!(site.store_blobs(), 1, "the same content is stored once");
 }
 
 #[tokio::test]
-async fn a_digest_that_cannot_be_read_or_contradicts_another_is_400() {
+async fn a_malformed_or_contradictory_digest_is_400() {
     let site = Site::new();
     for (name, value) in [
         ("x-checksum-sha256", "abc"),
@@ -203,13 +203,13 @@ async fn a_digest_that_cannot_be_read_or_contradicts_another_is_400() {
 }
 
 #[tokio::test]
-async fn a_repeated_upload_that_declares_the_stored_sha256_is_200_and_changes_nothing() {
+async fn repeating_an_upload_with_the_stored_sha256_is_200() {
     let site = Site::new();
     site.ci().publish(&file(), "one").await;
     let answer = site.ci().put(&file(), "one").header("x-checksum-sha256", sha256("one")).await.is(200);
     assert_eq!(answer.header("location"), Some(&*file()));
     assert_eq!(answer.header("etag"), Some(&*format!("\"{}\"", sha256("one"))));
-    // The body is not looked at: what is said to be there is there.
+    // The body isn't read, because its declared digest is already stored.
     site.ci().put(&file(), "lies").header("x-checksum-sha256", sha256("one")).await.is(200);
     site.ci().put(&file(), "two").header("x-checksum-sha256", sha256("two")).await.is(409);
     assert_eq!(site.anon().get(&file()).await.text(), "one");
@@ -217,7 +217,7 @@ async fn a_repeated_upload_that_declares_the_stored_sha256_is_200_and_changes_no
 }
 
 #[tokio::test]
-async fn a_part_of_a_file_cannot_be_published() {
+async fn publishing_with_content_range_is_refused() {
     let site = Site::new();
     let answer = site.ci().put(&file(), "x").header("content-range", "bytes 0-0/5").await;
     answer.is(400).says("Content-Range");
@@ -235,7 +235,7 @@ async fn a_body_without_a_length_is_411() {
 }
 
 #[tokio::test]
-async fn a_body_that_ends_before_its_length_stores_nothing_and_closes_the_connection() {
+async fn a_truncated_body_stores_nothing_and_closes_the_connection() {
     let site = Site::new();
     let bearer = format!("Bearer {}", crate::support::cluster::cluster().people.ci);
     for (length, body) in [("100", noise(99)), ("3000000", noise(2_000_000))] {
@@ -270,7 +270,7 @@ async fn a_broken_chunk_stores_nothing() {
 }
 
 #[tokio::test]
-async fn lengths_that_contradict_each_other_are_refused() {
+async fn contradictory_content_lengths_are_refused() {
     let site = Site::new();
     let bearer = format!("Bearer {}", crate::support::cluster::cluster().people.ci);
     for fields in [
@@ -292,7 +292,7 @@ async fn lengths_that_contradict_each_other_are_refused() {
 }
 
 #[tokio::test]
-async fn an_upgrade_is_refused_with_a_body() {
+async fn an_upgrade_request_with_a_body_is_refused() {
     let site = Site::new();
     let bearer = format!("Bearer {}", crate::support::cluster::cluster().people.ci);
     for upgrade in ["websocket", "h2c"] {
@@ -305,7 +305,7 @@ async fn an_upgrade_is_refused_with_a_body() {
 }
 
 #[tokio::test]
-async fn a_client_that_waits_for_100_is_told_to_go_on_and_a_refused_one_gets_its_answer_without_its_body() {
+async fn expect_100_continue_is_answered_and_a_refusal_comes_without_body() {
     let site = Site::new();
     let bearer = format!("Bearer {}", crate::support::cluster::cluster().people.ci);
     let fields = [("Authorization", &*bearer), ("Content-Length", "5"), ("Expect", "100-continue")];
@@ -321,7 +321,7 @@ async fn a_client_that_waits_for_100_is_told_to_go_on_and_a_refused_one_gets_its
 }
 
 #[tokio::test]
-async fn errors_are_json_for_who_asks_for_it_and_a_line_of_text_otherwise() {
+async fn errors_are_json_on_request_and_a_line_of_text_otherwise() {
     let site = Site::new();
     let text = site.anon().get(&file()).await.is(404);
     assert_eq!(text.header("content-type"), Some("text/plain; charset=utf-8"));

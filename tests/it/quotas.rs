@@ -1,4 +1,4 @@
-//! What an owner may store.
+//! Quotas: limits on versions, bytes and file sizes of an owner.
 
 use crate::support::people::{db_org, db_user};
 use crate::support::{Site, noise, path};
@@ -14,7 +14,7 @@ fn file(version: &str, name: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_version_too_many_is_403_with_the_figures_and_more_files_in_old_ones_are_welcome() {
+async fn a_version_over_quota_is_403_but_old_versions_take_more_files() {
     let site = Site::with(&[("PACKHOUSE_QUOTA_VERSIONS", "2")]);
     site.ci().publish(&file("1", "a"), "x").await;
     site.ci().publish(&file("2", "a"), "x").await;
@@ -28,7 +28,7 @@ async fn a_version_too_many_is_403_with_the_figures_and_more_files_in_old_ones_a
 }
 
 #[tokio::test]
-async fn bytes_too_many_are_403_with_the_figures_declared_or_not_and_deleting_makes_room() {
+async fn storage_over_quota_is_403_and_deleting_makes_room() {
     let site = Site::with(&[("PACKHOUSE_QUOTA_BYTES", "1000")]);
     site.ci().publish(&file("1", "a"), noise(600)).await;
     let refused = site.ci().put(&file("1", "b"), noise(401)).await.is(403);
@@ -36,7 +36,7 @@ async fn bytes_too_many_are_403_with_the_figures_declared_or_not_and_deleting_ma
     let chunked = reqwest::Body::wrap_stream(stream::iter([Ok::<_, io::Error>(noise(401))]));
     let refused = site.ci().put(&file("1", "b"), chunked).await.is(403);
     assert_eq!(refused.text(), "the quota of ada allows 1000 bytes: 600 are used, and this file does not fit\n");
-    // The same bytes count again: what is stored once is not the owner's merit.
+    // The same content counts again, although the store keeps it once.
     site.ci().put(&file("1", "b"), noise(600)).await.is(403);
     site.ci().publish(&file("1", "b"), noise(400)).await;
     site.ci().publish(&file("1", "empty"), "").await;
@@ -47,7 +47,7 @@ async fn bytes_too_many_are_403_with_the_figures_declared_or_not_and_deleting_ma
 }
 
 #[tokio::test]
-async fn one_file_too_large_is_403_with_the_figures_declared_or_not() {
+async fn a_file_over_the_quota_for_one_file_is_403() {
     let site = Site::with(&[("PACKHOUSE_QUOTA_FILE_BYTES", "1000")]);
     let refused = site.ci().put(&file("1", "a"), noise(1001)).await.is(403);
     assert_eq!(refused.text(), "the quota of ada allows 1000 bytes in one file, and this one has 1001\n");
@@ -58,7 +58,7 @@ async fn one_file_too_large_is_403_with_the_figures_declared_or_not() {
 }
 
 #[tokio::test]
-async fn an_owner_s_own_quota_goes_before_the_instance_s_in_both_directions() {
+async fn the_quota_of_an_owner_overrides_the_default_up_and_down() {
     let site = Site::with(&[("PACKHOUSE_QUOTA_BYTES", "100")]);
     site.ci().put(&file("1", "a"), noise(200)).await.is(403);
     site.db_execute("UPDATE owners SET quota_bytes = 300 WHERE name = 'ada'");
@@ -71,27 +71,27 @@ async fn an_owner_s_own_quota_goes_before_the_instance_s_in_both_directions() {
 }
 
 #[tokio::test]
-async fn administrators_are_exempt() {
+async fn administrators_are_exempt_from_quotas() {
     let site = Site::with(&[("PACKHOUSE_QUOTA_BYTES", "0"), ("PACKHOUSE_QUOTA_VERSIONS", "0")]);
     site.ci().put(&file("1", "a"), "x").await.is(403);
     site.admin().publish(&file("1", "a"), "x").await;
 }
 
 #[tokio::test]
-async fn a_quota_is_refused_before_the_body_is_read_and_after_the_name_that_is_taken() {
+async fn quotas_are_checked_before_the_body_and_after_existing_names() {
     let site = Site::with(&[("PACKHOUSE_QUOTA_BYTES", "10")]);
     site.ci().publish(&file("1", "a"), noise(10)).await;
     let bearer = format!("Bearer {}", crate::support::cluster::cluster().people.ci);
     for (name, status) in [("a", 409), ("b", 403)] {
         let fields = [("Authorization", &*bearer), ("Content-Length", "1000000")];
-        // Not a byte of the body is sent.
+        // No byte of the body is sent.
         let answer = crate::support::wire::ask(site.address, "PUT", file("1", name), &fields).await;
         assert_eq!(answer.status, status, "{name}");
     }
 }
 
 #[tokio::test]
-async fn a_refused_or_aborted_upload_is_charged_to_nobody() {
+async fn refused_and_aborted_uploads_do_not_count_as_storage_used() {
     let site = Site::with(&[("PACKHOUSE_QUOTA_BYTES", "1000")]);
     site.ci().put(&file("1", "a"), noise(500)).header("x-checksum-sha1", "0".repeat(40)).await.is(422);
     site.ci().publish(&file("1", "a"), noise(500)).await;
@@ -103,10 +103,10 @@ async fn a_refused_or_aborted_upload_is_charged_to_nobody() {
 }
 
 #[tokio::test]
-async fn a_quota_is_never_exceeded_however_many_publish_at_once() {
+async fn concurrent_publishers_never_exceed_a_quota() {
     let site = Site::with(&[("PACKHOUSE_QUOTA_BYTES", "1000"), ("PACKHOUSE_QUOTA_VERSIONS", "7")]);
     let client = site.ci();
-    // Of unknown length, so that each is let in and judged at its end.
+    // Of unknown length, so that each is admitted, and checked at its end.
     let uploads = (0..24).map(|at| {
         let chunks = stream::iter([Ok::<_, io::Error>(noise(100 + at))]);
         let path = file(&format!("1.{at}"), "a");
@@ -126,7 +126,7 @@ async fn a_quota_is_never_exceeded_however_many_publish_at_once() {
 const ADAS: &str = "/api/v1/users/ada/quota";
 
 #[tokio::test]
-async fn a_quota_shows_each_limit_where_it_comes_from_and_what_is_used() {
+async fn a_quota_shows_each_limit_its_source_and_the_usage() {
     let site = Site::with(&[("PACKHOUSE_QUOTA_BYTES", "1000")]);
     site.ci().publish(&file("1", "a"), noise(300)).await;
     site.ci().publish(&file("2", "a"), noise(300)).await;
@@ -135,16 +135,16 @@ async fn a_quota_shows_each_limit_where_it_comes_from_and_what_is_used() {
     let changed = site.admin().patch(ADAS, &change).await.is(200);
     insta::assert_snapshot!(changed.text(), @r#"{"versions":{"limit":3,"used":2,"source":"owner"},"bytes":{"limit":-1,"used":600,"source":"owner"},"file_bytes":{"limit":0,"source":"owner"}}"#);
     assert_eq!(site.ada().get(ADAS).await.text(), changed.text());
-    // What is left out stays, null is the instance's again, what grants nothing is passed over.
+    // A missing field keeps its limit, null restores the default, unknown fields are ignored.
     let back = site.admin().patch(ADAS, &json!({"bytes": null, "used": 0})).await.is(200).json();
     assert_eq!(back["bytes"], json!({"limit": 1000, "used": 600, "source": "instance"}));
     assert_eq!(back["versions"]["limit"], 3);
     site.db_flush().await;
-    assert_eq!(site.ada().get(ADAS).await.json()["bytes"]["used"], 600, "counted alike when the changes are folded");
+    assert_eq!(site.ada().get(ADAS).await.json()["bytes"]["used"], 600, "the same usage after it was summed up");
     let before = site.db_audit();
     site.admin().patch(ADAS, &json!({"versions": 3})).await.is(200);
     site.admin().patch(ADAS, &json!({})).await.is(200);
-    assert_eq!(site.db_audit(), before, "nothing was changed, and so nothing is recorded");
+    assert_eq!(site.db_audit(), before, "nothing changed, so nothing is logged");
     assert_eq!(before[2..], ["owner.quota by admin with token from 127.0.0.1 on ada ada"; 2]);
     let detail =
         site.db_texts("SELECT detail::text AS text FROM audit WHERE event = 'owner.quota' ORDER BY id LIMIT 1");
@@ -155,12 +155,12 @@ async fn a_quota_shows_each_limit_where_it_comes_from_and_what_is_used() {
 }
 
 #[tokio::test]
-async fn a_quota_that_is_set_holds_at_once_in_both_directions() {
+async fn a_changed_quota_takes_effect_immediately() {
     let site = Site::new();
     site.ci().publish(&file("1", "a"), noise(300)).await;
     site.admin().patch(ADAS, &json!({"bytes": 400})).await.is(200);
     site.ci().put(&file("1", "b"), noise(101)).await.is(403).says("allows 400 bytes");
-    // Less than there is: nothing is taken away, and nothing more fits.
+    // Less than the current usage: nothing is deleted, and nothing more is accepted.
     let lowered = site.admin().patch(ADAS, &json!({"bytes": 100})).await.is(200).json();
     assert_eq!(lowered["bytes"], json!({"limit": 100, "used": 300, "source": "owner"}));
     site.ci().put(&file("1", "b"), "x").await.is(403);
@@ -170,7 +170,7 @@ async fn a_quota_that_is_set_holds_at_once_in_both_directions() {
 }
 
 #[tokio::test]
-async fn a_quota_is_seen_by_whom_it_concerns_and_set_by_administrators_alone() {
+async fn members_see_a_quota_and_only_administrators_set_it() {
     let site = Site::new();
     site.db(|conn| {
         db_user(conn, "shy", Visibility::Private, false)?;
@@ -223,7 +223,7 @@ async fn a_quota_is_seen_by_whom_it_concerns_and_set_by_administrators_alone() {
 }
 
 #[tokio::test]
-async fn a_quota_that_is_set_or_lowered_while_many_publish_is_never_exceeded_from_then_on() {
+async fn a_quota_set_or_lowered_while_many_publish_is_never_exceeded() {
     for (before, limit) in [(json!(null), 900), (json!(1500), 900), (json!(-1), 0)] {
         let site = Site::new();
         site.admin().patch(ADAS, &json!({"bytes": before})).await.is(200);
@@ -231,7 +231,7 @@ async fn a_quota_that_is_set_or_lowered_while_many_publish_is_never_exceeded_fro
         let uploads = (0..24).map(|at| {
             let client = client.clone();
             async move {
-                // Of unknown length, and some with a version of their own: each is let in and judged at its end.
+                // Of unknown length, and some with a new version: each is admitted, and checked at its end.
                 let chunks = stream::iter([Ok::<_, io::Error>(noise(100 + at))]);
                 let path = file(&format!("1.{}", at % 7), &format!("f{at}"));
                 client.put(&path, reqwest::Body::wrap_stream(chunks)).await.status
@@ -240,7 +240,7 @@ async fn a_quota_that_is_set_or_lowered_while_many_publish_is_never_exceeded_fro
         let admin = site.admin();
         let lower = async {
             let used = || site.db_number("SELECT count(*) AS n FROM files");
-            crate::support::eventually("some are stored", async || used() > 2).await;
+            crate::support::eventually("some files are stored", async || used() > 2).await;
             let set = admin.patch(ADAS, &json!({"bytes": limit})).await.is(200).json();
             set["bytes"]["used"].as_i64().unwrap()
         };
@@ -259,9 +259,9 @@ const WAITING: &str = "SELECT count(*) AS n FROM pg_locks WHERE locktype = 'advi
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
 
 #[tokio::test]
-async fn who_publishes_without_a_limit_is_waited_for_before_one_is_set() {
+async fn setting_a_quota_waits_for_publishers_without_a_limit() {
     let site = Site::new();
-    // A publisher in the middle of his transaction.
+    // A publisher in the middle of their transaction.
     let mut conn = PgConnection::establish(&site.url).unwrap();
     let ada = site.db_number("SELECT id AS n FROM owners WHERE name = 'ada'");
     let run = |conn: &mut PgConnection, sql: &str| diesel::sql_query(sql).execute(conn).unwrap();
@@ -281,7 +281,7 @@ async fn who_publishes_without_a_limit_is_waited_for_before_one_is_set() {
 }
 
 #[tokio::test]
-async fn an_upload_is_judged_again_when_a_limit_was_set_meanwhile() {
+async fn an_upload_is_checked_again_if_a_quota_was_set_meanwhile() {
     let site = Site::new();
     // Somebody who sets a limit, and has not committed yet.
     let mut conn = PgConnection::establish(&site.url).unwrap();
@@ -306,7 +306,7 @@ async fn an_upload_is_judged_again_when_a_limit_was_set_meanwhile() {
 }
 
 #[tokio::test]
-async fn a_limit_is_a_whole_number_however_it_is_written() {
+async fn a_quota_limit_is_a_whole_number_in_any_notation() {
     let site = Site::new();
     let set = async |body: &'static str| {
         site.admin().request("PATCH", ADAS).header("content-type", "application/json").body(body).await

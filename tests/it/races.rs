@@ -1,4 +1,4 @@
-//! What happens at the same moment.
+//! Concurrent requests: publishers of one name, publishing while deleting, sweeps, migrations.
 
 use crate::support::cluster::cluster;
 use crate::support::{Answer, Plan, Site, eventually, noise, path, sha256};
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 const MANY: usize = 24;
 
-/// A server with more threads and connections, on the machine's own time.
+/// A server with more threads and connections, and with the real time.
 fn busy() -> Site {
     let settings = &[
         ("PACKHOUSE_WORKERS", "4"),
@@ -31,11 +31,11 @@ fn count(answers: &[Answer], status: u16) -> usize {
 }
 
 #[tokio::test]
-async fn of_many_publishers_of_one_file_exactly_one_gets_201_and_the_others_409() {
+async fn one_of_many_publishers_of_a_file_gets_201_and_the_others_409() {
     let site = busy();
     for round in 0..5 {
         let path = file("1", &format!("f{round}"));
-        // Half of them send the same bytes.
+        // Half of them send the same content.
         let bodies: Vec<_> = (0..MANY).map(|at| format!("round {round} publisher {}", at / 2)).collect();
         let uploads = bodies.iter().map(|body| site.ci().put(&path, body.clone()).into_future());
         let answers = join_all(uploads).await;
@@ -45,11 +45,11 @@ async fn of_many_publishers_of_one_file_exactly_one_gets_201_and_the_others_409(
     }
     assert!(site.db_broken().await.is_empty());
     assert_eq!(site.db_audit().len(), 5);
-    eventually("no bytes of the losers are left", async || site.store_incoming() == 0).await;
+    eventually("the blobs of refused uploads are removed", async || site.store_incoming() == 0).await;
 }
 
 #[tokio::test]
-async fn publishers_of_one_file_in_different_cases_race_for_one_name() {
+async fn publishers_of_a_name_in_different_cases_compete_for_one_file() {
     let site = busy();
     let names: Vec<_> = (0..MANY).map(|at| if at % 2 == 0 { "File.bin" } else { "FILE.BIN" }).collect();
     let versions = ["1.0-RC", "1.0-rc"];
@@ -65,11 +65,11 @@ async fn publishers_of_one_file_in_different_cases_race_for_one_name() {
 }
 
 #[tokio::test]
-async fn publishers_of_different_files_into_one_new_version_all_get_201() {
+async fn publishers_of_different_files_of_one_new_version_all_get_201() {
     let site = busy();
     for round in 0..3 {
         let version = format!("1.{round}");
-        // Some with the same bytes, some large.
+        // Some have the same content, and some are large.
         let body = |at: usize| noise(if at.is_multiple_of(5) { 1_100_000 + at } else { at / 3 });
         let uploads = (0..MANY).map(|at| site.ci().put(&file(&version, &format!("f{at}")), body(at)).into_future());
         let answers = join_all(uploads).await;
@@ -84,7 +84,7 @@ async fn publishers_of_different_files_into_one_new_version_all_get_201() {
 }
 
 #[tokio::test]
-async fn retries_of_one_upload_that_race_each_other_all_succeed() {
+async fn concurrent_retries_of_one_upload_all_succeed() {
     let site = busy();
     let bytes = noise(1_200_000);
     let uploads = (0..8).map(|_| {
@@ -94,10 +94,10 @@ async fn retries_of_one_upload_that_race_each_other_all_succeed() {
     let answers = join_all(uploads).await;
     assert_eq!((count(&answers, 201), count(&answers, 200)), (1, 7));
     assert!(site.anon().get(&file("1", "f")).await.is(200).body == bytes);
-    eventually("one copy is left", async || site.store_blobs() == 1 && site.store_incoming() == 0).await;
+    eventually("one blob remains", async || site.store_blobs() == 1 && site.store_incoming() == 0).await;
 }
 
-/// Publishes and deletes one version's files for a while, and watches that no list ever shows a version without any.
+/// Publishes and deletes files of one version for a while. No list may ever show a version without files.
 async fn publish_against(delete: impl Fn(usize) -> String) {
     let site = busy();
     let over = AtomicBool::new(false);
@@ -109,7 +109,7 @@ async fn publish_against(delete: impl Fn(usize) -> String) {
                 let answer = site.ci().put(&file("1", &name), format!("{who} {turn}")).await;
                 assert!([201, 409].contains(&answer.status), "{answer:?}");
                 if answer.status == 201 {
-                    // It is there, or it was deleted since: nothing else.
+                    // The version is there or was deleted.
                     let got = site.anon().get(&file("1", &name)).await;
                     assert!(got.status == 404 || got.body == format!("{who} {turn}").into_bytes(), "{got:?}");
                 }
@@ -142,17 +142,17 @@ async fn publish_against(delete: impl Fn(usize) -> String) {
 }
 
 #[tokio::test]
-async fn publishing_against_deleting_the_version_leaves_a_whole_version_or_none() {
+async fn publishing_while_deleting_the_version_leaves_it_whole_or_gone() {
     publish_against(|_| path(&["ada", "tool", "1"])).await;
 }
 
 #[tokio::test]
-async fn publishing_against_deleting_the_last_file_leaves_a_whole_version_or_none() {
+async fn publishing_while_deleting_the_last_file_leaves_it_whole_or_gone() {
     publish_against(|turn| file("1", &format!("f{}", turn % 3))).await;
 }
 
 #[tokio::test]
-async fn a_sweep_never_takes_bytes_that_are_uploaded_again_at_that_moment() {
+async fn a_sweep_never_removes_content_that_is_being_uploaded_again() {
     let site = busy();
     let over = AtomicBool::new(false);
     let contents = [noise(10), noise(70_000), noise(1_500_000)];
@@ -160,13 +160,13 @@ async fn a_sweep_never_takes_bytes_that_are_uploaded_again_at_that_moment() {
         let (site, contents) = (&site, &contents);
         async move {
             for turn in 0..20 {
-                // All at once the same bytes, and then all others.
+                // All publishers send the same content at the same time, and then the next one.
                 let content = &contents[turn % contents.len()];
                 let path = file(&format!("{who}.{turn}"), "f");
                 site.ci().publish(&path, content.clone()).await;
                 let got = site.anon().get(&path).await.is(200);
                 assert!(got.body == *content, "publisher {who}, turn {turn}");
-                // All but the last are deleted, so that bytes are nobody's for a while.
+                // All except the last are deleted, so that blobs belong to no file for a while.
                 if turn < 19 {
                     site.ci().delete(&path).await.is(204);
                 }
@@ -187,7 +187,7 @@ async fn a_sweep_never_takes_bytes_that_are_uploaded_again_at_that_moment() {
         over.store(true, Ordering::SeqCst);
     };
     let (swept, ()) = tokio::join!(sweeper, publishers);
-    assert!(swept > 0, "the sweep had something to do");
+    assert!(swept > 0, "the sweep removed some blobs");
     let listed = site.anon().get(&path(&["ada", "tool"])).await.is(200);
     assert_eq!(listed.lines().len(), 4);
     for version in listed.lines() {
@@ -199,7 +199,7 @@ async fn a_sweep_never_takes_bytes_that_are_uploaded_again_at_that_moment() {
 }
 
 #[tokio::test]
-async fn a_download_that_has_begun_goes_on_to_its_end_when_its_file_is_deleted_and_swept() {
+async fn a_download_finishes_after_its_file_was_deleted_and_swept() {
     use crate::support::wire::{self, Wire};
     let site = busy();
     let bytes = noise(30_000_000);
@@ -214,7 +214,7 @@ async fn a_download_that_has_begun_goes_on_to_its_end_when_its_file_is_deleted_a
 }
 
 #[tokio::test]
-async fn counts_of_downloads_and_usage_are_exact_however_many_write_them_down_at_once() {
+async fn download_counts_and_usage_are_exact_under_concurrent_writes() {
     let site = busy();
     for name in ["a", "b", "c"] {
         site.ci().publish(&file("1", name), name).await;
@@ -239,7 +239,7 @@ async fn counts_of_downloads_and_usage_are_exact_however_many_write_them_down_at
 }
 
 #[tokio::test]
-async fn several_servers_that_migrate_one_empty_database_at_once_do_it_once() {
+async fn servers_started_at_once_migrate_an_empty_database_once() {
     let (name, url) = cluster().empty_database();
     let runs: Vec<_> = (0..5)
         .map(|_| {
@@ -258,7 +258,7 @@ async fn several_servers_that_migrate_one_empty_database_at_once_do_it_once() {
 }
 
 #[tokio::test]
-async fn two_servers_of_one_database_see_each_other_s_work_at_once() {
+async fn two_servers_of_one_database_see_each_others_changes_at_once() {
     let first = busy();
     let store = first.dir.join("data/blobs");
     let settings = &[("PACKHOUSE_STORE_DIR", store.to_str().unwrap())];

@@ -1,4 +1,4 @@
-//! Scrubbing: damage is found by reading every blob in turn, told of once, and healed by an upload of the same bytes.
+//! Scrubbing: the server reads every blob in turn, reports damage once, and an upload of the same content repairs it.
 
 use crate::support::receiver::Receiver;
 use crate::support::{Site, eventually, log, noise, path};
@@ -17,7 +17,7 @@ fn file(name: &str) -> String {
     path(&["ada", "tool", "1", name])
 }
 
-/// Where the blob of a file lies.
+/// The path of the blob of a file.
 fn blob_of(site: &Site, name: &str) -> PathBuf {
     let key = site.db_texts(&format!(
         "SELECT b.storage_key AS text FROM blobs b JOIN files f ON f.blob_id = b.id WHERE f.name = '{name}'"
@@ -32,7 +32,7 @@ fn flip(path: &PathBuf, at: u64) {
     file.write_all_at(&[!byte[0]], at).unwrap();
 }
 
-/// Reads everything that is due, as this server.
+/// Scrubs all blobs that are due, as this server.
 async fn pass(site: &Site, server: u64) -> Option<Scrubbed> {
     let app = &site.app;
     let plan = ScrubPlan { server, bytes_per_second: u64::MAX, ..scrub_plan(&app.config) };
@@ -45,7 +45,7 @@ fn finished(blobs: u64, bytes: u64, damaged: i64) -> Option<Scrubbed> {
 }
 
 #[tokio::test]
-async fn every_kind_of_damage_is_found_named_once_and_healed_by_an_upload() {
+async fn scrub_reports_every_damage_once_and_an_upload_repairs_it() {
     let site = Site::new();
     let contents = [noise(500), noise(2_000_000), noise(3_000_000), noise(5_000_000)];
     for (name, bytes) in ["flipped", "cut", "gone", "sound"].iter().zip(&contents) {
@@ -57,7 +57,7 @@ async fn every_kind_of_damage_is_found_named_once_and_healed_by_an_upload() {
     flip(&blob_of(&site, "flipped"), 100);
     fs::OpenOptions::new().write(true).open(blob_of(&site, "cut")).unwrap().set_len(1_999_999).unwrap();
     fs::remove_file(blob_of(&site, "gone")).unwrap();
-    assert_eq!(pass(&site, 1).await, None, "each is read every 30 days, not more often");
+    assert_eq!(pass(&site, 1).await, None, "each blob is read every 30 days, not more often");
     site.pass(30 * DAY);
     assert_eq!(pass(&site, 1).await, finished(4, 10_000_500, 3));
     let line = |damage: &str, files: &str| {
@@ -76,7 +76,7 @@ async fn every_kind_of_damage_is_found_named_once_and_healed_by_an_upload() {
     site.pass(30 * DAY);
     browser = site.browser_of("admin").await;
     assert_eq!(pass(&site, 1).await, finished(4, 10_000_500, 3));
-    assert_eq!(line("missing", "ada/tool/1/gone"), 1, "what is known is not told again");
+    assert_eq!(line("missing", "ada/tool/1/gone"), 1, "known damage is not reported again");
 
     for bytes in &contents {
         site.ci().publish(&path(&["ada", "again", &bytes.len().to_string(), "f"]), bytes.clone()).await;
@@ -89,7 +89,7 @@ async fn every_kind_of_damage_is_found_named_once_and_healed_by_an_upload() {
 }
 
 #[tokio::test]
-async fn a_copy_that_was_put_back_is_no_longer_called_damaged() {
+async fn a_blob_that_was_put_back_is_no_longer_damaged() {
     let site = Site::new();
     site.ci().publish(&file("f"), noise(2_000_000)).await;
     flip(&blob_of(&site, "f"), 1_500_000);
@@ -100,7 +100,7 @@ async fn a_copy_that_was_put_back_is_no_longer_called_damaged() {
 }
 
 #[tokio::test]
-async fn webhooks_tell_which_files_of_which_version_are_damaged() {
+async fn webhooks_name_the_damaged_files_of_each_version() {
     let site = Site::with(&[("PACKHOUSE_WEBHOOKS_ALLOWED_NETWORKS", "127.0.0.0/8")]);
     let receiver = Receiver::new();
     let bytes = noise(1000);
@@ -121,7 +121,7 @@ async fn webhooks_tell_which_files_of_which_version_are_damaged() {
 }
 
 #[tokio::test]
-async fn one_server_scrubs_at_a_time_and_another_goes_on_where_it_died() {
+async fn one_server_scrubs_at_a_time_and_another_continues_if_it_dies() {
     let site = Site::new();
     for name in ["a", "b", "c"] {
         site.ci().publish(&file(name), name).await;
@@ -134,7 +134,7 @@ async fn one_server_scrubs_at_a_time_and_another_goes_on_where_it_died() {
     let (to, now) = (progress.clone(), site.now());
     assert!(app.db.write(move |conn| registry::operations::scrub::advance(conn, to.clone(), now)).await.unwrap());
 
-    assert_eq!(pass(&site, 2).await, None, "the first one has it");
+    assert_eq!(pass(&site, 2).await, None, "the first server holds the lease");
     site.pass(Duration::from_secs(301));
     assert_eq!(pass(&site, 2).await, finished(3, 3, 0), "the first blob is not read again");
     let (to, now) = (progress, site.now());
@@ -142,14 +142,14 @@ async fn one_server_scrubs_at_a_time_and_another_goes_on_where_it_died() {
 }
 
 #[tokio::test]
-async fn a_pass_begins_at_the_press_of_a_button() {
+async fn a_button_starts_a_scrub_pass() {
     let site = Site::new();
     site.ci().publish(&file("f"), "x").await;
     let mut browser = site.browser_of("admin").await;
     browser.go("/-/admin/system").await.is(200);
     for _ in 0..2 {
         browser.submit("#task-scrub form", &[]).await.is(303);
-        eventually("it has ended", async || {
+        eventually("the pass has ended", async || {
             browser.go("/-/admin/system").await.is(200).one("#task-scrub").contains("read 1 blobs of 1 bytes")
         })
         .await;

@@ -1,4 +1,4 @@
-//! Searching all packages that the caller may read.
+//! The search over all packages that the caller may read.
 
 use crate::support::people::{db_org, db_user};
 use crate::support::{Answer, Client, Site, path, sha256};
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 const SEARCH: &str = "/api/v1/packages/search";
 
-/// Publishes a file as the administrator, a second after what was before.
+/// Publishes a file as the administrator, one second after the previous one.
 async fn publish(site: &Site, owner: &str, package: &str, version: &str, name: &str, bytes: &str) {
     site.pass(Duration::from_secs(1));
     site.admin().publish(&path(&[owner, package, version, name]), bytes.to_owned()).await;
@@ -38,7 +38,7 @@ fn next(answer: &Answer) -> Option<String> {
 }
 
 #[tokio::test]
-async fn a_version_is_found_by_a_part_of_its_package_s_its_own_or_a_file_s_name_in_either_case() {
+async fn search_matches_part_of_package_version_or_file_name_in_any_case() {
     let site = Site::new();
     publish(&site, "ada", "Alpha-Tool", "1.0-Beta", "Read_Me.txt", "a").await;
     publish(&site, "stranger", "gamma+x", "2 büro", "100%.bin", "b").await;
@@ -62,7 +62,7 @@ async fn a_version_is_found_by_a_part_of_its_package_s_its_own_or_a_file_s_name_
         ("q=%20pha-to%20", &[alpha]),
         ("q=2%20b%C3%BC", &[gamma]),
         ("q=nothing", &[]),
-        // One or two characters are looked for in the names of packages alone.
+        // One or two characters are searched only in the names of packages.
         ("q=a", &[delta, gamma, alpha]),
         ("q=a%2b", &[gamma]),
         ("q=+x", &[gamma]),
@@ -85,7 +85,7 @@ async fn a_version_is_found_by_a_part_of_its_package_s_its_own_or_a_file_s_name_
 }
 
 #[tokio::test]
-async fn a_version_is_found_by_any_digest_of_a_file_and_once_however_many_files_fit() {
+async fn search_by_digest_finds_a_version_once_for_all_matching_files() {
     let site = Site::new();
     publish(&site, "ada", "one", "1", "file-a", "same").await;
     publish(&site, "ada", "one", "1", "file-b", "same").await;
@@ -105,14 +105,14 @@ async fn a_version_is_found_by_any_digest_of_a_file_and_once_however_many_files_
     assert_eq!(find(&site.anon(), &format!("sha256={digest}&owner=stranger")).await, both[..1]);
     assert!(find(&site.anon(), &format!("sha256={}", "0".repeat(64))).await.is_empty());
     assert_eq!(find(&site.anon(), "q=file-").await, both);
-    // A name that is a digest is a name too.
+    // A name may look like a digest.
     publish(&site, "ada", "store", "1", &digest, "third").await;
     assert_eq!(find(&site.anon(), &format!("q={digest}")).await, ["ada/store/1", both[0], both[1]]);
     assert_eq!(find(&site.anon(), &format!("sha256={digest}")).await, both);
 }
 
 #[tokio::test]
-async fn what_cannot_be_searched_for_is_422_that_names_the_parameter() {
+async fn an_invalid_search_is_422_and_names_the_parameter() {
     let site = Site::new();
     for (query, field) in [
         (format!("q={}", "x".repeat(256)), "q:"),
@@ -133,7 +133,7 @@ async fn what_cannot_be_searched_for_is_422_that_names_the_parameter() {
     assert!(find(&site.anon(), &most).await.is_empty());
 }
 
-/// Two public, one limited and one private owner with one package each, of the same bytes.
+/// Two public, one limited and one private owner, with one package each, all of the same content.
 async fn owners(site: &Site) {
     site.db(|conn| {
         db_user(conn, "shy", Visibility::Limited, false)?;
@@ -145,7 +145,7 @@ async fn owners(site: &Site) {
 }
 
 #[tokio::test]
-async fn nobody_finds_or_counts_what_he_may_not_read_by_name_digest_or_order() {
+async fn search_never_finds_counts_or_sorts_by_hidden_packages() {
     let site = Site::new();
     owners(&site).await;
     let (ada, stranger, shy, acme) = ("ada/of-ada", "stranger/of-stranger", "shy/of-shy", "acme/of-acme");
@@ -172,7 +172,7 @@ async fn nobody_finds_or_counts_what_he_may_not_read_by_name_digest_or_order() {
         assert_eq!(find(client, "sort=oldest&q=needle").await, sorted);
         assert_eq!(find(client, "owner=acme&q=needle").await.len(), usize::from(expected.len() == 4));
     }
-    // What is private looks like what is not there, to the last byte.
+    // Answers about private packages and missing packages are identical.
     let absent = site.anon().get(&format!("{SEARCH}?owner=nobody&q=of-nobody")).await;
     for hidden in ["owner=acme&q=of-acme", "owner=shy&q=of-shy", "q=of-acme&owner=nobody"] {
         assert_eq!(site.anon().get(&format!("{SEARCH}?{hidden}")).await.looks(), absent.looks(), "{hidden}");
@@ -180,7 +180,7 @@ async fn nobody_finds_or_counts_what_he_may_not_read_by_name_digest_or_order() {
 }
 
 #[tokio::test]
-async fn the_limits_of_a_token_leave_results_out_and_a_token_for_something_else_is_403() {
+async fn token_limits_filter_search_results_and_a_wrong_scope_is_403() {
     let site = Site::new();
     owners(&site).await;
     publish(&site, "ada", "other", "needle-2", "f", "x").await;
@@ -206,7 +206,7 @@ async fn the_limits_of_a_token_leave_results_out_and_a_token_for_something_else_
 }
 
 #[tokio::test]
-async fn pages_lead_to_each_other_and_show_each_version_once_while_others_publish_and_delete() {
+async fn search_pages_show_each_version_once_while_others_change_it() {
     let site = Site::new();
     for number in 0..11 {
         publish(&site, "ada", &format!("tool+{}", number % 4), &format!("v{number}"), "f", "x").await;
@@ -229,19 +229,19 @@ async fn pages_lead_to_each_other_and_show_each_version_once_while_others_publis
     let first = site.anon().get(&format!("{SEARCH}?limit=4")).await.is(200);
     let before = find(&site.anon(), "").await;
     assert_eq!(entries(&first), before[..4]);
-    // The place is right behind a version that is gone now, and new ones come before it.
+    // The cursor is after a version that was deleted, and new versions come before it.
     site.admin().delete(&path(&["ada", "tool+3", "v7"])).await.is(204);
     site.admin().delete(&path(&["ada", "tool+1", "v5"])).await.is(204);
     publish(&site, "stranger", "new", "1", "f", "x").await;
     let second = site.anon().get(&next(&first).unwrap()).await.is(200);
     assert_eq!(entries(&second), [&before[4], &before[6], &before[7], &before[8]].map(Clone::clone));
-    // By number too, as everywhere.
+    // Page numbers work too, as everywhere.
     assert_eq!(entries(&site.anon().get(&format!("{SEARCH}?limit=4&page=3")).await), before[9..]);
     assert_eq!(entries(&site.anon().get(&format!("{SEARCH}?limit=4&page=4")).await.is(200)), [""; 0]);
     assert_eq!(entries(&site.anon().get(&format!("{SEARCH}?page=999999999")).await.is(200)), [""; 0]);
 }
 
-/// Many versions behind the API's back: publishing them would take minutes.
+/// Inserts many versions by SQL, because publishing them would take minutes.
 fn db_many(site: &Site) {
     site.db_execute(
         "WITH p AS (INSERT INTO packages (owner_id, name, lower_name, created_at) \
@@ -259,7 +259,7 @@ fn db_many(site: &Site) {
 }
 
 #[tokio::test]
-async fn what_thousands_fit_is_counted_to_a_thousand_and_found_to_its_end_in_every_order() {
+async fn thousands_of_matches_are_counted_to_1000_and_all_reachable() {
     let site = Site::new();
     db_many(&site);
     publish(&site, "stranger", "rare", "1", "common-7", "rare").await;
@@ -272,7 +272,11 @@ async fn what_thousands_fit_is_counted_to_a_thousand_and_found_to_its_end_in_eve
         assert_eq!(page.header("x-total-count"), Some("1000"), "{query}");
         assert_eq!(entries(&page).len(), 50);
         let last = site.anon().get(&format!("{url}&page=21")).await.is(200);
-        assert_eq!((entries(&last).len(), next(&last).is_some()), (50, true), "{query}: right behind what is counted");
+        assert_eq!(
+            (entries(&last).len(), next(&last).is_some()),
+            (50, true),
+            "{query}: right after the last counted match"
+        );
         site.anon().get(&format!("{url}&page=22")).await.is(422).says("Link");
     }
     for (sort, first) in [("newest", "stranger/rare/1"), ("oldest", "ada/"), ("name", "ada/many/v1")] {
@@ -290,7 +294,7 @@ async fn what_thousands_fit_is_counted_to_a_thousand_and_found_to_its_end_in_eve
         assert_eq!(seen.len(), 5141, "{sort}");
     }
     assert_eq!(find(&site.anon(), "q=common&owner=stranger").await, ["stranger/rare/1"]);
-    // Whoever may see none of the many finds none of them.
+    // Someone who may see none of them finds none.
     site.db_execute("UPDATE owners SET visibility = 2 WHERE name = 'ada'");
     for query in ["q=common", ""] {
         assert_eq!(find(&site.anon(), query).await, ["stranger/rare/1"], "{query}");
@@ -301,7 +305,7 @@ async fn what_thousands_fit_is_counted_to_a_thousand_and_found_to_its_end_in_eve
 }
 
 #[tokio::test]
-async fn without_trigrams_the_results_are_the_same() {
+async fn search_results_are_the_same_without_pg_trgm() {
     let site = Site::new();
     owners(&site).await;
     db_many(&site);
@@ -317,7 +321,7 @@ async fn without_trigrams_the_results_are_the_same() {
     let dropped = site.db_number(
         "SELECT count(*) AS n FROM pg_indexes WHERE indexname LIKE '%trgm_idx' AND indexdef LIKE '%gin_trgm_ops%'",
     );
-    assert_eq!(dropped, 3, "Postgres has pg_trgm here");
+    assert_eq!(dropped, 3, "Postgres has pg_trgm on this machine");
     site.db_execute("DROP EXTENSION pg_trgm CASCADE");
     assert_eq!(ask().await, with);
 }

@@ -1,4 +1,4 @@
-//! The blob store: what it keeps and gives back, and what it does when that is damaged.
+//! The blob store: writing and reading blobs, ranges, damaged blobs.
 
 use std::fs;
 use std::os::unix::fs::FileExt;
@@ -12,7 +12,7 @@ use sha2::Digest;
 
 pub const MIB: usize = BLOCK as usize;
 
-/// A store in a directory of its own.
+/// A store in a new directory.
 pub struct Fixture {
     pub store: BlobStore,
     pub root: PathBuf,
@@ -31,7 +31,7 @@ impl Fixture {
         self.root.join("blobs").join(&key[..2]).join(key)
     }
 
-    /// Turns one bit of a stored blob.
+    /// Flips one bit of a stored blob.
     pub fn flip(&self, key: &StorageKey, at: u64) {
         let file = fs::OpenOptions::new().read(true).write(true).open(self.path(key)).unwrap();
         let mut byte = [0];
@@ -48,7 +48,7 @@ impl Fixture {
     }
 }
 
-/// Bytes that repeat nowhere near a block's length.
+/// Pseudorandom bytes without repetition at the length of a block.
 pub fn noise(size: usize) -> Bytes {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64 ^ size as u64;
     let mut bytes = Vec::with_capacity(size + 8);
@@ -83,7 +83,7 @@ pub fn stored(adopted: &Adopted) -> Stored {
     Stored { key: adopted.key, size: adopted.size, block_checksums: (!sums.is_empty()).then_some(sums) }
 }
 
-/// The bytes that came, and how it ended.
+/// The bytes that were read, and the result at the end.
 async fn read(store: &BlobStore, blob: Stored, range: std::ops::Range<u64>) -> (Vec<u8>, Result<(), StoreError>) {
     let mut bytes = Vec::new();
     let mut reader = match store.reader(blob, range).await {
@@ -106,11 +106,11 @@ pub async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    panic!("{what} did not come about");
+    panic!("{what}: not in time");
 }
 
 #[tokio::test]
-async fn what_was_put_comes_back_whatever_its_size() {
+async fn stored_bytes_are_read_back_at_any_size() {
     let fixture = Fixture::new();
     for size in [0, 1, 65_535, 65_536, 65_537, MIB - 1, MIB, MIB + 1, 2 * MIB, 5 * MIB + 17] {
         let bytes = noise(size);
@@ -135,7 +135,7 @@ async fn what_was_put_comes_back_whatever_its_size() {
 }
 
 #[tokio::test]
-async fn every_range_gives_its_bytes() {
+async fn every_range_of_a_blob_gives_its_bytes() {
     let fixture = Fixture::new();
     for size in [1_000, 200_000, MIB, 3 * MIB + 100] {
         let bytes = noise(size);
@@ -154,7 +154,7 @@ async fn every_range_gives_its_bytes() {
 }
 
 #[tokio::test]
-async fn a_turned_bit_anywhere_keeps_a_download_from_completing() {
+async fn a_flipped_bit_anywhere_keeps_a_download_from_completing() {
     let fixture = Fixture::new();
     for (size, at) in
         [(1, 0), (70_000, 5), (70_000, 69_999), (MIB, 9), (MIB + 1, MIB), (4 * MIB + 9, 0), (4 * MIB, 3 * MIB)]
@@ -173,7 +173,7 @@ async fn a_turned_bit_anywhere_keeps_a_download_from_completing() {
 }
 
 #[tokio::test]
-async fn a_range_is_verified_by_the_blocks_it_touches_and_by_no_others() {
+async fn a_range_verifies_only_the_blocks_it_touches() {
     let fixture = Fixture::new();
     let bytes = noise(4 * MIB);
     let adopted = put(&fixture.store, &bytes).await;
@@ -196,7 +196,7 @@ async fn a_range_is_verified_by_the_blocks_it_touches_and_by_no_others() {
 }
 
 #[tokio::test]
-async fn truncated_grown_and_missing_blobs_are_told_apart() {
+async fn truncated_grown_and_missing_blobs_give_different_errors() {
     let fixture = Fixture::new();
     let adopted = put(&fixture.store, &noise(2 * MIB)).await;
     let file = fs::OpenOptions::new().write(true).open(fixture.path(&adopted.key)).unwrap();
@@ -213,7 +213,7 @@ async fn truncated_grown_and_missing_blobs_are_told_apart() {
 }
 
 #[tokio::test]
-async fn a_blob_truncated_while_it_is_read_never_ends_well() {
+async fn a_blob_truncated_during_a_read_is_an_error() {
     let fixture = Fixture::new();
     let adopted = put(&fixture.store, &noise(6 * MIB)).await;
     let mut reader = fixture.store.reader(stored(&adopted), 0..6 * BLOCK).await.unwrap();
@@ -230,7 +230,7 @@ async fn a_blob_truncated_while_it_is_read_never_ends_well() {
 }
 
 #[tokio::test]
-async fn a_blob_removed_while_it_is_read_is_read_to_its_end() {
+async fn a_blob_removed_during_a_read_is_read_to_its_end() {
     let fixture = Fixture::new();
     let bytes = noise(3 * MIB);
     let adopted = put(&fixture.store, &bytes).await;
@@ -244,7 +244,7 @@ async fn a_blob_removed_while_it_is_read_is_read_to_its_end() {
 }
 
 #[tokio::test]
-async fn a_wrong_declared_digest_or_too_many_bytes_leave_nothing() {
+async fn a_wrong_declared_digest_or_too_many_bytes_store_nothing() {
     let fixture = Fixture::new();
     for size in [10, 3 * MIB] {
         let bytes = noise(size);
@@ -265,12 +265,12 @@ async fn a_wrong_declared_digest_or_too_many_bytes_leave_nothing() {
         incoming.push(bytes).await.unwrap();
         incoming.finish().await.unwrap().discard().unwrap();
     }
-    eventually("an empty incoming", || fixture.incoming() == 0).await;
+    eventually("no files of unfinished uploads", || fixture.incoming() == 0).await;
     assert_eq!(fixture.blobs(), 0);
 }
 
 #[tokio::test]
-async fn an_upload_that_is_dropped_at_any_moment_leaves_nothing() {
+async fn an_upload_dropped_at_any_moment_stores_nothing() {
     let fixture = Fixture::new();
     let bytes = noise(4 * MIB);
     for size in [0, 10, MIB, MIB + 1, 3 * MIB + 5] {
@@ -278,12 +278,12 @@ async fn an_upload_that_is_dropped_at_any_moment_leaves_nothing() {
         incoming.push(bytes.slice(..size)).await.unwrap();
         drop(incoming);
     }
-    // Cancelled within `finish`: whether or not the blob came to be, nobody knows its key.
+    // Canceled within `finish`: no one knows the key of a blob that may have been created.
     for size in [10, 3 * MIB] {
         let mut incoming = fixture.store.begin(None, Declared::default());
         incoming.push(bytes.slice(..size)).await.unwrap();
         if let Ok(adopted) = tokio::time::timeout(Duration::ZERO, incoming.finish()).await {
-            adopted.unwrap().discard().unwrap(); // The disk was quicker than we.
+            adopted.unwrap().discard().unwrap(); // It finished before the timeout.
         }
     }
     tokio::time::sleep(Duration::from_millis(50)).await;
@@ -298,7 +298,7 @@ fn resident() -> usize {
 
 #[tokio::test]
 #[ignore = "measures the whole process: run it alone"]
-async fn twenty_uploads_and_two_hundred_stalled_readers_hold_a_bounded_memory() {
+async fn many_uploads_and_stalled_readers_use_bounded_memory() {
     let fixture = Fixture::new();
     let chunk = noise(200_000);
     let before = resident();
@@ -329,7 +329,7 @@ async fn twenty_uploads_and_two_hundred_stalled_readers_hold_a_bounded_memory() 
 
 #[tokio::test]
 #[ignore = "a measurement: run it alone, in release"]
-async fn a_gibibyte_goes_in_and_out_at_the_speed_of_the_disk() {
+async fn measure_the_speed_of_storing_and_reading_a_gibibyte() {
     let fixture = Fixture::new();
     let source = noise(64 * MIB);
     for chunk in [64 << 10, 16 << 10, 256 << 10] {

@@ -1,4 +1,4 @@
-//! The blob store among crashes, links, missing disks and full ones.
+//! The blob store with crashed uploads, planted links, missing disks and full disks.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -12,36 +12,36 @@ use packhouse::storage::{BLOCK, BlobStore, Declared, Entry, StorageKey, StoreErr
 use crate::storage::{Fixture, MIB, eventually, noise, put, put_in};
 
 #[tokio::test]
-async fn a_sweep_takes_abandoned_uploads_and_spares_live_ones() {
+async fn a_sweep_removes_abandoned_uploads_and_spares_active_ones() {
     let fixture = Fixture::new();
     let abandoned = fixture.root.join("incoming").join("0123456789abcdef".repeat(2));
     fs::write(&abandoned, b"left by a crash").unwrap();
     fs::write(fixture.root.join("incoming/notes.txt"), b"not ours").unwrap();
     let mut live = fixture.store.begin(None, Declared::default());
     live.push(noise(2 * MIB + 1)).await.unwrap();
-    eventually("a file of the live upload", || fixture.incoming() == 3).await;
+    eventually("a file of the active upload", || fixture.incoming() == 3).await;
 
     let now = SystemTime::now();
     let swept = fixture.store.sweep_incoming(now - Duration::from_secs(60)).unwrap();
-    assert_eq!(swept.files, 0, "younger than the grace");
+    assert_eq!(swept.files, 0, "younger than the grace period");
     let swept = fixture.store.sweep_incoming(now + Duration::from_secs(60)).unwrap();
     assert_eq!((swept.files, swept.bytes), (1, 15));
     assert!(!abandoned.exists());
 
     let adopted = live.finish().await.unwrap();
-    // Another process's view of the store: locks are seen there too.
+    // The store as another process opens it, which sees the locks too.
     let other = BlobStore::open_local(fixture.root.clone(), false, Some(fixture.store.id())).unwrap();
-    assert!(other.claim(&adopted.key).unwrap().is_none(), "held until the commit");
+    assert!(other.claim(&adopted.key).unwrap().is_none(), "locked until the commit");
     let key = adopted.key;
     drop(adopted);
-    let claim = other.claim(&key).unwrap().expect("free after the commit");
-    assert!(fixture.store.claim(&key).unwrap().is_none(), "two sweeps do not share");
+    let claim = other.claim(&key).unwrap().expect("unlocked after the commit");
+    assert!(fixture.store.claim(&key).unwrap().is_none(), "only one sweep runs at a time");
     assert_eq!(claim.remove().unwrap(), 2 * BLOCK + 1);
     assert!(fixture.store.claim(&key).unwrap().is_none());
 }
 
 #[tokio::test]
-async fn the_walk_finds_blobs_and_names_what_is_foreign() {
+async fn walking_the_store_finds_blobs_and_names_foreign_files() {
     let fixture = Fixture::new();
     let adopted = put(&fixture.store, &noise(100)).await;
     let (key, shard) = (adopted.key.to_string(), adopted.key.to_string()[..2].to_owned());
@@ -68,7 +68,7 @@ async fn the_walk_finds_blobs_and_names_what_is_foreign() {
 }
 
 #[tokio::test]
-async fn planted_links_are_not_followed() {
+async fn planted_symlinks_are_not_followed() {
     let fixture = Fixture::new();
     let outside = tempfile::tempdir().unwrap();
     let bytes = noise(100);
@@ -96,7 +96,7 @@ async fn planted_links_are_not_followed() {
 }
 
 #[tokio::test]
-async fn a_planted_pipe_holds_no_thread() {
+async fn a_planted_named_pipe_blocks_no_thread() {
     let fixture = Fixture::new();
     let adopted = put(&fixture.store, &noise(100)).await;
     fs::remove_file(fixture.path(&adopted.key)).unwrap();
@@ -105,7 +105,7 @@ async fn a_planted_pipe_holds_no_thread() {
 }
 
 #[tokio::test]
-async fn where_the_marker_is_missing_nothing_is_written_and_nothing_is_called_absent() {
+async fn a_store_without_marker_writes_nothing_and_reports_nothing_missing() {
     let fixture = Fixture::new();
     let (store, root) = (&fixture.store, &fixture.root);
     let adopted = put(store, &noise(100)).await;
@@ -127,7 +127,7 @@ async fn where_the_marker_is_missing_nothing_is_written_and_nothing_is_called_ab
     assert!(matches!(store.claim(&adopted.key), Err(StoreError::NotAStore(_))));
     assert!(store.walk().is_err() && store.check_ready().is_err() && store.free_space().is_err());
     assert!(store.sweep_incoming(SystemTime::now()).is_err());
-    assert!(matches!(store.stat(&never), Err(StoreError::Away(_))), "away is not absent");
+    assert!(matches!(store.stat(&never), Err(StoreError::Away(_))), "an unavailable store reports no missing blobs");
     assert_eq!(fs::read_dir(root).unwrap().count(), 0, "the mount point stays empty");
 
     fs::remove_dir(root).unwrap();
@@ -138,7 +138,7 @@ async fn where_the_marker_is_missing_nothing_is_written_and_nothing_is_called_ab
 }
 
 #[tokio::test]
-async fn another_stores_directory_is_refused_and_the_same_store_copied_is_taken_up() {
+async fn the_directory_of_another_store_is_refused_and_a_copy_accepted() {
     let fixture = Fixture::new();
     let adopted = put(&fixture.store, &noise(100)).await;
     let copy = fixture.root.with_file_name("copy");
@@ -152,12 +152,12 @@ async fn another_stores_directory_is_refused_and_the_same_store_copied_is_taken_
 
     fs::rename(&copy, &fixture.root).unwrap();
     let next = put(&fixture.store, &noise(200)).await;
-    assert!(fixture.path(&next.key).exists(), "the new directory is the one written to");
+    assert!(fixture.path(&next.key).exists(), "blobs are written to the new directory");
     assert_eq!(fixture.store.stat(&adopted.key).unwrap(), Some(100));
 }
 
 #[test]
-fn a_store_is_made_in_an_empty_directory_alone_and_only_when_asked() {
+fn a_store_is_created_only_in_an_empty_directory_and_on_request() {
     let dir = tempfile::tempdir().unwrap();
     let open = |name: &str, create, expected| BlobStore::open_local(dir.path().join(name), create, expected);
     assert!(matches!(open("absent", false, None), Err(StoreError::Away(_))));
@@ -166,7 +166,7 @@ fn a_store_is_made_in_an_empty_directory_alone_and_only_when_asked() {
     let known = StoreId::new([1; 16]);
     assert!(
         matches!(open("empty", true, Some(known)), Err(StoreError::NotAStore(_))),
-        "a known store is not made anew"
+        "a known store is not created again"
     );
     let id = open("empty", true, None).unwrap().id();
     assert_eq!(open("empty", true, Some(id)).unwrap().id(), id);
@@ -176,7 +176,7 @@ fn a_store_is_made_in_an_empty_directory_alone_and_only_when_asked() {
     fs::write(dir.path().join("full/something"), b"").unwrap();
     assert!(matches!(open("full", true, None), Err(StoreError::NotAStore(_))));
 
-    // A first start that a crash cut short, before the marker was complete.
+    // A crash interrupted the first start before the marker was complete.
     fs::create_dir_all(dir.path().join("cut/blobs/00")).unwrap();
     fs::write(dir.path().join("cut/packhouse-store.new"), b"packh").unwrap();
     open("cut", true, None).unwrap();
@@ -184,11 +184,11 @@ fn a_store_is_made_in_an_empty_directory_alone_and_only_when_asked() {
     fs::write(dir.path().join("cut/blobs/00/x"), b"").unwrap();
     assert!(
         matches!(open("cut", true, None), Err(StoreError::NotAStore(_))),
-        "blobs without a marker are no new store"
+        "a directory with blobs but no marker is not a new store"
     );
 }
 
-/// A small file system of its own, unmounted when dropped.
+/// A small file system, unmounted when dropped.
 struct Tmpfs(tempfile::TempDir);
 
 impl Tmpfs {
@@ -198,7 +198,7 @@ impl Tmpfs {
         if mounted.is_ok_and(|output| output.status.success()) {
             return Some(Self(dir));
         }
-        eprintln!("skipped: mounting a tmpfs takes root");
+        eprintln!("skipped: mounting a tmpfs needs root");
         None
     }
 
@@ -219,7 +219,7 @@ impl Drop for Tmpfs {
 }
 
 #[tokio::test]
-async fn a_full_disk_keeps_nothing_and_heals_by_itself() {
+async fn a_full_disk_stores_nothing_and_recovers_by_itself() {
     let Some(disk) = Tmpfs::mount("size=6m") else { return };
     let store = BlobStore::open_local(disk.path().to_owned(), true, None).unwrap();
     let before = store.free_space().unwrap();
@@ -230,7 +230,7 @@ async fn a_full_disk_keeps_nothing_and_heals_by_itself() {
         assert!(matches!(error, StoreError::NoSpace), "{error}");
     }
     let incoming = || fs::read_dir(disk.path().join("incoming")).unwrap().count();
-    eventually("an empty incoming", || incoming() == 0).await;
+    eventually("no files of unfinished uploads", || incoming() == 0).await;
     assert_eq!(store.walk().unwrap().count(), 1);
     store.remove(&kept.key).unwrap();
     drop(kept);
@@ -238,7 +238,7 @@ async fn a_full_disk_keeps_nothing_and_heals_by_itself() {
 }
 
 #[tokio::test]
-async fn a_disk_without_inodes_is_a_full_disk_and_a_read_only_one_is_away() {
+async fn a_disk_without_inodes_is_full_and_a_read_only_disk_unavailable() {
     let Some(disk) = Tmpfs::mount("size=20m,nr_inodes=265") else { return };
     let store = BlobStore::open_local(disk.path().to_owned(), true, None).unwrap();
     let mut kept = Vec::new();
@@ -256,7 +256,7 @@ async fn a_disk_without_inodes_is_a_full_disk_and_a_read_only_one_is_away() {
     drop((kept, adopted));
     disk.remount("ro");
     assert!(matches!(put_in(&store, &noise(10), 100).await, Err(StoreError::Away(_))));
-    assert!(store.read_small(&key, size).is_ok(), "reading goes on");
+    assert!(store.read_small(&key, size).is_ok(), "reading still works");
     disk.remount("rw");
     store.remove(&key).unwrap();
     put(&store, &noise(10)).await;

@@ -1,4 +1,4 @@
-//! A store is emptied by nobody who does not know what is in it: another database, an older one, one that lacks rows.
+//! A sweep with a wrong database removes no blobs: another database, an older one, or one that lacks rows.
 
 use crate::support::cluster::{cluster, execute};
 use crate::support::{Plan, Site, eventually, path};
@@ -13,18 +13,18 @@ fn file(number: usize) -> String {
     path(&["ada", "tool", &number.to_string(), "f"])
 }
 
-/// A server by the machine's time, because the age of blobs is the disk's.
+/// A server with the real time, because the age of blobs comes from the file system.
 fn site() -> Site {
     Site::start(Plan { real_time: true, metrics: true, ..Plan::default() })
 }
 
-/// A site with so many files, each of other bytes, that a sweep without grace could take.
+/// A site with this many different files, which a sweep without a grace period could remove.
 async fn with_files(count: usize) -> Site {
     let site = site();
     for number in 0..count {
         site.ci().publish(&file(number), number.to_string()).await;
     }
-    // Times of files are told in whole seconds.
+    // File times have whole seconds.
     eventually("the blobs are old", async || site.app.store.walk().unwrap().all(|entry| is_old(&entry.unwrap()))).await;
     site
 }
@@ -38,7 +38,7 @@ fn is_old(entry: &packhouse::storage::Entry) -> bool {
     }
 }
 
-/// What an operator's confirmation does.
+/// Does what the confirmation of an administrator does.
 async fn sweep_confirmed(site: &Site) -> Swept {
     let plan = SweepPlan { grace: NOW, confirmed: true, ..sweep_plan(&site.app.config) };
     sweep::run(&site.app.db, &site.app.store, &site.app.clock, plan).await.unwrap()
@@ -48,14 +48,14 @@ fn held(site: &Site) -> usize {
     site.app.store.held().unwrap().len()
 }
 
-/// Ends the connections of a database, as a restart of it would.
+/// Ends all connections to a database, as its restart would.
 fn disconnect(name: &str) {
     let sql = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'");
     execute(cluster().url(), &sql);
 }
 
 #[tokio::test]
-async fn another_database_in_the_place_of_ours_is_noticed_and_nothing_is_touched() {
+async fn a_replaced_database_is_detected_and_the_store_left_alone() {
     let (site, ours) = (site(), "kept_aside");
     let name = site.db_texts("SELECT current_database() AS text").remove(0);
     for number in 0..3 {
@@ -73,7 +73,7 @@ async fn another_database_in_the_place_of_ours_is_noticed_and_nothing_is_touched
     let error = site.sweep(NOW).await.unwrap_err();
     assert!(matches!(error, Error::Busy(_)), "{error}");
     assert_eq!((site.store_blobs(), held(&site)), (3, 0));
-    assert_eq!(site.db_number("SELECT count(*) AS n FROM settings"), 0, "nothing is written in it");
+    assert_eq!(site.db_number("SELECT count(*) AS n FROM settings"), 0, "nothing is written to it");
 
     disconnect(&name);
     execute(cluster().url(), &format!("ALTER DATABASE {name} RENAME TO {other}"));
@@ -86,7 +86,7 @@ async fn another_database_in_the_place_of_ours_is_noticed_and_nothing_is_touched
 }
 
 #[tokio::test]
-async fn a_search_path_that_leads_to_empty_tables_is_noticed() {
+async fn a_search_path_that_leads_to_empty_tables_is_detected() {
     let site = with_files(2).await;
     let name = site.db_texts("SELECT current_database() AS text").remove(0);
     site.db_execute("CREATE SCHEMA elsewhere");
@@ -104,7 +104,7 @@ async fn a_search_path_that_leads_to_empty_tables_is_noticed() {
 }
 
 #[tokio::test]
-async fn a_sweep_that_finds_many_unknown_blobs_stops_and_goes_on_when_confirmed() {
+async fn a_sweep_that_finds_many_unknown_blobs_stops_until_confirmed() {
     let site = with_files(130).await;
     site.db_execute("DELETE FROM files WHERE id > 10");
     site.db_execute("DELETE FROM blobs WHERE id > 10");
@@ -116,9 +116,9 @@ async fn a_sweep_that_finds_many_unknown_blobs_stops_and_goes_on_when_confirmed(
     site.anon().get("/metrics").await.is(200).says("packhouse_sweep_stopped 1");
 
     let swept = sweep_confirmed(&site).await;
-    assert_eq!((swept.held, swept.orphans), (120, 0), "the first grace ends in the holding folder");
+    assert_eq!((swept.held, swept.orphans), (120, 0), "after the first grace period blobs are in the holding folder");
     assert_eq!((site.store_blobs(), held(&site)), (10, 120));
-    eventually("the second grace is over", async || {
+    eventually("the second grace period is over", async || {
         site.sweep(NOW).await.unwrap();
         held(&site) == 0
     })
@@ -127,22 +127,22 @@ async fn a_sweep_that_finds_many_unknown_blobs_stops_and_goes_on_when_confirmed(
 }
 
 #[tokio::test]
-async fn a_held_blob_comes_back_when_its_row_does() {
+async fn a_held_blob_is_restored_when_its_row_comes_back() {
     let site = with_files(3).await;
     site.db_execute("CREATE TABLE aside AS SELECT * FROM blobs");
     site.db_execute("ALTER TABLE files DROP CONSTRAINT files_blob_id_fkey");
     site.db_execute("DELETE FROM blobs");
-    assert_eq!(site.sweep(NOW).await.unwrap().held, 3, "few enough to go on");
+    assert_eq!(site.sweep(NOW).await.unwrap().held, 3, "too few to stop the sweep");
     assert_eq!((site.store_blobs(), held(&site)), (0, 3));
     site.db_execute("INSERT INTO blobs OVERRIDING SYSTEM VALUE SELECT * FROM aside");
-    assert_eq!(site.anon().get(&file(1)).await.is(200).text(), "1", "a reader brings it back");
+    assert_eq!(site.anon().get(&file(1)).await.is(200).text(), "1", "reading a held blob restores it");
     assert_eq!((site.store_blobs(), held(&site)), (1, 2));
     site.sweep(NOW).await.unwrap();
-    assert_eq!((site.store_blobs(), held(&site)), (3, 0), "and the sweep the others");
+    assert_eq!((site.store_blobs(), held(&site)), (3, 0), "the sweep restores the others");
 }
 
 #[tokio::test]
-async fn a_database_from_before_the_last_sweep_sweeps_nothing() {
+async fn a_database_older_than_the_last_sweep_removes_no_blobs() {
     let site = with_files(2).await;
     for _ in 0..3 {
         site.sweep(NOW).await.unwrap();
@@ -158,7 +158,7 @@ async fn a_database_from_before_the_last_sweep_sweeps_nothing() {
 }
 
 #[tokio::test]
-async fn rows_of_files_that_nobody_deleted_stop_the_sweep_and_a_deletion_does_not() {
+async fn missing_rows_stop_a_sweep_but_regular_deletions_do_not() {
     let site = with_files(120).await;
     site.db_execute("CREATE TABLE aside AS SELECT * FROM files");
     site.db_execute("DELETE FROM files");

@@ -1,4 +1,4 @@
-//! The second factor for programs: `X-Gitea-OTP`.
+//! Two-factor authentication of programs: the header `X-Gitea-OTP`.
 
 use crate::support::{Answer, PASSWORD, Site, path};
 use packhouse::registry::accounts::two_factor::Seed;
@@ -8,7 +8,7 @@ fn file() -> String {
     path(&["ada", "tool", "1", "f"])
 }
 
-/// A server where Ada is private, has a file and a second factor; with the factor's seed.
+/// A server where Ada is private, has a file and two-factor authentication. Returns the secret of her codes too.
 async fn enrolled() -> (Site, Seed) {
     let site = Site::new();
     site.ci().publish(&file(), "hello").await;
@@ -23,17 +23,17 @@ async fn with_code(site: &Site, code: &str) -> Answer {
 }
 
 #[tokio::test]
-async fn a_password_alone_is_401_from_the_moment_the_second_factor_is_there() {
+async fn a_password_alone_is_401_once_two_factor_is_set_up() {
     let (site, _) = enrolled().await;
     site.ada().get(&file()).await.is(401).says("X-Gitea-OTP");
     with_code(&site, "").await.is(401);
     with_code(&site, "000000000").await.is(401);
-    // A token needs none: it is what one makes for machines.
+    // A token needs no code, because tokens are for programs.
     site.reader().get(&file()).await.is(200);
 }
 
 #[tokio::test]
-async fn each_code_works_once_and_no_older_one_after_it() {
+async fn each_two_factor_code_works_once_and_no_older_one_after_it() {
     let (site, seed) = enrolled().await;
     let code = |seconds: i64| {
         let now = site.now();
@@ -47,21 +47,21 @@ async fn each_code_works_once_and_no_older_one_after_it() {
     with_code(&site, &code(-30)).await.is(401);
     site.pass(Duration::from_secs(30));
     with_code(&site, &code(0)).await.is(200);
-    // The login is remembered by now, and still each request needs a new code.
+    // The login is remembered by now, but each request still needs a new code.
     site.ada().get(&file()).await.is(401);
 }
 
 #[tokio::test]
-async fn a_right_code_does_not_help_a_wrong_password() {
+async fn a_correct_two_factor_code_does_not_help_a_wrong_password() {
     let (site, seed) = enrolled().await;
     let code = seed.code_at(site.now()).unwrap();
     let wrong = site.anon().basic("ada", "wrong password").get(&file()).header("x-gitea-otp", &code).await.is(401);
-    assert!(!wrong.text().contains("second factor"), "that there is one is told to who knows the password alone");
+    assert!(!wrong.text().contains("second factor"), "only callers with the password learn that a code is needed");
     with_code(&site, &code).await.is(200);
 }
 
 #[tokio::test]
-async fn of_many_requests_with_one_code_at_once_one_gets_in() {
+async fn only_one_of_many_concurrent_requests_can_use_a_code() {
     let (site, seed) = enrolled().await;
     let code = seed.code_at(site.now()).unwrap();
     let requests = (0..5).map(|_| with_code(&site, &code));
@@ -71,7 +71,7 @@ async fn of_many_requests_with_one_code_at_once_one_gets_in() {
 }
 
 #[tokio::test]
-async fn guessing_codes_is_429_after_five_attempts() {
+async fn guessing_two_factor_codes_is_429_after_five_attempts() {
     let (site, seed) = enrolled().await;
     let right = seed.code_at(site.now()).unwrap();
     let wrong = (0..6).map(|at| format!("{at:06}")).filter(|code| *code != right);
@@ -85,7 +85,7 @@ async fn guessing_codes_is_429_after_five_attempts() {
 }
 
 #[tokio::test]
-async fn the_seed_is_in_no_way_readable_from_the_database_alone() {
+async fn the_two_factor_secret_is_encrypted_in_the_database() {
     let (site, seed) = enrolled().await;
     let sealed = site.db_texts("SELECT encode(sealed_seed, 'hex') AS text FROM second_factors");
     assert!(!sealed[0].contains(&packhouse::domain::digest::to_hex(seed.as_bytes())));

@@ -1,4 +1,4 @@
-//! Webhooks: what is told, to whom, how it is signed, and what happens when nobody listens.
+//! Webhooks: events, payloads, signatures, retries, and receivers that fail.
 
 use crate::support::people::{db_org, db_user};
 use crate::support::receiver::{Receiver, Reply};
@@ -16,7 +16,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 const SECRET: &str = "a secret between the two";
-/// Opens this machine to the tests' webhooks.
+/// Allows webhooks to this machine.
 const LOCAL: (&str, &str) = ("PACKHOUSE_WEBHOOKS_ALLOWED_NETWORKS", "127.0.0.0/8");
 
 fn site() -> Site {
@@ -27,19 +27,19 @@ fn file(version: &str, name: &str) -> String {
     path(&["ada", "tool", version, name])
 }
 
-/// Makes a hook and gives back its address in the API.
+/// Creates a webhook and returns its address in the API.
 async fn hook(client: &Client, hooks: &str, config: Value) -> String {
     let made = client.post(hooks, &json!({"type": "gitea", "active": true, "config": config})).await.is(201).json();
     format!("{hooks}/{}", made["id"])
 }
 
-/// A hook of Ada's that leads to a receiver.
+/// Creates a webhook of Ada's for a receiver.
 async fn adas(site: &Site, receiver: &Receiver) -> String {
     let config = json!({"url": receiver.url(), "content_type": "json", "secret": SECRET});
     hook(&site.ada(), "/api/v1/user/hooks", config).await
 }
 
-/// Sends what is due.
+/// Sends all deliveries that are due.
 async fn deliver(site: &Site) {
     site.app.webhook_sender().run().await;
 }
@@ -50,7 +50,7 @@ fn hmac(secret: &[u8], text: &str) -> Vec<u8> {
     mac.finalize().into_bytes().to_vec()
 }
 
-/// The log of a hook, the newest first: status, attempts and the last answer of each.
+/// The deliveries of a webhook, newest first: status, attempts and last answer.
 async fn log(client: &Client, hook: &str) -> Vec<String> {
     let list = client.get(&format!("{hook}/deliveries")).await.is(200).json();
     let line = |entry: &Value| {
@@ -65,14 +65,14 @@ async fn log(client: &Client, hook: &str) -> Vec<String> {
     list.as_array().unwrap().iter().map(line).collect()
 }
 
-/// The newest delivery of a hook, in full.
+/// The newest delivery of a webhook, with all fields.
 async fn newest(client: &Client, hook: &str) -> Value {
     let list = client.get(&format!("{hook}/deliveries?limit=1")).await.is(200).json();
     client.get(&format!("{hook}/deliveries/{}", list[0]["id"])).await.is(200).json()
 }
 
 #[tokio::test]
-async fn a_new_version_is_told_in_gitea_s_words_and_signed() {
+async fn a_new_version_is_sent_as_a_signed_gitea_payload() {
     let (site, receiver) =
         (Site::with(&[LOCAL, ("PACKHOUSE_PUBLIC_URL", "https://packages.example.org")]), Receiver::new());
     adas(&site, &receiver).await;
@@ -165,7 +165,7 @@ async fn a_new_version_is_told_in_gitea_s_words_and_signed() {
 }
 
 #[tokio::test]
-async fn a_form_holds_the_payload_and_its_signature_is_the_payload_s() {
+async fn a_form_contains_the_payload_and_signs_the_payload() {
     let (site, receiver) = (site(), Receiver::new());
     let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
     let config = json!({"url": receiver.url(), "content_type": "form", "secret": secret});
@@ -179,14 +179,14 @@ async fn a_form_holds_the_payload_and_its_signature_is_the_payload_s() {
     let payload: Value = serde_json::from_str(&fields[0].1).unwrap();
     assert_eq!(payload["package"]["version"], "1 +&=%é");
     assert_eq!(heard.header("x-gitea-signature"), to_hex(&hmac(secret.as_bytes(), &fields[0].1)));
-    // Standard Webhooks sign what is sent, with the key that such a secret stands for.
+    // Standard Webhooks sign the body as it is sent, with the key that the secret encodes.
     let key = STANDARD.decode(secret.strip_prefix("whsec_").unwrap()).unwrap();
     let signed = format!("{}.{}.{}", heard.header("webhook-id"), heard.header("webhook-timestamp"), heard.body);
     assert_eq!(heard.header("webhook-signature"), format!("v1,{}", STANDARD.encode(hmac(&key, &signed))));
 }
 
 #[tokio::test]
-async fn without_a_secret_the_signatures_are_empty_and_an_authorization_is_sent_but_not_shown() {
+async fn without_a_secret_signatures_are_empty_and_authorization_is_hidden() {
     let (site, receiver) = (site(), Receiver::new());
     let config = json!({"url": receiver.url(), "content_type": "json"});
     let body = json!({"type": "gogs", "active": true, "config": config, "authorization_header": "Bearer open-sesame"});
@@ -209,7 +209,7 @@ async fn without_a_secret_the_signatures_are_empty_and_an_authorization_is_sent_
 }
 
 #[tokio::test]
-async fn a_version_is_told_of_when_it_comes_and_when_it_goes_and_files_are_not() {
+async fn webhooks_are_sent_for_versions_created_or_deleted_not_for_files() {
     let (site, receiver) = (site(), Receiver::new());
     adas(&site, &receiver).await;
     site.ci().publish(&file("1", "a"), "x").await;
@@ -242,7 +242,7 @@ async fn a_version_is_told_of_when_it_comes_and_when_it_goes_and_files_are_not()
 }
 
 #[tokio::test]
-async fn an_organization_s_hook_tells_of_its_packages_alone_and_says_whose_they_are_and_who_did_it() {
+async fn an_org_webhook_covers_its_packages_only_with_owner_and_sender() {
     let (site, receiver, other) = (site(), Receiver::new(), Receiver::new());
     site.db(|conn| {
         db_org(conn, "acme", Visibility::Private)?;
@@ -257,7 +257,7 @@ async fn an_organization_s_hook_tells_of_its_packages_alone_and_says_whose_they_
     site.admin().delete(&path(&["acme", "tool", "1"])).await.is(204);
     deliver(&site).await;
     assert_eq!(receiver.news(), ["created tool 1", "deleted tool 1"]);
-    assert_eq!(other.news(), [""; 0], "neither the organization's nor another user's");
+    assert_eq!(other.news(), [""; 0], "deliveries of the organization or of another user");
     let heard = receiver.heard();
     assert_eq!(heard[0].header("x-github-hook-installation-target-type"), "organization");
     let (made, gone) = (heard[0].json(), heard[1].json());
@@ -271,10 +271,10 @@ async fn an_organization_s_hook_tells_of_its_packages_alone_and_says_whose_they_
 }
 
 #[tokio::test]
-async fn what_was_not_done_is_not_told() {
+async fn failed_changes_send_no_webhook() {
     let (site, receiver) = (Site::with(&[LOCAL, ("PACKHOUSE_QUOTA_BYTES", "1000")]), Receiver::new());
     adas(&site, &receiver).await;
-    // Of unknown length, so that the quota is judged at the end of the transaction that would have told of it.
+    // Of unknown length, so that the quota is checked at the end of the transaction that would have sent the webhook.
     let many = (0..2).map(|at| {
         let chunked = reqwest::Body::wrap_stream(stream::iter([Ok::<_, io::Error>(noise(700))]));
         let client = site.ci();
@@ -289,13 +289,13 @@ async fn what_was_not_done_is_not_told() {
 }
 
 #[tokio::test]
-async fn a_receiver_that_fails_is_tried_with_growing_pauses_for_a_day_and_then_given_up() {
+async fn a_failing_receiver_is_retried_with_growing_delays_for_a_day() {
     let (site, receiver) = (site(), Receiver::replying(Reply::status(503)));
     let hook = adas(&site, &receiver).await;
     site.ci().publish(&file("1", "f"), "x").await;
     deliver(&site).await;
     deliver(&site).await;
-    assert_eq!(receiver.heard().len(), 1, "not again before its time");
+    assert_eq!(receiver.heard().len(), 1, "no retry before its time");
     site.pass(Duration::from_secs(29));
     deliver(&site).await;
     assert_eq!(receiver.heard().len(), 1);
@@ -333,7 +333,7 @@ async fn a_receiver_that_fails_is_tried_with_growing_pauses_for_a_day_and_then_g
 }
 
 #[tokio::test]
-async fn what_was_given_up_or_delivered_is_told_again_when_asked_under_the_same_id() {
+async fn redelivery_on_request_keeps_the_id() {
     let (site, receiver) = (site(), Receiver::new());
     let hook = adas(&site, &receiver).await;
     site.ci().publish(&file("1", "f"), "x").await;
@@ -345,7 +345,7 @@ async fn what_was_given_up_or_delivered_is_told_again_when_asked_under_the_same_
     assert_eq!(log(&site.ada(), &hook).await, ["created delivered 2 200"]);
     let heard = receiver.heard();
     assert_eq!(heard[0].header("x-gitea-delivery"), heard[1].header("x-gitea-delivery"));
-    // From the state of having been given up as well, and with another day of trying.
+    // Also after the retries ended, and with another day of retries.
     site.db_execute("UPDATE hook_deliveries SET state = 2");
     receiver.reply(Reply::status(500));
     site.ada().post(&again, &json!({})).await.is(204);
@@ -366,7 +366,7 @@ async fn what_was_given_up_or_delivered_is_told_again_when_asked_under_the_same_
 }
 
 #[tokio::test]
-async fn a_test_tells_of_a_package_that_does_not_exist_and_is_tried_once() {
+async fn a_test_delivery_has_a_made_up_package_and_is_sent_once() {
     let (site, receiver) = (site(), Receiver::new());
     let hook = adas(&site, &receiver).await;
     site.ada().post(&format!("{hook}/tests"), &json!({})).await.is(204);
@@ -383,7 +383,7 @@ async fn a_test_tells_of_a_package_that_does_not_exist_and_is_tried_once() {
 }
 
 #[tokio::test]
-async fn a_hook_that_is_switched_off_tells_nothing_and_what_waited_goes_on_when_it_is_on() {
+async fn a_disabled_webhook_sends_nothing_and_continues_when_enabled() {
     let (site, receiver) = (site(), Receiver::new());
     let hook = adas(&site, &receiver).await;
     site.ci().publish(&file("1", "f"), "x").await;
@@ -397,16 +397,16 @@ async fn a_hook_that_is_switched_off_tells_nothing_and_what_waited_goes_on_when_
 }
 
 #[tokio::test]
-async fn a_server_that_dies_while_it_sends_leaves_it_to_the_next() {
+async fn a_server_that_dies_while_sending_leaves_the_delivery_to_the_next() {
     let (site, receiver) = (site(), Receiver::new());
     let hook = adas(&site, &receiver).await;
     site.ci().publish(&file("1", "f"), "x").await;
-    // It takes it from the outbox, and nothing is heard of it again.
+    // It leases a delivery from the outbox, and then nothing more happens.
     let (key, now) = (site.app.key.clone(), site.now());
     let leased = site.app.db.write(move |conn| delivery_queue::take(conn, &key, now)).await.unwrap();
     assert_eq!(leased.unwrap().number, 1);
     deliver(&site).await;
-    assert_eq!(receiver.heard().len(), 0, "it is reserved for the other");
+    assert_eq!(receiver.heard().len(), 0, "it is leased by the other server");
     site.pass(delivery_queue::LEASE);
     deliver(&site).await;
     assert_eq!(receiver.news(), ["created tool 1"]);
@@ -414,7 +414,7 @@ async fn a_server_that_dies_while_it_sends_leaves_it_to_the_next() {
 }
 
 #[tokio::test]
-async fn two_servers_of_one_database_tell_everything_once_and_in_order() {
+async fn two_servers_send_every_delivery_once_and_in_order() {
     let (first, receiver) = (site(), Receiver::new());
     let (store, key) = (first.dir.join("data/blobs"), first.dir.join("data/secret-key"));
     let settings = &[
@@ -428,14 +428,14 @@ async fn two_servers_of_one_database_tell_everything_once_and_in_order() {
         first.ci().publish(&file(&format!("{at}"), "f"), "x").await;
     }
     tokio::join!(deliver(&first), deliver(&second), deliver(&first));
-    // Who finds the other at it goes away; whoever was last did the rest.
+    // A server that finds the webhook leased skips it, and the other one sends the rest.
     deliver(&first).await;
     assert_eq!(receiver.news(), (0..20).map(|at| format!("created tool {at}")).collect::<Vec<_>>());
     assert!(log(&first.ada(), &hook).await.iter().all(|line| line == "created delivered 1 200"));
 }
 
 #[tokio::test]
-async fn a_receiver_that_never_answers_holds_up_neither_others_nor_the_end() {
+async fn a_silent_receiver_delays_neither_other_webhooks_nor_shutdown() {
     let settings =
         [LOCAL, ("PACKHOUSE_JOBS_WEBHOOKS_EVERY_SECONDS", "1"), ("PACKHOUSE_WEBHOOKS_TIMEOUT_SECONDS", "60")];
     let site = Site::with(&settings);
@@ -445,15 +445,15 @@ async fn a_receiver_that_never_answers_holds_up_neither_others_nor_the_end() {
     for version in ["1", "2", "3"] {
         site.ci().publish(&file(version, "f"), "x").await;
     }
-    eventually("the quick one has heard all", async || quick.heard().len() == 3).await;
-    eventually("the other was asked", async || silent.heard().len() == 1).await;
+    eventually("the fast receiver got everything", async || quick.heard().len() == 3).await;
+    eventually("the silent receiver got a request", async || silent.heard().len() == 1).await;
     let begun = Instant::now();
     drop(site);
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
 }
 
 #[tokio::test]
-async fn a_receiver_that_is_slow_or_gone_is_a_failed_attempt_that_says_why() {
+async fn a_slow_or_unreachable_receiver_is_a_failed_attempt_with_reason() {
     let (site, receiver) =
         (Site::with(&[LOCAL, ("PACKHOUSE_WEBHOOKS_TIMEOUT_SECONDS", "1")]), Receiver::replying(Reply::Silence));
     let hook = adas(&site, &receiver).await;
@@ -470,7 +470,7 @@ async fn a_receiver_that_is_slow_or_gone_is_a_failed_attempt_that_says_why() {
 }
 
 #[tokio::test]
-async fn a_redirect_is_not_followed() {
+async fn webhooks_do_not_follow_redirects() {
     let (site, other) = (site(), Receiver::new());
     let found = format!("HTTP/1.1 302 Found\r\nLocation: {}\r\nContent-Length: 0\r\n\r\n", other.url());
     let receiver = Receiver::replying(Reply::Bytes(found));
@@ -482,7 +482,7 @@ async fn a_redirect_is_not_followed() {
 }
 
 #[tokio::test]
-async fn of_an_answer_without_end_the_beginning_is_kept() {
+async fn only_the_beginning_of_an_endless_answer_is_stored() {
     let (site, receiver) = (Site::with(&[LOCAL, ("PACKHOUSE_WEBHOOKS_TIMEOUT_SECONDS", "5")]), Receiver::new());
     let hook = adas(&site, &receiver).await;
     let test = async || {
@@ -510,7 +510,7 @@ async fn of_an_answer_without_end_the_beginning_is_kept() {
 }
 
 #[tokio::test]
-async fn hooks_go_with_their_owner_and_deliveries_with_their_hook() {
+async fn deleting_an_owner_deletes_webhooks_and_their_deliveries() {
     let (site, receiver) = (site(), Receiver::new());
     site.db(|conn| db_org(conn, "acme", Visibility::Public));
     let config = json!({"url": receiver.url(), "content_type": "json"});
@@ -531,7 +531,7 @@ async fn hooks_go_with_their_owner_and_deliveries_with_their_hook() {
 }
 
 #[tokio::test]
-async fn what_was_told_is_forgotten_after_its_time_and_what_is_still_to_be_told_is_not() {
+async fn finished_deliveries_are_deleted_after_a_time_and_pending_ones_kept() {
     let (site, receiver) = (site(), Receiver::new());
     let hook = adas(&site, &receiver).await;
     site.ci().publish(&file("1", "f"), "x").await;
@@ -546,13 +546,13 @@ async fn what_was_told_is_forgotten_after_its_time_and_what_is_still_to_be_told_
     site.pass(Duration::from_secs(2 * 86_400));
     forget().await;
     assert_eq!(log(&site.ada(), &hook).await, ["created pending 0 null"]);
-    // Nobody tried it while its time was running: it is sent nevertheless.
+    // It was never attempted within its day of retries. It is sent nevertheless.
     deliver(&site).await;
     assert_eq!(receiver.news(), ["created tool 1", "created tool 2"]);
 }
 
 #[tokio::test]
-async fn a_secret_that_cannot_be_read_is_that_hook_s_own_trouble() {
+async fn an_unreadable_secret_affects_only_its_own_webhook() {
     let (site, receiver, other) = (site(), Receiver::new(), Receiver::new());
     let broken = adas(&site, &receiver).await;
     adas(&site, &other).await;
@@ -566,7 +566,7 @@ async fn a_secret_that_cannot_be_read_is_that_hook_s_own_trouble() {
 }
 
 #[tokio::test]
-async fn this_machine_is_not_called_unless_it_is_allowed() {
+async fn webhooks_to_this_machine_are_refused_unless_allowed() {
     let (site, receiver) = (Site::new(), Receiver::new());
     let port = receiver.address.port();
     for host in
@@ -576,7 +576,7 @@ async fn this_machine_is_not_called_unless_it_is_allowed() {
         let body = json!({"type": "gitea", "config": config});
         site.ada().post("/api/v1/user/hooks", &body).await.is(422).says("config.url");
     }
-    // Allowed when it was made, and not any more.
+    // Allowed when it was created, but no longer.
     let config = json!({"url": "https://ci.example.org/", "content_type": "json"});
     let hook = hook(&site.ada(), "/api/v1/user/hooks", config).await;
     site.db_execute(&format!("UPDATE hooks SET url = '{}'", receiver.url()));

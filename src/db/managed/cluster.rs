@@ -416,7 +416,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_pid_file_is_read_line_by_line() {
+    fn the_pid_file_is_parsed_line_by_line() {
         let text = b"8473\n/data/cluster\n1795449264\n5432\n../socket\n\n 10035207         6\nready   \n";
         let expected = PidFile { pid: 8473, socket: PathBuf::from("../socket"), ready: true };
         assert_eq!(PidFile::parse(text), Some(expected));
@@ -429,7 +429,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_carries_any_path() {
+    fn a_database_url_can_contain_any_path() {
         assert_eq!(
             url(Path::new("/a b/100%/x&y")),
             "postgresql://packhouse@/packhouse?host=%2Fa%20b%2F100%25%2Fx%26y&port=5432"
@@ -437,14 +437,14 @@ mod tests {
     }
 
     #[test]
-    fn long_paths_and_commas_are_no_place_for_a_socket() {
+    fn long_paths_and_paths_with_commas_are_not_used_for_sockets() {
         assert!(usable(Path::new("/var/lib/packhouse/postgres/socket")));
         assert!(!usable(Path::new("/a,b")));
         assert!(!usable(Path::new(&format!("/{}", "x".repeat(100)))));
     }
 
     #[test]
-    fn a_long_log_is_set_aside_and_a_short_one_is_not() {
+    fn a_long_log_is_rotated_and_a_short_one_is_not() {
         let temp = tempfile::tempdir().unwrap();
         let files = Files::below(temp.path()).unwrap();
         files.make_directory().unwrap();

@@ -142,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn versions_are_read_from_what_postgres_prints() {
+    fn the_version_is_parsed_from_the_output_of_postgres() {
         assert_eq!(parse_version("postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)\n"), Some(15));
         assert_eq!(parse_version("postgres (PostgreSQL) 19beta1\n"), Some(19));
         assert_eq!(parse_version("postgres (PostgreSQL) 9.6.24\n"), Some(9));
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_of_the_distributions_directories_comes_first() {
+    fn the_newest_postgres_of_the_distribution_comes_first() {
         let root = tempfile::tempdir().unwrap();
         for dir in ["usr/lib/postgresql/9.6", "usr/lib/postgresql/15", "usr/pgsql-17", "usr/libexec/postgresql16"] {
             fs::create_dir_all(root.path().join(dir)).unwrap();

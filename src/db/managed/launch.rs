@@ -224,7 +224,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn accounts_are_read_by_name_or_number() {
+    fn accounts_are_found_by_name_or_user_id() {
         let line = "postgres:x:101:104:PostgreSQL administrator,,,:/var/lib/postgresql:/bin/bash";
         let account = Account { name: "postgres".to_owned(), uid: 101, gid: 104 };
         assert_eq!(parse_account(line, "postgres"), Some(account.clone()));
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn the_directory_in_the_way_is_named() {
+    fn the_unreachable_directory_is_named() {
         let temp = tempfile::tempdir().unwrap();
         let closed = temp.path().join("closed");
         fs::create_dir_all(closed.join("data")).unwrap();

@@ -255,7 +255,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_double_and_add_up_to_a_day() {
+    fn retry_delays_double_and_add_up_to_a_day() {
         assert_eq!([1, 2, 3].map(|tries| pause(tries).as_secs()), [30, 60, 120]);
         assert_eq!(pause(i32::MAX), LONGEST_PAUSE);
         let all: Duration = (1..15).map(pause).sum();

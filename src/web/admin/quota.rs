@@ -184,7 +184,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn limits_are_read_as_people_type_them() {
+    fn quota_limits_are_parsed_as_people_type_them() {
         let read = |text: &str| limit("bytes", text).map(|limit| limit.map(Limit::number)).ok();
         for (text, number) in
             [("", None), (" none ", Some(-1)), ("0", Some(0)), ("10 GiB", Some(10 << 30)), ("5k", Some(5 << 10))]

@@ -41,7 +41,7 @@ mod tests {
     use super::split;
 
     #[test]
-    fn title_weight_and_aliases_are_read_and_what_is_not_understood_is_named() {
+    fn front_matter_has_title_weight_and_aliases_other_keys_are_named() {
         let (front_matter, body) =
             split("---\ntitle: A: b\nweight: 5\naliases:\n  - /docs/x/\n  - /docs/y/z/\n---\n\n# A\n").unwrap();
         assert_eq!((front_matter.title.as_str(), front_matter.weight, body), ("A: b", 5, "\n# A\n"));

@@ -29,7 +29,7 @@ mod tests {
     use super::size;
 
     #[test]
-    fn png_and_the_three_kinds_of_webp_say_how_large_they_are() {
+    fn the_size_of_png_and_of_three_kinds_of_webp_is_read() {
         let png =
             [b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR".as_slice(), &640_u32.to_be_bytes(), &400_u32.to_be_bytes()].concat();
         assert_eq!(size(&png), Some((640, 400)));

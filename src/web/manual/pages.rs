@@ -231,7 +231,7 @@ mod tests {
     use super::{is_page, url_of};
 
     #[test]
-    fn addresses_are_folder_and_name() {
+    fn the_address_of_a_manual_page_is_its_folder_and_name() {
         for (file, url) in [
             ("index.md", "/docs/"),
             ("usage/index.md", "/docs/usage/"),

@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn headings_have_the_anchors_that_github_gives_them() {
+    fn headings_have_the_same_anchors_as_on_github() {
         let page = render("# One\n## `GET`, or *not*?\n### Twice\n## Twice\n#### Deep\n", &Somewhere);
         let sections: Vec<_> = page.sections.iter().map(|s| (s.level, s.id.as_str(), s.text.as_str())).collect();
         assert_eq!(sections, [(2, "get-or-not", "GET, or not?"), (3, "twice", "Twice"), (2, "twice-1", "Twice")]);
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_in_a_table_is_styled_in_place() {
+    fn tables_have_no_inline_styles() {
         let page = html("| a | b |\n|---|---:|\n| [x](y.md) | 1 |\n");
         assert_eq!(
             page,
@@ -263,12 +263,12 @@ mod tests {
     }
 
     #[test]
-    fn a_cell_that_says_nothing_is_no_heading() {
+    fn an_empty_table_cell_is_not_a_heading() {
         assert!(html("| | b |\n|---|---|\n| a | |\n").contains("<thead><tr><td></td><th scope=\"col\">b</th>"));
     }
 
     #[test]
-    fn code_can_be_copied_and_is_inert() {
+    fn code_has_a_copy_button_and_is_escaped() {
         let page = html("```sh\necho \"<b>\" && true\n```\n");
         assert!(
             page.contains(
@@ -279,14 +279,14 @@ mod tests {
     }
 
     #[test]
-    fn pictures_keep_their_place_and_have_one_for_the_dark() {
+    fn images_have_dimensions_and_a_dark_variant() {
         let page = html("![What is *seen*](a.webp)\n");
         assert_eq!(page.matches("alt=\"What is seen\" loading=\"lazy\" width=\"640\" height=\"400\"").count(), 2);
         assert!(html("![x](https://elsewhere.example/a.png)").contains("src=\"https://elsewhere.example/a.png\""));
     }
 
     #[test]
-    fn footnotes_lead_to_their_text() {
+    fn footnotes_link_to_their_text() {
         let page = html("Word[^1].\n\n[^1]: What it means.\n");
         assert!(page.contains("href=\"#1\"") && page.contains("id=\"1\""), "{page}");
     }

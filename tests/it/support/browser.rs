@@ -1,10 +1,10 @@
-//! A browser without scripts: it keeps cookies, sends forms as they stand in the page, and follows redirects when told.
+//! A browser without JavaScript: it keeps cookies, submits the forms of a page, and follows redirects only if told to.
 
 use super::{Answer, Client, Site};
 use scraper::{ElementRef, Html, Selector};
 use std::collections::BTreeMap;
 
-/// A browser, with the page it is at.
+/// A browser with its current page.
 pub struct Browser {
     client: Client,
     pub cookies: BTreeMap<String, String>,
@@ -13,13 +13,13 @@ pub struct Browser {
 }
 
 impl Site {
-    /// A new browser.
+    /// A new browser without cookies.
     pub fn browser(&self) -> Browser {
         let answer = Answer { status: 0, headers: Default::default(), body: Vec::new() };
         Browser { client: self.anon(), cookies: BTreeMap::new(), answer, at: String::new() }
     }
 
-    /// A browser in which somebody signed in with everybody's password.
+    /// A browser in which a user has signed in.
     pub async fn browser_of(&self, name: &str) -> Browser {
         let mut browser = self.browser();
         browser.go("/login").await;
@@ -30,7 +30,7 @@ impl Site {
 }
 
 impl Browser {
-    /// Takes what an answer sets.
+    /// Stores the cookies of an answer, and makes it the current page.
     fn take(&mut self, at: &str, answer: Answer) {
         for value in answer.headers.get_all("set-cookie") {
             let text = value.to_str().unwrap();
@@ -50,7 +50,7 @@ impl Browser {
         self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ")
     }
 
-    /// Any request, with the cookies.
+    /// Sends any request with the cookies.
     pub async fn send(
         &mut self,
         method: &str,
@@ -70,18 +70,18 @@ impl Browser {
         self
     }
 
-    /// Goes to a page.
+    /// Opens a page.
     pub async fn go(&mut self, path: &str) -> &mut Self {
         self.send("GET", path, &[("accept", "text/html")], None).await
     }
 
-    /// Goes where the answer says.
+    /// Follows the redirect of the current answer.
     pub async fn follow(&mut self) -> &mut Self {
         let to = self.answer.header("location").expect("a redirect").to_owned();
         self.go(&to).await
     }
 
-    /// Sends the form of the page with its hidden fields and values, and these instead of or beside them.
+    /// Submits a form of the page with its current values, after replacing or adding these.
     pub async fn submit(&mut self, form: &str, values: &[(&str, &str)]) -> &mut Self {
         let (action, fields) = {
             let page = Html::parse_document(self.answer.text());
@@ -105,41 +105,41 @@ impl Browser {
         self.post(&action, body).await
     }
 
-    /// Sends a form as it is.
+    /// Submits form data that is already encoded.
     pub async fn post(&mut self, path: &str, body: String) -> &mut Self {
         let kind = ("content-type", "application/x-www-form-urlencoded");
         let fields = [kind, ("sec-fetch-site", "same-origin"), ("accept", "text/html")];
         self.send("POST", path, &fields, Some(body.into_bytes())).await
     }
 
-    /// Makes sure of the status.
+    /// Asserts the status.
     #[track_caller]
     pub fn is(&mut self, status: u16) -> &mut Self {
         assert_eq!(self.answer.status, status, "{} {}", self.at, String::from_utf8_lossy(&self.answer.body));
         self
     }
 
-    /// The texts of the elements that a selector finds, white space folded.
+    /// The texts of all elements that a selector finds, with white space collapsed.
     pub fn all(&self, selector: &str) -> Vec<String> {
         let page = Html::parse_document(self.answer.text());
         page.select(&Selector::parse(selector).unwrap()).map(text_of).collect()
     }
 
-    /// The text of the one element that a selector finds.
+    /// The text of the only element that a selector finds, with white space collapsed.
     #[track_caller]
     pub fn one(&self, selector: &str) -> String {
         let page = Html::parse_document(self.answer.text());
         text_of(only(&page, selector))
     }
 
-    /// The text of the one element that a selector finds, to the last space.
+    /// The text of the only element that a selector finds, with its white space.
     #[track_caller]
     pub fn exact(&self, selector: &str) -> String {
         let page = Html::parse_document(self.answer.text());
         only(&page, selector).text().collect()
     }
 
-    /// An attribute of each element that a selector finds.
+    /// An attribute of all elements that a selector finds.
     pub fn attrs(&self, selector: &str, name: &str) -> Vec<String> {
         let page = Html::parse_document(self.answer.text());
         let selector = Selector::parse(selector).unwrap();
@@ -147,12 +147,12 @@ impl Browser {
         found.filter_map(|element| element.attr(name).map(str::to_owned)).collect()
     }
 
-    /// The page as text.
+    /// The HTML of the page.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.answer.body).into_owned()
     }
 
-    /// The token of the page's forms.
+    /// The CSRF token of the page's forms.
     pub fn csrf(&self) -> String {
         self.attrs("input[name=csrf]", "value").into_iter().next().expect("a form")
     }

@@ -1,4 +1,4 @@
-//! A client that does nothing by itself: no redirects, no cookies, no decoding.
+//! An HTTP client that does nothing by itself: no redirects, no cookies, no decoding.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::HeaderMap;
@@ -8,12 +8,12 @@ use std::pin::Pin;
 
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// A text as one segment of a path.
+/// Escapes a text as one segment of a path.
 pub fn escape(text: &str) -> String {
     utf8_percent_encode(text, SEGMENT).to_string()
 }
 
-/// The path of a file: `owner/package/version/file`, or of what is above it, each part to be escaped.
+/// The path of a file, version or package. The parts are owner, package, version and file, and are escaped.
 pub fn path(parts: &[&str]) -> String {
     let mut path = format!("/api/packages/{}/generic", escape(parts[0]));
     for part in &parts[1..] {
@@ -23,7 +23,7 @@ pub fn path(parts: &[&str]) -> String {
     path
 }
 
-/// Somebody who sends requests.
+/// A sender of requests with a fixed credential.
 #[derive(Clone)]
 pub struct Client {
     pub(super) http: reqwest::Client,
@@ -32,17 +32,17 @@ pub struct Client {
 }
 
 impl Client {
-    /// The same with another `Authorization`.
+    /// The same client with another `Authorization` header.
     pub fn authorized(&self, value: impl Into<String>) -> Self {
         Self { authorization: Some(value.into()), ..self.clone() }
     }
 
-    /// The same with a token as bearer.
+    /// The same client with a bearer token.
     pub fn bearer(&self, token: &str) -> Self {
         self.authorized(format!("Bearer {token}"))
     }
 
-    /// The same with a user name and a password, as Basic.
+    /// The same client with a user name and a password as Basic authentication.
     pub fn basic(&self, name: &str, password: &str) -> Self {
         use base64::Engine;
         let pair = base64::engine::general_purpose::STANDARD.encode(format!("{name}:{password}"));
@@ -73,7 +73,7 @@ impl Client {
 
     pub fn put(&self, path: &str, body: impl Into<Body>) -> Request {
         let body = body.into();
-        // The library leaves the length of an empty body out, as no other client does.
+        // Unlike other clients, reqwest omits the length of an empty body.
         let empty = body.as_bytes().is_some_and(<[u8]>::is_empty);
         let request = self.request("PUT", path).body(body);
         if empty { request.header("content-length", "0") } else { request }
@@ -87,13 +87,13 @@ impl Client {
         Request(self.request("PATCH", path).0.json(json))
     }
 
-    /// Publishes and expects it to be stored.
+    /// Publishes a file and asserts 201.
     pub async fn publish(&self, path: &str, body: impl Into<Body>) -> Answer {
         self.put(path, body).await.is(201)
     }
 }
 
-/// A request; awaiting it sends it.
+/// A request, which is sent by awaiting it.
 pub struct Request(RequestBuilder);
 
 impl Request {
@@ -105,12 +105,12 @@ impl Request {
         Self(self.0.body(body))
     }
 
-    /// Wants errors and lists as JSON.
+    /// Asks for errors and lists as JSON.
     pub fn json(self) -> Self {
         self.header("accept", "application/json")
     }
 
-    /// Sends it; an error is a connection that was refused or cut.
+    /// Sends it. An error means that the connection was refused or closed early.
     pub async fn send(self) -> reqwest::Result<Answer> {
         let response = self.0.send().await?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
@@ -127,7 +127,7 @@ impl IntoFuture for Request {
     }
 }
 
-/// An answer, read to its end.
+/// A response with its whole body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     pub status: u16,
@@ -136,26 +136,26 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Makes sure of the status.
+    /// Asserts the status.
     #[track_caller]
     pub fn is(self, status: u16) -> Self {
         assert_eq!(self.status, status, "{:?} {}", self.headers, String::from_utf8_lossy(&self.body));
         self
     }
 
-    /// Makes sure that the body is a text with these words in it.
+    /// Asserts that the body is a text that contains these words.
     #[track_caller]
     pub fn says(self, words: &str) -> Self {
         assert!(self.text().contains(words), "{words:?} is not in {:?}", self.text());
         self
     }
 
-    /// The only value of a field.
+    /// The value of a header, which may occur only once.
     #[track_caller]
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut values = self.headers.get_all(name).iter();
         let first = values.next();
-        assert!(values.next().is_none(), "{name} is there twice");
+        assert!(values.next().is_none(), "{name} occurs twice");
         first.map(|value| value.to_str().unwrap())
     }
 
@@ -163,7 +163,6 @@ impl Answer {
         std::str::from_utf8(&self.body).unwrap()
     }
 
-    /// The lines of a list.
     pub fn lines(&self) -> Vec<&str> {
         self.text().lines().collect()
     }

@@ -1,5 +1,5 @@
-//! One private Postgres for all tests of this process, in memory where that is possible, and a database for each test,
-//! cloned from a template that is migrated and peopled once.
+//! One private Postgres for all tests of this process, in memory if possible, and a database for each test. The
+//! database is cloned from a template that is migrated and filled with the test users once.
 
 use super::people::People;
 use diesel::prelude::*;
@@ -16,11 +16,10 @@ use std::time::Duration;
 
 const PREFIX: &str = "packhouse-it-";
 const TEMPLATE: &str = "template";
-/// Waits until this process has ended, and its Postgres too, and then tidies up.
+/// Waits until this process and its Postgres have ended, and then removes the directory.
 const CLEANER: &str = r#"trap '' INT TERM HUP; cat >/dev/null; i=0
 while [ -e "$0/postgres/cluster/postmaster.pid" ] && [ $i -lt 100 ]; do sleep 0.1; i=$((i+1)); done; rm -rf -- "$0""#;
 
-/// The Postgres that all tests share.
 pub struct Cluster {
     postgres: ManagedPostgres,
     base: PathBuf,
@@ -31,19 +30,19 @@ pub struct Cluster {
     _cleaner: Child,
 }
 
-/// The shared Postgres, started at the first need.
+/// The Postgres that all tests share, started by the first one.
 pub fn cluster() -> &'static Cluster {
     static CLUSTER: OnceLock<Cluster> = OnceLock::new();
     CLUSTER.get_or_init(Cluster::start)
 }
 
-/// Where directories that need not survive are made: in memory, if there is a place for it.
+/// A folder for temporary directories, in memory if possible.
 pub fn fast_dir() -> PathBuf {
     let memory = Path::new("/dev/shm");
     if memory.is_dir() && tempfile::tempfile_in(memory).is_ok() { memory.to_owned() } else { std::env::temp_dir() }
 }
 
-/// Options for a Postgres that may lose everything, with the programs of this machine.
+/// Options for a fast Postgres that may lose its data, with the binaries of this machine.
 pub fn options(data_dir: &Path) -> ManagedOptions {
     let mut options = ManagedOptions::new(data_dir);
     options.search_path = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).collect();
@@ -60,12 +59,12 @@ pub fn options(data_dir: &Path) -> ManagedOptions {
     options
 }
 
-/// The database of another name on the same server.
+/// The URL of another database on the same server.
 pub fn url_of(url: &str, database: &str) -> String {
     url.replacen("/packhouse?", &format!("/{database}?"), 1)
 }
 
-/// Runs SQL, whatever it is.
+/// Runs SQL.
 pub fn execute(url: &str, sql: &str) {
     let mut conn = PgConnection::establish(url).unwrap_or_else(|error| panic!("{error}"));
     diesel::sql_query(sql).execute(&mut conn).unwrap_or_else(|error| panic!("{sql}: {error}"));
@@ -76,7 +75,7 @@ impl Cluster {
         let fast = fast_dir();
         remove_abandoned(&fast);
         let base = tempfile::Builder::new().prefix(PREFIX).tempdir_in(&fast).unwrap().keep();
-        // Postgres may run as another user, who must get through.
+        // Postgres may run as another user, who must be able to enter.
         fs::set_permissions(&base, Permissions::from_mode(0o755)).unwrap();
         let lock = lock(&base);
         let cleaner = Command::new("sh")
@@ -99,7 +98,7 @@ impl Cluster {
         Self {
             postgres,
             base,
-            // Since version 15 there is a strategy that writes every page to the log; copying files is faster here.
+            // The default since version 15 writes every page to the log. Copying files is faster here.
             clone_options: if major >= 15 { "STRATEGY FILE_COPY" } else { "" },
             people,
             databases: AtomicU32::new(0),
@@ -108,17 +107,17 @@ impl Cluster {
         }
     }
 
-    /// The address of the database that no test uses, for commands about the others.
+    /// The URL of a database that no test uses, for commands about the others.
     pub fn url(&self) -> &str {
         self.postgres.url()
     }
 
-    /// A new database with the template's tables and people; returns its name and address.
+    /// Creates a database with the tables and users of the template, and returns its name and URL.
     pub fn database(&self) -> (String, String) {
         self.make(&format!("TEMPLATE {TEMPLATE} {}", self.clone_options))
     }
 
-    /// A new database without anything in it.
+    /// Creates an empty database, and returns its name and URL.
     pub fn empty_database(&self) -> (String, String) {
         self.make("")
     }
@@ -130,18 +129,18 @@ impl Cluster {
         (name, url)
     }
 
-    /// Drops a database, whoever is still connected to it.
+    /// Drops a database, even if it still has connections.
     pub fn drop_database(&self, name: &str) {
         execute(self.postgres.url(), &format!("DROP DATABASE {name} WITH (FORCE)"));
     }
 
-    /// A directory for one test's server, in the one that is removed at the end.
+    /// A directory for the server of one test.
     pub fn directory(&self) -> tempfile::TempDir {
         tempfile::Builder::new().prefix("site-").tempdir_in(&self.base).unwrap()
     }
 }
 
-/// Locked before it has its name, so that nobody takes it for abandoned.
+/// The lock file is locked before it gets its name, so that no other process considers the directory abandoned.
 fn lock(base: &Path) -> File {
     let draft = base.join("lock.new");
     let file = File::create(&draft).unwrap();
@@ -150,7 +149,7 @@ fn lock(base: &Path) -> File {
     file
 }
 
-/// Removes what test processes left that were killed together with their cleaners.
+/// Removes the directories of test processes that were killed together with their cleaners.
 fn remove_abandoned(fast: &Path) {
     for entry in fs::read_dir(fast).unwrap().flatten() {
         if !entry.file_name().to_string_lossy().starts_with(PREFIX) {
@@ -164,7 +163,7 @@ fn remove_abandoned(fast: &Path) {
     }
 }
 
-/// The settings every test's server starts from.
+/// The configuration of a test's server: defaults for tests, then the test's own settings.
 pub fn config(dir: &Path, url: &str, settings: &[(&str, &str)]) -> Config {
     let file = dir.join("packhouse.toml");
     fs::write(&file, "").unwrap();
@@ -176,7 +175,7 @@ pub fn config(dir: &Path, url: &str, settings: &[(&str, &str)]) -> Config {
         ("PACKHOUSE_WORKERS", "1"),
         ("PACKHOUSE_DATABASE_READ_CONNECTIONS", "4"),
         ("PACKHOUSE_DATABASE_WRITE_CONNECTIONS", "4"),
-        // Tests do by themselves, when they want it, what the background does.
+        // Tests run background jobs themselves when they need them.
         ("PACKHOUSE_JOBS_FLUSH_SECONDS", "86400"),
         ("PACKHOUSE_JOBS_SWEEP_EVERY_SECONDS", "0"),
         ("PACKHOUSE_JOBS_WEBHOOKS_EVERY_SECONDS", "0"),
@@ -184,7 +183,7 @@ pub fn config(dir: &Path, url: &str, settings: &[(&str, &str)]) -> Config {
     ];
     environment.extend(settings);
     let environment = environment.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
-    // Of two settings of one key the later one counts.
+    // The last setting of a key counts.
     let last: std::collections::BTreeMap<_, _> = environment.collect();
     Config::from_sources(Some(&file), last).unwrap_or_else(|error| panic!("{error}"))
 }

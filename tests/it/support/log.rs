@@ -1,4 +1,4 @@
-//! What the servers of this process write to their log.
+//! The log of all servers of this process.
 
 use std::io::{self, Write};
 use std::sync::{Mutex, Once, PoisonError};
@@ -19,7 +19,7 @@ impl Write for Capture {
     }
 }
 
-/// Begins to keep the log.
+/// Starts capturing the log, once.
 pub fn capture() {
     static BEGUN: Once = Once::new();
     BEGUN.call_once(|| {
@@ -29,7 +29,7 @@ pub fn capture() {
     });
 }
 
-/// Everything that was written so far, by the servers of all tests.
+/// Everything that the servers of all tests have logged so far.
 pub fn captured() -> String {
     String::from_utf8_lossy(&LINES.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
 }

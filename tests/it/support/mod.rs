@@ -1,4 +1,4 @@
-//! What the tests stand on: a server of its own for each, over a database of its own, and people who talk to it.
+//! Test support: a server and a database for each test, clients with the credentials of the test users, and helpers.
 
 pub mod browser;
 pub mod client;
@@ -32,7 +32,7 @@ use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// A running server with a database and a store of its own, both gone when this is dropped.
+/// A running server with its own database and store, which are deleted when this is dropped.
 pub struct Site {
     pub app: Arc<App>,
     pub address: SocketAddr,
@@ -46,31 +46,31 @@ pub struct Site {
     _dir: tempfile::TempDir,
 }
 
-/// How a server is to be started.
+/// Options for starting a [`Site`].
 #[derive(Default)]
 pub struct Plan<'a> {
-    /// Settings, by the names of their environment variables.
+    /// Settings, named by their environment variables.
     pub settings: &'a [(&'a str, &'a str)],
-    /// The machine's time instead of one that stands still.
+    /// Use the real time instead of a clock that only [`Site::pass`] moves.
     pub real_time: bool,
-    /// With metrics, which are those of all servers of this process.
+    /// Record metrics. All servers of this process share them.
     pub metrics: bool,
-    /// A database that somebody else keeps.
+    /// An existing database, which isn't deleted at the end.
     pub url: Option<String>,
 }
 
 impl Site {
-    /// A server as it comes.
+    /// Starts a server with the default settings of the tests.
     pub fn new() -> Self {
         Self::start(Plan::default())
     }
 
-    /// A server with some settings.
+    /// Starts a server with these settings.
     pub fn with(settings: &[(&str, &str)]) -> Self {
         Self::start(Plan { settings, ..Plan::default() })
     }
 
-    /// A server as planned.
+    /// Starts a server with these options.
     pub fn start(plan: Plan<'_>) -> Self {
         log::capture();
         let dir = cluster().directory();
@@ -104,58 +104,58 @@ impl Site {
         let (app, address, handle) = started.recv().expect("the server starts");
         let none = reqwest::redirect::Policy::none();
         let http = reqwest::Client::builder().redirect(none).no_proxy();
-        // Nothing here speaks TLS, and reading the machine's authorities for each test takes long.
+        // No test uses TLS, and loading the certificates of the machine takes long.
         let http = http.tls_backend_preconfigured(packhouse::outbound::tls(false).unwrap()).build().unwrap();
         let path = dir.path().to_owned();
         Self { app, address, handle, dir: path, url, http, seconds, thread: Some(thread), database, _dir: dir }
     }
 
-    /// Somebody without a credential.
+    /// A client without credentials.
     pub fn anon(&self) -> Client {
         Client { http: self.http.clone(), root: format!("http://{}", self.address), authorization: None }
     }
 
-    /// Ada, with her password.
+    /// A client with the password of `ada`.
     pub fn ada(&self) -> Client {
         self.user("ada")
     }
 
-    /// A user, with everybody's password.
+    /// A client with the password of a user, which is the same for all.
     pub fn user(&self, name: &str) -> Client {
         self.anon().basic(name, PASSWORD)
     }
 
-    /// Ada's machine, whose token may publish.
+    /// A client with a token of `ada` that may publish.
     pub fn ci(&self) -> Client {
         self.anon().bearer(&cluster().people.ci)
     }
 
-    /// Ada's machine, whose token may read.
+    /// A client with a token of `ada` that may only read.
     pub fn reader(&self) -> Client {
         self.anon().bearer(&cluster().people.reader)
     }
 
-    /// Another user's machine, whose token may publish.
+    /// A client with a token of `stranger`, another user, that may publish.
     pub fn stranger(&self) -> Client {
         self.anon().bearer(&cluster().people.stranger)
     }
 
-    /// The administrator's machine, whose token may do everything.
+    /// A client with a token of `admin`, an administrator, that may do everything.
     pub fn admin(&self) -> Client {
         self.anon().bearer(&cluster().people.admin)
     }
 
-    /// The time of this server.
+    /// The time of this server's clock.
     pub fn now(&self) -> Timestamp {
         Timestamp::from_unix(self.seconds.load(Ordering::SeqCst))
     }
 
-    /// Lets time pass.
+    /// Moves the server's clock forward.
     pub fn pass(&self, span: Duration) {
         self.seconds.fetch_add(i64::try_from(span.as_secs()).unwrap(), Ordering::SeqCst);
     }
 
-    /// Goes behind the API.
+    /// Runs Rust code on a connection to the database.
     pub fn db<T>(&self, work: impl FnOnce(&mut PgConnection) -> Result<T>) -> T {
         let mut conn = PgConnection::establish(&self.url).unwrap();
         work(&mut conn).unwrap_or_else(|error| panic!("{error:?}"))
@@ -166,7 +166,7 @@ impl Site {
         cluster::execute(&self.url, sql);
     }
 
-    /// The one number that a query gives, called `n`.
+    /// The number that a query returns as its column `n`.
     pub fn db_number(&self, sql: &str) -> i64 {
         #[derive(QueryableByName)]
         struct Row {
@@ -176,7 +176,7 @@ impl Site {
         self.db(|conn| Ok(diesel::sql_query(sql).get_result::<Row>(conn)?.n))
     }
 
-    /// The texts that a query gives, called `text`.
+    /// The texts that a query returns as its column `text`.
     pub fn db_texts(&self, sql: &str) -> Vec<String> {
         #[derive(QueryableByName)]
         struct Row {
@@ -187,7 +187,7 @@ impl Site {
         rows.into_iter().map(|row| row.text).collect()
     }
 
-    /// The record of changes: event, actor, credential, address, owner and subject of each.
+    /// The audit log, one line per entry: event, actor, credential, address, owner and subject.
     pub fn db_audit(&self) -> Vec<String> {
         self.db_texts(
             "SELECT concat_ws(' ', event, 'by', actor_name, 'with', credential, 'from', coalesce(address, 'nowhere'), \
@@ -195,12 +195,12 @@ impl Site {
         )
     }
 
-    /// Makes a token of a user with these scopes.
+    /// Creates a token of a user with these scopes.
     pub fn db_token(&self, user: &str, scopes: &[&str]) -> String {
         self.db_limited_token(user, scopes, |_| {})
     }
 
-    /// Makes a token with more limits.
+    /// Creates a token of a user, and lets the closure set its other limits.
     pub fn db_limited_token(
         &self,
         user: &str,
@@ -211,7 +211,7 @@ impl Site {
         self.db(|conn| people::db_token(conn, user, &name, scopes, limit))
     }
 
-    /// Gives a user a second factor, whose seed this is; its code of now is still good.
+    /// Sets up two-factor authentication for a user and returns the secret. The current code isn't used up.
     pub fn db_second_factor(&self, name: &str) -> Seed {
         let (key, seed) = (self.app.key.clone(), Seed::generate());
         let before = self.now().minus(Duration::from_secs(30));
@@ -223,28 +223,28 @@ impl Site {
         seed
     }
 
-    /// Writes down what the server has counted in memory.
+    /// Saves the counters that the server has in memory.
     pub async fn db_flush(&self) {
         flush_counts::run(&self.app.db, &self.app.counters).await.unwrap();
     }
 
-    /// Sweeps the store once; what is older than the grace goes.
+    /// Sweeps the store once with this grace period.
     pub async fn sweep(&self, grace: Duration) -> Result<Swept> {
         let plan = SweepPlan { grace, ..sweep_plan(&self.app.config) };
         sweep::run(&self.app.db, &self.app.store, &self.app.clock, plan).await
     }
 
-    /// How many blobs the store has.
+    /// The number of blobs in the store.
     pub fn store_blobs(&self) -> usize {
         self.app.store.walk().unwrap().count()
     }
 
-    /// How many uploads have left something in the store.
+    /// The number of files of unfinished uploads in the store.
     pub fn store_incoming(&self) -> usize {
         std::fs::read_dir(self.dir.join("data/blobs/incoming")).unwrap().count()
     }
 
-    /// Makes sure that nothing was kept of an upload: no row and no bytes.
+    /// Asserts that nothing of an upload was stored: no row and no blob.
     pub async fn assert_empty(&self) {
         let tables = ["files", "versions", "packages", "blobs", "audit", "usage_changes"];
         for table in tables {
@@ -253,7 +253,7 @@ impl Site {
         eventually("the store is empty", async || self.store_blobs() == 0 && self.store_incoming() == 0).await;
     }
 
-    /// What is broken in the database, by the rules that `packhouse check` asks for.
+    /// The rules of `packhouse check` that the database violates.
     pub async fn db_broken(&self) -> Vec<String> {
         self.app.db.snapshot(packhouse::registry::operations::integrity::broken_rules).await.unwrap()
     }
@@ -274,7 +274,7 @@ impl Drop for Site {
     }
 }
 
-/// Waits until something is so, and fails after twenty seconds.
+/// Waits until a condition holds, and fails after twenty seconds.
 pub async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(20);
     while !holds().await {
@@ -283,12 +283,12 @@ pub async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     }
 }
 
-/// Bytes that repeat nowhere near a block's length.
+/// Pseudorandom bytes without repetition at the length of a block.
 pub fn noise(size: usize) -> Vec<u8> {
     crate::storage::noise(size).to_vec()
 }
 
-/// The SHA-256 of some bytes, in hexadecimal.
+/// The SHA-256 of some bytes in hexadecimal.
 pub fn sha256(bytes: impl AsRef<[u8]>) -> String {
     use sha2::Digest;
     packhouse::domain::digest::to_hex(&sha2::Sha256::digest(bytes.as_ref()))

@@ -1,5 +1,5 @@
-//! The people of the tests, settled in the template database once: hashing a password for each test would take longer
-//! than most tests.
+//! The users of the tests, created once in the template database, because hashing a password for each test would take
+//! longer than most tests.
 
 use diesel::prelude::*;
 use packhouse::domain::clock::Timestamp;
@@ -17,35 +17,35 @@ use packhouse::registry::owners::org_creation::{self, NewOrg};
 use packhouse::registry::owners::teams::{self, NewTeam};
 use std::sync::OnceLock;
 
-/// Everybody's password.
+/// The password of all users.
 pub const PASSWORD: &str = "correct horse battery staple";
 
-/// The time it is when a test begins.
+/// The time at which the clock of every test starts.
 pub fn morning() -> Timestamp {
     Timestamp::from_unix(1_767_323_045)
 }
 
-/// The hash of everybody's password.
+/// The hash of [`PASSWORD`].
 pub fn password_hash() -> &'static str {
     static HASH: OnceLock<String> = OnceLock::new();
     HASH.get_or_init(|| hash_now(&Password::new(PASSWORD)).unwrap())
 }
 
-/// The secrets of the tokens that are in every test's database.
+/// The secrets of the tokens in the template database.
 #[derive(Debug)]
 pub struct People {
-    /// Ada's, for publishing.
+    /// Of `ada`, for publishing.
     pub ci: String,
-    /// Ada's, for reading.
+    /// Of `ada`, for reading.
     pub reader: String,
-    /// Another user's, for publishing.
+    /// Of `stranger`, for publishing.
     pub stranger: String,
-    /// The administrator's, for everything.
+    /// Of `admin`, for everything.
     pub admin: String,
 }
 
 impl People {
-    /// Makes `admin`, `ada` and `stranger`, with their tokens.
+    /// Creates `admin`, `ada` and `stranger` with their tokens.
     pub fn settle(conn: &mut PgConnection) -> Self {
         for (name, is_admin) in [("admin", true), ("ada", false), ("stranger", false)] {
             db_user(conn, name, Visibility::Public, is_admin).unwrap();
@@ -56,13 +56,13 @@ impl People {
             stranger: db_token(conn, "stranger", "stranger", &["write:package"], |_| {}).unwrap(),
             admin: db_token(conn, "admin", "all", &["all"], |_| {}).unwrap(),
         };
-        // What a test finds in the record is its own doing.
+        // Every audit entry that a test finds is its own.
         diesel::sql_query("TRUNCATE audit RESTART IDENTITY").execute(conn).unwrap();
         people
     }
 }
 
-/// Makes a user whose password is everybody's.
+/// Creates a user with [`PASSWORD`].
 pub fn db_user(conn: &mut PgConnection, name: &str, visibility: Visibility, is_admin: bool) -> Result<()> {
     let new = NewUser {
         name: name.parse().unwrap(),
@@ -76,13 +76,13 @@ pub fn db_user(conn: &mut PgConnection, name: &str, visibility: Visibility, is_a
     users::create(conn, &Caller::command_line(), &new, morning()).map(drop)
 }
 
-/// Who a user is.
+/// The identity of a user, as the server has it after they signed in.
 pub fn db_signed_in(conn: &mut PgConnection, name: &str) -> Result<SignedIn> {
-    let user = users::find(conn, &name.parse().unwrap())?.expect("the user is there");
+    let user = users::find(conn, &name.parse().unwrap())?.expect("the user exists");
     Ok(SignedIn { id: user.id, name: user.name, is_admin: user.is_admin })
 }
 
-/// Makes a token of a user, limited as the closure says.
+/// Creates a token of a user, and lets the closure set its limits.
 pub fn db_token(
     conn: &mut PgConnection,
     user: &str,
@@ -98,7 +98,7 @@ pub fn db_token(
     Ok(secret.reveal().to_owned())
 }
 
-/// What is said of an organization that says nothing of itself.
+/// An organization with empty texts.
 pub fn new_org(name: &OwnerName, visibility: Visibility) -> NewOrg {
     NewOrg {
         name: name.clone(),
@@ -110,13 +110,13 @@ pub fn new_org(name: &OwnerName, visibility: Visibility) -> NewOrg {
     }
 }
 
-/// What is said of a team that says nothing of itself.
+/// A team with an empty description.
 pub fn new_team(name: &str, permission: Permission) -> NewTeam {
     NewTeam { name: name.parse().unwrap(), description: Default::default(), permission }
 }
 
-/// Makes an organization of `ada`'s with a team for each permission; its one member is called like the team and the
-/// organization: `acme-read`, `acme-write`, `acme-admin`, `acme-owner`.
+/// Creates an organization of `ada`'s with a team for each permission. Each team has one member, who is named after
+/// organization and team: `acme-read`, `acme-write`, `acme-admin`, `acme-owner`.
 pub fn db_org(conn: &mut PgConnection, name: &str, visibility: Visibility) -> Result<()> {
     let caller = db_caller(conn, "ada")?;
     let org: OwnerName = name.parse().unwrap();
@@ -131,9 +131,9 @@ pub fn db_org(conn: &mut PgConnection, name: &str, visibility: Visibility) -> Re
     Ok(())
 }
 
-/// A user as a caller who signed in with his password.
+/// A user as a caller who signed in with their password.
 pub fn db_caller(conn: &mut PgConnection, name: &str) -> Result<Caller> {
     use packhouse::registry::caller::{Credential, identify};
-    let login = users::find_login(conn, name)?.expect("the user is there");
+    let login = users::find_login(conn, name)?.expect("the user exists");
     identify(conn, &Credential::Login { user: login.id, epoch: login.auth_epoch }, None, morning())
 }

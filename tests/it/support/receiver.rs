@@ -1,4 +1,4 @@
-//! A receiver of webhooks, on this machine: it hears everything and answers as it is told.
+//! A receiver of webhooks on this machine, which stores every request and answers as configured.
 
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// A request, as it came.
+/// A received request.
 #[derive(Debug, Clone)]
 pub struct Heard {
     /// Method and target.
     pub line: String,
-    /// By names in lower case; none may be there twice.
+    /// By lowercase name. No name may occur twice.
     pub headers: BTreeMap<String, String>,
     pub body: String,
 }
@@ -27,7 +27,7 @@ impl Heard {
         self.headers.get(name).unwrap_or_else(|| panic!("no {name} in {:?}", self.headers))
     }
 
-    /// What happened, to which version.
+    /// The action, package and version of the payload.
     pub fn news(&self) -> String {
         let json = self.json();
         let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
@@ -35,14 +35,14 @@ impl Heard {
     }
 }
 
-/// How it answers.
+/// How a receiver answers.
 #[derive(Debug, Clone)]
 pub enum Reply {
-    /// These bytes, and the end.
+    /// Send these bytes and close.
     Bytes(String),
-    /// These bytes, and then others without an end.
+    /// Send these bytes, and then others without end.
     Endless(String),
-    /// Not at all, for as long as the asker stays.
+    /// Never answer, as long as the client waits.
     Silence,
 }
 
@@ -59,14 +59,14 @@ struct Shared {
     ended: AtomicBool,
 }
 
-/// The receiver, until it is dropped.
+/// A receiver that listens until it is dropped.
 pub struct Receiver {
     pub address: SocketAddr,
     shared: Arc<Shared>,
 }
 
 impl Receiver {
-    /// One that answers 200.
+    /// A receiver that answers 200.
     pub fn new() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -84,29 +84,29 @@ impl Receiver {
         Self { address, shared }
     }
 
-    /// One that answers so.
+    /// A receiver that answers with this reply.
     pub fn replying(reply: Reply) -> Self {
         let receiver = Self::new();
         receiver.reply(reply);
         receiver
     }
 
-    /// Answers so from now on.
+    /// Answers with this reply from now on.
     pub fn reply(&self, reply: Reply) {
         *self.shared.reply.lock().unwrap() = Some(reply);
     }
 
-    /// Its address, for a hook.
+    /// Its URL, for a webhook.
     pub fn url(&self) -> String {
         format!("http://{}/hook?key=value", self.address)
     }
 
-    /// What it has heard until now.
+    /// All requests until now.
     pub fn heard(&self) -> Vec<Heard> {
         self.shared.heard.lock().unwrap().clone()
     }
 
-    /// The news of it all.
+    /// Action, package and version of all requests until now.
     pub fn news(&self) -> Vec<String> {
         self.heard().iter().map(Heard::news).collect()
     }
@@ -163,7 +163,7 @@ fn read(stream: &mut TcpStream) -> Option<Heard> {
     for field in lines {
         let (name, value) = field.split_once(':').unwrap();
         let twice = headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
-        assert_eq!(twice, None, "{name} is there twice");
+        assert_eq!(twice, None, "{name} occurs twice");
     }
     let length: usize = headers.get("content-length").map_or(0, |length| length.parse().unwrap());
     while input.len() < end + 4 + length {

@@ -1,4 +1,4 @@
-//! Bytes on a connection, exactly as given: for paths that no client would send, and for clients that misbehave.
+//! A raw TCP connection, for paths that no HTTP client would send, and for clients that misbehave.
 
 use super::client::Answer;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
@@ -8,10 +8,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// How long anything may take on a connection of a test.
+/// The time limit of every read and write.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// A connection.
 pub struct Wire {
     pub stream: TcpStream,
     input: Vec<u8>,
@@ -22,19 +21,19 @@ impl Wire {
         Self { stream: TcpStream::connect(address).await.unwrap(), input: Vec::new() }
     }
 
-    /// Sends bytes. That the server has closed its side is no failure: its answer says why.
+    /// Sends bytes. It isn't a failure if the server has closed the connection, because its answer says why.
     pub async fn say(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
-        let _ = timeout(DEADLINE, self.stream.write_all(bytes.as_ref())).await.expect("the server takes bytes");
+        let _ = timeout(DEADLINE, self.stream.write_all(bytes.as_ref())).await.expect("the server accepts bytes");
         self
     }
 
-    /// Whether another byte came.
+    /// Reads more bytes, and returns whether any came.
     async fn more(&mut self) -> bool {
         let read = self.stream.read_buf(&mut self.input);
-        timeout(DEADLINE, read).await.expect("the server goes on").unwrap_or(0) > 0
+        timeout(DEADLINE, read).await.expect("the server answers or closes").unwrap_or(0) > 0
     }
 
-    /// The head of the next answer and what of its body is there; `None` when the connection is cut before.
+    /// Status and headers of the next answer, or `None` if the connection is closed before their end.
     pub async fn head(&mut self) -> Option<Answer> {
         let end = loop {
             if let Some(end) = self.input.windows(4).position(|window| window == b"\r\n\r\n") {
@@ -56,7 +55,7 @@ impl Wire {
         Some(Answer { status, headers, body: Vec::new() })
     }
 
-    /// The next answer, but no interim one; `None` when the connection is cut before its end.
+    /// The next answer that isn't interim (100), or `None` if the connection is closed before its end.
     pub async fn answer(&mut self, method: &str) -> Option<Answer> {
         let mut answer = self.head().await?;
         while answer.status == 100 {
@@ -76,24 +75,24 @@ impl Wire {
         Some(answer)
     }
 
-    /// Waits for the server to close, and gives the bytes that came until then.
+    /// Waits until the server closes, and returns the bytes that came until then.
     pub async fn rest(mut self) -> Vec<u8> {
         while self.more().await {}
         self.input
     }
 
-    /// Whether the server closes the connection without another word.
+    /// Whether the server closes the connection without another byte.
     pub async fn closes(self) -> bool {
         self.rest().await.is_empty()
     }
 }
 
-/// One request with its target exactly as given, and its answer.
+/// Sends one request with its path exactly as given, and returns the answer.
 pub async fn ask(address: SocketAddr, method: &str, target: impl AsRef<[u8]>, fields: &[(&str, &str)]) -> Answer {
     send(address, method, target, fields, b"").await
 }
 
-/// The same with a body, whose length the fields should say.
+/// The same with a body. The headers should declare its length.
 pub async fn send(
     address: SocketAddr,
     method: &str,
@@ -106,7 +105,7 @@ pub async fn send(
     wire.answer(method).await.expect("an answer")
 }
 
-/// A request's head.
+/// The request line and headers.
 pub fn head(method: &str, target: impl AsRef<[u8]>, fields: &[(&str, &str)]) -> Vec<u8> {
     let fields: String = fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     [format!("{method} ").as_bytes(), target.as_ref(), b" HTTP/1.1\r\nHost: x\r\n", fields.as_bytes(), b"\r\n"].concat()

@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_code_is_read_as_people_write_it_down() {
+    fn a_recovery_code_may_have_spaces_dashes_and_capitals() {
         let code = RecoveryCode::generate();
         let shown = code.reveal();
         assert_eq!(shown.len(), DIGITS + 1);

@@ -1,4 +1,4 @@
-//! Paths and names: how a target is read, which names there are, and what a bad one is told.
+//! Names and paths: how a request path is decoded, which names are valid, and the answers to invalid ones.
 
 use crate::support::wire::{ask, send};
 use crate::support::{Site, cluster::cluster, path};
@@ -7,12 +7,12 @@ fn bearer() -> String {
     format!("Bearer {}", cluster().people.ci)
 }
 
-/// A target below Ada's packages, each part as it goes over the wire.
+/// A request path below Ada's packages, whose parts are sent exactly as given.
 fn target(package: &str, version: &str, file: &str) -> String {
     format!("/api/packages/ada/generic/{package}/{version}/{file}")
 }
 
-/// Percent-encodes every byte, so that nothing on the way can mean anything.
+/// Percent-encodes every byte, so that no byte has a special meaning.
 fn raw(text: impl AsRef<[u8]>) -> String {
     text.as_ref().iter().map(|byte| format!("%{byte:02X}")).collect()
 }
@@ -23,7 +23,7 @@ async fn put(site: &Site, target: &str) -> (u16, String) {
     (answer.status, answer.text().to_owned())
 }
 
-/// A good name is stored and read back; a bad one is 400 for a PUT, which says what is wrong, and 404 for the others.
+/// A valid name is stored and read back. An invalid one is 400 with a reason for PUT, and 404 for other methods.
 async fn try_name(site: &Site, target: &str, good: bool, what: &str) {
     let (status, text) = put(site, target).await;
     let fields = [("Authorization", &*bearer())];
@@ -45,7 +45,7 @@ async fn try_name(site: &Site, target: &str, good: bool, what: &str) {
 }
 
 #[tokio::test]
-async fn package_names_are_good_or_bad_by_the_rule() {
+async fn package_names_are_accepted_or_refused_by_the_rules() {
     let site = Site::new();
     let long = "x".repeat(255);
     for name in ["a", "7", "a-b", "-a", "_x", "a..b", "C++", "...", "-rf", "A.B_c-d+e", &long] {
@@ -58,7 +58,7 @@ async fn package_names_are_good_or_bad_by_the_rule() {
 }
 
 #[tokio::test]
-async fn file_names_are_good_or_bad_by_the_rule() {
+async fn file_names_are_accepted_or_refused_by_the_rules() {
     let site = Site::new();
     let long = "x".repeat(255);
     for name in ["a", "-", "-rf", "$(id)", "a;b", "a b", "[x]{y}~!@#%^&", ".hidden", "...", "=:;", "100%25", &long] {
@@ -91,7 +91,7 @@ async fn file_names_are_good_or_bad_by_the_rule() {
 }
 
 #[tokio::test]
-async fn versions_are_good_or_bad_by_the_rule() {
+async fn versions_are_accepted_or_refused_by_the_rules() {
     let site = Site::new();
     let long = "ü".repeat(127);
     for version in ["1.0.0", "v1", "2026 spring", "ü", "a/b", "../x", "...", "🦀", "<b>", "a\\b", "-", "100%", &long]
@@ -107,7 +107,7 @@ async fn versions_are_good_or_bad_by_the_rule() {
 }
 
 #[tokio::test]
-async fn bytes_that_are_no_utf8_are_a_bad_name_in_every_place_and_never_another_name() {
+async fn invalid_utf8_is_an_invalid_name_and_never_another_name() {
     let site = Site::new();
     for bad in ["%FF", "a%C3", "%C0%AF", "%ED%A0%80", "%F5%80%80%80", "x%80y"] {
         try_name(&site, &target(bad, "1", "f"), false, "package name").await;
@@ -118,7 +118,7 @@ async fn bytes_that_are_no_utf8_are_a_bad_name_in_every_place_and_never_another_
 }
 
 #[tokio::test]
-async fn each_segment_is_decoded_exactly_once() {
+async fn path_segments_are_decoded_exactly_once() {
     let site = Site::new();
     let cases = [
         ("1%2F0", "f", "1/0", "f"),
@@ -139,7 +139,7 @@ async fn each_segment_is_decoded_exactly_once() {
 }
 
 #[tokio::test]
-async fn a_percent_sign_that_escapes_nothing_stands_for_itself() {
+async fn an_invalid_percent_escape_is_a_literal_percent_sign() {
     let site = Site::new();
     let (status, text) = put(&site, &target("p", "1", "50%")).await;
     assert_eq!(status, 201, "{text}");
@@ -147,7 +147,7 @@ async fn a_percent_sign_that_escapes_nothing_stands_for_itself() {
 }
 
 #[tokio::test]
-async fn traversal_in_any_segment_leads_nowhere() {
+async fn path_traversal_in_any_segment_is_refused() {
     let site = Site::new();
     site.ci().publish(&path(&["ada", "p", "1", "f"]), "x").await;
     for up in ["..", "%2e%2e", ".%2E", "%2E.", "."] {
@@ -176,7 +176,7 @@ async fn traversal_in_any_segment_leads_nowhere() {
 }
 
 #[tokio::test]
-async fn doubled_slashes_and_a_trailing_one_are_folded_before_routing() {
+async fn double_and_trailing_slashes_are_removed_before_routing() {
     let site = Site::new();
     site.ci().publish(&path(&["ada", "p", "1", "f"]), "x").await;
     for target in [
@@ -194,7 +194,7 @@ async fn doubled_slashes_and_a_trailing_one_are_folded_before_routing() {
 }
 
 #[tokio::test]
-async fn an_unknown_path_is_404_and_a_wrong_method_405_before_any_credential_is_looked_at() {
+async fn unknown_path_404_and_wrong_method_405_precede_credentials() {
     let site = Site::with(&[("PACKHOUSE_REQUIRE_SIGNIN", "true")]);
     let bad = [("Authorization", "Bearer nonsense")];
     for target in ["/api/packages", "/api/packages/ada", "/api/packages/ada/generic", "/api/packages/ada/npm/x", "/x/y"]
@@ -217,7 +217,7 @@ async fn an_unknown_path_is_404_and_a_wrong_method_405_before_any_credential_is_
 }
 
 #[tokio::test]
-async fn names_are_compared_without_case_and_shown_as_first_written() {
+async fn names_ignore_case_and_are_shown_as_first_written() {
     let site = Site::new();
     site.ci().publish(&path(&["ADA", "Tool", "1.0-RC", "Read.Me"]), "one").await;
     for names in [["ada", "tool", "1.0-rc", "read.me"], ["Ada", "TOOL", "1.0-Rc", "READ.ME"]] {
@@ -233,7 +233,7 @@ async fn names_are_compared_without_case_and_shown_as_first_written() {
 }
 
 #[tokio::test]
-async fn names_are_judged_before_the_credential_and_the_credential_before_the_owner() {
+async fn names_are_checked_before_credentials_and_those_before_the_owner() {
     let site = Site::new();
     let bad_names = target("p", "1", "a%2Fb");
     for fields in [&[("Content-Length", "1")][..], &[("Content-Length", "1"), ("Authorization", "Bearer nonsense")]] {
@@ -243,7 +243,7 @@ async fn names_are_judged_before_the_credential_and_the_credential_before_the_ow
 }
 
 #[tokio::test]
-async fn an_owner_that_cannot_be_is_as_unknown_as_one_that_is_not_there() {
+async fn an_invalid_owner_name_is_answered_like_an_unknown_owner() {
     let site = Site::new();
     for owner in ["nobody", "a--b", "-a", "%2e%2e", "a%20b", "%FF", "%C3%A4", &"x".repeat(41)] {
         for rest in ["p", "p/1", "p/1/f"] {

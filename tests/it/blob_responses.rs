@@ -1,4 +1,4 @@
-//! Answers for blobs over a real connection: status, headers and bytes.
+//! HTTP responses with a blob as body, over a real connection: status, headers and bytes.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -44,7 +44,7 @@ fn uploaded() -> SystemTime {
 
 const UPLOADED: &str = "Sun, 22 Nov 2026 08:49:37 GMT";
 
-/// A server of one file.
+/// A server with only one file.
 struct Site {
     fixture: Fixture,
     bytes: Bytes,
@@ -62,11 +62,11 @@ impl Drop for Site {
 
 #[derive(Debug, Default)]
 struct Answer {
-    /// 0 when the connection was cut before the head.
+    /// 0 if the connection was closed before the status line.
     status: u16,
     headers: BTreeMap<String, String>,
     body: Vec<u8>,
-    /// Whether the connection was still good for another request.
+    /// Whether the connection could be used for another request.
     kept: bool,
 }
 
@@ -110,7 +110,7 @@ impl Site {
         self.ask("GET", fields).await
     }
 
-    /// Asks, and then once more on the same connection, to see that the first answer's length was right.
+    /// Sends a request, then another on the same connection, which fails if the first answer had a wrong length.
     async fn ask(&self, method: &str, fields: &[(&str, &str)]) -> Answer {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
         let fields: String = fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
@@ -136,10 +136,10 @@ impl Site {
         let mut rest = input.split_off(end + 4);
         let length = match (method, answer.status) {
             ("HEAD", _) | (_, 304) => 0,
-            _ => answer.header("content-length").expect("a length").parse().unwrap(),
+            _ => answer.header("content-length").expect("a Content-Length").parse().unwrap(),
         };
         while rest.len() < length && stream.read_buf(&mut rest).await.unwrap_or(0) > 0 {}
-        assert!(rest.len() <= length, "more than its length");
+        assert!(rest.len() <= length, "the body is longer than Content-Length");
         let whole = rest.len() == length;
         answer.body = rest;
         if whole {
@@ -164,7 +164,7 @@ fn assert_protected(answer: &Answer) {
 }
 
 #[tokio::test]
-async fn a_whole_file_comes_with_every_header_it_is_promised() {
+async fn a_whole_blob_is_sent_with_all_promised_headers() {
     for (size, in_memory) in
         [(0, false), (0, true), (5, true), (5, false), (65_536, false), (65_537, false), (3_000_000, false)]
     {
@@ -176,7 +176,7 @@ async fn a_whole_file_comes_with_every_header_it_is_promised() {
         let mut told = (get.headers.clone(), head.headers.clone());
         told.0.remove("date");
         told.1.remove("date");
-        assert_eq!(told.0, told.1, "HEAD says what GET says");
+        assert_eq!(told.0, told.1, "HEAD has the headers of GET");
         let sha256 = site.blob.key.sha256().to_hex();
         assert_eq!(get.header("content-length"), Some(&*size.to_string()));
         assert_eq!(get.header("content-type"), Some("application/octet-stream"));
@@ -185,7 +185,7 @@ async fn a_whole_file_comes_with_every_header_it_is_promised() {
         let disposition = "attachment; filename=\"tool \\\"x\\\".bin\"; filename*=UTF-8''tool%20%22x%22.bin";
         assert_eq!(get.header("content-disposition"), Some(disposition));
         assert!(get.header("repr-digest").unwrap().starts_with("sha-256=:"));
-        // The GET alone: neither the HEAD nor the ones that looked whether the connection was good.
+        // Only the GET counts: neither the HEAD nor the requests that tested the connection.
         assert_eq!(site.counted(), 1);
     }
     let site = Site::with(5, true, true).await;
@@ -194,7 +194,7 @@ async fn a_whole_file_comes_with_every_header_it_is_promised() {
 }
 
 #[tokio::test]
-async fn one_range_is_a_206_of_its_bytes() {
+async fn one_range_is_206_with_its_bytes() {
     for (size, in_memory) in [(1_000, true), (1_000, false), (1_000_000, false), (3_500_000, false)] {
         let site = Site::with(size, in_memory, false).await;
         let last = size - 1;
@@ -215,7 +215,7 @@ async fn one_range_is_a_206_of_its_bytes() {
             assert!(answer.header("repr-digest").is_some() && answer.header("content-disposition").is_some());
             assert_eq!(site.counted() - before, counts, "{range}");
             let head = site.ask("HEAD", &[("Range", &range)]).await;
-            assert_eq!((head.status, head.header("content-range")), (200, None), "Range is for GET");
+            assert_eq!((head.status, head.header("content-range")), (200, None), "HEAD ignores Range");
         }
         let answer = site.get(&[("Range", &format!("bytes={size}-"))]).await;
         assert_eq!((answer.status, answer.header("content-range")), (416, Some(&*format!("bytes */{size}"))));
@@ -232,7 +232,7 @@ async fn one_range_is_a_206_of_its_bytes() {
 }
 
 #[tokio::test]
-async fn several_ranges_are_parts_in_their_order() {
+async fn several_ranges_are_multipart_in_their_order() {
     for (size, in_memory) in [(1_000, true), (1_000, false), (3_500_000, false)] {
         let site = Site::with(size, in_memory, false).await;
         let middle = size / 2;
@@ -253,14 +253,14 @@ async fn several_ranges_are_parts_in_their_order() {
         expected.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
         assert!(answer.body == expected, "{}", String::from_utf8_lossy(&answer.body[..200]));
         let answer = site.get(&[("Range", "bytes=5-6,8-9")]).await;
-        assert_eq!((answer.status, site.counted()), (206, 1), "without byte 0 it does not count");
+        assert_eq!((answer.status, site.counted()), (206, 1), "a range without byte 0 does not count");
         let answer = site.get(&[("Range", "bytes=0-,0-,0-")]).await;
         assert_eq!((answer.status, answer.body.len()), (200, size));
     }
 }
 
 #[tokio::test]
-async fn conditions_come_before_ranges_and_answers_without_a_body_are_protected_too() {
+async fn conditions_precede_ranges_and_empty_answers_have_security_headers() {
     let site = Site::of(100_000).await;
     let etag = site.etag();
     let answer = site.get(&[("If-None-Match", &etag), ("Range", "bytes=0-1")]).await;
@@ -283,7 +283,7 @@ async fn conditions_come_before_ranges_and_answers_without_a_body_are_protected_
 }
 
 #[tokio::test]
-async fn a_damaged_blob_cuts_the_connection_or_is_a_503_but_never_a_whole_answer() {
+async fn a_damaged_blob_is_503_or_cut_off_never_a_complete_answer() {
     let site = Site::of(3_500_000).await;
     site.fixture.flip(&site.blob.key, 3_499_999);
     let answer = site.get(&[]).await;
@@ -292,10 +292,10 @@ async fn a_damaged_blob_cuts_the_connection_or_is_a_503_but_never_a_whole_answer
     let answer = site.get(&[("Range", "bytes=3300000-3499990")]).await;
     assert!(answer.status == 206 && answer.body.len() < 199_991);
     let answer = site.get(&[("Range", "bytes=0-9,3400000-3499990")]).await;
-    // actix throws its unsent buffer away when a body fails, and the head may be in it still.
+    // actix drops its unsent buffer if a body fails, and the headers may still be in it.
     assert!([206, 0].contains(&answer.status) && !answer.kept);
     let answer = site.get(&[("Range", "bytes=3400000-3400009")]).await;
-    assert_eq!(answer.status, 503, "known before the answer began");
+    assert_eq!(answer.status, 503, "the damage is found before the answer begins");
     let answer = site.get(&[("Range", "bytes=1000000-2000000")]).await;
     assert!(answer.status == 206 && answer.body == site.bytes[1_000_000..=2_000_000], "an undamaged part is served");
 
@@ -308,7 +308,7 @@ async fn a_damaged_blob_cuts_the_connection_or_is_a_503_but_never_a_whole_answer
 
 #[tokio::test]
 #[ignore = "a measurement: run it alone, in release"]
-async fn a_gibibyte_over_a_connection() {
+async fn measure_the_speed_of_downloading_a_gibibyte() {
     let site = Site::of(1 << 30).await;
     let mut buffer = vec![0; 1 << 20];
     for _ in 0..5 {

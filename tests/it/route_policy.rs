@@ -1,5 +1,5 @@
-//! The table of routes against the server: every route, every kind of person, every kind of credential. What must come
-//! out is worked out from the row alone; a change leaves the one record that its row names, a refusal leaves none.
+//! The route table against the server: every route, every role, every kind of credential. The expected answer is
+//! derived from the route's row alone. A change adds the one audit entry that its row names, and a refusal adds none.
 
 use crate::support::people::{db_token, db_user, new_org, new_team};
 use crate::support::{Client, PASSWORD, Site, morning, path};
@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use std::cell::Cell;
 use std::time::Duration;
 
-/// Who asks. Each but the anonymous has an account; what he is there is about the organization of the path.
+/// The role of the caller in the organization of the path. Every role except anonymous has an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Person {
     Anonymous,
@@ -32,7 +32,7 @@ enum Person {
 }
 
 impl Person {
-    /// His account; the anonymous have a thief's, whose credentials are all worthless.
+    /// The account. Anonymous callers use an account whose credentials are all invalid.
     fn name(self) -> &'static str {
         match self {
             Self::Anonymous | Self::Stranger => "stranger",
@@ -55,7 +55,7 @@ impl Person {
     }
 }
 
-/// What he sends.
+/// The kind of credential that is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Sent {
     Nothing,
@@ -69,15 +69,15 @@ enum Sent {
     HeadWithBearer,
 }
 
-/// What an access token is good for, seen from the route.
+/// The scope of an access token, relative to the route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Token {
-    /// The very scope that the route names, or one of a package where it names none.
+    /// Exactly the scope that the route requires, or a package scope if it requires none.
     Fitting,
     All,
-    /// Reads, of the right area.
+    /// Read access to the area of the route.
     ReadOnly,
-    /// Writes, of every other area.
+    /// Write access to every other area.
     WrongScope,
     PublicOnly,
     Expired,
@@ -105,7 +105,7 @@ const SENT: [Sent; 16] = [
 ];
 
 impl Sent {
-    /// The token in it.
+    /// The token that the credential contains.
     fn token(self) -> Option<Token> {
         match self {
             Self::Bearer(token) => Some(token),
@@ -118,7 +118,7 @@ impl Sent {
     }
 }
 
-/// What must come of it.
+/// The expected answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Outcome {
     Done,
@@ -127,7 +127,7 @@ enum Outcome {
     Absent,
 }
 
-/// The rule, from the row of the table alone.
+/// Derives the expected answer from the row of the table.
 fn expected(row: &Row, person: Person, sent: Sent, visibility: Visibility) -> Outcome {
     let policy = row.policy;
     let pages = policy.credentials == AcceptedCredentials::Session;
@@ -177,7 +177,7 @@ fn expected(row: &Row, person: Person, sent: Sent, visibility: Visibility) -> Ou
         Right::Writer => by_owner(at_least(Permission::Write)),
         Right::Member => by_owner(at_least(Permission::Read)),
         Right::OrgOwner => by_owner(at_least(Permission::Owner)),
-        // The user of the path is the organization's owner.
+        // The user in the path is the owner of the organization.
         Right::SelfOrAdmin if administrator || person == Person::Owner => Outcome::Done,
         Right::SelfOrAdmin => Outcome::Forbidden,
         Right::SiteAdmin if administrator && row.path.contains("{org}") => by_owner(true),
@@ -186,12 +186,12 @@ fn expected(row: &Row, person: Person, sent: Sent, visibility: Visibility) -> Ou
     }
 }
 
-/// A server with two organizations, one public and one private, and everybody.
+/// A server with a public and a private organization, and a user of each role.
 struct World {
     site: Site,
     conn: std::cell::RefCell<PgConnection>,
     count: Cell<u32>,
-    /// The cookies and the forms' token of whoever walks.
+    /// The cookies and the form token of the current caller.
     session: std::cell::RefCell<Option<(String, String)>>,
 }
 
@@ -245,14 +245,14 @@ impl World {
         work(&mut self.conn.borrow_mut())
     }
 
-    /// A name that nothing has yet.
+    /// A name that isn't used yet.
     fn fresh(&self, what: &str) -> String {
         self.count.set(self.count.get() + 1);
         format!("{what}{}", self.count.get())
     }
 
-    /// A browser in which a person is signed in, or which is at the way in. A change has one of its own: it may be the
-    /// session that it ends.
+    /// A browser in which a user is signed in, or which is at the sign-in page. Every change gets a new one, because it
+    /// may end the session.
     async fn browser(&self, row: &Row, person: Person) -> (String, String) {
         if row.method == "GET"
             && let Some(known) = self.session.borrow().as_ref()
@@ -261,7 +261,7 @@ impl World {
         }
         let mut browser = match person {
             Person::Anonymous => self.site.browser(),
-            // Who is locked has one from before.
+            // A locked user has a session from before the lock.
             Person::Locked => return self.session.borrow().clone().unwrap(),
             _ => self.site.browser_of(person.name()).await,
         };
@@ -271,7 +271,7 @@ impl World {
         found
     }
 
-    /// An `Authorization` for a person, and what he sends beside it.
+    /// The `Authorization` header of a user, and the other headers of the request.
     fn client(&self, row: &Row, person: Person, sent: Sent) -> Client {
         let (site, name) = (&self.site, person.name());
         let anon = site.anon();
@@ -326,14 +326,13 @@ impl World {
         }
     }
 
-    /// The cookies and the forms' token of somebody who has just come.
+    /// The cookies and the form token of a new visitor.
     async fn visit(&self) -> (String, String) {
         let mut browser = self.site.browser();
         browser.go("/login").await.is(200);
         (browser.cookie_header(), browser.csrf())
     }
 
-    /// A team of an organization.
     fn db_team(&self, org: &str, name: &str) -> i64 {
         #[derive(QueryableByName)]
         struct Row {
@@ -345,7 +344,7 @@ impl World {
         self.db(|conn| query.get_result::<Row>(conn).unwrap().n)
     }
 
-    /// The one webhook of an owner, and something it has to tell.
+    /// The only webhook of an owner, and one of its deliveries.
     fn db_hook(&self, owner: &str) -> (i64, i64) {
         #[derive(QueryableByName)]
         struct Ids {
@@ -369,7 +368,6 @@ impl World {
         (ids.hook, ids.delivery)
     }
 
-    /// A file of a package of an organization.
     fn db_file(&self, org: &str, package: &str) -> i64 {
         #[derive(QueryableByName)]
         struct Row {
@@ -383,7 +381,7 @@ impl World {
         self.db(|conn| query.get_result::<Row>(conn).unwrap().n)
     }
 
-    /// How many records there are, and the last one's event and actor.
+    /// The number of audit entries, and the event and actor of the last one.
     fn records(&self) -> (i64, String) {
         #[derive(QueryableByName)]
         struct Last {
@@ -404,7 +402,7 @@ impl World {
     }
 }
 
-/// An organization with everybody in the teams they are called after, one who was in one, and one who comes and goes.
+/// Creates an organization with a member of each team, a former member, and a user who joins and leaves.
 fn db_org(conn: &mut PgConnection, name: &str, visibility: Visibility) {
     let caller = Caller::command_line();
     let owner = crate::support::people::db_caller(conn, "owner").unwrap();
@@ -438,7 +436,6 @@ fn db_token_id(conn: &mut PgConnection, name: &str) -> i64 {
     query.get_result::<Row>(conn).unwrap().n
 }
 
-/// A session of a user in another browser.
 fn db_session(conn: &mut PgConnection, name: &str) -> String {
     #[derive(QueryableByName)]
     struct Row {
@@ -455,7 +452,7 @@ fn visibility_of(org: &str) -> Visibility {
     ORGS.iter().find(|(known, _)| *known == org).unwrap().1
 }
 
-/// A request to a route that does what it is for, if its sender may: what it acts on is made for it.
+/// A request that does what the route is for, if its sender may do it. Creates the thing that it acts on.
 async fn request(world: &World, row: &Row, person: Person, org: &str) -> (String, Option<Value>) {
     let admin = world.site.admin();
     let org = org.to_owned();
@@ -469,12 +466,12 @@ async fn request(world: &World, row: &Row, person: Person, org: &str) -> (String
     let method = row.method.as_str();
     let path = match (method, row.path) {
         ("GET", pattern @ "/api/swagger/{asset}") => fill(pattern, &[("{asset}", "swagger-ui.css")]),
-        // Everybody may ask about himself, and so it is somebody else who is asked about.
+        // Users may always ask about themselves, so the request is about another user.
         ("GET", pattern) if pattern.contains("{team}") || pattern.contains("/members/{user}") => {
             let team = world.db_team(&org, "Members").to_string();
             fill(pattern, &[("{team}", &team), ("{user}", "member")])
         }
-        // The address of a page of the manual ends in a slash.
+        // The address of a manual page ends in a slash.
         ("GET", "/docs") => "/docs/".to_owned(),
         ("GET", pattern @ "/docs/{page:.*}") => fill(pattern, &[("{page:.*}", "getting-started/")]),
         (_, pattern) if pattern.ends_with("/delete") && pattern.starts_with("/{owner}/-/packages/") => {
@@ -583,7 +580,7 @@ async fn request(world: &World, row: &Row, person: Person, org: &str) -> (String
             body = Some(json!({"description": "another"}));
             fill(pattern, &[])
         }
-        // Of the same visibility, and everybody is in it what he is in the other.
+        // It has the same visibility and members as the other one.
         ("DELETE", "/api/v1/orgs/{org}") | (_, "/api/v1/orgs/{org}/rename") => {
             let name = world.fresh("org");
             world.db(|conn| db_org(conn, &name, visibility_of(&org)));
@@ -655,7 +652,7 @@ async fn request(world: &World, row: &Row, person: Person, org: &str) -> (String
             fill(pattern, &[("{user}", "guest")])
         }
         ("PATCH", pattern) if pattern.ends_with("/quota") => {
-            // Another number each time: the same would change nothing.
+            // Another number each time, because the same number would change nothing.
             world.count.set(world.count.get() + 1);
             body = Some(json!({"versions": 1_000_000 + world.count.get()}));
             fill(pattern, &[])
@@ -681,12 +678,12 @@ async fn request(world: &World, row: &Row, person: Person, org: &str) -> (String
             pattern.to_owned()
         }
         ("POST", pattern @ "/user/settings/security/sessions/end-all") => pattern.to_owned(),
-        other => panic!("say here how {other:?} is asked to do what it is for"),
+        other => panic!("add a request for {other:?} here"),
     };
     (path, body)
 }
 
-/// Asks for one thing, and compares.
+/// Sends one request and compares the answer with the expected one.
 async fn attempt(
     world: &World,
     row: &Row,
@@ -719,7 +716,7 @@ async fn attempt(
                 let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
                 form.push_str(&format!("&{name}={}", utf8_percent_encode(&text, NON_ALPHANUMERIC)));
             }
-            // Without the session's cookie, or with a visitor's own: the form is his, and he lacks the right.
+            // Without a session cookie or with a visitor's cookies, the form token is valid but permission is missing.
             if sent != Sent::Cookie || person == Person::Anonymous {
                 let (cookies, csrf) = world.visit().await;
                 form = form.replacen(form.split('&').next().unwrap(), &format!("csrf={csrf}"), 1);
@@ -729,7 +726,7 @@ async fn attempt(
                 "/{owner}/-/upload" => asked
                     .header("content-type", "multipart/form-data; boundary=edge")
                     .body(crate::web_upload::multipart(&form)),
-                // A script's: the token is in its head.
+                // Sent by a script: the form token is in a header.
                 _ if row.method == "PUT" => {
                     let token = form.split('&').next().unwrap().trim_start_matches("csrf=").to_owned();
                     asked.header("x-csrf-token", token).body(form)
@@ -759,7 +756,7 @@ async fn attempt(
         other => return Err(format!("{what}: {other} {said}")),
     };
     let wanted = match expected(row, person, sent, visibility) {
-        // What a page does not show is not there.
+        // A page that someone may not see is 404.
         Outcome::Forbidden if pages && row.method == "GET" => Outcome::Absent,
         wanted => wanted,
     };
@@ -775,8 +772,8 @@ async fn attempt(
     Ok(())
 }
 
-/// What somebody does to himself, so that he could not walk on: tried in `web_account` and `web_security`. Here only those
-/// walk it who may not.
+/// Routes with which users end their own access. `web_account` and `web_security` test that they work. Here only
+/// callers who may not use them try.
 const OWN_CHANGES: [&str; 6] = [
     "/user/settings/rename",
     "/user/settings/delete",
@@ -786,12 +783,12 @@ const OWN_CHANGES: [&str; 6] = [
     "/user/settings/security/disable",
 ];
 
-/// Walks the whole table as one person.
+/// Requests every route of the table in one role.
 async fn walk(person: Person) {
     let world = World::new(person).await;
     let mut wrong = Vec::new();
     for row in table() {
-        // The former has a token of its own, the latter are tried in `web_sessions`.
+        // The former has its own token, and `web_sessions` tests the latter.
         if row.policy.credentials == AcceptedCredentials::Own || row.policy.right == Right::Public {
             continue;
         }
@@ -803,7 +800,7 @@ async fn walk(person: Person) {
                 Sent::Nothing => person == Person::Anonymous,
                 Sent::Cookie => true,
                 Sent::HeadWithBearer if row.method != "GET" => false,
-                // Pages look at cookies alone: two others show it.
+                // Pages accept only cookies. Two other kinds are enough to show it.
                 _ if pages => person != Person::Anonymous && matches!(sent, Sent::Bearer(Token::All) | Sent::Password),
                 _ => person != Person::Anonymous,
             };
@@ -820,49 +817,49 @@ async fn walk(person: Person) {
 }
 
 #[tokio::test]
-async fn nobody_known_may_do_what_the_table_says_and_no_more() {
+async fn anonymous_can_do_exactly_what_the_route_table_says() {
     walk(Person::Anonymous).await;
 }
 
 #[tokio::test]
-async fn a_stranger_may_do_what_the_table_says_and_no_more_by_any_credential() {
+async fn a_stranger_can_do_exactly_what_the_route_table_says() {
     walk(Person::Stranger).await;
 }
 
 #[tokio::test]
-async fn a_reader_may_do_what_the_table_says_and_no_more_by_any_credential() {
+async fn a_reader_can_do_exactly_what_the_route_table_says() {
     walk(Person::Reader).await;
 }
 
 #[tokio::test]
-async fn a_writer_may_do_what_the_table_says_and_no_more_by_any_credential() {
+async fn a_writer_can_do_exactly_what_the_route_table_says() {
     walk(Person::Writer).await;
 }
 
 #[tokio::test]
-async fn an_owner_may_do_what_the_table_says_and_no_more_by_any_credential() {
+async fn an_owner_can_do_exactly_what_the_route_table_says() {
     walk(Person::Owner).await;
 }
 
 #[tokio::test]
-async fn a_removed_member_may_do_what_the_table_says_and_no_more_by_any_credential() {
+async fn a_removed_member_can_do_exactly_what_the_route_table_says() {
     walk(Person::Removed).await;
 }
 
 #[tokio::test]
-async fn a_locked_user_may_do_what_the_table_says_and_no_more_by_any_credential() {
+async fn a_locked_user_can_do_exactly_what_the_route_table_says() {
     walk(Person::Locked).await;
 }
 
 #[tokio::test]
-async fn an_administrator_may_do_what_the_table_says_and_no_more_by_any_credential() {
+async fn an_administrator_can_do_exactly_what_the_route_table_says() {
     walk(Person::Administrator).await;
 }
 
 #[test]
-fn every_change_names_the_record_it_leaves_and_no_reading_does() {
+fn every_changing_route_names_its_audit_event_and_no_reading_route() {
     for row in table() {
-        // A theme is a cookie and nothing else.
+        // The theme is only a cookie, so it adds no audit entry.
         let changes = row.method != "GET" && row.path != "/-/theme";
         assert_eq!(row.policy.event.is_some(), changes, "{} {}", row.method, row.path);
     }

@@ -1,4 +1,4 @@
-//! Limits of a request: its head, its length, its pace.
+//! Limits of a request: headers, length, speed, number of connections.
 
 use crate::support::wire::{self, Wire, ask, send};
 use crate::support::{Site, cluster::cluster, eventually, noise, path};
@@ -14,10 +14,10 @@ fn bearer() -> String {
 }
 
 #[tokio::test]
-async fn a_file_over_the_limit_is_413_before_its_body_is_read_when_its_length_is_declared() {
+async fn a_declared_length_over_the_limit_is_413_before_the_body_is_read() {
     let site = Site::with(&[("PACKHOUSE_LIMITS_FILE_BYTES", "1000000")]);
     let fields = [("Authorization", &*bearer()), ("Content-Length", "1000001")];
-    // Not a byte of the body is sent.
+    // No byte of the body is sent.
     let answer = ask(site.address, "PUT", file(), &fields).await;
     answer.is(413).says("limit of 1000000 bytes");
     let fields = [("Authorization", &*bearer()), ("Content-Length", "99999999999999999999")];
@@ -28,7 +28,7 @@ async fn a_file_over_the_limit_is_413_before_its_body_is_read_when_its_length_is
 }
 
 #[tokio::test]
-async fn a_chunked_file_over_the_limit_is_413_and_nothing_is_kept() {
+async fn a_chunked_file_over_the_limit_is_413_and_not_stored() {
     let site = Site::with(&[("PACKHOUSE_LIMITS_FILE_BYTES", "1000000")]);
     let fields = [("Authorization", &*bearer()), ("Transfer-Encoding", "chunked")];
     let mut wire = Wire::open(site.address).await;
@@ -41,7 +41,7 @@ async fn a_chunked_file_over_the_limit_is_413_and_nothing_is_kept() {
 }
 
 #[tokio::test]
-async fn a_refused_upload_that_goes_on_and_on_is_cut_off() {
+async fn a_refused_upload_that_keeps_sending_is_cut_off() {
     let site = Site::with(&[("PACKHOUSE_LIMITS_FILE_BYTES", "1000000")]);
     let token = bearer();
     let refused: [(&[(&str, &str)], u16); 4] = [
@@ -61,7 +61,7 @@ async fn a_refused_upload_that_goes_on_and_on_is_cut_off() {
         let reading = tokio::io::AsyncReadExt::read_to_end(&mut reader, &mut answer);
         let both = async { tokio::join!(writing, reading) };
         let ended = tokio::time::timeout(std::time::Duration::from_secs(20), both).await;
-        assert!(ended.is_ok(), "{fields:?} goes on");
+        assert!(ended.is_ok(), "{fields:?} is not cut off");
         let answer = String::from_utf8_lossy(&answer).to_lowercase();
         assert!(answer.starts_with(&format!("http/1.1 {status} ")) && answer.contains("connection: close"), "{answer}");
     });
@@ -70,7 +70,7 @@ async fn a_refused_upload_that_goes_on_and_on_is_cut_off() {
 }
 
 #[tokio::test]
-async fn a_form_over_the_limit_is_413_too() {
+async fn a_form_over_the_limit_is_413() {
     let site = Site::with(&[("PACKHOUSE_LIMITS_FILE_BYTES", "1000")]);
     let body = |size: usize| {
         let head = "--b\r\nContent-Disposition: form-data; name=\"f\"; filename=\"f\"\r\n\r\n";
@@ -83,7 +83,7 @@ async fn a_form_over_the_limit_is_413_too() {
 }
 
 #[tokio::test]
-async fn a_limit_of_nothing_still_takes_empty_files() {
+async fn a_size_limit_of_zero_accepts_empty_files() {
     let site = Site::with(&[("PACKHOUSE_LIMITS_FILE_BYTES", "0")]);
     site.ci().put(&file(), "x").await.is(413);
     site.ci().publish(&file(), "").await;
@@ -106,7 +106,7 @@ async fn a_url_longer_than_8_kib_is_414() {
 }
 
 #[tokio::test]
-async fn a_head_of_more_than_64_fields_or_16_kib_is_431() {
+async fn more_than_64_headers_or_16_kib_of_headers_is_431() {
     let site = Site::new();
     let many: Vec<_> = (0..70).map(|at| format!("X-{at}")).collect();
     let fields: Vec<_> = many.iter().map(|name| (&**name, "1")).collect();
@@ -118,7 +118,7 @@ async fn a_head_of_more_than_64_fields_or_16_kib_is_431() {
 }
 
 #[tokio::test]
-async fn a_head_beyond_all_measure_is_refused_with_bounded_memory() {
+async fn enormous_headers_are_refused_with_bounded_memory() {
     let site = Site::new();
     let mut wire = Wire::open(site.address).await;
     wire.say("GET /livez HTTP/1.1\r\nHost: x\r\nX-Long: ").await.say(vec![b'x'; 400_000]).await;
@@ -128,7 +128,7 @@ async fn a_head_beyond_all_measure_is_refused_with_bounded_memory() {
 }
 
 #[tokio::test]
-async fn an_upload_that_stands_still_is_cut_off_and_leaves_nothing() {
+async fn a_stalled_upload_is_cut_off_and_leaves_nothing() {
     let site = Site::with(&[("PACKHOUSE_LIMITS_UPLOAD_STALL_SECONDS", "1")]);
     let fields = [("Authorization", &*bearer()), ("Content-Length", "3000000")];
     let mut wire = Wire::open(site.address).await;
@@ -139,7 +139,7 @@ async fn an_upload_that_stands_still_is_cut_off_and_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn an_upload_that_trickles_is_cut_off() {
+async fn a_trickling_upload_is_cut_off() {
     let site = Site::with(&[
         ("PACKHOUSE_LIMITS_UPLOAD_STALL_SECONDS", "1"),
         ("PACKHOUSE_LIMITS_UPLOAD_LEAST_BYTES_PER_SECOND", "1000"),
@@ -147,7 +147,7 @@ async fn an_upload_that_trickles_is_cut_off() {
     let fields = [("Authorization", &*bearer()), ("Content-Length", "3000000")];
     let mut wire = Wire::open(site.address).await;
     wire.say(wire::head("PUT", file(), &fields)).await;
-    // A byte now and then: never still for long, and never fast enough.
+    // A byte now and then: never idle long enough for the stall limit, but too slow.
     let (mut reader, mut writer) = wire.stream.into_split();
     let trickle = tokio::spawn(async move {
         while tokio::io::AsyncWriteExt::write_all(&mut writer, b"x").await.is_ok() {
@@ -157,25 +157,25 @@ async fn an_upload_that_trickles_is_cut_off() {
     let mut answer = Vec::new();
     let deadline = std::time::Duration::from_secs(20);
     let read = tokio::io::AsyncReadExt::read_to_end(&mut reader, &mut answer);
-    let _ = tokio::time::timeout(deadline, read).await.expect("it is cut off");
+    let _ = tokio::time::timeout(deadline, read).await.expect("the upload is cut off");
     trickle.abort();
     assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 408"), "{}", String::from_utf8_lossy(&answer));
     site.assert_empty().await;
 }
 
 #[tokio::test]
-async fn a_reader_that_takes_nothing_is_cut_off() {
+async fn a_client_that_stops_reading_is_cut_off() {
     let site = Site::with(&[("PACKHOUSE_LIMITS_DOWNLOAD_STALL_SECONDS", "1")]);
     site.ci().publish(&file(), noise(40_000_000)).await;
     let mut wire = Wire::open(site.address).await;
     wire.say(wire::head("GET", file(), &[])).await;
     assert_eq!(wire.head().await.unwrap().status, 200);
     let open = || site.db_number("SELECT 1::int8 AS n") == 1 && crate::support::log::captured().contains("cut=true");
-    eventually("the download is cut", async || open()).await;
+    eventually("the download is cut off", async || open()).await;
 }
 
 #[tokio::test]
-async fn connections_beyond_the_limit_are_closed_and_the_others_go_on() {
+async fn connections_over_the_limit_are_closed_and_the_others_go_on() {
     let site = Site::with(&[("PACKHOUSE_LIMITS_CONNECTIONS_PER_ADDRESS", "3")]);
     let mut held = Vec::new();
     for _ in 0..3 {
@@ -192,7 +192,7 @@ async fn connections_beyond_the_limit_are_closed_and_the_others_go_on() {
         assert_eq!(wire.answer("GET").await.unwrap().status, 200);
     }
     held.pop();
-    eventually("a place is free", async || {
+    eventually("a connection is accepted again", async || {
         let mut wire = Wire::open(site.address).await;
         wire.say(wire::head("GET", "/livez", &[])).await;
         wire.answer("GET").await.is_some_and(|answer| answer.status == 200)
@@ -201,7 +201,7 @@ async fn connections_beyond_the_limit_are_closed_and_the_others_go_on() {
 }
 
 #[tokio::test]
-async fn a_slow_head_is_cut_off() {
+async fn slow_headers_are_cut_off() {
     let site = Site::new();
     let mut wire = Wire::open(site.address).await;
     wire.say("GET /livez HTTP/1.1\r\nHost: x\r\nX-Slow: ").await;

@@ -1,4 +1,4 @@
-//! What an upload may take while it lasts, whatever its form: time, room, a quota's rest.
+//! Limits of an upload in progress, of a body or a form: time, disk space, quota. Also who may cache its files.
 
 use crate::support::cluster::cluster;
 use crate::support::wire::{Wire, head};
@@ -14,7 +14,7 @@ fn target(name: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_stranger_hears_that_he_is_one_before_anything_is_said_of_his_head() {
+async fn missing_permission_is_reported_before_invalid_headers() {
     let site = Site::new();
     for fields in [&[][..], &[("Content-Length", "1"), ("Content-Range", "bytes 0-0/2")]] {
         let mut wire = Wire::open(site.address).await;
@@ -28,7 +28,7 @@ async fn a_stranger_hears_that_he_is_one_before_anything_is_said_of_his_head() {
 }
 
 #[tokio::test]
-async fn a_form_that_stands_still_anywhere_is_cut_off() {
+async fn a_stalled_form_is_cut_off_wherever_it_stalls() {
     let site = Site::with(&[("PACKHOUSE_LIMITS_UPLOAD_STALL_SECONDS", "1")]);
     let fields = [
         ("Authorization", &*format!("Bearer {}", cluster().people.ci)),
@@ -45,7 +45,7 @@ async fn a_form_that_stands_still_anywhere_is_cut_off() {
 }
 
 #[tokio::test]
-async fn what_a_form_has_beside_its_file_is_bounded() {
+async fn the_other_fields_of_a_form_are_limited() {
     let site = Site::new();
     let note = "x".repeat(100_000);
     let body = format!(
@@ -58,12 +58,12 @@ async fn what_a_form_has_beside_its_file_is_bounded() {
 }
 
 #[tokio::test]
-async fn an_upload_whose_length_nobody_declared_stops_where_the_quota_ends() {
+async fn an_upload_of_undeclared_length_stops_at_the_quota() {
     let site = Site::with(&[("PACKHOUSE_QUOTA_BYTES", "100000")]);
     let fields = [("Authorization", &*format!("Bearer {}", cluster().people.ci)), ("Transfer-Encoding", "chunked")];
     let mut wire = Wire::open(site.address).await;
     wire.say(head("PUT", target("f"), &fields)).await;
-    // The body never ends: the answer comes because the quota does.
+    // The body never ends. The answer comes when the quota is reached.
     wire.say(b"20000\r\n").await.say(noise(0x20000)).await;
     let answer = wire.answer("PUT").await.unwrap();
     assert_eq!(answer.status, 403);
@@ -72,14 +72,14 @@ async fn an_upload_whose_length_nobody_declared_stops_where_the_quota_ends() {
 }
 
 #[tokio::test]
-async fn the_reserve_is_kept_free_of_small_files_too() {
+async fn small_files_cannot_use_the_disk_reserve() {
     let site = Site::with(&[("PACKHOUSE_STORE_RESERVE_BYTES", "1000000000000000")]);
     site.ci().put(&file("f"), "x").await.is(507);
     site.assert_empty().await;
 }
 
 #[tokio::test]
-async fn bytes_that_lose_their_last_file_are_kept_for_the_grace_from_then_on() {
+async fn the_grace_period_starts_when_the_last_file_of_a_blob_is_deleted() {
     let site = Site::start(Plan::default());
     let sweep = async || site.sweep(Duration::from_secs(3600)).await.unwrap().unused;
     site.ci().publish(&file("a"), "one").await;
@@ -95,7 +95,7 @@ async fn bytes_that_lose_their_last_file_are_kept_for_the_grace_from_then_on() {
 }
 
 #[tokio::test]
-async fn no_cache_may_keep_what_nobody_reads_without_signing_in() {
+async fn cache_control_is_private_where_signing_in_is_required() {
     let site = Site::with(&[("PACKHOUSE_REQUIRE_SIGNIN", "true")]);
     site.ci().publish(&file("f"), "x").await;
     let answer = site.ci().get(&file("f")).await.is(200);

@@ -1,5 +1,5 @@
-//! The registry against a simple reference: names, ranges, and sequences of changes, all through the front door. Each
-//! test prints its seed; `TEST_SEED` runs one again.
+//! Random names, ranges and sequences of changes, compared with a simple reference model. Each test prints its seed,
+//! and the variable `TEST_SEED` repeats it.
 
 use crate::support::wire::send;
 use crate::support::{Site, cluster::cluster, noise, path};
@@ -8,7 +8,7 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use std::collections::BTreeMap;
 
-/// A source of cases that can be run again.
+/// A source of random cases that can be repeated.
 fn runner() -> TestRunner {
     let seed = std::env::var("TEST_SEED").ok().and_then(|text| text.parse().ok());
     let seed: u64 = seed.unwrap_or_else(rand::random);
@@ -22,7 +22,7 @@ fn cases<S: Strategy>(runner: &mut TestRunner, strategy: &S, count: usize) -> Ve
     (0..count).map(|_| strategy.new_tree(runner).unwrap().current()).collect()
 }
 
-/// The rules as the manual has them: a set of characters, a length, and what is not allowed besides.
+/// The rules of the manual: a set of characters, a length, and exceptions.
 fn package_is_good(name: &[u8]) -> bool {
     let letters: &[u8] = b"-_+.0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
     let single: &[u8] = &letters[4..];
@@ -54,7 +54,7 @@ fn version_is_good(name: &[u8]) -> bool {
         && text != ".."
 }
 
-/// Texts near the rules' edges: words of their own letters, dots, spaces, odd characters, any bytes, great lengths.
+/// Names at the edges of the rules: allowed characters, dots, spaces, unusual characters, any bytes, long names.
 fn names() -> impl Strategy<Value = Vec<u8>> {
     let odd = prop::sample::select(vec![
         " ", ".", "..", "/", "\\", "%", "+", "-", "_", "~", "\0", "\n", "\t", "\u{a0}", "\u{2028}", "\u{feff}", "ü",
@@ -74,7 +74,7 @@ fn encoded(name: &[u8]) -> String {
 }
 
 #[tokio::test]
-async fn any_name_is_stored_exactly_when_the_rules_of_the_contract_say_so() {
+async fn random_names_are_stored_exactly_if_the_rules_allow_them() {
     let site = Site::new();
     let mut runner = runner();
     let bearer = format!("Bearer {}", cluster().people.ci);
@@ -99,24 +99,24 @@ async fn any_name_is_stored_exactly_when_the_rules_of_the_contract_say_so() {
                 1 => path(&["ada", &format!("p{at}")]),
                 _ => path(&["ada", &format!("p{at}"), "v"]),
             };
-            // A name that HTTP clients fold away (`.` and `..` are bad already) comes back letter by letter.
+            // Names that HTTP clients would normalize come back unchanged (`.` and `..` are invalid anyway).
             let listed = send(site.address, "GET", &list, &[], b"").await;
             let expected = if at % 3 == 0 { format!("v{at}") } else { shown };
             assert!(listed.text().lines().any(|line| line == expected), "{expected:?} in {:?}", listed.text());
         }
     }
-    assert!(seen.iter().all(|count| *count > 40), "good and bad ones were tried: {seen:?}");
+    assert!(seen.iter().all(|count| *count > 40), "both valid and invalid names were tried: {seen:?}");
     assert!(site.db_broken().await.is_empty());
 }
 
-/// The positions that one range-spec of RFC 9110 §14 asks for, one by one.
+/// The positions that one range-spec of RFC 9110 §14 requests, one by one.
 fn positions((first, last, suffix): (usize, Option<usize>, bool), size: usize) -> Vec<usize> {
     let holds = |at: &usize| if suffix { size - at <= first } else { *at >= first && last.is_none_or(|l| *at <= l) };
     (0..size).filter(holds).collect()
 }
 
 #[tokio::test]
-async fn any_range_gives_the_bytes_it_asks_for() {
+async fn random_ranges_give_the_requested_bytes() {
     let site = Site::new();
     let mut runner = runner();
     for size in [0_usize, 1, 40, 70_000] {
@@ -136,7 +136,7 @@ async fn any_range_gives_the_bytes_it_asks_for() {
             let expected: Vec<u8> = wanted.iter().map(|at| bytes[*at]).collect();
             match (malformed, wanted.is_empty()) {
                 (true, _) => assert!(answer.status == 200 && answer.body == bytes, "{text} of {size}"),
-                // An empty file has a suffix, but no position that `Content-Range` could name.
+                // A suffix of an empty file is satisfiable, but `Content-Range` has no form for it.
                 (_, true) if suffix && first > 0 => assert_eq!(answer.status, 200, "{text} of {size}"),
                 (_, true) => assert_eq!(answer.status, 416, "{text} of {size}"),
                 (_, false) => {
@@ -149,7 +149,7 @@ async fn any_range_gives_the_bytes_it_asks_for() {
     }
 }
 
-/// Something done to the registry; the numbers choose from few names, so that they meet.
+/// A change of the registry. The numbers choose from a few names, so that changes often have the same target.
 #[derive(Debug, Clone)]
 enum Step {
     Publish { at: [usize; 3], body: usize, declared: bool },
@@ -176,7 +176,7 @@ const PACKAGES: [[&str; 2]; 2] = [["tool", "TOOL"], ["Other.Kit", "other.kit"]];
 const VERSIONS: [[&str; 2]; 3] = [["1.0", "1.0"], ["2.0-RC", "2.0-rc"], ["a/b ü", "A/B ü"]];
 const FILES: [[&str; 2]; 3] = [["a.bin", "A.BIN"], ["[b] c", "[B] C"], ["x.sha256", "X.SHA256"]];
 
-/// What should be there: package, version and file, each by its number, with the bytes, in the order of publishing.
+/// The expected files in the order of publishing: numbers of package, version and file, and the content.
 #[derive(Default)]
 struct Model {
     files: BTreeMap<[usize; 3], (usize, usize)>,
@@ -206,7 +206,7 @@ impl Model {
         if self.files.len() < before { 204 } else { 404 }
     }
 
-    /// The versions of a package, the oldest first.
+    /// The versions of a package, oldest first.
     fn versions_of(&self, package: usize) -> Vec<usize> {
         let mut found: Vec<_> = self.versions.iter().filter(|(at, _)| at[0] == package).collect();
         found.sort_by_key(|(_, since)| **since);
@@ -220,7 +220,7 @@ impl Model {
     }
 }
 
-/// The address of a file, or of what is above it, in the first or the other spelling of its names.
+/// The address of a file, version or package, with its names in the first or the other spelling.
 fn address(at: &[usize], spelling: usize) -> String {
     let names = [PACKAGES[at[0]][spelling], at.get(1).map_or("", |at| VERSIONS[*at][spelling])];
     let file = at.get(2).map_or("", |at| FILES[*at][spelling]);
@@ -245,7 +245,7 @@ async fn check(site: &Site, model: &Model, package: usize, spelling: usize) {
 }
 
 #[tokio::test]
-async fn any_sequence_of_changes_leaves_what_a_simple_reference_says() {
+async fn random_changes_leave_the_same_state_as_a_reference_model() {
     let site = Site::start(crate::support::Plan { real_time: true, ..Default::default() });
     let bodies = [noise(0), noise(100), noise(70_000), noise(1_200_000)];
     let mut runner = runner();

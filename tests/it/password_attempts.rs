@@ -1,4 +1,4 @@
-//! Guessing passwords: how often one may, by account and by address.
+//! Guessing passwords: the limits per account and per address.
 
 use crate::credentials::{private, private_with};
 use crate::program::{self, Home, PASSWORD, Server};
@@ -13,7 +13,7 @@ fn file() -> String {
     path(&["ada", "tool", "1", "f"])
 }
 
-/// Signs in with a wrong password until it is refused to try again; returns how often it could.
+/// Signs in with wrong passwords until the answer is 429, and returns how many attempts were allowed.
 async fn exhaust(client: &Client) -> (u32, crate::support::Answer) {
     for tried in 0..50 {
         let answer = client.get(&file()).await;
@@ -26,8 +26,8 @@ async fn exhaust(client: &Client) -> (u32, crate::support::Answer) {
 }
 
 #[tokio::test]
-async fn guessing_an_account_s_password_is_429_after_ten_attempts_and_over_after_five_minutes() {
-    // The peer is a proxy that tells where each guess comes from, so that no address fills its own bucket.
+async fn ten_wrong_passwords_for_an_account_give_429_for_five_minutes() {
+    // The peer is a proxy and names another client for each guess, so that no address reaches its own limit.
     let site = private_with(&[("PACKHOUSE_TRUSTED_PROXIES", "127.0.0.1")]).await;
     let from = |at: usize| format!("203.0.113.{at}");
     for at in 0..10 {
@@ -37,7 +37,7 @@ async fn guessing_an_account_s_password_is_429_after_ten_attempts_and_over_after
     let guess = site.ada().get(&file()).header("x-forwarded-for", from(20)).await.is(429);
     let wait: u64 = guess.header("retry-after").unwrap().parse().unwrap();
     assert!((1..=301).contains(&wait), "{wait}");
-    // Another account is not affected, nor a token of this one.
+    // Other accounts and this account's tokens aren't affected.
     site.user("stranger").get(&file()).header("x-forwarded-for", from(21)).await.is(404);
     site.reader().get(&file()).await.is(200);
     site.pass(Duration::from_secs(wait));
@@ -45,7 +45,7 @@ async fn guessing_an_account_s_password_is_429_after_ten_attempts_and_over_after
 }
 
 #[tokio::test]
-async fn guessing_from_one_address_is_429_after_ten_attempts_whatever_the_account() {
+async fn ten_wrong_passwords_from_an_address_give_429_for_any_account() {
     let site = private().await;
     for at in 0..10 {
         site.anon().basic(&format!("user-{at}"), "wrong password").get(&file()).await.is(401);
@@ -53,30 +53,30 @@ async fn guessing_from_one_address_is_429_after_ten_attempts_whatever_the_accoun
     let answer = site.user("stranger").get(&file()).await.is(429);
     assert!(answer.header("retry-after").is_some());
     site.reader().get(&file()).await.is(200);
-    // Nobody who is not a trusted proxy says where he comes from.
+    // Only trusted proxies may name another client address.
     site.user("stranger").get(&file()).header("x-forwarded-for", "203.0.113.9").await.is(429);
     site.pass(Duration::from_secs(301));
     site.user("stranger").get(&file()).await.is(404);
 }
 
 #[tokio::test]
-async fn who_knows_his_password_is_never_locked_out_by_using_it() {
+async fn correct_passwords_never_count_as_attempts() {
     let site = private().await;
     for _ in 0..15 {
         site.pass(Duration::from_secs(1));
-        // Forgotten each time, so that each is a sign-in.
+        // The remembered login is forgotten each time, so that every request hashes the password.
         site.db_execute("UPDATE users SET auth_epoch = auth_epoch + 1");
         site.ada().get(&file()).await.is(200);
     }
     let (tried, _) = exhaust(&site.anon().basic("ada", "wrong password")).await;
     assert_eq!(tried, 10);
-    // A login that is remembered from before would go on; this one is not.
+    // A login remembered from before would still work. This one isn't remembered.
     site.db_execute("UPDATE users SET auth_epoch = auth_epoch + 1");
     site.ada().get(&file()).await.is(429);
 }
 
 #[tokio::test]
-async fn of_many_guesses_at_once_no_more_than_ten_are_looked_at() {
+async fn only_ten_of_many_concurrent_guesses_are_checked() {
     let site = private().await;
     let guesses = (0..30).map(|at| site.anon().basic("ada", &format!("guess {at}")).get(&file()).into_future());
     let answers = futures_util::future::join_all(guesses).await;
@@ -84,15 +84,15 @@ async fn of_many_guesses_at_once_no_more_than_ten_are_looked_at() {
     assert_eq!((count(401), count(429)), (10, 20));
 }
 
-/// What the buckets hold together.
+/// The sum of all counted attempts.
 fn counted(site: &Site) -> i64 {
     site.db_number("SELECT coalesce(sum(count), 0)::bigint AS n FROM attempts")
 }
 
 #[tokio::test]
-async fn a_right_password_is_let_in_however_many_requests_bring_it_at_once() {
+async fn concurrent_requests_with_the_correct_password_all_succeed() {
     let site = private().await;
-    // More than may wait for the hasher, too.
+    // Also more than may wait for the password hasher.
     for requests in [24, 60] {
         site.db_execute("UPDATE users SET auth_epoch = auth_epoch + 1");
         let answers = (0..requests).map(|_| site.ada().get(&file()).into_future());
@@ -104,7 +104,7 @@ async fn a_right_password_is_let_in_however_many_requests_bring_it_at_once() {
 }
 
 #[tokio::test]
-async fn a_right_password_is_judged_once_for_many_requests_that_lack_the_second_factor() {
+async fn a_password_without_its_two_factor_code_is_hashed_once() {
     let site = private().await;
     let seed = site.db_second_factor("ada");
     let answers = (0..24).map(|_| site.ada().get(&file()).into_future());
@@ -116,7 +116,7 @@ async fn a_right_password_is_judged_once_for_many_requests_that_lack_the_second_
     assert_eq!(counted(&site), 0);
 }
 
-/// So many users, who all sign in at the same time; returns what they are told.
+/// Lets this many users sign in at the same time, and returns the statuses they get.
 async fn crowd(site: &Site, size: usize) -> Vec<u16> {
     let names: Vec<_> = (0..size).map(|at| format!("user-{at}")).collect();
     site.db(|conn| names.iter().try_for_each(|name| db_user(conn, name, Visibility::Public, false)));
@@ -125,14 +125,14 @@ async fn crowd(site: &Site, size: usize) -> Vec<u16> {
 }
 
 #[tokio::test]
-async fn different_users_behind_one_address_sign_in_at_once() {
+async fn different_users_behind_one_address_can_sign_in_concurrently() {
     let site = private().await;
     assert_eq!(crowd(&site, 16).await, [404; 16]);
     assert_eq!(counted(&site), 0);
 }
 
 #[tokio::test]
-async fn who_is_told_that_too_many_sign_in_has_not_tried() {
+async fn a_sign_in_refused_because_of_load_is_not_an_attempt() {
     let site = private().await;
     let told = crowd(&site, 60).await;
     assert!(told.iter().all(|status| [404, 503].contains(status)) && told.contains(&503), "{told:?}");
@@ -140,21 +140,21 @@ async fn who_is_told_that_too_many_sign_in_has_not_tried() {
 }
 
 #[tokio::test]
-async fn an_attempt_is_given_back_when_its_request_went_away() {
+async fn an_attempt_is_returned_if_its_client_disconnects_early() {
     let site = private().await;
     let anonymous = site.anon();
     for round in 0..12 {
         site.db_execute("UPDATE users SET auth_epoch = auth_epoch + 1");
         let request = site.ada().get(&file()).send();
-        // Long enough to be counted, and too short for the hash.
+        // Long enough to be counted, but too short for hashing the password.
         let _ = tokio::time::timeout(Duration::from_millis(5 + round * 3), request).await;
     }
-    eventually("the attempts are given back", async || counted(&site) == 0).await;
+    eventually("the attempts are returned", async || counted(&site) == 0).await;
     anonymous.basic("ada", crate::support::PASSWORD).get(&file()).await.is(200);
 }
 
 #[tokio::test]
-async fn a_guess_counts_although_its_request_went_away() {
+async fn a_wrong_password_counts_even_if_its_client_disconnects() {
     let site = private().await;
     for at in 0..3 {
         let guess = site.anon().basic("ada", &format!("guess {at}")).get(&file()).send();
@@ -165,7 +165,7 @@ async fn a_guess_counts_although_its_request_went_away() {
 }
 
 #[tokio::test]
-async fn a_name_and_an_e_mail_address_are_one_account() {
+async fn name_and_email_address_count_as_one_account() {
     let site = private_with(&[("PACKHOUSE_TRUSTED_PROXIES", "127.0.0.1")]).await;
     for at in 0..10 {
         let name = if at % 2 == 0 { "Ada" } else { "ada@Example.org" };
@@ -179,7 +179,7 @@ async fn a_name_and_an_e_mail_address_are_one_account() {
 }
 
 #[tokio::test]
-async fn what_is_typed_for_a_name_is_not_kept() {
+async fn attempted_user_names_are_not_stored() {
     let site = private().await;
     let typed = ["phk_typed-in-the-wrong-field".to_owned(), "x".repeat(7000)];
     for name in &typed {
@@ -193,11 +193,11 @@ async fn what_is_typed_for_a_name_is_not_kept() {
 }
 
 #[tokio::test]
-async fn a_flood_that_is_refused_already_writes_nothing() {
+async fn refused_attempts_write_nothing_to_the_database() {
     let site = private().await;
     let client = site.anon().basic("ada", "wrong password");
     exhaust(&client).await;
-    // A sequence remembers also what was rolled back.
+    // Unlike rows, the value of a sequence survives a rollback.
     site.db_execute("CREATE SEQUENCE writes");
     site.db_execute(
         "CREATE FUNCTION note_write() RETURNS trigger LANGUAGE plpgsql AS \
@@ -216,7 +216,7 @@ async fn a_flood_that_is_refused_already_writes_nothing() {
     assert_ne!(writes(), 0, "the trigger works");
 }
 
-/// Memory in use, in bytes.
+/// The memory of this process, in bytes.
 fn resident(server: &Server) -> usize {
     let status = std::fs::read_to_string(format!("/proc/{}/status", server.child.id())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
@@ -224,7 +224,7 @@ fn resident(server: &Server) -> usize {
 }
 
 #[test]
-fn many_sign_ins_leave_no_memory_behind() {
+fn many_sign_ins_do_not_leak_memory() {
     let mut home = Home::new();
     home.make_user("ada");
     home.set("PACKHOUSE_TRUSTED_PROXIES", "127.0.0.1");
@@ -237,7 +237,7 @@ fn many_sign_ins_leave_no_memory_behind() {
     };
     assert_eq!(sign_in(200, "ada", PASSWORD), 200);
     let before = resident(&server);
-    // Each round is several threads' work.
+    // Each round uses several threads.
     for round in 0..12 {
         std::thread::scope(|scope| {
             for at in 0..8 {

@@ -1,4 +1,4 @@
-//! For those who run the server: probes, metrics, and its end.
+//! Health probes (`/livez`, `/readyz`, `/api/healthz`), metrics, and graceful shutdown.
 
 use crate::support::wire::{self, Wire};
 use crate::support::{Plan, Site, cluster, eventually, noise, path};
@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 #[tokio::test]
-async fn a_well_server_is_live_and_ready() {
+async fn a_healthy_server_is_live_and_ready() {
     let site = Site::new();
     assert_eq!(site.anon().get("/livez").await.is(200).text(), "ok\n");
     assert_eq!(site.anon().get("/readyz").await.is(200).text(), "database: ok\nstore: ok\naccepting: ok\n");
@@ -53,7 +53,7 @@ async fn a_well_server_is_live_and_ready() {
 }
 
 #[tokio::test]
-async fn a_store_whose_marker_is_gone_is_not_ready_and_nothing_is_stored_until_it_is_back() {
+async fn a_missing_store_marker_makes_the_server_not_ready_and_read_only() {
     let site = Site::new();
     let file = path(&["ada", "tool", "1", "f"]);
     site.ci().publish(&file, "x").await;
@@ -76,7 +76,7 @@ async fn a_store_whose_marker_is_gone_is_not_ready_and_nothing_is_stored_until_i
 }
 
 #[tokio::test]
-async fn a_server_that_is_to_stop_is_not_ready_at_once_and_closes_its_connections_after_their_answers() {
+async fn a_stopping_server_is_not_ready_and_closes_its_connections() {
     let site = Site::new();
     site.app.start_draining();
     let ready = site.anon().get("/readyz").await.is(503);
@@ -84,12 +84,12 @@ async fn a_server_that_is_to_stop_is_not_ready_at_once_and_closes_its_connection
     assert_eq!(site.anon().get("/api/healthz").await.is(503).json()["status"], "fail");
     let live = site.anon().get("/livez").await.is(200);
     assert_eq!(live.header("connection"), Some("close"));
-    // What comes meanwhile is still served.
+    // New requests are still served meanwhile.
     site.ci().publish(&path(&["ada", "tool", "1", "f"]), "x").await;
 }
 
 #[tokio::test]
-async fn a_transfer_under_way_finishes_while_the_server_stops_and_new_connections_are_refused() {
+async fn transfers_finish_during_shutdown_and_new_connections_are_refused() {
     let site = Site::new();
     let (file, size) = (path(&["ada", "tool", "1", "f"]), 30_000_000);
     let bytes = noise(size);
@@ -108,17 +108,17 @@ async fn a_transfer_under_way_finishes_while_the_server_stops_and_new_connection
     let stopped = tokio::spawn(site.handle.stop(true));
     eventually("new connections are refused", async || tokio::net::TcpStream::connect(site.address).await.is_err())
         .await;
-    assert!(!stopped.is_finished(), "it waits for its transfers");
+    assert!(!stopped.is_finished(), "the server waits for its transfers");
     upload.say(&bytes[2_000_000..3_000_000]).await;
     upload.answer("PUT").await.expect("an answer").is(201);
     let rest = download.rest().await;
     assert!(rest == bytes, "{} of {size} bytes", rest.len());
-    tokio::time::timeout(Duration::from_secs(20), stopped).await.expect("it stops").unwrap();
+    tokio::time::timeout(Duration::from_secs(20), stopped).await.expect("the server stops").unwrap();
     assert_eq!(site.db_number("SELECT count(*) AS n FROM files"), 2);
 }
 
 #[tokio::test]
-async fn what_was_counted_is_written_down_at_the_end() {
+async fn counters_are_saved_at_shutdown() {
     let site = Site::new();
     let file = path(&["ada", "tool", "1", "f"]);
     site.ci().publish(&file, "x").await;
@@ -131,7 +131,7 @@ async fn what_was_counted_is_written_down_at_the_end() {
 }
 
 #[tokio::test]
-async fn metrics_tell_requests_bytes_and_pools_by_route_and_never_by_name() {
+async fn metrics_count_requests_bytes_and_pools_by_route_never_by_name() {
     let site = Site::start(Plan { metrics: true, ..Plan::default() });
     let file = path(&["ada", "unmistakable-package", "1", "f"]);
     site.ci().publish(&file, "x").await;
@@ -165,7 +165,7 @@ async fn metrics_tell_requests_bytes_and_pools_by_route_and_never_by_name() {
 }
 
 #[tokio::test]
-async fn metrics_are_off_or_behind_their_own_token_by_setting() {
+async fn metrics_are_disabled_or_need_their_own_token() {
     let off =
         Site::start(Plan { metrics: true, settings: &[("PACKHOUSE_METRICS_ENABLED", "false")], ..Plan::default() });
     off.anon().get("/metrics").await.is(404);
@@ -181,7 +181,7 @@ async fn metrics_are_off_or_behind_their_own_token_by_setting() {
 }
 
 #[tokio::test]
-async fn a_connection_that_says_nothing_costs_nothing_to_others() {
+async fn an_idle_connection_does_not_delay_others() {
     let site = Site::new();
     let mut silent = Vec::new();
     for _ in 0..100 {
@@ -192,7 +192,7 @@ async fn a_connection_that_says_nothing_costs_nothing_to_others() {
     assert!(rest.is_empty() || rest.starts_with(b"HTTP/1.1 408"), "{}", String::from_utf8_lossy(&rest));
 }
 
-/// All processes of a Postgres, stopped as by a debugger until this is dropped.
+/// Stops all processes of a Postgres, as a debugger would, until this is dropped.
 struct Frozen(Vec<Pid>);
 
 impl Frozen {
@@ -226,7 +226,7 @@ impl Drop for Frozen {
 }
 
 #[tokio::test]
-async fn a_database_that_hangs_is_told_by_every_probe_and_by_no_endless_wait() {
+async fn every_probe_reports_a_hanging_database_within_a_time_limit() {
     let dir = tempfile::Builder::new().prefix("packhouse-it-hung-").tempdir_in(cluster::fast_dir()).unwrap();
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let postgres = ManagedPostgres::start(&cluster::options(dir.path())).unwrap();
@@ -245,7 +245,7 @@ async fn a_database_that_hangs_is_told_by_every_probe_and_by_no_endless_wait() {
     };
     tokio::time::timeout(Duration::from_secs(30), probes).await.expect("an answer");
     drop(frozen);
-    eventually("it is ready again", async || site.anon().get("/readyz").await.status == 200).await;
+    eventually("the server is ready again", async || site.anon().get("/readyz").await.status == 200).await;
     drop(site);
     postgres.stop();
 }

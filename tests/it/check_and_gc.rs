@@ -1,4 +1,4 @@
-//! `packhouse check` and `packhouse gc`: what they find, what they remove, and what they leave alone.
+//! `packhouse check` and `packhouse gc`: the damage they find, the files they remove, the files they leave alone.
 
 use std::fs;
 use std::io::Write;
@@ -10,7 +10,7 @@ use sha2::Digest;
 use crate::program::{Home, MIB, eventually, finds, flip, is_clean, noise, read_answer, with_two_files};
 
 #[test]
-fn check_finds_every_kind_of_damage_in_the_store_and_says_whose_it_is() {
+fn check_finds_every_kind_of_damage_and_names_the_files() {
     let home = Home::new();
     let (server, token, [small, large]) = with_two_files(&home);
     is_clean(&home, &["check"]);
@@ -42,12 +42,12 @@ fn check_finds_every_kind_of_damage_in_the_store_and_says_whose_it_is() {
     fs::write(&stray, "mine").unwrap();
     finds(&home, &["check"], &["blobs/notes.txt", "not Packhouse's"]);
     home.ok(&["gc", "--grace", "0"]);
-    assert!(stray.exists(), "what is foreign is never removed");
+    assert!(stray.exists(), "foreign files are never removed");
     fs::rename(&stray, home.data().join("blobs/incoming/notes.txt")).unwrap();
     finds(&home, &["check"], &["incoming/notes.txt", "not Packhouse's"]);
     fs::remove_file(home.data().join("blobs/incoming/notes.txt")).unwrap();
 
-    // A deleted file's bytes wait for the sweep, which is in order; only where nothing was deleted it is not.
+    // The blob of a deleted file waits for the sweep, which is normal. Without a deletion it would be a problem.
     assert_eq!(server.delete(&token, "ada/generic/app/1/small.bin"), 204);
     home.sql("UPDATE blobs SET touched_at = touched_at - interval '30 days'");
     let out = home.ok(&["check"]);
@@ -57,11 +57,11 @@ fn check_finds_every_kind_of_damage_in_the_store_and_says_whose_it_is() {
 }
 
 #[test]
-fn check_finds_rows_that_break_a_rule_and_gc_counts_again() {
+fn check_finds_rows_that_break_a_rule_and_gc_recounts_usage() {
     let home = Home::new();
     let (server, _, [small, _]) = with_two_files(&home);
     let digests = "SELECT sha512 IS NOT NULL FROM blobs WHERE size > 1048576";
-    eventually("the large file's other digests", || {
+    eventually("the other digests of the large file", || {
         diesel::sql_query(format!("SELECT 1 WHERE ({digests})")).execute(&mut home.database()).unwrap() == 1
     });
     for (break_it, mend_it, args, expected) in [
@@ -117,7 +117,7 @@ fn check_finds_rows_that_break_a_rule_and_gc_counts_again() {
     home.sql("DELETE FROM versions WHERE version = 'x'");
     is_clean(&home, &["check", "--digests"]);
 
-    // A counter that is wrong is counted anew by gc.
+    // `gc` recounts wrong counters.
     home.sql("UPDATE owner_usage SET bytes = bytes - 1; ");
     home.sql("INSERT INTO usage_changes (owner_id, versions, bytes) SELECT id, 3, 3 FROM owners WHERE name = 'ada'");
     assert!(home.ok(&["gc"]).contains("what ada stores was counted wrong"));
@@ -126,11 +126,11 @@ fn check_finds_rows_that_break_a_rule_and_gc_counts_again() {
 }
 
 #[test]
-fn gc_removes_what_nothing_refers_to_and_spares_uploads_under_way() {
+fn gc_removes_unreferenced_blobs_and_spares_uploads_in_progress() {
     let home = Home::new();
     let (server, token, [small, large]) = with_two_files(&home);
     let incoming = || fs::read_dir(home.data().join("blobs/incoming")).unwrap().count();
-    // An upload that is slower than any grace.
+    // An upload that takes longer than any grace period.
     let rest = noise(3, 3 * MIB);
     let mut live = server.begin_put(&token, "ada/generic/app/2/live.bin", rest.len(), &rest[..2 * MIB]);
     eventually("the upload is in the store", || incoming() == 1);
@@ -156,7 +156,7 @@ fn gc_removes_what_nothing_refers_to_and_spares_uploads_under_way() {
     assert!(orphan.exists() && leftover.exists());
     assert_eq!(home.ok(&["gc"]), "removed 0 blobs without a file and 0 leftovers of crashed uploads, 0 bytes in all\n");
 
-    // A backup that is running may still want what its snapshot names.
+    // A running backup may still need the blobs of its snapshot.
     let mut backup = home.database();
     diesel::sql_query(format!("SELECT pg_advisory_lock_shared({})", 0x7061_636b_0000_0001_i64))
         .execute(&mut backup)
@@ -169,14 +169,14 @@ fn gc_removes_what_nothing_refers_to_and_spares_uploads_under_way() {
     assert!(out.contains("a backup is running"), "{out}");
     assert!(home.blob(&large).exists());
     drop(backup);
-    eventually("the backup's end is noticed", || !home.ok(&["gc", "--grace", "0"]).contains("removed 0 blobs"));
-    assert!(!held.exists(), "the second grace is over");
+    eventually("gc notices the end of the backup", || !home.ok(&["gc", "--grace", "0"]).contains("removed 0 blobs"));
+    assert!(!held.exists(), "the second grace period is over");
     let digest = to_hex(&sha2::Sha256::digest(&large));
     let shard = home.data().join("blobs/blobs").join(&digest[..2]);
     assert!(!fs::read_dir(shard).unwrap().any(|e| e.unwrap().file_name().to_str().unwrap().starts_with(&digest)));
 
     live.write_all(&rest[2 * MIB..]).unwrap();
-    assert_eq!(read_answer(&mut live).0, 201, "the upload went on");
+    assert_eq!(read_answer(&mut live).0, 201, "the upload continues");
     assert_eq!(server.get("ada/generic/app/2/live.bin"), (200, rest));
     assert_eq!(server.get("ada/generic/app/1/small.bin"), (200, small));
     is_clean(&home, &["check", "--digests", "--grace", "0"]);
@@ -184,7 +184,7 @@ fn gc_removes_what_nothing_refers_to_and_spares_uploads_under_way() {
 }
 
 #[test]
-fn check_raises_no_false_alarm_under_load() {
+fn check_reports_no_false_alarms_under_load() {
     let home = Home::new();
     let (server, token, _) = with_two_files(&home);
     let stop = std::sync::atomic::AtomicBool::new(false);
@@ -196,7 +196,7 @@ fn check_raises_no_false_alarm_under_load() {
                     if stop.load(std::sync::atomic::Ordering::Relaxed) {
                         return;
                     }
-                    // Large ones too, whose digests follow; and the same bytes by several.
+                    // Also large files, whose other digests are computed later, and shared content.
                     let size = if round % 5 == 0 { MIB + 5 } else { 100 };
                     let path = format!("ada/generic/w{worker}/{round}/f");
                     assert_eq!(server.put(token, &path, &noise(round % 7, size)), 201);
