@@ -52,6 +52,11 @@ pub fn file_download(owner: &OwnerName, name: &PackageName, version: &Version, i
     format!("{}/{}/files/{id}", package_page(owner, name), escape(version.as_str()))
 }
 
+/// Where a file is deleted, after a question.
+pub fn file_deletion(owner: &OwnerName, name: &PackageName, version: &Version, id: FileId) -> String {
+    format!("{}/delete", file_download(owner, name, version, id))
+}
+
 /// Where a version is deleted, after a question.
 pub fn version_deletion(owner: &OwnerName, name: &PackageName, version: &Version) -> String {
     format!("{}/{}/delete", package_page(owner, name), escape(version.as_str()))

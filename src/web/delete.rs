@@ -63,6 +63,10 @@ impl VersionPage {
         address::package_page(&self.owner, &self.package)
     }
 
+    fn delete_url(&self) -> String {
+        address::version_deletion(&self.owner, &self.package, &self.version)
+    }
+
     fn url(&self) -> String {
         address::version_page(&self.owner, &self.package, &self.version)
     }
@@ -126,6 +130,10 @@ impl FilePage {
     fn version_url(&self) -> String {
         address::version_page(&self.owner, &self.path.package, &self.path.version)
     }
+
+    fn delete_url(&self) -> String {
+        address::file_deletion(&self.owner, &self.path.package, &self.path.version, self.id)
+    }
 }
 
 /// The file that the path names.
@@ -180,6 +188,10 @@ struct PackagePage {
 }
 
 impl PackagePage {
+    fn versions_url(&self) -> String {
+        address::versions_page(&self.owner, &self.package)
+    }
+
     fn package_url(&self) -> String {
         address::package_page(&self.owner, &self.package)
     }

@@ -10,6 +10,7 @@
 )]
 
 mod access;
+mod addresses;
 mod api_accounts;
 mod api_audit;
 mod api_orgs;
