@@ -228,7 +228,7 @@ pub fn can_publish(
     let owner = visit(conn, caller, owner)?;
     caller.demand_package(package)?;
     if owner.permission < Some(Permission::Write) {
-        return Err(Error::Forbidden(format!("{} lacks the right to write to {}", user.name, owner.name)));
+        return Err(Error::Forbidden(format!("{} does not have write access to {}", user.name, owner.name)));
     }
     Ok(CanPublish { owner, user })
 }
@@ -255,7 +255,10 @@ pub fn can_govern(conn: &mut PgConnection, caller: &Caller, org: &OwnerName) -> 
     caller.demand(Area::Organization, Level::Write)?;
     let owner = visit_org(conn, caller, org)?;
     if owner.permission < Some(Permission::Owner) {
-        return Err(Error::Forbidden(format!("only owners of {} may do this, and {} is none", owner.name, user.name)));
+        return Err(Error::Forbidden(format!(
+            "only owners of {} can do this, and {} is not an owner",
+            owner.name, user.name
+        )));
     }
     Ok(CanGovern { owner })
 }
@@ -283,7 +286,10 @@ pub fn can_inspect(conn: &mut PgConnection, caller: &Caller, org: &OwnerName) ->
     caller.demand(Area::Organization, Level::Read)?;
     let owner = visit_org(conn, caller, org)?;
     if owner.permission.is_none() {
-        return Err(Error::Forbidden(format!("only members of {} may do this, and {} is none", owner.name, user.name)));
+        return Err(Error::Forbidden(format!(
+            "only members of {} can do this, and {} is not a member",
+            owner.name, user.name
+        )));
     }
     Ok(CanInspect { owner })
 }

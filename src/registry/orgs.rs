@@ -292,7 +292,8 @@ impl Owning {
             return Ok(());
         }
         Err(Error::Forbidden(
-            "an organization keeps an owner, and this would take the right from the last owner".to_owned(),
+            "an organization needs an owner, and this would remove the last one: make somebody else an owner first"
+                .to_owned(),
         ))
     }
 }

@@ -147,7 +147,7 @@ fn insert(
 }
 
 fn email_taken(email: &Email) -> Error {
-    Error::invalid("email", format!("email: the address {email} is taken"))
+    Error::invalid("email", format!("email: the address {email} is already in use: choose another"))
 }
 
 /// Whether there is any user at all; none means a first start.

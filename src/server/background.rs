@@ -6,6 +6,7 @@ use crate::jobs::board::{Board, Task};
 use crate::jobs::check::{self, Options, Outcome};
 use crate::jobs::{digests, flush_counts, note_totals, sweep, webhooks};
 use crate::state::App;
+use crate::web::show::{Bytes, Count};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
@@ -26,6 +27,11 @@ pub(super) fn start(app: &Arc<App>) -> [JoinHandle<()>; 7] {
         actix_web::rt::spawn(note_regularly(Arc::clone(app))),
         actix_web::rt::spawn(do_what_is_asked(Arc::clone(app))),
     ]
+}
+
+/// A number of things, in words.
+fn counted(number: u64, noun: &str) -> String {
+    Count(i64::try_from(number).unwrap_or(i64::MAX)).of(noun)
 }
 
 /// A task that runs; one that is dropped on its way ends too.
@@ -65,10 +71,10 @@ async fn flush_regularly(app: Arc<App>) {
         }
         let running = Running::begin(&app, Task::Counts);
         match flush_counts::run(&app.db, &app.tally).await {
-            Ok(_) => running.end(true, "written down".to_owned(), Vec::new()),
+            Ok(_) => running.end(true, "done".to_owned(), Vec::new()),
             Err(error) => {
                 tracing::warn!(%error, "counts could not be written down; they wait for the next time");
-                running.end(false, format!("could not be written down: {error}"), Vec::new());
+                running.end(false, format!("could not be saved: {error}"), Vec::new());
             }
         }
     }
@@ -83,7 +89,7 @@ async fn complete_digests(app: Arc<App>) {
                 if count > 0 {
                     tracing::info!(count, "computed the other digests of large files");
                 }
-                running.end(true, format!("computed for {count} files"), Vec::new());
+                running.end(true, format!("computed for {}", counted(count, "file")), Vec::new());
             }
             Err(error) => {
                 tracing::warn!(%error, "digests could not be computed; the next upload tries again");
@@ -114,11 +120,13 @@ async fn sweep_now(app: &App) {
         Ok(swept) => {
             tracing::info!(unused = swept.unused, orphans = swept.orphans, bytes = swept.bytes, "swept the store");
             let mut outcome = format!(
-                "removed {} blobs without a file and {} leftovers, {} bytes in all",
-                swept.unused, swept.orphans, swept.bytes
+                "removed {} without a file and {}, {} in total",
+                counted(swept.unused, "blob"),
+                counted(swept.orphans, "leftover"),
+                Bytes(i64::try_from(swept.bytes).unwrap_or(i64::MAX))
             );
             if swept.held_off {
-                outcome.push_str("; a backup is running: blobs without a file stay until the next sweep");
+                outcome.push_str("; a backup is running, so blobs without a file stay until the next run");
             }
             running.end(true, outcome, Vec::new());
         }
@@ -141,12 +149,14 @@ async fn check_now(app: &App, task: Task) {
             tracing::info!(problems, "checked database and store");
             let found = match problems {
                 0 => "no problems".to_owned(),
-                1 => "1 problem".to_owned(),
-                more => format!("{more} problems"),
+                some => counted(some, "problem"),
             };
             let text = format!(
-                "{found} in {} files and {} blobs of {} bytes; {} blobs wait for the next sweep",
-                totals.files, totals.blobs, totals.bytes, outcome.waiting
+                "{found} in {} and {} ({}); {} pending garbage collection",
+                Count(totals.files).of("file"),
+                Count(totals.blobs).of("blob"),
+                Bytes(totals.bytes),
+                Count(outcome.waiting).of("blob")
             );
             running.end(problems == 0, text, lines);
         }

@@ -1,4 +1,4 @@
-//! The first page: one's own packages and organizations, or, to strangers, what there is to see.
+//! The home page: the user's packages and organizations, or, without a session, the public packages.
 
 use super::commands;
 use super::owner;
@@ -12,21 +12,21 @@ use crate::registry::catalog::{self, Belonging};
 use crate::registry::search::{self, Search};
 use askama::Template;
 
-/// How many packages the first page shows.
+/// How many packages the home page shows.
 const ROWS: i64 = 12;
 
-/// Somebody's own.
+/// The home page of a signed-in user.
 #[derive(Template)]
 #[template(path = "home.html")]
 struct HomePage {
     frame: Frame,
     owners: Vec<Own>,
     rows: Vec<Row>,
-    /// How a first file is published.
+    /// The command that publishes a first file.
     first: String,
 }
 
-/// Everybody's.
+/// The home page of visitors without a session.
 #[derive(Template)]
 #[template(path = "welcome.html")]
 struct WelcomePage {
@@ -34,7 +34,7 @@ struct WelcomePage {
     rows: Vec<Row>,
 }
 
-/// An owner to whom who looks belongs.
+/// The user, or an organization the user belongs to.
 struct Own(Belonging);
 
 impl Own {

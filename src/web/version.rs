@@ -1,4 +1,4 @@
-//! A version: its files, how to get them, and what it says of itself.
+//! The page of a version: its files, the commands to download them, and its README.
 
 use super::commands::{Commands, Publish};
 use super::link;
@@ -26,12 +26,12 @@ use crate::state::App;
 use askama::Template;
 use serde::Deserialize;
 
-/// How many other versions stand beside one.
+/// How many other versions the page lists.
 const SIBLINGS: i64 = 6;
-/// The orders of files.
+/// The ways to sort files.
 const ORDERS: [(&str, &str); 4] =
     [("name", "Name"), ("size", "Size"), ("newest", "Newest"), ("downloads", "Downloads")];
-/// Where in the path of a request the version stands: in the place of `versions` too.
+/// The position of the version in the request path; also for a version named `versions`.
 const VERSION: usize = 5;
 
 #[derive(Deserialize, Default, Clone)]
@@ -43,13 +43,13 @@ struct Wanted {
     file: String,
 }
 
-/// What the database knows of a version.
+/// The content of the page from the database.
 struct Found {
     owner: Owner,
     release: Release,
     path: VersionPath,
     files: Page<FileSummary>,
-    /// How many files there are, whatever is looked for.
+    /// The number of files, whatever the search.
     all: i64,
     /// The file that the commands are for.
     chosen: Option<FileSummary>,
@@ -58,12 +58,12 @@ struct Found {
     readme: Option<readme::Source>,
 }
 
-/// A file in the list.
+/// A row in the list of files.
 struct FileRow {
     id: FileId,
     name: String,
     url: String,
-    /// The page with the commands for it.
+    /// The page that shows the commands for this file.
     commands_url: String,
     size: Bytes,
     exact_size: Count,
@@ -74,7 +74,7 @@ struct FileRow {
     publisher: Option<Person>,
 }
 
-/// Another version.
+/// A version in the list beside the files.
 struct Sibling {
     version: String,
     url: String,
@@ -101,7 +101,7 @@ struct VersionPage {
     pager: Pager,
     chosen: Option<(String, Commands)>,
     publish: Option<Publish>,
-    /// Whether commands that read need a token.
+    /// Whether download commands need a token.
     token: bool,
     newest: Option<(String, String)>,
     siblings: Vec<Sibling>,
@@ -122,7 +122,7 @@ impl VersionPage {
         link::upload(&self.path.owner, Some((&self.path.package, Some(&self.path.version))))
     }
 
-    /// Where it is deleted, after a question.
+    /// The page that deletes the version.
     fn delete_url(&self) -> String {
         link::delete(&self.path.owner, &self.path.package, &self.path.version)
     }
@@ -131,7 +131,7 @@ impl VersionPage {
         link::settings(&self.path.owner, &self.path.package)
     }
 
-    /// Who published something.
+    /// The page of a publisher.
     fn person_url(&self, person: &Person) -> String {
         owner::url(&person.name)
     }
@@ -144,10 +144,10 @@ pub fn named(call: &Call) -> Result<VersionPath> {
     Ok(VersionPath { owner, package, version })
 }
 
-/// What is shown of a version, and to where else its address leads.
+/// A version to show, or the version that `latest` stands for.
 enum Shown {
     Version(Box<Found>),
-    /// `latest`, where no version is called so.
+    /// `latest`, if no version has this name.
     Newest(String),
 }
 
@@ -160,7 +160,7 @@ fn find(conn: &mut Connection, caller: &Caller, path: &VersionPath, wanted: &Wan
         }
         found => found?,
     };
-    // As it was written first, however the address spells it.
+    // Show the name as it was first written, whatever the spelling in the address.
     let path = VersionPath {
         owner: right.owner().name.clone(),
         package: release.package.clone(),
@@ -188,7 +188,7 @@ fn first(limit: i64) -> Slice {
     Slice { offset: 0, limit }
 }
 
-/// Whether a file is what a version is for, and not about another.
+/// Whether a file is content, and not a checksum or signature of another file.
 fn is_content(file: &FileSummary) -> bool {
     let lower = file.name.lower();
     let about = [".md", ".sha256", ".sha512", ".asc", ".sig", ".minisig", ".pem", "sums", ".json"];

@@ -162,9 +162,9 @@ async fn who_may_read_but_not_write_is_told_which_right_is_missing() {
     let site = Site::new();
     site.db(|conn| db_org(conn, "acme", Visibility::Public));
     let answer = site.stranger().put(&path(&["ada", "tool", "1", "f"]), "x").await.is(403);
-    assert_eq!(answer.text(), "stranger lacks the right to write to ada\n");
+    assert_eq!(answer.text(), "stranger does not have write access to ada\n");
     let member = site.user("acme-read").delete(&path(&["acme", "tool", "1"])).await.is(403);
-    assert_eq!(member.text(), "acme-read lacks the right to write to acme\n");
+    assert_eq!(member.text(), "acme-read does not have write access to acme\n");
 }
 
 #[tokio::test]

@@ -171,7 +171,7 @@ async fn everybody_is_listed_the_organizations_that_he_may_see() {
     for path in ["/api/v1/orgs", "/api/v1/user/orgs"] {
         assert_eq!(get(&limited, path).await, ["closed"], "{path}");
     }
-    limited.get("/api/v1/orgs/open").await.is(403).says("limited to other owners");
+    limited.get("/api/v1/orgs/open").await.is(403).says("limited to owners other than");
     // Pages.
     let page = owner(&site).get("/api/v1/orgs?limit=1&page=2").await.is(200);
     assert_eq!((names(&page), total(&page)), (vec!["inside".to_owned()], Some("3")));

@@ -19,7 +19,7 @@ async fn a_version_too_many_is_403_with_the_figures_and_more_files_in_old_ones_a
     site.ci().publish(&file("1", "a"), "x").await;
     site.ci().publish(&file("2", "a"), "x").await;
     let refused = site.ci().put(&file("3", "a"), "x").await.is(403);
-    assert_eq!(refused.text(), "the quota of ada allows 2 package versions, and 2 are there\n");
+    assert_eq!(refused.text(), "the quota of ada allows 2 package versions, and 2 already exist\n");
     site.ci().publish(&file("2", "b"), "x").await;
     site.ci().delete(&path(&["ada", "tool", "1"])).await.is(204);
     site.ci().publish(&file("3", "a"), "x").await;
@@ -50,9 +50,9 @@ async fn bytes_too_many_are_403_with_the_figures_declared_or_not_and_deleting_ma
 async fn one_file_too_large_is_403_with_the_figures_declared_or_not() {
     let site = Site::with(&[("PACKHOUSE_QUOTA_FILE_BYTES", "1000")]);
     let refused = site.ci().put(&file("1", "a"), noise(1001)).await.is(403);
-    assert_eq!(refused.text(), "the quota of ada allows 1000 bytes in one file, and this one has 1001\n");
+    assert_eq!(refused.text(), "the quota of ada allows 1000 bytes per file, and this file has 1001\n");
     let chunked = reqwest::Body::wrap_stream(stream::iter([Ok::<_, io::Error>(noise(1001))]));
-    site.ci().put(&file("1", "a"), chunked).await.is(403).says("allows 1000 bytes in one file");
+    site.ci().put(&file("1", "a"), chunked).await.is(403).says("allows 1000 bytes per file");
     site.assert_empty().await;
     site.ci().publish(&file("1", "a"), noise(1000)).await;
 }

@@ -36,7 +36,7 @@ async fn a_profile_is_changed_and_shown_as_it_was_typed() {
         ("visibility", "private"),
     ];
     browser.submit(PROFILE, &values).await.is(303).follow().await.is(200);
-    assert_eq!(browser.one("[role=status].notice"), "Your profile is saved.");
+    assert_eq!(browser.one("[role=status].notice"), "Profile saved.");
     assert_eq!(browser.attrs("#full_name", "value"), ["Ada <b>Lovelace</b>"]);
     assert_eq!(browser.one("#description"), "Counts. And computes.");
     assert_eq!(browser.attrs("[name=visibility][checked]", "value"), ["private"]);
@@ -82,7 +82,7 @@ async fn a_new_name_takes_the_packages_along_and_the_old_one_leads_there() {
     }
     send(&mut browser, PAGE, &[("name", "Countess")]).await;
     browser.is(303).follow().await.is(200);
-    assert_eq!(browser.one("[role=status].notice"), "You are called Countess now.");
+    assert_eq!(browser.one("[role=status].notice"), "Your username is now Countess.");
     assert_eq!(browser.one("header .menu summary"), "Countess", "still signed in");
     assert_eq!(changes(&site)[1..], ["user.rename by ada with session from 127.0.0.1 on Countess Countess"]);
     let old = site.anon().get(&path(&["ada", "tool", "1", "f"])).await.is(307);
@@ -106,9 +106,9 @@ async fn an_address_one_gave_oneself_is_no_name_to_sign_in_with_and_tells_nothin
     assert_eq!(site.ada().get("/api/v1/user").await.json()["email"], "Stranger@example.org");
     site.anon().basic("ada@example.org", PASSWORD).get("/api/v1/user").await.is(401);
     let login = site.anon().basic("stranger@example.org", PASSWORD).get("/api/v1/user").await.is(200).json();
-    assert_eq!(login["login"], "stranger", "it goes on to be the other's");
+    assert_eq!(login["login"], "stranger", "it still belongs to the other user");
     browser.go(PAGE).await.is(200);
-    assert!(browser.one("main").contains("No administrator has confirmed it"));
+    assert!(browser.one("main").contains("no administrator has confirmed this address"));
     // An administrator does.
     let patch = serde_json::json!({"email": "ada@new.example"});
     site.admin().patch("/api/v1/admin/users/ada", &patch).await.is(200);
@@ -132,7 +132,7 @@ async fn an_account_is_deleted_when_nothing_is_in_the_way_and_what_is_in_the_way
     browser.go(PAGE).await.is(200);
     let obstacles = browser.all(".notice.warn li");
     assert_eq!(obstacles.len(), 2, "{obstacles:?}");
-    assert!(obstacles[0].contains("owns a package") && obstacles[1].contains("last owner of acme"), "{obstacles:?}");
+    assert!(obstacles[0].contains("owns a package") && obstacles[1].contains("sole owner of acme"), "{obstacles:?}");
     assert!(browser.all(&format!("form[action='{PAGE}']")).is_empty());
     let form = format!("csrf={}&name=ada&current_password={}", browser.csrf(), PASSWORD.replace(' ', "+"));
     browser.post(PAGE, form).await.is(422);
@@ -145,7 +145,7 @@ async fn an_account_is_deleted_when_nothing_is_in_the_way_and_what_is_in_the_way
     browser.is(422);
     send(&mut browser, PAGE, &[("name", "Stranger")]).await;
     browser.is(303).follow().await.is(200);
-    assert_eq!(browser.one("[role=status].notice"), "Your account is deleted.");
+    assert_eq!(browser.one("[role=status].notice"), "Your account has been deleted.");
     assert!(!browser.cookies.contains_key("packhouse"));
     assert_eq!(
         changes(&site).last().unwrap(),

@@ -78,15 +78,19 @@ async fn a_sweep_and_a_check_are_started_with_a_button_and_say_how_they_ended() 
     site.pass(Duration::from_secs(3600));
     let mut browser = site.browser_of("admin").await;
     browser.go("/-/admin/system").await.is(200);
-    assert!(browser.one("#task-sweep").contains("not since the server started"));
+    assert!(browser.one("#task-sweep").contains("Not run since start"));
     browser.submit("#task-sweep form", &[]).await.is(303);
     browser.follow().await.is(200);
-    assert!(browser.one("main .notice.good").contains("Sweep: it begins now"));
+    assert!(browser.one("main .notice.good").contains("Garbage collection started"));
     eventually("the sweep has ended", async || {
         browser.go("/-/admin/system").await.is(200).one("#task-sweep").contains("removed")
     })
     .await;
-    assert!(browser.one("#task-sweep").contains("removed 1 blobs without a file"), "{}", browser.one("#task-sweep"));
+    assert!(
+        browser.one("#task-sweep").contains("removed 1 blob without a file and 0 leftovers, 4.9 KiB in total"),
+        "{}",
+        browser.one("#task-sweep")
+    );
     assert_eq!(site.store_blobs(), 0);
     assert!(site.db_audit().last().unwrap().starts_with("task.start by admin with session"));
 
@@ -99,7 +103,11 @@ async fn a_sweep_and_a_check_are_started_with_a_button_and_say_how_they_ended() 
     })
     .await;
     let row = browser.one("#task-check");
-    assert!(row.contains("Look at this") && row.contains("1 problem in 1 files"), "{row}");
+    assert!(
+        row.contains("Needs attention")
+            && row.contains("1 problem in 1 file and 1 blob (4.9 KiB); 0 blobs pending garbage collection"),
+        "{row}"
+    );
     assert!(row.contains("ada/tool/2/b: its SHA-512, SHA-1 and MD5 are not recorded"), "{row}");
     let csrf = browser.csrf();
     browser.post("/-/admin/system/tasks/counts", format!("csrf={csrf}")).await.is(404);

@@ -42,7 +42,7 @@ async fn a_version_shows_its_files_with_all_that_is_known_of_them() {
     assert!(browser.all(".files details dd a").iter().all(|name| name == "ada"), "who published it");
     let facts = browser.all("aside dl.facts dd");
     assert_eq!(facts[1..], ["ada", "2", "3.0 MiB", "1", "ada"]);
-    assert_eq!(browser.one(".page-head .badge"), "Newest");
+    assert_eq!(browser.one(".page-head .badge"), "Latest");
     assert!(browser.all("a[href*='/-/upload']").is_empty(), "nobody uploads without a right");
 
     let mut ada = site.browser_of("ada").await;
@@ -99,7 +99,7 @@ async fn a_browser_downloads_with_its_session_and_what_it_gets_never_renders() {
     let mut stranger = site.browser_of("stranger").await;
     let absent = stranger.go(&file).await.is(404).text().replace(&file, "");
     let other = "/nobody/-/packages/generic/site/1/files/1";
-    assert!(absent.contains("Nothing is here") && stranger.go(other).await.is(404).text().contains("Nothing is here"));
+    assert!(absent.contains("Page not found") && stranger.go(other).await.is(404).text().contains("Page not found"));
     let mut anonymous = site.browser();
     assert!(anonymous.go(&file).await.is(303).answer.header("location").unwrap().starts_with("/login?redirect_to="));
 }
@@ -303,5 +303,5 @@ async fn many_files_come_in_pages_and_are_found_by_a_part_of_their_names() {
     }
     assert_eq!(names(&browser).len(), 30);
     browser.go(&format!("{TOOL}/1.0?q=nothing")).await.is(200);
-    assert!(browser.one(".empty").contains("No file is called like that"));
+    assert!(browser.one(".empty").contains("No files match"));
 }

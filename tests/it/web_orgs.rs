@@ -45,7 +45,7 @@ async fn whoever_is_signed_in_makes_an_organization_and_owns_it() {
     browser.submit(form, &typed).await.is(303);
     assert_eq!(browser.answer.header("location"), Some("/Acme"));
     browser.follow().await.is(200);
-    assert_eq!(notice(&browser), "The organization Acme is there.");
+    assert_eq!(notice(&browser), "Organization Acme created.");
     assert_eq!(browser.all(".tabs a"), ["Packages", "Teams", "Members", "Webhooks", "Settings"]);
     assert_eq!(records(&site), ["org.create by stranger on Acme"]);
     let said = site.user("stranger").get("/api/v1/orgs/acme").await.is(200).json();
@@ -59,8 +59,8 @@ async fn a_name_that_cannot_be_is_told_beside_its_field_and_what_was_typed_is_ke
     let mut browser = site.browser_of("ada").await;
     for (name, problem) in [
         ("", "It is empty."),
-        ("a b", "It may hold letters, digits and - . _."),
-        ("-a", "It begins with a letter or a digit, and ends in one, without two of - . _ in a row."),
+        ("a b", "Use letters, digits and - . _."),
+        ("-a", "It must begin and end with a letter or a digit, without two of - . _ in a row."),
         (&*"x".repeat(41), "It is longer than 40 bytes."),
         ("ACME", "This name is taken: choose another."),
         ("stranger", "This name is taken: choose another."),
@@ -151,7 +151,7 @@ async fn an_owner_changes_what_the_organization_says_of_itself() {
     ];
     browser.submit(form, &typed).await.is(303);
     browser.follow().await.is(200);
-    assert_eq!(notice(&browser), "Saved.");
+    assert_eq!(notice(&browser), "Profile saved.");
     assert_eq!(browser.one(".owner-about"), "We build things");
     assert_eq!(browser.attrs(".owner-fact a", "href"), ["https://acme.example"]);
     assert_eq!(browser.attrs("input[name=visibility][checked]", "value"), ["private"]);
@@ -177,7 +177,7 @@ async fn a_renamed_organization_is_found_by_its_old_name_on_every_page_and_chang
     browser.submit(form, &[("name", "labs"), ("current_password", PASSWORD)]).await.is(303);
     assert_eq!(browser.answer.header("location"), Some("/org/labs/settings"));
     browser.follow().await.is(200);
-    assert_eq!(notice(&browser), "acme is called labs now.");
+    assert_eq!(notice(&browser), "acme has been renamed to labs.");
     assert_eq!(records(&site).last().unwrap(), "org.rename by ada on labs");
 
     let mut pages = 0;
@@ -241,7 +241,7 @@ async fn an_organization_is_deleted_after_its_name_and_the_password_were_typed_a
     let csrf = browser.csrf();
     let form = "form[action='/org/acme/settings/delete']";
     let said = browser.one(form);
-    assert!(said.contains("acme owns 1 package.") && said.contains("delete it first"), "{said}");
+    assert!(said.contains("acme owns 1 package.") && said.contains("Delete the package first"), "{said}");
     assert_eq!(browser.all(&format!("{form} button")), Vec::<String>::new());
     let typed = format!("csrf={csrf}&name=acme&current_password={}", PASSWORD.replace(' ', "+"));
     browser.post("/org/acme/settings/delete", typed).await.is(422);
@@ -249,15 +249,15 @@ async fn an_organization_is_deleted_after_its_name_and_the_password_were_typed_a
 
     browser.go("/org/acme/settings").await.is(200);
     let said = browser.one(form);
-    assert!(said.contains("5 teams, and the rights of 5 members"), "{said}");
+    assert!(said.contains("5 teams, and the roles of 5 members"), "{said}");
     browser.submit(form, &[("name", "acm"), ("current_password", PASSWORD)]).await.is(422);
-    assert_eq!(browser.one("#delete-problem"), "This is not its name: type acme.");
+    assert_eq!(browser.one("#delete-problem"), "This is not the organization's name: type acme to confirm.");
     browser.submit(form, &[("name", "acme"), ("current_password", "")]).await.is(422);
     assert!(browser.one("#delete_password-problem").contains("password"));
     assert_eq!(site.db_number("SELECT count(*) AS n FROM owners WHERE name = 'acme'"), 1);
     browser.submit(form, &[("name", "Acme"), ("current_password", PASSWORD)]).await.is(303);
     browser.follow().await.is(200);
-    assert_eq!(notice(&browser), "The organization acme is deleted.");
+    assert_eq!(notice(&browser), "Organization acme deleted.");
     assert_eq!(browser.all("tbody th a"), ["closed"]);
     browser.go("/acme").await.is(404);
     assert_eq!(records(&site).last().unwrap(), "org.delete by ada on acme");
@@ -269,18 +269,18 @@ async fn everybody_has_a_list_of_his_own_organizations_and_a_way_out_of_each() {
     let mut browser = site.browser_of("ada").await;
     browser.go("/user/settings/organizations").await.is(200);
     assert_eq!(browser.all("tbody th a"), ["acme", "closed"]);
-    assert_eq!(browser.all("tbody td[data-label='Your right']"), ["Owner", "Owner"]);
+    assert_eq!(browser.all("tbody td[data-label='Your role']"), ["Owner", "Owner"]);
     assert_eq!(browser.all("tbody td[data-label='Visibility']"), ["Public", "Private"]);
     let mut browser = site.browser_of("closed-write").await;
     browser.go("/user/settings/organizations").await.is(200);
     assert_eq!(
-        (browser.one("tbody th a"), browser.one("tbody td[data-label='Your right']")),
+        (browser.one("tbody th a"), browser.one("tbody td[data-label='Your role']")),
         ("closed".into(), "Write".into())
     );
     assert_eq!(browser.attrs("tbody .actions a", "href"), ["/org/closed/members/closed-write/remove"]);
     let mut browser = site.browser_of("stranger").await;
     browser.go("/user/settings/organizations").await.is(200);
-    assert!(browser.one(".empty").contains("You are in no organization"));
+    assert!(browser.one(".empty").contains("You are not a member of any organization"));
 }
 
 #[tokio::test]

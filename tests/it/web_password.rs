@@ -43,10 +43,10 @@ async fn a_password_that_cannot_be_is_refused_with_the_reason_beside_its_field()
     for (current, new, again, field, says) in [
         (PASSWORD, "short", "short", "new_password", "at least 12"),
         (PASSWORD, &*long, &*long, "new_password", "at most 1024"),
-        (PASSWORD, "password1234", "password1234", "new_password", "commonest"),
+        (PASSWORD, "password1234", "password1234", "new_password", "too common"),
         (PASSWORD, "Ada@Example.org", "Ada@Example.org", "new_password", "name or e-mail"),
-        (PASSWORD, PASSWORD, PASSWORD, "new_password", "already"),
-        (PASSWORD, NEW, "another one entirely", "again", "not the same"),
+        (PASSWORD, PASSWORD, PASSWORD, "new_password", "current password"),
+        (PASSWORD, NEW, "another one entirely", "again", "do not match"),
         ("wrong", NEW, NEW, "current_password", "not your password"),
         ("", NEW, NEW, "current_password", "type your password"),
     ] {
@@ -87,7 +87,7 @@ async fn who_must_change_his_password_is_led_there_and_back_and_nowhere_else_bef
     browser.go("/?q=1").await.is(303);
     assert_eq!(browser.answer.header("location"), Some("/user/settings/password?redirect_to=%2F%3Fq%3D1"));
     browser.follow().await.is(200);
-    assert!(browser.one(".notice.warn").contains("before you go on"));
+    assert!(browser.one(".notice.warn").contains("Choose a new one to continue"));
     let fields = [("current_password", PASSWORD), ("new_password", NEW), ("again", NEW)];
     browser.submit(FORM, &fields).await.is(303);
     assert_eq!(browser.answer.header("location"), Some("/?q=1"));

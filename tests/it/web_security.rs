@@ -103,7 +103,7 @@ async fn a_secret_that_was_offered_too_long_ago_or_to_somebody_else_is_not_taken
     site.pass(Duration::from_secs(601));
     let late = code(&browser, &site);
     browser.submit(&form(ENROLL), &[("code", &late), ("current_password", PASSWORD)]).await.is(422);
-    assert!(browser.one("[role=alert]").contains("too long"));
+    assert!(browser.one("[role=alert]").contains("expired"));
     assert_ne!(browser.one("#seed"), seed, "a new one");
     let mut thief = site.browser_of("stranger").await;
     thief.go(ENROLL).await.is(200);
@@ -123,7 +123,7 @@ async fn a_recovery_code_lets_in_once_and_says_how_many_are_left() {
     let pending = browser.cookies["packhouse-pending"].clone();
     browser.submit(CODE_FORM, &[("code", "0000000000")]).await.is(401);
     browser.submit(CODE_FORM, &[("code", &codes[0].to_uppercase())]).await.is(303).follow().await.is(200);
-    assert_eq!(browser.one("[role=status].notice"), "You have used a recovery code up. 9 are left.");
+    assert_eq!(browser.one("[role=status].notice"), "Recovery code used. You have 9 left.");
     let how = site.db_texts("SELECT detail::text AS text FROM audit WHERE event = 'session.begin' ORDER BY id");
     assert_eq!(how.last().unwrap(), r#"{"second_factor": "recovery_code"}"#);
     let mut again = knock(&site).await;
@@ -237,7 +237,7 @@ async fn sessions_are_listed_with_device_and_address_and_are_ended_one_by_one_or
     here.go(SECURITY).await.is(200);
     let rows = here.all("tbody tr");
     assert_eq!(rows.len(), 2);
-    assert!(rows[0].contains("This one") && rows[0].contains("127.0.0.1"), "{rows:?}");
+    assert!(rows[0].contains("This device") && rows[0].contains("127.0.0.1"), "{rows:?}");
     assert!(rows[1].contains("Firefox on Linux") && rows[1].contains("2 hours ago"), "{rows:?}");
 
     let mut stranger = site.browser_of("stranger").await;
@@ -252,7 +252,7 @@ async fn sessions_are_listed_with_device_and_address_and_are_ended_one_by_one_or
 
     let mut other = site.browser_of("ada").await;
     here.submit("form[action$='/end-all']", &[]).await.is(303).follow().await.is(200);
-    assert_eq!(here.one("[role=status].notice"), "You are signed out everywhere.");
+    assert_eq!(here.one("[role=status].notice"), "You've been signed out everywhere.");
     other.go(SECURITY).await.is(303);
     stranger.go(SECURITY).await.is(200);
     let ends = site.db_audit().into_iter().filter(|record| record.starts_with("session.end")).collect::<Vec<_>>();

@@ -131,14 +131,14 @@ async fn what_cannot_be_is_said_beside_its_field() {
         ("name", "taken", &[("name", "CI")]),
         ("scopes", "choose", &[("name", "n"), ("preset", "custom")]),
         ("scopes", "choose", &[("name", "n"), ("preset", "rule")]),
-        ("scopes", "none of", &[("name", "n"), ("preset", "custom"), ("area_user", "rule")]),
+        ("scopes", "not one of", &[("name", "n"), ("preset", "custom"), ("area_user", "rule")]),
         ("expires_at", "last day", &[("name", "n"), ("expiry", "date")]),
         ("expires_at", "last day", &[("name", "n"), ("expiry", "date"), ("expires_on", "2026-02-30")]),
         ("expires_at", "future", &[("name", "n"), ("expiry", "date"), ("expires_on", "2020-01-01")]),
-        ("expires_at", "how long", &[("name", "n"), ("expiry", "")]),
-        ("owners", "there is no owner nobody", &[("name", "n"), ("owners", "nobody")]),
+        ("expires_at", "choose an expiration", &[("name", "n"), ("expiry", "")]),
+        ("owners", "there is no owner named nobody", &[("name", "n"), ("owners", "nobody")]),
         ("owners", "letter", &[("name", "n"), ("owners", "-x")]),
-        ("packages", "pattern", &[("name", "n"), ("packages", "a/b")]),
+        ("packages", "wildcard", &[("name", "n"), ("packages", "a/b")]),
         ("packages", "at most 100", &[("name", "n"), ("packages", &*many)]),
     ] {
         make(&mut browser, values).await;
@@ -182,9 +182,9 @@ async fn a_token_is_revoked_after_a_second_look_and_only_by_its_owner() {
     }
     site.reader().get("/api/v1/token").await.is(200);
     browser.go(&page).await.is(200);
-    assert_eq!(browser.one("h1"), "Revoke reader?");
+    assert_eq!(browser.one("h1"), "Revoke reader");
     browser.submit(&format!("form[action='{page}']"), &[]).await.is(303).follow().await.is(200);
-    assert_eq!(browser.one("[role=status].notice"), "The token reader is revoked.");
+    assert_eq!(browser.one("[role=status].notice"), "Token reader revoked.");
     site.reader().get("/api/v1/token").await.is(401);
     site.ci().get("/api/v1/token").await.is(200);
     assert_eq!(changes(&site), ["token.revoke by ada with session from 127.0.0.1 on ada reader"]);
@@ -210,12 +210,12 @@ async fn nothing_at_all_and_what_has_ended_are_shown_too() {
     site.db_execute("DELETE FROM tokens WHERE name = 'stranger'");
     let mut browser = site.browser_of("stranger").await;
     browser.go(LIST).await.is(200);
-    assert!(browser.one(".empty").contains("no tokens yet"));
+    assert!(browser.one(".empty").contains("No access tokens yet"));
     make(&mut browser, &[("name", "n"), ("expiry", "30")]).await;
     site.pass(Duration::from_secs(24 * 3600 * 25));
     let mut browser = site.browser_of("stranger").await;
     browser.go(LIST).await.is(200);
-    assert_eq!(browser.all("tbody .badge"), ["Soon"]);
+    assert_eq!(browser.all("tbody .badge"), ["Expires soon"]);
     site.pass(Duration::from_secs(24 * 3600 * 6));
     browser.go(LIST).await.is(200);
     assert_eq!(browser.all("tbody .badge"), ["Expired"]);

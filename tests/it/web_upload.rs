@@ -85,7 +85,7 @@ async fn a_form_of_which_some_files_fail_says_which_were_stored_and_which_were_n
     assert_eq!(browser.all(".upload-outcome .stored th"), ["first", "last"]);
     assert_eq!(browser.all(".upload-outcome .failed th"), ["there", "big", "n\u{e4}me"]);
     let why = browser.all(".upload-outcome .failed td").join("\n");
-    for words in ["already exists", "larger than the limit of 2000000 bytes", "invalid filename"] {
+    for words in ["already exists", "larger than the limit of 2000000 bytes", "Invalid filename"] {
         assert!(why.contains(words), "{why}");
     }
     assert_eq!(browser.attrs("#package", "value"), ["tool"], "what was typed is kept");
@@ -102,7 +102,7 @@ async fn a_form_with_a_bad_name_or_without_files_is_shown_again_with_what_is_wro
     send(&mut browser, "my tool", "..", &[("a", b"x")]).await;
     browser.is(422);
     assert!(browser.one("#package-problem").contains("letters, digits"), "{}", browser.one("#package-problem"));
-    assert!(browser.one("#version-problem").contains("it may not be . or .."));
+    assert!(browser.one("#version-problem").contains("it must not be . or .."));
     assert_eq!(browser.attrs("#package", "aria-invalid"), ["true"]);
     assert_eq!(browser.attrs("#package", "value"), ["my tool"]);
     // What browsers send for a choice that was not made.
@@ -222,13 +222,13 @@ async fn the_page_offers_the_owners_one_may_publish_to_and_says_what_is_there() 
     assert_eq!(browser.all("#to option[selected]"), ["acme"]);
     assert_eq!(browser.attrs("#packages option", "value"), ["Tool", "toolbox"]);
     browser.go("/acme/-/upload?package=tool&version=1.0").await;
-    assert!(browser.one("#exists").contains("Tool 1.0 is there already, with 2 files"), "{}", browser.one("#exists"));
+    assert!(browser.one("#exists").contains("Tool 1.0 already exists (2 files)"), "{}", browser.one("#exists"));
     assert_eq!(browser.all("#there li"), ["a.bin", "b.bin"]);
     assert_eq!(browser.attrs("#versions option", "value"), ["1.0"]);
     browser.go("/acme/-/upload?package=tool&version=3").await;
-    assert_eq!(browser.one("#state"), "A new version of Tool.");
+    assert_eq!(browser.one("#state"), "This creates a new version of Tool.");
     browser.go("/acme/-/upload?package=tooling&version=3").await;
-    assert_eq!(browser.one("#state"), "A new package.");
+    assert_eq!(browser.one("#state"), "This creates a new package.");
     browser.go("/acme/-/upload?to=zoo&package=tool&version=1%201").await.is(303);
     assert_eq!(browser.answer.header("location"), Some("/zoo/-/upload?package=tool&version=1%201"));
     // Who may only read does not see the page; who could not even see the owner neither.

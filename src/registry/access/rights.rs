@@ -96,7 +96,7 @@ pub fn can_upload(conn: &mut PgConnection, caller: &Caller, owner: &OwnerName) -
     caller.demand(Area::Package, Level::Write)?;
     let owner = visit(conn, caller, owner)?;
     if owner.permission < Some(Permission::Write) {
-        return Err(Error::Forbidden(format!("{} lacks the right to write to {}", user.name, owner.name)));
+        return Err(Error::Forbidden(format!("{} does not have write access to {}", user.name, owner.name)));
     }
     Ok(CanUpload { owner, user })
 }
@@ -159,8 +159,8 @@ pub fn can_see_quota(
     caller.demand(area, Level::Read)?;
     let owner = visit_kind(conn, caller, name, kind)?;
     if owner.permission.is_none() {
-        let whose = if kind == OwnerKind::User { "the user himself" } else { "its members" };
-        return Err(Error::Forbidden(format!("only {whose} may see the quota of {}, not {}", owner.name, user.name)));
+        let whose = if kind == OwnerKind::User { "this user" } else { "its members" };
+        return Err(Error::Forbidden(format!("only {whose} can see the quota of {}, not {}", owner.name, user.name)));
     }
     Ok(CanSeeQuota { owner })
 }
@@ -214,7 +214,10 @@ pub fn can_hook(conn: &mut PgConnection, caller: &Caller, org: &OwnerName, level
     caller.demand(Area::Organization, level)?;
     let owner = visit_org(conn, caller, org)?;
     if owner.permission < Some(Permission::Owner) {
-        return Err(Error::Forbidden(format!("only owners of {} may do this, and {} is none", owner.name, user.name)));
+        return Err(Error::Forbidden(format!(
+            "only owners of {} can do this, and {} is not an owner",
+            owner.name, user.name
+        )));
     }
     Ok(CanHook { owner })
 }

@@ -1,4 +1,4 @@
-//! The server itself: its jobs, its database and store, its settings.
+//! The System page: jobs, health, database, storage and settings.
 
 use crate::auth::call::Call;
 use crate::config::Setting;
@@ -12,7 +12,7 @@ use crate::web::page::{Frame, Reply, frame};
 use crate::web::show::{Bytes, Count, When};
 use askama::Template;
 
-/// A task as the page shows it.
+/// A row in the list of jobs.
 struct Shown {
     word: &'static str,
     label: &'static str,
@@ -26,11 +26,13 @@ struct Shown {
 
 fn words(task: Task) -> (&'static str, &'static str) {
     match task {
-        Task::Sweep => ("Sweep", "Removes bytes that no file has any more, once they are old enough"),
-        Task::Check => ("Check", "Compares database and store, without reading the bytes"),
-        Task::DeepCheck => ("Check of every byte", "The same, and reads all files: some 5 seconds of CPU a GiB"),
-        Task::Digests => ("Other digests", "Computes SHA-512, SHA-1 and MD5 of large files after their upload"),
-        Task::Counts => ("Counts", "Writes down downloads, and uses of tokens and sessions"),
+        Task::Sweep => ("Garbage collection", "Removes blobs that no file uses, after a grace period."),
+        Task::Check => ("Consistency check", "Compares the database with the storage, without reading files."),
+        Task::DeepCheck => {
+            ("Full verification", "The same, and reads all files. Takes about 5 seconds of CPU time per GiB.")
+        }
+        Task::Digests => ("Checksums", "Computes SHA-512, SHA-1 and MD5 of large files after their upload."),
+        Task::Counts => ("Counters", "Saves download counts and the last use of tokens and sessions."),
     }
 }
 
@@ -96,8 +98,8 @@ pub async fn start(call: Call, form: Protected<Nothing>) -> Result<Reply> {
     call.writing(move |conn, caller| tasks::start(conn, caller, task.as_str(), now)).await?;
     let (label, _) = words(task);
     let notice = match call.app.board.ask(task) {
-        true => format!("{label}: it begins now. Load this page again to see how it goes."),
-        false => format!("{label}: it is under way already."),
+        true => format!("{label} started. Reload to see the progress."),
+        false => format!("{label} is already running."),
     };
     Ok(Reply::to("/-/admin/system").notice(&call.app, &notice))
 }

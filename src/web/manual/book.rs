@@ -1,4 +1,4 @@
-//! All pages of the manual, carried in the program, and how one leads to another.
+//! All pages of the manual, embedded in the program, with their order and links.
 
 use super::image;
 use super::matter::{self, Matter};
@@ -13,35 +13,35 @@ static DOCS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/docs");
 /// A page.
 #[derive(Debug)]
 pub struct Page {
-    /// The file, below `docs/`.
+    /// The file below `docs/`.
     pub file: String,
-    /// Its address: the folder and the file's own name, with a slash at the end.
+    /// The address: the folder and the file's name, with a slash at the end.
     pub url: String,
     pub title: String,
     pub html: String,
-    /// Its headings of the second and third level.
+    /// The headings of the second and third level.
     pub sections: Vec<Section>,
     aliases: Vec<String>,
-    /// The name of the folder it stands in, `None` at the top.
+    /// The name of the folder, or `None` at the top.
     folder: Option<String>,
     weight: i32,
 }
 
 impl Page {
-    /// Whether it is the first page of its folder.
+    /// Whether this is the index page of its folder.
     fn is_index(&self) -> bool {
         self.file == "index.md" || self.file.ends_with("/index.md")
     }
 }
 
-/// A page of the table of contents, and those below it.
+/// An entry of the table of contents, and the pages below it.
 #[derive(Debug)]
 pub struct Chapter {
     at: usize,
     below: Vec<usize>,
 }
 
-/// What an address means.
+/// What an address leads to.
 pub enum Found<'a> {
     Page(&'a Page),
     Alias(&'a Page),
@@ -52,15 +52,15 @@ pub enum Found<'a> {
 pub struct Book {
     pages: Vec<Page>,
     chapters: Vec<Chapter>,
-    /// The pages one after another.
+    /// The pages in order.
     order: Vec<usize>,
-    /// Paths without the slash at the end, and whether they are aliases.
+    /// What each path leads to, without the slash at the end.
     paths: HashMap<String, (usize, bool)>,
-    /// What is wrong with the files; a test wants none.
+    /// The problems of the files; a test checks that there are none.
     pub problems: Vec<String>,
 }
 
-/// Documents for those who change Packhouse are written in capitals, like the licences, and are no part of the manual.
+/// Documents for developers have names in capitals, like the license files, and are not part of the manual.
 fn is_page(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or_default();
     name.strip_suffix(".md").is_some_and(|stem| stem.chars().any(char::is_lowercase))
@@ -87,7 +87,7 @@ fn files() -> Vec<(&'static str, &'static File<'static>)> {
     found.into_iter().filter_map(|file| Some((file.path().to_str()?, file))).collect()
 }
 
-/// The pictures of the manual, which are served among the assets: the name there, and the bytes.
+/// The pictures of the manual, which are served with the assets: the asset name, and the bytes.
 pub fn pictures() -> impl Iterator<Item = (String, &'static [u8])> {
     let is_picture = |path: &str| [".png", ".webp", ".svg"].iter().any(|kind| path.ends_with(kind));
     files().into_iter().filter(move |(path, _)| is_picture(path)).map(|(path, file)| (asset(path), file.contents()))
@@ -97,13 +97,13 @@ fn asset(path: &str) -> String {
     format!("manual-{}", path.replace('/', "-"))
 }
 
-/// Where links and pictures of one file lead.
+/// Resolves the links and pictures of a file.
 struct Around<'a> {
     folder: &'a str,
 }
 
 impl Around<'_> {
-    /// A path from here, below `docs/`.
+    /// Resolves a relative path to one below `docs/`.
     fn resolve(&self, path: &str) -> Option<String> {
         let mut parts: Vec<&str> = self.folder.split('/').filter(|part| !part.is_empty()).collect();
         for part in path.split('/') {
@@ -142,7 +142,7 @@ impl Places for Around<'_> {
 }
 
 fn read(path: &str, file: &File<'_>) -> Result<Page, String> {
-    let text = file.contents_utf8().ok_or("it is not UTF-8")?;
+    let text = file.contents_utf8().ok_or("the file is not UTF-8")?;
     let (Matter { title, weight, aliases }, body) = matter::split(text)?;
     let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
     let rendered = render(body, &Around { folder });
@@ -159,7 +159,7 @@ fn read(path: &str, file: &File<'_>) -> Result<Page, String> {
 }
 
 impl Book {
-    /// The manual, put together once.
+    /// The manual, built once.
     pub fn get() -> &'static Self {
         static BOOK: OnceLock<Book> = OnceLock::new();
         BOOK.get_or_init(Self::open)
@@ -173,7 +173,7 @@ impl Book {
                 Err(problem) => problems.push(format!("docs/{path}: {problem}")),
             }
         }
-        // By weight, by title where it is the same; the first page of a folder before the others.
+        // Sort by weight, then by title; the index page of a folder comes first.
         pages.sort_by(|a, b| (a.weight, &a.title).cmp(&(b.weight, &b.title)));
         let mut chapters: Vec<Chapter> = Vec::new();
         let tops = pages.iter().enumerate().filter(|(_, page)| page.folder.is_none());
@@ -190,32 +190,32 @@ impl Book {
         let order: Vec<usize> =
             chapters.iter().flat_map(|chapter| [chapter.at].into_iter().chain(chapter.below.iter().copied())).collect();
         let lost = pages.iter().enumerate().filter(|(at, _)| !order.contains(at));
-        problems.extend(lost.map(|(_, page)| format!("docs/{}: its folder has no index.md", page.file)));
+        problems.extend(lost.map(|(_, page)| format!("docs/{}: the folder has no index.md", page.file)));
         let mut book = Self { pages, chapters, order, paths: HashMap::new(), problems };
         book.name_pages();
         book
     }
 
-    /// Knows the pages by their addresses and their aliases, each of which means one thing.
+    /// Registers the pages under their addresses and aliases, which must be unique.
     fn name_pages(&mut self) {
         let own = self.pages.iter().enumerate().map(|(at, page)| (&page.url, at, false));
         let former = self.pages.iter().enumerate();
         let former = former.flat_map(|(at, page)| page.aliases.iter().map(move |alias| (alias, at, true)));
         for (url, at, alias) in own.chain(former) {
             if self.paths.insert(url.trim_end_matches('/').to_owned(), (at, alias)).is_some() {
-                self.problems.push(format!("{url} means two things"));
+                self.problems.push(format!("{url} is used twice"));
             }
         }
     }
 
-    /// What a path means, whose slash at the end is folded away.
+    /// What a path leads to, with or without a slash at the end.
     pub fn find(&self, path: &str) -> Option<Found<'_>> {
         let (at, alias) = self.paths.get(path.trim_end_matches('/'))?;
         let page = self.pages.get(*at)?;
         Some(if *alias { Found::Alias(page) } else { Found::Page(page) })
     }
 
-    /// All pages in their order.
+    /// All pages in order.
     pub fn pages(&self) -> impl Iterator<Item = &Page> {
         self.order.iter().filter_map(|at| self.pages.get(*at))
     }
@@ -228,14 +228,14 @@ impl Book {
         })
     }
 
-    /// The first page of the folder that a page stands in, if it is another.
+    /// The index page of a page's folder, if it is another page.
     pub fn above(&self, page: &Page) -> Option<&Page> {
         let folder = page.folder.as_ref()?;
         let head = self.chapters.iter().filter_map(|chapter| self.pages.get(chapter.at));
         head.into_iter().find(|head| head.folder.as_ref() == Some(folder) && head.url != page.url)
     }
 
-    /// The page before.
+    /// The previous page.
     pub fn previous(&self, page: &Page) -> Option<&Page> {
         let mut pages = self.pages().take_while(|other| other.url != page.url);
         let mut last = None;
@@ -245,7 +245,7 @@ impl Book {
         last
     }
 
-    /// The page after.
+    /// The next page.
     pub fn next(&self, page: &Page) -> Option<&Page> {
         self.pages().skip_while(|other| other.url != page.url).nth(1)
     }
