@@ -252,7 +252,7 @@ impl Caller {
     pub fn demand_visible(&self, name: &OwnerName, visibility: Visibility) -> Result<()> {
         match &self.grant {
             Grant::Token(token) if token.scopes.public_only() && visibility != Visibility::Public => {
-                Err(Error::Forbidden(format!("the access token is limited to public owners, and {name} is not public")))
+                Err(Error::Forbidden(format!("the access token has the scope public-only, and {name} is not public")))
             }
             _ => Ok(()),
         }

@@ -292,8 +292,7 @@ impl Owning {
             return Ok(());
         }
         Err(Error::Forbidden(
-            "an organization needs an owner, and this would remove the last one: make somebody else an owner first"
-                .to_owned(),
+            "this would remove the last owner of the organization: make somebody else an owner first".to_owned(),
         ))
     }
 }

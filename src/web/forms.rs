@@ -68,8 +68,8 @@ pub fn remember_visit(req: &HttpRequest, app: &App, builder: &mut HttpResponseBu
     }
 }
 
-const FOREIGN: &str = "this form did not come from a page of this site, or the page has expired: go back, reload the page \
-                       and submit the form again";
+const FOREIGN: &str = "this form did not come from a page of this site, or the page has expired: go back, reload the \
+                       page and submit the form again";
 
 /// Whether the browser says that the request comes from another site (Fetch Metadata, else `Origin`).
 fn is_foreign(req: &HttpRequest, app: &App) -> bool {

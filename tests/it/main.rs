@@ -72,3 +72,4 @@ mod web_sessions;
 mod web_teams;
 mod web_tokens;
 mod web_upload;
+mod wording;

@@ -149,7 +149,7 @@ async fn a_lock_a_role_a_reset_and_a_rename_act_at_once() {
     ada.go("/-/admin/users/friend/edit").await;
     let facts = [("email", "ada@example.org"), ("full_name", "A Friend"), ("visibility", "private"), AGAIN];
     ada.submit("form[action$='/edit']", &facts).await.is(422);
-    assert!(ada.one("#email-problem").contains("taken"));
+    assert!(ada.one("#email-problem").contains("already in use"));
     ada.submit("form[action$='/edit']", &[("email", "friend@example.org"), facts[1], facts[2], AGAIN]).await.is(303);
     ada.follow().await.is(200);
     assert_eq!(ada.one("h1"), "friend A Friend");

@@ -49,7 +49,7 @@ async fn the_record_is_read_page_by_page_and_exported_as_lines_of_json() {
     let (mut seen, mut pages) = (Vec::new(), 0);
     loop {
         pages += 1;
-        seen.extend(browser.all("#records tbody td[data-label='On what'] summary").iter().map(|_| ()));
+        seen.extend(browser.all("#records tbody td[data-label='Target'] summary").iter().map(|_| ()));
         let Some(next) = browser.attrs("a[rel=next]", "href").pop() else { break };
         browser.go(&next).await.is(200);
     }

@@ -15,7 +15,7 @@ async fn members_see_each_other_with_their_teams_and_highest_right() {
     browser.go("/org/acme/members").await.is(200);
     let names = ["acme-admin", "acme-owner", "acme-read", "acme-write", "ada"];
     assert_eq!(browser.all("tbody th > a"), names);
-    assert_eq!(browser.all("td[data-label=Right]"), ["Admin", "Owner", "Write", "Write", "Owner"]);
+    assert_eq!(browser.all("td[data-label=Role]"), ["Admin", "Owner", "Write", "Write", "Owner"]);
     assert_eq!(browser.all("td[data-label=Teams]"), ["admin", "owner", "readwrite", "write", "Owners"]);
     assert_eq!(browser.all("tbody .actions"), ["", "", "Leave…", "", ""], "the way out for oneself alone");
     browser.go("/org/acme/members?q=WRI").await.is(200);
@@ -90,7 +90,7 @@ async fn a_member_leaves_after_a_second_look_and_the_only_owner_stays() {
     assert_eq!(ada.all("main form"), Vec::<String>::new());
     let csrf = ada.csrf();
     ada.post("/org/acme/members/ada/remove", format!("csrf={csrf}")).await.is(422);
-    assert!(ada.one("[role=alert]").contains("remove the last one"));
+    assert!(ada.one("[role=alert]").contains("remove the last owner"));
     assert_eq!(count(&site, "ada"), 1);
 }
 

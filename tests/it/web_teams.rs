@@ -147,7 +147,7 @@ async fn the_team_owners_keeps_its_name_and_right_and_the_last_owner_stays() {
     browser.submit("form[action='/org/acme/teams/owner']", &[("permission", "read")]).await.is(303);
     browser.go("/org/acme/teams/Owners").await.is(200);
     browser.submit("form[action$='/members/ada/remove']", &[]).await.is(422);
-    assert!(browser.one("[role=alert]").contains("remove the last one"), "{}", browser.one("[role=alert]"));
+    assert!(browser.one("[role=alert]").contains("remove the last owner"), "{}", browser.one("[role=alert]"));
     assert_eq!(browser.all("tbody th a"), ["ada"]);
     browser.go("/org/acme/teams/owner").await.is(200);
     browser.submit("form[action='/org/acme/teams/owner']", &[("permission", "owner")]).await.is(303);
