@@ -122,7 +122,7 @@ pub fn check(conn: &mut PgConnection, owner: &Visited, quota: Quota, more: Usage
     let used = usage(conn, owner.id)?;
     if let Some(limit) = of(quota.versions, used.versions + more_versions).filter(|_| more_versions > 0) {
         return Err(Error::Quota(format!(
-            "the quota of {} allows {limit} package versions, and {} already exist",
+            "the quota of {} is used up: {} of {limit} package versions exist",
             owner.name, used.versions
         )));
     }

@@ -80,7 +80,7 @@ fn the_sample_is_the_defaults_and_has_every_key() {
 }
 
 #[test]
-fn every_key_can_be_set_by_file_and_by_environment_and_the_environment_wins() {
+fn every_key_can_be_set_by_file_or_environment_which_wins() {
     let default = shown(&read("", &[]).unwrap());
     for (key, value) in keys() {
         let (toml, text) = other(&key, &value);

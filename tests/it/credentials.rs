@@ -114,7 +114,7 @@ async fn cookies_are_nobody_s_credential_here() {
 }
 
 #[tokio::test]
-async fn a_token_needs_the_scope_for_what_it_does_on_public_owners_and_for_administrators_too() {
+async fn tokens_need_scopes_for_public_owners_and_administrators_too() {
     let site = Site::new();
     site.ci().publish(&file(), "hello").await;
     for user in ["ada", "admin"] {
@@ -205,7 +205,7 @@ async fn a_token_of_a_deleted_owner_s_limit_is_good_for_nothing() {
 }
 
 #[tokio::test]
-async fn an_expired_or_revoked_token_is_401_at_once_and_says_no_more_than_an_unknown_one() {
+async fn expired_and_revoked_tokens_are_401_like_unknown_ones() {
     let site = private().await;
     let expires = site.now().plus(Duration::from_secs(3600));
     let token = site.db_limited_token("ada", &["read:package"], |new| new.expires_at = Some(expires));
@@ -226,7 +226,7 @@ async fn an_expired_or_revoked_token_is_401_at_once_and_says_no_more_than_an_unk
 }
 
 #[tokio::test]
-async fn a_locked_or_inactive_user_has_no_access_by_any_credential_from_that_moment() {
+async fn locked_and_inactive_users_lose_all_access_at_once() {
     let site = private().await;
     let anonymous = site.anon();
     let clients = || [site.ada(), site.ci(), site.reader(), anonymous.basic("x", &cluster().people.ci)];

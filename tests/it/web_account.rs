@@ -47,7 +47,7 @@ async fn a_profile_is_changed_and_shown_as_it_was_typed() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_in_a_profile_is_said_beside_its_field_and_the_rest_is_kept() {
+async fn an_invalid_profile_field_shows_its_problem_and_keeps_the_rest() {
     let site = Site::new();
     let mut browser = site.browser_of("ada").await;
     browser.go("/user/settings").await.is(200);
@@ -64,7 +64,7 @@ async fn what_cannot_be_in_a_profile_is_said_beside_its_field_and_the_rest_is_ke
 }
 
 #[tokio::test]
-async fn a_new_name_takes_the_packages_along_and_the_old_one_leads_there() {
+async fn packages_move_to_the_new_username_and_the_old_one_redirects() {
     let site = Site::new();
     site.ci().publish(&path(&["ada", "tool", "1", "f"]), "hello").await;
     let mut browser = site.browser_of("ada").await;
@@ -91,7 +91,7 @@ async fn a_new_name_takes_the_packages_along_and_the_old_one_leads_there() {
 }
 
 #[tokio::test]
-async fn an_address_one_gave_oneself_is_no_name_to_sign_in_with_and_tells_nothing_of_others() {
+async fn an_unconfirmed_e_mail_address_cannot_be_used_to_sign_in() {
     let site = Site::new();
     let mut browser = site.browser_of("ada").await;
     const PAGE: &str = "/user/settings/email";
@@ -122,7 +122,7 @@ async fn an_address_one_gave_oneself_is_no_name_to_sign_in_with_and_tells_nothin
 }
 
 #[tokio::test]
-async fn an_account_is_deleted_when_nothing_is_in_the_way_and_what_is_in_the_way_is_listed() {
+async fn an_account_is_deleted_unless_listed_obstacles_remain() {
     let site = Site::new();
     site.ci().publish(&path(&["ada", "tool", "1", "f"]), "hello").await;
     site.db(|conn| db_org(conn, "acme", Visibility::Public));
@@ -157,7 +157,7 @@ async fn an_account_is_deleted_when_nothing_is_in_the_way_and_what_is_in_the_way
 }
 
 #[tokio::test]
-async fn the_last_administrator_cannot_delete_himself() {
+async fn the_last_administrator_cannot_delete_their_account() {
     let site = Site::new();
     let mut browser = site.browser_of("admin").await;
     browser.go("/user/settings/delete").await.is(200);
@@ -168,7 +168,7 @@ async fn the_last_administrator_cannot_delete_himself() {
 }
 
 #[tokio::test]
-async fn settings_are_for_who_is_signed_in_and_gone_for_who_was_locked_meanwhile() {
+async fn settings_need_a_session_and_are_gone_for_locked_users() {
     let site = Site::new();
     let pages = [
         "/user/settings",
@@ -195,7 +195,7 @@ async fn settings_are_for_who_is_signed_in_and_gone_for_who_was_locked_meanwhile
 }
 
 #[tokio::test]
-async fn nothing_that_can_be_typed_is_an_error_of_the_server() {
+async fn no_input_causes_a_server_error() {
     let site = Site::with(&[("PACKHOUSE_REGISTRATION_ENABLED", "true")]);
     let long = "x".repeat(60_000);
     let odd =

@@ -10,7 +10,7 @@ use std::time::Duration;
 const AGAIN: (&str, &str) = ("current_password", PASSWORD);
 
 #[tokio::test]
-async fn the_overview_counts_what_there_is_and_what_was_saved_and_draws_how_it_grew() {
+async fn the_overview_shows_counts_savings_and_growth() {
     let site = Site::new();
     site.db(|conn| db_org(conn, "acme", Visibility::Private));
     site.ci().publish(&path(&["ada", "tool", "1", "a"]), vec![7; 2048]).await;
@@ -39,7 +39,7 @@ async fn the_overview_counts_what_there_is_and_what_was_saved_and_draws_how_it_g
 }
 
 #[tokio::test]
-async fn users_are_found_by_a_part_of_their_names_and_by_their_standing() {
+async fn users_are_found_by_part_of_their_name_and_by_status() {
     let site = Site::new();
     site.db(|conn| db_user(conn, "grace", Visibility::Private, false));
     site.db_execute("UPDATE users SET is_locked = true WHERE lower_email LIKE 'stranger@%'");
@@ -64,7 +64,7 @@ async fn users_are_found_by_a_part_of_their_names_and_by_their_standing() {
 }
 
 #[tokio::test]
-async fn an_administrator_makes_a_user_with_a_random_password_that_is_shown_once_and_must_be_changed() {
+async fn an_administrator_creates_a_user_with_a_one_time_password() {
     let site = Site::new();
     let mut browser = site.browser_of("admin").await;
     browser.go("/-/admin/users/new").await.is(200);
@@ -91,7 +91,7 @@ async fn an_administrator_makes_a_user_with_a_random_password_that_is_shown_once
 }
 
 #[tokio::test]
-async fn what_could_take_an_account_over_asks_for_the_administrator_s_own_password() {
+async fn sensitive_changes_ask_for_the_administrators_own_password() {
     let site = Site::new();
     let mut browser = site.browser_of("admin").await;
     let count = "SELECT count(*) AS n FROM audit";
@@ -109,7 +109,7 @@ async fn what_could_take_an_account_over_asks_for_the_administrator_s_own_passwo
 }
 
 #[tokio::test]
-async fn a_lock_a_role_a_reset_and_a_rename_act_at_once() {
+async fn locks_roles_resets_and_renames_act_at_once() {
     let site = Site::new();
     let mut ada = site.browser_of("ada").await;
     let mut browser = site.browser_of("admin").await;
@@ -157,7 +157,7 @@ async fn a_lock_a_role_a_reset_and_a_rename_act_at_once() {
 }
 
 #[tokio::test]
-async fn deleting_a_user_says_what_goes_and_takes_his_packages_only_when_told() {
+async fn deleting_a_user_lists_holdings_and_purges_only_on_request() {
     let site = Site::new();
     site.db(|conn| db_user(conn, "grace", Visibility::Public, false));
     let token = site.db_token("grace", &["write:package", "write:organization"]);
@@ -186,7 +186,7 @@ async fn deleting_a_user_says_what_goes_and_takes_his_packages_only_when_told() 
 }
 
 #[tokio::test]
-async fn organizations_and_packages_are_listed_with_what_they_take() {
+async fn organizations_and_packages_are_listed_with_their_size() {
     let site = Site::new();
     site.db(|conn| db_org(conn, "acme", Visibility::Private));
     site.db(|conn| db_org(conn, "zoo", Visibility::Public));
@@ -215,7 +215,7 @@ async fn organizations_and_packages_are_listed_with_what_they_take() {
 }
 
 #[tokio::test]
-async fn a_quota_is_typed_as_people_write_sizes_and_holds_at_once() {
+async fn a_quota_accepts_sizes_with_units_and_applies_at_once() {
     let site = Site::with(&[("PACKHOUSE_QUOTA_VERSIONS", "100")]);
     site.db(|conn| db_org(conn, "acme", Visibility::Private));
     let mut browser = site.browser_of("admin").await;

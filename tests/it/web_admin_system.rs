@@ -4,7 +4,7 @@ use crate::support::{PASSWORD, Site, eventually, path, sha256};
 use std::time::Duration;
 
 #[tokio::test]
-async fn the_record_is_filtered_by_who_whose_what_and_when() {
+async fn the_audit_log_is_filtered_by_actor_owner_event_and_time() {
     let site = Site::new();
     site.ci().publish(&path(&["ada", "tool", "1", "a"]), "x").await;
     site.pass(Duration::from_secs(86_400));
@@ -39,7 +39,7 @@ async fn the_record_is_filtered_by_who_whose_what_and_when() {
 }
 
 #[tokio::test]
-async fn the_record_is_read_page_by_page_and_exported_as_lines_of_json() {
+async fn the_audit_log_is_paged_and_exported_as_jsonl() {
     let site = Site::new();
     for number in 0..120 {
         site.ci().publish(&path(&["ada", "tool", "1", &number.to_string()]), "x").await;
@@ -71,7 +71,7 @@ async fn the_record_is_read_page_by_page_and_exported_as_lines_of_json() {
 }
 
 #[tokio::test]
-async fn a_sweep_and_a_check_are_started_with_a_button_and_say_how_they_ended() {
+async fn jobs_are_started_with_a_button_and_show_their_result() {
     let site = Site::with(&[("PACKHOUSE_JOBS_SWEEP_GRACE_SECONDS", "0")]);
     site.ci().publish(&path(&["ada", "tool", "1", "a"]), vec![1; 5000]).await;
     site.ci().delete(&path(&["ada", "tool", "1", "a"])).await.is(204);

@@ -24,7 +24,7 @@ async fn publish(site: &Site, files: &[([&str; 4], usize)]) {
 }
 
 #[tokio::test]
-async fn an_owners_packages_are_a_row_each_with_their_newest_version_and_their_totals() {
+async fn an_owners_packages_are_listed_with_latest_version_and_totals() {
     let site = Site::new();
     publish(
         &site,
@@ -110,7 +110,7 @@ async fn an_owners_packages_are_searched_and_come_in_pages() {
 }
 
 #[tokio::test]
-async fn where_nothing_is_published_it_is_said_how_to_publish() {
+async fn an_owner_without_packages_shows_how_to_publish() {
     let site = Site::new();
     let mut ada = site.browser_of("ada").await;
     for page in ["/ada", "/"] {
@@ -138,7 +138,7 @@ async fn where_nothing_is_published_it_is_said_how_to_publish() {
 }
 
 #[tokio::test]
-async fn versions_are_in_the_order_of_semver_or_of_time_and_are_searched() {
+async fn versions_are_sorted_by_semver_or_time_and_can_be_searched() {
     let site = Site::new();
     for version in ["1.10.0", "1.9.0", "2.0.0-rc.1", "nightly", "v1.9.5", "1.10.0+build"] {
         publish(&site, &[(["ada", "Tool", version, "f"], 10)]).await;
@@ -184,7 +184,7 @@ async fn versions_are_in_the_order_of_semver_or_of_time_and_are_searched() {
 }
 
 #[tokio::test]
-async fn a_search_finds_packages_by_any_name_or_digest_and_says_what_fits() {
+async fn a_search_finds_packages_by_name_or_digest_and_shows_the_match() {
     let site = Site::new();
     site.db(|conn| db_org(conn, "secret", Visibility::Private));
     publish(
@@ -227,7 +227,7 @@ async fn a_search_finds_packages_by_any_name_or_digest_and_says_what_fits() {
 }
 
 #[tokio::test]
-async fn a_long_search_goes_on_by_place_and_shows_nothing_twice() {
+async fn a_long_search_continues_by_position_without_duplicates() {
     let site = Site::new();
     site.ci().publish(&path(&["ada", "first", "1.0", "f"]), "x").await;
     site.db_execute(
@@ -259,7 +259,7 @@ async fn a_long_search_goes_on_by_place_and_shows_nothing_twice() {
 }
 
 #[tokio::test]
-async fn owners_are_explored_as_far_as_who_looks_may_see() {
+async fn explore_lists_only_owners_that_the_reader_may_see() {
     let site = Site::new();
     site.db(|conn| {
         db_org(conn, "acme", Visibility::Limited)?;
@@ -297,7 +297,7 @@ async fn owners_are_explored_as_far_as_who_looks_may_see() {
 }
 
 #[tokio::test]
-async fn where_everybody_must_sign_in_nothing_is_shown_before() {
+async fn nothing_is_shown_before_signing_in_where_it_is_required() {
     let site = Site::with(&[("PACKHOUSE_REQUIRE_SIGNIN", "true")]);
     site.ci().publish(&path(&["ada", "tool", "1.0", "f"]), "x").await;
     let mut anonymous = site.browser();

@@ -9,7 +9,7 @@ use std::process::{Command, Output};
 const TOOL: &str = "/ada/-/packages/generic/tool";
 
 #[tokio::test]
-async fn a_version_shows_its_files_with_all_that_is_known_of_them() {
+async fn a_version_shows_its_files_with_all_details() {
     let site = Site::new();
     let large = crate::support::noise(3 << 20);
     site.ci().publish(&path(&["ada", "Tool", "1.0", "tool.bin"]), large.clone()).await;
@@ -58,7 +58,7 @@ async fn a_version_shows_its_files_with_all_that_is_known_of_them() {
 }
 
 #[tokio::test]
-async fn a_browser_downloads_with_its_session_and_what_it_gets_never_renders() {
+async fn downloads_use_the_browsers_session_and_never_render() {
     let site = Site::new();
     site.db(|conn| db_org(conn, "secret", Visibility::Private));
     let admin = site.admin();
@@ -119,7 +119,7 @@ fn paste_well(dir: &Path, command: &str, token: &str) {
 }
 
 #[tokio::test]
-async fn the_commands_work_when_they_are_pasted_whatever_a_file_is_called() {
+async fn pasted_commands_work_whatever_the_file_name() {
     let site = Site::new();
     site.db(|conn| db_user(conn, "lurker", Visibility::Private, false));
     let token = site.db_token("lurker", &["write:package"]);
@@ -279,7 +279,7 @@ async fn names_are_shown_as_first_written_and_escaped_in_every_link() {
 }
 
 #[tokio::test]
-async fn many_files_come_in_pages_and_are_found_by_a_part_of_their_names() {
+async fn many_files_come_in_pages_and_are_found_by_part_of_their_name() {
     let site = Site::new();
     site.ci().publish(&path(&["ada", "tool", "1.0", "part-00.bin"]), "x").await;
     site.db_execute(

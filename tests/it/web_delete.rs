@@ -5,7 +5,7 @@ use crate::support::{Site, path};
 use packhouse::domain::role::Visibility;
 
 #[tokio::test]
-async fn a_file_goes_after_a_page_that_says_what_goes() {
+async fn a_file_is_deleted_after_a_page_that_says_what_is_lost() {
     let site = Site::new();
     site.ci().publish(&path(&["ada", "Tool", "v/1", "a b.bin"]), vec![0; 2048]).await;
     site.ci().publish(&path(&["ada", "Tool", "v/1", "other"]), "x").await;
@@ -40,7 +40,7 @@ async fn a_file_goes_after_a_page_that_says_what_goes() {
 }
 
 #[tokio::test]
-async fn a_version_goes_with_all_its_files_and_the_last_one_with_its_package() {
+async fn a_version_is_deleted_with_its_files_and_the_last_with_its_package() {
     let site = Site::new();
     for (version, file) in [("1", "a"), ("1", "b"), ("2", "a")] {
         site.ci().publish(&path(&["ada", "tool", version, file]), "bytes").await;
@@ -61,7 +61,7 @@ async fn a_version_goes_with_all_its_files_and_the_last_one_with_its_package() {
 }
 
 #[tokio::test]
-async fn a_package_goes_only_when_its_name_is_typed() {
+async fn a_package_is_deleted_only_when_its_name_is_typed() {
     let site = Site::new();
     for (version, file) in [("1", "a"), ("1", "b"), ("2", "a")] {
         site.ci().publish(&path(&["ada", "Tool", version, file]), vec![0; 1000]).await;
@@ -86,7 +86,7 @@ async fn a_package_goes_only_when_its_name_is_typed() {
 }
 
 #[tokio::test]
-async fn who_may_only_read_sees_no_page_to_delete_with() {
+async fn readers_see_no_page_to_delete_anything() {
     let site = Site::new();
     site.db(|conn| db_org(conn, "acme", Visibility::Public));
     site.ci().publish(&path(&["acme", "tool", "1", "a"]), "x").await;

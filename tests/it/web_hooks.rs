@@ -19,7 +19,7 @@ async fn deliver(site: &Site) {
 }
 
 #[tokio::test]
-async fn a_hook_is_made_tried_changed_and_deleted_by_its_owner() {
+async fn a_hook_is_created_tested_changed_and_deleted_by_its_owner() {
     for (base, user) in [(OWN, "ada"), (ORGS, "acme-owner")] {
         let (site, receiver) = (settle(), Receiver::new());
         let mut browser = site.browser_of(user).await;
@@ -70,7 +70,7 @@ async fn a_hook_is_made_tried_changed_and_deleted_by_its_owner() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_is_told_beside_its_field_and_what_was_typed_is_kept() {
+async fn problems_are_shown_beside_their_fields_and_input_is_kept() {
     let site = settle();
     let mut browser = site.browser_of("ada").await;
     for (field, typed, problem) in [
@@ -95,7 +95,7 @@ async fn what_is_wrong_is_told_beside_its_field_and_what_was_typed_is_kept() {
 }
 
 #[tokio::test]
-async fn a_failure_is_shown_with_its_reason_and_its_next_attempt_and_texts_of_others_stay_texts() {
+async fn a_failed_delivery_shows_its_reason_escaped_and_the_next_attempt() {
     let (site, receiver) = (settle(), Receiver::new());
     let mut browser = site.browser_of("ada").await;
     browser.go(&format!("{OWN}/new")).await;
@@ -117,7 +117,7 @@ async fn a_failure_is_shown_with_its_reason_and_its_next_attempt_and_texts_of_ot
 }
 
 #[tokio::test]
-async fn only_owners_see_an_organization_s_hooks_and_nobody_those_of_another() {
+async fn hooks_are_visible_only_to_the_owners_of_their_organization() {
     let site = settle();
     let made = serde_json::json!({"type": "gitea", "active": true, "config": {"url": "https://ci.example.org/", "content_type": "json"}});
     let id = site.ada().post("/api/v1/orgs/acme/hooks", &made).await.is(201).json()["id"].clone();

@@ -4,7 +4,7 @@ use crate::support::{Site, path};
 use crate::web_orgs::{notice, records, settle};
 
 #[tokio::test]
-async fn members_see_each_other_with_their_teams_and_highest_right() {
+async fn members_see_each_other_with_their_teams_and_highest_role() {
     let site = settle();
     let admin = site.admin();
     let team = site.db_number(
@@ -30,7 +30,7 @@ async fn members_see_each_other_with_their_teams_and_highest_right() {
 }
 
 #[tokio::test]
-async fn members_see_what_their_organization_stores_and_may_store() {
+async fn members_see_the_storage_and_limits_of_their_organization() {
     let site = settle();
     site.admin().publish(&path(&["acme", "tool", "1.0.0", "f"]), vec![b'x'; 2048]).await;
     let mut browser = site.browser_of("acme-read").await;
@@ -46,7 +46,7 @@ async fn members_see_what_their_organization_stores_and_may_store() {
 }
 
 #[tokio::test]
-async fn an_owner_removes_a_member_from_all_teams_after_a_second_look() {
+async fn an_owner_removes_a_member_from_all_teams_after_confirming() {
     let site = settle();
     let mut browser = site.browser_of("acme-owner").await;
     browser.go("/org/acme/members/acme-write/remove").await.is(200);
@@ -68,7 +68,7 @@ async fn an_owner_removes_a_member_from_all_teams_after_a_second_look() {
 }
 
 #[tokio::test]
-async fn a_member_leaves_after_a_second_look_and_the_only_owner_stays() {
+async fn a_member_leaves_after_confirming_and_the_sole_owner_stays() {
     let site = settle();
     let mut browser = site.browser_of("closed-read").await;
     browser.go("/org/closed/members/closed-read/remove").await.is(200);

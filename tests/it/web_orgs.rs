@@ -31,7 +31,7 @@ pub fn notice(browser: &Browser) -> String {
 }
 
 #[tokio::test]
-async fn whoever_is_signed_in_makes_an_organization_and_owns_it() {
+async fn any_signed_in_user_can_create_an_organization() {
     let site = Site::new();
     let mut browser = site.browser();
     browser.go("/org/create").await.is(303);
@@ -54,7 +54,7 @@ async fn whoever_is_signed_in_makes_an_organization_and_owns_it() {
 }
 
 #[tokio::test]
-async fn a_name_that_cannot_be_is_told_beside_its_field_and_what_was_typed_is_kept() {
+async fn an_invalid_name_shows_its_problem_and_keeps_the_input() {
     let site = settle();
     let mut browser = site.browser_of("ada").await;
     for (name, problem) in [
@@ -88,7 +88,7 @@ async fn a_name_that_cannot_be_is_told_beside_its_field_and_what_was_typed_is_ke
 }
 
 #[tokio::test]
-async fn settings_are_the_owners_alone_and_to_everybody_else_they_are_not_there() {
+async fn settings_are_for_owners_and_hidden_from_everyone_else() {
     let site = settle();
     for (name, seen) in [
         ("ada", true),
@@ -117,7 +117,7 @@ async fn settings_are_the_owners_alone_and_to_everybody_else_they_are_not_there(
 }
 
 #[tokio::test]
-async fn a_private_organization_is_not_there_for_whoever_is_no_member() {
+async fn a_private_organization_is_hidden_from_non_members() {
     let site = settle();
     for name in ["stranger", "acme-owner"] {
         let mut browser = site.browser_of(name).await;
@@ -137,7 +137,7 @@ async fn a_private_organization_is_not_there_for_whoever_is_no_member() {
 }
 
 #[tokio::test]
-async fn an_owner_changes_what_the_organization_says_of_itself() {
+async fn an_owner_changes_the_profile_of_an_organization() {
     let site = settle();
     let mut browser = site.browser_of("acme-owner").await;
     let form = "form[action='/org/acme/settings']";
@@ -162,7 +162,7 @@ async fn an_owner_changes_what_the_organization_says_of_itself() {
 }
 
 #[tokio::test]
-async fn a_renamed_organization_is_found_by_its_old_name_on_every_page_and_changed_by_none() {
+async fn every_page_redirects_from_a_renamed_organization() {
     let site = settle();
     site.admin().publish(&path(&["acme", "tool", "1.0.0", "f"]), "hello").await;
     let mut browser = site.browser_of("ada").await;
@@ -233,7 +233,7 @@ async fn a_renamed_organization_is_found_by_its_old_name_on_every_page_and_chang
 }
 
 #[tokio::test]
-async fn an_organization_is_deleted_after_its_name_and_the_password_were_typed_and_not_while_it_owns_packages() {
+async fn an_organization_without_packages_is_deleted_after_confirming() {
     let site = settle();
     site.admin().publish(&path(&["acme", "tool", "1.0.0", "f"]), "hello").await;
     let mut browser = site.browser_of("ada").await;
@@ -264,7 +264,7 @@ async fn an_organization_is_deleted_after_its_name_and_the_password_were_typed_a
 }
 
 #[tokio::test]
-async fn everybody_has_a_list_of_his_own_organizations_and_a_way_out_of_each() {
+async fn users_see_their_organizations_and_can_leave_each() {
     let site = settle();
     let mut browser = site.browser_of("ada").await;
     browser.go("/user/settings/organizations").await.is(200);
@@ -284,7 +284,7 @@ async fn everybody_has_a_list_of_his_own_organizations_and_a_way_out_of_each() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_a_name_is_not_there_and_whoever_is_signed_in_is_not_asked_to_sign_in_again() {
+async fn an_invalid_name_is_not_found_without_asking_to_sign_in() {
     let site = settle();
     let mut browser = site.browser_of("ada").await;
     for path in ["/org/a%20b/teams", "/org/%FF/settings", "/org/acme/teams/a%2Fb", "/a/page/that/is/not/there"] {

@@ -21,7 +21,7 @@ fn changes(site: &Site) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn nobody_registers_unless_a_setting_lets_him() {
+async fn registration_is_off_unless_a_setting_allows_it() {
     let site = Site::new();
     let mut browser = site.browser();
     browser.go("/login").await.is(200);
@@ -33,7 +33,7 @@ async fn nobody_registers_unless_a_setting_lets_him() {
 }
 
 #[tokio::test]
-async fn who_registers_is_signed_in_and_comes_back_to_where_he_was() {
+async fn registering_signs_in_and_returns_to_the_previous_page() {
     let site = Site::with(&[OPEN, ("PACKHOUSE_REQUIRE_SIGNIN", "true")]);
     let mut browser = site.browser();
     browser.go("/login?redirect_to=%2Fada").await.is(200);
@@ -58,7 +58,7 @@ async fn who_registers_is_signed_in_and_comes_back_to_where_he_was() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_an_account_is_refused_with_the_reason() {
+async fn an_invalid_registration_is_rejected_with_the_reason() {
     let site = Site::with(&[OPEN, ("PACKHOUSE_REGISTRATION_EMAIL_DOMAINS", "example.org, Example.com")]);
     let mut browser = site.browser();
     let good = "eve@example.org";
@@ -95,7 +95,7 @@ async fn what_cannot_be_an_account_is_refused_with_the_reason() {
 }
 
 #[tokio::test]
-async fn an_address_that_somebody_has_looks_like_any_other() {
+async fn an_e_mail_address_in_use_looks_like_any_other() {
     let site = Site::with(&[OPEN]);
     let mut browser = site.browser();
     register(&mut browser, "eve", "Ada@example.org", PASSWORD).await;
@@ -106,7 +106,7 @@ async fn an_address_that_somebody_has_looks_like_any_other() {
 }
 
 #[tokio::test]
-async fn where_an_administrator_approves_nobody_gets_in_before() {
+async fn nobody_signs_in_before_an_administrator_approves_them() {
     let site = Site::with(&[OPEN, ("PACKHOUSE_REGISTRATION_NEEDS_APPROVAL", "true")]);
     let mut browser = site.browser();
     register(&mut browser, "eve", "eve@example.net", PASSWORD).await;

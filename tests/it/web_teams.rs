@@ -12,7 +12,7 @@ fn team(site: &Site, name: &str) -> i64 {
 }
 
 #[tokio::test]
-async fn members_see_the_teams_and_only_owners_see_how_to_change_them() {
+async fn members_see_the_teams_and_only_owners_can_change_them() {
     let site = settle();
     for (name, governs) in [
         ("ada", true),
@@ -43,7 +43,7 @@ async fn members_see_the_teams_and_only_owners_see_how_to_change_them() {
 }
 
 #[tokio::test]
-async fn whoever_may_not_govern_changes_no_team() {
+async fn only_owners_can_change_a_team() {
     let site = settle();
     let before = records(&site);
     for name in ["acme-admin", "acme-write", "acme-read", "stranger"] {
@@ -64,7 +64,7 @@ async fn whoever_may_not_govern_changes_no_team() {
 }
 
 #[tokio::test]
-async fn an_owner_makes_a_team_takes_people_in_and_out_and_deletes_it() {
+async fn an_owner_creates_a_team_manages_its_members_and_deletes_it() {
     let site = settle();
     let mut browser = site.browser_of("acme-owner").await;
     let form = "form[action='/org/acme/teams']";
@@ -124,7 +124,7 @@ async fn an_owner_makes_a_team_takes_people_in_and_out_and_deletes_it() {
 }
 
 #[tokio::test]
-async fn the_team_owners_keeps_its_name_and_right_and_the_last_owner_stays() {
+async fn the_team_owners_keeps_its_name_role_and_last_member() {
     let site = settle();
     let mut browser = site.browser_of("ada").await;
     browser.go("/org/acme/teams/Owners").await.is(200);
@@ -179,7 +179,7 @@ async fn a_team_is_found_by_name_or_id_and_only_in_its_own_organization() {
 }
 
 #[tokio::test]
-async fn names_are_suggested_to_owners_and_only_those_whom_they_may_see() {
+async fn owners_get_suggestions_of_users_they_may_see() {
     let site = settle();
     site.db(|conn| db_user(conn, "stranded", Visibility::Private, false));
     let mut browser = site.browser_of("ada").await;

@@ -25,7 +25,7 @@ fn changes(site: &Site) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_token_is_shown_once_and_then_publishes_with_the_line_beside_it() {
+async fn a_token_is_shown_once_and_publishes_with_the_command_shown() {
     let site = Site::new();
     let mut browser = site.browser_of("ada").await;
     make(&mut browser, &[("name", "build <b>job</b>")]).await;
@@ -63,7 +63,7 @@ async fn a_token_is_shown_once_and_then_publishes_with_the_line_beside_it() {
 }
 
 #[tokio::test]
-async fn a_token_is_made_by_who_knows_the_password_and_not_by_whoever_finds_an_open_browser() {
+async fn creating_a_token_needs_the_password() {
     let site = Site::new();
     let mut browser = site.browser_of("ada").await;
     for wrong in ["", "wrong password"] {
@@ -78,7 +78,7 @@ async fn a_token_is_made_by_who_knows_the_password_and_not_by_whoever_finds_an_o
 }
 
 #[tokio::test]
-async fn the_choices_are_what_the_token_may_do_and_nothing_more() {
+async fn the_choices_set_exactly_the_permissions_of_the_token() {
     let site = Site::new();
     site.db(|conn| db_org(conn, "acme", Visibility::Private));
     let mut browser = site.browser_of("ada").await;
@@ -120,7 +120,7 @@ async fn the_choices_are_what_the_token_may_do_and_nothing_more() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_is_said_beside_its_field() {
+async fn problems_are_shown_beside_their_fields() {
     let site = Site::new();
     let mut browser = site.browser_of("ada").await;
     let long = "x".repeat(256);
@@ -150,7 +150,7 @@ async fn what_cannot_be_is_said_beside_its_field() {
 }
 
 #[tokio::test]
-async fn a_form_can_be_half_filled_in_by_the_page_that_leads_to_it() {
+async fn a_link_can_fill_in_part_of_the_form() {
     let site = Site::new();
     let mut browser = site.browser_of("ada").await;
     browser
@@ -165,7 +165,7 @@ async fn a_form_can_be_half_filled_in_by_the_page_that_leads_to_it() {
 }
 
 #[tokio::test]
-async fn a_token_is_revoked_after_a_second_look_and_only_by_its_owner() {
+async fn a_token_is_revoked_after_confirming_and_only_by_its_owner() {
     let site = Site::new();
     let mut browser = site.browser_of("ada").await;
     browser.go(LIST).await.is(200);
@@ -192,7 +192,7 @@ async fn a_token_is_revoked_after_a_second_look_and_only_by_its_owner() {
 }
 
 #[tokio::test]
-async fn a_token_called_like_anothers_number_is_not_taken_for_it() {
+async fn a_token_named_like_the_id_of_another_is_not_confused_with_it() {
     let site = Site::new();
     let reader = site.db_number("SELECT id AS n FROM tokens WHERE name = 'reader'").to_string();
     site.db_token("ada", &["read:package"]);
@@ -205,7 +205,7 @@ async fn a_token_called_like_anothers_number_is_not_taken_for_it() {
 }
 
 #[tokio::test]
-async fn nothing_at_all_and_what_has_ended_are_shown_too() {
+async fn empty_lists_and_expired_tokens_are_shown() {
     let site = Site::new();
     site.db_execute("DELETE FROM tokens WHERE name = 'stranger'");
     let mut browser = site.browser_of("stranger").await;
