@@ -109,7 +109,7 @@ async fn a_failed_delivery_shows_its_reason_escaped_and_the_next_attempt() {
     site.ci().publish(&path(&["ada", "tool", "1", "f"]), "x").await;
     deliver(&site).await;
     browser.go(&page).await.is(200);
-    assert_eq!(browser.all("tbody tr > *")[..4], ["tool 1 created", "Pending", "500", "1"]);
+    assert_eq!(browser.all("tbody tr > *")[..4], ["tool 1 created", "Retrying (1 failed)", "500", "1"]);
     browser.go(&browser.attrs("tbody a", "href")[0].clone()).await.is(200);
     assert!(browser.one("section").contains("the receiver answered 500"));
     assert_eq!(browser.all("dl dt, dl dd")[2..], ["Attempts", "1", "Next attempt", "in a moment"]);
