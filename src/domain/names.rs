@@ -256,7 +256,7 @@ fn check_file(text: &str) -> Result<(), InvalidName> {
 
 /// What can be wrong with an e-mail address, as far as this registry cares: it sends no mail and checks the shape alone.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("an e-mail address looks like name@example.org and has at most 254 bytes")]
+#[error("an email address looks like name@example.org and has at most 254 bytes")]
 pub struct InvalidEmail;
 
 /// An e-mail address, as first written; compared in lower case.

@@ -118,7 +118,7 @@ pub enum WeakPassword {
     Long,
     #[error("this password is too common: choose another")]
     Common,
-    #[error("the password must not be the username or e-mail address: choose another")]
+    #[error("the password must not be the username or email address: choose another")]
     Personal,
 }
 

@@ -1,4 +1,4 @@
-//! Account settings: the username, the e-mail address and deleting the account. Each change asks for the password
+//! Account settings: the username, the email address and deleting the account. Each change asks for the password
 //! again.
 
 use super::forms::Protected;
@@ -48,7 +48,7 @@ pub struct NewEmail {
 pub async fn set_email(call: Call, form: Protected<NewEmail>) -> Result<Reply> {
     let fields = form.read(&call).await?;
     match change_email(&call, &fields).await {
-        Ok(()) => Ok(Reply::to("/user/settings").notice(&call.app, "Your e-mail address has been changed.")),
+        Ok(()) => Ok(Reply::to("/user/settings").notice(&call.app, "Your email address has been changed.")),
         Err(error) => {
             let problems = Problems::of(error, "email")?;
             let (frame, user) = own(&call).await?;

@@ -22,7 +22,7 @@ struct RegisterPage {
     frame: Frame,
     problems: Problems,
     fields: Account,
-    /// The allowed domains of e-mail addresses; empty allows any.
+    /// The allowed domains of email addresses; empty allows any.
     domains: Vec<String>,
     needs_approval: bool,
 }
@@ -94,7 +94,7 @@ fn check(call: &Call, fields: &Account) -> Result<(OwnerName, Email, Password)> 
     if !domains.is_empty() && !domains.iter().any(|allowed| allowed.to_lowercase() == domain) {
         return Err(Error::invalid(
             "email",
-            format!("this e-mail address is not allowed: use an address at {}", domains.join(", ")),
+            format!("this email address is not allowed: use an address at {}", domains.join(", ")),
         ));
     }
     let password = Password::new(fields.password.clone());

@@ -16,7 +16,7 @@ await people(site, "ada", "bea", "cy", "dan", "eve");
 /** Signs in up to the second factor. */
 async function passwordOf(page, name) {
   await page.goto("/login");
-  await page.getByLabel("Username or e-mail address").fill(name);
+  await page.getByLabel("Username or email address").fill(name);
   await page.getByLabel("Password", { exact: true }).fill(PASSWORD);
   await page.getByRole("button", { name: "Sign in" }).click();
   await page.waitForURL("**/login/two-factor?**");

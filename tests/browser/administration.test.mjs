@@ -27,7 +27,7 @@ test("locking a user ends their sessions and tokens at once, and can be undone",
   await ada.page.waitForURL("**/login?redirect_to=*");
   const answer = () => fetch(`${site.url}/api/v1/user`, { headers: { authorization: `Bearer ${token}` } });
   assert.equal((await answer()).status, 401);
-  await ada.page.getByLabel("Username or e-mail address").fill("ada");
+  await ada.page.getByLabel("Username or email address").fill("ada");
   await ada.page.getByLabel("Password", { exact: true }).fill(PASSWORD);
   await ada.page.getByRole("button", { name: "Sign in" }).click();
   await ada.page.locator("[role=alert]").waitFor();
@@ -61,7 +61,7 @@ test("a registered user waits for approval by an administrator", async () => {
   await page.locator("main").getByRole("link", { name: "Create account" }).click();
   await page.waitForURL("**/register**");
   await page.getByLabel("Username", { exact: true }).fill("newcomer");
-  await page.getByLabel("E-mail address").fill("newcomer@example.org");
+  await page.getByLabel("Email address").fill("newcomer@example.org");
   await page.getByLabel("Password", { exact: true }).fill(PASSWORD);
   await page.getByLabel("Confirm password").fill("something else");
   await page.getByRole("button", { name: "Create account" }).click();

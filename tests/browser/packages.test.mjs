@@ -178,7 +178,7 @@ test("the plain form uploads files without JavaScript", async () => {
   const { page } = browser;
   await page.goto("/ada/-/upload");
   await page.waitForURL("**/login?redirect_to=*");
-  await page.getByLabel("Username or e-mail address").fill("ada");
+  await page.getByLabel("Username or email address").fill("ada");
   await page.getByLabel("Password", { exact: true }).fill("correct horse battery staple");
   await page.getByRole("button", { name: "Sign in" }).click();
   await page.waitForURL("**/ada/-/upload");

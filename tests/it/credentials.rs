@@ -47,7 +47,7 @@ async fn every_way_to_present_a_token_means_the_same() {
 }
 
 #[tokio::test]
-async fn a_password_comes_with_the_user_s_name_or_e_mail_address_in_any_case() {
+async fn a_password_comes_with_the_user_s_name_or_email_address_in_any_case() {
     let site = private().await;
     for name in ["ada", "ADA", "ada@example.org", "Ada@Example.ORG"] {
         site.anon().basic(name, PASSWORD).get(&file()).await.is(200);
@@ -309,7 +309,7 @@ async fn an_unknown_user_and_a_wrong_password_get_the_same_answer() {
         ("stranger", PASSWORD),
         ("ada", &"x".repeat(2000)),
         ("../ada", "x"),
-        // No name and no e-mail address: nothing to ask the database for.
+        // No name and no email address: nothing to ask the database for.
         ("a\0b", "x"),
         ("a\0@b", "x"),
         (&packhouse::domain::secret::random_text(7000), "x"),

@@ -1,4 +1,4 @@
-//! One's own account in the browser: profile, name, e-mail address, its end.
+//! One's own account in the browser: profile, name, email address, its end.
 
 use crate::support::browser::Browser;
 use crate::support::people::{db_org, db_user};
@@ -91,7 +91,7 @@ async fn packages_move_to_the_new_username_and_the_old_one_redirects() {
 }
 
 #[tokio::test]
-async fn an_unconfirmed_e_mail_address_cannot_be_used_to_sign_in() {
+async fn an_unconfirmed_email_address_cannot_be_used_to_sign_in() {
     let site = Site::new();
     let mut browser = site.browser_of("ada").await;
     const PAGE: &str = "/user/settings/email";

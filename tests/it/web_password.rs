@@ -44,7 +44,7 @@ async fn an_invalid_password_shows_its_problem_beside_the_field() {
         (PASSWORD, "short", "short", "new_password", "at least 12"),
         (PASSWORD, &*long, &*long, "new_password", "at most 1024"),
         (PASSWORD, "password1234", "password1234", "new_password", "too common"),
-        (PASSWORD, "Ada@Example.org", "Ada@Example.org", "new_password", "name or e-mail"),
+        (PASSWORD, "Ada@Example.org", "Ada@Example.org", "new_password", "name or email"),
         (PASSWORD, PASSWORD, PASSWORD, "new_password", "current password"),
         (PASSWORD, NEW, "another one entirely", "again", "do not match"),
         ("wrong", NEW, NEW, "current_password", "not your password"),

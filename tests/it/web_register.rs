@@ -1,4 +1,4 @@
-//! Making an account for oneself: off by default, open by a setting, to some e-mail domains, with an approval.
+//! Making an account for oneself: off by default, open by a setting, to some email domains, with an approval.
 
 use crate::support::browser::Browser;
 use crate::support::people::db_caller;
@@ -81,7 +81,7 @@ async fn an_invalid_registration_is_rejected_with_the_reason() {
         assert_eq!(browser.attrs("#username", "value"), [name]);
         assert!(browser.attrs("#password", "value").is_empty());
     }
-    for (password, says) in [("short", "at least 12"), ("password1234", "too common"), (good, "name or e-mail")] {
+    for (password, says) in [("short", "at least 12"), ("password1234", "too common"), (good, "name or email")] {
         register(&mut browser, "eve", good, password).await;
         assert!(browser.is(422).one("#password-problem").contains(says), "{password}");
     }
@@ -95,7 +95,7 @@ async fn an_invalid_registration_is_rejected_with_the_reason() {
 }
 
 #[tokio::test]
-async fn an_e_mail_address_in_use_looks_like_any_other() {
+async fn an_email_address_in_use_looks_like_any_other() {
     let site = Site::with(&[OPEN]);
     let mut browser = site.browser();
     register(&mut browser, "eve", "Ada@example.org", PASSWORD).await;
