@@ -1,4 +1,5 @@
-//! A file, for the browser to save: with its session, and otherwise the same answer as the generic package protocol's.
+//! Downloads a file in the browser. It uses the browser's session; otherwise the answer is the same as in the generic
+//! package protocol.
 
 use super::version;
 use crate::auth::call::Call;
@@ -29,7 +30,7 @@ pub async fn file(call: Call) -> Result<HttpResponse> {
         small: None,
     };
     let served = respond(call.req.method(), call.req.headers(), &call.app.store, blob).await?;
-    // The images of a README are looked at with the page.
+    // The images of a README load with the page and are not downloads.
     if served.counts && param(&call.req, "shown").is_none() {
         call.app.counters.download(file.id);
     }

@@ -1,5 +1,5 @@
-//! Webhooks: the list of an owner's, making and changing one, and what it told. A delivery has a page of its own,
-//! [`delivery`].
+//! Webhooks: an owner's list, creating and changing a webhook, and its recent deliveries. A delivery has a page of its
+//! own, [`delivery`].
 
 pub mod delivery;
 mod form;
@@ -29,7 +29,7 @@ use askama::Template;
 use form::{CONTENTS, Content};
 use std::collections::HashMap;
 
-/// Whose hooks a page is about.
+/// The owner of the webhooks on a page.
 #[derive(Debug, Clone)]
 enum Whose {
     Own,
@@ -48,7 +48,7 @@ impl Whose {
         }
     }
 
-    /// The address of the list.
+    /// The address of the list of webhooks.
     fn base(&self) -> String {
         match self {
             Self::Own => "/user/settings/hooks".to_owned(),
@@ -56,7 +56,7 @@ impl Whose {
         }
     }
 
-    /// The organization, for the head of its pages.
+    /// The organization, for the head of the page.
     fn head(&self, conn: &mut Connection, caller: &Caller, right: &CanHook) -> Result<Option<Owner>> {
         match self {
             Self::Own => Ok(None),
@@ -69,12 +69,12 @@ async fn hook_id(call: &Call) -> Result<HookId> {
     Ok(HookId(call.part("hook", What::Hook).await?))
 }
 
-/// What became of something that was told, in a word and with the class of its badge.
+/// The result of a delivery in a word, with the class of its badge.
 pub(super) fn outcome(state: DeliveryState) -> (&'static str, &'static str) {
     match state {
-        DeliveryState::Pending => ("Waiting", "warn"),
+        DeliveryState::Pending => ("Pending", "warn"),
         DeliveryState::Delivered => ("Delivered", "good"),
-        DeliveryState::Failed => ("Given up", "bad"),
+        DeliveryState::Failed => ("Failed", "bad"),
     }
 }
 
@@ -92,7 +92,7 @@ struct ListPage {
 }
 
 impl ListPage {
-    /// What became of the last news, and when that was.
+    /// The result of the last delivery, and its time.
     fn last(&self, hook: &Hook) -> Option<(&'static str, &'static str, When)> {
         let (state, at) = *self.last.get(&hook.id)?;
         let (word, class) = outcome(state);
@@ -131,7 +131,7 @@ struct NewPage {
     owner: Option<Owner>,
     base: String,
     form: HookForm,
-    /// The hook that is changed: here none.
+    /// The webhook that is being changed; none on this page.
     hook: Option<Hook>,
     problems: Problems,
     contents: [Content; 2],
@@ -182,7 +182,7 @@ async fn create(call: Call, form: Protected<HookForm>, whose: Whose) -> Result<R
         });
         match made.await {
             Ok(hook) => {
-                let notice = "The webhook is there. Send it a test to see whether it is heard.";
+                let notice = "Webhook created. Send a test.";
                 return Ok(Reply::to(&format!("{}/{}", whose.base(), hook.id)).notice(&call.app, notice));
             }
             Err(error) => problems = Problems::of(error, "url")?,
@@ -305,7 +305,7 @@ async fn delete(call: Call, form: Protected<Nothing>, whose: Whose) -> Result<Re
         webhooks::delete(conn, caller, &right, id, now)
     })
     .await?;
-    Ok(Reply::to(&base).notice(&call.app, "The webhook is deleted."))
+    Ok(Reply::to(&base).notice(&call.app, "Webhook deleted."))
 }
 
 /// `POST /user/settings/hooks/{hook}/tests`.
@@ -330,7 +330,7 @@ async fn test(call: Call, form: Protected<Nothing>, whose: Whose) -> Result<Repl
     });
     match sent.await {
         Ok(delivery) => {
-            let notice = "A test is on its way. Load this page again to see what came of it.";
+            let notice = "Test sent. Reload to see the result.";
             Ok(Reply::to(&format!("{}/{id}/deliveries/{delivery}", whose.base())).notice(&call.app, notice))
         }
         Err(error @ Error::Blocked(_)) => hook_page(&call, whose, None, Problems::of(error, "url")?).await,

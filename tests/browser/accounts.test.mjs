@@ -1,4 +1,4 @@
-// An account: the second factor, sessions, tokens that publish.
+// An account: two-factor authentication, sessions, and tokens that publish.
 
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -16,32 +16,32 @@ await people(site, "ada", "bea", "cy", "dan", "eve");
 /** Signs in up to the second factor. */
 async function passwordOf(page, name) {
   await page.goto("/login");
-  await page.getByLabel("User name or e-mail address").fill(name);
+  await page.getByLabel("Username or email address").fill(name);
   await page.getByLabel("Password", { exact: true }).fill(PASSWORD);
   await page.getByRole("button", { name: "Sign in" }).click();
   await page.waitForURL("**/login/two-factor?**");
 }
 
-test("a second factor is set up in the page and asked for at the next sign-in; a recovery code does in its place, once", async () => {
+test("two-factor authentication is set up, asked for, and passed by a recovery code", async () => {
   const browser = await visitAs(site, "ada");
   const { page } = browser;
   await page.goto("/user/settings/security");
   await inspect(page);
-  await page.getByRole("link", { name: "Set up a second factor" }).click();
+  await page.getByRole("link", { name: "Set up two-factor authentication" }).click();
   await page.waitForURL("**/security/enroll");
   await inspect(page);
   const picture = page.locator("img.qr");
   assert.ok(await picture.evaluate((image) => image.complete && image.naturalWidth > 0), "the picture is shown");
   const seed = (await page.locator("#seed").textContent()).trim();
-  await page.getByLabel("Code on the device").fill("000000");
+  await page.getByLabel("Code from the app").fill("000000");
   await page.getByLabel("Your password").fill(PASSWORD);
-  await page.getByRole("button", { name: "Turn it on" }).click();
+  await page.getByRole("button", { name: "Turn on two-factor authentication" }).click();
   await page.locator("#code-problem").waitFor();
   await inspect(page);
   assert.equal((await page.locator("#seed").textContent()).trim(), seed, "a wrong code changes no secret");
-  await page.getByLabel("Code on the device").fill(totp(seed));
+  await page.getByLabel("Code from the app").fill(totp(seed));
   await page.getByLabel("Your password").fill(PASSWORD);
-  await page.getByRole("button", { name: "Turn it on" }).click();
+  await page.getByRole("button", { name: "Turn on two-factor authentication" }).click();
   await page.locator("#codes").waitFor();
   await inspect(page);
   const codes = (await page.locator("#codes").textContent()).trim().split("\n");
@@ -55,11 +55,11 @@ test("a second factor is set up in the page and asked for at the next sign-in; a
   await passwordOf(page, "ada");
   await inspect(page);
   await page.getByLabel("Code").fill("123 456");
-  await page.getByRole("button", { name: "Go on" }).click();
+  await page.getByRole("button", { name: "Continue" }).click();
   await page.locator("[role=alert]").waitFor();
-  // The code of the moment was used up above.
+  // The current code was already used above.
   await page.getByLabel("Code").fill(totp(seed, 1));
-  await page.getByRole("button", { name: "Go on" }).click();
+  await page.getByRole("button", { name: "Continue" }).click();
   await page.locator("details.menu summary").waitFor();
   for (const path of ["", "/recovery-codes", "/disable"]) {
     assert.equal((await page.goto(`/user/settings/security${path}`)).status(), 200);
@@ -78,13 +78,13 @@ test("a second factor is set up in the page and asked for at the next sign-in; a
     const other = await visit(site);
     await passwordOf(other.page, "ada");
     await other.page.getByLabel("Code").fill(codes[0]);
-    await other.page.getByRole("button", { name: "Go on" }).click();
+    await other.page.getByRole("button", { name: "Continue" }).click();
     await other.page.locator(lets ? "details.menu summary" : "[role=alert]").waitFor();
     await done(other);
   }
 });
 
-test("a token is made in the page, shown once, publishes by curl, and is worth nothing when it is revoked", async () => {
+test("a token is created, shown once, publishes with curl, and fails when revoked", async () => {
   const browser = await visitAs(site, "bea");
   const { page } = browser;
   await page.goto("/user/settings/tokens");
@@ -108,7 +108,7 @@ test("a token is made in the page, shown once, publishes by curl, and is worth n
   await done(browser);
 });
 
-test("without JavaScript one makes a token that publishes", async () => {
+test("a token that publishes can be created without JavaScript", async () => {
   const browser = await visitAs(site, "cy", { javaScriptEnabled: false });
   const secret = await makeToken(browser.page, "plain");
   curl("-H", `Authorization: Bearer ${secret}`, "--data-binary", "plain", "-X", "PUT",
@@ -116,7 +116,7 @@ test("without JavaScript one makes a token that publishes", async () => {
   await done(browser);
 });
 
-test("who signs out everywhere is signed out in every browser at once", async () => {
+test("signing out everywhere signs out every browser at once", async () => {
   const here = await visitAs(site, "dan"), there = await visitAs(site, "dan");
   await here.page.goto("/user/settings/security");
   assert.equal(await here.page.locator("main tbody tr").count(), 2);
@@ -130,22 +130,22 @@ test("who signs out everywhere is signed out in every browser at once", async ()
   await done(there);
 });
 
-test("a new password ends the other sessions and is the one that counts", async () => {
+test("a new password ends the other sessions and replaces the old one", async () => {
   const here = await visitAs(site, "eve"), there = await visitAs(site, "eve");
   const { page } = here;
   await page.goto("/user/settings/password");
   await inspect(page);
   await page.getByLabel("Current password").fill(PASSWORD);
   await page.getByLabel("New password", { exact: true }).fill("short");
-  await page.getByLabel("New password, once more").fill("short");
-  await page.getByRole("button", { name: "Change the password" }).click();
+  await page.getByLabel("Confirm new password").fill("short");
+  await page.getByRole("button", { name: "Change password" }).click();
   await page.locator(".field-problem").first().waitFor();
   await inspect(page);
   const chosen = "a longer one, with some words";
   await page.getByLabel("Current password").fill(PASSWORD);
   await page.getByLabel("New password", { exact: true }).fill(chosen);
-  await page.getByLabel("New password, once more").fill(chosen);
-  await page.getByRole("button", { name: "Change the password" }).click();
+  await page.getByLabel("Confirm new password").fill(chosen);
+  await page.getByRole("button", { name: "Change password" }).click();
   await page.locator(".notice.good").waitFor();
   await there.page.goto("/user/settings");
   await there.page.waitForURL("**/login?redirect_to=*");
@@ -157,20 +157,20 @@ test("a new password ends the other sessions and is the one that counts", async 
 /** Makes a token that may publish, and gives its secret. */
 async function makeToken(page, name) {
   await page.goto("/user/settings/tokens");
-  await page.getByRole("link", { name: "New token" }).click();
+  await page.getByRole("link", { name: "Create token" }).click();
   await page.waitForURL("**/user/settings/tokens/new");
   await page.getByLabel("Name", { exact: true }).fill(name);
   await page.getByRole("radio", { name: /publish/i }).first().check();
   await page.getByLabel("Your password").fill(PASSWORD);
-  await page.getByRole("button", { name: "Make the token" }).click();
+  await page.getByRole("button", { name: "Create token" }).click();
   return (await page.locator("#secret").textContent()).trim();
 }
 
 /** Revokes a token. */
 async function revokeToken(page, name) {
   await page.getByRole("link", { name: `Revoke ${name}` }).click();
-  await page.getByRole("button", { name: "Revoke the token" }).waitFor();
+  await page.getByRole("button", { name: "Revoke token" }).waitFor();
   await inspect(page);
-  await page.getByRole("button", { name: "Revoke the token" }).click();
+  await page.getByRole("button", { name: "Revoke token" }).click();
   await page.locator(".notice.good").waitFor();
 }

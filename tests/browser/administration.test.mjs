@@ -1,4 +1,4 @@
-// What an administrator does in the browser.
+// Site administration in the browser.
 
 import assert from "node:assert/strict";
 import test from "node:test";
@@ -8,7 +8,7 @@ const site = await serve({ PACKHOUSE_REGISTRATION_ENABLED: "true", PACKHOUSE_REG
 endWith(site);
 await people(site, "ada", "bea");
 
-test("an administrator locks a user, whose sessions and tokens die at once, and lets him in again", async () => {
+test("locking a user ends their sessions and tokens at once, and can be undone", async () => {
   const { sha1: token } = await api(site, "ada", "POST", "/api/v1/users/ada/tokens", { name: "ci", scopes: ["read:user"] });
   const admin = await visitAs(site, "admin"), ada = await visitAs(site, "ada");
   await ada.page.goto("/user/settings");
@@ -19,7 +19,7 @@ test("an administrator locks a user, whose sessions and tokens die at once, and 
   await page.getByRole("row", { name: /ada/ }).getByRole("link").first().click();
   await page.waitForURL("**/-/admin/users/ada");
   await inspect(page);
-  await page.getByRole("button", { name: "Lock", exact: true }).click();
+  await page.getByRole("button", { name: "Lock account", exact: true }).click();
   await page.locator("#standing", { hasText: "Locked" }).waitFor();
   await inspect(page);
 
@@ -27,13 +27,13 @@ test("an administrator locks a user, whose sessions and tokens die at once, and 
   await ada.page.waitForURL("**/login?redirect_to=*");
   const answer = () => fetch(`${site.url}/api/v1/user`, { headers: { authorization: `Bearer ${token}` } });
   assert.equal((await answer()).status, 401);
-  await ada.page.getByLabel("User name or e-mail address").fill("ada");
+  await ada.page.getByLabel("Username or email address").fill("ada");
   await ada.page.getByLabel("Password", { exact: true }).fill(PASSWORD);
   await ada.page.getByRole("button", { name: "Sign in" }).click();
   await ada.page.locator("[role=alert]").waitFor();
 
-  await page.getByRole("button", { name: "Unlock" }).click();
-  await page.getByRole("button", { name: "Lock", exact: true }).waitFor();
+  await page.getByRole("button", { name: "Unlock account" }).click();
+  await page.getByRole("button", { name: "Lock account", exact: true }).waitFor();
   assert.equal((await answer()).status, 200);
   await ada.page.goto("/user/settings");
   await ada.page.waitForURL("**/login?redirect_to=*", { timeout: 5_000 });
@@ -41,7 +41,7 @@ test("an administrator locks a user, whose sessions and tokens die at once, and 
   await done(admin);
 });
 
-test("who is no administrator finds no administration", async () => {
+test("the administration is hidden from other users", async () => {
   const browser = await visitAs(site, "bea");
   for (const path of ["/-/admin", "/-/admin/users", "/-/admin/users/ada"]) {
     const answer = await browser.page.goto(path);
@@ -54,22 +54,22 @@ test("who is no administrator finds no administration", async () => {
   await done(stranger);
 });
 
-test("whoever registers waits until an administrator lets him in", async () => {
+test("a registered user waits for approval by an administrator", async () => {
   const browser = await visit(site);
   const { page } = browser;
   await page.goto("/login");
-  await page.locator("main").getByRole("link", { name: "Make one" }).click();
+  await page.locator("main").getByRole("link", { name: "Create account" }).click();
   await page.waitForURL("**/register**");
-  await page.getByLabel("User name", { exact: true }).fill("newcomer");
-  await page.getByLabel("E-mail address").fill("newcomer@example.org");
+  await page.getByLabel("Username", { exact: true }).fill("newcomer");
+  await page.getByLabel("Email address").fill("newcomer@example.org");
   await page.getByLabel("Password", { exact: true }).fill(PASSWORD);
-  await page.getByLabel("Password, once more").fill("something else");
-  await page.getByRole("button", { name: "Make the account" }).click();
+  await page.getByLabel("Confirm password").fill("something else");
+  await page.getByRole("button", { name: "Create account" }).click();
   await page.locator(".field-problem").first().waitFor();
   await inspect(page);
   await page.getByLabel("Password", { exact: true }).fill(PASSWORD);
-  await page.getByLabel("Password, once more").fill(PASSWORD);
-  await page.getByRole("button", { name: "Make the account" }).click();
+  await page.getByLabel("Confirm password").fill(PASSWORD);
+  await page.getByRole("button", { name: "Create account" }).click();
   await page.locator(".notice").waitFor();
 
   const admin = await visitAs(site, "admin");
@@ -79,8 +79,8 @@ test("whoever registers waits until an administrator lets him in", async () => {
   await admin.page.getByRole("row", { name: /newcomer/ }).getByRole("link").first().click();
   await admin.page.waitForURL("**/-/admin/users/newcomer");
   await inspect(admin.page);
-  await admin.page.getByRole("button", { name: "Let him in" }).click();
-  await admin.page.locator("#standing", { hasNotText: "Waits" }).waitFor();
+  await admin.page.getByRole("button", { name: "Approve account" }).click();
+  await admin.page.locator("#standing", { hasNotText: "Pending" }).waitFor();
   await done(admin);
   await signIn(page, "newcomer");
   await done(browser);

@@ -1,4 +1,4 @@
-// An organization, with a second user in it.
+// An organization with a second user.
 
 import assert from "node:assert/strict";
 import test from "node:test";
@@ -8,13 +8,13 @@ const site = await serve();
 endWith(site);
 await people(site, "ada", "bea");
 
-test("an organization is made, a second user is taken in, publishes, and leaves", async () => {
+test("an organization is created; a second user is added, publishes and leaves", async () => {
   const ada = await visitAs(site, "ada");
   const { page } = ada;
   await page.goto("/org/create");
   await inspect(page);
   await page.getByLabel("Name", { exact: true }).fill("acme corp");
-  await page.locator("#name-live", { hasText: "Letters" }).waitFor();
+  await page.locator("#name-live", { hasText: "letters" }).waitFor();
   await page.getByLabel("Name", { exact: true }).fill("acme");
   await page.getByLabel("Full name").fill("Acme Corporation");
   await page.getByRole("radio", { name: /^Private/ }).check();
@@ -22,10 +22,10 @@ test("an organization is made, a second user is taken in, publishes, and leaves"
   await page.waitForURL((url) => url.pathname.includes("acme"));
   await page.locator(".notice.good").waitFor();
 
-  // A stranger to it sees nothing, and a member what his team may.
+  // A stranger sees nothing, and members see what their team allows.
   const bea = await visitAs(site, "bea");
   await bea.page.goto("/acme");
-  assert.ok((await bea.page.locator("h1").textContent()).includes("Nothing is here"));
+  assert.ok((await bea.page.locator("h1").textContent()).includes("Page not found"));
 
   await page.goto("/org/acme/teams");
   await inspect(page);
@@ -34,12 +34,12 @@ test("an organization is made, a second user is taken in, publishes, and leaves"
   await page.getByRole("button", { name: "Create team" }).click();
   await page.waitForURL("**/org/acme/teams/Builders");
   await inspect(page);
-  await page.getByLabel("Take in, by user name").fill("nobody");
-  await page.getByRole("button", { name: "Add" }).click();
+  await page.getByLabel("Username").fill("nobody");
+  await page.getByRole("button", { name: "Add member" }).click();
   await page.locator(".field-problem").waitFor();
   await inspect(page);
-  await page.getByLabel("Take in, by user name").fill("bea");
-  await page.getByRole("button", { name: "Add" }).click();
+  await page.getByLabel("Username").fill("bea");
+  await page.getByRole("button", { name: "Add member" }).click();
   await page.getByRole("row", { name: /bea/ }).waitFor();
   await inspect(page);
 
@@ -53,7 +53,7 @@ test("an organization is made, a second user is taken in, publishes, and leaves"
     await inspect(bea.page);
   }
   await bea.page.goto("/org/acme/settings");
-  assert.ok((await bea.page.locator("h1").textContent()).includes("Nothing is here"), "settings are the owners'");
+  assert.ok((await bea.page.locator("h1").textContent()).includes("Page not found"), "only owners see the settings");
 
   await page.goto("/org/acme/members");
   await inspect(page);
@@ -62,12 +62,12 @@ test("an organization is made, a second user is taken in, publishes, and leaves"
   await bea.page.getByRole("button", { name: "Leave acme" }).click();
   await bea.page.locator(".notice.good").waitFor();
   await bea.page.goto("/acme");
-  assert.ok((await bea.page.locator("h1").textContent()).includes("Nothing is here"));
+  assert.ok((await bea.page.locator("h1").textContent()).includes("Page not found"));
   await done(bea);
   await done(ada);
 });
 
-test("an organization gets another name, to which the old one leads", async () => {
+test("an organization is renamed, and the old name redirects", async () => {
   await api(site, "ada", "POST", "/api/v1/orgs", { username: "early", visibility: "public" });
   const browser = await visitAs(site, "ada");
   const { page } = browser;
@@ -75,16 +75,16 @@ test("an organization gets another name, to which the old one leads", async () =
   await inspect(page);
   await page.getByLabel("New name").fill("late");
   await page.locator("form[action$='/rename']").getByLabel("Your password").fill(PASSWORD);
-  await page.getByRole("button", { name: "Rename" }).click();
+  await page.getByRole("button", { name: "Rename organization" }).click();
   await page.locator(".notice.good").waitFor();
   const stranger = await visit(site);
   await stranger.page.goto("/early");
   await stranger.page.waitForURL("**/late");
   await done(stranger);
   await page.goto("/org/late/settings");
-  await page.getByLabel(/To delete it, type its name/).fill("late");
+  await page.getByLabel(/Type late to confirm/).fill("late");
   await page.locator("form[action$='/delete']").getByLabel("Your password").fill(PASSWORD);
-  await page.getByRole("button", { name: "Delete late" }).click();
+  await page.getByRole("button", { name: "Delete organization" }).click();
   await page.locator(".notice.good").waitFor();
   await done(browser);
 });

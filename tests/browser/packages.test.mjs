@@ -1,4 +1,4 @@
-// Files: uploaded in the browser, found by everybody, fetched back byte for byte, deleted.
+// Files: uploaded in the browser, found by everyone, downloaded byte for byte, and deleted.
 
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
@@ -17,16 +17,16 @@ await people(site, "ada", "bea");
 /** A version's page of ada's. */
 const page_of = (name, version) => `/ada/-/packages/generic/${name}/${version}`;
 
-/** What a version has, as the API says. */
+/** The files of a version, from the API. */
 async function files(owner, name, version) {
   const list = await api(site, "ada", "GET", `/api/v1/packages/${owner}/generic/${name}/${version}/files`);
   return Object.fromEntries(list.map((file) => [file.name, file.sha256]));
 }
 
-test("two files are dropped on the page, their progress is shown, and everybody finds them, whole, until they are deleted", async () => {
+test("two files are dropped, uploaded with progress, downloaded and deleted", async () => {
   const browser = await visitAs(site, "ada");
   const { page } = browser;
-  // Slow enough for its progress to be seen on the way.
+  // Slow enough to observe the progress.
   const network = await browser.context.newCDPSession(page);
   await network.send("Network.emulateNetworkConditions", {
     offline: false, latency: 0, downloadThroughput: -1, uploadThroughput: 4 << 20,
@@ -35,12 +35,12 @@ test("two files are dropped on the page, their progress is shown, and everybody 
   await page.goto("/ada/-/upload");
   await page.getByLabel("Package", { exact: true }).fill("firmware");
   await page.getByLabel("Version", { exact: true }).fill("2.4.1");
-  await page.locator("#state", { hasText: "A new package" }).waitFor();
+  await page.locator("#state", { hasText: "This creates a new package" }).waitFor();
   await inspect(page);
   await drop(page, "#drop", [{ name: "router-2.4.1.bin", content: large }, { name: "notes (final).txt", content: small }]);
   assert.equal(await page.locator("#queue > li").count(), 2);
   await inspect(page);
-  // What the bars show, from the first to the last.
+  // Record what the bars show.
   await page.evaluate(() => {
     window.seen = [];
     const look = () => {
@@ -50,14 +50,14 @@ test("two files are dropped on the page, their progress is shown, and everybody 
     };
     look();
   });
-  await page.getByRole("button", { name: "Upload", exact: true }).click();
+  await page.getByRole("button", { name: "Upload files", exact: true }).click();
   await page.locator("#total-text", { hasText: "2 of 2 files stored" }).waitFor();
   const seen = await page.evaluate(() => window.seen);
   assert.ok(seen.length > 0 && seen.every((value, at) => at === 0 || value >= seen[at - 1]), `progress: ${seen}`);
   assert.deepEqual(await page.locator("#queue .badge").allTextContents(), ["Stored", "Stored"]);
   assert.ok((await page.locator("#queue [data-digest]").first().textContent()).includes(sha256(large)));
   await inspect(page);
-  await page.getByRole("link", { name: "Look at the version" }).click();
+  await page.getByRole("link", { name: "View version" }).click();
   await page.waitForURL(`**${page_of("firmware", "2.4.1")}`);
 
   const stranger = await visit(site);
@@ -76,37 +76,37 @@ test("two files are dropped on the page, their progress is shown, and everybody 
     .find((file) => file.name.startsWith("notes")).id;
   await page.goto(`${page_of("firmware", "2.4.1")}/files/${id}/delete`);
   await inspect(page);
-  await page.getByRole("button", { name: "Delete this file" }).click();
+  await page.getByRole("button", { name: "Delete file" }).click();
   await page.locator(".notice.good").waitFor();
   assert.deepEqual(Object.keys(await files("ada", "firmware", "2.4.1")), ["router-2.4.1.bin"]);
   await page.goto(`${page_of("firmware", "2.4.1")}/delete`);
   await inspect(page);
-  await page.getByRole("button", { name: "Delete this version" }).click();
+  await page.getByRole("button", { name: "Delete version" }).click();
   await page.locator(".notice.good").waitFor();
   assert.equal((await stranger.page.goto(page_of("firmware", "2.4.1"))).status(), 404);
   await done(stranger);
   await done(browser);
 });
 
-test("a package is deleted by whoever types its name", async () => {
+test("deleting a package requires typing its name", async () => {
   await publish(site, "ada", "ada/old-tool/1.0/tool.bin", "bytes");
   await publish(site, "ada", "ada/old-tool/1.1/tool.bin", "more bytes");
   const browser = await visitAs(site, "ada");
   const { page } = browser;
   await page.goto("/ada/-/packages/settings/generic/old-tool");
-  await page.getByLabel("Type old-tool to delete it").fill("new-tool");
-  await page.getByRole("button", { name: "Delete the package" }).click();
+  await page.getByLabel("Type old-tool to confirm").fill("new-tool");
+  await page.getByRole("button", { name: "Delete package" }).click();
   await page.locator(".field-problem").waitFor();
   await inspect(page);
-  await page.getByLabel("Type old-tool to delete it").fill("old-tool");
-  await page.getByRole("button", { name: "Delete the package" }).click();
+  await page.getByLabel("Type old-tool to confirm").fill("old-tool");
+  await page.getByRole("button", { name: "Delete package" }).click();
   await page.locator(".notice.good").waitFor();
   const left = await api(site, "ada", "GET", "/api/v1/packages/ada?q=old-tool");
   assert.deepEqual(left, []);
   await done(browser);
 });
 
-test("a name that is taken is said before anything is sent, and the others go on", async () => {
+test("a taken file name is reported before sending, and the other files upload", async () => {
   await publish(site, "ada", "ada/taken/1.0/a.txt", "there");
   const browser = await visitAs(site, "ada");
   const { page } = browser;
@@ -117,13 +117,13 @@ test("a name that is taken is said before anything is sent, and the others go on
   await drop(page, "#drop", [{ name: "a.txt", content: "other" }, { name: "b.txt", content: "new" }]);
   await page.locator("#queue li:first-child [data-problem]:visible", { hasText: "already" }).waitFor();
   await inspect(page);
-  await page.getByRole("button", { name: "Upload", exact: true }).click();
+  await page.getByRole("button", { name: "Upload files", exact: true }).click();
   await page.locator("#queue li:last-child .badge", { hasText: "Stored" }).waitFor();
   assert.deepEqual(await files("ada", "taken", "1.0"), { "a.txt": sha256("there"), "b.txt": sha256("new") });
   await done(browser);
 });
 
-test("an upload is cancelled halfway, which leaves nothing, and then tried again", async () => {
+test("an upload canceled halfway leaves nothing behind and can be retried", async () => {
   const browser = await visitAs(site, "ada");
   const { page } = browser;
   const network = await page.context().newCDPSession(page);
@@ -134,10 +134,10 @@ test("an upload is cancelled halfway, which leaves nothing, and then tried again
   await page.goto("/ada/-/upload?package=again&version=1.0");
   await page.locator("#files").setInputFiles({ name: "big.bin", mimeType: "application/octet-stream", buffer });
   await throttle(512 << 10);
-  await page.getByRole("button", { name: "Upload", exact: true }).click();
+  await page.getByRole("button", { name: "Upload files", exact: true }).click();
   await page.waitForFunction(() => document.querySelector("#queue progress").value > 0);
   await page.getByRole("button", { name: "Cancel big.bin" }).click();
-  await page.locator("#queue .badge", { hasText: "Cancelled" }).waitFor();
+  await page.locator("#queue .badge", { hasText: "Canceled" }).waitFor();
   assert.equal((await fetch(`${site.url}/api/v1/packages/ada/generic/again`)).status, 404);
   await throttle(-1);
   await page.getByRole("button", { name: "Retry big.bin" }).click();
@@ -146,7 +146,7 @@ test("an upload is cancelled halfway, which leaves nothing, and then tried again
   await done(browser);
 });
 
-test("one uploads with the keyboard alone", async () => {
+test("files can be uploaded with the keyboard alone", async () => {
   const browser = await visitAs(site, "ada");
   const { page } = browser;
   await page.goto("/ada");
@@ -165,7 +165,7 @@ test("one uploads with the keyboard alone", async () => {
   await chooser.setFiles([{ name: "k.txt", mimeType: "text/plain", buffer: Buffer.from("typed") }]);
   await tabTo(page, "#send");
   await page.keyboard.press("Enter");
-  await page.locator("#total-text", { hasText: "1 of 1 files stored" }).waitFor();
+  await page.locator("#total-text", { hasText: "1 of 1 file stored" }).waitFor();
   assert.ok(await page.evaluate(() => document.activeElement.matches("#look")), "the way to the version has the focus");
   await page.keyboard.press("Enter");
   await page.waitForURL(`**${page_of("by-keys", "1.0")}`);
@@ -173,12 +173,12 @@ test("one uploads with the keyboard alone", async () => {
   await done(browser);
 });
 
-test("without JavaScript one signs in, uploads by the plain form, and finds the files", async () => {
+test("the plain form uploads files without JavaScript", async () => {
   const browser = await visit(site, { javaScriptEnabled: false });
   const { page } = browser;
   await page.goto("/ada/-/upload");
   await page.waitForURL("**/login?redirect_to=*");
-  await page.getByLabel("User name or e-mail address").fill("ada");
+  await page.getByLabel("Username or email address").fill("ada");
   await page.getByLabel("Password", { exact: true }).fill("correct horse battery staple");
   await page.getByRole("button", { name: "Sign in" }).click();
   await page.waitForURL("**/ada/-/upload");
@@ -188,7 +188,7 @@ test("without JavaScript one signs in, uploads by the plain form, and finds the 
   const dir = mkdtempSync(join(tmpdir(), "packhouse-plain-"));
   for (const name of ["one.txt", "two.txt"]) writeFileSync(join(dir, name), name);
   await page.locator("#files").setInputFiles([join(dir, "one.txt"), join(dir, "two.txt")]);
-  await page.getByRole("button", { name: "Upload", exact: true }).click();
+  await page.getByRole("button", { name: "Upload files", exact: true }).click();
   await page.waitForURL(`**${page_of("plain", "1.0")}`);
   rmSync(dir, { recursive: true });
   assert.deepEqual(await files("ada", "plain", "1.0"), { "one.txt": sha256("one.txt"), "two.txt": sha256("two.txt") });

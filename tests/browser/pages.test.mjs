@@ -1,4 +1,4 @@
-// Every page of the table of routes, with long names, with much, and with nothing: judged by axe and watched for errors.
+// Every page in the table of routes, with long names, many entries and no entries, checked with axe and watched for errors.
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
@@ -45,7 +45,7 @@ const [file] = await api(site, "ada", "GET", "/api/v1/packages/ada/generic/many/
 const token = await api(site, "ada", "POST", "/api/v1/users/ada/tokens", { name: LONG, scopes: ["write:package"] });
 await api(site, "ada", "POST", "/api/v1/users/ada/tokens", { name: "all", scopes: ["all"] });
 
-// Nobody listens there: a delivery that failed.
+// Nothing listens on this port, so the delivery fails.
 const hooks = {};
 for (const of of ["/user", "/orgs/acme"]) {
   const config = { url: "http://127.0.0.1:9/hook", content_type: "json", secret: "a long random text" };
@@ -57,7 +57,7 @@ for (const of of ["/user", "/orgs/acme"]) {
 
 const long = `/${OWNER}/-/packages/generic/${LONG}`;
 
-/** Who goes where, by the routes of the table. */
+/** The pages to visit for each route, by user. */
 const VISITS = {
   "/": { anonymous: ["/"], ada: ["/"], idle: ["/"] },
   "/explore": { anonymous: ["/explore", "/explore?q=nothing-is-called-so"], ada: ["/explore"] },
@@ -68,7 +68,7 @@ const VISITS = {
   "/docs": { anonymous: ["/docs/"] },
   "/docs/{page:.*}": { ada: ["/docs/getting-started/"] },
   "/login": { anonymous: ["/login"] },
-  // Seen on the way, in the flows of accounts.
+  // Covered by the account tests.
   "/login/two-factor": {},
   "/register": { anonymous: ["/register"] },
   "/org/create": { ada: ["/org/create"] },
@@ -85,7 +85,7 @@ const VISITS = {
   "/user/settings/password": { ada: ["/user/settings/password"] },
   "/user/settings/security": { ada: ["/user/settings/security"] },
   "/user/settings/security/enroll": { ada: ["/user/settings/security/enroll"] },
-  // Of who has a second factor: in the flows of accounts.
+  // Needs two-factor authentication; covered by the account tests.
   "/user/settings/security/disable": {},
   "/user/settings/security/recovery-codes": {},
   "/user/settings/tokens": { ada: ["/user/settings/tokens"], idle: ["/user/settings/tokens"] },
@@ -106,7 +106,7 @@ const VISITS = {
   "/-/admin/users/{user}/edit": { admin: ["/-/admin/users/ada/edit"] },
   "/-/admin/users/{user}/password": { admin: ["/-/admin/users/ada/password"] },
   "/-/admin/users/{user}/role": { admin: ["/-/admin/users/ada/role"] },
-  // Of who has a second factor: in the flows of accounts.
+  // Needs two-factor authentication; covered by the account tests.
   "/-/admin/users/{user}/second-factor": {},
   "/-/admin/users/{user}/rename": { admin: ["/-/admin/users/ada/rename"] },
   "/-/admin/users/{user}/delete": { admin: ["/-/admin/users/ada/delete", "/-/admin/users/idle/delete"] },
@@ -115,12 +115,12 @@ const VISITS = {
   "/-/admin/orgs/{org}/quota": { admin: ["/-/admin/orgs/acme/quota"] },
   "/-/admin/packages": { admin: ["/-/admin/packages", "/-/admin/packages?sort=size", "/-/admin/packages?q=nothing-is-called-so"] },
   "/-/admin/audit": { admin: ["/-/admin/audit", "/-/admin/audit?actor=nobody-is-called-so", "/-/admin/audit?event=file."] },
-  // Lines for programs, and no page.
+  // JSON lines, not a page.
   "/-/admin/audit/export": {},
   "/-/admin/system": { admin: ["/-/admin/system"] },
   "/{owner}": { anonymous: ["/ada", "/idle", `/${OWNER}`], ada: ["/ada", "/acme", "/hidden"], idle: ["/idle"] },
   "/{owner}/-/packages": { anonymous: ["/ada/-/packages?q=many&sort=name", "/ada/-/packages?q=nothing-is-called-so"] },
-  // It leads to the newest version.
+  // Redirects to the latest version.
   "/{owner}/-/packages/generic/{name}": { anonymous: ["/ada/-/packages/generic/many"] },
   "/{owner}/-/packages/generic/{name}/versions": {
     anonymous: ["/ada/-/packages/generic/versions/versions", `${long}/versions`],
@@ -132,18 +132,18 @@ const VISITS = {
     [OWNER]: [`${long}/${LONG}`],
   },
   "/{owner}/-/packages/generic/{name}/{version}/delete": { ada: ["/ada/-/packages/generic/many/1.0/delete"], [OWNER]: [`${long}/${LONG}/delete`] },
-  // A file, and no page.
+  // A file, not a page.
   "/{owner}/-/packages/generic/{name}/{version}/files/{id}": {},
   "/{owner}/-/packages/generic/{name}/{version}/files/{id}/delete": { ada: [`/ada/-/packages/generic/many/1.0/files/${file.id}/delete`] },
   "/{owner}/-/packages/settings/generic/{name}": { ada: ["/ada/-/packages/settings/generic/many"], [OWNER]: [`/${OWNER}/-/packages/settings/generic/${LONG}`] },
   "/{owner}/-/upload": { ada: ["/ada/-/upload?package=many&version=1.0", "/acme/-/upload"], [OWNER]: [`/${OWNER}/-/upload?package=${LONG}&version=${LONG}`] },
 };
 
-/** The pages of the table. */
+/** The pages in the table of routes. */
 const source = readFileSync(new URL("../../src/routes.rs", import.meta.url), "utf8");
 const routes = [...source.matchAll(/\b(?:page|saved)\(GET, "([^"]+)"/g)].map(([, path]) => path);
 
-test("every page of the table of routes is looked at", () => {
+test("every page in the table of routes is visited", () => {
   assert.ok(routes.length > 5);
   fail(routes.filter((route) => !(route in VISITS)).map((route) => `${route}: say in VISITS who looks at it, and where`));
 });
@@ -151,7 +151,7 @@ test("every page of the table of routes is looked at", () => {
 for (const who of ["anonymous", "ada", OWNER, "idle", "admin"]) {
   const paths = routes.flatMap((route) => VISITS[route]?.[who] ?? []);
   if (!paths.length) continue;
-  test(`${paths.length} pages are fit for everybody, as ${who === OWNER ? "somebody with a long name" : who} sees them`, async () => {
+  test(`${paths.length} pages are accessible to ${who === OWNER ? "a user with a long name" : who}`, async () => {
     const browser = await (who === "anonymous" ? visit(site) : visitAs(site, who));
     const wrong = [];
     for (const path of paths) {

@@ -1,4 +1,4 @@
-// What everybody sees: the way in, the manual, and pages that are not there.
+// Public pages: signing in, the manual, and pages that don't exist.
 
 import assert from "node:assert/strict";
 import test from "node:test";
@@ -7,7 +7,7 @@ import { done, endWith, inspect, PASSWORD, serve, tabTo, visit } from "./support
 const site = await serve();
 endWith(site);
 
-test("the way in, the manual and a page that is not there are fit for everybody, and nothing goes wrong in them", async () => {
+test("the sign-in page, the manual and the 404 page are accessible", async () => {
   const browser = await visit(site);
   const { page } = browser;
   for (const path of ["/login", "/docs/", "/docs/nothing/"]) {
@@ -17,7 +17,7 @@ test("the way in, the manual and a page that is not there are fit for everybody,
   await done(browser);
 });
 
-test("every page of the manual is fit for everybody", async () => {
+test("every page of the manual is accessible", async () => {
   const browser = await visit(site);
   const { page } = browser;
   await page.goto("/docs/");
@@ -32,7 +32,7 @@ test("every page of the manual is fit for everybody", async () => {
   await done(browser);
 });
 
-test("a command of the manual is copied by its button", async () => {
+test("the button beside a command in the manual copies it", async () => {
   const browser = await visit(site, { permissions: ["clipboard-read", "clipboard-write"] });
   const { page } = browser;
   await page.goto("/docs/getting-started/");
@@ -43,7 +43,7 @@ test("a command of the manual is copied by its button", async () => {
   await done(browser);
 });
 
-test("the colours are those of the system, or those the reader chose", async () => {
+test("the theme follows the system or the reader's choice", async () => {
   const browser = await visit(site, { colorScheme: "dark" });
   const { page } = browser;
   const background = () => page.evaluate(() => getComputedStyle(document.body.parentElement).backgroundColor);
@@ -53,13 +53,13 @@ test("the colours are those of the system, or those the reader chose", async () 
   await page.waitForURL("**/docs/");
   await page.locator("html[data-theme=light]").waitFor();
   assert.notEqual(await background(), dark);
-  await page.getByRole("button", { name: "As the system" }).click();
+  await page.getByRole("button", { name: "System" }).click();
   await page.locator("html[data-theme=system]").waitFor();
   assert.equal(await background(), dark);
   await done(browser);
 });
 
-test("one signs in, goes about and signs out with the keyboard alone", async () => {
+test("signing in and out works with the keyboard alone", async () => {
   const browser = await visit(site);
   const { page } = browser;
   await page.goto("/docs/getting-started/");

@@ -1,4 +1,4 @@
-// What the flows stand on: a server of their own with a private database, a real Chromium, and pages that are looked at.
+// Support for the browser tests: a server with a private database, Chromium, and page checks.
 
 import assert from "node:assert/strict";
 import { spawn, execFileSync } from "node:child_process";
@@ -29,9 +29,9 @@ function program() {
 
 /** A server with a data directory and a Postgres of its own, both gone when the tests of the file are done. */
 export async function serve(settings = {}) {
-  // In memory where there is such a place: nothing here has to outlive a loss of power.
+  // In memory if possible: nothing here needs to survive a power failure.
   const dir = mkdtempSync(join(existsSync("/dev/shm") ? "/dev/shm" : tmpdir(), "packhouse-browser-"));
-  // Postgres runs as another user where we are root.
+  // As root, Postgres runs as another user.
   chmodSync(dir, 0o755);
   const kept = Object.entries(process.env).filter(([key]) => !key.startsWith("PACKHOUSE_") && key !== "DATABASE_URL");
   const child = spawn(program(), ["serve"], {
@@ -144,7 +144,7 @@ export async function visit(site, options = {}) {
   });
   const page = await context.newPage();
   page.on("console", (message) => {
-    // Statuses are judged below, where it is known what was asked for.
+    // Statuses are checked below, where the request is known.
     const isStatus = message.text().startsWith("Failed to load resource");
     if (["error", "warning"].includes(message.type()) && !isStatus) wrong.push(`${page.url()}: ${message.text()}`);
   });
@@ -165,7 +165,7 @@ export async function done({ context, wrong }) {
 /** Signs in by the form. */
 export async function signIn(page, name, password = PASSWORD) {
   await page.goto("/login");
-  await page.getByLabel("User name or e-mail address").fill(name);
+  await page.getByLabel("Username or email address").fill(name);
   await page.getByLabel("Password", { exact: true }).fill(password);
   await page.getByRole("button", { name: "Sign in" }).click();
   await page.locator("header details.menu summary").waitFor();
@@ -178,7 +178,7 @@ export async function visitAs(site, name, options) {
   return browser;
 }
 
-// --- Looking ---
+// --- Page checks ---
 
 /** Looks at the page with axe, at a desk and on a phone, in light and dark: nothing may be found, and nothing sticks out. */
 export async function inspect(page, { schemes = ["light", "dark"] } = {}) {
@@ -186,12 +186,12 @@ export async function inspect(page, { schemes = ["light", "dark"] } = {}) {
   const tell = (line, mode) => found.set(line, [...found.get(line) ?? [], mode]);
   for (const viewport of [WIDE, PHONE]) {
     await page.setViewportSize(viewport);
-    // What follows the window's size does so with the next frame.
+    // Elements that depend on the window size adapt in the next frame.
     await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
     for (const colorScheme of schemes) {
       await page.emulateMedia({ colorScheme });
       if (!await page.evaluate(() => "axe" in window)) await page.evaluate(AXE);
-      // Once everything, and then what hangs on the colours.
+      // Check everything once, then only the rules that depend on the colors.
       const rules = colorScheme === schemes[0] ? null : ["color-contrast", "link-in-text-block"];
       const violations = await page.evaluate(async (rules) => {
         const options = { resultTypes: ["violations"], ...(rules ? { runOnly: rules } : {}) };
@@ -248,7 +248,7 @@ export async function download(page, locator) {
   return { name: file.suggestedFilename(), bytes: readFileSync(await file.path()) };
 }
 
-// --- The second factor ---
+// --- Two-factor authentication ---
 
 /** The code that an authenticator shows for a seed (RFC 6238), some steps of 30 seconds from now. */
 export function totp(seed, steps = 0) {

@@ -72,7 +72,7 @@ async fn try_all(client: &Client, owner: &str, unique: &str) -> [u16; 6] {
 }
 
 #[tokio::test]
-async fn every_person_may_do_with_every_owner_what_the_contract_says_and_no_more() {
+async fn every_user_has_exactly_the_documented_rights_to_every_owner() {
     const UNKNOWN: [u16; 6] = [401; 6];
     const HIDDEN: [u16; 6] = [404; 6];
     const READS: [u16; 6] = [200, 200, 200, 403, 403, 403];
@@ -111,7 +111,7 @@ async fn every_person_may_do_with_every_owner_what_the_contract_says_and_no_more
 }
 
 #[tokio::test]
-async fn an_unknown_owner_and_one_that_may_not_be_seen_give_the_very_same_answer() {
+async fn unknown_and_hidden_owners_give_the_same_answer() {
     let site = Site::new();
     site.db(|conn| {
         db_user(conn, "hidden-user", Visibility::Private, false)?;
@@ -159,13 +159,13 @@ async fn an_unknown_owner_and_one_that_may_not_be_seen_give_the_very_same_answer
 }
 
 #[tokio::test]
-async fn who_may_read_but_not_write_is_told_which_right_is_missing() {
+async fn readers_are_told_that_write_access_is_missing() {
     let site = Site::new();
     site.db(|conn| db_org(conn, "acme", Visibility::Public));
     let answer = site.stranger().put(&path(&["ada", "tool", "1", "f"]), "x").await.is(403);
-    assert_eq!(answer.text(), "stranger lacks the right to write to ada\n");
+    assert_eq!(answer.text(), "stranger does not have write access to ada\n");
     let member = site.user("acme-read").delete(&path(&["acme", "tool", "1"])).await.is(403);
-    assert_eq!(member.text(), "acme-read lacks the right to write to acme\n");
+    assert_eq!(member.text(), "acme-read does not have write access to acme\n");
 }
 
 #[tokio::test]
@@ -205,7 +205,7 @@ async fn a_change_of_team_visibility_or_role_acts_at_once() {
 }
 
 #[tokio::test]
-async fn a_right_that_is_lost_while_the_body_is_sent_is_asked_for_again_before_it_is_stored() {
+async fn rights_are_checked_again_after_the_body_was_sent() {
     use crate::support::wire::{self, Wire};
     let site = Site::new();
     let secret = site.db_token("ada", &["write:package"]);
@@ -228,7 +228,7 @@ async fn a_right_that_is_lost_while_the_body_is_sent_is_asked_for_again_before_i
 }
 
 #[tokio::test]
-async fn where_signing_in_is_required_every_anonymous_request_is_401() {
+async fn anonymous_requests_are_401_where_signing_in_is_required() {
     let site = Site::with(&[("PACKHOUSE_REQUIRE_SIGNIN", "true")]);
     let file = path(&["ada", "tool", "1", "f"]);
     site.ci().publish(&file, "x").await;
@@ -250,7 +250,7 @@ async fn where_signing_in_is_required_every_anonymous_request_is_401() {
 }
 
 #[tokio::test]
-async fn a_user_in_several_teams_has_the_highest_permission_and_a_team_of_another_organization_gives_none() {
+async fn the_highest_role_applies_and_other_organizations_give_none() {
     let site = Site::new();
     site.db(|conn| {
         db_org(conn, "acme", Visibility::Private)?;

@@ -16,7 +16,7 @@ fn total(answer: &crate::support::Answer) -> Option<&str> {
 }
 
 #[tokio::test]
-async fn an_organization_has_no_repositories_for_clients_that_delete_these_first() {
+async fn organizations_list_no_repositories_for_clients_that_delete_those() {
     let site = Site::new();
     settle(&site);
     let none = site.anon().get("/api/v1/orgs/open/repos?page=1").await.is(200);
@@ -35,7 +35,7 @@ fn settle(site: &Site) {
 }
 
 #[tokio::test]
-async fn a_limited_token_makes_no_organization_outside_of_its_limits() {
+async fn a_limited_token_creates_no_organization_outside_its_limits() {
     let site = Site::new();
     let limited = site.db_limited_token("ada", &["write:organization"], |new| {
         new.owners = Some(vec!["ada".parse().unwrap()]);
@@ -52,7 +52,7 @@ async fn a_limited_token_makes_no_organization_outside_of_its_limits() {
 }
 
 #[tokio::test]
-async fn an_organization_says_of_itself_what_its_maker_said() {
+async fn an_organization_has_the_profile_it_was_created_with() {
     let site = Site::new();
     let said = json!({"username": "Acme", "full_name": "Acme Ltd.", "description": "What we\nbuild",
         "website": "https://acme.example", "location": "London", "visibility": "limited", "email": "a@acme.example",
@@ -134,7 +134,7 @@ async fn a_private_organization_looks_like_one_that_is_not_there() {
 }
 
 #[tokio::test]
-async fn everybody_is_listed_the_organizations_that_he_may_see() {
+async fn users_are_listed_the_organizations_they_may_see() {
     let site = Site::with(&[("PACKHOUSE_PUBLIC_URL", "https://packages.example.org")]);
     settle(&site);
     let get = async |client: &Client, path: &str| {
@@ -171,7 +171,7 @@ async fn everybody_is_listed_the_organizations_that_he_may_see() {
     for path in ["/api/v1/orgs", "/api/v1/user/orgs"] {
         assert_eq!(get(&limited, path).await, ["closed"], "{path}");
     }
-    limited.get("/api/v1/orgs/open").await.is(403).says("limited to other owners");
+    limited.get("/api/v1/orgs/open").await.is(403).says("limited to owners other than");
     // Pages.
     let page = owner(&site).get("/api/v1/orgs?limit=1&page=2").await.is(200);
     assert_eq!((names(&page), total(&page)), (vec!["inside".to_owned()], Some("3")));
@@ -181,7 +181,7 @@ async fn everybody_is_listed_the_organizations_that_he_may_see() {
 }
 
 #[tokio::test]
-async fn an_owner_changes_what_the_organization_says_of_itself() {
+async fn an_owner_changes_the_profile_of_an_organization() {
     let site = Site::new();
     settle(&site);
     let said = json!({"full_name": "Open Ltd.", "description": "d", "website": "http://open.example", "location": "Rome",
@@ -231,7 +231,7 @@ async fn an_owner_changes_what_the_organization_says_of_itself() {
 }
 
 #[tokio::test]
-async fn an_administrator_makes_an_organization_for_a_user() {
+async fn an_administrator_creates_an_organization_for_a_user() {
     let site = Site::new();
     site.db(|conn| db_user(conn, "shade", Visibility::Private, false));
     let admin = site.admin();
@@ -257,7 +257,7 @@ async fn an_administrator_makes_an_organization_for_a_user() {
 }
 
 #[tokio::test]
-async fn a_renamed_organization_is_found_by_its_old_name_and_changed_by_its_new_one() {
+async fn a_renamed_organization_redirects_reads_but_not_changes() {
     let site = Site::new();
     settle(&site);
     owner(&site).publish(&path(&["open", "tool", "1", "f"]), "bytes").await;
@@ -318,7 +318,7 @@ async fn an_organization_that_owns_packages_is_not_deleted() {
 }
 
 #[tokio::test]
-async fn an_organization_is_deleted_while_others_publish_to_it_or_it_is_not() {
+async fn deleting_an_organization_races_safely_with_publishing() {
     let settings = &[("PACKHOUSE_DATABASE_WRITE_CONNECTIONS", "8")];
     let site = Site::start(crate::support::Plan { settings, real_time: true, ..Default::default() });
     let ada = owner(&site);

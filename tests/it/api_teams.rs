@@ -45,7 +45,7 @@ async fn a_team_of_an_organization_that_may_not_be_seen_looks_like_no_team() {
 }
 
 #[tokio::test]
-async fn a_user_who_may_not_be_seen_cannot_be_taken_into_a_team_but_out_of_it() {
+async fn a_hidden_user_can_be_removed_from_a_team_but_not_added() {
     let site = Site::new();
     site.db(|conn| {
         db_org(conn, "acme", Visibility::Public)?;
@@ -67,7 +67,7 @@ async fn a_user_who_may_not_be_seen_cannot_be_taken_into_a_team_but_out_of_it() 
 }
 
 #[tokio::test]
-async fn the_last_owner_stays_whatever_his_team_is_called() {
+async fn the_last_owner_stays_whatever_their_team_is_called() {
     let site = Site::new();
     site.db(|conn| db_org(conn, "acme", Visibility::Public));
     let (first, second) = (team(&site, "acme", "Owners"), team(&site, "acme", "owner"));
@@ -254,8 +254,14 @@ async fn the_team_of_owners_keeps_its_name_its_permission_and_itself() {
     let ada = person(&site, "ada");
     let (owners, owner) = (team(&site, "acme", "Owners"), team(&site, "acme", "owner"));
     let url = |team: i64| format!("/api/v1/teams/{team}");
-    ada.patch(&url(owners), &json!({"name": "Rulers"})).await.is(422).says("keeps its name");
-    ada.patch(&url(owners), &json!({"permission": "read"})).await.is(422).says("keeps its name and its permission");
+    ada.patch(&url(owners), &json!({"name": "Rulers"}))
+        .await
+        .is(422)
+        .says("the name and permission of the team Owners cannot be changed");
+    ada.patch(&url(owners), &json!({"permission": "read"}))
+        .await
+        .is(422)
+        .says("the name and permission of the team Owners cannot be changed: every organization needs it");
     ada.delete(&url(owners)).await.is(422).says("cannot be deleted");
     let said = json!({"name": "Owners", "permission": "owner", "description": "They decide"});
     assert_eq!(ada.patch(&url(owners), &said).await.is(200).json()["description"], "They decide");
@@ -276,7 +282,7 @@ async fn the_team_of_owners_keeps_its_name_its_permission_and_itself() {
 }
 
 #[tokio::test]
-async fn a_member_is_taken_out_of_all_teams_at_once_by_owners_and_by_himself() {
+async fn owners_and_members_themselves_can_leave_all_teams_at_once() {
     let site = Site::new();
     site.db(|conn| db_org(conn, "acme", Visibility::Private));
     let ada = person(&site, "ada");

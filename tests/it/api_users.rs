@@ -28,7 +28,7 @@ fn total(answer: &Answer) -> Option<&str> {
 }
 
 #[tokio::test]
-async fn a_user_sees_all_of_himself_and_others_only_what_concerns_them() {
+async fn users_see_their_whole_account_and_little_of_others() {
     let site = Site::with(&[("PACKHOUSE_PUBLIC_URL", "https://packages.example.org")]);
     let said = json!({"full_name": "Ada Lovelace", "website": "https://example.org/ada", "location": "London",
         "description": "Engines"});
@@ -106,7 +106,7 @@ async fn a_private_user_looks_like_one_who_is_not_there() {
 }
 
 #[tokio::test]
-async fn a_search_finds_users_by_a_part_of_their_names_and_only_those_who_may_be_seen() {
+async fn a_search_finds_visible_users_by_part_of_their_name() {
     let site = Site::new();
     site.db(|conn| {
         for (name, visibility) in [
@@ -235,7 +235,7 @@ async fn an_administrator_changes_all_of_a_user_and_leaves_one_record() {
 }
 
 #[tokio::test]
-async fn a_change_that_does_not_fit_is_refused_naming_the_field_and_changes_nothing() {
+async fn an_invalid_change_names_the_field_and_changes_nothing() {
     let site = Site::new();
     for (field, value) in [
         ("email", json!("nobody")),
@@ -262,14 +262,14 @@ async fn a_change_that_does_not_fit_is_refused_naming_the_field_and_changes_noth
     public.patch(&admin_of("ada"), &json!({"visibility": "private"})).await.is(403).says("public-only");
     let limited = site.db_limited_token("admin", &["all"], |new| new.owners = Some(vec!["stranger".parse().unwrap()]));
     let limited = site.anon().bearer(&limited);
-    limited.patch(&admin_of("ada"), &json!({})).await.is(403).says("limited to other owners");
+    limited.patch(&admin_of("ada"), &json!({})).await.is(403).says("limited to owners other than");
     limited.delete(&admin_of("ada")).await.is(403);
     limited.post(&format!("{}/rename", admin_of("ada")), &json!({"new_username": "x"})).await.is(403);
     limited.patch(&admin_of("stranger"), &json!({})).await.is(200);
 }
 
 #[tokio::test]
-async fn a_limited_token_makes_no_user_outside_of_its_limits() {
+async fn a_limited_token_creates_no_user_outside_its_limits() {
     let site = Site::new();
     let new = |visibility: &str| json!({"username": "grace", "email": "grace@example.org", "password": PASSWORD, "visibility": visibility});
     let limited = site.db_limited_token("admin", &["all"], |new| new.owners = Some(vec!["admin".parse().unwrap()]));
@@ -333,7 +333,7 @@ async fn the_last_administrator_who_can_sign_in_stays_one() {
     let machine = site.anon().bearer(&site.db_token("machine", &["all"]));
     machine.delete(&admin_of("admin")).await.is(422).says("last administrator");
     machine.delete(&format!("{}?purge=true", admin_of("admin"))).await.is(422).says("last administrator");
-    site.admin().delete(&admin_of("admin")).await.is(422).says("yourself");
+    site.admin().delete(&admin_of("admin")).await.is(422).says("your own account");
     assert_eq!(records(&site), [""; 0]);
     site.admin().patch(&admin_of("locked"), &json!({"prohibit_login": false})).await.is(200);
     site.admin().patch(&admin_of("admin"), &json!({"admin": false})).await.is(200);
@@ -341,7 +341,7 @@ async fn the_last_administrator_who_can_sign_in_stays_one() {
 }
 
 #[tokio::test]
-async fn of_two_administrators_who_take_the_right_from_each_other_at_once_one_keeps_it() {
+async fn two_administrators_cannot_demote_each_other_at_once() {
     let site = Site::start(Plan { real_time: true, ..Plan::default() });
     site.db(|conn| db_user(conn, "other", Visibility::Public, true));
     let (admin, other) = (site.admin(), site.anon().bearer(&site.db_token("other", &["all"])));
@@ -505,10 +505,10 @@ async fn a_user_who_owns_packages_or_is_a_last_owner_is_not_deleted() {
     }
     site.db(|conn| db_org(conn, "acme", Visibility::Public));
     site.db_execute("DELETE FROM team_members USING teams t WHERE t.id = team_id AND t.name = 'owner'");
-    site.admin().delete(&admin_of("ada")).await.is(422).says("last owner of acme");
+    site.admin().delete(&admin_of("ada")).await.is(422).says("sole owner of acme");
     // Others have a share in it: not even a purge takes it from them.
     let purge = format!("{}?purge=true", admin_of("ada"));
-    site.admin().delete(&purge).await.is(422).says("last owner of acme").says("other members");
+    site.admin().delete(&purge).await.is(422).says("sole owner of acme").says("other members");
     site.admin().delete(&format!("{}?purge=perhaps", admin_of("ada"))).await.is(422).says("purge");
     site.admin().delete(&admin_of("acme")).await.is(404).says("user not found");
     site.admin().delete(&admin_of("nobody")).await.is(404).says("user not found");
@@ -527,7 +527,7 @@ async fn a_user_who_owns_packages_or_is_a_last_owner_is_not_deleted() {
 }
 
 #[tokio::test]
-async fn a_purge_takes_a_user_with_all_that_is_his_alone_and_nothing_else() {
+async fn a_purge_deletes_what_is_the_users_alone_and_nothing_else() {
     let site = Site::new();
     let ada = site.anon().bearer(&site.db_token("ada", &["all"]));
     for org in ["solo", "shared"] {
@@ -544,7 +544,7 @@ async fn a_purge_takes_a_user_with_all_that_is_his_alone_and_nothing_else() {
     let before = records(&site).len();
     let limited = site.db_limited_token("admin", &["all"], |new| new.owners = Some(vec!["ada".parse().unwrap()]));
     let purge = format!("{}?purge=true", admin_of("ada"));
-    site.anon().bearer(&limited).delete(&purge).await.is(403).says("other owners than solo");
+    site.anon().bearer(&limited).delete(&purge).await.is(403).says("owners other than solo");
     site.admin().delete(&purge).await.is(204);
     assert_eq!(records(&site).len(), before + 1);
     let detail = site.db_texts("SELECT detail::text AS text FROM audit ORDER BY id DESC LIMIT 1").remove(0);
@@ -569,7 +569,7 @@ async fn a_purge_takes_a_user_with_all_that_is_his_alone_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_purge_while_he_publishes_leaves_nothing_of_him_and_no_error() {
+async fn a_purge_during_publishing_leaves_nothing_and_no_error() {
     let settings = &[("PACKHOUSE_DATABASE_WRITE_CONNECTIONS", "8")];
     let site = Site::start(Plan { settings, real_time: true, ..Plan::default() });
     for round in 0..4 {
@@ -591,7 +591,7 @@ async fn a_purge_while_he_publishes_leaves_nothing_of_him_and_no_error() {
 }
 
 #[tokio::test]
-async fn whoever_becomes_an_owner_while_he_is_deleted_stays_or_does_not_become_one() {
+async fn becoming_an_owner_races_safely_with_being_deleted() {
     let settings = &[("PACKHOUSE_DATABASE_WRITE_CONNECTIONS", "8")];
     let site = Site::start(Plan { settings, real_time: true, ..Plan::default() });
     for round in 0..12 {
@@ -612,7 +612,7 @@ async fn whoever_becomes_an_owner_while_he_is_deleted_stays_or_does_not_become_o
 }
 
 #[tokio::test]
-async fn whoever_must_change_his_password_gets_in_with_his_tokens_alone_until_he_has() {
+async fn a_required_password_change_blocks_everything_but_tokens() {
     let site = Site::new();
     let new = json!({"username": "grace", "email": "grace@example.org", "password": PASSWORD,
         "must_change_password": true});

@@ -80,7 +80,7 @@ fn the_sample_is_the_defaults_and_has_every_key() {
 }
 
 #[test]
-fn every_key_can_be_set_by_file_and_by_environment_and_the_environment_wins() {
+fn every_key_can_be_set_by_file_or_environment_which_wins() {
     let default = shown(&read("", &[]).unwrap());
     for (key, value) in keys() {
         let (toml, text) = other(&key, &value);
@@ -173,7 +173,7 @@ fn a_bad_value_is_named() {
         ("[jobs]\nflush_seconds = 0", &["`jobs.flush_seconds`", "at least 1"]),
         ("[admin]\nuser = \"a b\"", &["`admin.user`", "no user name"]),
         ("[admin]\nuser = \"api\"", &["`admin.user`", "reserved"]),
-        ("[admin]\npassword = \"short\"", &["`admin.password`", "at least 12 bytes"]),
+        ("[admin]\npassword = \"short\"", &["`admin.password`", "at least 12 characters"]),
         ("[admin]\nuser = \"root-of-all-1\"\npassword = \"root-of-all-1\"", &["`admin.password`", "name"]),
         ("[database]\nread_connections = 0", &["database.read_connections"]),
         ("listen = ", &["packhouse.toml", "TOML"]),

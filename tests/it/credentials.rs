@@ -47,7 +47,7 @@ async fn every_way_to_present_a_token_means_the_same() {
 }
 
 #[tokio::test]
-async fn a_password_comes_with_the_user_s_name_or_e_mail_address_in_any_case() {
+async fn a_password_comes_with_the_user_s_name_or_email_address_in_any_case() {
     let site = private().await;
     for name in ["ada", "ADA", "ada@example.org", "Ada@Example.ORG"] {
         site.anon().basic(name, PASSWORD).get(&file()).await.is(200);
@@ -114,7 +114,7 @@ async fn cookies_are_nobody_s_credential_here() {
 }
 
 #[tokio::test]
-async fn a_token_needs_the_scope_for_what_it_does_on_public_owners_and_for_administrators_too() {
+async fn tokens_need_scopes_for_public_owners_and_administrators_too() {
     let site = Site::new();
     site.ci().publish(&file(), "hello").await;
     for user in ["ada", "admin"] {
@@ -173,7 +173,7 @@ async fn a_token_limited_to_owners_or_packages_is_good_for_those_alone() {
     let client = site.anon().bearer(&of_owner);
     client.get(&path(&["ada", "other", "1", "f"])).await.is(200);
     for parts in [&["stranger", "tool", "1", "f"][..], &["stranger", "tool", "1"], &["stranger", "tool"]] {
-        client.get(&path(parts)).await.is(403).says("limited to other owners");
+        client.get(&path(parts)).await.is(403).says("limited to owners other than");
     }
 
     let patterns = || Some(vec!["Tool*".parse().unwrap()]);
@@ -187,7 +187,7 @@ async fn a_token_limited_to_owners_or_packages_is_good_for_those_alone() {
         client.put(&path(&["ada", package, "1", "new"]), "x").await.is(write);
         client.delete(&path(&["ada", package, "1", "new"])).await.is(if write == 201 { 204 } else { 403 });
         if read == 403 {
-            list.says(&format!("limited to other packages than {package}"));
+            list.says(&format!("limited to packages other than {package}"));
         }
     }
     client.put(&path(&["ada", "tools", "1", "f"]), "x").await.is(201);
@@ -205,7 +205,7 @@ async fn a_token_of_a_deleted_owner_s_limit_is_good_for_nothing() {
 }
 
 #[tokio::test]
-async fn an_expired_or_revoked_token_is_401_at_once_and_says_no_more_than_an_unknown_one() {
+async fn expired_and_revoked_tokens_are_401_like_unknown_ones() {
     let site = private().await;
     let expires = site.now().plus(Duration::from_secs(3600));
     let token = site.db_limited_token("ada", &["read:package"], |new| new.expires_at = Some(expires));
@@ -226,7 +226,7 @@ async fn an_expired_or_revoked_token_is_401_at_once_and_says_no_more_than_an_unk
 }
 
 #[tokio::test]
-async fn a_locked_or_inactive_user_has_no_access_by_any_credential_from_that_moment() {
+async fn locked_and_inactive_users_lose_all_access_at_once() {
     let site = private().await;
     let anonymous = site.anon();
     let clients = || [site.ada(), site.ci(), site.reader(), anonymous.basic("x", &cluster().people.ci)];
@@ -309,7 +309,7 @@ async fn an_unknown_user_and_a_wrong_password_get_the_same_answer() {
         ("stranger", PASSWORD),
         ("ada", &"x".repeat(2000)),
         ("../ada", "x"),
-        // No name and no e-mail address: nothing to ask the database for.
+        // No name and no email address: nothing to ask the database for.
         ("a\0b", "x"),
         ("a\0@b", "x"),
         (&packhouse::domain::secret::random_text(7000), "x"),
@@ -371,7 +371,7 @@ async fn nobody_is_called_like_those_who_act_without_a_user() {
 async fn who_is_nobody_is_told_one_thing_that_is_true_everywhere() {
     let site = Site::new();
     site.ci().publish(&file(), "hello").await;
-    let sentence = "sign in, or send an access token: without one this cannot be done, or is not there";
+    let sentence = "authentication required: sign in or send an access token";
     site.anon().put(&path(&["ada", "tool", "1", "g"]), "x").await.is(401).says(sentence);
     site.anon().delete(&file()).await.is(401).says(sentence);
     site.anon().get(&path(&["nobody", "tool"])).await.is(401).says(sentence);

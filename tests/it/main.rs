@@ -75,3 +75,4 @@ mod web_tokens;
 mod web_upload;
 mod web_webhooks;
 mod webhooks;
+mod wording;

@@ -52,7 +52,7 @@ fn links(page: &str) -> Links {
 }
 
 #[test]
-fn every_page_says_its_title_and_weight_and_none_is_missing_from_the_program() {
+fn every_page_has_a_title_and_weight_and_is_in_the_program() {
     let manual = ManualPages::get();
     assert_eq!(manual.problems, Vec::<String>::new());
     let known: BTreeSet<String> = manual.pages().map(|page| page.file.clone()).collect();
@@ -67,7 +67,7 @@ fn every_page_says_its_title_and_weight_and_none_is_missing_from_the_program() {
 
 /// Walks every page from the first one on. Links to other sites are not followed.
 #[tokio::test]
-async fn every_link_of_the_manual_leads_to_a_page_and_a_place_in_it_without_a_detour() {
+async fn every_link_of_the_manual_leads_to_a_page_without_redirects() {
     let site = Site::new();
     let mut browser = site.browser();
     let mut seen: BTreeMap<String, Links> = BTreeMap::new();
@@ -146,7 +146,7 @@ async fn a_page_has_one_address_which_ends_in_a_slash() {
     let page = anon.get("/docs/usage/packages/generic/").await.is(200);
     assert!(page.text().contains("<link rel=\"canonical\""));
     for path in ["/docs/nothing", "/docs/nothing/", "/docs/usage/packages/", "/docs/ARCHITECTURE/", "/docs/index.md"] {
-        anon.get(path).await.is(404).says("Nothing is here");
+        anon.get(path).await.is(404).says("Page not found");
     }
     anon.post("/docs/", &serde_json::json!({})).await.is(405);
 }

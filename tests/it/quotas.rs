@@ -14,12 +14,12 @@ fn file(version: &str, name: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_version_too_many_is_403_with_the_figures_and_more_files_in_old_ones_are_welcome() {
+async fn a_version_too_many_is_403_but_old_versions_take_more_files() {
     let site = Site::with(&[("PACKHOUSE_QUOTA_VERSIONS", "2")]);
     site.ci().publish(&file("1", "a"), "x").await;
     site.ci().publish(&file("2", "a"), "x").await;
     let refused = site.ci().put(&file("3", "a"), "x").await.is(403);
-    assert_eq!(refused.text(), "the quota of ada allows 2 package versions, and 2 are there\n");
+    assert_eq!(refused.text(), "the quota of ada is used up: 2 of 2 package versions exist\n");
     site.ci().publish(&file("2", "b"), "x").await;
     site.ci().delete(&path(&["ada", "tool", "1"])).await.is(204);
     site.ci().publish(&file("3", "a"), "x").await;
@@ -28,7 +28,7 @@ async fn a_version_too_many_is_403_with_the_figures_and_more_files_in_old_ones_a
 }
 
 #[tokio::test]
-async fn bytes_too_many_are_403_with_the_figures_declared_or_not_and_deleting_makes_room() {
+async fn too_many_bytes_are_403_and_deleting_makes_room() {
     let site = Site::with(&[("PACKHOUSE_QUOTA_BYTES", "1000")]);
     site.ci().publish(&file("1", "a"), noise(600)).await;
     let refused = site.ci().put(&file("1", "b"), noise(401)).await.is(403);
@@ -50,9 +50,9 @@ async fn bytes_too_many_are_403_with_the_figures_declared_or_not_and_deleting_ma
 async fn one_file_too_large_is_403_with_the_figures_declared_or_not() {
     let site = Site::with(&[("PACKHOUSE_QUOTA_FILE_BYTES", "1000")]);
     let refused = site.ci().put(&file("1", "a"), noise(1001)).await.is(403);
-    assert_eq!(refused.text(), "the quota of ada allows 1000 bytes in one file, and this one has 1001\n");
+    assert_eq!(refused.text(), "the quota of ada allows 1000 bytes per file, and this file has 1001\n");
     let chunked = reqwest::Body::wrap_stream(stream::iter([Ok::<_, io::Error>(noise(1001))]));
-    site.ci().put(&file("1", "a"), chunked).await.is(403).says("allows 1000 bytes in one file");
+    site.ci().put(&file("1", "a"), chunked).await.is(403).says("allows 1000 bytes per file");
     site.assert_empty().await;
     site.ci().publish(&file("1", "a"), noise(1000)).await;
 }
@@ -78,7 +78,7 @@ async fn administrators_are_exempt() {
 }
 
 #[tokio::test]
-async fn a_quota_is_refused_before_the_body_is_read_and_after_the_name_that_is_taken() {
+async fn a_quota_is_checked_after_the_name_and_before_the_body() {
     let site = Site::with(&[("PACKHOUSE_QUOTA_BYTES", "10")]);
     site.ci().publish(&file("1", "a"), noise(10)).await;
     let bearer = format!("Bearer {}", crate::support::cluster::cluster().people.ci);
@@ -170,7 +170,7 @@ async fn a_quota_that_is_set_holds_at_once_in_both_directions() {
 }
 
 #[tokio::test]
-async fn a_quota_is_seen_by_whom_it_concerns_and_set_by_administrators_alone() {
+async fn a_quota_is_visible_to_members_and_set_by_administrators() {
     let site = Site::new();
     site.db(|conn| {
         db_user(conn, "shy", Visibility::Private, false)?;
@@ -223,7 +223,7 @@ async fn a_quota_is_seen_by_whom_it_concerns_and_set_by_administrators_alone() {
 }
 
 #[tokio::test]
-async fn a_quota_that_is_set_or_lowered_while_many_publish_is_never_exceeded_from_then_on() {
+async fn a_quota_set_during_uploads_is_never_exceeded_afterwards() {
     for (before, limit) in [(json!(null), 900), (json!(1500), 900), (json!(-1), 0)] {
         let site = Site::new();
         site.admin().patch(ADAS, &json!({"bytes": before})).await.is(200);
@@ -255,7 +255,7 @@ async fn a_quota_that_is_set_or_lowered_while_many_publish_is_never_exceeded_fro
 }
 
 #[tokio::test]
-async fn who_publishes_without_a_limit_is_waited_for_before_one_is_set() {
+async fn setting_a_limit_waits_for_uploads_without_one() {
     let site = Site::new();
     // A publisher in the middle of his transaction.
     let mut conn = PgConnection::establish(&site.url).unwrap();

@@ -150,7 +150,12 @@ async fn a_pass_begins_at_the_press_of_a_button() {
     for _ in 0..2 {
         browser.submit("#task-scrub form", &[]).await.is(303);
         eventually("it has ended", async || {
-            browser.go("/-/admin/system").await.is(200).one("#task-scrub").contains("read 1 blobs of 1 bytes")
+            browser
+                .go("/-/admin/system")
+                .await
+                .is(200)
+                .one("#task-scrub")
+                .contains("read 1 blob (1 B); 0 damaged blobs")
         })
         .await;
     }

@@ -186,7 +186,7 @@ async fn a_form_holds_the_payload_and_its_signature_is_the_payload_s() {
 }
 
 #[tokio::test]
-async fn without_a_secret_the_signatures_are_empty_and_an_authorization_is_sent_but_not_shown() {
+async fn without_a_secret_signatures_are_empty_and_authorization_is_hidden() {
     let (site, receiver) = (site(), Receiver::new());
     let config = json!({"url": receiver.url(), "content_type": "json"});
     let body = json!({"type": "gogs", "active": true, "config": config, "authorization_header": "Bearer open-sesame"});
@@ -242,7 +242,7 @@ async fn a_version_is_told_of_when_it_comes_and_when_it_goes_and_files_are_not()
 }
 
 #[tokio::test]
-async fn an_organization_s_hook_tells_of_its_packages_alone_and_says_whose_they_are_and_who_did_it() {
+async fn an_organizations_hook_reports_only_its_packages_with_the_sender() {
     let (site, receiver, other) = (site(), Receiver::new(), Receiver::new());
     site.db(|conn| {
         db_org(conn, "acme", Visibility::Private)?;
@@ -289,7 +289,7 @@ async fn what_was_not_done_is_not_told() {
 }
 
 #[tokio::test]
-async fn a_receiver_that_fails_is_tried_with_growing_pauses_for_a_day_and_then_given_up() {
+async fn a_failing_receiver_is_retried_for_a_day_with_growing_pauses() {
     let (site, receiver) = (site(), Receiver::replying(Reply::status(503)));
     let hook = adas(&site, &receiver).await;
     site.ci().publish(&file("1", "f"), "x").await;
@@ -333,7 +333,7 @@ async fn a_receiver_that_fails_is_tried_with_growing_pauses_for_a_day_and_then_g
 }
 
 #[tokio::test]
-async fn what_was_given_up_or_delivered_is_told_again_when_asked_under_the_same_id() {
+async fn a_delivery_is_sent_again_on_request_under_the_same_id() {
     let (site, receiver) = (site(), Receiver::new());
     let hook = adas(&site, &receiver).await;
     site.ci().publish(&file("1", "f"), "x").await;
@@ -366,7 +366,7 @@ async fn what_was_given_up_or_delivered_is_told_again_when_asked_under_the_same_
 }
 
 #[tokio::test]
-async fn a_test_tells_of_a_package_that_does_not_exist_and_is_tried_once() {
+async fn a_test_sends_a_sample_package_and_is_tried_once() {
     let (site, receiver) = (site(), Receiver::new());
     let hook = adas(&site, &receiver).await;
     site.ada().post(&format!("{hook}/tests"), &json!({})).await.is(204);
@@ -379,11 +379,11 @@ async fn a_test_tells_of_a_package_that_does_not_exist_and_is_tried_once() {
     deliver(&site).await;
     assert_eq!(log(&site.ada(), &hook).await[0], "created failed 1 500");
     site.ada().patch(&hook, &json!({"active": false})).await.is(200);
-    site.ada().post(&format!("{hook}/tests"), &json!({})).await.is(422).says("not active");
+    site.ada().post(&format!("{hook}/tests"), &json!({})).await.is(422).says("the webhook is off");
 }
 
 #[tokio::test]
-async fn a_hook_that_is_switched_off_tells_nothing_and_what_waited_goes_on_when_it_is_on() {
+async fn a_hook_that_is_off_sends_nothing_until_it_is_on_again() {
     let (site, receiver) = (site(), Receiver::new());
     let hook = adas(&site, &receiver).await;
     site.ci().publish(&file("1", "f"), "x").await;
@@ -531,7 +531,7 @@ async fn hooks_go_with_their_owner_and_deliveries_with_their_hook() {
 }
 
 #[tokio::test]
-async fn what_was_told_is_forgotten_after_its_time_and_what_is_still_to_be_told_is_not() {
+async fn old_deliveries_are_forgotten_but_pending_ones_are_kept() {
     let (site, receiver) = (site(), Receiver::new());
     let hook = adas(&site, &receiver).await;
     site.ci().publish(&file("1", "f"), "x").await;

@@ -98,7 +98,7 @@ pub fn can_publish(
     let owner = visit(conn, caller, owner)?;
     caller.demand_package(package)?;
     if owner.permission() < Some(Permission::Write) {
-        return Err(Error::Forbidden(format!("{} lacks the right to write to {}", user.name, owner.name)));
+        return Err(Error::Forbidden(format!("{} does not have write access to {}", user.name, owner.name)));
     }
     Ok(CanPublish { owner, user })
 }
@@ -169,7 +169,7 @@ pub fn can_upload(conn: &mut PgConnection, caller: &Caller, owner: &OwnerName) -
     caller.demand(Area::Package, Level::Write)?;
     let owner = visit(conn, caller, owner)?;
     if owner.permission() < Some(Permission::Write) {
-        return Err(Error::Forbidden(format!("{} lacks the right to write to {}", user.name, owner.name)));
+        return Err(Error::Forbidden(format!("{} does not have write access to {}", user.name, owner.name)));
     }
     Ok(CanUpload { owner, user })
 }
