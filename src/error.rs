@@ -75,7 +75,7 @@ pub enum Error {
     )]
     MustChangePassword,
     /// No credential where one is needed.
-    #[error("sign in, or send an access token: without one this cannot be done, or is not there")]
+    #[error("authentication required: sign in or send an access token")]
     Unauthenticated,
     /// A credential that is wrong, expired, revoked, or of a user without access. The text never says which of them.
     #[error("{0}")]
@@ -84,7 +84,7 @@ pub enum Error {
     #[error("{problem}")]
     Invalid { field: &'static str, problem: String },
     /// A body that says neither how long it is nor that it comes in chunks.
-    #[error("say how long the body is (Content-Length), or send it chunked")]
+    #[error("the request has no length: send Content-Length or use chunked transfer encoding")]
     LengthRequired,
     /// Something of that name exists.
     #[error("{0} already exists")]
@@ -105,16 +105,16 @@ pub enum Error {
     #[error("{0}")]
     Quota(String),
     /// The store's disk is full (bytes or inodes).
-    #[error("no room left in the store; nothing was kept, try again later")]
+    #[error("the storage is full, so nothing was saved: try again later")]
     NoSpace,
     /// Too many attempts; the caller may try again after so many seconds.
-    #[error("too many attempts, try again in {retry_after} seconds")]
+    #[error("too many attempts: try again in {retry_after} seconds")]
     RateLimited { retry_after: u64 },
     /// The database or the store is away or overloaded; nothing was changed.
-    #[error("{0}; nothing was changed, try again")]
+    #[error("{0}, so nothing was changed: try again")]
     Busy(&'static str),
     /// The database went away during COMMIT: whether the change was made must be looked up.
-    #[error("the database went away at the last moment; look whether the change was made, then try again")]
+    #[error("the database connection was lost while saving: check whether the change was made, then try again")]
     OutcomeUnknown,
     /// Something changed under a transaction: it runs again from its beginning. [`crate::db::Db`] does that, and makes
     /// it an [`Error::Busy`] in the end, so no face ever meets it.

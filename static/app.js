@@ -1,4 +1,4 @@
-// What every page gains with JavaScript: buttons that copy, menus that close, dates as the reader's own clock says.
+// JavaScript for every page: buttons that copy, menus that close, and scrolling with the keyboard.
 
 const say = (text) => {
   const line = document.getElementById("said");
@@ -21,7 +21,7 @@ document.addEventListener("click", async (event) => {
         setTimeout(() => { label.textContent = before; }, 1500);
       }
     } catch {
-      say("The browser does not let this page copy: select the text instead");
+      say("The browser blocked copying. Select the text and copy it instead.");
     }
   }
   for (const menu of document.querySelectorAll("details.menu[open]")) {
@@ -40,7 +40,7 @@ document.addEventListener("keydown", (event) => {
 
 for (const button of document.querySelectorAll("[data-copy], [data-copy-from]")) button.hidden = false;
 
-// What scrolls sideways can be reached and scrolled with the keyboard.
+// Make boxes that scroll sideways focusable, so that people can scroll them with the keyboard.
 const reach = new ResizeObserver((boxes) => {
   for (const { target } of boxes) {
     if (target.scrollWidth > target.clientWidth) target.tabIndex = 0;

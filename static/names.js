@@ -1,13 +1,13 @@
-// Says, while an owner's name is typed, whether it can be one and what its address will be.
+// Checks an owner's name while it is typed, and shows the address it will have.
 
 const shape = /^[0-9A-Za-z](?:[-._]?[0-9A-Za-z])*$/;
 
 const judge = (name, root) => {
   if (name === "") return "";
-  if (/[^-._0-9A-Za-z]/.test(name)) return "Letters, digits and - . _ alone.";
-  if (name.length > 40) return `${name.length - 40} too many: 40 at most.`;
-  if (!shape.test(name)) return "It begins and ends with a letter or digit, without two of - . _ in a row.";
-  return `Its address will be ${root}${name}`;
+  if (/[^-._0-9A-Za-z]/.test(name)) return "Allowed characters: letters, digits and - . _";
+  if (name.length > 40) return `Use at most 40 characters (${name.length - 40} too many).`;
+  if (!shape.test(name)) return "Start and end with a letter or digit, without two of - . _ in a row.";
+  return `The address will be ${root}${name}`;
 };
 
 for (const input of document.querySelectorAll("[data-owner-name]")) {

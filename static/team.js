@@ -1,4 +1,4 @@
-// Suggests users while a name is typed: the page itself knows them, asked with what is typed.
+// Suggests users while a name is typed, by requesting this page with the typed text.
 
 const input = document.getElementById("user");
 const list = document.getElementById("people");

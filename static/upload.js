@@ -1,5 +1,5 @@
-// Uploading: a queue of files, each sent by itself as the body of a request, with its progress, to be cancelled and tried
-// again. Without this module the page is a form that sends them all at once.
+// Uploading: a queue of files. Each file is sent as the body of its own request, shows its progress, and can be canceled
+// and retried. Without this module, the page is a form that sends all files at once.
 
 const byId = (id) => document.getElementById(id);
 const form = byId("upload");
@@ -8,7 +8,7 @@ const queue = byId("queue");
 const owner = byId("to");
 const NAME = /^(?!\.{1,2}$)[-+=:;.()[\]{}~!@#$%^&\w](?:[-+=:;.()[\]{}~!@#$%^& \w]*[-+=:;.()[\]{}~!@#$%^&\w])?$/;
 const AT_ONCE = 2;
-const WORDS = { waiting: "Waiting", sending: "Uploading", stored: "Stored", failed: "Not stored", cancelled: "Cancelled" };
+const WORDS = { waiting: "Waiting", sending: "Uploading", stored: "Stored", failed: "Not stored", canceled: "Canceled" };
 const items = [];
 let sending = 0, running = false, started = 0, sentBefore = 0;
 
@@ -21,10 +21,12 @@ const size = (bytes) => {
   return `${value.toFixed(value < 99.95 ? 1 : 0)} ${["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"][unit]}`;
 };
 
-const sum = (list, of) => list.reduce((all, item) => all + of(item), 0);
-const counted = () => items.filter((item) => item.state !== "cancelled");
+const plural = (count, noun) => `${count} ${noun}${count === 1 ? "" : "s"}`;
 
-// Asks the page again: what is there under the names typed, what fits, and a token that is still good.
+const sum = (list, of) => list.reduce((all, item) => all + of(item), 0);
+const counted = () => items.filter((item) => item.state !== "canceled");
+
+// Requests the page again: what exists under the typed names, how much fits, and a fresh CSRF token.
 let asked = 0;
 const refresh = async () => {
   const turn = ++asked;
@@ -40,16 +42,23 @@ const refresh = async () => {
   for (const item of items) if (item.state === "waiting") show(item);
 };
 
-// What is wrong with a file before anything of it is sent.
+const fileNameProblem = (name) => {
+  const wrong = [...new Set(name.match(/[^-+=:;.()[\]{}~!@#$%^& \w]/g))];
+  return wrong.length
+    ? `File names can't contain ${wrong.join(" ")}. Rename the file.`
+    : "A file name can't be . or .., and can't start or end with a space. Rename the file.";
+};
+
+// The problem of a file, checked before sending it.
 const problemOf = (item) => {
   const name = item.name.toLowerCase();
-  if (!NAME.test(item.name)) return "This cannot be a file's name here: rename it";
+  if (!NAME.test(item.name)) return fileNameProblem(item.name);
   const most = form.dataset.most;
-  if (most && item.file.size > Number(most)) return `It is too large: a file may have ${size(Number(most))} here`;
+  if (most && item.file.size > Number(most)) return `The file is too large. Max file size: ${size(Number(most))}`;
   const there = [...document.querySelectorAll("#there li")].some((line) => line.textContent.toLowerCase() === name);
-  if (there) return "A file of this name is in that version already: rename it, or remove it";
-  const twin = items.some((other) => other !== item && other.state !== "cancelled" && other.name.toLowerCase() === name);
-  return twin ? "Two files have this name: rename one" : "";
+  if (there) return "This version already has a file with this name. Rename or remove the file.";
+  const twin = items.some((other) => other !== item && other.state !== "canceled" && other.name.toLowerCase() === name);
+  return twin ? "Two files have this name. Rename one of them." : "";
 };
 
 const show = (item) => {
@@ -57,7 +66,7 @@ const show = (item) => {
   const find = (selector) => row.querySelector(selector);
   const problem = item.problem || (state === "waiting" ? problemOf(item) : "");
   const badge = find("[data-state]");
-  badge.textContent = state === "waiting" && problem ? "To change" : WORDS[state];
+  badge.textContent = state === "waiting" && problem ? "Needs a new name" : WORDS[state];
   badge.className = `badge ${{ stored: "good", failed: "bad", sending: "accent" }[state] ?? (problem ? "warn" : "")}`;
   find("[data-problem]").textContent = problem;
   find("[data-problem]").hidden = !problem;
@@ -69,7 +78,7 @@ const show = (item) => {
   bar.value = state === "stored" || !item.file.size ? 1 : item.sent / item.file.size;
   bar.setAttribute("aria-label", `Progress of ${item.name}`);
   find("[data-do=cancel]").hidden = state !== "sending";
-  find("[data-do=retry]").hidden = state !== "failed" && state !== "cancelled";
+  find("[data-do=retry]").hidden = state !== "failed" && state !== "canceled";
   find("[data-do=remove]").hidden = state === "sending" || state === "stored";
   for (const button of row.querySelectorAll("button")) button.setAttribute("aria-label", `${button.textContent.trim()} ${item.name}`);
   const digest = find("[data-digest]");
@@ -88,7 +97,7 @@ const total = () => {
   const seconds = (performance.now() - started) / 1000;
   const rate = running && seconds > 2 ? (sent - sentBefore) / seconds : 0;
   const left = rate > 0 ? ` · ${size(Math.round(rate))}/s, ${wait((bytes - sent) / rate)} left` : "";
-  byId("total-text").textContent = `${done} of ${all.length} files stored · ${size(sent)} of ${size(bytes)}${left}`;
+  byId("total-text").textContent = `${done} of ${plural(all.length, "file")} stored · ${size(sent)} of ${size(bytes)}${left}`;
   byId("stop").hidden = !running;
   byId("send").disabled = running || !all.some((item) => item.state === "waiting");
   byId("where").disabled = owner.disabled = running;
@@ -115,7 +124,7 @@ const add = (files) => {
     byId("look").hidden = true;
   }
   for (const item of items) if (item.state === "waiting") show(item);
-  if (files.length) say(`${files.length === 1 ? "1 file" : `${files.length} files`} added`);
+  if (files.length) say(`${plural(files.length, "file")} added`);
 };
 
 const act = (item, what) => {
@@ -133,9 +142,9 @@ const act = (item, what) => {
 };
 
 const MESSAGES = {
-  conflict: "A file of this name is in that version already: rename it, or remove it",
-  unauthenticated: "You are signed out: sign in again in another tab, then retry",
-  no_space: "The server has no room left: try again later",
+  conflict: "This version already has a file with this name. Rename or remove the file.",
+  unauthenticated: "You've been signed out. Sign in again in another tab, then retry.",
+  no_space: "The server is out of storage. Try again later.",
 };
 
 const settle = (item, state, problem = "") => {
@@ -164,18 +173,18 @@ const send = (item) => {
       byId("look").href = body.page;
       return settle(item, "stored");
     }
-    // What all that follow would meet too.
+    // These errors would affect all following files too.
     if ([401, 507].includes(xhr.status) || body.code === "forbidden") running = false;
     const unsure = item.unsure && body.code === "conflict";
     settle(item, "failed", unsure
-      ? "A file of this name is there now, most likely from the attempt that broke off: compare its SHA-256 on the version's page"
-      : MESSAGES[body.code] ?? body.message ?? `The server answered ${xhr.status}`);
+      ? "This version now has a file with this name, most likely from the interrupted attempt. Compare its SHA-256 on the version's page."
+      : MESSAGES[body.code] ?? body.message ?? `The server responded with status ${xhr.status}. Retry later.`);
   };
   xhr.onerror = () => {
     item.unsure = true;
-    settle(item, "failed", "The connection broke before the server had answered: retry");
+    settle(item, "failed", "The connection was lost before the server responded. Retry.");
   };
-  xhr.onabort = () => settle(item, "cancelled");
+  xhr.onabort = () => settle(item, "canceled");
   xhr.send(item.file);
   show(item);
 };
@@ -193,10 +202,10 @@ const next = () => {
   const done = all.filter((item) => item.state === "stored").length;
   byId("look").hidden = !done;
   if (done && done === all.length) {
-    say(`All ${done} files are stored`);
+    say(`All ${plural(done, "file")} stored`);
     byId("look").focus();
   } else if (done || all.some((item) => item.state === "failed")) {
-    say(`${done} of ${all.length} files are stored`);
+    say(`${done} of ${plural(all.length, "file")} stored`);
   }
 };
 
@@ -206,7 +215,7 @@ const start = async () => {
     try {
       await refresh();
     } catch {
-      // The answer to the first file will say why.
+      // The response to the first file will say why.
     }
     running = true;
     started = performance.now();
@@ -216,7 +225,7 @@ const start = async () => {
   next();
 };
 
-// The files of a folder, and of those in it.
+// All files in a folder and its subfolders.
 const entries = async (entry) => {
   if (entry.isFile) return [await new Promise((resolve, reject) => entry.file(resolve, reject))];
   const reader = entry.createReader();
@@ -240,7 +249,7 @@ drop.addEventListener("drop", async (event) => {
   if (!found.some((entry) => entry.isDirectory)) return add([...event.dataTransfer.files]);
   for (const entry of found) add(await entries(entry));
 });
-// A file that misses the field must not be opened in place of the page.
+// A file dropped outside the field must not replace the page.
 for (const kind of ["dragover", "drop"]) window.addEventListener(kind, (event) => event.preventDefault());
 
 picker.addEventListener("change", () => { add([...picker.files]); picker.value = ""; });
@@ -266,7 +275,7 @@ for (const field of [byId("package"), byId("version"), owner]) {
 byId("whose").addEventListener("submit", (event) => event.preventDefault());
 byId("change-owner").hidden = true;
 byId("folder").hidden = !("webkitdirectory" in folder);
-byId("drop-text").textContent = "Drop files here, or choose them";
+byId("drop-text").textContent = "Drop files here, or choose files";
 picker.required = false;
 picker.classList.add("visually-hidden");
 total();

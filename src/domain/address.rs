@@ -26,48 +26,48 @@ pub fn owner_page(name: &OwnerName) -> String {
     format!("/{}", escape(name.as_str()))
 }
 
-/// The last part of the address of the list of versions. A version may be called so too.
+/// The last segment of the address of the list of versions. A version can have this name too.
 pub const VERSIONS: &str = "versions";
-/// The parameter that says that the version of that name is meant.
+/// The parameter that selects the version of this name instead of the list.
 pub const ITSELF: &str = "itself";
 
-/// A package: leads to its newest version.
+/// The page of a package, which redirects to its latest version.
 pub fn package_page(owner: &OwnerName, name: &PackageName) -> String {
     format!("/{}/-/packages/generic/{}", escape(owner.as_str()), escape(name.as_str()))
 }
 
-/// The versions of a package.
+/// The list of a package's versions.
 pub fn versions_page(owner: &OwnerName, name: &PackageName) -> String {
     format!("{}/{VERSIONS}", package_page(owner, name))
 }
 
-/// A version.
+/// The page of a version.
 pub fn version_page(owner: &OwnerName, name: &PackageName, version: &Version) -> String {
     let itself = if version.as_str() == VERSIONS { format!("?{ITSELF}=1") } else { String::new() };
     format!("{}/{}{itself}", package_page(owner, name), escape(version.as_str()))
 }
 
-/// A file to download, by its id.
+/// The download of a file, by its id.
 pub fn file_download(owner: &OwnerName, name: &PackageName, version: &Version, id: FileId) -> String {
     format!("{}/{}/files/{id}", package_page(owner, name), escape(version.as_str()))
 }
 
-/// Where a file is deleted, after a question.
+/// The page that deletes a file.
 pub fn file_deletion(owner: &OwnerName, name: &PackageName, version: &Version, id: FileId) -> String {
     format!("{}/delete", file_download(owner, name, version, id))
 }
 
-/// Where a version is deleted, after a question.
+/// The page that deletes a version.
 pub fn version_deletion(owner: &OwnerName, name: &PackageName, version: &Version) -> String {
     format!("{}/{}/delete", package_page(owner, name), escape(version.as_str()))
 }
 
-/// The settings of a package.
+/// The settings page of a package.
 pub fn package_settings(owner: &OwnerName, name: &PackageName) -> String {
     format!("/{}/-/packages/settings/generic/{}", escape(owner.as_str()), escape(name.as_str()))
 }
 
-/// Where files are uploaded; the names are there already.
+/// The upload page, with the names filled in.
 pub fn upload_page(owner: &OwnerName, to: Option<(&PackageName, Option<&Version>)>) -> String {
     let mut url = format!("/{}/-/upload", escape(owner.as_str()));
     if let Some((name, version)) = to {

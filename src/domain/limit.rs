@@ -13,7 +13,7 @@ const EXACT: f64 = 9_007_199_254_740_992.0;
 
 /// Why a number is no limit.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("a limit is 0 or more, or -1 for none")]
+#[error("a limit must be 0 or more, or -1 for unlimited")]
 pub struct InvalidLimit;
 
 impl Limit {
@@ -52,7 +52,7 @@ impl Visitor<'_> for Number {
     }
 
     fn visit_u64<E: Error>(self, number: u64) -> Result<Limit, E> {
-        self.visit_i64(i64::try_from(number).map_err(|_| E::custom("a limit has 63 bits at most"))?)
+        self.visit_i64(i64::try_from(number).map_err(|_| E::custom("a limit must fit into 63 bits"))?)
     }
 
     fn visit_f64<E: Error>(self, number: f64) -> Result<Limit, E> {

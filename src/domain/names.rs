@@ -19,15 +19,15 @@ pub enum InvalidName {
     Empty,
     #[error("it is longer than {0} bytes")]
     TooLong(usize),
-    #[error("it may hold {0}")]
+    #[error("use {0}")]
     Characters(&'static str),
-    #[error("a name of one character is a letter or a digit")]
+    #[error("a name of one character must be a letter or a digit")]
     OneCharacter,
-    #[error("it may not be . or ..")]
+    #[error("it must not be . or ..")]
     Dots,
-    #[error("it may not begin or end with white space")]
+    #[error("it must not begin or end with white space")]
     OuterSpace,
-    #[error("it begins with a letter or a digit, and ends in one, without two of - . _ in a row")]
+    #[error("it must begin and end with a letter or a digit, without two of - . _ in a row")]
     OwnerShape,
     #[error("it is not valid UTF-8")]
     Encoding,
@@ -256,7 +256,7 @@ fn check_file(text: &str) -> Result<(), InvalidName> {
 
 /// What can be wrong with an e-mail address, as far as this registry cares: it sends no mail and checks the shape alone.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("an e-mail address looks like name@example.org and has at most 254 bytes")]
+#[error("an email address looks like name@example.org and has at most 254 bytes")]
 pub struct InvalidEmail;
 
 /// An e-mail address, as first written; compared in lower case.

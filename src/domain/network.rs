@@ -28,7 +28,7 @@ impl TryFrom<String> for Network {
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
         let (address, prefix) = text.split_once('/').map_or((text.as_str(), None), |(a, p)| (a, Some(p)));
-        let wrong = || format!("{text:?} is no address and no network such as 10.0.0.0/8");
+        let wrong = || format!("{text:?} is neither an address nor a network such as 10.0.0.0/8");
         let base: IpAddr = address.parse().map_err(|_| wrong())?;
         let longest = if base.is_ipv4() { 32 } else { 128 };
         let prefix = prefix.map_or(Ok(longest), str::parse::<u8>).map_err(|_| wrong())?;
@@ -60,9 +60,9 @@ fn special_v4(address: Ipv4Addr) -> Option<&'static str> {
         [100, 64..=127, ..] => "an address behind a carrier's NAT",
         [127, ..] => "a loopback address",
         [169, 254, ..] => "a link-local address",
-        [192, 0, 0, _] | [192, 88, 99, _] => "an address of a protocol",
-        [192, 0, 2, _] | [198, 51, 100, _] | [203, 0, 113, _] => "an address for documentation",
-        [198, 18 | 19, ..] => "an address for benchmarks",
+        [192, 0, 0, _] | [192, 88, 99, _] => "an address reserved for protocols",
+        [192, 0, 2, _] | [198, 51, 100, _] | [203, 0, 113, _] => "a documentation address",
+        [198, 18 | 19, ..] => "a benchmarking address",
         [224..=239, ..] => "a multicast address",
         [240..=255, ..] => "a reserved address",
         _ => return None,
@@ -83,8 +83,8 @@ fn special_v6(address: Ipv6Addr) -> Option<&'static str> {
         [0xfe80..=0xfebf, ..] => "a link-local address",
         [0xff00..=0xffff, ..] => "a multicast address",
         // 6to4 and Teredo hold an IPv4 address and have ended; the rest of 2001::/23 is for protocols.
-        [0x2002, ..] | [0x2001, 0..=0x1ff, ..] => "an address of a protocol",
-        [0x2001, 0xdb8, ..] | [0x3fff, 0..=0xfff, ..] => "an address for documentation",
+        [0x2002, ..] | [0x2001, 0..=0x1ff, ..] => "an address reserved for protocols",
+        [0x2001, 0xdb8, ..] | [0x3fff, 0..=0xfff, ..] => "a documentation address",
         [0x2000..=0x3fff, ..] => return None,
         _ => "a reserved address",
     })

@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 /// A word that is none of those allowed; the text lists them.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{given:?} is none of {allowed}")]
+#[error("{given:?} is not one of {allowed}")]
 pub struct UnknownWord {
     pub(super) given: String,
     pub(super) allowed: &'static str,
@@ -89,7 +89,7 @@ macro_rules! word {
             ) -> diesel::deserialize::Result<Self> {
                 match <i16 as diesel::deserialize::FromSql<diesel::sql_types::SmallInt, diesel::pg::Pg>>::from_sql(bytes)? {
                     $($number => Ok(Self::$variant),)*
-                    other => Err(format!("{other} is no {}", stringify!($name)).into()),
+                    other => Err(format!("{other} is not a valid {}", stringify!($name)).into()),
                 }
             }
         }
@@ -176,7 +176,7 @@ impl fmt::Display for Scope {
     }
 }
 
-const KNOWN_SCOPES: &str = "all, public-only, and read: or write: of package, user, organization, admin, misc";
+const KNOWN_SCOPES: &str = "all, public-only, and read: or write: with package, user, organization, admin or misc";
 
 impl FromStr for Scope {
     type Err = UnknownWord;
@@ -278,7 +278,7 @@ impl PackagePattern {
 
 impl utoipa::PartialSchema for PackagePattern {
     fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
-        let about = "Package names: `*` stands for any run of characters, everything else for itself.";
+        let about = "A pattern for package names: `*` matches any characters, and everything else matches itself.";
         text_schema(about, "^[-_+.*0-9A-Za-z]+$").max_length(Some(255)).build().into()
     }
 }
@@ -287,7 +287,7 @@ impl utoipa::ToSchema for PackagePattern {}
 
 /// Why a text is no pattern of package names.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("a package pattern has up to 255 letters, digits and - _ + . and * for anything")]
+#[error("use up to 255 letters, digits and - _ + . with * as a wildcard")]
 pub struct InvalidPattern;
 
 impl FromStr for PackagePattern {

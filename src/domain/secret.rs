@@ -67,7 +67,7 @@ impl TokenSecret {
 
 /// A text that is no token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("this is no access token")]
+#[error("this is not an access token")]
 pub struct NotAToken;
 
 impl FromStr for TokenSecret {
@@ -112,13 +112,13 @@ impl fmt::Debug for TokenHash {
 /// Why a password is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum WeakPassword {
-    #[error("a password has at least 12 bytes")]
+    #[error("the password is too short: use at least 12 characters")]
     Short,
-    #[error("a password has at most 1024 bytes")]
+    #[error("the password is too long: use at most 1024 bytes")]
     Long,
-    #[error("this is one of the commonest passwords: choose another")]
+    #[error("this password is too common: choose another")]
     Common,
-    #[error("a password may not be the user's name or e-mail address")]
+    #[error("the password must not be the username or email address: choose another")]
     Personal,
 }
 

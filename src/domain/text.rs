@@ -12,7 +12,7 @@ name!(
     #[derive(Default)]
     Line,
     check_line,
-    text_schema("A line: up to 255 bytes without control characters.", r"^[^\x00-\x1f\x7f-\x9f]*$").max_length(Some(MAX_LINE_BYTES))
+    text_schema("A line of up to 255 bytes without control characters.", r"^[^\x00-\x1f\x7f-\x9f]*$").max_length(Some(MAX_LINE_BYTES))
 );
 name!(
     /// A description: at most 2,000 bytes without control characters, but it may have lines and tabs; it may be empty.
@@ -20,7 +20,7 @@ name!(
     Prose,
     check_prose,
     text_schema(
-        "Lines of text: up to 2,000 bytes without other control characters.",
+        "Lines of text, up to 2,000 bytes, without other control characters.",
         r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*$"
     ).max_length(Some(MAX_PROSE_BYTES))
 );
@@ -30,7 +30,7 @@ name!(
     #[derive(Default)]
     Website,
     check_website,
-    text_schema("The address of a page, http or https, or nothing.", r#"^([hH][tT][tT][pP][sS]?://[^/\s<>"\x00-\x1f\x7f-\x9f][^\s<>"\x00-\x1f\x7f-\x9f]*)?$"#)
+    text_schema("The http or https address of a page, or an empty string.", r#"^([hH][tT][tT][pP][sS]?://[^/\s<>"\x00-\x1f\x7f-\x9f][^\s<>"\x00-\x1f\x7f-\x9f]*)?$"#)
         .max_length(Some(MAX_LINE_BYTES))
 );
 
@@ -64,7 +64,7 @@ fn check_website(text: &str) -> Result<(), InvalidName> {
     if text.is_empty() || shaped && text.chars().all(fits) {
         return Ok(());
     }
-    Err(InvalidName::Characters("an address that begins with http:// or https://, or nothing"))
+    Err(InvalidName::Characters("an address that begins with http:// or https://, or leave it empty"))
 }
 
 fn check_line(text: &str) -> Result<(), InvalidName> {
@@ -72,7 +72,7 @@ fn check_line(text: &str) -> Result<(), InvalidName> {
         return Err(InvalidName::TooLong(MAX_LINE_BYTES));
     }
     if text.chars().any(char::is_control) {
-        return Err(InvalidName::Characters("one line, without control characters"));
+        return Err(InvalidName::Characters("one line without control characters"));
     }
     Ok(())
 }
@@ -82,7 +82,7 @@ fn check_prose(text: &str) -> Result<(), InvalidName> {
         return Err(InvalidName::TooLong(MAX_PROSE_BYTES));
     }
     if text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t')) {
-        return Err(InvalidName::Characters("lines of text, without other control characters"));
+        return Err(InvalidName::Characters("text whose only control characters are tabs and line breaks"));
     }
     Ok(())
 }

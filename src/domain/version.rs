@@ -8,7 +8,7 @@ name!(
     /// Any other text is fine; nobody demands SemVer.
     Version,
     check_version,
-    text_schema("A version: up to 255 bytes of any text without control characters.", PATTERN).max_length(Some(MAX_NAME_BYTES))
+    text_schema("A version: any text of up to 255 bytes without control characters.", PATTERN).max_length(Some(MAX_NAME_BYTES))
 );
 
 /// The same as a regular expression, but for the length, which counts in bytes.
@@ -20,7 +20,7 @@ fn check_version(text: &str) -> Result<(), InvalidName> {
         "." | ".." => Err(InvalidName::Dots),
         _ if text.len() > MAX_NAME_BYTES => Err(InvalidName::TooLong(MAX_NAME_BYTES)),
         _ if text.trim() != text => Err(InvalidName::OuterSpace),
-        _ if text.chars().any(char::is_control) => Err(InvalidName::Characters("anything but control characters")),
+        _ if text.chars().any(char::is_control) => Err(InvalidName::Characters("text without control characters")),
         _ => Ok(()),
     }
 }

@@ -16,7 +16,7 @@ name!(
     HookUrl,
     check_url,
     text_schema(
-        "An address, http or https, without a user in it; an IP address will do for the name.",
+        "An http or https URL without user information. The host can be an IP address.",
         r#"^https?://([A-Za-z0-9]+(-[A-Za-z0-9]+)*\.)+[A-Za-z][A-Za-z0-9]*(:[1-9][0-9]{0,3})?(/[!"$-\[\]-~]*)?$"#
     ).max_length(Some(MAX_URL_BYTES))
 );
@@ -24,7 +24,7 @@ name!(
     /// The value of the field `Authorization` that a hook sends: at most 1,024 visible characters of ASCII and spaces.
     HookAuthorization,
     check_authorization,
-    text_schema("The value of a field Authorization.", r"^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$")
+    text_schema("The value of the Authorization header.", r"^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$")
         .max_length(Some(MAX_AUTHORIZATION_BYTES))
 );
 name!(
@@ -36,7 +36,7 @@ name!(
 
 word!(
     /// In whose manner a hook speaks.
-    HookKind, "those that are offered: gitea, and gogs, which is the same" { Gitea = 0 "gitea", Gogs = 1 "gogs" }
+    HookKind, "gitea, gogs" { Gitea = 0 "gitea", Gogs = 1 "gogs" }
 );
 word!(
     /// How the body of a hook's request is written.
@@ -81,7 +81,7 @@ fn check_url(text: &str) -> Result<(), InvalidName> {
     let clean = text.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'\\' | b'#'));
     if place.is_empty() || place.contains('@') || !clean {
         return Err(InvalidName::Characters(
-            "an address that begins with http:// or https://, in ASCII, without a user, a password or a #",
+            "an address in ASCII that begins with http:// or https://, without a username, a password or a #",
         ));
     }
     Ok(())
@@ -93,7 +93,7 @@ fn check_authorization(text: &str) -> Result<(), InvalidName> {
         length if length > MAX_AUTHORIZATION_BYTES => Err(InvalidName::TooLong(MAX_AUTHORIZATION_BYTES)),
         _ if text.trim() != text => Err(InvalidName::OuterSpace),
         _ if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) => Ok(()),
-        _ => Err(InvalidName::Characters("visible characters of ASCII, and spaces between them")),
+        _ => Err(InvalidName::Characters("visible ASCII characters, with spaces only between them")),
     }
 }
 
@@ -101,7 +101,7 @@ fn check_secret(text: &str) -> Result<(), InvalidName> {
     match text.len() {
         0 => Err(InvalidName::Empty),
         length if length > MAX_SECRET_BYTES => Err(InvalidName::TooLong(MAX_SECRET_BYTES)),
-        _ if text.chars().any(char::is_control) => Err(InvalidName::Characters("no control characters")),
+        _ if text.chars().any(char::is_control) => Err(InvalidName::Characters("text without control characters")),
         _ => Ok(()),
     }
 }

@@ -113,9 +113,9 @@ fn demand_few_orphans(plan: &SweepPlan, survey: &Survey) -> Result<()> {
         return Ok(());
     }
     Err(Error::Blocked(format!(
-        "{} of the store's {} blobs belong to no row of this database, more than the {} and the {} % that a sweep may \
-         take (jobs.sweep_stop_files, jobs.sweep_stop_percent), so rows may be missing. Nothing was removed. Make sure \
-         that this is the right database; if it is, run `packhouse gc --confirm-orphans`",
+        "{} of the {} stored blobs have no row in this database, more than the {} and the {} % that garbage collection \
+         may remove (jobs.sweep_stop_files, jobs.sweep_stop_percent), so rows may be missing. Nothing was removed. Make \
+         sure that this is the right database; if it is, run `packhouse gc --confirm-orphans`",
         survey.orphans, survey.blobs, plan.stop_files, plan.stop_percent
     )))
 }
@@ -130,9 +130,9 @@ async fn demand_few_unused(db: &Db, plan: &SweepPlan, before: Timestamp) -> Resu
         return Ok(());
     }
     Err(Error::Blocked(format!(
-        "{unused} of {all} blobs have no file, and what owners are counted to store says that they should: rows of \
-         files are missing, as in the middle of a restore. Nothing was removed. Restore the database; if it is right as \
-         it is, run `packhouse gc --confirm-orphans`"
+        "{unused} of {all} blobs have no file, but the storage used by the owners says that they should: rows of files \
+         are missing, as in the middle of a restore. Nothing was removed. Finish restoring the database; if it is \
+         complete, run `packhouse gc --confirm-orphans`"
     )))
 }
 

@@ -87,7 +87,7 @@ pub(super) const NOBODY: OwnerId = OwnerId(0);
 /// What a bad token or login is told: never which of unknown, expired, revoked, locked it was.
 pub const BAD_TOKEN: Error = Error::BadCredential("the access token is not valid: it is unknown, expired or revoked");
 /// The same for a user name with a password.
-pub const BAD_LOGIN: Error = Error::BadCredential("user name or password is wrong, or the account has no access");
+pub const BAD_LOGIN: Error = Error::BadCredential("wrong username or password, or the account has no access");
 
 impl Caller {
     /// Somebody unknown.
@@ -175,7 +175,7 @@ impl Caller {
     pub fn demand_admin(&self, level: Level) -> Result<()> {
         self.signed_in()?;
         self.demand(Area::Admin, level)?;
-        if self.is_admin() { Ok(()) } else { Err(Error::Forbidden("only a site administrator may do this".to_owned())) }
+        if self.is_admin() { Ok(()) } else { Err(Error::Forbidden("only a site administrator can do this".to_owned())) }
     }
 
     /// Checks that the caller signed in with a password: a token can never make or widen tokens.
@@ -185,7 +185,7 @@ impl Caller {
     pub fn demand_password(&self) -> Result<&SignedIn> {
         if self.token().is_some() {
             return Err(Error::Forbidden(
-                "an access token cannot do this: sign in with user name and password".to_owned(),
+                "an access token cannot do this: sign in with username and password".to_owned(),
             ));
         }
         self.signed_in()
@@ -201,7 +201,7 @@ impl Caller {
         if patterns.iter().any(|pattern| pattern.matches(&lower)) {
             return Ok(());
         }
-        Err(Error::Forbidden(format!("the access token is limited to other packages than {package}")))
+        Err(Error::Forbidden(format!("the access token is limited to packages other than {package}")))
     }
 
     /// The only packages that the token in use, if it is one, is good for.
@@ -216,7 +216,7 @@ impl Caller {
     pub(super) fn demand_owner(&self, id: OwnerId, name: &OwnerName, visibility: Visibility) -> Result<()> {
         let Grant::Token(token) = &self.grant else { return Ok(()) };
         if token.owners.as_ref().is_some_and(|ids| !ids.contains(&id)) {
-            return Err(Error::Forbidden(format!("the access token is limited to other owners than {name}")));
+            return Err(Error::Forbidden(format!("the access token is limited to owners other than {name}")));
         }
         self.demand_visible(name, visibility)
     }
@@ -240,9 +240,9 @@ impl Caller {
     /// [`Error::Forbidden`] naming the limit.
     pub fn demand_any_owner(&self) -> Result<()> {
         match &self.grant {
-            Grant::Token(TokenGrant { owners: Some(_), .. }) => {
-                Err(Error::Forbidden("the access token is limited to some owners, and cannot make another".to_owned()))
-            }
+            Grant::Token(TokenGrant { owners: Some(_), .. }) => Err(Error::Forbidden(
+                "the access token is limited to some owners, so it cannot create another".to_owned(),
+            )),
             _ => Ok(()),
         }
     }
@@ -254,7 +254,7 @@ impl Caller {
     pub fn demand_visible(&self, name: &OwnerName, visibility: Visibility) -> Result<()> {
         match &self.grant {
             Grant::Token(token) if token.scopes.public_only() && visibility != Visibility::Public => {
-                Err(Error::Forbidden(format!("the access token is public-only, and {name} is not public")))
+                Err(Error::Forbidden(format!("the access token has the scope public-only, and {name} is not public")))
             }
             _ => Ok(()),
         }

@@ -45,7 +45,10 @@ pub(super) fn encrypt(key: &MasterKey, kind: Kind, owner: OwnerId, secret: &[u8]
 /// [`Error::Internal`] with another key, or for another owner.
 pub(super) fn decrypt(key: &MasterKey, kind: Kind, owner: OwnerId, sealed: &[u8]) -> Result<Vec<u8>> {
     let wrong = || {
-        Error::internal(anyhow::anyhow!("cannot decrypt one of the {}, of owner {owner}: wrong secret key?", kind.0))
+        Error::internal(anyhow::anyhow!(
+            "cannot decrypt one of the {} of owner {owner}: is the secret key wrong?",
+            kind.0
+        ))
     };
     let (nonce, sealed) = sealed.split_first_chunk::<NONCE_BYTES>().ok_or_else(wrong)?;
     let payload = Payload { msg: sealed, aad: &owner.0.to_le_bytes() };

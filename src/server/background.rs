@@ -8,6 +8,7 @@ use crate::jobs::sweep::Swept;
 use crate::jobs::task_status::{Task, TaskStatuses};
 use crate::jobs::{digests, flush_counts, note_totals, run_span, sweep, webhooks};
 use crate::state::{App, scrub_plan, sweep_plan};
+use crate::web::format::{Bytes, Count};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
@@ -34,6 +35,16 @@ pub(super) fn start(app: &Arc<App>) -> [JoinHandle<()>; 8] {
     ]
 }
 
+/// A number of things, in words.
+fn counted(number: u64, noun: &str) -> String {
+    Count(i64::try_from(number).unwrap_or(i64::MAX)).of(noun)
+}
+
+/// A number of bytes, in words.
+fn size(bytes: u64) -> Bytes {
+    Bytes(i64::try_from(bytes).unwrap_or(i64::MAX))
+}
+
 /// A task that runs; one that is dropped on its way ends too.
 struct Running<'a> {
     app: &'a App,
@@ -57,7 +68,7 @@ impl Drop for Running<'_> {
     fn drop(&mut self) {
         if !self.ended {
             let tasks: &TaskStatuses = &self.app.tasks;
-            tasks.end(self.task, self.app.clock.now(), false, "it was cut off".to_owned(), Vec::new());
+            tasks.end(self.task, self.app.clock.now(), false, "interrupted".to_owned(), Vec::new());
         }
     }
 }
@@ -76,10 +87,10 @@ async fn flush_regularly(app: Arc<App>) {
 async fn flush_now(app: &App) {
     let running = Running::begin(app, Task::Counts);
     match flush_counts::run(&app.db, &app.counters).await {
-        Ok(_) => running.end(true, "written down".to_owned(), Vec::new()),
+        Ok(_) => running.end(true, "done".to_owned(), Vec::new()),
         Err(error) => {
             tracing::warn!(%error, "counts could not be written down; they wait for the next time");
-            running.end(false, format!("could not be written down: {error}"), Vec::new());
+            running.end(false, format!("could not be saved: {error}"), Vec::new());
         }
     }
 }
@@ -99,7 +110,7 @@ async fn complete_digests_now(app: &App) {
             if count > 0 {
                 tracing::info!(count, "computed the other digests of large files");
             }
-            running.end(true, format!("computed for {count} files"), Vec::new());
+            running.end(true, format!("computed for {}", counted(count, "file")), Vec::new());
         }
         Err(error) => {
             tracing::warn!(%error, "digests could not be computed; the next upload tries again");
@@ -128,13 +139,18 @@ async fn sweep_now(app: &App) {
         Ok(swept) => {
             let Swept { unused, orphans, bytes, held, .. } = swept;
             tracing::info!(unused, orphans, bytes, held, "swept the store");
-            let mut outcome =
-                format!("removed {unused} blobs without a file and {orphans} leftovers, {bytes} bytes in all");
+            let mut outcome = format!(
+                "removed {} without a file and {}, {} in total",
+                counted(unused, "blob"),
+                counted(orphans, "leftover"),
+                size(bytes)
+            );
             if held > 0 {
-                outcome.push_str(&format!("; moved {held} blobs that no row names to the holding folder"));
+                let blobs = counted(held, "blob");
+                outcome.push_str(&format!("; moved {blobs} without a database row to the holding folder"));
             }
             if swept.held_off {
-                outcome.push_str("; a backup is running: blobs without a file stay until the next sweep");
+                outcome.push_str("; a backup is running, so blobs without a file stay until the next run");
             }
             running.end(true, outcome, Vec::new());
         }
@@ -172,7 +188,11 @@ async fn scrub(app: &App, plan: ScrubPlan) {
     let progress = match due {
         Ok(Some(progress)) => progress,
         Ok(None) if plan.now_please => {
-            return Running::begin(app, Task::Scrub).end(true, "another server does it already".to_owned(), Vec::new());
+            return Running::begin(app, Task::Scrub).end(
+                true,
+                "another server is already doing this".to_owned(),
+                Vec::new(),
+            );
         }
         Ok(None) => return,
         Err(error) => {
@@ -186,11 +206,11 @@ async fn scrub(app: &App, plan: ScrubPlan) {
             tracing::info!(blobs, bytes, damaged, "all stored files were read");
             running.end(
                 damaged == 0,
-                format!("read {blobs} blobs of {bytes} bytes; {damaged} are damaged"),
+                format!("read {} ({}); {}", counted(blobs, "blob"), size(bytes), Count(damaged).of("damaged blob")),
                 Vec::new(),
             );
         }
-        Ok(Scrubbed::TakenOver) => running.end(true, "another server goes on with it".to_owned(), Vec::new()),
+        Ok(Scrubbed::TakenOver) => running.end(true, "another server took over".to_owned(), Vec::new()),
         Err(error) => {
             tracing::warn!(%error, "scrubbing stopped; it goes on where it stopped");
             running.end(false, format!("stopped: {error}"), Vec::new());
@@ -210,12 +230,14 @@ async fn check_now(app: &App, task: Task) {
             tracing::info!(problems, "checked database and store");
             let found = match problems {
                 0 => "no problems".to_owned(),
-                1 => "1 problem".to_owned(),
-                more => format!("{more} problems"),
+                some => counted(some, "problem"),
             };
             let text = format!(
-                "{found} in {} files and {} blobs of {} bytes; {} blobs wait for the next sweep",
-                totals.files, totals.blobs, totals.bytes, outcome.waiting
+                "{found} in {} and {} ({}); {} pending garbage collection",
+                Count(totals.files).of("file"),
+                Count(totals.blobs).of("blob"),
+                Bytes(totals.bytes),
+                Count(outcome.waiting).of("blob")
             );
             running.end(problems == 0, text, lines);
         }

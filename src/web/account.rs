@@ -1,4 +1,5 @@
-//! One's own account: its name, its e-mail address, its end. Each asks for the password again.
+//! Account settings: the username, the email address and deleting the account. Each change asks for the password
+//! again.
 
 use super::forms::Protected;
 use super::page::{Frame, Reply, frame};
@@ -12,7 +13,7 @@ use crate::registry::accounts::users::{self, User, delete_own, obstacles, rename
 use askama::Template;
 use serde::Deserialize;
 
-/// The user himself, with the frame of a page.
+/// The signed-in user, with the frame of a page.
 async fn own(call: &Call) -> Result<(Frame, User)> {
     frame(call, |conn, caller| {
         let name = caller.signed_in()?.name.clone();
@@ -47,7 +48,7 @@ pub struct NewEmail {
 pub async fn set_email(call: Call, form: Protected<NewEmail>) -> Result<Reply> {
     let fields = form.read(&call).await?;
     match change_email(&call, &fields).await {
-        Ok(()) => Ok(Reply::to("/user/settings").notice(&call.app, "Your e-mail address is changed.")),
+        Ok(()) => Ok(Reply::to("/user/settings").notice(&call.app, "Your email address has been changed.")),
         Err(error) => {
             let problems = Problems::of(error, "email")?;
             let (frame, user) = own(&call).await?;
@@ -98,7 +99,7 @@ pub struct NewName {
 pub async fn rename(call: Call, form: Protected<NewName>) -> Result<Reply> {
     let fields = form.read(&call).await?;
     match change_name(&call, &fields).await {
-        Ok(name) => Ok(Reply::to("/user/settings").notice(&call.app, &format!("You are called {name} now."))),
+        Ok(name) => Ok(Reply::to("/user/settings").notice(&call.app, &format!("Your username is now {name}."))),
         Err(error) => {
             let problems = Problems::of(error, "name")?;
             let (frame, user) = own(&call).await?;
@@ -126,7 +127,7 @@ struct DeletePage {
     frame: Frame,
     problems: Problems,
     user: User,
-    /// What is in the way, each a sentence.
+    /// The reasons why the account cannot be deleted, each a sentence.
     obstacles: Vec<String>,
     name: String,
 }
@@ -156,7 +157,9 @@ pub struct Deletion {
 pub async fn delete(call: Call, form: Protected<Deletion>) -> Result<Reply> {
     let fields = form.read(&call).await?;
     match remove(&call, &fields).await {
-        Ok(()) => Ok(Reply::to("/").cookie(session::end(&call.app)).notice(&call.app, "Your account is deleted.")),
+        Ok(()) => {
+            Ok(Reply::to("/").cookie(session::end(&call.app)).notice(&call.app, "Your account has been deleted."))
+        }
         Err(error) => {
             let page = delete_page(&call, Problems::of(error, "name")?, fields.name).await?;
             page.problems.reply(&page)
@@ -167,7 +170,7 @@ pub async fn delete(call: Call, form: Protected<Deletion>) -> Result<Reply> {
 async fn remove(call: &Call, fields: &Deletion) -> Result<()> {
     let own = call.reading(|_, caller| Ok(caller.signed_in()?.name.lower())).await?;
     if fields.name.trim().to_lowercase() != own {
-        return Err(Error::invalid("name", "this is not your user name: type it, to show that you mean it"));
+        return Err(Error::invalid("name", "this is not your username: type your username to confirm"));
     }
     confirm::password(call, &fields.current_password).await?;
     let now = call.app.clock.now();

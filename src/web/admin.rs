@@ -1,4 +1,4 @@
-//! What site administrators see and do.
+//! The pages for site administrators.
 
 pub mod audit;
 pub mod owners;
@@ -18,7 +18,7 @@ use crate::registry::operations::stats::{self, Day, Figure, Overview};
 use crate::state::health::Check;
 use askama::Template;
 
-/// The pages: where, with which icon, and how they are called. `templates/admin_side.html` shows them.
+/// The address, icon and title of each page. `templates/admin_side.html` shows them.
 pub const SIDE: &[(&str, &str, &str)] = &[
     (OVERVIEW, "layout-dashboard", "Overview"),
     ("/-/admin/users", "users", "Users"),
@@ -30,7 +30,8 @@ pub const SIDE: &[(&str, &str, &str)] = &[
 
 const OVERVIEW: &str = "/-/admin";
 
-/// Whether a page is at or below one of them; below the overview's address are all others.
+/// Whether a page is at or below one of these addresses. All other pages are below the overview, so it must match
+/// exactly.
 pub fn is_at(frame: &Frame, path: &str) -> bool {
     match path {
         OVERVIEW => frame.here.split('?').next() == Some(OVERVIEW),
@@ -38,29 +39,29 @@ pub fn is_at(frame: &Frame, path: &str) -> bool {
     }
 }
 
-/// Of what is drawn: the height of the plot, and where its bars begin and how wide a day is.
+/// The dimensions of the plot: its height, where the bars start, and the width of a day.
 const HEIGHT: i64 = 160;
 const LEFT: i64 = 64;
 const STEP: i64 = 20;
 
-/// A day in the plot and in the table behind it.
+/// A day in the plot and in its data table.
 struct Bar {
     day: String,
     x: i64,
-    /// What owners store, the same bytes counted each time.
+    /// The logical size: the bytes of all files, duplicates included.
     bytes: Bytes,
     y: i64,
     height: i64,
-    /// What the store holds.
+    /// The size on disk.
     blob_bytes: Bytes,
     blob_y: i64,
     blob_height: i64,
 }
 
-/// The growth, drawn.
+/// The plot of storage used.
 struct Plot {
     bars: Vec<Bar>,
-    /// The lines behind the bars: height and what they stand for.
+    /// The grid lines: their height and label.
     lines: Vec<(i64, Bytes)>,
     first: String,
     last: String,
@@ -71,7 +72,7 @@ impl Plot {
         let most = days.iter().flat_map(|day| [day.bytes, day.blob_bytes]).flatten().max().unwrap_or(0).max(1);
         let height = |bytes: i64| {
             let scaled = i128::from(bytes.max(0)) * i128::from(HEIGHT) / i128::from(most);
-            // What is there at all is seen.
+            // A value above zero is drawn at least one pixel high.
             i64::try_from(scaled).unwrap_or(HEIGHT).max(i64::from(bytes > 0))
         };
         let ends = (days.first().map(|day| day.day.clone()), days.last().map(|day| day.day.clone()));
@@ -97,7 +98,7 @@ impl Plot {
     }
 }
 
-/// A number of things, `about` before an estimate.
+/// A count, with `about` before an estimate.
 struct EstimatedCount(Figure);
 
 impl std::fmt::Display for EstimatedCount {
@@ -121,7 +122,7 @@ struct OverviewPage {
     blobs: Count,
     blob_bytes: Bytes,
     saved: Bytes,
-    /// Of a hundred.
+    /// In percent.
     saved_part: i64,
     free: Option<Bytes>,
     plot: Plot,

@@ -1,5 +1,5 @@
-//! Style sheets, scripts and icons: carried in the program, laid out in the data directory at the start under names that
-//! hold their digest, and served from there to be kept for ever.
+//! Style sheets, scripts and icons. They are embedded in the program, written to the data directory at startup under
+//! names that contain their digest, and served from there with a cache lifetime that never ends.
 
 use super::manual::files::pictures;
 use crate::domain::digest::to_hex;
@@ -25,13 +25,13 @@ static STATIC: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/static");
 /// The folder in the data directory.
 const FOLDER: &str = "assets";
 
-/// Every asset: its name in the source, and its bytes. The pictures of the manual are among them.
+/// Every asset, including the pictures of the manual: its name in the source, and its bytes.
 fn all() -> impl Iterator<Item = (String, &'static [u8])> {
     let named = STATIC.files().filter_map(|file| Some((file.path().to_str()?.to_owned(), file.contents())));
     named.chain(pictures())
 }
 
-/// Names with the digest of what is in them, by the names they have in the source.
+/// The names with the digest of their content, keyed by the names in the source.
 fn names() -> &'static HashMap<String, String> {
     static NAMES: OnceLock<HashMap<String, String>> = OnceLock::new();
     NAMES.get_or_init(|| {
@@ -45,12 +45,12 @@ fn names() -> &'static HashMap<String, String> {
     })
 }
 
-/// The address of an asset; a name that is not there leads nowhere, which a test of every page finds.
+/// The address of an asset. An unknown name gives a dead link, which a test of every page finds.
 pub fn url(name: &str) -> String {
     format!("/assets/{}", names().get(name).map_or(name, String::as_str))
 }
 
-/// What is text among the assets, compressed, by its address: a quarter of the bytes of a first visit.
+/// The text assets, compressed, keyed by address. This cuts the bytes of a first visit to a quarter.
 fn packed() -> &'static HashMap<String, Bytes> {
     static PACKED: OnceLock<HashMap<String, Bytes>> = OnceLock::new();
     PACKED.get_or_init(|| {
@@ -60,13 +60,13 @@ fn packed() -> &'static HashMap<String, Bytes> {
     })
 }
 
-/// Lays the assets out, and returns where.
+/// Writes the assets to the data directory, and returns their folder.
 ///
 /// # Errors
-/// When the folder cannot be written.
+/// If the folder cannot be written.
 pub fn unpack(data_dir: &Path) -> Result<PathBuf> {
     let folder = data_dir.join(FOLDER);
-    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     for (source, bytes) in all() {
         let Some(name) = names().get(&source) else { continue };
         let path = folder.join(name);
@@ -78,13 +78,13 @@ pub fn unpack(data_dir: &Path) -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// Serves them.
+/// Serves the assets.
 pub fn service(folder: &Path) -> impl HttpServiceFactory + use<> {
     let files = Files::new("", folder).prefer_utf8(true).disable_content_disposition().use_etag(false);
     web::scope("/assets").wrap(from_fn(keep)).service(files)
 }
 
-/// Says that an asset may be kept for ever, and sends the compressed form of what has one to who takes it.
+/// Lets browsers cache an asset forever, and sends its compressed form, if it has one, to clients that accept it.
 async fn keep(req: ServiceRequest, next: Next<BoxBody>) -> Result<ServiceResponse, actix_web::Error> {
     let whole = !req.headers().contains_key(header::RANGE);
     let smaller = packed().get(req.path()).filter(|_| whole && takes_gzip(req.headers()));

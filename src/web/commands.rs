@@ -1,4 +1,4 @@
-//! Commands to paste: how a file is fetched, checked, and published anew.
+//! Commands to paste: how to download, verify and publish a file.
 
 use super::quote::{powershell, powershell_file, sh, sh_file};
 use crate::domain::address;
@@ -7,10 +7,10 @@ use crate::domain::names::{FileName, OwnerName, PackageName};
 use crate::domain::path::VersionPath;
 use crate::domain::path::escape;
 
-/// What is in the place of a version that nobody can guess.
+/// Stands for the next version when it cannot be guessed.
 pub const NEXT: &str = "NEXT";
 
-/// How a reader says who he is, where he has to: with a token in a variable.
+/// The options that send an access token from a variable, for owners whose packages are not public.
 fn authorization(needed: bool) -> (&'static str, &'static str, &'static str) {
     match needed {
         true => (
@@ -22,7 +22,7 @@ fn authorization(needed: bool) -> (&'static str, &'static str, &'static str) {
     }
 }
 
-/// What `curl` would take for several names is taken as it is.
+/// Turns off `curl`'s globbing for names that contain its special characters.
 fn globbing(name: &str) -> &'static str {
     if name.contains(['{', '}', '[', ']', '#']) { " -g" } else { "" }
 }
@@ -33,17 +33,17 @@ pub struct Commands {
     pub curl: String,
     pub wget: String,
     pub powershell: String,
-    /// Checks the file by what the registry says of it.
+    /// Compares the file with the registry's checksum.
     pub check: String,
-    /// Checks all files of the version that are there.
+    /// Compares all downloaded files of the version with the registry's checksums.
     pub check_all: String,
-    /// Checks the file by its digest alone.
+    /// Verifies the file offline, with its digest in the command.
     pub check_here: String,
     pub check_powershell: String,
 }
 
 impl Commands {
-    /// For a file at a site; `token`: reading needs one.
+    /// For a file of the site at `root`; `token` says whether downloading needs one.
     pub fn new(root: &str, path: &VersionPath, file: &FileName, sha256: &Sha256, token: bool) -> Self {
         let (curl, wget, ps) = authorization(token);
         let plain = format!("{root}{}", address::generic_file(&path.with_file(file.clone())));
@@ -64,20 +64,20 @@ impl Commands {
     }
 }
 
-/// How the next version of a package is published.
+/// The commands that publish the next version of a package.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Publish {
     pub curl: String,
     pub powershell: String,
-    /// Whether the version is for the reader to fill in.
+    /// Whether the reader must fill in the version.
     pub is_open: bool,
 }
 
 impl Publish {
-    /// Behind a version with this file.
+    /// For the version after this one, which has this file.
     pub fn next(root: &str, path: &VersionPath, file: &FileName) -> Self {
         let next = path.version.next();
-        // A file that has the version in its name will have the next one there.
+        // If the file name contains the version, the next file name contains the next version.
         let renamed = next.as_ref().map(|next| file.as_str().replace(path.version.as_str(), next.as_str()));
         let name: FileName = renamed.and_then(|name| name.parse().ok()).unwrap_or_else(|| file.clone());
         let version = next.as_ref().map_or(NEXT, |next| next.as_str());
@@ -101,7 +101,7 @@ impl Publish {
     }
 }
 
-/// How the first file of an owner is published.
+/// The command that publishes an owner's first file.
 pub fn first(root: &str, owner: &OwnerName) -> String {
     let url = format!("{root}/api/packages/{}/generic/hello/1.0.0/hello.txt", escape(owner.as_str()));
     format!("echo 'hello, world' >hello.txt\ncurl -H \"Authorization: Bearer $TOKEN\" -T hello.txt {}", sh(&url))

@@ -1,4 +1,4 @@
-//! Deleting a file, a version or a package: first a page that says what goes, then a form that does it.
+//! Deleting a file, a version or a package: a page says what will be deleted, and its form deletes it.
 
 use super::format::{Bytes, Count};
 use super::forms::Protected;
@@ -19,7 +19,7 @@ use crate::registry::packages::{files, lifecycle, versions};
 use askama::Template;
 use serde::Deserialize;
 
-/// What goes, as it is shown.
+/// What will be deleted, as the page shows it.
 struct DeletionFigures {
     versions: Count,
     files: Count,
@@ -34,14 +34,14 @@ impl From<Contents> for DeletionFigures {
     }
 }
 
-/// A package that the path names.
+/// The package that the path names.
 async fn package(call: &Call) -> Result<(OwnerName, PackageName)> {
     let owner = call.part("owner", What::Owner).await?;
     call.about(&owner);
     Ok((owner, call.part("name", What::Package).await?))
 }
 
-/// A version that the path names.
+/// The version that the path names.
 async fn version(call: &Call) -> Result<VersionPath> {
     let (owner, package) = package(call).await?;
     Ok(VersionPath { owner, package, version: call.part("version", What::Version).await? })
@@ -98,11 +98,11 @@ pub async fn delete_version(call: Call, form: Protected<Nothing>) -> Result<Repl
             Ok((package_too, version))
         })
         .await?;
-    let notice = format!("Version {version} of {} is deleted.", path.package);
+    let notice = format!("Version {version} of {} has been deleted.", path.package);
     Ok(after(&path, package_too).notice(&call.app, &notice))
 }
 
-/// Where to go when a version is gone.
+/// Where to go after a version has been deleted.
 fn after(path: &VersionPath, package_too: bool) -> Reply {
     match package_too {
         true => Reply::to(&address::owner_page(&path.owner)),
@@ -172,7 +172,7 @@ pub async fn delete_file(call: Call, form: Protected<Nothing>) -> Result<Reply> 
         true => after(&path, gone.takes_package),
         false => Reply::to(&address::version_page(&path.owner, &path.package, &path.version)),
     };
-    Ok(reply.notice(&call.app, &format!("{} is deleted.", gone.name)))
+    Ok(reply.notice(&call.app, &format!("{} has been deleted.", gone.name)))
 }
 
 #[derive(Template)]
@@ -182,7 +182,7 @@ struct PackagePage {
     owner: OwnerName,
     package: PackageName,
     loss: DeletionFigures,
-    /// What was typed to delete it.
+    /// The text typed to confirm.
     typed: String,
     problems: Problems,
 }
@@ -216,7 +216,7 @@ pub async fn package_settings(call: Call) -> Result<Reply> {
     Reply::page(&package_page(&call, String::new(), Problems::default()).await?)
 }
 
-/// The name of the package, typed once more.
+/// The name of the package, typed to confirm.
 #[derive(Deserialize)]
 pub struct Confirmed {
     #[serde(default)]
@@ -233,7 +233,10 @@ pub async fn delete_package(call: Call, form: Protected<Confirmed>) -> Result<Re
             let right = can_publish(conn, caller, &asked, &name)?;
             let (package, _) = deletion_preview::of_package(conn, &right, &name)?;
             if confirm.trim().to_lowercase() != package.lower() {
-                return Err(Error::invalid("confirm", format!("type {package} to delete it")));
+                return Err(Error::invalid(
+                    "confirm",
+                    format!("this is not the package name: type {package} to confirm"),
+                ));
             }
             lifecycle::delete(conn, caller, &right, &package, now)?;
             Ok(package)
@@ -242,7 +245,7 @@ pub async fn delete_package(call: Call, form: Protected<Confirmed>) -> Result<Re
     match deleted {
         Ok(package) => {
             let reply = Reply::to(&address::owner_page(&owner));
-            Ok(reply.notice(&call.app, &format!("{package} is deleted with all its versions.")))
+            Ok(reply.notice(&call.app, &format!("{package} and all its versions have been deleted.")))
         }
         Err(error) => {
             let page = package_page(&call, typed, Problems::of(error, "confirm")?).await?;

@@ -1,6 +1,7 @@
-//! What a browser calls itself, in the words of its user.
+//! Names of browsers and systems for people, from `User-Agent`.
 
-/// Marks in the description, the first that fits wins: other browsers call themselves Chrome and Safari too.
+/// Marks in `User-Agent` and the browser's name. The first match wins, because other browsers claim to be Chrome and
+/// Safari too.
 const BROWSERS: [(&str, &str); 12] = [
     ("Edg", "Edge"),
     ("OPR/", "Opera"),
@@ -15,7 +16,7 @@ const BROWSERS: [(&str, &str); 12] = [
     ("Epiphany/", "Web"),
     ("Safari/", "Safari"),
 ];
-/// The same for systems; phones first, which name the systems of computers beside their own.
+/// The same for systems. Phones come first, because they also name the systems of computers.
 const SYSTEMS: [(&str, &str); 9] = [
     ("iPhone", "iPhone"),
     ("iPad", "iPad"),
@@ -42,7 +43,7 @@ pub fn device(agent: &str) -> String {
     }
 }
 
-/// The icon for it.
+/// The icon for the device.
 pub fn icon(agent: &str) -> &'static str {
     let phone = ["iPhone", "iPad", "Android", "Mobile"].iter().any(|mark| agent.contains(mark));
     if phone { "smartphone" } else { "monitor" }

@@ -1,4 +1,5 @@
-//! A file, for the browser to save: with its session, and otherwise the same answer as the generic package protocol's.
+//! Downloads a file in the browser. It uses the browser's session; otherwise the answer is the same as in the generic
+//! package protocol.
 
 use super::page::Reply;
 use super::version;
@@ -15,7 +16,7 @@ pub async fn file(call: Call) -> Result<Reply> {
     let id = FileId(call.part("id", What::File).await?);
     let file = call.reading(move |conn, caller| find_downloadable_by_id(conn, caller, &path, id)).await?;
     let served = serve::send(&call, file, None).await?;
-    // The images of a README are looked at with the page.
+    // The images of a README load with the page and are not downloads.
     if served.counts && param(&call.req, "shown").is_none() {
         call.app.counters.download(id);
     }

@@ -1,6 +1,7 @@
-//! What went wrong, as a page.
+//! Error pages.
 
 use super::page::{Frame, Reply};
+use super::problems::sentence;
 use crate::auth::reader;
 use crate::domain::path::escape;
 use crate::domain::request_id::RequestId;
@@ -26,22 +27,32 @@ struct ErrorPage {
 
 fn title(status: StatusCode) -> &'static str {
     match status {
-        StatusCode::NOT_FOUND => "Nothing is here",
-        StatusCode::FORBIDDEN => "You may not do this",
+        StatusCode::NOT_FOUND => "Page not found",
+        StatusCode::FORBIDDEN => "Access denied",
         StatusCode::TOO_MANY_REQUESTS => "Too many attempts",
-        StatusCode::SERVICE_UNAVAILABLE | StatusCode::INSUFFICIENT_STORAGE => "Not now",
-        StatusCode::INTERNAL_SERVER_ERROR => "Something went wrong here",
-        _ => "This cannot be done",
+        StatusCode::SERVICE_UNAVAILABLE | StatusCode::INSUFFICIENT_STORAGE => "Temporarily unavailable",
+        StatusCode::INTERNAL_SERVER_ERROR => "Something went wrong",
+        _ => "Request failed",
     }
 }
 
-/// Where somebody is led after what he must do first: back to what he read.
+/// The error as a sentence for a page.
+fn message(error: &Error) -> String {
+    match error {
+        Error::NotFound(_) | Error::Moved { .. } => {
+            "It may have been deleted, or you may not have access to it. Check the address.".to_owned()
+        }
+        other => sentence("", &other.to_string()),
+    }
+}
+
+/// The query that leads back to the requested page after signing in or changing the password.
 fn way_back(req: &HttpRequest, reads: bool) -> String {
     let here = req.uri().path_and_query().map_or("/", |target| target.as_str());
     if reads && here != "/" { format!("?redirect_to={}", escape(here)) } else { String::new() }
 }
 
-/// Renders an error. Who is not signed in where one must be is asked to, and comes back afterwards.
+/// Renders an error. If the page needs a session and there is none, redirects to the sign-in page, which leads back.
 pub async fn render_error(req: &HttpRequest, app: &Arc<App>, error: Error) -> Reply {
     let reads = matches!(*req.method(), Method::GET | Method::HEAD);
     let error = match error {
@@ -50,7 +61,7 @@ pub async fn render_error(req: &HttpRequest, app: &Arc<App>, error: Error) -> Re
             Some(path) => return Reply::to(&path),
             None => Error::NotFound(What::Page),
         },
-        // What he may not see is not there.
+        // To people who may not see it, a page does not exist.
         Error::Forbidden(_) if reads => Error::NotFound(What::Page),
         other => other,
     };
@@ -59,13 +70,13 @@ pub async fn render_error(req: &HttpRequest, app: &Arc<App>, error: Error) -> Re
     }
     log_internal(req, &error);
     let (status, _) = status_of(&error);
-    // The page names its reader if it can, whatever the address demanded.
+    // Show the signed-in user on the error page if possible, whatever the address required; otherwise show it without.
     let user = reader(req, app).await;
     let page = ErrorPage {
         frame: Frame::new(req, app, user),
         status: status.as_u16(),
         title: title(status),
-        message: error.to_string(),
+        message: message(&error),
         request_id: request_id(req),
     };
     match Reply::page_with(status, &page) {
@@ -77,7 +88,7 @@ pub async fn render_error(req: &HttpRequest, app: &Arc<App>, error: Error) -> Re
     }
 }
 
-/// What is said of an address that no route has.
+/// The error page for an address without a route.
 pub async fn unknown(req: &HttpRequest, app: &Arc<App>) -> HttpResponse {
     render_error(req, app, Error::NotFound(What::Page)).await.finish(req, app)
 }

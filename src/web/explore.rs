@@ -1,4 +1,4 @@
-//! Looking around: all owners and all packages that who looks may see.
+//! Explore: all owners and packages that the user may see.
 
 use super::format::{Count, When};
 use super::list::{self, Chain, Choice, Pager, choices};
@@ -15,10 +15,10 @@ use crate::registry::packages::search::{COUNTED, Needle, Place, Search, Sort};
 use askama::Template;
 use serde::Deserialize;
 
-/// The kinds of owners, and their orders.
+/// The kinds of owners and the ways to sort them.
 const KINDS: [(&str, &str); 3] = [("", "All"), ("user", "Users"), ("organization", "Organizations")];
 const OWNER_ORDERS: [(&str, &str); 2] = [("name", "Name"), ("newest", "Newest")];
-/// The orders of packages.
+/// The ways to sort packages.
 const ORDERS: [(&str, &str); 3] =
     [("newest", "Recently updated"), ("oldest", "Least recently updated"), ("name", "Name")];
 
@@ -113,7 +113,7 @@ struct WantedPackages {
 struct PackagesPage {
     frame: Frame,
     rows: Vec<PackageListRow>,
-    /// How many there are; so many or more, if it is not exact.
+    /// The number of results; a lower bound if `exact` is false.
     total: Count,
     exact: bool,
     q: String,
@@ -121,7 +121,7 @@ struct PackagesPage {
     orders: Vec<Choice>,
     pager: Pager,
     chain: Chain,
-    /// Why nothing is searched for.
+    /// Why the search text was rejected.
     problem: Option<String>,
 }
 
@@ -135,7 +135,7 @@ pub async fn packages(call: Call) -> Result<Reply> {
     let search = Search {
         text: text.ok().flatten(),
         sort: wanted.sort.parse::<Sort>().unwrap_or_default(),
-        // A place that is none is the beginning.
+        // An invalid position means the first page.
         after: wanted.after.parse::<Place>().ok(),
         offset: slice.offset.min(COUNTED),
         limit: slice.limit,

@@ -1,9 +1,9 @@
-//! Figures and moments as people read them.
+//! Formats numbers, sizes and times for people.
 
 use crate::domain::clock::Timestamp;
 use std::fmt;
 
-/// A number of bytes, in the unit that leaves the fewest digits: `1.4 MiB`.
+/// A number of bytes in the largest unit that fits: `1.4 MiB`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bytes(pub i64);
 
@@ -14,7 +14,7 @@ impl fmt::Display for Bytes {
         if bytes.unsigned_abs() < 1024 {
             return write!(f, "{bytes} B");
         }
-        // Only for the eye: three digits are exact in a double.
+        // A double is exact enough for the three digits shown.
         let mut value = bytes as f64 / 1024.0;
         let mut unit = UNITS.iter();
         let mut name = unit.next().copied().unwrap_or_default();
@@ -26,12 +26,12 @@ impl fmt::Display for Bytes {
     }
 }
 
-/// A number with its thousands apart: `1,204`.
+/// A number with thousands separators: `1,204`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Count(pub i64);
 
 impl Count {
-    /// With what is counted, whose plural takes an s: `1 version`, `2 versions`.
+    /// The number with a noun whose plural ends in s: `1 version`, `2 versions`.
     pub fn of(self, noun: &str) -> String {
         format!("{self} {noun}{}", if self.0 == 1 { "" } else { "s" })
     }
@@ -50,7 +50,7 @@ impl fmt::Display for Count {
     }
 }
 
-/// A moment, as far away as it is, and exactly: templates show both.
+/// A time, relative and exact; templates show both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct When {
     pub at: Timestamp,
@@ -82,7 +82,7 @@ impl When {
         format!("{date} {} UTC", time.get(..5).unwrap_or_default())
     }
 
-    /// For machines (RFC 3339).
+    /// The time for machines (RFC 3339).
     pub fn machine(&self) -> String {
         self.at.to_string()
     }

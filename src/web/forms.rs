@@ -1,5 +1,5 @@
-//! Forms that only our own pages can send. Reading one is checking where it comes from: there is no other way to its
-//! fields.
+//! Forms that only our own pages can send. [`Protected`] gives access to the fields only after checking where the form
+//! comes from.
 
 use crate::auth::call::Call;
 use crate::auth::session;
@@ -16,15 +16,15 @@ use serde::de::DeserializeOwned;
 use std::future::{Ready, ready};
 use std::marker::PhantomData;
 
-/// Most bytes of a form without files.
+/// The maximum size of a form without files, in bytes.
 const MAX_FORM: usize = 64 << 10;
-/// The field that carries the token, and the header field for scripts.
+/// The form field and, for scripts, the header that carry the CSRF token.
 pub const FIELD: &str = "csrf";
 const HEADER: &str = "x-csrf-token";
-/// The cookie of somebody without a session: what the token of his forms is bound to.
+/// The cookie of visitors without a session, to which the CSRF token of their forms is bound.
 const VISIT: &str = "packhouse-visit";
 
-/// A visit that begins with this request.
+/// A visit that starts with this request.
 struct NewVisit(String);
 
 fn bound_to(app: &App, kind: &str, what: &[u8]) -> String {
@@ -32,8 +32,8 @@ fn bound_to(app: &App, kind: &str, what: &[u8]) -> String {
     to_hex(&key.authenticate(&[kind.as_bytes(), what]))
 }
 
-/// The token of the forms in the answer to a request: bound to its session, else to its visit, which is made if there
-/// is none.
+/// The CSRF token for the forms in the response. It is bound to the session, or else to the visit, which starts now if
+/// there is none.
 pub fn token(req: &HttpRequest, app: &App) -> Option<String> {
     if let Some(token) = expected(req, app) {
         return Some(token);
@@ -43,12 +43,12 @@ pub fn token(req: &HttpRequest, app: &App) -> Option<String> {
     Some(bound_to(app, "visit", visit.as_bytes()))
 }
 
-/// The token of the forms in the answer that begins a session.
+/// The CSRF token for the forms in the response that starts a session.
 pub fn token_of(app: &App, session: SessionId) -> String {
     bound_to(app, "session", session.as_bytes())
 }
 
-/// The token that a request with these cookies must bring.
+/// The CSRF token that a request with these cookies must send.
 fn expected(req: &HttpRequest, app: &App) -> Option<String> {
     if let Some(session) = session::read(req, app) {
         return Some(token_of(app, session));
@@ -60,17 +60,17 @@ fn expected(req: &HttpRequest, app: &App) -> Option<String> {
     Some(bound_to(app, "visit", visit.value().as_bytes()))
 }
 
-/// Gives a new visitor his cookie.
+/// Gives a new visitor their cookie.
 pub fn remember_visit(req: &HttpRequest, app: &App, builder: &mut HttpResponseBuilder) {
     if let Some(visit) = req.extensions().get::<NewVisit>() {
         builder.cookie(session::cookie(app, VISIT, visit.0.clone()));
     }
 }
 
-const FOREIGN: &str = "this form was not sent by a page of this site, or that page is too old: go back, load it again, \
-                       and send it once more";
+const FOREIGN: &str = "this form did not come from a page of this site, or the page has expired: go back, reload the \
+                       page and submit the form again";
 
-/// Whether a browser says that a request comes from elsewhere (Fetch Metadata, else `Origin`).
+/// Whether the browser says that the request comes from another site (Fetch Metadata, else `Origin`).
 fn is_foreign(req: &HttpRequest, app: &App) -> bool {
     let field = |name: &str| req.headers().get(name).and_then(|value| value.to_str().ok());
     if let Some(site) = field("sec-fetch-site") {
@@ -84,13 +84,13 @@ fn is_foreign(req: &HttpRequest, app: &App) -> bool {
     Some(host) != own_host.or(asked)
 }
 
-/// Whether two texts are the same, in a time that does not tell where they differ.
+/// Compares two texts in constant time.
 fn same(one: &str, other: &str) -> bool {
     let digest = |text: &str| MasterKey::new([0; 32]).authenticate(&[text.as_bytes()]);
     digest(one) == digest(other)
 }
 
-/// Checks that a request was made by a page of ours: by the token in its head.
+/// Checks the CSRF token in the request header.
 ///
 /// # Errors
 /// [`Error::Forbidden`].
@@ -99,7 +99,7 @@ pub fn check_head(call: &Call) -> Result<()> {
     check(call, brought)
 }
 
-/// Checks the same by the token that came as a field, for forms with files.
+/// Checks the CSRF token from a form field, for forms with files.
 ///
 /// # Errors
 /// [`Error::Forbidden`].
@@ -113,7 +113,7 @@ fn check(call: &Call, brought: Option<&str>) -> Result<()> {
     if right && !is_foreign(&call.req, &call.app) { Ok(()) } else { Err(Error::Forbidden(FOREIGN.to_owned())) }
 }
 
-/// A form of ours.
+/// A form sent by one of our own pages.
 pub struct Protected<T>(web::Payload, PhantomData<T>);
 
 impl<T> FromRequest for Protected<T> {
@@ -127,18 +127,17 @@ impl<T> FromRequest for Protected<T> {
 }
 
 impl<T: DeserializeOwned> Protected<T> {
-    /// Reads the fields of a form that comes from a page of ours, once its sender may do what it is for at all: who was
-    /// signed out meanwhile is asked to sign in, whatever he sent.
+    /// Reads the fields after checking that the sender may do this at all and that the form comes from one of our
+    /// pages. People who have been signed out in the meantime are asked to sign in, whatever they sent.
     ///
     /// # Errors
-    /// [`Error::Forbidden`] for one that does not; [`Error::Invalid`]; the sender's lack of a right.
+    /// [`Error::Forbidden`] if the form comes from elsewhere; [`Error::Invalid`]; an error of authorization.
     pub async fn read(self, call: &Call) -> Result<T> {
         call.admit(|_, _| Ok(())).await?;
         let text = PacedBody::new(self.0, call.app.pace()).read_up_to(MAX_FORM).await?;
         let too_long = || Error::invalid("form", format!("the form is longer than {MAX_FORM} bytes"));
         let text = text.ok_or_else(too_long)?;
-        let wrong =
-            |error: serde_html_form::de::Error| Error::invalid("form", format!("the form does not fit: {error}"));
+        let wrong = |error: serde_html_form::de::Error| Error::invalid("form", format!("the form is invalid: {error}"));
         let fields: Vec<(String, String)> = serde_html_form::from_bytes(&text).map_err(wrong)?;
         let brought = fields.iter().find(|(name, _)| name == FIELD).map(|(_, value)| value.as_str());
         check(call, brought)?;

@@ -1,4 +1,4 @@
-//! The first page: one's own packages and organizations, or, to strangers, what there is to see.
+//! The home page: the user's packages and organizations, or, without a session, the public packages.
 
 use super::commands;
 use super::owner;
@@ -13,21 +13,21 @@ use crate::registry::packages::search::Search;
 use crate::registry::packages::search::packages as package_search;
 use askama::Template;
 
-/// How many packages the first page shows.
+/// How many packages the home page shows.
 const ROWS: i64 = 12;
 
-/// Somebody's own.
+/// The home page of a signed-in user.
 #[derive(Template)]
 #[template(path = "home.html")]
 struct HomePage {
     frame: Frame,
     owners: Vec<Own>,
     rows: Vec<PackageListRow>,
-    /// How a first file is published.
+    /// The command that publishes a first file.
     first: String,
 }
 
-/// Everybody's.
+/// The home page of visitors without a session.
 #[derive(Template)]
 #[template(path = "welcome.html")]
 struct WelcomePage {
@@ -35,7 +35,7 @@ struct WelcomePage {
     rows: Vec<PackageListRow>,
 }
 
-/// An owner to whom who looks belongs.
+/// The user, or an organization the user belongs to.
 struct Own(Belonging);
 
 impl Own {

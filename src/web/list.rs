@@ -1,4 +1,4 @@
-//! Lists in pages: what the query asks for, and the way to the other pages.
+//! Lists in pages: reading the query, and links to the other pages.
 
 use crate::domain::path::escape;
 use crate::http::paging::{Paging, param};
@@ -7,21 +7,21 @@ use actix_web::HttpRequest;
 use serde::de::DeserializeOwned;
 use std::fmt::Display;
 
-/// How many rows a page of a list has.
+/// The number of rows on a page of a list.
 const ROWS: i64 = 30;
 
-/// The query of a request, read as a form that a person may have bent: what does not fit counts as not given.
+/// Reads the query of a request. People edit addresses by hand, so an invalid query counts as an empty one.
 pub fn query<T: DeserializeOwned + Default>(req: &HttpRequest) -> T {
     serde_html_form::from_str(req.query_string()).unwrap_or_default()
 }
 
-/// Which page of a list is wanted.
+/// The requested page of a list.
 pub fn slice(req: &HttpRequest) -> Slice {
     let paging = Paging::read(req, ROWS, ROWS);
     Slice { offset: paging.offset(), limit: paging.limit() }
 }
 
-/// The way to the other pages of a list; templates show it where there are any.
+/// Links to the other pages of a list; templates show them if there are any.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pager {
     pub page: i64,
@@ -49,16 +49,16 @@ impl Pager {
     }
 }
 
-/// The way on in a list that is too long for numbers: by the place where the page ended.
+/// Links in a list that is too long for page numbers: the next page starts where this one ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chain {
-    /// Back to the beginning, from anywhere else.
+    /// The first page, on any other page.
     pub first: Option<String>,
     pub next: Option<String>,
 }
 
 impl Chain {
-    /// For the page of this request, which ends at a place if there is more.
+    /// For the page of this request; `next` is where the next page starts, if there is one.
     pub fn new(req: &HttpRequest, next: Option<&impl Display>) -> Self {
         let list = Paging::rest(req);
         let join = if list.contains('?') { '&' } else { '?' };
@@ -67,7 +67,7 @@ impl Chain {
     }
 }
 
-/// One of some ways to show a list, such as an order.
+/// One way to show a list, such as a sort order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Choice {
     pub label: &'static str,
@@ -75,8 +75,8 @@ pub struct Choice {
     pub chosen: bool,
 }
 
-/// The ways to show a list by a parameter of the query: the first is the one without it. What is searched for stays, and
-/// the list begins anew.
+/// The ways to show a list by a query parameter; the first is the default, without the parameter. The links keep the
+/// search text and lead to the first page.
 pub fn choices(req: &HttpRequest, name: &str, words: &[(&str, &'static str)]) -> Vec<Choice> {
     let given = param(req, name).unwrap_or_default();
     let known = words.iter().skip(1).any(|(word, _)| *word == given);

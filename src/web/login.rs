@@ -1,4 +1,5 @@
-//! Signing in and out: the password first, then the second factor of who has one, and only then a session.
+//! Signing in and out: first the password, then the two-factor code of users who have set it up, and only then a
+//! session.
 
 use super::forms::Protected;
 use super::page::{Frame, Reply, frame, within_site};
@@ -27,7 +28,7 @@ struct LoginPage {
     name: String,
     back: String,
     problems: Problems,
-    /// Whether people make accounts for themselves here.
+    /// Whether people can create their own accounts here.
     may_register: bool,
 }
 
@@ -39,7 +40,7 @@ struct CodePage {
     problems: Problems,
 }
 
-/// Where to go afterwards.
+/// Where to go after signing in.
 pub(super) fn back(call: &Call) -> String {
     let raw = param(&call.req, "redirect_to").unwrap_or_default();
     within_site(&percent_decode_str(raw).decode_utf8_lossy())
@@ -64,13 +65,12 @@ pub struct SignIn {
     back: String,
 }
 
-/// What a person may read of a sign-in that failed.
+/// The message for a failed sign-in; it doesn't say which part was wrong.
 fn problems(error: Error) -> Result<Problems> {
     match error {
-        Error::BadCredential(_) => Ok(Problems::whole(
-            StatusCode::UNAUTHORIZED,
-            "the name or the password is wrong, or the account has no access",
-        )),
+        Error::BadCredential(_) => {
+            Ok(Problems::whole(StatusCode::UNAUTHORIZED, "wrong username or password, or the account has no access"))
+        }
         other => Problems::of(other, "name"),
     }
 }
@@ -99,18 +99,18 @@ pub async fn submit(call: Call, form: Protected<SignIn>) -> Result<Reply> {
     begin(&call, (user, login.auth_epoch), None, &back).await
 }
 
-/// Begins a session, of which the browser gets the cookie. One that it had before ends.
+/// Starts a session and sets its cookie. The browser's previous session ends.
 pub(super) async fn begin(call: &Call, of: (OwnerId, i32), factor: Option<Factor>, back: &str) -> Result<Reply> {
     let (id, left) = enter(call, of, factor).await?;
     let reply = Reply::to(back).cookie(session::begin(&call.app, id)?).cookie(session::unpend(&call.app));
     Ok(match left {
-        Some(1) => reply.notice(&call.app, "You have used a recovery code up. One is left."),
-        Some(left) => reply.notice(&call.app, &format!("You have used a recovery code up. {left} are left.")),
+        Some(1) => reply.notice(&call.app, "Recovery code used. You have 1 left."),
+        Some(left) => reply.notice(&call.app, &format!("Recovery code used. You have {left} left.")),
         None => reply,
     })
 }
 
-/// The new session, and how many recovery codes are left after one was used.
+/// The new session and, if a recovery code was used, the number of codes left.
 async fn enter(call: &Call, of: (OwnerId, i32), factor: Option<Factor>) -> Result<(SessionId, Option<i64>)> {
     let agent = call.req.headers().get(header::USER_AGENT).and_then(|value| value.to_str().ok());
     let (agent, address) = (agent.unwrap_or_default().to_owned(), client(&call.req));
@@ -147,7 +147,7 @@ pub async fn submit_code(call: Call, form: Protected<Code>) -> Result<Reply> {
     let problems = match password::use_code(&call.app, user, &fields.code, true).await {
         Ok(Some(factor)) => return begin(&call, (user, epoch), Some(factor), &within_site(&fields.back)).await,
         Ok(None) => {
-            Problems::whole(StatusCode::UNAUTHORIZED, "the code is wrong, or was used already: wait for the next")
+            Problems::whole(StatusCode::UNAUTHORIZED, "the code is wrong or has already been used: enter the next code")
         }
         Err(error) => problems(error)?,
     };
@@ -156,7 +156,7 @@ pub async fn submit_code(call: Call, form: Protected<Code>) -> Result<Reply> {
     page.problems.reply(&page)
 }
 
-/// Nothing but the token against forgery.
+/// A form with no fields but the CSRF token.
 #[derive(Deserialize)]
 pub struct Nothing {}
 

@@ -1,5 +1,5 @@
-//! Markdown as HTML that may stand in a page. Whatever comes in, only elements and attributes of an allow-list come out,
-//! no image is loaded from elsewhere, and no text takes longer than its length deserves.
+//! Renders untrusted Markdown as safe HTML. Whatever the input, the output has only elements and attributes from an
+//! allow-list, loads no image from another site, and takes time proportional to the length of the input.
 
 use ammonia::Builder;
 use percent_encoding::percent_decode_str;
@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
-/// HTML that may stand in a page as it is. Nothing but this module makes any.
+/// HTML that is safe to put in a page. Only this module creates it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Html(String);
 
@@ -18,30 +18,30 @@ impl fmt::Display for Html {
     }
 }
 
-/// Templates write it down without escaping it once more.
+/// Templates insert it without escaping.
 impl askama::filters::HtmlSafe for Html {}
 
-/// How an address in a text is used.
+/// How the text uses an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Use {
     Link,
     Image,
 }
 
-/// By how many levels headings go down: the text stands under a heading of the second level.
+/// How many levels to lower headings: the text appears under a heading of the second level.
 const DOWN: usize = 2;
-/// What ids begin with, so that none is taken for one of the page's own.
+/// The prefix of ids, so that they cannot clash with the ids of the page.
 const PREFIX: &str = "user-content-";
-/// What links are to whoever follows them.
+/// The `rel` of links.
 const REL: &str = "nofollow noopener ugc";
 
-/// How deep elements are nested; what is deeper loses its markup and keeps its text. Browsers and sanitisers look through
-/// all open elements for each new one.
+/// The maximum nesting depth. Deeper elements lose their markup and keep their text, because browsers and sanitizers
+/// search all open elements for each new one.
 const DEEPEST: usize = 40;
-/// Most tags of raw HTML; more of them are shown as text.
+/// The maximum number of raw HTML tags; the rest is shown as text.
 const MOST_TAGS: usize = 2000;
 
-/// Renders a text that anybody may have written, beside its files: `find` says where a relative address leads, if anywhere.
+/// Renders untrusted text. `find` maps a relative address to a file beside the text, if there is one.
 pub fn render_readme(text: &str, find: impl Fn(Use, &str) -> Option<String> + Send + Sync + 'static) -> Html {
     let options =
         Options::ENABLE_TABLES | Options::ENABLE_FOOTNOTES | Options::ENABLE_STRIKETHROUGH | Options::ENABLE_TASKLISTS;
@@ -52,7 +52,7 @@ pub fn render_readme(text: &str, find: impl Fn(Use, &str) -> Option<String> + Se
     let events = writer.events;
     let mut raw = String::with_capacity(text.len() * 2);
     html::push_html(&mut raw, events.into_iter());
-    // Inline styles are against the policy of our pages; the old attribute says the same.
+    // The content security policy forbids inline styles; the old attribute does the same.
     for cell in ["td", "th"] {
         for side in ["left", "center", "right"] {
             raw = raw.replace(&format!("<{cell} style=\"text-align: {side}\">"), &format!("<{cell} align=\"{side}\">"));
@@ -61,11 +61,11 @@ pub fn render_readme(text: &str, find: impl Fn(Use, &str) -> Option<String> + Se
     Html(sanitize(&raw, find))
 }
 
-/// Leaves what is allowed, and leads every address where it may lead.
+/// Removes everything that is not allowed, and rewrites every address.
 fn sanitize(raw: &str, find: impl Fn(Use, &str) -> Option<String> + Send + Sync + 'static) -> String {
     let mut rules = Builder::default();
     rules
-        // Ours are lower; those of raw HTML would be headings of the page.
+        // Headings from Markdown are lowered; raw HTML headings would rank as headings of the page.
         .rm_tags(["h1", "h2"])
         .rm_tags(["map", "area", "article", "aside", "footer", "header", "nav"])
         .url_schemes(HashSet::from(["http", "https", "mailto"]))
@@ -80,7 +80,7 @@ fn sanitize(raw: &str, find: impl Fn(Use, &str) -> Option<String> + Send + Sync 
         .add_allowed_classes("div", ["footnote-definition"])
         .add_allowed_classes("sup", ["footnote-reference", "footnote-definition-label"])
         .set_tag_attribute_value("img", "loading", "lazy")
-        // A wide table is scrolled, which the keyboard can do where it can come to it.
+        // Wide tables scroll; they must be focusable to scroll with the keyboard.
         .set_tag_attribute_value("table", "tabindex", "0")
         .attribute_filter(move |element, attribute, value| match (element, attribute) {
             ("img", "src") => address(Use::Image, value, &find).map(Cow::Owned),
@@ -91,7 +91,7 @@ fn sanitize(raw: &str, find: impl Fn(Use, &str) -> Option<String> + Send + Sync 
     rules.clean(raw).to_string()
 }
 
-/// Where an address of a text leads, if it may lead anywhere.
+/// The target of an address in the text, if it is allowed.
 fn address(used: Use, value: &str, find: impl Fn(Use, &str) -> Option<String>) -> Option<String> {
     let value = value.trim();
     if let Some(fragment) = value.strip_prefix('#') {
@@ -104,13 +104,13 @@ fn address(used: Use, value: &str, find: impl Fn(Use, &str) -> Option<String>) -
     }
 }
 
-/// Whether an address has a scheme, or a host of its own.
+/// Whether an address has a scheme or a host.
 fn is_absolute(value: &str) -> bool {
     let scheme = value.split_once(':').map(|(scheme, _)| scheme);
     scheme.is_some_and(|scheme| scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c)))
 }
 
-/// The file that a relative address names, decoded: `./logo.png` and `logo.png#top` are `logo.png`.
+/// The decoded file name in a relative address: `./logo.png` and `logo.png#top` are `logo.png`.
 pub fn file_of(address: &str) -> Option<String> {
     let path = address.split(['#', '?']).next().unwrap_or_default();
     let path = path.strip_prefix("./").unwrap_or(path);
@@ -118,19 +118,19 @@ pub fn file_of(address: &str) -> Option<String> {
     (!name.is_empty() && !name.contains('/')).then(|| name.into_owned())
 }
 
-/// Takes the events of a text one after the other, and writes down those of the page.
+/// Reads the events of a text one by one, and writes the events of the page.
 struct Writer<'a, F> {
     find: &'a F,
     events: Vec<Event<'a>>,
     slugs: HashMap<String, usize>,
-    /// Of each open element, whether it was written.
+    /// Whether each open element was written.
     open: Vec<bool>,
     tags: usize,
-    /// How many links are open.
+    /// The number of open links.
     links: usize,
-    /// The image whose description is being read, and where it leads.
+    /// The image whose description is being read, and its target.
     image: Option<(CowStr<'a>, String, usize)>,
-    /// Where the heading begins that is being read, and its text.
+    /// The start of the heading that is being read, and its text.
     heading: Option<(usize, String)>,
 }
 
@@ -181,7 +181,7 @@ impl<'a, F: Fn(Use, &str) -> Option<String>> Writer<'a, F> {
             self.image = Some((dest_url, String::new(), 0));
             return;
         }
-        // Tables are built of parts that mean nothing alone; they nest in nothing of their own kind.
+        // The parts of a table mean nothing alone, and tables do not nest.
         let written = self.open.len() < DEEPEST || matches!(tag, Tag::TableHead | Tag::TableRow | Tag::TableCell);
         self.open.push(written);
         if !written {
@@ -207,7 +207,7 @@ impl<'a, F: Fn(Use, &str) -> Option<String>> Writer<'a, F> {
         self.events.push(Event::End(end));
     }
 
-    /// An image of this site is one; any other is a link to it, or, within a link, its description.
+    /// An image on this site stays an image; any other becomes a link to it or, within a link, its description.
     fn end_image(&mut self) {
         let Some((source, description, _)) = self.image.take() else { return };
         let kind = LinkType::Inline;
@@ -216,7 +216,7 @@ impl<'a, F: Fn(Use, &str) -> Option<String>> Writer<'a, F> {
             self.events.extend([Event::Start(tag), Event::Text(description.into()), Event::End(TagEnd::Image)]);
             return;
         }
-        let name = if description.trim().is_empty() { "without a description" } else { description.trim() };
+        let name = if description.trim().is_empty() { "no description" } else { description.trim() };
         let text = Event::Text(format!("[image: {name}]").into());
         if self.links > 0 || !is_absolute(&source) {
             return self.events.push(text);
@@ -225,7 +225,7 @@ impl<'a, F: Fn(Use, &str) -> Option<String>> Writer<'a, F> {
         self.events.extend([Event::Start(tag), text, Event::End(TagEnd::Link)]);
     }
 
-    /// Gives a heading its level and a name, and a link to itself.
+    /// Gives a heading its level, an id and a link to itself.
     fn end_heading(&mut self, level: HeadingLevel) {
         let Some((start, text)) = self.heading.take() else { return };
         let level = (level as usize + DOWN).min(6);
@@ -250,12 +250,12 @@ impl<'a, F: Fn(Use, &str) -> Option<String>> Writer<'a, F> {
     }
 }
 
-/// A text inside the quotes of an attribute.
+/// Escapes text for a quoted attribute.
 fn quoted(text: &str) -> String {
     text.replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
-/// A heading's name, as GitHub makes them: small letters, digits, and `-` for spaces.
+/// A heading's id, made as on GitHub: lower-case letters, digits, and `-` for spaces.
 pub fn slug(text: &str) -> String {
     let kept = |c: char| match c {
         ' ' | '-' => Some('-'),
@@ -299,7 +299,7 @@ mod tests {
         );
         assert!(page.contains("href=\"#user-content-use\""), "{page}");
         assert!(page.contains("aria-label=\"Link to: The tool\""), "{page}");
-        assert!(!html("<h1>x</h1><h2>y</h2>").contains("<h"), "raw headings would be the page's");
+        assert!(!html("<h1>x</h1><h2>y</h2>").contains("<h"), "raw headings would rank as headings of the page");
     }
 
     #[test]
@@ -379,7 +379,7 @@ mod tests {
         assert!(remote.contains(">[image: Build passing]</a>"), "{remote}");
         let badge = html("[![Build](https://ci.example/b.svg)](https://ci.example)");
         assert_eq!(badge.matches("<a ").count(), 1, "{badge}");
-        assert!(html("![](gone.png)").contains("[image: without a description]"));
+        assert!(html("![](gone.png)").contains("[image: no description]"));
     }
 
     #[test]
@@ -401,8 +401,8 @@ mod tests {
             html(&text);
         }
         let seconds = started.elapsed().as_secs();
-        assert!(seconds < 60, "{seconds} s, unoptimised");
+        assert!(seconds < 60, "{seconds} s, unoptimized");
         assert!(html(&">".repeat(1000)).matches("<blockquote").count() <= DEEPEST);
-        assert!(html(&"<b>".repeat(3000)).contains("&lt;b&gt;"), "what is too much is shown as text");
+        assert!(html(&"<b>".repeat(3000)).contains("&lt;b&gt;"), "tags beyond the limit are shown as text");
     }
 }

@@ -1,4 +1,4 @@
-//! Who is in an organization, and the way out of it.
+//! The members of an organization, and leaving it.
 
 use super::forms::Protected;
 use super::list::{Pager, query, slice};
@@ -32,7 +32,7 @@ struct MembersPage {
     pager: Pager,
     q: String,
     only_owner: Option<OwnerId>,
-    /// Whether the reader is one of them.
+    /// Whether the reader is a member.
     is_in: bool,
     quota: Standing,
 }
@@ -110,7 +110,7 @@ async fn names(call: &Call) -> Result<(OwnerName, OwnerName)> {
     Ok((call.part("org", What::Organization).await?, call.part("user", What::User).await?))
 }
 
-/// `GET /org/{org}/members/{user}/remove`: what goes with it, before it is done.
+/// `GET /org/{org}/members/{user}/remove`: asks for confirmation.
 pub async fn remove_form(call: Call) -> Result<Reply> {
     remove_page(&call, Problems::default()).await
 }
@@ -128,7 +128,7 @@ pub async fn remove(call: Call, form: Protected<Nothing>) -> Result<Reply> {
     });
     match removed.await {
         Ok(true) => {
-            let notice = format!("You left {org}.");
+            let notice = format!("You have left {org}.");
             Ok(Reply::to("/user/settings/organizations").notice(&call.app, &notice))
         }
         Ok(false) => {

@@ -1,4 +1,4 @@
-//! Pages for people: server-rendered, working without JavaScript. Their routes are in the table of `crate::routes`.
+//! The web pages: rendered on the server, and working without JavaScript. Their routes are in `crate::routes`.
 
 pub mod account;
 pub mod admin;

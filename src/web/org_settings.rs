@@ -1,4 +1,4 @@
-//! What an organization says of itself, its name, and its end: for its owners.
+//! Organization settings for its owners: profile, renaming and deleting.
 
 use super::forms::Protected;
 use super::orgs::{VISIBILITIES, lines};
@@ -25,14 +25,14 @@ struct SettingsPage {
     owner: Owner,
     holdings: Holdings,
     profile: ProfileForm,
-    /// What was typed as the new name, and as the name of what is to be deleted.
+    /// The new name as typed, and the name typed to confirm deleting.
     renaming: String,
     deleting: String,
     problems: Problems,
     visibilities: [(Visibility, &'static str, &'static str); 3],
 }
 
-/// The form about what it says of itself, as it was typed.
+/// The profile form as typed.
 #[derive(Deserialize, Default)]
 #[serde(default)]
 pub struct ProfileForm {
@@ -70,7 +70,7 @@ impl ProfileForm {
     }
 }
 
-/// What was typed into one of the page's forms, where it is shown again.
+/// The input of one of the page's forms, to show it again.
 #[derive(Default)]
 struct Typed {
     profile: Option<ProfileForm>,
@@ -121,10 +121,10 @@ pub async fn update(call: Call, form: Protected<ProfileForm>) -> Result<Reply> {
         orgs::update(conn, caller, &right, &edit, now)
     })
     .await?;
-    Ok(Reply::to(&format!("/org/{name}/settings")).notice(&call.app, "Saved."))
+    Ok(Reply::to(&format!("/org/{name}/settings")).notice(&call.app, "Profile saved."))
 }
 
-/// Whether the password was typed once more, and is right; what is wrong with it is told beside its field.
+/// Checks the password typed to confirm, and adds a problem beside its field if it is wrong.
 async fn is_confirmed(call: &Call, typed: &str, field: &'static str, problems: &mut Problems) -> Result<bool> {
     match confirm::password(call, typed).await {
         Ok(()) => Ok(true),
@@ -135,7 +135,7 @@ async fn is_confirmed(call: &Call, typed: &str, field: &'static str, problems: &
     }
 }
 
-/// The form that renames it.
+/// The form that renames the organization.
 #[derive(Deserialize)]
 pub struct Renaming {
     name: String,
@@ -161,7 +161,7 @@ pub async fn rename(call: Call, form: Protected<Renaming>) -> Result<Reply> {
         });
         match renamed.await {
             Ok(()) => {
-                let notice = format!("{name} is called {to} now.");
+                let notice = format!("{name} has been renamed to {to}.");
                 return Ok(Reply::to(&format!("/org/{to}/settings")).notice(&call.app, &notice));
             }
             Err(error) => problems = Problems::of_rule(error, "rename")?,
@@ -170,7 +170,7 @@ pub async fn rename(call: Call, form: Protected<Renaming>) -> Result<Reply> {
     page(&call, &name, Typed { renaming: Some(form.name), problems, ..Typed::default() }).await
 }
 
-/// The form that deletes it.
+/// The form that deletes the organization.
 #[derive(Deserialize)]
 pub struct Deletion {
     name: String,
@@ -185,7 +185,7 @@ pub async fn delete(call: Call, form: Protected<Deletion>) -> Result<Reply> {
     call.admit(move |conn, caller| can_govern(conn, caller, &governed).map(drop)).await?;
     let mut problems = Problems::default();
     if form.name.trim().to_lowercase() != name.lower() {
-        problems.add("delete", &format!("this is not its name: type {name}"));
+        problems.add("delete", &format!("this is not the organization's name: type {name} to confirm"));
     } else if is_confirmed(&call, &form.current_password, "delete_password", &mut problems).await? {
         let now = call.app.clock.now();
         let governed = name.clone();
@@ -195,7 +195,7 @@ pub async fn delete(call: Call, form: Protected<Deletion>) -> Result<Reply> {
         });
         match deleted.await {
             Ok(()) => {
-                let notice = format!("The organization {name} is deleted.");
+                let notice = format!("Organization {name} deleted.");
                 return Ok(Reply::to("/user/settings/organizations").notice(&call.app, &notice));
             }
             Err(error) => problems = Problems::of_rule(error, "delete")?,

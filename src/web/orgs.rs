@@ -1,4 +1,4 @@
-//! Making an organization, and the list of one's own. Its settings are in [`super::org_settings`].
+//! Creating an organization, and the list of the user's organizations. The settings are in [`super::org_settings`].
 
 use super::forms::Protected;
 use super::list::{Pager, slice};
@@ -12,11 +12,11 @@ use crate::registry::owners::orgs::{self, Org};
 use askama::Template;
 use serde::Deserialize;
 
-/// A choice of who may see an organization, in words.
+/// A visibility, with its label and meaning.
 pub(super) const VISIBILITIES: [(Visibility, &str, &str); 3] = [
-    (Visibility::Public, "Public", "Everybody may see the organization and download its packages."),
-    (Visibility::Limited, "Limited", "Whoever is signed in to this site may."),
-    (Visibility::Private, "Private", "Only its members may. To everybody else it is not there."),
+    (Visibility::Public, "Public", "Anyone can see the organization and download its packages."),
+    (Visibility::Limited, "Limited", "Any signed-in user."),
+    (Visibility::Private, "Private", "Members only; hidden from everyone else."),
 ];
 
 #[derive(Template)]
@@ -28,7 +28,7 @@ struct CreatePage {
     visibilities: [(Visibility, &'static str, &'static str); 3],
 }
 
-/// The form, as it was typed.
+/// The form as typed.
 #[derive(Deserialize, Default)]
 #[serde(default)]
 pub struct Creation {
@@ -55,7 +55,7 @@ impl Creation {
     }
 }
 
-/// What was typed into several lines, with the ends of lines that everybody but forms has.
+/// Text from a text area, with line ends converted from CRLF to LF.
 pub(super) fn lines(text: &str) -> String {
     text.trim().replace("\r\n", "\n")
 }
@@ -76,7 +76,7 @@ pub async fn create(call: Call, form: Protected<Creation>) -> Result<Reply> {
         let name = new.name.clone();
         match call.writing(move |conn, caller| org_creation::create(conn, caller, &new, now)).await {
             Ok(_) => {
-                let notice = format!("The organization {name} is there.");
+                let notice = format!("Organization {name} created.");
                 return Ok(Reply::to(&format!("/{name}")).notice(&call.app, &notice));
             }
             Err(error) => problems = Problems::of_rule(error, "name")?,

@@ -1,6 +1,6 @@
-//! An owner: what the head of all his pages shows, and what who looks at it may do with him. A page of an owner has a
-//! field `owner` of this type, says which tab it is, and includes the head:
-//! `{% let tab = "packages" %}{% include "owner_head.html" %}`.
+//! An owner: what the head of all their pages shows, and what the signed-in user may do there. A page of an owner has a
+//! field `owner` of this type, sets `tab`, and includes the head: `{% let tab = "packages" %}{% include
+//! "owner_head.html" %}`.
 
 use crate::auth::call::Call;
 use crate::db::Connection;
@@ -14,10 +14,10 @@ use crate::registry::access::{self, Visited};
 use crate::registry::caller::Caller;
 use crate::registry::owners::namespace;
 
-/// How many colours the squares with initials have (`data-tint` in the style sheet).
+/// The number of colors for avatars (`data-tint` in the style sheet).
 const TINTS: u32 = 6;
 
-/// An owner, as somebody sees him.
+/// An owner as the reader sees them.
 #[derive(Debug, Clone)]
 pub struct Owner {
     pub id: OwnerId,
@@ -29,14 +29,14 @@ pub struct Owner {
     pub kind: OwnerKind,
     pub visibility: Visibility,
     pub created_at: Timestamp,
-    /// What who looks may do with it.
+    /// The reader's role in this owner.
     permission: Option<Permission>,
-    /// Whether who looks is this user.
+    /// Whether the reader is this user.
     himself: bool,
 }
 
 impl Owner {
-    /// The owner of this name, if the caller may see him.
+    /// The owner of this name, if the caller may see them.
     ///
     /// # Errors
     /// As [`access::visit`].
@@ -45,10 +45,10 @@ impl Owner {
         Self::of(conn, caller, &visited)
     }
 
-    /// What is said of an owner whom the caller was found to see.
+    /// Loads what pages show of an owner that the caller may see.
     ///
     /// # Errors
-    /// The database's; [`Error::NotFound`] for one that is gone.
+    /// Errors of the database; [`Error::NotFound`] if the owner has been deleted.
     pub fn of(conn: &mut Connection, caller: &Caller, visited: &Visited) -> Result<Self> {
         let about = namespace::about(conn, visited.id)?.ok_or(Error::NotFound(What::Owner))?;
         Ok(Self {
@@ -71,47 +71,47 @@ impl Owner {
         self.kind == OwnerKind::Organization
     }
 
-    /// Whether who looks is this user.
+    /// Whether the reader is this user.
     pub fn is_himself(&self) -> bool {
         self.himself
     }
 
-    /// Whether who looks may publish to it and delete from it.
+    /// Whether the reader can publish and delete packages here.
     pub fn can_publish(&self) -> bool {
         self.permission >= Some(Permission::Write)
     }
 
-    /// Whether who looks sees the organization from inside: its teams and members.
+    /// Whether the reader can see the organization's teams and members.
     pub fn can_inspect(&self) -> bool {
         self.is_org() && self.permission.is_some()
     }
 
-    /// Whether who looks may change the organization itself.
+    /// Whether the reader can change the organization itself.
     pub fn can_govern(&self) -> bool {
         self.is_org() && self.permission >= Some(Permission::Owner)
     }
 
-    /// Whether commands need a token to read.
+    /// Whether download commands need a token.
     pub fn is_open(&self) -> bool {
         self.visibility == Visibility::Public
     }
 
-    /// What the square beside the name shows.
+    /// The letter in the avatar.
     pub fn initial(&self) -> String {
         initial(&self.name)
     }
 
-    /// Its colour.
+    /// The color of the avatar.
     pub fn tint(&self) -> u32 {
         tint(&self.name)
     }
 
-    /// Its address, which is that of its packages.
+    /// The address of the owner's page, which lists the packages.
     pub fn url(&self) -> String {
         url(&self.name)
     }
 
-    /// Where its packages are searched.
+    /// The address that searches the owner's packages.
     pub fn packages_url(&self) -> String {
         format!("{}/-/packages", self.url())
     }
@@ -122,7 +122,7 @@ pub fn initial(name: &OwnerName) -> String {
     name.as_str().chars().take(1).flat_map(char::to_uppercase).collect()
 }
 
-/// One of the colours, always the same for a name.
+/// A color that is always the same for a name.
 pub fn tint(name: &OwnerName) -> u32 {
     name.lower().bytes().fold(0, |sum: u32, byte| sum.wrapping_mul(31).wrapping_add(byte.into())) % TINTS
 }
@@ -132,8 +132,8 @@ pub fn url(name: &OwnerName) -> String {
     address::owner_page(name)
 }
 
-/// The owner that the path of a request names. What nobody can be called is absent, whoever asks: these pages stand where
-/// any other first segment of a path would.
+/// The owner that the path of a request names. Any first path segment ends up here, so one that is not a valid name is
+/// simply not found.
 ///
 /// # Errors
 /// [`Error::NotFound`].

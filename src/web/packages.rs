@@ -1,4 +1,4 @@
-//! Lists of packages: an owner's, and the rows that every such list has.
+//! Lists of packages: the list of an owner, and the rows that all lists share.
 
 use super::format::{Bytes, Count, When};
 use super::list::{self, Choice, Pager};
@@ -29,12 +29,12 @@ pub struct PackageListRow {
     pub size: Bytes,
     pub downloads: Count,
     pub updated: When,
-    /// What was searched for, where it is not the name.
+    /// The match, if the search matched something other than the name.
     pub why: Option<Why>,
 }
 
 impl PackageListRow {
-    /// For a package of this owner.
+    /// A package of this owner.
     pub fn new(owner: OwnerName, entry: Entry, why: Option<Why>, now: Timestamp) -> Self {
         Self {
             owner,
@@ -48,7 +48,7 @@ impl PackageListRow {
         }
     }
 
-    /// Its newest version.
+    /// The page of the latest version.
     pub fn url(&self) -> String {
         address::version_page(&self.owner, &self.name, &self.newest)
     }
@@ -61,17 +61,17 @@ impl PackageListRow {
         address::versions_page(&self.owner, &self.name)
     }
 
-    /// The version in which what was searched for is.
+    /// The page of the version that contains the match.
     pub fn why_url(&self, why: &Why) -> String {
         address::version_page(&self.owner, &self.name, &why.version)
     }
 }
 
-/// The orders of an owner's packages.
+/// The ways to sort an owner's packages.
 const ORDERS: [(&str, &str); 4] =
     [("updated", "Updated"), ("name", "Name"), ("size", "Size"), ("downloads", "Downloads")];
 
-/// The query of an owner's packages.
+/// The query of the list of packages.
 #[derive(Deserialize, Default)]
 #[serde(default)]
 struct PackageListQuery {
@@ -90,7 +90,7 @@ struct OwnerPage {
     sort: String,
     orders: Vec<Choice>,
     pager: Pager,
-    /// How a first file is published.
+    /// The command that publishes a first file.
     first: String,
 }
 
@@ -99,7 +99,7 @@ pub async fn of_owner(call: Call) -> Result<Reply> {
     let name = owner::named(&call)?;
     let wanted: PackageListQuery = list::query(&call.req);
     let (q, slice) = (wanted.q.trim().to_owned(), list::slice(&call.req));
-    // An order that there is not is as none.
+    // An unknown order counts as the default.
     let order: CatalogOrder = wanted.sort.parse().unwrap_or_default();
     let part = q.clone();
     let (frame, (owner, page)) = frame(&call, move |conn, caller| {
@@ -120,16 +120,16 @@ pub async fn of_owner(call: Call) -> Result<Reply> {
 /// The package that the path of a request names.
 ///
 /// # Errors
-/// As for one that is absent.
+/// The same as for a package that doesn't exist.
 pub async fn named(call: &Call) -> Result<PackagePath> {
     let owner = owner::named(call)?;
     Ok(PackagePath { owner, package: call.part("name", What::Package).await? })
 }
 
-/// No row of a list whose head says enough.
+/// An empty page of rows, for lists where only the head is needed.
 const NOTHING: Slice = Slice { offset: 0, limit: 0 };
 
-/// `GET /{owner}/-/packages/generic/{name}`: to the newest version.
+/// `GET /{owner}/-/packages/generic/{name}`: redirects to the latest version.
 pub async fn newest(call: Call) -> Result<Reply> {
     let path = named(&call).await?;
     let url = call

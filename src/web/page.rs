@@ -1,4 +1,4 @@
-//! What every page has: the frame around its content, and the fields of its head that keep it safe.
+//! What every page has: the frame around its content, and the security headers.
 
 use super::{assets, forms};
 use crate::auth::call::Call;
@@ -18,11 +18,11 @@ use askama::Template;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-/// What may be loaded: the site's own style sheets, scripts and images. Nothing inline, nothing from elsewhere.
+/// The content security policy: only the site's own style sheets, scripts and images; nothing inline.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
                       form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
-/// The colours a reader chose; without a choice those of his system.
+/// The color theme the reader chose; by default that of their system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Theme {
     System,
@@ -33,7 +33,7 @@ pub enum Theme {
 impl Theme {
     const COOKIE: &'static str = "theme";
 
-    /// Its word, in the cookie and in the page.
+    /// The theme's name in the cookie and in the page.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::System => "system",
@@ -42,7 +42,7 @@ impl Theme {
         }
     }
 
-    /// From its word; anything else is the system's.
+    /// Parses a name; anything unknown means the system's theme.
     pub fn of(word: &str) -> Self {
         match word {
             "light" => Self::Light,
@@ -55,7 +55,7 @@ impl Theme {
         req.cookie(Self::COOKIE).map_or(Self::System, |cookie| Self::of(cookie.value()))
     }
 
-    /// The cookie that keeps the choice for a year.
+    /// The cookie that stores the choice for a year.
     pub fn cookie(self, app: &App) -> Cookie<'static> {
         let mut cookie = session::cookie(app, Self::COOKIE, self.as_str().to_owned());
         cookie.set_name(Self::COOKIE);
@@ -64,20 +64,20 @@ impl Theme {
     }
 }
 
-/// What is told once, on the page after a change.
+/// The cookie of the notice shown once, on the page after a change.
 const NOTICE: &str = "packhouse-notice";
 
-/// The frame of a page: who looks at it, and where.
+/// The frame of a page: the reader and the address.
 pub struct Frame {
     pub user: Option<SignedIn>,
     pub theme: Theme,
-    /// What every form carries.
+    /// The CSRF token for every form.
     pub csrf: String,
-    /// Path and query, to come back to.
+    /// The path and query of this page, to come back to.
     pub here: String,
-    /// What was just done.
+    /// The notice about what was just done.
     pub notice: Option<String>,
-    /// The address of the site, for commands to copy.
+    /// The address of the site, for the commands to copy.
     pub root: String,
 }
 
@@ -98,17 +98,17 @@ impl Frame {
         }
     }
 
-    /// Whether the looker administers the site.
+    /// Whether the reader is a site administrator.
     pub fn is_admin(&self) -> bool {
         self.user.as_ref().is_some_and(|user| user.is_admin)
     }
 
-    /// Whether this is the looker's own name.
+    /// Whether this is the reader's own name.
     pub fn is_me(&self, name: &crate::domain::names::OwnerName) -> bool {
         self.user.as_ref().is_some_and(|user| user.name.lower() == name.lower())
     }
 
-    /// Whether the page is at or below a path, for the mark in the navigation.
+    /// Whether the page is at or below a path, to mark it in the navigation.
     pub fn is_at(&self, path: &str) -> bool {
         let here = self.here.split('?').next().unwrap_or_default();
         here == path || here.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'))
@@ -119,14 +119,14 @@ impl Frame {
         assets::url(name)
     }
 
-    /// Where an icon of the set is.
+    /// The address of an icon.
     pub fn icon(&self, name: &str) -> String {
         format!("{}#{name}", assets::url("icons.svg"))
     }
 }
 
-/// The address people reach the site at: as configured, else as the request itself says, which is shown to its own sender
-/// alone.
+/// The address of the site: as configured, or else as the request says. The latter is safe because only its own sender
+/// sees it.
 fn site_root(req: &HttpRequest, app: &App) -> String {
     if let Some(root) = app.config.public_root() {
         return root.to_owned();
@@ -136,10 +136,10 @@ fn site_root(req: &HttpRequest, app: &App) -> String {
     if host.chars().all(fits) { format!("http://{host}") } else { "http://localhost".to_owned() }
 }
 
-/// Reads what a page shows, together with its frame.
+/// Reads the content of a page together with its frame.
 ///
 /// # Errors
-/// The work's.
+/// Those of `work`.
 pub async fn frame<T: Send + 'static>(
     call: &Call,
     mut work: impl FnMut(&mut Connection, &Caller) -> Result<T> + Send + 'static,
@@ -148,12 +148,12 @@ pub async fn frame<T: Send + 'static>(
     Ok((Frame::new(&call.req, &call.app, user), found))
 }
 
-/// An answer of this face.
+/// A response of the web pages.
 pub struct Reply {
     builder: HttpResponseBuilder,
     body: String,
     revalidated: bool,
-    /// An answer that is no page and was made elsewhere.
+    /// A response that is not a page and was built elsewhere.
     made: Option<HttpResponse>,
 }
 
@@ -161,25 +161,25 @@ impl Reply {
     /// A page.
     ///
     /// # Errors
-    /// [`Error::Internal`] when the template fails.
+    /// [`Error::Internal`] if the template fails.
     pub fn page(template: &impl Template) -> Result<Self> {
         Self::page_with(StatusCode::OK, template)
     }
 
-    /// A page with another status.
+    /// A page with a status other than 200.
     ///
     /// # Errors
-    /// [`Error::Internal`] when the template fails.
+    /// [`Error::Internal`] if the template fails.
     pub fn page_with(status: StatusCode, template: &impl Template) -> Result<Self> {
         let mut builder = HttpResponse::build(status);
         builder.content_type("text/html; charset=utf-8");
         Ok(Self { builder, body: template.render().map_err(Error::internal)?, revalidated: false, made: None })
     }
 
-    /// An answer for a script of ours.
+    /// A JSON response for our own scripts.
     ///
     /// # Errors
-    /// [`Error::Internal`] when the value has no JSON.
+    /// [`Error::Internal`] if the value cannot be serialized.
     pub fn json(status: StatusCode, value: &impl Serialize) -> Result<Self> {
         let mut builder = HttpResponse::build(status);
         builder.content_type("application/json");
@@ -191,19 +191,19 @@ impl Reply {
         })
     }
 
-    /// An answer that is no page, such as a file.
+    /// A response that is not a page, such as a file.
     pub fn raw(response: HttpResponse) -> Self {
         Self { builder: HttpResponse::Ok(), body: String::new(), revalidated: false, made: Some(response) }
     }
 
-    /// Sends the browser to a path of this site, to be read there.
+    /// Redirects the browser to a path of this site with GET.
     pub fn to(path: &str) -> Self {
         let mut builder = HttpResponse::SeeOther();
         builder.insert_header((header::LOCATION, within_site(path)));
         Self { builder, body: String::new(), revalidated: false, made: None }
     }
 
-    /// Sends the browser to an address that has moved for good.
+    /// Redirects the browser permanently.
     pub fn moved(path: &str) -> Self {
         let mut builder = HttpResponse::PermanentRedirect();
         builder.insert_header((header::LOCATION, within_site(path)));
@@ -216,7 +216,7 @@ impl Reply {
         self
     }
 
-    /// Tells something on the next page.
+    /// Shows a notice on the next page.
     pub fn notice(self, app: &App, text: &str) -> Self {
         let value = percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string();
         let mut cookie = session::cookie(app, NOTICE, value);
@@ -225,13 +225,13 @@ impl Reply {
         self.cookie(cookie)
     }
 
-    /// A field of the head.
+    /// Sets a header.
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.builder.insert_header((name, value));
         self
     }
 
-    /// When the request may be tried again, in seconds, if waiting helps.
+    /// Sets the field `Retry-After`, in seconds, if waiting helps.
     pub fn retry_after(self, seconds: Option<u64>) -> Self {
         match seconds {
             Some(seconds) => self.header(header::RETRY_AFTER, seconds.into()),
@@ -239,13 +239,14 @@ impl Reply {
         }
     }
 
-    /// Lets a browser keep the page and ask each time whether it is still the same: for what says nothing of its reader.
+    /// Lets a browser store the page and revalidate it each time; for pages that say nothing about their reader.
     pub fn revalidated(mut self) -> Self {
         self.revalidated = true;
         self
     }
 
-    /// How long a page may be kept. It has a token of its reader in its forms, signed in or not, so no other may see it.
+    /// Sets the cache headers. Every page contains the reader's CSRF token, signed in or not, so no shared cache may
+    /// store it.
     fn caching(&mut self, req: &HttpRequest) {
         let is_same_for_him = self.revalidated && req.cookie(NOTICE).is_none();
         let cached = if is_same_for_him { "private, no-cache" } else { "no-store" };
@@ -260,7 +261,7 @@ impl Reply {
         }
     }
 
-    /// The answer, with what keeps it safe.
+    /// Builds the response with the security headers.
     pub fn finish(mut self, req: &HttpRequest, app: &App) -> HttpResponse {
         if let Some(mut response) = self.made {
             let headers = response.headers_mut();
@@ -289,8 +290,8 @@ impl Reply {
     }
 }
 
-/// A path of this site, or `/` for anything that would lead elsewhere: another scheme or host, a `//host`, a backslash
-/// that browsers take for a slash, a control character.
+/// A path of this site, or `/` for anything that would lead to another site: another scheme or host, `//host`, a
+/// backslash (which browsers treat as a slash) or a control character.
 pub fn within_site(path: &str) -> String {
     let own = path.starts_with('/') && !path.starts_with("//") && !path.contains(['\\', '\r', '\n', '\t']);
     if own && !path.chars().any(char::is_control) { path.to_owned() } else { "/".to_owned() }

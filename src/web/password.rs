@@ -1,4 +1,4 @@
-//! One's own password. Also where somebody is sent who has to change it before anything else.
+//! The page to change the password. Users who must change their password are redirected here first.
 
 use super::forms::Protected;
 use super::page::{Frame, Reply, frame, within_site};
@@ -53,8 +53,8 @@ pub async fn submit(call: Call, form: Protected<NewPassword>) -> Result<Reply> {
     match change(&call, fields).await {
         Ok(session) => {
             let to = if back == "/" { "/user/settings/password" } else { &back };
-            let reply =
-                Reply::to(to).notice(&call.app, "Your password is changed. Everywhere else you are signed out.");
+            let reply = Reply::to(to)
+                .notice(&call.app, "Your password has been changed. You've been signed out on other devices.");
             Ok(match session {
                 Some(id) => reply.cookie(session::begin(&call.app, id)?),
                 None => reply,
@@ -79,11 +79,11 @@ async fn change(call: &Call, fields: NewPassword) -> Result<Option<SessionId>> {
     let new = Password::new(fields.new_password);
     password::check_new("new_password", &new, &[name.as_str(), &email])?;
     if new.reveal() != fields.again {
-        return Err(Error::invalid("again", "the two are not the same: type the new password twice"));
+        return Err(Error::invalid("again", "the passwords do not match: type the new password twice"));
     }
     confirm::password(call, &fields.current_password).await?;
     if new.reveal() == fields.current_password {
-        return Err(Error::invalid("new_password", "this is your password already: choose another"));
+        return Err(Error::invalid("new_password", "this is your current password: choose a different one"));
     }
     let hash = call.app.passwords.hash(new).await?;
     let now = call.app.clock.now();

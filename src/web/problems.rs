@@ -1,4 +1,4 @@
-//! What is wrong with a form, said beside the field that it is about.
+//! Problems of a form, shown beside the fields they are about.
 
 use super::page::Reply;
 use crate::error::{Error, Result};
@@ -6,7 +6,7 @@ use crate::http::problem::retry_after;
 use actix_web::http::StatusCode;
 use askama::Template;
 
-/// The problems of a form; templates ask for those of a field by its name, and show the others above the form.
+/// The problems of a form. Templates look up the problem of a field by its name, and show the others above the form.
 #[derive(Debug, Clone, Default)]
 pub struct Problems {
     fields: Vec<(&'static str, String)>,
@@ -15,8 +15,8 @@ pub struct Problems {
     retry_after: Option<u64>,
 }
 
-/// A sentence, as it stands in a page: errors are written for the end of a line, and some name their field first.
-fn sentence(field: &str, text: &str) -> String {
+/// Turns an error message into a sentence for a page. Messages start in lower case, and some start with their field.
+pub(super) fn sentence(field: &str, text: &str) -> String {
     let text = text.strip_prefix(field).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(text);
     let mut letters = text.chars();
     let first = letters.next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
@@ -37,22 +37,22 @@ impl Problems {
         Self { general: Some(sentence("", text)), status: Some(status), ..Self::default() }
     }
 
-    /// Adds a problem of a field; of several of one field the first is shown.
+    /// Adds a problem of a field. If a field has several, the first is shown.
     pub fn add(&mut self, field: &'static str, text: &str) {
         self.fields.push((field, sentence(field, text)));
     }
 
-    /// Adds what is wrong with a value of a field, and gives the value if nothing is.
+    /// Returns a value, or adds its error as a problem of the field.
     pub fn take<T, E: std::fmt::Display>(&mut self, field: &'static str, value: Result<T, E>) -> Option<T> {
         value.map_err(|error| self.add(field, &error.to_string())).ok()
     }
 
-    /// Whether the form is good.
+    /// Whether there are no problems.
     pub fn is_empty(&self) -> bool {
         self.fields.is_empty() && self.general.is_none()
     }
 
-    /// What whoever sent the form can mend of an error; `taken` is the field of what must be there only once.
+    /// The problems that the sender can fix; `taken` is the field whose value must be unique.
     ///
     /// # Errors
     /// Any other error.
@@ -73,8 +73,8 @@ impl Problems {
         })
     }
 
-    /// As [`Problems::of`], where the page that is shown again asks for the right itself: what is forbidden then is so by a
-    /// rule, and is told like any other. A value that is refused is that of the field `taken`, whatever others call it.
+    /// Like [`Problems::of`], for pages that check the right themselves when they are shown again: what is forbidden
+    /// then breaks a rule, and is shown like any other problem. A rejected value always belongs to the field `taken`.
     ///
     /// # Errors
     /// Any other error.
@@ -86,19 +86,19 @@ impl Problems {
         }
     }
 
-    /// What is wrong with a field.
+    /// The problem of a field.
     pub fn at(&self, field: &str) -> Option<&str> {
         self.fields.iter().find(|(name, _)| *name == field).map(|(_, text)| text.as_str())
     }
 
-    /// What is wrong with none of these fields, which have spaces between them: it stands above the form.
+    /// The problem that belongs to none of these space-separated fields; it is shown above the form.
     pub fn beside(&self, fields: &str) -> Option<&str> {
         let shown = |name: &str| fields.split(' ').any(|field| field == name);
         let other = self.fields.iter().find(|(name, _)| !shown(name)).map(|(_, text)| text.as_str());
         self.general.as_deref().or(other)
     }
 
-    /// The page with the form, shown once more.
+    /// The page with the form, shown again.
     ///
     /// # Errors
     /// As [`Reply::page_with`].
@@ -124,6 +124,6 @@ mod tests {
         let limited = of(Error::RateLimited { retry_after: 61 }).unwrap();
         assert_eq!(limited.beside("name"), Some("Too many attempts: try again in 2 minutes."));
         assert!(of(Error::NotFound(What::User)).is_err());
-        assert!(of(Error::invalid("form", "the form does not fit")).is_err());
+        assert!(of(Error::invalid("form", "the form is invalid")).is_err());
     }
 }

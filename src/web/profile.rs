@@ -1,4 +1,4 @@
-//! What a user says of himself, and who sees him.
+//! The profile of a user, and who can see it.
 
 use super::forms::Protected;
 use super::page::{Frame, Reply, frame};
@@ -12,7 +12,7 @@ use crate::registry::owners::namespace::OwnerEdit;
 use askama::Template;
 use serde::Deserialize;
 
-/// The form, as it was typed.
+/// The form as typed.
 #[derive(Deserialize)]
 pub struct Profile {
     full_name: String,
@@ -22,11 +22,11 @@ pub struct Profile {
     visibility: String,
 }
 
-/// The visibilities of a user, in plain words.
+/// The visibilities of a user, with label and meaning.
 const VISIBILITIES: [(Visibility, &str, &str); 3] = [
-    (Visibility::Public, "Public", "Everybody sees you and downloads your packages."),
-    (Visibility::Limited, "Limited", "Whoever is signed in sees you and downloads your packages."),
-    (Visibility::Private, "Private", "Only you and administrators see you and your packages."),
+    (Visibility::Public, "Public", "Anyone can see you and download your packages."),
+    (Visibility::Limited, "Limited", "Any signed-in user can see you and download your packages."),
+    (Visibility::Private, "Private", "Only you and administrators can see you and your packages."),
 ];
 
 #[derive(Template)]
@@ -51,7 +51,7 @@ impl From<&User> for Profile {
 }
 
 impl Profile {
-    /// What is to become of the user, or what is wrong with it.
+    /// The change to the user, or the problems of the form.
     fn edit(&self) -> Result<OwnerEdit, Problems> {
         let mut problems = Problems::default();
         let edit = OwnerEdit {
@@ -65,7 +65,7 @@ impl Profile {
     }
 }
 
-/// The page, with the form as it was typed, or else as things are.
+/// The page, with the form as typed or else with the saved values.
 async fn page(call: &Call, problems: Problems, typed: Option<Profile>) -> Result<ProfilePage> {
     let (frame, user) = frame(call, |conn, caller| {
         let name = caller.signed_in()?.name.clone();
@@ -97,5 +97,5 @@ pub async fn submit(call: Call, form: Protected<Profile>) -> Result<Reply> {
         edit_own(conn, caller, &right, &edit, now)
     })
     .await?;
-    Ok(Reply::to("/user/settings").notice(&call.app, "Your profile is saved."))
+    Ok(Reply::to("/user/settings").notice(&call.app, "Profile saved."))
 }

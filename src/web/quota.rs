@@ -1,11 +1,11 @@
-//! What an owner may store and does, as bars.
+//! The storage an owner uses and its limits, as bars.
 
 use super::format::{Bytes, Count};
 use crate::domain::quota::OwnQuota;
 use crate::registry::packages::quotas::Usage;
 use crate::state::App;
 
-/// One figure and its limit; templates show a bar where there is one.
+/// A number and its limit; templates show a bar if there is a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Used {
     pub used: i64,
@@ -13,18 +13,18 @@ pub struct Used {
 }
 
 impl Used {
-    /// Whether nearly nothing is left.
+    /// Whether the limit is nearly reached.
     pub fn is_nearly_all(&self) -> bool {
         self.limit.is_some_and(|limit| self.used >= limit - limit / 10)
     }
 
-    /// The limit, for a bar: never 0, which has no bar.
+    /// The limit for a bar; never 0, because a bar cannot have it as its maximum.
     pub fn most(&self) -> i64 {
         self.limit.unwrap_or_default().max(1)
     }
 }
 
-/// What an owner may store and does.
+/// The storage an owner uses, and its limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Standing {
     pub versions: Used,
@@ -33,7 +33,7 @@ pub struct Standing {
 }
 
 impl Standing {
-    /// From an owner's own limits and what it stores, and the instance's limits where it has none of its own.
+    /// From an owner's usage and custom limits, with the instance's limits as defaults.
     pub fn new(app: &App, (own, used): (OwnQuota, Usage)) -> Self {
         let settings = &app.config.quota;
         let limit = |own: Option<i64>, instance: i64| Some(own.unwrap_or(instance)).filter(|limit| *limit >= 0);
@@ -44,18 +44,18 @@ impl Standing {
         }
     }
 
-    /// How many bytes, of how many.
+    /// The bytes used, and the limit.
     pub fn size(&self) -> String {
         let used = Bytes(self.bytes.used);
         self.bytes.limit.map_or_else(|| used.to_string(), |limit| format!("{used} of {}", Bytes(limit)))
     }
 
-    /// The most that one file may have.
+    /// The maximum size of a file.
     pub fn file_size(&self) -> Option<Bytes> {
         self.file_bytes.map(Bytes)
     }
 
-    /// How many versions, of how many.
+    /// The number of versions, and the limit.
     pub fn count(&self) -> String {
         let used = Count(self.versions.used);
         self.versions.limit.map_or_else(|| used.to_string(), |limit| format!("{used} of {}", Count(limit)))

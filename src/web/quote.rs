@@ -1,6 +1,6 @@
-//! Texts as words of a command line, so that a command works when it is pasted, whatever a file is called.
+//! Quotes text for command lines, so that pasted commands work whatever the name of a file.
 
-/// A word for a POSIX shell: as it is where nothing in it means anything to any of them, else in single quotes.
+/// A word for a POSIX shell: unchanged if no shell gives any character a special meaning, else in single quotes.
 pub fn sh(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:,@%+".contains(c);
     if !text.is_empty() && text.chars().all(plain) && !text.starts_with('-') {
@@ -9,12 +9,12 @@ pub fn sh(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
-/// A file in the current directory, for a POSIX shell: never an option, and never what a program takes for its input.
+/// A file in the current directory for a POSIX shell, never mistaken for an option or for standard input.
 pub fn sh_file(name: &str) -> String {
     sh(&beside(name))
 }
 
-/// A string for PowerShell, in which nothing is expanded. It takes curly quotes for straight ones.
+/// A string for PowerShell in which nothing is expanded. PowerShell treats curly quotes as straight ones.
 pub fn powershell(text: &str) -> String {
     let doubled = text.chars().flat_map(|c| {
         let quote = matches!(c, '\'' | '\u{2018}' | '\u{2019}' | '\u{201a}' | '\u{201b}');
@@ -23,7 +23,7 @@ pub fn powershell(text: &str) -> String {
     format!("'{}'", doubled.collect::<String>())
 }
 
-/// A file in the current directory, for PowerShell.
+/// A file in the current directory for PowerShell.
 pub fn powershell_file(name: &str) -> String {
     powershell(&beside(name))
 }
@@ -38,7 +38,7 @@ mod tests {
     use proptest::prelude::*;
     use std::process::Command;
 
-    /// The word as a shell reads it.
+    /// The words that a shell reads from a line.
     fn words(line: &str) -> String {
         let script = format!("set -u; show() {{ for word; do printf '<%s>' \"$word\"; done; }}; show {line}");
         let done = Command::new("sh").arg("-c").arg(script).current_dir("/").output().unwrap();

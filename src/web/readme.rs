@@ -1,4 +1,4 @@
-//! What a version says of itself: its file `README.md`, however it is spelled.
+//! The README of a version: its file `README.md`, in any case.
 
 use super::markdown::{self, Html, Use, file_of};
 use crate::blocking::spawn_blocking;
@@ -14,41 +14,41 @@ use crate::state::App;
 use crate::storage::StorageKey;
 use std::collections::HashMap;
 
-/// Its name, in lower case.
+/// The file name in lower case.
 const NAME: &str = "readme.md";
-/// Most bytes of one that is shown; a longer one is a link.
+/// The maximum size of a README to show, in bytes; a larger one becomes a link.
 const LONGEST: u64 = 256 << 10;
-/// How many of a version's files it may speak of.
+/// How many of a version's files a README can refer to.
 const FILES: i64 = 1000;
 
-/// A README as the database knows it, and the files beside it.
+/// A README in the database, and the files beside it.
 pub struct Source {
     file: FileSummary,
     beside: Vec<(FileName, FileId)>,
 }
 
-/// A README as it is shown.
+/// A README to show.
 pub struct Readme {
     pub name: String,
-    /// Where it can be downloaded.
+    /// The address to download it.
     pub url: String,
-    /// Nothing: it is too long to be shown, or no text.
+    /// `None` if the README is too large or not text.
     pub html: Option<Html>,
 }
 
 /// Finds the README of a version.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub fn find(conn: &mut Connection, right: &CanRead, path: &VersionPath, version: VersionId) -> Result<Option<Source>> {
     let Some(file) = files::find(conn, right, path, NAME)? else { return Ok(None) };
     Ok(Some(Source { file, beside: files::names(conn, version, FILES)? }))
 }
 
-/// Reads and renders it.
+/// Reads and renders a README.
 ///
 /// # Errors
-/// [`Error::Busy`] when its bytes cannot be read.
+/// [`Error::Busy`] if the bytes cannot be read.
 pub async fn read(app: &App, path: &VersionPath, Source { file, beside }: Source) -> Result<Readme> {
     let url = |id| address::file_download(&path.owner, &path.package, &path.version, id);
     let (name, own) = (file.name.to_string(), url(file.id));
@@ -58,7 +58,7 @@ pub async fn read(app: &App, path: &VersionPath, Source { file, beside }: Source
     let key: StorageKey = file.blob.storage_key.parse().map_err(Error::internal)?;
     let (store, size) = (app.store.clone(), file.blob.size);
     let beside: HashMap<String, String> = beside.into_iter().map(|(name, id)| (name.lower(), url(id))).collect();
-    // Reading waits for the disk, and rendering takes some milliseconds.
+    // Reading waits for the disk, and rendering takes a few milliseconds.
     let html = spawn_blocking(move || {
         let bytes = store.read_small(&key, size)?;
         let Ok(text) = std::str::from_utf8(&bytes) else { return Ok::<_, Error>(None) };
@@ -71,7 +71,7 @@ fn render(text: &str, beside: HashMap<String, String>) -> Html {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     markdown::render_readme(text, move |used, address| {
         let url = beside.get(&file_of(address)?.to_lowercase())?;
-        // An image that is looked at is no download.
+        // Showing an image is not a download.
         Some(if used == Use::Image { format!("{url}?shown=1") } else { url.clone() })
     })
 }

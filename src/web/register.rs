@@ -1,4 +1,4 @@
-//! Making an account for oneself, where the site's settings let people do so.
+//! Self-registration, if the site's settings allow it.
 
 use super::forms::Protected;
 use super::login;
@@ -22,12 +22,12 @@ struct RegisterPage {
     frame: Frame,
     problems: Problems,
     fields: Account,
-    /// The only domains of e-mail addresses; none: any.
+    /// The allowed domains of email addresses; empty allows any.
     domains: Vec<String>,
     needs_approval: bool,
 }
 
-/// The form, as it was typed.
+/// The form as typed.
 #[derive(Deserialize, Default)]
 pub struct Account {
     username: String,
@@ -38,7 +38,7 @@ pub struct Account {
     back: String,
 }
 
-/// Whether the site lets people register; where it does not there is nothing here.
+/// Checks that the site lets people register; otherwise the page is not found.
 fn demand_open(call: &Call) -> Result<()> {
     if call.app.config.registration.enabled { Ok(()) } else { Err(Error::NotFound(What::Page)) }
 }
@@ -67,12 +67,12 @@ pub async fn submit(call: Call, form: Protected<Account>) -> Result<Reply> {
     let fields = form.read(&call).await?;
     match make(&call, &fields).await {
         Ok(_) if call.app.config.registration.needs_approval => {
-            let told = "Your account is made. You can sign in once an administrator has approved it.";
+            let told = "Account created. You can sign in once an administrator has approved it.";
             Ok(Reply::to("/login").notice(&call.app, told))
         }
         Ok(user) => {
             let reply = login::begin(&call, user, None, &within_site(&fields.back)).await?;
-            Ok(reply.notice(&call.app, "Welcome! Your account is made."))
+            Ok(reply.notice(&call.app, "Welcome! Your account has been created."))
         }
         Err(error) => {
             let problems = Problems::of(error, "username")?;
@@ -83,7 +83,7 @@ pub async fn submit(call: Call, form: Protected<Account>) -> Result<Reply> {
     }
 }
 
-/// What was typed, as an account that may be made here; its password is not looked at yet.
+/// The new account from the form, checked except for the password.
 fn check(call: &Call, fields: &Account) -> Result<(OwnerName, Email, Password)> {
     let wrong = |field, error: &dyn std::fmt::Display| Error::invalid(field, error.to_string());
     let name: OwnerName = fields.username.trim().parse().map_err(|error| wrong("username", &error))?;
@@ -92,12 +92,15 @@ fn check(call: &Call, fields: &Account) -> Result<(OwnerName, Email, Password)> 
     let lower = email.lower();
     let domain = lower.rsplit_once('@').map(|(_, domain)| domain).unwrap_or_default();
     if !domains.is_empty() && !domains.iter().any(|allowed| allowed.to_lowercase() == domain) {
-        return Err(Error::invalid("email", format!("only addresses at {} are accepted here", domains.join(", "))));
+        return Err(Error::invalid(
+            "email",
+            format!("this email address is not allowed: use an address at {}", domains.join(", ")),
+        ));
     }
     let password = Password::new(fields.password.clone());
     password::check_new("password", &password, &[name.as_str(), email.as_str()])?;
     if fields.password != fields.again {
-        return Err(Error::invalid("again", "the two are not the same: type the password twice"));
+        return Err(Error::invalid("again", "the passwords do not match: type the password twice"));
     }
     Ok((name, email, password))
 }
@@ -105,7 +108,7 @@ fn check(call: &Call, fields: &Account) -> Result<(OwnerName, Email, Password)> 
 async fn make(call: &Call, fields: &Account) -> Result<(OwnerId, i32)> {
     let (name, email, password) = check(call, fields)?;
     let now = call.app.clock.now();
-    // Counted whatever comes of it: names that are taken are told, and hashing takes time.
+    // Every attempt counts, because the answer reveals which names are taken, and hashing takes time.
     let buckets = attempts::registration_buckets(client(&call.req));
     call.app.db.write(move |conn| attempts::take(conn, &buckets, now)).await?;
     let password_hash = call.app.passwords.hash(password).await?;

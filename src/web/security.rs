@@ -1,4 +1,4 @@
-//! Who can get in: the second factor, and where one is signed in.
+//! Security settings: two-factor authentication and active sessions.
 
 use super::device::{device, icon};
 use super::format::When;
@@ -15,10 +15,10 @@ use crate::registry::accounts::two_factor::{enrolled_since, recovery};
 use askama::Template;
 use serde::Deserialize;
 
-/// A session, as a line of the list.
+/// A row in the list of sessions.
 struct Line {
     session: Session,
-    /// Whether it is the one that looks.
+    /// Whether this is the current session.
     here: bool,
     now: Timestamp,
 }
@@ -45,7 +45,7 @@ impl Line {
 #[template(path = "security.html")]
 struct SecurityPage {
     frame: Frame,
-    /// Since when there is a second factor.
+    /// When two-factor authentication was turned on, if it is.
     factor: Option<When>,
     codes_left: i64,
     lines: Vec<Line>,
@@ -82,8 +82,8 @@ pub async fn end_session(call: Call, form: Protected<Which>) -> Result<Reply> {
         })
         .await?;
     Ok(match here {
-        true => Reply::to("/").cookie(session::end(&call.app)).notice(&call.app, "You are signed out."),
-        false => Reply::to("/user/settings/security").notice(&call.app, "The session is ended."),
+        true => Reply::to("/").cookie(session::end(&call.app)).notice(&call.app, "You've been signed out."),
+        false => Reply::to("/user/settings/security").notice(&call.app, "Session ended."),
     })
 }
 
@@ -93,5 +93,5 @@ pub async fn end_all(call: Call, form: Protected<Nothing>) -> Result<Reply> {
     let now = call.app.clock.now();
     call.writing(move |conn, caller| sessions::end_all(conn, caller, now)).await?;
     let reply = Reply::to("/").cookie(session::end(&call.app));
-    Ok(reply.notice(&call.app, "You are signed out everywhere."))
+    Ok(reply.notice(&call.app, "You've been signed out everywhere."))
 }

@@ -1,8 +1,8 @@
-//! The frame of the pages of one's account: what stands beside each of them.
+//! The navigation of the account settings.
 
 use super::page::Frame;
 
-/// The pages: where, with which icon, and how they are called. `templates/settings_side.html` shows them.
+/// The address, icon and title of each page. `templates/settings_side.html` shows them.
 pub const SIDE: &[(&str, &str, &str)] = &[
     (PROFILE, "user", "Profile"),
     ("/user/settings/password", "lock", "Password"),
@@ -14,7 +14,8 @@ pub const SIDE: &[(&str, &str, &str)] = &[
 
 const PROFILE: &str = "/user/settings";
 
-/// Whether a page is at or below one of them; below the profile's address are the others too.
+/// Whether a page is at or below one of these addresses. The other pages are below the profile too, so it is a special
+/// case.
 pub fn is_at(frame: &Frame, path: &str) -> bool {
     let other = || SIDE.iter().any(|(other, ..)| *other != PROFILE && frame.is_at(other));
     frame.is_at(path) && (path != PROFILE || !other())

@@ -1,4 +1,4 @@
-//! The teams of an organization: the list of them, and the page of each.
+//! The teams of an organization: the list, and the page of each team.
 
 use super::forms::Protected;
 use super::list::{Pager, query, slice};
@@ -23,28 +23,24 @@ use crate::registry::pages::Slice;
 use askama::Template;
 use serde::Deserialize;
 
-/// A choice of what the members of a team may do, in words.
+/// A role, with its label and meaning.
 type Choice = (Permission, &'static str, &'static str);
 
-/// What the members of a team may do, in words.
+/// The roles a team can give, with label and meaning.
 const PERMISSIONS: [Choice; 4] = [
-    (Permission::Read, "Read", "Sees the organization, its teams and members, and downloads its packages."),
-    (Permission::Write, "Write", "Reads, and publishes and deletes packages."),
-    (Permission::Admin, "Admin", "The same as Write. Clients made for Gitea know it as a right of its own."),
-    (
-        Permission::Owner,
-        "Owner",
-        "Writes, and changes, renames and deletes the organization, its teams, and who is in them.",
-    ),
+    (Permission::Read, "Read", "Can see the organization, its teams and members, and download its packages."),
+    (Permission::Write, "Write", "Can read, publish and delete packages."),
+    (Permission::Admin, "Admin", "Same as Write (exists for Gitea clients)."),
+    (Permission::Owner, "Owner", "Full control of the organization."),
 ];
 
-/// How many names are suggested to whoever types one.
+/// How many usernames are suggested while typing.
 const SUGGESTIONS: i64 = 8;
 
 /// The address of a team's page.
 pub(super) fn address(org: &OwnerName, team: &Team) -> String {
     match team.name.as_str() {
-        // Browsers would take these for steps on a path.
+        // Browsers would resolve these names as path segments.
         "." | ".." => format!("/org/{org}/teams/{}", team.id),
         name => format!("/org/{org}/teams/{}", escape(name)),
     }
@@ -68,7 +64,7 @@ impl TeamsPage {
     }
 }
 
-/// The form that makes or changes a team, as it was typed.
+/// The form that creates or changes a team, as typed.
 #[derive(Deserialize, Default)]
 #[serde(default)]
 pub struct TeamForm {
@@ -118,7 +114,7 @@ pub async fn create(call: Call, form: Protected<TeamForm>) -> Result<Reply> {
         });
         match made.await {
             Ok(team) => {
-                let notice = format!("The team {} is there. Take its first members in.", team.name);
+                let notice = format!("Team {} created. Add members.", team.name);
                 return Ok(Reply::to(&address(&org, &team)).notice(&call.app, &notice));
             }
             Err(error) => problems = Problems::of_rule(error, "name")?,
@@ -136,7 +132,7 @@ struct TeamPage {
     members: Vec<User>,
     pager: Pager,
     form: TeamForm,
-    /// Who is typed to be taken in, and whom that could be.
+    /// The username typed into the form, and the users that match it.
     who: String,
     found: Vec<User>,
     problems: Problems,
@@ -148,14 +144,14 @@ impl TeamPage {
         address(&self.owner.name, &self.team)
     }
 
-    /// The right of the team, in words.
+    /// The team's role, with label and meaning.
     fn right(&self) -> &'static Choice {
         let [read, ..] = &PERMISSIONS;
         PERMISSIONS.iter().find(|(permission, ..)| *permission == self.team.permission).unwrap_or(read)
     }
 }
 
-/// What was typed into the page of a team, where it is shown again.
+/// The input of the page's forms, to show it again.
 #[derive(Default)]
 struct Typed {
     form: Option<TeamForm>,
@@ -219,7 +215,7 @@ pub async fn show(call: Call) -> Result<Reply> {
     team_page(&call, Typed::default()).await
 }
 
-/// Runs one change of the team of the path, for who governs its organization.
+/// Runs a change of the team in the path, if the user may change the organization.
 async fn change<T: Send + 'static>(
     call: &Call,
     mut work: impl FnMut(&mut Connection, &Caller, &CanGovern, &Team) -> Result<T> + Send + 'static,
@@ -247,7 +243,7 @@ pub async fn update(call: Call, form: Protected<TeamForm>) -> Result<Reply> {
         let changed =
             change(&call, move |conn, caller, right, team| teams::update(conn, caller, right, team, &edit, now));
         match changed.await {
-            Ok(team) => return Ok(Reply::to(&address(&org, &team)).notice(&call.app, "Saved.")),
+            Ok(team) => return Ok(Reply::to(&address(&org, &team)).notice(&call.app, "Team saved.")),
             Err(error) => problems = Problems::of_rule(error, "name")?,
         }
     }
@@ -265,20 +261,20 @@ pub async fn delete(call: Call, form: Protected<Nothing>) -> Result<Reply> {
     });
     match deleted.await {
         Ok(name) => {
-            let notice = format!("The team {name} is deleted.");
+            let notice = format!("Team {name} deleted.");
             Ok(Reply::to(&format!("/org/{org}/teams")).notice(&call.app, &notice))
         }
         Err(error) => refused(&call, error).await,
     }
 }
 
-/// The page again, with why nothing was done.
+/// Shows the page again with the problems.
 async fn refused(call: &Call, error: Error) -> Result<Reply> {
     let problems = Problems::of_rule(error, "form")?;
     team_page(call, Typed { problems, ..Typed::default() }).await
 }
 
-/// The form that takes somebody in.
+/// The form that adds a member.
 #[derive(Deserialize)]
 pub struct Newcomer {
     user: String,
@@ -298,10 +294,10 @@ pub async fn add_member(call: Call, form: Protected<Newcomer>) -> Result<Reply> 
         });
         match added.await {
             Ok(team) => {
-                let notice = format!("{user} is in the team {}.", team.name);
+                let notice = format!("Added {user} to {}.", team.name);
                 return Ok(Reply::to(&address(&org, &team)).notice(&call.app, &notice));
             }
-            Err(Error::NotFound(What::User)) => problems.add("user", "there is no user of this name"),
+            Err(Error::NotFound(What::User)) => problems.add("user", "no user has this name: check the spelling"),
             Err(error) => problems = Problems::of_rule(error, "user")?,
         }
     }
@@ -321,8 +317,8 @@ pub async fn remove_member(call: Call, form: Protected<Nothing>) -> Result<Reply
     });
     match removed.await {
         Ok(team) => {
-            let notice = format!("{user} is out of the team {}.", team.name);
-            // Who took himself out of his last team sees the organization's teams no more.
+            let notice = format!("Removed {user} from {}.", team.name);
+            // Users who left their last team can no longer see the organization's teams.
             let next = call.reading({
                 let org = org.clone();
                 move |conn, caller| Ok(can_inspect(conn, caller, &org).is_ok())

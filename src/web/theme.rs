@@ -1,4 +1,4 @@
-//! Light or dark.
+//! The light and dark themes.
 
 use super::forms::Protected;
 use super::page::{Reply, Theme};

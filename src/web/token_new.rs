@@ -1,4 +1,4 @@
-//! Making an access token: what it may do in plain words, how long, and with what. Its secret is shown once.
+//! Creating an access token: its permissions in plain words, its expiration and its limits. The secret is shown once.
 
 use super::forms::Protected;
 use super::list::query;
@@ -20,11 +20,11 @@ use askama::Template;
 use serde::Deserialize;
 use std::time::Duration;
 
-/// How many organizations are offered.
+/// How many organizations the form offers.
 const MOST_ORGS: i64 = 100;
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// The form, as it was typed; also the query of the page, so that other pages can lead to a form that is half filled in.
+/// The form as typed, and the query of the page, so that other pages can link to a partly filled form.
 #[derive(Clone, Deserialize)]
 #[serde(default)]
 pub struct Draft {
@@ -63,19 +63,15 @@ impl Default for Draft {
     }
 }
 
-/// What most tokens are for: a word, its scopes, and both in plain words.
+/// The most common permissions: a word, its label and its meaning.
 const PRESETS: [(&str, &str, &str); 4] = [
-    ("download", "Download packages", "For machines that only fetch: also from private owners that you can read."),
-    ("publish", "Publish packages", "For build jobs: uploads, deletes and downloads."),
-    (
-        "all",
-        "Everything",
-        "All that you may do, your account and organizations too. Make one only if nothing less will do.",
-    ),
-    ("custom", "Something else", "Choose for each area, below."),
+    ("download", "Download packages", "For machines that only download. Includes private owners that you can read."),
+    ("publish", "Publish packages", "For build jobs. Can upload, delete and download."),
+    ("all", "Everything", "Everything you can do, including your account and organizations. Use only if necessary."),
+    ("custom", "Custom", "Choose the access for each area below."),
 ];
 
-/// An area, with what reading and writing in it means.
+/// An area, with the meaning of read and write access.
 struct AreaChoice {
     field: &'static str,
     label: &'static str,
@@ -85,13 +81,13 @@ struct AreaChoice {
     chosen: String,
 }
 
-/// How long a token lives: a word, and what it says.
+/// The expiration times: a word and its label.
 const EXPIRIES: [(&str, &str); 5] = [
     ("30", "30 days"),
     ("90", "90 days (recommended)"),
-    ("365", "A year"),
-    ("date", "Until a date"),
-    ("never", "It does not expire"),
+    ("365", "1 year"),
+    ("date", "Custom date"),
+    ("never", "No expiration"),
 ];
 
 impl Draft {
@@ -122,7 +118,7 @@ impl Draft {
         areas
     }
 
-    /// The scopes that were chosen.
+    /// The chosen scopes.
     fn scopes(&self) -> Result<Scopes, String> {
         let mut words: Vec<String> = match self.preset.as_str() {
             "download" => vec!["read:package".to_owned()],
@@ -135,7 +131,7 @@ impl Draft {
             _ => Vec::new(),
         };
         if words.is_empty() {
-            return Err("choose what the token may do".to_owned());
+            return Err("choose the permissions of the token".to_owned());
         }
         if self.public_only.is_some() {
             words.push("public-only".to_owned());
@@ -152,13 +148,13 @@ impl Draft {
             "never" => Ok(None),
             "date" => {
                 let end = Timestamp::try_from(format!("{}T23:59:59Z", self.expires_on.trim()));
-                end.map(Some).map_err(|_| "choose the last day it is good for, such as 2027-12-31".to_owned())
+                end.map(Some).map_err(|_| "choose the last day, such as 2027-12-31".to_owned())
             }
-            _ => Err("choose how long it is good for".to_owned()),
+            _ => Err("choose an expiration".to_owned()),
         }
     }
 
-    /// What is to be made, or what is wrong with it.
+    /// The token to create, or the problems of the form.
     fn check(&self, now: Timestamp) -> Result<NewToken, Problems> {
         let mut problems = Problems::default();
         let scopes = problems.take("scopes", self.scopes());
@@ -187,7 +183,7 @@ struct NewPage {
     frame: Frame,
     problems: Problems,
     draft: Draft,
-    /// The owners that may be chosen: the user himself, and his organizations.
+    /// The owners to choose from: the user and their organizations.
     owners: Vec<OwnerName>,
     today: String,
 }
@@ -226,7 +222,7 @@ struct MadePage {
     frame: Frame,
     line: Line,
     secret: TokenSecret,
-    /// What can be done with it at once, and the command for it.
+    /// A first use of the token, and the command for it.
     example: (&'static str, String),
 }
 
@@ -247,7 +243,7 @@ pub async fn create(call: Call, form: Protected<Draft>) -> Result<Reply> {
     }
 }
 
-/// Why a token was not made.
+/// The problems of a token that was not created.
 enum Refused {
     Form(Problems),
     Other(Error),
@@ -265,7 +261,7 @@ impl From<Error> for Refused {
 async fn make(call: &Call, draft: &Draft) -> Result<(SignedIn, Line, TokenSecret), Refused> {
     let now = call.app.clock.now();
     let new = draft.check(now).map_err(Refused::Form)?;
-    // A token outlives the session that makes it.
+    // A token outlives the session that creates it, so ask for the password.
     confirm::password(call, &draft.current_password).await?;
     let made = call
         .writing(move |conn, caller| {
@@ -277,7 +273,7 @@ async fn make(call: &Call, draft: &Draft) -> Result<(SignedIn, Line, TokenSecret
     Ok(made)
 }
 
-/// The first thing to do with a new token: what it is for, or else to look at itself.
+/// A first use for a new token: its purpose if it is clear, or else showing the token's own permissions.
 fn example(frame: &Frame, line: &Line) -> Result<(&'static str, String)> {
     let scopes = Scopes::from_words(line.token.scopes.iter().map(String::as_str)).map_err(Error::internal)?;
     let owner = match (line.owners.as_ref().and_then(|owners| owners.first()), &frame.user) {
@@ -290,11 +286,11 @@ fn example(frame: &Frame, line: &Line) -> Result<(&'static str, String)> {
     let curl = r#"curl -f -H "Authorization: Bearer $PACKHOUSE_TOKEN""#;
     let packages = format!("{}/api/packages/{owner}/generic/{package}", frame.root);
     Ok(if scopes.allow(Area::Package, Level::Write) {
-        ("Publish a file with it", format!("{curl} -T hello.txt {packages}/1.0.0/hello.txt"))
+        ("Publish a file", format!("{curl} -T hello.txt {packages}/1.0.0/hello.txt"))
     } else if scopes.allow(Area::Package, Level::Read) {
-        ("Download a file with it", format!("{curl} -O {packages}/1.0.0/hello.txt"))
+        ("Download a file", format!("{curl} -O {packages}/1.0.0/hello.txt"))
     } else {
-        ("Look what it is good for", format!("{curl} {}/api/v1/token", frame.root))
+        ("Check what it can do", format!("{curl} {}/api/v1/token", frame.root))
     })
 }
 

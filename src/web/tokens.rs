@@ -1,4 +1,4 @@
-//! One's own access tokens: the list, and the end of one. How they are made is in [`super::token_new`].
+//! The user's access tokens: the list, and revoking one. [`super::token_new`] creates them.
 
 use super::format::When;
 use super::forms::Protected;
@@ -16,19 +16,19 @@ use crate::registry::pages::Page;
 use askama::Template;
 use std::time::Duration;
 
-/// How long before its end a token is marked.
+/// How long before its expiration a token is marked.
 const SOON: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// A token, as it is listed.
+/// A row in the list of tokens.
 pub struct Line {
     pub token: Token,
-    /// The only owners it is good for; those that are gone are left out.
+    /// The owners the token is limited to, without deleted ones.
     pub owners: Option<Vec<OwnerName>>,
     pub now: Timestamp,
 }
 
 impl Line {
-    /// What it may do: in plain words, and as the API calls it.
+    /// The permissions in plain words, and the scopes of the API.
     pub fn scopes(&self) -> Vec<(&'static str, &str)> {
         self.token.scopes.iter().map(|scope| (meaning(scope), scope.as_str())).collect()
     }
@@ -54,20 +54,20 @@ impl Line {
     }
 }
 
-/// What a scope allows.
+/// A scope in plain words.
 pub fn meaning(scope: &str) -> &'static str {
     match scope {
-        "all" => "Everything you may do",
-        "public-only" => "Only with public owners",
+        "all" => "Everything you can do",
+        "public-only" => "Public owners only",
         "read:package" => "Download packages",
         "write:package" => "Publish and delete packages",
         "read:user" => "Read your account",
         "write:user" => "Change your account",
         "read:organization" => "Read organizations, teams and members",
         "write:organization" => "Change organizations, teams and members",
-        "read:admin" => "Read what administrators see",
+        "read:admin" => "Read as an administrator",
         "write:admin" => "Administer the site",
-        _ => "Other things",
+        _ => "Other",
     }
 }
 
@@ -85,10 +85,10 @@ fn lines(conn: &mut Connection, tokens: Vec<Token>, now: Timestamp) -> Result<Ve
     Ok(tokens.into_iter().map(line).collect())
 }
 
-/// One of them.
+/// One of the user's tokens.
 ///
 /// # Errors
-/// The database's.
+/// Errors of the database.
 pub fn line(conn: &mut Connection, token: Token, now: Timestamp) -> Result<Line> {
     lines(conn, vec![token], now)?.pop().ok_or(Error::NotFound(What::Token))
 }
@@ -153,6 +153,6 @@ pub async fn revoke(call: Call, form: Protected<Nothing>) -> Result<Reply> {
             Ok(token.name)
         })
         .await?;
-    let told = format!("The token {name} is revoked.");
+    let told = format!("Token {name} revoked.");
     Ok(Reply::to("/user/settings/tokens").notice(&call.app, &told))
 }

@@ -1,4 +1,4 @@
-//! Setting a second factor up and taking it away, and the codes for the day the device is lost.
+//! Turning two-factor authentication on and off, and the recovery codes.
 
 use super::forms::{self, Protected};
 use super::page::{Frame, Reply, frame};
@@ -26,14 +26,14 @@ const SECURITY: &str = "/user/settings/security";
 struct EnrollPage {
     frame: Frame,
     problems: Problems,
-    /// The seed as a picture, and in letters.
+    /// The secret as a QR code, and spelled out.
     picture: String,
     spelled: String,
-    /// The same sealed, for the form to bring back.
+    /// The same secret encrypted, for the form to send back.
     offer: String,
 }
 
-/// What a device calls the account: with the site's name, for who has accounts at several.
+/// The account's label in the authenticator app, with the site's name for users with accounts on several sites.
 fn account(name: &OwnerName, root: Option<&str>) -> String {
     let host = root.and_then(|root| root.split_once("://")).map(|(_, rest)| rest);
     match host.and_then(|rest| rest.split(['/', ':']).next()).filter(|host| !host.is_empty()) {
@@ -42,7 +42,7 @@ fn account(name: &OwnerName, root: Option<&str>) -> String {
     }
 }
 
-/// The picture that devices read, as an image's address.
+/// The QR code as a data URL.
 fn picture(address: &str) -> Result<String> {
     let code = QrCode::with_error_correction_level(address, EcLevel::M).map_err(Error::internal)?;
     let svg = code.render::<svg::Color<'_>>().build();
@@ -56,7 +56,7 @@ fn enroll_page(call: &Call, frame: Frame, user: &SignedIn, seed: &Seed, problems
     Ok(EnrollPage { frame, problems, picture, spelled, offer: URL_SAFE_NO_PAD.encode(sealed) })
 }
 
-/// The user himself, and whether he has a second factor.
+/// The signed-in user, and whether two-factor authentication is on.
 async fn own(call: &Call) -> Result<(Frame, SignedIn, bool)> {
     let (frame, (user, enrolled)) = frame(call, |conn, caller| {
         let user = caller.signed_in()?.clone();
@@ -92,7 +92,7 @@ pub async fn submit_enroll(call: Call, form: Protected<Enrollment>) -> Result<Re
     }
     let sealed = URL_SAFE_NO_PAD.decode(&fields.offer).unwrap_or_default();
     let Some(seed) = accept(&call.app.key, user.id, &sealed, call.app.clock.now()) else {
-        let old = "this page was open for too long: scan the new picture, which has another secret";
+        let old = "this page has expired: scan the new QR code and enter a new code";
         let page = enroll_page(&call, frame, &user, &Seed::generate(), Problems::on("offer", old))?;
         return page.problems.reply(&page);
     };
@@ -122,13 +122,13 @@ async fn set_up(call: &Call, fields: &Enrollment, seed: Seed) -> Result<(SignedI
 struct CodesPage {
     frame: Frame,
     codes: Vec<String>,
-    /// The codes as a file to keep, in an address.
+    /// The codes as a file, in a data URL.
     file: String,
-    /// Whether the second factor was set up a moment ago.
+    /// Whether two-factor authentication was just turned on.
     just_enrolled: bool,
 }
 
-/// Shows codes, this once; with the session that has taken the place of the one that asked.
+/// Shows the codes once, with the session that replaced the one that asked.
 fn codes_reply(
     call: &Call,
     user: SignedIn,
@@ -141,7 +141,7 @@ fn codes_reply(
         frame.csrf = forms::token_of(&call.app, id);
     }
     let codes: Vec<String> = codes.iter().map(RecoveryCode::reveal).collect();
-    let text = format!("Packhouse recovery codes, each good once\n{}\n\n{}\n", frame.root, codes.join("\n"));
+    let text = format!("Packhouse recovery codes, each works once\n{}\n\n{}\n", frame.root, codes.join("\n"));
     let file = format!("data:text/plain;base64,{}", STANDARD.encode(text));
     let reply = Reply::page(&CodesPage { frame, codes, file, just_enrolled })?;
     Ok(match session {
@@ -150,13 +150,13 @@ fn codes_reply(
     })
 }
 
-/// A page that asks for the password again, and nothing else.
+/// A page that asks only for the password.
 #[derive(Template)]
 #[template(path = "two_factor_confirm.html")]
 struct ConfirmPage {
     frame: Frame,
     problems: Problems,
-    /// What the form is for.
+    /// The purpose of the form.
     what: What,
 }
 
@@ -237,8 +237,8 @@ pub async fn disable(call: Call, form: Protected<Confirmed>) -> Result<Reply> {
     };
     match removal.await {
         Ok(session) => {
-            let reply =
-                Reply::to(SECURITY).notice(&call.app, "The second factor is off. Everywhere else you are signed out.");
+            let reply = Reply::to(SECURITY)
+                .notice(&call.app, "Two-factor authentication is off. You've been signed out on other devices.");
             Ok(match session {
                 Some(id) => reply.cookie(session::begin(&call.app, id)?),
                 None => reply,

@@ -1,4 +1,5 @@
-//! Uploading with a browser: the page, which also answers its own script what is there under the names being typed.
+//! Uploading in the browser. The page's own script also requests this page, to find out what exists under the names
+//! typed.
 
 pub mod form;
 pub mod raw;
@@ -18,15 +19,15 @@ use actix_web::http::StatusCode;
 use askama::Template;
 use serde::Deserialize;
 
-/// What became of the files of a form.
+/// The results of the files in a form.
 #[derive(Debug, Default)]
 struct Outcome {
     stored: Vec<String>,
-    /// The name of each, and why not.
+    /// The name of each file, and why it was not stored.
     failed: Vec<(String, String)>,
 }
 
-/// What is wrong with the fields of a form.
+/// The problems of the fields of a form.
 #[derive(Debug, Default)]
 struct UploadProblems {
     package: Option<String>,
@@ -46,17 +47,17 @@ struct UploadPage {
 }
 
 impl UploadPage {
-    /// Most bytes of one more file, for the script.
+    /// The maximum size of the next file in bytes, for the script.
     fn most(&self) -> String {
         self.prospect.most.map(|most| most.to_string()).unwrap_or_default()
     }
 
-    /// The same for people.
+    /// The maximum size for people.
     fn most_shown(&self) -> Option<Bytes> {
         self.prospect.most.map(|most| Bytes(i64::try_from(most).unwrap_or(i64::MAX)))
     }
 
-    /// Names that stand in the page are as they were first written.
+    /// The package name as it was first written.
     fn shown_package(&self) -> &str {
         self.prospect.package.as_ref().map_or(&self.typed.package, |name| name.as_str())
     }
@@ -70,7 +71,7 @@ fn version_page(path: &VersionPath) -> String {
 /// The query of [`page`].
 #[derive(Deserialize, Default)]
 pub struct UploadQuery {
-    /// Another owner was chosen.
+    /// The owner that was chosen instead.
     #[serde(default)]
     to: String,
     #[serde(default)]

@@ -1,4 +1,4 @@
-//! A version: its files, how to get them, and what it says of itself.
+//! The page of a version: its files, the commands to download them, and its README.
 
 use super::commands::{Commands, Publish};
 use super::format::{Bytes, Count, When};
@@ -25,9 +25,9 @@ use crate::state::App;
 use askama::Template;
 use serde::Deserialize;
 
-/// How many other versions stand beside one.
+/// How many other versions the page lists.
 const SIBLINGS: i64 = 6;
-/// The orders of files.
+/// The ways to sort files.
 const ORDERS: [(&str, &str); 4] =
     [("name", "Name"), ("size", "Size"), ("newest", "Newest"), ("downloads", "Downloads")];
 
@@ -40,13 +40,13 @@ struct FileListQuery {
     file: String,
 }
 
-/// What the database knows of a version.
+/// The content of the page from the database.
 struct VersionDetails {
     owner: Owner,
     release: Release,
     path: VersionPath,
     files: Page<FileSummary>,
-    /// How many files there are, whatever is looked for.
+    /// The number of files, whatever the search.
     all: i64,
     /// The file that the commands are for.
     chosen: Option<FileSummary>,
@@ -55,12 +55,12 @@ struct VersionDetails {
     readme: Option<readme::Source>,
 }
 
-/// A file in the list.
+/// A row in the list of files.
 struct FileRow {
     id: FileId,
     name: String,
     url: String,
-    /// The page with the commands for it.
+    /// The page that shows the commands for this file.
     commands_url: String,
     size: Bytes,
     exact_size: Count,
@@ -71,7 +71,7 @@ struct FileRow {
     publisher: Option<Person>,
 }
 
-/// Another version.
+/// A version in the list beside the files.
 struct Sibling {
     version: String,
     url: String,
@@ -98,7 +98,7 @@ struct VersionPage {
     pager: Pager,
     chosen: Option<(String, Commands)>,
     publish: Option<Publish>,
-    /// Whether commands that read need a token.
+    /// Whether download commands need a token.
     token: bool,
     newest: Option<(String, String)>,
     siblings: Vec<Sibling>,
@@ -119,7 +119,7 @@ impl VersionPage {
         address::upload_page(&self.path.owner, Some((&self.path.package, Some(&self.path.version))))
     }
 
-    /// Where it is deleted, after a question.
+    /// The page that deletes the version.
     fn delete_url(&self) -> String {
         address::version_deletion(&self.path.owner, &self.path.package, &self.path.version)
     }
@@ -128,7 +128,7 @@ impl VersionPage {
         address::package_settings(&self.path.owner, &self.path.package)
     }
 
-    /// Who published something.
+    /// The page of a publisher.
     fn person_url(&self, person: &Person) -> String {
         owner::url(&person.name)
     }
@@ -140,16 +140,16 @@ pub async fn named(call: &Call) -> Result<VersionPath> {
     let version = if call.has_part("version") {
         call.part("version", What::Version).await?
     } else {
-        // The list of versions has the address that a version of its name would have.
+        // A version named `versions` shares its address with the list of versions.
         address::VERSIONS.parse().map_err(Error::internal)?
     };
     Ok(VersionPath { owner, package, version })
 }
 
-/// What is shown of a version, and to where else its address leads.
+/// A version to show, or the version that `latest` stands for.
 enum VersionOrRedirect {
     Version(Box<VersionDetails>),
-    /// `latest`, where no version is called so.
+    /// `latest`, if no version has this name.
     Newest(String),
 }
 
@@ -172,7 +172,7 @@ fn find(
         }
         found => found?,
     };
-    // As it was written first, however the address spells it.
+    // Show the name as it was first written, whatever the spelling in the address.
     let path = VersionPath {
         owner: right.owner().name.clone(),
         package: release.package.clone(),
@@ -211,7 +211,7 @@ fn first(limit: i64) -> Slice {
     Slice { offset: 0, limit }
 }
 
-/// Whether a file is what a version is for, and not about another.
+/// Whether a file is content, and not a checksum or signature of another file.
 fn is_content(file: &FileSummary) -> bool {
     let lower = file.name.lower();
     let about = [".md", ".sha256", ".sha512", ".asc", ".sig", ".minisig", ".pem", "sums", ".json"];

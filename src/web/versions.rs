@@ -1,4 +1,4 @@
-//! The versions of a package.
+//! The list of a package's versions.
 
 use super::format::{Bytes, Count, When};
 use super::list::{self, Choice, Pager, choices};
@@ -17,7 +17,7 @@ use crate::registry::packages::versions::{self, VersionOrder};
 use askama::Template;
 use serde::Deserialize;
 
-/// The orders of versions.
+/// The ways to sort versions.
 const ORDERS: [(&str, &str); 3] = [("semver", "Version number"), ("newest", "Newest"), ("oldest", "Oldest")];
 
 #[derive(Deserialize, Default)]
@@ -27,7 +27,7 @@ struct VersionListQuery {
     sort: String,
 }
 
-/// A version in the list.
+/// A row in the list of versions.
 struct VersionRow {
     version: Version,
     url: String,
@@ -70,7 +70,7 @@ impl VersionsPage {
     }
 }
 
-/// `GET /{owner}/-/packages/generic/{name}/versions`; also a version that is called so.
+/// `GET /{owner}/-/packages/generic/{name}/versions`; also the page of a version with this name.
 pub async fn list(call: Call) -> Result<Reply> {
     if param(&call.req, address::ITSELF).is_some() {
         return version::page(call).await;

@@ -1,5 +1,5 @@
-//! Webhooks: the list of an owner's, making and changing one, and what it told. A delivery has a page of its own,
-//! [`delivery`].
+//! Webhooks: an owner's list, creating and changing a webhook, and its recent deliveries. A delivery has a page of its
+//! own, [`delivery`].
 
 pub mod delivery;
 mod form;
@@ -45,12 +45,12 @@ fn head(conn: &mut Connection, caller: &Caller, (of, right): (&HooksOf, &CanHook
     }
 }
 
-/// What became of something that was told, in a word and with the class of its badge.
+/// The result of a delivery in a word, with the class of its badge.
 pub(super) fn outcome(state: DeliveryState) -> (&'static str, &'static str) {
     match state {
-        DeliveryState::Pending => ("Waiting", "warn"),
+        DeliveryState::Pending => ("Pending", "warn"),
         DeliveryState::Delivered => ("Delivered", "good"),
-        DeliveryState::Failed => ("Given up", "bad"),
+        DeliveryState::Failed => ("Failed", "bad"),
     }
 }
 
@@ -68,7 +68,7 @@ struct ListPage {
 }
 
 impl ListPage {
-    /// What became of the last news, and when that was.
+    /// The result of the last delivery, and its time.
     fn last(&self, hook: &Hook) -> Option<(&'static str, &'static str, When)> {
         let (state, at) = *self.last.get(&hook.id)?;
         let (word, class) = outcome(state);
@@ -98,7 +98,7 @@ struct NewPage {
     owner: Option<Owner>,
     base: String,
     form: HookForm,
-    /// The hook that is changed: here none.
+    /// The webhook that is being changed; none on this page.
     hook: Option<Hook>,
     problems: Problems,
     contents: [Content; 2],
@@ -134,7 +134,7 @@ pub async fn create(call: Call, form: Protected<HookForm>) -> Result<Reply> {
         });
         match made.await {
             Ok(hook) => {
-                let notice = "The webhook is there. Send it a test to see whether it is heard.";
+                let notice = "Webhook created. Send a test.";
                 return Ok(Reply::to(&format!("{}/{}", base(&of), hook.id)).notice(&call.app, notice));
             }
             Err(error) => problems = Problems::of(error, "url")?,
@@ -231,7 +231,7 @@ pub async fn delete(call: Call, form: Protected<Nothing>) -> Result<Reply> {
         webhooks::delete(conn, caller, &right, id, now)
     })
     .await?;
-    Ok(Reply::to(&base).notice(&call.app, "The webhook is deleted."))
+    Ok(Reply::to(&base).notice(&call.app, "Webhook deleted."))
 }
 
 /// `POST /user/settings/hooks/{hook}/tests` and `POST /org/{org}/settings/hooks/{hook}/tests`.
@@ -246,7 +246,7 @@ pub async fn test(call: Call, form: Protected<Nothing>) -> Result<Reply> {
     });
     match sent.await {
         Ok(delivery) => {
-            let notice = "A test is on its way. Load this page again to see what came of it.";
+            let notice = "Test sent. Reload to see the result.";
             Ok(Reply::to(&format!("{}/{id}/deliveries/{delivery}", base(&of))).notice(&call.app, notice))
         }
         Err(error @ Error::Blocked(_)) => hook_page(&call, of, None, Problems::of(error, "url")?).await,

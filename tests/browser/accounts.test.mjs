@@ -16,7 +16,7 @@ await people(site, "ada", "bea", "cy", "dan", "eve");
 /** Signs in with the password, up to the page that asks for the two-factor code. */
 async function passwordOf(page, name) {
   await page.goto("/login");
-  await page.getByLabel("User name or e-mail address").fill(name);
+  await page.getByLabel("Username or email address").fill(name);
   await page.getByLabel("Password", { exact: true }).fill(PASSWORD);
   await page.getByRole("button", { name: "Sign in" }).click();
   await page.waitForURL("**/login/two-factor?**");
@@ -27,21 +27,21 @@ test("two-factor setup, sign-in with a code, and a recovery code once", async ()
   const { page } = browser;
   await page.goto("/user/settings/security");
   await inspect(page);
-  await page.getByRole("link", { name: "Set up a second factor" }).click();
+  await page.getByRole("link", { name: "Set up two-factor authentication" }).click();
   await page.waitForURL("**/security/enroll");
   await inspect(page);
   const picture = page.locator("img.qr");
   assert.ok(await picture.evaluate((image) => image.complete && image.naturalWidth > 0), "the QR code is shown");
   const seed = (await page.locator("#seed").textContent()).trim();
-  await page.getByLabel("Code on the device").fill("000000");
+  await page.getByLabel("Code from the app").fill("000000");
   await page.getByLabel("Your password").fill(PASSWORD);
-  await page.getByRole("button", { name: "Turn it on" }).click();
+  await page.getByRole("button", { name: "Turn on two-factor authentication" }).click();
   await page.locator("#code-problem").waitFor();
   await inspect(page);
   assert.equal((await page.locator("#seed").textContent()).trim(), seed, "a wrong code does not change the secret");
-  await page.getByLabel("Code on the device").fill(totp(seed));
+  await page.getByLabel("Code from the app").fill(totp(seed));
   await page.getByLabel("Your password").fill(PASSWORD);
-  await page.getByRole("button", { name: "Turn it on" }).click();
+  await page.getByRole("button", { name: "Turn on two-factor authentication" }).click();
   await page.locator("#codes").waitFor();
   await inspect(page);
   const codes = (await page.locator("#codes").textContent()).trim().split("\n");
@@ -55,11 +55,11 @@ test("two-factor setup, sign-in with a code, and a recovery code once", async ()
   await passwordOf(page, "ada");
   await inspect(page);
   await page.getByLabel("Code").fill("123 456");
-  await page.getByRole("button", { name: "Go on" }).click();
+  await page.getByRole("button", { name: "Continue" }).click();
   await page.locator("[role=alert]").waitFor();
   // The current code was used up above.
   await page.getByLabel("Code").fill(totp(seed, 1));
-  await page.getByRole("button", { name: "Go on" }).click();
+  await page.getByRole("button", { name: "Continue" }).click();
   await page.locator("details.menu summary").waitFor();
   for (const path of ["", "/recovery-codes", "/disable"]) {
     assert.equal((await page.goto(`/user/settings/security${path}`)).status(), 200);
@@ -78,7 +78,7 @@ test("two-factor setup, sign-in with a code, and a recovery code once", async ()
     const other = await visit(site);
     await passwordOf(other.page, "ada");
     await other.page.getByLabel("Code").fill(codes[0]);
-    await other.page.getByRole("button", { name: "Go on" }).click();
+    await other.page.getByRole("button", { name: "Continue" }).click();
     await other.page.locator(lets ? "details.menu summary" : "[role=alert]").waitFor();
     await done(other);
   }
@@ -137,15 +137,15 @@ test("a new password ends other sessions and replaces the old password", async (
   await inspect(page);
   await page.getByLabel("Current password").fill(PASSWORD);
   await page.getByLabel("New password", { exact: true }).fill("short");
-  await page.getByLabel("New password, once more").fill("short");
-  await page.getByRole("button", { name: "Change the password" }).click();
+  await page.getByLabel("Confirm new password").fill("short");
+  await page.getByRole("button", { name: "Change password" }).click();
   await page.locator(".field-problem").first().waitFor();
   await inspect(page);
   const chosen = "a longer one, with some words";
   await page.getByLabel("Current password").fill(PASSWORD);
   await page.getByLabel("New password", { exact: true }).fill(chosen);
-  await page.getByLabel("New password, once more").fill(chosen);
-  await page.getByRole("button", { name: "Change the password" }).click();
+  await page.getByLabel("Confirm new password").fill(chosen);
+  await page.getByRole("button", { name: "Change password" }).click();
   await page.locator(".notice.good").waitFor();
   await there.page.goto("/user/settings");
   await there.page.waitForURL("**/login?redirect_to=*");
@@ -157,19 +157,19 @@ test("a new password ends other sessions and replaces the old password", async (
 /** Creates a token that may publish, and returns its secret. */
 async function makeToken(page, name) {
   await page.goto("/user/settings/tokens");
-  await page.getByRole("link", { name: "New token" }).click();
+  await page.getByRole("link", { name: "Create token" }).click();
   await page.waitForURL("**/user/settings/tokens/new");
   await page.getByLabel("Name", { exact: true }).fill(name);
   await page.getByRole("radio", { name: /publish/i }).first().check();
   await page.getByLabel("Your password").fill(PASSWORD);
-  await page.getByRole("button", { name: "Make the token" }).click();
+  await page.getByRole("button", { name: "Create token" }).click();
   return (await page.locator("#secret").textContent()).trim();
 }
 
 async function revokeToken(page, name) {
   await page.getByRole("link", { name: `Revoke ${name}` }).click();
-  await page.getByRole("button", { name: "Revoke the token" }).waitFor();
+  await page.getByRole("button", { name: "Revoke token" }).waitFor();
   await inspect(page);
-  await page.getByRole("button", { name: "Revoke the token" }).click();
+  await page.getByRole("button", { name: "Revoke token" }).click();
   await page.locator(".notice.good").waitFor();
 }

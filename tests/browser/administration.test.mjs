@@ -19,7 +19,7 @@ test("locking a user ends sessions and tokens, and unlocking undoes it", async (
   await page.getByRole("row", { name: /ada/ }).getByRole("link").first().click();
   await page.waitForURL("**/-/admin/users/ada");
   await inspect(page);
-  await page.getByRole("button", { name: "Lock", exact: true }).click();
+  await page.getByRole("button", { name: "Lock account", exact: true }).click();
   await page.locator("#standing", { hasText: "Locked" }).waitFor();
   await inspect(page);
 
@@ -27,13 +27,13 @@ test("locking a user ends sessions and tokens, and unlocking undoes it", async (
   await ada.page.waitForURL("**/login?redirect_to=*");
   const answer = () => fetch(`${site.url}/api/v1/user`, { headers: { authorization: `Bearer ${token}` } });
   assert.equal((await answer()).status, 401);
-  await ada.page.getByLabel("User name or e-mail address").fill("ada");
+  await ada.page.getByLabel("Username or email address").fill("ada");
   await ada.page.getByLabel("Password", { exact: true }).fill(PASSWORD);
   await ada.page.getByRole("button", { name: "Sign in" }).click();
   await ada.page.locator("[role=alert]").waitFor();
 
-  await page.getByRole("button", { name: "Unlock" }).click();
-  await page.getByRole("button", { name: "Lock", exact: true }).waitFor();
+  await page.getByRole("button", { name: "Unlock account" }).click();
+  await page.getByRole("button", { name: "Lock account", exact: true }).waitFor();
   assert.equal((await answer()).status, 200);
   await ada.page.goto("/user/settings");
   await ada.page.waitForURL("**/login?redirect_to=*", { timeout: 5_000 });
@@ -58,18 +58,18 @@ test("a new account waits until an administrator approves it", async () => {
   const browser = await visit(site);
   const { page } = browser;
   await page.goto("/login");
-  await page.locator("main").getByRole("link", { name: "Make one" }).click();
+  await page.locator("main").getByRole("link", { name: "Create account" }).click();
   await page.waitForURL("**/register**");
-  await page.getByLabel("User name", { exact: true }).fill("newcomer");
-  await page.getByLabel("E-mail address").fill("newcomer@example.org");
+  await page.getByLabel("Username", { exact: true }).fill("newcomer");
+  await page.getByLabel("Email address").fill("newcomer@example.org");
   await page.getByLabel("Password", { exact: true }).fill(PASSWORD);
-  await page.getByLabel("Password, once more").fill("something else");
-  await page.getByRole("button", { name: "Make the account" }).click();
+  await page.getByLabel("Confirm password").fill("something else");
+  await page.getByRole("button", { name: "Create account" }).click();
   await page.locator(".field-problem").first().waitFor();
   await inspect(page);
   await page.getByLabel("Password", { exact: true }).fill(PASSWORD);
-  await page.getByLabel("Password, once more").fill(PASSWORD);
-  await page.getByRole("button", { name: "Make the account" }).click();
+  await page.getByLabel("Confirm password").fill(PASSWORD);
+  await page.getByRole("button", { name: "Create account" }).click();
   await page.locator(".notice").waitFor();
 
   const admin = await visitAs(site, "admin");
@@ -79,8 +79,8 @@ test("a new account waits until an administrator approves it", async () => {
   await admin.page.getByRole("row", { name: /newcomer/ }).getByRole("link").first().click();
   await admin.page.waitForURL("**/-/admin/users/newcomer");
   await inspect(admin.page);
-  await admin.page.getByRole("button", { name: "Let him in" }).click();
-  await admin.page.locator("#standing", { hasNotText: "Waits" }).waitFor();
+  await admin.page.getByRole("button", { name: "Approve account" }).click();
+  await admin.page.locator("#standing", { hasNotText: "Pending" }).waitFor();
   await done(admin);
   await signIn(page, "newcomer");
   await done(browser);

@@ -14,7 +14,7 @@ test("create an organization, add a member who publishes, then leaves", async ()
   await page.goto("/org/create");
   await inspect(page);
   await page.getByLabel("Name", { exact: true }).fill("acme corp");
-  await page.locator("#name-live", { hasText: "Letters" }).waitFor();
+  await page.locator("#name-live", { hasText: "letters" }).waitFor();
   await page.getByLabel("Name", { exact: true }).fill("acme");
   await page.getByLabel("Full name").fill("Acme Corporation");
   await page.getByRole("radio", { name: /^Private/ }).check();
@@ -25,7 +25,7 @@ test("create an organization, add a member who publishes, then leaves", async ()
   // Other users see nothing, and members see what their team may.
   const bea = await visitAs(site, "bea");
   await bea.page.goto("/acme");
-  assert.ok((await bea.page.locator("h1").textContent()).includes("Nothing is here"));
+  assert.ok((await bea.page.locator("h1").textContent()).includes("Page not found"));
 
   await page.goto("/org/acme/teams");
   await inspect(page);
@@ -34,12 +34,12 @@ test("create an organization, add a member who publishes, then leaves", async ()
   await page.getByRole("button", { name: "Create team" }).click();
   await page.waitForURL("**/org/acme/teams/Builders");
   await inspect(page);
-  await page.getByLabel("Take in, by user name").fill("nobody");
-  await page.getByRole("button", { name: "Add" }).click();
+  await page.getByLabel("Username").fill("nobody");
+  await page.getByRole("button", { name: "Add member" }).click();
   await page.locator(".field-problem").waitFor();
   await inspect(page);
-  await page.getByLabel("Take in, by user name").fill("bea");
-  await page.getByRole("button", { name: "Add" }).click();
+  await page.getByLabel("Username").fill("bea");
+  await page.getByRole("button", { name: "Add member" }).click();
   await page.getByRole("row", { name: /bea/ }).waitFor();
   await inspect(page);
 
@@ -53,7 +53,7 @@ test("create an organization, add a member who publishes, then leaves", async ()
     await inspect(bea.page);
   }
   await bea.page.goto("/org/acme/settings");
-  assert.ok((await bea.page.locator("h1").textContent()).includes("Nothing is here"), "only owners see the settings");
+  assert.ok((await bea.page.locator("h1").textContent()).includes("Page not found"), "only owners see the settings");
 
   await page.goto("/org/acme/members");
   await inspect(page);
@@ -62,7 +62,7 @@ test("create an organization, add a member who publishes, then leaves", async ()
   await bea.page.getByRole("button", { name: "Leave acme" }).click();
   await bea.page.locator(".notice.good").waitFor();
   await bea.page.goto("/acme");
-  assert.ok((await bea.page.locator("h1").textContent()).includes("Nothing is here"));
+  assert.ok((await bea.page.locator("h1").textContent()).includes("Page not found"));
   await done(bea);
   await done(ada);
 });
@@ -75,16 +75,16 @@ test("an organization is renamed, and its old address redirects", async () => {
   await inspect(page);
   await page.getByLabel("New name").fill("late");
   await page.locator("form[action$='/rename']").getByLabel("Your password").fill(PASSWORD);
-  await page.getByRole("button", { name: "Rename" }).click();
+  await page.getByRole("button", { name: "Rename organization" }).click();
   await page.locator(".notice.good").waitFor();
   const stranger = await visit(site);
   await stranger.page.goto("/early");
   await stranger.page.waitForURL("**/late");
   await done(stranger);
   await page.goto("/org/late/settings");
-  await page.getByLabel(/To delete it, type its name/).fill("late");
+  await page.getByLabel(/Type late to confirm/).fill("late");
   await page.locator("form[action$='/delete']").getByLabel("Your password").fill(PASSWORD);
-  await page.getByRole("button", { name: "Delete late" }).click();
+  await page.getByRole("button", { name: "Delete organization" }).click();
   await page.locator(".notice.good").waitFor();
   await done(browser);
 });

@@ -35,7 +35,7 @@ test("files dropped on the page show progress, download intact, get deleted", as
   await page.goto("/ada/-/upload");
   await page.getByLabel("Package", { exact: true }).fill("firmware");
   await page.getByLabel("Version", { exact: true }).fill("2.4.1");
-  await page.locator("#state", { hasText: "A new package" }).waitFor();
+  await page.locator("#state", { hasText: "This creates a new package" }).waitFor();
   await inspect(page);
   await drop(page, "#drop", [{ name: "router-2.4.1.bin", content: large }, { name: "notes (final).txt", content: small }]);
   assert.equal(await page.locator("#queue > li").count(), 2);
@@ -50,14 +50,14 @@ test("files dropped on the page show progress, download intact, get deleted", as
     };
     look();
   });
-  await page.getByRole("button", { name: "Upload", exact: true }).click();
+  await page.getByRole("button", { name: "Upload files", exact: true }).click();
   await page.locator("#total-text", { hasText: "2 of 2 files stored" }).waitFor();
   const seen = await page.evaluate(() => window.seen);
   assert.ok(seen.length > 0 && seen.every((value, at) => at === 0 || value >= seen[at - 1]), `progress: ${seen}`);
   assert.deepEqual(await page.locator("#queue .badge").allTextContents(), ["Stored", "Stored"]);
   assert.ok((await page.locator("#queue [data-digest]").first().textContent()).includes(sha256(large)));
   await inspect(page);
-  await page.getByRole("link", { name: "Look at the version" }).click();
+  await page.getByRole("link", { name: "View version" }).click();
   await page.waitForURL(`**${page_of("firmware", "2.4.1")}`);
 
   const stranger = await visit(site);
@@ -76,12 +76,12 @@ test("files dropped on the page show progress, download intact, get deleted", as
     .find((file) => file.name.startsWith("notes")).id;
   await page.goto(`${page_of("firmware", "2.4.1")}/files/${id}/delete`);
   await inspect(page);
-  await page.getByRole("button", { name: "Delete this file" }).click();
+  await page.getByRole("button", { name: "Delete file" }).click();
   await page.locator(".notice.good").waitFor();
   assert.deepEqual(Object.keys(await files("ada", "firmware", "2.4.1")), ["router-2.4.1.bin"]);
   await page.goto(`${page_of("firmware", "2.4.1")}/delete`);
   await inspect(page);
-  await page.getByRole("button", { name: "Delete this version" }).click();
+  await page.getByRole("button", { name: "Delete version" }).click();
   await page.locator(".notice.good").waitFor();
   assert.equal((await stranger.page.goto(page_of("firmware", "2.4.1"))).status(), 404);
   await done(stranger);
@@ -94,12 +94,12 @@ test("a package is deleted after typing its name", async () => {
   const browser = await visitAs(site, "ada");
   const { page } = browser;
   await page.goto("/ada/-/packages/settings/generic/old-tool");
-  await page.getByLabel("Type old-tool to delete it").fill("new-tool");
-  await page.getByRole("button", { name: "Delete the package" }).click();
+  await page.getByLabel("Type old-tool to confirm").fill("new-tool");
+  await page.getByRole("button", { name: "Delete package" }).click();
   await page.locator(".field-problem").waitFor();
   await inspect(page);
-  await page.getByLabel("Type old-tool to delete it").fill("old-tool");
-  await page.getByRole("button", { name: "Delete the package" }).click();
+  await page.getByLabel("Type old-tool to confirm").fill("old-tool");
+  await page.getByRole("button", { name: "Delete package" }).click();
   await page.locator(".notice.good").waitFor();
   const left = await api(site, "ada", "GET", "/api/v1/packages/ada?q=old-tool");
   assert.deepEqual(left, []);
@@ -117,7 +117,7 @@ test("an existing file is reported before the upload, and others go on", async (
   await drop(page, "#drop", [{ name: "a.txt", content: "other" }, { name: "b.txt", content: "new" }]);
   await page.locator("#queue li:first-child [data-problem]:visible", { hasText: "already" }).waitFor();
   await inspect(page);
-  await page.getByRole("button", { name: "Upload", exact: true }).click();
+  await page.getByRole("button", { name: "Upload files", exact: true }).click();
   await page.locator("#queue li:last-child .badge", { hasText: "Stored" }).waitFor();
   assert.deepEqual(await files("ada", "taken", "1.0"), { "a.txt": sha256("there"), "b.txt": sha256("new") });
   await done(browser);
@@ -134,10 +134,10 @@ test("a canceled upload leaves nothing and can be retried", async () => {
   await page.goto("/ada/-/upload?package=again&version=1.0");
   await page.locator("#files").setInputFiles({ name: "big.bin", mimeType: "application/octet-stream", buffer });
   await throttle(512 << 10);
-  await page.getByRole("button", { name: "Upload", exact: true }).click();
+  await page.getByRole("button", { name: "Upload files", exact: true }).click();
   await page.waitForFunction(() => document.querySelector("#queue progress").value > 0);
   await page.getByRole("button", { name: "Cancel big.bin" }).click();
-  await page.locator("#queue .badge", { hasText: "Cancelled" }).waitFor();
+  await page.locator("#queue .badge", { hasText: "Canceled" }).waitFor();
   assert.equal((await fetch(`${site.url}/api/v1/packages/ada/generic/again`)).status, 404);
   await throttle(-1);
   await page.getByRole("button", { name: "Retry big.bin" }).click();
@@ -165,7 +165,7 @@ test("uploading works with only the keyboard", async () => {
   await chooser.setFiles([{ name: "k.txt", mimeType: "text/plain", buffer: Buffer.from("typed") }]);
   await tabTo(page, "#send");
   await page.keyboard.press("Enter");
-  await page.locator("#total-text", { hasText: "1 of 1 files stored" }).waitFor();
+  await page.locator("#total-text", { hasText: "1 of 1 file stored" }).waitFor();
   assert.ok(await page.evaluate(() => document.activeElement.matches("#look")), "the link to the version has the focus");
   await page.keyboard.press("Enter");
   await page.waitForURL(`**${page_of("by-keys", "1.0")}`);
@@ -178,7 +178,7 @@ test("signing in and uploading with the plain form work without JavaScript", asy
   const { page } = browser;
   await page.goto("/ada/-/upload");
   await page.waitForURL("**/login?redirect_to=*");
-  await page.getByLabel("User name or e-mail address").fill("ada");
+  await page.getByLabel("Username or email address").fill("ada");
   await page.getByLabel("Password", { exact: true }).fill("correct horse battery staple");
   await page.getByRole("button", { name: "Sign in" }).click();
   await page.waitForURL("**/ada/-/upload");
@@ -188,7 +188,7 @@ test("signing in and uploading with the plain form work without JavaScript", asy
   const dir = mkdtempSync(join(tmpdir(), "packhouse-plain-"));
   for (const name of ["one.txt", "two.txt"]) writeFileSync(join(dir, name), name);
   await page.locator("#files").setInputFiles([join(dir, "one.txt"), join(dir, "two.txt")]);
-  await page.getByRole("button", { name: "Upload", exact: true }).click();
+  await page.getByRole("button", { name: "Upload files", exact: true }).click();
   await page.waitForURL(`**${page_of("plain", "1.0")}`);
   rmSync(dir, { recursive: true });
   assert.deepEqual(await files("ada", "plain", "1.0"), { "one.txt": sha256("one.txt"), "two.txt": sha256("two.txt") });

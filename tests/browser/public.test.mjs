@@ -53,7 +53,7 @@ test("the color theme follows the system or the choice of the reader", async () 
   await page.waitForURL("**/docs/");
   await page.locator("html[data-theme=light]").waitFor();
   assert.notEqual(await background(), dark);
-  await page.getByRole("button", { name: "As the system" }).click();
+  await page.getByRole("button", { name: "System" }).click();
   await page.locator("html[data-theme=system]").waitFor();
   assert.equal(await background(), dark);
   await done(browser);

@@ -165,7 +165,7 @@ export async function done({ context, wrong }) {
 /** Signs in with the form. */
 export async function signIn(page, name, password = PASSWORD) {
   await page.goto("/login");
-  await page.getByLabel("User name or e-mail address").fill(name);
+  await page.getByLabel("Username or email address").fill(name);
   await page.getByLabel("Password", { exact: true }).fill(password);
   await page.getByRole("button", { name: "Sign in" }).click();
   await page.locator("header details.menu summary").waitFor();

@@ -163,9 +163,9 @@ async fn readers_who_may_not_write_are_told_which_permission_is_missing() {
     let site = Site::new();
     site.db(|conn| db_org(conn, "acme", Visibility::Public));
     let answer = site.stranger().put(&path(&["ada", "tool", "1", "f"]), "x").await.is(403);
-    assert_eq!(answer.text(), "stranger lacks the right to write to ada\n");
+    assert_eq!(answer.text(), "stranger does not have write access to ada\n");
     let member = site.user("acme-read").delete(&path(&["acme", "tool", "1"])).await.is(403);
-    assert_eq!(member.text(), "acme-read lacks the right to write to acme\n");
+    assert_eq!(member.text(), "acme-read does not have write access to acme\n");
 }
 
 #[tokio::test]

@@ -171,7 +171,7 @@ async fn everyone_gets_a_list_of_the_orgs_they_may_see() {
     for path in ["/api/v1/orgs", "/api/v1/user/orgs"] {
         assert_eq!(get(&limited, path).await, ["closed"], "{path}");
     }
-    limited.get("/api/v1/orgs/open").await.is(403).says("limited to other owners");
+    limited.get("/api/v1/orgs/open").await.is(403).says("limited to owners other than");
     let page = owner(&site).get("/api/v1/orgs?limit=1&page=2").await.is(200);
     assert_eq!((names(&page), total(&page)), (vec!["inside".to_owned()], Some("3")));
     insta::assert_snapshot!(page.header("link").unwrap(), @r#"<https://packages.example.org/api/v1/orgs?page=3&limit=1>; rel="next", <https://packages.example.org/api/v1/orgs?page=3&limit=1>; rel="last", <https://packages.example.org/api/v1/orgs?page=1&limit=1>; rel="first", <https://packages.example.org/api/v1/orgs?page=1&limit=1>; rel="prev""#);

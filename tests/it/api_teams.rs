@@ -254,8 +254,14 @@ async fn the_owners_team_cannot_be_renamed_demoted_or_deleted() {
     let ada = person(&site, "ada");
     let (owners, owner) = (team(&site, "acme", "Owners"), team(&site, "acme", "owner"));
     let url = |team: i64| format!("/api/v1/teams/{team}");
-    ada.patch(&url(owners), &json!({"name": "Rulers"})).await.is(422).says("keeps its name");
-    ada.patch(&url(owners), &json!({"permission": "read"})).await.is(422).says("keeps its name and its permission");
+    ada.patch(&url(owners), &json!({"name": "Rulers"}))
+        .await
+        .is(422)
+        .says("the name and permission of the team Owners cannot be changed");
+    ada.patch(&url(owners), &json!({"permission": "read"}))
+        .await
+        .is(422)
+        .says("the name and permission of the team Owners cannot be changed: every organization needs it");
     ada.delete(&url(owners)).await.is(422).says("cannot be deleted");
     let said = json!({"name": "Owners", "permission": "owner", "description": "They decide"});
     assert_eq!(ada.patch(&url(owners), &said).await.is(200).json()["description"], "They decide");

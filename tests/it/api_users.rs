@@ -262,7 +262,7 @@ async fn an_invalid_change_of_a_user_names_the_field_and_changes_nothing() {
     public.patch(&admin_of("ada"), &json!({"visibility": "private"})).await.is(403).says("public-only");
     let limited = site.db_limited_token("admin", &["all"], |new| new.owners = Some(vec!["stranger".parse().unwrap()]));
     let limited = site.anon().bearer(&limited);
-    limited.patch(&admin_of("ada"), &json!({})).await.is(403).says("limited to other owners");
+    limited.patch(&admin_of("ada"), &json!({})).await.is(403).says("limited to owners other than");
     limited.delete(&admin_of("ada")).await.is(403);
     limited.post(&format!("{}/rename", admin_of("ada")), &json!({"new_username": "x"})).await.is(403);
     limited.patch(&admin_of("stranger"), &json!({})).await.is(200);
@@ -333,7 +333,7 @@ async fn the_last_administrator_who_can_sign_in_cannot_be_removed() {
     let machine = site.anon().bearer(&site.db_token("machine", &["all"]));
     machine.delete(&admin_of("admin")).await.is(422).says("last administrator");
     machine.delete(&format!("{}?purge=true", admin_of("admin"))).await.is(422).says("last administrator");
-    site.admin().delete(&admin_of("admin")).await.is(422).says("yourself");
+    site.admin().delete(&admin_of("admin")).await.is(422).says("your own account");
     assert_eq!(records(&site), [""; 0]);
     site.admin().patch(&admin_of("locked"), &json!({"prohibit_login": false})).await.is(200);
     site.admin().patch(&admin_of("admin"), &json!({"admin": false})).await.is(200);
@@ -505,10 +505,10 @@ async fn a_user_with_packages_or_a_last_owner_cannot_be_deleted() {
     }
     site.db(|conn| db_org(conn, "acme", Visibility::Public));
     site.db_execute("DELETE FROM team_members USING teams t WHERE t.id = team_id AND t.name = 'owner'");
-    site.admin().delete(&admin_of("ada")).await.is(422).says("last owner of acme");
+    site.admin().delete(&admin_of("ada")).await.is(422).says("sole owner of acme");
     // Others use the organization too, so not even a purge deletes it.
     let purge = format!("{}?purge=true", admin_of("ada"));
-    site.admin().delete(&purge).await.is(422).says("last owner of acme").says("other members");
+    site.admin().delete(&purge).await.is(422).says("sole owner of acme").says("other members");
     site.admin().delete(&format!("{}?purge=perhaps", admin_of("ada"))).await.is(422).says("purge");
     site.admin().delete(&admin_of("acme")).await.is(404).says("user not found");
     site.admin().delete(&admin_of("nobody")).await.is(404).says("user not found");
@@ -544,7 +544,7 @@ async fn purging_a_user_deletes_what_only_they_own_and_nothing_else() {
     let before = records(&site).len();
     let limited = site.db_limited_token("admin", &["all"], |new| new.owners = Some(vec!["ada".parse().unwrap()]));
     let purge = format!("{}?purge=true", admin_of("ada"));
-    site.anon().bearer(&limited).delete(&purge).await.is(403).says("other owners than solo");
+    site.anon().bearer(&limited).delete(&purge).await.is(403).says("owners other than solo");
     site.admin().delete(&purge).await.is(204);
     assert_eq!(records(&site).len(), before + 1);
     let detail = site.db_texts("SELECT detail::text AS text FROM audit ORDER BY id DESC LIMIT 1").remove(0);

@@ -79,7 +79,7 @@ async fn an_invalid_webhook_is_422_and_the_field_named() {
         all
     };
     for (name, value, words) in [
-        ("type", json!("slack"), "type: \"slack\" is none of those that are offered: gitea, and gogs"),
+        ("type", json!("slack"), "type: \"slack\" is not one of gitea, gogs"),
         ("type", Value::Null, "type"),
         ("config", Value::Null, "config"),
         ("config.url", Value::Null, "config.url"),
@@ -91,7 +91,7 @@ async fn an_invalid_webhook_is_422_and_the_field_named() {
         ("config.url", json!("http://localhost/"), "config.url: localhost is this server"),
         ("config.url", json!("http://a.localhost./"), "config.url"),
         ("config.url", json!("http://example.org:99999/"), "config.url: the address cannot be read"),
-        ("config.content_type", json!("xml"), "config.content_type: \"xml\" is none of json, form"),
+        ("config.content_type", json!("xml"), "config.content_type: \"xml\" is not one of json, form"),
         ("config.secret", json!("a\nb"), "config.secret"),
         ("config.secret", json!("x".repeat(256)), "config.secret"),
         ("events", json!(["push"]), "events: package is the only one"),

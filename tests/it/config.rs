@@ -222,7 +222,7 @@ fn invalid_configuration_values_are_named() {
         ("[jobs]\nflush_seconds = 0", &["`jobs.flush_seconds`", "at least 1"]),
         ("[admin]\nuser = \"a b\"", &["`admin.user`", "no user name"]),
         ("[admin]\nuser = \"api\"", &["`admin.user`", "reserved"]),
-        ("[admin]\npassword = \"short\"", &["`admin.password`", "at least 12 bytes"]),
+        ("[admin]\npassword = \"short\"", &["`admin.password`", "at least 12 characters"]),
         ("[admin]\nuser = \"root-of-all-1\"\npassword = \"root-of-all-1\"", &["`admin.password`", "name"]),
         ("[database]\nread_connections = 0", &["database.read_connections"]),
         ("listen = ", &["packhouse.toml", "TOML"]),

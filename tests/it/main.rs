@@ -78,3 +78,4 @@ mod web_tokens;
 mod web_upload;
 mod web_webhooks;
 mod webhooks;
+mod wording;

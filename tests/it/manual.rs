@@ -146,7 +146,7 @@ async fn a_manual_page_has_one_address_that_ends_in_a_slash() {
     let page = anon.get("/docs/usage/packages/generic/").await.is(200);
     assert!(page.text().contains("<link rel=\"canonical\""));
     for path in ["/docs/nothing", "/docs/nothing/", "/docs/usage/packages/", "/docs/ARCHITECTURE/", "/docs/index.md"] {
-        anon.get(path).await.is(404).says("Nothing is here");
+        anon.get(path).await.is(404).says("Page not found");
     }
     anon.post("/docs/", &serde_json::json!({})).await.is(405);
 }

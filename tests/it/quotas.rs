@@ -19,7 +19,7 @@ async fn a_version_over_quota_is_403_but_old_versions_take_more_files() {
     site.ci().publish(&file("1", "a"), "x").await;
     site.ci().publish(&file("2", "a"), "x").await;
     let refused = site.ci().put(&file("3", "a"), "x").await.is(403);
-    assert_eq!(refused.text(), "the quota of ada allows 2 package versions, and 2 are there\n");
+    assert_eq!(refused.text(), "the quota of ada is used up: 2 of 2 package versions exist\n");
     site.ci().publish(&file("2", "b"), "x").await;
     site.ci().delete(&path(&["ada", "tool", "1"])).await.is(204);
     site.ci().publish(&file("3", "a"), "x").await;
@@ -50,9 +50,9 @@ async fn storage_over_quota_is_403_and_deleting_makes_room() {
 async fn a_file_over_the_quota_for_one_file_is_403() {
     let site = Site::with(&[("PACKHOUSE_QUOTA_FILE_BYTES", "1000")]);
     let refused = site.ci().put(&file("1", "a"), noise(1001)).await.is(403);
-    assert_eq!(refused.text(), "the quota of ada allows 1000 bytes in one file, and this one has 1001\n");
+    assert_eq!(refused.text(), "the quota of ada allows 1000 bytes per file, and this file has 1001\n");
     let chunked = reqwest::Body::wrap_stream(stream::iter([Ok::<_, io::Error>(noise(1001))]));
-    site.ci().put(&file("1", "a"), chunked).await.is(403).says("allows 1000 bytes in one file");
+    site.ci().put(&file("1", "a"), chunked).await.is(403).says("allows 1000 bytes per file");
     site.assert_empty().await;
     site.ci().publish(&file("1", "a"), noise(1000)).await;
 }

@@ -149,8 +149,13 @@ async fn a_button_starts_a_scrub_pass() {
     browser.go("/-/admin/system").await.is(200);
     for _ in 0..2 {
         browser.submit("#task-scrub form", &[]).await.is(303);
-        eventually("the pass has ended", async || {
-            browser.go("/-/admin/system").await.is(200).one("#task-scrub").contains("read 1 blobs of 1 bytes")
+        eventually("it has ended", async || {
+            browser
+                .go("/-/admin/system")
+                .await
+                .is(200)
+                .one("#task-scrub")
+                .contains("read 1 blob (1 B); 0 damaged blobs")
         })
         .await;
     }

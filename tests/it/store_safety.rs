@@ -110,7 +110,7 @@ async fn a_sweep_that_finds_many_unknown_blobs_stops_until_confirmed() {
     site.db_execute("DELETE FROM blobs WHERE id > 10");
     let error = site.sweep(NOW).await.unwrap_err();
     let text = error.to_string();
-    assert!(matches!(error, Error::Blocked(_)) && text.contains("120 of the store's 130 blobs"), "{text}");
+    assert!(matches!(error, Error::Blocked(_)) && text.contains("120 of the 130 stored blobs"), "{text}");
     assert!(text.contains("packhouse gc --confirm-orphans"), "{text}");
     assert_eq!((site.store_blobs(), held(&site)), (130, 0));
     site.anon().get("/metrics").await.is(200).says("packhouse_sweep_stopped 1");
@@ -151,7 +151,7 @@ async fn a_database_older_than_the_last_sweep_removes_no_blobs() {
     site.db_execute("DELETE FROM files");
     site.db_execute("DELETE FROM blobs");
     let text = site.sweep(NOW).await.unwrap_err().to_string();
-    assert!(text.contains("this database has seen 1 sweeps and its store 3"), "{text}");
+    assert!(text.contains("this database is at garbage collection run 1 and its store at run 3"), "{text}");
     assert_eq!((site.store_blobs(), held(&site)), (2, 0));
     assert_eq!(sweep_confirmed(&site).await.held, 2);
     site.sweep(NOW).await.unwrap();

@@ -1,4 +1,4 @@
-//! One's own account in the browser: profile, name, e-mail address, its end.
+//! One's own account in the browser: profile, name, email address, its end.
 
 use crate::support::browser::Browser;
 use crate::support::people::{db_org, db_user};
@@ -36,7 +36,7 @@ async fn a_profile_is_changed_and_shown_as_it_was_typed() {
         ("visibility", "private"),
     ];
     browser.submit(PROFILE, &values).await.is(303).follow().await.is(200);
-    assert_eq!(browser.one("[role=status].notice"), "Your profile is saved.");
+    assert_eq!(browser.one("[role=status].notice"), "Profile saved.");
     assert_eq!(browser.attrs("#full_name", "value"), ["Ada <b>Lovelace</b>"]);
     assert_eq!(browser.one("#description"), "Counts. And computes.");
     assert_eq!(browser.attrs("[name=visibility][checked]", "value"), ["private"]);
@@ -47,7 +47,7 @@ async fn a_profile_is_changed_and_shown_as_it_was_typed() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_in_a_profile_is_said_beside_its_field_and_the_rest_is_kept() {
+async fn an_invalid_profile_field_shows_its_problem_and_keeps_the_rest() {
     let site = Site::new();
     let mut browser = site.browser_of("ada").await;
     browser.go("/user/settings").await.is(200);
@@ -64,7 +64,7 @@ async fn what_cannot_be_in_a_profile_is_said_beside_its_field_and_the_rest_is_ke
 }
 
 #[tokio::test]
-async fn a_new_name_takes_the_packages_along_and_the_old_one_leads_there() {
+async fn packages_move_to_the_new_username_and_the_old_one_redirects() {
     let site = Site::new();
     site.ci().publish(&path(&["ada", "tool", "1", "f"]), "hello").await;
     let mut browser = site.browser_of("ada").await;
@@ -82,7 +82,7 @@ async fn a_new_name_takes_the_packages_along_and_the_old_one_leads_there() {
     }
     send(&mut browser, PAGE, &[("name", "Countess")]).await;
     browser.is(303).follow().await.is(200);
-    assert_eq!(browser.one("[role=status].notice"), "You are called Countess now.");
+    assert_eq!(browser.one("[role=status].notice"), "Your username is now Countess.");
     assert_eq!(browser.one("header .menu summary"), "Countess", "still signed in");
     assert_eq!(changes(&site)[1..], ["user.rename by ada with session from 127.0.0.1 on Countess Countess"]);
     let old = site.anon().get(&path(&["ada", "tool", "1", "f"])).await.is(307);
@@ -91,7 +91,7 @@ async fn a_new_name_takes_the_packages_along_and_the_old_one_leads_there() {
 }
 
 #[tokio::test]
-async fn an_address_one_gave_oneself_is_no_name_to_sign_in_with_and_tells_nothing_of_others() {
+async fn an_unconfirmed_email_address_cannot_be_used_to_sign_in() {
     let site = Site::new();
     let mut browser = site.browser_of("ada").await;
     const PAGE: &str = "/user/settings/email";
@@ -106,9 +106,9 @@ async fn an_address_one_gave_oneself_is_no_name_to_sign_in_with_and_tells_nothin
     assert_eq!(site.ada().get("/api/v1/user").await.json()["email"], "Stranger@example.org");
     site.anon().basic("ada@example.org", PASSWORD).get("/api/v1/user").await.is(401);
     let login = site.anon().basic("stranger@example.org", PASSWORD).get("/api/v1/user").await.is(200).json();
-    assert_eq!(login["login"], "stranger", "it goes on to be the other's");
+    assert_eq!(login["login"], "stranger", "it still belongs to the other user");
     browser.go(PAGE).await.is(200);
-    assert!(browser.one("main").contains("No administrator has confirmed it"));
+    assert!(browser.one("main").contains("no administrator has confirmed this address"));
     // An administrator does.
     let patch = serde_json::json!({"email": "ada@new.example"});
     site.admin().patch("/api/v1/admin/users/ada", &patch).await.is(200);
@@ -122,7 +122,7 @@ async fn an_address_one_gave_oneself_is_no_name_to_sign_in_with_and_tells_nothin
 }
 
 #[tokio::test]
-async fn an_account_is_deleted_when_nothing_is_in_the_way_and_what_is_in_the_way_is_listed() {
+async fn an_account_is_deleted_unless_listed_obstacles_remain() {
     let site = Site::new();
     site.ci().publish(&path(&["ada", "tool", "1", "f"]), "hello").await;
     site.db(|conn| db_org(conn, "acme", Visibility::Public));
@@ -132,7 +132,7 @@ async fn an_account_is_deleted_when_nothing_is_in_the_way_and_what_is_in_the_way
     browser.go(PAGE).await.is(200);
     let obstacles = browser.all(".notice.warn li");
     assert_eq!(obstacles.len(), 2, "{obstacles:?}");
-    assert!(obstacles[0].contains("owns a package") && obstacles[1].contains("last owner of acme"), "{obstacles:?}");
+    assert!(obstacles[0].contains("owns a package") && obstacles[1].contains("sole owner of acme"), "{obstacles:?}");
     assert!(browser.all(&format!("form[action='{PAGE}']")).is_empty());
     let form = format!("csrf={}&name=ada&current_password={}", browser.csrf(), PASSWORD.replace(' ', "+"));
     browser.post(PAGE, form).await.is(422);
@@ -145,7 +145,7 @@ async fn an_account_is_deleted_when_nothing_is_in_the_way_and_what_is_in_the_way
     browser.is(422);
     send(&mut browser, PAGE, &[("name", "Stranger")]).await;
     browser.is(303).follow().await.is(200);
-    assert_eq!(browser.one("[role=status].notice"), "Your account is deleted.");
+    assert_eq!(browser.one("[role=status].notice"), "Your account has been deleted.");
     assert!(!browser.cookies.contains_key("packhouse"));
     assert_eq!(
         changes(&site).last().unwrap(),
@@ -157,7 +157,7 @@ async fn an_account_is_deleted_when_nothing_is_in_the_way_and_what_is_in_the_way
 }
 
 #[tokio::test]
-async fn the_last_administrator_cannot_delete_himself() {
+async fn the_last_administrator_cannot_delete_their_account() {
     let site = Site::new();
     let mut browser = site.browser_of("admin").await;
     browser.go("/user/settings/delete").await.is(200);
@@ -168,7 +168,7 @@ async fn the_last_administrator_cannot_delete_himself() {
 }
 
 #[tokio::test]
-async fn settings_are_for_who_is_signed_in_and_gone_for_who_was_locked_meanwhile() {
+async fn settings_need_a_session_and_are_gone_for_locked_users() {
     let site = Site::new();
     let pages = [
         "/user/settings",
@@ -195,7 +195,7 @@ async fn settings_are_for_who_is_signed_in_and_gone_for_who_was_locked_meanwhile
 }
 
 #[tokio::test]
-async fn nothing_that_can_be_typed_is_an_error_of_the_server() {
+async fn no_input_causes_a_server_error() {
     let site = Site::with(&[("PACKHOUSE_REGISTRATION_ENABLED", "true")]);
     let long = "x".repeat(60_000);
     let odd =

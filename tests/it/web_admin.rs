@@ -10,7 +10,7 @@ use std::time::Duration;
 const AGAIN: (&str, &str) = ("current_password", PASSWORD);
 
 #[tokio::test]
-async fn the_overview_counts_what_there_is_and_what_was_saved_and_draws_how_it_grew() {
+async fn the_overview_shows_counts_savings_and_growth() {
     let site = Site::new();
     site.db(|conn| db_org(conn, "acme", Visibility::Private));
     site.ci().publish(&path(&["ada", "tool", "1", "a"]), vec![7; 2048]).await;
@@ -23,14 +23,14 @@ async fn the_overview_counts_what_there_is_and_what_was_saved_and_draws_how_it_g
     browser.go("/-/admin").await.is(200);
     assert_eq!(browser.all("#figures b"), ["7", "1", "2", "3", "3.0 KiB", "2.0 KiB"]);
     let figures = browser.one("#figures");
-    for words in ["1 administrator, 0 locked", "3 versions", "5.0 KiB in all of them", "2 blobs", "40 %"] {
+    for words in ["1 administrator, 0 locked", "3 versions", "5.0 KiB in total", "2 blobs", "40%"] {
         assert!(figures.contains(words), "{words}: {figures}");
     }
-    assert!(browser.one("#waiting").contains("1 account waits to be let in"));
+    assert!(browser.one("#waiting").contains("1 account pending approval"));
     assert_eq!(browser.all("#days tbody tr"), ["2026-01-02 2.0 KiB 2.0 KiB", "2026-01-04 5.0 KiB 3.0 KiB"]);
     assert_eq!(browser.all(".plot rect.all").len(), 2, "a day on which nothing was noted has no bar");
     assert!(browser.one("#plot-title").contains("from 2025-12-06 to 2026-01-04"));
-    assert_eq!(browser.all("#checks .badge.good"), ["database", "store", "accepting"]);
+    assert_eq!(browser.all("#checks .badge.good"), ["Database", "Storage", "Accepting requests"]);
     assert_eq!(browser.all(".side a[aria-current]"), ["Overview"]);
     for page in ["/-/admin", "/-/admin/users", "/-/admin/orgs", "/-/admin/packages"] {
         site.browser_of("ada").await.go(page).await.is(404);
@@ -39,7 +39,7 @@ async fn the_overview_counts_what_there_is_and_what_was_saved_and_draws_how_it_g
 }
 
 #[tokio::test]
-async fn users_are_found_by_a_part_of_their_names_and_by_their_standing() {
+async fn users_are_found_by_part_of_their_name_and_by_status() {
     let site = Site::new();
     site.db(|conn| db_user(conn, "grace", Visibility::Private, false));
     site.db_execute("UPDATE users SET is_locked = true WHERE lower_email LIKE 'stranger@%'");
@@ -56,22 +56,22 @@ async fn users_are_found_by_a_part_of_their_names_and_by_their_standing() {
         assert_eq!(browser.attrs("#standing option[selected]", "value"), [standing]);
     }
     browser.go("/-/admin/users?q=%00nobody").await.is(200);
-    assert!(browser.one(".empty").contains("Nobody is found"));
+    assert!(browser.one(".empty").contains("No users found"));
     browser.go("/-/admin/users/grace").await.is(200).submit("form[action$='/approve']", &[]).await.is(303);
     browser.follow().await;
-    assert!(browser.one("main .notice.good").contains("grace may sign in now"));
+    assert!(browser.one("main .notice.good").contains("grace is approved and can sign in now"));
     site.browser_of("grace").await.go("/").await.is(200);
 }
 
 #[tokio::test]
-async fn an_administrator_makes_a_user_with_a_random_password_that_is_shown_once_and_must_be_changed() {
+async fn an_administrator_creates_a_user_with_a_one_time_password() {
     let site = Site::new();
     let mut browser = site.browser_of("admin").await;
     browser.go("/-/admin/users/new").await.is(200);
     let form = "form[action='/-/admin/users/new']";
     let names = [("username", "grace"), ("email", "grace@example.org"), ("must_change", "on")];
     browser.submit(form, &[("username", "a--b"), ("email", "nonsense"), AGAIN]).await.is(422);
-    assert!(browser.one("#username-problem").contains("begins with a letter or a digit"));
+    assert!(browser.one("#username-problem").contains("must begin and end with a letter or a digit"));
     assert!(browser.one("#email-problem").contains("name@example.org"));
     browser.submit(form, &[names[0], names[1], names[2], ("current_password", "not mine at all")]).await.is(422);
     assert_eq!(browser.one("#current_password-problem"), "This is not your password.");
@@ -91,7 +91,7 @@ async fn an_administrator_makes_a_user_with_a_random_password_that_is_shown_once
 }
 
 #[tokio::test]
-async fn what_could_take_an_account_over_asks_for_the_administrator_s_own_password() {
+async fn sensitive_changes_ask_for_the_administrators_own_password() {
     let site = Site::new();
     let mut browser = site.browser_of("admin").await;
     let count = "SELECT count(*) AS n FROM audit";
@@ -109,7 +109,7 @@ async fn what_could_take_an_account_over_asks_for_the_administrator_s_own_passwo
 }
 
 #[tokio::test]
-async fn a_lock_a_role_a_reset_and_a_rename_act_at_once() {
+async fn locks_roles_resets_and_renames_act_at_once() {
     let site = Site::new();
     let mut ada = site.browser_of("ada").await;
     let mut browser = site.browser_of("admin").await;
@@ -149,7 +149,7 @@ async fn a_lock_a_role_a_reset_and_a_rename_act_at_once() {
     ada.go("/-/admin/users/friend/edit").await;
     let facts = [("email", "ada@example.org"), ("full_name", "A Friend"), ("visibility", "private"), AGAIN];
     ada.submit("form[action$='/edit']", &facts).await.is(422);
-    assert!(ada.one("#email-problem").contains("taken"));
+    assert!(ada.one("#email-problem").contains("already in use"));
     ada.submit("form[action$='/edit']", &[("email", "friend@example.org"), facts[1], facts[2], AGAIN]).await.is(303);
     ada.follow().await.is(200);
     assert_eq!(ada.one("h1"), "friend A Friend");
@@ -157,7 +157,7 @@ async fn a_lock_a_role_a_reset_and_a_rename_act_at_once() {
 }
 
 #[tokio::test]
-async fn deleting_a_user_says_what_goes_and_takes_his_packages_only_when_told() {
+async fn deleting_a_user_lists_holdings_and_purges_only_on_request() {
     let site = Site::new();
     site.db(|conn| db_user(conn, "grace", Visibility::Public, false));
     let token = site.db_token("grace", &["write:package", "write:organization"]);
@@ -168,25 +168,25 @@ async fn deleting_a_user_says_what_goes_and_takes_his_packages_only_when_told() 
     browser.go("/-/admin/users/grace/delete").await.is(200);
     let holdings = browser.all("#holdings dd");
     assert_eq!(holdings[0], "1, 1 version, 1.0 KiB");
-    assert_eq!(holdings[2], "lonely (in which there is nobody else)");
+    assert_eq!(holdings[2], "lonely (has no other members)");
     let form = "form[action$='/delete']";
     browser.submit(form, &[AGAIN]).await.is(422);
     assert!(
-        browser.one("[role=alert]").contains("Grace is the last owner of lonely"),
+        browser.one("[role=alert]").contains("Grace is the sole owner of lonely"),
         "{}",
         browser.one("[role=alert]")
     );
     browser.submit(form, &[("purge", "on"), AGAIN]).await.is(303);
     browser.follow().await.is(200);
-    assert_eq!(browser.one("main .notice.good"), "grace is deleted.");
+    assert_eq!(browser.one("main .notice.good"), "User grace deleted.");
     assert_eq!(site.db_number("SELECT count(*) AS n FROM packages"), 0);
     assert_eq!(site.db_number("SELECT count(*) AS n FROM owners WHERE name IN ('grace', 'lonely')"), 0);
     browser.go("/-/admin/users/admin/delete").await.submit(form, &[AGAIN]).await.is(422);
-    assert!(browser.one("[role=alert]").contains("You cannot delete yourself"));
+    assert!(browser.one("[role=alert]").contains("You cannot delete your own account here"));
 }
 
 #[tokio::test]
-async fn organizations_and_packages_are_listed_with_what_they_take() {
+async fn organizations_and_packages_are_listed_with_their_size() {
     let site = Site::new();
     site.db(|conn| db_org(conn, "acme", Visibility::Private));
     site.db(|conn| db_org(conn, "zoo", Visibility::Public));
@@ -196,8 +196,8 @@ async fn organizations_and_packages_are_listed_with_what_they_take() {
     let mut browser = site.browser_of("admin").await;
     browser.go("/-/admin/orgs").await.is(200);
     let rows = browser.all("#orgs tbody tr");
-    assert_eq!(rows[0], "acme Private 5 1 2 20 B default, the quota of acme", "{rows:?}");
-    assert_eq!(rows[1], "zoo Public 5 1 1 4.0 KiB default, the quota of zoo");
+    assert_eq!(rows[0], "acme Private 5 1 2 20 B default quota of acme", "{rows:?}");
+    assert_eq!(rows[1], "zoo Public 5 1 1 4.0 KiB default quota of zoo");
     browser.go("/-/admin/orgs?sort=size").await;
     assert_eq!(browser.all("#orgs tbody th a"), ["zoo", "acme"]);
     browser.go("/-/admin/orgs?q=cm").await;
@@ -215,7 +215,7 @@ async fn organizations_and_packages_are_listed_with_what_they_take() {
 }
 
 #[tokio::test]
-async fn a_quota_is_typed_as_people_write_sizes_and_holds_at_once() {
+async fn a_quota_accepts_sizes_with_units_and_applies_at_once() {
     let site = Site::with(&[("PACKHOUSE_QUOTA_VERSIONS", "100")]);
     site.db(|conn| db_org(conn, "acme", Visibility::Private));
     let mut browser = site.browser_of("admin").await;
@@ -223,7 +223,7 @@ async fn a_quota_is_typed_as_people_write_sizes_and_holds_at_once() {
         let path = format!("{base}/quota");
         let form = format!("form[action='{path}']");
         browser.go(&path).await.is(200);
-        assert_eq!(browser.one("#versions-hint"), "The instance: 100");
+        assert_eq!(browser.one("#versions-hint"), "Default: 100");
         browser.submit(&form, &[("bytes", "many")]).await.is(422);
         assert!(browser.one("#bytes-problem").contains("10 GiB"));
         assert_eq!(browser.attrs("#bytes", "value"), ["many"]);
@@ -234,5 +234,5 @@ async fn a_quota_is_typed_as_people_write_sizes_and_holds_at_once() {
     }
     site.ci().put(&path(&["acme", "tool", "1", "a"]), vec![0; 2000]).await.is(403).says("allows 1024 bytes");
     browser.go("/-/admin/orgs").await;
-    assert!(browser.one("#orgs tbody tr").ends_with("its own, the quota of acme"));
+    assert!(browser.one("#orgs tbody tr").ends_with("custom quota of acme"));
 }

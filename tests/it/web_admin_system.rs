@@ -4,7 +4,7 @@ use crate::support::{PASSWORD, Site, eventually, path, sha256};
 use std::time::Duration;
 
 #[tokio::test]
-async fn the_record_is_filtered_by_who_whose_what_and_when() {
+async fn the_audit_log_is_filtered_by_actor_owner_event_and_time() {
     let site = Site::new();
     site.ci().publish(&path(&["ada", "tool", "1", "a"]), "x").await;
     site.pass(Duration::from_secs(86_400));
@@ -39,7 +39,7 @@ async fn the_record_is_filtered_by_who_whose_what_and_when() {
 }
 
 #[tokio::test]
-async fn the_record_is_read_page_by_page_and_exported_as_lines_of_json() {
+async fn the_audit_log_is_paged_and_exported_as_jsonl() {
     let site = Site::new();
     for number in 0..120 {
         site.ci().publish(&path(&["ada", "tool", "1", &number.to_string()]), "x").await;
@@ -49,7 +49,7 @@ async fn the_record_is_read_page_by_page_and_exported_as_lines_of_json() {
     let (mut seen, mut pages) = (Vec::new(), 0);
     loop {
         pages += 1;
-        seen.extend(browser.all("#records tbody td[data-label='On what'] summary").iter().map(|_| ()));
+        seen.extend(browser.all("#records tbody td[data-label='Target'] summary").iter().map(|_| ()));
         let Some(next) = browser.attrs("a[rel=next]", "href").pop() else { break };
         browser.go(&next).await.is(200);
     }
@@ -71,22 +71,26 @@ async fn the_record_is_read_page_by_page_and_exported_as_lines_of_json() {
 }
 
 #[tokio::test]
-async fn a_sweep_and_a_check_are_started_with_a_button_and_say_how_they_ended() {
+async fn jobs_are_started_with_a_button_and_show_their_result() {
     let site = Site::with(&[("PACKHOUSE_JOBS_SWEEP_GRACE_SECONDS", "0")]);
     site.ci().publish(&path(&["ada", "tool", "1", "a"]), vec![1; 5000]).await;
     site.ci().delete(&path(&["ada", "tool", "1", "a"])).await.is(204);
     site.pass(Duration::from_secs(3600));
     let mut browser = site.browser_of("admin").await;
     browser.go("/-/admin/system").await.is(200);
-    assert!(browser.one("#task-sweep").contains("not since the server started"));
+    assert!(browser.one("#task-sweep").contains("Not run since start"));
     browser.submit("#task-sweep form", &[]).await.is(303);
     browser.follow().await.is(200);
-    assert!(browser.one("main .notice.good").contains("Sweep: it begins now"));
+    assert!(browser.one("main .notice.good").contains("Garbage collection started"));
     eventually("the sweep has ended", async || {
         browser.go("/-/admin/system").await.is(200).one("#task-sweep").contains("removed")
     })
     .await;
-    assert!(browser.one("#task-sweep").contains("removed 1 blobs without a file"), "{}", browser.one("#task-sweep"));
+    assert!(
+        browser.one("#task-sweep").contains("removed 1 blob without a file and 0 leftovers, 4.9 KiB in total"),
+        "{}",
+        browser.one("#task-sweep")
+    );
     assert_eq!(site.store_blobs(), 0);
     assert!(site.db_audit().last().unwrap().starts_with("task.start by admin with session"));
 
@@ -99,7 +103,11 @@ async fn a_sweep_and_a_check_are_started_with_a_button_and_say_how_they_ended() 
     })
     .await;
     let row = browser.one("#task-check");
-    assert!(row.contains("Look at this") && row.contains("1 problem in 1 files"), "{row}");
+    assert!(
+        row.contains("Needs attention")
+            && row.contains("1 problem in 1 file and 1 blob (4.9 KiB); 0 blobs pending garbage collection"),
+        "{row}"
+    );
     assert!(row.contains("ada/tool/2/b: its SHA-512, SHA-1 and MD5 are not recorded"), "{row}");
     let csrf = browser.csrf();
     browser.post("/-/admin/system/tasks/counts", format!("csrf={csrf}")).await.is(404);

@@ -24,7 +24,7 @@ async fn publish(site: &Site, files: &[([&str; 4], usize)]) {
 }
 
 #[tokio::test]
-async fn an_owners_packages_are_a_row_each_with_their_newest_version_and_their_totals() {
+async fn an_owners_packages_are_listed_with_latest_version_and_totals() {
     let site = Site::new();
     publish(
         &site,
@@ -45,7 +45,7 @@ async fn an_owners_packages_are_a_row_each_with_their_newest_version_and_their_t
     let mut browser = site.browser();
     browser.go("/ada").await.is(200);
     assert_eq!(packages(&browser), ["gamma", "Alpha", "Beta"], "the one that got a version last comes first");
-    assert_eq!(column(&browser, "Newest version"), ["1.0.0", "nightly", "1.10.0"], "a release before a pre-release");
+    assert_eq!(column(&browser, "Latest version"), ["1.0.0", "nightly", "1.10.0"], "a release before a pre-release");
     assert_eq!(column(&browser, "Versions"), ["1", "1", "3"]);
     assert_eq!(column(&browser, "Size"), ["3 B", "2.0 KiB", "1.0 KiB"]);
     assert_eq!(column(&browser, "Downloads"), ["3", "0", "1"]);
@@ -105,12 +105,12 @@ async fn an_owners_packages_are_searched_and_come_in_pages() {
         browser.go(&format!("/ada/-/packages?q={q}")).await.is(200);
     }
     browser.go("/ada/-/packages?q=<b>x").await.is(200);
-    assert!(browser.one(".empty").contains("No name contains <b>x."), "{}", browser.one(".empty"));
+    assert!(browser.one(".empty").contains("No results for <b>x."), "{}", browser.one(".empty"));
     assert_eq!(browser.attrs("form.list-search input[name=q]", "value"), ["<b>x"]);
 }
 
 #[tokio::test]
-async fn where_nothing_is_published_it_is_said_how_to_publish() {
+async fn an_owner_without_packages_shows_how_to_publish() {
     let site = Site::new();
     let mut ada = site.browser_of("ada").await;
     for page in ["/ada", "/"] {
@@ -129,7 +129,7 @@ async fn where_nothing_is_published_it_is_said_how_to_publish() {
     }
     let mut stranger = site.browser_of("stranger").await;
     stranger.go("/ada").await.is(200);
-    assert!(stranger.one(".empty").contains("ada has not published anything"));
+    assert!(stranger.one(".empty").contains("ada hasn't published anything"));
     let mut anonymous = site.browser();
     for page in ["/", "/explore/packages"] {
         anonymous.go(page).await.is(200);
@@ -138,7 +138,7 @@ async fn where_nothing_is_published_it_is_said_how_to_publish() {
 }
 
 #[tokio::test]
-async fn versions_are_in_the_order_of_semver_or_of_time_and_are_searched() {
+async fn versions_are_sorted_by_semver_or_time_and_can_be_searched() {
     let site = Site::new();
     for version in ["1.10.0", "1.9.0", "2.0.0-rc.1", "nightly", "v1.9.5", "1.10.0+build"] {
         publish(&site, &[(["ada", "Tool", version, "f"], 10)]).await;
@@ -155,7 +155,7 @@ async fn versions_are_in_the_order_of_semver_or_of_time_and_are_searched() {
     browser.go(&format!("{list}?sort=newest&q=1.9")).await.is(200);
     assert_eq!(versions(&browser), ["v1.9.5", "1.9.0"]);
     browser.go(&format!("{list}?q=nothing")).await.is(200);
-    assert!(browser.one(".empty").contains("No version is called like that"));
+    assert!(browser.one(".empty").contains("No versions match"));
 
     site.db_execute(
         "WITH made AS (INSERT INTO versions (package_id, owner_id, version, lower_version, created_at) \
@@ -170,7 +170,7 @@ async fn versions_are_in_the_order_of_semver_or_of_time_and_are_searched() {
     browser.go("/ada/-/packages/generic/TOOL/latest").await.is(303);
     assert_eq!(browser.answer.header("location"), Some("/ada/-/packages/generic/Tool/1.10.0%2Bbuild"));
     browser.go("/ada/-/packages/generic/tool/1.9.0").await.is(200);
-    assert!(browser.one(".notice").contains("The newest version is 1.10.0+build."));
+    assert!(browser.one(".notice").contains("The latest version is 1.10.0+build."));
     assert_eq!(browser.all(".siblings li > :first-child")[..2], ["2.0.0-rc.1", "1.10.0+build"]);
     assert!(browser.one("aside").contains("All 76 versions"));
     for page in [
@@ -184,7 +184,7 @@ async fn versions_are_in_the_order_of_semver_or_of_time_and_are_searched() {
 }
 
 #[tokio::test]
-async fn a_search_finds_packages_by_any_name_or_digest_and_says_what_fits() {
+async fn a_search_finds_packages_by_name_or_digest_and_shows_the_match() {
     let site = Site::new();
     site.db(|conn| db_org(conn, "secret", Visibility::Private));
     publish(
@@ -203,7 +203,7 @@ async fn a_search_finds_packages_by_any_name_or_digest_and_says_what_fits() {
     let mut browser = site.browser();
     browser.go("/explore/packages?q=FALCON").await.is(200);
     assert_eq!(rows(&browser), ["ada / basket Falcon.egg in 1.0", "stranger / nest spring-falcon", "ada / falcon"]);
-    assert_eq!(column(&browser, "Newest version"), ["2.0", "spring-falcon", "1.1.0"]);
+    assert_eq!(column(&browser, "Latest version"), ["2.0", "spring-falcon", "1.1.0"]);
     assert_eq!(browser.attrs(".why a", "href")[0], "/ada/-/packages/generic/basket/1.0");
     assert!(browser.text().contains("3 packages"), "the private one is not counted");
     browser.go("/explore/packages?q=falcon&sort=name").await.is(200);
@@ -212,7 +212,10 @@ async fn a_search_finds_packages_by_any_name_or_digest_and_says_what_fits() {
     browser.go(&format!("/explore/packages?q={digest}")).await.is(200);
     assert_eq!(rows(&browser), ["ada / basket Falcon.egg in 1.0"]);
     browser.go(&format!("/explore/packages?q={}", crate::support::sha256("xxxxxx"))).await.is(200);
-    assert!(browser.one(".empty").contains("sign in"), "a private file's digest finds nothing");
+    assert!(
+        browser.one(".empty").contains("Sign in to search private packages"),
+        "a private file's digest finds nothing"
+    );
     for (q, status) in [("fa", 200), ("%00", 200), (&*"x".repeat(300), 200), ("%25", 200), ("", 200)] {
         browser.go(&format!("/explore/packages?q={q}&after=nonsense&page=-1")).await.is(status);
     }
@@ -224,7 +227,7 @@ async fn a_search_finds_packages_by_any_name_or_digest_and_says_what_fits() {
 }
 
 #[tokio::test]
-async fn a_long_search_goes_on_by_place_and_shows_nothing_twice() {
+async fn a_long_search_continues_by_position_without_duplicates() {
     let site = Site::new();
     site.ci().publish(&path(&["ada", "first", "1.0", "f"]), "x").await;
     site.db_execute(
@@ -251,12 +254,12 @@ async fn a_long_search_goes_on_by_place_and_shows_nothing_twice() {
         seen.sort();
         seen.dedup();
         assert_eq!((seen.len(), all), if query == "?q=lib" { (1040, 1040) } else { (1041, 1041) }, "{query}");
-        assert_eq!(browser.all(".pager a"), ["To the beginning"]);
+        assert_eq!(browser.all(".pager a"), ["First page"]);
     }
 }
 
 #[tokio::test]
-async fn owners_are_explored_as_far_as_who_looks_may_see() {
+async fn explore_lists_only_owners_that_the_reader_may_see() {
     let site = Site::new();
     site.db(|conn| {
         db_org(conn, "acme", Visibility::Limited)?;
@@ -269,7 +272,7 @@ async fn owners_are_explored_as_far_as_who_looks_may_see() {
     let names = |browser: &Browser| browser.all(".owner-card .name");
     let mut anonymous = site.browser();
     anonymous.go("/explore?kind=organization").await.is(200);
-    assert!(anonymous.one(".empty").contains("Nobody is here"));
+    assert!(anonymous.one(".empty").contains("No users or organizations found"));
     anonymous.go("/explore?q=COUNT").await.is(200);
     assert_eq!(names(&anonymous), ["ada"]);
     assert!(anonymous.one(".owner-card").contains("1 package "), "{}", anonymous.one(".owner-card"));
@@ -294,7 +297,7 @@ async fn owners_are_explored_as_far_as_who_looks_may_see() {
 }
 
 #[tokio::test]
-async fn where_everybody_must_sign_in_nothing_is_shown_before() {
+async fn nothing_is_shown_before_signing_in_where_it_is_required() {
     let site = Site::with(&[("PACKHOUSE_REQUIRE_SIGNIN", "true")]);
     site.ci().publish(&path(&["ada", "tool", "1.0", "f"]), "x").await;
     let mut anonymous = site.browser();

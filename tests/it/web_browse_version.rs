@@ -9,7 +9,7 @@ use std::process::{Command, Output};
 const TOOL: &str = "/ada/-/packages/generic/tool";
 
 #[tokio::test]
-async fn a_version_shows_its_files_with_all_that_is_known_of_them() {
+async fn a_version_shows_its_files_with_all_details() {
     let site = Site::new();
     let large = crate::support::noise(3 << 20);
     site.ci().publish(&path(&["ada", "Tool", "1.0", "tool.bin"]), large.clone()).await;
@@ -42,7 +42,7 @@ async fn a_version_shows_its_files_with_all_that_is_known_of_them() {
     assert!(browser.all(".files details dd a").iter().all(|name| name == "ada"), "who published it");
     let facts = browser.all("aside dl.facts dd");
     assert_eq!(facts[1..], ["ada", "2", "3.0 MiB", "1", "ada"]);
-    assert_eq!(browser.one(".page-head .badge"), "Newest");
+    assert_eq!(browser.one(".page-head .badge"), "Latest");
     assert!(browser.all("a[href*='/-/upload']").is_empty(), "nobody uploads without a right");
 
     let mut ada = site.browser_of("ada").await;
@@ -58,7 +58,7 @@ async fn a_version_shows_its_files_with_all_that_is_known_of_them() {
 }
 
 #[tokio::test]
-async fn a_browser_downloads_with_its_session_and_what_it_gets_never_renders() {
+async fn downloads_use_the_browsers_session_and_never_render() {
     let site = Site::new();
     site.db(|conn| db_org(conn, "secret", Visibility::Private));
     let admin = site.admin();
@@ -99,7 +99,7 @@ async fn a_browser_downloads_with_its_session_and_what_it_gets_never_renders() {
     let mut stranger = site.browser_of("stranger").await;
     let absent = stranger.go(&file).await.is(404).text().replace(&file, "");
     let other = "/nobody/-/packages/generic/site/1/files/1";
-    assert!(absent.contains("Nothing is here") && stranger.go(other).await.is(404).text().contains("Nothing is here"));
+    assert!(absent.contains("Page not found") && stranger.go(other).await.is(404).text().contains("Page not found"));
     let mut anonymous = site.browser();
     assert!(anonymous.go(&file).await.is(303).answer.header("location").unwrap().starts_with("/login?redirect_to="));
 }
@@ -119,7 +119,7 @@ fn paste_well(dir: &Path, command: &str, token: &str) {
 }
 
 #[tokio::test]
-async fn the_commands_work_when_they_are_pasted_whatever_a_file_is_called() {
+async fn pasted_commands_work_whatever_the_file_name() {
     let site = Site::new();
     site.db(|conn| db_user(conn, "lurker", Visibility::Private, false));
     let token = site.db_token("lurker", &["write:package"]);
@@ -279,7 +279,7 @@ async fn names_are_shown_as_first_written_and_escaped_in_every_link() {
 }
 
 #[tokio::test]
-async fn many_files_come_in_pages_and_are_found_by_a_part_of_their_names() {
+async fn many_files_come_in_pages_and_are_found_by_part_of_their_name() {
     let site = Site::new();
     site.ci().publish(&path(&["ada", "tool", "1.0", "part-00.bin"]), "x").await;
     site.db_execute(
@@ -303,5 +303,5 @@ async fn many_files_come_in_pages_and_are_found_by_a_part_of_their_names() {
     }
     assert_eq!(names(&browser).len(), 30);
     browser.go(&format!("{TOOL}/1.0?q=nothing")).await.is(200);
-    assert!(browser.one(".empty").contains("No file is called like that"));
+    assert!(browser.one(".empty").contains("No files match"));
 }

@@ -5,7 +5,7 @@ use crate::support::{Site, path};
 use packhouse::domain::role::Visibility;
 
 #[tokio::test]
-async fn a_file_goes_after_a_page_that_says_what_goes() {
+async fn a_file_is_deleted_after_a_page_that_says_what_is_lost() {
     let site = Site::new();
     site.ci().publish(&path(&["ada", "Tool", "v/1", "a b.bin"]), vec![0; 2048]).await;
     site.ci().publish(&path(&["ada", "Tool", "v/1", "other"]), "x").await;
@@ -36,11 +36,11 @@ async fn a_file_goes_after_a_page_that_says_what_goes() {
     browser.submit("form[action$='/delete']", &[]).await.is(303);
     assert_eq!(browser.answer.header("location"), Some("/ada"));
     browser.follow().await.is(200);
-    assert_eq!(browser.one("main .notice.good"), "other is deleted.");
+    assert_eq!(browser.one("main .notice.good"), "other has been deleted.");
 }
 
 #[tokio::test]
-async fn a_version_goes_with_all_its_files_and_the_last_one_with_its_package() {
+async fn a_version_is_deleted_with_its_files_and_the_last_with_its_package() {
     let site = Site::new();
     for (version, file) in [("1", "a"), ("1", "b"), ("2", "a")] {
         site.ci().publish(&path(&["ada", "tool", version, file]), "bytes").await;
@@ -61,7 +61,7 @@ async fn a_version_goes_with_all_its_files_and_the_last_one_with_its_package() {
 }
 
 #[tokio::test]
-async fn a_package_goes_only_when_its_name_is_typed() {
+async fn a_package_is_deleted_only_when_its_name_is_typed() {
     let site = Site::new();
     for (version, file) in [("1", "a"), ("1", "b"), ("2", "a")] {
         site.ci().publish(&path(&["ada", "Tool", version, file]), vec![0; 1000]).await;
@@ -69,24 +69,24 @@ async fn a_package_goes_only_when_its_name_is_typed() {
     site.ci().publish(&path(&["ada", "other", "1", "a"]), "x").await;
     let mut browser = site.browser_of("ada").await;
     browser.go("/ada/-/packages/settings/generic/tool").await.is(200);
-    assert_eq!(browser.one("h1"), "Settings of Tool");
+    assert_eq!(browser.one("h1"), "Package settings Tool");
     assert_eq!(browser.all("#loss dd"), ["ada", "2", "3", "2.9 KiB", "0"]);
-    assert!(browser.one(".card.danger").contains("2 versions with 3 files, 2.9 KiB"));
+    assert!(browser.one(".card.danger").contains("This deletes 2 versions and 3 files (2.9 KiB, 0 downloads)."));
     for typed in ["", "other", "tool 1"] {
         browser.submit(".card.danger form", &[("confirm", typed)]).await.is(422);
-        assert_eq!(browser.one("#confirm-problem"), "Type Tool to delete it.");
+        assert_eq!(browser.one("#confirm-problem"), "This is not the package name: type Tool to confirm.");
         assert_eq!(browser.attrs("#confirm", "value"), [typed]);
     }
     assert_eq!(site.db_number("SELECT count(*) AS n FROM packages"), 2);
     browser.submit(".card.danger form", &[("confirm", "tool")]).await.is(303);
     browser.follow().await.is(200);
-    assert_eq!(browser.one("main .notice.good"), "Tool is deleted with all its versions.");
+    assert_eq!(browser.one("main .notice.good"), "Tool and all its versions have been deleted.");
     assert_eq!(site.db_number("SELECT count(*) AS n FROM packages"), 1);
     assert_eq!(site.db_audit().last().unwrap(), "package.delete by ada with session from 127.0.0.1 on ada Tool");
 }
 
 #[tokio::test]
-async fn who_may_only_read_sees_no_page_to_delete_with() {
+async fn readers_see_no_page_to_delete_anything() {
     let site = Site::new();
     site.db(|conn| db_org(conn, "acme", Visibility::Public));
     site.ci().publish(&path(&["acme", "tool", "1", "a"]), "x").await;

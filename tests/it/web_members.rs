@@ -4,7 +4,7 @@ use crate::support::{Site, path};
 use crate::web_orgs::{notice, records, settle};
 
 #[tokio::test]
-async fn members_see_each_other_with_their_teams_and_highest_right() {
+async fn members_see_each_other_with_their_teams_and_highest_role() {
     let site = settle();
     let admin = site.admin();
     let team = site.db_number(
@@ -15,13 +15,13 @@ async fn members_see_each_other_with_their_teams_and_highest_right() {
     browser.go("/org/acme/members").await.is(200);
     let names = ["acme-admin", "acme-owner", "acme-read", "acme-write", "ada"];
     assert_eq!(browser.all("tbody th > a"), names);
-    assert_eq!(browser.all("td[data-label=Right]"), ["Admin", "Owner", "Write", "Write", "Owner"]);
+    assert_eq!(browser.all("td[data-label=Role]"), ["Admin", "Owner", "Write", "Write", "Owner"]);
     assert_eq!(browser.all("td[data-label=Teams]"), ["admin", "owner", "readwrite", "write", "Owners"]);
     assert_eq!(browser.all("tbody .actions"), ["", "", "Leave…", "", ""], "the way out for oneself alone");
     browser.go("/org/acme/members?q=WRI").await.is(200);
     assert_eq!(browser.all("tbody th > a"), ["acme-write"]);
     browser.go("/org/acme/members?q=%25").await.is(200);
-    assert!(browser.one(".empty").contains("No member is called so"));
+    assert!(browser.one(".empty").contains("No members match"));
     let mut browser = site.browser_of("acme-owner").await;
     browser.go("/org/acme/members").await.is(200);
     assert_eq!(browser.all("tbody .actions a").len(), 5);
@@ -30,27 +30,27 @@ async fn members_see_each_other_with_their_teams_and_highest_right() {
 }
 
 #[tokio::test]
-async fn members_see_what_their_organization_stores_and_may_store() {
+async fn members_see_the_storage_and_limits_of_their_organization() {
     let site = settle();
     site.admin().publish(&path(&["acme", "tool", "1.0.0", "f"]), vec![b'x'; 2048]).await;
     let mut browser = site.browser_of("acme-read").await;
     browser.go("/org/acme/members").await.is(200);
-    assert_eq!(browser.one("section[aria-labelledby=quota]"), "Storage Bytes2.0 KiB Versions1 Without a limit.");
+    assert_eq!(browser.one("section[aria-labelledby=quota]"), "Storage Storage used2.0 KiB Versions1 Unlimited");
     let limits = serde_json::json!({"versions": 1, "bytes": 4096, "file_bytes": 1024});
     site.admin().patch("/api/v1/orgs/acme/quota", &limits).await.is(200);
     browser.go("/org/acme/members").await.is(200);
     let said = browser.one("section[aria-labelledby=quota]");
-    assert!(said.contains("2.0 KiB of 4.0 KiB") && said.contains("1 of 1") && said.contains("Largest file1.0 KiB"));
+    assert!(said.contains("2.0 KiB of 4.0 KiB") && said.contains("1 of 1") && said.contains("Max file size1.0 KiB"));
     assert_eq!(browser.attrs("progress", "value"), ["2048", "1"]);
     assert_eq!(browser.attrs("progress.nearly", "aria-labelledby"), ["quota-versions"], "nothing is left");
 }
 
 #[tokio::test]
-async fn an_owner_removes_a_member_from_all_teams_after_a_second_look() {
+async fn an_owner_removes_a_member_from_all_teams_after_confirming() {
     let site = settle();
     let mut browser = site.browser_of("acme-owner").await;
     browser.go("/org/acme/members/acme-write/remove").await.is(200);
-    assert_eq!(browser.one("h1"), "Remove acme-write from acme?");
+    assert_eq!(browser.one("h1"), "Remove acme-write from acme");
     assert_eq!(browser.all("main ul a"), ["write"]);
     browser.submit("main form", &[]).await.is(303);
     browser.follow().await.is(200);
@@ -68,15 +68,15 @@ async fn an_owner_removes_a_member_from_all_teams_after_a_second_look() {
 }
 
 #[tokio::test]
-async fn a_member_leaves_after_a_second_look_and_the_only_owner_stays() {
+async fn a_member_leaves_after_confirming_and_the_sole_owner_stays() {
     let site = settle();
     let mut browser = site.browser_of("closed-read").await;
     browser.go("/org/closed/members/closed-read/remove").await.is(200);
-    assert_eq!(browser.one("h1"), "Leave closed?");
-    assert!(browser.one("main").contains("You will not see closed and its packages any more."));
+    assert_eq!(browser.one("h1"), "Leave closed");
+    assert!(browser.one("main").contains("You will no longer see closed and its packages."));
     browser.submit("main form", &[]).await.is(303);
     browser.follow().await.is(200);
-    assert_eq!(notice(&browser), "You left closed.");
+    assert_eq!(notice(&browser), "You have left closed.");
     browser.go("/closed").await.is(404);
     assert_eq!(records(&site).last().unwrap(), "org.member.remove by closed-read on closed-read");
 
@@ -84,13 +84,13 @@ async fn a_member_leaves_after_a_second_look_and_the_only_owner_stays() {
     ada.go("/org/acme/members/acme-owner/remove").await.is(200);
     ada.submit("main form", &[]).await.is(303);
     ada.follow().await.is(200);
-    assert!(ada.all("tbody .actions").contains(&"The only owner".to_owned()));
+    assert!(ada.all("tbody .actions").contains(&"Sole owner".to_owned()));
     ada.go("/org/acme/members/ada/remove").await.is(200);
     assert!(ada.one(".notice.warn").contains("You are the only owner of acme."));
     assert_eq!(ada.all("main form"), Vec::<String>::new());
     let csrf = ada.csrf();
     ada.post("/org/acme/members/ada/remove", format!("csrf={csrf}")).await.is(422);
-    assert!(ada.one("[role=alert]").contains("last owner"));
+    assert!(ada.one("[role=alert]").contains("remove the last owner"));
     assert_eq!(count(&site, "ada"), 1);
 }
 

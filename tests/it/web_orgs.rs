@@ -31,7 +31,7 @@ pub fn notice(browser: &Browser) -> String {
 }
 
 #[tokio::test]
-async fn whoever_is_signed_in_makes_an_organization_and_owns_it() {
+async fn any_signed_in_user_can_create_an_organization() {
     let site = Site::new();
     let mut browser = site.browser();
     browser.go("/org/create").await.is(303);
@@ -45,7 +45,7 @@ async fn whoever_is_signed_in_makes_an_organization_and_owns_it() {
     browser.submit(form, &typed).await.is(303);
     assert_eq!(browser.answer.header("location"), Some("/Acme"));
     browser.follow().await.is(200);
-    assert_eq!(notice(&browser), "The organization Acme is there.");
+    assert_eq!(notice(&browser), "Organization Acme created.");
     assert_eq!(browser.all(".tabs a"), ["Packages", "Teams", "Members", "Webhooks", "Settings"]);
     assert_eq!(records(&site), ["org.create by stranger on Acme"]);
     let said = site.user("stranger").get("/api/v1/orgs/acme").await.is(200).json();
@@ -54,13 +54,13 @@ async fn whoever_is_signed_in_makes_an_organization_and_owns_it() {
 }
 
 #[tokio::test]
-async fn a_name_that_cannot_be_is_told_beside_its_field_and_what_was_typed_is_kept() {
+async fn an_invalid_name_shows_its_problem_and_keeps_the_input() {
     let site = settle();
     let mut browser = site.browser_of("ada").await;
     for (name, problem) in [
         ("", "It is empty."),
-        ("a b", "It may hold letters, digits and - . _."),
-        ("-a", "It begins with a letter or a digit, and ends in one, without two of - . _ in a row."),
+        ("a b", "Use letters, digits and - . _."),
+        ("-a", "It must begin and end with a letter or a digit, without two of - . _ in a row."),
         (&*"x".repeat(41), "It is longer than 40 bytes."),
         ("ACME", "This name is taken: choose another."),
         ("stranger", "This name is taken: choose another."),
@@ -88,7 +88,7 @@ async fn a_name_that_cannot_be_is_told_beside_its_field_and_what_was_typed_is_ke
 }
 
 #[tokio::test]
-async fn settings_are_the_owners_alone_and_to_everybody_else_they_are_not_there() {
+async fn settings_are_for_owners_and_hidden_from_everyone_else() {
     let site = settle();
     for (name, seen) in [
         ("ada", true),
@@ -117,7 +117,7 @@ async fn settings_are_the_owners_alone_and_to_everybody_else_they_are_not_there(
 }
 
 #[tokio::test]
-async fn a_private_organization_is_not_there_for_whoever_is_no_member() {
+async fn a_private_organization_is_hidden_from_non_members() {
     let site = settle();
     for name in ["stranger", "acme-owner"] {
         let mut browser = site.browser_of(name).await;
@@ -139,7 +139,7 @@ async fn a_private_organization_is_not_there_for_whoever_is_no_member() {
 }
 
 #[tokio::test]
-async fn an_owner_changes_what_the_organization_says_of_itself() {
+async fn an_owner_changes_the_profile_of_an_organization() {
     let site = settle();
     let mut browser = site.browser_of("acme-owner").await;
     let form = "form[action='/org/acme/settings']";
@@ -153,7 +153,7 @@ async fn an_owner_changes_what_the_organization_says_of_itself() {
     ];
     browser.submit(form, &typed).await.is(303);
     browser.follow().await.is(200);
-    assert_eq!(notice(&browser), "Saved.");
+    assert_eq!(notice(&browser), "Profile saved.");
     assert_eq!(browser.one(".owner-about"), "We build things");
     assert_eq!(browser.attrs(".owner-fact a", "href"), ["https://acme.example"]);
     assert_eq!(browser.attrs("input[name=visibility][checked]", "value"), ["private"]);
@@ -164,7 +164,7 @@ async fn an_owner_changes_what_the_organization_says_of_itself() {
 }
 
 #[tokio::test]
-async fn a_renamed_organization_is_found_by_its_old_name_on_every_page_and_changed_by_none() {
+async fn every_page_redirects_from_a_renamed_organization() {
     let site = settle();
     site.admin().publish(&path(&["acme", "tool", "1.0.0", "f"]), "hello").await;
     let mut browser = site.browser_of("ada").await;
@@ -179,7 +179,7 @@ async fn a_renamed_organization_is_found_by_its_old_name_on_every_page_and_chang
     browser.submit(form, &[("name", "labs"), ("current_password", PASSWORD)]).await.is(303);
     assert_eq!(browser.answer.header("location"), Some("/org/labs/settings"));
     browser.follow().await.is(200);
-    assert_eq!(notice(&browser), "acme is called labs now.");
+    assert_eq!(notice(&browser), "acme has been renamed to labs.");
     assert_eq!(records(&site).last().unwrap(), "org.rename by ada on labs");
 
     let mut pages = 0;
@@ -235,7 +235,7 @@ async fn a_renamed_organization_is_found_by_its_old_name_on_every_page_and_chang
 }
 
 #[tokio::test]
-async fn an_organization_is_deleted_after_its_name_and_the_password_were_typed_and_not_while_it_owns_packages() {
+async fn an_organization_without_packages_is_deleted_after_confirming() {
     let site = settle();
     site.admin().publish(&path(&["acme", "tool", "1.0.0", "f"]), "hello").await;
     let mut browser = site.browser_of("ada").await;
@@ -243,7 +243,7 @@ async fn an_organization_is_deleted_after_its_name_and_the_password_were_typed_a
     let csrf = browser.csrf();
     let form = "form[action='/org/acme/settings/delete']";
     let said = browser.one(form);
-    assert!(said.contains("acme owns 1 package.") && said.contains("delete it first"), "{said}");
+    assert!(said.contains("acme owns 1 package.") && said.contains("Delete the package first"), "{said}");
     assert_eq!(browser.all(&format!("{form} button")), Vec::<String>::new());
     let typed = format!("csrf={csrf}&name=acme&current_password={}", PASSWORD.replace(' ', "+"));
     browser.post("/org/acme/settings/delete", typed).await.is(422);
@@ -251,42 +251,42 @@ async fn an_organization_is_deleted_after_its_name_and_the_password_were_typed_a
 
     browser.go("/org/acme/settings").await.is(200);
     let said = browser.one(form);
-    assert!(said.contains("5 teams, and the rights of 5 members"), "{said}");
+    assert!(said.contains("5 teams, and the roles of 5 members"), "{said}");
     browser.submit(form, &[("name", "acm"), ("current_password", PASSWORD)]).await.is(422);
-    assert_eq!(browser.one("#delete-problem"), "This is not its name: type acme.");
+    assert_eq!(browser.one("#delete-problem"), "This is not the organization's name: type acme to confirm.");
     browser.submit(form, &[("name", "acme"), ("current_password", "")]).await.is(422);
     assert!(browser.one("#delete_password-problem").contains("password"));
     assert_eq!(site.db_number("SELECT count(*) AS n FROM owners WHERE name = 'acme'"), 1);
     browser.submit(form, &[("name", "Acme"), ("current_password", PASSWORD)]).await.is(303);
     browser.follow().await.is(200);
-    assert_eq!(notice(&browser), "The organization acme is deleted.");
+    assert_eq!(notice(&browser), "Organization acme deleted.");
     assert_eq!(browser.all("tbody th a"), ["closed"]);
     browser.go("/acme").await.is(404);
     assert_eq!(records(&site).last().unwrap(), "org.delete by ada on acme");
 }
 
 #[tokio::test]
-async fn everybody_has_a_list_of_his_own_organizations_and_a_way_out_of_each() {
+async fn users_see_their_organizations_and_can_leave_each() {
     let site = settle();
     let mut browser = site.browser_of("ada").await;
     browser.go("/user/settings/organizations").await.is(200);
     assert_eq!(browser.all("tbody th a"), ["acme", "closed"]);
-    assert_eq!(browser.all("tbody td[data-label='Your right']"), ["Owner", "Owner"]);
+    assert_eq!(browser.all("tbody td[data-label='Your role']"), ["Owner", "Owner"]);
     assert_eq!(browser.all("tbody td[data-label='Visibility']"), ["Public", "Private"]);
     let mut browser = site.browser_of("closed-write").await;
     browser.go("/user/settings/organizations").await.is(200);
     assert_eq!(
-        (browser.one("tbody th a"), browser.one("tbody td[data-label='Your right']")),
+        (browser.one("tbody th a"), browser.one("tbody td[data-label='Your role']")),
         ("closed".into(), "Write".into())
     );
     assert_eq!(browser.attrs("tbody .actions a", "href"), ["/org/closed/members/closed-write/remove"]);
     let mut browser = site.browser_of("stranger").await;
     browser.go("/user/settings/organizations").await.is(200);
-    assert!(browser.one(".empty").contains("You are in no organization"));
+    assert!(browser.one(".empty").contains("You are not a member of any organization"));
 }
 
 #[tokio::test]
-async fn what_cannot_be_a_name_is_not_there_and_whoever_is_signed_in_is_not_asked_to_sign_in_again() {
+async fn an_invalid_name_is_not_found_without_asking_to_sign_in() {
     let site = settle();
     let mut browser = site.browser_of("ada").await;
     for path in ["/org/a%20b/teams", "/org/%FF/settings", "/org/acme/teams/a%2Fb", "/a/page/that/is/not/there"] {

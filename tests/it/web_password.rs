@@ -13,7 +13,7 @@ async fn change(browser: &mut Browser, current: &str, new: &str, again: &str) {
 }
 
 #[tokio::test]
-async fn a_new_password_ends_every_other_session_and_remembered_login_and_keeps_this_browser_signed_in() {
+async fn a_new_password_ends_every_session_but_this_one() {
     let site = Site::new();
     let (mut here, mut elsewhere) = (site.browser_of("ada").await, site.browser_of("ada").await);
     site.ada().get("/api/v1/user").await.is(200);
@@ -36,17 +36,17 @@ async fn a_new_password_ends_every_other_session_and_remembered_login_and_keeps_
 }
 
 #[tokio::test]
-async fn a_password_that_cannot_be_is_refused_with_the_reason_beside_its_field() {
+async fn an_invalid_password_shows_its_problem_beside_the_field() {
     let site = Site::new();
     let mut browser = site.browser_of("ada").await;
     let long = "x".repeat(1025);
     for (current, new, again, field, says) in [
         (PASSWORD, "short", "short", "new_password", "at least 12"),
         (PASSWORD, &*long, &*long, "new_password", "at most 1024"),
-        (PASSWORD, "password1234", "password1234", "new_password", "commonest"),
-        (PASSWORD, "Ada@Example.org", "Ada@Example.org", "new_password", "name or e-mail"),
-        (PASSWORD, PASSWORD, PASSWORD, "new_password", "already"),
-        (PASSWORD, NEW, "another one entirely", "again", "not the same"),
+        (PASSWORD, "password1234", "password1234", "new_password", "too common"),
+        (PASSWORD, "Ada@Example.org", "Ada@Example.org", "new_password", "name or email"),
+        (PASSWORD, PASSWORD, PASSWORD, "new_password", "current password"),
+        (PASSWORD, NEW, "another one entirely", "again", "do not match"),
         ("wrong", NEW, NEW, "current_password", "not your password"),
         ("", NEW, NEW, "current_password", "type your password"),
     ] {
@@ -63,7 +63,7 @@ async fn a_password_that_cannot_be_is_refused_with_the_reason_beside_its_field()
 }
 
 #[tokio::test]
-async fn guessing_the_present_password_from_a_session_is_429_like_signing_in() {
+async fn guessing_the_current_password_in_a_session_is_429() {
     let site = Site::new();
     let mut browser = site.browser_of("ada").await;
     for _ in 0..10 {
@@ -80,14 +80,14 @@ async fn guessing_the_present_password_from_a_session_is_429_like_signing_in() {
 }
 
 #[tokio::test]
-async fn who_must_change_his_password_is_led_there_and_back_and_nowhere_else_before() {
+async fn a_required_password_change_redirects_there_and_back() {
     let site = Site::new();
     site.db_execute("UPDATE users SET must_change_password = true WHERE lower_email = 'ada@example.org'");
     let mut browser = site.browser_of("ada").await;
     browser.go("/?q=1").await.is(303);
     assert_eq!(browser.answer.header("location"), Some("/user/settings/password?redirect_to=%2F%3Fq%3D1"));
     browser.follow().await.is(200);
-    assert!(browser.one(".notice.warn").contains("before you go on"));
+    assert!(browser.one(".notice.warn").contains("Choose a new one to continue"));
     let fields = [("current_password", PASSWORD), ("new_password", NEW), ("again", NEW)];
     browser.submit(FORM, &fields).await.is(303);
     assert_eq!(browser.answer.header("location"), Some("/?q=1"));
@@ -107,7 +107,7 @@ async fn signing_in_again_ends_the_session_that_the_browser_had() {
 }
 
 #[tokio::test]
-async fn too_many_wrong_passwords_at_the_door_say_when_to_come_back() {
+async fn too_many_failed_sign_ins_say_when_to_try_again() {
     let site = Site::new();
     let mut browser = site.browser();
     browser.go("/login").await.is(200);

@@ -1,4 +1,4 @@
-//! Making an account for oneself: off by default, open by a setting, to some e-mail domains, with an approval.
+//! Making an account for oneself: off by default, open by a setting, to some email domains, with an approval.
 
 use crate::support::browser::Browser;
 use crate::support::people::db_caller;
@@ -21,7 +21,7 @@ fn changes(site: &Site) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn nobody_registers_unless_a_setting_lets_him() {
+async fn registration_is_off_unless_a_setting_allows_it() {
     let site = Site::new();
     let mut browser = site.browser();
     browser.go("/login").await.is(200);
@@ -33,7 +33,7 @@ async fn nobody_registers_unless_a_setting_lets_him() {
 }
 
 #[tokio::test]
-async fn who_registers_is_signed_in_and_comes_back_to_where_he_was() {
+async fn registering_signs_in_and_returns_to_the_previous_page() {
     let site = Site::with(&[OPEN, ("PACKHOUSE_REQUIRE_SIGNIN", "true")]);
     let mut browser = site.browser();
     browser.go("/login?redirect_to=%2Fada").await.is(200);
@@ -58,7 +58,7 @@ async fn who_registers_is_signed_in_and_comes_back_to_where_he_was() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_an_account_is_refused_with_the_reason() {
+async fn an_invalid_registration_is_rejected_with_the_reason() {
     let site = Site::with(&[OPEN, ("PACKHOUSE_REGISTRATION_EMAIL_DOMAINS", "example.org, Example.com")]);
     let mut browser = site.browser();
     let good = "eve@example.org";
@@ -70,8 +70,8 @@ async fn what_cannot_be_an_account_is_refused_with_the_reason() {
         ("-e", good, PASSWORD, "username", "letter"),
         ("", good, PASSWORD, "username", "empty"),
         ("eve", "eve", PASSWORD, "email", "name@example.org"),
-        ("eve", "eve@example.net", PASSWORD, "email", "only addresses at example.org, Example.com"),
-        ("eve", "eve@sub.example.org", PASSWORD, "email", "only addresses"),
+        ("eve", "eve@example.net", PASSWORD, "email", "use an address at example.org, Example.com"),
+        ("eve", "eve@sub.example.org", PASSWORD, "email", "use an address"),
     ] {
         site.db_execute("DELETE FROM attempts");
         register(&mut browser, name, email, password).await;
@@ -81,21 +81,21 @@ async fn what_cannot_be_an_account_is_refused_with_the_reason() {
         assert_eq!(browser.attrs("#username", "value"), [name]);
         assert!(browser.attrs("#password", "value").is_empty());
     }
-    for (password, says) in [("short", "at least 12"), ("password1234", "commonest"), (good, "name or e-mail")] {
+    for (password, says) in [("short", "at least 12"), ("password1234", "too common"), (good, "name or email")] {
         register(&mut browser, "eve", good, password).await;
         assert!(browser.is(422).one("#password-problem").contains(says), "{password}");
     }
     browser.go("/register").await;
     let values = [("username", "eve"), ("email", good), ("password", PASSWORD), ("again", "another one of them")];
     browser.submit(FORM, &values).await.is(422);
-    assert!(browser.one("#again-problem").contains("not the same"));
+    assert!(browser.one("#again-problem").contains("do not match"));
     assert!(changes(&site).is_empty());
     register(&mut browser, "eve", "eve@EXAMPLE.com", PASSWORD).await;
     browser.is(303);
 }
 
 #[tokio::test]
-async fn an_address_that_somebody_has_looks_like_any_other() {
+async fn an_email_address_in_use_looks_like_any_other() {
     let site = Site::with(&[OPEN]);
     let mut browser = site.browser();
     register(&mut browser, "eve", "Ada@example.org", PASSWORD).await;
@@ -106,7 +106,7 @@ async fn an_address_that_somebody_has_looks_like_any_other() {
 }
 
 #[tokio::test]
-async fn where_an_administrator_approves_nobody_gets_in_before() {
+async fn nobody_signs_in_before_an_administrator_approves_them() {
     let site = Site::with(&[OPEN, ("PACKHOUSE_REGISTRATION_NEEDS_APPROVAL", "true")]);
     let mut browser = site.browser();
     register(&mut browser, "eve", "eve@example.net", PASSWORD).await;

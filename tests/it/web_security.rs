@@ -46,7 +46,7 @@ async fn knock(site: &Site) -> Browser {
 }
 
 #[tokio::test]
-async fn a_second_factor_counts_once_its_code_was_shown_and_ends_every_other_session() {
+async fn two_factor_starts_with_a_valid_code_and_ends_other_sessions() {
     let site = Site::new();
     let (mut here, mut elsewhere) = (site.browser_of("ada").await, site.browser_of("ada").await);
     here.go(SECURITY).await.is(200);
@@ -95,7 +95,7 @@ async fn a_second_factor_counts_once_its_code_was_shown_and_ends_every_other_ses
 }
 
 #[tokio::test]
-async fn a_secret_that_was_offered_too_long_ago_or_to_somebody_else_is_not_taken() {
+async fn an_expired_or_foreign_two_factor_secret_is_rejected() {
     let site = Site::new();
     let mut browser = site.browser_of("ada").await;
     browser.go(ENROLL).await.is(200);
@@ -103,7 +103,7 @@ async fn a_secret_that_was_offered_too_long_ago_or_to_somebody_else_is_not_taken
     site.pass(Duration::from_secs(601));
     let late = code(&browser, &site);
     browser.submit(&form(ENROLL), &[("code", &late), ("current_password", PASSWORD)]).await.is(422);
-    assert!(browser.one("[role=alert]").contains("too long"));
+    assert!(browser.one("[role=alert]").contains("expired"));
     assert_ne!(browser.one("#seed"), seed, "a new one");
     let mut thief = site.browser_of("stranger").await;
     thief.go(ENROLL).await.is(200);
@@ -116,14 +116,14 @@ async fn a_secret_that_was_offered_too_long_ago_or_to_somebody_else_is_not_taken
 }
 
 #[tokio::test]
-async fn a_recovery_code_lets_in_once_and_says_how_many_are_left() {
+async fn a_recovery_code_works_once_and_shows_how_many_are_left() {
     let site = Site::new();
     let codes = set_up(&mut site.browser_of("ada").await, &site).await;
     let mut browser = knock(&site).await;
     let pending = browser.cookies["packhouse-pending"].clone();
     browser.submit(CODE_FORM, &[("code", "0000000000")]).await.is(401);
     browser.submit(CODE_FORM, &[("code", &codes[0].to_uppercase())]).await.is(303).follow().await.is(200);
-    assert_eq!(browser.one("[role=status].notice"), "You have used a recovery code up. 9 are left.");
+    assert_eq!(browser.one("[role=status].notice"), "Recovery code used. You have 9 left.");
     let how = site.db_texts("SELECT detail::text AS text FROM audit WHERE event = 'session.begin' ORDER BY id");
     assert_eq!(how.last().unwrap(), r#"{"second_factor": "recovery_code"}"#);
     let mut again = knock(&site).await;
@@ -138,7 +138,7 @@ async fn a_recovery_code_lets_in_once_and_says_how_many_are_left() {
 }
 
 #[tokio::test]
-async fn of_many_sign_ins_with_one_recovery_code_at_once_one_gets_in() {
+async fn only_one_of_many_sign_ins_with_one_recovery_code_succeeds() {
     let site = Site::new();
     let codes = set_up(&mut site.browser_of("ada").await, &site).await;
     let mut browsers = Vec::new();
@@ -170,7 +170,7 @@ async fn guessing_recovery_codes_is_429_after_five_attempts() {
 }
 
 #[tokio::test]
-async fn new_recovery_codes_make_the_old_ones_worthless() {
+async fn new_recovery_codes_invalidate_the_old_ones() {
     let site = Site::new();
     let mut browser = site.browser_of("ada").await;
     browser.go(CODES).await.is(303);
@@ -187,7 +187,7 @@ async fn new_recovery_codes_make_the_old_ones_worthless() {
 }
 
 #[tokio::test]
-async fn taking_the_second_factor_away_wants_the_password_and_ends_every_other_session() {
+async fn turning_off_two_factor_needs_the_password_and_ends_sessions() {
     let site = Site::new();
     let mut browser = site.browser_of("ada").await;
     let codes = set_up(&mut browser, &site).await;
@@ -204,7 +204,7 @@ async fn taking_the_second_factor_away_wants_the_password_and_ends_every_other_s
 }
 
 #[tokio::test]
-async fn an_administrator_helps_who_has_lost_device_and_codes() {
+async fn an_administrator_helps_users_who_lost_device_and_codes() {
     let site = Site::new();
     let mut browser = site.browser_of("ada").await;
     set_up(&mut browser, &site).await;
@@ -224,7 +224,7 @@ async fn an_administrator_helps_who_has_lost_device_and_codes() {
 }
 
 #[tokio::test]
-async fn sessions_are_listed_with_device_and_address_and_are_ended_one_by_one_or_all() {
+async fn sessions_are_listed_and_ended_one_by_one_or_all_at_once() {
     let site = Site::new();
     let agent = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
     let mut phone = site.browser();
@@ -237,7 +237,7 @@ async fn sessions_are_listed_with_device_and_address_and_are_ended_one_by_one_or
     here.go(SECURITY).await.is(200);
     let rows = here.all("tbody tr");
     assert_eq!(rows.len(), 2);
-    assert!(rows[0].contains("This one") && rows[0].contains("127.0.0.1"), "{rows:?}");
+    assert!(rows[0].contains("This device") && rows[0].contains("127.0.0.1"), "{rows:?}");
     assert!(rows[1].contains("Firefox on Linux") && rows[1].contains("2 hours ago"), "{rows:?}");
 
     let mut stranger = site.browser_of("stranger").await;
@@ -252,7 +252,7 @@ async fn sessions_are_listed_with_device_and_address_and_are_ended_one_by_one_or
 
     let mut other = site.browser_of("ada").await;
     here.submit("form[action$='/end-all']", &[]).await.is(303).follow().await.is(200);
-    assert_eq!(here.one("[role=status].notice"), "You are signed out everywhere.");
+    assert_eq!(here.one("[role=status].notice"), "You've been signed out everywhere.");
     other.go(SECURITY).await.is(303);
     stranger.go(SECURITY).await.is(200);
     let ends = site.db_audit().into_iter().filter(|record| record.starts_with("session.end")).collect::<Vec<_>>();
@@ -267,7 +267,7 @@ async fn sessions_are_listed_with_device_and_address_and_are_ended_one_by_one_or
 }
 
 #[tokio::test]
-async fn the_session_that_was_not_used_for_longest_ends_when_there_are_too_many() {
+async fn the_least_recently_used_session_ends_when_there_are_too_many() {
     let site = Site::new();
     let mut oldest = site.browser_of("ada").await;
     site.pass(Duration::from_secs(60));

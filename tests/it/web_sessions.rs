@@ -12,15 +12,15 @@ fn user(browser: &crate::support::browser::Browser) -> Option<String> {
 }
 
 #[tokio::test]
-async fn a_right_password_begins_a_session_and_a_wrong_one_shows_the_form_again() {
+async fn the_right_password_starts_a_session_and_a_wrong_one_does_not() {
     let site = Site::new();
     let mut browser = site.browser();
     browser.go("/login?redirect_to=%2Fdocs").await.is(200);
     browser.submit("form[action='/login']", &[("name", "ada"), ("password", "wrong password")]).await.is(401);
-    assert!(browser.one("[role=alert]").contains("wrong"));
+    assert!(browser.one("[role=alert]").contains("Wrong username or password"));
     assert_eq!(browser.attrs("#name", "value"), ["ada"], "what was typed is kept");
     let unknown = browser.submit("form[action='/login']", &[("name", "nobody"), ("password", PASSWORD)]).await.is(401);
-    assert!(unknown.one("[role=alert]").contains("wrong"));
+    assert!(unknown.one("[role=alert]").contains("Wrong username or password"));
     browser.submit("form[action='/login']", &[("name", "ADA@example.org"), ("password", PASSWORD)]).await.is(303);
     assert_eq!(browser.answer.header("location"), Some("/docs"));
     browser.go("/").await.is(200);
@@ -34,7 +34,7 @@ async fn a_right_password_begins_a_session_and_a_wrong_one_shows_the_form_again(
 }
 
 #[tokio::test]
-async fn cookies_are_out_of_reach_of_scripts_and_other_sites_and_of_plain_http_where_there_is_https() {
+async fn cookies_are_http_only_same_site_and_secure_with_https() {
     let site = Site::with(&[("PACKHOUSE_PUBLIC_URL", "https://packages.example.org")]);
     let mut browser = site.browser();
     browser.go("/login").await.is(200);
@@ -62,7 +62,7 @@ async fn cookies_are_out_of_reach_of_scripts_and_other_sites_and_of_plain_http_w
 }
 
 #[tokio::test]
-async fn a_form_of_another_site_is_refused_and_changes_nothing() {
+async fn a_form_from_another_site_is_rejected_and_changes_nothing() {
     let site = Site::new();
     let mut browser = site.browser_of("ada").await;
     browser.go("/").await;
@@ -106,7 +106,7 @@ async fn a_lock_or_a_new_password_ends_a_session_at_once() {
 }
 
 #[tokio::test]
-async fn a_session_ends_after_a_week_unused_and_after_a_month_in_any_case() {
+async fn a_session_ends_after_a_week_of_disuse_or_a_month() {
     let site = Site::new();
     let day = Duration::from_secs(24 * 3600);
     let mut browser = site.browser_of("ada").await;
@@ -126,7 +126,7 @@ async fn a_session_ends_after_a_week_unused_and_after_a_month_in_any_case() {
 }
 
 #[tokio::test]
-async fn the_second_factor_is_asked_for_before_there_is_a_session() {
+async fn the_two_factor_code_is_required_before_a_session_starts() {
     let site = Site::new();
     let seed = site.db_second_factor("ada");
     let mut browser = site.browser_of("ada").await;
@@ -150,7 +150,7 @@ async fn the_second_factor_is_asked_for_before_there_is_a_session() {
 }
 
 #[tokio::test]
-async fn a_cookie_is_no_credential_for_programs_and_a_token_none_for_pages() {
+async fn cookies_do_not_work_for_programs_nor_tokens_for_pages() {
     let site = Site::new();
     site.db_execute("UPDATE owners SET visibility = 2 WHERE name = 'ada'");
     let mut browser = site.browser_of("ada").await;
@@ -178,7 +178,7 @@ async fn redirects_after_signing_in_stay_within_the_site() {
 }
 
 #[tokio::test]
-async fn assets_have_the_digest_in_their_names_and_are_kept_for_ever() {
+async fn assets_have_their_digest_in_the_name_and_are_cached_forever() {
     let site = Site::new();
     site.db(|conn| crate::support::people::db_user(conn, "reader", Visibility::Public, false));
     let mut browser = site.browser();

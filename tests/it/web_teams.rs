@@ -12,7 +12,7 @@ fn team(site: &Site, name: &str) -> i64 {
 }
 
 #[tokio::test]
-async fn members_see_the_teams_and_only_owners_see_how_to_change_them() {
+async fn members_see_the_teams_and_only_owners_can_change_them() {
     let site = settle();
     for (name, governs) in [
         ("ada", true),
@@ -25,10 +25,10 @@ async fn members_see_the_teams_and_only_owners_see_how_to_change_them() {
         let mut browser = site.browser_of(name).await;
         browser.go("/org/acme/teams").await.is(200);
         assert_eq!(browser.all("tbody th a"), ["admin", "owner", "Owners", "read", "write"], "{name}");
-        assert_eq!(browser.all("td[data-label=Right]"), ["Admin", "Owner", "Owner", "Read", "Write"]);
+        assert_eq!(browser.all("td[data-label=Role]"), ["Admin", "Owner", "Owner", "Read", "Write"]);
         assert_eq!(browser.all("td[data-label=Members]"), ["1", "1", "1", "1", "1"]);
         let own = browser.all("tbody th .badge").len();
-        assert_eq!(own, usize::from(name != "admin"), "{name} sees which of them is his");
+        assert_eq!(own, usize::from(name != "admin"), "{name} sees their own team marked");
         assert_eq!(browser.all("main form button").len(), usize::from(governs), "{name}");
         browser.go("/org/acme/teams/WRITE").await.is(200);
         assert_eq!(browser.all("tbody th a"), ["acme-write"]);
@@ -43,7 +43,7 @@ async fn members_see_the_teams_and_only_owners_see_how_to_change_them() {
 }
 
 #[tokio::test]
-async fn whoever_may_not_govern_changes_no_team() {
+async fn only_owners_can_change_a_team() {
     let site = settle();
     let before = records(&site);
     for name in ["acme-admin", "acme-write", "acme-read", "stranger"] {
@@ -64,7 +64,7 @@ async fn whoever_may_not_govern_changes_no_team() {
 }
 
 #[tokio::test]
-async fn an_owner_makes_a_team_takes_people_in_and_out_and_deletes_it() {
+async fn an_owner_creates_a_team_manages_its_members_and_deletes_it() {
     let site = settle();
     let mut browser = site.browser_of("acme-owner").await;
     let form = "form[action='/org/acme/teams']";
@@ -81,17 +81,17 @@ async fn an_owner_makes_a_team_takes_people_in_and_out_and_deletes_it() {
         .is(303);
     assert_eq!(browser.answer.header("location"), Some("/org/acme/teams/Release%20crew"));
     browser.follow().await.is(200);
-    assert_eq!(notice(&browser), "The team Release crew is there. Take its first members in.");
-    assert!(browser.one(".empty").contains("Nobody is in this team yet"));
+    assert_eq!(notice(&browser), "Team Release crew created. Add members.");
+    assert!(browser.one(".empty").contains("No members yet"));
 
     let add = "form[action='/org/acme/teams/Release%20crew/members']";
     browser.submit(add, &[("user", "nobody")]).await.is(422);
-    assert_eq!(browser.one("#user-problem"), "There is no user of this name.");
+    assert_eq!(browser.one("#user-problem"), "No user has this name: check the spelling.");
     assert_eq!(browser.attrs("#user", "value"), ["nobody"]);
     browser.submit(add, &[("user", "acme")]).await.is(422);
     browser.submit(add, &[("user", "Stranger")]).await.is(303);
     browser.follow().await.is(200);
-    assert_eq!(notice(&browser), "Stranger is in the team Release crew.");
+    assert_eq!(notice(&browser), "Added Stranger to Release crew.");
     assert_eq!(browser.all("tbody th a"), ["stranger"]);
     let mut stranger = site.browser_of("stranger").await;
     stranger.go("/acme").await.is(200);
@@ -105,11 +105,11 @@ async fn an_owner_makes_a_team_takes_people_in_and_out_and_deletes_it() {
     assert_eq!(browser.attrs("input[name=permission][checked]", "value"), ["read"]);
     browser.submit("form[action$='/members/stranger/remove']", &[]).await.is(303);
     browser.follow().await.is(200);
-    assert_eq!(notice(&browser), "stranger is out of the team Shippers.");
+    assert_eq!(notice(&browser), "Removed stranger from Shippers.");
     stranger.go("/org/acme/teams").await.is(404);
     browser.submit("form[action='/org/acme/teams/Shippers/delete']", &[]).await.is(303);
     browser.follow().await.is(200);
-    assert_eq!(notice(&browser), "The team Shippers is deleted.");
+    assert_eq!(notice(&browser), "Team Shippers deleted.");
     browser.go("/org/acme/teams/Shippers").await.is(404);
     let all = records(&site);
     let made = all.iter().position(|record| record.starts_with("team.create by acme-owner")).unwrap();
@@ -124,16 +124,19 @@ async fn an_owner_makes_a_team_takes_people_in_and_out_and_deletes_it() {
 }
 
 #[tokio::test]
-async fn the_team_owners_keeps_its_name_and_right_and_the_last_owner_stays() {
+async fn the_team_owners_keeps_its_name_role_and_last_member() {
     let site = settle();
     let mut browser = site.browser_of("ada").await;
     browser.go("/org/acme/teams/Owners").await.is(200);
     assert_eq!(browser.all("main details"), Vec::<String>::new(), "it cannot be deleted");
     let csrf = browser.csrf();
     browser.post("/org/acme/teams/Owners/delete", format!("csrf={csrf}")).await.is(422);
-    assert_eq!(browser.one("[role=alert]"), "The team Owners cannot be deleted.");
+    assert_eq!(browser.one("[role=alert]"), "The team Owners cannot be deleted: every organization needs it.");
     browser.post("/org/acme/teams/Owners", format!("csrf={csrf}&name=Kings&permission=owner")).await.is(422);
-    assert_eq!(browser.one("[role=alert]"), "The team Owners keeps its name and its permission.");
+    assert_eq!(
+        browser.one("[role=alert]"),
+        "The name and permission of the team Owners cannot be changed: every organization needs it."
+    );
     browser.go("/org/acme/teams/Owners").await;
     browser.submit("form[action='/org/acme/teams/Owners']", &[("description", "Who decides")]).await.is(303);
     browser.follow().await.is(200);
@@ -144,7 +147,7 @@ async fn the_team_owners_keeps_its_name_and_right_and_the_last_owner_stays() {
     browser.submit("form[action='/org/acme/teams/owner']", &[("permission", "read")]).await.is(303);
     browser.go("/org/acme/teams/Owners").await.is(200);
     browser.submit("form[action$='/members/ada/remove']", &[]).await.is(422);
-    assert!(browser.one("[role=alert]").contains("last owner"), "{}", browser.one("[role=alert]"));
+    assert!(browser.one("[role=alert]").contains("remove the last owner"), "{}", browser.one("[role=alert]"));
     assert_eq!(browser.all("tbody th a"), ["ada"]);
     browser.go("/org/acme/teams/owner").await.is(200);
     browser.submit("form[action='/org/acme/teams/owner']", &[("permission", "owner")]).await.is(303);
@@ -176,7 +179,7 @@ async fn a_team_is_found_by_name_or_id_and_only_in_its_own_organization() {
 }
 
 #[tokio::test]
-async fn names_are_suggested_to_owners_and_only_those_whom_they_may_see() {
+async fn owners_get_suggestions_of_users_they_may_see() {
     let site = settle();
     site.db(|conn| db_user(conn, "stranded", Visibility::Private, false));
     let mut browser = site.browser_of("ada").await;

@@ -25,7 +25,7 @@ fn changes(site: &Site) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_token_is_shown_once_and_then_publishes_with_the_line_beside_it() {
+async fn a_token_is_shown_once_and_publishes_with_the_command_shown() {
     let site = Site::new();
     let mut browser = site.browser_of("ada").await;
     make(&mut browser, &[("name", "build <b>job</b>")]).await;
@@ -63,7 +63,7 @@ async fn a_token_is_shown_once_and_then_publishes_with_the_line_beside_it() {
 }
 
 #[tokio::test]
-async fn a_token_is_made_by_who_knows_the_password_and_not_by_whoever_finds_an_open_browser() {
+async fn creating_a_token_needs_the_password() {
     let site = Site::new();
     let mut browser = site.browser_of("ada").await;
     for wrong in ["", "wrong password"] {
@@ -78,7 +78,7 @@ async fn a_token_is_made_by_who_knows_the_password_and_not_by_whoever_finds_an_o
 }
 
 #[tokio::test]
-async fn the_choices_are_what_the_token_may_do_and_nothing_more() {
+async fn the_choices_set_exactly_the_permissions_of_the_token() {
     let site = Site::new();
     site.db(|conn| db_org(conn, "acme", Visibility::Private));
     let mut browser = site.browser_of("ada").await;
@@ -120,7 +120,7 @@ async fn the_choices_are_what_the_token_may_do_and_nothing_more() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_is_said_beside_its_field() {
+async fn problems_are_shown_beside_their_fields() {
     let site = Site::new();
     let mut browser = site.browser_of("ada").await;
     let long = "x".repeat(256);
@@ -131,14 +131,14 @@ async fn what_cannot_be_is_said_beside_its_field() {
         ("name", "taken", &[("name", "CI")]),
         ("scopes", "choose", &[("name", "n"), ("preset", "custom")]),
         ("scopes", "choose", &[("name", "n"), ("preset", "rule")]),
-        ("scopes", "none of", &[("name", "n"), ("preset", "custom"), ("area_user", "rule")]),
+        ("scopes", "not one of", &[("name", "n"), ("preset", "custom"), ("area_user", "rule")]),
         ("expires_at", "last day", &[("name", "n"), ("expiry", "date")]),
         ("expires_at", "last day", &[("name", "n"), ("expiry", "date"), ("expires_on", "2026-02-30")]),
         ("expires_at", "future", &[("name", "n"), ("expiry", "date"), ("expires_on", "2020-01-01")]),
-        ("expires_at", "how long", &[("name", "n"), ("expiry", "")]),
-        ("owners", "there is no owner nobody", &[("name", "n"), ("owners", "nobody")]),
+        ("expires_at", "choose an expiration", &[("name", "n"), ("expiry", "")]),
+        ("owners", "there is no owner named nobody", &[("name", "n"), ("owners", "nobody")]),
         ("owners", "letter", &[("name", "n"), ("owners", "-x")]),
-        ("packages", "pattern", &[("name", "n"), ("packages", "a/b")]),
+        ("packages", "wildcard", &[("name", "n"), ("packages", "a/b")]),
         ("packages", "at most 100", &[("name", "n"), ("packages", &*many)]),
     ] {
         make(&mut browser, values).await;
@@ -150,7 +150,7 @@ async fn what_cannot_be_is_said_beside_its_field() {
 }
 
 #[tokio::test]
-async fn a_form_can_be_half_filled_in_by_the_page_that_leads_to_it() {
+async fn a_link_can_fill_in_part_of_the_form() {
     let site = Site::new();
     let mut browser = site.browser_of("ada").await;
     browser
@@ -165,7 +165,7 @@ async fn a_form_can_be_half_filled_in_by_the_page_that_leads_to_it() {
 }
 
 #[tokio::test]
-async fn a_token_is_revoked_after_a_second_look_and_only_by_its_owner() {
+async fn a_token_is_revoked_after_confirming_and_only_by_its_owner() {
     let site = Site::new();
     let mut browser = site.browser_of("ada").await;
     browser.go(LIST).await.is(200);
@@ -182,9 +182,9 @@ async fn a_token_is_revoked_after_a_second_look_and_only_by_its_owner() {
     }
     site.reader().get("/api/v1/token").await.is(200);
     browser.go(&page).await.is(200);
-    assert_eq!(browser.one("h1"), "Revoke reader?");
+    assert_eq!(browser.one("h1"), "Revoke reader");
     browser.submit(&format!("form[action='{page}']"), &[]).await.is(303).follow().await.is(200);
-    assert_eq!(browser.one("[role=status].notice"), "The token reader is revoked.");
+    assert_eq!(browser.one("[role=status].notice"), "Token reader revoked.");
     site.reader().get("/api/v1/token").await.is(401);
     site.ci().get("/api/v1/token").await.is(200);
     assert_eq!(changes(&site), ["token.revoke by ada with session from 127.0.0.1 on ada reader"]);
@@ -192,7 +192,7 @@ async fn a_token_is_revoked_after_a_second_look_and_only_by_its_owner() {
 }
 
 #[tokio::test]
-async fn a_token_called_like_anothers_number_is_not_taken_for_it() {
+async fn a_token_named_like_the_id_of_another_is_not_confused_with_it() {
     let site = Site::new();
     let reader = site.db_number("SELECT id AS n FROM tokens WHERE name = 'reader'").to_string();
     site.db_token("ada", &["read:package"]);
@@ -205,17 +205,17 @@ async fn a_token_called_like_anothers_number_is_not_taken_for_it() {
 }
 
 #[tokio::test]
-async fn nothing_at_all_and_what_has_ended_are_shown_too() {
+async fn empty_lists_and_expired_tokens_are_shown() {
     let site = Site::new();
     site.db_execute("DELETE FROM tokens WHERE name = 'stranger'");
     let mut browser = site.browser_of("stranger").await;
     browser.go(LIST).await.is(200);
-    assert!(browser.one(".empty").contains("no tokens yet"));
+    assert!(browser.one(".empty").contains("No access tokens yet"));
     make(&mut browser, &[("name", "n"), ("expiry", "30")]).await;
     site.pass(Duration::from_secs(24 * 3600 * 25));
     let mut browser = site.browser_of("stranger").await;
     browser.go(LIST).await.is(200);
-    assert_eq!(browser.all("tbody .badge"), ["Soon"]);
+    assert_eq!(browser.all("tbody .badge"), ["Expires soon"]);
     site.pass(Duration::from_secs(24 * 3600 * 6));
     browser.go(LIST).await.is(200);
     assert_eq!(browser.all("tbody .badge"), ["Expired"]);

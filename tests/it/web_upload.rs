@@ -50,7 +50,7 @@ async fn put<'a>(browser: &'a mut Browser, to: &str, csrf: &str, bytes: &[u8]) -
 }
 
 #[tokio::test]
-async fn a_form_of_several_files_stores_them_and_leads_to_their_version() {
+async fn a_form_stores_several_files_and_leads_to_their_version() {
     let site = Site::new();
     let mut browser = site.browser_of("ada").await;
     browser.go("/ada/-/upload?package=tool&version=1.0").await.is(200);
@@ -72,7 +72,7 @@ async fn a_form_of_several_files_stores_them_and_leads_to_their_version() {
 }
 
 #[tokio::test]
-async fn a_form_of_which_some_files_fail_says_which_were_stored_and_which_were_not_and_why() {
+async fn a_form_shows_which_files_were_stored_and_why_others_failed() {
     let site = Site::with(&[("PACKHOUSE_LIMITS_FILE_BYTES", "2000000")]);
     site.ci().publish(&path(&["ada", "tool", "1", "there"]), "old").await;
     let mut browser = site.browser_of("ada").await;
@@ -85,7 +85,7 @@ async fn a_form_of_which_some_files_fail_says_which_were_stored_and_which_were_n
     assert_eq!(browser.all(".upload-outcome .stored th"), ["first", "last"]);
     assert_eq!(browser.all(".upload-outcome .failed th"), ["there", "big", "n\u{e4}me"]);
     let why = browser.all(".upload-outcome .failed td").join("\n");
-    for words in ["already exists", "larger than the limit of 2000000 bytes", "invalid filename"] {
+    for words in ["already exists", "larger than the limit of 2000000 bytes", "Invalid filename"] {
         assert!(why.contains(words), "{why}");
     }
     assert_eq!(browser.attrs("#package", "value"), ["tool"], "what was typed is kept");
@@ -95,14 +95,14 @@ async fn a_form_of_which_some_files_fail_says_which_were_stored_and_which_were_n
 }
 
 #[tokio::test]
-async fn a_form_with_a_bad_name_or_without_files_is_shown_again_with_what_is_wrong_beside_the_field() {
+async fn an_invalid_form_is_shown_again_with_its_problems() {
     let site = Site::new();
     let mut browser = site.browser_of("ada").await;
     browser.go("/ada/-/upload").await.is(200);
     send(&mut browser, "my tool", "..", &[("a", b"x")]).await;
     browser.is(422);
     assert!(browser.one("#package-problem").contains("letters, digits"), "{}", browser.one("#package-problem"));
-    assert!(browser.one("#version-problem").contains("it may not be . or .."));
+    assert!(browser.one("#version-problem").contains("it must not be . or .."));
     assert_eq!(browser.attrs("#package", "aria-invalid"), ["true"]);
     assert_eq!(browser.attrs("#package", "value"), ["my tool"]);
     // What browsers send for a choice that was not made.
@@ -123,7 +123,7 @@ impl Site {
 }
 
 #[tokio::test]
-async fn a_form_whose_token_is_missing_late_or_wrong_stores_nothing() {
+async fn a_form_without_a_valid_csrf_token_first_stores_nothing() {
     let site = Site::new();
     let mut browser = site.browser_of("ada").await;
     browser.go("/ada/-/upload").await.is(200);
@@ -151,7 +151,7 @@ async fn a_form_whose_token_is_missing_late_or_wrong_stores_nothing() {
 }
 
 #[tokio::test]
-async fn a_script_sends_each_file_by_itself_and_hears_its_sha256() {
+async fn a_script_uploads_single_files_and_gets_their_sha256() {
     let site = Site::new();
     let mut browser = site.browser_of("ada").await;
     let csrf = browser.go("/ada/-/upload").await.is(200).csrf();
@@ -178,7 +178,7 @@ async fn a_script_sends_each_file_by_itself_and_hears_its_sha256() {
 }
 
 #[tokio::test]
-async fn a_script_hears_in_a_word_why_a_file_is_refused() {
+async fn a_script_gets_an_error_code_for_a_rejected_file() {
     let site = Site::with(&[("PACKHOUSE_LIMITS_FILE_BYTES", "1000"), ("PACKHOUSE_QUOTA_BYTES", "1500")]);
     let mut browser = site.browser_of("ada").await;
     let csrf = browser.go("/ada/-/upload").await.is(200).csrf();
@@ -207,7 +207,7 @@ async fn a_script_hears_in_a_word_why_a_file_is_refused() {
 }
 
 #[tokio::test]
-async fn the_page_offers_the_owners_one_may_publish_to_and_says_what_is_there() {
+async fn the_upload_page_lists_owners_and_what_already_exists() {
     let site = Site::new();
     site.db(|conn| {
         db_org(conn, "acme", Visibility::Private)?;
@@ -222,13 +222,13 @@ async fn the_page_offers_the_owners_one_may_publish_to_and_says_what_is_there() 
     assert_eq!(browser.all("#to option[selected]"), ["acme"]);
     assert_eq!(browser.attrs("#packages option", "value"), ["Tool", "toolbox"]);
     browser.go("/acme/-/upload?package=tool&version=1.0").await;
-    assert!(browser.one("#exists").contains("Tool 1.0 is there already, with 2 files"), "{}", browser.one("#exists"));
+    assert!(browser.one("#exists").contains("Tool 1.0 already exists (2 files)"), "{}", browser.one("#exists"));
     assert_eq!(browser.all("#there li"), ["a.bin", "b.bin"]);
     assert_eq!(browser.attrs("#versions option", "value"), ["1.0"]);
     browser.go("/acme/-/upload?package=tool&version=3").await;
-    assert_eq!(browser.one("#state"), "A new version of Tool.");
+    assert_eq!(browser.one("#state"), "This creates a new version of Tool.");
     browser.go("/acme/-/upload?package=tooling&version=3").await;
-    assert_eq!(browser.one("#state"), "A new package.");
+    assert_eq!(browser.one("#state"), "This creates a new package.");
     browser.go("/acme/-/upload?to=zoo&package=tool&version=1%201").await.is(303);
     assert_eq!(browser.answer.header("location"), Some("/zoo/-/upload?package=tool&version=1%201"));
     // Who may only read does not see the page; who could not even see the owner neither.
@@ -247,12 +247,12 @@ async fn the_page_offers_the_owners_one_may_publish_to_and_says_what_is_there() 
 }
 
 #[tokio::test]
-async fn a_full_quota_is_said_before_anything_is_chosen() {
+async fn a_full_quota_is_shown_before_choosing_files() {
     let site = Site::with(&[("PACKHOUSE_QUOTA_VERSIONS", "1")]);
     site.ci().publish(&path(&["ada", "tool", "1", "a"]), "a").await;
     let mut browser = site.browser_of("ada").await;
     browser.go("/ada/-/upload?package=tool&version=2").await.is(200);
-    assert!(browser.one("#state .notice.bad").contains("allows 1 package versions"));
+    assert!(browser.one("#state .notice.bad").contains("1 of 1 package versions exist"));
     browser.go("/ada/-/upload?package=tool&version=1").await.is(200);
     assert!(browser.all("#state .notice.bad").is_empty(), "one more file in a version that is there fits");
 }

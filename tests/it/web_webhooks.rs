@@ -19,22 +19,22 @@ async fn deliver(site: &Site) {
 }
 
 #[tokio::test]
-async fn a_hook_is_made_tried_changed_and_deleted_by_its_owner() {
+async fn a_hook_is_created_tested_changed_and_deleted_by_its_owner() {
     for (base, user) in [(OWN, "ada"), (ORGS, "acme-owner")] {
         let (site, receiver) = (settle(), Receiver::new());
         let mut browser = site.browser_of(user).await;
         browser.go(base).await.is(200);
-        assert!(browser.one(".empty").contains("No webhook yet"));
+        assert!(browser.one(".empty").contains("No webhooks yet"));
         browser.go(&browser.attrs(".empty a", "href")[0].clone()).await.is(200);
         assert_eq!(browser.attrs("input[name=content_type][checked]", "value"), ["json"]);
         let form = format!("form[action='{base}/new']");
         let url = receiver.url();
         browser.submit(&form, &[("url", &url), ("secret", "let me in"), ("authorization", "Bearer x")]).await.is(303);
         browser.follow().await.is(200);
-        assert!(browser.one(".notice.good").starts_with("The webhook is there."));
+        assert!(browser.one(".notice.good").starts_with("Webhook created."));
         assert!(!browser.text().contains("let me in") && !browser.text().contains("Bearer x"));
         let page = browser.at.clone();
-        assert!(browser.one(".empty").starts_with("Nothing yet."));
+        assert!(browser.one(".empty").starts_with("No deliveries yet."));
 
         browser.submit("#test", &[]).await.is(303);
         deliver(&site).await;
@@ -62,7 +62,7 @@ async fn a_hook_is_made_tried_changed_and_deleted_by_its_owner() {
         browser.go(&page).await.is(200);
         browser.submit("#delete", &[]).await.is(303);
         browser.follow().await.is(200);
-        assert_eq!(browser.one(".notice.good"), "The webhook is deleted.");
+        assert_eq!(browser.one(".notice.good"), "Webhook deleted.");
         browser.go(&page).await.is(404);
         let records = site.db_texts("SELECT event AS text FROM audit WHERE event LIKE 'hook.%' ORDER BY id");
         assert_eq!(records, ["hook.create", "hook.test", "hook.redeliver", "hook.update", "hook.delete"]);
@@ -70,15 +70,15 @@ async fn a_hook_is_made_tried_changed_and_deleted_by_its_owner() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_is_told_beside_its_field_and_what_was_typed_is_kept() {
+async fn problems_are_shown_beside_their_fields_and_input_is_kept() {
     let site = settle();
     let mut browser = site.browser_of("ada").await;
     for (field, typed, problem) in [
         ("url", "", "It is empty."),
-        ("url", "ftp://example.org/", "It may hold an address that begins with http"),
+        ("url", "ftp://example.org/", "Use an address in ASCII that begins with http"),
         ("url", "http://10.0.0.1/", "10.0.0.1 is a private address"),
-        ("secret", "a\u{7}", "It may hold no control characters."),
-        ("authorization", "é", "It may hold visible characters of ASCII"),
+        ("secret", "a\u{7}", "Use text without control characters."),
+        ("authorization", "é", "Use visible ASCII characters"),
     ] {
         browser.go(&format!("{OWN}/new")).await.is(200);
         let form = format!("form[action='{OWN}/new']");
@@ -95,7 +95,7 @@ async fn what_is_wrong_is_told_beside_its_field_and_what_was_typed_is_kept() {
 }
 
 #[tokio::test]
-async fn a_failure_is_shown_with_its_reason_and_its_next_attempt_and_texts_of_others_stay_texts() {
+async fn a_failed_delivery_shows_its_reason_escaped_and_the_next_attempt() {
     let (site, receiver) = (settle(), Receiver::new());
     let mut browser = site.browser_of("ada").await;
     browser.go(&format!("{OWN}/new")).await;
@@ -109,7 +109,7 @@ async fn a_failure_is_shown_with_its_reason_and_its_next_attempt_and_texts_of_ot
     site.ci().publish(&path(&["ada", "tool", "1", "f"]), "x").await;
     deliver(&site).await;
     browser.go(&page).await.is(200);
-    assert_eq!(browser.all("tbody tr > *")[..4], ["tool 1 created", "Waiting", "500", "1"]);
+    assert_eq!(browser.all("tbody tr > *")[..4], ["tool 1 created", "Retrying (1 failed)", "500", "1"]);
     browser.go(&browser.attrs("tbody a", "href")[0].clone()).await.is(200);
     assert!(browser.one("section").contains("the receiver answered 500"));
     assert_eq!(browser.all("dl dt, dl dd")[2..], ["Attempts", "1", "Next attempt", "in a moment"]);
@@ -117,7 +117,7 @@ async fn a_failure_is_shown_with_its_reason_and_its_next_attempt_and_texts_of_ot
 }
 
 #[tokio::test]
-async fn only_owners_see_an_organization_s_hooks_and_nobody_those_of_another() {
+async fn hooks_are_visible_only_to_the_owners_of_their_organization() {
     let site = settle();
     let made = serde_json::json!({"type": "gitea", "active": true, "config": {"url": "https://ci.example.org/", "content_type": "json"}});
     let id = site.ada().post("/api/v1/orgs/acme/hooks", &made).await.is(201).json()["id"].clone();

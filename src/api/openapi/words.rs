@@ -23,7 +23,7 @@ than 8 KiB is 414, header fields longer than 16 KiB or more than 64 of them are 
 Errors below `/api/v1` are objects with a sentence for a person and a word for a program. Those below `/api/packages` are \
 one line of text, unless `Accept` names `application/json`.";
 
-pub const BASIC: &str = "User name or e-mail address and password; or a token in the place of either";
+pub const BASIC: &str = "User name or email address and password; or a token in the place of either";
 pub const BEARER: &str = "An access token";
 pub const TOKEN: &str = "`token X`, X an access token, as Gitea's clients send it";
 pub const OTP: &str = "The code of a second factor, beside a password; each code works once";

@@ -75,7 +75,10 @@ pub fn can_inspect(conn: &mut PgConnection, caller: &Caller, org: &OwnerName) ->
     caller.demand(Area::Organization, Level::Read)?;
     let owner = visit_org(conn, caller, org)?;
     if owner.permission().is_none() {
-        return Err(Error::Forbidden(format!("only members of {} may do this, and {} is none", owner.name, user.name)));
+        return Err(Error::Forbidden(format!(
+            "only members of {} can do this, and {} is not a member",
+            owner.name, user.name
+        )));
     }
     Ok(CanInspect { owner })
 }
@@ -161,8 +164,8 @@ pub fn can_see_quota(
     caller.demand(area, Level::Read)?;
     let owner = visit_kind(conn, caller, name, kind)?;
     if owner.permission().is_none() {
-        let whose = if kind == OwnerKind::User { "the user himself" } else { "its members" };
-        return Err(Error::Forbidden(format!("only {whose} may see the quota of {}, not {}", owner.name, user.name)));
+        let whose = if kind == OwnerKind::User { "this user" } else { "its members" };
+        return Err(Error::Forbidden(format!("only {whose} can see the quota of {}, not {}", owner.name, user.name)));
     }
     Ok(CanSeeQuota { owner })
 }
@@ -239,7 +242,10 @@ fn visit_own_org(conn: &mut PgConnection, caller: &Caller, org: &OwnerName, leve
     caller.demand(Area::Organization, level)?;
     let owner = visit_org(conn, caller, org)?;
     if owner.permission() < Some(Permission::Owner) {
-        return Err(Error::Forbidden(format!("only owners of {} may do this, and {} is none", owner.name, user.name)));
+        return Err(Error::Forbidden(format!(
+            "only owners of {} can do this, and {} is not an owner",
+            owner.name, user.name
+        )));
     }
     Ok(owner)
 }

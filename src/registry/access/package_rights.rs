@@ -131,7 +131,7 @@ fn can_write(
     let owner = visit(conn, caller, owner)?;
     package.map_or(Ok(()), |package| caller.demand_package(package))?;
     if owner.permission() < Some(Permission::Write) {
-        return Err(Error::Forbidden(format!("{} lacks the right to write to {}", user.name, owner.name)));
+        return Err(Error::Forbidden(format!("{} does not have write access to {}", user.name, owner.name)));
     }
     Ok(CanUpload { owner, user })
 }

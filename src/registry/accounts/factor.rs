@@ -21,5 +21,5 @@ impl Factor {
 
 /// What is said where there is none.
 pub(super) fn no_factor() -> Error {
-    Error::Blocked("there is no second factor".to_owned())
+    Error::Blocked("two-factor authentication is off".to_owned())
 }

@@ -90,13 +90,13 @@ pub fn create(
 fn check(new: &NewToken, now: Timestamp) -> Result<()> {
     let name = new.name.trim();
     if name.is_empty() || new.name.len() > MAX_NAME || new.name.chars().any(char::is_control) {
-        return Err(Error::invalid("name", "a token has a name of 1 to 255 bytes, such as the machine it is for"));
+        return Err(Error::invalid("name", "a token needs a name of 1 to 255 bytes, such as the machine that uses it"));
     }
     if new.scopes.is_useless() {
-        return Err(Error::invalid("scopes", "a token needs a scope, such as write:package"));
+        return Err(Error::invalid("scopes", "a token needs at least one scope, such as write:package"));
     }
     let too_many = |field: &'static str| {
-        Error::invalid(field, format!("{field}: a token is limited to at most {MAX_LIMITS} of them, or to none"))
+        Error::invalid(field, format!("{field}: list at most {MAX_LIMITS}, or none for no limit"))
     };
     if new.owners.as_ref().is_some_and(|owners| owners.len() > MAX_LIMITS) {
         return Err(too_many("owners"));
@@ -105,7 +105,7 @@ fn check(new: &NewToken, now: Timestamp) -> Result<()> {
         return Err(too_many("packages"));
     }
     if new.expires_at.is_some_and(|at| at <= now) {
-        return Err(Error::invalid("expires_at", "the time a token expires at must lie in the future"));
+        return Err(Error::invalid("expires_at", "the expiration time must be in the future"));
     }
     Ok(())
 }
@@ -115,7 +115,9 @@ fn owner_ids(conn: &mut PgConnection, caller: &Caller, names: &[OwnerName]) -> R
     let mut ids = Vec::new();
     for name in names {
         let owner = visit(conn, caller, name).map_err(|error| match error {
-            Error::NotFound(_) | Error::Moved { .. } => Error::invalid("owners", format!("there is no owner {name}")),
+            Error::NotFound(_) | Error::Moved { .. } => {
+                Error::invalid("owners", format!("there is no owner named {name}"))
+            }
             other => other,
         })?;
         ids.push(owner.id);

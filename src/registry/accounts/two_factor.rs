@@ -140,7 +140,12 @@ pub fn enroll(
 ) -> Result<Enrolled> {
     let user = right.user();
     let step = seed.matching_step(code, now)?;
-    let step = step.ok_or_else(|| Error::invalid("code", "this is not the code that belongs to this secret"))?;
+    let step = step.ok_or_else(|| {
+        Error::invalid(
+            "code",
+            "the code does not match this secret: enter the current code from your authenticator app",
+        )
+    })?;
     let sealed = encryption::encrypt(key, SEED, user.id, &seed.0)?;
     // One that was begun and never confirmed is in nobody's way.
     diesel::delete(second_factors::table.find(user.id).filter(second_factors::confirmed_at.is_null())).execute(conn)?;
@@ -155,7 +160,7 @@ pub fn enroll(
         .on_conflict_do_nothing()
         .execute(conn)?;
     if inserted == 0 {
-        return Err(Error::Blocked("you have a second factor already: take it away first".to_owned()));
+        return Err(Error::Blocked("two-factor authentication is already on: turn it off first".to_owned()));
     }
     let codes = recovery::replace(conn, key, user.id)?;
     changed(conn, caller, user, Event::TwoFactorEnroll, now)?;
@@ -233,7 +238,11 @@ pub fn use_code(conn: &mut PgConnection, key: &MasterKey, user: OwnerId, code: &
     let row: Option<Vec<u8>> = confirmed.select(second_factors::sealed_seed).first(conn).optional()?;
     let Some(sealed) = row else { return Ok(false) };
     let seed = encryption::decrypt(key, SEED, user, &sealed).ok().and_then(|seed| Seed::from_bytes(&seed)).ok_or_else(
-        || Error::internal(anyhow::anyhow!("cannot decrypt the second factor of user {user}: wrong secret key?")),
+        || {
+            Error::internal(anyhow::anyhow!(
+                "cannot decrypt the two-factor secret of user {user}: is the secret key wrong?"
+            ))
+        },
     )?;
     let Some(step) = seed.matching_step(code, now)? else { return Ok(false) };
     // Of two requests with one code, one finds the row changed.

@@ -54,10 +54,7 @@ impl FromStr for Events {
         if text.len() <= 100 && words.all(is_word) {
             return Ok(Self(text.to_owned()));
         }
-        Err(Error::invalid(
-            "event",
-            "event: the name of one, such as user.create, or the beginning of some, such as user.",
-        ))
+        Err(Error::invalid("event", "event: use an event such as user.create, or a prefix such as user."))
     }
 }
 
@@ -181,7 +178,8 @@ impl Log {
         if after.is_some() {
             ids = self.ids(conn, after, limit + 1)?;
         } else if offset > COUNTED && total == COUNTED {
-            let problem = format!("page: beyond {COUNTED} records only the Link of each page leads to the next");
+            let problem =
+                format!("page: page numbers end after {COUNTED} records: follow the Link header of each page instead");
             return Err(Error::invalid("page", problem));
         } else {
             ids.drain(..usize::try_from(offset).unwrap_or(usize::MAX).min(ids.len()));

@@ -106,7 +106,7 @@ pub fn broken_rules(conn: &mut PgConnection) -> Result<Vec<String>> {
         let more = rows.len() > usize::try_from(MOST).unwrap_or(usize::MAX);
         found.extend(rows.into_iter().take(usize::try_from(MOST).unwrap_or(usize::MAX)).map(|row| row.text));
         if more {
-            found.push(format!("and more of the same: only the first {MOST} are shown"));
+            found.push(format!("and more of the same kind: only the first {MOST} are shown"));
         }
     }
     Ok(found)

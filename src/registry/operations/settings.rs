@@ -65,9 +65,9 @@ pub fn count_sweep(conn: &mut PgConnection, store: &str, seen: u64, confirmed: b
     let known = row.first::<Value>(conn)?.as_u64().unwrap_or(0);
     if known < seen && !confirmed {
         return Err(Error::Blocked(format!(
-            "this database has seen {known} sweeps and its store {seen}: it is an older state of the database, or a copy, \
-             so files it does not know may be needed. Nothing was removed. If this database is the right one, run \
-             `packhouse gc --confirm-orphans`"
+            "this database is at garbage collection run {known} and its store at run {seen}: it is an older state of \
+             the database, or a copy, so files that it does not know may be needed. Nothing was removed. If this is the \
+             right database, run `packhouse gc --confirm-orphans`"
         )));
     }
     let next = known.max(seen).saturating_add(1);

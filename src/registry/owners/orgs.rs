@@ -214,7 +214,7 @@ impl Owning {
             return Ok(());
         }
         Err(Error::Forbidden(
-            "an organization keeps an owner, and this would take the right from the last owner".to_owned(),
+            "this would remove the last owner of the organization: make somebody else an owner first".to_owned(),
         ))
     }
 }

@@ -258,7 +258,9 @@ pub fn update(
     let name = edit.name.as_ref().map(TeamName::as_str).filter(|name| *name != team.name);
     let permission = edit.permission.filter(|permission| *permission != team.permission);
     if team.is_owners() && (name.is_some() || permission.is_some()) {
-        return Err(Error::Blocked(format!("the team {OWNERS} keeps its name and its permission")));
+        return Err(Error::Blocked(format!(
+            "the name and permission of the team {OWNERS} cannot be changed: every organization needs it"
+        )));
     }
     let owning = Owning::lock(conn, team.org_id)?;
     let updated: Option<Team> = diesel::update(teams::table.find(team.id))
@@ -293,7 +295,7 @@ pub fn update(
 /// one that is gone.
 pub fn delete(conn: &mut PgConnection, caller: &Caller, right: &CanGovern, team: &Team, now: Timestamp) -> Result<()> {
     if team.is_owners() {
-        return Err(Error::Blocked(format!("the team {OWNERS} cannot be deleted")));
+        return Err(Error::Blocked(format!("the team {OWNERS} cannot be deleted: every organization needs it")));
     }
     let owning = Owning::lock(conn, team.org_id)?;
     if diesel::delete(teams::table.find(team.id)).execute(conn)? == 0 {

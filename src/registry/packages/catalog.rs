@@ -62,7 +62,7 @@ impl FromStr for CatalogOrder {
             "name" => Ok(Self::Name),
             "size" => Ok(Self::Size),
             "downloads" => Ok(Self::Downloads),
-            _ => Err(Error::invalid("sort", "sort: updated, name, size or downloads".to_owned())),
+            _ => Err(Error::invalid("sort", "sort: use updated, name, size or downloads".to_owned())),
         }
     }
 }

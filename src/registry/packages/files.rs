@@ -204,7 +204,7 @@ impl FromStr for FileOrder {
             "size" => Ok(Self::Size),
             "newest" => Ok(Self::Newest),
             "downloads" => Ok(Self::Downloads),
-            _ => Err(Error::invalid("sort", "sort: name, size, newest or downloads".to_owned())),
+            _ => Err(Error::invalid("sort", "sort: use name, size, newest or downloads".to_owned())),
         }
     }
 }

@@ -72,7 +72,9 @@ pub struct PublishOutcome {
 
 fn already_there(stored: Sha256, declared: &DeclaredUpload) -> Result<()> {
     if declared.only_if_absent {
-        return Err(Error::PreconditionFailed("the package file exists already, and If-None-Match: * was sent"));
+        return Err(Error::PreconditionFailed(
+            "the package file already exists, and the request says If-None-Match: *",
+        ));
     }
     if declared.sha256 == Some(stored) { Ok(()) } else { Err(Error::Conflict(What::File)) }
 }

@@ -76,14 +76,14 @@ pub fn check(conn: &mut PgConnection, owner: &Visited, quota: Quota, more: Usage
     let of = |limit: Option<i64>, value: i64| limit.filter(|limit| value > *limit);
     if let Some(limit) = of(quota.file_bytes, more_bytes) {
         return Err(Error::Quota(format!(
-            "the quota of {} allows {limit} bytes in one file, and this one has {more_bytes}",
+            "the quota of {} allows {limit} bytes per file, and this file has {more_bytes}",
             owner.name
         )));
     }
     let used = usage(conn, owner.id)?;
     if let Some(limit) = of(quota.versions, used.versions + more_versions).filter(|_| more_versions > 0) {
         return Err(Error::Quota(format!(
-            "the quota of {} allows {limit} package versions, and {} are there",
+            "the quota of {} is used up: {} of {limit} package versions exist",
             owner.name, used.versions
         )));
     }
@@ -118,7 +118,7 @@ pub fn allowance(conn: &mut PgConnection, owner: &Visited, quota: Quota) -> Resu
         Some(limit) if left == Some(bytes) => {
             format!("the quota of {name} allows {limit} bytes: {used} are used, and this file does not fit")
         }
-        _ => format!("the quota of {name} allows {bytes} bytes in one file, and this one has more"),
+        _ => format!("the quota of {name} allows {bytes} bytes per file, and this file is larger"),
     };
     Ok(Some(Allowance { bytes: u64::try_from(bytes).unwrap_or(0), exceeded }))
 }

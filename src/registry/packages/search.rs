@@ -47,9 +47,11 @@ impl FromStr for Needle {
     fn from_str(text: &str) -> Result<Self> {
         let wrong = |problem: &str| Err(Error::invalid("q", problem.to_owned()));
         match text.trim() {
-            "" => wrong("q: nothing to search for"),
-            text if text.len() > MAX_NEEDLE_BYTES => wrong("q: search for at most 255 bytes"),
-            text if text.chars().any(char::is_control) => wrong("q: no name has control characters"),
+            "" => wrong("q: the search text is empty"),
+            text if text.len() > MAX_NEEDLE_BYTES => wrong("q: the search text is longer than 255 bytes"),
+            text if text.chars().any(char::is_control) => {
+                wrong("q: the search text must not contain control characters")
+            }
             text => Ok(Self(text.to_owned())),
         }
     }
@@ -75,7 +77,7 @@ impl FromStr for Sort {
             "" | "newest" => Ok(Self::Newest),
             "oldest" => Ok(Self::Oldest),
             "name" => Ok(Self::Name),
-            _ => Err(Error::invalid("sort", "sort: newest, oldest or name".to_owned())),
+            _ => Err(Error::invalid("sort", "sort: use newest, oldest or name".to_owned())),
         }
     }
 }
@@ -100,7 +102,8 @@ impl FromStr for Place {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let wrong = || Error::invalid("after", "after: take it from the Link of the page before".to_owned());
+        let wrong =
+            || Error::invalid("after", "after: use the value from the Link header of the previous page".to_owned());
         let mut parts = text.splitn(3, '~');
         let mut part = || parts.next().ok_or_else(wrong);
         let created_at = part()?.parse().ok().and_then(Timestamp::from_micros).ok_or_else(wrong)?;
@@ -175,7 +178,8 @@ fn stretch(conn: &mut PgConnection, right: &CanSearch, search: &Search, rows: Ro
     if let Some(after) = &search.after {
         places = plan.places(conn, right, search, Some(after), search.limit + 1)?;
     } else if search.offset > COUNTED && total == COUNTED {
-        let problem = format!("page: beyond {COUNTED} results only the Link of each page leads to the next");
+        let problem =
+            format!("page: page numbers end after {COUNTED} results: follow the Link header of each page instead");
         return Err(Error::invalid("page", problem));
     } else {
         places.drain(..usize::try_from(search.offset).unwrap_or(usize::MAX).min(places.len()));

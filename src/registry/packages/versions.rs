@@ -159,7 +159,7 @@ impl FromStr for VersionOrder {
             "" | "semver" => Ok(Self::Precedence),
             "newest" => Ok(Self::Newest),
             "oldest" => Ok(Self::Oldest),
-            _ => Err(Error::invalid("sort", "sort: semver, newest or oldest".to_owned())),
+            _ => Err(Error::invalid("sort", "sort: use semver, newest or oldest".to_owned())),
         }
     }
 }

@@ -116,7 +116,10 @@ pub fn create(
     namespace::lock(conn, owner)?;
     let count: i64 = hooks::table.filter(hooks::owner_id.eq(owner)).count().get_result(conn)?;
     if count >= MOST {
-        return Err(Error::Blocked(format!("{} has {MOST} webhooks, and no more are allowed", right.owner().name)));
+        return Err(Error::Blocked(format!(
+            "{} already has {MOST} webhooks, which is the limit: delete one first",
+            right.owner().name
+        )));
     }
     let hook: Hook = diesel::insert_into(hooks::table)
         .values((

@@ -127,7 +127,7 @@ pub(in crate::registry) fn announce(
 }
 
 fn demand_active(active: bool) -> Result<()> {
-    if active { Ok(()) } else { Err(Error::Blocked("the webhook is not active: switch it on first".to_owned())) }
+    if active { Ok(()) } else { Err(Error::Blocked("the webhook is off: turn it on first".to_owned())) }
 }
 
 /// Lets a hook tell of the making of a version that does not exist, so that its receiver can be tried without harm.

@@ -1,4 +1,4 @@
-//! The record of changes: filtered, page by page, and all of it as lines of JSON.
+//! The audit log: filtered, page by page, or exported as JSONL.
 
 use crate::auth::call::Call;
 use crate::domain::clock::Timestamp;
@@ -18,10 +18,10 @@ use serde::Deserialize;
 use std::time::Duration;
 
 const DAY: Duration = Duration::from_secs(86_400);
-/// Rows of a page.
+/// The number of rows on a page.
 const ROWS: i64 = 50;
 
-/// The query: which records.
+/// The query: the filter of the records.
 #[derive(Debug, Clone, Deserialize, Default)]
 pub struct AuditPageQuery {
     #[serde(default)]
@@ -30,10 +30,10 @@ pub struct AuditPageQuery {
     owner: String,
     #[serde(default)]
     event: String,
-    /// A day, or a moment.
+    /// A day or a time.
     #[serde(default)]
     since: String,
-    /// A day, itself included, or a moment.
+    /// A day (inclusive) or a time.
     #[serde(default)]
     until: String,
     /// Only records older than the one with this id.
@@ -41,7 +41,7 @@ pub struct AuditPageQuery {
     after: String,
 }
 
-/// A day as date fields send it, or a moment.
+/// Parses a day, as date fields send it, or a time.
 fn moment(text: &str, whole_day: bool) -> Result<Option<Timestamp>, &'static str> {
     if text.is_empty() {
         return Ok(None);
@@ -49,7 +49,7 @@ fn moment(text: &str, whole_day: bool) -> Result<Option<Timestamp>, &'static str
     let midnight = Timestamp::try_from(format!("{text}T00:00:00Z")).ok();
     let day = midnight.map(|at| if whole_day { at.plus(DAY) } else { at });
     let found = day.or_else(|| Timestamp::try_from(text.to_owned()).ok());
-    found.map(Some).ok_or("a day such as 2026-01-31, or a moment such as 2026-01-31T12:00:00Z")
+    found.map(Some).ok_or("use a day such as 2026-01-31, or a time such as 2026-01-31T12:00:00Z")
 }
 
 impl AuditPageQuery {
@@ -70,7 +70,7 @@ impl AuditPageQuery {
         }
     }
 
-    /// The same records, as a query.
+    /// The filter as a query.
     fn as_query(&self) -> String {
         let all = [
             ("actor", &self.actor),
@@ -84,11 +84,11 @@ impl AuditPageQuery {
     }
 }
 
-/// A record as a page shows it.
+/// A row in the list of records.
 struct RecordRow {
     record: Record,
     when: When,
-    /// More of it, if there is more.
+    /// The details, if there are any.
     detail: Option<String>,
 }
 
@@ -100,7 +100,7 @@ struct AuditPage {
     problems: Problems,
     events: Vec<String>,
     records: Vec<RecordRow>,
-    /// How many there are, or that there are more than are counted.
+    /// The number of records; a lower bound if there are more than are counted.
     total: String,
     newest: String,
     older: Option<String>,
@@ -131,9 +131,9 @@ pub async fn list(call: Call) -> Result<Reply> {
         events,
         records: page.items.into_iter().map(|record| shown(record, now)).collect(),
         total: if page.total >= COUNTED {
-            format!("{} or more", Count(COUNTED))
+            format!("{} or more records", Count(COUNTED))
         } else {
-            Count(page.total).to_string()
+            Count(page.total).of("record")
         },
         older: last.map(|id| format!("/-/admin/audit?{query}{join}after={id}")),
         newest: format!("/-/admin/audit?{query}"),
@@ -153,7 +153,8 @@ fn shown(record: Record, now: Timestamp) -> RecordRow {
 /// `GET /-/admin/audit/export`.
 pub async fn export(call: Call) -> Result<Reply> {
     let asked: AuditPageQuery = query(&call.req);
-    let filter = asked.filter().map_err(|_| Error::invalid("query", "the filter does not fit: go back and mend it"))?;
+    let filter =
+        asked.filter().map_err(|_| Error::invalid("query", "the filter is invalid: go back and correct it"))?;
     let mut response = export::records(call, filter, None).await?;
     let name = HeaderValue::from_static("attachment; filename=\"audit.ndjson\"");
     response.headers_mut().insert(header::CONTENT_DISPOSITION, name);

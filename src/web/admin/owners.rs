@@ -1,4 +1,4 @@
-//! All organizations, and all packages, with what they take.
+//! All organizations and all packages, with their size.
 
 use crate::auth::call::Call;
 use crate::domain::role::OwnerKind;

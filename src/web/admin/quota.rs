@@ -1,4 +1,4 @@
-//! What an owner may store: seen and set by administrators.
+//! The quota of an owner, for administrators.
 
 use crate::auth::call::Call;
 use crate::domain::limit::Limit;
@@ -16,7 +16,7 @@ use crate::web::problems::Problems;
 use askama::Template;
 use serde::Deserialize;
 
-/// The form, as it was typed.
+/// The form as typed.
 #[derive(Debug, Clone, Deserialize, Default)]
 pub struct Typed {
     #[serde(default)]
@@ -33,11 +33,11 @@ struct QuotaPage {
     frame: Frame,
     owner: OwnerName,
     kind: OwnerKind,
-    /// What holds for who has no limit of his own.
+    /// The instance's defaults, for owners without a custom limit.
     instance: [String; 3],
     used_versions: Count,
     used_bytes: Bytes,
-    /// Of the limits that hold, how much is used.
+    /// How much of each limit is used.
     meters: Vec<(&'static str, i64, i64)>,
     typed: Typed,
     problems: Problems,
@@ -49,7 +49,7 @@ impl QuotaPage {
     }
 }
 
-/// Whose quota the path is about.
+/// The owner in the path.
 async fn named(call: &Call, kind: OwnerKind) -> Result<OwnerName> {
     let part = if kind == OwnerKind::User { "user" } else { "org" };
     let name = call.part(part, What::from(kind)).await?;
@@ -57,7 +57,7 @@ async fn named(call: &Call, kind: OwnerKind) -> Result<OwnerName> {
     Ok(name)
 }
 
-/// How a limit is typed: nothing for the instance's.
+/// A limit as typed in the form; empty means the default.
 fn typed(own: Option<i64>) -> String {
     match own {
         None => String::new(),
@@ -77,9 +77,9 @@ async fn quota_page(call: &Call, kind: OwnerKind, kept: Option<Typed>, problems:
     let instance: Quota = call.app.upload_limits().quota;
     let holds = own.or(instance);
     let OwnQuota { versions, bytes, file_bytes } = own;
-    let shown = |limit: Option<i64>, show: fn(i64) -> String| limit.map_or_else(|| "no limit".to_owned(), show);
+    let shown = |limit: Option<i64>, show: fn(i64) -> String| limit.map_or_else(|| "unlimited".to_owned(), show);
     let size = |number: i64| Bytes(number).to_string();
-    let meters = [("Versions", used.versions, holds.versions), ("Bytes", used.bytes, holds.bytes)];
+    let meters = [("Versions", used.versions, holds.versions), ("Storage", used.bytes, holds.bytes)];
     Ok(QuotaPage {
         frame,
         owner,
@@ -127,7 +127,7 @@ async fn set(call: Call, form: Protected<Typed>, kind: OwnerKind) -> Result<Repl
         Ok(name) => {
             let base = if kind == OwnerKind::User { "users" } else { "orgs" };
             let path = format!("/-/admin/{base}/{}/quota", escape(name.as_str()));
-            Ok(Reply::to(&path).notice(&call.app, &format!("The quota of {name} is set.")))
+            Ok(Reply::to(&path).notice(&call.app, &format!("Quota of {name} saved.")))
         }
         Err(error) => {
             let page = quota_page(&call, kind, Some(typed), Problems::of(error, "versions")?).await?;
@@ -152,7 +152,7 @@ async fn change(call: &Call, typed: &Typed, kind: OwnerKind) -> Result<OwnerName
     Ok(name)
 }
 
-/// A limit as people type it: nothing, `none`, `5000`, `10 GiB`.
+/// Parses a limit: empty, `none`, `5000` or `10 GiB`.
 fn limit(field: &'static str, text: &str) -> Result<Option<Limit>> {
     let text = text.trim().to_lowercase();
     let number = match text.as_str() {
@@ -160,11 +160,16 @@ fn limit(field: &'static str, text: &str) -> Result<Option<Limit>> {
         "none" | "-1" => Some(-1),
         other => size(other),
     };
-    let wrong = || Error::invalid(field, format!("{field}: a number such as 5000 or 10 GiB, none, or nothing"));
+    let wrong = || {
+        Error::invalid(
+            field,
+            format!("{field}: enter a number such as 5000 or 10 GiB, or none for unlimited, or leave it empty"),
+        )
+    };
     number.and_then(|number| Limit::try_from(number).ok()).map(Some).ok_or_else(wrong)
 }
 
-/// A number with the unit behind it, if any.
+/// Parses a number with an optional unit.
 fn size(text: &str) -> Option<i64> {
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (digits, unit) = text.split_at(end);

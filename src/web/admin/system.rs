@@ -1,4 +1,4 @@
-//! The server itself: its jobs, its database and store, its settings.
+//! The System page: jobs, health, database, storage and settings.
 
 use crate::auth::call::Call;
 use crate::blocking::spawn_blocking;
@@ -15,10 +15,10 @@ use crate::web::login::Nothing;
 use crate::web::page::{Frame, Reply, frame};
 use askama::Template;
 
-/// Most damaged blobs that are shown.
+/// The maximum number of damaged blobs on the page.
 const DAMAGED_SHOWN: i64 = 100;
 
-/// A task as the page shows it.
+/// A row in the list of jobs.
 struct TaskRow {
     word: &'static str,
     label: &'static str,
@@ -30,15 +30,19 @@ struct TaskRow {
     seconds: u64,
 }
 
-/// What a job is called, and what it does.
+/// The name and description of a job.
 pub(super) fn words(task: Task) -> (&'static str, &'static str) {
     match task {
-        Task::Sweep => ("Sweep", "Removes bytes that no file has any more, once they are old enough"),
-        Task::Check => ("Check", "Compares database and store, without reading the bytes"),
-        Task::DeepCheck => ("Check of every byte", "The same, and reads all files: some 5 seconds of CPU a GiB"),
-        Task::Scrub => ("Scrubbing", "Reads every stored file slowly, once in the time of jobs.scrub_every_days"),
-        Task::Digests => ("Other digests", "Computes SHA-512, SHA-1 and MD5 of large files after their upload"),
-        Task::Counts => ("Counts", "Writes down downloads, and uses of tokens and sessions"),
+        Task::Sweep => ("Garbage collection", "Removes blobs that no file uses, after a grace period."),
+        Task::Check => ("Consistency check", "Compares the database with the storage, without reading files."),
+        Task::DeepCheck => {
+            ("Full verification", "The same, and reads all files. Takes about 5 seconds of CPU time per GiB.")
+        }
+        Task::Scrub => {
+            ("Scrubbing", "Slowly reads all stored files to find damage, once per period of jobs.scrub_every_days.")
+        }
+        Task::Digests => ("Checksums", "Computes SHA-512, SHA-1 and MD5 of large files after their upload."),
+        Task::Counts => ("Counters", "Saves download counts and the last use of tokens and sessions."),
     }
 }
 
@@ -60,7 +64,7 @@ struct SystemPage {
     settings: Vec<Setting>,
 }
 
-/// A damaged blob as the page shows it.
+/// A row in the list of damaged blobs.
 struct DamagedFiles {
     files: String,
     damage: Damage,
@@ -119,8 +123,8 @@ pub async fn start(call: Call, form: Protected<Nothing>) -> Result<Reply> {
     call.writing(move |conn, caller| tasks::start(conn, caller, task.as_str(), now)).await?;
     let (label, _) = words(task);
     let notice = match call.app.tasks.ask(task) {
-        true => format!("{label}: it begins now. Load this page again to see how it goes."),
-        false => format!("{label}: it is under way already."),
+        true => format!("{label} started. Reload to see the progress."),
+        false => format!("{label} is already running."),
     };
     Ok(Reply::to("/-/admin/system").notice(&call.app, &notice))
 }

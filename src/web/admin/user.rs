@@ -1,5 +1,5 @@
-//! One user, and what an administrator changes about him. What could take an account over asks for the administrator's own
-//! password.
+//! A user, and the changes an administrator can make. Changes that could take over an account ask for the
+//! administrator's own password.
 
 use super::users::{PasswordPage, own_or_made, url};
 use crate::auth::call::Call;
@@ -32,7 +32,7 @@ struct UserPage {
     last_login: Option<When>,
 }
 
-/// The user of the path.
+/// The user in the path.
 async fn named(call: &Call) -> Result<OwnerName> {
     let name = call.part("user", What::User).await?;
     call.about(&name);
@@ -85,8 +85,8 @@ async fn set_locked(call: Call, form: Protected<Nothing>, locked: bool) -> Resul
     })
     .await?;
     let notice = match locked {
-        true => format!("{name} is locked: all his sessions have ended, and no token of his works."),
-        false => format!("{name} may sign in again."),
+        true => format!("{name} is locked. Sessions ended, tokens disabled."),
+        false => format!("{name} is unlocked and can sign in again."),
     };
     Ok(Reply::to(&url(&name)).notice(&call.app, &notice))
 }
@@ -101,7 +101,7 @@ pub async fn approve(call: Call, form: Protected<Nothing>) -> Result<Reply> {
         users::approve(conn, caller, &right, now)
     })
     .await?;
-    Ok(Reply::to(&url(&name)).notice(&call.app, &format!("{name} may sign in now.")))
+    Ok(Reply::to(&url(&name)).notice(&call.app, &format!("{name} is approved and can sign in now.")))
 }
 
 async fn update(call: &Call, name: &OwnerName, edit: UserEdit) -> Result<()> {
@@ -113,19 +113,19 @@ async fn update(call: &Call, name: &OwnerName, edit: UserEdit) -> Result<()> {
     .await
 }
 
-/// What is changed about a user on a page of its own.
+/// The changes that have a page of their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Edit,
     Password,
     Role,
-    /// Taking the second factor away.
+    /// Removing two-factor authentication.
     Factor,
     Rename,
     Delete,
 }
 
-/// The fields of all these forms.
+/// The fields of all the forms.
 #[derive(Debug, Deserialize, Default)]
 pub struct Fields {
     #[serde(default)]
@@ -136,7 +136,7 @@ pub struct Fields {
     visibility: String,
     #[serde(default)]
     new_username: String,
-    /// Empty: one is made.
+    /// Empty to generate one.
     #[serde(default)]
     password: String,
     #[serde(default)]
@@ -291,7 +291,7 @@ async fn change_facts(call: &Call, name: &OwnerName, typed: &Fields) -> Result<R
     };
     confirm::password(call, &typed.current_password).await?;
     update(call, name, edit).await?;
-    Ok(Reply::to(&url(name)).notice(&call.app, &format!("{name} is changed.")))
+    Ok(Reply::to(&url(name)).notice(&call.app, &format!("Profile of {name} saved.")))
 }
 
 async fn change_password(call: &Call, name: &OwnerName, typed: &Fields) -> Result<Reply> {
@@ -308,7 +308,7 @@ async fn change_password(call: &Call, name: &OwnerName, typed: &Fields) -> Resul
     };
     update(call, name, edit).await?;
     if !typed.password.is_empty() {
-        return Ok(Reply::to(&url(name)).notice(&call.app, &format!("{name} has a new password.")));
+        return Ok(Reply::to(&url(name)).notice(&call.app, &format!("The password of {name} has been reset.")));
     }
     let (frame, ()) = frame(call, |_, _| Ok(())).await?;
     let secret = secret.reveal().to_owned();
@@ -327,8 +327,8 @@ async fn change_role(call: &Call, name: &OwnerName, typed: &Fields) -> Result<Re
             users::update(conn, caller, &right, &edit, now).map(|()| is_admin)
         })
         .await?;
-    let words = if is_admin { "administers the site now" } else { "no longer administers the site" };
-    Ok(Reply::to(&url(name)).notice(&call.app, &format!("{name} {words}. His sessions have ended.")))
+    let words = if is_admin { "is now a site administrator" } else { "is no longer a site administrator" };
+    Ok(Reply::to(&url(name)).notice(&call.app, &format!("{name} {words}. Their sessions have ended.")))
 }
 
 async fn take_factor(call: &Call, name: &OwnerName, typed: &Fields) -> Result<Reply> {
@@ -339,7 +339,7 @@ async fn take_factor(call: &Call, name: &OwnerName, typed: &Fields) -> Result<Re
         two_factor::reset(conn, caller, &right, now)
     })
     .await?;
-    let notice = format!("{name} signs in with his password alone now, until he enrolls a second factor again.");
+    let notice = format!("{name} now signs in with only a password until they set up two-factor authentication again.");
     Ok(Reply::to(&url(name)).notice(&call.app, &notice))
 }
 
@@ -352,7 +352,8 @@ async fn change_name(call: &Call, name: &OwnerName, typed: &Fields) -> Result<Re
         users::rename(conn, caller, &right, &target, now)
     })
     .await?;
-    let notice = format!("{name} is called {to} now. The old name leads to the new one until somebody takes it.");
+    let notice =
+        format!("{name} has been renamed to {to}. The old name redirects to the new one until somebody takes it.");
     Ok(Reply::to(&url(&to)).notice(&call.app, &notice))
 }
 
@@ -364,5 +365,5 @@ async fn go(call: &Call, name: &OwnerName, typed: &Fields) -> Result<Reply> {
         users::delete(conn, caller, &right, purge, now)
     })
     .await?;
-    Ok(Reply::to("/-/admin/users").notice(&call.app, &format!("{name} is deleted.")))
+    Ok(Reply::to("/-/admin/users").notice(&call.app, &format!("User {name} deleted.")))
 }

@@ -1,4 +1,4 @@
-//! All users, and making one.
+//! The list of all users, and creating one.
 
 use crate::auth::call::Call;
 use crate::auth::{confirm, password};
@@ -17,7 +17,7 @@ use crate::web::problems::Problems;
 use askama::Template;
 use serde::Deserialize;
 
-/// A user as a list shows him.
+/// A row in the list of users.
 struct UserListRow {
     user: User,
     created: When,
@@ -43,7 +43,7 @@ pub struct UserListQuery {
     standing: String,
 }
 
-/// The words for [`Standing`], in addresses.
+/// Parses the status filter in addresses.
 fn standing(word: &str) -> (Standing, &'static str) {
     match word {
         "admin" => (Standing::Admin, "admin"),
@@ -70,7 +70,7 @@ pub async fn list(call: Call) -> Result<Reply> {
     Reply::page(&UsersPage { frame, q: asked.q, standing: word, users, pager })
 }
 
-/// The form that makes a user.
+/// The form that creates a user.
 #[derive(Deserialize, Default)]
 pub struct NewFields {
     #[serde(default)]
@@ -81,7 +81,7 @@ pub struct NewFields {
     full_name: String,
     #[serde(default)]
     visibility: String,
-    /// Empty: one is made.
+    /// Empty to generate one.
     #[serde(default)]
     password: String,
     #[serde(default)]
@@ -100,7 +100,7 @@ struct NewPage {
     problems: Problems,
 }
 
-/// A password that was made for somebody, shown once.
+/// The page that shows a generated password once.
 #[derive(Template)]
 #[template(path = "admin_password.html")]
 pub(super) struct PasswordPage {
@@ -137,7 +137,7 @@ pub async fn create(call: Call, form: Protected<NewFields>) -> Result<Reply> {
             let secret = secret.reveal().to_owned();
             Reply::page(&PasswordPage { frame, name, is_new: true, secret, must_change })
         }
-        Ok(name) => Ok(Reply::to(&url(&name)).notice(&call.app, &format!("{name} is made."))),
+        Ok(name) => Ok(Reply::to(&url(&name)).notice(&call.app, &format!("User {name} created."))),
         Err(problems) => {
             let page = new_page(&call, typed, problems?).await?;
             page.problems.reply(&page)
@@ -145,12 +145,12 @@ pub async fn create(call: Call, form: Protected<NewFields>) -> Result<Reply> {
     }
 }
 
-/// The password that was typed, or one that is made.
+/// The typed password, or a generated one.
 pub(super) fn own_or_made(typed: &str) -> Password {
     if typed.is_empty() { Password::generate() } else { Password::new(typed) }
 }
 
-/// Makes the user; what the administrator can mend comes back as problems.
+/// Creates the user; errors that the administrator can fix come back as problems.
 async fn make(call: &Call, typed: &NewFields, secret: &Password) -> Result<OwnerName, Result<Problems>> {
     let mut problems = Problems::default();
     let name: Option<OwnerName> = problems.take("username", typed.username.trim().parse());

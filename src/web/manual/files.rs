@@ -1,4 +1,4 @@
-//! The files of `docs/`, carried in the program.
+//! The files of `docs/`, embedded in the program.
 
 use include_dir::{Dir, File, include_dir};
 
@@ -18,13 +18,13 @@ pub(super) fn files() -> Vec<(&'static str, &'static File<'static>)> {
     found.into_iter().filter_map(|file| Some((file.path().to_str()?, file))).collect()
 }
 
-/// The pictures of the manual, which are served among the assets: the name there, and the bytes.
+/// The pictures of the manual, which are served with the assets: the asset name, and the bytes.
 pub fn pictures() -> impl Iterator<Item = (String, &'static [u8])> {
     let is_picture = |path: &str| [".png", ".webp", ".svg"].iter().any(|kind| path.ends_with(kind));
     files().into_iter().filter(move |(path, _)| is_picture(path)).map(|(path, file)| (asset(path), file.contents()))
 }
 
-/// The name of a picture among the assets.
+/// The asset name of a picture.
 pub(super) fn asset(path: &str) -> String {
     format!("manual-{}", path.replace('/', "-"))
 }

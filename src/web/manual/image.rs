@@ -1,6 +1,6 @@
-//! How large a picture of the manual is, so that its place is kept while it comes.
+//! The size of a picture of the manual, so that the page can reserve its space while it loads.
 
-/// Width and height of a PNG or a WebP, in pixels.
+/// The width and height of a PNG or WebP image, in pixels.
 pub fn size(bytes: &[u8]) -> Option<(u32, u32)> {
     if bytes.starts_with(b"\x89PNG\r\n\x1a\n") {
         let number = |at: usize| bytes.get(at..at + 4)?.try_into().ok().map(u32::from_be_bytes);

@@ -1,4 +1,4 @@
-//! The manual: the Markdown files of `docs/`, as pages.
+//! The manual: the Markdown files in `docs/`, rendered as pages.
 
 pub mod files;
 pub mod front_matter;
@@ -21,7 +21,7 @@ struct ManualPageView {
     page: &'static ManualPage,
 }
 
-/// `GET /docs/…`. The address of a page ends in a slash; without it, and by every name it had, one is sent there.
+/// `GET /docs/…`. The address of a page ends in a slash; without it, and for every alias, redirects there.
 pub async fn page(call: Call) -> Result<Reply> {
     let (frame, ()) = frame(&call, |_, _| Ok(())).await?;
     let manual = ManualPages::get();

@@ -1,4 +1,4 @@
-//! All pages of the manual, carried in the program, and how one leads to another.
+//! All pages of the manual, embedded in the program, with their order and links.
 
 use super::files::{DOCS, asset, files};
 use super::front_matter::{self, FrontMatter};
@@ -12,35 +12,35 @@ use std::sync::OnceLock;
 /// A page.
 #[derive(Debug)]
 pub struct ManualPage {
-    /// The file, below `docs/`.
+    /// The file below `docs/`.
     pub file: String,
-    /// Its address: the folder and the file's own name, with a slash at the end.
+    /// The address: the folder and the file's name, with a slash at the end.
     pub url: String,
     pub title: String,
     pub html: String,
-    /// Its headings of the second and third level.
+    /// The headings of the second and third level.
     pub sections: Vec<Section>,
     aliases: Vec<String>,
-    /// The name of the folder it stands in, `None` at the top.
+    /// The name of the folder, or `None` at the top.
     folder: Option<String>,
     weight: i32,
 }
 
 impl ManualPage {
-    /// Whether it is the first page of its folder.
+    /// Whether this is the index page of its folder.
     fn is_index(&self) -> bool {
         self.file == "index.md" || self.file.ends_with("/index.md")
     }
 }
 
-/// A page of the table of contents, and those below it.
+/// An entry of the table of contents, and the pages below it.
 #[derive(Debug)]
 pub struct Chapter {
     at: usize,
     below: Vec<usize>,
 }
 
-/// What an address means.
+/// What an address leads to.
 pub enum FoundPage<'a> {
     Page(&'a ManualPage),
     Alias(&'a ManualPage),
@@ -51,15 +51,15 @@ pub enum FoundPage<'a> {
 pub struct ManualPages {
     pages: Vec<ManualPage>,
     chapters: Vec<Chapter>,
-    /// The pages one after another.
+    /// The pages in order.
     order: Vec<usize>,
-    /// Paths without the slash at the end, and whether they are aliases.
+    /// What each path leads to, without the slash at the end.
     paths: HashMap<String, (usize, bool)>,
-    /// What is wrong with the files; a test wants none.
+    /// The problems of the files; a test checks that there are none.
     pub problems: Vec<String>,
 }
 
-/// Documents for those who change Packhouse are written in capitals, like the licences, and are no part of the manual.
+/// Documents for developers have names in capitals, like the license files, and are not part of the manual.
 fn is_page(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or_default();
     name.strip_suffix(".md").is_some_and(|stem| stem.chars().any(char::is_lowercase))
@@ -72,13 +72,13 @@ fn url_of(file: &str) -> String {
     format!("/docs/{}{}", stem.trim_end_matches('/'), if stem.is_empty() { "" } else { "/" })
 }
 
-/// Where links and pictures of one file lead.
+/// Resolves the links and pictures of a file.
 struct Around<'a> {
     folder: &'a str,
 }
 
 impl Around<'_> {
-    /// A path from here, below `docs/`.
+    /// Resolves a relative path to one below `docs/`.
     fn resolve(&self, path: &str) -> Option<String> {
         let mut parts: Vec<&str> = self.folder.split('/').filter(|part| !part.is_empty()).collect();
         for part in path.split('/') {
@@ -117,7 +117,7 @@ impl Places for Around<'_> {
 }
 
 fn read(path: &str, file: &File<'_>) -> Result<ManualPage, String> {
-    let text = file.contents_utf8().ok_or("it is not UTF-8")?;
+    let text = file.contents_utf8().ok_or("the file is not UTF-8")?;
     let (FrontMatter { title, weight, aliases }, body) = front_matter::split(text)?;
     let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
     let rendered = render(body, &Around { folder });
@@ -134,7 +134,7 @@ fn read(path: &str, file: &File<'_>) -> Result<ManualPage, String> {
 }
 
 impl ManualPages {
-    /// The manual, put together once.
+    /// The manual, built once.
     pub fn get() -> &'static Self {
         static BOOK: OnceLock<ManualPages> = OnceLock::new();
         BOOK.get_or_init(Self::open)
@@ -148,7 +148,7 @@ impl ManualPages {
                 Err(problem) => problems.push(format!("docs/{path}: {problem}")),
             }
         }
-        // By weight, by title where it is the same; the first page of a folder before the others.
+        // Sort by weight, then by title; the index page of a folder comes first.
         pages.sort_by(|a, b| (a.weight, &a.title).cmp(&(b.weight, &b.title)));
         let mut chapters: Vec<Chapter> = Vec::new();
         let tops = pages.iter().enumerate().filter(|(_, page)| page.folder.is_none());
@@ -165,32 +165,32 @@ impl ManualPages {
         let order: Vec<usize> =
             chapters.iter().flat_map(|chapter| [chapter.at].into_iter().chain(chapter.below.iter().copied())).collect();
         let lost = pages.iter().enumerate().filter(|(at, _)| !order.contains(at));
-        problems.extend(lost.map(|(_, page)| format!("docs/{}: its folder has no index.md", page.file)));
+        problems.extend(lost.map(|(_, page)| format!("docs/{}: the folder has no index.md", page.file)));
         let mut manual = Self { pages, chapters, order, paths: HashMap::new(), problems };
         manual.name_pages();
         manual
     }
 
-    /// Knows the pages by their addresses and their aliases, each of which means one thing.
+    /// Registers the pages under their addresses and aliases, which must be unique.
     fn name_pages(&mut self) {
         let own = self.pages.iter().enumerate().map(|(at, page)| (&page.url, at, false));
         let former = self.pages.iter().enumerate();
         let former = former.flat_map(|(at, page)| page.aliases.iter().map(move |alias| (alias, at, true)));
         for (url, at, alias) in own.chain(former) {
             if self.paths.insert(url.trim_end_matches('/').to_owned(), (at, alias)).is_some() {
-                self.problems.push(format!("{url} means two things"));
+                self.problems.push(format!("{url} is used twice"));
             }
         }
     }
 
-    /// What a path means, whose slash at the end is folded away.
+    /// What a path leads to, with or without a slash at the end.
     pub fn find(&self, path: &str) -> Option<FoundPage<'_>> {
         let (at, alias) = self.paths.get(path.trim_end_matches('/'))?;
         let page = self.pages.get(*at)?;
         Some(if *alias { FoundPage::Alias(page) } else { FoundPage::Page(page) })
     }
 
-    /// All pages in their order.
+    /// All pages in order.
     pub fn pages(&self) -> impl Iterator<Item = &ManualPage> {
         self.order.iter().filter_map(|at| self.pages.get(*at))
     }
@@ -203,14 +203,14 @@ impl ManualPages {
         })
     }
 
-    /// The first page of the folder that a page stands in, if it is another.
+    /// The index page of a page's folder, if it is another page.
     pub fn above(&self, page: &ManualPage) -> Option<&ManualPage> {
         let folder = page.folder.as_ref()?;
         let head = self.chapters.iter().filter_map(|chapter| self.pages.get(chapter.at));
         head.into_iter().find(|head| head.folder.as_ref() == Some(folder) && head.url != page.url)
     }
 
-    /// The page before.
+    /// The previous page.
     pub fn previous(&self, page: &ManualPage) -> Option<&ManualPage> {
         let mut pages = self.pages().take_while(|other| other.url != page.url);
         let mut last = None;
@@ -220,7 +220,7 @@ impl ManualPages {
         last
     }
 
-    /// The page after.
+    /// The next page.
     pub fn next(&self, page: &ManualPage) -> Option<&ManualPage> {
         self.pages().skip_while(|other| other.url != page.url).nth(1)
     }

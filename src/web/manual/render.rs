@@ -1,5 +1,4 @@
-//! Markdown of our own as HTML: what GitHub shows of it, under the same anchors. Nothing here is safe for what strangers
-//! write.
+//! Renders our own Markdown as HTML, like GitHub and with the same anchors. It is not safe for untrusted text.
 
 use crate::web::assets;
 use crate::web::markdown::slug;
@@ -15,28 +14,28 @@ pub struct Section {
     pub text: String,
 }
 
-/// A page's content.
+/// The content of a page.
 #[derive(Debug)]
 pub struct Rendered {
     pub html: String,
     pub sections: Vec<Section>,
 }
 
-/// A picture, and the one to show in its place where it is dark.
+/// A picture, and the variant for the dark theme.
 pub struct Picture {
     pub url: String,
     pub dark: Option<String>,
-    /// Width and height, where they are known.
+    /// The width and height, if known.
     pub size: Option<(u32, u32)>,
 }
 
-/// Where links and pictures of a page lead; `None` leaves them as they are.
+/// Resolves the links and pictures of a page; `None` leaves them unchanged.
 pub trait Places {
     fn link(&self, to: &str) -> Option<String>;
     fn picture(&self, of: &str) -> Option<Picture>;
 }
 
-/// A text in HTML, in or out of an attribute.
+/// Escapes text for HTML, inside or outside of an attribute.
 fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
@@ -76,7 +75,7 @@ pub fn render(markdown: &str, places: &dyn Places) -> Rendered {
     Rendered { html: text, sections: writer.sections }
 }
 
-/// The events up to an end.
+/// The events up to an end tag.
 fn inner<'a>(parser: &mut Parser<'a>, end: TagEnd) -> Vec<Event<'a>> {
     parser.take_while(|event| *event != Event::End(end)).collect()
 }
@@ -94,10 +93,10 @@ struct Writer<'a, 'p> {
     places: &'p dyn Places,
     events: Vec<Event<'a>>,
     sections: Vec<Section>,
-    /// How often each anchor was wanted.
+    /// How often each anchor was used.
     slugs: HashMap<String, u32>,
     codes: u32,
-    /// Of the table at hand.
+    /// The column alignments of the current table.
     columns: Vec<Alignment>,
     column: usize,
     in_head: bool,
@@ -108,7 +107,8 @@ impl<'a> Writer<'a, '_> {
         self.events.push(Event::InlineHtml(text.into()));
     }
 
-    /// Any event: links are turned, cells of tables written without the attribute `style`, which no page of ours may have.
+    /// Handles an event: resolves links, and writes table cells without the attribute `style`, which the content
+    /// security policy forbids.
     fn event(&mut self, event: Event<'a>) {
         match event {
             Event::Start(Tag::Link { link_type, dest_url, title, id }) => {
@@ -149,7 +149,7 @@ impl<'a> Writer<'a, '_> {
         self.push(format!("<{tag}{class}>"));
     }
 
-    /// A cell of the head that says nothing is no heading.
+    /// An empty cell in the head of a table is not a header cell.
     fn end_cell(&mut self) {
         let heads_nothing = matches!(self.events.last(), Some(Event::InlineHtml(tag)) if tag.starts_with("<th "));
         if self.in_head && heads_nothing {
@@ -159,7 +159,7 @@ impl<'a> Writer<'a, '_> {
         self.push(if self.in_head { "</th>" } else { "</td>" });
     }
 
-    /// A heading leads to itself, so that its address can be taken from it.
+    /// A heading links to itself, so that people can copy its address.
     fn heading(&mut self, level: HeadingLevel, inner: Vec<Event<'a>>) {
         let text = text_of(&inner);
         let wanted = slug(&text);
@@ -182,7 +182,7 @@ impl<'a> Writer<'a, '_> {
         }
     }
 
-    /// Lines to copy; the button appears where there is JavaScript.
+    /// Code to copy. JavaScript shows the button.
     fn code(&mut self, kind: &CodeBlockKind<'a>, inner: &[Event<'a>]) {
         self.codes += 1;
         let id = format!("code-{}", self.codes);

@@ -1,5 +1,5 @@
-//! Several files in one form, for browsers without scripts: each part is streamed into the store as it comes, and judged
-//! by itself. The fields that say where they go stand before them.
+//! Uploads several files in one form, for browsers without JavaScript. Each part is streamed into the store as it
+//! arrives, and accepted or rejected by itself. The fields with the package and version come before the files.
 
 use super::{Outcome, Typed, UploadProblems, show, version_page};
 use crate::auth::call::Call;
@@ -12,12 +12,13 @@ use crate::publish::{self, Target, is_form};
 use crate::registry::access::can_upload;
 use crate::web::forms;
 use crate::web::page::Reply;
+use crate::web::problems::sentence;
 use actix_multipart::{Field, Multipart};
 use actix_web::http::StatusCode;
 use actix_web::web;
 use futures_util::StreamExt;
 
-/// Most bytes of all fields that are not files.
+/// The maximum size of all fields that are not files, in bytes.
 const MOST_BESIDE: usize = 64 << 10;
 
 /// `POST /{owner}/-/upload`.
@@ -28,7 +29,7 @@ pub async fn submit(call: Call, payload: web::Payload) -> Result<Reply> {
     call.admit(move |conn, caller| can_upload(conn, caller, &asked).map(drop)).await?;
     let headers = call.req.headers();
     if !is_form(headers) {
-        return Err(Error::invalid("body", "files come as multipart/form-data"));
+        return Err(Error::invalid("body", "the body is not multipart/form-data: send the files in a multipart form"));
     }
     publish::check_form_head(headers)?;
     let mut form = Multipart::new(headers, PacedBody::new(payload, call.app.pace()));
@@ -51,11 +52,11 @@ pub async fn submit(call: Call, payload: web::Payload) -> Result<Reply> {
     }
 }
 
-/// How the reading of a form ended.
+/// The result of reading a form.
 enum End {
-    /// Its fields are not in order, and no file was looked at.
+    /// The fields have problems, and no file was read.
     Fields(UploadProblems),
-    /// Its files were stored, or not; the status is that of the first which was not.
+    /// The files were read; the status is the one of the first that was not stored.
     Files(VersionPath, Outcome, Option<StatusCode>),
 }
 
@@ -64,7 +65,7 @@ struct Reading<'a> {
     call: &'a Call,
     owner: OwnerName,
     typed: Typed,
-    /// Whether it is known to be one of ours.
+    /// Whether the CSRF token has been checked.
     checked: bool,
     beside: usize,
 }
@@ -79,7 +80,7 @@ impl Reading<'_> {
                 continue;
             };
             self.demand_ours()?;
-            // What a browser sends for a choice that was not made.
+            // Browsers send an empty file name if no file was chosen.
             if name.is_empty() {
                 continue;
             }
@@ -96,7 +97,7 @@ impl Reading<'_> {
                     let is_last = concerns_all(&error);
                     log_internal(&self.call.req, &error);
                     status.get_or_insert(status_of(&error).0);
-                    outcome.failed.push((name, error.to_string()));
+                    outcome.failed.push((name, sentence("", &error.to_string())));
                     if is_last {
                         break;
                     }
@@ -113,7 +114,7 @@ impl Reading<'_> {
         }
     }
 
-    /// Reads a field that is no file.
+    /// Reads a field that is not a file.
     async fn text(&mut self, field: &mut Field) -> Result<()> {
         let name = field.name().unwrap_or_default().to_owned();
         let mut bytes = Vec::new();
@@ -125,7 +126,7 @@ impl Reading<'_> {
             }
             bytes.extend_from_slice(&chunk);
         }
-        let text = String::from_utf8(bytes).map_err(|_| Error::invalid("form", "the form is not in UTF-8"))?;
+        let text = String::from_utf8(bytes).map_err(|_| Error::invalid("form", "the form is not UTF-8"))?;
         match &*name {
             forms::FIELD => {
                 forms::check_field(self.call, &text)?;
@@ -138,25 +139,25 @@ impl Reading<'_> {
         Ok(())
     }
 
-    /// The token of the form stands before its files, and is right.
+    /// Checks that a valid CSRF token came before the files.
     fn demand_ours(&self) -> Result<()> {
         if self.checked { Ok(()) } else { forms::check_field(self.call, "") }
     }
 
-    /// Where the files go.
+    /// The version to upload to.
     fn path(&self) -> Result<VersionPath, UploadProblems> {
         let (package, version) = (self.typed.package.parse(), self.typed.version.parse());
         match (package, version) {
             (Ok(package), Ok(version)) => Ok(VersionPath { owner: self.owner.clone(), package, version }),
             (package, version) => Err(UploadProblems {
-                package: package.err().map(|error| format!("This cannot be a package's name: {error}.")),
-                version: version.err().map(|error| format!("This cannot be a version: {error}.")),
+                package: package.err().map(|error| format!("Invalid package name: {error}.")),
+                version: version.err().map(|error| format!("Invalid version: {error}.")),
                 files: None,
             }),
         }
     }
 
-    /// Makes a file of one part.
+    /// Stores one part as a file.
     async fn store(&self, path: &VersionPath, name: &str, field: &mut Field) -> Result<()> {
         let name = name.parse().map_err(|error| Error::invalid("filename", format!("invalid filename: {error}")))?;
         let target = Target::undeclared(path.with_file(name));
@@ -164,12 +165,12 @@ impl Reading<'_> {
     }
 }
 
-/// The name of a part that is a file.
+/// The file name of a part, if it is a file.
 fn file_name(field: &Field) -> Option<String> {
     field.content_disposition()?.get_filename().map(str::to_owned)
 }
 
-/// Whether what went wrong with a file would go wrong with all that follow.
+/// Whether an error would affect all following files too.
 fn concerns_all(error: &Error) -> bool {
     let own = matches!(
         error,

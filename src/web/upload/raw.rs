@@ -1,4 +1,4 @@
-//! One file, as the body of a request that a script of ours sends: so that each has its progress, and any length.
+//! Uploads one file as a request body, for our script: each file has its own progress, and can have any length.
 
 use super::version_page;
 use crate::auth::call::Call;

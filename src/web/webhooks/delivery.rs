@@ -1,4 +1,4 @@
-//! Something that a webhook told: what was sent, and what was answered.
+//! A delivery of a webhook: what was sent, and the responses.
 
 use super::{base, head, outcome};
 use crate::auth::call::Call;
@@ -30,7 +30,7 @@ struct DeliveryPage {
     hook: HookId,
     delivery: Delivery,
     payload: String,
-    /// The last one first.
+    /// Newest first.
     attempts: Vec<Attempt>,
     problems: Problems,
     now: Timestamp,
@@ -57,7 +57,7 @@ impl DeliveryPage {
         attempt.status.is_some_and(|status| (200..300).contains(&status))
     }
 
-    /// The fields of a head, a line each.
+    /// The headers, one per line.
     fn lines(&self, fields: &Value) -> String {
         let text = |pair: &Value, at: usize| pair.get(at).and_then(Value::as_str).unwrap_or_default().to_owned();
         let line = |pair: &Value| format!("{}: {}", text(pair, 0), text(pair, 1));
@@ -95,7 +95,7 @@ pub async fn redeliver(call: Call, form: Protected<Nothing>) -> Result<Reply> {
     });
     match sent.await {
         Ok(()) => {
-            let notice = "It is sent once more. Load this page again to see what came of it.";
+            let notice = "Delivery queued. Reload to see the result.";
             Ok(Reply::to(&format!("{}/{hook}/deliveries/{delivery}", base(&of))).notice(&call.app, notice))
         }
         Err(error @ Error::Blocked(_)) => page(&call, of, Problems::of(error, "form")?).await,

@@ -1,4 +1,4 @@
-//! The form that makes or changes a webhook.
+//! The form that creates or changes a webhook.
 
 use crate::domain::webhook::{HookContent, HookKind, HookUrl};
 use crate::registry::webhooks::{Hook, HookEdit, NewHook};
@@ -6,23 +6,23 @@ use crate::state::App;
 use crate::web::problems::Problems;
 use serde::Deserialize;
 
-/// A way to write bodies, in words.
+/// A content type, with its label and meaning.
 pub(super) type Content = (HookContent, &'static str, &'static str);
 
-/// How bodies may be written, in words.
+/// The content types, with label and meaning.
 pub(super) const CONTENTS: [Content; 2] = [
-    (HookContent::Json, "JSON", "The body is the payload itself."),
-    (HookContent::Form, "Form", "The payload is the field payload, as browsers send forms."),
+    (HookContent::Json, "JSON", "The body is the JSON payload."),
+    (HookContent::Form, "Form", "Form-encoded; JSON in the field payload."),
 ];
 
-/// The form that makes or changes a hook, as it was typed.
+/// The form as typed.
 #[derive(Deserialize, Default)]
 #[serde(default)]
 pub struct HookForm {
     pub(super) url: String,
     pub(super) content_type: String,
     pub(super) secret: String,
-    /// The one there is goes; boxes that are not ticked are not sent.
+    /// Whether to remove the secret. Browsers send unchecked boxes not at all.
     pub(super) drop_secret: Option<String>,
     pub(super) authorization: String,
     pub(super) drop_authorization: Option<String>,
@@ -49,7 +49,7 @@ impl HookForm {
         Some(url)
     }
 
-    /// A field that may be empty.
+    /// A field that can be empty.
     fn optional<T: std::str::FromStr<Err: std::fmt::Display>>(
         field: &'static str,
         text: &str,

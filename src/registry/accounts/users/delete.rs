@@ -42,7 +42,7 @@ pub fn delete(
 ) -> Result<()> {
     let user = right.user();
     if caller.user().is_some_and(|own| own.id == user.id) {
-        return Err(Error::Blocked("you cannot delete yourself: another administrator can".to_owned()));
+        return Err(Error::Blocked("you cannot delete your own account here: ask another administrator".to_owned()));
     }
     erase(conn, caller, user, purge, now)
 }
@@ -155,11 +155,11 @@ fn refusal(user: &Visited, orphans: &[Orphan], purge: bool) -> Option<Error> {
     match (kept.as_slice(), purge) {
         ([], _) => None,
         (kept, false) => Some(Error::Blocked(format!(
-            "{name} is the last owner of {}: make somebody else an owner, or delete it, first",
+            "{name} is the sole owner of {}: make somebody else an owner or delete the organization first",
             kept.join(", ")
         ))),
         (kept, true) => Some(Error::Blocked(format!(
-            "{name} is the last owner of {}, which has other members: make one of them an owner first",
+            "{name} is the sole owner of {}, which has other members: make one of them an owner first",
             kept.join(", ")
         ))),
     }

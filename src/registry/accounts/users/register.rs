@@ -63,7 +63,7 @@ pub fn approve(conn: &mut PgConnection, caller: &Caller, right: &CanAdminister, 
         .optional()?
         .ok_or(Error::NotFound(What::User))?;
     if active {
-        return Err(Error::Blocked(format!("{} is active already", user.name)));
+        return Err(Error::Blocked(format!("the account {} is already active", user.name)));
     }
     let lower = email.to_lowercase();
     let others = users::table.filter(users::lower_email.eq(&lower)).filter(users::id.ne(user.id));

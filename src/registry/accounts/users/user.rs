@@ -136,7 +136,7 @@ pub(super) fn insert(
 }
 
 pub(super) fn email_taken(email: &Email) -> Error {
-    Error::invalid("email", format!("email: the address {email} is taken"))
+    Error::invalid("email", format!("email: the address {email} is already in use: choose another"))
 }
 
 /// Whether there is any user at all; none means a first start.
