@@ -1,4 +1,4 @@
-//! Making an organization, with its first team and its first owner.
+//! Creating an organization with its first team and its first owner.
 
 use super::namespace::{self, NewOwner};
 use super::orgs::record;
@@ -15,7 +15,7 @@ use crate::registry::caller::{Caller, SignedIn};
 use diesel::prelude::*;
 use serde_json::json;
 
-/// What is said of an organization when it is made.
+/// The properties of an organization to create.
 #[derive(Debug, Clone)]
 pub struct NewOrg {
     pub name: OwnerName,
@@ -26,7 +26,7 @@ pub struct NewOrg {
     pub visibility: Visibility,
 }
 
-/// Who makes an organization, if he may make one at all.
+/// Checks that the caller may create an organization and returns their user.
 ///
 /// # Errors
 /// [`Error::Unauthenticated`]; [`Error::Forbidden`] for a token without the scope, or limited to some owners.
@@ -37,17 +37,17 @@ pub fn demand_create(caller: &Caller) -> Result<&SignedIn> {
     Ok(maker)
 }
 
-/// Makes an organization whose first owner is the caller.
+/// Creates an organization whose first owner is the caller.
 ///
 /// # Errors
-/// As [`demand_create`]; [`Error::Forbidden`] also for one that the token could not see, [`Error::Conflict`] for a name
-/// that is taken, [`Error::Invalid`] for a reserved one.
+/// As [`demand_create`]; [`Error::Forbidden`] also for an organization that the token could not see,
+/// [`Error::Conflict`] for a name that is taken, [`Error::Invalid`] for a reserved one.
 pub fn create(conn: &mut PgConnection, caller: &Caller, new: &NewOrg, now: Timestamp) -> Result<OwnerId> {
     let maker = demand_create(caller)?;
     insert(conn, caller, maker.id, new, now)
 }
 
-/// Makes an organization whose first owner is another user, for administrators.
+/// Creates an organization whose first owner is another user, for administrators.
 ///
 /// # Errors
 /// As [`Caller::demand_admin`] and [`create`]; [`Error::NotFound`] for an unknown user.

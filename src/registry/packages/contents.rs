@@ -1,4 +1,4 @@
-//! What a package holds: counted before it goes, and let go of.
+//! The contents of a package: counted before a deletion, and released by it.
 
 use crate::db::schema::{blobs, files, versions};
 use crate::domain::clock::Timestamp;
@@ -8,10 +8,10 @@ use diesel::dsl::{count, sql};
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 
-/// How many versions a package has, or whether it has the one, and the bytes in them.
+/// How many versions a package has (or whether it has this one version), and their bytes.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub(in crate::registry) fn weigh(
     conn: &mut PgConnection,
     package: PackageId,
@@ -29,10 +29,10 @@ pub(in crate::registry) fn weigh(
     Ok(query.first(conn)?)
 }
 
-/// Begins the grace of the bytes of files that are about to be deleted: a sweep counts from now.
+/// Starts the grace period of the blobs of files that are about to be deleted: a sweep counts it from now.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub(in crate::registry) fn let_go(
     conn: &mut PgConnection,
     package: PackageId,

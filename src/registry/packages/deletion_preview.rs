@@ -1,4 +1,4 @@
-//! What a deletion would take along, said before it is made.
+//! What a deletion would delete in total, shown before it is made.
 
 use crate::db::schema::{blobs, files, packages, versions};
 use crate::domain::ids::{FileId, PackageId, VersionId};
@@ -11,17 +11,17 @@ use diesel::dsl::{count, sql};
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 
-/// What a deletion would take with it.
+/// Everything that a deletion would delete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Queryable)]
 pub struct DeletionPreview {
     pub versions: i64,
     pub files: i64,
-    /// In all its files, the same bytes counted each time.
+    /// In all its files; shared bytes count once per file.
     pub bytes: i64,
     pub downloads: i64,
 }
 
-/// A package, and what would go with it.
+/// A package and everything that would be deleted with it.
 ///
 /// # Errors
 /// [`Error::NotFound`].
@@ -34,7 +34,7 @@ pub fn of_package(
     Ok((name, weigh(conn, id, None)?))
 }
 
-/// A version, what would go with it, and whether its package would.
+/// A version, everything that would be deleted with it, and whether its package would be.
 ///
 /// # Errors
 /// [`Error::NotFound`].
@@ -48,7 +48,7 @@ pub fn of_version(
     Ok((version, weigh(conn, package, Some(id))?, is_last_version(conn, package, id)?))
 }
 
-/// A file by its id, what would go with it, and whether its version would, and its package.
+/// A file by its id, everything that would be deleted with it, and whether its version and package would be.
 #[derive(Debug, Clone)]
 pub struct FileDeletionPreview {
     pub name: FileName,
@@ -58,7 +58,7 @@ pub struct FileDeletionPreview {
     pub takes_package: bool,
 }
 
-/// A file of a version, and what would go with it.
+/// A file of a version and everything that would be deleted with it.
 ///
 /// # Errors
 /// [`Error::NotFound`].
