@@ -1,5 +1,5 @@
-//! The OpenAPI 3.1 document, made from the table of routes: what a route takes and gives is said by the types of its
-//! handler, what it refuses by its policy.
+//! The OpenAPI 3.1 document, generated from the route table: a route's handler types give its parameters and answers,
+//! and its policy gives its errors.
 
 mod entry;
 mod examples;
@@ -27,7 +27,6 @@ use utoipa::openapi::{
 };
 use utoipa::{PartialSchema, ToSchema};
 
-/// The document, ready to be sent.
 pub struct Document {
     file: Option<Asset>,
     clashes: Vec<String>,
@@ -51,7 +50,8 @@ impl Document {
             .version(env!("CARGO_PKG_VERSION"))
             .description(Some(words::ABOUT))
             .license(Some(licence()));
-        // The first is right wherever the document was fetched from; the other says it to who only has the document.
+        // The first server works wherever the document was fetched from; the second is for readers who only have the
+        // document.
         let here = Server::builder().url("/").description(Some("Where this document is")).build();
         let known = root.map(|root| Server::builder().url(root).description(Some("Its public address")).build());
         let clashes = std::mem::take(&mut schemas.clashes);
@@ -65,7 +65,7 @@ impl Document {
         Self { file, clashes }
     }
 
-    /// Names of schemas that two different types have. There must be none.
+    /// Schema names that two different types share. There must be none.
     pub fn clashes(&self) -> &[String] {
         &self.clashes
     }
@@ -97,7 +97,8 @@ impl Schemas {
         }
     }
 
-    /// All of them. What is answered has every field each time, null or not; only what is taken may leave fields out.
+    /// Returns all schemas. An answer always has every field, null or not, so all its fields are required; only request
+    /// bodies may leave fields out.
     fn into_all(mut self) -> BTreeMap<String, RefOr<Schema>> {
         for (name, schema) in &mut self.answered {
             if let RefOr::T(Schema::Object(object)) = schema
@@ -168,8 +169,8 @@ fn exemplify<'a>(contents: impl Iterator<Item = &'a mut RefOr<Content>>) {
     }
 }
 
-/// Everything a route may answer: what its policy refuses, and what its handler says. One status with two reasons is
-/// described by both.
+/// Every answer of a route: the errors from its policy and the answers of its handler. A status with two reasons gets
+/// both descriptions.
 fn answers(entry: &mut Entry<'_>) -> BTreeMap<StatusCode, Response> {
     let mut all: BTreeMap<StatusCode, Response> = BTreeMap::new();
     let said = std::mem::take(&mut entry.description.answers);
@@ -193,14 +194,14 @@ fn answers(entry: &mut Entry<'_>) -> BTreeMap<StatusCode, Response> {
 }
 
 /// `packagesListVersions` for `packhouse::api::packages::list_versions`, `genericFilesDownload` for
-/// `packhouse::generic::files::download`: what generators of clients make good names of.
+/// `packhouse::generic::files::download`: client generators make good names of these.
 fn operation_id(handler: &str) -> String {
     let mut parts: Vec<&str> = handler.rsplit("::").take(2).collect();
     parts.dedup();
     if handler.contains("::generic::") {
         parts.push("generic");
     }
-    // Clients know these operations by the word of their addresses.
+    // Clients know these operations by the word in their paths.
     let words = parts.iter().rev().map(|part| if *part == "webhooks" { "hooks" } else { part });
     let words: Vec<&str> = words.flat_map(|part| part.split('_')).collect();
     let mut id = String::new();

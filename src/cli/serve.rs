@@ -25,16 +25,16 @@ use tokio::signal::unix::{SignalKind, signal};
 /// Runs the server until it is told to stop.
 ///
 /// # Errors
-/// What keeps it from starting, in words.
+/// The reason why the server cannot start.
 pub(super) fn run(config: Config) -> Result<ExitCode> {
     actix_web::rt::System::new().block_on(serve(config))
 }
 
 async fn serve(config: Config) -> Result<ExitCode> {
-    // Before anything else: a signal that comes while the server starts must end it cleanly too.
+    // Handle signals before anything else: one that arrives during the start must also stop the server cleanly.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    // A terminal that is closed ends the server as gently as the others do.
+    // Closing the terminal stops the server as cleanly as the other signals.
     let mut hangup = signal(SignalKind::hangup())?;
     let opening = Instance::open(config, true, Clock::system());
     let mut instance = tokio::select! {
@@ -71,7 +71,7 @@ async fn serve(config: Config) -> Result<ExitCode> {
     ended.map(|()| ExitCode::SUCCESS)
 }
 
-/// Makes the administrator of a first start: when there is no user at all.
+/// Creates the first administrator if there is no user at all.
 async fn first_administrator(app: &Arc<App>, data_dir: &DataDir) -> Result<()> {
     if app.db.read(users::any).await.map_err(explain)? {
         return Ok(());
@@ -84,7 +84,8 @@ async fn first_administrator(app: &Arc<App>, data_dir: &DataDir) -> Result<()> {
     password.check_new(&[user]).context("admin.password")?;
     let file = data_dir.initial_admin_password();
     if !given {
-        // Before the user: a crash between the two leaves a password of nobody, and the next start writes another.
+        // Write the file before the user: after a crash in between, the password belongs to nobody, and the next start
+        // writes another.
         keep(&file, &password).with_context(|| format!("cannot write {}", file.display()))?;
     }
     let new = NewUser {

@@ -1,5 +1,4 @@
-//! What values must keep to beyond their types. A mistake is told at the start, by the name of its key; a secret's value
-//! is never shown.
+//! Checks of values beyond their types. An error names its key and stops the start; a secret's value is never shown.
 
 use super::keys::{Config, ConfigError, LimitsConfig};
 use crate::domain::names::{Email, OwnerName};
@@ -7,7 +6,7 @@ use crate::domain::secret::Password;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
-/// Longest time to wait for a webhook's receiver: well within the time that a delivery is reserved for one server.
+/// The longest timeout for a webhook's receiver: well below the lease of a delivery.
 const MOST_TIMEOUT_SECONDS: u64 = 60;
 
 fn bad(key: &str, problem: impl Into<String>) -> ConfigError {
@@ -73,8 +72,8 @@ fn numbers(config: &Config) -> Result<(), ConfigError> {
     Ok(())
 }
 
-/// Whether a log's filter is one. To the library a word alone is the name of a module: a mistyped level would silence
-/// everything.
+/// Whether a log filter is valid. The library takes a single word for the name of a module, so a mistyped level would
+/// silence everything.
 fn is_filter(level: &str) -> bool {
     let is_named = |part: &str| part.contains(['=', '[', ']', '{', '}']);
     let mut parts = level.split(',').map(str::trim);
@@ -82,7 +81,7 @@ fn is_filter(level: &str) -> bool {
         && EnvFilter::try_new(level).is_ok()
 }
 
-/// Whether a connection string can be one of libpq's: a URL, or `key=value` words.
+/// Whether a text can be a libpq connection string: a URL, or `key=value` words.
 fn connection(text: &str) -> Result<(), &'static str> {
     let Some(rest) = text.strip_prefix("postgres://").or_else(|| text.strip_prefix("postgresql://")) else {
         let mut words = text.split_whitespace().filter_map(|word| word.split_once('='));
@@ -100,7 +99,7 @@ fn connection(text: &str) -> Result<(), &'static str> {
     let authority = rest.split(['/', '?']).next().unwrap_or_default();
     let hosts = authority.rsplit_once('@').map_or(authority, |(_, hosts)| hosts);
     for host in hosts.split(',') {
-        // The address of IPv6 has colons of its own.
+        // An IPv6 address has colons of its own.
         let after = host.rsplit_once(']').map_or(host, |(_, after)| after);
         if after.split_once(':').is_some_and(|(_, port)| !is_port(port)) {
             return Err(PORT);
@@ -116,7 +115,8 @@ fn is_port(text: &str) -> bool {
     text.is_empty() || text.parse::<u16>().is_ok_and(|port| port != 0)
 }
 
-/// The first administrator, whether or not there is one already: what could never be made is a mistake at any time.
+/// Checks the first administrator, whether or not one exists already: settings that could never work are an error at
+/// any time.
 fn administrator(config: &Config) -> Result<(), ConfigError> {
     let user = &config.admin.user;
     let name: OwnerName = user.parse().map_err(|why| bad("admin.user", format!("is no user name: {why}")))?;

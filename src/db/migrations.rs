@@ -1,4 +1,4 @@
-//! The migrations, embedded, and run by one server at a time.
+//! The migrations, embedded in the program and run by one server at a time.
 
 use crate::error::{Error, Result};
 use diesel::connection::{Connection, SimpleConnection};
@@ -11,9 +11,9 @@ const MIGRATIONS: EmbeddedMigrations = embed_migrations!();
 /// The advisory lock that a migrating server holds; the number is arbitrary and must never change.
 const LOCK: i64 = 0x7061_636b_686f_7573;
 
-/// Brings the database at `url` to this program's schema and returns the names of the migrations that were run. Of
-/// several servers that start at once one does it while the others wait. A database that does not answer is waited for
-/// so long.
+/// Migrates the database at `url` to this program's schema and returns the names of the migrations that ran. Of several
+/// servers that start at once, one migrates while the others wait. A database that does not answer is waited for up to
+/// `patience`.
 ///
 /// # Errors
 /// [`Error::Internal`] naming what failed: no connection in that time, or a migration.
@@ -21,15 +21,15 @@ pub fn migrate(url: &str, patience: Duration) -> Result<Vec<String>> {
     let mut conn = lock(url, patience)?;
     let done = conn.run_pending_migrations(MIGRATIONS).map_err(internal)?;
     let done = done.iter().map(ToString::to_string).collect();
-    // The lock goes with the connection.
+    // Closing the connection releases the lock.
     Ok(done)
 }
 
-/// Brings the database at `url` to an earlier schema, that of a backup: exactly these migrations.
+/// Migrates the database at `url` to the earlier schema of a backup: exactly these migrations.
 ///
 /// # Errors
-/// [`Error::Internal`] in words when this program does not know one of them, when the database is already beyond them,
-/// and as [`migrate`].
+/// [`Error::Internal`] with a message when this program does not know one of the migrations, when the database is
+/// already beyond them, and as [`migrate`].
 pub fn migrate_to(url: &str, schema: &[String], patience: Duration) -> Result<()> {
     let mut conn = lock(url, patience)?;
     if let Some(beyond) = applied(&mut conn)?.iter().find(|done| !schema.contains(done)) {

@@ -1,4 +1,4 @@
-//! What a route refuses whatever its handler does: said by its policy and by the shape of its address.
+//! The errors that a route can return whatever its handler does: they follow from its policy and its path.
 
 use super::entry::Entry;
 use crate::auth::policy::AcceptedCredentials;
@@ -13,7 +13,7 @@ const WRONG_FIELD: &str = "A field is missing, wrong or taken; the message names
 const TOO_OFTEN: &str = "Too many attempts at passwords";
 const AWAY: &str = "The database is away or overloaded; nothing was changed";
 
-/// The refusals of a route.
+/// The errors of a route.
 pub fn of(entry: &Entry<'_>) -> Vec<(StatusCode, Response)> {
     let mut refused = Description::default();
     let judges = !matches!(entry.policy.credentials, AcceptedCredentials::Ignored | AcceptedCredentials::Own);

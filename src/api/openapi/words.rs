@@ -1,4 +1,4 @@
-//! What the document says in words: of the API, its groups, its credentials, its rights and the names in its addresses.
+//! The texts of the OpenAPI document: about the API, its groups, its credentials, its rights and its path parameters.
 
 use super::super::swagger;
 use crate::auth::policy::{AcceptedCredentials, Policy, Right};
@@ -11,7 +11,7 @@ use utoipa::PartialSchema;
 use utoipa::openapi::tag::{Tag, TagBuilder};
 use utoipa::openapi::{RefOr, Schema};
 
-/// The API in some sentences.
+/// The description of the API.
 pub const ABOUT: &str = "\
 Packhouse keeps any file: publish with one PUT, fetch it back byte for byte.
 
@@ -28,7 +28,7 @@ pub const BEARER: &str = "An access token";
 pub const TOKEN: &str = "`token X`, X an access token, as Gitea's clients send it";
 pub const OTP: &str = "The code of a second factor, beside a password; each code works once";
 
-/// The groups of routes, in the order in which they are shown.
+/// The groups of routes, in display order.
 const TAGS: [(&str, &str); 10] = [
     ("generic", "The generic package protocol: publish, fetch, list and delete files"),
     ("packages", "Packages, their versions and files, as JSON"),
@@ -42,12 +42,11 @@ const TAGS: [(&str, &str); 10] = [
     ("server", "Whether it is up, how it is doing, and this document"),
 ];
 
-/// The groups.
 pub fn tags() -> impl Iterator<Item = Tag> {
     TAGS.iter().map(|(name, about)| TagBuilder::new().name(*name).description(Some(*about)).build())
 }
 
-/// The group of an address.
+/// The group of a path.
 pub fn tag(path: &str) -> &'static str {
     let mut segments = path.trim_start_matches('/').split('/');
     let (face, rest): (Option<&str>, Vec<&str>) = (segments.nth(1), segments.collect());
@@ -66,7 +65,7 @@ pub fn tag(path: &str) -> &'static str {
     }
 }
 
-/// What a route demands.
+/// The sentence that says who may call a route.
 pub fn demands(policy: Policy) -> String {
     let who = match policy.right {
         Right::Public | Right::Everybody => "Everybody may.",
@@ -96,7 +95,7 @@ pub fn demands(policy: Policy) -> String {
     text
 }
 
-/// What stands in a place of an address: in words, as a schema, and by example.
+/// A path parameter: its description, schema and example.
 pub fn path_parameter(name: &str) -> (&'static str, RefOr<Schema>, Value) {
     let id = || RefOr::from(Schema::from(integer(1).build()));
     match name {
