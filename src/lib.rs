@@ -1,8 +1,8 @@
 //! Packhouse: a self-hosted registry for any file.
 //!
-//! Rings: [`domain`] (pure values) ← [`registry`] (the rules and their SQL; no HTTP, no files) ← the faces [`generic`]
-//! (plain text), [`api`] (JSON), [`web`] (pages) and [`ops`] (health), and [`jobs`] and [`cli`] beside them. [`db`] and [`storage`] meet
-//! only in the faces and in the jobs.
+//! Layers: [`domain`] (pure values) ← [`registry`] (the rules and their SQL; no HTTP, no files) ← the faces [`generic`]
+//! (plain text), [`api`] (JSON), [`web`] (pages) and [`ops`] (health), with [`jobs`] and [`cli`] beside them. [`db`]
+//! and [`storage`] meet only in the faces and in the jobs.
 //!
 //! | layer | may use |
 //! |---|---|
@@ -25,7 +25,7 @@
 //! | `instance`, `server` | what opens an instance, what serves it |
 //! | `cli` | anything; nothing names it |
 //!
-//! `tests/it/architecture.rs` keeps these rules; `docs/ARCHITECTURE.md` says why.
+//! `tests/it/architecture.rs` enforces these rules; `docs/ARCHITECTURE.md` explains them.
 
 pub mod api;
 pub mod auth;

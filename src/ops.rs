@@ -1,4 +1,4 @@
-//! For those who run the server: is it up, is it ready, how is it doing.
+//! Endpoints for operators: liveness, readiness, health and metrics.
 
 use crate::domain::clock::Timestamp;
 use crate::error::Error;
@@ -18,7 +18,7 @@ use utoipa::ToSchema;
 
 type AppData = web::Data<Arc<App>>;
 
-/// The process is up. It asks nobody.
+/// The process is running. This checks nothing else.
 pub async fn livez() -> HttpResponse {
     plain(StatusCode::OK, "ok\n".to_owned())
 }
@@ -30,7 +30,7 @@ fn plain(status: StatusCode, text: String) -> HttpResponse {
         .body(text)
 }
 
-/// Whether requests can be served: database, store, room, and not on the way out.
+/// Whether requests can be served: the database, the store and free space work, and the server is not stopping.
 pub async fn readyz(app: AppData) -> HttpResponse {
     let checks = app.health().await;
     let ready = checks.iter().all(|check| check.problem.is_none());
@@ -58,11 +58,11 @@ impl Word {
 pub struct Health {
     status: Word,
     description: &'static str,
-    /// What it needs, each by its name.
+    /// The components that the server needs, by name.
     checks: BTreeMap<String, [Checked; 1]>,
 }
 
-/// One thing it needs.
+/// The state of one component.
 #[derive(Serialize, ToSchema)]
 pub struct Checked {
     status: Word,
@@ -71,7 +71,7 @@ pub struct Checked {
     output: String,
 }
 
-/// The same in the shape of Gitea.
+/// The health in Gitea's format.
 pub async fn healthz(app: AppData) -> HttpResponse {
     let checks = app.health().await;
     let ready = checks.iter().all(|check| check.problem.is_none());
@@ -89,7 +89,7 @@ pub async fn healthz(app: AppData) -> HttpResponse {
     })
 }
 
-/// Prometheus' text format; off, or behind a bearer token, by setting.
+/// Metrics in Prometheus's text format; a setting turns them off or protects them with a bearer token.
 pub async fn metrics(req: HttpRequest, app: AppData, connections: web::Data<Connections>) -> HttpResponse {
     let config = &app.config.metrics;
     let refuse = |error: &Error| {
@@ -112,7 +112,7 @@ pub async fn metrics(req: HttpRequest, app: AppData, connections: web::Data<Conn
     HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(handle.render())
 }
 
-/// Sets what is looked up when somebody asks.
+/// Updates the gauges that are computed on request.
 async fn gauges(app: &Arc<App>, connections: &Connections) {
     for (lane, used, size) in app.db.usage() {
         metrics::gauge!("packhouse_db_connections_used", "lane" => lane).set(used);

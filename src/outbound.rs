@@ -1,9 +1,9 @@
-//! Requests that this server makes to others, by one client: to the public Internet alone unless settings open more, to
-//! the very addresses that were checked, and with an end to everything.
+//! The HTTP client for requests to other servers. It reaches only the public Internet unless settings allow more, only
+//! addresses that were checked, and it limits everything.
 //!
-//! A name is looked up once for each request. All addresses it has must be allowed, and the connection goes to one of
-//! them: a name that means something else a moment later gains nothing. No redirect is followed, no proxy of the
-//! environment is used, no cookie and no connection is kept.
+//! A name is looked up once for each request. All its addresses must be allowed, and the connection goes to one of
+//! them, so a name that resolves differently a moment later gains nothing. The client follows no redirect, uses no
+//! proxy from the environment, and keeps no cookie and no connection.
 
 use crate::domain::network::{Network, special};
 use anyhow::{Context, anyhow};
@@ -19,21 +19,21 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OnceCell, oneshot};
 
-/// How long a connection may take, name and TLS included.
+/// How long connecting may take, including name lookup and TLS.
 const CONNECT: Duration = Duration::from_secs(5);
-/// Most bytes that are read of an answer's body.
+/// The most bytes that are read of an answer's body.
 pub const MAX_BODY: usize = 16 << 10;
-/// Most bytes of an answer's head that are kept.
+/// The most bytes of an answer's headers that are kept.
 pub const MAX_HEAD: usize = 8 << 10;
-/// Most fields in an answer's head.
+/// The most headers of an answer.
 const MAX_FIELDS: usize = 100;
 
-/// Where requests may go beside the public Internet.
+/// Where requests may go besides the public Internet.
 #[derive(Debug, Clone, Default)]
 pub struct Allowed {
     /// Addresses, whatever name leads to them.
     pub networks: Vec<Network>,
-    /// Names, whatever they lead to; `*.example.org` stands for all below that one.
+    /// Names, whatever they resolve to; `*.example.org` matches everything below that name.
     pub hosts: Vec<String>,
 }
 
@@ -61,15 +61,15 @@ impl Allowed {
 /// Finds the addresses of a name.
 pub type Lookup = Arc<dyn Fn(String) -> BoxFuture<'static, std::io::Result<Vec<IpAddr>>> + Send + Sync>;
 
-/// The machine's own way to look names up. On a thread of its own, which nobody waits for at the end: the C library
-/// gives no way to stop it.
+/// The machine's own name lookup. It runs on a separate thread that nothing waits for at shutdown, because the C
+/// library cannot cancel a lookup.
 fn system_lookup() -> Lookup {
     Arc::new(|name| {
         Box::pin(async move {
             let (done, found) = oneshot::channel();
             let look = move || {
                 let addresses = (name.as_str(), 0).to_socket_addrs();
-                // Whoever asked may have gone.
+                // The receiver may be gone.
                 let _ = done.send(addresses.map(|all| all.map(|address| address.ip()).collect()));
             };
             std::thread::Builder::new().name("name lookup".to_owned()).spawn(look)?;
@@ -78,19 +78,19 @@ fn system_lookup() -> Lookup {
     })
 }
 
-/// What came back.
+/// The answer.
 #[derive(Debug, Clone)]
 pub struct Answer {
     pub status: u16,
-    /// Names and values of the head, as far as they are kept.
+    /// The headers that are kept.
     pub headers: Vec<(String, String)>,
     /// The beginning of the body.
     pub body: Vec<u8>,
-    /// Why the body is not whole, if it is not.
+    /// Why the body is incomplete, if it is.
     pub cut: Option<String>,
 }
 
-/// Why nothing came back, in words for who asked for it.
+/// Why no answer came, in words for the person who asked for the request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Failure(String);
@@ -104,17 +104,17 @@ pub struct Outbound {
 }
 
 impl Outbound {
-    /// One that waits so long for a whole answer.
+    /// A client that waits up to `total` for a whole answer.
     pub fn new(allowed: Allowed, total: Duration) -> Self {
         Self::with_lookup(allowed, total, system_lookup())
     }
 
-    /// The same with another way to look names up.
+    /// The same with another name lookup.
     pub fn with_lookup(allowed: Allowed, total: Duration, lookup: Lookup) -> Self {
         Self { allowed: Arc::new(allowed), lookup, total, client: OnceCell::new() }
     }
 
-    /// Judges an address before anything is sent there, as far as that can be told without looking its name up.
+    /// Checks an address before anything is sent there, as far as possible without a name lookup.
     ///
     /// # Errors
     /// [`Failure`] with the reason.
@@ -130,12 +130,12 @@ impl Outbound {
         if !url.username().is_empty() || url.password().is_some() {
             return Err(Failure("an address with a user or a password in it is not called".to_owned()));
         }
-        // However it was written, an address of numbers has become one here.
+        // The parser turns every spelling of a numeric address into an IP address.
         let host = url.host_str().unwrap_or_default();
         let number = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().ok();
         match number {
             Some(address) => self.allowed.refusal(address).map_or(Ok(url), |why| Err(Failure(why))),
-            // Never asked of anybody: it is this machine (RFC 6761).
+            // Never looked up: it is this machine (RFC 6761).
             None if is_local(host) && !self.allowed.host(host) && self.allowed.networks.is_empty() => {
                 Err(Failure(format!("{host} is this server itself, which it may not call: see webhooks.allowed_hosts")))
             }
@@ -144,10 +144,10 @@ impl Outbound {
         }
     }
 
-    /// Posts a body and reads what comes back.
+    /// Posts a body and reads the answer.
     ///
     /// # Errors
-    /// [`Failure`] when the address is refused, or no answer came in time.
+    /// [`Failure`] when the address is refused or no answer came in time.
     pub async fn post(&self, url: &str, headers: &[(String, String)], body: Vec<u8>) -> Result<Answer, Failure> {
         let url = self.parse(url)?;
         let client = self.client.get_or_try_init(async || self.build()).await;
@@ -193,7 +193,7 @@ impl Outbound {
         }
     }
 
-    /// What went wrong, without the address, which may hold a secret.
+    /// What went wrong, without the address, which may contain a secret.
     fn explain(&self, error: &reqwest::Error) -> Failure {
         if error.is_timeout() {
             let what = if error.is_connect() { "no connection" } else { "no whole answer" };
@@ -238,10 +238,10 @@ fn is_local(host: &str) -> bool {
     host == "localhost" || host.ends_with(".localhost")
 }
 
-/// TLS as this program speaks it, with the authorities that the machine trusts, or with none.
+/// The TLS configuration, with the authorities that the machine trusts, or with none.
 ///
 /// # Errors
-/// When the library knows no safe version of it.
+/// When the library supports no safe TLS version.
 pub fn tls(trusting: bool) -> anyhow::Result<ClientConfig> {
     let mut roots = RootCertStore::empty();
     if trusting {
@@ -259,7 +259,7 @@ pub fn tls(trusting: bool) -> anyhow::Result<ClientConfig> {
         .with_no_client_auth())
 }
 
-/// Looks names up and lets through only those all of whose addresses are allowed.
+/// Looks up names and passes only those all of whose addresses are allowed.
 struct Checked {
     allowed: Arc<Allowed>,
     lookup: Lookup,

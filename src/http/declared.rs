@@ -1,4 +1,4 @@
-//! What a request says of the bytes it sends: digests in the headers that the field knows.
+//! The digests that a request's headers declare for its bytes.
 
 use crate::domain::digest::{Md5, Sha1, Sha256, Sha512};
 use crate::error::{Error, Result};
@@ -16,11 +16,11 @@ const CONTENT_MD5: HeaderName = HeaderName::from_static("content-md5");
 const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
 const CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest");
 
-/// Reads every digest a request declares: `Repr-Digest` and `Content-Digest` (RFC 9530: `sha-256`, `sha-512`; other
-/// algorithms are passed over, as the RFC wants), `X-Checksum-*` (Artifactory) and `Content-MD5` (RFC 1864).
+/// Parses every digest that a request declares: `Repr-Digest` and `Content-Digest` (RFC 9530: `sha-256`, `sha-512`;
+/// other algorithms are ignored, as the RFC requires), `X-Checksum-*` (Artifactory) and `Content-MD5` (RFC 1864).
 ///
 /// # Errors
-/// [`Error::Invalid`] for one that cannot be read, or two that contradict each other.
+/// [`Error::Invalid`] for a digest that cannot be parsed, or two that contradict each other.
 pub fn digests(headers: &HeaderMap) -> Result<Declared> {
     let mut declared = Declared {
         sha256: hex::<Sha256>(headers, &X_CHECKSUM_SHA256)?,
@@ -41,8 +41,7 @@ pub fn digests(headers: &HeaderMap) -> Result<Declared> {
     Ok(declared)
 }
 
-/// Whether a digest is declared of the message's content as it is sent, which is not the file where it comes in a
-/// form.
+/// Whether a digest is declared for the message's content as it is sent, which is not the file when it comes in a form.
 pub fn speaks_of_content(headers: &HeaderMap) -> bool {
     [&REPR_DIGEST, &CONTENT_DIGEST, &CONTENT_MD5].into_iter().any(|name| headers.contains_key(name))
 }
@@ -71,7 +70,7 @@ fn agree<T: PartialEq>(slot: &mut Option<T>, value: T) -> Result<()> {
     }
 }
 
-/// A structured-field dictionary of byte sequences (RFC 8941): `sha-256=:base64:, sha-512=:base64:`.
+/// Parses a structured-field dictionary of byte sequences (RFC 8941): `sha-256=:base64:, sha-512=:base64:`.
 fn dictionary(declared: &mut Declared, value: &str) -> Result<()> {
     for member in value.split(',').map(str::trim).filter(|member| !member.is_empty()) {
         let (name, value) = member.split_once('=').ok_or_else(|| bad("a digest looks like sha-256=:base64:"))?;

@@ -1,9 +1,9 @@
-//! Backups: the database first, in one snapshot, and then every blob that the snapshot names, each verified by its
-//! SHA-256; and the way back.
+//! Backup and restore. A backup writes the database first, in one snapshot, and then every blob that the snapshot
+//! names, each verified by its SHA-256.
 //!
-//! Whatever the snapshot names stays in the store until it is copied, because sweeps are held off before the snapshot
-//! is taken, those of other servers of the database too. The manifest comes last: without it there is no backup, and
-//! an interrupted one leaves the backup that was there before as it was.
+//! Every blob that the snapshot names stays in the store until it is copied, because sweeps, including those of the
+//! database's other servers, are blocked before the snapshot is taken. The manifest comes last: without it there is no
+//! backup, and an interrupted backup leaves the previous one unchanged.
 
 mod folder;
 mod manifest;
@@ -23,10 +23,10 @@ use folder::Folder;
 use manifest::{BlobRow, Blobs, Manifest, Table};
 use std::path::Path;
 
-/// The version of the layout, for those who will read it later.
+/// The version of the layout, for future readers.
 const FORMAT: u32 = 1;
 
-/// What is backed up.
+/// What to back up.
 pub struct Source {
     /// The database's URL.
     pub url: String,
@@ -36,7 +36,7 @@ pub struct Source {
     pub secret_key: [u8; 32],
 }
 
-/// What a backup did.
+/// The result of a backup.
 #[derive(Debug, Clone, Default)]
 pub struct Summary {
     /// Rows in all tables.
@@ -44,18 +44,18 @@ pub struct Summary {
     /// Blobs that belong to the backup, and their bytes.
     pub blobs: u64,
     pub bytes: u64,
-    /// Those of them that were not there yet.
+    /// The blobs that were copied this time, and their bytes.
     pub copied: u64,
     pub copied_bytes: u64,
-    /// SHA-256 of blobs that the store has lost, so that the backup lacks them too.
+    /// SHA-256 of blobs that the store has lost and that the backup therefore lacks too.
     pub lost: Vec<String>,
 }
 
-/// Makes a backup in a directory that is new, empty, or has one of the same instance already; blobs that are there are
-/// not copied again, and with `verify` they are read and compared.
+/// Makes a backup in a directory that is new, empty, or has an earlier backup of the same instance. Blobs that are
+/// there already are not copied again; with `verify` they are read and compared.
 ///
 /// # Errors
-/// In words: what cannot be read or written.
+/// The file that cannot be read or written, and why.
 pub fn make(source: &Source, directory: &Path, verify: bool, now: Timestamp) -> Result<Summary> {
     let folder = Folder::open_for_backup(directory, source.store.id())?;
     folder.keep_secret_key(&source.secret_key)?;
@@ -73,7 +73,7 @@ pub fn make(source: &Source, directory: &Path, verify: bool, now: Timestamp) -> 
     Ok(summary)
 }
 
-/// Writes all rows down, in one snapshot.
+/// Writes all rows in one snapshot.
 fn dump(folder: &Folder, export: &mut Export, now: Timestamp) -> Result<Manifest> {
     let database = folder.new_database(now)?;
     export.begin().map_err(Error::explained)?;
@@ -115,7 +115,7 @@ fn copy(
     }
     let mut copied = folder.take_blob(&source.store, &key, size);
     if is_lost(&copied) {
-        // Somebody may have uploaded the same bytes since, which lets the row point at the new copy.
+        // Somebody may have uploaded the same bytes since, and the row now points at the new copy.
         let now = export.run(|conn| integrity::key_of(conn, &sha256)).map_err(Error::explained)?;
         if let Some(now) = now.and_then(|now| now.parse().ok()).filter(|now| *now != key) {
             copied = folder.take_blob(&source.store, &now, size);

@@ -1,7 +1,7 @@
-//! Whether everything that must hold does hold: rows against blobs, blobs against rows, and rows among each other.
+//! Checks the consistency of the instance: rows against blobs, blobs against rows, and rows against each other.
 //!
-//! It works beside running servers and never blames what they are doing: what looks wrong is looked at again, after
-//! the row it belongs to. A row that is gone by then took its bytes along, and a blob that an upload holds will have
+//! It works beside running servers and never reports their current work as a problem: everything suspicious is checked
+//! again, after its row. If the row is gone by then, its blob went with it, and a blob that an upload holds will get
 //! its row.
 
 use super::sweep::{Stray, blocking, for_each_stray};
@@ -15,35 +15,35 @@ use crate::registry::packages::files::Blob;
 use crate::storage::{BLOCK, BlobStore, StorageKey, StoreError};
 use std::time::Duration;
 
-/// How many rows are looked at together.
+/// How many rows are checked together.
 const BATCH: i64 = 100;
-/// How often a row is looked at that changes all the time.
+/// How often a constantly changing row is checked again.
 const LOOKS: u32 = 5;
 
 /// What to check, and how strictly.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
-    /// How old something that nothing refers to must be to count as a problem.
+    /// How old unused data must be to count as a problem.
     pub patience: Duration,
-    /// Read every blob through all four digests.
+    /// Whether to read every blob and compute all four digests.
     pub digests: bool,
 }
 
-/// What a check came to.
+/// The result of a check.
 #[derive(Debug, Clone, Copy)]
 pub struct Outcome {
-    /// How many problems were told.
+    /// The number of reported problems.
     pub problems: u64,
-    /// How much was looked at.
+    /// How much was checked.
     pub totals: Totals,
-    /// Blobs that no file has any more and that wait for a sweep, which is in order.
+    /// Blobs without a file that wait for a sweep, which is normal.
     pub waiting: i64,
 }
 
-/// Checks everything, and tells of each problem in a line: what it is, whom it concerns, what to do.
+/// Checks everything and reports each problem in one line: what is wrong, which files are affected, what to do.
 ///
 /// # Errors
-/// The database's and the store's: then nothing is known.
+/// Database and store errors: then the result is unknown.
 pub async fn run(
     db: &Db,
     store: &BlobStore,
@@ -65,8 +65,8 @@ pub async fn run(
     Ok(Outcome { problems, totals, waiting })
 }
 
-/// Blobs without a file. Since when they have none is not known, but if nothing at all was deleted lately then it is
-/// too long.
+/// Checks for blobs without a file. Nobody knows since when they have none, but if nothing at all was deleted lately,
+/// it is too long.
 async fn unused(db: &Db, before: Timestamp, tell: &mut impl FnMut(&str)) -> Result<i64> {
     let (deleted, (old, bytes)) = db
         .snapshot(move |conn| Ok((integrity::deleted_since(conn, before)?, cleanup::unused_blobs(conn, before)?)))
@@ -81,7 +81,7 @@ async fn unused(db: &Db, before: Timestamp, tell: &mut impl FnMut(&str)) -> Resu
     Ok(old)
 }
 
-/// What is wrong with a blob.
+/// A problem with a blob.
 #[derive(Debug, PartialEq, Eq)]
 enum Fault {
     BadKey,
@@ -119,8 +119,9 @@ async fn blobs(db: &Db, store: &BlobStore, digests: bool, tell: &mut impl FnMut(
     }
 }
 
-/// A row that is unchanged after its fault was seen has that fault. One that is gone has none; one that has changed,
-/// because its digests were computed or a lost blob was uploaded again, is examined anew.
+/// Checks a blob again. If its row is unchanged after the fault was seen, the fault is real; if the row is gone, there
+/// is none; if the row has changed, because its digests were computed or a lost blob was uploaded again, the blob is
+/// examined anew.
 async fn look_again(
     db: &Db,
     store: &BlobStore,
@@ -181,7 +182,7 @@ fn examine(store: &BlobStore, (blob, checksums): &(Blob, Vec<u8>), digests: bool
     })
 }
 
-/// The fault in a line.
+/// The fault as one line.
 async fn describe(db: &Db, store: &BlobStore, blob: &Blob, fault: &Fault) -> Result<String> {
     let id = blob.id;
     let (names, count) = db.read(move |conn| integrity::files_of_blob(conn, id)).await?;
@@ -233,7 +234,7 @@ async fn describe(db: &Db, store: &BlobStore, blob: &Blob, fault: &Fault) -> Res
     Ok(format!("{whose}: {what}; {remedy}"))
 }
 
-/// What lies in the store and is nobody's.
+/// Checks for files in the store that no row names.
 async fn leftovers(db: &Db, store: &BlobStore, before: Timestamp, tell: &mut impl FnMut(&str)) -> Result<()> {
     let looker = store.clone();
     let incoming = blocking(move || looker.leftovers(before.into())).await?;

@@ -1,4 +1,4 @@
-//! Work that no request waits for.
+//! Background work that no request waits for.
 
 pub mod backup;
 pub mod check;

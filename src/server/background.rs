@@ -1,5 +1,5 @@
-//! The work that no request waits for: regularly, when something is to be done, or when an administrator asks. How it
-//! stands is among the tasks of the server's state.
+//! Background work: at regular times, when there is something to do, or when an administrator asks. Its status is in
+//! the tasks of the server's state.
 
 use crate::error::{Error, Result};
 use crate::jobs::check::{self, Options, Outcome};
@@ -12,14 +12,14 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 
-/// How often what is stored today is noted: it is a scan of the blobs.
+/// How often today's totals are recorded: this scans the blobs.
 const NOTE_EVERY: Duration = Duration::from_secs(300);
-/// Between looks whether stored files are to be read again.
+/// How often to check whether a scrub is due.
 const SCRUB_LOOK_EVERY: Duration = Duration::from_secs(60);
-/// Between looks for deliveries of webhooks that are old enough to be forgotten.
+/// How often to check for webhook deliveries that are old enough to be deleted.
 const FORGET_EVERY: Duration = Duration::from_secs(3600);
 
-/// Begins all of it.
+/// Starts all background work.
 pub(super) fn start(app: &Arc<App>) -> [JoinHandle<()>; 8] {
     [
         actix_web::rt::spawn(flush_regularly(Arc::clone(app))),
@@ -33,7 +33,7 @@ pub(super) fn start(app: &Arc<App>) -> [JoinHandle<()>; 8] {
     ]
 }
 
-/// A task that runs; one that is dropped on its way ends too.
+/// A running task. Dropping it early also ends the task.
 struct Running<'a> {
     app: &'a App,
     task: Task,
@@ -79,7 +79,7 @@ async fn flush_regularly(app: Arc<App>) {
     }
 }
 
-/// Computes digests at the start, for what a former process left undone, and after each large upload.
+/// Computes digests at the start, for blobs that an earlier process left, and after each large upload.
 async fn complete_digests(app: Arc<App>) {
     loop {
         let running = Running::begin(&app, Task::Digests);
@@ -105,7 +105,7 @@ async fn sweep_regularly(app: Arc<App>) {
         return;
     }
     let mut ticks = tokio::time::interval(Duration::from_secs(every));
-    // The first tick is at once; a start is busy enough.
+    // The first tick comes at once, and the start is busy enough.
     ticks.tick().await;
     loop {
         ticks.tick().await;
@@ -140,14 +140,14 @@ async fn sweep_now(app: &App) {
     }
 }
 
-/// Looks every minute whether a pass is due, or was left by a server that died.
+/// Checks every minute whether a pass is due, or was left by a server that died.
 async fn scrub_regularly(app: Arc<App>) {
     let plan = scrub_plan(&app.config);
     if plan.every.is_zero() {
         return;
     }
     let mut ticks = tokio::time::interval(SCRUB_LOOK_EVERY);
-    // The first tick is at once; a start is busy enough.
+    // The first tick comes at once, and the start is busy enough.
     ticks.tick().await;
     loop {
         ticks.tick().await;
@@ -157,7 +157,7 @@ async fn scrub_regularly(app: Arc<App>) {
     }
 }
 
-/// Reads blobs for as long as the pass lasts, when there is one.
+/// Scrubs until the end of the pass, if there is one.
 async fn scrub(app: &App, plan: ScrubPlan) {
     let due = scrub::lease_due(&app.db, &app.store, &app.clock, plan).await;
     let progress = match due {
@@ -237,7 +237,7 @@ async fn tell_webhooks(app: Arc<App>) {
 
 async fn forget_deliveries(app: Arc<App>) {
     let mut ticks = tokio::time::interval(FORGET_EVERY);
-    // The first tick is at once; a start is busy enough.
+    // The first tick comes at once, and the start is busy enough.
     ticks.tick().await;
     loop {
         ticks.tick().await;
@@ -247,13 +247,13 @@ async fn forget_deliveries(app: Arc<App>) {
     }
 }
 
-/// Does what administrators ask for, one after the other.
+/// Runs the tasks that administrators request, one after the other.
 async fn do_what_is_asked(app: Arc<App>) {
     loop {
         match app.tasks.next().await {
             Task::Sweep => sweep_now(&app).await,
             task @ (Task::Check | Task::DeepCheck) => check_now(&app, task).await,
-            // Not waited for: it lasts days where the store is large.
+            // Not awaited: it takes days if the store is large.
             Task::Scrub => {
                 app.tasks.begin(Task::Scrub, app.clock.now());
                 let plan = ScrubPlan { now_please: true, ..scrub_plan(&app.config) };

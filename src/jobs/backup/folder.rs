@@ -1,15 +1,15 @@
-//! The directory of a backup: where everything is in it, written so that a crash leaves whole files or none.
+//! The directory of a backup. Files are written so that a crash leaves whole files or none.
 //!
 //! ```text
-//! packhouse-backup         says that this is one, and of which store
-//! manifest.json            written last: what the backup consists of
+//! packhouse-backup         marks a backup and names its store
+//! manifest.json            written last: the contents of the backup
 //! secret-key               of the data directory
-//! database-<time>/         the rows, a file a table, a line a row
-//! blobs/<2 digits>/<sha>   the bytes, under their SHA-256
-//! partial/                 what is being written
+//! database-<time>/         the rows, one file per table, one line per row
+//! blobs/<2 digits>/<sha>   the blobs, under their SHA-256
+//! partial/                 files that are being written
 //! ```
 //!
-//! All of it has mode 0700 and 0600.
+//! All directories have mode 0700, all files 0600.
 
 use super::manifest::Manifest;
 use crate::domain::clock::Timestamp;
@@ -23,7 +23,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 const MARKER: &str = "packhouse-backup";
-/// The marker before it is complete: a crash leaves this, and the next backup begins again.
+/// The marker before it is complete: a crash leaves this, and the next backup starts again.
 const MARKER_NEW: &str = "packhouse-backup.new";
 const MARKER_LINE: &str = "packhouse backup 1";
 const MANIFEST: &str = "manifest.json";
@@ -39,7 +39,8 @@ pub(super) struct Folder {
 }
 
 impl Folder {
-    /// Opens a directory to make a backup in: a new one, an empty one, or that of an earlier backup of this store.
+    /// Opens a directory to make a backup in: a new one, an empty one, or the directory of an earlier backup of this
+    /// store.
     pub(super) fn open_for_backup(root: &Path, store: StoreId) -> Result<Self> {
         make_dir(root)?;
         let shown = root.display();
@@ -66,14 +67,14 @@ impl Folder {
         for name in [BLOBS, PARTIAL] {
             make_dir(&root.join(name))?;
         }
-        // What interrupted backups left.
+        // Remove the leftovers of interrupted backups.
         for entry in fs::read_dir(root.join(PARTIAL))?.flatten() {
             fs::remove_file(entry.path()).with_context(|| format!("cannot remove {}", entry.path().display()))?;
         }
         Ok(folder)
     }
 
-    /// Opens a directory to restore from it.
+    /// Opens a directory to restore from.
     pub(super) fn open_for_restore(root: &Path) -> Result<(Self, Manifest)> {
         let shown = root.display();
         if !root.join(MARKER).exists() {
@@ -120,7 +121,7 @@ impl Folder {
         &self.root
     }
 
-    /// Keeps the secret key, without which second factors could not be read again. It never changes.
+    /// Stores the secret key, without which the two-factor seeds could not be decrypted. It never changes.
     pub(super) fn keep_secret_key(&self, key: &[u8; 32]) -> Result<()> {
         let path = self.root.join(SECRET_KEY);
         if !path.exists() {
@@ -138,7 +139,7 @@ impl Folder {
         from_hex(text.trim_end()).with_context(|| format!("{} is damaged", path.display()))
     }
 
-    /// Makes a directory for the rows of a new dump and gives back its name.
+    /// Creates a directory for the rows of a new dump and returns its name.
     pub(super) fn new_database(&self, now: Timestamp) -> Result<String> {
         let time = now.to_string().replace(['-', ':'], "");
         let name = format!("{DATABASE}{time}-{:08x}", rand::random::<u32>());
@@ -160,7 +161,7 @@ impl Folder {
         sync_dir(&self.root.join(database))
     }
 
-    /// Gives each line of a table to a closure.
+    /// Passes each line of a table to a closure.
     pub(super) fn each_line(
         &self,
         database: &str,
@@ -185,7 +186,8 @@ impl Folder {
         self.root.join(BLOBS).join(hex.get(..2).unwrap_or_default()).join(hex)
     }
 
-    /// Whether a blob is here, by its size and, when asked, by its bytes. Nothing half-written ever has its name.
+    /// Whether the backup has a blob, by its size and, if requested, by its bytes. A half-written blob never has its
+    /// final name.
     pub(super) fn has_blob(&self, sha256: &Sha256, size: u64, verify: bool) -> Result<bool> {
         let path = self.blob(sha256);
         match fs::symlink_metadata(&path) {
@@ -196,7 +198,7 @@ impl Folder {
         }
     }
 
-    /// Copies a blob from the store, verified.
+    /// Copies a blob from the store and verifies it.
     pub(super) fn take_blob(&self, store: &BlobStore, key: &StorageKey, size: u64) -> Result<(), TransferError> {
         let partial = self.root.join(PARTIAL).join(key.to_string());
         let copied = || {
@@ -210,7 +212,7 @@ impl Folder {
             named.and_then(|()| fs::rename(&partial, &path)).map_err(TransferError::Elsewhere)
         };
         copied().inspect_err(|_| {
-            // The next backup removes what is left here.
+            // The next backup removes a leftover.
             let _ = fs::remove_file(&partial);
         })
     }
@@ -224,7 +226,7 @@ impl Folder {
         sync_dir(&blobs)
     }
 
-    /// Makes the backup complete, and removes the rows of the one before.
+    /// Completes the backup, and removes the rows of the previous one.
     pub(super) fn complete(&self, manifest: &Manifest) -> Result<()> {
         sync_dir(&self.root)?;
         self.write(MANIFEST, &serde_json::to_vec_pretty(manifest)?)?;
@@ -248,7 +250,7 @@ impl Folder {
     }
 }
 
-/// What every format has.
+/// The field that the manifest of every format has.
 #[derive(serde::Deserialize)]
 struct Format {
     format: u32,

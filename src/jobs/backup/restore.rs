@@ -1,5 +1,5 @@
-//! A backup brought back into an empty instance: blobs first, rows after, so that there is nothing to see before all
-//! of it is there.
+//! Restoring a backup into an empty instance: blobs first, rows after, so that nothing is visible before everything is
+//! there.
 
 use super::folder::Folder;
 use super::manifest::{BlobRow, Manifest};
@@ -19,7 +19,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Rows, and about how many bytes of them, that are put in together.
+/// The most rows, and about how many bytes of them, that one statement inserts.
 const BATCH: usize = 500;
 const BATCH_BYTES: usize = 4 << 20;
 
@@ -30,22 +30,22 @@ pub struct Restore {
     lost: Vec<Sha256>,
 }
 
-/// Where a backup is restored to.
+/// The destination of a restore.
 pub struct Target {
     /// The database's URL. It has no owners and no blobs yet.
     pub url: String,
-    /// How long to wait for it.
+    /// How long to wait for the database.
     pub patience: Duration,
-    /// Where the blobs go: an absent or empty directory.
+    /// The directory for the blobs: absent or empty.
     pub store: PathBuf,
 }
 
 impl Restore {
-    /// Opens a backup and verifies that all of it is there: every table by its digest, every blob by its size. Their
+    /// Opens a backup and verifies that it is complete: every table by its digest, every blob by its size. The blobs'
     /// digests are verified when they are copied.
     ///
     /// # Errors
-    /// In words: what is missing, and what to do.
+    /// The error says what is missing and what to do.
     pub fn open(directory: &Path) -> Result<Self> {
         let (folder, manifest) = Folder::open_for_restore(directory)?;
         for table in &manifest.tables {
@@ -69,20 +69,20 @@ impl Restore {
         Ok(this)
     }
 
-    /// The secret key that belongs to it.
+    /// The secret key of the backup.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// When the key cannot be read.
     pub fn secret_key(&self) -> Result<[u8; 32]> {
         self.folder.secret_key()
     }
 
-    /// When it was made.
+    /// When the backup was made.
     pub fn created_at(&self) -> Timestamp {
         self.manifest.created_at
     }
 
-    /// How many blobs the store had lost when it was made.
+    /// How many blobs the store had lost when the backup was made.
     pub fn lost(&self) -> usize {
         self.lost.len()
     }
@@ -97,24 +97,24 @@ impl Restore {
         })
     }
 
-    /// Makes sure that database and store are empty, and makes their schema and directories.
+    /// Checks that the database and the store are empty, and creates the schema and the directories.
     ///
     /// # Errors
-    /// In words: what is in the way.
+    /// The error says what prevents the restore.
     pub fn prepare(&self, target: &Target) -> Result<BlobStore> {
         db::migrate_to(&target.url, &self.manifest.schema, target.patience).map_err(Error::explained)?;
         let mut import = Import::begin(&target.url).map_err(Error::explained)?;
         ensure_empty(&mut import)?;
         let expected = import.run(|conn| settings::get(conn, STORE_ID)).map_err(Error::explained)?;
-        // Not kept open: copying may take hours.
+        // Closed again, because copying may take hours.
         drop(import);
         empty_store(target, expected.and_then(|id| id.as_str()?.parse().ok()))
     }
 
-    /// Restores it into the database and the store that [`Restore::prepare`] prepared.
+    /// Restores the backup into the database and the store that [`Restore::prepare`] prepared.
     ///
     /// # Errors
-    /// In words. The database is empty then as before; blobs may have been copied.
+    /// A message for people. The database is then as empty as before; blobs may have been copied.
     pub fn run(&self, target: &Target, store: &BlobStore, now: Timestamp) -> Result<()> {
         self.each_blob(|folder, sha256, _, key| {
             let path = folder.blob(&sha256);
@@ -138,7 +138,7 @@ impl Restore {
             .map_err(Error::explained)
     }
 
-    /// Puts all rows in, in one transaction.
+    /// Inserts all rows in one transaction.
     fn load(&self, target: &Target, store: &BlobStore) -> Result<()> {
         let mut import = Import::begin(&target.url).map_err(Error::explained)?;
         let names = || self.manifest.tables.iter().map(|table| table.name.as_str());
@@ -167,7 +167,7 @@ impl Restore {
         for counter in &self.manifest.counters {
             import.set_counter(counter).map_err(Error::explained)?;
         }
-        // Another store than the one that was backed up, which may still be there.
+        // This is not the store that was backed up, which may still exist.
         let id = json!(store.id().to_string());
         import.run(|conn| settings::set(conn, STORE_ID, &id)).map_err(Error::explained)?;
         import.commit().map_err(Error::explained)
