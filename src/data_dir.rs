@@ -19,8 +19,8 @@ use crate::lock::lock_soon;
 pub enum DataDirError {
     /// The lock is held, which only a running server does.
     #[error(
-        "another packhouse server is using the data directory {}: stop it first, or give this one a data directory \
-         of its own", .0.display()
+        "another packhouse server is using the data directory {}: stop it first, or give this one its own data \
+         directory", .0.display()
     )]
     InUse(PathBuf),
     /// The path exists and is not a directory.
@@ -28,13 +28,13 @@ pub enum DataDirError {
     NotADirectory(PathBuf),
     /// The key file was cut short or edited. It is never replaced: everything it encrypted would be lost.
     #[error(
-        "the secret key in {} is damaged: it must be one line of 64 hexadecimal digits; bring the file back from a \
-         backup (a new key would make the second factors stored in the database unreadable)", .0.display()
+        "the secret key in {} is damaged: it must be one line of 64 hexadecimal digits; restore the file from \
+         a backup (a new key could not decrypt the secrets in the database)", .0.display()
     )]
     DamagedKey(PathBuf),
     /// The directory has been used with another key.
     #[error(
-        "the data directory has another secret key than the backup: name a new data directory, or move {} away",
+        "the data directory has another secret key than the backup: use a new data directory, or move {} away",
          .0.display()
     )]
     OtherKey(PathBuf),
@@ -189,7 +189,7 @@ impl DataDir {
         let mut key = [0_u8; 32];
         rand::rngs::SysRng
             .try_fill_bytes(&mut key)
-            .map_err(|error| DataDirError::io("make random bytes for", path)(io::Error::other(error)))?;
+            .map_err(|error| DataDirError::io("generate random bytes for", path)(io::Error::other(error)))?;
         self.write_key(path, &key)
     }
 

@@ -113,8 +113,8 @@ pub async fn records(call: Call, filter: Filter, after: Option<i64>) -> Result<H
     let lines = stream::try_unfold(export, async |mut export| match export.batch().await {
         Ok(lines) => Ok(lines.map(|lines| (lines, export))),
         Err(error) => {
-            tracing::warn!(error = %error.explained(), "an export of the audit records ends before its end");
-            Err(actix_web::error::ErrorInternalServerError("the export was cut"))
+            tracing::warn!(error = %error.explained(), "an export of the audit log ended early");
+            Err(actix_web::error::ErrorInternalServerError("the export ended early"))
         }
     });
     let mut response = HttpResponse::Ok();

@@ -172,8 +172,8 @@ async fn check_key(db: &Db, key: &MasterKey) -> Result<()> {
     });
     if !known.await.map_err(explain)? {
         bail!(
-            "is not the one that this database's secrets (second factors, webhooks) were encrypted with: servers of one \
-             database share one file, named by `secret_key_file`; a backup holds it too"
+            "is not the key that this database's secrets (two-factor seeds, webhooks) are encrypted with: servers of \
+             one database share one file, set by `secret_key_file`; a backup contains the key too"
         );
     }
     Ok(())
@@ -193,23 +193,23 @@ async fn open_store(config: &Config, db: &Db) -> Result<BlobStore> {
     })
     .await?;
     // The store's errors include their source in their own text.
-    let (store, used) = store.map_err(|error| anyhow::anyhow!("the store {shown} cannot be used: {error}"))?;
+    let (store, used) = store.map_err(|error| anyhow::anyhow!("cannot use the store {shown}: {error}"))?;
     if used {
         bail!(
-            "the store {shown} holds the files of another database: restore that database from its backup, or name an \
-             empty directory as store.dir"
+            "the store {shown} has the files of another database: restore that database from its backup, or set \
+             store.dir to an empty directory"
         );
     }
     if expected.is_none() {
         let own = json!(store.id().to_string());
         let holds = db.write(move |conn| settings::get_or_set(conn, STORE_ID, &own)).await.map_err(explain)?;
         if parse_id(&holds)? != store.id() {
-            bail!("the database belongs to another store than {shown}: name that one as store.dir");
+            bail!("the database belongs to another store than {shown}: set store.dir to that store");
         }
     }
     Ok(store)
 }
 
 fn parse_id(value: &serde_json::Value) -> Result<StoreId> {
-    value.as_str().and_then(|text| text.parse().ok()).context("the database remembers no proper id of its store")
+    value.as_str().and_then(|text| text.parse().ok()).context("the database has no valid store id")
 }

@@ -140,24 +140,29 @@ const LINES: &str = "text/plain";
 
 /// Describes [`livez`].
 pub fn describe_lines(description: &mut Description) {
-    description.answers_with(StatusCode::OK, "It is", LINES, text());
+    description.answers_with(StatusCode::OK, "The process is running", LINES, text());
 }
 
 /// Describes [`readyz`].
 pub fn describe_ready(description: &mut Description) {
-    description.answers_with(StatusCode::OK, "Everything is there", LINES, text());
-    description.answers_with(StatusCode::SERVICE_UNAVAILABLE, "Something is not; the lines say what", LINES, text());
+    description.answers_with(StatusCode::OK, "Everything works", LINES, text());
+    description.answers_with(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "Something does not work; the lines say what",
+        LINES,
+        text(),
+    );
 }
 
 /// Describes [`healthz`].
 pub fn describe_health(description: &mut Description) {
-    description.answers_json::<Health>(StatusCode::OK, "Everything is there");
-    description.answers_json::<Health>(StatusCode::SERVICE_UNAVAILABLE, "Something is not");
+    description.answers_json::<Health>(StatusCode::OK, "Everything works");
+    description.answers_json::<Health>(StatusCode::SERVICE_UNAVAILABLE, "Something does not work");
 }
 
 /// Describes [`metrics()`].
 pub fn describe_metrics(description: &mut Description) {
-    description.answers_with(StatusCode::OK, "The metrics, in the text format of Prometheus", LINES, text());
-    description.answers_with(StatusCode::UNAUTHORIZED, "The token of the setting is not there", LINES, text());
-    description.answers_with(StatusCode::NOT_FOUND, "They are turned off", LINES, text());
+    description.answers_with(StatusCode::OK, "The metrics in Prometheus's text format", LINES, text());
+    description.answers_with(StatusCode::UNAUTHORIZED, "The configured token is missing or wrong", LINES, text());
+    description.answers_with(StatusCode::NOT_FOUND, "The metrics are turned off", LINES, text());
 }

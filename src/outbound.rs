@@ -54,7 +54,7 @@ impl Allowed {
         let kind = special(address)?;
         let allowed = self.networks.iter().any(|network| network.contains(address));
         (!allowed)
-            .then(|| format!("{address} is {kind}, which this server may not reach: see webhooks.allowed_networks"))
+            .then(|| format!("{address} is {kind}, which this server must not reach: see webhooks.allowed_networks"))
     }
 }
 
@@ -123,12 +123,12 @@ impl Outbound {
     }
 
     fn parse(&self, url: &str) -> Result<reqwest::Url, Failure> {
-        let url = reqwest::Url::parse(url).map_err(|error| Failure(format!("the address cannot be read: {error}")))?;
+        let url = reqwest::Url::parse(url).map_err(|error| Failure(format!("the address is invalid: {error}")))?;
         if !matches!(url.scheme(), "http" | "https") {
-            return Err(Failure("only http and https addresses are called".to_owned()));
+            return Err(Failure("only http and https addresses are allowed".to_owned()));
         }
         if !url.username().is_empty() || url.password().is_some() {
-            return Err(Failure("an address with a user or a password in it is not called".to_owned()));
+            return Err(Failure("an address with a user name or password is not allowed".to_owned()));
         }
         // The parser turns every spelling of a numeric address into an IP address.
         let host = url.host_str().unwrap_or_default();
@@ -136,9 +136,9 @@ impl Outbound {
         match number {
             Some(address) => self.allowed.refusal(address).map_or(Ok(url), |why| Err(Failure(why))),
             // Never looked up: it is this machine (RFC 6761).
-            None if is_local(host) && !self.allowed.host(host) && self.allowed.networks.is_empty() => {
-                Err(Failure(format!("{host} is this server itself, which it may not call: see webhooks.allowed_hosts")))
-            }
+            None if is_local(host) && !self.allowed.host(host) && self.allowed.networks.is_empty() => Err(Failure(
+                format!("{host} is this server itself, which must not be called: see webhooks.allowed_hosts"),
+            )),
             None if host.is_empty() => Err(Failure("the address has no host".to_owned())),
             None => Ok(url),
         }
@@ -151,11 +151,11 @@ impl Outbound {
     pub async fn post(&self, url: &str, headers: &[(String, String)], body: Vec<u8>) -> Result<Answer, Failure> {
         let url = self.parse(url)?;
         let client = self.client.get_or_try_init(async || self.build()).await;
-        let client = client.map_err(|error| Failure(format!("this server cannot call others: {error:#}")))?;
+        let client = client.map_err(|error| Failure(format!("this server cannot call other servers: {error:#}")))?;
         let mut fields = HeaderMap::new();
         for (name, value) in headers {
             let field = HeaderName::try_from(name).ok().zip(HeaderValue::try_from(value).ok());
-            let (name, value) = field.ok_or_else(|| Failure(format!("the field {name} cannot be sent")))?;
+            let (name, value) = field.ok_or_else(|| Failure(format!("the header {name} cannot be sent")))?;
             fields.append(name, value);
         }
         let sent = client.post(url).headers(fields).body(body).timeout(self.total).send();
@@ -186,7 +186,7 @@ impl Outbound {
                 }
                 Ok(None) => return answer,
                 Err(error) => {
-                    answer.cut = Some(format!("the body did not come to its end: {}", self.explain(&error)));
+                    answer.cut = Some(format!("the body ended early: {}", self.explain(&error)));
                     return answer;
                 }
             }
@@ -223,7 +223,7 @@ impl Outbound {
             .http1_only()
             .http1_max_headers(MAX_FIELDS)
             .build()
-            .context("the client cannot be made")
+            .context("cannot create the HTTP client")
     }
 }
 
@@ -249,7 +249,7 @@ pub fn tls(trusting: bool) -> anyhow::Result<ClientConfig> {
         let (known, _) = roots.add_parsable_certificates(found.certs);
         if known == 0 {
             tracing::warn!(
-                "this machine trusts no certificate authority: no https address can be called; install ca-certificates"
+                "this machine trusts no certificate authority, so https addresses do not work: install ca-certificates"
             );
         }
     }
@@ -271,14 +271,14 @@ impl Resolve for Checked {
         let allowed = Arc::clone(&self.allowed);
         let looking = (self.lookup)(name.clone());
         Box::pin(async move {
-            let found = looking.await.map_err(|error| anyhow!("the name {name} cannot be looked up: {error}"))?;
+            let found = looking.await.map_err(|error| anyhow!("cannot look up the name {name}: {error}"))?;
             if found.is_empty() {
                 return Err(anyhow!("the name {name} has no address").into());
             }
             if !allowed.host(&name)
                 && let Some(why) = found.iter().find_map(|address| allowed.refusal(*address))
             {
-                return Err(anyhow!("{name} leads to {why}").into());
+                return Err(anyhow!("{name} resolves to {why}").into());
             }
             let addresses: Addrs = Box::new(found.into_iter().map(|address| SocketAddr::new(address, 0)));
             Ok(addresses)

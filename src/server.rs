@@ -104,7 +104,7 @@ impl Server {
             job.abort();
         }
         if let Err(error) = flush_counts::run(&app.db, &app.counters).await {
-            tracing::warn!(%error, "the last counts could not be written down");
+            tracing::warn!(%error, "could not write the last counters to the database");
         }
         Ok(ended?)
     }

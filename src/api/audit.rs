@@ -113,7 +113,7 @@ impl Answer for Records {
     fn describe(description: &mut Description) {
         Chained::<RecordBody>::describe(description);
         description.or(LINES, text());
-        let about = "How many records the whole list has, up to 1,000; lines come without it.";
+        let about = "The length of the whole list, up to 1,000; `ndjson` answers do not have it.";
         description.may_have("X-Total-Count", about, integer(0));
     }
 }

@@ -49,11 +49,12 @@ impl Document {
             .title("Packhouse")
             .version(env!("CARGO_PKG_VERSION"))
             .description(Some(words::ABOUT))
-            .license(Some(licence()));
+            .license(Some(license()));
         // The first server works wherever the document was fetched from; the second is for readers who only have the
         // document.
-        let here = Server::builder().url("/").description(Some("Where this document is")).build();
-        let known = root.map(|root| Server::builder().url(root).description(Some("Its public address")).build());
+        let here = Server::builder().url("/").description(Some("The server of this document")).build();
+        let known =
+            root.map(|root| Server::builder().url(root).description(Some("The public address of the server")).build());
         let clashes = std::mem::take(&mut schemas.clashes);
         let api = OpenApiBuilder::new()
             .info(info.build())
@@ -71,10 +72,10 @@ impl Document {
     }
 }
 
-fn licence() -> License {
-    let mut licence = License::new("MIT or Apache-2.0");
-    licence.identifier = Some(env!("CARGO_PKG_LICENSE").to_owned());
-    licence
+fn license() -> License {
+    let mut license = License::new("MIT or Apache-2.0");
+    license.identifier = Some(env!("CARGO_PKG_LICENSE").to_owned());
+    license
 }
 
 /// The named schemas of all routes.

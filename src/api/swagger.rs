@@ -86,7 +86,7 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 
 /// Describes [`page`].
 pub fn describe_page(description: &mut Description) {
-    description.answers_with(StatusCode::OK, "A page", "text/html", text());
+    description.answers_with(StatusCode::OK, "The page", "text/html", text());
     not_modified(description);
 }
 
@@ -107,7 +107,7 @@ const SCRIPT_MEDIA: &str = "text/javascript";
 
 /// Describes the answer to a client that has the file already.
 pub fn not_modified(description: &mut Description) {
-    description.with("ETag", "Which state of the program's file this is.", text());
-    description.head("If-None-Match", "The `ETag` of what the reader has: 304 if it is still the same.", text());
-    description.answers(StatusCode::NOT_MODIFIED, "The reader has it already");
+    description.with("ETag", "The version of this file.", text());
+    description.head("If-None-Match", "The `ETag` of the copy you have; you get 304 if it is still current.", text());
+    description.answers(StatusCode::NOT_MODIFIED, "Your copy is current");
 }

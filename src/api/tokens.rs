@@ -69,7 +69,7 @@ fn whose(conn: &mut Connection, caller: &Caller, name: &OwnerName) -> Result<Sig
         if let Err(error @ (Error::Moved { .. } | Error::Internal(_))) = visit_user(conn, caller, name) {
             return Err(error);
         }
-        return Err(Error::Forbidden("only the user himself or an administrator may do this".to_owned()));
+        return Err(Error::Forbidden("only the user or an administrator can do this".to_owned()));
     }
     let user = users::see(conn, caller, name)?;
     Ok(SignedIn { id: user.id, name: user.name, is_admin: user.is_admin })

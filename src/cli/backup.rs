@@ -50,7 +50,7 @@ pub(super) async fn run(config: Config, args: Args) -> Result<ExitCode> {
             return Ok(ExitCode::SUCCESS);
         }
         complain(&format!(
-            "the store has lost {}, which the backup lacks too: run `packhouse check --digests`, which names the files",
+            "the store has lost {}, so the backup lacks them too: run `packhouse check --digests` to see the files",
             count(u64::try_from(made.lost.len()).unwrap_or_default(), "blob")
         ));
         Ok(ExitCode::FAILURE)

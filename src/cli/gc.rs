@@ -47,7 +47,7 @@ pub(super) async fn run(config: Config, args: Args) -> Result<ExitCode> {
         };
         let swept = swept.map_err(explain)?;
         say(&format!(
-            "{} {} without a file and {} of crashed uploads, {} bytes in all",
+            "{} {} without a file and {} of crashed uploads, {} bytes in total",
             if dry_run { "would remove" } else { "removed" },
             count(swept.unused, "blob"),
             count(swept.orphans, "leftover"),
@@ -55,19 +55,19 @@ pub(super) async fn run(config: Config, args: Args) -> Result<ExitCode> {
         ))?;
         if swept.held > 0 {
             say(&format!(
-                "{} {} that the database does not know to the holding folder, {} bytes; they are removed when the grace \
-                 is over once more",
+                "{} {} that the database does not know to the holding folder, {} bytes; a later run removes them \
+                 after a second grace period",
                 if dry_run { "would move" } else { "moved" },
                 count(swept.held, "blob"),
                 swept.held_bytes
             ))?;
         }
         if swept.held_off {
-            say("a backup is running, which may still want blobs without a file: they stay until the next sweep")?;
+            say("a backup is running and may still need blobs without a file: they stay until the next sweep")?;
         }
         if !dry_run {
             for owner in db.write(quotas::recount).await.map_err(explain)? {
-                say(&format!("what {owner} stores was counted wrong, and is corrected"))?;
+                say(&format!("the storage total of {owner} was wrong and has been corrected"))?;
             }
         }
         Ok(ExitCode::SUCCESS)

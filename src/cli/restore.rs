@@ -56,7 +56,7 @@ fn restore(config: &Config, directory: &Path) -> Result<(Database, BlobStore)> {
     say(&format!("restored the backup of {}", backup.created_at()))?;
     if backup.lost() > 0 {
         let lost = count(u64::try_from(backup.lost()).unwrap_or_default(), "blob");
-        complain(&format!("the store had lost {lost} when the backup was made; the check names the files"));
+        complain(&format!("the store had lost {lost} when the backup was made; the check lists the files"));
     }
     Ok((database, store))
 }

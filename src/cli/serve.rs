@@ -55,7 +55,7 @@ async fn serve(config: Config) -> Result<ExitCode> {
     let draining = Arc::clone(&app);
     actix_web::rt::spawn(async move {
         tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {}, _ = hangup.recv() => {} }
-        tracing::info!("stopping: transfers under way may finish; a second signal cuts them");
+        tracing::info!("stopping: running transfers may finish; a second signal cuts them off");
         draining.start_draining();
         let stopped = handle.stop(true);
         tokio::select! {
@@ -79,7 +79,7 @@ async fn first_administrator(app: &Arc<App>, data_dir: &DataDir) -> Result<()> {
     let AdminConfig { user, password } = &app.config.admin;
     let given = !password.is_empty();
     let password = if given { Password::new(password.reveal()) } else { Password::generate() };
-    let name = user.parse().with_context(|| format!("admin.user: {user:?} is no user name"))?;
+    let name = user.parse().with_context(|| format!("admin.user: {user:?} is not a valid user name"))?;
     let email: Email = format!("{user}@localhost.localdomain").parse()?;
     password.check_new(&[user]).context("admin.password")?;
     let file = data_dir.initial_admin_password();
@@ -114,8 +114,8 @@ async fn first_administrator(app: &Arc<App>, data_dir: &DataDir) -> Result<()> {
     }
     if !given {
         say(&format!(
-            "\n  First start: the administrator is {user} with the password\n\n      {}\n\n  It is kept in {} until \
-             you remove that file.\n",
+            "\n  First start: the administrator is {user} with the password\n\n      {}\n\n  The password is stored in \
+             {} until you delete that file.\n",
             password.reveal(),
             file.display()
         ))?;

@@ -21,7 +21,7 @@ pub(super) fn secret_from_stdin(what: &str) -> Result<String> {
     let mut line = String::new();
     std::io::stdin().read_line(&mut line)?;
     let line = line.trim_end_matches(['\n', '\r']);
-    anyhow::ensure!(!line.is_empty(), "standard input holds no {what}: give it as one line");
+    anyhow::ensure!(!line.is_empty(), "standard input has no {what}: send it as one line");
     Ok(line.to_owned())
 }
 

@@ -113,7 +113,7 @@ pub(super) async fn run(config: Config, command: Command) -> Result<ExitCode> {
         }
         Command::Password { name, password } => {
             let given = password.get(&[name.as_str()])?;
-            let (password, show) = given.context("name --password-stdin or --random-password")?;
+            let (password, show) = given.context("no password given: use --password-stdin or --random-password")?;
             let hash = hash_now(&password).map_err(explain)?;
             let change = move |conn: &mut _| users::set_password(conn, &Caller::command_line(), &name, &hash, now);
             in_database(&config, change).await?;

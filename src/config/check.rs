@@ -17,15 +17,18 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
     let url = &config.public_url;
     let origin = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
     if !url.is_empty() && origin.is_none_or(|rest| rest.is_empty() || rest.contains(['?', '#', ' '])) {
-        return Err(bad("public_url", "looks like https://packages.example.org"));
+        return Err(bad("public_url", "must look like https://packages.example.org"));
     }
     numbers(config)?;
     let domain = |domain: &String| domain.contains('@') || domain.trim() != domain || domain.is_empty();
     if config.registration.email_domains.iter().any(domain) {
-        return Err(bad("registration.email_domains", "lists domains such as example.org"));
+        return Err(bad("registration.email_domains", "must list domains such as example.org"));
     }
     if !is_filter(&config.log.level) {
-        return Err(bad("log.level", "is a level such as info or debug, or a filter such as info,packhouse=debug"));
+        return Err(bad(
+            "log.level",
+            "must be a level such as info or debug, or a filter such as info,packhouse=debug",
+        ));
     }
     let database = config.database.url.reveal();
     if !database.is_empty() {
@@ -47,11 +50,11 @@ fn numbers(config: &Config) -> Result<(), ConfigError> {
         ("limits.connections_per_address", (*connections_per_address).try_into().unwrap_or(u64::MAX)),
     ] {
         if value == 0 {
-            return Err(bad(key, "is at least 1"));
+            return Err(bad(key, "must be at least 1"));
         }
     }
     if config.database.read_connections == 0 || config.database.write_connections == 0 {
-        return Err(bad("database.read_connections and write_connections", "are at least 1"));
+        return Err(bad("database.read_connections and write_connections", "must be at least 1"));
     }
     for (key, value) in [
         ("limits.file_bytes", limits.file_bytes),
@@ -60,14 +63,14 @@ fn numbers(config: &Config) -> Result<(), ConfigError> {
         ("quota.file_bytes", config.quota.file_bytes),
     ] {
         if value < -1 {
-            return Err(bad(key, "is -1 for none, or a number from 0"));
+            return Err(bad(key, "must be -1 for no limit, or a number from 0"));
         }
     }
     if config.jobs.sweep_stop_percent > 100 {
-        return Err(bad("jobs.sweep_stop_percent", "is at most 100"));
+        return Err(bad("jobs.sweep_stop_percent", "must be at most 100"));
     }
     if config.webhooks.timeout_seconds > MOST_TIMEOUT_SECONDS {
-        return Err(bad("webhooks.timeout_seconds", "is at most 60"));
+        return Err(bad("webhooks.timeout_seconds", "must be at most 60"));
     }
     Ok(())
 }
@@ -94,7 +97,7 @@ fn connection(text: &str) -> Result<(), &'static str> {
     let mut escapes = rest.split('%').skip(1);
     let is_escape = |after: &str| after.bytes().take(2).filter(u8::is_ascii_hexdigit).count() == 2;
     if !escapes.all(is_escape) {
-        return Err("has a % that escapes nothing: write %25 for it");
+        return Err("has an invalid escape: write %25 for a %");
     }
     let authority = rest.split(['/', '?']).next().unwrap_or_default();
     let hosts = authority.rsplit_once('@').map_or(authority, |(_, hosts)| hosts);
@@ -108,8 +111,8 @@ fn connection(text: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
-const SHAPE: &str = "looks like postgres://user:password@host:5432/database, or host=… dbname=… user=…";
-const PORT: &str = "has a port that is no number from 1 to 65535; in a password, write %2F for / and %40 for @";
+const SHAPE: &str = "must look like postgres://user:password@host:5432/database, or host=… dbname=… user=…";
+const PORT: &str = "has a port that is not a number from 1 to 65535; in a password, write %2F for / and %40 for @";
 
 fn is_port(text: &str) -> bool {
     text.is_empty() || text.parse::<u16>().is_ok_and(|port| port != 0)
@@ -119,16 +122,16 @@ fn is_port(text: &str) -> bool {
 /// any time.
 fn administrator(config: &Config) -> Result<(), ConfigError> {
     let user = &config.admin.user;
-    let name: OwnerName = user.parse().map_err(|why| bad("admin.user", format!("is no user name: {why}")))?;
+    let name: OwnerName = user.parse().map_err(|why| bad("admin.user", format!("is not a valid user name: {why}")))?;
     if name.is_reserved() && name.lower() != "admin" {
-        return Err(bad("admin.user", "is a reserved name: choose another"));
+        return Err(bad("admin.user", "is a reserved name: choose another name"));
     }
     let email = format!("{user}@localhost.localdomain").parse::<Email>();
-    email.map_err(|_| bad("admin.user", "is no user name"))?;
+    email.map_err(|_| bad("admin.user", "is not a valid user name"))?;
     let password = config.admin.password.reveal();
     if !password.is_empty() {
         let good = Password::new(password).check_new(&[user]);
-        good.map_err(|why| bad("admin.password", format!("cannot be used: {why}")))?;
+        good.map_err(|why| bad("admin.password", format!("is invalid: {why}")))?;
     }
     Ok(())
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 pub enum ConfigError {
     #[error("cannot read {path}: {source}")]
     Unreadable { path: PathBuf, source: std::io::Error },
-    #[error("{path} is no TOML: {source}")]
+    #[error("{path} is not valid TOML: {source}")]
     NotToml { path: PathBuf, source: Box<toml::de::Error> },
     #[error("{origin}: there is no key `{key}`; packhouse.sample.toml lists all of them")]
     UnknownKey { origin: String, key: String },

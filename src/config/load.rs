@@ -65,7 +65,7 @@ impl Config {
             ConfigError::BadValue {
                 origin: "configuration".to_owned(),
                 key: key.unwrap_or_default().to_owned(),
-                problem: format!("cannot be used: {}", error.message()),
+                problem: format!("is invalid: {}", error.message()),
             }
         })?;
         config.settings = shown;

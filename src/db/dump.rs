@@ -256,7 +256,7 @@ impl Import {
         self.0.batch_execute("COMMIT")?;
         // Collect statistics for the planner, which otherwise would come some minutes later.
         if let Err(error) = self.0.batch_execute("ANALYZE") {
-            tracing::warn!(%error, "the restored database could not be analyzed");
+            tracing::warn!(%error, "could not analyze the restored database");
         }
         Ok(())
     }

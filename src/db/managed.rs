@@ -93,7 +93,7 @@ impl ManagedPostgres {
             }
         }
         let start_ms = began.elapsed().as_millis();
-        tracing::info!(start_ms, bin_dir = %bin_dir.display(), "private Postgres is ready");
+        tracing::info!(start_ms, bin_dir = %bin_dir.display(), "the private Postgres is ready");
         Ok(Self { url, bin_dir, control: Some(control), supervisor: Some(supervisor), _lock: lock })
     }
 
@@ -169,7 +169,8 @@ impl Plan {
         let install = Install::find(options, &mut launcher, version, &files.cluster)?;
         let reach = launcher.reach(&files.directory, &install.program("postgres"))?;
         if version.is_none() {
-            tracing::info!(postgres = install.major, directory = %files.cluster.display(), "making a private Postgres");
+            let directory = files.cluster.display();
+            tracing::info!(postgres = install.major, %directory, "creating a private Postgres");
             files.make_cluster(&launcher, &install, &reach)?;
         }
         let socket = files.socket(options, &launcher)?;
@@ -228,7 +229,7 @@ impl Plan {
             let since = Instant::now();
             let Some(status) = self.watch(&mut child, orders) else { return end(&mut child) };
             let lived = since.elapsed();
-            tracing::error!(%status, log = %self.files.log.display(), "private Postgres died; starting it again");
+            tracing::error!(%status, log = %self.files.log.display(), "the private Postgres died; restarting it");
             let mut pause = if lived > HEALTHY { Duration::ZERO } else { WATCH };
             child = loop {
                 if told_to_stop(orders, pause) {
@@ -238,11 +239,11 @@ impl Plan {
                     Ok(child) => break child,
                     Err(error) => {
                         pause = (pause * 2).clamp(WATCH, LONGEST_PAUSE);
-                        tracing::error!(%error, retry_ms = pause.as_millis(), "private Postgres does not come back");
+                        tracing::error!(%error, retry_ms = pause.as_millis(), "the private Postgres does not restart");
                     }
                 }
             };
-            tracing::info!(pid = child.id(), "private Postgres is back");
+            tracing::info!(pid = child.id(), "the private Postgres is running again");
         }
     }
 
@@ -287,7 +288,7 @@ fn end(child: &mut Child) {
             match child.try_wait() {
                 Ok(None) => thread::sleep(READY_POLL),
                 Ok(Some(status)) => {
-                    tracing::info!(%status, "private Postgres stopped");
+                    tracing::info!(%status, "the private Postgres stopped");
                     return;
                 }
                 Err(error) => {
@@ -296,6 +297,6 @@ fn end(child: &mut Child) {
                 }
             }
         }
-        tracing::warn!(?signal, limit_ms = limit.as_millis(), "private Postgres does not stop");
+        tracing::warn!(?signal, limit_ms = limit.as_millis(), "the private Postgres does not stop");
     }
 }

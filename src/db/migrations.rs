@@ -33,7 +33,9 @@ pub fn migrate(url: &str, patience: Duration) -> Result<Vec<String>> {
 pub fn migrate_to(url: &str, schema: &[String], patience: Duration) -> Result<()> {
     let mut conn = lock(url, patience)?;
     if let Some(beyond) = applied(&mut conn)?.iter().find(|done| !schema.contains(done)) {
-        return Err(internal(format!("the database is newer than the backup (it has migration {beyond}): empty it")));
+        return Err(internal(format!(
+            "the database is newer than the backup (it has migration {beyond}): use an empty database"
+        )));
     }
     let pending = conn.pending_migrations(MIGRATIONS).map_err(internal)?;
     for migration in pending.iter().filter(|pending| schema.contains(&pending.name().version().to_string())) {
@@ -42,7 +44,7 @@ pub fn migrate_to(url: &str, schema: &[String], patience: Duration) -> Result<()
     let done = applied(&mut conn)?;
     match schema.iter().find(|wanted| !done.contains(wanted)) {
         Some(unknown) => Err(internal(format!(
-            "a newer Packhouse made the backup (migration {unknown} is unknown here): use that one"
+            "a newer version of Packhouse made the backup (migration {unknown} is unknown here): use that version"
         ))),
         None => Ok(()),
     }

@@ -239,7 +239,7 @@ fn retrying<T>(lane: &Lane, mut work: impl FnMut(&mut PgConnection) -> Result<T>
         tries += 1;
         let mut conn = lane.pool.get_timeout(PATIENCE).map_err(|error| {
             tracing::warn!(%error, lane = lane.name, "no connection to the database");
-            Error::Busy("the database is away")
+            Error::Busy("the database is unavailable")
         })?;
         if conn.foreign {
             conn.broken = true;
@@ -256,7 +256,7 @@ fn retrying<T>(lane: &Lane, mut work: impl FnMut(&mut PgConnection) -> Result<T>
                 drop(conn);
                 std::thread::sleep(Duration::from_millis(u64::from(tries * rand::random_range(1..10))));
             }
-            Fault::LostRace => return Err(Error::Busy("too many others changed the same at once")),
+            Fault::LostRace => return Err(Error::Busy("too many requests changed the same data at once")),
             Fault::Ended => return Err(Error::Busy("the database takes too long")),
             Fault::Broken => {
                 // The other connections are probably dead too: each is found and dropped in turn, then a new one is
@@ -272,9 +272,9 @@ fn retrying<T>(lane: &Lane, mut work: impl FnMut(&mut PgConnection) -> Result<T>
 
 fn away(error: &Error) -> Error {
     if let Error::Internal(source) = error {
-        tracing::warn!(error = %source, "the connection to the database broke");
+        tracing::warn!(error = %source, "lost the connection to the database");
     }
-    Error::Busy("the database is away")
+    Error::Busy("the database is unavailable")
 }
 
 /// Runs one transaction and distinguishes a connection that dies during COMMIT from one that dies before.

@@ -50,7 +50,7 @@ impl Manager {
         let found = match found {
             Ok(found) => found,
             Err(error) if fault_of_query(&error) == Fault::None => {
-                tracing::error!(%error, "the database does not have this program's tables");
+                tracing::error!(%error, "the database lacks this program's tables");
                 None
             }
             Err(error) => return Err(ConnectionError::CouldntSetupConfiguration(error)),
@@ -59,7 +59,7 @@ impl Manager {
             return Ok(false);
         }
         let found = found.unwrap_or_else(|| "none".to_owned());
-        tracing::error!(expected, found, "this database belongs to another store: nothing is read or changed in it");
+        tracing::error!(expected, found, "this database belongs to another store: nothing in it is read or changed");
         Ok(true)
     }
 }

@@ -72,7 +72,7 @@ impl Asset {
         match self.unpacked() {
             Ok(bytes) => builder.body(bytes),
             Err(error) => {
-                tracing::error!(%error, "a file of the program cannot be read");
+                tracing::error!(%error, "cannot read a file of the program");
                 HttpResponse::InternalServerError().finish()
             }
         }

@@ -161,7 +161,7 @@ fn not_modified(file: &BlobToServe<'_>, etag: &str) -> HttpResponse {
     protected(StatusCode::NOT_MODIFIED, file, etag).body(actix_web::body::None::new())
 }
 
-const ANOTHER_FILE: &str = "the file is not the one that If-Match or If-Unmodified-Since asks for";
+const ANOTHER_FILE: &str = "the file does not match If-Match or If-Unmodified-Since";
 const NO_SUCH_RANGE: &str = "the file has no bytes in the requested range";
 
 /// The file's header with an error message as its body, whose digest would differ from the file's.
@@ -336,6 +336,6 @@ impl MessageBody for BlobBody {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
         self.poll_part(cx)
-            .map(|part| part.inspect_err(|error| tracing::error!(error = %error, "cutting a download off")).transpose())
+            .map(|part| part.inspect_err(|error| tracing::error!(error = %error, "a download was cut off")).transpose())
     }
 }

@@ -106,8 +106,8 @@ impl Description {
 
     /// Adds the headers that lead to a list's other pages to the last answer.
     pub fn with_pages(&mut self) {
-        self.with("X-Total-Count", "How many entries the whole list has.", integer(0));
-        self.may_have("Link", "The other pages, where there are any (RFC 8288).", text());
+        self.with("X-Total-Count", "The length of the whole list.", integer(0));
+        self.may_have("Link", "Links to the other pages, if there are any (RFC 8288).", text());
     }
 
     /// Adds an error.

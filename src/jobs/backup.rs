@@ -64,7 +64,7 @@ pub fn make(source: &Source, directory: &Path, verify: bool, now: Timestamp) -> 
     let mut manifest = dump(&folder, &mut export, now)?;
     let mut summary = Summary { rows: manifest.tables.iter().map(|table| table.rows).sum(), ..Summary::default() };
     folder.each_line(&manifest.database, "blobs", |line| {
-        let blob = BlobRow::parse(line).context("a row of the table blobs cannot be understood")?;
+        let blob = BlobRow::parse(line).context("cannot parse a row of the table blobs")?;
         copy(&folder, source, &mut export, blob, verify, &mut summary)
     })?;
     folder.sync_blobs()?;
@@ -82,7 +82,7 @@ fn dump(folder: &Folder, export: &mut Export, now: Timestamp) -> Result<Manifest
     for name in names {
         let mut file = folder.new_table(&database, &name)?;
         let rows = export.rows(&name, |line| file.line(line)).map_err(Error::explained);
-        let rows = rows.with_context(|| format!("the table {name} cannot be written down"))?;
+        let rows = rows.with_context(|| format!("cannot write the table {name}"))?;
         tables.push(Table { rows, sha256: file.finish()?.to_hex(), name });
     }
     let counters = export.counters().map_err(Error::explained)?;
@@ -127,7 +127,7 @@ fn copy(
         summary.lost.push(sha256.to_hex());
         return Ok(());
     }
-    copied.with_context(|| format!("the blob {sha256} cannot be copied into {}", folder.path().display()))?;
+    copied.with_context(|| format!("cannot copy the blob {sha256} into {}", folder.path().display()))?;
     summary.copied += 1;
     summary.copied_bytes += size;
     Ok(())

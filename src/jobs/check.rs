@@ -73,8 +73,8 @@ async fn unused(db: &Db, before: Timestamp, tell: &mut impl FnMut(&str)) -> Resu
         .await?;
     if old > 0 && !deleted {
         tell(&format!(
-            "{old} blobs of {bytes} bytes in all belong to no file, and no sweep removed them; run `packhouse gc`, and \
-             look whether a server sweeps (jobs.sweep_every_seconds, and its log)"
+            "{old} blobs with {bytes} bytes belong to no file, and no sweep removed them; run `packhouse gc`, and \
+             check that a server runs sweeps (jobs.sweep_every_seconds, and its log)"
         ));
         return Ok(0);
     }
@@ -195,32 +195,32 @@ async fn describe(db: &Db, store: &BlobStore, blob: &Blob, fault: &Fault) -> Res
     let key: Option<StorageKey> = blob.storage_key.parse().ok();
     let place = key.map_or_else(|| blob.storage_key.clone(), |key| store.whereabouts(&key));
     let bring_back = format!(
-        "put {place} back into the store from a backup (its blobs/{}/{}), or delete what has it, run `packhouse gc \
-         --grace 0` and publish it again",
+        "restore {place} in the store from a backup (its blobs/{}/{}), or delete the files that use it, run \
+         `packhouse gc --grace 0` and publish them again",
         &blob.sha256.to_hex().get(..2).unwrap_or_default(),
         blob.sha256
     );
     let anew = format!(
-        "let the server compute them anew: UPDATE blobs SET sha512 = NULL, sha1 = NULL, md5 = NULL WHERE id = {id}, and \
-         restart it"
+        "let the server compute them again: UPDATE blobs SET sha512 = NULL, sha1 = NULL, md5 = NULL WHERE id = {id}, \
+         and restart it"
     );
     let (what, remedy) = match fault {
         Fault::BadKey => (
-            format!("the database names an impossible place for its bytes: {:?}", blob.storage_key),
+            format!("the database has an invalid storage key for it: {:?}", blob.storage_key),
             "restore a \
-              database from before that was changed by hand"
+              database from before the key was edited by hand"
                 .to_owned(),
         ),
         Fault::Missing => ("its bytes are missing from the store".to_owned(), bring_back),
-        Fault::NoFile => ("something else stands in the store where its bytes should be".to_owned(), bring_back),
+        Fault::NoFile => ("something that is not a file is in its place in the store".to_owned(), bring_back),
         Fault::Length(size) if *size < blob.size => {
             (format!("its bytes are cut short: {size} of {} are in the store", blob.size), bring_back)
         }
         Fault::Length(size) => {
             (format!("it has too many bytes in the store: {size} instead of {}", blob.size), bring_back)
         }
-        Fault::Bytes => ("its bytes are damaged: they do not have their SHA-256".to_owned(), bring_back),
-        Fault::Others => ("its SHA-512, SHA-1 or MD5 is recorded wrong".to_owned(), anew),
+        Fault::Bytes => ("its bytes are damaged: the SHA-256 does not match".to_owned(), bring_back),
+        Fault::Others => ("its recorded SHA-512, SHA-1 or MD5 is wrong".to_owned(), anew),
         Fault::NoOthers => (
             "its SHA-512, SHA-1 and MD5 are not recorded".to_owned(),
             "restart the server, which \
@@ -228,7 +228,7 @@ async fn describe(db: &Db, store: &BlobStore, blob: &Blob, fault: &Fault) -> Res
                 .to_owned(),
         ),
         Fault::Checksums => {
-            ("its block checksums are recorded wrong, so downloads of it are cut off".to_owned(), bring_back)
+            ("its recorded block checksums are wrong, so downloads of it are cut off".to_owned(), bring_back)
         }
     };
     Ok(format!("{whose}: {what}; {remedy}"))
@@ -240,18 +240,20 @@ async fn leftovers(db: &Db, store: &BlobStore, before: Timestamp, tell: &mut imp
     let incoming = blocking(move || looker.leftovers(before.into())).await?;
     if incoming.abandoned.files > 0 {
         tell(&format!(
-            "{} uploads that a crash cut off left {} bytes in incoming, and no sweep removed them; run `packhouse gc`",
+            "{} crashed uploads left {} bytes in incoming, and no sweep removed them; run `packhouse gc`",
             incoming.abandoned.files, incoming.abandoned.bytes
         ));
     }
-    let foreign = |name: &str| format!("{name} in the store is not Packhouse's; see what it is, and move it elsewhere");
+    let foreign = |name: &str| {
+        format!("{name} in the store was not created by Packhouse; find out what it is, and move it elsewhere")
+    };
     incoming.foreign.iter().for_each(|name| tell(&foreign(name)));
     for_each_stray(db, store, before, async |stray| {
         match stray {
             Stray::Orphan(claim) => {
                 let place = store.whereabouts(&claim.key());
                 let size = blocking(move || claim.size()).await?;
-                tell(&format!("{place} in the store ({size} bytes) belongs to nothing; run `packhouse gc`"));
+                tell(&format!("{place} in the store ({size} bytes) is unused; run `packhouse gc`"));
             }
             Stray::Foreign(name) => tell(&foreign(&format!("blobs/{name}"))),
         }

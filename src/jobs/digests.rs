@@ -63,7 +63,7 @@ pub async fn complete(db: &Db, store: &BlobStore, turns: &Turns) -> Result<u64> 
         for blob in &batch {
             match of_blob(db, store, turns, blob).await {
                 Ok(_) => done += 1,
-                Err(error) => tracing::warn!(%error, blob = blob.storage_key, "digests could not be computed"),
+                Err(error) => tracing::warn!(%error, blob = blob.storage_key, "could not compute digests"),
             }
         }
     }

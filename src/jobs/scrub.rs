@@ -163,7 +163,7 @@ async fn note(db: &Db, store: &BlobStore, clock: &Clock, (blob, found): Verdict)
         if db.read(move |conn| damage::is_known(conn, id)).await?
             && db.write(move |conn| damage::forget(conn, id)).await?
         {
-            tracing::info!(blob = %blob.storage_key, "a damaged file is sound again");
+            tracing::info!(blob = %blob.storage_key, "a damaged file is intact again");
         }
         return Ok(());
     };
@@ -173,7 +173,7 @@ async fn note(db: &Db, store: &BlobStore, clock: &Clock, (blob, found): Verdict)
     let files = in_words(&new.files, new.file_count);
     tracing::error!(
         blob = %new.storage_key, %damage, files, path = place(store, id, &new.storage_key),
-        "a stored file is damaged: upload the same file again, or put it back from a backup"
+        "a stored file is damaged: upload the same file again, or restore it from a backup"
     );
     Ok(())
 }

@@ -87,7 +87,7 @@ async fn sweep(db: &Db, store: &BlobStore, clock: &Clock, plan: SweepPlan) -> Re
         hold_orphans(db, store, clock.now(), before, &mut swept).await?;
     }
     for name in survey.foreign {
-        tracing::warn!(name, "this file in the store is not Packhouse's");
+        tracing::warn!(name, "a file in the store was not created by Packhouse");
     }
     let now = clock.now();
     db.write(move |conn| {
@@ -115,7 +115,7 @@ fn demand_few_orphans(plan: &SweepPlan, survey: &Survey) -> Result<()> {
     }
     Err(Error::Blocked(format!(
         "{} of the store's {} blobs belong to no row of this database, more than the {} and the {} % that a sweep may \
-         take (jobs.sweep_stop_files, jobs.sweep_stop_percent), so rows may be missing. Nothing was removed. Make sure \
+         take (jobs.sweep_stop_files, jobs.sweep_stop_percent), so rows may be missing. Nothing was removed. Check \
          that this is the right database; if it is, run `packhouse gc --confirm-orphans`",
         survey.orphans, survey.blobs, plan.stop_files, plan.stop_percent
     )))
@@ -131,9 +131,9 @@ async fn demand_few_unused(db: &Db, plan: &SweepPlan, before: Timestamp) -> Resu
         return Ok(());
     }
     Err(Error::Blocked(format!(
-        "{unused} of {all} blobs have no file, and what owners are counted to store says that they should: rows of \
-         files are missing, as in the middle of a restore. Nothing was removed. Restore the database; if it is right as \
-         it is, run `packhouse gc --confirm-orphans`"
+        "{unused} of {all} blobs have no file, but the owners' storage totals still count them, so rows of files are \
+         missing, as in the middle of a restore. Nothing was removed. Restore the database; if it is correct, run \
+         `packhouse gc --confirm-orphans`"
     )))
 }
 
@@ -206,7 +206,7 @@ async fn hold_orphans(db: &Db, store: &BlobStore, now: Timestamp, before: Timest
         if let Stray::Orphan(claim) = stray {
             let key = claim.key();
             let size = blocking(move || claim.hold(now.into())).await?;
-            tracing::info!(blob = %key, bytes = size, "an orphan was moved to the holding folder");
+            tracing::info!(blob = %key, bytes = size, "moved an orphan to the holding folder");
             swept.held_bytes += size;
             swept.held += 1;
         }
@@ -228,7 +228,7 @@ async fn empty_holding_folder(
             HeldBlob::Needed(key) => {
                 let returner = store.clone();
                 blocking(move || returner.put_back(&key)).await?;
-                tracing::warn!(blob = %key, "a held blob is needed after all and was put back");
+                tracing::warn!(blob = %key, "put back a held blob that is needed after all");
             }
             // The clock was wrong and was corrected: the second grace period begins anew.
             HeldBlob::Orphan { claim, since } if since > SystemTime::from(now) => {

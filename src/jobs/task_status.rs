@@ -123,7 +123,7 @@ impl TaskStatuses {
         if lines.len() > MOST_LINES {
             let more = lines.len() - MOST_LINES;
             lines.truncate(MOST_LINES);
-            lines.push(format!("and {more} more; `packhouse check` prints them all"));
+            lines.push(format!("and {more} more; `packhouse check` prints all of them"));
         }
         self.with(task, |status| {
             let began = status.running.take().unwrap_or(now);

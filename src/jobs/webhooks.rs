@@ -55,7 +55,10 @@ impl WebhookSender {
                 }
                 Ok(None) => return true,
                 Err(error) => {
-                    tracing::warn!(error = format!("{:#}", error.explained()), "webhooks have to wait");
+                    tracing::warn!(
+                        error = format!("{:#}", error.explained()),
+                        "could not take webhook deliveries; trying again later"
+                    );
                     return false;
                 }
             }
@@ -95,8 +98,9 @@ impl WebhookSender {
         let (headers, sent) = match &leased.message {
             Ok(message) => self.send(&leased, message).await,
             Err(error) => {
-                tracing::error!(error = ?error, hook = %leased.hook, delivery = %leased.delivery, "a webhook cannot be read");
-                (Vec::new(), Err("this server cannot read what is to be sent: ask its administrator".to_owned()))
+                let (hook, delivery) = (leased.hook, leased.delivery);
+                tracing::error!(?error, %hook, %delivery, "could not read a webhook delivery");
+                (Vec::new(), Err("this server cannot read the delivery: ask its administrator".to_owned()))
             }
         };
         let (status, headers_back, body, problem) = match sent {
@@ -119,12 +123,13 @@ impl WebhookSender {
         };
         let kind = if outcome.is_delivered() { "delivered" } else { "failed" };
         metrics::counter!("packhouse_webhook_attempts_total", "outcome" => kind).increment(1);
-        tracing::debug!(hook = %leased.hook, delivery = %leased.delivery, attempt = leased.number, status, "called a webhook");
+        let (hook, delivery, attempt) = (leased.hook, leased.delivery, leased.number);
+        tracing::debug!(%hook, %delivery, attempt, status, "called a webhook");
         let (clock, hook) = (self.clock.clone(), leased.hook);
         let settled = self.db.write(move |conn| delivery_queue::settle(conn, &leased, &outcome, clock.now())).await;
         if let Err(error) = settled {
             // The webhook is free again when its lease expires, and the delivery is sent once more.
-            tracing::warn!(%error, %hook, "what a webhook's receiver answered could not be written down");
+            tracing::warn!(%error, %hook, "could not record a webhook receiver's answer");
         }
     }
 

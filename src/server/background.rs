@@ -72,7 +72,7 @@ async fn flush_regularly(app: Arc<App>) {
         match flush_counts::run(&app.db, &app.counters).await {
             Ok(_) => running.end(true, "written down".to_owned(), Vec::new()),
             Err(error) => {
-                tracing::warn!(%error, "counts could not be written down; they wait for the next time");
+                tracing::warn!(%error, "could not write the counters to the database; the next run tries again");
                 running.end(false, format!("could not be written down: {error}"), Vec::new());
             }
         }
@@ -86,12 +86,12 @@ async fn complete_digests(app: Arc<App>) {
         match digests::complete(&app.db, &app.store, &app.digesting).await {
             Ok(count) => {
                 if count > 0 {
-                    tracing::info!(count, "computed the other digests of large files");
+                    tracing::info!(count, "computed SHA-512, SHA-1 and MD5 of large files");
                 }
                 running.end(true, format!("computed for {count} files"), Vec::new());
             }
             Err(error) => {
-                tracing::warn!(%error, "digests could not be computed; the next upload tries again");
+                tracing::warn!(%error, "could not compute digests; the next upload tries again");
                 running.end(false, format!("could not be computed: {error}"), Vec::new());
             }
         }
@@ -134,7 +134,7 @@ async fn sweep_now(app: &App) {
             running.end(false, error.to_string(), Vec::new());
         }
         Err(error) => {
-            tracing::warn!(%error, "the sweep stopped; the next one goes on");
+            tracing::warn!(%error, "the sweep failed; the next one continues");
             running.end(false, format!("stopped: {error}"), Vec::new());
         }
     }
@@ -163,27 +163,31 @@ async fn scrub(app: &App, plan: ScrubPlan) {
     let progress = match due {
         Ok(Some(progress)) => progress,
         Ok(None) if plan.now_please => {
-            return Running::begin(app, Task::Scrub).end(true, "another server does it already".to_owned(), Vec::new());
+            return Running::begin(app, Task::Scrub).end(
+                true,
+                "another server is scrubbing already".to_owned(),
+                Vec::new(),
+            );
         }
         Ok(None) => return,
         Err(error) => {
-            tracing::warn!(%error, "scrubbing could not begin; the next minute tries again");
-            return Running::begin(app, Task::Scrub).end(false, format!("could not begin: {error}"), Vec::new());
+            tracing::warn!(%error, "could not start scrubbing; trying again in a minute");
+            return Running::begin(app, Task::Scrub).end(false, format!("could not start: {error}"), Vec::new());
         }
     };
     let running = Running::begin(app, Task::Scrub);
     match scrub::pass(&app.db, &app.store, &app.clock, plan, progress).await {
         Ok(Scrubbed::Finished { blobs, bytes, damaged }) => {
-            tracing::info!(blobs, bytes, damaged, "all stored files were read");
+            tracing::info!(blobs, bytes, damaged, "read all stored files");
             running.end(
                 damaged == 0,
                 format!("read {blobs} blobs of {bytes} bytes; {damaged} are damaged"),
                 Vec::new(),
             );
         }
-        Ok(Scrubbed::TakenOver) => running.end(true, "another server goes on with it".to_owned(), Vec::new()),
+        Ok(Scrubbed::TakenOver) => running.end(true, "another server has taken over".to_owned(), Vec::new()),
         Err(error) => {
-            tracing::warn!(%error, "scrubbing stopped; it goes on where it stopped");
+            tracing::warn!(%error, "scrubbing failed; it continues where it stopped");
             running.end(false, format!("stopped: {error}"), Vec::new());
         }
     }
@@ -198,7 +202,7 @@ async fn check_now(app: &App, task: Task) {
     match checked {
         Ok(outcome) => {
             let (totals, problems) = (outcome.totals, outcome.problems);
-            tracing::info!(problems, "checked database and store");
+            tracing::info!(problems, "checked the database and the store");
             let found = match problems {
                 0 => "no problems".to_owned(),
                 1 => "1 problem".to_owned(),
@@ -211,7 +215,7 @@ async fn check_now(app: &App, task: Task) {
             running.end(problems == 0, text, lines);
         }
         Err(error) => {
-            tracing::warn!(%error, "the check stopped");
+            tracing::warn!(%error, "the check failed");
             running.end(false, format!("stopped: {error}"), lines);
         }
     }
@@ -223,7 +227,7 @@ async fn note_regularly(app: Arc<App>) {
     loop {
         ticks.tick().await;
         if let Err(error) = note_totals::run(&app.db, &app.clock).await {
-            tracing::warn!(%error, "what is stored today could not be noted");
+            tracing::warn!(%error, "could not record today's totals");
         }
     }
 }
@@ -242,7 +246,7 @@ async fn forget_deliveries(app: Arc<App>) {
     loop {
         ticks.tick().await;
         if let Err(error) = webhooks::forget(&app.db, &app.clock, app.config.webhooks_kept()).await {
-            tracing::warn!(%error, "old deliveries of webhooks could not be forgotten; the next hour tries again");
+            tracing::warn!(%error, "could not delete old webhook deliveries; trying again in an hour");
         }
     }
 }

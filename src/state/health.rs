@@ -60,7 +60,7 @@ impl App {
 fn in_short(error: &Error) -> String {
     match error {
         Error::Busy(what) => (*what).to_owned(),
-        Error::NoSpace => "no room left".to_owned(),
+        Error::NoSpace => "no space left".to_owned(),
         other => other.to_string(),
     }
 }

@@ -9,7 +9,7 @@ use crate::error::Error;
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// No space for bytes or inodes (`ENOSPC`, `EDQUOT`). It goes away when space is freed.
-    #[error("no room left in the store")]
+    #[error("no space left in the store")]
     NoSpace,
     /// The upload has more bytes than allowed.
     #[error("the upload is larger than its limit of {limit} bytes")]
@@ -31,7 +31,7 @@ pub enum StoreError {
     #[error("there is no Packhouse store here ({0})")]
     NotAStore(&'static str),
     /// The store cannot be reached, read or written (`EIO`, `EROFS`, `ESTALE`, out of descriptors, …).
-    #[error("the store is away: {0}")]
+    #[error("the store is unavailable: {0}")]
     Away(#[source] io::Error),
 }
 
@@ -64,18 +64,18 @@ impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
         match &error {
             StoreError::NoSpace => {
-                tracing::warn!("no room left in the store");
+                tracing::warn!("no space left in the store");
                 Self::NoSpace
             }
             StoreError::TooLarge { limit } => Self::TooLarge { limit: *limit },
             StoreError::DigestMismatch(_) => Self::DigestMismatch(format!("{error}; nothing was kept")),
             StoreError::Missing(_) | StoreError::Damaged(_) => {
-                tracing::error!(error = %error, "a stored file cannot be served: restore it from a backup");
+                tracing::error!(error = %error, "cannot serve a stored file: restore it from a backup");
                 Self::Busy("the bytes of this file are missing or damaged in the store")
             }
             StoreError::NotAStore(_) | StoreError::Away(_) => {
-                tracing::error!(error = %error, "the store does not work");
-                Self::Busy("the store is away")
+                tracing::error!(error = %error, "the store is not working");
+                Self::Busy("the store is unavailable")
             }
         }
     }

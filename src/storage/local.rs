@@ -92,7 +92,7 @@ impl Local {
             None => return Err(StoreError::NotAStore("the marker file is missing")),
         };
         if expected.is_some_and(|expected| expected != id) {
-            return Err(StoreError::NotAStore("the marker is another store's"));
+            return Err(StoreError::NotAStore("the marker belongs to another store"));
         }
         marker::make_directories(&handle)?;
         let dirs = RwLock::new(Arc::new(Dirs::open(handle)?));
@@ -114,7 +114,7 @@ impl Local {
         let root = marker::open_root(&self.root, false)?;
         match marker::read(&root)? {
             Some(id) if id == self.id => {}
-            Some(_) => return Err(StoreError::NotAStore("the marker is another store's")),
+            Some(_) => return Err(StoreError::NotAStore("the marker belongs to another store")),
             None => return Err(StoreError::NotAStore("the marker file is missing")),
         }
         let (now, before) = (rustix::fs::fstat(&root)?, self.dirs());
@@ -164,7 +164,7 @@ impl Local {
                 match open(&now) {
                     // A row names it, so a sweep that asked another database held it by mistake.
                     Err(Errno::NOENT) if now.put_back(key)? => {
-                        tracing::warn!(blob = %key, "a held blob is needed after all and was put back");
+                        tracing::warn!(blob = %key, "put back a held blob that is needed after all");
                         open(&now)
                     }
                     opened => opened,

@@ -43,7 +43,7 @@ pub(super) fn read(root: &OwnedFd) -> Result<Option<StoreId>, StoreError> {
     let file = match open_file(root, MARKER, OFlags::RDONLY) {
         Ok(file) => file,
         Err(Errno::NOENT) => return Ok(None),
-        Err(Errno::LOOP | Errno::NXIO) => return Err(StoreError::NotAStore("the marker is no plain file")),
+        Err(Errno::LOOP | Errno::NXIO) => return Err(StoreError::NotAStore("the marker is not a plain file")),
         Err(error) => return Err(error.into()),
     };
     let mut text = String::new();
@@ -52,7 +52,7 @@ pub(super) fn read(root: &OwnedFd) -> Result<Option<StoreId>, StoreError> {
         Some((FIRST_LINE, id)) => id.trim_end().parse().ok(),
         _ => None,
     };
-    id.map(Some).ok_or(StoreError::NotAStore("the marker is not readable by this version"))
+    id.map(Some).ok_or(StoreError::NotAStore("this version cannot read the marker"))
 }
 
 /// How many sweeps of this store have started; 0 before the first. The database counts the same and never fewer: one
@@ -65,7 +65,7 @@ pub(super) fn read_sweeps(root: &OwnedFd) -> Result<u64, StoreError> {
     };
     let mut text = String::new();
     file.take(64).read_to_string(&mut text)?;
-    text.trim_end().parse().map_err(|_| StoreError::NotAStore("its count of sweeps cannot be read"))
+    text.trim_end().parse().map_err(|_| StoreError::NotAStore("its sweep count cannot be read"))
 }
 
 /// Records that a sweep has started. Several servers may do so at once: the larger number stays.

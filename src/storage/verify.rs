@@ -32,7 +32,7 @@ fn unreadable(local: &Local, error: StoreError) -> Result<Option<Damage>, StoreE
     if !is_bad_place || local.free_space().is_err() {
         return Err(error);
     }
-    tracing::error!(%error, "the disk cannot read a stored file");
+    tracing::error!(%error, "cannot read a stored file from the disk");
     Ok(Some(Damage::Unreadable))
 }
 

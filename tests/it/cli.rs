@@ -52,7 +52,7 @@ fn users_and_tokens_are_made_without_a_server_and_beside_one() {
     let refused = home.run_with_input(&["user", "password", "ada", "--password-stdin"], "short\n");
     assert_eq!(refused.code, 1, "{}", refused.err);
     let refused = home.run_with_input(&["user", "password", "ada", "--password-stdin"], "");
-    assert!(refused.err.contains("standard input holds no password"), "{}", refused.err);
+    assert!(refused.err.contains("standard input has no password"), "{}", refused.err);
     let refused = home.run(&["token", "create", "--user", "bob", "--name", "x", "--scope", "read:package"]);
     assert_eq!((refused.code, refused.err.contains("user not found")), (1, true), "{}", refused.err);
     server.stop();

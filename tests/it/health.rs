@@ -61,7 +61,7 @@ async fn a_store_whose_marker_is_gone_is_not_ready_and_nothing_is_stored_until_i
     fs::rename(&marker, &away).unwrap();
     site.anon().get("/livez").await.is(200);
     let ready = site.anon().get("/readyz").await.is(503);
-    assert!(ready.text().starts_with("database: ok\nstore: the store is away"), "{}", ready.text());
+    assert!(ready.text().starts_with("database: ok\nstore: the store is unavailable"), "{}", ready.text());
     let health = site.anon().get("/api/healthz").await.is(503).json();
     assert_eq!((&health["status"], &health["checks"]["store:ping"][0]["status"]), (&"fail".into(), &"fail".into()));
     for size in [1, 3_000_000] {

@@ -105,9 +105,7 @@ impl Files {
         match fs::read_to_string(&path) {
             Ok(text) => match text.trim().parse() {
                 Ok(major) => Ok(Some(major)),
-                Err(_) => {
-                    Err(ManagedError::io("understand", &path)(io::Error::other(format!("it says {:?}", text.trim()))))
-                }
+                Err(_) => Err(ManagedError::io("parse", &path)(io::Error::other(format!("it says {:?}", text.trim())))),
             },
             Err(error) if error.kind() == io::ErrorKind::NotFound && !self.cluster.exists() => Ok(None),
             Err(error) => Err(ManagedError::io("read", &path)(error)),
@@ -132,9 +130,9 @@ impl Files {
             .open(path)
             .map_err(ManagedError::io("open", path))?;
         if rustix::process::geteuid().is_root() {
-            let owner = fs::metadata(&self.directory).map_err(ManagedError::io("look at", &self.directory))?;
+            let owner = fs::metadata(&self.directory).map_err(ManagedError::io("read", &self.directory))?;
             std::os::unix::fs::fchown(&file, Some(owner.uid()), Some(owner.gid()))
-                .map_err(ManagedError::io("give away", path))?;
+                .map_err(ManagedError::io("change the owner of", path))?;
         }
         Ok(file)
     }
@@ -146,7 +144,7 @@ impl Files {
         if log.metadata().is_ok_and(|log| log.len() > LOG_LIMIT) {
             let moved = fs::copy(&self.log, self.log.with_extension("log.1")).and_then(|_| log.set_len(0));
             if let Err(error) = moved {
-                tracing::warn!(%error, log = %self.log.display(), "cannot bound the log of the private Postgres");
+                tracing::warn!(%error, log = %self.log.display(), "cannot rotate the log of the private Postgres");
             }
         }
     }
@@ -244,7 +242,7 @@ impl Files {
             if entry.file_name().as_bytes().starts_with(b"cluster.new-")
                 && let Err(error) = fs::remove_dir_all(entry.path())
             {
-                tracing::warn!(%error, path = %entry.path().display(), "cannot remove a half-made cluster");
+                tracing::warn!(%error, path = %entry.path().display(), "cannot remove an incomplete cluster");
             }
         }
     }
@@ -279,7 +277,10 @@ impl Files {
                 Err(error) => problem = error.to_string(),
             }
         }
-        Err(ManagedError::SocketDirectory(format!("{} is too long a path for a socket, and {problem}", own.display())))
+        Err(ManagedError::SocketDirectory(format!(
+            "the path {} is too long for a socket, and {problem}",
+            own.display()
+        )))
     }
 
     /// The settings that an operator must not change, as arguments.
@@ -344,19 +345,21 @@ fn private_directory(path: &Path, launcher: &Launcher) -> Result<(), ManagedErro
     match DirBuilder::new().mode(0o700).create(path) {
         Ok(()) => return launcher.give(path),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        Err(error) => return Err(ManagedError::SocketDirectory(format!("{} cannot be made: {error}", path.display()))),
+        Err(error) => {
+            return Err(ManagedError::SocketDirectory(format!("{} cannot be created: {error}", path.display())));
+        }
     }
     let refuse = |problem: String| ManagedError::SocketDirectory(format!("{} {problem}", path.display()));
     let found = fs::symlink_metadata(path).map_err(|error| refuse(error.to_string()))?;
     let mode = found.permissions().mode() & 0o777;
     if !found.is_dir() {
-        return Err(refuse("is no directory".to_owned()));
+        return Err(refuse("is not a directory".to_owned()));
     }
     if found.uid() != launcher.uid() && found.uid() != rustix::process::geteuid().as_raw() {
         return Err(refuse(format!("belongs to another user (id {})", found.uid())));
     }
     if mode != 0o700 {
-        return Err(refuse(format!("has mode {mode:04o}, and must have 0700")));
+        return Err(refuse(format!("has mode {mode:04o} and must have mode 0700")));
     }
     // Root may have been interrupted between creating the directory and giving it away.
     if found.uid() == launcher.uid() { Ok(()) } else { launcher.give(path) }

@@ -39,10 +39,10 @@ pub enum ManagedError {
     },
     /// Only one major version can read the cluster's files, and it is not installed.
     #[error(
-        "the private Postgres in {} was made by PostgreSQL {cluster}, and only {found} is installed; install version \
-         {cluster} beside it (Debian and Ubuntu: `apt install postgresql-{cluster}`, if need be from \
+        "the private Postgres in {} was created by PostgreSQL {cluster}, and only {found} is installed; install \
+         version {cluster} beside it (Debian and Ubuntu: `apt install postgresql-{cluster}`, if necessary from \
          apt.postgresql.org; Fedora: `dnf install postgresql{cluster}-server`; Alpine: `apk add \
-         postgresql{cluster}`), and to move to a newer one, make a backup and restore it into a new data directory",
+         postgresql{cluster}`); to move to a newer version, make a backup and restore it into a new data directory",
         .directory.display()
     )]
     WrongVersion {
@@ -54,22 +54,22 @@ pub enum ManagedError {
     },
     /// Root cannot run Postgres, and there is no other user to run it as.
     #[error(
-        "Postgres refuses to run as root, and this machine has no user `postgres` to run it as; make one (`useradd \
+        "Postgres refuses to run as root, and this machine has no user `postgres` to run it as; create one (`useradd \
          --system postgres`), or start packhouse as an ordinary user, or name a running server in DATABASE_URL"
     )]
     NoPostgresUser,
     /// `initdb` requires the name of the user it runs as.
     #[error(
         "this process runs as user id {0}, which has no entry in the password database, and PostgreSQL's initdb \
-         refuses to work for a user without a name; add the entry to /etc/passwd (in a container, when the image is \
-         built), or run as a user who has one, or name a running server in DATABASE_URL"
+         refuses to run for a user without a name; add the entry to /etc/passwd (in a container, when the image is \
+         built), or run as a user with an entry, or name a running server in DATABASE_URL"
     )]
     NoPasswdEntry(u32),
     /// The unprivileged user cannot reach the files on any path.
     #[error(
-        "Postgres refuses to run as root, and the user `{user}`, as whom it would run, cannot get to {}: {reason}; \
-         put the data directory elsewhere (/var/lib/packhouse, say), or start packhouse as an ordinary user, or name \
-         a running server in DATABASE_URL", .directory.display()
+        "Postgres refuses to run as root, and the user `{user}`, as whom it would run, cannot reach {}: {reason}; \
+         put the data directory elsewhere (for example /var/lib/packhouse), or start packhouse as an ordinary \
+         user, or name a running server in DATABASE_URL", .directory.display()
     )]
     Unreachable {
         /// The user who would run it.
@@ -83,7 +83,7 @@ pub enum ManagedError {
     #[error("another packhouse server is using the private Postgres in {}: stop it first", .0.display())]
     InUse(PathBuf),
     /// No directory can hold the socket.
-    #[error("there is no place for the private Postgres' socket: {0}")]
+    #[error("no directory can hold the private Postgres's socket: {0}")]
     SocketDirectory(String),
     /// Processes of an earlier server do not end.
     #[error(

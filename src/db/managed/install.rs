@@ -123,12 +123,12 @@ fn system_dirs(root: &Path) -> Vec<PathBuf> {
 /// The major version of the server in `bin_dir`, or the reason why none works.
 fn version(launcher: &mut Launcher, bin_dir: &Path) -> Result<u32, String> {
     if !bin_dir.join("initdb").is_file() {
-        return Err("it has no `initdb`, so it is not a server's installation".to_owned());
+        return Err("it has no `initdb`, so it is not a server installation".to_owned());
     }
     let postgres = bin_dir.join("postgres");
     let output =
         launcher.try_out(&postgres, "--version").map_err(|error| format!("`postgres` does not run: {error}"))?;
-    parse_version(&output).ok_or_else(|| format!("`postgres --version` said {:?}", output.trim()))
+    parse_version(&output).ok_or_else(|| format!("`postgres --version` printed {:?}", output.trim()))
 }
 
 /// `postgres (PostgreSQL) 15.18 (Debian …)` gives 15, and so do `15beta1` and `15devel`.

@@ -161,7 +161,7 @@ impl Launcher {
         }
         let open = File::open(directory).map_err(ManagedError::io("open", directory))?;
         rustix::io::fcntl_setfd(&open, rustix::io::FdFlags::empty())
-            .map_err(|error| ManagedError::io("pass on", directory)(error.into()))?;
+            .map_err(|error| ManagedError::io("open", directory)(error.into()))?;
         let path = PathBuf::from(format!("/proc/self/fd/{}", open.as_raw_fd()));
         match enters(&path) {
             Ok(_) => Ok(Reach { path, _open: Some(open) }),
@@ -180,7 +180,7 @@ impl Launcher {
     pub fn give(&self, path: &Path) -> Result<(), ManagedError> {
         match &self.account {
             Some(account) => std::os::unix::fs::lchown(path, Some(account.uid), Some(account.gid))
-                .map_err(ManagedError::io("give to the user who runs Postgres", path)),
+                .map_err(ManagedError::io("change the owner to the user who runs Postgres for", path)),
             None => Ok(()),
         }
     }

@@ -50,7 +50,7 @@ impl Folder {
             let strange =
                 strange.map(|entry| entry.file_name()).find(|name| name != "lost+found" && name != MARKER_NEW);
             if let Some(name) = strange {
-                bail!("{shown} is no backup and not empty (it has {name:?}): name a new or an empty directory");
+                bail!("{shown} is not a backup and not empty (it has {name:?}): use a new or an empty directory");
             }
             let new = root.join(MARKER_NEW);
             if new.exists() {
@@ -62,7 +62,7 @@ impl Folder {
         }
         let folder = Self::open(root, File::try_lock)?;
         if folder.marker()? != store {
-            bail!("{shown} has the backup of another instance: name a new or an empty directory");
+            bail!("{shown} has the backup of another instance: use a new or an empty directory");
         }
         for name in [BLOBS, PARTIAL] {
             make_dir(&root.join(name))?;
@@ -78,7 +78,7 @@ impl Folder {
     pub(super) fn open_for_restore(root: &Path) -> Result<(Self, Manifest)> {
         let shown = root.display();
         if !root.join(MARKER).exists() {
-            bail!("{shown} is no backup: it has no file {MARKER}");
+            bail!("{shown} is not a backup: it has no file {MARKER}");
         }
         let folder = Self::open(root, File::try_lock_shared)?;
         folder.marker()?;
@@ -86,13 +86,13 @@ impl Folder {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => bail!(
                 "the backup in {shown} is not complete: it has no {MANIFEST}, which is written last; run `packhouse \
-                 backup {shown}` again, to its end"
+                 backup {shown}` again until it is done"
             ),
             Err(error) => return Err(error).with_context(|| format!("cannot read {shown}/{MANIFEST}")),
         };
         let format: Format = serde_json::from_str(&text).with_context(|| format!("{shown}/{MANIFEST} is damaged"))?;
         if format.format != super::FORMAT {
-            bail!("{shown} has format {}, and this Packhouse knows format {}", format.format, super::FORMAT);
+            bail!("{shown} has format {}, and this version of Packhouse knows format {}", format.format, super::FORMAT);
         }
         let manifest = serde_json::from_str(&text).with_context(|| format!("{shown}/{MANIFEST} is damaged"))?;
         Ok((folder, manifest))
@@ -103,7 +103,7 @@ impl Folder {
         let file = File::open(root.join(MARKER)).with_context(|| format!("cannot open {shown}/{MARKER}"))?;
         match lock(&file) {
             Ok(()) => Ok(Self { root: root.to_owned(), _lock: file }),
-            Err(TryLockError::WouldBlock) => bail!("another backup or restore is using {shown}: wait for its end"),
+            Err(TryLockError::WouldBlock) => bail!("another backup or restore is using {shown}: wait until it ends"),
             Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("cannot lock {shown}/{MARKER}")),
         }
     }
@@ -113,7 +113,7 @@ impl Folder {
         let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
         match text.split_once('\n') {
             Some((MARKER_LINE, id)) => Ok(id.trim_end().parse()?),
-            _ => bail!("{} is not readable by this version of Packhouse", path.display()),
+            _ => bail!("this version of Packhouse cannot read {}", path.display()),
         }
     }
 
@@ -128,7 +128,7 @@ impl Folder {
             return self.write(SECRET_KEY, format!("{}\n", to_hex(key)).as_bytes());
         }
         if self.secret_key()? != *key {
-            bail!("{} is another key than that of the data directory: name a new directory", path.display());
+            bail!("{} differs from the data directory's key: use a new directory", path.display());
         }
         Ok(())
     }
@@ -194,7 +194,7 @@ impl Folder {
             Ok(meta) if meta.is_file() && meta.len() == size => Ok(!verify || digest(&path)? == *sha256),
             Ok(_) => Ok(false),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(error).with_context(|| format!("cannot look at {}", path.display())),
+            Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
         }
     }
 
@@ -282,7 +282,7 @@ impl TableFile {
 fn make_dir(path: &Path) -> Result<()> {
     match DirBuilder::new().mode(0o700).create(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
-        made => made.with_context(|| format!("cannot make the directory {}", path.display())),
+        made => made.with_context(|| format!("cannot create the directory {}", path.display())),
     }
 }
 
@@ -300,7 +300,7 @@ fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
 
 fn sync_dir(path: &Path) -> Result<()> {
     let synced = File::open(path).and_then(|directory| directory.sync_all());
-    synced.with_context(|| format!("cannot make {} durable", path.display()))
+    synced.with_context(|| format!("cannot sync {}", path.display()))
 }
 
 fn digest(path: &Path) -> Result<Sha256> {

@@ -52,7 +52,7 @@ impl Restore {
             let found = folder.table_digest(&manifest.database, &table.name)?;
             ensure!(
                 found.to_hex() == table.sha256,
-                "the rows of {} in the backup are damaged: use another",
+                "the rows of {} in the backup are damaged: use another backup",
                 table.name
             );
         }
@@ -61,7 +61,7 @@ impl Restore {
         this.each_blob(|folder, sha256, size, _| {
             ensure!(
                 folder.has_blob(&sha256, size, false)?,
-                "the backup is not whole: {} is missing or cut short; use another, or bring that file back",
+                "the backup is incomplete: {} is missing or cut short; use another backup, or restore that file",
                 folder.blob(&sha256).display()
             );
             Ok(())
@@ -92,7 +92,7 @@ impl Restore {
         mut each: impl FnMut(&Folder, Sha256, u64, crate::storage::StorageKey) -> Result<()>,
     ) -> Result<()> {
         self.folder.each_line(&self.manifest.database, "blobs", |line| {
-            let (sha256, size, key) = BlobRow::parse(line).context("a row of the table blobs cannot be understood")?;
+            let (sha256, size, key) = BlobRow::parse(line).context("cannot parse a row of the table blobs")?;
             if self.lost.contains(&sha256) { Ok(()) } else { each(&self.folder, sha256, size, key) }
         })
     }
@@ -122,7 +122,7 @@ impl Restore {
             let copied = copied.and_then(|mut file| store.import(&key, &mut file).map(drop));
             copied.map_err(|error| match error {
                 TransferError::Store(StoreError::Damaged(_)) => {
-                    anyhow::anyhow!("{} is damaged: it does not have its SHA-256; use another backup", path.display())
+                    anyhow::anyhow!("{} is damaged: its SHA-256 does not match; use another backup", path.display())
                 }
                 other => anyhow::Error::new(other).context(format!("cannot copy {} into the store", path.display())),
             })
@@ -150,7 +150,7 @@ impl Restore {
             let mut put = |lines: &mut Vec<String>| {
                 let put = import.insert(&table.name, lines).map_err(Error::explained);
                 lines.clear();
-                put.with_context(|| format!("the rows of {} cannot be restored", table.name))
+                put.with_context(|| format!("cannot restore the rows of {}", table.name))
             };
             self.folder.each_line(&self.manifest.database, &table.name, |line| {
                 (rows, bytes) = (rows + 1, bytes + line.len());
@@ -179,7 +179,7 @@ fn ensure_empty(import: &mut Import) -> Result<()> {
     if totals.owners > 0 || totals.blobs > 0 {
         bail!(
             "the database is not empty (owners: {}, files: {}, blobs: {}): a backup is restored into a new instance \
-             only; name an empty data_dir, and with an external Postgres an empty database as database.url",
+             only; use an empty data_dir, and with an external Postgres an empty database as database.url",
             totals.owners,
             totals.files,
             totals.blobs
@@ -191,11 +191,11 @@ fn ensure_empty(import: &mut Import) -> Result<()> {
 fn empty_store(target: &Target, expected: Option<StoreId>) -> Result<BlobStore> {
     let shown = target.store.display();
     let opened = BlobStore::open_local(target.store.clone(), expected.is_none(), expected);
-    let store = opened.with_context(|| format!("the store {shown} cannot be used"))?;
+    let store = opened.with_context(|| format!("cannot use the store {shown}"))?;
     if store.walk()?.next().is_some() {
         bail!(
-            "the store {shown} is not empty: a backup is restored into a new instance only; name an empty directory, \
-             or empty this one if it holds what an interrupted restore left"
+            "the store {shown} is not empty: a backup is restored into a new instance only; use an empty directory, \
+             or empty this one if it has the leftovers of an interrupted restore"
         );
     }
     Ok(store)
