@@ -67,7 +67,7 @@ pub struct Health {
 pub struct Checked {
     status: Word,
     time: Timestamp,
-    /// What is wrong; empty if nothing is.
+    /// The problem; empty if there is none.
     output: String,
 }
 

@@ -28,7 +28,7 @@ pub const MAX_HEAD: usize = 8 << 10;
 /// The most headers of an answer.
 const MAX_FIELDS: usize = 100;
 
-/// Where requests may go besides the public Internet.
+/// The destinations that are allowed besides the public Internet.
 #[derive(Debug, Clone, Default)]
 pub struct Allowed {
     /// Addresses, whatever name leads to them.
@@ -193,7 +193,7 @@ impl Outbound {
         }
     }
 
-    /// What went wrong, without the address, which may contain a secret.
+    /// The problem in words, without the address, which may contain a secret.
     fn explain(&self, error: &reqwest::Error) -> Failure {
         if error.is_timeout() {
             let what = if error.is_connect() { "no connection" } else { "no whole answer" };

@@ -40,8 +40,8 @@ pub struct AuditQuery {
     #[serde(default)]
     #[param(schema_with = or_empty::<Timestamp>)]
     before: String,
-    /// Where to continue; it takes precedence over `page`. A page returns records older than the one with this id,
-    /// `ndjson` returns newer ones.
+    /// The record to continue from; it takes precedence over `page`. A page returns records older than the one with
+    /// this id, `ndjson` returns newer ones.
     #[serde(default)]
     #[param(schema_with = or_empty::<i64>)]
     after: String,

@@ -30,7 +30,7 @@ pub struct SearchQuery {
     #[serde(default)]
     #[param(pattern = "^(newest|oldest|name)?$")]
     sort: String,
-    /// Where to continue: taken from the `Link` header of the previous page. It takes precedence over `page`.
+    /// The place to continue from, taken from the `Link` header of the previous page. It takes precedence over `page`.
     #[serde(default)]
     #[param(pattern = r"^([0-9]{1,17}~[0-9]{1,18}~[^\x00-\x1f\x7f-\x9f]*)?$", max_length = 255)]
     after: String,

@@ -110,7 +110,7 @@ pub async fn get(call: Call) -> Result<Json<UserBody>> {
 /// The query of [`search`].
 #[derive(Deserialize, IntoParams)]
 pub struct UserQuery {
-    /// A part of the name or the full name, ignoring case; for administrators, also of the e-mail address.
+    /// A part of the name or the full name, ignoring case; for administrators, also of the email address.
     #[serde(default)]
     q: String,
     /// Only the user with this id; 0 for any.

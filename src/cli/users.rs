@@ -23,7 +23,7 @@ pub(super) enum Command {
     Create {
         /// Letters, digits and - . _ , at most 40
         name: OwnerName,
-        /// The user's e-mail address
+        /// The user's email address
         #[arg(long)]
         email: Email,
         /// Make the user a site administrator
@@ -32,7 +32,7 @@ pub(super) enum Command {
         #[command(flatten)]
         password: PasswordSource,
     },
-    /// List users: name, e-mail address and status
+    /// List users: name, email address and status
     List,
     /// Set a user's password and end all their sessions
     Password {
@@ -56,7 +56,7 @@ pub(super) enum Command {
     },
 }
 
-/// Where a password comes from.
+/// The source of a password.
 #[derive(Debug, Args)]
 #[group(multiple = false)]
 pub(super) struct PasswordSource {

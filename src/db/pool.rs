@@ -9,7 +9,7 @@ use diesel::result::{ConnectionError, DatabaseErrorKind};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-/// What a connection may do.
+/// The kind of access that a connection has.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Mode {
     Read,
@@ -130,7 +130,7 @@ impl ManageConnection for Manager {
     }
 }
 
-/// What an error means for a retry.
+/// The meaning of an error for a retry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fault {
     /// No retry: it would fail again.
@@ -139,7 +139,7 @@ pub(super) enum Fault {
     LostRace,
     /// The connection is unusable.
     Broken,
-    /// The database's disk is full.
+    /// Database errors disk is full.
     NoSpace,
     /// Postgres canceled the query, because it took too long or an administrator asked for it.
     Ended,

@@ -256,12 +256,12 @@ fn check_file(text: &str) -> Result<(), InvalidName> {
     Ok(())
 }
 
-/// An e-mail address is not valid. This registry sends no mail and checks only the shape.
+/// An email address is not valid. This registry sends no mail and checks only the shape.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("an e-mail address looks like name@example.org and has at most 254 bytes")]
 pub struct InvalidEmail;
 
-/// An e-mail address in its original spelling; compared in lower case.
+/// An email address in its original spelling; compared in lower case.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize, utoipa::ToSchema)]
 #[serde(try_from = "String")]
 #[schema(format = "email", max_length = 254)]

@@ -102,7 +102,7 @@ word!(
     OwnerKind, "user, organization" { User = 0 "user", Organization = 1 "organization" }
 );
 word!(
-    /// Who may see an owner and everything it has; a wider visibility is smaller.
+    /// The visibility of an owner and of everything it has; a wider visibility is smaller.
     Visibility, "public, limited, private" {
         /// Everybody.
         Public = 0 "public",
@@ -113,7 +113,7 @@ word!(
     }
 );
 word!(
-    /// What a team's members may do in their organization; more is greater.
+    /// The permission that a team gives its members in their organization; more is greater.
     Permission, "read, write, admin, owner" {
         Read = 1 "read",
         Write = 2 "write",

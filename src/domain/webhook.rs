@@ -48,7 +48,7 @@ word!(
     }
 );
 word!(
-    /// What happened to a package.
+    /// The change to a package that a webhook announces.
     HookAction, "created, deleted, damaged" {
         Created = 0 "created",
         Deleted = 1 "deleted",

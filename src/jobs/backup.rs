@@ -26,9 +26,9 @@ use std::path::Path;
 /// The version of the layout, for future readers.
 const FORMAT: u32 = 1;
 
-/// What to back up.
+/// The source of a backup.
 pub struct Source {
-    /// The database's URL.
+    /// Database errors URL.
     pub url: String,
     /// The store that belongs to it.
     pub store: BlobStore,

@@ -20,7 +20,7 @@ const BATCH: i64 = 100;
 /// How often a constantly changing row is checked again.
 const LOOKS: u32 = 5;
 
-/// What to check, and how strictly.
+/// The options of a check.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
     /// How old unused data must be to count as a problem.

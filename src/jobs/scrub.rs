@@ -114,7 +114,7 @@ fn up_to_bytes(mut rows: Vec<(Blob, Vec<u8>)>, most: u64) -> Vec<(Blob, Vec<u8>)
 async fn read(store: BlobStore, rows: Vec<(Blob, Vec<u8>)>, bytes_per_second: u64) -> Result<Vec<Verdict>> {
     let (done, verdicts) = oneshot::channel();
     let work = move || {
-        // Where this is not allowed, the work runs at normal priority, at its slow pace.
+        // If the system does not allow this, the work runs at normal priority, at its slow pace.
         let _ = rustix::process::nice(NICE);
         let mut pace = Pace::new(bytes_per_second);
         let verdicts: Result<Vec<Verdict>, StoreError> =

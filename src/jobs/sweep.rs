@@ -37,7 +37,7 @@ impl SweepPlan {
     }
 }
 
-/// What a sweep removed, or would remove.
+/// The files that a sweep removed, or would remove.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Swept {
     /// Blobs without a file, removed.
@@ -137,7 +137,7 @@ async fn demand_few_unused(db: &Db, plan: &SweepPlan, before: Timestamp) -> Resu
     )))
 }
 
-/// What [`run`] would do now, ignoring the plan's limits.
+/// Counts what [`run`] would do now, ignoring the plan's limits.
 ///
 /// # Errors
 /// Database and store errors.

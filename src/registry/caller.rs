@@ -60,7 +60,7 @@ pub struct Caller {
     address: Option<IpAddr>,
 }
 
-/// What a caller sees: the parameters of [`super::access::readable`].
+/// The visibility of owners for a caller: the parameters of [`super::access::readable`].
 #[derive(Debug, Clone, Copy)]
 pub struct VisibilityScope {
     pub(super) widest: i16,
@@ -259,7 +259,7 @@ impl Caller {
         }
     }
 
-    /// What the user sees, whatever the token's limits are: those give 403, not 404.
+    /// The owners that the user sees, whatever the token's limits are: those give 403, not 404.
     pub fn visibility_scope(&self) -> VisibilityScope {
         match &self.user {
             None => VisibilityScope { widest: Visibility::Public.number(), user: NOBODY },

@@ -9,7 +9,8 @@ use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 
 const NONCE_BYTES: usize = 24;
 
-/// What an encrypted secret is for. Each kind has its own key, so that no secret can be used in place of another kind.
+/// The purpose of an encrypted secret. Each kind has its own key, so that no secret can be used in place of another
+/// kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Kind(&'static str);
 

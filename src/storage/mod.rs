@@ -238,7 +238,7 @@ impl BlobStore {
         sweep::sweep_incoming(self.local(), older_than)
     }
 
-    /// What [`BlobStore::sweep_incoming`] would remove, and the foreign files there; blocks.
+    /// Counts what [`BlobStore::sweep_incoming`] would remove, and the foreign files there; blocks.
     ///
     /// # Errors
     /// [`StoreError::NotAStore`], [`StoreError::Away`].

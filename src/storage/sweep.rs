@@ -201,7 +201,7 @@ pub(super) fn held(local: &Local) -> Result<Vec<Held>, StoreError> {
     Ok(found)
 }
 
-/// What a sweep of abandoned uploads removed.
+/// The files that a sweep of abandoned uploads removed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Swept {
     /// Number of files.
@@ -244,7 +244,7 @@ pub(super) fn sweep_incoming(local: &Local, older_than: SystemTime) -> Result<Sw
     Ok(swept)
 }
 
-/// What a sweep would remove, and what it would never touch.
+/// Counts what a sweep would remove, and finds what it would never touch.
 pub(super) fn leftovers(local: &Local, older_than: SystemTime) -> Result<Leftovers, StoreError> {
     let mut leftovers = Leftovers::default();
     for_each_leftover(local, older_than, |found| {

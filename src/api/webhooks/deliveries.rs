@@ -69,7 +69,7 @@ pub struct AttemptBody {
     response_headers: BTreeMap<String, String>,
     /// The first 16 KiB of the body.
     response_body: String,
-    /// What went wrong; empty for success.
+    /// The problem; empty for success.
     error: String,
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-/// What the private Postgres needs to know, including the environment, which only the configuration reads.
+/// The inputs of the private Postgres, including the environment, which only the configuration reads.
 #[derive(Debug, Clone)]
 pub struct ManagedOptions {
     /// The server's data directory. It exists.

@@ -1,4 +1,4 @@
-//! Which owners a caller sees, and what the caller may do there.
+//! The owners that a caller sees, and the caller's permission for each.
 
 use crate::db::schema::{owner_redirects, owners, team_members, teams};
 use crate::domain::ids::OwnerId;
@@ -45,8 +45,8 @@ pub struct Visited {
 }
 
 impl Visited {
-    /// What the caller may do with the owner: the permission of their best team, or everything for the user themselves
-    /// and for administrators.
+    /// The caller's permission: the permission of their best team, or everything for the user themselves and for
+    /// administrators.
     pub fn permission(&self) -> Option<Permission> {
         self.permission
     }

@@ -23,7 +23,7 @@ pub const COUNTED: i64 = 1000;
 pub struct Record {
     pub id: i64,
     pub at: Timestamp,
-    /// Who did it; `None` for an actor without an account, such as the command line.
+    /// The user who made the change; `None` for an actor without an account, such as the command line.
     pub actor_id: Option<OwnerId>,
     /// The actor's name at that time.
     pub actor_name: String,
@@ -61,7 +61,7 @@ impl FromStr for Events {
     }
 }
 
-/// Which records to return.
+/// A filter for records.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
     /// Records of this account, whatever its name was at the time. For a name that no account has, the records with

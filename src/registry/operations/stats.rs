@@ -97,7 +97,7 @@ fn figure(conn: &mut PgConnection, table: &'static str) -> Result<Figure> {
     Ok(Figure { number, is_estimate: false })
 }
 
-/// What was stored at the last record of a day. The values are empty for a day on which no server ran.
+/// The totals at the last record of a day. The values are empty for a day on which no server ran.
 #[derive(Debug, Clone, QueryableByName)]
 pub struct Day {
     /// As in `2026-01-31`.

@@ -94,7 +94,7 @@ fn record(
     audit::record(conn, caller, event, &subject, now)
 }
 
-/// Which members to list.
+/// The members to list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MembersOf {
     /// The members of one team.

@@ -61,7 +61,7 @@ pub fn see(conn: &mut PgConnection, caller: &Caller, name: &OwnerName) -> Result
     find(conn, id)?.ok_or(Error::NotFound(What::Organization))
 }
 
-/// Which organizations to list, of those that the caller may see.
+/// The organizations to list, of those that the caller may see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Which {
     All,

@@ -1,4 +1,4 @@
-//! What a deletion would delete in total, shown before it is made.
+//! Previews of deletions: everything that a deletion would delete.
 
 use crate::db::schema::{blobs, files, packages, versions};
 use crate::domain::ids::{FileId, PackageId, VersionId};

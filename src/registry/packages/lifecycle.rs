@@ -136,7 +136,7 @@ pub(in crate::registry) fn demand_none(conn: &mut PgConnection, owner: OwnerId, 
     }
 }
 
-/// What [`delete_all`] deleted.
+/// The packages that [`delete_all`] deleted, in total.
 #[derive(Debug, Clone, Copy, Default)]
 pub(in crate::registry) struct Deleted {
     pub packages: i64,

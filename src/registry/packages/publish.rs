@@ -28,7 +28,7 @@ pub struct UploadLimits {
     pub quota: Quota,
 }
 
-/// What an upload request declares before its body.
+/// The headers of an upload request, known before its body.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct DeclaredUpload {
     /// Bytes, when known.

@@ -48,7 +48,7 @@ const SIZE: &str = "(SELECT coalesce(sum(b.size), 0)::bigint FROM files f JOIN b
 const DOWNLOADS: &str =
     "(SELECT coalesce(sum(f.download_count), 0)::bigint FROM files f WHERE f.version_id = versions.id)";
 
-/// Which versions of an owner to return.
+/// The versions of an owner to return.
 #[derive(Debug, Clone, Copy)]
 pub enum Filter<'a> {
     /// Versions of packages whose name contains this text, ignoring case.

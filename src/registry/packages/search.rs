@@ -124,7 +124,7 @@ pub struct Search {
     /// Only versions with a file of these bytes.
     pub sha256: Option<Sha256>,
     pub sort: Sort,
-    /// Where to continue; without it, `offset` applies.
+    /// The place to continue from; without it, `offset` applies.
     pub after: Option<Place>,
     pub offset: i64,
     pub limit: i64,
@@ -143,7 +143,7 @@ pub struct FoundVersions {
     pub hits: Vec<Hit>,
     /// The total number of results, up to [`COUNTED`].
     pub total: i64,
-    /// Where the next page begins, if there is one.
+    /// The start of the next page, if there is one.
     pub next: Option<Place>,
 }
 

@@ -47,7 +47,7 @@ pub struct LeasedHook {
     leased_until: Timestamp,
 }
 
-/// What to send, and with which secrets.
+/// A delivery's content and the webhook's secrets.
 #[derive(Debug)]
 pub struct Message {
     pub facts: Facts,

@@ -46,7 +46,7 @@ pub struct Attempt {
     /// Pairs of name and value.
     pub response_headers: Value,
     pub response_body: String,
-    /// What went wrong; empty for success.
+    /// The problem; empty for success.
     pub error: String,
 }
 

@@ -28,7 +28,7 @@ pub struct OwnerProfile {
     pub location: String,
 }
 
-/// What happened to a version. The outbox row holds it; the addresses are added when it is sent.
+/// The facts about a change of a version. The outbox row holds them; the addresses are added when the message is sent.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Facts {
     pub id: VersionId,
@@ -39,7 +39,7 @@ pub struct Facts {
     pub owner_kind: i16,
     pub about: OwnerProfile,
     pub creator: Option<OwnerSnapshot>,
-    /// Who did it; `None` for an actor without an account.
+    /// The user who made the change; `None` for an actor without an account.
     pub sender: Option<OwnerSnapshot>,
     /// The version's files that were found damaged.
     #[serde(default)]

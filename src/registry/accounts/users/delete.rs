@@ -79,7 +79,7 @@ pub fn obstacles(conn: &mut PgConnection, right: &CanChangeOwn) -> Result<Vec<St
     Ok(sentences)
 }
 
-/// What a user has: everything that is deleted with them or prevents the deletion.
+/// The things of a user that are deleted with them or prevent the deletion.
 #[derive(Debug, Clone)]
 pub struct Holdings {
     pub packages: i64,

@@ -94,7 +94,7 @@ pub(super) fn demand_other_able(able: &[OwnerId], user: OwnerId, name: &OwnerNam
 /// remembered login.
 ///
 /// # Errors
-/// [`Error::Invalid`] for an e-mail address that is taken; [`Error::Blocked`] for the last administrator who can sign
+/// [`Error::Invalid`] for an email address that is taken; [`Error::Blocked`] for the last administrator who can sign
 /// in; [`Error::Forbidden`] for a visibility that the token in use cannot see.
 pub fn update(
     conn: &mut PgConnection,

@@ -33,7 +33,7 @@ pub fn edit_own(
     record(conn, caller, Event::UserUpdate, (user.id, &user.name), detail, now)
 }
 
-/// Sets a user's own e-mail address. They cannot sign in with it until an administrator confirms it, because nobody
+/// Sets a user's own email address. They cannot sign in with it until an administrator confirms it, because nobody
 /// knows whether it is theirs. It may therefore equal another user's address, and the answer does not reveal that.
 ///
 /// # Errors

@@ -13,7 +13,7 @@ use crate::registry::caller::Caller;
 use diesel::prelude::*;
 use serde_json::json;
 
-/// What a person enters to register. The password is already hashed.
+/// The fields of a registration. The password is already hashed.
 #[derive(Debug, Clone)]
 pub struct Registration {
     pub name: OwnerName,
@@ -23,7 +23,7 @@ pub struct Registration {
     pub needs_approval: bool,
 }
 
-/// Creates an account for a stranger. The e-mail address is unverified and the answer says nothing about it: it may
+/// Creates an account for a stranger. The email address is unverified and the answer says nothing about it: it may
 /// belong to another user, and nobody can sign in with it until an administrator confirms it.
 ///
 /// # Errors
@@ -49,7 +49,7 @@ pub fn register(
     Ok((id, users::table.find(id).select(users::auth_epoch).first(conn)?))
 }
 
-/// Approves a user who is waiting, and confirms their e-mail address if nobody else signs in with it.
+/// Approves a user who is waiting, and confirms their email address if nobody else signs in with it.
 ///
 /// # Errors
 /// [`Error::Blocked`] for a user who is active already.

@@ -73,7 +73,7 @@ pub struct NewUser {
     pub must_change_password: bool,
 }
 
-/// What is needed to check a password sign-in.
+/// The fields that a password sign-in needs.
 #[derive(Debug, Clone, Queryable, Selectable)]
 #[diesel(table_name = users)]
 pub struct Login {
@@ -87,7 +87,7 @@ pub struct Login {
 /// Creates a user.
 ///
 /// # Errors
-/// [`Error::Conflict`] for a name that is taken; [`Error::Invalid`] for an e-mail address that is taken or a reserved
+/// [`Error::Conflict`] for a name that is taken; [`Error::Invalid`] for an email address that is taken or a reserved
 /// name; [`Error::Forbidden`] for a user that the token in use cannot see.
 pub fn create(conn: &mut PgConnection, caller: &Caller, new: &NewUser, now: Timestamp) -> Result<OwnerId> {
     caller.demand_any_owner()?;
@@ -185,7 +185,7 @@ type Joined = diesel::helper_types::InnerJoinQuerySource<users::table, owners_ta
 type Condition<'a> = Box<dyn BoxableExpression<Joined, Pg, SqlType = Bool> + 'a>;
 
 /// The users that the caller may see and whose name or full name contains a text, ignoring case. For administrators the
-/// text also matches e-mail addresses. With an id, only the user with that id.
+/// text also matches email addresses. With an id, only the user with that id.
 ///
 /// # Errors
 /// Database errors.
@@ -199,7 +199,7 @@ pub fn search(
     search_among(conn, caller, (part, id, Standing::Any), slice)
 }
 
-/// Which users [`search_among`] returns.
+/// A filter for [`search_among`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Standing {
     #[default]
@@ -296,13 +296,13 @@ pub fn all(conn: &mut PgConnection) -> Result<Vec<User>> {
         .load(conn)?)
 }
 
-/// What is needed to check a sign-in with this text as name or e-mail address. Any text is accepted.
+/// The login data for this text, taken as a name or an email address. Any text is accepted.
 ///
 /// # Errors
 /// Database errors.
 pub fn find_login(conn: &mut PgConnection, login: &str) -> Result<Option<Login>> {
     let query = users::table.inner_join(owners_table::table).select(Login::as_select()).into_boxed();
-    // A text that is neither a name nor an e-mail address belongs to nobody. The database rejects some such texts (NUL,
+    // A text that is neither a name nor an email address belongs to nobody. The database rejects some such texts (NUL,
     // kilobytes).
     let query = if let Ok(name) = login.parse::<OwnerName>() {
         query.filter(owners_table::lower_name.eq(name.lower()))

@@ -17,7 +17,7 @@ use diesel::sql_query;
 use diesel::sql_types::{Array, BigInt, Nullable, Text};
 use std::collections::HashMap;
 
-/// What matched in a package whose own name does not match.
+/// The match in a package whose own name does not match.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Why {
     pub version: Version,
@@ -39,7 +39,7 @@ pub struct FoundPackages {
     pub hits: Vec<PackageHit>,
     /// The total number of results, up to [`super::COUNTED`].
     pub total: i64,
-    /// Where the next page begins.
+    /// The start of the next page.
     pub next: Option<Place>,
 }
 
