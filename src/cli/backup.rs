@@ -26,7 +26,7 @@ pub(super) struct Args {
 /// Runs the command.
 ///
 /// # Errors
-/// The file that cannot be read or written, and why.
+/// The error names the file that cannot be read or written.
 pub(super) async fn run(config: Config, args: Args) -> Result<ExitCode> {
     in_instance(config, async |instance| {
         let source = Source {

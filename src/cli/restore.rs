@@ -31,7 +31,7 @@ pub(super) struct Args {
 /// Runs the command.
 ///
 /// # Errors
-/// What is missing or prevents the restore.
+/// The error says what is missing or prevents the restore.
 pub(super) async fn run(config: Config, args: Args) -> Result<ExitCode> {
     let settings = config.clone();
     let restored = move || restore(&settings, &args.directory);

@@ -25,7 +25,7 @@ use tokio::signal::unix::{SignalKind, signal};
 /// Runs the server until it is told to stop.
 ///
 /// # Errors
-/// The reason why the server cannot start.
+/// The error says why the server cannot start.
 pub(super) fn run(config: Config) -> Result<ExitCode> {
     actix_web::rt::System::new().block_on(serve(config))
 }

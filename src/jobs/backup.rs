@@ -55,7 +55,7 @@ pub struct Summary {
 /// there already are not copied again; with `verify` they are read and compared.
 ///
 /// # Errors
-/// The file that cannot be read or written, and why.
+/// The error names the file that cannot be read or written.
 pub fn make(source: &Source, directory: &Path, verify: bool, now: Timestamp) -> Result<Summary> {
     let folder = Folder::open_for_backup(directory, source.store.id())?;
     folder.keep_secret_key(&source.secret_key)?;

@@ -147,9 +147,9 @@ pub fn own(conn: &mut PgConnection, owner: OwnerId) -> Result<OwnQuota> {
     row.select(columns).first(conn).optional()?.ok_or(Error::NotFound(What::Owner))
 }
 
-/// Checks as [`check`] does and counts the rest of the transaction in. Where the owner has a limit, publishers take
-/// turns from here to the end of their transactions, so that two can never fill the same gap. Exempt publishers and
-/// those without a limit share the lock, so that its exclusive holder has seen everything they stored.
+/// Checks as [`check`] does, with a result that holds until the end of the transaction. Where the owner has a limit,
+/// publishers take turns from here to the end of their transactions, so that two can never fill the same gap. Exempt
+/// publishers and those without a limit share the lock, so that its exclusive holder has seen everything they stored.
 ///
 /// # Errors
 /// [`Error::Quota`] with the figures. When a limit was set after the right was checked, an error that makes the whole
