@@ -149,7 +149,7 @@ impl DataDir {
 
     /// The 32 bytes that the keys of this installation are derived from. The first call generates them at random.
     ///
-    /// They stay outside the database, so that somebody who steals the database cannot decrypt its secrets.
+    /// The bytes stay outside the database, so that somebody who steals the database cannot decrypt its secrets.
     ///
     /// # Errors
     /// [`DataDirError::DamagedKey`] when the file does not hold exactly one key, and [`DataDirError::Io`].

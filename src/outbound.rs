@@ -109,7 +109,7 @@ impl Outbound {
         Self::with_lookup(allowed, total, system_lookup())
     }
 
-    /// The same with another name lookup.
+    /// A client with another name lookup.
     pub fn with_lookup(allowed: Allowed, total: Duration, lookup: Lookup) -> Self {
         Self { allowed: Arc::new(allowed), lookup, total, client: OnceCell::new() }
     }

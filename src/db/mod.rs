@@ -30,7 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// tried [`TRIES`] times against other transactions' locks. Work that takes longer is stuck on a database that does not
 /// answer.
 const LONGEST: Duration = Duration::from_secs(45);
-/// The same for a survey of the whole database, which runs many statements and is not a request.
+/// The limit for a survey of the whole database, which runs many statements and is not a request.
 const LONGEST_SURVEY: Duration = Duration::from_secs(24 * 3600);
 /// How often a transaction is tried that lost against another one (deadlock, serialization) or met a dead connection.
 const TRIES: u32 = 4;

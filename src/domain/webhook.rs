@@ -59,11 +59,11 @@ word!(
 word!(
     /// The state of a delivery.
     DeliveryState, "pending, delivered, failed" {
-        /// It is tried, now or later.
+        /// The delivery is tried, now or later.
         Pending = 0 "pending",
         /// The receiver answered with a status of 200 to 299.
         Delivered = 1 "delivered",
-        /// It was given up.
+        /// The delivery was given up.
         Failed = 2 "failed",
     }
 );

@@ -95,7 +95,7 @@ impl Description {
         self.with_pages();
     }
 
-    /// The same in the envelope of Gitea's searches.
+    /// Adds an answer with one page of a list in the envelope of Gitea's searches.
     pub fn answers_found<T: ToSchema>(&mut self, about: &str) {
         let items = ArrayBuilder::new().items(self.schema::<T>());
         let ok = ObjectBuilder::new().schema_type(Type::Boolean).description(Some("Always true.")).examples([true]);

@@ -64,7 +64,7 @@ fn look_at(shard: &str, dir: &Dir, entry: &DirEntry) -> Result<Option<Entry>, St
     }
     let stat = match rustix::fs::statat(dir.fd()?, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW) {
         Ok(stat) => stat,
-        // It was removed during the walk.
+        // The entry was removed during the walk.
         Err(Errno::NOENT) => return Ok(None),
         Err(error) => return Err(error.into()),
     };

@@ -104,7 +104,7 @@ pub fn belongs(pid: i32, files: &Files, uid: u32) -> bool {
 
 fn signal(pids: &[i32], signal: Signal) {
     for pid in pids.iter().filter_map(|pid| Pid::from_raw(*pid)) {
-        // It may have ended by itself.
+        // The process may have ended by itself.
         let _ = kill_process(pid, signal);
     }
 }

@@ -185,7 +185,7 @@ fn orphans(conn: &mut PgConnection, user: OwnerId) -> Result<Vec<Orphan>> {
     without_others(conn, user, &owned)
 }
 
-/// The same without locks: the state at this moment.
+/// The organizations whose last owner is the user at this moment, without locks.
 fn last_owner_of(conn: &mut PgConnection, user: OwnerId) -> Result<Vec<Orphan>> {
     let owned = owned_by(conn, user)?;
     without_others(conn, user, &owned)
