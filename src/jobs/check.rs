@@ -73,7 +73,7 @@ async fn unused(db: &Db, before: Timestamp, tell: &mut impl FnMut(&str)) -> Resu
         .await?;
     if old > 0 && !deleted {
         tell(&format!(
-            "{old} blobs with {bytes} bytes belong to no file, and no sweep removed them; run `packhouse gc`, and \
+            "{old} blobs of {bytes} bytes belong to no file, and no sweep removed them; run `packhouse gc`, and \
              check that a server runs sweeps (jobs.sweep_every_seconds, and its log)"
         ));
         return Ok(0);
