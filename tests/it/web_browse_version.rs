@@ -167,7 +167,7 @@ async fn the_commands_work_when_they_are_pasted_whatever_a_file_is_called() {
                 let file = dir.path().join(&name);
                 assert_eq!(std::fs::read(&file).unwrap(), format!("bytes of {name}").as_bytes());
                 paste_well(dir.path(), &command("get-check-here"), token);
-                // What coreutils call - is the input, and its side-car speaks of that.
+                // What coreutils call - is the input, and its checksum file speaks of that.
                 if name != "-" {
                     paste_well(dir.path(), &command("get-check"), token);
                     paste_well(dir.path(), &command("get-check-all"), token);
