@@ -1,4 +1,4 @@
-//! What is counted in memory, so that no download and no use of a token waits for a write. A job writes it down.
+//! Counters in memory, so that no download and no use of a token waits for a write. A job writes them to the database.
 
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{FileId, SessionId, TokenId};
@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Counts since they were last taken.
+/// Counts since the last flush.
 #[derive(Debug, Default)]
 pub struct Counters {
     downloads: Mutex<HashMap<FileId, i64>>,
@@ -24,32 +24,32 @@ impl Counters {
         *lock(&self.downloads).entry(file).or_default() += 1;
     }
 
-    /// Notes that a token was used.
+    /// Records that a token was used.
     pub fn token_use(&self, token: TokenId, at: Timestamp, from: Option<IpAddr>) {
         lock(&self.token_uses).insert(token, (at, from));
     }
 
-    /// Notes that a session was used.
+    /// Records that a session was used.
     pub fn session_use(&self, session: SessionId, at: Timestamp) {
         lock(&self.session_uses).insert(session, at);
     }
 
-    /// Takes the uses of sessions out, in the order of their ids.
+    /// Takes out the uses of sessions, in the order of their ids.
     pub fn take_session_uses(&self) -> Vec<(SessionId, Timestamp)> {
         let mut taken: Vec<_> = std::mem::take(&mut *lock(&self.session_uses)).into_iter().collect();
         taken.sort_unstable();
         taken
     }
 
-    /// Takes the downloads out, in the order of their files: two servers that write them down at once then lock the
-    /// rows in the same order.
+    /// Takes out the downloads, in the order of their files: two servers that write at the same time then lock the rows
+    /// in the same order.
     pub fn take_downloads(&self) -> Vec<(FileId, i64)> {
         let mut taken: Vec<_> = std::mem::take(&mut *lock(&self.downloads)).into_iter().collect();
         taken.sort_unstable();
         taken
     }
 
-    /// Puts downloads back that could not be written down.
+    /// Puts back downloads that could not be written.
     pub fn put_back_downloads(&self, counts: &[(FileId, i64)]) {
         let mut downloads = lock(&self.downloads);
         for (file, count) in counts {
@@ -57,7 +57,7 @@ impl Counters {
         }
     }
 
-    /// Takes the uses of tokens out, in the order of their ids.
+    /// Takes out the uses of tokens, in the order of their ids.
     pub fn take_token_uses(&self) -> Vec<(TokenId, Timestamp, Option<IpAddr>)> {
         let taken = std::mem::take(&mut *lock(&self.token_uses));
         let mut taken: Vec<_> = taken.into_iter().map(|(token, (at, from))| (token, at, from)).collect();

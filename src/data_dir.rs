@@ -1,7 +1,8 @@
-//! The data directory: where its parts are, who may use it, and the secret that is kept outside the database.
+//! The data directory: the paths in it, the lock that one server holds, and the secret key that is kept outside the
+//! database.
 //!
-//! Everything in it is private by its own mode, so the directory itself may be passed through: a server that runs
-//! as root starts its private Postgres as another user, who must get to `postgres` below it.
+//! Every file in it is private by its own mode, so the directory itself may be traversable: a server that runs as root
+//! starts its private Postgres as another user, who must reach `postgres` below it.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
@@ -16,35 +17,34 @@ use crate::lock::lock_soon;
 /// Why the data directory cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DataDirError {
-    /// The lock is held, and only a running server holds it.
+    /// The lock is held, which only a running server does.
     #[error(
-        "another packhouse server is using the data directory {}: stop it first, or give this one a data directory \
-         of its own", .0.display()
+        "another packhouse server is using the data directory {}: stop it first, or give this one its own data \
+         directory", .0.display()
     )]
     InUse(PathBuf),
-    /// Something else than a directory has that name.
+    /// The path exists and is not a directory.
     #[error("the data directory {} is not a directory", .0.display())]
     NotADirectory(PathBuf),
-    /// The key file was cut short or edited. It is never replaced: what it once encrypted would be lost.
+    /// The key file was cut short or edited. It is never replaced: everything it encrypted would be lost.
     #[error(
-        "the secret key in {} is damaged: it must be one line of 64 hexadecimal digits; bring the file back from a \
-         backup (a new key would make the second factors stored in the database unreadable)", .0.display()
+        "the secret key in {} is damaged: it must be one line of 64 hexadecimal digits; restore the file from \
+         a backup (a new key could not decrypt the secrets in the database)", .0.display()
     )]
     DamagedKey(PathBuf),
     /// The directory has been used with another key.
     #[error(
-        "the data directory has another secret key than the backup: name a new data directory, or move {} away",
+        "the data directory has another secret key than the backup: use a new data directory, or move {} away",
          .0.display()
     )]
     OtherKey(PathBuf),
-    /// The system refused.
+    /// An operating system error.
     #[error("cannot {doing} {}", .path.display())]
     Io {
-        /// What was tried, as a verb.
+        /// The attempted action, as a verb.
         doing: &'static str,
-        /// With which file.
         path: PathBuf,
-        /// What the system said.
+        /// The operating system's error.
         source: io::Error,
     },
 }
@@ -56,33 +56,33 @@ impl DataDirError {
     }
 }
 
-/// A data directory that exists.
+/// An existing data directory.
 #[derive(Debug, Clone)]
 pub struct DataDir {
     path: PathBuf,
     key_file: Option<PathBuf>,
 }
 
-/// Holds the data directory for one server until it is dropped, or until the process ends, however it ends.
+/// The lock of one server on the data directory, held until it is dropped or the process ends in any way.
 #[derive(Debug)]
 pub struct DataDirLock {
     _file: File,
 }
 
 impl DataDir {
-    /// Opens the data directory, or makes it, parents included.
+    /// Opens the data directory, or creates it with its parents.
     ///
-    /// One that is made has mode 0700, or 0711 when root makes it. An existing one keeps its mode.
+    /// A new directory gets mode 0700, or 0711 when root creates it. An existing one keeps its mode.
     ///
     /// # Errors
-    /// [`DataDirError::NotADirectory`], or [`DataDirError::Io`] when it cannot be made.
+    /// [`DataDirError::NotADirectory`], or [`DataDirError::Io`] when it cannot be created.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, DataDirError> {
         let path = path.into();
         let mode = if rustix::process::geteuid().is_root() { 0o711 } else { 0o700 };
         match DirBuilder::new().mode(mode).create(&path) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                // Parents get the ordinary mode: they are not ours alone.
+                // Parents get the default mode: other programs use them too.
                 if let Some(parent) = path.parent() {
                     fs::create_dir_all(parent).map_err(DataDirError::io("create the parent directories of", &path))?;
                 }
@@ -106,7 +106,7 @@ impl DataDir {
         &self.path
     }
 
-    /// Where the private Postgres keeps its files.
+    /// The directory of the private Postgres.
     pub fn postgres(&self) -> PathBuf {
         self.path.join("postgres")
     }
@@ -116,21 +116,21 @@ impl DataDir {
         self.key_file.clone().unwrap_or_else(|| self.path.join("secret-key"))
     }
 
-    /// Keeps the secret key in another file: one that several servers of one database share.
+    /// Uses another file for the secret key: one that several servers of one database share.
     #[must_use]
     pub fn with_secret_key_file(self, file: Option<PathBuf>) -> Self {
         Self { key_file: file, ..self }
     }
 
-    /// The file that keeps the first administrator's random password.
+    /// The file with the first administrator's random password.
     pub fn initial_admin_password(&self) -> PathBuf {
         self.path.join("initial-admin-password")
     }
 
-    /// Takes the directory for one server. Commands that work beside a running server do not take it.
+    /// Locks the directory for one server. Commands that run beside a server do not lock it.
     ///
     /// # Errors
-    /// [`DataDirError::InUse`] while another process holds it, at once and without waiting.
+    /// [`DataDirError::InUse`] at once, without waiting, while another process holds the lock.
     pub fn lock(&self) -> Result<DataDirLock, DataDirError> {
         let path = self.path.join("lock");
         let file = OpenOptions::new()
@@ -147,9 +147,9 @@ impl DataDir {
         }
     }
 
-    /// The 32 bytes from which the keys of this installation are derived; made at random the first time.
+    /// The 32 bytes that the keys of this installation are derived from. The first call generates them at random.
     ///
-    /// They stay outside the database, so that a thief of the database has no use for what is encrypted in it.
+    /// The bytes stay outside the database, so that somebody who steals the database cannot decrypt its secrets.
     ///
     /// # Errors
     /// [`DataDirError::DamagedKey`] when the file does not hold exactly one key, and [`DataDirError::Io`].
@@ -162,15 +162,15 @@ impl DataDir {
             Err(error) => return Err(DataDirError::io("read the secret key", &path)(error)),
         }
         self.make_key(&path)?;
-        // Read back what is there: with two processes at once it is the other's key that counts.
+        // Read the file back: of two processes at once, the first one's key counts.
         let text = fs::read_to_string(&path).map_err(DataDirError::io("read the secret key", &path))?;
         Self::parse_key(&path, &text)
     }
 
-    /// Brings the secret key back from a backup.
+    /// Restores the secret key from a backup.
     ///
     /// # Errors
-    /// [`DataDirError::OtherKey`] when there is another one, which is never replaced; as [`DataDir::secret_key`].
+    /// [`DataDirError::OtherKey`] when there is another key, which is never replaced; as [`DataDir::secret_key`].
     pub fn restore_secret_key(&self, key: &[u8; 32]) -> Result<(), DataDirError> {
         let path = self.secret_key_file();
         if !path.exists() {
@@ -183,20 +183,20 @@ impl DataDir {
         from_hex(text.trim_end()).map_err(|_| DataDirError::DamagedKey(path.to_owned()))
     }
 
-    /// Writes a new key under a name of its own and links it into place, which fails if another process was faster:
-    /// nobody ever reads half a key, and a crash leaves either none or a whole one.
+    /// Writes a new key to a temporary file and links it into place, which fails if another process was faster. Nobody
+    /// ever reads half a key, and a crash leaves either no key or a whole one.
     fn make_key(&self, path: &Path) -> Result<(), DataDirError> {
         let mut key = [0_u8; 32];
         rand::rngs::SysRng
             .try_fill_bytes(&mut key)
-            .map_err(|error| DataDirError::io("make random bytes for", path)(io::Error::other(error)))?;
+            .map_err(|error| DataDirError::io("generate random bytes for", path)(io::Error::other(error)))?;
         self.write_key(path, &key)
     }
 
     fn write_key(&self, path: &Path, key: &[u8; 32]) -> Result<(), DataDirError> {
         let draft = path.with_extension(format!("{:016x}", rand::random::<u64>()));
         let written = Self::write_and_link(&draft, path, &to_hex(key));
-        // Only the draft's own bytes are lost if this fails; the key itself has its final name by now.
+        // If this fails, only the temporary file stays; the key has its final name by now.
         let _ = fs::remove_file(&draft);
         written.map_err(DataDirError::io("write the secret key", path))
     }

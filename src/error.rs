@@ -1,14 +1,15 @@
-//! The one inner error. It knows no HTTP: each face renders it in its own way.
+//! The shared error type. It contains no HTTP: the package protocol, the API and the pages each render it in their own
+//! way.
 //!
-//! [`std::fmt::Display`] is what a stranger may read; what went wrong inside is in [`Error::Internal`]'s
-//! source and goes to the log alone.
+//! [`std::fmt::Display`] is safe to show to strangers. Internal details are in the source of [`Error::Internal`], which
+//! is only logged.
 
 use crate::domain::names::OwnerName;
 use crate::domain::role::OwnerKind;
 use diesel::result::{DatabaseErrorInformation, DatabaseErrorKind};
 use std::fmt;
 
-/// What could not be found, or is already there.
+/// The kind of thing that was not found, or exists already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum What {
     Owner,
@@ -53,22 +54,22 @@ impl From<OwnerKind> for What {
     }
 }
 
-/// A result whose error any face can render.
+/// A result with the shared error type.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Everything that can go wrong while the registry does what it was asked.
+/// Everything that can go wrong in a request.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Absent, or not visible to whom asked: the two must look alike.
+    /// Absent, or not visible to the caller: the two must look alike.
     #[error("{0} not found")]
     NotFound(What),
-    /// An owner's old name, where he may be seen. Whoever does not know what to do with it takes it for one that is absent.
+    /// An owner's old name, if the caller may see the owner. Code that does not handle it treats the owner as absent.
     #[error("{what} not found")]
     Moved { what: What, from: OwnerName, to: OwnerName },
-    /// Known caller, no right. The text names the right or scope that is missing.
+    /// The caller is known and lacks a right. The text names the missing right or scope.
     #[error("{0}")]
     Forbidden(String),
-    /// A user who has to change his password before it is good for anything else. His tokens are.
+    /// A user who must change their password before they can do anything else with it. Their tokens keep working.
     #[error(
         "you must change your password: change it at /user/settings/password, or ask an administrator for a new one; access \
              tokens keep working"
@@ -77,25 +78,25 @@ pub enum Error {
     /// No credential where one is needed.
     #[error("authentication required: sign in or send an access token")]
     Unauthenticated,
-    /// A credential that is wrong, expired, revoked, or of a user without access. The text never says which of them.
+    /// A credential that is wrong, expired, revoked, or of a user without access. The text never says which.
     #[error("{0}")]
     BadCredential(&'static str),
-    /// A value that breaks a rule; the field is named as the caller knows it.
+    /// A value that breaks a rule; the field has the name that the caller uses.
     #[error("{problem}")]
     Invalid { field: &'static str, problem: String },
-    /// A body that says neither how long it is nor that it comes in chunks.
+    /// A body with neither a length nor chunked encoding.
     #[error("the request has no length: send Content-Length or use chunked transfer encoding")]
     LengthRequired,
-    /// Something of that name exists.
+    /// Something with that name exists already.
     #[error("{0} already exists")]
     Conflict(What),
-    /// Something stands in the way, whoever asks; the text says what.
+    /// The current state forbids the action for every caller; the text says why.
     #[error("{0}")]
     Blocked(String),
     /// `If-Match`, `If-None-Match` or their dates do not hold.
     #[error("{0}")]
     PreconditionFailed(&'static str),
-    /// What was declared about an upload does not match the bytes that came.
+    /// The received bytes do not match the declared digest or length.
     #[error("{0}")]
     DigestMismatch(String),
     /// More bytes than the limit, in bytes.
@@ -107,39 +108,38 @@ pub enum Error {
     /// The store's disk is full (bytes or inodes).
     #[error("the storage is full, so nothing was saved: try again later")]
     NoSpace,
-    /// Too many attempts; the caller may try again after so many seconds.
+    /// Too many attempts; the caller may try again after this many seconds.
     #[error("too many attempts: try again in {retry_after} seconds")]
     RateLimited { retry_after: u64 },
-    /// The database or the store is away or overloaded; nothing was changed.
+    /// The database or the store is unavailable or overloaded; nothing was changed.
     #[error("{0}, so nothing was changed: try again")]
     Busy(&'static str),
-    /// The database went away during COMMIT: whether the change was made must be looked up.
+    /// The connection to the database broke during COMMIT: the change may or may not have been made.
     #[error("the database connection was lost while saving: check whether the change was made, then try again")]
     OutcomeUnknown,
-    /// Something changed under a transaction: it runs again from its beginning. [`crate::db::Db`] does that, and makes
-    /// it an [`Error::Busy`] in the end, so no face ever meets it.
+    /// Data that a transaction relies on changed while it ran: the transaction must run again from its beginning.
+    /// [`crate::db::Db`] does that, and returns [`Error::Busy`] when it gives up, so no caller ever sees this error.
     #[error("the transaction must run again")]
     Retry,
-    /// The request's body ended early or came too slowly; there is nobody to answer.
+    /// The request's body ended early or came too slowly; nobody is left to answer.
     #[error("the upload was cut off")]
     Aborted,
-    /// A bug or a broken machine. The source is logged once, at the face's wrapper.
+    /// A bug or a broken machine. The source is logged once, where the error is rendered.
     #[error("internal error")]
     Internal(#[source] anyhow::Error),
 }
 
 impl Error {
-    /// An [`Error::Invalid`].
     pub fn invalid(field: &'static str, problem: impl Into<String>) -> Self {
         Self::Invalid { field, problem: problem.into() }
     }
 
-    /// An [`Error::Internal`] from any error.
     pub fn internal(source: impl Into<anyhow::Error>) -> Self {
         Self::Internal(source.into())
     }
 
-    /// What is wrong with a value, said once more: judged outside of work that may be run twice, told inside.
+    /// A copy of an [`Error::Invalid`], for a value that is checked outside of work that may run twice and reported
+    /// inside it.
     pub fn again(&self) -> Self {
         match self {
             Self::Invalid { field, problem } => Self::invalid(field, problem.clone()),
@@ -156,7 +156,7 @@ impl Error {
     }
 }
 
-/// What a foreign key points at; a row of it that is gone was deleted a moment ago, by somebody else.
+/// The referenced thing of a violated foreign key: somebody else deleted it a moment ago.
 fn what_vanished(info: &dyn DatabaseErrorInformation) -> Option<What> {
     match info.constraint_name()? {
         "packages_owner_id_fkey"
@@ -177,7 +177,8 @@ fn what_vanished(info: &dyn DatabaseErrorInformation) -> Option<What> {
     }
 }
 
-/// Absence is asked for with `.optional()`, conflicts by their constraint; every other database error is internal.
+/// Queries use `.optional()` for absence, and conflicts are recognized by their constraint; every other database error
+/// is internal.
 impl From<diesel::result::Error> for Error {
     fn from(error: diesel::result::Error) -> Self {
         match &error {

@@ -1,4 +1,4 @@
-//! The record of changes as lines of JSON, whole, for whichever face is asked: only a batch of it is ever held.
+//! The whole audit log as newline-delimited JSON, for the API and the pages. Only one batch is in memory at a time.
 
 use crate::auth::call::Call;
 use crate::domain::clock::Timestamp;
@@ -16,41 +16,41 @@ use utoipa::ToSchema;
 
 /// How many records are read and sent at a time.
 const BATCH: i64 = 500;
-/// The media type of lines of JSON.
+/// The media type of newline-delimited JSON.
 pub const LINES: &str = "application/x-ndjson";
 
-/// An account, as it was called when the record was written.
+/// An account, with its name at the time of the record.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Named {
-    /// Null for what has no account, such as the command line.
+    /// Null for an actor without an account, such as the command line.
     id: Option<OwnerId>,
     name: String,
 }
 
-/// A record of a change.
+/// An audit record.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = AuditRecord)]
 pub struct RecordBody {
     id: i64,
     at: Timestamp,
-    /// Who did it.
+    /// The user who made the change.
     actor: Named,
-    /// token, password, session, command-line or system.
+    /// One of token, password, session, command-line or system.
     credential: String,
     token_id: Option<TokenId>,
-    /// Where the request came from.
+    /// The address the request came from.
     address: Option<String>,
     event: String,
-    /// Whose the thing was.
+    /// The owner of the changed thing.
     owner: Option<Named>,
-    /// On what, in the words people use for it.
+    /// The changed thing, in the words people use for it.
     subject: String,
-    /// What more there is to say of this event.
+    /// More details about this event.
     detail: Value,
 }
 
 impl RecordBody {
-    /// A record, as it is sent.
+    /// A record as it is sent.
     pub fn new(record: Record) -> Self {
         let known = |id: Option<OwnerId>| id.filter(|id| id.0 > 0);
         Self {
@@ -74,7 +74,7 @@ impl RecordBody {
     }
 }
 
-/// Where an export stands.
+/// The position of an export.
 struct Export {
     call: Call,
     filter: Filter,
@@ -83,8 +83,8 @@ struct Export {
 }
 
 impl Export {
-    /// The next lines; none at the end. Each batch asks again whether the caller may: a right that he loses ends his
-    /// export.
+    /// The next lines; none at the end. Each batch checks the caller's right again: a caller who loses it gets no more
+    /// records.
     async fn batch(&mut self) -> Result<Option<Bytes>> {
         let (filter, behind, last) = (self.filter.clone(), self.behind, self.last);
         let records = self
@@ -101,8 +101,8 @@ impl Export {
     }
 }
 
-/// All records that are there now and newer than `after`, the oldest first. What goes wrong on the way cuts the
-/// connection, so that a part is never taken for the whole.
+/// All records that exist now and are newer than `after`, the oldest first. An error on the way cuts the connection, so
+/// that nobody takes a part for the whole.
 ///
 /// # Errors
 /// As [`can_audit`].
@@ -113,8 +113,8 @@ pub async fn records(call: Call, filter: Filter, after: Option<i64>) -> Result<H
     let lines = stream::try_unfold(export, async |mut export| match export.batch().await {
         Ok(lines) => Ok(lines.map(|lines| (lines, export))),
         Err(error) => {
-            tracing::warn!(error = %error.explained(), "an export of the audit records ends before its end");
-            Err(actix_web::error::ErrorInternalServerError("the export was cut"))
+            tracing::warn!(error = %error.explained(), "an export of the audit log ended early");
+            Err(actix_web::error::ErrorInternalServerError("the export ended early"))
         }
     });
     let mut response = HttpResponse::Ok();

@@ -1,5 +1,5 @@
-//! Opening an instance: its data directory, database and store. The server does it, and so does each command, beside
-//! a running server or without one.
+//! Opening an instance: its data directory, database and store. The server and every command use it; a command works
+//! beside a running server or without one.
 
 use crate::config::Config;
 use crate::data_dir::{DataDir, DataDirError, DataDirLock};
@@ -21,22 +21,21 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// A database that is reached: somebody else's, the private one of a running server, or a private one that this
-/// process runs.
+/// An open database: an external one, the private one of a running server, or a private one that this process runs.
 pub struct Database {
     pub url: String,
     pub data_dir: DataDir,
-    /// Where Postgres' programs are, when this process runs the private one.
+    /// The directory of Postgres's programs, when this process runs the private Postgres.
     pub bin_dir: Option<PathBuf>,
     postgres: Option<ManagedPostgres>,
     _lock: Option<DataDirLock>,
 }
 
 impl Database {
-    /// Finds or starts the database. Only one server may use a data directory: `exclusive` makes sure of it.
+    /// Finds or starts the database. `exclusive` makes sure that no other server uses the data directory.
     ///
     /// # Errors
-    /// Says in words what is missing and what to do.
+    /// The error says what is missing and what to do.
     pub fn open(config: &Config, exclusive: bool) -> Result<Self> {
         let data_dir = DataDir::open(&config.data_dir)?.with_secret_key_file(config.secret_key_file());
         let named = (!config.database.url.is_empty()).then(|| config.database.url.reveal().to_owned());
@@ -63,7 +62,7 @@ impl Database {
         Ok(Self { url, data_dir, bin_dir, postgres: Some(postgres), _lock: Some(lock) })
     }
 
-    /// Brings the schema up to date, waiting for a database that does not answer yet.
+    /// Brings the schema up to date, and waits for a database that does not answer yet.
     ///
     /// # Errors
     /// As [`db::migrate`].
@@ -80,14 +79,14 @@ impl Database {
     }
 }
 
-/// The data directory is ours, or its private Postgres is running already.
+/// Either the lock on the data directory, or the URL of its private Postgres, which is running already.
 enum Either {
     Lock(DataDirLock),
     Running(String),
 }
 
-/// Takes the data directory, or finds the private Postgres of whoever has it; waits for one that is just starting, or
-/// just stopping.
+/// Locks the data directory, or finds the private Postgres of the process that holds the lock. Waits for a server that
+/// is just starting or stopping.
 fn lock_or_join(data_dir: &DataDir, config: &Config) -> Result<Either> {
     let deadline = Instant::now() + Duration::from_secs(config.database.start_timeout_seconds);
     loop {
@@ -111,13 +110,13 @@ pub fn explain(error: crate::error::Error) -> anyhow::Error {
     error.explained()
 }
 
-/// Makes sure that there is an instance, or that a server is just making it.
+/// Checks that an instance exists, or that a server is just creating one.
 ///
 /// # Errors
-/// That there is none, and where it was looked for.
+/// The error says that there is no instance, and where it was searched for.
 pub fn demand(config: &Config) -> Result<()> {
     let dir = &config.data_dir;
-    // What may not be looked into is told by whoever opens it.
+    // If the directory cannot be read, opening it reports the reason.
     let is_made = || dir.join("postgres/cluster/PG_VERSION").try_exists().unwrap_or(true);
     let is_used = || File::open(dir.join("lock")).is_ok_and(|lock| matches!(lock.try_lock(), Err(WouldBlock)));
     if config.database.url.is_empty() && !is_made() && !is_used() {
@@ -126,17 +125,17 @@ pub fn demand(config: &Config) -> Result<()> {
     Ok(())
 }
 
-/// An opened instance.
+/// An open instance.
 pub struct Instance {
     pub app: Arc<App>,
     pub database: Database,
 }
 
 impl Instance {
-    /// Opens everything, and migrates the database.
+    /// Opens everything and migrates the database.
     ///
     /// # Errors
-    /// Says in words what is missing and what to do.
+    /// The error says what is missing and what to do.
     pub async fn open(config: Config, exclusive: bool, clock: Clock) -> Result<Self> {
         let settings = config.clone();
         let (database, migrated) = tokio::task::spawn_blocking(move || {
@@ -159,8 +158,8 @@ impl Instance {
     }
 }
 
-/// Makes sure that the secret key is the one the database's secrets were encrypted with. While nothing is encrypted any
-/// key will do.
+/// Checks that the secret key is the one that encrypted the database's secrets. While nothing is encrypted, any key is
+/// accepted.
 async fn check_key(db: &Db, key: &MasterKey) -> Result<()> {
     let own = json!(to_hex(&key.derive("which key this is")));
     let known = db.write(move |conn| {
@@ -173,14 +172,14 @@ async fn check_key(db: &Db, key: &MasterKey) -> Result<()> {
     });
     if !known.await.map_err(explain)? {
         bail!(
-            "is not the one that this database's secrets (second factors, webhooks) were encrypted with: servers of one \
-             database share one file, named by `secret_key_file`; a backup holds it too"
+            "is not the key that this database's secrets (two-factor seeds, webhooks) are encrypted with: servers of \
+             one database share one file, set by `secret_key_file`; a backup contains the key too"
         );
     }
     Ok(())
 }
 
-/// Opens the store that belongs to the database; at the very first start makes it.
+/// Opens the store that belongs to the database; at the very first start, creates it.
 async fn open_store(config: &Config, db: &Db) -> Result<BlobStore> {
     let known = db.read(|conn| settings::get(conn, STORE_ID)).await.map_err(explain)?;
     let expected = known.as_ref().map(parse_id).transpose()?;
@@ -188,29 +187,29 @@ async fn open_store(config: &Config, db: &Db) -> Result<BlobStore> {
     let shown = root.display().to_string();
     let store = tokio::task::spawn_blocking(move || {
         let store = BlobStore::open_local(root, expected.is_none(), expected)?;
-        // A new database beside a store that is in use would sweep it empty.
+        // A new database beside a store that is in use would sweep the store empty.
         let used = expected.is_none() && store.walk()?.next().is_some();
         Ok::<_, crate::storage::StoreError>((store, used))
     })
     .await?;
-    // The store's errors name their source in their own text.
-    let (store, used) = store.map_err(|error| anyhow::anyhow!("the store {shown} cannot be used: {error}"))?;
+    // The store's errors include their source in their own text.
+    let (store, used) = store.map_err(|error| anyhow::anyhow!("cannot use the store {shown}: {error}"))?;
     if used {
         bail!(
-            "the store {shown} holds the files of another database: restore that database from its backup, or name an \
-             empty directory as store.dir"
+            "the store {shown} has the files of another database: restore that database from its backup, or set \
+             store.dir to an empty directory"
         );
     }
     if expected.is_none() {
         let own = json!(store.id().to_string());
         let holds = db.write(move |conn| settings::get_or_set(conn, STORE_ID, &own)).await.map_err(explain)?;
         if parse_id(&holds)? != store.id() {
-            bail!("the database belongs to another store than {shown}: name that one as store.dir");
+            bail!("the database belongs to another store than {shown}: set store.dir to that store");
         }
     }
     Ok(store)
 }
 
 fn parse_id(value: &serde_json::Value) -> Result<StoreId> {
-    value.as_str().and_then(|text| text.parse().ok()).context("the database remembers no proper id of its store")
+    value.as_str().and_then(|text| text.parse().ok()).context("the database has no valid store id")
 }

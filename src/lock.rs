@@ -1,18 +1,18 @@
-//! Locks on files, which end with their holder however it ends.
+//! File locks, which end with their holder, however it ends.
 
 use std::fs::{File, TryLockError};
 use std::io;
 use std::time::{Duration, Instant};
 
-/// How long a lock is waited for. Its former holder may have just ended: a process that it was starting at that moment
-/// has a copy of the lock until its own program runs, some milliseconds later.
+/// How long to wait for a lock. Its former holder may have just ended: a process that it was spawning at that moment
+/// has a copy of the lock until it executes its own program, some milliseconds later.
 const PATIENCE: Duration = Duration::from_millis(500);
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// Locks a file; false when somebody else keeps it locked. Blocks for up to half a second.
 ///
 /// # Errors
-/// The file system's.
+/// File system errors.
 pub fn lock_soon(file: &File) -> io::Result<bool> {
     let deadline = Instant::now() + PATIENCE;
     loop {

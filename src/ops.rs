@@ -1,4 +1,4 @@
-//! For those who run the server: is it up, is it ready, how is it doing.
+//! Endpoints for operators: liveness, readiness, health and metrics.
 
 use crate::blocking::spawn_blocking;
 use crate::domain::clock::Timestamp;
@@ -19,7 +19,7 @@ use utoipa::ToSchema;
 
 type AppData = web::Data<Arc<App>>;
 
-/// The process is up. It asks nobody.
+/// The process is running. This checks nothing else.
 pub async fn livez() -> HttpResponse {
     plain(StatusCode::OK, "ok\n".to_owned())
 }
@@ -31,7 +31,7 @@ fn plain(status: StatusCode, text: String) -> HttpResponse {
         .body(text)
 }
 
-/// Whether requests can be served: database, store, room, and not on the way out.
+/// Whether requests can be served: the database, the store and free space work, and the server is not stopping.
 pub async fn readyz(app: AppData) -> HttpResponse {
     let checks = app.health().await;
     let ready = checks.iter().all(|check| check.problem.is_none());
@@ -59,20 +59,20 @@ impl Word {
 pub struct Health {
     status: Word,
     description: &'static str,
-    /// What it needs, each by its name.
+    /// The components that the server needs, by name.
     checks: BTreeMap<String, [Checked; 1]>,
 }
 
-/// One thing it needs.
+/// The state of one component.
 #[derive(Serialize, ToSchema)]
 pub struct Checked {
     status: Word,
     time: Timestamp,
-    /// What is wrong; empty if nothing is.
+    /// The problem; empty if there is none.
     output: String,
 }
 
-/// The same in the shape of Gitea.
+/// The health in Gitea's format.
 pub async fn healthz(app: AppData) -> HttpResponse {
     let checks = app.health().await;
     let ready = checks.iter().all(|check| check.problem.is_none());
@@ -90,7 +90,7 @@ pub async fn healthz(app: AppData) -> HttpResponse {
     })
 }
 
-/// Prometheus' text format; off, or behind a bearer token, by setting.
+/// Metrics in Prometheus's text format; a setting turns them off or protects them with a bearer token.
 pub async fn metrics(req: HttpRequest, app: AppData, connections: web::Data<Connections>) -> HttpResponse {
     let config = &app.config.metrics;
     let refuse = |error: &Error| {
@@ -113,7 +113,7 @@ pub async fn metrics(req: HttpRequest, app: AppData, connections: web::Data<Conn
     HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(handle.render())
 }
 
-/// Sets what is looked up when somebody asks.
+/// Updates the gauges that are computed on request.
 async fn gauges(app: &Arc<App>, connections: &Connections) {
     for (lane, used, size) in app.db.usage() {
         metrics::gauge!("packhouse_db_connections_used", "lane" => lane).set(used);
@@ -141,24 +141,29 @@ const LINES: &str = "text/plain";
 
 /// Describes [`livez`].
 pub fn describe_lines(description: &mut Description) {
-    description.answers_with(StatusCode::OK, "It is", LINES, text());
+    description.answers_with(StatusCode::OK, "The process is running", LINES, text());
 }
 
 /// Describes [`readyz`].
 pub fn describe_ready(description: &mut Description) {
-    description.answers_with(StatusCode::OK, "Everything is there", LINES, text());
-    description.answers_with(StatusCode::SERVICE_UNAVAILABLE, "Something is not; the lines say what", LINES, text());
+    description.answers_with(StatusCode::OK, "Everything works", LINES, text());
+    description.answers_with(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "Something does not work; the lines say what",
+        LINES,
+        text(),
+    );
 }
 
 /// Describes [`healthz`].
 pub fn describe_health(description: &mut Description) {
-    description.answers_json::<Health>(StatusCode::OK, "Everything is there");
-    description.answers_json::<Health>(StatusCode::SERVICE_UNAVAILABLE, "Something is not");
+    description.answers_json::<Health>(StatusCode::OK, "Everything works");
+    description.answers_json::<Health>(StatusCode::SERVICE_UNAVAILABLE, "Something does not work");
 }
 
 /// Describes [`metrics()`].
 pub fn describe_metrics(description: &mut Description) {
-    description.answers_with(StatusCode::OK, "The metrics, in the text format of Prometheus", LINES, text());
-    description.answers_with(StatusCode::UNAUTHORIZED, "The token of the setting is not there", LINES, text());
-    description.answers_with(StatusCode::NOT_FOUND, "They are turned off", LINES, text());
+    description.answers_with(StatusCode::OK, "The metrics in Prometheus's text format", LINES, text());
+    description.answers_with(StatusCode::UNAUTHORIZED, "The configured token is missing or wrong", LINES, text());
+    description.answers_with(StatusCode::NOT_FOUND, "The metrics are turned off", LINES, text());
 }

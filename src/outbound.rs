@@ -1,9 +1,9 @@
-//! Requests that this server makes to others, by one client: to the public Internet alone unless settings open more, to
-//! the very addresses that were checked, and with an end to everything.
+//! The HTTP client for requests to other servers. It reaches only the public Internet unless settings allow more, only
+//! addresses that were checked, and it limits everything.
 //!
-//! A name is looked up once for each request. All addresses it has must be allowed, and the connection goes to one of
-//! them: a name that means something else a moment later gains nothing. No redirect is followed, no proxy of the
-//! environment is used, no cookie and no connection is kept.
+//! A name is looked up once for each request. All its addresses must be allowed, and the connection goes to one of
+//! them, so a name that resolves differently a moment later gains nothing. The client follows no redirect, uses no
+//! proxy from the environment, and keeps no cookie and no connection.
 
 use crate::domain::network::{Network, special};
 use anyhow::{Context, anyhow};
@@ -19,21 +19,21 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OnceCell, oneshot};
 
-/// How long a connection may take, name and TLS included.
+/// How long connecting may take, including name lookup and TLS.
 const CONNECT: Duration = Duration::from_secs(5);
-/// Most bytes that are read of an answer's body.
+/// The most bytes that are read of an answer's body.
 pub const MAX_BODY: usize = 16 << 10;
-/// Most bytes of an answer's head that are kept.
+/// The most bytes of an answer's headers that are kept.
 pub const MAX_HEAD: usize = 8 << 10;
-/// Most fields in an answer's head.
+/// The most headers of an answer.
 const MAX_FIELDS: usize = 100;
 
-/// Where requests may go beside the public Internet.
+/// The destinations that are allowed besides the public Internet.
 #[derive(Debug, Clone, Default)]
 pub struct Allowed {
     /// Addresses, whatever name leads to them.
     pub networks: Vec<Network>,
-    /// Names, whatever they lead to; `*.example.org` stands for all below that one.
+    /// Names, whatever they resolve to; `*.example.org` matches everything below that name.
     pub hosts: Vec<String>,
 }
 
@@ -54,22 +54,22 @@ impl Allowed {
         let kind = special(address)?;
         let allowed = self.networks.iter().any(|network| network.contains(address));
         (!allowed)
-            .then(|| format!("{address} is {kind}, which this server may not reach: see webhooks.allowed_networks"))
+            .then(|| format!("{address} is {kind}, which this server must not reach: see webhooks.allowed_networks"))
     }
 }
 
 /// Finds the addresses of a name.
 pub type Lookup = Arc<dyn Fn(String) -> BoxFuture<'static, std::io::Result<Vec<IpAddr>>> + Send + Sync>;
 
-/// The machine's own way to look names up. On a thread of its own, which nobody waits for at the end: the C library
-/// gives no way to stop it.
+/// The machine's own name lookup. It runs on a separate thread that nothing waits for at shutdown, because the C
+/// library cannot cancel a lookup.
 fn system_lookup() -> Lookup {
     Arc::new(|name| {
         Box::pin(async move {
             let (done, found) = oneshot::channel();
             let look = move || {
                 let addresses = (name.as_str(), 0).to_socket_addrs();
-                // Whoever asked may have gone.
+                // The receiver may be gone.
                 let _ = done.send(addresses.map(|all| all.map(|address| address.ip()).collect()));
             };
             std::thread::Builder::new().name("name lookup".to_owned()).spawn(look)?;
@@ -78,19 +78,19 @@ fn system_lookup() -> Lookup {
     })
 }
 
-/// What came back.
+/// The answer.
 #[derive(Debug, Clone)]
 pub struct Answer {
     pub status: u16,
-    /// Names and values of the head, as far as they are kept.
+    /// The headers that are kept.
     pub headers: Vec<(String, String)>,
     /// The beginning of the body.
     pub body: Vec<u8>,
-    /// Why the body is not whole, if it is not.
+    /// Why the body is incomplete, if it is.
     pub cut: Option<String>,
 }
 
-/// Why nothing came back, in words for who asked for it.
+/// Why no answer came, in words for the person who asked for the request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Failure(String);
@@ -104,17 +104,17 @@ pub struct Outbound {
 }
 
 impl Outbound {
-    /// One that waits so long for a whole answer.
+    /// A client that waits up to `total` for a whole answer.
     pub fn new(allowed: Allowed, total: Duration) -> Self {
         Self::with_lookup(allowed, total, system_lookup())
     }
 
-    /// The same with another way to look names up.
+    /// A client with another name lookup.
     pub fn with_lookup(allowed: Allowed, total: Duration, lookup: Lookup) -> Self {
         Self { allowed: Arc::new(allowed), lookup, total, client: OnceCell::new() }
     }
 
-    /// Judges an address before anything is sent there, as far as that can be told without looking its name up.
+    /// Checks an address before anything is sent there, as far as possible without a name lookup.
     ///
     /// # Errors
     /// [`Failure`] with the reason.
@@ -123,39 +123,39 @@ impl Outbound {
     }
 
     fn parse(&self, url: &str) -> Result<reqwest::Url, Failure> {
-        let url = reqwest::Url::parse(url).map_err(|error| Failure(format!("the address cannot be read: {error}")))?;
+        let url = reqwest::Url::parse(url).map_err(|error| Failure(format!("the address is invalid: {error}")))?;
         if !matches!(url.scheme(), "http" | "https") {
-            return Err(Failure("only http and https addresses are called".to_owned()));
+            return Err(Failure("only http and https addresses are allowed".to_owned()));
         }
         if !url.username().is_empty() || url.password().is_some() {
-            return Err(Failure("an address with a user or a password in it is not called".to_owned()));
+            return Err(Failure("an address with a user name or password is not allowed".to_owned()));
         }
-        // However it was written, an address of numbers has become one here.
+        // The parser turns every spelling of a numeric address into an IP address.
         let host = url.host_str().unwrap_or_default();
         let number = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().ok();
         match number {
             Some(address) => self.allowed.refusal(address).map_or(Ok(url), |why| Err(Failure(why))),
-            // Never asked of anybody: it is this machine (RFC 6761).
-            None if is_local(host) && !self.allowed.host(host) && self.allowed.networks.is_empty() => {
-                Err(Failure(format!("{host} is this server itself, which it may not call: see webhooks.allowed_hosts")))
-            }
+            // Never looked up: it is this machine (RFC 6761).
+            None if is_local(host) && !self.allowed.host(host) && self.allowed.networks.is_empty() => Err(Failure(
+                format!("{host} is this server itself, which must not be called: see webhooks.allowed_hosts"),
+            )),
             None if host.is_empty() => Err(Failure("the address has no host".to_owned())),
             None => Ok(url),
         }
     }
 
-    /// Posts a body and reads what comes back.
+    /// Posts a body and reads the answer.
     ///
     /// # Errors
-    /// [`Failure`] when the address is refused, or no answer came in time.
+    /// [`Failure`] when the address is refused or no answer came in time.
     pub async fn post(&self, url: &str, headers: &[(String, String)], body: Vec<u8>) -> Result<Answer, Failure> {
         let url = self.parse(url)?;
         let client = self.client.get_or_try_init(async || self.build()).await;
-        let client = client.map_err(|error| Failure(format!("this server cannot call others: {error:#}")))?;
+        let client = client.map_err(|error| Failure(format!("this server cannot call other servers: {error:#}")))?;
         let mut fields = HeaderMap::new();
         for (name, value) in headers {
             let field = HeaderName::try_from(name).ok().zip(HeaderValue::try_from(value).ok());
-            let (name, value) = field.ok_or_else(|| Failure(format!("the field {name} cannot be sent")))?;
+            let (name, value) = field.ok_or_else(|| Failure(format!("the header {name} cannot be sent")))?;
             fields.append(name, value);
         }
         let sent = client.post(url).headers(fields).body(body).timeout(self.total).send();
@@ -186,14 +186,14 @@ impl Outbound {
                 }
                 Ok(None) => return answer,
                 Err(error) => {
-                    answer.cut = Some(format!("the body did not come to its end: {}", self.explain(&error)));
+                    answer.cut = Some(format!("the body ended early: {}", self.explain(&error)));
                     return answer;
                 }
             }
         }
     }
 
-    /// What went wrong, without the address, which may hold a secret.
+    /// The problem in words, without the address, which may contain a secret.
     fn explain(&self, error: &reqwest::Error) -> Failure {
         if error.is_timeout() {
             let what = if error.is_connect() { "no connection" } else { "no whole answer" };
@@ -223,7 +223,7 @@ impl Outbound {
             .http1_only()
             .http1_max_headers(MAX_FIELDS)
             .build()
-            .context("the client cannot be made")
+            .context("cannot create the HTTP client")
     }
 }
 
@@ -238,10 +238,10 @@ fn is_local(host: &str) -> bool {
     host == "localhost" || host.ends_with(".localhost")
 }
 
-/// TLS as this program speaks it, with the authorities that the machine trusts, or with none.
+/// The TLS configuration, with the authorities that the machine trusts, or with none.
 ///
 /// # Errors
-/// When the library knows no safe version of it.
+/// When the library supports no safe TLS version.
 pub fn tls(trusting: bool) -> anyhow::Result<ClientConfig> {
     let mut roots = RootCertStore::empty();
     if trusting {
@@ -249,7 +249,7 @@ pub fn tls(trusting: bool) -> anyhow::Result<ClientConfig> {
         let (known, _) = roots.add_parsable_certificates(found.certs);
         if known == 0 {
             tracing::warn!(
-                "this machine trusts no certificate authority: no https address can be called; install ca-certificates"
+                "this machine trusts no certificate authority, so https addresses do not work: install ca-certificates"
             );
         }
     }
@@ -259,7 +259,7 @@ pub fn tls(trusting: bool) -> anyhow::Result<ClientConfig> {
         .with_no_client_auth())
 }
 
-/// Looks names up and lets through only those all of whose addresses are allowed.
+/// Looks up names and passes only those all of whose addresses are allowed.
 struct Checked {
     allowed: Arc<Allowed>,
     lookup: Lookup,
@@ -271,14 +271,14 @@ impl Resolve for Checked {
         let allowed = Arc::clone(&self.allowed);
         let looking = (self.lookup)(name.clone());
         Box::pin(async move {
-            let found = looking.await.map_err(|error| anyhow!("the name {name} cannot be looked up: {error}"))?;
+            let found = looking.await.map_err(|error| anyhow!("cannot look up the name {name}: {error}"))?;
             if found.is_empty() {
                 return Err(anyhow!("the name {name} has no address").into());
             }
             if !allowed.host(&name)
                 && let Some(why) = found.iter().find_map(|address| allowed.refusal(*address))
             {
-                return Err(anyhow!("{name} leads to {why}").into());
+                return Err(anyhow!("{name} resolves to {why}").into());
             }
             let addresses: Addrs = Box::new(found.into_iter().map(|address| SocketAddr::new(address, 0)));
             Ok(addresses)

@@ -1,9 +1,9 @@
-//! Hashing passwords: argon2id with 19 MiB, two passes, one lane (OWASP's recommendation; 38 ms here).
+//! Password hashing: argon2id with 19 MiB, two passes, one lane (OWASP's recommendation; 38 ms here).
 //!
-//! At most two at a time, so that a flood of sign-ins takes neither all cores nor all memory; 32 wait, the rest is
-//! told to come back. Good logins are remembered for a while, or a build that fetches a thousand files with a
-//! password would spend its time here; and of many requests that bring the same password at once one is hashed, and
-//! the others find it remembered.
+//! At most two hashes are computed at a time, so that a flood of sign-ins takes neither all cores nor all memory; 32
+//! requests wait, further ones are told to come back. Successful logins are remembered for a while, because otherwise a
+//! build that fetches a thousand files with a password would spend its time here. Of many concurrent requests with the
+//! same password one is hashed, and the others find it remembered.
 
 use crate::blocking::spawn_blocking;
 use crate::domain::clock::Timestamp;
@@ -24,23 +24,23 @@ use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 const AT_ONCE: usize = 2;
 /// How many more may wait for their turn.
 const WAITING: usize = 32;
-/// How long a good login is remembered; a change of the account's epoch forgets it at once.
+/// How long a successful login is remembered; a change of the account's epoch ends this at once.
 const REMEMBERED_FOR: Duration = Duration::from_secs(300);
-/// How many good logins are remembered.
+/// How many successful logins are remembered.
 const MOST_REMEMBERED: usize = 4096;
 /// Bytes of a salt: the recommendation of RFC 9106.
 const SALT_BYTES: usize = 16;
-/// Blocks of one hash with the parameters of today.
+/// Memory blocks of one hash with the current parameters.
 const BLOCKS: usize = Params::DEFAULT_M_COST as usize;
 
-/// The memory of hashes that are done, for the next ones. What a thread allocates and frees, glibc keeps in that
-/// thread's arena: 19 MiB for each of the many threads that block.
+/// Memory of finished hashes, kept for the next ones. glibc keeps memory that a thread frees in that thread's arena,
+/// which would be 19 MiB for each of the many blocking threads.
 static MEMORY: Mutex<Vec<Vec<Block>>> = Mutex::new(Vec::new());
 
-/// Lends memory for a hash of so many blocks.
+/// Lends memory for a hash of this many blocks.
 fn with_memory<T>(blocks: usize, work: impl FnOnce(&mut [Block]) -> T) -> T {
     if blocks > BLOCKS {
-        // A hash from elsewhere, with parameters of its own.
+        // A hash from elsewhere, with other parameters.
         return work(&mut vec![Block::new(); blocks]);
     }
     let kept = MEMORY.lock().unwrap_or_else(PoisonError::into_inner).pop();
@@ -57,7 +57,7 @@ fn refused(error: impl fmt::Display) -> Error {
     Error::internal(anyhow::anyhow!("argon2: {error}"))
 }
 
-/// The bytes that come out of a password.
+/// The hash output of a password.
 fn output_of(argon2: &Argon2<'_>, password: &Password, salt: &Salt, length: usize) -> Result<Output> {
     with_memory(argon2.params().block_count(), |memory| {
         let mut output = [0; Output::MAX_LENGTH];
@@ -67,10 +67,10 @@ fn output_of(argon2: &Argon2<'_>, password: &Password, salt: &Salt, length: usiz
     })
 }
 
-/// Hashes a password for keeping, as a PHC string; blocks for the time of one hash.
+/// Hashes a password for storage, as a PHC string; blocks for the time of one hash.
 ///
 /// # Errors
-/// [`Error::Internal`] when the hasher refuses, which it has no reason to.
+/// [`Error::Internal`] when the hasher fails, which is not expected.
 pub fn hash_now(password: &Password) -> Result<String> {
     let argon2 = Argon2::default();
     let salt = Salt::new(&random_bytes::<SALT_BYTES>()).map_err(refused)?;
@@ -95,11 +95,11 @@ fn verify_now(password: &Password, hash: &str) -> Result<bool> {
     let version = hash.version.map_or(Ok(Version::default()), Version::try_from).map_err(|error| stored(&error))?;
     let params = Params::try_from(&hash).map_err(|error| stored(&error))?;
     let output = output_of(&Argon2::new(algorithm, version, params), password, salt, expected.len())?;
-    // Compared in a time that does not tell where they differ: so promises the type.
+    // The type guarantees a comparison in constant time.
     Ok(output == *expected)
 }
 
-/// The gate before the hasher, and the memory of good logins; cheap to clone.
+/// Limits the number of hashes and remembers successful logins; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Passwords {
     turns: Arc<Semaphore>,
@@ -123,7 +123,7 @@ impl Default for Passwords {
     }
 }
 
-/// A place in the queue, given back when dropped: also when the request went away meanwhile.
+/// A place in the queue, freed when dropped, even if the request was canceled.
 #[derive(Debug)]
 struct Place(Arc<AtomicUsize>);
 
@@ -133,7 +133,7 @@ impl Drop for Place {
     }
 }
 
-/// The right to use the hasher, until it is dropped.
+/// The permit to use the hasher, until it is dropped.
 #[derive(Debug)]
 pub struct HashingPermit {
     _permit: OwnedSemaphorePermit,
@@ -141,8 +141,8 @@ pub struct HashingPermit {
 }
 
 impl HashingPermit {
-    /// Does the work on a thread that may block. The permit goes with it, so that it lasts as long as the
-    /// work also when the request went away meanwhile.
+    /// Runs work on a blocking thread. The permit moves with the work, so that it is held until the work ends, even if
+    /// the request was canceled.
     async fn spend<T: Send + 'static>(self, work: impl FnOnce() -> T + Send + 'static) -> Result<(Self, T)> {
         spawn_blocking(move || {
             let done = work();
@@ -153,10 +153,10 @@ impl HashingPermit {
     }
 }
 
-/// What is being judged now: a lock for each login that somebody waits for.
+/// The logins being verified now: a lock for each login that somebody waits for.
 type Judging = Mutex<HashMap<[u8; 32], Arc<tokio::sync::Mutex<()>>>>;
 
-/// The right to judge a login, which no other request judges meanwhile; until it is dropped.
+/// The exclusive right to verify a login, until it is dropped.
 #[derive(Debug)]
 pub struct Alone {
     judging: Arc<Judging>,
@@ -168,7 +168,7 @@ impl Drop for Alone {
     fn drop(&mut self) {
         let mut judging = self.judging.lock().unwrap_or_else(PoisonError::into_inner);
         self.held = None;
-        // Who waits has a share in the lock too.
+        // Each waiting request holds a clone of the lock too.
         if let Entry::Occupied(lock) = judging.entry(self.key)
             && Arc::strong_count(lock.get()) == 1
         {
@@ -178,18 +178,18 @@ impl Drop for Alone {
 }
 
 impl Passwords {
-    /// Hashes a password when its turn comes.
+    /// Hashes a password when it gets a permit.
     ///
     /// # Errors
-    /// [`Error::Busy`] when too many wait.
+    /// [`Error::Busy`] when too many requests wait.
     pub async fn hash(&self, password: Password) -> Result<String> {
         self.permit().await?.spend(move || hash_now(&password)).await?.1
     }
 
-    /// Waits for a permit to hash.
+    /// Waits for a permit to hash a password.
     ///
     /// # Errors
-    /// [`Error::Busy`] when too many wait.
+    /// [`Error::Busy`] when too many requests wait.
     pub async fn permit(&self) -> Result<HashingPermit> {
         let waiting = self.queue.fetch_add(1, Ordering::Relaxed);
         let place = Place(Arc::clone(&self.queue));
@@ -200,11 +200,11 @@ impl Passwords {
         Ok(HashingPermit { _permit: permit, _place: place })
     }
 
-    /// Whether a password is the one that was hashed; gives the permit back, for what must happen before the next one's.
-    /// Without a hash it takes as long, and it is not.
+    /// Whether a password matches the hash; returns the permit, for work that must happen before the next hash. Without
+    /// a hash it takes as long and returns false.
     ///
     /// # Errors
-    /// [`Error::Internal`] when the hash is none.
+    /// [`Error::Internal`] when the hash is malformed.
     pub async fn verify(
         &self,
         permit: HashingPermit,
@@ -223,7 +223,7 @@ impl Passwords {
         Ok((permit, right? && known))
     }
 
-    /// Waits until nobody else judges the same password for the same account at the same epoch.
+    /// Waits until no other request verifies the same password for the same account at the same epoch.
     pub async fn alone(&self, account: &str, epoch: i32, password: &Password) -> Alone {
         let parts = [account.as_bytes(), &epoch.to_le_bytes(), password.reveal().as_bytes()];
         let key = self.key.authenticate(&parts);
@@ -234,7 +234,7 @@ impl Passwords {
         Alone { judging: Arc::clone(&self.judging), key, held: Some(lock.lock_owned().await) }
     }
 
-    /// The hash that unknown users are compared with. Made at the first need, or at the start by [`Self::warm`].
+    /// The hash that unknown users are compared with. It is created on first use, or at the start by [`Self::warm`].
     fn dummy(&self) -> Result<String> {
         match self.dummy.get() {
             Some(hash) => Ok(hash.clone()),
@@ -245,7 +245,7 @@ impl Passwords {
         }
     }
 
-    /// Prepares what would make the first unknown user slower than the next.
+    /// Prepares the hash that would make the first unknown user's sign-in slower than the next.
     ///
     /// # Errors
     /// As [`hash_now`].
@@ -253,7 +253,7 @@ impl Passwords {
         self.dummy().map(drop)
     }
 
-    /// How many wait or are being hashed.
+    /// How many hashes are waiting or being computed.
     pub fn queue_length(&self) -> usize {
         self.queue.load(Ordering::Relaxed)
     }
@@ -262,14 +262,14 @@ impl Passwords {
         self.key.authenticate(&[&user.0.to_le_bytes(), &epoch.to_le_bytes(), password.reveal().as_bytes()])
     }
 
-    /// Whether this login was found good a short while ago, at the same epoch of the account.
+    /// Whether this login succeeded a short while ago, at the same epoch of the account.
     pub fn remembers(&self, user: OwnerId, epoch: i32, password: &Password, now: Timestamp) -> bool {
         let key = self.memory_key(user, epoch, password);
         let remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
         remembered.get(&key).is_some_and(|until| *until > now)
     }
 
-    /// Remembers a good login.
+    /// Remembers a successful login.
     pub fn remember(&self, user: OwnerId, epoch: i32, password: &Password, now: Timestamp) {
         let key = self.memory_key(user, epoch, password);
         let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,4 +1,4 @@
-//! Sending a file that its caller may read, for every face that has downloads.
+//! Sending a file that its caller may read, for every face with downloads.
 
 use crate::auth::call::Call;
 use crate::error::{Error, Result};
@@ -7,7 +7,7 @@ use crate::registry::packages::files::Downloadable;
 use crate::storage::Stored;
 use bytes::Bytes;
 
-/// Answers a GET or HEAD of a file. `small` is the whole content, if it was read already.
+/// Answers a GET or HEAD of a file. `small` is the whole content, if it was already read.
 ///
 /// # Errors
 /// As [`respond`].

@@ -1,4 +1,4 @@
-//! The HTTP server: its routes, its limits, its end.
+//! The HTTP server: its routes, its limits and its shutdown.
 
 mod background;
 
@@ -18,26 +18,26 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Heads that take longer than this get 408.
+/// A request whose headers take longer than this gets 408.
 const HEAD_DEADLINE: Duration = Duration::from_secs(5);
-/// How long the rest of a refused upload is read and thrown away, so that its sender sees the answer.
+/// How long the rest of a refused upload is read and discarded, so that the client sees the answer.
 const LINGER: Duration = Duration::from_secs(5);
-/// How long an idle connection is kept: longer than the minute that proxies keep theirs.
+/// How long an idle connection is kept: longer than the one minute that proxies keep theirs.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
-/// Threads of each worker for files. Those for the database are apart.
+/// Threads per worker for file access. The database has its own threads.
 const FILE_THREADS: usize = 32;
 
-/// A server that listens.
+/// A listening server.
 pub struct Server {
     inner: actix_web::dev::Server,
     address: SocketAddr,
 }
 
 impl Server {
-    /// Begins to listen; nothing is answered until [`Server::run`].
+    /// Starts to listen; nothing is answered until [`Server::run`].
     ///
     /// # Errors
-    /// When the address cannot be listened on.
+    /// When the address cannot be bound.
     pub fn bind(app: &Arc<App>) -> Result<Self> {
         let config = &app.config;
         let listener = TcpListener::bind(config.listen)
@@ -84,20 +84,20 @@ impl Server {
         Ok(Self { inner: server.listen(listener)?.run(), address })
     }
 
-    /// Where it listens.
+    /// The address it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Stops it from elsewhere.
+    /// A handle that stops the server from elsewhere.
     pub fn handle(&self) -> actix_web::dev::ServerHandle {
         self.inner.handle()
     }
 
-    /// Serves until the server is stopped, and does its background work meanwhile.
+    /// Serves until the server is stopped, and runs its background work.
     ///
     /// # Errors
-    /// The listener's.
+    /// Listener errors.
     pub async fn run(self, app: Arc<App>) -> Result<()> {
         let jobs = background::start(&app);
         let ended = self.inner.await;
@@ -105,13 +105,13 @@ impl Server {
             job.abort();
         }
         if let Err(error) = flush_counts::run(&app.db, &app.counters).await {
-            tracing::warn!(%error, "the last counts could not be written down");
+            tracing::warn!(%error, "could not write the last counters to the database");
         }
         Ok(ended?)
     }
 }
 
-/// Nothing is at an address: said as the asker reads.
+/// Nothing is at this address; the answer uses the client's error format.
 async fn unknown(req: HttpRequest, app: web::Data<Arc<App>>) -> HttpResponse {
     let wants_page = req.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok());
     if wants_page.is_some_and(|kinds| kinds.contains("text/html")) && !req.path().starts_with("/api/") {

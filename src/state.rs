@@ -1,4 +1,4 @@
-//! What the faces and the jobs share: made once, at the start.
+//! The state that all handlers and jobs share, created once at the start.
 
 pub mod health;
 
@@ -35,21 +35,21 @@ pub struct App {
     pub key: MasterKey,
     pub passwords: Passwords,
     pub counters: Counters,
-    /// Requests to other servers.
+    /// The client for requests to other servers.
     pub outbound: Arc<Outbound>,
     pub metrics: Option<PrometheusHandle>,
-    /// Told when a large file was uploaded, whose other three digests are still to be computed.
+    /// Notified after the upload of a large file, whose other three digests are still to be computed.
     pub digests_wanted: Notify,
-    /// Whose turn it is to compute such digests.
+    /// Limits how many such digests are computed at once.
     pub digesting: Turns,
-    /// What the background work is doing.
+    /// The status of the background tasks.
     pub tasks: TaskStatuses,
-    /// How many blobs there were when somebody last asked, and when that was: counting them takes a scan.
+    /// The last blob count and its time: counting takes a scan.
     known_blobs: Mutex<Option<(Instant, BlobTotals)>>,
     draining: AtomicBool,
 }
 
-/// What a sweep may do, by the settings.
+/// The limits of a sweep, from the settings.
 pub fn sweep_plan(config: &Config) -> SweepPlan {
     SweepPlan {
         grace: config.sweep_grace(),
@@ -59,7 +59,7 @@ pub fn sweep_plan(config: &Config) -> SweepPlan {
     }
 }
 
-/// How to scrub, by the settings.
+/// How to scrub, from the settings.
 pub fn scrub_plan(config: &Config) -> ScrubPlan {
     static SERVER: LazyLock<u64> = LazyLock::new(rand::random);
     ScrubPlan {
@@ -71,7 +71,6 @@ pub fn scrub_plan(config: &Config) -> ScrubPlan {
 }
 
 impl App {
-    /// Puts the parts together.
     pub fn new(config: Config, db: Db, store: BlobStore, clock: Clock, key: MasterKey) -> Self {
         let webhooks = &config.webhooks;
         let allowed = Allowed { networks: webhooks.allowed_networks.clone(), hosts: webhooks.allowed_hosts.clone() };
@@ -94,17 +93,17 @@ impl App {
         }
     }
 
-    /// Says that the server is on its way out.
+    /// Marks the server as stopping.
     pub fn start_draining(&self) {
         self.draining.store(true, Ordering::Relaxed);
     }
 
-    /// Whether it is.
+    /// Whether the server is stopping.
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
     }
 
-    /// What an upload may be, by the instance's settings.
+    /// The instance's upload limits, from the settings.
     pub fn upload_limits(&self) -> UploadLimits {
         let quota = &self.config.quota;
         UploadLimits {
@@ -113,14 +112,14 @@ impl App {
         }
     }
 
-    /// How fast a request's body must come.
+    /// How fast a request's body must arrive.
     pub fn pace(&self) -> Pace {
         let limits = &self.config.limits;
         let stall = Duration::from_secs(limits.upload_stall_seconds);
         Pace { stall, least_rate: limits.upload_least_bytes_per_second }
     }
 
-    /// Who sends what webhooks have to tell.
+    /// The sender of webhook deliveries.
     pub fn webhook_sender(&self) -> WebhookSender {
         WebhookSender {
             db: self.db.clone(),
@@ -131,7 +130,7 @@ impl App {
         }
     }
 
-    /// Whether webhooks may be made and called here.
+    /// Checks that webhooks are enabled on this instance.
     ///
     /// # Errors
     /// [`Error::Forbidden`] naming the setting.
@@ -142,7 +141,7 @@ impl App {
         Err(Error::Forbidden("webhooks are switched off on this server (webhooks.enabled)".to_owned()))
     }
 
-    /// An address within the site, with the site's own before it where that is set.
+    /// An address within the site, with the site's own address in front if it is set.
     pub fn url(&self, path: &str) -> String {
         format!("{}{path}", self.config.public_root().unwrap_or_default())
     }

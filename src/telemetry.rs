@@ -9,7 +9,7 @@ use tracing_subscriber::EnvFilter;
 /// Upper bounds of the buckets of every histogram, in seconds.
 const BUCKETS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 1.0, 5.0, 30.0, 300.0];
 
-/// Begins to log to standard error, as text or as JSON. A second call changes nothing.
+/// Starts to log to standard error, as text or as JSON. A second call changes nothing.
 pub fn start_log(config: &LogConfig) {
     let filter = EnvFilter::try_new(&config.level).unwrap_or_else(|_| EnvFilter::new("info"));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
@@ -19,7 +19,7 @@ pub fn start_log(config: &LogConfig) {
     };
 }
 
-/// The process' metrics, gathered from the first call on.
+/// The metrics of the process, collected from the first call on.
 pub fn metrics() -> Option<PrometheusHandle> {
     static HANDLE: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
     HANDLE

@@ -1,4 +1,4 @@
-//! JSON that more than one face answers with.
+//! JSON answers that more than one face uses.
 
 use crate::domain::address;
 use crate::domain::clock::Timestamp;
@@ -35,7 +35,7 @@ pub struct FileView {
 }
 
 impl FileView {
-    /// No digest is ever missing, so one that was not computed yet is computed now.
+    /// The digests are always complete: missing ones are computed now.
     ///
     /// # Errors
     /// As [`digests::of_blob`].

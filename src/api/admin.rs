@@ -1,4 +1,4 @@
-//! What site administrators do to users and organizations.
+//! Administrator endpoints for users and organizations.
 
 use super::endpoint::{Created, Json, JsonBody, Listed, NoContent, Pages, Query};
 use super::fields::{given, given_schema};
@@ -20,14 +20,14 @@ use crate::state::App;
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
-/// Hashes a new password, if it is one that a user of these names may have.
+/// Hashes a new password after checking that a user with these names may have it.
 async fn hash(app: &App, password: String, names: &[&str]) -> Result<String> {
     let password = Password::new(password);
     check_new("password", &password, names)?;
     app.passwords.hash(password).await
 }
 
-/// 12 to 1,024 bytes; none of the commonest, and not one's own name.
+/// 12 to 1,024 bytes; not a common password and not the user's own name.
 #[derive(ToSchema)]
 #[schema(format = Password, min_length = 12, max_length = 1024)]
 #[expect(dead_code, reason = "its schema is what counts")]
@@ -73,7 +73,7 @@ pub async fn create(call: Call, body: JsonBody<CreateUser>) -> Result<Created<Us
 /// The query of [`list`].
 #[derive(Deserialize, IntoParams)]
 pub struct Sorting {
-    /// `alphabetically`, `reversealphabetically`, `oldest` or `newest`; the first unless said otherwise.
+    /// `alphabetically`, `reversealphabetically`, `oldest` or `newest`; the default is `alphabetically`.
     #[serde(default)]
     #[param(pattern = "^(alphabetically|reversealphabetically|oldest|newest)?$")]
     sort: String,
@@ -102,13 +102,13 @@ pub async fn list(call: Call, query: Query<Sorting>, pages: Pages) -> Result<Lis
     Ok(pages.answer(page, |user| UserBody::new(&call.app, user)))
 }
 
-/// The body of `PATCH /admin/users/{user}`: what is left out, or null, stays as it is.
+/// The body of `PATCH /admin/users/{user}`. A field that is left out or null keeps its value.
 #[derive(Deserialize, ToSchema)]
 pub struct EditUser {
     #[serde(default, deserialize_with = "given")]
     #[schema(schema_with = given_schema::<Email>)]
     email: Option<Email>,
-    /// Ends every session, and takes the duty to change the old one away.
+    /// Ends every session. The user need not change this password unless `must_change_password` says so.
     #[serde(default, deserialize_with = "given")]
     #[schema(schema_with = given_schema::<NewPassword>)]
     password: Option<String>,
@@ -178,7 +178,7 @@ pub async fn edit(call: Call, body: JsonBody<EditUser>) -> Result<Json<UserBody>
 /// The query of [`delete`].
 #[derive(Deserialize, IntoParams)]
 pub struct Purging {
-    /// `true` deletes his packages with him, and the organizations in which there is nobody but him.
+    /// `true` also deletes the user's packages, and the organizations that have no other member.
     #[serde(default)]
     #[param(value_type = bool)]
     purge: String,

@@ -1,4 +1,4 @@
-//! The record of changes: a page of it, or all of it as lines of JSON.
+//! The audit log: one page of it, or all of it as newline-delimited JSON.
 
 use super::endpoint::{Answer, Chained, Pages, Query};
 use super::fields::or_empty;
@@ -20,15 +20,15 @@ use utoipa::IntoParams;
 /// The query of [`list`].
 #[derive(Deserialize, IntoParams)]
 pub struct AuditQuery {
-    /// What this user did, also under an earlier name.
+    /// Changes made by this user, including those under an earlier name.
     #[serde(default)]
     #[param(schema_with = or_empty::<OwnerName>)]
     actor: String,
-    /// What was done to things of this user or organization.
+    /// Changes to things of this user or organization.
     #[serde(default)]
     #[param(schema_with = or_empty::<OwnerName>)]
     owner: String,
-    /// One event, such as `user.create`, or all that begin alike: `user.`.
+    /// One event, such as `user.create`, or all events with a prefix: `user.`.
     #[serde(default)]
     #[param(pattern = "^([a-z_]+([.][a-z_]+)*[.]?)?$", max_length = 100)]
     event: String,
@@ -36,15 +36,17 @@ pub struct AuditQuery {
     #[serde(default)]
     #[param(schema_with = or_empty::<Timestamp>)]
     since: String,
-    /// Up to this moment, itself excluded (RFC 3339).
+    /// Up to this moment, exclusive (RFC 3339).
     #[serde(default)]
     #[param(schema_with = or_empty::<Timestamp>)]
     before: String,
-    /// Where to go on, before `page`: a page has records older than the one with this id, lines have newer ones.
+    /// The record to continue from; it takes precedence over `page`. A page returns records older than the one with
+    /// this id, `ndjson` returns newer ones.
     #[serde(default)]
     #[param(schema_with = or_empty::<i64>)]
     after: String,
-    /// `json` (without it), or `ndjson`, as `Accept: application/x-ndjson`: every record, the oldest first, a line each.
+    /// `json` (the default) or `ndjson`, which equals `Accept: application/x-ndjson`: every record, the oldest first,
+    /// one per line.
     #[serde(default)]
     #[param(pattern = "^(json|ndjson)?$")]
     format: String,
@@ -62,7 +64,7 @@ fn moment(field: &'static str, text: &str) -> Result<Option<Timestamp>> {
     (!text.is_empty()).then(|| Timestamp::try_from(text.to_owned()).map_err(wrong)).transpose()
 }
 
-/// What is asked for.
+/// The parsed query.
 struct AskedRecords {
     filter: Filter,
     after: Option<i64>,
@@ -94,7 +96,7 @@ fn accepts_lines(req: &HttpRequest) -> bool {
     types.any(|one| one.trim().eq_ignore_ascii_case(LINES))
 }
 
-/// A page of the record, or the whole of it as it is read.
+/// A page of records, or a stream of all records.
 pub enum Records {
     Page(Chained<RecordBody>),
     Lines(HttpResponse),
@@ -111,7 +113,7 @@ impl Answer for Records {
     fn describe(description: &mut Description) {
         Chained::<RecordBody>::describe(description);
         description.or(LINES, text());
-        let about = "How many records the whole list has, up to 1,000; lines come without it.";
+        let about = "The length of the whole list, up to 1,000; `ndjson` answers do not have it.";
         description.may_have("X-Total-Count", about, integer(0));
     }
 }
@@ -119,7 +121,7 @@ impl Answer for Records {
 /// `GET /admin/audit`.
 pub async fn list(call: Call, query: Query<AuditQuery>, pages: Pages) -> Result<Records> {
     let asked = query.read().and_then(|wanted| wanted.read(&call.req));
-    // A caller without the right is told so, whatever he asked for.
+    // A caller without the right gets that error first, whatever the query is.
     let asked = match asked {
         Ok(asked) => asked,
         Err(error) => {

@@ -1,7 +1,7 @@
-//! How a handler of this face is written: an async function from typed inputs to a typed answer. The types say in the
-//! OpenAPI document what the route takes and gives, so that the two cannot differ.
+//! How a handler of the API is written: an async function from typed inputs to a typed answer. The OpenAPI document
+//! describes the route from these types, so that the two cannot differ.
 //!
-//! Nothing of a body or a query is judged before the credential is: the inputs are read by the handler, when it has
+//! Nothing of a body or a query is checked before the credential: the handler reads its inputs after it has
 //! [admitted](Call::admit) its caller.
 
 use crate::auth::call::Call;
@@ -26,31 +26,31 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use utoipa::{IntoParams, ToSchema};
 
-/// Entries of a page unless `limit` says otherwise.
+/// Entries per page unless `limit` says otherwise.
 pub const PAGE: i64 = 30;
-/// Most entries of a page.
+/// The most entries per page.
 pub const LONGEST_PAGE: i64 = 50;
-/// Most bytes in a request's JSON.
+/// The most bytes in a request's JSON.
 const MAX_JSON: usize = 64 << 10;
 
 /// An input of a handler, and its part of the description.
 pub trait Input {
-    /// Says what is read.
+    /// Describes the input.
     fn describe(_: &mut Description) {}
 }
 
-/// What a handler answers.
+/// The answer of a handler.
 pub trait Answer {
     /// The answer itself.
     fn respond(self) -> HttpResponse;
-    /// Says what it is.
+    /// Describes the answer.
     fn describe(description: &mut Description);
 }
 
 impl Input for Call {}
 
-/// A body of JSON. It is read at the pace of uploads, after the caller was [admitted](Call::admit): nobody unknown makes
-/// the server wait for a body.
+/// A JSON body. It is read at the pace of uploads, after the caller was [admitted](Call::admit): no unknown client
+/// makes the server wait for a body.
 pub struct JsonBody<T>(web::Payload, PhantomData<T>);
 
 impl<T> FromRequest for JsonBody<T> {
@@ -66,20 +66,20 @@ impl<T> FromRequest for JsonBody<T> {
 impl<T: ToSchema> Input for JsonBody<T> {
     fn describe(description: &mut Description) {
         description.takes_json::<T>();
-        description.refuses(StatusCode::REQUEST_TIMEOUT, "The body came too slowly, or not to its end");
+        description.refuses(StatusCode::REQUEST_TIMEOUT, "The body was too slow or incomplete");
     }
 }
 
 impl<T: DeserializeOwned> JsonBody<T> {
-    /// Reads it.
+    /// Reads the body.
     ///
     /// # Errors
-    /// [`Error::Invalid`] naming the first field that does not fit; [`Error::Aborted`].
+    /// [`Error::Invalid`] naming the first field that is wrong; [`Error::Aborted`].
     pub async fn read(self, app: &App) -> Result<T> {
         let text = PacedBody::new(self.0, app.pace()).read_up_to(MAX_JSON).await?;
         let too_long = || Error::invalid("body", format!("the JSON is longer than {MAX_JSON} bytes"));
         let text = text.ok_or_else(too_long)?;
-        // An array would be taken for the fields of the object in their order.
+        // Otherwise an array would be accepted as the fields of the object in their order.
         if !text.trim_ascii_start().starts_with(b"{") {
             return Err(Error::invalid("body", "the JSON does not fit: an object is expected"));
         }
@@ -97,7 +97,8 @@ impl<T: DeserializeOwned> JsonBody<T> {
     }
 }
 
-/// What is wrong with JSON. Where it stands helps to find what is no JSON; a value that does not fit is named.
+/// The error for JSON that cannot be parsed or has a wrong value: the position helps to find a syntax error, and a
+/// wrong value is named.
 fn problem_of(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let place = format!(" at line {} column {}", error.line(), error.column());
@@ -107,7 +108,7 @@ fn problem_of(error: &serde_json::Error) -> String {
     }
 }
 
-/// The parameters of the query; of one that is there several times the first counts, as with Gitea.
+/// The parameters of the query. If one is given several times, the first counts, as in Gitea.
 pub struct Query<T>(Result<T>);
 
 impl<T: DeserializeOwned> FromRequest for Query<T> {
@@ -120,7 +121,7 @@ impl<T: DeserializeOwned> FromRequest for Query<T> {
     }
 }
 
-/// A query without the parameters that it has already.
+/// The query without repeated parameters.
 fn first_of_each(query: &str) -> String {
     let mut seen = HashSet::new();
     let is_first = |pair: &&str| {
@@ -133,21 +134,21 @@ fn first_of_each(query: &str) -> String {
 impl<T: IntoParams> Input for Query<T> {
     fn describe(description: &mut Description) {
         description.parameters.extend(T::into_params(|| Some(utoipa::openapi::path::ParameterIn::Query)));
-        description.refuses(StatusCode::UNPROCESSABLE_ENTITY, "A parameter of the query does not fit");
+        description.refuses(StatusCode::UNPROCESSABLE_ENTITY, "A query parameter is invalid");
     }
 }
 
 impl<T> Query<T> {
-    /// Reads them.
+    /// Reads the parameters.
     ///
     /// # Errors
-    /// [`Error::Invalid`] with what is wrong.
+    /// [`Error::Invalid`] with the problem.
     pub fn read(self) -> Result<T> {
         self.0
     }
 }
 
-/// `?page=` and `?limit=`, and where the list is of which they ask a page.
+/// `?page=` and `?limit=`, and the address of the list that they page through.
 pub struct Pages {
     paging: Paging,
     url: String,
@@ -165,8 +166,8 @@ impl FromRequest for Pages {
 
 impl Input for Pages {
     fn describe(description: &mut Description) {
-        description.query("page", "Which page, from 1; what is no such number counts as not given.", integer(1));
-        description.query("limit", "Entries of a page: 30 unless said otherwise, at most 50.", integer(1));
+        description.query("page", "The page, from 1; an invalid number is ignored.", integer(1));
+        description.query("limit", "Entries per page: 30 by default, at most 50.", integer(1));
     }
 }
 
@@ -213,15 +214,15 @@ impl<T: Serialize + ToSchema> Answer for Listed<T> {
     }
 }
 
-/// What was found, as Gitea's searches say it.
+/// The results of a search, in the format of Gitea's searches.
 #[derive(Serialize)]
 struct SearchResults<T> {
     data: Vec<T>,
-    /// Always true: what went wrong has another status.
+    /// Always true: errors have another status.
     ok: bool,
 }
 
-/// One page of what was found, 200.
+/// One page of search results, 200.
 pub struct Searched<T>(Listed<T>);
 
 impl<T: Serialize + ToSchema> Answer for Searched<T> {
@@ -234,12 +235,12 @@ impl<T: Serialize + ToSchema> Answer for Searched<T> {
     }
 
     fn describe(description: &mut Description) {
-        description.answers_found::<T>("One page of what was found");
+        description.answers_found::<T>("One page of search results");
     }
 }
 
 impl Pages {
-    /// A page whose next one is found by where it ends, as an answer.
+    /// A page as an answer; the next page is found by the last entry of this one.
     pub fn chain<R, T>(&self, items: Vec<R>, total: i64, next: Option<String>, body: impl FnMut(R) -> T) -> Chained<T> {
         let join = if self.url.contains('?') { '&' } else { '?' };
         let limit = self.paging.limit();
@@ -249,7 +250,7 @@ impl Pages {
     }
 }
 
-/// One page of a list that is too long to be counted and skipped through, 200.
+/// One page of a list that is too long to count or to skip through, 200.
 pub struct Chained<T> {
     items: Vec<T>,
     total: i64,
@@ -268,7 +269,7 @@ impl<T: Serialize + ToSchema> Answer for Chained<T> {
     }
 
     fn describe(description: &mut Description) {
-        description.answers_page::<T>("One page of the list; 1,000 as the count means as many or more");
+        description.answers_page::<T>("One page of the list; a count of 1,000 means 1,000 or more");
     }
 }
 
@@ -289,7 +290,7 @@ impl<T: Serialize + ToSchema> Answer for Json<T> {
     }
 }
 
-/// 201 with what was made.
+/// 201 with the created object.
 pub struct Created<T>(pub T);
 
 impl<T: Serialize + ToSchema> Answer for Created<T> {
@@ -302,7 +303,7 @@ impl<T: Serialize + ToSchema> Answer for Created<T> {
     }
 }
 
-/// 204: done, and nothing to say about it.
+/// 204: done, with nothing to return.
 pub struct NoContent;
 
 impl Answer for NoContent {

@@ -1,4 +1,4 @@
-//! The error of this face: `{"message", "url", "code"}`, with 422 where a field is wrong or a name is taken.
+//! Errors of the REST API: `{"message", "url", "code"}`, with 422 where a field is wrong or a name is taken.
 
 use crate::error::{Error, What};
 use crate::http::problem::{self, Shape, status_of};
@@ -6,13 +6,13 @@ use crate::state::App;
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse};
 
-/// Renders what went wrong.
+/// Renders an error.
 pub fn render_error(req: &HttpRequest, app: &App, error: &Error) -> HttpResponse {
     let named = naming(error);
     let error = named.as_ref().unwrap_or(error);
     let status = match error {
         Error::Invalid { .. } => StatusCode::UNPROCESSABLE_ENTITY,
-        // As Gitea: a token's name that is taken is a bad request, any other name cannot be processed.
+        // As in Gitea: a token name that is taken gives 400, any other name gives 422.
         Error::Conflict(What::Token) => StatusCode::BAD_REQUEST,
         Error::Conflict(_) | Error::Blocked(_) => StatusCode::UNPROCESSABLE_ENTITY,
         other => status_of(other).0,
@@ -20,7 +20,8 @@ pub fn render_error(req: &HttpRequest, app: &App, error: &Error) -> HttpResponse
     problem::answer(req, error, status, Shape::Json, app.config.public_root().unwrap_or_default())
 }
 
-/// A wrong value whose field is not named yet. Pages say it beside the field; a program has the sentence alone.
+/// Adds the field's name to the message of an invalid value. Pages show the message beside the field; API clients get
+/// only the message.
 fn naming(error: &Error) -> Option<Error> {
     match error {
         Error::Invalid { field: "body" | "query" | "page", .. } => None,

@@ -1,4 +1,4 @@
-//! Fields of requests, read as Gitea's clients write them.
+//! Request fields, parsed the way Gitea's clients write them.
 
 use serde::de::{Deserialize, Deserializer, Error};
 use std::fmt::Display;
@@ -7,32 +7,32 @@ use utoipa::PartialSchema;
 use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Type};
 use utoipa::openapi::{RefOr, Schema};
 
-/// A word that may be missing, null or empty, each of which means that it is not given: Go's clients send `""` for a
-/// field that was not set.
+/// A value that may be missing, null or empty, all of which mean that it is not given: Go clients send `""` for a field
+/// that was not set.
 ///
 /// # Errors
-/// What the word's own parser says.
+/// The errors of the value's parser.
 pub fn given<'de, D: Deserializer<'de>, T: FromStr<Err: Display>>(deserializer: D) -> Result<Option<T>, D::Error> {
     let text = Option::<String>::deserialize(deserializer)?;
     text.filter(|text| !text.is_empty()).map(|text| text.parse().map_err(D::Error::custom)).transpose()
 }
 
-/// A field that may be left out, which changes nothing, or null, which is a value: with `default` beside it, the outer
-/// `None` is the former and the inner one the latter.
+/// A field that may be left out, which changes nothing, or null, which is a value. With `default`, the outer `None`
+/// means left out and the inner `None` means null.
 ///
 /// # Errors
-/// What the value's own reader says.
+/// The errors of the value's deserializer.
 pub fn changed<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<Option<T>>, D::Error> {
     Option::<T>::deserialize(deserializer).map(Some)
 }
 
-/// The schema of a parameter of the query that may be empty, which is as if it were not there.
+/// The schema of a query parameter that may be empty, which equals leaving it out.
 pub fn or_empty<T: PartialSchema>() -> RefOr<Schema> {
     let empty = ObjectBuilder::new().schema_type(Type::String).enum_values(Some([""]));
     OneOfBuilder::new().item(T::schema()).item(empty).into()
 }
 
-/// The schema of a field that is read so.
+/// The schema of a field that [`given`] parses.
 pub fn given_schema<T: PartialSchema>() -> RefOr<Schema> {
     let empty = ObjectBuilder::new().schema_type(Type::String).enum_values(Some([""]));
     let null = ObjectBuilder::new().schema_type(Type::Null);

@@ -1,4 +1,4 @@
-//! Who is in an organization, and in which of its teams.
+//! Members of an organization and of its teams.
 
 use super::endpoint::{Json, Listed, NoContent, Pages};
 use super::users::UserBody;
@@ -76,7 +76,7 @@ pub async fn list_of_org(call: Call, pages: Pages) -> Result<Listed<UserBody>> {
     Ok(pages.answer(page, |user| UserBody::new(&call.app, user)))
 }
 
-/// `GET /orgs/{org}/members/{user}`: 204 for a member, 404 for whoever is none.
+/// `GET /orgs/{org}/members/{user}`: 204 for a member, 404 for any other user.
 pub async fn is_in_org(call: Call) -> Result<NoContent> {
     let org: OwnerName = call.part("org", What::Organization).await?;
     let user: OwnerName = call.part("user", What::User).await?;

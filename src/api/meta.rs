@@ -1,4 +1,4 @@
-//! What clients ask before anything else.
+//! The version and the settings that clients ask for first.
 
 use super::endpoint::{Json, LONGEST_PAGE, PAGE};
 use crate::auth::call::Call;
@@ -6,14 +6,14 @@ use crate::error::Result;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// The version of Gitea whose API this is, and, as its build, the server's own. Gitea's clients compare it with what they
-/// need before they send anything else: the SDK for Go refuses a server older than 1.11.
+/// The Gitea version whose API this server implements, with the server's own version as its build. Gitea's clients
+/// check it before they send anything else: the Go SDK refuses a server older than 1.11.
 const VERSION: &str = concat!("1.25.0+packhouse-", env!("CARGO_PKG_VERSION"));
 
 /// The server's version.
 #[derive(Serialize, ToSchema)]
 pub struct ServerVersion {
-    /// Of Gitea, whose API it speaks, and behind the `+` its own.
+    /// The Gitea version whose API the server implements; behind the `+`, the server's own version.
     version: &'static str,
 }
 
@@ -22,12 +22,12 @@ pub async fn version(_: Call) -> Result<Json<ServerVersion>> {
     Ok(Json(ServerVersion { version: VERSION }))
 }
 
-/// How much the API answers at most, in Gitea's words.
+/// The API's page limits, with Gitea's field names.
 #[derive(Serialize, ToSchema)]
 pub struct ApiSettings {
     max_response_items: i64,
     default_paging_num: i64,
-    /// Gitea's, of trees and blobs of Git, which are not here.
+    /// A value for Git trees and blobs, which this server does not have.
     default_git_trees_per_page: i64,
     default_max_blob_size: i64,
     default_max_response_size: i64,

@@ -1,4 +1,4 @@
-//! The REST API v1: JSON, as Gitea's. Its routes are in the table of `crate::routes`.
+//! The REST API v1: JSON, compatible with Gitea. Its routes are in the table of `crate::routes`.
 
 pub mod admin;
 pub mod audit;

@@ -1,5 +1,5 @@
-//! The OpenAPI 3.1 document, made from the table of routes: what a route takes and gives is said by the types of its
-//! handler, what it refuses by its policy.
+//! The OpenAPI 3.1 document, generated from the route table: a route's handler types give its parameters and answers,
+//! and its policy gives its errors.
 
 mod entry;
 mod examples;
@@ -31,7 +31,6 @@ use utoipa::openapi::{
 };
 use utoipa::{PartialSchema, ToSchema};
 
-/// The document, ready to be sent.
 pub struct Document {
     file: Option<Asset>,
     clashes: Vec<String>,
@@ -54,10 +53,12 @@ impl Document {
             .title("Packhouse")
             .version(env!("CARGO_PKG_VERSION"))
             .description(Some(words::ABOUT))
-            .license(Some(licence()));
-        // The first is right wherever the document was fetched from; the other says it to who only has the document.
-        let here = Server::builder().url("/").description(Some("Where this document is")).build();
-        let known = root.map(|root| Server::builder().url(root).description(Some("Its public address")).build());
+            .license(Some(license()));
+        // The first server works wherever the document was fetched from; the second is for readers who only have the
+        // document.
+        let here = Server::builder().url("/").description(Some("The server of this document")).build();
+        let known =
+            root.map(|root| Server::builder().url(root).description(Some("The public address of the server")).build());
         let clashes = std::mem::take(&mut schemas.clashes);
         let api = OpenApiBuilder::new()
             .info(info.build())
@@ -69,16 +70,16 @@ impl Document {
         Self { file, clashes }
     }
 
-    /// Names of schemas that two different types have. There must be none.
+    /// Schema names that two different types share. There must be none.
     pub fn clashes(&self) -> &[String] {
         &self.clashes
     }
 }
 
-fn licence() -> License {
-    let mut licence = License::new("MIT or Apache-2.0");
-    licence.identifier = Some(env!("CARGO_PKG_LICENSE").to_owned());
-    licence
+fn license() -> License {
+    let mut license = License::new("MIT or Apache-2.0");
+    license.identifier = Some(env!("CARGO_PKG_LICENSE").to_owned());
+    license
 }
 
 /// The named schemas of all routes.
@@ -101,7 +102,8 @@ impl Schemas {
         }
     }
 
-    /// All of them. What is answered has every field each time, null or not; only what is taken may leave fields out.
+    /// Returns all schemas. An answer always has every field, null or not, so all its fields are required; only request
+    /// bodies may leave fields out.
     fn into_all(mut self) -> BTreeMap<String, RefOr<Schema>> {
         for (name, schema) in &mut self.answered {
             if let RefOr::T(Schema::Object(object)) = schema
@@ -172,8 +174,8 @@ fn exemplify<'a>(contents: impl Iterator<Item = &'a mut RefOr<Content>>) {
     }
 }
 
-/// Everything a route may answer: what its policy refuses, and what its handler says. One status with two reasons is
-/// described by both.
+/// Every answer of a route: the errors from its policy and the answers of its handler. A status with two reasons gets
+/// both descriptions.
 fn answers(entry: &mut Entry<'_>) -> BTreeMap<StatusCode, Response> {
     let mut all: BTreeMap<StatusCode, Response> = BTreeMap::new();
     let said = std::mem::take(&mut entry.description.answers);

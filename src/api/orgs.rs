@@ -1,4 +1,4 @@
-//! Organizations. Their teams are in [`super::teams`], who is in them in [`super::members`].
+//! Organizations. [`super::teams`] has their teams, [`super::members`] the users in them.
 
 use super::endpoint::{Created, Json, JsonBody, Listed, NoContent, Pages};
 use super::fields::{given, given_schema};
@@ -127,14 +127,15 @@ pub async fn get(call: Call) -> Result<Json<OrgBody>> {
     Ok(Json(OrgBody::from(org)))
 }
 
-/// `GET /orgs/{org}/repos`: none, as nothing here is a repository of Git. Some clients ask before they delete one.
+/// `GET /orgs/{org}/repos`: always empty, because there are no Git repositories here. Some clients ask before they
+/// delete an organization.
 pub async fn list_repositories(call: Call, pages: Pages) -> Result<Listed<Value>> {
     let name: OwnerName = call.part("org", What::Organization).await?;
     call.reading(move |conn, caller| orgs::see(conn, caller, &name).map(drop)).await?;
     Ok(pages.answer(Page { items: Vec::new(), total: 0 }, |none| none))
 }
 
-/// The body of `PATCH /orgs/{org}`: what is left out, or null, stays as it is.
+/// The body of `PATCH /orgs/{org}`. A field that is left out or null keeps its value.
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct EditOrg {
     full_name: Option<Line>,

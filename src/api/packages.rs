@@ -1,4 +1,4 @@
-//! Packages: lists, versions, files, deleting.
+//! Packages: listing packages, versions and files, and deleting them.
 
 use super::endpoint::{Json, Listed, NoContent, Pages, Query};
 use super::users::PersonBody;
@@ -27,7 +27,7 @@ use utoipa::{IntoParams, ToSchema};
 pub struct PackageBody {
     id: VersionId,
     owner: PersonBody,
-    /// Always null: nothing here belongs to a repository.
+    /// Always null: packages here do not belong to a repository.
     #[schema(value_type = Option<bool>)]
     repository: (),
     creator: Option<PersonBody>,
@@ -41,7 +41,7 @@ pub struct PackageBody {
     /// The bytes of all its files.
     #[schema(minimum = 0)]
     size: i64,
-    /// How often its files were downloaded.
+    /// The downloads of all its files.
     #[schema(minimum = 0)]
     download_count: i64,
 }
@@ -65,14 +65,14 @@ impl PackageBody {
     }
 }
 
-/// The package a path names.
+/// The package that the path names.
 async fn package_path(call: &Call) -> Result<PackagePath> {
     let owner: OwnerName = call.part("owner", What::Owner).await?;
     call.about(&owner);
     Ok(PackagePath { owner, package: call.part("name", What::Package).await? })
 }
 
-/// The version a path names.
+/// The version that the path names.
 async fn version_path(call: &Call) -> Result<VersionPath> {
     let PackagePath { owner, package } = package_path(call).await?;
     Ok(VersionPath { owner, package, version: call.part("version", What::Version).await? })
@@ -81,10 +81,10 @@ async fn version_path(call: &Call) -> Result<VersionPath> {
 /// The query of [`list`].
 #[derive(Deserialize, IntoParams)]
 pub struct PackageQuery {
-    /// `generic` or empty, as there is no other type: with any other the list is empty.
+    /// `generic` or empty. There is no other type: with any other value the list is empty.
     #[serde(default, rename = "type")]
     kind: String,
-    /// A part of the package's name, in either case.
+    /// A part of the package's name, ignoring case.
     #[serde(default)]
     q: String,
 }
@@ -99,7 +99,7 @@ pub async fn list(call: Call, query: Query<PackageQuery>, pages: Pages) -> Resul
         .reading(move |conn, caller| {
             let right = can_read(conn, caller, &owner, None)?;
             let PackageQuery { kind, q } = query.as_ref().map_err(Error::again)?;
-            // No name has a control character, and Postgres takes no NUL to look for.
+            // No name has a control character, and Postgres rejects NUL in a text.
             let nothing = !matches!(&**kind, "" | "generic") || q.chars().any(char::is_control);
             let page = match nothing {
                 true => Page { items: Vec::new(), total: 0 },
@@ -178,7 +178,7 @@ pub async fn list_files(call: Call, pages: Pages) -> Result<Listed<FileView>> {
     Ok(pages.answer(Page { items, total: page.total }, |file| file))
 }
 
-/// `DELETE /packages/{owner}/generic/{name}`: all its versions.
+/// `DELETE /packages/{owner}/generic/{name}`: deletes all its versions.
 pub async fn delete_package(call: Call) -> Result<NoContent> {
     let path = package_path(&call).await?;
     let now = call.app.clock.now();

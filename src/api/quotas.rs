@@ -14,7 +14,7 @@ use crate::state::App;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// Who set a limit: the administrators for this owner, or the instance's settings for all.
+/// The origin of a limit: administrators set it for this owner, or it is the instance's default.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Source {
@@ -25,7 +25,7 @@ pub enum Source {
 /// A limit and how much of it is used.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct QuotaUse {
-    /// -1: none.
+    /// -1 for no limit.
     limit: i64,
     used: i64,
     source: Source,
@@ -34,18 +34,18 @@ pub struct QuotaUse {
 /// A limit.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct QuotaLimit {
-    /// -1: none.
+    /// -1 for no limit.
     limit: i64,
     source: Source,
 }
 
-/// What an owner may store, and what he does.
+/// An owner's quota and storage used.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Quota)]
 pub struct QuotaBody {
-    /// Versions of packages.
+    /// Package versions.
     versions: QuotaUse,
-    /// Bytes in all files together, the same bytes counted each time.
+    /// Bytes in all files; shared bytes count once per file.
     bytes: QuotaUse,
     /// Bytes in one file.
     file_bytes: QuotaLimit,
@@ -67,7 +67,8 @@ impl QuotaBody {
     }
 }
 
-/// The body of `PATCH` of a quota. What is left out stays; null goes back to the instance's setting; -1 is no limit.
+/// The body of `PATCH` for a quota. A field that is left out keeps its value; null returns to the instance's default;
+/// -1 means no limit.
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct EditQuota {
     #[serde(default, deserialize_with = "changed")]

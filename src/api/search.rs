@@ -1,4 +1,4 @@
-//! Searching all packages that the caller may read.
+//! Search in all packages that the caller may read.
 
 use super::endpoint::{Chained, Pages, Query};
 use super::packages::PackageBody;
@@ -14,30 +14,30 @@ use utoipa::IntoParams;
 /// The query of [`search()`].
 #[derive(Deserialize, IntoParams)]
 pub struct SearchQuery {
-    /// A part of the name of a package, a version or a file, in either case, or a file's SHA-256, SHA-512, SHA-1 or MD5 in
-    /// full. One or two characters are looked for in the names of packages alone.
+    /// A part of the name of a package, a version or a file, ignoring case, or the full SHA-256, SHA-512, SHA-1 or MD5
+    /// of a file. One or two characters are searched in package names only.
     #[serde(default)]
     #[param(pattern = r"^[^\x00-\x1f\x7f-\x9f]*$", max_length = 255)]
     q: String,
-    /// Packages of this owner alone.
+    /// Only packages of this owner.
     #[serde(default)]
     owner: String,
-    /// Versions with a file of this SHA-256 alone.
+    /// Only versions with a file of this SHA-256.
     #[serde(default)]
     #[param(pattern = "^([0-9A-Fa-f]{64})?$")]
     sha256: String,
-    /// `newest` (without it), `oldest` or `name`.
+    /// `newest` (the default), `oldest` or `name`.
     #[serde(default)]
     #[param(pattern = "^(newest|oldest|name)?$")]
     sort: String,
-    /// Where to go on: from the `Link` of the page before. It goes before `page`.
+    /// The place to continue from, taken from the `Link` header of the previous page. It takes precedence over `page`.
     #[serde(default)]
     #[param(pattern = r"^([0-9]{1,17}~[0-9]{1,18}~[^\x00-\x1f\x7f-\x9f]*)?$", max_length = 255)]
     after: String,
 }
 
 impl SearchQuery {
-    /// `None`: nothing can be found, as no owner can have that name.
+    /// `None` when nothing can match, because no owner can have that name.
     fn read(self, Slice { offset, limit }: Slice) -> Result<Option<Search>> {
         let given = |text: &str| (!text.trim().is_empty()).then(|| text.trim().to_owned());
         let sha256 = given(&self.sha256).map(|hex| hex.parse()).transpose();

@@ -1,4 +1,4 @@
-//! The OpenAPI document as a page, from the server's own files: Swagger UI, which needs nobody else's.
+//! The OpenAPI document as a page. Swagger UI is served from the server's own files, without any other server.
 
 use super::error as api_error;
 use crate::http::asset::Asset;
@@ -18,7 +18,7 @@ const SCRIPT: &str = "text/javascript; charset=utf-8";
 const STYLE: &str = "text/css; charset=utf-8";
 const IMAGE: &str = "image/png";
 
-/// The files of Swagger UI that the page uses. It has others, for other uses.
+/// The files of Swagger UI that the page uses. The bundle has more files, for other uses.
 const BUNDLED: [(&str, &str); 5] = [
     ("swagger-ui.css", STYLE),
     ("index.css", STYLE),
@@ -31,8 +31,8 @@ const BUNDLED: [(&str, &str); 5] = [
 const OWN: [(&str, &str, &str); 2] =
     [("index.html", HTML, include_str!("swagger/index.html")), ("start.js", SCRIPT, include_str!("swagger/start.js"))];
 
-/// What the page may do: load its own files and the images that its style sheet carries, and send requests to its own
-/// site.
+/// The page's content security policy: load its own files and the images in its style sheet, and send requests to its
+/// own site.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
                       connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
@@ -43,14 +43,14 @@ const FIELDS: [(HeaderName, &str); 4] = [
     (header::CROSS_ORIGIN_RESOURCE_POLICY, "same-origin"),
 ];
 
-/// All its files by their names.
+/// All of its files by name.
 static FILES: LazyLock<Vec<(&'static str, Asset)>> = LazyLock::new(|| {
     let bundled = BUNDLED.iter().filter_map(|(name, kind)| Some((*name, bundled(name, kind)?)));
     let own = OWN.iter().filter_map(|(name, kind, text)| Some((*name, Asset::new(kind, text.as_bytes()).ok()?)));
     bundled.chain(own).collect()
 });
 
-/// A file of Swagger UI, which is in the program as it goes out: compressed.
+/// A file of Swagger UI, which the program contains in compressed form, ready to send.
 fn bundled(name: &str, kind: &'static str) -> Option<Asset> {
     let found = utoipa_swagger_ui::serve(name, Arc::default()).ok()??;
     let bytes = match found.bytes {
@@ -90,7 +90,7 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 
 /// Describes [`page`].
 pub fn describe_page(description: &mut Description) {
-    description.answers_with(StatusCode::OK, "A page", "text/html", text());
+    description.answers_with(StatusCode::OK, "The page", "text/html", text());
     not_modified(description);
 }
 
@@ -109,9 +109,9 @@ const HTML_MEDIA: &str = "text/html";
 const STYLE_MEDIA: &str = "text/css";
 const SCRIPT_MEDIA: &str = "text/javascript";
 
-/// Describes the answer to a reader who has a file of the program already.
+/// Describes the answer to a client that has the file already.
 pub fn not_modified(description: &mut Description) {
-    description.with("ETag", "Which state of the program's file this is.", text());
-    description.head("If-None-Match", "The `ETag` of what the reader has: 304 if it is still the same.", text());
-    description.answers(StatusCode::NOT_MODIFIED, "The reader has it already");
+    description.with("ETag", "The version of this file.", text());
+    description.head("If-None-Match", "The `ETag` of the copy you have; you get 304 if it is still current.", text());
+    description.answers(StatusCode::NOT_MODIFIED, "Your copy is current");
 }

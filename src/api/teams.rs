@@ -1,4 +1,4 @@
-//! Teams of organizations. Who is in them is in [`super::members`].
+//! Teams of organizations. [`super::members`] has their members.
 
 use super::endpoint::{Created, Json, JsonBody, Listed, NoContent, Pages, Query, Searched};
 use super::fields::{given, given_schema};
@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use utoipa::{IntoParams, ToSchema};
 
-/// The only one of Gitea's units that there is here.
+/// The only one of Gitea's units that exists here.
 const UNIT: &str = "repo.packages";
 
 /// A team.
@@ -29,12 +29,12 @@ pub struct TeamBody {
     name: String,
     description: String,
     organization: OrgBody,
-    /// Always true: a team's permission holds for all that the organization has.
+    /// Always true: a team's permission applies to everything the organization has.
     includes_all_repositories: bool,
     permission: Permission,
-    /// Always `repo.packages`: there is nothing else here.
+    /// Always `repo.packages`: there is no other unit here.
     units: [&'static str; 1],
-    /// The permission once more, as that of the one unit.
+    /// The team's permission, as the permission of its one unit.
     units_map: BTreeMap<&'static str, Permission>,
     /// Always false: there are no repositories.
     can_create_org_repo: bool,
@@ -114,7 +114,7 @@ pub async fn list(call: Call, pages: Pages) -> Result<Listed<TeamBody>> {
 /// The query of [`search`].
 #[derive(Deserialize, IntoParams)]
 pub struct TeamQuery {
-    /// A part of the name, in either case.
+    /// A part of the name, ignoring case.
     #[serde(default)]
     q: String,
 }
@@ -144,7 +144,7 @@ pub async fn get(call: Call) -> Result<Json<TeamBody>> {
     Ok(Json(TeamBody::new(found)))
 }
 
-/// The body of `PATCH /teams/{team}`: what is left out, or null, stays as it is.
+/// The body of `PATCH /teams/{team}`. A field that is left out or null keeps its value.
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct EditTeam {
     #[serde(default, deserialize_with = "given")]

@@ -1,4 +1,4 @@
-//! Personal access tokens. A token never makes, lists or revokes others: that wants the password.
+//! Personal access tokens. A token never creates, lists or revokes other tokens: this needs the password.
 
 use super::endpoint::{Created, Json, JsonBody, Listed, NoContent, Pages};
 use crate::auth::call::Call;
@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use utoipa::ToSchema;
 
-/// A token; `sha1` is Gitea's name for the secret, which only the answer to its making holds.
+/// An access token. `sha1` is Gitea's name for the secret, which only the answer to its creation contains.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = AccessToken)]
 pub struct TokenBody {
@@ -25,14 +25,14 @@ pub struct TokenBody {
     #[schema(value_type = Vec<Scope>)]
     scopes: Vec<String>,
     token_last_eight: String,
-    /// The secret, in the answer to its making alone.
+    /// The secret, only in the answer to the token's creation.
     sha1: String,
     created_at: Timestamp,
     last_used_at: Option<Timestamp>,
     expires_at: Option<Timestamp>,
-    /// The only owners it is good for; null: all.
+    /// The only owners the token works for; null for all.
     owners: Option<Vec<OwnerName>>,
-    /// The only package names it is good for, `*` standing for anything; null: all.
+    /// The only package names the token works for, `*` for any characters; null for all.
     #[schema(value_type = Option<Vec<PackagePattern>>)]
     packages: Option<Vec<String>>,
 }
@@ -59,7 +59,7 @@ impl TokenBody {
     }
 }
 
-/// Whose tokens they are: the caller's own, or any user's for an administrator.
+/// The user whose tokens the request is about: the caller themselves, or any user if the caller is an administrator.
 fn whose(conn: &mut Connection, caller: &Caller, name: &OwnerName) -> Result<SignedIn> {
     let own = caller.demand_password()?;
     if own.name.lower() == name.lower() {
@@ -109,8 +109,8 @@ pub async fn revoke_in_use(call: Call) -> Result<NoContent> {
     Ok(NoContent)
 }
 
-/// What is wrong with a time that cannot be read. Times end where those of the server do, which is not quite the end of
-/// the year 9999 that some write for never.
+/// The message for a time that cannot be parsed. The range ends where the server's times end, shortly before the end of
+/// the year 9999 that some clients send for "never".
 const EXPIRY_SHAPE: &str = "expires_at is a time like 2027-01-31T00:00:00Z, up to 9999-12-30T22:00:00Z; leave it out \
                             for a token that does not expire";
 
@@ -125,12 +125,12 @@ pub struct CreateToken {
     name: String,
     #[schema(value_type = Vec<Scope>, min_items = 1)]
     scopes: Vec<String>,
-    /// When it ends; left out: never.
+    /// When the token expires; it never does if this is left out.
     #[schema(value_type = Option<Timestamp>)]
     expires_at: Option<String>,
-    /// The only owners it is to be good for; left out: all.
+    /// The only owners the token works for; all if this is left out.
     owners: Option<Vec<OwnerName>>,
-    /// The only package names it is to be good for, `*` standing for anything; left out: all.
+    /// The only package names the token works for, `*` for any characters; all if this is left out.
     #[schema(value_type = Option<Vec<PackagePattern>>)]
     packages: Option<Vec<String>>,
 }

@@ -1,4 +1,4 @@
-//! Users, as they see each other. What administrators do to them is in [`super::admin`].
+//! Users, as they see each other. [`super::admin`] has the administrator endpoints.
 
 use super::endpoint::{Json, Pages, Query, Searched};
 use super::fields::or_empty;
@@ -15,7 +15,7 @@ use crate::state::App;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-/// A user or organization, as a part of something else.
+/// A user or organization, as a part of another body.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[schema(as = Person)]
 pub struct PersonBody {
@@ -23,7 +23,7 @@ pub struct PersonBody {
     login: OwnerName,
     username: OwnerName,
     full_name: String,
-    /// Empty for whom it does not concern.
+    /// Empty unless the caller may see it.
     email: String,
     avatar_url: String,
     html_url: String,
@@ -35,7 +35,7 @@ pub struct PersonBody {
     last_login: Option<Timestamp>,
 }
 
-/// A user. What concerns only himself and administrators is left empty for everybody else.
+/// A user. Fields that concern only the user and administrators are empty for everybody else.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[schema(as = User)]
 pub struct UserBody {
@@ -47,7 +47,7 @@ pub struct UserBody {
 }
 
 impl PersonBody {
-    /// An owner as everybody sees it: what only he himself and administrators may know is left empty.
+    /// An owner as everybody sees it: fields that only the owner and administrators may see are empty.
     pub(super) fn new(app: &App, person: Person) -> Self {
         Self {
             id: person.id,
@@ -73,7 +73,7 @@ impl PersonBody {
 }
 
 impl UserBody {
-    /// A user, with all that is not empty in him.
+    /// A user with all the fields that the registry filled in.
     pub(super) fn new(app: &App, user: User) -> Self {
         let User { id, name, full_name, visibility, created_at, .. } = user;
         let person = PersonBody {
@@ -110,10 +110,10 @@ pub async fn get(call: Call) -> Result<Json<UserBody>> {
 /// The query of [`search`].
 #[derive(Deserialize, IntoParams)]
 pub struct UserQuery {
-    /// A part of the name or the full name, in either case; for administrators, of the e-mail address too.
+    /// A part of the name or the full name, ignoring case; for administrators, also of the email address.
     #[serde(default)]
     q: String,
-    /// Only the user with this id; 0: whichever.
+    /// Only the user with this id; 0 for any.
     #[serde(default)]
     #[param(schema_with = or_empty::<i64>)]
     uid: String,

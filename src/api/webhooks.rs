@@ -1,4 +1,4 @@
-//! Webhooks of users and organizations. What they told is in [`deliveries`].
+//! Webhooks of users and organizations. [`deliveries`] has their deliveries.
 
 pub mod deliveries;
 
@@ -17,10 +17,10 @@ use crate::state::App;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// The one event there is: a version came, or went.
+/// The only event: a version was created or deleted.
 const PACKAGE: &str = "package";
 
-/// Where a hook leads and how it speaks.
+/// A webhook's address and format.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct HookConfig {
     content_type: HookContent,
@@ -45,7 +45,7 @@ pub struct HookBody {
     created_at: Timestamp,
     /// Whether bodies are signed.
     has_secret: bool,
-    /// Whether a field `Authorization` is sent.
+    /// Whether an `Authorization` header is sent.
     has_authorization: bool,
 }
 
@@ -67,12 +67,12 @@ impl From<Hook> for HookBody {
     }
 }
 
-/// Where a new hook is to lead and how it is to speak.
+/// The address and format of a new webhook.
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct CreateHookConfig {
     url: HookUrl,
     content_type: HookContent,
-    /// What bodies are signed with; left out: they are not.
+    /// The secret that signs bodies; without it they are not signed.
     #[serde(default, deserialize_with = "given")]
     #[schema(schema_with = given_schema::<HookSecret>)]
     secret: Option<HookSecret>,
@@ -84,37 +84,37 @@ pub struct CreateHook {
     #[serde(rename = "type")]
     kind: HookKind,
     config: CreateHookConfig,
-    /// Left out or empty: all there are, which is `package`. Others of Gitea's are passed over beside it.
+    /// Left out or empty: all events, which is `package` alone. Gitea's other events are ignored beside it.
     events: Option<Vec<String>>,
-    /// The value of a field `Authorization` to send.
+    /// The value of an `Authorization` header to send.
     #[serde(default, deserialize_with = "given")]
     #[schema(schema_with = given_schema::<HookAuthorization>)]
     authorization_header: Option<HookAuthorization>,
-    /// Left out: false, as in Gitea.
+    /// The default is false, as in Gitea.
     #[serde(default)]
     active: bool,
 }
 
-/// What of a hook is to be changed.
+/// The changes to a webhook's address and format.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 pub struct EditHookConfig {
     url: Option<HookUrl>,
     #[serde(default, deserialize_with = "given")]
     #[schema(schema_with = given_schema::<HookContent>)]
     content_type: Option<HookContent>,
-    /// Left out: it stays. Empty or null: it goes, and bodies are not signed any more.
+    /// Left out: no change. Empty or null: the secret is removed, and bodies are no longer signed.
     #[serde(default, deserialize_with = "changed")]
     #[schema(schema_with = given_schema::<HookSecret>)]
     secret: Option<Option<String>>,
 }
 
-/// The body of `PATCH …/hooks/{hook}`: what is left out stays as it is.
+/// The body of `PATCH …/hooks/{hook}`. A field that is left out keeps its value.
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct EditHook {
     config: Option<EditHookConfig>,
-    /// As when it is made; what is left out or empty changes nothing.
+    /// As in the creation of a webhook; left out or empty changes nothing.
     events: Option<Vec<String>>,
-    /// Left out or empty: it stays. Null: it goes.
+    /// Left out or empty: no change. Null: the header is removed.
     #[serde(default, deserialize_with = "changed")]
     #[schema(schema_with = given_schema::<HookAuthorization>)]
     authorization_header: Option<Option<String>>,
@@ -126,7 +126,7 @@ fn check_events(events: Option<&[String]>) -> Result<()> {
     if fits { Ok(()) } else { Err(Error::invalid("events", "events: package is the only one there is")) }
 }
 
-/// Judges where a hook leads before it is kept: what could never be sent is refused now.
+/// Checks a webhook's address before it is stored: an address that could never be called is refused now.
 fn check_url(app: &App, url: &HookUrl) -> Result<()> {
     let refused = |why: &dyn std::fmt::Display| Error::invalid("config.url", format!("config.url: {why}"));
     app.outbound.check(url.as_str()).map_err(|why| refused(&why))

@@ -1,5 +1,5 @@
-//! Basic authentication (RFC 7617): a token in either place, or a user's password and, where he has one, a second
-//! factor's code in `X-Gitea-OTP`.
+//! Basic authentication (RFC 7617): a token in either place, or a user's password and, for users with two-factor
+//! authentication, a code in `X-Gitea-OTP`.
 
 use super::bearer::{NOT_UNDERSTOOD, token};
 use super::password;
@@ -20,7 +20,7 @@ const CODE_WANTED: Error = Error::BadCredential(
     "this account has a second factor: send its code as X-Gitea-OTP (each code works once), or use an access token",
 );
 
-/// What the encoded part of a Basic credential stands for.
+/// The decoded content of a Basic credential.
 pub(super) async fn credential(
     req: &HttpRequest,
     app: &App,
@@ -51,7 +51,7 @@ async fn sign_in(
     Ok(Credential::Login { user: login.id, epoch: login.auth_epoch })
 }
 
-/// Asks for the second factor's code of a user who has one; each request needs a new one.
+/// Requires the two-factor code of users who have two-factor authentication; each request needs a new code.
 async fn check_two_factor(req: &HttpRequest, app: &App, login: &Login) -> Result<()> {
     let user = login.id;
     if !app.db.read(move |conn| two_factor::is_enrolled(conn, user)).await? {

@@ -1,4 +1,4 @@
-//! A request of any face: who sends it, and what its path names.
+//! A request to any face: its caller and the names in its path.
 
 use super::credentials::Credentials;
 use crate::db::Connection;
@@ -19,7 +19,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use tokio::sync::OnceCell;
 
-/// A request: who sends it, and what its path names.
+/// A request: its caller and the names in its path.
 pub struct Call {
     pub req: HttpRequest,
     pub app: Arc<App>,
@@ -38,12 +38,12 @@ impl FromRequest for Call {
 }
 
 impl Call {
-    /// What the request presents, read once.
+    /// The request's credentials, read once.
     async fn credentials(&self) -> Result<&Credentials> {
         self.credentials.get_or_try_init(|| Credentials::read(&self.req, &self.app)).await
     }
 
-    /// Checks that the request presents a good credential, before anything else is looked at.
+    /// Checks that the request has a valid credential, before anything else is checked.
     ///
     /// # Errors
     /// As [`Credentials::read`].
@@ -51,10 +51,10 @@ impl Call {
         self.credentials().await.map(drop)
     }
 
-    /// Judges the caller before a body is read: whether they may use the address at all.
+    /// Checks before a body is read whether the caller may use the address at all.
     ///
     /// # Errors
-    /// The caller's lack of a right, and `demand`'s own.
+    /// The errors of a caller without the right, and `demand`'s own errors.
     pub async fn admit(
         &self,
         demand: impl FnMut(&mut Connection, &Caller) -> Result<()> + Send + 'static,
@@ -73,7 +73,7 @@ impl Call {
         self.reading_then(work, |found| found).await
     }
 
-    /// [`Call::reading`], and then something on the same thread without the connection.
+    /// Runs [`Call::reading`], and then more work on the same thread without the connection.
     ///
     /// # Errors
     /// As [`Credentials::reading_then`].
@@ -96,11 +96,12 @@ impl Call {
         self.credentials().await?.writing(&self.req, &self.app, work).await
     }
 
-    /// A segment of the path by its name in the route. A text that breaks the rules of such names is answered as a name
-    /// that could exist and is not taken: by the credential first, then by the owner, and only then as not found.
+    /// A segment of the path by its name in the route. A text that breaks the rules of such names is answered like a
+    /// valid name that does not exist: errors about the credential come first, then errors about the owner, and only
+    /// then not found.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; the caller's lack of a credential or a right.
+    /// [`Error::NotFound`]; the errors of a caller without a credential or a right.
     pub async fn part<T: FromStr<Err: Display>>(&self, name: &str, what: What) -> Result<T> {
         let segment = segment_of_route(&self.req, name)?;
         match segment.parse("path") {
@@ -109,7 +110,7 @@ impl Call {
         }
     }
 
-    /// A segment of the path by its name in the route; `None` where the text breaks the rules of such names.
+    /// A segment of the path by its name in the route; `None` if the text breaks the rules of such names.
     pub fn possible_part<T: FromStr<Err: Display>>(&self, name: &str) -> Option<T> {
         segment_of_route(&self.req, name).and_then(|segment| segment.parse("path")).ok()
     }
@@ -152,8 +153,8 @@ impl Call {
     /// The owner, package, version and file of `…/{owner}/…/{name}/{version}/{file}`.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for a PUT that names what may not be named so. Every other method finds nothing there:
-    /// [`Error::NotFound`], or what is answered for an unknown owner.
+    /// [`Error::Invalid`] for a PUT with an invalid name. Every other method answers [`Error::NotFound`], or the same
+    /// error as for an unknown owner.
     pub async fn file_path(&self) -> Result<FilePath> {
         let names = || {
             let (package, version) = (self.name("name", "package name")?, self.name("version", "package version")?);
@@ -186,7 +187,7 @@ impl Call {
         })
     }
 
-    /// Notes in the request's log line whose packages it is about.
+    /// Records in the request's log line which owner the request is about.
     pub fn about(&self, owner: &impl Display) {
         log_fields(&self.req, |log| log.owner = Some(owner.to_string()));
     }

@@ -1,4 +1,4 @@
-//! Asking whoever is signed in for the password again.
+//! Asking signed-in users for their password again.
 
 use super::call::Call;
 use super::password::sign_in;
@@ -6,14 +6,14 @@ use crate::domain::secret::Password;
 use crate::error::{Error, Result};
 use crate::http::request_log::client;
 
-/// The field of forms that ask for the password again.
+/// The form field for the password that is asked for again.
 pub const FIELD: &str = "current_password";
 
-/// Asks whoever is signed in for his password again, before what nobody may do with a browser that was left open or a
-/// cookie that was stolen. A wrong one is counted as a sign-in that failed.
+/// Asks signed-in users for their password again, before changes that nobody must be able to make with an unattended
+/// browser or a stolen cookie. A wrong password counts as a failed sign-in.
 ///
 /// # Errors
-/// [`Error::Invalid`] at the field [`FIELD`] for a wrong one; [`Error::Unauthenticated`], [`Error::RateLimited`],
+/// [`Error::Invalid`] at the field [`FIELD`] for a wrong password; [`Error::Unauthenticated`], [`Error::RateLimited`],
 /// [`Error::Busy`].
 pub async fn password(call: &Call, password: &str) -> Result<()> {
     if password.is_empty() {

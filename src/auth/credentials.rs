@@ -1,4 +1,4 @@
-//! Who sends a request: what it presents is read here and judged in the same hop as its work.
+//! The credentials of a request: read here, and checked on the same connection as the request's work.
 
 use super::bearer::{NOT_UNDERSTOOD, token};
 use super::policy::{AcceptedCredentials, Policy, Right};
@@ -15,7 +15,7 @@ use actix_web::{HttpMessage, HttpRequest};
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
-/// What a request presents: on the faces for programs never a cookie, in pages nothing else.
+/// The credentials of a request: the faces for programs never accept a cookie, pages accept nothing else.
 #[derive(Debug, Clone)]
 pub struct Credentials {
     credential: Credential,
@@ -25,13 +25,13 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// Reads the credential of a request: `Authorization` with `Bearer`, `token` or `Basic`, or, where the setting
-    /// allows it, `?token=` and `?access_token=`. A password (and a second factor's code) is checked here already,
-    /// because that takes long; whether its user may still come in is asked again with the work.
+    /// Reads the credential of a request: `Authorization` with `Bearer`, `token` or `Basic`, or, if the setting allows
+    /// it, `?token=` and `?access_token=`. Passwords and two-factor codes are checked here already, because that takes
+    /// long; whether the user may still sign in is checked again together with the work.
     ///
     /// # Errors
-    /// [`Error::BadCredential`], [`Error::Unauthenticated`] where nobody may be anonymous, [`Error::RateLimited`],
-    /// [`Error::Busy`]; [`Error::Internal`] for a route without a policy.
+    /// [`Error::BadCredential`], [`Error::Unauthenticated`] if the route is not open to the anonymous,
+    /// [`Error::RateLimited`], [`Error::Busy`]; [`Error::Internal`] for a route without a policy.
     pub async fn read(req: &HttpRequest, app: &App) -> Result<Self> {
         let policy = req.extensions().get::<Policy>().copied();
         let policy = policy.ok_or_else(|| Error::internal(anyhow::anyhow!("this route has no policy")))?;
@@ -47,12 +47,12 @@ impl Credentials {
         Ok(Self { credential, address, policy, needs_user })
     }
 
-    /// Whether the request presents nothing.
+    /// Whether the request has no credential.
     pub fn is_absent(&self) -> bool {
         matches!(self.credential, Credential::Anonymous)
     }
 
-    /// Runs work that only reads, as the caller, and then something on the same thread without the connection.
+    /// Runs work that only reads, as the caller, and then more work on the same thread without the connection.
     ///
     /// # Errors
     /// As [`caller::identify`], [`Policy::admit`] and [`crate::db::Db::read`].
@@ -69,7 +69,7 @@ impl Credentials {
         done
     }
 
-    /// Runs one transaction, as the caller this is.
+    /// Runs one transaction, as the caller.
     ///
     /// # Errors
     /// As [`caller::identify`], [`Policy::admit`] and [`crate::db::Db::write`].
@@ -85,7 +85,7 @@ impl Credentials {
         done
     }
 
-    /// The work, with credential and policy judged before it on the same connection.
+    /// The work, after a check of credential and policy on the same connection.
     fn as_caller<T>(
         &self,
         app: &Arc<App>,
@@ -96,7 +96,7 @@ impl Credentials {
         move |conn| {
             let caller = credentials.identify(conn, &app)?;
             actor.is(&caller);
-            // A session may have ended since.
+            // A session may have ended in the meantime.
             if credentials.needs_user {
                 caller.signed_in()?;
             }
@@ -118,7 +118,7 @@ impl Credentials {
     }
 }
 
-/// The user whose session a browser has, for a page that is shown whatever its address demands.
+/// The user of the browser's session, for a page that is shown whatever its policy demands.
 pub async fn reader(req: &HttpRequest, app: &Arc<App>) -> Option<SignedIn> {
     let credential = Credential::Session(session::read(req, app)?);
     let (address, now) = (client(req), app.clock.now());
@@ -126,7 +126,7 @@ pub async fn reader(req: &HttpRequest, app: &Arc<App>) -> Option<SignedIn> {
     caller.user().cloned()
 }
 
-/// The name of the caller, on its way from the database's thread to the log line of the request.
+/// The caller's name, on its way from the database's thread to the log line of the request.
 #[derive(Clone, Default)]
 struct Actor(Arc<OnceLock<OwnerName>>);
 
@@ -144,7 +144,7 @@ impl Actor {
     }
 }
 
-/// What the head of a request says, else, where that is allowed, its query.
+/// The credential in the headers, or else in the query, if that is allowed.
 async fn authorization(req: &HttpRequest, app: &App, address: Option<IpAddr>) -> Result<Credential> {
     let mut fields = req.headers().get_all(header::AUTHORIZATION);
     match (fields.next(), fields.next()) {
@@ -162,7 +162,7 @@ async fn authorization(req: &HttpRequest, app: &App, address: Option<IpAddr>) ->
     }
 }
 
-/// A token in the query: where the setting allows it, and where no header says who it is.
+/// A token in the query: only if the setting allows it and no header has a credential.
 fn query_token(req: &HttpRequest, app: &App) -> Option<String> {
     if !app.config.auth.query_tokens {
         return None;

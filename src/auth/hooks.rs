@@ -1,11 +1,11 @@
-//! What an address about webhooks names.
+//! The webhooks that an address is about.
 
 use super::call::Call;
 use crate::domain::ids::{DeliveryId, HookId};
 use crate::error::{Result, What};
 use crate::registry::access::HooksOf;
 
-/// Whose webhooks the address is about: those of the organization it names, or else of the user who is signed in.
+/// The owner of the webhooks that the address is about: the organization in the path, or else the signed-in user.
 ///
 /// # Errors
 /// As [`Call::part`].
@@ -24,7 +24,7 @@ pub async fn hook_id(call: &Call) -> Result<HookId> {
     Ok(HookId(call.part("hook", What::Hook).await?))
 }
 
-/// The webhook, and the delivery of it.
+/// The webhook and one of its deliveries.
 ///
 /// # Errors
 /// As [`Call::part`].

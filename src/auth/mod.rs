@@ -1,4 +1,4 @@
-//! Who sends a request: what it presents is read here and judged in the same hop as its work.
+//! Authentication: credentials are read here, and checked on the same connection as the request's work.
 
 mod basic;
 mod bearer;

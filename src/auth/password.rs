@@ -1,4 +1,4 @@
-//! Judging passwords and second factors, with their buckets against guessing: the same for programs and browsers.
+//! Checking passwords and two-factor codes, with rate limits against guessing: the same for programs and browsers.
 
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::OwnerId;
@@ -13,7 +13,7 @@ use crate::state::App;
 use std::net::IpAddr;
 use tracing::Instrument;
 
-/// Finds the user of a name or e-mail address, if this is his password.
+/// Finds the user with a name or email address, if the password is correct.
 ///
 /// # Errors
 /// [`Error::BadCredential`], the same for a wrong name and a wrong password; [`Error::RateLimited`], [`Error::Busy`].
@@ -26,7 +26,7 @@ pub async fn sign_in(app: &App, name: &str, password: Password, address: Option<
     login.ok_or(BAD_LOGIN)
 }
 
-/// Checks a password that a user of these names wants to have; `field` is what the caller calls it.
+/// Checks a new password for a user with these names; `field` is the caller's name for the password field.
 ///
 /// # Errors
 /// [`Error::Invalid`] with the reason.
@@ -34,8 +34,8 @@ pub fn check_new(field: &'static str, password: &Password, names: &[&str]) -> Re
     password.check_new(names).map_err(|error| Error::invalid(field, format!("{field}: {error}")))
 }
 
-/// Finds out whether a password is right, and remembers one that is: whoever brings it too meanwhile waits and hashes
-/// nothing.
+/// Finds out whether a password is correct, and remembers it if it is: concurrent requests with the same password wait
+/// and hash nothing.
 async fn judge(
     app: &App,
     account: String,
@@ -56,15 +56,16 @@ async fn judge(
     let buckets = attempts::sign_in_buckets(&account, address);
     let looked_at = buckets.clone();
     db.read(move |conn| attempts::look(conn, &looked_at, now)).await?;
-    // On its own from here: the attempt of a request that goes away is judged all the same, and given back or not.
+    // A task of its own: the attempt is judged even if the request goes away, and then counted or given back.
     let judging = async move {
         let epoch = login.as_ref().map_or(0, |login| login.auth_epoch);
         let _alone = passwords.alone(&account, epoch, &password).await;
         if remembered() {
             return Ok(());
         }
-        // Counted when it has its turn and not before, and the turn is kept until it is given back: what waits counts for
-        // nothing, or many users behind one address would lock each other out by being right at the same time.
+        // The attempt is counted when its turn begins, and the turn lasts until the attempt is given back: waiting
+        // requests do not count. Otherwise many users behind one address would lock each other out by signing in
+        // correctly at the same time.
         let permit = passwords.permit().await?;
         let taken = buckets.clone();
         db.write(move |conn| attempts::take(conn, &taken, now)).await?;
@@ -77,7 +78,7 @@ async fn judge(
             }
         };
         let Some(login) = login.as_ref().filter(|login| right && login.is_active && !login.is_locked) else {
-            // Only a name that exists: in its place people type passwords and tokens too.
+            // Only existing names are logged: people also type passwords and tokens into this field.
             let user = login.as_ref().map(|login| login.id.0);
             tracing::warn!(user, client = ?address, "sign-in failed");
             return Err(BAD_LOGIN);
@@ -93,7 +94,7 @@ async fn judge(
     tokio::spawn(judging.in_current_span()).await.map_err(Error::internal)?
 }
 
-/// Uses a second factor's code up, if it is right and fresh; where recovery codes are good too, one of these.
+/// Uses up a two-factor code, or a recovery code where those are accepted, if it is correct and unused.
 ///
 /// # Errors
 /// [`Error::RateLimited`].
@@ -104,7 +105,7 @@ pub async fn use_code(app: &App, user: OwnerId, code: &str, with_recovery: bool)
     let buckets = attempts::code_buckets(user);
     let looked_at = buckets.clone();
     app.db.read(move |conn| attempts::look(conn, &looked_at, now)).await?;
-    // One transaction, so that a right code is never counted, not even while it is looked at.
+    // One transaction, so that a correct code is never counted as an attempt, not even during the check.
     app.db
         .write(move |conn| {
             attempts::take(conn, &buckets, now)?;

@@ -1,78 +1,78 @@
-//! What a route demands of whoever calls it, before it looks at anything of its own: one value a route, written in the
-//! table of routes, enforced wherever a credential is judged, and compared with the server's behaviour by a test that
-//! walks the table.
+//! A route's demands on its caller, checked before the route's own work: one value per route, written in the table of
+//! routes, enforced wherever a credential is checked, and compared with the server's behavior by a test that walks the
+//! table.
 
 use crate::domain::role::{Area, Level};
 use crate::error::{Error, Result};
 use crate::registry::audit::Event;
 use crate::registry::caller::Caller;
 
-/// Which credentials a route looks at.
+/// The credentials that a route accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AcceptedCredentials {
-    /// None: it answers everybody alike.
+    /// None: the route answers everybody alike.
     Ignored,
-    /// A bearer token of its own, which is a setting.
+    /// A bearer token of its own, from the settings.
     Own,
     /// An access token, or a user's name and password.
     Any,
-    /// A user's name and password: no token gets further than 403.
+    /// A user's name and password: tokens get 403.
     Password,
-    /// An access token alone.
+    /// Only an access token.
     Token,
-    /// The cookie of a browser's session, and nothing else.
+    /// Only the cookie of a browser's session.
     Session,
 }
 
-/// What of the caller a route asks, beyond the scope of his token. What hangs on names in the path is judged by
-/// [`crate::registry::access`], in the same transaction as the work.
+/// The right that a route demands of its caller, in addition to the scope of their token. Rights to the names in the
+/// path are checked by [`crate::registry::access`], in the same transaction as the work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Right {
-    /// Nothing, not even where everybody has to sign in, or has to change his password first: the way in and out.
+    /// No right, even if everybody must sign in or the caller must change their password first: for signing in and out.
     Public,
-    /// Nothing; what is answered is only what the caller may see.
+    /// No right; the answer contains only what the caller may see.
     Everybody,
-    /// To be somebody.
+    /// The caller is signed in.
     SignedIn,
-    /// The same, also for somebody who has to change his password before anything else.
+    /// The caller is signed in, and may be required to change their password first.
     AnyUser,
-    /// To see the owner of the path.
+    /// The caller may see the owner in the path.
     Reader,
-    /// To write to the owner of the path.
+    /// The caller may write to the owner in the path.
     Writer,
-    /// To be the user of the path, or a site administrator.
+    /// The caller is the user in the path, or a site administrator.
     SelfOrAdmin,
-    /// To be a member of the organization of the path, or a site administrator.
+    /// The caller is a member of the organization in the path, or a site administrator.
     Member,
-    /// To be an owner of the organization of the path, or a site administrator.
+    /// The caller is an owner of the organization in the path, or a site administrator.
     OrgOwner,
-    /// To be a site administrator.
+    /// The caller is a site administrator.
     SiteAdmin,
 }
 
-/// What a route demands.
+/// The demands of a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Policy {
     pub credentials: AcceptedCredentials,
-    /// What a token must be good for.
+    /// The scope that a token needs.
     pub scope: Option<(Area, Level)>,
     pub right: Right,
-    /// The one record that a change leaves.
+    /// The audit event of a change; there is exactly one.
     pub event: Option<Event>,
 }
 
 impl Policy {
-    /// Whether the anonymous are turned away whatever they ask for.
+    /// Whether anonymous callers are refused whatever they ask for.
     pub fn needs_user(self) -> bool {
         !matches!(self.right, Right::Public | Right::Everybody | Right::Reader)
             || self.credentials == AcceptedCredentials::Password
     }
 
-    /// Lets a caller in, or says what he lacks.
+    /// Admits a caller, or names the right that they lack.
     ///
     /// # Errors
-    /// [`Error::Unauthenticated`]; [`Error::MustChangePassword`]; [`Error::Forbidden`] naming the scope or right that is
-    /// missing.
+    /// [`Error::Unauthenticated`]; [`Error::MustChangePassword`]; [`Error::Forbidden`] naming the missing scope or
+    /// right.
     pub fn admit(self, caller: &Caller) -> Result<()> {
         if self.needs_user() {
             caller.signed_in()?;

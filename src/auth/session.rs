@@ -1,5 +1,5 @@
-//! The cookies of browsers: JSON Web Tokens (RFC 7519) under the instance's key, each good for one purpose. The cookie of a
-//! session names its row and proves nothing without it.
+//! Browser cookies: JSON Web Tokens (RFC 7519) signed with the instance's key, each valid for one purpose. A session
+//! cookie names the session's row and proves nothing without it.
 
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{OwnerId, SessionId};
@@ -12,17 +12,17 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// How long a password that was right waits for its second factor.
+/// How long a sign-in waits for the two-factor code after the correct password.
 const PENDING: Duration = Duration::from_secs(300);
 const ISSUER: &str = "packhouse";
 
-/// What a token is for; none passes for another.
+/// The purpose of a token; a token for one purpose is invalid for the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Purpose {
     /// A session.
     Session,
-    /// A password was right, and the second factor is still to be shown.
+    /// The password was correct, and the two-factor code is still missing.
     Pending,
 }
 
@@ -38,17 +38,17 @@ struct Claims {
     exp: i64,
 }
 
-/// Whether the site is reached by https, so that its cookies may go no other way.
+/// Whether the site is served over https, so that its cookies must be sent over https only.
 pub fn is_secure(app: &App) -> bool {
     app.config.public_root().is_some_and(|root| root.starts_with("https://"))
 }
 
-/// A cookie's name: with the prefix that keeps other hosts and paths from setting it (RFC 6265bis), where https allows.
+/// The name of a cookie. With https it has the prefix that keeps other hosts and paths from setting it (RFC 6265bis).
 pub fn cookie_name(app: &App, name: &str) -> String {
     if is_secure(app) { format!("__Host-{name}") } else { name.to_owned() }
 }
 
-/// A cookie as all of this site are: for it alone, out of reach of scripts.
+/// A cookie with the attributes of all cookies of this site: for this site only, and unreadable for scripts.
 pub fn cookie(app: &App, name: &str, value: String) -> Cookie<'static> {
     Cookie::build(cookie_name(app, name), value)
         .path("/")
@@ -58,7 +58,7 @@ pub fn cookie(app: &App, name: &str, value: String) -> Cookie<'static> {
         .finish()
 }
 
-/// Takes a cookie back.
+/// Removes a cookie from the browser.
 pub fn removal(app: &App, name: &str) -> Cookie<'static> {
     let mut cookie = cookie(app, name, String::new());
     cookie.make_removal();
@@ -80,10 +80,10 @@ fn issue(app: &App, purpose: Purpose, sub: String, epoch: i32, life: Duration) -
         .map_err(Error::internal)
 }
 
-/// The claims of a token that this instance issued for this purpose and whose time is not over.
+/// The claims of a token that this instance issued for this purpose and that has not expired.
 fn open(app: &App, purpose: Purpose, token: &str) -> Option<Claims> {
     let mut rules = Validation::new(Algorithm::HS256);
-    // The time is the server's own, below.
+    // The expiry is checked below, with the server's own clock.
     rules.validate_exp = false;
     rules.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
     rules.set_issuer(&[ISSUER]);
@@ -92,7 +92,7 @@ fn open(app: &App, purpose: Purpose, token: &str) -> Option<Claims> {
     (claims.aud == purpose && Timestamp::from_unix(claims.exp) > app.clock.now()).then_some(claims)
 }
 
-/// The cookie of a session that has begun.
+/// The cookie of a new session.
 ///
 /// # Errors
 /// [`Error::Internal`].
@@ -108,13 +108,13 @@ pub fn end(app: &App) -> Cookie<'static> {
     removal(app, SESSION)
 }
 
-/// The session a request says it belongs to.
+/// The session that the request's cookie names.
 pub fn read(req: &HttpRequest, app: &App) -> Option<SessionId> {
     let cookie = req.cookie(&cookie_name(app, SESSION))?;
     open(app, Purpose::Session, cookie.value())?.sub.parse().ok()
 }
 
-/// The cookie of somebody whose password was right, and whose second factor is wanted now.
+/// The cookie of a user whose password was correct and who must enter a two-factor code now.
 ///
 /// # Errors
 /// [`Error::Internal`].
@@ -122,12 +122,12 @@ pub fn pend(app: &App, user: OwnerId, epoch: i32) -> Result<Cookie<'static>> {
     Ok(cookie(app, PENDING_NAME, issue(app, Purpose::Pending, user.to_string(), epoch, PENDING)?))
 }
 
-/// Ends that state.
+/// Removes that cookie.
 pub fn unpend(app: &App) -> Cookie<'static> {
     removal(app, PENDING_NAME)
 }
 
-/// Whose second factor is wanted, and at which epoch of his account his password was right.
+/// The user whose two-factor code is needed, and the epoch of their account when their password was correct.
 pub fn pending(req: &HttpRequest, app: &App) -> Option<(OwnerId, i32)> {
     let cookie = req.cookie(&cookie_name(app, PENDING_NAME))?;
     let claims = open(app, Purpose::Pending, cookie.value())?;

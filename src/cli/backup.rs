@@ -8,16 +8,17 @@ use anyhow::Result;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Make a backup: the database, every blob, and the secret key.
+/// Back up the database, every blob and the secret key
 ///
-/// The server may run meanwhile. Into the directory of an earlier backup only new blobs are copied; that backup stays
-/// good until this one is complete. Keep the directory secret: it has all that is private here, and the secret key.
+/// The server may keep running. In the directory of an earlier backup, only new blobs are copied; the earlier backup
+/// stays usable until the new one is complete. Keep the directory secret: it contains all private data of this instance
+/// and the secret key.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// A new or empty directory, or that of an earlier backup of this instance.
+    /// A new or empty directory, or the directory of an earlier backup of this instance
     #[arg(value_name = "DIR")]
     directory: PathBuf,
-    /// Read the blobs of the earlier backup too, and replace those that are damaged.
+    /// Also read the blobs of the earlier backup, and replace damaged ones
     #[arg(long)]
     verify: bool,
 }
@@ -25,7 +26,7 @@ pub(super) struct Args {
 /// Runs the command.
 ///
 /// # Errors
-/// What cannot be read or written, in words.
+/// The error names the file that cannot be read or written.
 pub(super) async fn run(config: Config, args: Args) -> Result<ExitCode> {
     in_instance(config, async |instance| {
         let source = Source {
@@ -49,7 +50,7 @@ pub(super) async fn run(config: Config, args: Args) -> Result<ExitCode> {
             return Ok(ExitCode::SUCCESS);
         }
         complain(&format!(
-            "the store has lost {}, which the backup lacks too: run `packhouse check --digests`, which names the files",
+            "the store has lost {}, so the backup lacks them too: run `packhouse check --digests` to see the files",
             count(u64::try_from(made.lost.len()).unwrap_or_default(), "blob")
         ));
         Ok(ExitCode::FAILURE)

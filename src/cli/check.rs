@@ -11,17 +11,18 @@ use anyhow::Result;
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// Verify that database and store belong together and are whole.
+/// Check that the database and the store belong together and are complete
 ///
-/// Prints a line for each problem: what it is, whom it concerns and what to do; then the totals. Ends with 0 when all
-/// is well and with 1 when there are problems. It changes nothing and may run beside the server at any time.
+/// Prints one line per problem, with what is wrong, which files are affected and what to do, and then the totals. Exits
+/// with 0 when there are no problems and with 1 when there are some. It changes nothing and can run beside the server
+/// at any time.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Read every blob and compare all its digests and block checksums: some 5 seconds of CPU a GiB.
+    /// Read every blob and compare all its digests and block checksums: about 5 seconds of CPU per GiB
     #[arg(long)]
     digests: bool,
-    /// Seconds after which something that nothing refers to counts as a problem; without this, the sweep's grace and
-    /// interval together.
+    /// Seconds after which unused data counts as a problem [default: jobs.sweep_grace_seconds plus the interval of
+    /// sweeps]
     #[arg(long, value_name = "SECONDS")]
     grace: Option<u64>,
 }
@@ -29,7 +30,7 @@ pub(super) struct Args {
 /// Runs the command.
 ///
 /// # Errors
-/// When nothing could be found out.
+/// When the check itself could not run.
 pub(super) async fn run(config: Config, args: Args) -> Result<ExitCode> {
     let options = Options {
         patience: args.grace.map_or_else(|| config.check_patience(), Duration::from_secs),
@@ -38,7 +39,7 @@ pub(super) async fn run(config: Config, args: Args) -> Result<ExitCode> {
     in_instance(config, async |instance| check_and_say(&instance.app.db, &instance.app.store, options).await).await
 }
 
-/// Checks, prints what is found, and gives the exit code.
+/// Checks, prints the problems, and returns the exit code.
 pub(super) async fn check_and_say(db: &Db, store: &BlobStore, options: Options) -> Result<ExitCode> {
     let mut said = Ok(());
     let tell = |line: &str| {

@@ -11,21 +11,21 @@ use anyhow::Result;
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// Remove now what nothing refers to; the server does it by itself every hour.
+/// Remove unused blobs now; the server does this by itself every hour
 ///
-/// Blobs whose last file was deleted are removed. Blobs that the database does not know are moved to the store's folder
-/// "held", and removed by a later run when the grace is over once more. Uploads under way are safe, however long they
-/// take. The totals of owners are counted again too.
+/// Removes blobs whose last file was deleted. Blobs that the database does not know are moved to the store's folder
+/// "held"; a later run removes them after a second grace period. Running uploads are safe, however long they take. The
+/// owners' storage totals are recounted too.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Seconds that such bytes are left alone; without this, jobs.sweep_grace_seconds.
+    /// Seconds for which unused blobs are kept [default: jobs.sweep_grace_seconds]
     #[arg(long, value_name = "SECONDS")]
     grace: Option<u64>,
-    /// Only say what would be removed.
+    /// Only print what would be removed
     #[arg(long)]
     dry_run: bool,
-    /// Go on although the database seems to lack rows: you have made sure that it is the right one, and not an older
-    /// state or a copy of it.
+    /// Continue although rows seem to be missing from the database. Use this only after you have made sure that it is
+    /// the right database, and not an older state or a copy of it
     #[arg(long, conflicts_with = "dry_run")]
     confirm_orphans: bool,
 }
@@ -33,7 +33,7 @@ pub(super) struct Args {
 /// Runs the command.
 ///
 /// # Errors
-/// The database's and the store's.
+/// Database and store errors.
 pub(super) async fn run(config: Config, args: Args) -> Result<ExitCode> {
     let grace = args.grace.map_or_else(|| config.sweep_grace(), Duration::from_secs);
     let dry_run = args.dry_run;
@@ -47,7 +47,7 @@ pub(super) async fn run(config: Config, args: Args) -> Result<ExitCode> {
         };
         let swept = swept.map_err(explain)?;
         say(&format!(
-            "{} {} without a file and {} of crashed uploads, {} bytes in all",
+            "{} {} without a file and {} of crashed uploads, {} bytes in total",
             if dry_run { "would remove" } else { "removed" },
             count(swept.unused, "blob"),
             count(swept.orphans, "leftover"),
@@ -55,19 +55,19 @@ pub(super) async fn run(config: Config, args: Args) -> Result<ExitCode> {
         ))?;
         if swept.held > 0 {
             say(&format!(
-                "{} {} that the database does not know to the holding folder, {} bytes; they are removed when the grace \
-                 is over once more",
+                "{} {} that the database does not know to the holding folder, {} bytes; a later run removes them \
+                 after a second grace period",
                 if dry_run { "would move" } else { "moved" },
                 count(swept.held, "blob"),
                 swept.held_bytes
             ))?;
         }
         if swept.held_off {
-            say("a backup is running, which may still want blobs without a file: they stay until the next sweep")?;
+            say("a backup is running and may still need blobs without a file: they stay until the next sweep")?;
         }
         if !dry_run {
             for owner in db.write(quotas::recount).await.map_err(explain)? {
-                say(&format!("what {owner} stores was counted wrong, and is corrected"))?;
+                say(&format!("the storage total of {owner} was wrong and has been corrected"))?;
             }
         }
         Ok(ExitCode::SUCCESS)

@@ -1,5 +1,5 @@
-//! The command line: one small file a command. Exit codes: 0 done, 1 it could not be done (or `check` found something),
-//! 2 the command line or the configuration is wrong.
+//! The command line, with one small file per command. Exit codes: 0 success, 1 failure (or `check` found problems), 2 a
+//! wrong command line or configuration.
 
 mod backup;
 mod check;
@@ -20,11 +20,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use terminal::{complain, say};
 
-/// A self-hosted registry for any file.
+/// A self-hosted registry for any file
 #[derive(Debug, Parser)]
 #[command(name = "packhouse", version)]
 pub struct Cli {
-    /// The configuration file; packhouse.toml in the working directory, if there is one, without this.
+    /// The configuration file [default: packhouse.toml in the working directory, if it exists]
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(subcommand)]
@@ -38,32 +38,32 @@ enum Command {
     /// It listens on 127.0.0.1:3000. To use another address or port, set `listen` in the configuration file:
     /// listen = "127.0.0.1:8080", or the environment variable: PACKHOUSE_LISTEN=127.0.0.1:8080.
     Serve,
-    /// Bring the database's schema up to date; `serve` does it too.
+    /// Migrate the database to the current schema; `serve` does this too
     Migrate,
-    /// Users: create, list, set a password, lock.
+    /// Manage users: create, list, set a password, lock
     #[command(subcommand)]
     User(users::Command),
-    /// Access tokens: create.
+    /// Manage access tokens: create
     #[command(subcommand)]
     Token(tokens::Command),
-    // What these say of themselves in --help stands at their arguments.
+    // The help texts of these commands are at their arguments.
     Check(check::Args),
     Gc(gc::Args),
     Backup(backup::Args),
     Restore(restore::Args),
-    /// Print the version.
+    /// Print the version
     Version,
 }
 
 impl Command {
-    /// Whether it begins with nothing. On a mistyped directory the others would tell of an empty instance of their own
-    /// making: a backup of nothing, a check that finds no fault.
+    /// Whether the command may start from nothing. With a mistyped directory the others would create an empty instance
+    /// and report on it: a backup of nothing, a check without problems.
     fn may_make_an_instance(&self) -> bool {
         matches!(self, Self::Serve | Self::Migrate | Self::Restore(_) | Self::User(users::Command::Create { .. }))
     }
 }
 
-/// Runs a command and says how it went.
+/// Runs a command and returns its exit code.
 pub fn run(cli: Cli) -> ExitCode {
     if matches!(cli.command, Command::Version) {
         return finish(say(concat!("packhouse ", env!("CARGO_PKG_VERSION"))).map(|()| ExitCode::SUCCESS));
@@ -76,7 +76,7 @@ pub fn run(cli: Cli) -> ExitCode {
         }
     };
     if !matches!(cli.command, Command::Serve) && config.log.level == "info" {
-        // A command speaks for itself; what the log has to add is trouble.
+        // Commands print their own output; the log adds only warnings and errors.
         "warn".clone_into(&mut config.log.level);
     }
     telemetry::start_log(&config.log);

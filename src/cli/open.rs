@@ -1,4 +1,4 @@
-//! What a command opens to do its work, beside a running server or without one.
+//! Opening the parts a command needs, beside a running server or without one.
 
 use crate::config::Config;
 use crate::db::{Connection, Db};
@@ -7,8 +7,8 @@ use crate::error;
 use crate::instance::{Database, Instance, explain};
 use anyhow::Result;
 
-/// Runs one transaction in the instance's database, beside a running server or without one. For commands that need no
-/// store.
+/// Runs one transaction in the instance's database, beside a running server or without one. It is for commands that
+/// need no store.
 pub(super) async fn in_database<T: Send + 'static>(
     config: &Config,
     work: impl FnMut(&mut Connection) -> error::Result<T> + Send + 'static,
@@ -25,7 +25,7 @@ pub(super) async fn in_database<T: Send + 'static>(
     done.map_err(explain)
 }
 
-/// Does something with an opened instance, beside a running server or without one.
+/// Runs work on an opened instance, beside a running server or without one.
 pub(super) async fn in_instance<T>(config: Config, work: impl AsyncFnOnce(&Instance) -> Result<T>) -> Result<T> {
     let instance = Instance::open(config, false, clock()).await?;
     let done = work(&instance).await;
@@ -35,7 +35,7 @@ pub(super) async fn in_instance<T>(config: Config, work: impl AsyncFnOnce(&Insta
     done
 }
 
-/// The clock of commands.
+/// The clock that commands use.
 pub(super) fn clock() -> Clock {
     Clock::system()
 }

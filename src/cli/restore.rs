@@ -17,13 +17,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// Bring a backup back into a new instance.
+/// Restore a backup into a new instance
 ///
 /// The instance must be new: an empty data_dir (and store.dir), and with an external Postgres an empty database. Every
-/// byte is verified on the way, and at the end everything is checked as by `packhouse check`.
+/// byte is verified while it is copied, and at the end `packhouse check` runs.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The directory that `packhouse backup` wrote.
+    /// The directory that `packhouse backup` wrote
     #[arg(value_name = "DIR")]
     directory: PathBuf,
 }
@@ -31,7 +31,7 @@ pub(super) struct Args {
 /// Runs the command.
 ///
 /// # Errors
-/// What is missing or in the way, in words.
+/// The error says what is missing or prevents the restore.
 pub(super) async fn run(config: Config, args: Args) -> Result<ExitCode> {
     let settings = config.clone();
     let restored = move || restore(&settings, &args.directory);
@@ -42,7 +42,7 @@ pub(super) async fn run(config: Config, args: Args) -> Result<ExitCode> {
 }
 
 fn restore(config: &Config, directory: &Path) -> Result<(Database, BlobStore)> {
-    // Verified before anything is made or started here.
+    // The backup is verified before anything is created or started here.
     let backup = Restore::open(directory)?;
     let database = Database::open(config, true)?;
     let target = Target {
@@ -56,14 +56,14 @@ fn restore(config: &Config, directory: &Path) -> Result<(Database, BlobStore)> {
     say(&format!("restored the backup of {}", backup.created_at()))?;
     if backup.lost() > 0 {
         let lost = count(u64::try_from(backup.lost()).unwrap_or_default(), "blob");
-        complain(&format!("the store had lost {lost} when the backup was made; the check names the files"));
+        complain(&format!("the store had lost {lost} when the backup was made; the check lists the files"));
     }
     Ok((database, store))
 }
 
 async fn finish(config: &Config, database: &Database, store: &BlobStore) -> Result<ExitCode> {
     let db = Db::new(&database.url, &config.database).map_err(explain)?;
-    // What waited for a sweep when the backup was made has waited long enough by now.
+    // Blobs that waited for a sweep at the time of the backup have waited long enough by now.
     match sweep::run(&db, store, &clock(), sweep_plan(config)).await {
         Err(Error::Blocked(text)) => complain(&text),
         swept => swept.map(drop).map_err(explain)?,

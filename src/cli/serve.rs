@@ -25,16 +25,16 @@ use tokio::signal::unix::{SignalKind, signal};
 /// Runs the server until it is told to stop.
 ///
 /// # Errors
-/// What keeps it from starting, in words.
+/// The error says why the server cannot start.
 pub(super) fn run(config: Config) -> Result<ExitCode> {
     actix_web::rt::System::new().block_on(serve(config))
 }
 
 async fn serve(config: Config) -> Result<ExitCode> {
-    // Before anything else: a signal that comes while the server starts must end it cleanly too.
+    // Handle signals before anything else: one that arrives during the start must also stop the server cleanly.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    // A terminal that is closed ends the server as gently as the others do.
+    // Closing the terminal stops the server as cleanly as the other signals.
     let mut hangup = signal(SignalKind::hangup())?;
     let opening = Instance::open(config, true, Clock::system());
     let mut instance = tokio::select! {
@@ -55,7 +55,7 @@ async fn serve(config: Config) -> Result<ExitCode> {
     let draining = Arc::clone(&app);
     actix_web::rt::spawn(async move {
         tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {}, _ = hangup.recv() => {} }
-        tracing::info!("stopping: transfers under way may finish; a second signal cuts them");
+        tracing::info!("stopping: running transfers may finish; a second signal cuts them off");
         draining.start_draining();
         let stopped = handle.stop(true);
         tokio::select! {
@@ -71,7 +71,7 @@ async fn serve(config: Config) -> Result<ExitCode> {
     ended.map(|()| ExitCode::SUCCESS)
 }
 
-/// Makes the administrator of a first start: when there is no user at all.
+/// Creates the first administrator if there is no user at all.
 async fn first_administrator(app: &Arc<App>, data_dir: &DataDir) -> Result<()> {
     if app.db.read(users::any).await.map_err(explain)? {
         return Ok(());
@@ -79,12 +79,13 @@ async fn first_administrator(app: &Arc<App>, data_dir: &DataDir) -> Result<()> {
     let AdminConfig { user, password } = &app.config.admin;
     let given = !password.is_empty();
     let password = if given { Password::new(password.reveal()) } else { Password::generate() };
-    let name = user.parse().with_context(|| format!("admin.user: {user:?} is no user name"))?;
+    let name = user.parse().with_context(|| format!("admin.user: {user:?} is not a valid user name"))?;
     let email: Email = format!("{user}@localhost.localdomain").parse()?;
     password.check_new(&[user]).context("admin.password")?;
     let file = data_dir.initial_admin_password();
     if !given {
-        // Before the user: a crash between the two leaves a password of nobody, and the next start writes another.
+        // Write the file before the user: after a crash in between, the password belongs to nobody, and the next start
+        // writes another.
         keep(&file, &password).with_context(|| format!("cannot write {}", file.display()))?;
     }
     let new = NewUser {
@@ -113,8 +114,8 @@ async fn first_administrator(app: &Arc<App>, data_dir: &DataDir) -> Result<()> {
     }
     if !given {
         say(&format!(
-            "\n  First start: the administrator is {user} with the password\n\n      {}\n\n  It is kept in {} until \
-             you remove that file.\n",
+            "\n  First start: the administrator is {user} with the password\n\n      {}\n\n  The password is stored in \
+             {} until you delete that file.\n",
             password.reveal(),
             file.display()
         ))?;

@@ -1,27 +1,27 @@
-//! What a command says, and the secret it is given.
+//! The output of commands, and the secret they read.
 
 use anyhow::Result;
 use std::io::Write as _;
 
-/// A line on standard output: what the command was asked for.
+/// Prints a line to standard output: the result of the command.
 pub(super) fn say(line: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{line}")?;
     Ok(out.flush()?)
 }
 
-/// A line on standard error.
+/// Prints a line to standard error.
 pub(super) fn complain(line: &str) {
-    // Where even that cannot be written there is nobody to tell.
+    // If even this fails, nobody can be told.
     let _ = writeln!(std::io::stderr().lock(), "packhouse: {line}");
 }
 
-/// Reads one line from standard input: a secret never comes as an argument, where other users could see it.
+/// Reads one line from standard input. Secrets are never arguments, because other users could see those.
 pub(super) fn secret_from_stdin(what: &str) -> Result<String> {
     let mut line = String::new();
     std::io::stdin().read_line(&mut line)?;
     let line = line.trim_end_matches(['\n', '\r']);
-    anyhow::ensure!(!line.is_empty(), "standard input holds no {what}: give it as one line");
+    anyhow::ensure!(!line.is_empty(), "standard input has no {what}: send it as one line");
     Ok(line.to_owned())
 }
 

@@ -14,27 +14,28 @@ use anyhow::Result;
 use clap::Subcommand;
 use std::process::ExitCode;
 
-/// What to do with access tokens.
+/// The token commands.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Make a token and print its secret alone on standard output; it cannot be shown again.
+    /// Create a token and print its secret alone on standard output; it cannot be shown again
     Create {
-        /// Whose token.
+        /// The user the token belongs to
         #[arg(long)]
         user: OwnerName,
-        /// What to call it, such as the machine it is for.
+        /// The token's name, such as the machine that uses it
         #[arg(long)]
         name: String,
-        /// What it may do: read:package, write:package, all, public-only, …; several times or with commas.
+        /// Scopes: read:package, write:package, all, public-only, …; repeat the option or separate them with commas
         #[arg(long = "scope", required = true, value_delimiter = ',')]
         scopes: Vec<String>,
-        /// When it ends, as 2027-01-31T00:00:00Z; never, without this.
+        /// When the token expires, such as 2027-01-31T00:00:00Z [default: never]
         #[arg(long, value_parser = time)]
         expires_at: Option<Timestamp>,
-        /// The only owners it is good for; several times or with commas.
+        /// The only owners the token works for; repeat the option or separate them with commas
         #[arg(long = "owner", value_delimiter = ',')]
         owners: Vec<OwnerName>,
-        /// The only package names it is good for, * for anything; several times or with commas.
+        /// The only package names the token works for, * for any characters; repeat the option or separate them with
+        /// commas
         #[arg(long = "package", value_delimiter = ',')]
         packages: Vec<PackagePattern>,
     },
@@ -47,7 +48,7 @@ fn time(text: &str) -> Result<Timestamp, String> {
 /// Runs one of these commands.
 ///
 /// # Errors
-/// In words, for the terminal.
+/// A message for the terminal.
 pub(super) async fn run(config: Config, command: Command) -> Result<ExitCode> {
     let Command::Create { user, name, scopes, expires_at, owners, packages } = command;
     let new = NewToken {

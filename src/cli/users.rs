@@ -16,60 +16,60 @@ use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use std::process::ExitCode;
 
-/// What to do with users.
+/// The user commands.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Make a user. Without a password he has none, and only his access tokens let him in.
+    /// Create a user. Without a password, they can sign in only with access tokens
     Create {
-        /// Letters, digits and - . _ , at most 40.
+        /// Letters, digits and - . _ , at most 40
         name: OwnerName,
-        /// The user's e-mail address.
+        /// The user's email address
         #[arg(long)]
         email: Email,
-        /// A site administrator.
+        /// Make the user a site administrator
         #[arg(long)]
         admin: bool,
         #[command(flatten)]
         password: PasswordSource,
     },
-    /// List the users: name, e-mail address, and what is special about them.
+    /// List users: name, email address and status
     List,
-    /// Set a user's password, and end everything he is signed in to.
+    /// Set a user's password and end all their sessions
     Password {
-        /// The user.
+        /// The user
         name: OwnerName,
         #[command(flatten)]
         password: PasswordSource,
     },
-    /// Lock a user out of everything at once, tokens included.
+    /// Lock a user out at once, access tokens included
     Lock {
-        /// The user.
+        /// The user
         name: OwnerName,
-        /// Let him in again.
+        /// Unlock the user
         #[arg(long)]
         undo: bool,
     },
-    /// Take away the second factor of a user who lost his device, and end everything he is signed in to.
+    /// Remove two-factor authentication from a user who lost their device, and end all their sessions
     ResetSecondFactor {
-        /// The user.
+        /// The user
         name: OwnerName,
     },
 }
 
-/// Where a password comes from.
+/// The source of a password.
 #[derive(Debug, Args)]
 #[group(multiple = false)]
 pub(super) struct PasswordSource {
-    /// Read the password as one line from standard input.
+    /// Read the password as one line from standard input
     #[arg(long)]
     password_stdin: bool,
-    /// Make a random password and print it alone on standard output.
+    /// Generate a random password and print it alone on standard output
     #[arg(long)]
     random_password: bool,
 }
 
 impl PasswordSource {
-    /// The password, checked, and whether to show it; `None` when no source was named.
+    /// The checked password, and whether to print it; `None` when no source was named.
     fn get(&self, names: &[&str]) -> Result<Option<(Password, bool)>> {
         if self.random_password {
             return Ok(Some((Password::generate(), true)));
@@ -86,7 +86,7 @@ impl PasswordSource {
 /// Runs one of these commands.
 ///
 /// # Errors
-/// In words, for the terminal.
+/// A message for the terminal.
 pub(super) async fn run(config: Config, command: Command) -> Result<ExitCode> {
     let now = clock().now();
     match command {
@@ -113,7 +113,7 @@ pub(super) async fn run(config: Config, command: Command) -> Result<ExitCode> {
         }
         Command::Password { name, password } => {
             let given = password.get(&[name.as_str()])?;
-            let (password, show) = given.context("name --password-stdin or --random-password")?;
+            let (password, show) = given.context("no password given: use --password-stdin or --random-password")?;
             let hash = hash_now(&password).map_err(explain)?;
             let change = move |conn: &mut _| users::set_password(conn, &Caller::command_line(), &name, &hash, now);
             in_database(&config, change).await?;

@@ -1,5 +1,4 @@
-//! What values must keep to beyond their types. A mistake is told at the start, by the name of its key; a secret's value
-//! is never shown.
+//! Checks of values beyond their types. An error names its key and stops the start; a secret's value is never shown.
 
 use super::keys::{Config, ConfigError, LimitsConfig};
 use crate::domain::names::{Email, OwnerName};
@@ -7,7 +6,7 @@ use crate::domain::secret::Password;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
-/// Longest time to wait for a webhook's receiver: well within the time that a delivery is reserved for one server.
+/// The longest timeout for a webhook's receiver: well below the lease of a delivery.
 const MOST_TIMEOUT_SECONDS: u64 = 60;
 
 fn bad(key: &str, problem: impl Into<String>) -> ConfigError {
@@ -18,15 +17,18 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
     let url = &config.public_url;
     let origin = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
     if !url.is_empty() && origin.is_none_or(|rest| rest.is_empty() || rest.contains(['?', '#', ' '])) {
-        return Err(bad("public_url", "looks like https://packages.example.org"));
+        return Err(bad("public_url", "must look like https://packages.example.org"));
     }
     numbers(config)?;
     let domain = |domain: &String| domain.contains('@') || domain.trim() != domain || domain.is_empty();
     if config.registration.email_domains.iter().any(domain) {
-        return Err(bad("registration.email_domains", "lists domains such as example.org"));
+        return Err(bad("registration.email_domains", "must list domains such as example.org"));
     }
     if !is_filter(&config.log.level) {
-        return Err(bad("log.level", "is a level such as info or debug, or a filter such as info,packhouse=debug"));
+        return Err(bad(
+            "log.level",
+            "must be a level such as info or debug, or a filter such as info,packhouse=debug",
+        ));
     }
     let database = config.database.url.reveal();
     if !database.is_empty() {
@@ -48,11 +50,11 @@ fn numbers(config: &Config) -> Result<(), ConfigError> {
         ("limits.connections_per_address", (*connections_per_address).try_into().unwrap_or(u64::MAX)),
     ] {
         if value == 0 {
-            return Err(bad(key, "is at least 1"));
+            return Err(bad(key, "must be at least 1"));
         }
     }
     if config.database.read_connections == 0 || config.database.write_connections == 0 {
-        return Err(bad("database.read_connections and write_connections", "are at least 1"));
+        return Err(bad("database.read_connections and write_connections", "must be at least 1"));
     }
     for (key, value) in [
         ("limits.file_bytes", limits.file_bytes),
@@ -61,20 +63,20 @@ fn numbers(config: &Config) -> Result<(), ConfigError> {
         ("quota.file_bytes", config.quota.file_bytes),
     ] {
         if value < -1 {
-            return Err(bad(key, "is -1 for none, or a number from 0"));
+            return Err(bad(key, "must be -1 for no limit, or a number from 0"));
         }
     }
     if config.jobs.sweep_stop_percent > 100 {
-        return Err(bad("jobs.sweep_stop_percent", "is at most 100"));
+        return Err(bad("jobs.sweep_stop_percent", "must be at most 100"));
     }
     if config.webhooks.timeout_seconds > MOST_TIMEOUT_SECONDS {
-        return Err(bad("webhooks.timeout_seconds", "is at most 60"));
+        return Err(bad("webhooks.timeout_seconds", "must be at most 60"));
     }
     Ok(())
 }
 
-/// Whether a log's filter is one. To the library a word alone is the name of a module: a mistyped level would silence
-/// everything.
+/// Whether a log filter is valid. The library takes a single word for the name of a module, so a mistyped level would
+/// silence everything.
 fn is_filter(level: &str) -> bool {
     let is_named = |part: &str| part.contains(['=', '[', ']', '{', '}']);
     let mut parts = level.split(',').map(str::trim);
@@ -82,7 +84,7 @@ fn is_filter(level: &str) -> bool {
         && EnvFilter::try_new(level).is_ok()
 }
 
-/// Whether a connection string can be one of libpq's: a URL, or `key=value` words.
+/// Whether a text can be a libpq connection string: a URL, or `key=value` words.
 fn connection(text: &str) -> Result<(), &'static str> {
     let Some(rest) = text.strip_prefix("postgres://").or_else(|| text.strip_prefix("postgresql://")) else {
         let mut words = text.split_whitespace().filter_map(|word| word.split_once('='));
@@ -95,12 +97,12 @@ fn connection(text: &str) -> Result<(), &'static str> {
     let mut escapes = rest.split('%').skip(1);
     let is_escape = |after: &str| after.bytes().take(2).filter(u8::is_ascii_hexdigit).count() == 2;
     if !escapes.all(is_escape) {
-        return Err("has a % that escapes nothing: write %25 for it");
+        return Err("has an invalid escape: write %25 for a %");
     }
     let authority = rest.split(['/', '?']).next().unwrap_or_default();
     let hosts = authority.rsplit_once('@').map_or(authority, |(_, hosts)| hosts);
     for host in hosts.split(',') {
-        // The address of IPv6 has colons of its own.
+        // An IPv6 address has colons of its own.
         let after = host.rsplit_once(']').map_or(host, |(_, after)| after);
         if after.split_once(':').is_some_and(|(_, port)| !is_port(port)) {
             return Err(PORT);
@@ -109,26 +111,27 @@ fn connection(text: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
-const SHAPE: &str = "looks like postgres://user:password@host:5432/database, or host=… dbname=… user=…";
-const PORT: &str = "has a port that is no number from 1 to 65535; in a password, write %2F for / and %40 for @";
+const SHAPE: &str = "must look like postgres://user:password@host:5432/database, or host=… dbname=… user=…";
+const PORT: &str = "has a port that is not a number from 1 to 65535; in a password, write %2F for / and %40 for @";
 
 fn is_port(text: &str) -> bool {
     text.is_empty() || text.parse::<u16>().is_ok_and(|port| port != 0)
 }
 
-/// The first administrator, whether or not there is one already: what could never be made is a mistake at any time.
+/// Checks the first administrator, whether or not one exists already: settings that could never work are an error at
+/// any time.
 fn administrator(config: &Config) -> Result<(), ConfigError> {
     let user = &config.admin.user;
-    let name: OwnerName = user.parse().map_err(|why| bad("admin.user", format!("is no user name: {why}")))?;
+    let name: OwnerName = user.parse().map_err(|why| bad("admin.user", format!("is not a valid user name: {why}")))?;
     if name.is_reserved() && name.lower() != "admin" {
-        return Err(bad("admin.user", "is a reserved name: choose another"));
+        return Err(bad("admin.user", "is a reserved name: choose another name"));
     }
     let email = format!("{user}@localhost.localdomain").parse::<Email>();
-    email.map_err(|_| bad("admin.user", "is no user name"))?;
+    email.map_err(|_| bad("admin.user", "is not a valid user name"))?;
     let password = config.admin.password.reveal();
     if !password.is_empty() {
         let good = Password::new(password).check_new(&[user]);
-        good.map_err(|why| bad("admin.password", format!("cannot be used: {why}")))?;
+        good.map_err(|why| bad("admin.password", format!("is invalid: {why}")))?;
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The keys of the configuration, and what follows from their values.
+//! The configuration keys, and values derived from them.
 
 use crate::domain::network::Network;
 use crate::domain::secret::SecretText;
@@ -7,12 +7,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// What is wrong with the configuration, naming the key.
+/// An error in the configuration. The message names the key.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     #[error("cannot read {path}: {source}")]
     Unreadable { path: PathBuf, source: std::io::Error },
-    #[error("{path} is no TOML: {source}")]
+    #[error("{path} is not valid TOML: {source}")]
     NotToml { path: PathBuf, source: Box<toml::de::Error> },
     #[error("{origin}: there is no key `{key}`; packhouse.sample.toml lists all of them")]
     UnknownKey { origin: String, key: String },
@@ -20,7 +20,7 @@ pub enum ConfigError {
     BadValue { origin: String, key: String, problem: String },
 }
 
-/// All settings, as the sample describes them.
+/// All settings, as the sample file describes them.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -42,20 +42,20 @@ pub struct Config {
     pub log: LogConfig,
     pub metrics: MetricsConfig,
     pub admin: AdminConfig,
-    /// What of the environment child processes and the private Postgres need.
+    /// The parts of the environment that child processes and the private Postgres need.
     #[serde(skip)]
     pub surroundings: Surroundings,
-    /// All keys in the order of their names, for people to read.
+    /// All keys in the order of their names, for display.
     #[serde(skip)]
     pub settings: Vec<Setting>,
 }
 
-/// A key and its value, for people to read: of a secret only whether there is one.
+/// A key and its value, for display: for a secret, only whether it is set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Setting {
     pub key: String,
     pub value: String,
-    /// Whether the value is another than the sample's.
+    /// Whether the value differs from the sample.
     pub is_changed: bool,
 }
 
@@ -161,7 +161,7 @@ pub struct AdminConfig {
     pub password: SecretText,
 }
 
-/// What of the process' surroundings is passed to the private Postgres.
+/// The parts of the process environment that the private Postgres gets.
 #[derive(Debug, Clone, Default)]
 pub struct Surroundings {
     /// The directories of `PATH`.
@@ -171,17 +171,17 @@ pub struct Surroundings {
 }
 
 impl Config {
-    /// Where the site is reached, without a trailing slash; `None` when it was not set.
+    /// The site's address without a trailing slash; `None` when it is not set.
     pub fn public_root(&self) -> Option<&str> {
         Some(self.public_url.trim_end_matches('/')).filter(|url| !url.is_empty())
     }
 
-    /// Where the secret key is, if not in the data directory.
+    /// The path of the secret key, if it is not in the data directory.
     pub fn secret_key_file(&self) -> Option<PathBuf> {
         (!self.secret_key_file.is_empty()).then(|| PathBuf::from(&self.secret_key_file))
     }
 
-    /// Where the blobs are.
+    /// The directory of the blobs.
     pub fn store_dir(&self) -> PathBuf {
         if self.store.dir.is_empty() { self.data_dir.join("blobs") } else { PathBuf::from(&self.store.dir) }
     }
@@ -191,19 +191,19 @@ impl Config {
         u64::try_from(self.limits.file_bytes).ok()
     }
 
-    /// How long what webhooks told is kept.
+    /// How long webhook deliveries are kept.
     pub fn webhooks_kept(&self) -> Duration {
         Duration::from_secs(self.webhooks.keep_days.saturating_mul(86_400))
     }
 
-    /// How old something that nothing refers to must be before a sweep should have removed it.
+    /// The age at which a sweep should have removed unused data, so that a check reports it.
     pub fn check_patience(&self) -> Duration {
-        // A sweep takes its time, and clocks differ.
+        // Allow for the duration of a sweep and for clock differences.
         let slack = Duration::from_secs(600);
         self.sweep_grace() + Duration::from_secs(self.jobs.sweep_every_seconds) + slack
     }
 
-    /// How long what nothing refers to is left alone before a sweep removes it.
+    /// How long unused data is kept before a sweep removes it.
     pub fn sweep_grace(&self) -> Duration {
         Duration::from_secs(self.jobs.sweep_grace_seconds)
     }

@@ -1,4 +1,4 @@
-//! Reading the configuration: the sample's defaults, the file, the environment.
+//! Loading the configuration: the sample's defaults, the file, the environment.
 
 use super::check::check;
 use super::keys::{Config, ConfigError, Setting, Surroundings};
@@ -7,17 +7,18 @@ use toml::{Table, Value};
 
 /// The documented sample: every key with its unit and default.
 pub const SAMPLE: &str = include_str!("../../packhouse.sample.toml");
-/// Every key can be set from the environment by this and its name in capitals, `_` for the dots.
+/// The prefix of environment variables. Each key has a variable: this prefix and its name in capitals, `_` for the
+/// dots.
 const PREFIX: &str = "PACKHOUSE_";
-/// Keys whose value may stand in a file of its own, named by `<key>_file`.
+/// Keys whose value can be in a file, which `<key>_file` names.
 const SECRET_KEYS: [&str; 3] = ["database.url", "admin.password", "metrics.token"];
 
 impl Config {
-    /// Reads the sample's defaults, then the file (the one named, or `packhouse.toml` if there is one), then the
-    /// process' environment.
+    /// Reads the sample's defaults, then the file (the given one, or `packhouse.toml` if it exists), then the
+    /// environment of the process.
     ///
     /// # Errors
-    /// An unreadable file, an unknown key or a bad value, named.
+    /// An unreadable file, an unknown key or a bad value, named in the message.
     #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
     pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
         let environment = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
@@ -32,7 +33,7 @@ impl Config {
         Ok(config)
     }
 
-    /// The same from a given environment.
+    /// [`Config::load`] with a given environment.
     ///
     /// # Errors
     /// As [`Config::load`].
@@ -58,13 +59,13 @@ impl Config {
         }
         let shown = describe(&settings, &parse(Path::new("packhouse.sample.toml"), SAMPLE)?);
         let mut config: Self = Value::Table(settings).try_into().map_err(|error: toml::de::Error| {
-            // The key is in no field of the error; its text ends in a line of it.
+            // The error has no field for the key; the last line of its text names it.
             let text = error.to_string();
             let key = text.lines().find_map(|line| line.strip_prefix("in `")?.strip_suffix('`'));
             ConfigError::BadValue {
                 origin: "configuration".to_owned(),
                 key: key.unwrap_or_default().to_owned(),
-                problem: format!("cannot be used: {}", error.message()),
+                problem: format!("is invalid: {}", error.message()),
             }
         })?;
         config.settings = shown;
@@ -73,7 +74,7 @@ impl Config {
     }
 }
 
-/// A value as a file has it.
+/// A value as a configuration file has it.
 fn written(value: &Value) -> String {
     match value {
         Value::String(text) => format!("{text:?}"),
@@ -112,7 +113,7 @@ fn parse(path: &Path, text: &str) -> Result<Table, ConfigError> {
     text.parse().map_err(|source| ConfigError::NotToml { path: path.to_owned(), source: Box::new(source) })
 }
 
-/// Lays `over` on `base`, whose keys are all there are.
+/// Overrides values of `base` with `over`. `base` has every allowed key.
 fn merge(base: &mut Table, over: Table, origin: &str, above: &str) -> Result<(), ConfigError> {
     for (key, value) in over {
         let dotted = if above.is_empty() { key.clone() } else { format!("{above}.{key}") };
@@ -185,7 +186,7 @@ fn dotted_keys(table: &Table, above: &str) -> Vec<String> {
         .collect()
 }
 
-/// Sets one key from a text, read as what the key's default is; a list is separated by commas.
+/// Sets one key from a text, parsed as the type of the key's default; a list is separated by commas.
 fn set(settings: &mut Table, dotted: &str, text: &str, origin: &str) -> Result<(), ConfigError> {
     let (table, key) = match dotted.split_once('.') {
         Some((section, key)) => (settings.get_mut(section).and_then(Value::as_table_mut), key),

@@ -1,7 +1,7 @@
-//! The configuration: read once, at the start, and passed on. The only place that looks at the environment.
+//! The configuration: read once at the start, and passed on. No other module reads the environment.
 //!
-//! Its keys, units and defaults are those of `packhouse.sample.toml`, which is part of the program: a file and the
-//! environment replace values of it, and a key that is not in it is an error.
+//! Its keys, units and defaults come from `packhouse.sample.toml`, which is part of the program. A file and the
+//! environment override its values, and a key that is not in it is an error.
 
 mod check;
 mod keys;

@@ -1,13 +1,13 @@
-//! All rows of the database as lines of JSON: out in one snapshot, and in again in one transaction. What a backup is
-//! made of.
+//! All rows of the database as newline-delimited JSON: exported in one snapshot, imported in one transaction. Backups
+//! consist of this.
 //!
-//! Not by `pg_dump`, which a machine with Packhouse alone does not have, which refuses a server newer than itself, and
-//! whose dump holds a schema that is the migrations' to make. A row is what `row_to_json` says it is and comes back
-//! through `json_populate_recordset`, column by column by its name, into the schema it was taken from; the migrations
-//! that came later then run on it as they would have.
+//! `pg_dump` is not used: a machine with only Packhouse does not have it, it refuses a server newer than itself, and
+//! its dump contains the schema, which the migrations create. A row is exported by `row_to_json` and imported by
+//! `json_populate_recordset`, which match columns by name, into the schema it was exported from. Later migrations then
+//! run on it as usual.
 //!
-//! These connections are not the pools' of [`super::Db`]: they hold a snapshot, a lock or a long transaction, while
-//! files are written and read between their statements.
+//! These connections are not from the pools of [`super::Db`]: they hold a snapshot, a lock or a long transaction while
+//! files are read and written between their statements.
 
 use super::Connection;
 use super::migrations::connect;
@@ -18,25 +18,22 @@ use diesel::sql_types::{BigInt, Text};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// Tables that are not kept: how far the migrations have come is written down by itself, and whoever was signed in
-/// signs in again.
+/// Tables that are not exported: the migrations maintain their own table, and users sign in again after a restore.
 const LEFT_OUT: [&str; 3] = ["__diesel_schema_migrations", "sessions", "attempts"];
 
-/// Rows that are fetched together; those of large blobs have tens of kilobytes.
+/// Rows that are fetched together; rows of large blobs have tens of kilobytes.
 const BATCH: usize = 64;
 
-/// A backup or a restore takes hours where a request takes milliseconds: no limit on time that a role may have been
-/// given holds for it. By name, because Postgres 13 does not know all of them.
+/// Turns off every time limit that a role may have: a backup or restore takes hours, a request milliseconds. The
+/// settings are set by name because Postgres 13 does not know all of them.
 const PATIENT: &str = "SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN ('statement_timeout', \
     'lock_timeout', 'transaction_timeout', 'idle_in_transaction_session_timeout', 'idle_session_timeout')";
 
-/// Where the numbering of a column has come to.
+/// The state of a column's id sequence.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, QueryableByName)]
 pub struct Counter {
-    /// The column's table.
     #[diesel(sql_type = Text)]
     pub table: String,
-    /// The column.
     #[diesel(sql_type = Text)]
     pub column: String,
     /// The last number given out.
@@ -58,14 +55,14 @@ struct Reference {
     parent: String,
 }
 
-/// A connection that rows are read from. What is asked of it holds for as long as it lives.
+/// A connection to export rows from. Its settings hold for as long as it lives.
 pub struct Export(Connection);
 
 impl Export {
     /// Connects to the database at `url`.
     ///
     /// # Errors
-    /// The connection's.
+    /// Connection errors.
     pub fn open(url: &str) -> Result<Self> {
         let mut conn = connect(url, Duration::ZERO)?;
         conn.batch_execute("SET application_name = 'packhouse backup'; SET bytea_output = 'hex'")?;
@@ -73,10 +70,10 @@ impl Export {
         Ok(Self(conn))
     }
 
-    /// Does something else on this connection.
+    /// Runs other work on this connection.
     ///
     /// # Errors
-    /// The closure's.
+    /// The errors of the closure.
     pub fn run<T>(&mut self, work: impl FnOnce(&mut Connection) -> Result<T>) -> Result<T> {
         work(&mut self.0)
     }
@@ -84,35 +81,35 @@ impl Export {
     /// Begins the snapshot that everything is read from.
     ///
     /// # Errors
-    /// The database's.
+    /// Database errors.
     pub fn begin(&mut self) -> Result<()> {
         Ok(self.0.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")?)
     }
 
-    /// Ends the snapshot, so that it keeps no vacuum waiting.
+    /// Ends the snapshot, so that it does not delay vacuum.
     ///
     /// # Errors
-    /// The database's.
+    /// Database errors.
     pub fn end(&mut self) -> Result<()> {
         Ok(self.0.batch_execute("COMMIT")?)
     }
 
-    /// The migrations that made this schema.
+    /// The migrations that created this schema.
     ///
     /// # Errors
-    /// The database's.
+    /// Database errors.
     pub fn schema(&mut self) -> Result<Vec<String>> {
-        // Diesel's own way to ask makes the table first, which a snapshot must not.
+        // Diesel's own query would first create the table, which a snapshot must not do.
         let rows: Vec<Line> =
             diesel::sql_query("SELECT version::text AS line FROM __diesel_schema_migrations ORDER BY version")
                 .load(&mut self.0)?;
         Ok(rows.into_iter().map(|row| row.line).collect())
     }
 
-    /// The tables to keep, each after those it refers to.
+    /// The tables to export, each after the tables it refers to.
     ///
     /// # Errors
-    /// The database's; [`Error::Internal`] when two refer to each other.
+    /// Database errors; [`Error::Internal`] when two tables refer to each other.
     pub fn tables(&mut self) -> Result<Vec<String>> {
         let names: Vec<Line> = diesel::sql_query(
             "SELECT relname::text AS line FROM pg_class \
@@ -130,10 +127,11 @@ impl Export {
         parents_first(names, &references)
     }
 
-    /// Gives every row of a table to `each`, as a line of JSON, in the order of the primary key; returns how many.
+    /// Passes every row of a table to `each`, as a line of JSON, in the order of the primary key. Returns the number of
+    /// rows.
     ///
     /// # Errors
-    /// The closure's and the database's.
+    /// The errors of the closure and of the database.
     pub fn rows(&mut self, table: &str, mut each: impl FnMut(&str) -> std::io::Result<()>) -> Result<u64> {
         let order = self.primary_key(table)?;
         let order = if order.is_empty() { String::new() } else { format!(" ORDER BY {order}") };
@@ -166,10 +164,10 @@ impl Export {
         Ok(columns.into_iter().map(|row| row.line).collect::<Vec<_>>().join(", "))
     }
 
-    /// Where the numbering of ids has come to. It is no part of the snapshot: at least as far as that.
+    /// The states of all id sequences. They are not part of the snapshot, and are at least as far as its rows.
     ///
     /// # Errors
-    /// The database's.
+    /// Database errors.
     pub fn counters(&mut self) -> Result<Vec<Counter>> {
         Ok(diesel::sql_query(
             "SELECT s.table, s.column, s.value FROM (SELECT c.relname::text AS table, a.attname::text AS column, \
@@ -181,14 +179,14 @@ impl Export {
     }
 }
 
-/// A transaction that rows are put into. Unless it is committed nothing has happened.
+/// A transaction to import rows in. Without a commit it changes nothing.
 pub struct Import(Connection);
 
 impl Import {
-    /// Connects to the database at `url` and begins.
+    /// Connects to the database at `url` and begins the transaction.
     ///
     /// # Errors
-    /// The connection's.
+    /// Connection errors.
     pub fn begin(url: &str) -> Result<Self> {
         let mut conn = connect(url, Duration::ZERO)?;
         conn.batch_execute("SET application_name = 'packhouse restore'")?;
@@ -197,36 +195,36 @@ impl Import {
         Ok(Self(conn))
     }
 
-    /// Does something else in this transaction.
+    /// Runs other work in this transaction.
     ///
     /// # Errors
-    /// The closure's.
+    /// The errors of the closure.
     pub fn run<T>(&mut self, work: impl FnOnce(&mut Connection) -> Result<T>) -> Result<T> {
         work(&mut self.0)
     }
 
-    /// Keeps everybody else away from some tables.
+    /// Locks some tables against everybody else.
     ///
     /// # Errors
-    /// The database's.
+    /// Database errors.
     pub fn lock<'a>(&mut self, tables: impl IntoIterator<Item = &'a str>) -> Result<()> {
         let tables: Vec<String> = tables.into_iter().map(quote).collect();
         Ok(self.0.batch_execute(&format!("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE", tables.join(", ")))?)
     }
 
-    /// Empties tables, of what the migrations put there.
+    /// Empties tables, which may hold rows from the migrations.
     ///
     /// # Errors
-    /// The database's.
+    /// Database errors.
     pub fn empty<'a>(&mut self, tables: impl IntoIterator<Item = &'a str>) -> Result<()> {
         let tables: Vec<String> = tables.into_iter().map(quote).collect();
         Ok(self.0.batch_execute(&format!("TRUNCATE {} CASCADE", tables.join(", ")))?)
     }
 
-    /// Puts some rows, lines as [`Export::rows`] gave them, into a table.
+    /// Inserts rows, given as the lines of [`Export::rows`], into a table.
     ///
     /// # Errors
-    /// The database's.
+    /// Database errors.
     pub fn insert(&mut self, table: &str, lines: &[String]) -> Result<()> {
         let table = quote(table);
         diesel::sql_query(format!(
@@ -237,10 +235,10 @@ impl Import {
         Ok(())
     }
 
-    /// Lets a numbering go on where it was.
+    /// Sets an id sequence to its exported state.
     ///
     /// # Errors
-    /// The database's.
+    /// Database errors.
     pub fn set_counter(&mut self, counter: &Counter) -> Result<()> {
         diesel::sql_query("SELECT setval(pg_get_serial_sequence(quote_ident($1), $2), $3)")
             .bind::<Text, _>(&counter.table)
@@ -250,15 +248,15 @@ impl Import {
         Ok(())
     }
 
-    /// Makes it so.
+    /// Commits the transaction.
     ///
     /// # Errors
-    /// The database's.
+    /// Database errors.
     pub fn commit(mut self) -> Result<()> {
         self.0.batch_execute("COMMIT")?;
-        // Statistics for the planner, which would otherwise come some minutes later by themselves.
+        // Collect statistics for the planner, which otherwise would come some minutes later.
         if let Err(error) = self.0.batch_execute("ANALYZE") {
-            tracing::warn!(%error, "the restored database could not be analyzed");
+            tracing::warn!(%error, "could not analyze the restored database");
         }
         Ok(())
     }
@@ -268,7 +266,7 @@ fn quote(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// Puts each table behind those it refers to.
+/// Orders tables so that each follows the tables it refers to.
 fn parents_first(mut names: Vec<String>, references: &[(String, String)]) -> Result<Vec<String>> {
     let mut sorted: Vec<String> = Vec::new();
     while !names.is_empty() {

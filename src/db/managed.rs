@@ -1,11 +1,11 @@
-//! The private Postgres: a server of our own in the data directory, for those who name no other.
+//! The private Postgres: a database server in the data directory, for instances that configure no other.
 //!
-//! It listens on a Unix socket only, lives as long as this process and no longer, and comes back by itself, both when
-//! it dies while the server runs and after either process, or both, were killed. Nothing is downloaded: the binaries
-//! are those of the system.
+//! It listens on a Unix socket only, lives exactly as long as this process, and restarts by itself, both when it dies
+//! while the server runs and after either process, or both, were killed. Nothing is downloaded: it runs the system's
+//! binaries.
 //!
-//! One thread, the supervisor, starts Postgres, watches it and stops it. `PR_SET_PDEATHSIG`, by which Postgres ends
-//! with a killed server, follows the thread that started it, and so this must be one that ends with the server only.
+//! One thread, the supervisor, starts, watches and stops Postgres. `PR_SET_PDEATHSIG`, which ends Postgres when the
+//! server is killed, follows the thread that started it, so this thread must live as long as the server.
 
 mod cluster;
 mod error;
@@ -31,19 +31,19 @@ use install::Install;
 use launch::{Launcher, Reach};
 pub use options::ManagedOptions;
 
-/// How often the supervisor looks whether Postgres still lives.
+/// How often the supervisor checks that Postgres is alive.
 const WATCH: Duration = Duration::from_millis(100);
 
-/// How often a starting Postgres is asked whether it is ready: a start takes some 30 ms.
+/// How often a starting Postgres is polled for readiness: a start takes some 30 ms.
 const READY_POLL: Duration = Duration::from_millis(2);
 
 /// How long a start may take. Replaying the log after a crash is bounded by `max_wal_size`: seconds on a slow disk.
 const READY_LIMIT: Duration = Duration::from_secs(180);
 
-/// The longest pause between two attempts to bring a dead Postgres back.
+/// The longest pause between two attempts to restart a dead Postgres.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// A Postgres that lived this long was well: the next death starts again with the shortest pause.
+/// After this lifetime a Postgres counts as healthy: its death starts again with the shortest pause.
 const HEALTHY: Duration = Duration::from_secs(30);
 
 /// A running private Postgres. It is stopped when this is dropped.
@@ -58,12 +58,12 @@ pub struct ManagedPostgres {
 }
 
 impl ManagedPostgres {
-    /// Starts the private Postgres of a data directory and waits until it answers; makes it the first time.
+    /// Starts the private Postgres of a data directory, creates its cluster the first time, and waits until it answers.
     ///
-    /// Whatever an earlier, killed server left running is stopped first. May be called from any thread.
+    /// It first stops everything that an earlier, killed server left running. It can be called from any thread.
     ///
     /// # Errors
-    /// Every one says in words what is missing and what to do. Nothing half-made is left.
+    /// Every error says what is missing and what to do. No partial state remains.
     pub fn start(options: &ManagedOptions) -> Result<Self, ManagedError> {
         let began = Instant::now();
         let files = Files::below(&options.data_dir).map_err(ManagedError::io("open", &options.data_dir))?;
@@ -93,7 +93,7 @@ impl ManagedPostgres {
             }
         }
         let start_ms = began.elapsed().as_millis();
-        tracing::info!(start_ms, bin_dir = %bin_dir.display(), "private Postgres is ready");
+        tracing::info!(start_ms, bin_dir = %bin_dir.display(), "the private Postgres is ready");
         Ok(Self { url, bin_dir, control: Some(control), supervisor: Some(supervisor), _lock: lock })
     }
 
@@ -102,12 +102,12 @@ impl ManagedPostgres {
         &self.url
     }
 
-    /// Where the binaries are that run it: `pg_dump` of the same version is there too.
+    /// The directory of the binaries in use: `pg_dump` of the same version is there too.
     pub fn bin_dir(&self) -> &Path {
         &self.bin_dir
     }
 
-    /// Stops it: open transactions are rolled back, everything committed is on the disk. Takes some 30 ms.
+    /// Stops Postgres: open transactions are rolled back, everything committed is on the disk. This takes some 30 ms.
     pub fn stop(mut self) {
         self.end();
     }
@@ -128,7 +128,7 @@ impl Drop for ManagedPostgres {
     }
 }
 
-/// The connection URL of the private Postgres that another process, the server, runs in this data directory right now.
+/// The connection URL of the private Postgres that another process, the server, is running in this data directory.
 pub fn running_url(data_dir: &Path) -> Option<String> {
     let files = Files::below(data_dir).ok()?;
     let found = PidFile::read(&files.cluster).filter(|found| found.ready)?;
@@ -136,12 +136,12 @@ pub fn running_url(data_dir: &Path) -> Option<String> {
     if !stale_process::belongs(found.pid, &files, owner) {
         return None;
     }
-    // Relative to the cluster, if it is in the data directory.
+    // The path is relative to the cluster if it is in the data directory.
     let socket = std::fs::canonicalize(files.cluster.join(found.socket)).ok()?;
     Some(cluster::url(&socket))
 }
 
-/// Two servers would take each other's Postgres for one that a killed server left, and stop it.
+/// Without this lock, two servers would take each other's Postgres for a leftover of a killed server, and stop it.
 fn lock(files: &Files) -> Result<File, ManagedError> {
     let path = files.directory.join("lock");
     let file = files.open_own(&path, OpenOptions::new().write(true))?;
@@ -152,7 +152,7 @@ fn lock(files: &Files) -> Result<File, ManagedError> {
     }
 }
 
-/// Everything that a start, and a restart, needs.
+/// Everything that a start and a restart need.
 struct Plan {
     files: Files,
     install: Install,
@@ -169,14 +169,15 @@ impl Plan {
         let install = Install::find(options, &mut launcher, version, &files.cluster)?;
         let reach = launcher.reach(&files.directory, &install.program("postgres"))?;
         if version.is_none() {
-            tracing::info!(postgres = install.major, directory = %files.cluster.display(), "making a private Postgres");
+            let directory = files.cluster.display();
+            tracing::info!(postgres = install.major, %directory, "creating a private Postgres");
             files.make_cluster(&launcher, &install, &reach)?;
         }
         let socket = files.socket(options, &launcher)?;
         Ok(Self { files, install, launcher, reach, socket, settings: options.settings.clone() })
     }
 
-    /// Clears what is left of an earlier one, starts Postgres and waits until it is ready.
+    /// Removes what an earlier Postgres left, starts Postgres and waits until it is ready.
     fn launch(&self, orders: &Receiver<Infallible>) -> Result<Child, ManagedError> {
         stale_process::clear(&self.files, self.launcher.uid(), &self.socket)?;
         let log = self.files.open_log()?;
@@ -202,7 +203,7 @@ impl Plan {
         }
     }
 
-    /// Postgres writes its state into `postmaster.pid`; the socket is there before it can answer.
+    /// Waits until Postgres writes "ready" into `postmaster.pid`. The socket exists before it can answer.
     fn await_ready(&self, child: &mut Child, orders: &Receiver<Infallible>) -> Result<(), String> {
         let began = Instant::now();
         loop {
@@ -228,7 +229,7 @@ impl Plan {
             let since = Instant::now();
             let Some(status) = self.watch(&mut child, orders) else { return end(&mut child) };
             let lived = since.elapsed();
-            tracing::error!(%status, log = %self.files.log.display(), "private Postgres died; starting it again");
+            tracing::error!(%status, log = %self.files.log.display(), "the private Postgres died; restarting it");
             let mut pause = if lived > HEALTHY { Duration::ZERO } else { WATCH };
             child = loop {
                 if told_to_stop(orders, pause) {
@@ -238,15 +239,15 @@ impl Plan {
                     Ok(child) => break child,
                     Err(error) => {
                         pause = (pause * 2).clamp(WATCH, LONGEST_PAUSE);
-                        tracing::error!(%error, retry_ms = pause.as_millis(), "private Postgres does not come back");
+                        tracing::error!(%error, retry_ms = pause.as_millis(), "the private Postgres does not restart");
                     }
                 }
             };
-            tracing::info!(pid = child.id(), "private Postgres is back");
+            tracing::info!(pid = child.id(), "the private Postgres is running again");
         }
     }
 
-    /// Waits for Postgres to end and gives its status, or `None` when it is to be stopped.
+    /// Waits for Postgres to end and returns its status, or `None` when it must be stopped.
     fn watch(&self, child: &mut Child, orders: &Receiver<Infallible>) -> Option<ExitStatus> {
         let mut turns = 0_u32;
         while !told_to_stop(orders, WATCH) {
@@ -264,12 +265,13 @@ impl Plan {
     }
 }
 
-/// Waits so long for the order to stop.
+/// Waits up to `wait` for the order to stop.
 fn told_to_stop(orders: &Receiver<Infallible>, wait: Duration) -> bool {
     matches!(orders.recv_timeout(wait), Err(RecvTimeoutError::Disconnected))
 }
 
-/// Stops Postgres: fast (rolls back, writes everything out), then at once (the next start replays the log), then hard.
+/// Stops Postgres in steps: fast (rolls back, writes everything out), then immediate (the next start replays the log),
+/// then by a kill.
 fn end(child: &mut Child) {
     let stages = [
         (Signal::INT, stale_process::FAST_SHUTDOWN),
@@ -278,7 +280,7 @@ fn end(child: &mut Child) {
     ];
     for (signal, limit) in stages {
         let deadline = Instant::now() + limit;
-        // Not reaped yet, so the number is still this child's.
+        // The child is not reaped yet, so the process id is still its own.
         if let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
             let _ = kill_process(pid, signal);
         }
@@ -286,7 +288,7 @@ fn end(child: &mut Child) {
             match child.try_wait() {
                 Ok(None) => thread::sleep(READY_POLL),
                 Ok(Some(status)) => {
-                    tracing::info!(%status, "private Postgres stopped");
+                    tracing::info!(%status, "the private Postgres stopped");
                     return;
                 }
                 Err(error) => {
@@ -295,6 +297,6 @@ fn end(child: &mut Child) {
                 }
             }
         }
-        tracing::warn!(?signal, limit_ms = limit.as_millis(), "private Postgres does not stop");
+        tracing::warn!(?signal, limit_ms = limit.as_millis(), "the private Postgres does not stop");
     }
 }

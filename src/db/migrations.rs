@@ -1,4 +1,4 @@
-//! The migrations, embedded, and run by one server at a time.
+//! The migrations, embedded in the program and run by one server at a time.
 
 use crate::error::{Error, Result};
 use diesel::connection::{Connection, SimpleConnection};
@@ -16,9 +16,9 @@ const LOCK: i64 = 0x7061_636b_686f_7573;
 /// How often a server asks for the lock that another one holds.
 const LOCK_POLL: Duration = Duration::from_millis(100);
 
-/// Brings the database at `url` to this program's schema and returns the names of the migrations that were run. Of
-/// several servers that start at once one does it while the others wait. A database that does not answer is waited for
-/// so long.
+/// Migrates the database at `url` to this program's schema and returns the names of the migrations that ran. Of several
+/// servers that start at once, one migrates while the others wait. A database that does not answer is waited for up to
+/// `patience`.
 ///
 /// # Errors
 /// [`Error::Internal`] naming what failed: no connection in that time, or a migration.
@@ -26,19 +26,21 @@ pub fn migrate(url: &str, patience: Duration) -> Result<Vec<String>> {
     let mut conn = lock(url, patience)?;
     let done = conn.run_pending_migrations(MIGRATIONS).map_err(internal)?;
     let done = done.iter().map(ToString::to_string).collect();
-    // The lock goes with the connection.
+    // Closing the connection releases the lock.
     Ok(done)
 }
 
-/// Brings the database at `url` to an earlier schema, that of a backup: exactly these migrations.
+/// Migrates the database at `url` to the earlier schema of a backup: exactly these migrations.
 ///
 /// # Errors
-/// [`Error::Internal`] in words when this program does not know one of them, when the database is already beyond them,
-/// and as [`migrate`].
+/// [`Error::Internal`] with a message when this program does not know one of the migrations, when the database is
+/// already beyond them, and as [`migrate`].
 pub fn migrate_to(url: &str, schema: &[String], patience: Duration) -> Result<()> {
     let mut conn = lock(url, patience)?;
     if let Some(beyond) = applied(&mut conn)?.iter().find(|done| !schema.contains(done)) {
-        return Err(internal(format!("the database is newer than the backup (it has migration {beyond}): empty it")));
+        return Err(internal(format!(
+            "the database is newer than the backup (it has migration {beyond}): use an empty database"
+        )));
     }
     let pending = conn.pending_migrations(MIGRATIONS).map_err(internal)?;
     for migration in pending.iter().filter(|pending| schema.contains(&pending.name().version().to_string())) {
@@ -47,7 +49,7 @@ pub fn migrate_to(url: &str, schema: &[String], patience: Duration) -> Result<()
     let done = applied(&mut conn)?;
     match schema.iter().find(|wanted| !done.contains(wanted)) {
         Some(unknown) => Err(internal(format!(
-            "a newer Packhouse made the backup (migration {unknown} is unknown here): use that one"
+            "a newer version of Packhouse made the backup (migration {unknown} is unknown here): use that version"
         ))),
         None => Ok(()),
     }
@@ -64,8 +66,8 @@ fn internal(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error
 fn lock(url: &str, patience: Duration) -> Result<PgConnection> {
     let mut conn = connect(url, patience)?;
     conn.batch_execute("SET application_name = 'packhouse migrate'")?;
-    // Not by a statement that waits: it would hold a snapshot, which a CREATE INDEX CONCURRENTLY of the server that has
-    // the lock waits for. Postgres calls that a deadlock and ends one of the two.
+    // A statement that waits for the lock would hold a snapshot, and a CREATE INDEX CONCURRENTLY of the server with the
+    // lock waits for that snapshot: Postgres detects a deadlock and cancels one of the two. So this asks repeatedly.
     while !diesel::select(sql::<Bool>(&format!("pg_try_advisory_lock({LOCK})"))).get_result(&mut conn)? {
         std::thread::sleep(LOCK_POLL);
     }

@@ -1,8 +1,8 @@
-//! The only way to the database: [`Db::read`] cannot write, [`Db::write`] is one transaction.
+//! The only access to the database: [`Db::read`] cannot write, [`Db::write`] is one transaction.
 //!
-//! Each call runs its closure on one of few threads that do nothing else, one a connection: more of them only get in
-//! each other's way. Closures hold SQL and nothing else; what belongs to the same hop comes after it, in
-//! [`Db::read_then`], when the connection is back in its pool.
+//! Each call runs its closure on one of a few dedicated threads, one per connection: more of them would only compete
+//! with each other. Closures contain SQL and nothing else. Other work on the same thread follows in [`Db::read_then`],
+//! after the connection is back in its pool.
 
 pub mod dump;
 pub mod managed;
@@ -22,23 +22,25 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-/// What [`Db`] lends. A type of this layer and no re-export, so that those who pass it on do not name Diesel.
+/// The connection that [`Db`] lends. It is a type of this layer instead of a re-export, so that code that passes it on
+/// does not name Diesel.
 pub type Connection = PgConnection;
 
-/// How long a request waits for a connection before it is told that the database is busy.
+/// How long a request waits for a connection before it fails because the database is busy.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How long work that has begun is waited for: longer than every statement's limit, and than a transaction that is
-/// tried [`TRIES`] times against others' locks. What takes longer hangs on a database that is there and does not answer.
+/// How long running work is waited for: longer than every statement's limit, and longer than a transaction that is
+/// tried [`TRIES`] times against other transactions' locks. Work that takes longer is stuck on a database that does not
+/// answer.
 const LONGEST: Duration = Duration::from_secs(45);
-/// The same for a survey of the whole database, which is many statements and no request.
+/// The limit for a survey of the whole database, which runs many statements and is not a request.
 const LONGEST_SURVEY: Duration = Duration::from_secs(24 * 3600);
 /// How often a transaction is tried that lost against another one (deadlock, serialization, [`Error::Retry`]), or met a
 /// dead connection.
 const TRIES: u32 = 4;
 
-/// The connections for one kind of work, and as many threads that use them. What waits stands in the threads' own queue:
-/// a thread that is done takes the next at once, without a turn through the one who waits (10 thousand requests a second
-/// with a semaphore before the threads, 17 thousand without).
+/// The connections for one kind of work, and one thread per connection. Waiting jobs queue inside the thread pool, so a
+/// free thread picks up the next one without waking the caller first (17 thousand requests a second, against 10
+/// thousand with a semaphore in front of the threads).
 struct Lane {
     pool: Pool<Manager>,
     threads: Option<tokio::runtime::Runtime>,
@@ -48,7 +50,7 @@ struct Lane {
 
 impl Drop for Lane {
     fn drop(&mut self) {
-        // A runtime may not be waited for from within another one; its threads end by themselves.
+        // A runtime must not be waited for inside another one; its threads end by themselves.
         if let Some(threads) = self.threads.take() {
             threads.shutdown_background();
         }
@@ -81,16 +83,16 @@ struct Inner {
     store: ExpectedStore,
 }
 
-/// Where a piece of work stands, told by the thread and by the one who waits for it.
+/// The state of a piece of work, set by its thread and by the task that waits for it.
 const WAITING: u8 = 0;
 const RUNNING: u8 = 1;
 const GIVEN_UP: u8 = 2;
 
 impl Db {
-    /// Prepares the pools for the database at `url`; connections are opened when they are first wanted.
+    /// Prepares the pools for the database at `url`; connections are opened when they are first needed.
     ///
     /// # Errors
-    /// [`Error::Internal`] when the threads cannot be made.
+    /// [`Error::Internal`] when the threads cannot be started.
     pub fn new(url: &str, config: &DatabaseConfig) -> Result<Self> {
         let store = ExpectedStore::default();
         Ok(Self(Arc::new(Inner {
@@ -100,17 +102,17 @@ impl Db {
         })))
     }
 
-    /// From now on every new connection must lead to the database that belongs to this store; on another one nothing
-    /// is read or changed. What was expected first stays.
+    /// From now on, every new connection must lead to the database that belongs to this store; nothing is read from or
+    /// written to another one. The first expected store stays.
     pub fn expect_store(&self, id: &str) {
         let _ = self.0.store.set(id.to_owned());
     }
 
-    /// Runs queries that only read, each its own statement. They may be run twice, when the first connection turns out
+    /// Runs queries that only read, each as its own statement. They may run twice, when the first connection turns out
     /// to be dead.
     ///
     /// # Errors
-    /// The closure's; [`Error::Busy`] when no connection was free in two seconds or the database is away or does not
+    /// The errors of the closure; [`Error::Busy`] when no connection was free in two seconds or the database does not
     /// answer.
     pub async fn read<T: Send + 'static>(
         &self,
@@ -119,8 +121,8 @@ impl Db {
         self.read_then(work, |found| found).await
     }
 
-    /// [`Db::read`], and then something with what was found, on the same thread but without the connection: for what
-    /// is too short to be worth a hop of its own, such as reading a small file.
+    /// [`Db::read`], followed by work on the result, on the same thread but without the connection: for work that is
+    /// too short for a thread of its own, such as reading a small file.
     ///
     /// # Errors
     /// As [`Db::read`].
@@ -146,12 +148,12 @@ impl Db {
         .await
     }
 
-    /// Runs one transaction. It is tried again when another transaction stood in its way or its connection was dead
-    /// before COMMIT, so the closure must have no effect but in the database.
+    /// Runs one transaction. It is retried when another transaction conflicts with it or its connection was dead before
+    /// COMMIT, so the closure must have no effect outside the database.
     ///
     /// # Errors
-    /// The closure's, with nothing changed; [`Error::Busy`] as for [`Db::read`]; [`Error::OutcomeUnknown`] when the
-    /// connection died during COMMIT, or the database does not answer.
+    /// The errors of the closure, with nothing changed; [`Error::Busy`] as for [`Db::read`]; [`Error::OutcomeUnknown`]
+    /// when the connection died during COMMIT or the database does not answer.
     pub async fn write<T: Send + 'static>(
         &self,
         mut work: impl FnMut(&mut PgConnection) -> Result<T> + Send + 'static,
@@ -159,7 +161,7 @@ impl Db {
         self.run(Which::Write, LONGEST, move |lane| retrying(lane, |conn| transaction(conn, &mut work))).await
     }
 
-    /// Connections in use and in all, of reads and of writes.
+    /// Connections in use and in total, for reads and for writes.
     pub fn usage(&self) -> [(&'static str, u32, u32); 2] {
         let usage = |lane: &Lane| (lane.name, lane.used.load(Ordering::Relaxed), lane.pool.max_size());
         [usage(&self.0.read), usage(&self.0.write)]
@@ -187,7 +189,7 @@ impl Db {
         });
         let finished = match tokio::time::timeout(PATIENCE, &mut done).await {
             Ok(finished) => finished,
-            // Nobody took it up in that time: it never will be. What has begun is waited for.
+            // The work did not start in that time and never will. Work that has started is waited for.
             Err(_) => match state.compare_exchange(WAITING, GIVEN_UP, Ordering::AcqRel, Ordering::Acquire) {
                 Ok(_) => return Err(Error::Busy("the database is busy")),
                 Err(_) => tokio::time::timeout(longest, done).await.map_err(|_| which.unanswered())?,
@@ -201,7 +203,7 @@ impl Db {
     }
 }
 
-/// Counts a connection as used; also past a panic.
+/// Counts a connection as used, even after a panic.
 struct Used<'a>(&'a AtomicU32);
 
 impl Drop for Used<'_> {
@@ -217,7 +219,7 @@ enum Which {
 }
 
 impl Which {
-    /// What is said when the database does not answer: what was to be changed may still be.
+    /// The error when the database does not answer: a write may still happen.
     fn unanswered(self) -> Error {
         match self {
             Self::Read => Error::Busy("the database does not answer"),
@@ -233,14 +235,14 @@ impl Which {
     }
 }
 
-/// Runs work on a connection of the lane, again on another one where that can help and harms nothing.
+/// Runs work on a connection of the lane, and retries on another connection where that can help and does no harm.
 fn retrying<T>(lane: &Lane, mut work: impl FnMut(&mut PgConnection) -> Result<T>) -> Result<T> {
     let mut tries = 0;
     loop {
         tries += 1;
         let mut conn = lane.pool.get_timeout(PATIENCE).map_err(|error| {
             tracing::warn!(%error, lane = lane.name, "no connection to the database");
-            Error::Busy("the database is away")
+            Error::Busy("the database is unavailable")
         })?;
         if conn.foreign {
             conn.broken = true;
@@ -257,10 +259,11 @@ fn retrying<T>(lane: &Lane, mut work: impl FnMut(&mut PgConnection) -> Result<T>
                 drop(conn);
                 std::thread::sleep(Duration::from_millis(u64::from(tries * rand::random_range(1..10))));
             }
-            Fault::LostRace => return Err(Error::Busy("too many others changed the same at once")),
+            Fault::LostRace => return Err(Error::Busy("too many requests changed the same data at once")),
             Fault::Ended => return Err(Error::Busy("the database takes too long")),
             Fault::Broken => {
-                // Its siblings are probably dead too: each is met and thrown away in turn, then a new one is made.
+                // The other connections are probably dead too: each is found and dropped in turn, then a new one is
+                // opened.
                 conn.broken = true;
                 if tries > lane.pool.max_size() + 1 || matches!(error, Error::OutcomeUnknown) {
                     return Err(if matches!(error, Error::OutcomeUnknown) { error } else { away(&error) });
@@ -272,12 +275,12 @@ fn retrying<T>(lane: &Lane, mut work: impl FnMut(&mut PgConnection) -> Result<T>
 
 fn away(error: &Error) -> Error {
     if let Error::Internal(source) = error {
-        tracing::warn!(error = %source, "the connection to the database broke");
+        tracing::warn!(error = %source, "lost the connection to the database");
     }
-    Error::Busy("the database is away")
+    Error::Busy("the database is unavailable")
 }
 
-/// One transaction, in which a connection that dies during COMMIT is told from one that dies before.
+/// Runs one transaction and distinguishes a connection that dies during COMMIT from one that dies before.
 fn transaction<T>(conn: &mut PgConnection, work: &mut impl FnMut(&mut PgConnection) -> Result<T>) -> Result<T> {
     type Manager = AnsiTransactionManager;
     <Manager as TransactionManager<PgConnection>>::begin_transaction(conn)?;
@@ -290,7 +293,7 @@ fn transaction<T>(conn: &mut PgConnection, work: &mut impl FnMut(&mut PgConnecti
             }
         },
         Err(error) => {
-            // What made the work fail is the news; a rollback that fails leaves a connection that the pool drops.
+            // Report the error of the work; if the rollback fails too, the pool drops the connection.
             let _ = <Manager as TransactionManager<PgConnection>>::rollback_transaction(conn);
             Err(error)
         }

@@ -1,4 +1,4 @@
-//! A pool's connections: how they are opened, and how a broken one is known.
+//! A pool's connections: how they are opened, and how a broken one is detected.
 
 use crate::error::Error;
 use diesel::connection::{Connection, SimpleConnection};
@@ -9,22 +9,22 @@ use diesel::result::{ConnectionError, DatabaseErrorKind};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-/// What a connection may do.
+/// The kind of access that a connection has.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Mode {
     Read,
     Write,
 }
 
-/// A connection, and whether it was found to be dead: r2d2 then drops it instead of taking it back.
+/// A connection, and whether it was found dead: r2d2 then drops it instead of taking it back.
 pub(super) struct Conn {
     pub(super) inner: PgConnection,
     pub(super) broken: bool,
-    /// The database at its end is another than the one the server was started with.
+    /// The database behind it is another than the one the server was started with.
     pub(super) foreign: bool,
 }
 
-/// The id of the store that the database must belong to, once that is known.
+/// The id of the store that the database must belong to, once it is known.
 pub(super) type ExpectedStore = Arc<OnceLock<String>>;
 
 /// Opens connections for r2d2.
@@ -41,8 +41,8 @@ struct StoreIdRow {
 }
 
 impl Manager {
-    /// Whether the database belongs to another store: it was renamed away under the running server and another one
-    /// took its name, or a `search_path` leads elsewhere.
+    /// Whether the database belongs to another store: it was renamed under the running server and another one took its
+    /// name, or a `search_path` leads elsewhere.
     fn is_foreign(&self, conn: &mut PgConnection) -> Result<bool, ConnectionError> {
         let Some(expected) = self.store.get() else { return Ok(false) };
         let query = "SELECT (SELECT value #>> '{}' FROM settings WHERE key = 'store_id') AS id";
@@ -50,7 +50,7 @@ impl Manager {
         let found = match found {
             Ok(found) => found,
             Err(error) if fault_of_query(&error) == Fault::None => {
-                tracing::error!(%error, "the database does not have this program's tables");
+                tracing::error!(%error, "the database lacks this program's tables");
                 None
             }
             Err(error) => return Err(ConnectionError::CouldntSetupConfiguration(error)),
@@ -59,23 +59,24 @@ impl Manager {
             return Ok(false);
         }
         let found = found.unwrap_or_else(|| "none".to_owned());
-        tracing::error!(expected, found, "this database belongs to another store: nothing is read or changed in it");
+        tracing::error!(expected, found, "this database belongs to another store: nothing in it is read or changed");
         Ok(true)
     }
 }
 
-/// A pool of at most `size` connections, opened when they are wanted.
+/// A pool of at most `size` connections, opened on demand.
 pub(super) fn build(url: &str, mode: Mode, size: u32, store: ExpectedStore) -> Pool<Manager> {
     Pool::builder()
         .max_size(size)
         .min_idle(Some(0))
         .connection_timeout(Duration::from_secs(2))
-        // A query a check-out costs a quarter of the rate; a dead connection is met by a second try instead.
+        // A test query per check-out costs a quarter of the throughput; a retry handles dead connections instead.
         .test_on_check_out(false)
         .build_unchecked(Manager { url: url.to_owned(), mode, store })
 }
 
-/// A connection string with bounds for a network, or a machine, that swallows everything; what it says itself counts.
+/// Adds timeouts to a connection string, for a network or machine that silently drops everything; its own settings take
+/// precedence.
 pub(super) fn bounded(url: &str) -> String {
     let is_url = url.contains("://");
     let mut text = url.to_owned();
@@ -98,8 +99,8 @@ impl ManageConnection for Manager {
 
     fn connect(&self) -> Result<Conn, ConnectionError> {
         let mut inner = PgConnection::establish(&bounded(&self.url))?;
-        // Limits so that nothing waits for ever; no JIT, whose compiling takes longer than any query here. Without
-        // row_security a policy that hides rows makes a query fail instead of looking as if they were not there.
+        // Time limits so that nothing waits forever; no JIT, whose compilation takes longer than any query here.
+        // Without row_security, a policy that hides rows makes a query fail instead of silently returning fewer rows.
         inner
             .batch_execute(match self.mode {
                 Mode::Read => {
@@ -129,23 +130,23 @@ impl ManageConnection for Manager {
     }
 }
 
-/// What an error says about trying again.
+/// The meaning of an error for a retry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fault {
-    /// Nothing: it would fail again.
+    /// No retry: it would fail again.
     None,
     /// Another transaction won; this one changed nothing.
     LostRace,
-    /// The connection is of no more use.
+    /// The connection is unusable.
     Broken,
-    /// The database's disk is full.
+    /// Database errors disk is full.
     NoSpace,
-    /// Postgres ended the query, because it took too long or an administrator said so.
+    /// Postgres canceled the query, because it took too long or an administrator asked for it.
     Ended,
 }
 
-/// Judges an error. Diesel hides the SQLSTATE, so some cases are known by Postgres' text alone (`lc_messages` is C in
-/// the private Postgres; with another language the request fails with 500 instead of being tried again).
+/// Classifies an error. Diesel hides the SQLSTATE, so some cases are recognized only by Postgres's message
+/// (`lc_messages` is C in the private Postgres; with another language the request fails with 500 and is not retried).
 pub(super) fn fault_of(error: &Error) -> Fault {
     match error {
         Error::OutcomeUnknown => Fault::Broken,

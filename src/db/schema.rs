@@ -1,4 +1,4 @@
-//! The tables as Diesel sees them. `tests/it/database.rs` compares this with what the migrations make.
+//! The tables in Diesel's terms. `tests/it/database.rs` compares them with the result of the migrations.
 
 diesel::table! {
     attempts (bucket) {

@@ -1,42 +1,42 @@
-//! Every address of packages, versions and files that the server writes, as a path within the site: in the generic
-//! protocol, and of pages.
+//! All addresses of packages, versions and files that the server writes, as paths within the site: those of the generic
+//! protocol and those of pages.
 
 use super::ids::FileId;
 use super::names::{OwnerName, PackageName};
 use super::path::{FilePath, PackagePath, VersionPath, escape};
 use super::version::Version;
 
-/// Where a package's versions are listed.
+/// The list of a package's versions.
 pub fn generic_package(path: &PackagePath) -> String {
     format!("/api/packages/{}/generic/{}", escape(path.owner.as_str()), escape(path.package.as_str()))
 }
 
-/// Where a version's files are listed.
+/// The list of a version's files.
 pub fn generic_version(path: &VersionPath) -> String {
     format!("{}/{}", generic_package(&path.in_package()), escape(path.version.as_str()))
 }
 
-/// Where a file is published and downloaded.
+/// The address for publishing and downloading a file.
 pub fn generic_file(path: &FilePath) -> String {
     format!("{}/{}", generic_version(&path.in_version()), escape(path.file.as_str()))
 }
 
-/// The page of an owner, which lists the owner's packages.
+/// The page of an owner, with the owner's packages.
 pub fn owner_page(name: &OwnerName) -> String {
     format!("/{}", escape(name.as_str()))
 }
 
-/// The last segment of the address of the list of versions. A version can have this name too.
+/// The last segment of the address of the list of versions. A version may have this name too.
 pub const VERSIONS: &str = "versions";
-/// The parameter that selects the version of this name instead of the list.
+/// The parameter that says that the version with that name is meant.
 pub const ITSELF: &str = "itself";
 
-/// The page of a package, which redirects to its latest version.
+/// The page of a package, which redirects to its newest version.
 pub fn package_page(owner: &OwnerName, name: &PackageName) -> String {
     format!("/{}/-/packages/generic/{}", escape(owner.as_str()), escape(name.as_str()))
 }
 
-/// The list of a package's versions.
+/// The page with the versions of a package.
 pub fn versions_page(owner: &OwnerName, name: &PackageName) -> String {
     format!("{}/{VERSIONS}", package_page(owner, name))
 }
@@ -52,22 +52,22 @@ pub fn file_download(owner: &OwnerName, name: &PackageName, version: &Version, i
     format!("{}/{}/files/{id}", package_page(owner, name), escape(version.as_str()))
 }
 
-/// The page that deletes a file.
+/// The page that asks before a file is deleted.
 pub fn file_deletion(owner: &OwnerName, name: &PackageName, version: &Version, id: FileId) -> String {
     format!("{}/delete", file_download(owner, name, version, id))
 }
 
-/// The page that deletes a version.
+/// The page that asks before a version is deleted.
 pub fn version_deletion(owner: &OwnerName, name: &PackageName, version: &Version) -> String {
     format!("{}/{}/delete", package_page(owner, name), escape(version.as_str()))
 }
 
-/// The settings page of a package.
+/// The page with the settings of a package.
 pub fn package_settings(owner: &OwnerName, name: &PackageName) -> String {
     format!("/{}/-/packages/settings/generic/{}", escape(owner.as_str()), escape(name.as_str()))
 }
 
-/// The upload page, with the names filled in.
+/// The page for uploading files to a version, with the names filled in.
 pub fn upload_page(owner: &OwnerName, to: Option<(&PackageName, Option<&Version>)>) -> String {
     let mut url = format!("/{}/-/upload", escape(owner.as_str()));
     if let Some((name, version)) = to {

@@ -1,4 +1,4 @@
-//! The time. It comes from a [`Clock`] that is passed in, so that tests can hold it.
+//! The time. It comes from a [`Clock`] that is passed in, so that tests can control it.
 
 use diesel::backend::Backend;
 use diesel::deserialize::{self, FromSql, FromSqlRow};
@@ -13,10 +13,10 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
 
-/// Microseconds from the Unix epoch to Postgres' own, 2000-01-01T00:00:00Z.
+/// Microseconds from the Unix epoch to Postgres's own, 2000-01-01T00:00:00Z.
 const POSTGRES_EPOCH_MICROS: i64 = 946_684_800_000_000;
 
-/// A moment, to the microsecond, as Postgres keeps it. Shown as RFC 3339 in UTC, to the second.
+/// A moment with microsecond precision, as Postgres stores it. Displayed as RFC 3339 in UTC, to the second.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, AsExpression, FromSqlRow, Serialize, Deserialize,
 )]
@@ -25,7 +25,7 @@ const POSTGRES_EPOCH_MICROS: i64 = 946_684_800_000_000;
 pub struct Timestamp(jiff::Timestamp);
 
 impl Timestamp {
-    /// So many seconds after the Unix epoch; clamped to the years that exist for [`jiff`].
+    /// The moment this many seconds after the Unix epoch, clamped to the years that [`jiff`] supports.
     pub fn from_unix(seconds: i64) -> Self {
         Self(jiff::Timestamp::from_second(seconds).unwrap_or(jiff::Timestamp::UNIX_EPOCH))
     }
@@ -35,7 +35,8 @@ impl Timestamp {
         self.0.as_second()
     }
 
-    /// So many microseconds after the Unix epoch; `None` in years that do not exist for [`jiff`] or Postgres.
+    /// The moment this many microseconds after the Unix epoch; `None` for years that [`jiff`] or Postgres does not
+    /// support.
     pub fn from_micros(micros: i64) -> Option<Self> {
         micros.checked_sub(POSTGRES_EPOCH_MICROS)?;
         jiff::Timestamp::from_microsecond(micros).ok().map(Self)
@@ -46,17 +47,17 @@ impl Timestamp {
         self.0.as_microsecond()
     }
 
-    /// So much later.
+    /// The moment `span` later.
     pub fn plus(self, span: Duration) -> Self {
         Self(self.0.checked_add(span).unwrap_or(jiff::Timestamp::MAX))
     }
 
-    /// So much earlier.
+    /// The moment `span` earlier.
     pub fn minus(self, span: Duration) -> Self {
         Self(self.0.checked_sub(span).unwrap_or(jiff::Timestamp::MIN))
     }
 
-    /// How long after `earlier`; zero when it is not after.
+    /// The duration since `earlier`; zero when `earlier` is later.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::try_from(self.0.duration_since(earlier.0)).unwrap_or_default()
     }
@@ -118,7 +119,7 @@ impl FromSql<Timestamptz, Pg> for Timestamp {
     }
 }
 
-/// Where the time comes from.
+/// The source of the time.
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
 
@@ -129,12 +130,12 @@ impl Clock {
         Self(Arc::new(|| Timestamp(jiff::Timestamp::now())))
     }
 
-    /// A clock that says what the function says.
+    /// A clock that returns the function's result.
     pub fn from_fn(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
         Self(Arc::new(now))
     }
 
-    /// The time now.
+    /// The current time.
     pub fn now(&self) -> Timestamp {
         (self.0)()
     }

@@ -1,4 +1,4 @@
-//! What can be wrong with stored bytes.
+//! The ways in which a stored blob can be damaged.
 
 use super::role::word;
 
@@ -7,11 +7,11 @@ word!(
     Damage, "missing, wrong length, wrong bytes, unreadable" {
         /// The store works, and the file is not in it.
         Missing = 0 "missing",
-        /// It is shorter or longer, or not a plain file.
+        /// The file is shorter or longer, or not a plain file.
         WrongLength = 1 "wrong length",
-        /// Its checksums are others.
+        /// The checksums differ.
         WrongBytes = 2 "wrong bytes",
-        /// The disk reports an error where it lies.
+        /// The disk reports an error when it is read.
         Unreadable = 3 "unreadable",
     }
 );

@@ -1,17 +1,17 @@
-//! Digests of a file's bytes, and the hex they are shown in.
+//! Digests of a file's bytes, and their hexadecimal form.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// Why a text is no digest.
+/// A text is not a valid digest.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("expected {expected} hexadecimal digits")]
 pub struct InvalidDigest {
-    /// How many digits this digest has.
+    /// How many hexadecimal digits this digest has.
     pub expected: usize,
 }
 
-/// Writes bytes as lower-case hexadecimal.
+/// Formats bytes as lower-case hexadecimal.
 pub fn to_hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     bytes
@@ -21,7 +21,7 @@ pub fn to_hex(bytes: &[u8]) -> String {
         .collect()
 }
 
-/// Reads exactly `N` bytes of hexadecimal, either case.
+/// Parses exactly `N` bytes of hexadecimal, in upper or lower case.
 pub fn from_hex<const N: usize>(text: &str) -> Result<[u8; N], InvalidDigest> {
     let wrong = InvalidDigest { expected: 2 * N };
     let digits = text.as_bytes();
@@ -104,24 +104,21 @@ digest!(
     64
 );
 digest!(
-    /// SHA-1 (FIPS 180-4), shown for old clients, trusted for nothing.
+    /// SHA-1 (FIPS 180-4), shown for old clients, not trusted for anything.
     Sha1,
     20
 );
 digest!(
-    /// MD5 (RFC 1321), shown for old clients, trusted for nothing.
+    /// MD5 (RFC 1321), shown for old clients, not trusted for anything.
     Md5,
     16
 );
 
-/// The three digests beside SHA-256 that Gitea shows of every file.
+/// The three digests besides SHA-256 that Gitea shows for every file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OtherDigests {
-    /// SHA-512.
     pub sha512: Sha512,
-    /// SHA-1.
     pub sha1: Sha1,
-    /// MD5.
     pub md5: Md5,
 }
 

@@ -1,4 +1,4 @@
-//! Ids as types, so that a package's id cannot be taken for a file's.
+//! Ids as separate types, so that a package's id cannot be used as a file's.
 
 use diesel::backend::Backend;
 use diesel::deserialize::{self, FromSql, FromSqlRow};
@@ -54,26 +54,25 @@ id!(
     VersionId,
     /// A file of a version.
     FileId,
-    /// Bytes in the store.
+    /// A blob in the store.
     BlobId,
     /// A webhook of an owner.
     HookId,
-    /// Something that a webhook tells.
+    /// A delivery of a webhook.
     DeliveryId,
 );
 
-/// A session in a browser: a random UUID (RFC 9562, version 4), so that it cannot be guessed.
+/// A browser session: a random UUID (RFC 9562, version 4), so that it cannot be guessed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, AsExpression, FromSqlRow)]
 #[diesel(sql_type = sql_types::Uuid)]
 pub struct SessionId(Uuid);
 
 impl SessionId {
-    /// A new one.
     pub fn generate() -> Self {
         Self(Uuid::new_v4())
     }
 
-    /// Its bytes, for what is derived of it.
+    /// The id's bytes, to derive other values from.
     pub fn as_bytes(&self) -> &[u8; 16] {
         self.0.as_bytes()
     }

@@ -1,23 +1,23 @@
-//! A limit that may be none.
+//! A limit that can be turned off.
 
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use std::fmt;
 use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
 
-/// So many at most, or -1 for any number.
+/// A maximum number, or -1 for no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limit(i64);
 
-/// The largest whole number up to which a float has them all: 2^53.
+/// The largest whole number up to which a float represents every whole number: 2^53.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
-/// Why a number is no limit.
+/// A number is not a valid limit.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a limit must be 0 or more, or -1 for unlimited")]
 pub struct InvalidLimit;
 
 impl Limit {
-    /// As a number; -1 is none.
+    /// The number; -1 for no limit.
     pub fn number(self) -> i64 {
         self.0
     }
@@ -31,7 +31,8 @@ impl TryFrom<i64> for Limit {
     }
 }
 
-/// JSON has one kind of number, and programs that count in floats write `1e9` or `1000000000.0`: whole numbers all the same.
+/// JSON has one kind of number, and programs that count in floats write `1e9` or `1000000000.0`, which are whole
+/// numbers too.
 impl<'de> Deserialize<'de> for Limit {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_i64(Number)
@@ -59,7 +60,7 @@ impl Visitor<'_> for Number {
         if number.fract() != 0.0 || number.abs() > EXACT {
             return Err(E::invalid_type(serde::de::Unexpected::Float(number), &self));
         }
-        // Whole and within the bound, so that nothing is lost.
+        // Whole and within the bound, so the conversion loses nothing.
         self.visit_i64(number as i64)
     }
 }

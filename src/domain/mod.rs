@@ -1,4 +1,4 @@
-//! Values that cannot be wrong: names, ids, digests, roles, secrets, the time. Nothing here does input or output.
+//! Values that are always valid: names, ids, digests, roles, secrets, the time. Nothing here does input or output.
 pub mod address;
 pub mod clock;
 pub mod damage;

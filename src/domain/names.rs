@@ -1,18 +1,18 @@
-//! The names of owners, packages and files: shown as first written, compared in lower case.
+//! The names of owners, packages and files. A name keeps its original spelling and is compared in lower case.
 //!
-//! Each has one constructor, [`FromStr`]; serde and Diesel go through it too, so that a value of these types is
-//! always a good name. The rules are those of Gitea's generic registry, in ASCII.
+//! Each type has one constructor, [`FromStr`], which serde and Diesel use too, so that a value of these types is always
+//! a valid name. The rules are those of Gitea's generic registry, in ASCII.
 
 use std::fmt;
 use std::str::FromStr;
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 
-/// Most bytes in the name of a package or a file, and in a version.
+/// The most bytes in the name of a package or a file, and in a version.
 pub const MAX_NAME_BYTES: usize = 255;
-/// Most bytes in the name of an owner.
+/// The most bytes in the name of an owner.
 pub const MAX_OWNER_BYTES: usize = 40;
 
-/// Why a text is no name. The text of it is one line that says what to do.
+/// A text is not a valid name. The message is one line that says what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidName {
     #[error("it is empty")]
@@ -33,12 +33,12 @@ pub enum InvalidName {
     Encoding,
 }
 
-/// How a text is described to the API's readers: in a word, and by a regular expression (ECMA-262).
+/// The schema of a text for the API's readers: a description and a regular expression (ECMA-262).
 pub(crate) fn text_schema(description: &str, pattern: &str) -> ObjectBuilder {
     ObjectBuilder::new().schema_type(Type::String).description(Some(description)).pattern(Some(pattern))
 }
 
-/// Implements what every name can do: one constructor, the two spellings, serde and Diesel through the constructor.
+/// Implements what every name has: one constructor, the two spellings, serde and Diesel through the constructor.
 macro_rules! name {
     ($(#[$doc:meta])* $name:ident, $check:path, $schema:expr) => {
         $(#[$doc])*
@@ -50,12 +50,12 @@ macro_rules! name {
         pub struct $name(String);
 
         impl $name {
-            /// As first written.
+            /// The original spelling.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
 
-            /// As compared.
+            /// The form for comparisons.
             pub fn lower(&self) -> String {
                 self.0.to_lowercase()
             }
@@ -124,29 +124,31 @@ pub(crate) use name;
 
 name!(
     /// A user's or an organization's name: `^[0-9A-Za-z][-.\w]*$`, at most 40 bytes, no two of `-._` in a row, not
-    /// ending in one. Whether it is [reserved](OwnerName::is_reserved) is asked when an owner is made.
+    /// ending in one. Creating an owner also checks whether the name is [reserved](OwnerName::is_reserved).
     OwnerName,
     check_owner,
     text_schema("A user's or an organization's name.", r"^[0-9A-Za-z]([-._]?[0-9A-Za-z])*$").max_length(Some(MAX_OWNER_BYTES))
 );
 name!(
-    /// A package's name: `^[-_+.\w]+$` (ASCII), at most 255 bytes, not `..`; one character is a letter or a digit.
+    /// A package's name: `^[-_+.\w]+$` (ASCII), at most 255 bytes, not `..`; a single character must be a letter or a
+    /// digit.
     PackageName,
     check_package,
     text_schema("A package's name.", r"^(?!\.\.$)([0-9A-Za-z]|[-_+.0-9A-Za-z]{2,})$").max_length(Some(MAX_NAME_BYTES))
 );
 name!(
-    /// A file's name: `^[-_+=:;.()\[\]{}~!@#$%^& \w]+$` (ASCII), at most 255 bytes, no outer white space, not `.` or `..`.
+    /// A file's name: `^[-_+=:;.()\[\]{}~!@#$%^& \w]+$` (ASCII), at most 255 bytes, no outer white space, not `.` or
+    /// `..`.
     FileName,
     check_file,
     text_schema("A file's name.", FILE_PATTERN).max_length(Some(MAX_NAME_BYTES))
 );
 
-/// What [`FileName`] is, as a regular expression.
+/// [`FileName`] as a regular expression.
 const FILE_PATTERN: &str = r"^(?!\.{1,2}$)[-_+=:;.()\[\]{}~!@#$%^&0-9A-Za-z]([-_+=:;.()\[\]{}~!@#$%^& 0-9A-Za-z]*[-_+=:;.()\[\]{}~!@#$%^&0-9A-Za-z])?$";
 
 impl OwnerName {
-    /// Whether the server uses this name as a first path segment, now or soon, or for itself in the record of changes.
+    /// Whether the server uses this name as a first path segment, now or soon, or for itself in the audit log.
     pub fn is_reserved(&self) -> bool {
         RESERVED_OWNERS.contains(&self.lower().as_str())
     }
@@ -254,12 +256,12 @@ fn check_file(text: &str) -> Result<(), InvalidName> {
     Ok(())
 }
 
-/// What can be wrong with an e-mail address, as far as this registry cares: it sends no mail and checks the shape alone.
+/// An email address is not valid. This registry sends no mail and checks only the shape.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("an email address looks like name@example.org and has at most 254 bytes")]
 pub struct InvalidEmail;
 
-/// An e-mail address, as first written; compared in lower case.
+/// An email address in its original spelling; compared in lower case.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize, utoipa::ToSchema)]
 #[serde(try_from = "String")]
 #[schema(format = "email", max_length = 254)]
@@ -274,12 +276,12 @@ impl TryFrom<String> for Email {
 }
 
 impl Email {
-    /// As first written.
+    /// The original spelling.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// As compared.
+    /// The form for comparisons.
     pub fn lower(&self) -> String {
         self.0.to_lowercase()
     }

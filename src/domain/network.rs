@@ -1,4 +1,4 @@
-//! Addresses and networks of them, and which of them are not the public Internet's.
+//! IP addresses and networks, and which of them are not part of the public Internet.
 
 use serde::Deserialize;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -36,7 +36,7 @@ impl TryFrom<String> for Network {
     }
 }
 
-/// An IPv4 address, or the /64 an IPv6 address is in: who has one address there has them all.
+/// An IPv4 address, or the /64 of an IPv6 address: whoever has one address of a /64 has them all.
 pub fn network_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::from((u128::from(address) >> 64 << 64).to_be_bytes()),
@@ -44,8 +44,8 @@ pub fn network_of(address: IpAddr) -> IpAddr {
     }
 }
 
-/// What kind of address this is, if it is none that the public Internet leads to: by IANA's registries of special-purpose
-/// addresses (RFC 6890), an IPv4 address inside of an IPv6 one judged as what it is.
+/// The kind of a special-purpose address, `None` for an address on the public Internet: by IANA's registries of
+/// special-purpose addresses (RFC 6890). An IPv4 address inside an IPv6 address counts as the IPv4 address.
 pub fn special(address: IpAddr) -> Option<&'static str> {
     match address.to_canonical() {
         IpAddr::V4(address) => special_v4(address),
@@ -73,7 +73,7 @@ fn special_v6(address: Ipv6Addr) -> Option<&'static str> {
     Some(match address.segments() {
         [0, 0, 0, 0, 0, 0, 0, 0] => "an unspecified address",
         [0, 0, 0, 0, 0, 0, 0, 1] => "a loopback address",
-        // NAT64 (RFC 6052): where an IPv6-only machine reaches the IPv4 Internet, and also what is next to it.
+        // NAT64 (RFC 6052): an IPv6-only machine reaches the IPv4 Internet there, and also its neighbors.
         [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
             let [a, b] = high.to_be_bytes();
             let [c, d] = low.to_be_bytes();

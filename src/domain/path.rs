@@ -1,14 +1,14 @@
-//! Where something is: the names of an address, one after the other.
+//! Paths of packages, versions and files: the names that lead to them.
 
 use super::names::{FileName, OwnerName, PackageName};
 use super::version::Version;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use std::fmt;
 
-/// What is escaped in a segment of an address we write: everything but RFC 3986's unreserved characters.
+/// The characters to escape in a path segment: everything but RFC 3986's unreserved characters.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// A text as one segment of a path.
+/// Escapes a text as one segment of a path.
 pub fn escape(text: &str) -> impl fmt::Display + '_ {
     utf8_percent_encode(text, SEGMENT)
 }
@@ -38,19 +38,19 @@ pub struct FilePath {
 }
 
 impl FilePath {
-    /// The version it is in.
+    /// The version that contains the file.
     pub fn in_version(&self) -> VersionPath {
         VersionPath { owner: self.owner.clone(), package: self.package.clone(), version: self.version.clone() }
     }
 }
 
 impl VersionPath {
-    /// The package it is a version of.
+    /// The path of the package that this is a version of.
     pub fn in_package(&self) -> PackagePath {
         PackagePath { owner: self.owner.clone(), package: self.package.clone() }
     }
 
-    /// A file in it.
+    /// The path of a file in this version.
     pub fn with_file(&self, file: FileName) -> FilePath {
         FilePath { owner: self.owner.clone(), package: self.package.clone(), version: self.version.clone(), file }
     }

@@ -1,15 +1,15 @@
-//! How much an owner may store: the limits that hold, and those that its own row has.
+//! How much an owner may store: the effective limits, and the limits in the owner's own row.
 
 use diesel::Queryable;
 
-/// Limits of an owner; `None`: no limit.
+/// Limits of an owner; `None` for no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Quota {
-    /// Most package versions.
+    /// The most package versions.
     pub versions: Option<i64>,
-    /// Most bytes in all files together.
+    /// The most bytes in all files together.
     pub bytes: Option<i64>,
-    /// Most bytes in one file.
+    /// The most bytes in one file.
     pub file_bytes: Option<i64>,
 }
 
@@ -21,7 +21,7 @@ impl Quota {
     }
 }
 
-/// What an owner's row says of his quota: for each limit -1 for none, or `None` for the instance's.
+/// An owner's own limits: for each -1 for no limit, or `None` for the instance's default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Queryable)]
 pub struct OwnQuota {
     pub versions: Option<i64>,
@@ -30,7 +30,7 @@ pub struct OwnQuota {
 }
 
 impl OwnQuota {
-    /// The quota that holds: the owner's own where he has one, else the instance's.
+    /// The effective quota: the owner's own limits where set, otherwise the instance's.
     pub fn or(self, instance: Quota) -> Quota {
         let choose = |own: Option<i64>, default: Option<i64>| own.map_or(default, |own| (own >= 0).then_some(own));
         Quota {

@@ -1,25 +1,25 @@
-//! The ID of a request: in its answer, in its log lines, and on the page of an error.
+//! The ID of a request: in its response, in its log lines, and on its error page.
 
 use serde::{Serialize, Serializer};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-/// Most characters of an ID that a proxy may give.
+/// The maximum length of an ID from a proxy.
 const MAX_LENGTH: usize = 128;
 
-/// The ID of a request: up to 128 letters, digits and `.`, `_`, `-`, so that it can stand in a header field, a log line
-/// and a page as it is. Cheap to clone.
+/// The ID of a request: up to 128 letters, digits and `.`, `_`, `-`, so that it needs no escaping in a header, a log
+/// line or a page. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestId(Arc<str>);
 
-/// A text that is not the ID of a request.
+/// The text is not a valid request ID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a request ID has 1 to 128 letters, digits and . _ -")]
 pub struct InvalidRequestId;
 
 impl RequestId {
-    /// A new ID from a random number: its 16 hexadecimal digits.
+    /// A new ID: the 16 hexadecimal digits of a random number.
     pub fn new(random: u64) -> Self {
         let digit = |value: u8| if value < 10 { b'0' + value } else { b'a' + value - 10 };
         let mut text = [b'0'; 16];

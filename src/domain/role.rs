@@ -1,11 +1,11 @@
-//! Who may do what, as values: kinds of owner, visibilities, permissions of teams, scopes of tokens.
+//! Kinds of owner, visibilities, permissions of teams and scopes of tokens.
 
 use super::names::text_schema;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
-/// A word that is none of those allowed; the text lists them.
+/// A word is not one of the allowed ones; the message lists them.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{given:?} is not one of {allowed}")]
 pub struct UnknownWord {
@@ -13,7 +13,7 @@ pub struct UnknownWord {
     pub(super) allowed: &'static str,
 }
 
-/// An enum kept as a small number in the database and as a word everywhere else.
+/// An enum that is a small number in the database and a word everywhere else.
 macro_rules! word {
     ($(#[$doc:meta])* $name:ident, $allowed:literal { $($(#[$vdoc:meta])* $variant:ident = $number:literal $word:literal),* $(,)? }) => {
         $(#[$doc])*
@@ -25,12 +25,11 @@ macro_rules! word {
         pub enum $name { $($(#[$vdoc])* $variant = $number),* }
 
         impl $name {
-            /// The word for it.
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $word),* }
             }
 
-            /// The number the database keeps.
+            /// The number in the database.
             pub fn number(self) -> i16 {
                 self as i16
             }
@@ -99,22 +98,22 @@ macro_rules! word {
 pub(crate) use word;
 
 word!(
-    /// What an owner is.
+    /// The kind of an owner.
     OwnerKind, "user, organization" { User = 0 "user", Organization = 1 "organization" }
 );
 word!(
-    /// Who may see an owner and all it has; wider is smaller.
+    /// The visibility of an owner and of everything it has; a wider visibility is smaller.
     Visibility, "public, limited, private" {
         /// Everybody.
         Public = 0 "public",
-        /// Whoever is signed in.
+        /// Every signed-in user.
         Limited = 1 "limited",
-        /// The user himself, or the organization's members.
+        /// The user themselves, or the organization's members.
         Private = 2 "private",
     }
 );
 word!(
-    /// What a team lets its members do with their organization; more is greater.
+    /// The permission that a team gives its members in their organization; more is greater.
     Permission, "read, write, admin, owner" {
         Read = 1 "read",
         Write = 2 "write",
@@ -123,7 +122,7 @@ word!(
     }
 );
 
-/// What a scope of a token speaks of.
+/// The area that a token's scope covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Area {
     Package,
@@ -147,7 +146,7 @@ impl Area {
     }
 }
 
-/// How far a scope goes; writing includes reading.
+/// The level of a scope; write includes read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Level {
     Read,
@@ -157,11 +156,11 @@ pub enum Level {
 /// One scope of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Scope {
-    /// `all`: writing everywhere.
+    /// `all`: write access to everything.
     All,
-    /// `public-only`: sees public owners alone. It grants nothing.
+    /// `public-only`: limits the token to public owners. It grants nothing.
     PublicOnly,
-    /// `read:package` and its like.
+    /// A scope such as `read:package`.
     Of(Area, Level),
 }
 
@@ -211,7 +210,7 @@ impl utoipa::ToSchema for Scope {}
 pub struct Scopes(BTreeSet<Scope>);
 
 impl Scopes {
-    /// Whether they allow this. `public-only` by itself allows nothing.
+    /// Whether the scopes allow this access. `public-only` by itself allows nothing.
     pub fn allow(&self, area: Area, level: Level) -> bool {
         self.0.iter().any(|scope| match scope {
             Scope::All => true,
@@ -220,41 +219,41 @@ impl Scopes {
         })
     }
 
-    /// Whether only public owners may be seen.
+    /// Whether the token sees public owners only.
     pub fn public_only(&self) -> bool {
         self.0.contains(&Scope::PublicOnly)
     }
 
-    /// Whether they allow anything at all.
+    /// Whether the scopes allow nothing at all.
     pub fn is_useless(&self) -> bool {
         self.0.iter().all(|scope| *scope == Scope::PublicOnly)
     }
 
-    /// Their words, sorted.
+    /// The scopes as words, sorted.
     pub fn words(&self) -> Vec<String> {
         self.0.iter().map(Scope::to_string).collect()
     }
 
-    /// Reads words, each one scope.
+    /// Parses words, each one a scope.
     ///
     /// # Errors
-    /// The first word that is no scope.
+    /// The first word that is not a scope.
     pub fn from_words<'a>(words: impl IntoIterator<Item = &'a str>) -> Result<Self, UnknownWord> {
         words.into_iter().map(str::parse).collect::<Result<_, _>>().map(Self)
     }
 }
 
-/// A pattern for package names: `*` stands for any run of characters, everything else for itself, in either case.
+/// A pattern for package names: `*` matches any run of characters, every other character matches itself, ignoring case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PackagePattern(String);
 
 impl PackagePattern {
-    /// As written.
+    /// The original spelling.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether a name, in lower case, fits.
+    /// Whether a name in lower case matches.
     pub fn matches(&self, lower_name: &str) -> bool {
         let pattern = self.0.to_lowercase();
         let mut parts = pattern.split('*');
@@ -285,7 +284,7 @@ impl utoipa::PartialSchema for PackagePattern {
 
 impl utoipa::ToSchema for PackagePattern {}
 
-/// Why a text is no pattern of package names.
+/// A text is not a valid pattern of package names.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("use up to 255 letters, digits and - _ + . with * as a wildcard")]
 pub struct InvalidPattern;

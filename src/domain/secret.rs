@@ -1,4 +1,4 @@
-//! Values that must not be seen: passwords, tokens, keys. Their `Debug` is silent and none has a `Display`.
+//! Values that must not be shown: passwords, tokens, keys. Their `Debug` output is hidden and none has a `Display`.
 
 use super::digest::to_hex;
 use hmac::{Hmac, KeyInit, Mac};
@@ -11,7 +11,7 @@ const TOKEN_PREFIX: &str = "phk_";
 const TOKEN_RANDOM: usize = 40;
 const TOKEN_CHECK: usize = 6;
 
-/// Fills an array with the operating system's randomness, through the thread's generator.
+/// Fills an array from the operating system's randomness, through the thread's generator.
 pub fn random_bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     rand::fill(&mut bytes);
@@ -22,18 +22,17 @@ fn base62(digit: usize) -> char {
     char::from(BASE62.get(digit % 62).copied().unwrap_or(b'0'))
 }
 
-/// So many random characters of `[0-9A-Za-z]`.
+/// This many random characters of `[0-9A-Za-z]`.
 pub fn random_text(length: usize) -> String {
     (0..length).map(|_| base62(rand::random_range(0..62))).collect()
 }
 
-/// The secret of a personal access token: `phk_`, 40 random base62 characters, and 6 of a CRC-32 over them, so that a
-/// scanner of leaked secrets can tell one without asking, and a mistyped one costs no query.
+/// The secret of a personal access token: `phk_`, 40 random base62 characters, and a CRC-32 of them in 6 characters. A
+/// scanner for leaked secrets recognizes it offline, and a mistyped token costs no query.
 #[derive(Clone, PartialEq, Eq)]
 pub struct TokenSecret(String);
 
 impl TokenSecret {
-    /// A new one.
     pub fn generate() -> Self {
         let random = random_text(TOKEN_RANDOM);
         Self(format!("{TOKEN_PREFIX}{random}{}", Self::check_text(&random)))
@@ -54,18 +53,18 @@ impl TokenSecret {
         &self.0
     }
 
-    /// What the database keeps.
+    /// The hash that the database stores.
     pub fn hash(&self) -> TokenHash {
         TokenHash(Sha256::digest(self.0.as_bytes()).into())
     }
 
-    /// Its end, by which people tell their tokens apart.
+    /// The last eight characters, by which people tell their tokens apart.
     pub fn last_eight(&self) -> &str {
         self.0.get(self.0.len() - 8..).unwrap_or_default()
     }
 }
 
-/// A text that is no token.
+/// A text is not a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("this is not an access token")]
 pub struct NotAToken;
@@ -92,7 +91,7 @@ impl fmt::Debug for TokenSecret {
     }
 }
 
-/// SHA-256 of a token's secret. The secret has 238 bits of randomness, so that a plain digest is enough.
+/// SHA-256 of a token's secret. The secret has 238 bits of randomness, so a plain digest is enough.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TokenHash([u8; 32]);
 
@@ -109,7 +108,7 @@ impl fmt::Debug for TokenHash {
     }
 }
 
-/// Why a password is refused.
+/// Why a password is rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum WeakPassword {
     #[error("the password is too short: use at least 12 characters")]
@@ -122,33 +121,31 @@ pub enum WeakPassword {
     Personal,
 }
 
-/// A password that was typed. Whether it is good enough to be set is asked by [`Password::check_new`].
+/// A password that somebody typed. [`Password::check_new`] checks whether it may be set.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Password(String);
 
 impl Password {
-    /// Most bytes that are ever hashed.
+    /// The most bytes that are ever hashed.
     pub const MAX_BYTES: usize = 1024;
 
-    /// Takes a text as a password.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// A random one of 24 characters (143 bits).
+    /// A random password of 24 characters (143 bits).
     pub fn generate() -> Self {
         Self(random_text(24))
     }
 
-    /// The text itself.
     pub fn reveal(&self) -> &str {
         &self.0
     }
 
-    /// Whether it may be set for a user with these names.
+    /// Checks that the password may be set for a user with these names.
     ///
     /// # Errors
-    /// Shorter than 12 or longer than 1,024 bytes, one of the commonest, or the user's own name.
+    /// For a password shorter than 12 or longer than 1,024 bytes, a common password, or the user's own name.
     pub fn check_new(&self, names: &[&str]) -> Result<(), WeakPassword> {
         let lower = self.0.to_lowercase();
         match self.0.len() {
@@ -161,7 +158,7 @@ impl Password {
     }
 }
 
-/// The commonest passwords of published leaks that are long enough to be asked about, a line each, in lower case.
+/// Common passwords from published leaks that are long enough to pass the length check, one per line, in lower case.
 const COMMON_PASSWORDS: &str = include_str!("common_passwords.txt");
 
 impl fmt::Debug for Password {
@@ -170,12 +167,12 @@ impl fmt::Debug for Password {
     }
 }
 
-/// The instance's own key, kept beside the data and outside the database. Every use derives a key of its own.
+/// The instance's own key, stored beside the data and outside the database. Each use derives its own key.
 #[derive(Clone)]
 pub struct MasterKey([u8; 32]);
 
 impl MasterKey {
-    /// Takes the bytes of the key file.
+    /// Wraps the bytes of the key file.
     pub fn new(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
@@ -185,12 +182,12 @@ impl MasterKey {
         Self(random_bytes())
     }
 
-    /// The key for one use, which is named: HMAC-SHA256 of the name (RFC 2104).
+    /// The key for one named use: HMAC-SHA256 of the name (RFC 2104).
     pub fn derive(&self, usage: &str) -> [u8; 32] {
         self.authenticate(&[usage.as_bytes()])
     }
 
-    /// HMAC-SHA256 over parts, each with its length before it.
+    /// HMAC-SHA256 over parts, each preceded by its length.
     pub fn authenticate(&self, parts: &[&[u8]]) -> [u8; 32] {
         let mut key = [0; 64];
         key.iter_mut().zip(self.0).for_each(|(to, from)| *to = from);
@@ -215,22 +212,20 @@ impl fmt::Debug for MasterKey {
 pub struct SecretText(String);
 
 impl SecretText {
-    /// Takes a text.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// The text itself.
     pub fn reveal(&self) -> &str {
         &self.0
     }
 
-    /// Whether nothing was set.
+    /// Whether the text is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether a text is the same, in a time that does not tell where they differ.
+    /// Compares two texts in a time that does not reveal where they differ.
     pub fn equals(&self, other: &str) -> bool {
         let digest = |text: &str| to_hex(&Sha256::digest(text.as_bytes()));
         digest(&self.0) == digest(other)

@@ -1,10 +1,10 @@
-//! Texts that people write about themselves and their things: shown, never compared.
+//! Texts that people write about themselves and their things. They are displayed, never compared.
 
 use super::names::{InvalidName, name, text_schema};
 
-/// Most bytes in a line.
+/// The most bytes in a line.
 const MAX_LINE_BYTES: usize = 255;
-/// Most bytes in a description.
+/// The most bytes in a description.
 const MAX_PROSE_BYTES: usize = 2000;
 
 name!(
@@ -15,7 +15,7 @@ name!(
     text_schema("A line of up to 255 bytes without control characters.", r"^[^\x00-\x1f\x7f-\x9f]*$").max_length(Some(MAX_LINE_BYTES))
 );
 name!(
-    /// A description: at most 2,000 bytes without control characters, but it may have lines and tabs; it may be empty.
+    /// A description: at most 2,000 bytes without control characters other than line breaks and tabs; it may be empty.
     #[derive(Default)]
     Prose,
     check_prose,
@@ -25,8 +25,8 @@ name!(
     ).max_length(Some(MAX_PROSE_BYTES))
 );
 name!(
-    /// The address of a page: `http://` or `https://`, at most 255 bytes without white space; it may be empty. It is shown
-    /// as a link, and so it may be nothing that a browser would run.
+    /// The address of a web page: `http://` or `https://`, at most 255 bytes without white space; it may be empty.
+    /// Pages show it as a link, so it must not be anything that a browser would run.
     #[derive(Default)]
     Website,
     check_website,

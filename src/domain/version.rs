@@ -1,17 +1,17 @@
-//! The version of a package: nearly any text, and its place among its siblings.
+//! The version of a package: nearly any text, and its order among the other versions.
 
 use super::names::{InvalidName, MAX_NAME_BYTES, name, text_schema};
 use std::cmp::Reverse;
 
 name!(
     /// A version: at most 255 bytes, not empty, no outer Unicode white space, no control characters, not `.` or `..`.
-    /// Any other text is fine; nobody demands SemVer.
+    /// Any other text is allowed; it need not be SemVer.
     Version,
     check_version,
     text_schema("A version: any text of up to 255 bytes without control characters.", PATTERN).max_length(Some(MAX_NAME_BYTES))
 );
 
-/// The same as a regular expression, but for the length, which counts in bytes.
+/// The same rules as a regular expression, except for the length, which counts bytes.
 const PATTERN: &str = r"^(?!\.{1,2}$)[^\s\x00-\x1f\x7f-\x9f]([^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f])?$";
 
 fn check_version(text: &str) -> Result<(), InvalidName> {
@@ -26,19 +26,19 @@ fn check_version(text: &str) -> Result<(), InvalidName> {
 }
 
 impl Version {
-    /// Whether this is the word that stands for the newest version, where no version is really called so.
+    /// Whether this is the word for the newest version, where no version really has that name.
     pub fn is_latest(&self) -> bool {
         self.lower() == "latest"
     }
 
-    /// As a semantic version, a leading `v` ignored, if it is one.
+    /// The semantic version, ignoring a leading `v`, if it is one.
     fn semantic(&self) -> Option<semver::Version> {
         let text = self.as_str();
         semver::Version::parse(text.strip_prefix(['v', 'V']).unwrap_or(text)).ok()
     }
 
-    /// A version that could come next: the next patch of a release, the release of a pre-release; nothing where it is no
-    /// semantic version.
+    /// A version that could come next: the next patch of a release, the release of a pre-release; `None` for a version
+    /// that is not semantic.
     pub fn next(&self) -> Option<Self> {
         let semver::Version { major, minor, patch, pre, .. } = self.semantic()?;
         let patch = if pre.is_empty() { patch.checked_add(1)? } else { patch };
@@ -46,16 +46,16 @@ impl Version {
         format!("{}{major}.{minor}.{patch}", lead.unwrap_or_default()).parse().ok()
     }
 
-    /// Its place by SemVer 2.0.0 §11, a leading `v` ignored; `None` when it is no semantic version.
+    /// The sort key by SemVer 2.0.0 §11, ignoring a leading `v`; `None` for a version that is not semantic.
     fn precedence(&self) -> Option<(bool, semver::Version)> {
         let parsed = self.semantic()?;
-        // A release goes before every pre-release, even one of a higher number: "latest" is what people should run.
+        // A release precedes every pre-release, even one with a higher number: "latest" is what people should run.
         Some((parsed.pre.is_empty(), parsed))
     }
 }
 
-/// Puts versions in the order of their precedence (SemVer 2.0.0 §11), the highest first, and behind them those that are no
-/// semantic versions, the last first.
+/// Sorts versions by precedence (SemVer 2.0.0 §11), the highest first, followed by versions that are not semantic, the
+/// most recent first.
 pub fn by_precedence<T, D: Ord>(versions: &mut [T], key: impl Fn(&T) -> (&Version, D)) {
     versions.sort_by_cached_key(|item| {
         let (version, date) = key(item);
@@ -63,8 +63,8 @@ pub fn by_precedence<T, D: Ord>(versions: &mut [T], key: impl Fn(&T) -> (&Versio
     });
 }
 
-/// The newest of some versions: by SemVer precedence with releases first where any of them is a semantic version,
-/// otherwise the one that was created last.
+/// The newest version: by SemVer precedence with releases first if any version is semantic, otherwise the one that was
+/// created last.
 pub fn newest<T, D: Ord>(versions: impl IntoIterator<Item = T>, key: impl Fn(&T) -> (&Version, D)) -> Option<T> {
     versions.into_iter().max_by(|a, b| {
         let ((a, a_date), (b, b_date)) = (key(a), key(b));

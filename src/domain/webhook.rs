@@ -1,18 +1,18 @@
-//! What a webhook is made of: where it leads, how it speaks, and what has become of what it had to tell.
+//! The parts of a webhook: its address, its format, and the states of its deliveries.
 
 use super::names::{InvalidName, name, text_schema};
 use super::role::word;
 
-/// Most bytes in a hook's address.
+/// The most bytes in a webhook's address.
 const MAX_URL_BYTES: usize = 2048;
-/// Most bytes in a value of `Authorization`.
+/// The most bytes in an `Authorization` value.
 const MAX_AUTHORIZATION_BYTES: usize = 1024;
-/// Most bytes in a secret.
+/// The most bytes in a secret.
 const MAX_SECRET_BYTES: usize = 255;
 
 name!(
-    /// Where a hook leads: `http://` or `https://`, at most 2,048 bytes of ASCII without white space, without a user and
-    /// a password in it. Whether that may be reached is asked by whoever sends.
+    /// A webhook's address: `http://` or `https://`, at most 2,048 bytes of ASCII without white space, without a user
+    /// name and password in it. The sender checks whether the address may be called.
     HookUrl,
     check_url,
     text_schema(
@@ -21,25 +21,25 @@ name!(
     ).max_length(Some(MAX_URL_BYTES))
 );
 name!(
-    /// The value of the field `Authorization` that a hook sends: at most 1,024 visible characters of ASCII and spaces.
+    /// The value of the `Authorization` header that a webhook sends: at most 1,024 visible ASCII characters and spaces.
     HookAuthorization,
     check_authorization,
     text_schema("The value of the Authorization header.", r"^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$")
         .max_length(Some(MAX_AUTHORIZATION_BYTES))
 );
 name!(
-    /// What a hook signs with: 1 to 255 bytes without control characters.
+    /// The secret that a webhook signs with: 1 to 255 bytes without control characters.
     HookSecret,
     check_secret,
     text_schema("A secret.", r"^[^\x00-\x1f\x7f-\x9f]+$").max_length(Some(MAX_SECRET_BYTES))
 );
 
 word!(
-    /// In whose manner a hook speaks.
+    /// The flavor of a webhook's messages.
     HookKind, "gitea, gogs" { Gitea = 0 "gitea", Gogs = 1 "gogs" }
 );
 word!(
-    /// How the body of a hook's request is written.
+    /// The format of a request's body.
     HookContent, "json, form" {
         /// The payload itself.
         Json = 0 "json",
@@ -48,22 +48,22 @@ word!(
     }
 );
 word!(
-    /// What happened to a package.
+    /// The change to a package that a webhook announces.
     HookAction, "created, deleted, damaged" {
         Created = 0 "created",
         Deleted = 1 "deleted",
-        /// Stored files of it were found damaged. Gitea has no such event.
+        /// Stored files of the package were found damaged. Gitea has no such event.
         Damaged = 2 "damaged",
     }
 );
 word!(
-    /// What has become of something that a hook has to tell.
+    /// The state of a delivery.
     DeliveryState, "pending, delivered, failed" {
-        /// It is tried, now or later.
+        /// The delivery is tried, now or later.
         Pending = 0 "pending",
         /// The receiver answered with a status of 200 to 299.
         Delivered = 1 "delivered",
-        /// It was given up.
+        /// The delivery was given up.
         Failed = 2 "failed",
     }
 );

@@ -19,18 +19,19 @@ use actix_web::HttpResponse;
 use actix_web::http::header;
 use bytes::Bytes;
 
-/// Most bytes of a file that is read in the same hop as its row: a hop costs a third of the rate of small downloads.
+/// The most bytes of a file that is read on the same thread as its row: a switch of threads costs a third of the
+/// throughput of small downloads.
 const READ_AT_ONCE: u64 = 64 << 10;
 
-/// What the address of a file leads to.
+/// The file or version that the address of a file means.
 enum Downloaded {
     File(Box<Downloadable>),
     Sidecar(Box<Sidecar>),
-    /// The version `latest` stands for.
+    /// The version that `latest` means.
     Newest(FilePath),
 }
 
-/// `GET`, `HEAD` of a file; also of a side-car, and of the version `latest`.
+/// `GET`, `HEAD` of a file; also of a checksum file, and of the version `latest`.
 pub async fn download(call: Call) -> Result<HttpResponse> {
     let path = call.file_path().await?;
     call.about(&path.owner);
@@ -60,7 +61,7 @@ fn find(conn: &mut Connection, caller: &Caller, path: &FilePath) -> Result<Downl
         Err(Error::NotFound(What::File)) => {}
         Err(error) => return Err(error),
     }
-    // The owner is readable, and no such file is there: it may be one that is computed.
+    // The caller may read the owner, but there is no such file: it may be one that is computed.
     let right = can_read(conn, caller, &path.owner, Some(&path.package))?;
     if let Some(sidecar) = sidecars::find(conn, &right, path)? {
         return Ok(Downloaded::Sidecar(Box::new(sidecar)));
@@ -81,7 +82,7 @@ fn read(store: &BlobStore, file: &Downloadable) -> Result<Bytes> {
     Ok(store.read_small(&key, file.blob.size)?)
 }
 
-/// Where `latest` leads: a temporary redirect to an address that will always mean the same.
+/// Redirects from `latest`: temporarily, to an address that always means the same version.
 pub(super) fn redirect(url: &str) -> HttpResponse {
     HttpResponse::Found()
         .insert_header((header::LOCATION, url))

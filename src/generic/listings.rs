@@ -1,4 +1,4 @@
-//! Lists for curl: a package's versions, a version's files. A name a line, or JSON for who asks for it.
+//! Lists for curl: a package's versions, a version's files. One name per line, or JSON for clients that ask for it.
 
 use super::files::redirect;
 use crate::auth::call::Call;
@@ -21,7 +21,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// How many names a page has unless `limit` says otherwise, and at most.
+/// How many names a page has by default, and at most.
 const PAGE: i64 = 1000;
 
 fn paging(req: &HttpRequest) -> Paging {
@@ -62,7 +62,7 @@ pub struct ListedVersion {
     /// How often its files were downloaded.
     #[schema(minimum = 0)]
     download_count: i64,
-    /// Where its files are listed.
+    /// The address of the list of its files.
     url: String,
 }
 
@@ -81,7 +81,7 @@ impl ListedVersion {
     }
 }
 
-/// The files of a version, or the version that `latest` stands for.
+/// The files of a version, or the version that `latest` means.
 enum ListedFiles {
     Files(Page<FileSummary>),
     Newest(VersionPath),

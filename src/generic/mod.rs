@@ -1,4 +1,4 @@
-//! The generic package protocol: plain text over HTTP, as Gitea's. Its routes are in `crate::routes::generic`.
+//! The generic package protocol: plain text over HTTP, as in Gitea. Its routes are in `crate::routes::generic`.
 
 pub mod describe;
 pub mod files;
@@ -12,7 +12,7 @@ use crate::http::problem::{self, Shape, status_of};
 use crate::state::App;
 use actix_web::{HttpRequest, HttpResponse};
 
-/// Renders an error of this face: one line of text, or JSON for clients that ask for it.
+/// Renders an error: one line of text, or JSON for clients that ask for it.
 pub fn render_error(req: &HttpRequest, app: &App, error: &Error) -> HttpResponse {
     let (status, _) = status_of(error);
     problem::answer(req, error, status, Shape::asked(req.headers()), app.config.public_root().unwrap_or_default())

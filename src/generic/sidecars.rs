@@ -1,5 +1,5 @@
-//! Files that are computed: `{file}.sha256`, `{file}.sha512`, and `SHA256SUMS`, `SHA512SUMS` of a version, in the
-//! format that `sha256sum -c` reads. A real file of that name goes before them.
+//! Checksum files that are computed: `{file}.sha256`, `{file}.sha512`, and `SHA256SUMS`, `SHA512SUMS` of a version, in
+//! the format that `sha256sum -c` reads. A real file with such a name takes precedence.
 
 use crate::db::Connection;
 use crate::domain::names::FileName;
@@ -15,24 +15,24 @@ use actix_web::HttpResponse;
 use actix_web::http::header;
 use std::fmt::Write as _;
 
-/// Which digest a side-car holds.
+/// The digest in a checksum file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Sha256,
     Sha512,
 }
 
-/// A side-car, and the files it speaks of.
+/// A checksum file, and the files that it lists.
 pub(super) struct Sidecar {
     kind: Kind,
     name: FileName,
     files: Vec<FileSummary>,
 }
 
-/// The side-car of this name, if it is one and what it speaks of is there.
+/// The checksum file with this name, if the name is one of a checksum file and the files that it lists exist.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub(super) fn find(conn: &mut Connection, right: &CanRead, path: &FilePath) -> Result<Option<Sidecar>> {
     let lower = path.file.lower();
     let (kind, base) = match lower.as_str() {
@@ -56,7 +56,7 @@ pub(super) fn find(conn: &mut Connection, right: &CanRead, path: &FilePath) -> R
     Ok(Some(Sidecar { kind, name: path.file.clone(), files }).filter(|sidecar| !sidecar.files.is_empty()))
 }
 
-/// Sends a side-car; computes what it needs first, where that was not done yet.
+/// Sends a checksum file; computes missing digests first.
 ///
 /// # Errors
 /// As [`digests::of_blob`].
@@ -67,7 +67,8 @@ pub(super) async fn answer(app: &App, sidecar: Sidecar) -> Result<HttpResponse> 
             Kind::Sha256 => file.blob.sha256.to_hex(),
             Kind::Sha512 => digests::of_blob(&app.db, &app.store, &app.digesting, &file.blob).await?.sha512.to_hex(),
         };
-        // Two spaces: the name follows as it is; the allowed names hold nothing that coreutils would escape.
+        // Two spaces: the name follows unescaped, because the allowed names contain nothing that coreutils would
+        // escape.
         let _ = writeln!(lines, "{digest}  {}", file.name);
     }
     Ok(HttpResponse::Ok()

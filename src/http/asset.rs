@@ -1,5 +1,5 @@
-//! Files that are part of the program: they change only with it, and go out compressed to whoever takes that, which
-//! every browser does.
+//! Files that are part of the program. They change only with it, and are sent compressed to every client that accepts
+//! gzip, which every browser does.
 
 use super::conditional::has_tag;
 use crate::error::{Error, Result};
@@ -17,37 +17,37 @@ use std::io::{Read, Write};
 pub struct Asset {
     content_type: &'static str,
     packed: Bytes,
-    /// Without its quotes; of the packed form it has an addition, as two encodings are two representations.
+    /// Without quotes. The compressed form's tag has a suffix, because two encodings are two representations.
     tag: String,
 }
 
 impl Asset {
-    /// A file that is to be compressed.
+    /// Compresses a file and makes an asset of it.
     ///
     /// # Errors
-    /// Those of compressing into memory: none that are known.
+    /// Errors of compression in memory; none is known.
     pub fn new(content_type: &'static str, bytes: &[u8]) -> std::io::Result<Self> {
         Ok(Self::packed(content_type, pack(bytes)?))
     }
 
-    /// A file that is compressed with gzip already.
+    /// An asset from a file that is already compressed with gzip.
     pub fn packed(content_type: &'static str, packed: Bytes) -> Self {
         let digest = Sha256::digest(&packed);
         Self { content_type, tag: crate::domain::digest::to_hex(&digest), packed }
     }
 
-    /// The file as it is.
+    /// The uncompressed bytes.
     ///
     /// # Errors
-    /// Bytes that were never compressed.
+    /// For bytes that are not compressed.
     pub fn unpacked(&self) -> std::io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         GzDecoder::new(&self.packed[..]).read_to_end(&mut bytes)?;
         Ok(bytes)
     }
 
-    /// Sends it, or 304 to who has it. A reader asks each time whether it is still the same: a new release of the
-    /// program is seen at once.
+    /// Sends the file, or 304 to a client that has it. Clients ask each time whether it is still the same, so that a
+    /// new release of the program is visible at once.
     ///
     /// # Errors
     /// [`Error::Internal`] when it cannot be unpacked.
@@ -77,17 +77,17 @@ impl Asset {
     }
 }
 
-/// Compresses bytes with gzip, as small as it gets.
+/// Compresses bytes with gzip, as small as possible.
 ///
 /// # Errors
-/// Those of compressing into memory: none that are known.
+/// Errors of compression in memory; none is known.
 pub fn pack(bytes: &[u8]) -> std::io::Result<Bytes> {
     let mut packer = GzEncoder::new(Vec::new(), Compression::best());
     packer.write_all(bytes)?;
     Ok(packer.finish()?.into())
 }
 
-/// Whether gzip is among the codings that are accepted (RFC 9110 §12.5.3).
+/// Whether the client accepts gzip (RFC 9110 §12.5.3).
 pub fn takes_gzip(headers: &HeaderMap) -> bool {
     let items = headers.get_all(header::ACCEPT_ENCODING).filter_map(|value| value.to_str().ok());
     items.flat_map(|value| value.split(',')).any(|item| {

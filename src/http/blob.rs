@@ -1,8 +1,8 @@
-//! Answers a request for a blob: whole, in ranges, or not at all where conditions say so.
+//! Answers requests for a blob: whole, in ranges, or without a body where conditions say so.
 //!
-//! Our own and not `actix_files::NamedFile`: the ETag is the digest, the bytes may come from an object store, and they
-//! are verified while they go. A blob that turns out to be damaged ends the body with an error, and actix then cuts the
-//! connection short of its `Content-Length`.
+//! This replaces `actix_files::NamedFile`: the ETag is the digest, the bytes may come from an object store, and they
+//! are verified while they are sent. A blob that turns out to be damaged ends the body with an error, and actix then
+//! cuts the connection before its `Content-Length`.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -26,10 +26,10 @@ use crate::domain::request_id::RequestId;
 use crate::error::Error;
 use crate::storage::{BlobReader, BlobStore, StoreError, Stored};
 
-/// What a browser may do with a file if it shows one after all: nothing.
+/// The content security policy for a browser that displays a file: everything is forbidden.
 pub const INERT: &str = "default-src 'none'; sandbox; frame-ancestors 'none'";
 
-/// A body of up to so many bytes, 64 KiB, goes out in one piece and in one write with its head.
+/// A body of up to this many bytes, 64 KiB, is sent as one piece, in one write with its header.
 const ONE_PIECE: u64 = 64 << 10;
 
 const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
@@ -37,22 +37,21 @@ const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
 /// A file to send.
 #[derive(Debug, Clone)]
 pub struct BlobToServe<'a> {
-    /// The blob; its key has the SHA-256.
+    /// The blob; its key contains the SHA-256.
     pub blob: Stored,
-    /// The name to save it under.
+    /// The file name to save it under.
     pub file_name: &'a str,
     /// When the file was uploaded.
     pub last_modified: SystemTime,
-    /// Whether anonymous readers may see the file, and caches between us and them keep it.
+    /// Whether anonymous readers may see the file, and shared caches may store it.
     pub public: bool,
-    /// The whole contents, when the caller has read and verified them already.
+    /// The whole content, when the caller has read and verified it already.
     pub small: Option<Bytes>,
 }
 
-/// An answer, and what it means to the statistics.
+/// An answer, and whether it counts for the statistics.
 #[derive(Debug)]
 pub struct Served {
-    /// The answer.
     pub response: HttpResponse,
     /// Whether it counts as a download: a GET that sends byte 0 (or an empty file).
     pub counts: bool,
@@ -62,7 +61,7 @@ pub struct Served {
 /// uploaded content from running in our origin.
 ///
 /// # Errors
-/// [`Error::Busy`] when the blob cannot be read or is seen to be damaged before the answer has begun.
+/// [`Error::Busy`] when the blob cannot be read, or is found damaged before the answer has started.
 pub async fn respond(
     method: &Method,
     headers: &HeaderMap,
@@ -76,7 +75,7 @@ pub async fn respond(
         Verdict::NotModified => return Ok(not_counted(not_modified(&file, &etag))),
         Verdict::Proceed => {}
     }
-    // Range is for GET alone (RFC 9110 §14.2), and a second Range field makes nonsense of both.
+    // Range applies to GET only (RFC 9110 §14.2), and a second Range header makes both invalid.
     let mut asked = headers.get_all(header::RANGE);
     let selection = match (asked.next(), asked.next()) {
         (Some(value), None) if method == Method::GET && range_holds(headers, validators) => {
@@ -129,7 +128,7 @@ fn sends_first_byte(selection: &Selection) -> bool {
     }
 }
 
-/// What every answer has, errors and 304 too.
+/// The headers of every answer, including errors and 304.
 fn protected(status: StatusCode, file: &BlobToServe<'_>, etag: &str) -> HttpResponseBuilder {
     const PUBLIC: &str = "public, max-age=0, must-revalidate, no-transform";
     const PRIVATE: &str = "private, max-age=0, must-revalidate, no-transform";
@@ -151,22 +150,22 @@ fn protected(status: StatusCode, file: &BlobToServe<'_>, etag: &str) -> HttpResp
     builder
 }
 
-/// The head of an answer that sends bytes of the file.
+/// The response header of an answer that sends bytes of the file.
 fn head(status: StatusCode, file: &BlobToServe<'_>, etag: &str) -> HttpResponse {
     protected(status, file, etag)
         .insert_header((header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream")))
         .body(actix_web::body::None::new())
 }
 
-/// Without a body, and without the `Content-Length: 0` that an empty one would have.
+/// Without a body, and without the `Content-Length: 0` that an empty body would have.
 fn not_modified(file: &BlobToServe<'_>, etag: &str) -> HttpResponse {
     protected(StatusCode::NOT_MODIFIED, file, etag).body(actix_web::body::None::new())
 }
 
-const ANOTHER_FILE: &str = "the file is not the one that If-Match or If-Unmodified-Since asks for";
+const ANOTHER_FILE: &str = "the file does not match If-Match or If-Unmodified-Since";
 const NO_SUCH_RANGE: &str = "the file has no bytes in the requested range";
 
-/// The file's head with a sentence as its body, of which the file's digest would not be true.
+/// The file's header with an error message as its body, whose digest would differ from the file's.
 fn refusal(status: StatusCode, file: &BlobToServe<'_>, etag: &str) -> HttpResponse {
     let text = if status == StatusCode::PRECONDITION_FAILED { ANOTHER_FILE } else { NO_SUCH_RANGE };
     let mut response = protected(status, file, etag)
@@ -176,7 +175,8 @@ fn refusal(status: StatusCode, file: &BlobToServe<'_>, etag: &str) -> HttpRespon
     response
 }
 
-/// An answer of [`respond`] as its reader wants errors: 412 and 416 as JSON for who asks for it, with the same head.
+/// Renders an answer of [`respond`] in the client's error format: 412 and 416 as JSON for clients that accept it, with
+/// the same headers.
 pub fn in_shape(response: HttpResponse, id: &RequestId, shape: Shape, root: &str) -> HttpResponse {
     let (code, text) = match (shape, response.status()) {
         (Shape::Json, StatusCode::PRECONDITION_FAILED) => ("precondition_failed", ANOTHER_FILE),
@@ -231,8 +231,8 @@ fn multipart(ranges: &[Range<u64>], boundary: &str, size: u64) -> Vec<Part> {
     parts
 }
 
-/// Adds the body. The first chunk is read before the head goes out: what is wrong then is still an answer, and a body
-/// of one piece is sent with the head.
+/// Adds the body. The first chunk is read before the header is sent: an error at that point can still be answered, and
+/// a body of one piece is sent with the header.
 async fn with_body(
     response: HttpResponse,
     store: &BlobStore,
@@ -260,7 +260,7 @@ async fn with_body(
     Ok(response.set_body(whole).map_into_boxed_body())
 }
 
-/// A HEAD's body: the length of what a GET would send, and nothing.
+/// A HEAD response's body: empty, with the length that a GET would send.
 struct Promised(u64);
 
 impl MessageBody for Promised {
@@ -280,11 +280,11 @@ enum Source {
     Store(BlobReader),
 }
 
-/// A body of known length out of texts and ranges of one blob.
+/// A body of known length, made of texts and ranges of one blob.
 struct BlobBody {
     parts: VecDeque<Part>,
     source: Source,
-    /// Whether the reader is at the range in front already.
+    /// Whether the reader is at the first range already.
     entered: bool,
     /// Bytes still to be sent.
     left: u64,
@@ -337,6 +337,6 @@ impl MessageBody for BlobBody {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
         self.poll_part(cx)
-            .map(|part| part.inspect_err(|error| tracing::error!(error = %error, "cutting a download off")).transpose())
+            .map(|part| part.inspect_err(|error| tracing::error!(error = %error, "a download was cut off")).transpose())
     }
 }

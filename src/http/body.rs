@@ -1,4 +1,4 @@
-//! A request's body, with a deadline: it must go on, and on average not too slowly.
+//! A request's body, with limits on how long it may pause and how slow it may be on average.
 
 use crate::error::{Error, Result};
 use actix_web::HttpMessage;
@@ -14,7 +14,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::time::Sleep;
 
-/// A body that the request holds too, until its answer is sent.
+/// A body that the request keeps too, until its answer is sent.
 #[derive(Clone)]
 struct Held(Rc<RefCell<Payload>>);
 
@@ -26,9 +26,10 @@ impl Stream for Held {
     }
 }
 
-/// Holds a chunked body until its answer is sent, whoever drops it before. What is left of a dropped one actix reads to
-/// its end, however long that takes, and may fall asleep over it (seen in actix-http 3.20 with a full read buffer); of
-/// one that is held it reads for a short time and closes, as it does where a length was declared.
+/// Keeps a chunked body until the answer is sent, whatever else drops it before. Actix reads the rest of a dropped body
+/// to its end, however long that takes, and may hang while it does so (seen in actix-http 3.20 with a full read
+/// buffer). If the body is kept, actix reads for a short time and closes the connection, as it does when a length was
+/// declared.
 pub fn hold(req: &mut ServiceRequest) {
     if req.headers().contains_key(header::TRANSFER_ENCODING) {
         let held = Held(Rc::new(RefCell::new(req.take_payload())));
@@ -37,16 +38,16 @@ pub fn hold(req: &mut ServiceRequest) {
     }
 }
 
-/// What a body is given.
+/// The limits on the pace of a body.
 #[derive(Debug, Clone, Copy)]
 pub struct Pace {
-    /// Longest time without a byte.
+    /// The longest time without a byte.
     pub stall: Duration,
-    /// Least average of bytes a second, asked for once a body has lasted longer than `stall`.
+    /// The lowest average rate in bytes per second, checked once a body takes longer than `stall`.
     pub least_rate: u64,
 }
 
-/// A body that keeps its pace: a stream that ends with [`PayloadError::Incomplete`] where the sender does not.
+/// A body with a limit on its pace: a stream that ends with [`PayloadError::Incomplete`] if the sender is too slow.
 pub struct PacedBody<S> {
     stream: Pin<Box<S>>,
     pace: Pace,
@@ -56,21 +57,21 @@ pub struct PacedBody<S> {
 }
 
 impl<S: Stream<Item = Result<Bytes, PayloadError>>> PacedBody<S> {
-    /// Begins to read.
+    /// Starts to read.
     pub fn new(stream: S, pace: Pace) -> Self {
         let stalled = Box::pin(tokio::time::sleep(pace.stall));
         Self { stream: Box::pin(stream), pace, started: Instant::now(), received: 0, stalled }
     }
 
-    /// The next chunk, `None` at the proper end.
+    /// The next chunk; `None` at the proper end.
     ///
     /// # Errors
-    /// [`Error::Aborted`] when the body ended early, stood still or trickled.
+    /// [`Error::Aborted`] when the body ended early, stalled or was too slow.
     pub async fn next(&mut self) -> Result<Option<Bytes>> {
         StreamExt::next(self).await.transpose().map_err(|_| Error::Aborted)
     }
 
-    /// All of a body that is kept in memory; `None` of one that has more bytes than this.
+    /// The whole body, kept in memory; `None` if it has more bytes than this.
     ///
     /// # Errors
     /// As [`PacedBody::next`].
@@ -109,7 +110,7 @@ impl<S: Stream<Item = Result<Bytes, PayloadError>>> Stream for PacedBody<S> {
     }
 }
 
-/// An error of a body's stream, sorted: the client went away, or sent what is no form.
+/// Classifies an error of a body's stream: the client disconnected, or sent an invalid form.
 pub struct BodyError(pub Error);
 
 impl From<PayloadError> for BodyError {

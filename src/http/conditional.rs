@@ -1,30 +1,30 @@
-//! Conditional requests (RFC 9110 §13) on a file whose ETag is strong and whose modification date has whole seconds.
+//! Conditional requests (RFC 9110 §13) for a file with a strong ETag and a modification date in whole seconds.
 
 use std::time::{Duration, SystemTime};
 
 use actix_web::http::header::{self, HeaderMap, HeaderName};
 
-/// What identifies the stored file.
+/// The values that identify the stored file.
 #[derive(Debug, Clone, Copy)]
 pub struct Validators<'a> {
-    /// The strong entity tag, its quotes included.
+    /// The strong entity tag, including its quotes.
     pub etag: &'a str,
-    /// When it was uploaded.
+    /// When the file was uploaded.
     pub last_modified: SystemTime,
 }
 
-/// What the conditions of a GET or HEAD come to.
+/// The result of the conditions of a GET or HEAD.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// Answer as if there were no condition.
     Proceed,
-    /// 304: the client has it.
+    /// 304: the client has the file.
     NotModified,
-    /// 412: the client wanted another.
+    /// 412: the client wants another version of the file.
     Failed,
 }
 
-/// Judges `If-Match`, `If-Unmodified-Since`, `If-None-Match` and `If-Modified-Since` in the order of §13.2.2.
+/// Evaluates `If-Match`, `If-Unmodified-Since`, `If-None-Match` and `If-Modified-Since` in the order of §13.2.2.
 pub fn judge(headers: &HeaderMap, validators: Validators<'_>) -> Verdict {
     if headers.contains_key(header::IF_MATCH) {
         if !list_matches(headers, header::IF_MATCH, validators.etag, false) {
@@ -47,8 +47,8 @@ pub fn judge(headers: &HeaderMap, validators: Validators<'_>) -> Verdict {
     Verdict::Proceed
 }
 
-/// Whether `Range` is to be heeded (§13.1.5): there is no `If-Range`, or it is our tag by strong comparison, or
-/// exactly our date.
+/// Whether `Range` applies (§13.1.5): there is no `If-Range`, or it equals our tag by strong comparison, or exactly our
+/// date.
 pub fn range_holds(headers: &HeaderMap, validators: Validators<'_>) -> bool {
     if !headers.contains_key(header::IF_RANGE) {
         return true;
@@ -59,25 +59,25 @@ pub fn range_holds(headers: &HeaderMap, validators: Validators<'_>) -> bool {
     }
 }
 
-/// Whether the reader says with `If-None-Match` that he has what this tag stands for.
+/// Whether `If-None-Match` says that the client has the content with this tag.
 pub fn has_tag(headers: &HeaderMap, etag: &str) -> bool {
     list_matches(headers, header::IF_NONE_MATCH, etag, true)
 }
 
-/// A date as HTTP writes it; what its four digits of a year cannot say becomes the nearest that they can.
+/// A date in HTTP's format; years beyond its four digits become the nearest possible year.
 pub fn http_date(time: SystemTime) -> String {
     const YEAR_9999: Duration = Duration::from_secs(253_370_764_800);
     let latest = SystemTime::UNIX_EPOCH.checked_add(YEAR_9999).unwrap_or(time);
     httpdate::fmt_http_date(whole_seconds(time).min(latest))
 }
 
-/// A time without its fraction of a second, as HTTP's dates are.
+/// A time without its fraction of a second, like HTTP's dates.
 fn whole_seconds(time: SystemTime) -> SystemTime {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(since.as_secs())).unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
-/// The field's only value.
+/// The value of a header that occurs exactly once.
 fn single(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     let mut values = headers.get_all(name);
     match (values.next(), values.next()) {
@@ -86,12 +86,12 @@ fn single(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     }
 }
 
-/// The field's date; a value that is no date, or several, is to be ignored.
+/// The header's date; an invalid date, or several, is ignored.
 fn date(headers: &HeaderMap, name: HeaderName) -> Option<SystemTime> {
     httpdate::parse_http_date(single(headers, name)?).ok()
 }
 
-/// Whether a list of entity tags, or `*`, has ours. A list that breaks off in nonsense counts as far as it went.
+/// Whether a list of entity tags, or `*`, contains ours. A list with a syntax error counts up to the error.
 fn list_matches(headers: &HeaderMap, name: HeaderName, etag: &str, weakly: bool) -> bool {
     headers.get_all(name).any(|value| {
         let value = String::from_utf8_lossy(value.as_bytes());
@@ -99,7 +99,7 @@ fn list_matches(headers: &HeaderMap, name: HeaderName, etag: &str, weakly: bool)
     })
 }
 
-/// The entity tags of a list, each with whether it is weak, quotes included. A tag may contain commas.
+/// The entity tags of a list, each with whether it is weak, including quotes. A tag may contain commas.
 fn tags(list: &str) -> impl Iterator<Item = (bool, &str)> {
     let mut rest = list;
     std::iter::from_fn(move || {

@@ -1,4 +1,4 @@
-//! How many connections there are, in all and from one address, and who is behind one.
+//! Counts connections, in total and per address, and finds the client behind one.
 
 use crate::domain::network::{Network, network_of};
 use actix_web::dev::Extensions;
@@ -21,7 +21,7 @@ pub struct Connections {
     open: Mutex<(usize, HashMap<IpAddr, usize>)>,
 }
 
-/// One counted connection; gives its place back when the connection ends.
+/// One counted connection; frees its place when the connection ends.
 struct Counted {
     connections: Arc<Connections>,
     network: Option<IpAddr>,
@@ -43,12 +43,13 @@ impl Drop for Counted {
 }
 
 impl Connections {
-    /// Limits in all and for one address; proxies that count in all alone; how long a reader may take nothing.
+    /// The limits in total and per address, the proxies that only the total limit applies to, and how long a client may
+    /// accept no data.
     pub fn new(most: usize, most_of_one: usize, trusted: Vec<Network>, stall: Duration) -> Arc<Self> {
         Arc::new(Self { most, most_of_one, trusted, stall, open: Mutex::default() })
     }
 
-    /// How many are open.
+    /// How many connections are open.
     pub fn open(&self) -> usize {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).0
     }
@@ -75,8 +76,8 @@ impl Connections {
     pub fn on_connect(self: &Arc<Self>, io: &dyn Any, extensions: &mut Extensions) {
         let Some(stream) = io.downcast_ref::<TcpStream>() else { return };
         let socket = SockRef::from(stream);
-        // The kernel ends a connection whose peer takes nothing for so long, a closed window included; actix has no
-        // deadline for writing. A socket that cannot be told so is none of the kind that can stall.
+        // The kernel ends a connection whose peer accepts no data for this long, including a closed window; actix has
+        // no deadline for writes. A socket that does not support this option is not of a kind that can stall.
         let _ = socket.set_tcp_user_timeout(Some(self.stall));
         let Ok(peer) = stream.peer_addr() else { return };
         match self.admit(peer.ip().to_canonical()) {
@@ -95,7 +96,7 @@ impl Connections {
         peer.is_some_and(|peer| self.is_trusted(peer.to_canonical()))
     }
 
-    /// Who is behind a request: the peer, or what a trusted proxy says of it.
+    /// The client of a request: the peer, or the address that a trusted proxy reports.
     pub fn client(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> Option<IpAddr> {
         const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
         let mut client = peer?.to_canonical();
@@ -104,7 +105,7 @@ impl Connections {
             .filter_map(|value| value.to_str().ok())
             .flat_map(|value| value.split(','))
             .collect();
-        // From the nearest outwards, as long as who says it is trusted.
+        // From the nearest proxy outwards, as long as each reporting address is trusted.
         for name in named.iter().rev() {
             if !self.is_trusted(client) {
                 break;

@@ -1,4 +1,4 @@
-//! What a request says of the bytes it sends: digests in the headers that the field knows.
+//! The digests that a request's headers declare for its bytes.
 
 use crate::domain::digest::{Md5, Sha1, Sha256, Sha512};
 use crate::error::{Error, Result};
@@ -16,11 +16,11 @@ const CONTENT_MD5: HeaderName = HeaderName::from_static("content-md5");
 const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
 const CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest");
 
-/// Reads every digest a request declares: `Repr-Digest` and `Content-Digest` (RFC 9530: `sha-256`, `sha-512`; other
-/// algorithms are passed over, as the RFC wants), `X-Checksum-*` (Artifactory) and `Content-MD5` (RFC 1864).
+/// Parses every digest that a request declares: `Repr-Digest` and `Content-Digest` (RFC 9530: `sha-256`, `sha-512`;
+/// other algorithms are ignored, as the RFC requires), `X-Checksum-*` (Artifactory) and `Content-MD5` (RFC 1864).
 ///
 /// # Errors
-/// [`Error::Invalid`] for one that cannot be read, or two that contradict each other.
+/// [`Error::Invalid`] for a digest that cannot be parsed, or two that contradict each other.
 pub fn digests(headers: &HeaderMap) -> Result<Declared> {
     let mut declared = Declared {
         sha256: hex::<Sha256>(headers, &X_CHECKSUM_SHA256)?,
@@ -29,8 +29,8 @@ pub fn digests(headers: &HeaderMap) -> Result<Declared> {
         md5: hex::<Md5>(headers, &X_CHECKSUM_MD5)?,
     };
     if let Some(value) = text(headers, &CONTENT_MD5)? {
-        let bytes = STANDARD.decode(value.trim()).map_err(|_| bad("Content-MD5 is no base64"))?;
-        agree(&mut declared.md5, Md5::try_from(&bytes[..]).map_err(|_| bad("Content-MD5 has not 16 bytes"))?)?;
+        let bytes = STANDARD.decode(value.trim()).map_err(|_| bad("Content-MD5 is not valid base64"))?;
+        agree(&mut declared.md5, Md5::try_from(&bytes[..]).map_err(|_| bad("Content-MD5 does not have 16 bytes"))?)?;
     }
     for name in [&REPR_DIGEST, &CONTENT_DIGEST] {
         for value in headers.get_all(name) {
@@ -41,8 +41,7 @@ pub fn digests(headers: &HeaderMap) -> Result<Declared> {
     Ok(declared)
 }
 
-/// Whether a digest is declared of the message's content as it is sent, which is not the file where it comes in a
-/// form.
+/// Whether a digest is declared for the message's content as it is sent, which is not the file when it comes in a form.
 pub fn speaks_of_content(headers: &HeaderMap) -> bool {
     [&REPR_DIGEST, &CONTENT_DIGEST, &CONTENT_MD5].into_iter().any(|name| headers.contains_key(name))
 }
@@ -57,13 +56,13 @@ fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>
 
 fn hex<T: FromStr>(headers: &HeaderMap, name: &HeaderName) -> Result<Option<T>> {
     let Some(value) = text(headers, name)? else { return Ok(None) };
-    let wrong = || bad(&format!("{name} does not have the hexadecimal digits of such a digest"));
+    let wrong = || bad(&format!("{name} is not a valid hexadecimal digest"));
     value.trim().parse().map(Some).map_err(|_| wrong())
 }
 
 fn agree<T: PartialEq>(slot: &mut Option<T>, value: T) -> Result<()> {
     match slot {
-        Some(other) if *other != value => Err(bad("two digests are declared that contradict each other")),
+        Some(other) if *other != value => Err(bad("two declared digests contradict each other")),
         _ => {
             *slot = Some(value);
             Ok(())
@@ -71,17 +70,17 @@ fn agree<T: PartialEq>(slot: &mut Option<T>, value: T) -> Result<()> {
     }
 }
 
-/// A structured-field dictionary of byte sequences (RFC 8941): `sha-256=:base64:, sha-512=:base64:`.
+/// Parses a structured-field dictionary of byte sequences (RFC 8941): `sha-256=:base64:, sha-512=:base64:`.
 fn dictionary(declared: &mut Declared, value: &str) -> Result<()> {
     for member in value.split(',').map(str::trim).filter(|member| !member.is_empty()) {
-        let (name, value) = member.split_once('=').ok_or_else(|| bad("a digest looks like sha-256=:base64:"))?;
+        let (name, value) = member.split_once('=').ok_or_else(|| bad("a digest must look like sha-256=:base64:"))?;
         let value = value.split(';').next().unwrap_or_default().trim();
         if !matches!(name, "sha-256" | "sha-512") {
             continue;
         }
         let inner = value.strip_prefix(':').and_then(|rest| rest.strip_suffix(':'));
         let bytes = inner.and_then(|text| STANDARD.decode(text).ok());
-        let bytes = bytes.ok_or_else(|| bad("a digest looks like sha-256=:base64:"))?;
+        let bytes = bytes.ok_or_else(|| bad("a digest must look like sha-256=:base64:"))?;
         let wrong = |_| bad("a declared digest has the wrong length");
         if name == "sha-256" {
             agree(&mut declared.sha256, Sha256::try_from(&bytes[..]).map_err(wrong)?)?;

@@ -1,4 +1,4 @@
-//! What a route takes and answers, gathered from the types of its handler for the OpenAPI document.
+//! A route's parameters and answers, collected from its handler's types for the OpenAPI document.
 
 use super::problem::Problem;
 use actix_web::http::StatusCode;
@@ -14,20 +14,20 @@ use utoipa::openapi::{Content, Header, Ref, RefOr, Required, Schema};
 /// One route's part of the document.
 #[derive(Default)]
 pub struct Description {
-    /// The parameters of its query and its header.
+    /// Query and header parameters.
     pub parameters: Vec<Parameter>,
-    /// The body it reads.
+    /// The request body.
     pub body: Option<RequestBody>,
-    /// What it answers when it does what it was asked, and what its policy cannot foresee.
+    /// The answers of a success, and errors that do not follow from the route's policy.
     pub answers: Vec<(StatusCode, Response)>,
-    /// The named schemas that the answers refer to; one that is referred to twice is there twice.
+    /// The named schemas that the answers refer to, possibly more than once.
     pub schemas: Vec<(String, RefOr<Schema>)>,
-    /// Those that the body refers to.
+    /// The named schemas that the request body refers to.
     pub taken: Vec<(String, RefOr<Schema>)>,
 }
 
 impl Description {
-    /// A reference to the schema of a type that is answered; it is taken in under its name.
+    /// Adds the schema of an answer's type under its name and returns a reference to it.
     pub fn schema<T: ToSchema>(&mut self) -> Ref {
         let name = T::name().into_owned();
         self.schemas.push((name.clone(), T::schema()));
@@ -35,12 +35,12 @@ impl Description {
         Ref::from_schema_name(name)
     }
 
-    /// A parameter of the query that may be left out.
+    /// Adds an optional query parameter.
     pub fn query(&mut self, name: &str, about: &str, schema: impl Into<RefOr<Schema>>) {
         self.parameter(ParameterIn::Query, name, about, schema);
     }
 
-    /// A field of the request's head that may be left out.
+    /// Adds an optional request header.
     pub fn head(&mut self, name: &str, about: &str, schema: impl Into<RefOr<Schema>>) {
         self.parameter(ParameterIn::Header, name, about, schema);
     }
@@ -51,26 +51,26 @@ impl Description {
         self.parameters.push(parameter.build());
     }
 
-    /// A body of JSON.
+    /// Adds a JSON request body.
     pub fn takes_json<T: ToSchema>(&mut self) {
         self.taken.push((T::name().into_owned(), T::schema()));
         T::schemas(&mut self.taken);
         self.takes("application/json", Ref::from_schema_name(T::name()));
     }
 
-    /// A body of some media type; a second one is another that will do.
+    /// Adds a request body of some media type. Another call adds an alternative.
     pub fn takes(&mut self, media_type: &str, schema: impl Into<RefOr<Schema>>) {
         let body = self.body.get_or_insert_default();
         body.required = Some(Required::True);
         body.content.insert(media_type.to_owned(), Content::new(Some(schema)).into());
     }
 
-    /// An answer without a body.
+    /// Adds an answer without a body.
     pub fn answers(&mut self, status: StatusCode, about: &str) {
         self.answers.push((status, Response::new(about)));
     }
 
-    /// An answer of some media type.
+    /// Adds an answer of some media type.
     pub fn answers_with(
         &mut self,
         status: StatusCode,
@@ -82,20 +82,20 @@ impl Description {
         self.or(media_type, schema);
     }
 
-    /// An answer of JSON.
+    /// Adds a JSON answer.
     pub fn answers_json<T: ToSchema>(&mut self, status: StatusCode, about: &str) {
         let schema = self.schema::<T>();
         self.answers_with(status, about, "application/json", schema);
     }
 
-    /// An answer of a JSON array, one page of a list, with the fields that say where the others are.
+    /// Adds an answer with a JSON array, one page of a list, and the headers that lead to the other pages.
     pub fn answers_page<T: ToSchema>(&mut self, about: &str) {
         let items = ArrayBuilder::new().items(self.schema::<T>());
         self.answers_with(StatusCode::OK, about, "application/json", items);
         self.with_pages();
     }
 
-    /// The same, as Gitea's searches wrap it.
+    /// Adds an answer with one page of a list in the envelope of Gitea's searches.
     pub fn answers_found<T: ToSchema>(&mut self, about: &str) {
         let items = ArrayBuilder::new().items(self.schema::<T>());
         let ok = ObjectBuilder::new().schema_type(Type::Boolean).description(Some("Always true.")).examples([true]);
@@ -104,30 +104,30 @@ impl Description {
         self.with_pages();
     }
 
-    /// The fields of the last answer that say where the other pages of its list are.
+    /// Adds the headers that lead to a list's other pages to the last answer.
     pub fn with_pages(&mut self) {
-        self.with("X-Total-Count", "How many entries the whole list has.", integer(0));
-        self.may_have("Link", "The other pages, where there are any (RFC 8288).", text());
+        self.with("X-Total-Count", "The length of the whole list.", integer(0));
+        self.may_have("Link", "Links to the other pages, if there are any (RFC 8288).", text());
     }
 
-    /// An error.
+    /// Adds an error.
     pub fn refuses(&mut self, status: StatusCode, about: &str) {
         self.answers_json::<Problem>(status, about);
     }
 
-    /// Another media type that the last answer may have.
+    /// Adds another media type to the last answer.
     pub fn or(&mut self, media_type: &str, schema: impl Into<RefOr<Schema>>) {
         if let Some((_, response)) = self.answers.last_mut() {
             response.content.insert(media_type.to_owned(), Content::new(Some(schema)).into());
         }
     }
 
-    /// A field that the head of the last answer always has.
+    /// Adds a header that the last answer always has.
     pub fn with(&mut self, name: &str, about: &str, schema: impl Into<RefOr<Schema>>) {
         self.answer_field(name, always(about, schema));
     }
 
-    /// A field that the head of the last answer may have.
+    /// Adds a header that the last answer may have.
     pub fn may_have(&mut self, name: &str, about: &str, schema: impl Into<RefOr<Schema>>) {
         self.answer_field(name, field(about, schema).build());
     }
@@ -139,9 +139,9 @@ impl Description {
     }
 }
 
-/// A field of an answer's head that is always there.
+/// A response header that is always present.
 pub fn always(about: &str, schema: impl Into<RefOr<Schema>>) -> Header {
-    // The library has no word for it.
+    // The library does not support this attribute.
     let required = Extensions::from_iter([("required", true)]);
     field(about, schema).extensions(Some(required)).build()
 }
@@ -155,18 +155,18 @@ pub fn text() -> ObjectBuilder {
     ObjectBuilder::new().schema_type(Type::String)
 }
 
-/// A text that fits a regular expression (ECMA-262).
+/// A text that matches a regular expression (ECMA-262).
 pub fn text_like(pattern: &str) -> ObjectBuilder {
     text().pattern(Some(pattern))
 }
 
-/// A whole number of at least this much.
+/// A whole number of at least this value.
 pub fn integer(least: i64) -> ObjectBuilder {
     let format = SchemaFormat::KnownFormat(KnownFormat::Int64);
     ObjectBuilder::new().schema_type(Type::Integer).format(Some(format)).minimum(Some(least))
 }
 
-/// Bytes as they are.
+/// Raw bytes.
 pub fn bytes() -> ObjectBuilder {
     text().format(Some(SchemaFormat::KnownFormat(KnownFormat::Binary)))
 }

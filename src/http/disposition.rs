@@ -1,8 +1,8 @@
-//! The `Content-Disposition` field of a download (RFC 6266, RFC 8187).
+//! The `Content-Disposition` header of a download (RFC 6266, RFC 8187).
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-/// All but the `attr-char` of RFC 8187 §3.2.1.
+/// Everything but the `attr-char` of RFC 8187 §3.2.1.
 const NOT_ATTR_CHAR: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'!')
     .remove(b'#')
@@ -17,8 +17,9 @@ const NOT_ATTR_CHAR: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'|')
     .remove(b'~');
 
-/// `attachment` with the file's name twice: in ASCII for old clients, quotes and backslashes escaped and all else that
-/// is not printable ASCII an underscore; and in full, percent-encoded. One header, whatever the name.
+/// `attachment` with the file's name twice: in ASCII for old clients, with quotes and backslashes escaped and every
+/// other character that is not printable ASCII as an underscore; and in full, percent-encoded. It is one header,
+/// whatever the name is.
 pub fn attachment(name: &str) -> String {
     let mut value = String::with_capacity(48 + 2 * name.len());
     value.push_str("attachment; filename=\"");

@@ -1,5 +1,5 @@
-//! What happens to every request before and after its handler: its ID, limits on its head, one spelling of its path, a
-//! panic caught, and the line in the log that says what it was.
+//! The handling of every request before and after its handler: its ID, limits on its headers, one spelling of its path,
+//! catching panics, and its log line.
 
 use super::body;
 use super::connections::Connections;
@@ -21,18 +21,18 @@ use std::sync::Arc;
 use std::time::Instant;
 use tracing::Instrument;
 
-/// Most bytes in a request's target.
+/// The most bytes in a request's target.
 const MAX_TARGET: usize = 8 << 10;
-/// Most bytes in a request's header fields, names and values.
+/// The most bytes in a request's headers, names and values.
 const MAX_HEAD: usize = 16 << 10;
-/// Most header fields.
+/// The most headers.
 const MAX_FIELDS: usize = 64;
 
-/// What the middleware needs to know.
+/// The data that the middleware needs.
 #[derive(Clone)]
 pub struct Guard {
     pub connections: Arc<Connections>,
-    /// Whether the server is on its way out: connections are then closed after their answer.
+    /// Whether the server is shutting down: connections are then closed after their answer.
     pub draining: Arc<dyn Fn() -> bool + Send + Sync>,
     /// The site's own address, for links in errors.
     pub root: Arc<str>,
@@ -54,7 +54,7 @@ pub async fn guard(
     let client = guard.connections.client(peer, req.headers());
     let id = guard.connections.is_proxy(peer).then(|| given_id(req.headers())).flatten();
     let id = id.unwrap_or_else(|| RequestId::new(rand::random()));
-    // As severe as an error: whatever level the log keeps, its lines carry the ID.
+    // The level of an error, so that the lines carry the ID whatever level the log keeps.
     let span = tracing::error_span!("request", request_id = %id);
     req.extensions_mut().insert(RequestLog::new(id.clone(), client));
     fold_path(&mut req);
@@ -62,11 +62,11 @@ pub async fn guard(
     let (shape, method, uri) = (Shape::of(req.request()), req.method().clone(), req.uri().clone());
     let mut response = match refusal(&req, &guard) {
         Some(response) => {
-            // The body is not read: whoever sends it is told and cut off.
+            // The body is not read: the client gets the answer and is cut off.
             drop(req.take_payload());
             req.into_response(response)
         }
-        // The request may not be shared before it is routed, so nothing of it is left when its handler panics.
+        // The request must not be shared before it is routed, so nothing of it is left when its handler panics.
         None => match AssertUnwindSafe(async { next.call(req).await }.instrument(span.clone())).catch_unwind().await {
             Ok(Ok(response)) => response.map_into_boxed_body(),
             Ok(Err(error)) => {
@@ -86,7 +86,7 @@ pub async fn guard(
     };
     identify(response.headers_mut(), &id);
     if (guard.draining)() {
-        // A `Connection` field among the headers would be passed over: actix writes it from this alone.
+        // A `Connection` header in the response would be ignored: actix writes it from this setting alone.
         response.response_mut().head_mut().set_connection_type(actix_web::http::ConnectionType::Close);
     }
     Ok(LoggedBody::wrap(response, started, span))
@@ -94,7 +94,7 @@ pub async fn guard(
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The ID that a proxy gave the request, if it is one and only one.
+/// The ID that a proxy gave the request, if there is exactly one and it is valid.
 fn given_id(headers: &HeaderMap) -> Option<RequestId> {
     let mut given = headers.get_all(&X_REQUEST_ID);
     match (given.next(), given.next()) {
@@ -103,14 +103,14 @@ fn given_id(headers: &HeaderMap) -> Option<RequestId> {
     }
 }
 
-/// Says in the head of an answer which request it answers.
+/// Adds the request's ID to the headers of a response.
 fn identify(headers: &mut HeaderMap, id: &RequestId) {
     if let Ok(value) = HeaderValue::from_str(id.as_str()) {
         headers.insert(X_REQUEST_ID, value);
     }
 }
 
-/// An error whose answer says which request it answers.
+/// An error whose response has the request's ID.
 fn with_id<T>(cause: T, mut response: HttpResponse, id: &RequestId) -> actix_web::Error
 where
     T: std::fmt::Debug + std::fmt::Display + 'static,
@@ -119,16 +119,16 @@ where
     InternalError::from_response(cause, response).into()
 }
 
-/// The path of a request before it was folded.
+/// The path of a request before normalization.
 struct PathAsSent(String);
 
-/// The path of a request as it was sent, with its doubled slashes and the one at its end.
+/// The path of a request as it was sent, with doubled and trailing slashes.
 pub fn path_as_sent(req: &HttpRequest) -> String {
     let sent = req.extensions().get::<PathAsSent>().map(|sent| sent.0.clone());
     sent.unwrap_or_else(|| req.uri().path().to_owned())
 }
 
-/// Folds doubled slashes and a trailing one, before routing. Percent-encoded ones are left alone: they are data.
+/// Removes doubled and trailing slashes, before routing. Percent-encoded slashes stay: they are data.
 fn fold_path(req: &mut ServiceRequest) {
     let path = req.uri().path();
     if !path.contains("//") && (path.len() < 2 || !path.ends_with('/')) {
@@ -150,7 +150,7 @@ fn fold_path(req: &mut ServiceRequest) {
     }
 }
 
-/// What is refused by its head alone.
+/// The refusal of a request because of its headers alone.
 fn refusal(req: &ServiceRequest, guard: &Guard) -> Option<HttpResponse> {
     let say = |status, code, message: &str| {
         let (id, shape) = (request_id(req.request()), Shape::of(req.request()));
@@ -169,7 +169,7 @@ fn refusal(req: &ServiceRequest, guard: &Guard) -> Option<HttpResponse> {
         return say(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_large", message);
     }
     let has_body = headers.contains_key(header::CONTENT_LENGTH) || headers.contains_key(header::TRANSFER_ENCODING);
-    // Actix takes what follows such a head for another protocol, whatever Content-Length says.
+    // Actix treats the bytes after such headers as another protocol, whatever Content-Length says.
     if headers.contains_key(header::UPGRADE) && (has_body || !matches!(*req.method(), Method::GET | Method::HEAD)) {
         return say(StatusCode::BAD_REQUEST, "upgrade", "Upgrade is not possible here: leave the field out");
     }

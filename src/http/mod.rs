@@ -1,4 +1,4 @@
-//! What all faces that speak HTTP have in common; none of it knows what a request means.
+//! The HTTP parts that the package protocol, the API and the pages share. None of them knows what a request means.
 
 pub mod asset;
 pub mod blob;

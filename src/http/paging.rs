@@ -4,10 +4,10 @@ use actix_web::HttpRequest;
 use actix_web::HttpResponseBuilder;
 use actix_web::http::header;
 
-/// The first page that nobody asks for in earnest: offsets beyond it would overflow.
+/// The first page number that is out of any real list's range: offsets beyond it would overflow.
 const MOST_PAGES: i64 = 1_000_000_000;
 
-/// Which page of a list is asked for.
+/// The requested page of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Paging {
     page: i64,
@@ -15,7 +15,8 @@ pub struct Paging {
 }
 
 impl Paging {
-    /// From a request's query; what is no number from 1 counts as not given, and no page is longer than `most`.
+    /// From a request's query. A value that is not a number of at least 1 counts as not given, and no page is longer
+    /// than `most`.
     pub fn read(req: &HttpRequest, default: i64, most: i64) -> Self {
         let number = |wanted: &str| param(req, wanted).and_then(|value| value.parse::<i64>().ok());
         Self {
@@ -24,8 +25,8 @@ impl Paging {
         }
     }
 
-    /// The address of a request's list: its path and its query without what says which page, and without what might be a
-    /// secret.
+    /// The address of a request's list: its path and its query, without the page parameters and without possible
+    /// secrets.
     pub fn rest(req: &HttpRequest) -> String {
         let other = |pair: &&str| {
             let name = pair.split('=').next().unwrap_or_default();
@@ -33,22 +34,22 @@ impl Paging {
         };
         let query = req.query_string().split('&').filter(other).collect::<Vec<_>>().join("&");
         let url = if query.is_empty() { req.path().to_owned() } else { format!("{}?{query}", req.path()) };
-        // What would end the address in a `Link` field, though a client may send it.
+        // Escape characters that would end the address in a `Link` header; a client may send them.
         url.replace('<', "%3C").replace('>', "%3E").replace('"', "%22")
     }
 
-    /// How many rows to pass over.
+    /// How many rows to skip.
     pub fn offset(self) -> i64 {
         (self.page - 1) * self.limit
     }
 
-    /// How many rows to take.
+    /// How many rows to return.
     pub fn limit(self) -> i64 {
         self.limit
     }
 
-    /// Says how long the whole list is and where its other pages are. `url` is that of the list, with every parameter
-    /// but these two.
+    /// Adds the length of the whole list and the links to its other pages. `url` is the list's address with every
+    /// parameter but these two.
     pub fn describe(self, builder: &mut HttpResponseBuilder, url: &str, total: i64) {
         builder.insert_header(("X-Total-Count", total.to_string()));
         let links = self.links(url, total);
@@ -72,7 +73,7 @@ impl Paging {
     }
 }
 
-/// The raw value of a parameter of the query.
+/// The raw value of a query parameter.
 pub fn param<'a>(req: &'a HttpRequest, wanted: &str) -> Option<&'a str> {
     let pairs = req.query_string().split('&').filter_map(|pair| pair.split_once('='));
     pairs.filter(|(name, _)| *name == wanted).map(|(_, value)| value).next()

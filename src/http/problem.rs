@@ -1,4 +1,4 @@
-//! Errors as HTTP says them: a status, a stable word, and one line for a person, as text or as JSON.
+//! Errors in HTTP: a status, a stable code, and one line for people, as text or as JSON.
 
 use super::request_log::request_id;
 use super::segment::renamed;
@@ -10,20 +10,20 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// Seconds after which a request that met a busy or absent database may be tried again.
+/// Clients may retry a request after this many seconds if the database was busy or unavailable.
 const RETRY_AFTER_BUSY: u64 = 5;
 
-/// Which shape the reader wants.
+/// The error format that the client accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
     /// One line of plain text.
     Text,
-    /// `{"message", "url", "code"}`, as Gitea's API.
+    /// `{"message", "url", "code"}`, as in Gitea's API.
     Json,
 }
 
 impl Shape {
-    /// The shape of a request's errors: always JSON at and below `/api/v1`.
+    /// The format of a request's errors: always JSON at and below `/api/v1`.
     pub fn of(req: &HttpRequest) -> Self {
         let below = req.path().strip_prefix("/api/v1");
         if below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
@@ -33,7 +33,7 @@ impl Shape {
         }
     }
 
-    /// JSON where `Accept` names it.
+    /// JSON if `Accept` names it.
     pub fn asked(headers: &HeaderMap) -> Self {
         let json = headers
             .get_all(header::ACCEPT)
@@ -44,7 +44,7 @@ impl Shape {
     }
 }
 
-/// The status and the stable word for an error.
+/// The status and the stable code of an error.
 pub fn status_of(error: &Error) -> (StatusCode, &'static str) {
     match error {
         Error::NotFound(What::Page) => (StatusCode::NOT_FOUND, "not_found"),
@@ -69,7 +69,7 @@ pub fn status_of(error: &Error) -> (StatusCode, &'static str) {
     }
 }
 
-/// Seconds after which a request that failed with this error may be tried again, if waiting helps.
+/// Clients may retry after this many seconds, if waiting helps with this error.
 pub fn retry_after(error: &Error) -> Option<u64> {
     match error {
         Error::RateLimited { retry_after } => Some(*retry_after),
@@ -78,8 +78,8 @@ pub fn retry_after(error: &Error) -> Option<u64> {
     }
 }
 
-/// Logs an internal error with its causes; the line's span has the ID of the request. This is the only place that does,
-/// and each face calls it once, where it renders the error.
+/// Logs an internal error with its causes; the line's span has the ID of the request. This is the only place that logs
+/// it, and each face calls it once, where it renders the error.
 pub fn log_internal(req: &HttpRequest, error: &Error) {
     if let Error::Internal(source) = error {
         let route = req.match_pattern();
@@ -88,7 +88,7 @@ pub fn log_internal(req: &HttpRequest, error: &Error) {
     }
 }
 
-/// Answers with an error, or with where what was read is now.
+/// Answers with an error, or redirects if the owner was renamed.
 pub fn answer(req: &HttpRequest, error: &Error, status: StatusCode, shape: Shape, root: &str) -> HttpResponse {
     log_internal(req, error);
     if let Error::Moved { from, to, .. } = error
@@ -109,7 +109,7 @@ pub fn answer(req: &HttpRequest, error: &Error, status: StatusCode, shape: Shape
     response
 }
 
-/// To where an owner is that has another name now. Temporary, because somebody else may take the old one.
+/// Redirects to an owner's new name. The redirect is temporary, because the old name may be taken by another owner.
 fn redirect(url: &str) -> HttpResponse {
     HttpResponse::TemporaryRedirect()
         .insert_header((header::LOCATION, url))
@@ -117,23 +117,23 @@ fn redirect(url: &str) -> HttpResponse {
         .finish()
 }
 
-/// An error as JSON: Gitea's two fields, and a word that stays the same when the sentence is improved.
+/// An error as JSON: Gitea's two fields, and a code that stays the same when the message is improved.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Error)]
 pub struct Problem {
-    /// One line for a person.
+    /// One line for people.
     message: String,
-    /// Where the API is described.
+    /// The address of the API's documentation.
     url: String,
-    /// One word for a program.
+    /// A code for programs.
     code: String,
-    /// The ID of the request, as in the header field `X-Request-Id`: the server's log has it too.
+    /// The ID of the request, as in the header `X-Request-Id`; the server's log has it too.
     #[schema(pattern = "^[A-Za-z0-9._-]{1,128}$")]
     request_id: String,
 }
 
-/// One line for a person, in the shape that is wanted. Where the server is to blame, it names the request, so that its
-/// operator finds in the log what went wrong.
+/// One line for people, in the wanted format. If the server is to blame, the line has the ID of the request, so that
+/// the operator finds the cause in the log.
 pub fn line(id: &RequestId, status: StatusCode, code: &str, message: &str, shape: Shape, root: &str) -> HttpResponse {
     let mut builder = HttpResponse::build(status);
     builder.insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"));

@@ -1,40 +1,41 @@
-//! The `Range` field: which bytes of a file are asked for (RFC 9110 §14).
+//! The `Range` header: the requested bytes of a file (RFC 9110 §14).
 
 use std::ops::Range;
 
-/// More ranges than this are answered with the whole file.
+/// A request for more ranges than this gets the whole file.
 pub const MAX_RANGES: usize = 16;
 
-/// What to send.
+/// The part of the file to send.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Selection {
-    /// Everything, with 200: no range was asked for, or none that makes sense.
+    /// Everything, with 200: no range was requested, or no valid one.
     Whole,
-    /// 416: none of the ranges has a byte of the file.
+    /// 416: none of the ranges contains a byte of the file.
     Unsatisfiable,
     /// 206, one range, not empty.
     One(Range<u64>),
-    /// 206 `multipart/byteranges`: two ranges or more, in the order asked for.
+    /// 206 `multipart/byteranges`: two ranges or more, in the requested order.
     Many(Vec<Range<u64>>),
 }
 
-/// One range-spec of the field.
+/// One range-spec of the header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Spec {
     From(u64, Option<u64>),
     Suffix(u64),
 }
 
-/// Selects the bytes of a file of `size` bytes that a `Range` field's value asks for.
+/// Selects the bytes of a file of `size` bytes that a `Range` header's value requests.
 ///
-/// A value that is not well-formed, or of another unit, is ignored. So is one of more than [`MAX_RANGES`] ranges, with
-/// more than one overlap, or whose parts are together longer than the file (§14.2, §17.15): the whole costs less.
+/// A malformed value, or one with another unit, is ignored. So is a value with more than [`MAX_RANGES`] ranges, with
+/// more than one overlap, or whose parts are together longer than the file (§14.2, §17.15): sending the whole file
+/// costs less.
 pub fn select(value: &str, size: u64) -> Selection {
     let Some(specs) = parse(value) else { return Selection::Whole };
     if specs.len() > MAX_RANGES {
         return Selection::Whole;
     }
-    // A suffix of an empty file is satisfiable, but `Content-Range` cannot say "no bytes".
+    // A suffix of an empty file is satisfiable, but `Content-Range` cannot express "no bytes".
     if size == 0 && specs.iter().any(|spec| matches!(spec, Spec::Suffix(length) if *length > 0)) {
         return Selection::Whole;
     }
@@ -53,7 +54,7 @@ fn parse(value: &str) -> Option<Vec<Spec>> {
         return None;
     }
     let mut specs = Vec::new();
-    // Empty members of a list are to be ignored (§5.6.1), within reason.
+    // Empty list members must be ignored (§5.6.1), within reason.
     for member in set.split(',').map(|member| member.trim_matches([' ', '\t'])).filter(|member| !member.is_empty()) {
         let spec = match member.split_once('-')? {
             ("", suffix) => Spec::Suffix(number(suffix)?),
@@ -71,7 +72,7 @@ fn parse(value: &str) -> Option<Vec<Spec>> {
     (!specs.is_empty()).then_some(specs)
 }
 
-/// Digits alone; what is too large for us is larger than any file.
+/// Digits only; a number that overflows is larger than any file.
 fn number(digits: &str) -> Option<u64> {
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
@@ -163,7 +164,7 @@ mod tests {
         assert_eq!(select(&format!("bytes={}", list(17)), 100), Selection::Whole);
     }
 
-    /// The bytes a range-spec asks for, one by one.
+    /// The bytes that a range-spec requests, one by one.
     fn reference(spec: (u64, Option<u64>, bool), size: u64) -> Vec<u64> {
         let (first, last, suffix) = spec;
         (0..size)
@@ -177,7 +178,7 @@ mod tests {
             size in 0_u64..40,
             specs in prop::collection::vec((0_u64..50, prop::option::of(0_u64..50), any::<bool>()), 1..5),
         ) {
-            // A last position before the first would make the whole field invalid: swap them.
+            // A last position before the first would make the whole header invalid: swap them.
             let specs: Vec<_> = specs.into_iter().map(|(first, last, suffix)| match last {
                 Some(last) if last < first && !suffix => (last, Some(first), suffix),
                 _ => (first, last, suffix),

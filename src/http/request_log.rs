@@ -1,4 +1,4 @@
-//! The line that each request leaves in the log, and what its handler adds to it.
+//! The log line of each request, and the fields that its handler adds to it.
 
 use crate::domain::request_id::RequestId;
 use actix_web::body::{BodySize, BoxBody, MessageBody};
@@ -12,23 +12,23 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 use tracing::Span;
 
-/// What the log line of a request says beyond its head and its answer.
+/// The fields of a request's log line that are not in its headers or its response.
 #[derive(Debug)]
 pub struct RequestLog {
-    /// Which request.
+    /// The ID of the request.
     pub id: RequestId,
-    /// Who is behind the request.
+    /// The client of the request.
     pub client: Option<IpAddr>,
-    /// Whose packages.
+    /// The owner that the request is about.
     pub owner: Option<String>,
-    /// Which user.
+    /// The user who sent the request.
     pub actor: Option<String>,
-    /// Bytes of its body that were taken.
+    /// Bytes of the body that were accepted.
     pub received: u64,
 }
 
 impl RequestLog {
-    /// For a request that begins.
+    /// The fields at the start of a request.
     pub fn new(id: RequestId, client: Option<IpAddr>) -> Self {
         Self { id, client, owner: None, actor: None, received: 0 }
     }
@@ -41,37 +41,38 @@ pub fn log_fields(req: &HttpRequest, set: impl FnOnce(&mut RequestLog)) {
     }
 }
 
-/// Who is behind a request.
+/// The client of a request.
 pub fn client(req: &HttpRequest) -> Option<IpAddr> {
     req.extensions().get::<RequestLog>().and_then(|log| log.client)
 }
 
-/// The ID of a request. Each has one from its first step on.
+/// The ID of a request. Every request has one from the start.
 pub fn request_id(req: &HttpRequest) -> RequestId {
     let known = req.extensions().get::<RequestLog>().map(|log| log.id.clone());
     known.unwrap_or_else(|| RequestId::new(rand::random()))
 }
 
-/// What is known of a request when its answer begins.
+/// The facts that are known when the response starts.
 struct Answered {
     request: HttpRequest,
     status: StatusCode,
     started: Instant,
 }
 
-/// A response's body that writes the request's log line at its end: only then is it known how many bytes went out.
+/// A response's body that writes the request's log line at its end: only then is the number of sent bytes known.
 pub struct LoggedBody {
     body: BoxBody,
     size: BodySize,
     sent: u64,
     complete: bool,
     answer: Option<Answered>,
-    /// What happens while the body is sent is the request's too.
+    /// Log lines that are written while the body is sent belong to the request too.
     span: Span,
 }
 
 impl LoggedBody {
-    /// Gives a response its log line; the request arrived at `started`, and what it logs is in `span`.
+    /// Wraps a response so that it writes its log line. The request arrived at `started`, and its log lines are in
+    /// `span`.
     pub fn wrap(response: ServiceResponse<BoxBody>, started: Instant, span: Span) -> ServiceResponse<Self> {
         let answer = Answered { request: response.request().clone(), status: response.status(), started };
         response.map_body(|_, body| Self {
@@ -130,7 +131,7 @@ impl Drop for LoggedBody {
         tracing::info!(
             method = %request.method(),
             route,
-            // Without the query: a secret may have been put there.
+            // Without the query, which may contain a secret.
             path = request.uri().path(),
             status = status.as_u16(),
             owner = log.owner.as_deref(),
@@ -145,7 +146,8 @@ impl Drop for LoggedBody {
     }
 }
 
-/// The method as a label; anything unusual is one, or a client could make metrics without end.
+/// The method as a label. All unusual methods share one label, because otherwise a client could create metrics without
+/// end.
 fn metric_method(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",

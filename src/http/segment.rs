@@ -1,4 +1,4 @@
-//! The segments of a path: each percent-decoded exactly once, after routing, and then parsed.
+//! The segments of a path: each is percent-decoded exactly once, after routing, and then parsed.
 
 use crate::domain::names::{InvalidName, OwnerName};
 use crate::domain::path::escape;
@@ -11,17 +11,17 @@ use std::str::FromStr;
 /// A segment of a request's path.
 #[derive(Debug, Clone, Copy)]
 pub struct Segment<'a> {
-    /// As it was sent. The raw path is read and not actix's decoded copy of it, in which bytes that are not UTF-8 have
-    /// become U+FFFD: two names would become one.
+    /// The text as it was sent. It comes from the raw path instead of actix's decoded copy, in which bytes that are not
+    /// UTF-8 are replaced with U+FFFD: two different names would become equal.
     raw: &'a str,
-    /// Its place in the path, from 0.
+    /// Its position in the path, from 0.
     index: usize,
 }
 
-/// The segment that a route calls `{name}`.
+/// The segment for the `{name}` of a route.
 ///
 /// # Errors
-/// [`Error::Internal`] where the route has no such segment.
+/// [`Error::Internal`] if the route has no such segment.
 pub fn segment_of_route<'a>(req: &'a HttpRequest, name: &str) -> Result<Segment<'a>> {
     let pattern = req.match_pattern().unwrap_or_default();
     let index = index_of(&pattern, |segment| segment == name);
@@ -29,7 +29,7 @@ pub fn segment_of_route<'a>(req: &'a HttpRequest, name: &str) -> Result<Segment<
     Ok(Segment { raw: segment_at(req, index), index })
 }
 
-/// The first segment of a route's pattern whose name fits.
+/// The first segment of a route's pattern whose name matches.
 fn index_of(pattern: &str, fits: impl Fn(&str) -> bool) -> Option<usize> {
     let mut segments = pattern.trim_start_matches('/').split('/');
     segments.position(|segment| {
@@ -43,10 +43,10 @@ fn segment_at(req: &HttpRequest, index: usize) -> &str {
 }
 
 impl Segment<'_> {
-    /// The value that the segment is the text of.
+    /// Parses the segment.
     ///
     /// # Errors
-    /// [`Error::Invalid`] whose text begins with `invalid` and the field.
+    /// [`Error::Invalid`] with a text that begins with `invalid` and the field.
     pub fn parse<T: FromStr<Err: Display>>(&self, field: &'static str) -> Result<T> {
         let wrong = |why: &dyn Display| format!("invalid {field}: {why}");
         let text = percent_decode_str(self.raw).decode_utf8();
@@ -57,7 +57,7 @@ impl Segment<'_> {
         parsed.map_err(|problem| Error::Invalid { field, problem })
     }
 
-    /// The owner that the path names before this segment, if it names one.
+    /// The owner that the path names before this segment, if there is one.
     pub fn owner_before(&self, req: &HttpRequest) -> Option<OwnerName> {
         let pattern = req.match_pattern()?;
         let owner = index_of(&pattern, |name| matches!(name, "owner" | "org" | "user"))?;
@@ -66,7 +66,7 @@ impl Segment<'_> {
     }
 }
 
-/// The path and query of a request with an owner's new name in the place of the old one; `None` when it names no owner.
+/// The path and query of a request with an owner's new name instead of the old one; `None` if the path has no owner.
 pub fn renamed(req: &HttpRequest, from: &OwnerName, to: &OwnerName) -> Option<String> {
     let pattern = req.match_pattern()?;
     let (mut names, mut found) = (pattern.split('/'), false);

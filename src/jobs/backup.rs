@@ -1,9 +1,9 @@
-//! Backups: the database first, in one snapshot, and then every blob that the snapshot names, each verified by its
-//! SHA-256; and the way back.
+//! Backup and restore. A backup writes the database first, in one snapshot, and then every blob that the snapshot
+//! names, each verified by its SHA-256.
 //!
-//! Whatever the snapshot names stays in the store until it is copied, because sweeps are held off before the snapshot
-//! is taken, those of other servers of the database too. The manifest comes last: without it there is no backup, and
-//! an interrupted one leaves the backup that was there before as it was.
+//! Every blob that the snapshot names stays in the store until it is copied, because sweeps, including those of the
+//! database's other servers, are blocked before the snapshot is taken. The manifest comes last: without it there is no
+//! backup, and an interrupted backup leaves the previous one unchanged.
 
 mod folder;
 mod manifest;
@@ -23,7 +23,7 @@ use folder::Folder;
 use manifest::{BlobRow, Blobs, FORMAT, Manifest, Table};
 use std::path::Path;
 
-/// What is backed up.
+/// The source of a backup.
 pub struct Source {
     /// The database's URL.
     pub url: String,
@@ -33,7 +33,7 @@ pub struct Source {
     pub secret_key: [u8; 32],
 }
 
-/// What a backup did.
+/// The result of a backup.
 #[derive(Debug, Clone, Default)]
 pub struct Summary {
     /// Rows in all tables.
@@ -41,18 +41,18 @@ pub struct Summary {
     /// Blobs that belong to the backup, and their bytes.
     pub blobs: u64,
     pub bytes: u64,
-    /// Those of them that were not there yet.
+    /// The blobs that were copied this time, and their bytes.
     pub copied: u64,
     pub copied_bytes: u64,
-    /// SHA-256 of blobs that the store has lost, so that the backup lacks them too.
+    /// SHA-256 of blobs that the store has lost and that the backup therefore lacks too.
     pub lost: Vec<String>,
 }
 
-/// Makes a backup in a directory that is new, empty, or has one of the same instance already; blobs that are there are
-/// not copied again, and with `verify` they are read and compared.
+/// Makes a backup in a directory that is new, empty, or has an earlier backup of the same instance. Blobs that are
+/// there already are not copied again; with `verify` they are read and compared.
 ///
 /// # Errors
-/// In words: what cannot be read or written.
+/// The error names the file that cannot be read or written.
 pub fn make(source: &Source, directory: &Path, verify: bool, now: Timestamp) -> Result<Summary> {
     let folder = Folder::open_for_backup(directory, source.store.id())?;
     folder.keep_secret_key(&source.secret_key)?;
@@ -61,7 +61,7 @@ pub fn make(source: &Source, directory: &Path, verify: bool, now: Timestamp) -> 
     let mut manifest = dump(&folder, &mut export, now)?;
     let mut summary = Summary { rows: manifest.tables.iter().map(|table| table.rows).sum(), ..Summary::default() };
     folder.each_line(&manifest.database, "blobs", |line| {
-        let blob = BlobRow::parse(line).context("a row of the table blobs cannot be understood")?;
+        let blob = BlobRow::parse(line).context("cannot parse a row of the table blobs")?;
         copy(&folder, source, &mut export, blob, verify, &mut summary)
     })?;
     folder.sync_blobs()?;
@@ -70,7 +70,7 @@ pub fn make(source: &Source, directory: &Path, verify: bool, now: Timestamp) -> 
     Ok(summary)
 }
 
-/// Writes all rows down, in one snapshot.
+/// Writes all rows in one snapshot.
 fn dump(folder: &Folder, export: &mut Export, now: Timestamp) -> Result<Manifest> {
     let database = folder.new_database(now)?;
     export.begin().map_err(Error::explained)?;
@@ -79,7 +79,7 @@ fn dump(folder: &Folder, export: &mut Export, now: Timestamp) -> Result<Manifest
     for name in names {
         let mut file = folder.new_table(&database, &name)?;
         let rows = export.rows(&name, |line| file.line(line)).map_err(Error::explained);
-        let rows = rows.with_context(|| format!("the table {name} cannot be written down"))?;
+        let rows = rows.with_context(|| format!("cannot write the table {name}"))?;
         tables.push(Table { rows, sha256: file.finish()?.to_hex(), name });
     }
     let counters = export.counters().map_err(Error::explained)?;
@@ -112,7 +112,7 @@ fn copy(
     }
     let mut copied = folder.take_blob(&source.store, &key, size);
     if is_lost(&copied) {
-        // Somebody may have uploaded the same bytes since, which lets the row point at the new copy.
+        // Somebody may have uploaded the same bytes since, and the row now points at the new copy.
         let now = export.run(|conn| integrity::key_of(conn, &sha256)).map_err(Error::explained)?;
         if let Some(now) = now.and_then(|now| now.parse().ok()).filter(|now| *now != key) {
             copied = folder.take_blob(&source.store, &now, size);
@@ -124,7 +124,7 @@ fn copy(
         summary.lost.push(sha256.to_hex());
         return Ok(());
     }
-    copied.with_context(|| format!("the blob {sha256} cannot be copied into {}", folder.path().display()))?;
+    copied.with_context(|| format!("cannot copy the blob {sha256} into {}", folder.path().display()))?;
     summary.copied += 1;
     summary.copied_bytes += size;
     Ok(())

@@ -1,7 +1,7 @@
-//! Whether everything that must hold does hold: rows against blobs, blobs against rows, and rows among each other.
+//! Checks the consistency of the instance: rows against blobs, blobs against rows, and rows against each other.
 //!
-//! It works beside running servers and never blames what they are doing: what looks wrong is looked at again, after
-//! the row it belongs to. A row that is gone by then took its bytes along, and a blob that an upload holds will have
+//! It works beside running servers and never reports their current work as a problem: everything suspicious is checked
+//! again, after its row. If the row is gone by then, its blob went with it, and a blob that an upload holds will get
 //! its row.
 
 use super::sweep::{Stray, blocking, for_each_stray};
@@ -15,35 +15,35 @@ use crate::registry::packages::files::Blob;
 use crate::storage::{BLOCK, BlobStore, StorageKey, StoreError};
 use std::time::Duration;
 
-/// How many rows are looked at together.
+/// How many rows are checked together.
 const BATCH: i64 = 100;
-/// How often a row is looked at that changes all the time.
+/// How often a constantly changing row is checked again.
 const LOOKS: u32 = 5;
 
-/// What to check, and how strictly.
+/// The options of a check.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
-    /// How old something that nothing refers to must be to count as a problem.
+    /// How old unused data must be to count as a problem.
     pub patience: Duration,
-    /// Read every blob through all four digests.
+    /// Whether to read every blob and compute all four digests.
     pub digests: bool,
 }
 
-/// What a check came to.
+/// The result of a check.
 #[derive(Debug, Clone, Copy)]
 pub struct Outcome {
-    /// How many problems were told.
+    /// The number of reported problems.
     pub problems: u64,
-    /// How much was looked at.
+    /// How much was checked.
     pub totals: Totals,
-    /// Blobs that no file has any more and that wait for a sweep, which is in order.
+    /// Blobs without a file that wait for a sweep, which is normal.
     pub waiting: i64,
 }
 
-/// Checks everything, and tells of each problem in a line: what it is, whom it concerns, what to do.
+/// Checks everything and reports each problem in one line: what is wrong, which files are affected, what to do.
 ///
 /// # Errors
-/// The database's and the store's: then nothing is known.
+/// Database and store errors: then the result is unknown.
 pub async fn run(
     db: &Db,
     store: &BlobStore,
@@ -65,23 +65,23 @@ pub async fn run(
     Ok(Outcome { problems, totals, waiting })
 }
 
-/// Blobs without a file. Since when they have none is not known, but if nothing at all was deleted lately then it is
-/// too long.
+/// Checks for blobs without a file. Nobody knows since when they have none, but if nothing at all was deleted lately,
+/// it is too long.
 async fn unused(db: &Db, before: Timestamp, tell: &mut impl FnMut(&str)) -> Result<i64> {
     let (deleted, (old, bytes)) = db
         .snapshot(move |conn| Ok((integrity::deleted_since(conn, before)?, cleanup::unused_blobs(conn, before)?)))
         .await?;
     if old > 0 && !deleted {
         tell(&format!(
-            "{old} blobs of {bytes} bytes in all belong to no file, and no sweep removed them; run `packhouse gc`, and \
-             look whether a server sweeps (jobs.sweep_every_seconds, and its log)"
+            "{old} blobs of {bytes} bytes belong to no file, and no sweep removed them; run `packhouse gc`, and \
+             check that a server runs sweeps (jobs.sweep_every_seconds, and its log)"
         ));
         return Ok(0);
     }
     Ok(old)
 }
 
-/// What is wrong with a blob.
+/// A problem with a blob.
 #[derive(Debug, PartialEq, Eq)]
 enum Fault {
     BadKey,
@@ -119,8 +119,9 @@ async fn blobs(db: &Db, store: &BlobStore, digests: bool, tell: &mut impl FnMut(
     }
 }
 
-/// A row that is unchanged after its fault was seen has that fault. One that is gone has none; one that has changed,
-/// because its digests were computed or a lost blob was uploaded again, is examined anew.
+/// Checks a blob again. If its row is unchanged after the fault was seen, the fault is real; if the row is gone, there
+/// is none; if the row has changed, because its digests were computed or a lost blob was uploaded again, the blob is
+/// examined anew.
 async fn look_again(
     db: &Db,
     store: &BlobStore,
@@ -181,7 +182,7 @@ fn examine(store: &BlobStore, (blob, checksums): &(Blob, Vec<u8>), digests: bool
     })
 }
 
-/// The fault in a line.
+/// The fault as one line.
 async fn describe(db: &Db, store: &BlobStore, blob: &Blob, fault: &Fault) -> Result<String> {
     let id = blob.id;
     let (names, count) = db.read(move |conn| integrity::files_of_blob(conn, id)).await?;
@@ -194,32 +195,32 @@ async fn describe(db: &Db, store: &BlobStore, blob: &Blob, fault: &Fault) -> Res
     let key: Option<StorageKey> = blob.storage_key.parse().ok();
     let place = key.map_or_else(|| blob.storage_key.clone(), |key| store.whereabouts(&key));
     let bring_back = format!(
-        "put {place} back into the store from a backup (its blobs/{}/{}), or delete what has it, run `packhouse gc \
-         --grace 0` and publish it again",
+        "restore {place} in the store from a backup (its blobs/{}/{}), or delete the files that use it, run \
+         `packhouse gc --grace 0` and publish them again",
         &blob.sha256.to_hex().get(..2).unwrap_or_default(),
         blob.sha256
     );
     let anew = format!(
-        "let the server compute them anew: UPDATE blobs SET sha512 = NULL, sha1 = NULL, md5 = NULL WHERE id = {id}, and \
-         restart it"
+        "let the server compute them again: UPDATE blobs SET sha512 = NULL, sha1 = NULL, md5 = NULL WHERE id = {id}, \
+         and restart it"
     );
     let (what, remedy) = match fault {
         Fault::BadKey => (
-            format!("the database names an impossible place for its bytes: {:?}", blob.storage_key),
+            format!("the database has an invalid storage key for it: {:?}", blob.storage_key),
             "restore a \
-              database from before that was changed by hand"
+              database from before the key was edited by hand"
                 .to_owned(),
         ),
         Fault::Missing => ("its bytes are missing from the store".to_owned(), bring_back),
-        Fault::NoFile => ("something else stands in the store where its bytes should be".to_owned(), bring_back),
+        Fault::NoFile => ("something that is not a file is in its place in the store".to_owned(), bring_back),
         Fault::Length(size) if *size < blob.size => {
             (format!("its bytes are cut short: {size} of {} are in the store", blob.size), bring_back)
         }
         Fault::Length(size) => {
             (format!("it has too many bytes in the store: {size} instead of {}", blob.size), bring_back)
         }
-        Fault::Bytes => ("its bytes are damaged: they do not have their SHA-256".to_owned(), bring_back),
-        Fault::Others => ("its SHA-512, SHA-1 or MD5 is recorded wrong".to_owned(), anew),
+        Fault::Bytes => ("its bytes are damaged: the SHA-256 does not match".to_owned(), bring_back),
+        Fault::Others => ("its recorded SHA-512, SHA-1 or MD5 is wrong".to_owned(), anew),
         Fault::NoOthers => (
             "its SHA-512, SHA-1 and MD5 are not recorded".to_owned(),
             "restart the server, which \
@@ -227,30 +228,32 @@ async fn describe(db: &Db, store: &BlobStore, blob: &Blob, fault: &Fault) -> Res
                 .to_owned(),
         ),
         Fault::Checksums => {
-            ("its block checksums are recorded wrong, so downloads of it are cut off".to_owned(), bring_back)
+            ("its recorded block checksums are wrong, so downloads of it are cut off".to_owned(), bring_back)
         }
     };
     Ok(format!("{whose}: {what}; {remedy}"))
 }
 
-/// What lies in the store and is nobody's.
+/// Checks for files in the store that no row names.
 async fn leftovers(db: &Db, store: &BlobStore, before: Timestamp, tell: &mut impl FnMut(&str)) -> Result<()> {
     let looker = store.clone();
     let incoming = blocking(move || looker.leftovers(before.into())).await?;
     if incoming.abandoned.files > 0 {
         tell(&format!(
-            "{} uploads that a crash cut off left {} bytes in incoming, and no sweep removed them; run `packhouse gc`",
+            "{} crashed uploads left {} bytes in incoming, and no sweep removed them; run `packhouse gc`",
             incoming.abandoned.files, incoming.abandoned.bytes
         ));
     }
-    let foreign = |name: &str| format!("{name} in the store is not Packhouse's; see what it is, and move it elsewhere");
+    let foreign = |name: &str| {
+        format!("{name} in the store was not created by Packhouse; find out what it is, and move it elsewhere")
+    };
     incoming.foreign.iter().for_each(|name| tell(&foreign(name)));
     for_each_stray(db, store, before, async |stray| {
         match stray {
             Stray::Orphan(claim) => {
                 let place = store.whereabouts(&claim.key());
                 let size = blocking(move || claim.size()).await?;
-                tell(&format!("{place} in the store ({size} bytes) belongs to nothing; run `packhouse gc`"));
+                tell(&format!("{place} in the store ({size} bytes) is unused; run `packhouse gc`"));
             }
             Stray::Foreign(name) => tell(&foreign(&format!("blobs/{name}"))),
         }

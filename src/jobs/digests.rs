@@ -1,4 +1,5 @@
-//! SHA-512, SHA-1 and MD5 of large files: after the answer, because they cost six times as much as SHA-256.
+//! SHA-512, SHA-1 and MD5 of large files. They are computed after the answer, because they cost six times as much as
+//! SHA-256.
 
 use crate::blocking::spawn_blocking;
 use crate::db::Db;
@@ -11,15 +12,15 @@ use crate::storage::{BlobStore, StorageKey};
 use std::time::Duration;
 use tokio::sync::{Mutex, MutexGuard};
 
-/// How long somebody who asks waits for others to be done, before he is told to come back.
+/// How long a request waits for other computations before it is told to come back.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Takes turns: each blob is computed once, and a few at a time, since each takes a core.
+/// Locks that make sure that each blob is computed once, and only a few at a time, since each takes a core.
 #[derive(Debug, Default)]
 pub struct Turns([Mutex<()>; 4]);
 
 impl Turns {
-    /// The turn of a blob. Who comes second for the same one finds it done.
+    /// Locks a blob. A second request for the same blob finds its digests computed.
     async fn of(&self, blob: BlobId) -> Result<MutexGuard<'_, ()>> {
         let [first, others @ ..] = &self.0;
         let place = usize::try_from(blob.0.unsigned_abs()).unwrap_or(0) % (others.len() + 1);
@@ -29,10 +30,10 @@ impl Turns {
     }
 }
 
-/// The three digests of a blob: those of its row, or else computed now and written down.
+/// The three digests of a blob: from its row, or else computed now and stored.
 ///
 /// # Errors
-/// [`Error::Busy`] when its bytes cannot be read or the database is away.
+/// [`Error::Busy`] when the blob cannot be read or the database is unavailable.
 pub async fn of_blob(db: &Db, store: &BlobStore, turns: &Turns, blob: &Blob) -> Result<OtherDigests> {
     if let Some(other) = blob.other {
         return Ok(other);
@@ -49,11 +50,11 @@ pub async fn of_blob(db: &Db, store: &BlobStore, turns: &Turns, blob: &Blob) -> 
     Ok(all.other)
 }
 
-/// Computes the digests of every blob that still lacks them. One that cannot be read is passed over: `packhouse check`
-/// speaks of it.
+/// Computes the digests of every blob that still lacks them. A blob that cannot be read is skipped: `packhouse check`
+/// reports it.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub async fn complete(db: &Db, store: &BlobStore, turns: &Turns) -> Result<u64> {
     let (mut after, mut done) = (BlobId(0), 0);
     loop {
@@ -63,7 +64,7 @@ pub async fn complete(db: &Db, store: &BlobStore, turns: &Turns) -> Result<u64> 
         for blob in &batch {
             match of_blob(db, store, turns, blob).await {
                 Ok(_) => done += 1,
-                Err(error) => tracing::warn!(%error, blob = blob.storage_key, "digests could not be computed"),
+                Err(error) => tracing::warn!(%error, blob = blob.storage_key, "could not compute digests"),
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Writes down what was counted in memory.
+//! Writes the counters in memory to the database.
 
 use crate::counters::Counters;
 use crate::db::Db;
@@ -7,17 +7,17 @@ use crate::registry::accounts::tokens::TokenUse;
 use crate::registry::accounts::{sessions, tokens};
 use crate::registry::packages::{downloads, quotas};
 
-/// Writes down downloads and uses of tokens and sessions, and folds the changes of what owners store into their counts. Counts that
-/// could not be written stay in memory for the next time.
+/// Writes downloads and uses of tokens and sessions, and folds the changes of owners' usage into their counts. Counts
+/// that could not be written stay in memory for the next run.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub async fn run(db: &Db, counters: &Counters) -> Result<()> {
     let counts = counters.take_downloads();
     if !counts.is_empty() {
         let written = counts.clone();
         let done = db.write(move |conn| downloads::add(conn, &written)).await;
-        // An outcome that is unknown may be counted already: one count lost is better than all counted twice.
+        // After an unknown outcome the counts may already be stored: losing one batch is better than counting it twice.
         if done.as_ref().is_err_and(|error| !matches!(error, crate::error::Error::OutcomeUnknown)) {
             counters.put_back_downloads(&counts);
         }

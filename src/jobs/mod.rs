@@ -1,4 +1,4 @@
-//! Work that no request waits for. Each run of a job logs in a span of its own.
+//! Background work that no request waits for. Each run of a job logs in its own span.
 
 pub mod backup;
 pub mod check;

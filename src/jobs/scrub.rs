@@ -1,5 +1,5 @@
-//! Scrubbing: every stored blob is read in turn and compared with its checksums, so that damage is found before somebody
-//! needs the file. A pass is written down as it goes: another server, or the next start, goes on with it.
+//! Scrubbing: every stored blob is read in turn and compared with its checksums, so that damage is found before
+//! somebody needs the file. The progress of a pass is stored, and another server, or the next start, continues it.
 
 use crate::db::Db;
 use crate::domain::clock::Clock;
@@ -14,10 +14,10 @@ use bytes::Bytes;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
-/// How many blobs are taken together, and about how many bytes: progress is written down between them.
+/// How many blobs, and about how many bytes, are read between two updates of the progress.
 const BATCH: i64 = 200;
 const BATCH_BYTES: u64 = 256 << 20;
-/// The lowest priority there is, for the processor and, on Linux, for the disk.
+/// The lowest priority, for the processor and, on Linux, for the disk.
 const NICE: i32 = 19;
 
 /// How to scrub.
@@ -25,31 +25,31 @@ const NICE: i32 = 19;
 pub struct ScrubPlan {
     /// Every blob is read once in this time.
     pub every: Duration,
-    /// Bytes a second, at most.
+    /// The most bytes per second.
     pub bytes_per_second: u64,
-    /// Begin a pass although the last one is not over for long enough.
+    /// Start a pass now, even though the last one is recent.
     pub now_please: bool,
-    /// This server, by a random number.
+    /// The id of this server, a random number.
     pub server: u64,
 }
 
-/// What a pass came to.
+/// The result of a pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scrubbed {
-    /// The pass ended: so many blobs and bytes were read, and so many blobs are damaged now.
+    /// The pass is complete: the blobs and bytes that were read, and the blobs that are damaged now.
     Finished { blobs: u64, bytes: u64, damaged: i64 },
-    /// Another server has taken the pass over.
+    /// Another server has taken over the pass.
     TakenOver,
 }
 
-/// A blob that was read, and what is wrong with it.
+/// A blob that was read, and its damage, if any.
 type Verdict = (Blob, Option<Damage>);
 
-/// Takes the pass that is due, a new one or one that was left unfinished, for this server. `None` when another server
-/// has it, or nothing is due.
+/// Leases the pass that is due, a new or an unfinished one, to this server. `None` when another server holds the lease,
+/// or nothing is due.
 ///
 /// # Errors
-/// The database's; [`Error::Busy`] when it belongs to another store.
+/// Database errors; [`Error::Busy`] when the database belongs to another store.
 pub async fn lease_due(db: &Db, store: &BlobStore, clock: &Clock, plan: ScrubPlan) -> Result<Option<Progress>> {
     let (id, now) = (store.id().to_string(), clock.now());
     db.write(move |conn| {
@@ -59,10 +59,10 @@ pub async fn lease_due(db: &Db, store: &BlobStore, clock: &Clock, plan: ScrubPla
     .await
 }
 
-/// Reads all blobs that the pass has not read yet; a day and more for a large store.
+/// Reads all blobs that the pass has not read yet, which takes a day or more for a large store.
 ///
 /// # Errors
-/// The database's and the store's: the next call goes on where this one stopped.
+/// Database and store errors: the next call continues where this one stopped.
 pub async fn pass(
     db: &Db,
     store: &BlobStore,
@@ -97,7 +97,7 @@ pub async fn pass(
     }
 }
 
-/// The first blobs, until they have so many bytes; at least one.
+/// The first blobs up to this many bytes; at least one.
 fn up_to_bytes(mut rows: Vec<(Blob, Vec<u8>)>, most: u64) -> Vec<(Blob, Vec<u8>)> {
     let mut sum = 0_u64;
     let within = rows.iter().take_while(|(blob, _)| {
@@ -110,16 +110,16 @@ fn up_to_bytes(mut rows: Vec<(Blob, Vec<u8>)>, most: u64) -> Vec<(Blob, Vec<u8>)
     rows
 }
 
-/// Reads blobs on a thread of its own, whose low priority it can never raise again.
+/// Reads blobs on a dedicated thread, because a thread cannot raise its priority again.
 async fn read(store: BlobStore, rows: Vec<(Blob, Vec<u8>)>, bytes_per_second: u64) -> Result<Vec<Verdict>> {
     let (done, verdicts) = oneshot::channel();
     let work = move || {
-        // Where this is not allowed the work is done with the ordinary priority, at its slow pace.
+        // If the system does not allow this, the work runs at normal priority, at its slow pace.
         let _ = rustix::process::nice(NICE);
         let mut pace = Pace::new(bytes_per_second);
         let verdicts: Result<Vec<Verdict>, StoreError> =
             rows.into_iter().map(|(blob, checksums)| verify(&store, blob, checksums, &mut pace)).collect();
-        // Nobody waits any more when the server stops.
+        // Nobody receives the result any longer when the server stops.
         let _ = done.send(verdicts);
     };
     std::thread::Builder::new().name("scrub".to_owned()).spawn(work).map_err(Error::internal)?;
@@ -135,7 +135,7 @@ fn verify(store: &BlobStore, blob: Blob, checksums: Vec<u8>, pace: &mut Pace) ->
     Ok((blob, damage))
 }
 
-/// Keeps the reading below a rate.
+/// Limits the read rate.
 struct Pace {
     bytes_per_second: u64,
     began: Instant,
@@ -147,7 +147,7 @@ impl Pace {
         Self { bytes_per_second: bytes_per_second.max(1), began: Instant::now(), bytes: 0 }
     }
 
-    /// Sleeps until so many more bytes are within the rate.
+    /// Sleeps until this many more bytes are within the rate.
     fn wait(&mut self, bytes: u64) {
         self.bytes = self.bytes.saturating_add(bytes);
         let millis = u128::from(self.bytes) * 1000 / u128::from(self.bytes_per_second);
@@ -156,14 +156,14 @@ impl Pace {
     }
 }
 
-/// Writes down what was found, and tells of what is new.
+/// Stores the result for a blob, and announces new damage.
 async fn note(db: &Db, store: &BlobStore, clock: &Clock, (blob, found): Verdict) -> Result<()> {
     let id = blob.id;
     let Some(damage) = found else {
         if db.read(move |conn| damage::is_known(conn, id)).await?
             && db.write(move |conn| damage::forget(conn, id)).await?
         {
-            tracing::info!(blob = %blob.storage_key, "a damaged file is sound again");
+            tracing::info!(blob = %blob.storage_key, "a damaged file is intact again");
         }
         return Ok(());
     };
@@ -173,7 +173,7 @@ async fn note(db: &Db, store: &BlobStore, clock: &Clock, (blob, found): Verdict)
     let files = in_words(&new.files, new.file_count);
     tracing::error!(
         blob = %new.storage_key, %damage, files, path = place(store, id, &new.storage_key),
-        "a stored file is damaged: upload the same file again, or put it back from a backup"
+        "a stored file is damaged: upload the same file again, or restore it from a backup"
     );
     Ok(())
 }
@@ -182,7 +182,7 @@ fn place(store: &BlobStore, id: BlobId, key: &str) -> String {
     key.parse().map_or_else(|_| format!("blob {id}"), |key| store.whereabouts(&key))
 }
 
-/// Names of files for a line of text.
+/// File names for a line of text.
 pub fn in_words(files: &[String], count: i64) -> String {
     let more = count - i64::try_from(files.len()).unwrap_or(count);
     match files {

@@ -1,9 +1,9 @@
-//! Removes the bytes that nothing refers to, and never because the wrong database was asked.
+//! Removes unused blobs, with safeguards against a wrong database.
 //!
-//! Rows of blobs without a file go first, in a transaction, and then their bytes. Bytes that no row names (orphans, left
-//! by uploads that crashed) are not removed at once: they move to the store's holding folder, come back by themselves
-//! when a row turns out to name them, and are removed after a second grace. A sweep that sees unusually many orphans
-//! stops, since a database that lacks rows looks the same.
+//! Rows of blobs without a file are deleted first, in a transaction, and then their bytes. Blobs that no row names
+//! (orphans, left by uploads that crashed) are not removed at once: they move to the store's holding folder, return by
+//! themselves if a row turns out to name them, and are removed after a second grace period. A sweep that sees unusually
+//! many orphans stops, because a database that lacks rows looks the same.
 
 use crate::db::Db;
 use crate::domain::clock::{Clock, Timestamp};
@@ -14,35 +14,35 @@ use crate::registry::packages::cleanup;
 use crate::storage::{BlobStore, Claim, Entry, StorageKey, StoreError, Walk};
 use std::time::{Duration, SystemTime};
 
-/// How many rows or keys are looked at together.
+/// How many rows or keys are processed together.
 const BATCH: usize = 500;
 
-/// What a sweep may do.
+/// The limits of a sweep.
 #[derive(Debug, Clone, Copy)]
 pub struct SweepPlan {
-    /// What is younger is left alone, and an orphan waits as long again in the holding folder.
+    /// Younger blobs are left alone, and an orphan waits as long again in the holding folder.
     pub grace: Duration,
-    /// A sweep that would take more than this many blobs, and more than the share, stops.
+    /// A sweep stops if it would take more than this many blobs and more than `stop_percent`.
     pub stop_files: u64,
     /// The share, in percent of all blobs.
     pub stop_percent: u64,
-    /// Go on all the same: an operator has looked, and says that this database is the right one.
+    /// Continue anyway: an operator has confirmed that this is the right database.
     pub confirmed: bool,
 }
 
 impl SweepPlan {
-    /// Whether it is too much to take `count` of `all` without asking.
+    /// Whether `count` of `all` is too much to take without confirmation.
     fn is_too_much(&self, count: u64, all: u64) -> bool {
         count > self.stop_files && u128::from(count) * 100 > u128::from(all) * u128::from(self.stop_percent)
     }
 }
 
-/// What a sweep removed, or would remove.
+/// The files that a sweep removed, or would remove.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Swept {
     /// Blobs without a file, removed.
     pub unused: u64,
-    /// Orphans whose second grace was over, and parts of uploads that crashed, removed.
+    /// Orphans whose second grace period was over, and parts of crashed uploads, removed.
     pub orphans: u64,
     /// Bytes of all of them.
     pub bytes: u64,
@@ -54,11 +54,12 @@ pub struct Swept {
     pub held_off: bool,
 }
 
-/// Sweeps once. What is younger than the grace is left alone, and so is what an upload holds, however long it takes.
+/// Runs one sweep. It leaves alone everything younger than the grace period, and every blob that an upload holds,
+/// however long the upload takes.
 ///
 /// # Errors
-/// [`Error::Blocked`] when the database may not be the right one, saying what to do; nothing was removed then. The
-/// database's and the store's; what was removed until then stays removed.
+/// [`Error::Blocked`] with what to do when the database may not be the right one; nothing was removed then. Database
+/// and store errors; everything removed before the error stays removed.
 pub async fn run(db: &Db, store: &BlobStore, clock: &Clock, plan: SweepPlan) -> Result<Swept> {
     let result = sweep(db, store, clock, plan).await;
     let stopped = matches!(result, Err(Error::Blocked(_)));
@@ -86,7 +87,7 @@ async fn sweep(db: &Db, store: &BlobStore, clock: &Clock, plan: SweepPlan) -> Re
         hold_orphans(db, store, clock.now(), before, &mut swept).await?;
     }
     for name in survey.foreign {
-        tracing::warn!(name, "this file in the store is not Packhouse's");
+        tracing::warn!(name, "a file in the store was not created by Packhouse");
     }
     let now = clock.now();
     db.write(move |conn| {
@@ -98,7 +99,7 @@ async fn sweep(db: &Db, store: &BlobStore, clock: &Clock, plan: SweepPlan) -> Re
     Ok(swept)
 }
 
-/// Compares the database with the store, by id and by the count of sweeps that both keep.
+/// Compares the database with the store, by id and by the number of sweeps that both count.
 async fn begin(db: &Db, store: &BlobStore, confirmed: bool) -> Result<()> {
     let looker = store.clone();
     let seen = blocking(move || looker.sweeps()).await?;
@@ -120,8 +121,8 @@ fn demand_few_orphans(plan: &SweepPlan, survey: &Survey) -> Result<()> {
     )))
 }
 
-/// Many blobs may well lose their files at once, when a large package is deleted. But then the owners' totals went down
-/// too; where they did not, the rows of files are gone and nobody deleted them.
+/// Many blobs can lose their files at once when a large package is deleted, but then the owners' totals shrink too. If
+/// the totals did not shrink, the rows of files are missing although nobody deleted them.
 async fn demand_few_unused(db: &Db, plan: &SweepPlan, before: Timestamp) -> Result<()> {
     let (unused, all) =
         db.snapshot(move |conn| Ok((cleanup::unused_blobs(conn, before)?.0, cleanup::count_blobs(conn)?))).await?;
@@ -136,10 +137,10 @@ async fn demand_few_unused(db: &Db, plan: &SweepPlan, before: Timestamp) -> Resu
     )))
 }
 
-/// What [`run`] would do now, whatever the plan's limits say.
+/// Counts what [`run`] would do now, ignoring the plan's limits.
 ///
 /// # Errors
-/// The database's and the store's.
+/// Database and store errors.
 pub async fn preview(db: &Db, store: &BlobStore, clock: &Clock, grace: Duration) -> Result<Swept> {
     let before = clock.now().minus(grace);
     let (unused, bytes) = db.read(move |conn| cleanup::unused_blobs(conn, before)).await?;
@@ -172,14 +173,14 @@ pub async fn preview(db: &Db, store: &BlobStore, clock: &Clock, grace: Duration)
     Ok(swept)
 }
 
-/// What lies in the store, before anything is done about it.
+/// The contents of the store before a sweep changes anything.
 #[derive(Debug, Default)]
 struct Survey {
     /// All blobs.
     blobs: u64,
-    /// Those old enough to be taken that no row names.
+    /// Blobs that are old enough and that no row names.
     orphans: u64,
-    /// Names of what is not Packhouse's.
+    /// Names of files that Packhouse did not create.
     foreign: Vec<String>,
 }
 
@@ -199,13 +200,13 @@ async fn survey(db: &Db, store: &BlobStore, before: Timestamp) -> Result<Survey>
     }
 }
 
-/// Moves orphans to the holding folder, where their second grace begins now.
+/// Moves orphans to the holding folder, where their second grace period begins.
 async fn hold_orphans(db: &Db, store: &BlobStore, now: Timestamp, before: Timestamp, swept: &mut Swept) -> Result<()> {
     for_each_stray(db, store, before, async |stray| {
         if let Stray::Orphan(claim) = stray {
             let key = claim.key();
             let size = blocking(move || claim.hold(now.into())).await?;
-            tracing::info!(blob = %key, bytes = size, "an orphan was moved to the holding folder");
+            tracing::info!(blob = %key, bytes = size, "moved an orphan to the holding folder");
             swept.held_bytes += size;
             swept.held += 1;
         }
@@ -214,7 +215,7 @@ async fn hold_orphans(db: &Db, store: &BlobStore, now: Timestamp, before: Timest
     .await
 }
 
-/// Puts back what a row names after all, and removes what no row has named for a second grace.
+/// Puts back blobs that a row names after all, and removes those that no row has named for a second grace period.
 async fn empty_holding_folder(
     db: &Db,
     store: &BlobStore,
@@ -227,9 +228,9 @@ async fn empty_holding_folder(
             HeldBlob::Needed(key) => {
                 let returner = store.clone();
                 blocking(move || returner.put_back(&key)).await?;
-                tracing::warn!(blob = %key, "a held blob is needed after all and was put back");
+                tracing::warn!(blob = %key, "put back a held blob that is needed after all");
             }
-            // A clock that was wrong and was put right: the second grace begins anew.
+            // The clock was wrong and was corrected: the second grace period begins anew.
             HeldBlob::Orphan { claim, since } if since > SystemTime::from(now) => {
                 blocking(move || claim.hold(now.into())).await?;
             }
@@ -248,7 +249,7 @@ async fn empty_holding_folder(
 enum HeldBlob {
     /// A row names it.
     Needed(StorageKey),
-    /// No row names it; it is claimed, so nobody else touches it meanwhile.
+    /// No row names it; it is claimed, so nobody else touches it in the meantime.
     Orphan { claim: Claim, since: SystemTime },
 }
 
@@ -271,11 +272,11 @@ async fn for_each_held(db: &Db, store: &BlobStore, mut found: impl AsyncFnMut(He
     Ok(())
 }
 
-/// Something in the store that no row knows.
+/// Something in the store that no row names.
 pub(super) enum Stray {
-    /// A blob that no row names and no upload holds; it is claimed, so nobody else touches it meanwhile.
+    /// A blob that no row names and no upload holds; it is claimed, so nobody else touches it in the meantime.
     Orphan(Claim),
-    /// Something that Packhouse did not put there.
+    /// Something that Packhouse did not create.
     Foreign(String),
 }
 
@@ -311,7 +312,7 @@ async fn forget_rows(db: &Db, store: &BlobStore, before: Timestamp, swept: &mut 
     }
 }
 
-/// Goes through what is stray in the store; blobs only if they were written before a time.
+/// Visits every stray entry in the store; blobs only if they were written before a time.
 pub(super) async fn for_each_stray(
     db: &Db,
     store: &BlobStore,
@@ -337,7 +338,7 @@ pub(super) async fn for_each_stray(
     }
 }
 
-/// What the next steps of a walk found.
+/// The blobs that the next steps of a walk found.
 #[derive(Default)]
 struct NextBlobs {
     /// Blobs written before the time.
@@ -364,8 +365,8 @@ fn next_blobs(mut walk: Walk, before: SystemTime) -> Result<(Walk, NextBlobs), S
     Ok((walk, seen))
 }
 
-/// Those of some keys that no row names. A transaction for writing asks, because connections for reading may lead to a
-/// standby that lags.
+/// The keys among these that no row names. It asks in a write transaction, because read connections may lead to a
+/// standby that lags behind.
 async fn unknown(db: &Db, store: &BlobStore, keys: Vec<StorageKey>) -> Result<Vec<StorageKey>> {
     if keys.is_empty() {
         return Ok(keys);
@@ -378,7 +379,7 @@ async fn unknown(db: &Db, store: &BlobStore, keys: Vec<StorageKey>) -> Result<Ve
 async fn claim_orphan(db: &Db, store: &BlobStore, key: StorageKey) -> Result<Option<Claim>> {
     let claimer = store.clone();
     let Some(claim) = blocking(move || claimer.claim(&key)).await? else { return Ok(None) };
-    // Asked once more with the bytes claimed: an upload lets go of them after its commit, so the answer is final.
+    // Checked again with the blob claimed: an upload releases its blob after its commit, so the answer is final.
     Ok((!unknown(db, store, vec![key]).await?.is_empty()).then_some(claim))
 }
 

@@ -1,13 +1,12 @@
-//! What the background work of this server is doing, and what of it an administrator has asked for.
+//! The state of this server's background tasks, and the tasks an administrator has requested.
 
 use crate::domain::clock::Timestamp;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
-/// How many lines of a task's outcome are kept.
+/// How many lines of a task's result are kept.
 const MOST_LINES: usize = 200;
 
-/// A piece of work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Task {
     Sweep,
@@ -19,10 +18,9 @@ pub enum Task {
 }
 
 impl Task {
-    /// All of them.
     pub const ALL: [Self; 6] = [Self::Sweep, Self::Check, Self::DeepCheck, Self::Scrub, Self::Digests, Self::Counts];
 
-    /// Its word, in addresses and in the record.
+    /// The task's word in addresses and in the audit log.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Sweep => "sweep",
@@ -34,12 +32,12 @@ impl Task {
         }
     }
 
-    /// Of its word.
+    /// The task with this word.
     pub fn of(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|task| task.as_str() == word)
     }
 
-    /// Whether somebody may ask for it; the others are always under way.
+    /// Whether an administrator may start it; the others run all the time.
     pub fn can_be_asked_for(self) -> bool {
         matches!(self, Self::Sweep | Self::Check | Self::DeepCheck | Self::Scrub)
     }
@@ -54,20 +52,20 @@ impl Task {
 pub struct Ended {
     pub began: Timestamp,
     pub at: Timestamp,
-    /// False: it failed, or found something wrong.
+    /// False when it failed or found problems.
     pub is_good: bool,
-    /// In one line.
+    /// The result in one line.
     pub outcome: String,
-    /// What it found, a line each, up to some hundreds.
+    /// The findings, one per line, up to some hundreds.
     pub lines: Vec<String>,
 }
 
-/// How a task stands.
+/// The state of a task.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TaskStatus {
-    /// Somebody asked for it, and it has not begun.
+    /// Requested and not started yet.
     pub is_wanted: bool,
-    /// Since when it runs.
+    /// When the current run started.
     pub running: Option<Timestamp>,
     pub last: Option<Ended>,
 }
@@ -88,7 +86,7 @@ impl TaskStatuses {
         self.statuses().get_mut(task.index()).map(change).unwrap_or_default()
     }
 
-    /// Asks for a task; false: it is asked for or runs already.
+    /// Requests a task; false when it is requested or running already.
     pub fn ask(&self, task: Task) -> bool {
         let free = self.with(task, |status| {
             let free = !status.is_wanted && status.running.is_none();
@@ -101,7 +99,7 @@ impl TaskStatuses {
         free
     }
 
-    /// Waits until somebody asks for a task.
+    /// Waits until somebody requests a task.
     pub async fn next(&self) -> Task {
         loop {
             let wanted = Task::ALL.into_iter().find(|task| self.status(*task).is_wanted);
@@ -112,7 +110,7 @@ impl TaskStatuses {
         }
     }
 
-    /// A task begins.
+    /// Marks a task as running.
     pub fn begin(&self, task: Task, now: Timestamp) {
         self.with(task, |status| {
             status.is_wanted = false;
@@ -120,7 +118,7 @@ impl TaskStatuses {
         });
     }
 
-    /// A task has ended.
+    /// Marks a task as ended.
     pub fn end(&self, task: Task, now: Timestamp, is_good: bool, outcome: String, mut lines: Vec<String>) {
         if lines.len() > MOST_LINES {
             let more = lines.len() - MOST_LINES;
@@ -133,7 +131,6 @@ impl TaskStatuses {
         });
     }
 
-    /// How a task stands.
     pub fn status(&self, task: Task) -> TaskStatus {
         self.with(task, |status| status.clone())
     }

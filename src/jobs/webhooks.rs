@@ -1,4 +1,4 @@
-//! Sends what webhooks have to tell: takes it from the outbox, signs it, posts it, writes down what was answered.
+//! Sends webhook deliveries: takes them from the outbox, signs them, posts them and records the answers.
 
 use super::run_span;
 use crate::db::Db;
@@ -22,32 +22,32 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use tracing::Instrument;
 
-/// How many requests are under way at once.
+/// How many requests run at once.
 const SLOTS: usize = 32;
-/// Rows that are forgotten together.
+/// Rows that are deleted together.
 const BATCH: i64 = 1000;
-/// What a form leaves as it is; a space becomes a plus.
+/// The characters that a form leaves as they are; a space becomes a plus.
 const FORM: &AsciiSet = &NON_ALPHANUMERIC.remove(b'*').remove(b'-').remove(b'.').remove(b'_').remove(b' ');
 
-/// All that is needed to send.
+/// Everything that is needed to send.
 #[derive(Clone)]
 pub struct WebhookSender {
     pub db: Db,
     pub outbound: Arc<Outbound>,
     pub clock: Clock,
     pub key: MasterKey,
-    /// The site's own address, before links; empty where it is not known.
+    /// The site's own address, for links; empty when it is not known.
     pub root: String,
 }
 
 impl WebhookSender {
-    /// Takes one thing that is due.
+    /// Takes one delivery that is due.
     async fn take(&self) -> Result<Option<LeasedHook>> {
         let (key, now) = (self.key.clone(), self.clock.now());
         self.db.write(move |conn| delivery_queue::take(conn, &key, now)).await
     }
 
-    /// Begins to send what is due, as far as there is room beside what is under way; false: the database is away.
+    /// Starts to send deliveries that are due, up to the number of free slots; false when the database is unavailable.
     async fn fill(&self, under_way: &mut JoinSet<()>) -> bool {
         while under_way.len() < SLOTS {
             match self.take().await {
@@ -57,7 +57,10 @@ impl WebhookSender {
                 }
                 Ok(None) => return true,
                 Err(error) => {
-                    tracing::warn!(error = format!("{:#}", error.explained()), "webhooks have to wait");
+                    tracing::warn!(
+                        error = format!("{:#}", error.explained()),
+                        "could not take webhook deliveries; trying again later"
+                    );
                     return false;
                 }
             }
@@ -69,7 +72,7 @@ impl WebhookSender {
     pub async fn run(&self) {
         let mut under_way = JoinSet::new();
         while self.fill(&mut under_way).instrument(run_span("webhooks")).await {
-            // One that is done may leave another of its hook to be sent.
+            // A finished delivery may leave the next one of its webhook to be sent.
             if under_way.join_next().await.is_none() {
                 return;
             }
@@ -77,8 +80,8 @@ impl WebhookSender {
         while under_way.join_next().await.is_some() {}
     }
 
-    /// Sends for ever, looking each time the period is over and each time that an answer has come. Whoever stops it cuts
-    /// what is under way; that is sent again by whoever comes next.
+    /// Sends forever. It checks for due deliveries each time the period is over and after each answer. Canceling it
+    /// cuts the running requests, which another server or the next start sends again.
     pub async fn serve(&self, every: Duration) {
         let mut ticks = tokio::time::interval(every);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -97,8 +100,9 @@ impl WebhookSender {
         let (headers, sent) = match &leased.message {
             Ok(message) => self.send(&leased, message).await,
             Err(error) => {
-                tracing::error!(error = ?error, hook = %leased.hook, delivery = %leased.delivery, "a webhook cannot be read");
-                (Vec::new(), Err("this server cannot read what is to be sent: ask its administrator".to_owned()))
+                let (hook, delivery) = (leased.hook, leased.delivery);
+                tracing::error!(?error, %hook, %delivery, "could not read a webhook delivery");
+                (Vec::new(), Err("this server cannot read the delivery: ask its administrator".to_owned()))
             }
         };
         let (status, headers_back, body, problem) = match sent {
@@ -121,16 +125,17 @@ impl WebhookSender {
         };
         let kind = if outcome.is_delivered() { "delivered" } else { "failed" };
         metrics::counter!("packhouse_webhook_attempts_total", "outcome" => kind).increment(1);
-        tracing::debug!(hook = %leased.hook, delivery = %leased.delivery, attempt = leased.number, status, "called a webhook");
+        let (hook, delivery, attempt) = (leased.hook, leased.delivery, leased.number);
+        tracing::debug!(%hook, %delivery, attempt, status, "called a webhook");
         let (clock, hook) = (self.clock.clone(), leased.hook);
         let settled = self.db.write(move |conn| delivery_queue::settle(conn, &leased, &outcome, clock.now())).await;
         if let Err(error) = settled {
-            // The hook is free again when its time is over, and the delivery is sent once more.
-            tracing::warn!(%error, %hook, "what a webhook's receiver answered could not be written down");
+            // The webhook is free again when its lease expires, and the delivery is sent once more.
+            tracing::warn!(%error, %hook, "could not record a webhook receiver's answer");
         }
     }
 
-    /// Sends it; gives back the head of the request, without secrets, and what came of it.
+    /// Sends a delivery; returns the request's headers, without secrets, and the result.
     async fn send(
         &self,
         leased: &LeasedHook,
@@ -165,7 +170,7 @@ fn field(name: &str, value: impl Into<String>) -> (String, String) {
     (name.to_owned(), value.into())
 }
 
-/// Gitea's fields, under its own name and those it keeps for receivers that were made for others.
+/// Gitea's headers, under its own name and under the names it keeps for receivers that were made for other servers.
 fn head(leased: &LeasedHook, content_type: &str) -> Vec<(String, String)> {
     let id = leased.uuid.to_string();
     let mut head = vec![
@@ -183,7 +188,8 @@ fn head(leased: &LeasedHook, content_type: &str) -> Vec<(String, String)> {
     head
 }
 
-/// Gitea's signatures: of the payload, also where it is a field of a form. Without a secret they are there and empty.
+/// Gitea's signatures, always of the payload, even when the payload is a form field. Without a secret the headers are
+/// present and empty.
 fn signatures(secret: Option<&str>, payload: &str) -> Vec<(String, String)> {
     let sign = |secret: &str| (hmac_sha256(secret.as_bytes(), &[payload.as_bytes()]), hmac_sha1(secret, payload));
     let (sha256, sha1) = secret.map(sign).map(|(a, b)| (to_hex(&a), to_hex(&b))).unwrap_or_default();
@@ -195,7 +201,7 @@ fn signatures(secret: Option<&str>, payload: &str) -> Vec<(String, String)> {
     ]
 }
 
-/// The fields of Standard Webhooks 1.0, which sign the body as it is sent, with its id and its time.
+/// The headers of Standard Webhooks 1.0, which sign the body as it is sent, with its id and its time.
 fn standard(leased: &LeasedHook, secret: Option<&str>, body: &str, now: i64) -> Vec<(String, String)> {
     let (id, time) = (leased.uuid.to_string(), now.to_string());
     let mut fields = vec![field("webhook-id", &*id), field("webhook-timestamp", &*time)];
@@ -206,14 +212,15 @@ fn standard(leased: &LeasedHook, secret: Option<&str>, body: &str, now: i64) -> 
     fields
 }
 
-/// A secret as that specification writes it, `whsec_` and Base64, is the key it stands for; any other is its own bytes.
+/// A secret in that specification's format, `whsec_` and Base64, is decoded to its key; any other secret is used as its
+/// bytes.
 fn standard_key(secret: &str) -> Vec<u8> {
     let encoded = secret.strip_prefix("whsec_").and_then(|rest| STANDARD.decode(rest).ok());
     encoded.unwrap_or_else(|| secret.as_bytes().to_vec())
 }
 
 fn hmac_sha256(key: &[u8], parts: &[&[u8]]) -> Vec<u8> {
-    // A key of any length is taken, and so there is no error.
+    // HMAC accepts a key of any length, so this never fails.
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else { return Vec::new() };
     parts.iter().for_each(|part| mac.update(part));
     mac.finalize().into_bytes().to_vec()
@@ -229,7 +236,7 @@ fn pairs(fields: &[(String, String)]) -> Value {
     fields.iter().map(|(name, value)| json!([clean(name), clean(value)])).collect()
 }
 
-/// A body as text. What Postgres takes for none, and what is none, is replaced.
+/// A body as text. Invalid UTF-8 and NUL, which Postgres rejects, are replaced.
 fn text(body: &[u8]) -> String {
     clean(&String::from_utf8_lossy(body))
 }
@@ -238,10 +245,10 @@ fn clean(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }
 
-/// Forgets what is older than so long.
+/// Deletes deliveries older than `keep`.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub async fn forget(db: &Db, clock: &Clock, keep: Duration) -> Result<()> {
     let before = clock.now().minus(keep);
     while db.write(move |conn| outbox::forget_old(conn, before, BATCH)).await? > 0 {}

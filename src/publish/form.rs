@@ -9,20 +9,20 @@ use futures_util::{Stream, StreamExt, stream};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-/// Most bytes in the fields of a form that are not the file.
+/// The most bytes in the fields of a form besides the file.
 const MAX_OTHER_FIELDS: usize = 64 << 10;
 
-/// Whether a body is a form in parts.
+/// Whether a body is a `multipart/form-data` form.
 pub fn is_form(headers: &HeaderMap) -> bool {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("multipart/form-data"))
 }
 
-/// The bytes of the one file in a form. Parts without a file name are passed over; no file, or a second one, is an error.
+/// The bytes of the one file in a form. Parts without a file name are ignored; no file, or a second one, is an error.
 pub struct FileOfForm(Pin<Box<dyn Stream<Item = Result<Bytes, BodyError>>>>);
 
 impl FileOfForm {
-    /// The file of this form, of which nothing is read yet.
+    /// The file of this form, before any of it is read.
     pub fn new(form: Multipart) -> Self {
         let reader = FormReader { form, file: None, found: false, passed_over: 0 };
         Self(Box::pin(stream::try_unfold(reader, FormReader::next)))
@@ -39,7 +39,7 @@ impl Stream for FileOfForm {
 
 struct FormReader {
     form: Multipart,
-    /// The part that is the file, while it is being read.
+    /// The part with the file, while it is being read.
     file: Option<Field>,
     found: bool,
     passed_over: usize,

@@ -1,4 +1,4 @@
-//! Receiving an upload, through whichever face it comes: rights and limits first, then its bytes, then one transaction.
+//! Receiving an upload, through any face: checks of rights and limits first, then its bytes, then one transaction.
 
 mod form;
 
@@ -25,25 +25,25 @@ use futures_util::{Stream, StreamExt};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The free space is checked again after this many more bytes of an upload.
+/// The free space is checked again after this many bytes of an upload.
 const CHECK_SPACE_EVERY: u64 = 8 << 20;
-/// An upload whose COMMIT was not answered looks for its row this often, with this pause in between.
+/// An upload looks for its row this many times, with this pause in between, if the connection broke during its COMMIT.
 const LOOKS: u32 = 5;
 const LOOK_PAUSE: Duration = Duration::from_secs(1);
 
-/// A file to publish, and what its request says of it before the body.
+/// A file to publish, and the facts that its request declares before the body.
 #[derive(Debug)]
 pub struct Target {
     path: FilePath,
     declared: DeclaredUpload,
-    /// What the bytes must have as digests; or what is wrong with the head, which only those who may publish hear.
+    /// The digests that the bytes must have, or the error in the headers, which only callers who may publish see.
     digests: Result<Declared>,
 }
 
 /// A published file.
 #[derive(Debug, Clone, Copy)]
 pub struct Published {
-    /// False if the same bytes were already there under this name, as the request declared.
+    /// False if the same bytes already existed under this name, as the request declared.
     pub created: bool,
     pub sha256: Sha256,
     /// In bytes.
@@ -51,7 +51,7 @@ pub struct Published {
 }
 
 impl Target {
-    /// The file of a request whose body is the file, or a form with the file in it.
+    /// The file of a request whose body is the file itself or a form with the file in it.
     pub fn of_request(path: FilePath, headers: &HeaderMap) -> Self {
         let digests = check_head(headers);
         let declared = DeclaredUpload {
@@ -62,18 +62,18 @@ impl Target {
         Self { path, declared, digests }
     }
 
-    /// A file about which nothing is known but its name, such as one of several in a form.
+    /// A file with only its name known, such as one of several in a form.
     pub fn undeclared(path: FilePath) -> Self {
         Self { path, declared: DeclaredUpload::default(), digests: Ok(Declared::default()) }
     }
 }
 
-/// Receives a file: checks rights and limits before a byte of the body is read, stores the body, and makes the rows.
+/// Receives a file: checks rights and limits before a byte of the body is read, stores the body, and inserts the rows.
 ///
 /// # Errors
 /// As [`rows::admit`], [`check_head`] and [`rows::publish_file`]; [`Error::NoSpace`], [`Error::TooLarge`],
-/// [`Error::Quota`], [`Error::Aborted`], [`Error::DigestMismatch`], [`Error::OutcomeUnknown`]; the store's. Nothing of
-/// the file is kept then, unless the outcome is unknown.
+/// [`Error::Quota`], [`Error::Aborted`], [`Error::DigestMismatch`], [`Error::OutcomeUnknown`]; the store's errors. No
+/// part of the file is kept after an error, unless the outcome is unknown.
 pub async fn receive<E: Into<BodyError>>(
     call: &Call,
     target: Target,
@@ -90,7 +90,7 @@ pub async fn receive<E: Into<BodyError>>(
             if is_sound(&call.app, *stored).await? {
                 return Ok(Published { created: false, sha256, size });
             }
-            // Its bytes are lost or damaged: the ones on their way take their place.
+            // The stored bytes are lost or damaged: the uploaded ones replace them.
             None
         }
     };
@@ -104,7 +104,8 @@ pub async fn receive<E: Into<BodyError>>(
     Ok(Published { created: commit(call, &path, adopted, declared).await?, sha256, size })
 }
 
-/// Asks the database whether the body is wanted, and the store how much room there is, in one hop.
+/// Asks the database whether the body is wanted, and the store how much space there is, in one step on a blocking
+/// thread.
 async fn admit(call: &Call, path: &FilePath, declared: DeclaredUpload) -> Result<(Admission, Space)> {
     let (limits, wanted, store) = (call.app.upload_limits(), path.clone(), call.app.store.clone());
     let (admission, space) = call
@@ -116,12 +117,12 @@ async fn admit(call: &Call, path: &FilePath, declared: DeclaredUpload) -> Result
     Ok((admission, space?))
 }
 
-/// The length of a body that declares one, in bytes.
+/// The declared length of the body in bytes, if there is one.
 fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// Reads what the head of an upload declares, and refuses one that cannot belong to an upload.
+/// Reads the headers of an upload, and refuses headers that are invalid for an upload.
 ///
 /// # Errors
 /// [`Error::LengthRequired`], [`Error::Invalid`].
@@ -140,7 +141,7 @@ fn check_head(headers: &HeaderMap) -> Result<Declared> {
     declared::digests(headers)
 }
 
-/// Refuses the head of a form with files that cannot belong to one.
+/// Refuses headers that are invalid for a form with files.
 ///
 /// # Errors
 /// [`Error::LengthRequired`], [`Error::Invalid`].
@@ -148,13 +149,13 @@ pub fn check_form_head(headers: &HeaderMap) -> Result<()> {
     check_head(headers).map(drop)
 }
 
-/// Refuses an upload if so many more bytes would leave less than the reserve on the store's disk. The database may live
-/// there too, and must never find it full.
+/// Refuses an upload if this many more bytes would leave less than the reserve on the store's disk. The database may be
+/// on the same disk, which must never be full for it.
 fn leave_reserve(app: &App, space: Space, more: u64) -> Result<()> {
     if space.available < more.saturating_add(app.config.store.reserve_bytes) { Err(Error::NoSpace) } else { Ok(()) }
 }
 
-/// A file that is too large for what the owner's quota leaves exceeds the quota, and the error says so.
+/// A file larger than the rest of the owner's quota exceeds the quota, and the error says so.
 fn over_quota(error: Error, allowance: Option<&Allowance>) -> Error {
     match (error, allowance) {
         (Error::TooLarge { limit }, Some(allowance)) if limit == allowance.bytes => {
@@ -184,7 +185,7 @@ async fn read_body<E: Into<BodyError>>(
     Ok(())
 }
 
-/// Makes the rows of a file whose bytes are stored. False if the same bytes were already there under this name, as
+/// Inserts the rows of a file whose bytes are stored. False if the same bytes already existed under this name, as
 /// declared.
 async fn commit(call: &Call, path: &FilePath, adopted: Adopted, declared: DeclaredUpload) -> Result<bool> {
     let app = &call.app;
@@ -196,7 +197,7 @@ async fn commit(call: &Call, path: &FilePath, adopted: Adopted, declared: Declar
         other: adopted.other,
     };
     let (now, limits) = (app.clock.now(), app.upload_limits());
-    // The bytes are held as long as the transaction may run, also when this request is gone: no sweep takes them.
+    // The bytes are held for as long as the transaction may run, even if this request is gone: no sweep removes them.
     let adopted = Arc::new(adopted);
     let (held, wanted, row) = (Arc::clone(&adopted), path.clone(), blob.clone());
     let result = call
@@ -223,27 +224,27 @@ async fn commit(call: &Call, path: &FilePath, adopted: Adopted, declared: Declar
     Ok(outcome.created)
 }
 
-/// Removes bytes that no row names. If that fails, the sweep does it.
+/// Removes bytes that no row names. If that fails, a sweep does it.
 async fn discard(adopted: Arc<Adopted>) {
     let Ok(adopted) = Arc::try_unwrap(adopted) else { return };
     let done = spawn_blocking(move || adopted.discard()).await;
     if let Ok(Err(error)) = done {
-        tracing::warn!(%error, "superfluous bytes could not be removed; a sweep will do it");
+        tracing::warn!(%error, "could not remove unneeded bytes; a sweep will do it");
     }
 }
 
-/// Removes an earlier copy of bytes that were uploaded again; the row names the new one. A download that has begun goes
-/// on, and one that is about to open the old copy finds the new one. If this fails, the sweep does it.
+/// Removes an earlier copy of bytes that were uploaded again; the row names the new copy. A running download continues,
+/// and one that is about to open the old copy finds the new one. If this fails, a sweep does it.
 async fn remove_superseded(app: &App, key: &str) {
     let (store, parsed) = (app.store.clone(), key.parse::<StorageKey>());
-    let Ok(key) = parsed else { return tracing::warn!(key, "an earlier copy has an impossible key") };
+    let Ok(key) = parsed else { return tracing::warn!(key, "an earlier copy has an invalid key") };
     let done = spawn_blocking(move || store.remove(&key)).await;
     if let Ok(Err(error)) = done {
-        tracing::warn!(%error, "an earlier copy of the same bytes could not be removed; a sweep will do it");
+        tracing::warn!(%error, "could not remove an earlier copy of the same bytes; a sweep will do it");
     }
 }
 
-/// Whether stored bytes are what was published; reads all of them.
+/// Whether the stored bytes are the published ones; reads all of them.
 async fn is_sound(app: &App, stored: StoredBlob) -> Result<bool> {
     let blob = Stored {
         key: stored.blob.storage_key.parse().map_err(Error::internal)?,
@@ -258,8 +259,8 @@ async fn is_sound(app: &App, stored: StoredBlob) -> Result<bool> {
     Ok(damage.is_none())
 }
 
-/// Looks for the row of an upload whose connection died during COMMIT, for some seconds, because Postgres may still be at
-/// work. If the row does not appear, the outcome is unknown and the bytes stay.
+/// Looks for the row of an upload whose connection broke during COMMIT. It tries for some seconds, because Postgres may
+/// still be working. If the row does not appear, the outcome is unknown and the bytes stay.
 async fn look_up(app: &App, path: &FilePath, blob: NewBlob, now: Timestamp) -> Result<bool> {
     for _ in 0..LOOKS {
         let (path, blob) = (path.clone(), blob.clone());

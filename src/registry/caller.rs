@@ -1,4 +1,4 @@
-//! Who is asking: what a request presents, and the caller that it turns out to be.
+//! The credential that a request presents, and the caller that it identifies.
 
 use crate::db::schema::{owners, sessions, tokens, users};
 use crate::domain::clock::Timestamp;
@@ -10,17 +10,17 @@ use crate::error::{Error, Result};
 use core::net::IpAddr;
 use diesel::prelude::*;
 
-/// What a request presents. It is judged in the same hop as the work, so that what it meant a moment ago counts for
-/// nothing.
+/// The credential that a request presents. It is checked in the same database call as the work, so that an earlier
+/// result is never reused.
 #[derive(Debug, Clone)]
 pub enum Credential {
-    /// None.
+    /// No credential.
     Anonymous,
     /// A personal access token.
     Token(TokenHash),
-    /// A user whose password (and second factor) was found right at this epoch of his account.
+    /// A user whose password (and second factor) was verified at this epoch of their account.
     Login { user: OwnerId, epoch: i32 },
-    /// A session of a browser.
+    /// A browser session.
     Session(SessionId),
 }
 
@@ -32,10 +32,10 @@ pub struct SignedIn {
     pub is_admin: bool,
 }
 
-/// By what a caller was known, and so how far his rights reach.
+/// The kind of credential, which limits the caller's rights.
 #[derive(Debug, Clone)]
 enum Grant {
-    /// Everything the user may.
+    /// Everything the user may do.
     Whole(&'static str),
     Session {
         id: SessionId,
@@ -52,7 +52,7 @@ struct TokenGrant {
     packages: Option<Vec<PackagePattern>>,
 }
 
-/// Who is asking.
+/// The user or guest who makes a request.
 #[derive(Debug, Clone)]
 pub struct Caller {
     user: Option<SignedIn>,
@@ -60,14 +60,14 @@ pub struct Caller {
     address: Option<IpAddr>,
 }
 
-/// How far a caller sees: the parameters of [`super::access::readable`].
+/// The visibility of owners for a caller: the parameters of [`super::access::readable`].
 #[derive(Debug, Clone, Copy)]
 pub struct VisibilityScope {
     pub(super) widest: i16,
     pub(super) user: OwnerId,
 }
 
-/// The limits of a token to some owners and to public ones: the parameters of [`super::access::within_token_limits`].
+/// A token's limits to some owners and to public owners: the parameters of [`super::access::within_token_limits`].
 #[derive(Debug, Clone)]
 pub struct TokenLimits {
     pub(super) widest: i16,
@@ -75,7 +75,7 @@ pub struct TokenLimits {
 }
 
 impl TokenLimits {
-    /// Whether they are to public owners.
+    /// Whether the token is limited to public owners.
     pub(super) fn public_only(&self) -> bool {
         self.widest == Visibility::Public.number()
     }
@@ -84,29 +84,29 @@ impl TokenLimits {
 /// An id that no owner has.
 pub(super) const NOBODY: OwnerId = OwnerId(0);
 
-/// What a bad token or login is told: never which of unknown, expired, revoked, locked it was.
+/// The error for a bad token. It does not say whether the token is unknown, expired, revoked or locked.
 pub const BAD_TOKEN: Error = Error::BadCredential("the access token is not valid: it is unknown, expired or revoked");
-/// The same for a user name with a password.
+/// The error for a bad username or password.
 pub const BAD_LOGIN: Error = Error::BadCredential("wrong username or password, or the account has no access");
 
 impl Caller {
-    /// Somebody unknown.
+    /// A caller without a credential.
     pub fn anonymous(address: Option<IpAddr>) -> Self {
         Self { user: None, grant: Grant::Whole("none"), address }
     }
 
-    /// The command line, which may do all.
+    /// The command line, which may do everything.
     pub fn command_line() -> Self {
         let user = "command-line".parse().ok().map(|name| SignedIn { id: NOBODY, name, is_admin: true });
         Self { user, grant: Grant::Whole("command-line"), address: None }
     }
 
-    /// The user, if there is one.
+    /// The user, if the caller is signed in.
     pub fn user(&self) -> Option<&SignedIn> {
         self.user.as_ref()
     }
 
-    /// The user.
+    /// The signed-in user.
     ///
     /// # Errors
     /// [`Error::Unauthenticated`] when there is none.
@@ -114,7 +114,7 @@ impl Caller {
         self.user.as_ref().ok_or(Error::Unauthenticated)
     }
 
-    /// The kind of credential, as the audit names it.
+    /// The kind of credential, as the audit log names it.
     pub fn credential(&self) -> &'static str {
         match &self.grant {
             Grant::Whole(how) => how,
@@ -139,23 +139,22 @@ impl Caller {
         }
     }
 
-    /// Whether he signed in with a password that he has to change before anything else.
+    /// Whether the caller signed in with a password that they must change before they do anything else.
     pub fn must_change_password(&self) -> bool {
         matches!(self.grant, Grant::Session { must_change: true, .. })
     }
 
-    /// Where the request came from.
+    /// The address the request came from.
     pub fn address(&self) -> Option<IpAddr> {
         self.address
     }
 
-    /// Whether he is a site administrator, whatever the credential: how far a token reaches is asked by
-    /// [`Caller::demand`].
+    /// Whether the user is a site administrator, with any credential. [`Caller::demand`] checks the token's scope.
     pub fn is_admin(&self) -> bool {
         self.user.as_ref().is_some_and(|user| user.is_admin)
     }
 
-    /// Checks that the token in use, if it is one, has the scope.
+    /// Checks that the token in use, if any, has the scope.
     ///
     /// # Errors
     /// [`Error::Forbidden`] that names the scope.
@@ -168,7 +167,7 @@ impl Caller {
         }
     }
 
-    /// Checks that the user may administer the site, and the token may reach it.
+    /// Checks that the user is a site administrator and that the token's scope allows it.
     ///
     /// # Errors
     /// [`Error::Unauthenticated`], or [`Error::Forbidden`] naming what is missing.
@@ -178,7 +177,7 @@ impl Caller {
         if self.is_admin() { Ok(()) } else { Err(Error::Forbidden("only a site administrator can do this".to_owned())) }
     }
 
-    /// Checks that the caller signed in with a password: a token can never make or widen tokens.
+    /// Checks that the caller signed in with a password: a token can never create or extend tokens.
     ///
     /// # Errors
     /// [`Error::Unauthenticated`], or [`Error::Forbidden`] when a token is in use.
@@ -204,7 +203,7 @@ impl Caller {
         Err(Error::Forbidden(format!("the access token is limited to packages other than {package}")))
     }
 
-    /// The only packages that the token in use, if it is one, is good for.
+    /// The only packages that the token in use, if any, works for.
     pub(super) fn only_packages(&self) -> Option<&[PackagePattern]> {
         match &self.grant {
             Grant::Token(token) => token.packages.as_deref(),
@@ -212,7 +211,7 @@ impl Caller {
         }
     }
 
-    /// Checks the token's limit to some owners, and to public ones.
+    /// Checks the token's limits to some owners and to public owners.
     pub(super) fn demand_owner(&self, id: OwnerId, name: &OwnerName, visibility: Visibility) -> Result<()> {
         let Grant::Token(token) = &self.grant else { return Ok(()) };
         if token.owners.as_ref().is_some_and(|ids| !ids.contains(&id)) {
@@ -221,7 +220,7 @@ impl Caller {
         self.demand_visible(name, visibility)
     }
 
-    /// What of the owners he sees is in his lists.
+    /// The limits that the caller's lists apply to the owners they see.
     pub(super) fn limits(&self) -> TokenLimits {
         match &self.grant {
             Grant::Token(token) => TokenLimits {
@@ -234,7 +233,7 @@ impl Caller {
         }
     }
 
-    /// Checks that the token in use, if it is one, is not limited to some owners: a new one would not be among them.
+    /// Checks that the token in use, if any, is not limited to some owners: a new owner would not be among them.
     ///
     /// # Errors
     /// [`Error::Forbidden`] naming the limit.
@@ -260,7 +259,7 @@ impl Caller {
         }
     }
 
-    /// How far the user sees, whatever his token's limits: those answer 403, not 404.
+    /// The owners that the user sees, whatever the token's limits are: those give 403, not 404.
     pub fn visibility_scope(&self) -> VisibilityScope {
         match &self.user {
             None => VisibilityScope { widest: Visibility::Public.number(), user: NOBODY },
@@ -276,11 +275,11 @@ fn signed_in((id, name, is_admin, is_active, is_locked): UserRow) -> Option<Sign
     (is_active && !is_locked).then_some(SignedIn { id, name, is_admin })
 }
 
-/// Finds out who presents a credential.
+/// Identifies the caller by their credential.
 ///
 /// # Errors
-/// [`Error::BadCredential`] when it is not, or no more, good for anything; [`Error::MustChangePassword`] for a
-/// password that has to be changed first.
+/// [`Error::BadCredential`] when the credential is unknown, expired or revoked; [`Error::MustChangePassword`] for a
+/// password that must be changed first.
 pub fn identify(
     conn: &mut PgConnection,
     credential: &Credential,
@@ -314,7 +313,7 @@ pub fn identify(
                 .select((columns, users::must_change_password))
                 .first(conn)
                 .optional()?;
-            // Who was signed out elsewhere is a guest: he may go on reading what guests may.
+            // A user who was signed out elsewhere becomes a guest and can keep reading what guests may read.
             let found = row.and_then(|(user, must_change)| Some((signed_in(user)?, must_change)));
             let Some((user, must_change)) = found else { return Ok(Caller::anonymous(address)) };
             Ok(Caller { user: Some(user), grant: Grant::Session { id: *id, must_change }, address })

@@ -1,5 +1,5 @@
-//! Secrets that the database keeps and that must be had again: encrypted with a key kept outside of it, each for the one
-//! owner it belongs to.
+//! Encryption of secrets that the database stores and that the server needs back. The key is kept outside of the
+//! database, and each secret is bound to the one owner it belongs to.
 
 use crate::domain::ids::OwnerId;
 use crate::domain::secret::{MasterKey, random_bytes};
@@ -9,17 +9,18 @@ use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 
 const NONCE_BYTES: usize = 24;
 
-/// What an encrypted secret is for. Each kind has a key of its own, so that none can be put in another's place.
+/// The purpose of an encrypted secret. Each kind has its own key, so that no secret can be used in place of another
+/// kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Kind(&'static str);
 
-/// Seeds of second factors.
+/// TOTP seeds of two-factor authentication.
 pub(super) const SEED: Kind = Kind("seeds of second factors");
-/// The same while they are offered in a page.
+/// TOTP seeds that a page offers.
 pub(super) const SEED_OFFER: Kind = Kind("offers of second factors");
-/// What webhooks sign with.
+/// The secrets that webhooks sign with.
 pub(super) const HOOK_SECRET: Kind = Kind("secrets of webhooks");
-/// What webhooks present.
+/// The `Authorization` values that webhooks send.
 pub(super) const HOOK_AUTHORIZATION: Kind = Kind("authorizations of webhooks");
 
 fn cipher(key: &MasterKey, kind: Kind) -> XChaCha20Poly1305 {
@@ -39,7 +40,7 @@ pub(super) fn encrypt(key: &MasterKey, kind: Kind, owner: OwnerId, secret: &[u8]
     Ok([&nonce[..], &sealed].concat())
 }
 
-/// Decrypts it.
+/// Decrypts a secret.
 ///
 /// # Errors
 /// [`Error::Internal`] with another key, or for another owner.

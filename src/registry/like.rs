@@ -1,8 +1,8 @@
-//! Patterns of LIKE: texts that stand for themselves in them, and what a token is limited to.
+//! SQL LIKE patterns for literal texts and for token limits.
 
 use crate::domain::role::PackagePattern;
 
-/// Token limits as patterns of LIKE: they fit what [`PackagePattern::matches`] says.
+/// Token limits as LIKE patterns that match the same names as [`PackagePattern::matches`].
 pub(super) fn like_any(patterns: &[PackagePattern]) -> Vec<String> {
     let like = |pattern: &PackagePattern| {
         let lower = pattern.as_str().to_lowercase();
@@ -11,12 +11,12 @@ pub(super) fn like_any(patterns: &[PackagePattern]) -> Vec<String> {
     patterns.iter().map(like).collect()
 }
 
-/// The LIKE pattern of texts that contain this one, in lower case.
+/// The LIKE pattern of texts that contain this text in lower case.
 pub(super) fn containing(part: &str) -> String {
     format!("%{}%", escape_like(&part.to_lowercase()))
 }
 
-/// A text that stands for itself in a LIKE pattern.
+/// Escapes a text so that LIKE matches it literally.
 pub(super) fn escape_like(text: &str) -> String {
     text.chars().flat_map(|c| matches!(c, '%' | '_' | '\\').then_some('\\').into_iter().chain([c])).collect()
 }

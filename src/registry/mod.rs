@@ -1,6 +1,6 @@
-//! What the registry does: its rules and its SQL. It knows nothing of HTTP and touches no file.
+//! The registry: its rules and its SQL. It contains no HTTP and touches no file.
 //!
-//! Functions take a connection that [`crate::db::Db`] lends; those that change something are called in one of its
+//! Functions take a connection that [`crate::db::Db`] lends. Functions that change something are called in one of its
 //! transactions and leave an [`audit`] record in it.
 
 pub mod access;

@@ -1,13 +1,13 @@
 //! Pages of long lists.
 
-/// One page of a list, and how long the whole list is.
+/// One page of a list, and the length of the whole list.
 #[derive(Debug, Clone)]
 pub struct Page<T> {
     pub items: Vec<T>,
     pub total: i64,
 }
 
-/// Which page of a list is wanted: how many rows to pass over, and how many to take.
+/// The requested page: how many rows to skip and how many to return.
 #[derive(Debug, Clone, Copy)]
 pub struct Slice {
     pub offset: i64,

@@ -1,4 +1,4 @@
-//! The routes of the REST API v1. A route that is more special stands before one that would match it too.
+//! The routes of the REST API v1. A more specific route comes before one that would match it too.
 
 use super::table::{Face, Routes, Serve, Service, read, write};
 use crate::api::endpoint::{Answer, Input};
@@ -15,7 +15,7 @@ use crate::state::App;
 use actix_web::{FromRequest, Handler, HttpRequest, web};
 use std::sync::Arc;
 
-/// The REST API: the types of a handler say what it takes and answers, and what goes wrong is JSON.
+/// The REST API: the types of a handler describe its inputs and answers, and errors are JSON.
 pub(super) struct Api;
 
 impl Face for Api {
@@ -49,7 +49,7 @@ where
 #[rustfmt::skip]
 pub(super) fn routes() -> Routes<Api> {
     Routes::new()
-        // The REST API v1: what clients ask first.
+        // The REST API v1: the requests that clients send first.
         .get("/api/v1/version", meta::version).right(Everybody).credentials(Ignored).id("metaVersion")
             .about("Get the server's version")
         .get("/api/v1/settings/api", meta::api_settings).right(Everybody).credentials(Ignored).id("metaApiSettings")
@@ -78,7 +78,7 @@ pub(super) fn routes() -> Routes<Api> {
         .delete("/api/v1/token", tokens::revoke_in_use).right(SignedIn).credentials(Token).event(Event::TokenRevoke)
             .id("tokensRevokeInUse").about("Revoke the access token in use")
 
-        // What site administrators do.
+        // Site administration.
         .get("/api/v1/admin/users", admin::list).right(SiteAdmin).scope(read(Admin)).id("adminList")
             .about("List all users")
         .post("/api/v1/admin/users", admin::create).right(SiteAdmin).scope(write(Admin)).event(Event::UserCreate)
@@ -141,11 +141,11 @@ pub(super) fn routes() -> Routes<Api> {
         .delete("/api/v1/teams/{team}/members/{user}", members::remove).right(OrgOwner).scope(write(Organization))
             .event(Event::MemberRemove).id("membersRemove").about("Remove a user from a team")
 
-        // The record of changes.
+        // The audit log.
         .get("/api/v1/admin/audit", audit::list).right(SiteAdmin).scope(read(Admin)).id("auditList")
             .about("List the audit log, newest first, or export all of it as JSON lines")
 
-        // What owners may store.
+        // Quotas.
         .get("/api/v1/users/{user}/quota", quotas::of_user).right(SelfOrAdmin).scope(read(User)).id("quotasOfUser")
             .about("Get a user's quota and storage use")
         .patch("/api/v1/users/{user}/quota", quotas::set_for_user).right(SiteAdmin).scope(write(Admin))
@@ -155,7 +155,7 @@ pub(super) fn routes() -> Routes<Api> {
         .patch("/api/v1/orgs/{org}/quota", quotas::set_for_org).right(SiteAdmin).scope(write(Admin))
             .event(Event::OwnerQuota).id("quotasSetForOrg").about("Set an organization's quota")
 
-        // Webhooks of users and organizations, and what they told.
+        // Webhooks of users and organizations, and their deliveries.
         .get("/api/v1/user/hooks", webhooks::list).right(SignedIn).scope(read(User)).id("hooksListOwn")
             .about("List the signed-in user's webhooks")
         .post("/api/v1/user/hooks", webhooks::create).right(SignedIn).scope(write(User)).event(Event::HookCreate)

@@ -11,7 +11,7 @@ use crate::state::App;
 use actix_web::{FromRequest, Handler, HttpRequest, HttpResponse, web};
 use std::sync::Arc;
 
-/// The generic protocol: what goes wrong is one line of text.
+/// The generic protocol: errors are one line of text.
 pub(super) struct Generic;
 
 impl Face for Generic {

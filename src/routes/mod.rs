@@ -1,6 +1,6 @@
-//! Every address of the server, in one file for each face: method, path, handler, and what it demands of its caller. The
-//! router is built from this table, and so is the OpenAPI document; a handler that is not in it cannot be reached, and
-//! one that reads a credential without it answers nothing.
+//! All addresses of the server, in one file per face: method, path, handler, and the demands on the caller. The router
+//! and the OpenAPI document are built from this table; a handler that is not in it cannot be reached, and a handler
+//! that reads a credential without a policy answers nothing.
 
 mod api;
 mod generic;
@@ -31,7 +31,7 @@ pub fn table() -> Vec<Row> {
     rows
 }
 
-/// The document that describes the table; `root` is the site's own address, if it is known.
+/// The OpenAPI document of the table; `root` is the site's own address, if it is known.
 pub fn document(root: Option<&str>) -> Document {
     let rows = table();
     let entries = rows.iter().filter_map(|row| {
@@ -47,7 +47,7 @@ pub fn document(root: Option<&str>) -> Document {
     Document::new(entries, root)
 }
 
-/// Adds every route. An address that is there answers any other method with 405 and says which it has.
+/// Adds all routes. A known address answers any other method with 405 and lists its methods.
 pub fn configure(config: &mut ServiceConfig, assets_dir: &Path) {
     let mut paths: Vec<(&'static str, Vec<Row>)> = Vec::new();
     for row in table() {

@@ -1,4 +1,4 @@
-//! The routes for those who run the server, and of the API's own description.
+//! The routes for operators, and of the OpenAPI document.
 
 use super::table::{Face, Routes, Serve};
 use crate::api::{openapi, swagger};
@@ -7,7 +7,7 @@ use crate::auth::policy::Right::Everybody;
 use crate::ops;
 use actix_web::{FromRequest, Handler, Responder};
 
-/// Handlers that answer by themselves.
+/// Handlers that build their own responses.
 pub(super) struct Ops;
 
 impl Face for Ops {
@@ -27,7 +27,7 @@ where
 #[rustfmt::skip]
 pub(super) fn routes() -> Routes<Ops> {
     Routes::new()
-        // Is it up, is it ready, how is it doing.
+        // Liveness, readiness, health and metrics.
         .get("/livez", ops::livez).right(Everybody).id("opsLivez").about("Check whether the process is up")
             .described_by(ops::describe_lines)
         .get("/readyz", ops::readyz).right(Everybody).id("opsReadyz").about("Check whether the server is ready")
@@ -37,7 +37,7 @@ pub(super) fn routes() -> Routes<Ops> {
         .get("/metrics", ops::metrics).right(Everybody).credentials(Own).id("opsMetrics")
             .about("Get metrics for Prometheus").described_by(ops::describe_metrics)
 
-        // The API's own description.
+        // The OpenAPI document.
         .get("/api/openapi.json", openapi::document).right(Everybody).id("openapiDocument").about("Get this document")
             .described_by(openapi::describe_document)
         .get("/api/swagger", swagger::page).right(Everybody).id("swaggerPage").about("Show this document as a page")

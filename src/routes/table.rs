@@ -1,5 +1,5 @@
-//! How a route is written: its method, its path and its handler, then the right that it demands, and then what else there
-//! is to say of it. A route without a right does not compile.
+//! How a route is written: its method, its path and its handler, then the right that it demands, then everything else
+//! about it. A route without a right does not compile.
 
 use crate::auth::policy::{AcceptedCredentials, Policy, Right};
 use crate::domain::role::{Area, Level};
@@ -9,25 +9,25 @@ use actix_web::http::{Method, StatusCode};
 use actix_web::{FromRequest, Handler, HttpMessage, HttpRequest, Responder, guard, web};
 use std::marker::PhantomData;
 
-/// The scope that reads.
+/// The scope for reading.
 pub(super) const fn read(area: Area) -> (Area, Level) {
     (area, Level::Read)
 }
 
-/// The scope that writes.
+/// The scope for writing.
 pub(super) const fn write(area: Area) -> (Area, Level) {
     (area, Level::Write)
 }
 
-/// A kind of routes whose handlers are rendered alike.
+/// A group of routes whose handlers are rendered in the same way.
 pub(super) trait Face {
-    /// The credentials that its routes accept unless they say otherwise.
+    /// The credentials that its routes accept by default.
     const CREDENTIALS: AcceptedCredentials;
 }
 
 /// A handler of a face. `I` lets the compiler tell the faces' implementations apart.
 pub(super) trait Serve<F: Face, I> {
-    /// The handler with the face's rendering of its errors around it.
+    /// The handler, wrapped so that its errors are rendered in the face's format.
     fn service(self) -> Service;
 }
 
@@ -38,7 +38,7 @@ pub(super) struct Service {
 }
 
 impl Service {
-    /// `describe` says what the handler's types take and answer.
+    /// `describe` documents the inputs and answers of the handler's types.
     pub(super) fn new<F, I>(handler: F, describe: Option<fn(&mut Description)>) -> Self
     where
         F: Handler<I, Output: Responder>,
@@ -61,12 +61,13 @@ impl Service {
 /// A row of the table.
 pub struct Row {
     pub method: Method,
-    /// As actix matches it; a `{name}` is one segment.
+    /// The path in actix's syntax; a `{name}` is one segment.
     pub path: &'static str,
     pub policy: Policy,
-    /// What it does, in a few words.
+    /// A short summary.
     pub about: &'static str,
-    /// The operation's name in the OpenAPI document. Generated clients name their functions by it, so it never changes.
+    /// The operation's name in the OpenAPI document. Generated clients name their functions after it, so it never
+    /// changes.
     /// Empty for pages.
     pub id: &'static str,
     also: Vec<(StatusCode, &'static str)>,
@@ -74,12 +75,12 @@ pub struct Row {
 }
 
 impl Row {
-    /// What it takes and answers; `None` for pages, which are for people.
+    /// The description of its inputs and answers; `None` for pages, which are for people.
     pub(super) fn description(&self) -> Option<Description> {
         let mut description = Description::default();
         self.service.describe?(&mut description);
         if self.method == Method::GET && ["{owner}", "{org}", "{user}"].iter().any(|name| self.path.contains(name)) {
-            let about = "The owner has another name now; Location says where";
+            let about = "The owner was renamed; Location has the new address";
             description.answers(StatusCode::TEMPORARY_REDIRECT, about);
         }
         for (status, about) in &self.also {
@@ -88,19 +89,19 @@ impl Row {
         Some(description)
     }
 
-    /// As actix serves it.
+    /// The route in actix's form.
     pub(super) fn into_route(self) -> actix_web::Route {
         (self.service.make)(&self.method, self.policy)
     }
 }
 
-/// Routes of one face.
+/// The routes of one face.
 pub(super) struct Routes<F> {
     rows: Vec<Row>,
     face: PhantomData<F>,
 }
 
-/// A route whose right is still to be said.
+/// A route that still needs its right.
 pub(super) struct WithoutRight<F> {
     routes: Routes<F>,
     method: Method,
@@ -109,7 +110,7 @@ pub(super) struct WithoutRight<F> {
 }
 
 impl<F: Face> WithoutRight<F> {
-    /// What the caller must be, beyond the scope of their token.
+    /// The right that the caller needs, in addition to the scope of their token.
     pub(super) fn right(mut self, right: Right) -> Routes<F> {
         let policy = Policy { credentials: F::CREDENTIALS, scope: None, right, event: None };
         let Self { method, path, service, .. } = self;
@@ -118,7 +119,7 @@ impl<F: Face> WithoutRight<F> {
     }
 }
 
-/// Each of the first five adds a route; the others say more of the last one.
+/// Each of the first five methods adds a route; the others add to the last route.
 impl<F: Face> Routes<F> {
     pub(super) fn new() -> Self {
         Self { rows: Vec::new(), face: PhantomData }
@@ -155,17 +156,17 @@ impl<F: Face> Routes<F> {
         self
     }
 
-    /// What a token must be good for.
+    /// The scope that a token needs.
     pub(super) fn scope(self, scope: (Area, Level)) -> Self {
         self.last(|row| row.policy.scope = Some(scope))
     }
 
-    /// The credentials it accepts, where they are not the face's usual ones.
+    /// The accepted credentials, if they differ from the face's default.
     pub(super) fn credentials(self, credentials: AcceptedCredentials) -> Self {
         self.last(|row| row.policy.credentials = credentials)
     }
 
-    /// The one audit record that the change leaves.
+    /// The audit event that the change records.
     pub(super) fn event(self, event: Event) -> Self {
         self.last(|row| row.policy.event = Some(event))
     }
@@ -175,22 +176,22 @@ impl<F: Face> Routes<F> {
         self.last(|row| row.id = id)
     }
 
-    /// What it does, in a few words.
+    /// A short summary.
     pub(super) fn about(self, about: &'static str) -> Self {
         self.last(|row| row.about = about)
     }
 
-    /// What it takes and answers, for handlers whose types do not say so.
+    /// The description of its inputs and answers, for handlers whose types do not describe them.
     pub(super) fn described_by(self, describe: fn(&mut Description)) -> Self {
         self.last(|row| row.service.describe = Some(describe))
     }
 
-    /// An answer that neither its policy nor its handler's types foresee.
+    /// An answer that follows neither from its policy nor from its handler's types.
     pub(super) fn says(self, status: u16, about: &'static str) -> Self {
         self.last(|row| row.also.extend(StatusCode::from_u16(status).ok().map(|status| (status, about))))
     }
 
-    /// All of them.
+    /// All routes.
     pub(super) fn into_rows(self) -> Vec<Row> {
         self.rows
     }

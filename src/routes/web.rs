@@ -1,4 +1,4 @@
-//! The routes of the pages. They look at the cookie of a session and at no other credential.
+//! The routes of the pages. They accept session cookies and no other credential.
 
 use super::table::{Face, Routes, Serve, Service, read, write};
 use crate::auth::policy::AcceptedCredentials::{self, Session};
@@ -15,7 +15,7 @@ use crate::web::{upload, version, versions, webhooks};
 use actix_web::{FromRequest, Handler, HttpRequest, web};
 use std::sync::Arc;
 
-/// The pages: what goes wrong is a page too.
+/// The pages: errors are pages too.
 pub(super) struct Web;
 
 impl Face for Web {
@@ -198,7 +198,7 @@ pub(super) fn routes() -> Routes<Web> {
         .get("/docs", manual::page).right(Everybody)
         .get("/docs/{page:.*}", manual::page).right(Everybody)
 
-        // Pages: an owner's. They come last, as a name could be any first segment.
+        // Pages of an owner. They come last, because a name could be any first segment.
         .get("/{owner}", packages::of_owner).right(Reader)
         .get("/{owner}/-/packages", packages::of_owner).right(Reader)
         .get("/{owner}/-/packages/generic/{name}", packages::newest).right(Reader)

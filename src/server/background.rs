@@ -1,5 +1,5 @@
-//! The work that no request waits for: regularly, when something is to be done, or when an administrator asks. How it
-//! stands is among the tasks of the server's state.
+//! Background work: at regular times, when there is something to do, or when an administrator asks. Its status is in
+//! the tasks of the server's state.
 
 use crate::error::{Error, Result};
 use crate::jobs::check::{self, Options, Outcome};
@@ -14,14 +14,14 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tracing::Instrument;
 
-/// How often what is stored today is noted: it is a scan of the blobs.
+/// How often today's totals are recorded: this scans the blobs.
 const NOTE_EVERY: Duration = Duration::from_secs(300);
-/// Between looks whether stored files are to be read again.
+/// How often to check whether a scrub is due.
 const SCRUB_LOOK_EVERY: Duration = Duration::from_secs(60);
-/// Between looks for deliveries of webhooks that are old enough to be forgotten.
+/// How often to check for webhook deliveries that are old enough to be deleted.
 const FORGET_EVERY: Duration = Duration::from_secs(3600);
 
-/// Begins all of it.
+/// Starts all background work.
 pub(super) fn start(app: &Arc<App>) -> [JoinHandle<()>; 8] {
     [
         actix_web::rt::spawn(flush_regularly(Arc::clone(app))),
@@ -45,7 +45,7 @@ fn size(bytes: u64) -> Bytes {
     Bytes(i64::try_from(bytes).unwrap_or(i64::MAX))
 }
 
-/// A task that runs; one that is dropped on its way ends too.
+/// A running task. Dropping it early also ends the task.
 struct Running<'a> {
     app: &'a App,
     task: Task,
@@ -89,13 +89,13 @@ async fn flush_now(app: &App) {
     match flush_counts::run(&app.db, &app.counters).await {
         Ok(_) => running.end(true, "done".to_owned(), Vec::new()),
         Err(error) => {
-            tracing::warn!(%error, "counts could not be written down; they wait for the next time");
+            tracing::warn!(%error, "could not write the counters to the database; the next run tries again");
             running.end(false, format!("could not be saved: {error}"), Vec::new());
         }
     }
 }
 
-/// Computes digests at the start, for what a former process left undone, and after each large upload.
+/// Computes digests at the start, for blobs that an earlier process left, and after each large upload.
 async fn complete_digests(app: Arc<App>) {
     loop {
         complete_digests_now(&app).instrument(run_span(Task::Digests.as_str())).await;
@@ -108,12 +108,12 @@ async fn complete_digests_now(app: &App) {
     match digests::complete(&app.db, &app.store, &app.digesting).await {
         Ok(count) => {
             if count > 0 {
-                tracing::info!(count, "computed the other digests of large files");
+                tracing::info!(count, "computed SHA-512, SHA-1 and MD5 of large files");
             }
             running.end(true, format!("computed for {}", counted(count, "file")), Vec::new());
         }
         Err(error) => {
-            tracing::warn!(%error, "digests could not be computed; the next upload tries again");
+            tracing::warn!(%error, "could not compute digests; the next upload tries again");
             running.end(false, format!("could not be computed: {error}"), Vec::new());
         }
     }
@@ -125,7 +125,7 @@ async fn sweep_regularly(app: Arc<App>) {
         return;
     }
     let mut ticks = tokio::time::interval(Duration::from_secs(every));
-    // The first tick is at once; a start is busy enough.
+    // The first tick comes at once, and the start is busy enough.
     ticks.tick().await;
     loop {
         ticks.tick().await;
@@ -159,20 +159,20 @@ async fn sweep_now(app: &App) {
             running.end(false, error.to_string(), Vec::new());
         }
         Err(error) => {
-            tracing::warn!(%error, "the sweep stopped; the next one goes on");
+            tracing::warn!(%error, "the sweep failed; the next one continues");
             running.end(false, format!("stopped: {error}"), Vec::new());
         }
     }
 }
 
-/// Looks every minute whether a pass is due, or was left by a server that died.
+/// Checks every minute whether a pass is due, or was left by a server that died.
 async fn scrub_regularly(app: Arc<App>) {
     let plan = scrub_plan(&app.config);
     if plan.every.is_zero() {
         return;
     }
     let mut ticks = tokio::time::interval(SCRUB_LOOK_EVERY);
-    // The first tick is at once; a start is busy enough.
+    // The first tick comes at once, and the start is busy enough.
     ticks.tick().await;
     loop {
         ticks.tick().await;
@@ -182,7 +182,7 @@ async fn scrub_regularly(app: Arc<App>) {
     }
 }
 
-/// Reads blobs for as long as the pass lasts, when there is one.
+/// Scrubs until the end of the pass, if there is one.
 async fn scrub(app: &App, plan: ScrubPlan) {
     let due = scrub::lease_due(&app.db, &app.store, &app.clock, plan).await;
     let progress = match due {
@@ -196,14 +196,14 @@ async fn scrub(app: &App, plan: ScrubPlan) {
         }
         Ok(None) => return,
         Err(error) => {
-            tracing::warn!(%error, "scrubbing could not begin; the next minute tries again");
-            return Running::begin(app, Task::Scrub).end(false, format!("could not begin: {error}"), Vec::new());
+            tracing::warn!(%error, "could not start scrubbing; trying again in a minute");
+            return Running::begin(app, Task::Scrub).end(false, format!("could not start: {error}"), Vec::new());
         }
     };
     let running = Running::begin(app, Task::Scrub);
     match scrub::pass(&app.db, &app.store, &app.clock, plan, progress).await {
         Ok(Scrubbed::Finished { blobs, bytes, damaged }) => {
-            tracing::info!(blobs, bytes, damaged, "all stored files were read");
+            tracing::info!(blobs, bytes, damaged, "read all stored files");
             running.end(
                 damaged == 0,
                 format!("read {} ({}); {}", counted(blobs, "blob"), size(bytes), Count(damaged).of("damaged blob")),
@@ -212,7 +212,7 @@ async fn scrub(app: &App, plan: ScrubPlan) {
         }
         Ok(Scrubbed::TakenOver) => running.end(true, "another server took over".to_owned(), Vec::new()),
         Err(error) => {
-            tracing::warn!(%error, "scrubbing stopped; it goes on where it stopped");
+            tracing::warn!(%error, "scrubbing failed; it continues where it stopped");
             running.end(false, format!("stopped: {error}"), Vec::new());
         }
     }
@@ -227,7 +227,7 @@ async fn check_now(app: &App, task: Task) {
     match checked {
         Ok(outcome) => {
             let (totals, problems) = (outcome.totals, outcome.problems);
-            tracing::info!(problems, "checked database and store");
+            tracing::info!(problems, "checked the database and the store");
             let found = match problems {
                 0 => "no problems".to_owned(),
                 some => counted(some, "problem"),
@@ -242,7 +242,7 @@ async fn check_now(app: &App, task: Task) {
             running.end(problems == 0, text, lines);
         }
         Err(error) => {
-            tracing::warn!(%error, "the check stopped");
+            tracing::warn!(%error, "the check failed");
             running.end(false, format!("stopped: {error}"), lines);
         }
     }
@@ -259,7 +259,7 @@ async fn note_regularly(app: Arc<App>) {
 
 async fn note_now(app: &App) {
     if let Err(error) = note_totals::run(&app.db, &app.clock).await {
-        tracing::warn!(%error, "what is stored today could not be noted");
+        tracing::warn!(%error, "could not record today's totals");
     }
 }
 
@@ -272,7 +272,7 @@ async fn tell_webhooks(app: Arc<App>) {
 
 async fn forget_deliveries(app: Arc<App>) {
     let mut ticks = tokio::time::interval(FORGET_EVERY);
-    // The first tick is at once; a start is busy enough.
+    // The first tick comes at once, and the start is busy enough.
     ticks.tick().await;
     loop {
         ticks.tick().await;
@@ -282,11 +282,11 @@ async fn forget_deliveries(app: Arc<App>) {
 
 async fn forget_now(app: &App) {
     if let Err(error) = webhooks::forget(&app.db, &app.clock, app.config.webhooks_kept()).await {
-        tracing::warn!(%error, "old deliveries of webhooks could not be forgotten; the next hour tries again");
+        tracing::warn!(%error, "could not delete old webhook deliveries; trying again in an hour");
     }
 }
 
-/// Does what administrators ask for, one after the other.
+/// Runs the tasks that administrators request, one after the other.
 async fn do_what_is_asked(app: Arc<App>) {
     loop {
         let task = app.tasks.next().await;
@@ -294,7 +294,7 @@ async fn do_what_is_asked(app: Arc<App>) {
             match task {
                 Task::Sweep => sweep_now(&app).await,
                 Task::Check | Task::DeepCheck => check_now(&app, task).await,
-                // Not waited for: it lasts days where the store is large.
+                // Not awaited: it takes days if the store is large.
                 Task::Scrub => {
                     app.tasks.begin(Task::Scrub, app.clock.now());
                     let plan = ScrubPlan { now_please: true, ..scrub_plan(&app.config) };

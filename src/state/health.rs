@@ -1,4 +1,4 @@
-//! Whether the server has what it needs, and how much there is in its store.
+//! Whether everything the server needs works, and how much its store holds.
 
 use super::App;
 use crate::blocking::spawn_blocking;
@@ -7,13 +7,13 @@ use crate::registry::operations::integrity::{self, BlobTotals};
 use crate::registry::operations::settings;
 use std::time::{Duration, Instant};
 
-/// How old the count of blobs may be: anybody may ask for the metrics, and each count is a scan.
+/// The maximum age of the blob count: anybody may request the metrics, and each count is a scan.
 const TOTALS_AGE: Duration = Duration::from_secs(60);
 
-/// How long the database may take for the shortest of questions: whoever probes does not wait long either.
+/// How long the database may take for the simplest query: a health probe does not wait long either.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// One thing the server needs, and what is wrong with it.
+/// One component that the server needs, and what is wrong with it.
 #[derive(Debug, Clone)]
 pub struct Check {
     pub name: &'static str,
@@ -21,7 +21,7 @@ pub struct Check {
 }
 
 impl App {
-    /// Looks at all that requests need: database, store, room, and whether the server is on its way out.
+    /// Checks everything that requests need: the database, the store, free space, and whether the server is stopping.
     pub async fn health(&self) -> [Check; 3] {
         let id = self.store.id().to_string();
         let looked = self.db.read(move |conn| settings::demand_store(conn, &id));
@@ -43,7 +43,7 @@ impl App {
         ]
     }
 
-    /// How many blobs there are, at most a minute old.
+    /// The number of blobs and their bytes, at most a minute old.
     pub async fn blob_totals(&self) -> Option<BlobTotals> {
         let mut known = self.known_blobs.lock().await;
         if let Some((at, totals)) = *known
@@ -57,11 +57,11 @@ impl App {
     }
 }
 
-/// What is wrong, for an operator: without the advice that the sender of a request is given.
+/// The error for an operator: without the advice for the sender of a request.
 fn in_short(error: &Error) -> String {
     match error {
         Error::Busy(what) => (*what).to_owned(),
-        Error::NoSpace => "no room left".to_owned(),
+        Error::NoSpace => "no space left".to_owned(),
         other => other.to_string(),
     }
 }

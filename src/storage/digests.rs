@@ -7,26 +7,22 @@ use sha2::{Digest, Sha256 as Sha256Hasher, Sha512 as Sha512Hasher};
 use super::error::StoreError;
 use crate::domain::digest::{Md5, OtherDigests, Sha1, Sha256, Sha512};
 
-/// Bytes in one checksummed block, 1 MiB; also the size up to which a file counts as small: it has all four digests
-/// from its upload, is verified by SHA-256 when read, and has no block checksums.
+/// Bytes in one checksummed block, 1 MiB. Files up to this size count as small: they get all four digests at their
+/// upload, are verified by SHA-256 when read, and have no block checksums.
 pub const BLOCK: u64 = 1 << 20;
 
-/// What a client says of the bytes it sends. Each one given is computed and compared before anything
-/// is kept.
+/// The digests that a client declares for its bytes. Each declared digest is computed and compared before anything is
+/// kept.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Declared {
-    /// SHA-256.
     pub sha256: Option<Sha256>,
-    /// SHA-512.
     pub sha512: Option<Sha512>,
-    /// SHA-1.
     pub sha1: Option<Sha1>,
-    /// MD5.
     pub md5: Option<Md5>,
 }
 
-/// The hashers of one stream: SHA-256 always, the others when somebody waits for them (all four cost seven times as
-/// much: 5 s of CPU a GiB against 0.7 s).
+/// The hashers of one stream: SHA-256 always, the others when needed (all four cost seven times as much: 5 s of CPU per
+/// GiB against 0.7 s).
 #[derive(Clone)]
 pub(super) struct Hashers {
     sha256: Sha256Hasher,
@@ -36,7 +32,7 @@ pub(super) struct Hashers {
 }
 
 impl Hashers {
-    /// SHA-256, and what `declared` must be compared with.
+    /// SHA-256, and the digests that `declared` contains.
     pub(super) fn wanted(declared: &Declared) -> Self {
         Self {
             sha256: Sha256Hasher::new(),
@@ -46,7 +42,7 @@ impl Hashers {
         }
     }
 
-    /// All four.
+    /// All four digests.
     pub(super) fn all() -> Self {
         Self {
             sha256: Sha256Hasher::new(),
@@ -79,7 +75,7 @@ impl Hashers {
     }
 }
 
-/// What [`Hashers`] came to.
+/// The results of [`Hashers`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Sums {
     pub(super) sha256: Sha256,
@@ -89,12 +85,12 @@ pub(super) struct Sums {
 }
 
 impl Sums {
-    /// The three others, when all of them were computed.
+    /// The three other digests, when all of them were computed.
     pub(super) fn other(&self) -> Option<OtherDigests> {
         Some(OtherDigests { sha512: self.sha512?, sha1: self.sha1?, md5: self.md5? })
     }
 
-    /// Compares with what the client declared.
+    /// Compares the results with the declared digests.
     pub(super) fn check(&self, declared: &Declared) -> Result<(), StoreError> {
         let wrong = |name| Err(StoreError::DigestMismatch(name));
         if declared.sha256.is_some_and(|digest| digest != self.sha256) {
@@ -120,8 +116,8 @@ pub(super) fn sha256(bytes: &[u8]) -> Sha256 {
 
 /// Appends the checksum of one block: CRC-32 (IEEE 802.3), little-endian.
 ///
-/// CRC-32 finds every burst of up to 32 bits and misses a random damage once in 4 billion blocks, at 0.1 s of CPU a
-/// GiB; SHA-256 costs 0.7 s, and could not judge a part of a file.
+/// CRC-32 finds every burst error of up to 32 bits and misses random damage once in 4 billion blocks, at 0.1 s of CPU
+/// per GiB; SHA-256 costs 0.7 s and cannot verify a part of a file.
 pub(super) fn push_checksum(checksums: &mut Vec<u8>, crc: u32) {
     checksums.extend_from_slice(&crc.to_le_bytes());
 }

@@ -1,4 +1,4 @@
-//! What can go wrong in the store, sorted by what the caller can do about it.
+//! Errors of the store, sorted by what the caller can do about them.
 
 use std::io;
 
@@ -8,36 +8,36 @@ use crate::error::Error;
 /// An error of the store. It names keys, never paths.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// No room for bytes or inodes (`ENOSPC`, `EDQUOT`). Heals when room is made.
-    #[error("no room left in the store")]
+    /// No space for bytes or inodes (`ENOSPC`, `EDQUOT`). It goes away when space is freed.
+    #[error("no space left in the store")]
     NoSpace,
-    /// The upload has more bytes than it may have; the limit is in bytes.
+    /// The upload has more bytes than allowed.
     #[error("the upload is larger than its limit of {limit} bytes")]
     TooLarge {
         /// The limit in bytes.
         limit: u64,
     },
-    /// The bytes that came do not have the digest that was declared for them; the name is as in RFC 9530.
+    /// The received bytes do not have the declared digest; the name is as in RFC 9530.
     #[error("the bytes received do not have the declared {0} digest")]
     DigestMismatch(&'static str),
-    /// The store is there and this blob is not in it.
+    /// The store works and this blob is not in it.
     #[error("blob {0} is missing from the store")]
     Missing(StorageKey),
-    /// The blob is not what was stored: other bytes, another length, or no plain file.
+    /// The blob differs from what was stored: other bytes, another length, or not a plain file.
     #[error("blob {0} is damaged")]
     Damaged(StorageKey),
-    /// What stands where the store should be does not carry the store's marker: an empty mount point, say. Nothing is
-    /// ever written there.
+    /// The directory at the store's path does not have the store's marker: an empty mount point, for example. Nothing
+    /// is ever written there.
     #[error("there is no Packhouse store here ({0})")]
     NotAStore(&'static str),
     /// The store cannot be reached, read or written (`EIO`, `EROFS`, `ESTALE`, out of descriptors, …).
-    #[error("the store is away: {0}")]
+    #[error("the store is unavailable: {0}")]
     Away(#[source] io::Error),
 }
 
 impl StoreError {
-    /// Sorts an error of the operating system. An absent file is [`StoreError::Away`] here: where absence of a blob is
-    /// a possible answer, the caller has looked for it first.
+    /// Classifies an operating system error. An absent file becomes [`StoreError::Away`] here: where a blob may be
+    /// absent, the caller has checked for it first.
     pub(super) fn from_io(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::NoSpace,
@@ -59,23 +59,23 @@ impl From<rustix::io::Errno> for StoreError {
 }
 
 impl From<StoreError> for Error {
-    /// Turns the store's error into the one any face renders. What only the operator may know is logged here, because
-    /// [`Error::Busy`] has no room for it; damage is 503 and not 500, since putting the file back heals it.
+    /// Converts a store error to the shared error type. Details for the operator are logged here, because
+    /// [`Error::Busy`] has no room for them; damage is 503 and not 500, since putting the file back fixes it.
     fn from(error: StoreError) -> Self {
         match &error {
             StoreError::NoSpace => {
-                tracing::warn!("no room left in the store");
+                tracing::warn!("no space left in the store");
                 Self::NoSpace
             }
             StoreError::TooLarge { limit } => Self::TooLarge { limit: *limit },
             StoreError::DigestMismatch(_) => Self::DigestMismatch(format!("{error}; nothing was kept")),
             StoreError::Missing(_) | StoreError::Damaged(_) => {
-                tracing::error!(error = %error, "a stored file cannot be served: restore it from a backup");
+                tracing::error!(error = %error, "cannot serve a stored file: restore it from a backup");
                 Self::Busy("the bytes of this file are missing or damaged in the store")
             }
             StoreError::NotAStore(_) | StoreError::Away(_) => {
-                tracing::error!(error = %error, "the store does not work");
-                Self::Busy("the store is away")
+                tracing::error!(error = %error, "the store is not working");
+                Self::Busy("the store is unavailable")
             }
         }
     }

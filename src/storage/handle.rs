@@ -1,4 +1,4 @@
-//! What all parts of the store share: the backend, and how many transfers are under way.
+//! The state that all parts of the store share: the backend, and the number of running transfers.
 
 use std::io;
 use std::sync::Arc;
@@ -34,13 +34,13 @@ impl Handle {
         local
     }
 
-    /// Transfers under way.
+    /// Running transfers.
     pub(super) fn readers(&self) -> &AtomicUsize {
         &self.0.readers
     }
 }
 
-/// The result of a blocking task; its panic goes on here.
+/// The result of a blocking task; a panic in it continues here.
 pub(super) fn unjoined<T>(result: Result<T, JoinError>) -> Result<T, StoreError> {
     result.map_err(|error| match error.try_into_panic() {
         Ok(panic) => std::panic::resume_unwind(panic),

@@ -1,9 +1,9 @@
-//! An upload on its way into the store.
+//! Receiving an upload into the store.
 //!
-//! Bytes gather in a buffer of up to 1 MiB. A full one goes to two blocking threads at once, one that writes it and
-//! one that hashes it, while the network fills the next: hashing costs 0.7 s a GiB and would otherwise be added to
-//! the writing. At most two buffers exist (20 uploads were measured to hold 2.1 MiB each), and no
-//! thread is held while the client is idle. A file of up to 1 MiB touches no thread until its end, and then one, once.
+//! Bytes are collected in a buffer of up to 1 MiB. A full buffer goes to two blocking threads at once, one that writes
+//! it and one that hashes it, while the network fills the next: hashing costs 0.7 s per GiB and would otherwise add to
+//! the time of writing. At most two buffers exist (20 uploads were measured to hold 2.1 MiB each), and no thread is
+//! held while the client is idle. A file of up to 1 MiB uses one thread, once, at its end.
 
 use std::fs::File;
 use std::io;
@@ -24,7 +24,7 @@ use crate::domain::digest::{OtherDigests, Sha256};
 const BUFFER: usize = BLOCK as usize;
 const FIRST_BUFFER: usize = 16 << 10;
 
-/// An upload under way. Nothing of it is visible; dropping it removes what was written.
+/// An upload in progress. Nothing of it is visible; dropping it removes the written bytes.
 pub struct Incoming {
     store: Handle,
     limit: Option<u64>,
@@ -44,12 +44,12 @@ impl Incoming {
         self.size
     }
 
-    /// Takes the next bytes; waits when the disk or the hasher is slower than the network. After an error, or when
-    /// this was cancelled, drop the upload.
+    /// Takes the next bytes; waits when the disk or the hasher is slower than the network. Drop the upload after an
+    /// error, or after this was canceled.
     ///
     /// # Errors
     /// [`StoreError::TooLarge`] beyond the limit; [`StoreError::NoSpace`], [`StoreError::NotAStore`] and
-    /// [`StoreError::Away`] from an earlier buffer's writing.
+    /// [`StoreError::Away`] from writing an earlier buffer.
     pub async fn push(&mut self, mut chunk: Bytes) -> Result<(), StoreError> {
         self.size = self.size.saturating_add(chunk.len() as u64);
         if let Some(limit) = self.limit.filter(|limit| self.size > *limit) {
@@ -73,7 +73,7 @@ impl Incoming {
         Ok(())
     }
 
-    /// Ends the upload: hashes and writes what is left, compares with what was declared, makes bytes and name durable.
+    /// Ends the upload: hashes and writes the rest, compares the declared digests, makes bytes and name durable.
     ///
     /// # Errors
     /// As [`Incoming::push`], and [`StoreError::DigestMismatch`]. Nothing is kept then. A failed fsync is final: the
@@ -95,7 +95,7 @@ impl Incoming {
     }
 }
 
-/// Doubles a buffer as it fills, and never beyond 1 MiB.
+/// Doubles a buffer as it fills, up to 1 MiB.
 fn make_room(buffer: &mut Vec<u8>, more: usize) {
     let needed = buffer.len() + more;
     if needed > buffer.capacity() {
@@ -104,10 +104,10 @@ fn make_room(buffer: &mut Vec<u8>, more: usize) {
     }
 }
 
-/// What the writing thread gives back: the file, and the CRC-32 of the block it wrote.
+/// The writing thread's result: the file, and the CRC-32 of the block it wrote.
 type Written = Result<(Arc<Temp>, u32), StoreError>;
 
-/// The two threads' work on the buffer that was handed over last.
+/// The two threads' work on the last buffer.
 struct Pipeline {
     temp: Option<Arc<Temp>>,
     hashers: Option<Hashers>,
@@ -131,7 +131,7 @@ impl Pipeline {
         }
     }
 
-    /// Waits for both threads and gives back their buffer, empty, to fill again.
+    /// Waits for both threads and returns their buffer, empty, to fill again.
     async fn wait(&mut self) -> Result<Vec<u8>, StoreError> {
         if let Some(writing) = &mut self.writing {
             let written = writing.await;
@@ -150,7 +150,7 @@ impl Pipeline {
         Ok(free)
     }
 
-    /// Writes and hashes a block on a thread each. The checksum is with the writer, who has less to do.
+    /// Writes and hashes a block on one thread each. The writer, which has less to do, also computes the checksum.
     fn start(&mut self, store: &Handle, block: Vec<u8>, last: bool) {
         let block = Arc::new(block);
         let (bytes, offset, temp, store) = (Arc::clone(&block), self.offset, self.temp.take(), store.clone());
@@ -180,7 +180,7 @@ impl Pipeline {
     }
 }
 
-/// Everything for a small file in one blocking step, all four digests included.
+/// Stores a small file in one blocking step, including all four digests.
 fn store_small(store: &Handle, declared: &Declared, bytes: &[u8]) -> Result<Unseen, StoreError> {
     let mut hashers = Hashers::all();
     hashers.update(bytes);
@@ -192,8 +192,8 @@ fn store_small(store: &Handle, declared: &Declared, bytes: &[u8]) -> Result<Unse
     adopt(store, temp, &sums, bytes.len() as u64, Vec::new())
 }
 
-/// `fdatasync` is enough: it writes the bytes and the metadata needed to read them back, the length among it. What it
-/// leaves out is the times; the name is the directory's, which is fsynced after the rename.
+/// `fdatasync` is enough: it writes the bytes and the metadata needed to read them back, including the length. It
+/// leaves out the times. The name belongs to the directory, which is fsynced after the rename.
 fn sync(file: &File) -> Result<(), StoreError> {
     Ok(file.sync_data()?)
 }
@@ -205,20 +205,20 @@ fn adopt(store: &Handle, temp: Temp, sums: &Sums, size: u64, block_checksums: Ve
     Ok(Unseen(Some(Adopted { key, sha256, size, other, block_checksums, store, held })))
 }
 
-/// A blob that is in the store for good, and that no row names yet.
+/// A blob that is stored durably and that no row names yet.
 ///
-/// As long as this lives no sweep touches the blob, in this process or another. Move it into whatever commits the row,
-/// so that it lives until the commit even if the request is dropped meanwhile. Dropping it removes nothing: where a
-/// commit's outcome is unknown the bytes must stay, and the sweep takes what no row names.
+/// As long as this lives, no sweep touches the blob, in this process or another. Move it into the code that commits the
+/// row, so that it lives until the commit even if the request is dropped in the meantime. Dropping it removes nothing:
+/// where a commit's outcome is unknown the bytes must stay, and the sweep removes blobs that no row names.
 #[derive(Debug)]
 pub struct Adopted {
-    /// Where it lies.
+    /// The blob's key.
     pub key: StorageKey,
     /// Its digest, and its ETag.
     pub sha256: Sha256,
     /// Its size in bytes.
     pub size: u64,
-    /// SHA-512, SHA-1 and MD5: of every file up to 1 MiB, and of larger ones when all three were declared.
+    /// SHA-512, SHA-1 and MD5: for every file up to 1 MiB, and for larger ones when all three were declared.
     pub other: Option<OtherDigests>,
     /// CRC-32, little-endian, of each 1 MiB block; empty for files up to 1 MiB.
     pub block_checksums: Vec<u8>,
@@ -227,11 +227,11 @@ pub struct Adopted {
 }
 
 impl Adopted {
-    /// Removes the blob: when it is certain that no row names it, as after a refused publish or when the same bytes
-    /// are in the store already. Blocks for the time of one `unlink`.
+    /// Removes the blob. Call it only when no row names the blob for certain, as after a refused publish or when the
+    /// same bytes are in the store already. Blocks for the time of one `unlink`.
     ///
     /// # Errors
-    /// [`StoreError::NotAStore`], [`StoreError::Away`]. The sweep will take the blob then.
+    /// [`StoreError::NotAStore`], [`StoreError::Away`]. The sweep removes the blob then.
     pub fn discard(self) -> Result<(), StoreError> {
         let removed = self.store.local().remove(&self.key);
         drop(self.held);
@@ -239,7 +239,7 @@ impl Adopted {
     }
 }
 
-/// A blob whose key nobody has seen: if the one who waited for it has gone, it goes too.
+/// A blob whose key nobody has seen yet: if the task that waits for it is gone, the blob is removed.
 struct Unseen(Option<Adopted>);
 
 impl Drop for Unseen {

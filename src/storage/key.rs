@@ -1,21 +1,21 @@
-//! The names the store gives: of a blob, and of itself.
+//! The keys of blobs, and the id of a store.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::domain::digest::{Sha256, from_hex, to_hex};
 
-/// Where a blob lies: `<sha256 hex>-<16 hex>`.
+/// The key of a blob: `<sha256 hex>-<16 hex>`.
 ///
-/// The random part makes every upload's key its own, so that a slow sweep which removes an old blob can never remove
-/// what a later upload of the same bytes wrote. Nothing a user named is ever part of it.
+/// The random part makes every upload's key unique, so that a slow sweep that removes an old blob can never remove what
+/// a later upload of the same bytes wrote. A key never contains anything a user named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StorageKey {
     sha256: Sha256,
     nonce: u64,
 }
 
-/// Why a text is no storage key.
+/// A text is not a valid storage key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("expected 64 lower-case hexadecimal digits, a hyphen and 16 more")]
 pub struct InvalidStorageKey;
@@ -31,7 +31,7 @@ impl StorageKey {
         self.sha256
     }
 
-    /// The first two digits: one of the 256 directories the blobs are spread over.
+    /// The first two digits: one of the 256 directories of the blobs.
     pub(super) fn shard(&self) -> String {
         self.sha256.as_bytes().first().map(|byte| to_hex(&[*byte])).unwrap_or_default()
     }
@@ -51,13 +51,14 @@ impl FromStr for StorageKey {
         let sha256 = sha256.parse().map_err(|_| InvalidStorageKey)?;
         let nonce = u64::from_be_bytes(from_hex::<8>(nonce).map_err(|_| InvalidStorageKey)?);
         let key = Self { sha256, nonce };
-        // One key has one spelling: two would be two files of the store, or one on a file system that folds case.
+        // Each key has exactly one spelling: two would be two files in the store, or one file on a file system that
+        // folds case.
         if key.to_string() == text { Ok(key) } else { Err(InvalidStorageKey) }
     }
 }
 
-/// Which store this is: random, written into its marker once, and kept in the database too, so that a database never
-/// works on another's blobs.
+/// The id of a store: random, written into its marker once, and recorded in the database too, so that a database never
+/// works on another one's blobs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StoreId([u8; 16]);
 

@@ -1,8 +1,8 @@
-//! Blobs in a directory tree: `blobs/<first two hex>/<key>`, uploads under way in `incoming/<random>`, and blobs that a
-//! sweep found without a row in `held/<key>`.
+//! Blobs in a directory tree: `blobs/<first two hex>/<key>`, uploads in progress in `incoming/<random>`, and blobs that
+//! a sweep found without a row in `held/<key>`.
 //!
-//! Everything is opened relative to directories held open and without following symbolic links, so a planted link
-//! leads nowhere, and nothing outside the tree is ever touched. Files have mode 0600, directories 0700.
+//! Everything is opened relative to directories held open and without following symbolic links, so a planted link leads
+//! nowhere, and nothing outside the tree is ever touched. Files have mode 0600, directories 0700.
 
 use std::fs::File;
 use std::io;
@@ -21,14 +21,14 @@ use super::marker;
 
 const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
 
-/// Free room in the store.
+/// Free space in the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Space {
     /// Bytes that we may still write.
     pub available: u64,
     /// Bytes of the whole file system.
     pub total: u64,
-    /// Files that we may still make; `None` where there is no such limit.
+    /// Files that we may still create; `None` where there is no such limit.
     pub inodes: Option<u64>,
 }
 
@@ -47,13 +47,13 @@ impl Dirs {
         Ok(Self { root, blobs, incoming })
     }
 
-    /// The holding folder; made where a copy of the store left out an empty directory.
+    /// The holding folder; created if it is missing, as after a copy of the store that left out an empty directory.
     pub(super) fn held(&self) -> Result<OwnedFd, StoreError> {
         make_dir(&self.root, HELD)?;
         Ok(open_dir(&self.root, HELD)?)
     }
 
-    /// Puts a held blob back where it belongs; false when it is not held.
+    /// Moves a held blob back to its place; false when it is not held.
     pub(super) fn put_back(&self, key: &StorageKey) -> Result<bool, StoreError> {
         let (held, shard, name) = (self.held()?, self.shard(key)?, key.to_string());
         match rustix::fs::renameat(&held, &name, &shard, &name) {
@@ -77,7 +77,7 @@ pub(super) struct Local {
 }
 
 impl Local {
-    /// Opens, and where asked and allowed makes, the store at `root`; see [`super::BlobStore::open_local`].
+    /// Opens the store at `root`, or creates it if requested and allowed; see [`super::BlobStore::open_local`].
     pub(super) fn open(root: PathBuf, create: bool, expected: Option<StoreId>) -> Result<Self, StoreError> {
         let create = create && expected.is_none();
         let handle = marker::open_root(&root, create)?;
@@ -87,7 +87,7 @@ impl Local {
             None => return Err(StoreError::NotAStore("the marker file is missing")),
         };
         if expected.is_some_and(|expected| expected != id) {
-            return Err(StoreError::NotAStore("the marker is another store's"));
+            return Err(StoreError::NotAStore("the marker belongs to another store"));
         }
         marker::make_directories(&handle)?;
         let dirs = RwLock::new(Arc::new(Dirs::open(handle)?));
@@ -98,18 +98,18 @@ impl Local {
         self.id
     }
 
-    /// The directories as last seen: good enough for reading, since a blob's name says what it must contain.
+    /// The last known directories: good enough for reading, since a blob's name says what it must contain.
     pub(super) fn dirs(&self) -> Arc<Dirs> {
         Arc::clone(&self.dirs.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The directories, after a look at what stands at the root's path now and at its marker. Every operation that
-    /// writes starts here: a disk may have been unmounted, or another mounted, while we ran.
+    /// The directories, after a check of the root's path and its marker. Every operation that writes starts here: a
+    /// disk may have been unmounted, or another mounted, while the server ran.
     pub(super) fn verified(&self) -> Result<Arc<Dirs>, StoreError> {
         let root = marker::open_root(&self.root, false)?;
         match marker::read(&root)? {
             Some(id) if id == self.id => {}
-            Some(_) => return Err(StoreError::NotAStore("the marker is another store's")),
+            Some(_) => return Err(StoreError::NotAStore("the marker belongs to another store")),
             None => return Err(StoreError::NotAStore("the marker file is missing")),
         }
         let (now, before) = (rustix::fs::fstat(&root)?, self.dirs());
@@ -122,8 +122,8 @@ impl Local {
         Ok(fresh)
     }
 
-    /// Opens a blob for reading and makes sure of its size. Another copy of the same bytes does as well: an upload of
-    /// them may have replaced this one since its row was read.
+    /// Opens a blob for reading and checks its size. Another copy of the same bytes is accepted too: an upload may have
+    /// replaced this one since its row was read.
     pub(super) fn open_blob(&self, key: &StorageKey, size: u64) -> Result<File, StoreError> {
         let found = match self.find(key)? {
             Some(found) => Some(found),
@@ -133,7 +133,7 @@ impl Local {
         if found == size { Ok(file) } else { Err(StoreError::Damaged(*key)) }
     }
 
-    /// Another copy of a blob's bytes, found by their SHA-256 with a look through one directory.
+    /// Another copy of a blob's bytes, found by its SHA-256 in a scan of one directory.
     fn find_twin(&self, key: &StorageKey) -> Result<Option<(File, u64)>, StoreError> {
         let digest = format!("{}-", key.sha256());
         for entry in Dir::read_from(self.dirs().shard(key)?)? {
@@ -148,18 +148,18 @@ impl Local {
         Ok(None)
     }
 
-    /// The blob and its size, `None` when a store that works does not have it.
+    /// The blob and its size, `None` when the store works and does not have it.
     pub(super) fn find(&self, key: &StorageKey) -> Result<Option<(File, u64)>, StoreError> {
         let dirs = self.dirs();
         let open = |dirs: &Dirs| open_file(dirs.shard(key)?, &key.to_string(), OFlags::RDONLY);
         let opened = match open(&dirs) {
-            // Not there: is the store? And is it still the directory that we hold open?
+            // The blob is missing: check whether the store is there, and still the directory that we hold open.
             Err(Errno::NOENT | Errno::STALE | Errno::IO | Errno::NOTCONN) => {
                 let now = self.verified().map_err(as_away)?;
                 match open(&now) {
-                    // A row names it, so a sweep that asked another database was wrong to hold it.
+                    // A row names it, so a sweep that asked another database held it by mistake.
                     Err(Errno::NOENT) if now.put_back(key)? => {
-                        tracing::warn!(blob = %key, "a held blob is needed after all and was put back");
+                        tracing::warn!(blob = %key, "put back a held blob that is needed after all");
                         open(&now)
                     }
                     opened => opened,
@@ -187,12 +187,12 @@ impl Local {
         }
     }
 
-    /// How many sweeps of this store have begun.
+    /// How many sweeps of this store have started.
     pub(super) fn sweeps(&self) -> Result<u64, StoreError> {
         marker::read_sweeps(&self.verified()?.root)
     }
 
-    /// Records that a sweep has begun.
+    /// Records that a sweep has started.
     pub(super) fn set_sweeps(&self, sweeps: u64) -> Result<(), StoreError> {
         marker::write_sweeps(&self.verified()?.root, sweeps)
     }
@@ -203,19 +203,19 @@ impl Local {
         Ok(Space {
             available: figures.f_bavail.saturating_mul(figures.f_frsize),
             total: figures.f_blocks.saturating_mul(figures.f_frsize),
-            // File systems that make inodes as they go (btrfs) say that they have none at all.
+            // File systems that create inodes on demand (btrfs) report zero inodes.
             inodes: (figures.f_files > 0).then_some(figures.f_favail),
         })
     }
 
-    /// Writes a few bytes and takes them away again.
+    /// Writes a few bytes and removes them again.
     pub(super) fn check_ready(&self) -> Result<(), StoreError> {
         let temp = Temp::create(self)?;
         Ok(temp.file()?.write_all_at(b"ready?", 0)?)
     }
 }
 
-/// Where a reader must hear that the store is away, not that there is none here.
+/// For readers: the error must say that the store is away, not that no store exists here.
 fn as_away(error: StoreError) -> StoreError {
     match error {
         StoreError::NotAStore(why) => StoreError::Away(io::Error::other(why)),
@@ -223,8 +223,8 @@ fn as_away(error: StoreError) -> StoreError {
     }
 }
 
-/// A file of `incoming`, removed when dropped. It is locked for as long as it is open, under its last name too: that
-/// tells a sweep, of this process or another, that it is alive.
+/// A file in `incoming`, removed when dropped. It is locked for as long as it is open, under its final name too: this
+/// tells every sweep, of this process or another, that it is in use.
 #[derive(Debug)]
 pub(super) struct Temp(Option<Inner>);
 
@@ -238,14 +238,14 @@ struct Inner {
 }
 
 impl Temp {
-    /// Makes and locks a file, after making sure of the store.
+    /// Creates and locks a file, after checking the store.
     pub(super) fn create(local: &Local) -> Result<Self, StoreError> {
         let dirs = local.verified()?;
         loop {
             let name = format!("{:032x}", rand::random::<u128>());
             let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let file = File::from(rustix::fs::openat(&dirs.incoming, &name, flags, FILE_MODE)?);
-            // Between its making and its locking a sweep may have taken the file for an abandoned one. Then another.
+            // Before the lock, a sweep may have taken the file for an abandoned one: then create another.
             let locked = match file.try_lock() {
                 Ok(()) => true,
                 Err(std::fs::TryLockError::WouldBlock) => false,
@@ -264,10 +264,11 @@ impl Temp {
         self.0.as_ref().map(|inner| inner.file.as_ref()).ok_or_else(gone)
     }
 
-    /// Gives the file, whose bytes are on the disk, its name in the store, and makes the name durable. The file comes
-    /// back still locked.
+    /// Gives the file, whose bytes are on the disk, its name in the store, and makes the name durable. Returns the
+    /// file, still locked.
     ///
-    /// `rename` replaces what has the name; but the name holds the SHA-256, so that would be the same bytes.
+    /// `rename` replaces an existing file of that name, which contains the same bytes, because the name contains the
+    /// SHA-256.
     pub(super) fn adopt(mut self, local: &Local, key: &StorageKey) -> Result<Arc<File>, StoreError> {
         let mut inner = self.0.take().ok_or_else(gone)?;
         let dirs = local.verified()?;
@@ -278,7 +279,8 @@ impl Temp {
         rustix::fs::renameat(&dirs.incoming, &inner.name, &shard, &name)?;
         inner.adopted = true;
         if let Err(error) = rustix::fs::fsync(&shard) {
-            // Final: what the kernel could not write it has forgotten, a second fsync would lie (fsyncgate, 2018).
+            // Final: the kernel has dropped what it could not write, and a second fsync would report success
+            // (fsyncgate, 2018).
             let _ = rustix::fs::unlinkat(&shard, &name, AtFlags::empty());
             return Err(error.into());
         }
@@ -291,7 +293,7 @@ fn gone() -> StoreError {
 }
 
 impl Drop for Temp {
-    /// Freeing the blocks of a large file takes up to a second: not on a thread that serves the network.
+    /// Freeing the blocks of a large file takes up to a second: do not do this on a network thread.
     fn drop(&mut self) {
         if let (Some(inner), Ok(runtime)) = (self.0.take(), tokio::runtime::Handle::try_current()) {
             runtime.spawn_blocking(move || drop(inner));
@@ -302,7 +304,7 @@ impl Drop for Temp {
 impl Drop for Inner {
     fn drop(&mut self) {
         if !self.adopted {
-            // Whatever goes wrong here, the sweep comes by later.
+            // If this fails, the sweep removes the file later.
             let _ = rustix::fs::unlinkat(&self.dirs.incoming, &self.name, AtFlags::empty());
         }
     }

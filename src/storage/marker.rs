@@ -1,4 +1,4 @@
-//! The marker that says "this directory is a Packhouse store, and which", and the making of a new store.
+//! The marker that identifies a directory as a Packhouse store, and the creation of a new store.
 
 use std::fs::{DirBuilder, File};
 use std::io::{Read, Write};
@@ -19,11 +19,11 @@ const MARKER: &str = "packhouse-store";
 const MARKER_NEW: &str = "packhouse-store.new";
 const FIRST_LINE: &str = "packhouse store 1";
 
-/// Beside the marker: how many sweeps this store has seen. See [`read_sweeps`].
+/// The file beside the marker with the number of sweeps of this store. See [`read_sweeps`].
 const SWEEPS: &str = "sweeps";
 const SWEEPS_NEW: &str = "sweeps.new";
 
-/// Opens the store's root. The path is the operator's: links in it are followed.
+/// Opens the store's root. The operator chose the path: links in it are followed.
 pub(super) fn open_root(path: &Path, create: bool) -> Result<OwnedFd, StoreError> {
     let open = || rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
     match open() {
@@ -43,7 +43,7 @@ pub(super) fn read(root: &OwnedFd) -> Result<Option<StoreId>, StoreError> {
     let file = match open_file(root, MARKER, OFlags::RDONLY) {
         Ok(file) => file,
         Err(Errno::NOENT) => return Ok(None),
-        Err(Errno::LOOP | Errno::NXIO) => return Err(StoreError::NotAStore("the marker is no plain file")),
+        Err(Errno::LOOP | Errno::NXIO) => return Err(StoreError::NotAStore("the marker is not a plain file")),
         Err(error) => return Err(error.into()),
     };
     let mut text = String::new();
@@ -52,11 +52,11 @@ pub(super) fn read(root: &OwnedFd) -> Result<Option<StoreId>, StoreError> {
         Some((FIRST_LINE, id)) => id.trim_end().parse().ok(),
         _ => None,
     };
-    id.map(Some).ok_or(StoreError::NotAStore("the marker is not readable by this version"))
+    id.map(Some).ok_or(StoreError::NotAStore("this version cannot read the marker"))
 }
 
-/// How many sweeps of this store have begun; 0 before the first. The database counts the same, and never less: one that
-/// knows of fewer sweeps is older than the store, and must not decide what in it is superfluous.
+/// How many sweeps of this store have started; 0 before the first. The database counts the same and never fewer: one
+/// that knows of fewer sweeps is older than the store, and must not decide which blobs are unused.
 pub(super) fn read_sweeps(root: &OwnedFd) -> Result<u64, StoreError> {
     let file = match open_file(root, SWEEPS, OFlags::RDONLY) {
         Ok(file) => file,
@@ -65,10 +65,10 @@ pub(super) fn read_sweeps(root: &OwnedFd) -> Result<u64, StoreError> {
     };
     let mut text = String::new();
     file.take(64).read_to_string(&mut text)?;
-    text.trim_end().parse().map_err(|_| StoreError::NotAStore("its count of sweeps cannot be read"))
+    text.trim_end().parse().map_err(|_| StoreError::NotAStore("its sweep count cannot be read"))
 }
 
-/// Records that a sweep has begun. Several servers may do so at once: the larger number stays.
+/// Records that a sweep has started. Several servers may do so at once: the larger number stays.
 pub(super) fn write_sweeps(root: &OwnedFd, sweeps: u64) -> Result<(), StoreError> {
     let lock = open_file(root, MARKER, OFlags::RDONLY)?;
     lock.lock()?;
@@ -78,7 +78,7 @@ pub(super) fn write_sweeps(root: &OwnedFd, sweeps: u64) -> Result<(), StoreError
     Ok(())
 }
 
-/// Writes a file under a new name, makes it durable, and only then gives it its own.
+/// Writes a temporary file, makes it durable, and renames it to its final name.
 fn replace(root: &OwnedFd, (new, name): (&str, &str), text: &str) -> Result<(), StoreError> {
     let flags = OFlags::CREATE | OFlags::TRUNC | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mut file = File::from(rustix::fs::openat(root, new, flags, Mode::RUSR | Mode::WUSR)?);
@@ -89,7 +89,7 @@ fn replace(root: &OwnedFd, (new, name): (&str, &str), text: &str) -> Result<(), 
     Ok(())
 }
 
-/// Makes a store of an empty directory. The marker comes last, when all else is on the disk.
+/// Creates a store in an empty directory. The marker comes last, when everything else is on the disk.
 pub(super) fn create(root: &OwnedFd) -> Result<StoreId, StoreError> {
     if !is_fresh(root)? {
         return Err(StoreError::NotAStore("the directory is not empty and has no marker"));
@@ -100,8 +100,8 @@ pub(super) fn create(root: &OwnedFd) -> Result<StoreId, StoreError> {
     Ok(id)
 }
 
-/// Makes what is missing of the directories: all of them in a new store, some after a restore by a tool that leaves
-/// out empty ones. Afterwards a publish need not fsync `blobs` for a new directory in it.
+/// Creates the missing directories: all of them in a new store, some after a restore by a tool that leaves out empty
+/// ones. Afterwards a publish need not fsync `blobs` for a new directory in it.
 pub(super) fn make_directories(root: &OwnedFd) -> Result<(), StoreError> {
     let made = make_dir(root, BLOBS)? | make_dir(root, INCOMING)? | make_dir(root, HELD)?;
     if made {
@@ -118,7 +118,7 @@ pub(super) fn make_directories(root: &OwnedFd) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Whether nothing is here but what an interrupted [`create`] or the making of the file system leaves.
+/// Whether the directory contains only what an interrupted [`create`] or the creation of the file system leaves.
 fn is_fresh(root: &OwnedFd) -> Result<bool, StoreError> {
     for name in names(root)? {
         let fresh = match name.as_str() {
@@ -141,7 +141,7 @@ fn is_fresh(root: &OwnedFd) -> Result<bool, StoreError> {
     Ok(true)
 }
 
-/// The first names in a directory; more than a new store has are enough to know that it is none.
+/// The first names in a directory; more names than a new store has are enough to know that it is none.
 fn names(dir: impl AsFd) -> Result<Vec<String>, StoreError> {
     let mut names = Vec::new();
     for entry in Dir::read_from(dir)?.take(300) {

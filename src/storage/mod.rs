@@ -1,8 +1,9 @@
-//! Where the bytes are: the blob store.
+//! The blob store.
 //!
-//! A store holds blobs under keys and knows nothing of packages. Now it is a directory; an object store joins as
-//! another backend behind the same [`BlobStore`], whose operations therefore know no paths. What blocks says so and
-//! wants a blocking thread; what is `async` finds its own on the current tokio runtime.
+//! A store holds blobs under keys and knows nothing about packages. The only backend is a local directory; an object
+//! store can become another backend of the same [`BlobStore`], whose operations therefore use no paths. The
+//! documentation says which functions block and need a blocking thread; `async` functions find their own on the current
+//! tokio runtime.
 
 mod digests;
 mod dir;
@@ -37,12 +38,12 @@ use self::local::Local;
 use crate::domain::damage::Damage;
 use crate::domain::digest::{OtherDigests, Sha256};
 
-/// All that is computed from a blob's bytes.
+/// Everything that is computed from a blob's bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AllDigests {
-    /// SHA-256; it is the key's.
+    /// SHA-256; it equals the key's.
     pub sha256: Sha256,
-    /// The three others.
+    /// The three other digests.
     pub other: OtherDigests,
     /// As [`Adopted::block_checksums`].
     pub block_checksums: Vec<u8>,
@@ -55,9 +56,9 @@ pub struct BlobStore(Handle);
 impl BlobStore {
     /// Opens the store in a local directory; blocks.
     ///
-    /// `expected` is the id that the database remembers: another store, or none, is refused. With `create`, and when
-    /// nothing is expected, an empty or absent directory becomes a new store. That is for the very first start only,
-    /// since an empty directory is also what a mount point is whose disk is missing.
+    /// `expected` is the id that the database records: another store, or none, is refused. With `create`, and when
+    /// nothing is expected, an empty or absent directory becomes a new store. This is for the very first start only,
+    /// because the mount point of a missing disk is also an empty directory.
     ///
     /// # Errors
     /// [`StoreError::NotAStore`] without the right marker; [`StoreError::Away`] and [`StoreError::NoSpace`].
@@ -65,13 +66,13 @@ impl BlobStore {
         Ok(Self(Handle::new(Local::open(root, create, expected)?)))
     }
 
-    /// Which store this is.
+    /// The id of this store.
     pub fn id(&self) -> StoreId {
         self.local().id()
     }
 
     /// Begins an upload of at most `limit` bytes, whose digests are compared with `declared` before anything is kept.
-    /// Costs nothing until bytes come.
+    /// It costs nothing until bytes arrive.
     pub fn begin(&self, limit: Option<u64>, declared: Declared) -> Incoming {
         Incoming::new(self.0.clone(), limit, declared)
     }
@@ -84,11 +85,11 @@ impl BlobStore {
         BlobReader::open(self.0.clone(), blob, range).await
     }
 
-    /// Reads and verifies a whole blob of up to 1 MiB ([`BLOCK`]); blocks. For a caller on a blocking thread, who
-    /// saves the hop to another: it costs a third of the rate of small downloads.
+    /// Reads and verifies a whole blob of up to 1 MiB ([`BLOCK`]); blocks. It is for a caller that is already on a
+    /// blocking thread: another switch of threads costs a third of the throughput of small downloads.
     ///
     /// # Errors
-    /// [`StoreError::Missing`], [`StoreError::Damaged`] (also of a larger blob), [`StoreError::Away`].
+    /// [`StoreError::Missing`], [`StoreError::Damaged`] (also for a larger blob), [`StoreError::Away`].
     pub fn read_small(&self, key: &StorageKey, size: u64) -> Result<Bytes, StoreError> {
         let length = usize::try_from(size.min(BLOCK)).unwrap_or(usize::MAX);
         let file = self.local().open_blob(key, size)?;
@@ -96,10 +97,10 @@ impl BlobStore {
         if size <= BLOCK && sha256(&bytes) == key.sha256() { Ok(bytes) } else { Err(StoreError::Damaged(*key)) }
     }
 
-    /// Reads a whole blob through all four digests: 5 s of CPU a GiB; blocks.
+    /// Computes all four digests of a whole blob: 5 s of CPU per GiB; blocks.
     ///
     /// # Errors
-    /// [`StoreError::Missing`]; [`StoreError::Damaged`] when size or SHA-256 are not those stored;
+    /// [`StoreError::Missing`]; [`StoreError::Damaged`] when the size or SHA-256 differs from what was stored;
     /// [`StoreError::Away`].
     pub fn digests(&self, key: &StorageKey, size: u64) -> Result<AllDigests, StoreError> {
         let file = self.local().open_blob(key, size)?;
@@ -124,25 +125,25 @@ impl BlobStore {
         }
     }
 
-    /// Reads a whole blob from the disk, past the page cache, and compares it with its checksums and its SHA-256; blocks.
-    /// `pace` is told of every MiB that was read and may sleep. `None`: it is sound.
+    /// Reads a whole blob from the disk, past the page cache, and compares it with its checksums and its SHA-256;
+    /// blocks. `pace` is called for every MiB that was read and may sleep. `None` when the blob is undamaged.
     ///
     /// # Errors
-    /// [`StoreError::NotAStore`] and [`StoreError::Away`] when the store itself cannot be used, which says nothing about
-    /// the blob.
+    /// [`StoreError::NotAStore`] and [`StoreError::Away`] when the store itself cannot be used, which says nothing
+    /// about the blob.
     pub fn verify(&self, blob: &Stored, pace: impl FnMut(u64)) -> Result<Option<Damage>, StoreError> {
         verify::verify(self.local(), blob, pace)
     }
 
-    /// The size of a blob in bytes, `None` when it is not there; blocks.
+    /// The size of a blob in bytes, `None` when it does not exist; blocks.
     ///
     /// # Errors
-    /// [`StoreError::Away`]; [`StoreError::Damaged`] when something else has its name.
+    /// [`StoreError::Away`]; [`StoreError::Damaged`] when something other than a plain file has its name.
     pub fn stat(&self, key: &StorageKey) -> Result<Option<u64>, StoreError> {
         Ok(self.local().find(key)?.map(|(_, size)| size))
     }
 
-    /// Removes a blob, whoever holds it; `false` when it was not there; blocks. A sweep takes [`BlobStore::claim`].
+    /// Removes a blob, whoever holds it; `false` when it did not exist; blocks. A sweep uses [`BlobStore::claim`].
     ///
     /// # Errors
     /// [`StoreError::NotAStore`], [`StoreError::Away`].
@@ -150,7 +151,7 @@ impl BlobStore {
         self.local().remove(key)
     }
 
-    /// Takes a blob that nobody seems to want; `None` when an upload holds it or it is gone; blocks.
+    /// Claims a blob that seems to be unused; `None` when an upload holds it or it is gone; blocks.
     ///
     /// # Errors
     /// [`StoreError::NotAStore`], [`StoreError::Away`].
@@ -174,7 +175,7 @@ impl BlobStore {
         sweep::held(self.local())
     }
 
-    /// Puts a held blob back; false when it is not held; blocks.
+    /// Moves a held blob back to its place; false when it is not held; blocks.
     ///
     /// # Errors
     /// [`StoreError::NotAStore`], [`StoreError::Away`].
@@ -182,8 +183,8 @@ impl BlobStore {
         self.local().verified()?.put_back(key)
     }
 
-    /// How many sweeps of this store have begun, as the store itself remembers; blocks. The database that belongs to it
-    /// counts them too: one that has seen fewer is an older state of it, or a copy.
+    /// How many sweeps of this store have started, according to the store itself; blocks. Its database counts them too:
+    /// one that has seen fewer is an older state of it, or a copy.
     ///
     /// # Errors
     /// [`StoreError::NotAStore`], [`StoreError::Away`].
@@ -191,7 +192,7 @@ impl BlobStore {
         self.local().sweeps()
     }
 
-    /// Records that so many sweeps have begun; a larger number stays; blocks.
+    /// Records the number of sweeps that have started; a larger number stays; blocks.
     ///
     /// # Errors
     /// [`StoreError::NotAStore`], [`StoreError::NoSpace`], [`StoreError::Away`].
@@ -199,16 +200,16 @@ impl BlobStore {
         self.local().set_sweeps(sweeps)
     }
 
-    /// Goes through all that is stored; blocks, as does each step.
+    /// Walks over everything that is stored; blocks, as does each step.
     ///
     /// # Errors
-    /// [`StoreError::NotAStore`], [`StoreError::Away`]; each step too.
+    /// [`StoreError::NotAStore`], [`StoreError::Away`]; from each step too.
     pub fn walk(&self) -> Result<Walk, StoreError> {
         Walk::new(self.local())
     }
 
-    /// Removes what crashed uploads left, if it was last written before `older_than` and no upload of this or another
-    /// process holds it; blocks.
+    /// Removes the leftovers of crashed uploads that were last written before `older_than` and that no upload of this
+    /// or another process holds; blocks.
     ///
     /// # Errors
     /// [`StoreError::NotAStore`], [`StoreError::Away`].
@@ -216,7 +217,7 @@ impl BlobStore {
         sweep::sweep_incoming(self.local(), older_than)
     }
 
-    /// What [`BlobStore::sweep_incoming`] would remove, and what is foreign there; blocks.
+    /// Counts what [`BlobStore::sweep_incoming`] would remove, and the foreign files there; blocks.
     ///
     /// # Errors
     /// [`StoreError::NotAStore`], [`StoreError::Away`].
@@ -224,12 +225,12 @@ impl BlobStore {
         sweep::leftovers(self.local(), older_than)
     }
 
-    /// Where a person finds a blob, within the store.
+    /// The path of a blob within the store, for people.
     pub fn whereabouts(&self, key: &StorageKey) -> String {
         format!("{}/{}/{key}", dir::BLOBS, key.shard())
     }
 
-    /// How much room there is; blocks.
+    /// How much space there is; blocks.
     ///
     /// # Errors
     /// [`StoreError::NotAStore`], [`StoreError::Away`].
@@ -237,7 +238,7 @@ impl BlobStore {
         self.local().free_space()
     }
 
-    /// Whether a publish could be stored now: the marker is there, and a small file can be written; blocks.
+    /// Checks that a publish could be stored now: the marker is there, and a small file can be written; blocks.
     ///
     /// # Errors
     /// [`StoreError::NotAStore`], [`StoreError::NoSpace`], [`StoreError::Away`].

@@ -1,9 +1,9 @@
-//! Reading blobs, and never to the end when what is read is not what was stored.
+//! Reading blobs. A reader never gets to the end of data that differs from what was stored.
 //!
 //! A blob is verified in units: blocks of 1 MiB by their CRC-32, or a small blob as a whole by its SHA-256. A range is
 //! read from the start of its first unit to the end of its last, and the chunk that would complete a unit or the range
-//! is held back until the unit has proved right. So a reader may get some bytes of a damaged unit, but never all that
-//! it asked for: its connection is cut.
+//! is held back until the unit is verified. A reader may therefore get some bytes of a damaged unit, but never
+//! everything it asked for: its connection is cut.
 
 use std::fs::File;
 use std::future::poll_fn;
@@ -27,28 +27,27 @@ use crate::domain::digest::Sha256;
 
 /// The smallest and the first chunk, in bytes.
 const CHUNK_MIN: usize = 64 << 10;
-/// The largest chunk, in bytes: 1 MiB chunks cost 0.43 s of CPU a GiB, 64 KiB chunks 0.75 s.
+/// The largest chunk, in bytes: 1 MiB chunks cost 0.43 s of CPU per GiB, 64 KiB chunks 0.75 s.
 const CHUNK_MAX: usize = 1 << 20;
-/// What all transfers' chunks may hold together, in bytes, until each is down to the smallest.
+/// The memory that all transfers' chunks may use together, in bytes, until each is down to the smallest.
 const BUDGET: usize = 64 << 20;
-/// How often a chunk is in memory at once: being sent, in the copy that the network's write buffer makes, and the
-/// next one being read.
+/// How many times a chunk is in memory at once: being sent, in the network's write buffer, and the next one being read.
 const COPIES: usize = 3;
 
 /// A blob as its row describes it.
 #[derive(Debug, Clone)]
 pub struct Stored {
-    /// Where it lies, and its SHA-256.
+    /// The blob's key, which contains its SHA-256.
     pub key: StorageKey,
     /// Its size in bytes.
     pub size: u64,
-    /// The CRC-32s of its blocks; see [`super::Adopted::block_checksums`]. Without them a blob of any size is verified
-    /// as a whole, for any range: correct, and slow.
+    /// The CRC-32s of its blocks; see [`super::Adopted::block_checksums`]. Without them, a blob of any size is verified
+    /// as a whole, for any range: correct, but slow.
     pub block_checksums: Option<Bytes>,
 }
 
-/// A range of a blob, in verified chunks. The blob is open for as long as this lives: removing it in the store does
-/// not disturb.
+/// A range of a blob, in verified chunks. The blob's file is open for as long as this lives: removing it from the store
+/// does not disturb the reader.
 pub struct BlobReader {
     state: State,
     chunk: usize,
@@ -64,8 +63,8 @@ enum State {
 type Step = (Box<Cursor>, Result<Option<Bytes>, StoreError>);
 
 impl BlobReader {
-    /// Opens the blob and reads the first chunk, in one blocking step: what is wrong then is known before the answer
-    /// has begun.
+    /// Opens the blob and reads the first chunk, in one blocking step: an error is then known before the answer has
+    /// started.
     pub(super) async fn open(store: Handle, blob: Stored, range: Range<u64>) -> Result<Self, StoreError> {
         let transfer = Transfer::new(store.clone());
         let chunk = CHUNK_MIN;
@@ -80,7 +79,7 @@ impl BlobReader {
         Ok(Self { state: State::Idle(unjoined(opening.await)??), chunk, transfer })
     }
 
-    /// Goes on with another range of the same blob, which must lie within it. Call it when the last one has ended.
+    /// Continues with another range of the same blob, which must lie within it. Call it when the last range has ended.
     pub fn seek(&mut self, range: Range<u64>) {
         if let State::Idle(cursor) = &mut self.state {
             cursor.seek(range);
@@ -121,7 +120,7 @@ impl BlobReader {
                     };
                     let (cursor, read) = unjoined(step)?;
                     let chunk = read?;
-                    // The next one is read while this one is sent: over a loopback connection 1.6 to 2.5 GiB/s
+                    // The next chunk is read while this one is sent: over a loopback connection 1.6 to 2.5 GiB/s
                     // instead of 1.3 to 1.6, at the same CPU time.
                     if cursor.range.is_empty() {
                         self.state = State::Idle(cursor)
@@ -134,7 +133,8 @@ impl BlobReader {
         }
     }
 
-    /// Starts to read. The chunk doubles each time the reader comes for more: whoever never reads holds little.
+    /// Starts to read. The chunk doubles each time the reader asks for more: a client that never reads uses little
+    /// memory.
     fn start(&mut self, mut cursor: Box<Cursor>) {
         self.chunk = self.chunk.saturating_mul(2).min(self.transfer.allowance());
         let chunk = self.chunk;
@@ -145,7 +145,7 @@ impl BlobReader {
     }
 }
 
-/// One of the transfers under way, counted so that they share the memory.
+/// One of the running transfers, counted so that they share the memory.
 struct Transfer(Handle);
 
 impl Transfer {
@@ -154,7 +154,7 @@ impl Transfer {
         Self(store)
     }
 
-    /// How large a chunk may be now, in bytes.
+    /// The maximum size of a chunk now, in bytes.
     fn allowance(&self) -> usize {
         allowance(self.0.readers())
     }
@@ -171,16 +171,16 @@ fn allowance(transfers: &AtomicUsize) -> usize {
     (share / CHUNK_MIN * CHUNK_MIN).clamp(CHUNK_MIN, CHUNK_MAX)
 }
 
-/// What a blocking thread works with: where reading has come to, and what it has seen of the present unit.
+/// The state of a blocking thread: its position, and the hash of the current unit so far.
 struct Cursor {
     file: File,
     blob: Stored,
-    /// What is still to be given out.
+    /// The bytes that are still to be returned.
     range: Range<u64>,
-    /// Up to where the file was read.
+    /// The position up to which the file was read.
     position: u64,
     check: Check,
-    /// A chunk read beforehand.
+    /// A chunk that was read ahead.
     ready: Option<Bytes>,
 }
 
@@ -207,7 +207,7 @@ impl Check {
         }
     }
 
-    /// Whether the unit that ends at `end` is what was stored.
+    /// Whether the unit that ends at `end` equals what was stored.
     fn approves(self, blob: &Stored, end: u64) -> bool {
         match self {
             Self::Crc(hasher) => {
@@ -253,7 +253,7 @@ impl Cursor {
             }
             self.range.start = wanted.end;
             if self.range.is_empty() {
-                // The range ends within a unit: read on, to judge what was read.
+                // The range ends within a unit: read on, to verify the unit.
                 while self.position != self.unit_start() {
                     self.read(CHUNK_MIN)?;
                 }
@@ -264,7 +264,7 @@ impl Cursor {
         Ok(None)
     }
 
-    /// Where the unit begins that is being checked; the position itself when a unit was just judged.
+    /// The start of the unit that is being verified; the position itself when a unit was just verified.
     fn unit_start(&self) -> u64 {
         match self.check {
             _ if self.position == self.blob.size => self.position,
@@ -273,7 +273,7 @@ impl Cursor {
         }
     }
 
-    /// Reads up to `max` bytes, not beyond the unit, and judges the unit when this ends it.
+    /// Reads up to `max` bytes, not beyond the unit, and verifies the unit at its end.
     fn read(&mut self, max: usize) -> Result<Bytes, StoreError> {
         let end = self.unit_end();
         let length = usize::try_from(end - self.position).unwrap_or(usize::MAX).min(max);
@@ -290,9 +290,9 @@ impl Cursor {
     }
 }
 
-/// Reads exactly so many bytes; a file that ends before them is damaged.
+/// Reads exactly `length` bytes; a file that ends before them is damaged.
 pub(super) fn read_at(file: &File, key: &StorageKey, offset: u64, length: usize) -> Result<Bytes, StoreError> {
-    // Not `read_exact_at`, which wants the memory zeroed first: 5 % of the whole at this speed.
+    // `read_exact_at` would need zeroed memory, which costs 5 % of the total time at this speed.
     let mut buffer = Vec::with_capacity(length);
     while buffer.len() < length {
         let at = offset.saturating_add(buffer.len() as u64);

@@ -1,4 +1,4 @@
-//! Walking the store and removing what nobody wants any more. All of it blocks: call it on a blocking thread.
+//! Walking over the store and removing unused files. All of it blocks: call it on a blocking thread.
 
 use std::fs::{File, TryLockError};
 use std::os::fd::OwnedFd;
@@ -13,23 +13,21 @@ use super::error::StoreError;
 use super::key::StorageKey;
 use super::local::{Dirs, Local};
 
-/// One thing found in the store.
+/// One entry of the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Entry {
-    /// A blob where it belongs.
+    /// A blob in its place.
     Blob {
-        /// Its key.
         key: StorageKey,
-        /// Its size in bytes.
         size: u64,
         /// When it was written.
         modified: SystemTime,
     },
-    /// Something that Packhouse did not put there, by its name within the store. It is never read or removed.
+    /// A file that Packhouse did not create, by its name within the store. It is never read or removed.
     Foreign(String),
 }
 
-/// Goes through all the blobs, in no order, holding one directory's entries at a time.
+/// Walks over all blobs, in no order, with one directory's entries in memory at a time.
 pub struct Walk {
     dirs: Arc<Dirs>,
     shards: Dir,
@@ -67,7 +65,7 @@ fn look_at(shard: &str, dir: &Dir, entry: &DirEntry) -> Result<Option<Entry>, St
     }
     let stat = match rustix::fs::statat(dir.fd()?, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW) {
         Ok(stat) => stat,
-        // Removed while we were looking.
+        // The entry was removed during the walk.
         Err(Errno::NOENT) => return Ok(None),
         Err(error) => return Err(error.into()),
     };
@@ -108,13 +106,13 @@ impl Iterator for Walk {
 }
 
 /// A blob that no upload holds, locked against other sweeps. Ask the database once more whether a row names it, and
-/// only then [`Claim::hold`] or [`Claim::remove`] it: an upload lets go of its lock after its commit, so the answer is
+/// only then [`Claim::hold`] or [`Claim::remove`] it: an upload releases its lock after its commit, so the answer is
 /// final.
 #[derive(Debug)]
 pub struct Claim {
     key: StorageKey,
     file: File,
-    /// Where it lies now: in its shard, or in the holding folder.
+    /// The directory it is in: its shard, or the holding folder.
     dir: OwnedFd,
     dirs: Arc<Dirs>,
 }
@@ -126,7 +124,7 @@ impl Claim {
         Self::of(key, shard, dirs)
     }
 
-    /// Claims a blob of the holding folder.
+    /// Claims a blob in the holding folder.
     pub(super) fn held(local: &Local, key: &StorageKey) -> Result<Option<Self>, StoreError> {
         let dirs = local.verified()?;
         let held = dirs.held()?;
@@ -141,7 +139,6 @@ impl Claim {
         }
     }
 
-    /// The blob's key.
     pub fn key(&self) -> StorageKey {
         self.key
     }
@@ -154,8 +151,8 @@ impl Claim {
         Ok(self.file.metadata()?.len())
     }
 
-    /// Moves the blob to the holding folder, from where it comes back by itself when it is read, and gives back its size
-    /// in bytes. `now` is where its second grace begins.
+    /// Moves the blob to the holding folder, from where it returns by itself when it is read, and returns its size in
+    /// bytes. `now` is the start of its second grace period.
     ///
     /// # Errors
     /// [`StoreError::Away`] when it cannot be moved.
@@ -168,7 +165,7 @@ impl Claim {
         }
     }
 
-    /// Removes the blob and gives back its size in bytes.
+    /// Removes the blob and returns its size in bytes.
     ///
     /// # Errors
     /// [`StoreError::Away`] when it cannot be removed.
@@ -184,7 +181,6 @@ impl Claim {
 /// A blob in the holding folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Held {
-    /// Its key.
     pub key: StorageKey,
     /// When a sweep put it there.
     pub since: SystemTime,
@@ -206,12 +202,12 @@ pub(super) fn held(local: &Local) -> Result<Vec<Held>, StoreError> {
     Ok(found)
 }
 
-/// What a sweep of abandoned uploads removed.
+/// The files that a sweep of abandoned uploads removed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Swept {
     /// Number of files.
     pub files: u64,
-    /// Their bytes together.
+    /// Their total size in bytes.
     pub bytes: u64,
 }
 
@@ -222,19 +218,19 @@ impl Swept {
     }
 }
 
-/// What lies among the uploads under way and is none.
+/// Files among the uploads in progress that are not uploads in progress.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Leftovers {
-    /// What crashed uploads left.
+    /// The leftovers of crashed uploads.
     pub abandoned: Swept,
-    /// What Packhouse did not put there, by its name within the store; the first hundred.
+    /// Files that Packhouse did not create, by their names within the store; the first hundred.
     pub foreign: Vec<String>,
 }
 
-/// How many foreign names are remembered.
+/// How many foreign names are kept.
 const FOREIGN: usize = 100;
 
-/// Removes the uploads last written before `older_than` that nobody holds.
+/// Removes the uploads that were last written before `older_than` and that nobody holds.
 pub(super) fn sweep_incoming(local: &Local, older_than: SystemTime) -> Result<Swept, StoreError> {
     let mut swept = Swept::default();
     for_each_leftover(local, older_than, |found| {
@@ -249,7 +245,7 @@ pub(super) fn sweep_incoming(local: &Local, older_than: SystemTime) -> Result<Sw
     Ok(swept)
 }
 
-/// What a sweep would remove, and what it would never touch.
+/// Counts what a sweep would remove, and finds what it would never touch.
 pub(super) fn leftovers(local: &Local, older_than: SystemTime) -> Result<Leftovers, StoreError> {
     let mut leftovers = Leftovers::default();
     for_each_leftover(local, older_than, |found| {
@@ -284,7 +280,7 @@ fn for_each_leftover(
         }
         let ours = name.len() == 32 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
         if !ours || !is_file(entry.file_type(), &dirs.incoming, entry.file_name()) {
-            // One that became a blob since the directory was read is neither.
+            // An upload that became a blob since the directory was read is neither.
             if exists(&dirs, &entry)? {
                 found(Leftover::Foreign(&name))?;
             }
@@ -296,7 +292,7 @@ fn for_each_leftover(
             Err(error) => return Err(error.into()),
         };
         let meta = file.metadata()?;
-        // The lock decides; the age only spares the file that is made this moment.
+        // The lock decides; the age only protects a file that is being created at this moment.
         if meta.modified()? < older_than && try_lock(&file)? {
             found(Leftover::Abandoned { dirs: &dirs, name: &name, bytes: meta.len() })?;
         }

@@ -1,4 +1,4 @@
-//! Whole blobs out of the store and into it, for backups: verified on the way, under the key they have.
+//! Copies whole blobs out of the store and into it, for backups: verified on the way, under the same key.
 
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
@@ -10,23 +10,22 @@ use super::key::StorageKey;
 use super::local::Temp;
 use super::reader::read_at;
 
-/// What can go wrong with a transfer: on the store's side, or on the other.
+/// An error of a transfer: in the store, or on the other side.
 #[derive(Debug, thiserror::Error)]
 pub enum TransferError {
-    /// The store's.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Where the bytes go to, or come from.
+    /// The destination or the source of the bytes.
     #[error(transparent)]
     Elsewhere(io::Error),
 }
 
 impl BlobStore {
-    /// Gives a whole blob to `sink`, a MiB at a time; blocks. What was given is the blob only when this succeeds: its
+    /// Passes a whole blob to `sink`, a MiB at a time; blocks. The bytes are verified only when this succeeds: the
     /// SHA-256 is known at the end.
     ///
     /// # Errors
-    /// The sink's; [`StoreError::Missing`], [`StoreError::Damaged`], [`StoreError::Away`].
+    /// The errors of the sink; [`StoreError::Missing`], [`StoreError::Damaged`], [`StoreError::Away`].
     pub fn export(
         &self,
         key: &StorageKey,
@@ -46,11 +45,11 @@ impl BlobStore {
         if hashers.finish().sha256 == key.sha256() { Ok(()) } else { Err(StoreError::Damaged(*key).into()) }
     }
 
-    /// Stores what `source` has as the blob of this very key, durable when this returns; blocks. Gives back its size
-    /// in bytes. No row names it yet: it is for a store whose sweeps are held off.
+    /// Stores the bytes of `source` as the blob with exactly this key, durable when this returns; blocks. Returns its
+    /// size in bytes. No row names it yet: sweeps of this store must be blocked.
     ///
     /// # Errors
-    /// The source's; [`StoreError::Damaged`] when its bytes are not those of the key, and then nothing is kept;
+    /// The errors of the source; [`StoreError::Damaged`] when its bytes do not match the key, and then nothing is kept;
     /// [`StoreError::NoSpace`], [`StoreError::NotAStore`], [`StoreError::Away`].
     pub fn import(&self, key: &StorageKey, source: &mut dyn Read) -> Result<u64, TransferError> {
         let temp = Temp::create(self.local())?;

@@ -1,4 +1,4 @@
-//! Reading a whole blob to know whether it is still what was published.
+//! Reading a whole blob to check that it still equals what was published.
 
 use super::digests::{BLOCK, Declared, Hashers, checksum_at};
 use super::error::StoreError;
@@ -25,20 +25,20 @@ pub(super) fn verify(local: &Local, blob: &Stored, pace: impl FnMut(u64)) -> Res
     }
 }
 
-/// An error of the disk is the blob's own where the store works otherwise.
+/// A disk error counts as damage of the blob if the store works otherwise.
 fn unreadable(local: &Local, error: StoreError) -> Result<Option<Damage>, StoreError> {
     let StoreError::Away(source) = &error else { return Err(error) };
     let is_bad_place = source.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error());
     if !is_bad_place || local.free_space().is_err() {
         return Err(error);
     }
-    tracing::error!(%error, "the disk cannot read a stored file");
+    tracing::error!(%error, "cannot read a stored file from the disk");
     Ok(Some(Damage::Unreadable))
 }
 
 fn read(file: &File, blob: &Stored, mut pace: impl FnMut(u64)) -> Result<bool, StoreError> {
-    // What memory holds of the file may be right when the disk is not. Bytes that were read once are not read again
-    // soon either, and must not push out what others read. Both are only advice.
+    // The page cache may be right when the disk is not. Bytes that were read once are not read again soon either, and
+    // must not displace what other readers need. Both calls are only advice.
     let forget = |from: u64, length: u64| rustix::fs::fadvise(file, from, NonZeroU64::new(length), Advice::DontNeed);
     let _ = forget(0, 0);
     let mut hashers = Hashers::wanted(&Declared::default());

@@ -90,7 +90,7 @@ async fn an_invalid_webhook_is_422_and_the_field_named() {
         ("config.url", json!("http://[64:ff9b::7f00:1]/"), "config.url: 64:ff9b::7f00:1 is a loopback address"),
         ("config.url", json!("http://localhost/"), "config.url: localhost is this server"),
         ("config.url", json!("http://a.localhost./"), "config.url"),
-        ("config.url", json!("http://example.org:99999/"), "config.url: the address cannot be read"),
+        ("config.url", json!("http://example.org:99999/"), "config.url: the address is invalid"),
         ("config.content_type", json!("xml"), "config.content_type: \"xml\" is not one of json, form"),
         ("config.secret", json!("a\nb"), "config.secret"),
         ("config.secret", json!("x".repeat(256)), "config.secret"),

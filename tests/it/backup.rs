@@ -146,10 +146,10 @@ fn an_incomplete_backup_is_refused_with_the_reason() {
     let dir = backup.to_str().unwrap();
     let new = Home::new();
 
-    fails(&new.run(&["restore", "/nowhere"]), &["/nowhere is no backup"]);
+    fails(&new.run(&["restore", "/nowhere"]), &["/nowhere is not a backup"]);
     fs::create_dir(home.path("full")).unwrap();
     fs::write(home.path("full/notes"), "mine").unwrap();
-    fails(&home.run(&["backup", home.path("full").to_str().unwrap()]), &["is no backup and not empty", "notes"]);
+    fails(&home.run(&["backup", home.path("full").to_str().unwrap()]), &["is not a backup and not empty", "notes"]);
 
     // The backup is killed while it waits to read the rows, so it has no manifest.
     let mut busy = home.database();
@@ -184,7 +184,7 @@ fn an_incomplete_backup_is_refused_with_the_reason() {
 
     let blob = blob_in(&backup, &small);
     fs::rename(&blob, home.path("aside")).unwrap();
-    fails(&new.run(&["restore", dir]), &["the backup is not whole", &to_hex(&sha2::Sha256::digest(&small))]);
+    fails(&new.run(&["restore", dir]), &["the backup is incomplete", &to_hex(&sha2::Sha256::digest(&small))]);
     fs::rename(home.path("aside"), &blob).unwrap();
     let rows = fs::read_dir(&backup).unwrap().map(|e| e.unwrap().path().join("owners.jsonl"));
     for path in rows.filter(|path| path.exists()) {
@@ -303,7 +303,7 @@ fn a_backup_moves_between_private_and_external_postgres() {
     assert_ne!(newer, manifest);
     fs::write(second.join("manifest.json"), newer).unwrap();
     let fresh = Home::new();
-    fails(&fresh.run(&["restore", second.to_str().unwrap()]), &["a newer Packhouse made the backup"]);
+    fails(&fresh.run(&["restore", second.to_str().unwrap()]), &["a newer version of Packhouse made the backup"]);
     restored.stop();
     server.stop();
 }

@@ -33,18 +33,22 @@ fn check_finds_every_kind_of_damage_and_names_the_files() {
         finds(&home, &["check"], &[name, "missing"]);
         std::os::unix::fs::symlink(&aside, &blob).unwrap();
         let ran = home.run(&["check"]);
-        assert!(ran.out.contains(&format!("{name}: something else stands in the store")), "{}", ran.out);
+        assert!(
+            ran.out.contains(&format!("{name}: something that is not a file is in its place in the store")),
+            "{}",
+            ran.out
+        );
         fs::rename(&aside, &blob).unwrap();
     }
     is_clean(&home, &["check", "--digests"]);
 
     let stray = home.data().join("blobs/blobs/notes.txt");
     fs::write(&stray, "mine").unwrap();
-    finds(&home, &["check"], &["blobs/notes.txt", "not Packhouse's"]);
+    finds(&home, &["check"], &["blobs/notes.txt", "not created by Packhouse"]);
     home.ok(&["gc", "--grace", "0"]);
     assert!(stray.exists(), "foreign files are never removed");
     fs::rename(&stray, home.data().join("blobs/incoming/notes.txt")).unwrap();
-    finds(&home, &["check"], &["incoming/notes.txt", "not Packhouse's"]);
+    finds(&home, &["check"], &["incoming/notes.txt", "not created by Packhouse"]);
     fs::remove_file(home.data().join("blobs/incoming/notes.txt")).unwrap();
 
     // The blob of a deleted file waits for the sweep, which is normal. Without a deletion it would be a problem.
@@ -69,7 +73,7 @@ fn check_finds_rows_that_break_a_rule_and_gc_recounts_usage() {
             "UPDATE blobs SET md5 = decode(repeat('00', 16), 'hex') WHERE size = 1000",
             format!("UPDATE blobs SET md5 = decode('{}', 'hex') WHERE size = 1000", to_hex(&md5::Md5::digest(&small))),
             &["check", "--digests"][..],
-            "SHA-512, SHA-1 or MD5 is recorded wrong",
+            "its recorded SHA-512, SHA-1 or MD5 is wrong",
         ),
         (
             "UPDATE blobs SET block_checksums = block_checksums || '\\x00000000' WHERE size > 1000",
@@ -120,7 +124,7 @@ fn check_finds_rows_that_break_a_rule_and_gc_recounts_usage() {
     // `gc` recounts wrong counters.
     home.sql("UPDATE owner_usage SET bytes = bytes - 1; ");
     home.sql("INSERT INTO usage_changes (owner_id, versions, bytes) SELECT id, 3, 3 FROM owners WHERE name = 'ada'");
-    assert!(home.ok(&["gc"]).contains("what ada stores was counted wrong"));
+    assert!(home.ok(&["gc"]).contains("the storage total of ada was wrong"));
     is_clean(&home, &["check"]);
     server.stop();
 }
@@ -147,14 +151,17 @@ fn gc_removes_unreferenced_blobs_and_spares_uploads_in_progress() {
     assert!(ran.out.ends_with("3 problems\n"), "{}", ran.out);
 
     let would = format!(
-        "would remove 1 blob without a file and 1 leftover of crashed uploads, {} bytes in all\n\
-         would move 1 blob that the database does not know to the holding folder, 1000 bytes; they are removed when the \
-         grace is over once more\n",
+        "would remove 1 blob without a file and 1 leftover of crashed uploads, {} bytes in total\n\
+         would move 1 blob that the database does not know to the holding folder, 1000 bytes; a later run removes them \
+         after a second grace period\n",
         large.len() + 15
     );
     assert_eq!(home.ok(&["gc", "--grace", "0", "--dry-run"]), would);
     assert!(orphan.exists() && leftover.exists());
-    assert_eq!(home.ok(&["gc"]), "removed 0 blobs without a file and 0 leftovers of crashed uploads, 0 bytes in all\n");
+    assert_eq!(
+        home.ok(&["gc"]),
+        "removed 0 blobs without a file and 0 leftovers of crashed uploads, 0 bytes in total\n"
+    );
 
     // A running backup may still need the blobs of its snapshot.
     let mut backup = home.database();

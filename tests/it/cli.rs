@@ -52,7 +52,7 @@ fn commands_create_users_and_tokens_with_or_without_a_server() {
     let refused = home.run_with_input(&["user", "password", "ada", "--password-stdin"], "short\n");
     assert_eq!(refused.code, 1, "{}", refused.err);
     let refused = home.run_with_input(&["user", "password", "ada", "--password-stdin"], "");
-    assert!(refused.err.contains("standard input holds no password"), "{}", refused.err);
+    assert!(refused.err.contains("standard input has no password"), "{}", refused.err);
     let refused = home.run(&["token", "create", "--user", "bob", "--name", "x", "--scope", "read:package"]);
     assert_eq!((refused.code, refused.err.contains("user not found")), (1, true), "{}", refused.err);
     server.stop();

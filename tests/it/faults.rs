@@ -85,7 +85,7 @@ async fn an_unavailable_database_is_503_with_retry_after_and_recovers() {
         assert!(!answer.text().contains("socket") && !answer.text().contains("SQL"), "{}", answer.text());
     }
     site.anon().get("/livez").await.is(200);
-    site.anon().get("/readyz").await.is(503).says("database: the database is away");
+    site.anon().get("/readyz").await.is(503).says("database: the database is unavailable");
     site.anon().get("/api/healthz").await.is(503);
     assert_eq!(site.store_incoming(), 0);
     postgres.start_again();
@@ -366,7 +366,7 @@ async fn a_full_disk_is_507_with_nothing_stored_and_recovers() {
     assert_eq!(site.db_audit().len(), 1);
 
     fs::write(disk.0.path().join("ballast"), noise(4_000_000)).unwrap();
-    site.anon().get("/readyz").await.is(503).says("no room");
+    site.anon().get("/readyz").await.is(503).says("no space left");
     fs::remove_file(disk.0.path().join("ballast")).unwrap();
     site.anon().get("/readyz").await.is(200);
     site.ci().delete(&file("first")).await.is(204);

@@ -52,7 +52,10 @@ async fn host_names_of_private_networks_are_refused() {
         (&["93.184.215.14", "127.0.0.1"], "loopback"),
     ] {
         let refused = ask(Allowed::default(), "rebound.example.org", addresses, port).await.unwrap_err();
-        assert!(refused.contains("rebound.example.org leads to") && refused.contains(kind), "{addresses:?}: {refused}");
+        assert!(
+            refused.contains("rebound.example.org resolves to") && refused.contains(kind),
+            "{addresses:?}: {refused}"
+        );
     }
     let nothing = ask(Allowed::default(), "empty.example.org", &[], port).await.unwrap_err();
     assert!(nothing.contains("has no address"), "{nothing}");

@@ -61,7 +61,7 @@ async fn a_missing_store_marker_makes_the_server_not_ready_and_read_only() {
     fs::rename(&marker, &away).unwrap();
     site.anon().get("/livez").await.is(200);
     let ready = site.anon().get("/readyz").await.is(503);
-    assert!(ready.text().starts_with("database: ok\nstore: the store is away"), "{}", ready.text());
+    assert!(ready.text().starts_with("database: ok\nstore: the store is unavailable"), "{}", ready.text());
     let health = site.anon().get("/api/healthz").await.is(503).json();
     assert_eq!((&health["status"], &health["checks"]["store:ping"][0]["status"]), (&"fail".into(), &"fail".into()));
     for size in [1, 3_000_000] {

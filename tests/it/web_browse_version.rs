@@ -167,7 +167,7 @@ async fn pasted_commands_work_whatever_the_file_name() {
                 let file = dir.path().join(&name);
                 assert_eq!(std::fs::read(&file).unwrap(), format!("bytes of {name}").as_bytes());
                 paste_well(dir.path(), &command("get-check-here"), token);
-                // What coreutils call - is the input, and its side-car speaks of that.
+                // What coreutils call - is the input, and its checksum file speaks of that.
                 if name != "-" {
                     paste_well(dir.path(), &command("get-check"), token);
                     paste_well(dir.path(), &command("get-check-all"), token);

@@ -1,10 +1,10 @@
-//! What the document knows of a route.
+//! A route as the OpenAPI document sees it.
 
 use crate::auth::policy::Policy;
 use crate::http::description::Description;
 use actix_web::http::Method;
 
-/// A route, as the document speaks of it.
+/// A route with everything the document says about it.
 pub struct Entry<'a> {
     pub method: &'a Method,
     pub path: &'a str,

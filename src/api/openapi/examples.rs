@@ -1,5 +1,5 @@
-//! An example of each body, by the name of its schema: what Swagger UI fills in, and what is sent first when the server
-//! is tested against the document.
+//! An example of each body, by the name of its schema. Swagger UI fills it in, and the test of the server against this
+//! document sends it first.
 
 use serde_json::{Map, Value};
 use std::sync::LazyLock;
@@ -9,7 +9,7 @@ use utoipa::openapi::{RefOr, Schema};
 static EXAMPLES: LazyLock<Map<String, Value>> =
     LazyLock::new(|| serde_json::from_str(include_str!("examples.json")).unwrap_or_default());
 
-/// The example of what fits a schema, if there is one: of a named one, or of a list of these.
+/// The example for a schema, if there is one: for a named schema, or for a list of one.
 pub fn of(schema: &RefOr<Schema>) -> Option<Value> {
     match schema {
         RefOr::Ref(reference) => {

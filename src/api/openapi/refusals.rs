@@ -1,4 +1,4 @@
-//! What a route refuses whatever its handler does: said by its policy and by the shape of its address.
+//! The errors that a route can return whatever its handler does: they follow from its policy and its path.
 
 use super::entry::Entry;
 use crate::auth::policy::AcceptedCredentials;
@@ -6,14 +6,14 @@ use crate::http::description::{Description, integer, text};
 use actix_web::http::StatusCode;
 use utoipa::openapi::Response;
 
-const NO_CREDENTIAL: &str = "No credential where one is needed, or one that is not valid";
-const NO_RIGHT: &str = "A known caller without the right or the scope; the message names it";
-const NOT_THERE: &str = "Nothing of this name, or nothing the caller may see";
-const WRONG_FIELD: &str = "A field is missing, wrong or taken; the message names it";
-const TOO_OFTEN: &str = "Too many attempts at passwords";
-const AWAY: &str = "The database is away or overloaded; nothing was changed";
+const NO_CREDENTIAL: &str = "The credential is missing or invalid";
+const NO_RIGHT: &str = "The caller lacks a right or scope; the message names it";
+const NOT_THERE: &str = "Nothing with this name exists, or the caller cannot see it";
+const WRONG_FIELD: &str = "A field is missing, invalid or taken; the message names it";
+const TOO_OFTEN: &str = "Too many sign-in attempts";
+const AWAY: &str = "The database is unavailable or overloaded; nothing was changed";
 
-/// The refusals of a route.
+/// The errors of a route.
 pub fn of(entry: &Entry<'_>) -> Vec<(StatusCode, Response)> {
     let mut refused = Description::default();
     let judges = !matches!(entry.policy.credentials, AcceptedCredentials::Ignored | AcceptedCredentials::Own);
@@ -31,9 +31,9 @@ pub fn of(entry: &Entry<'_>) -> Vec<(StatusCode, Response)> {
     }
     if judges {
         refused.refuses(StatusCode::TOO_MANY_REQUESTS, TOO_OFTEN);
-        refused.with("Retry-After", "After how many seconds to try again.", integer(0));
+        refused.with("Retry-After", "Try again after this many seconds.", integer(0));
         refused.refuses(StatusCode::SERVICE_UNAVAILABLE, AWAY);
-        refused.with("Retry-After", "After how many seconds to try again.", integer(0));
+        refused.with("Retry-After", "Try again after this many seconds.", integer(0));
     }
     refused.answers
 }

@@ -1,4 +1,4 @@
-//! What webhooks told, and what was answered.
+//! Webhook deliveries and their answers.
 
 use super::PACKAGE;
 use crate::api::endpoint::{Json, Listed, NoContent, Pages};
@@ -18,24 +18,24 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
-/// Something that a webhook tells, or told.
+/// A delivery of a webhook, sent or pending.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = HookDelivery)]
 pub struct DeliveryBody {
     id: DeliveryId,
-    /// By which its receiver knows it: `X-Gitea-Delivery` and `webhook-id`.
+    /// The id that the receiver gets in `X-Gitea-Delivery` and `webhook-id`.
     uuid: String,
     event: &'static str,
     action: HookAction,
-    /// Whether it tells of nothing that happened.
+    /// Whether this is a test, about a change that never happened.
     is_test: bool,
     status: DeliveryState,
     /// How often it was sent.
     attempts: i32,
-    /// The status of the last answer; null: there was none.
+    /// The status of the last answer; null when there was none.
     response_status: Option<i32>,
     created_at: Timestamp,
-    /// When it is sent next; null: it is delivered, or given up.
+    /// When it is sent next; null when it was delivered or given up.
     next_attempt_at: Option<Timestamp>,
 }
 
@@ -64,18 +64,18 @@ pub struct AttemptBody {
     number: i32,
     at: Timestamp,
     duration_ms: i32,
-    /// What was sent; secrets as asterisks.
+    /// The headers that were sent; secrets as asterisks.
     request_headers: BTreeMap<String, String>,
-    /// Null: no answer came.
+    /// Null when no answer came.
     response_status: Option<i32>,
     response_headers: BTreeMap<String, String>,
-    /// Its first 16 kilobytes.
+    /// The first 16 KiB of the body.
     response_body: String,
-    /// What went wrong; empty: nothing.
+    /// The problem; empty for success.
     error: String,
 }
 
-/// Pairs as an object; what is there twice is one list.
+/// Turns pairs into an object; a repeated name becomes one list.
 fn fields(pairs: &Value) -> BTreeMap<String, String> {
     let mut all: BTreeMap<String, String> = BTreeMap::new();
     for pair in pairs.as_array().into_iter().flatten() {
@@ -102,7 +102,7 @@ impl From<Attempt> for AttemptBody {
     }
 }
 
-/// A delivery with what was sent and what came back.
+/// A delivery with its requests and answers.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = HookDeliveryDetails)]
 pub struct DetailsBody {
@@ -110,7 +110,7 @@ pub struct DetailsBody {
     delivery: DeliveryBody,
     #[schema(value_type = Object)]
     payload: Value,
-    /// The first one first.
+    /// The first attempt first.
     log: Vec<AttemptBody>,
 }
 

@@ -1,10 +1,10 @@
-//! The files of the private Postgres: where they are, how they are made, and where its socket is.
+//! The files of the private Postgres: their paths, their creation, and the directory of its socket.
 //!
-//! Below `<data>/postgres` are `cluster` (Postgres' own data directory), `socket`, `postgres.log` and `lock`.
+//! Below `<data>/postgres` are `cluster` (Postgres's own data directory), `socket`, `postgres.log` and `lock`.
 //!
-//! Authentication is `trust`: whoever can open the socket is the database's superuser. Who can is decided by the
-//! file system: the socket's directory has mode 0700 and belongs to the user who runs Postgres, and there is no
-//! other listener. A password would be stored beside the socket under the same protection and would add nothing.
+//! Authentication is `trust`: everybody who can open the socket is the database's superuser. The file system controls
+//! access: the socket's directory has mode 0700 and belongs to the user who runs Postgres, and there is no other
+//! listener. A password would be stored beside the socket under the same protection and would add nothing.
 
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -23,19 +23,19 @@ use super::launch::{Launcher, Reach};
 use super::options::ManagedOptions;
 use crate::domain::digest::to_hex;
 
-/// The superuser and the database, both made with the cluster.
+/// The superuser and the database, both created with the cluster.
 const NAME: &str = "packhouse";
 
-/// No network port: it is part of the socket's file name.
+/// Not a network port: it is part of the socket's file name.
 const PORT: &str = "5432";
 
-/// `sun_path` holds 108 bytes on Linux and 104 elsewhere, the final NUL included.
+/// `sun_path` holds 108 bytes on Linux and 104 elsewhere, including the final NUL.
 const SOCKET_PATH_LIMIT: usize = 103;
 
-/// The log is set aside when it is longer than this, in bytes; one older part is kept.
+/// The log is rotated when it is longer than this, in bytes; one older part is kept.
 const LOG_LIMIT: u64 = 8 << 20;
 
-/// Appended to `postgresql.conf` once: an operator may change these and find them unchanged.
+/// Appended to `postgresql.conf` once: an operator may change these settings, and the server keeps the changes.
 const SETTINGS: &str = "
 # Packhouse: modest settings for a database of metadata. These are yours to change; they take effect at the next start.
 # The socket, its rights and the absence of a network port are given on the command line, and stay.
@@ -54,21 +54,21 @@ timezone = 'UTC'
 lc_messages = 'C'
 ";
 
-/// Where the files of one private Postgres are.
+/// The paths of one private Postgres.
 #[derive(Debug, Clone)]
 pub struct Files {
     /// `<data>/postgres`, without symbolic links.
     pub directory: PathBuf,
-    /// Postgres' data directory.
+    /// Postgres's data directory.
     pub cluster: PathBuf,
-    /// What Postgres writes to its standard error.
+    /// The file for Postgres's standard error.
     pub log: PathBuf,
-    /// A name for this cluster that no other has; it is in the title of each of its processes.
+    /// A unique name of this cluster, which the title of each of its processes contains.
     pub tag: String,
 }
 
 impl Files {
-    /// Names the files below a data directory that exists.
+    /// The paths below an existing data directory.
     ///
     /// # Errors
     /// As `canonicalize`.
@@ -84,8 +84,8 @@ impl Files {
         })
     }
 
-    /// Makes `<data>/postgres`. Root's can be passed by the user who runs Postgres, and written by root alone: no
-    /// name in it can be turned into a link to something else.
+    /// Creates `<data>/postgres`. As root, the directory can be traversed by the user who runs Postgres but written
+    /// only by root: nobody can replace a name in it by a link.
     pub fn make_directory(&self) -> Result<(), ManagedError> {
         let mode = if rustix::process::geteuid().is_root() { 0o711 } else { 0o700 };
         match DirBuilder::new().mode(mode).create(&self.directory) {
@@ -96,25 +96,23 @@ impl Files {
         }
     }
 
-    /// The major version that made the cluster, if there is one.
+    /// The major version that created the cluster, if there is one.
     ///
     /// # Errors
-    /// [`ManagedError::Io`] when there is something that is no cluster.
+    /// [`ManagedError::Io`] when the directory contains something other than a cluster.
     pub fn version(&self) -> Result<Option<u32>, ManagedError> {
         let path = self.cluster.join("PG_VERSION");
         match fs::read_to_string(&path) {
             Ok(text) => match text.trim().parse() {
                 Ok(major) => Ok(Some(major)),
-                Err(_) => {
-                    Err(ManagedError::io("understand", &path)(io::Error::other(format!("it says {:?}", text.trim()))))
-                }
+                Err(_) => Err(ManagedError::io("parse", &path)(io::Error::other(format!("it says {:?}", text.trim())))),
             },
             Err(error) if error.kind() == io::ErrorKind::NotFound && !self.cluster.exists() => Ok(None),
             Err(error) => Err(ManagedError::io("read", &path)(error)),
         }
     }
 
-    /// Opens the log to be appended to by Postgres itself, so that nothing is lost when this process is killed.
+    /// Opens the log for Postgres itself to append to, so that nothing is lost when this process is killed.
     ///
     /// # Errors
     /// [`ManagedError::Io`].
@@ -122,7 +120,7 @@ impl Files {
         self.open_own(&self.log, OpenOptions::new().append(true))
     }
 
-    /// Opens or makes a file of this process in the directory. Root leaves it to whom the directory belongs.
+    /// Opens or creates a file of this process in the directory. As root, gives it to the owner of the directory.
     pub fn open_own(&self, path: &Path, options: &mut OpenOptions) -> Result<File, ManagedError> {
         let no_links = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or_default();
         let file = options
@@ -132,26 +130,26 @@ impl Files {
             .open(path)
             .map_err(ManagedError::io("open", path))?;
         if rustix::process::geteuid().is_root() {
-            let owner = fs::metadata(&self.directory).map_err(ManagedError::io("look at", &self.directory))?;
+            let owner = fs::metadata(&self.directory).map_err(ManagedError::io("read", &self.directory))?;
             std::os::unix::fs::fchown(&file, Some(owner.uid()), Some(owner.gid()))
-                .map_err(ManagedError::io("give away", path))?;
+                .map_err(ManagedError::io("change the owner of", path))?;
         }
         Ok(file)
     }
 
-    /// Sets a long log aside. Postgres keeps the file open, so it is copied and emptied; lines written in between
-    /// are lost, which a log of this size can bear.
+    /// Rotates a long log. Postgres keeps the file open, so it is copied and truncated; lines written in between are
+    /// lost, which is acceptable for a log of this size.
     pub fn bound_log(&self) {
         let Ok(log) = OpenOptions::new().write(true).open(&self.log) else { return };
         if log.metadata().is_ok_and(|log| log.len() > LOG_LIMIT) {
             let moved = fs::copy(&self.log, self.log.with_extension("log.1")).and_then(|_| log.set_len(0));
             if let Err(error) = moved {
-                tracing::warn!(%error, log = %self.log.display(), "cannot bound the log of the private Postgres");
+                tracing::warn!(%error, log = %self.log.display(), "cannot rotate the log of the private Postgres");
             }
         }
     }
 
-    /// The end of what was logged after `offset`, in bytes, for a message.
+    /// The end of the log after `offset`, in bytes, for a message.
     pub fn log_tail(&self, offset: u64) -> String {
         let read = || -> io::Result<String> {
             let mut file = File::open(&self.log)?;
@@ -164,20 +162,20 @@ impl Files {
         read().unwrap_or_else(|error| format!("(cannot be read: {error})"))
     }
 
-    /// Makes the cluster, all of it or nothing: it gets its name when it is complete and on the disk.
+    /// Creates the whole cluster or nothing: it gets its name when it is complete and on the disk.
     ///
-    /// The locale is `C` and the encoding UTF-8, so that the order of texts, and with it every index, is the same
-    /// on every machine and after every upgrade of the C library.
+    /// The locale is `C` and the encoding UTF-8, so that the order of texts, and with it every index, is the same on
+    /// every machine and after every upgrade of the C library.
     ///
     /// # Errors
-    /// [`ManagedError::InitDb`] with what the program said, [`ManagedError::NoPasswdEntry`].
+    /// [`ManagedError::InitDb`] with the program's output, [`ManagedError::NoPasswdEntry`].
     pub fn make_cluster(&self, launcher: &Launcher, install: &Install, reach: &Reach) -> Result<(), ManagedError> {
         let uid = launcher.uid();
         if launcher.account(&uid.to_string()).is_none() {
             return Err(ManagedError::NoPasswdEntry(uid));
         }
         self.remove_drafts();
-        // A name that is not used again: an `initdb` that outlived its killed parent would work on in it.
+        // Use a unique name: an `initdb` that outlived its killed parent would keep working in an old directory.
         let name = format!("cluster.new-{:016x}", rand::random::<u64>());
         let draft = self.directory.join(&name);
         DirBuilder::new().mode(0o700).create(&draft).map_err(ManagedError::io("create", &draft))?;
@@ -220,7 +218,7 @@ impl Files {
             .spawn()
             .map_err(ManagedError::io("run", &postgres))?;
         if let Some(mut input) = single.stdin.take() {
-            // If it is gone already, its output tells why.
+            // If the process is gone already, its output says why.
             let _ = writeln!(input, "CREATE DATABASE {NAME};");
         }
         let output = single.wait_with_output().map_err(ManagedError::io("run", &postgres))?;
@@ -229,7 +227,7 @@ impl Files {
         }
         check("CREATE DATABASE", &output)?;
 
-        // One call instead of initdb's fsync of each of 1,300 files, which takes 5 s on a disk that flushes in 4 ms.
+        // One call replaces initdb's fsync of each of 1,300 files, which takes 5 s on a disk that flushes in 4 ms.
         let synced = File::open(draft).and_then(|draft| Ok(rustix::fs::syncfs(draft)?));
         synced.map_err(ManagedError::io("sync the file system of", draft))?;
         fs::rename(draft, &self.cluster).map_err(ManagedError::io("rename", draft))?;
@@ -238,25 +236,25 @@ impl Files {
             .map_err(ManagedError::io("sync", &self.directory))
     }
 
-    /// Removes what an interrupted [`Files::make_cluster`] left.
+    /// Removes the leftovers of an interrupted [`Files::make_cluster`].
     fn remove_drafts(&self) {
         for entry in fs::read_dir(&self.directory).into_iter().flatten().flatten() {
             if entry.file_name().as_bytes().starts_with(b"cluster.new-")
                 && let Err(error) = fs::remove_dir_all(entry.path())
             {
-                tracing::warn!(%error, path = %entry.path().display(), "cannot remove a half-made cluster");
+                tracing::warn!(%error, path = %entry.path().display(), "cannot remove an incomplete cluster");
             }
         }
     }
 
-    /// Finds, or makes, the directory of the socket.
+    /// Finds or creates the directory of the socket.
     ///
-    /// It is `<data>/postgres/socket`, unless the path is too long for a socket (about 100 bytes) or holds a comma,
-    /// by which both Postgres and libpq separate several; then it is a directory named by [`Files::tag`] where
-    /// sockets usually are.
+    /// It is `<data>/postgres/socket`, unless that path is too long for a socket (about 100 bytes) or contains a comma,
+    /// which both Postgres and libpq take for a separator. Then it is a directory named by [`Files::tag`] in the usual
+    /// place for sockets.
     ///
     /// # Errors
-    /// [`ManagedError::SocketDirectory`], also when somebody else made a directory of that name.
+    /// [`ManagedError::SocketDirectory`], also when somebody else created a directory with that name.
     pub fn socket(&self, options: &ManagedOptions, launcher: &Launcher) -> Result<Socket, ManagedError> {
         let own = self.directory.join("socket");
         if usable(&own) {
@@ -279,12 +277,16 @@ impl Files {
                 Err(error) => problem = error.to_string(),
             }
         }
-        Err(ManagedError::SocketDirectory(format!("{} is too long a path for a socket, and {problem}", own.display())))
+        Err(ManagedError::SocketDirectory(format!(
+            "the path {} is too long for a socket, and {problem}",
+            own.display()
+        )))
     }
 
-    /// The settings that are not the operator's to change, as arguments.
+    /// The settings that an operator must not change, as arguments.
     pub fn arguments(&self, major: u32, socket: &Socket, extra: &[(String, String)]) -> Vec<String> {
-        // Before it replays the log after a crash, Postgres syncs what it finds: file by file 4 s, this way 0.1 s.
+        // Before Postgres replays the log after a crash, it syncs all files: one by one this takes 4 s, with syncfs 0.1
+        // s.
         let sync = (major >= 14 && cfg!(target_os = "linux")).then_some(("recovery_init_sync_method", "syncfs"));
         let fixed = [
             ("listen_addresses", ""),
@@ -304,12 +306,12 @@ impl Files {
     }
 }
 
-/// Where the socket is.
+/// The directory of the socket.
 #[derive(Debug, Clone)]
 pub struct Socket {
     /// For clients.
     pub directory: PathBuf,
-    /// For Postgres, whose working directory is the cluster: it need not be able to walk the way clients walk.
+    /// For Postgres, whose working directory is the cluster: it may be unable to use the clients' path.
     told: PathBuf,
 }
 
@@ -325,39 +327,41 @@ impl Socket {
     }
 }
 
-/// A connection URL over the socket in `directory`.
+/// A connection URL for the socket in `directory`.
 pub fn url(directory: &Path) -> String {
     let host = percent_encode(directory.as_os_str().as_bytes(), NON_ALPHANUMERIC);
     format!("postgresql://{NAME}@/{NAME}?host={host}&port={PORT}")
 }
 
-/// Whether a socket in this directory has a name that Postgres and libpq understand.
+/// Whether Postgres and libpq accept the name of a socket in this directory.
 fn usable(directory: &Path) -> bool {
     let path = directory.as_os_str().as_bytes();
-    // Postgres is told the fallback as a setting's text.
+    // Postgres gets the fallback directory as the text of a setting.
     path.len() + "/.s.PGSQL.".len() + PORT.len() <= SOCKET_PATH_LIMIT && !path.contains(&b',')
 }
 
-/// Makes a directory with mode 0700 for the user who runs Postgres, or makes sure that it is one.
+/// Creates a directory with mode 0700 for the user who runs Postgres, or checks that it is one.
 fn private_directory(path: &Path, launcher: &Launcher) -> Result<(), ManagedError> {
     match DirBuilder::new().mode(0o700).create(path) {
         Ok(()) => return launcher.give(path),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        Err(error) => return Err(ManagedError::SocketDirectory(format!("{} cannot be made: {error}", path.display()))),
+        Err(error) => {
+            return Err(ManagedError::SocketDirectory(format!("{} cannot be created: {error}", path.display())));
+        }
     }
     let refuse = |problem: String| ManagedError::SocketDirectory(format!("{} {problem}", path.display()));
     let found = fs::symlink_metadata(path).map_err(|error| refuse(error.to_string()))?;
     let mode = found.permissions().mode() & 0o777;
     if !found.is_dir() {
-        return Err(refuse("is no directory".to_owned()));
+        return Err(refuse("is not a directory".to_owned()));
     }
     if found.uid() != launcher.uid() && found.uid() != rustix::process::geteuid().as_raw() {
         return Err(refuse(format!("belongs to another user (id {})", found.uid())));
     }
     if mode != 0o700 {
-        return Err(refuse(format!("has mode {mode:04o}, and must have 0700")));
+        return Err(refuse(format!("has mode {mode:04o} and must have mode 0700")));
     }
-    // Root may have been interrupted between making and giving.
+    // Root may have been interrupted between creating the directory and giving it away.
     if found.uid() == launcher.uid() { Ok(()) } else { launcher.give(path) }
 }
 
@@ -375,24 +379,23 @@ fn last_lines(text: &str, count: usize) -> String {
     lines.iter().skip(lines.len().saturating_sub(count)).copied().collect::<Vec<_>>().join("\n")
 }
 
-/// What `postmaster.pid` says.
+/// The contents of `postmaster.pid`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PidFile {
     /// The process id.
     pub pid: i32,
     /// The directory of the first socket, as Postgres was told.
     pub socket: PathBuf,
-    /// It accepts connections.
+    /// Whether Postgres accepts connections.
     pub ready: bool,
 }
 
 impl PidFile {
-    /// The file's path.
     pub fn path(cluster: &Path) -> PathBuf {
         cluster.join("postmaster.pid")
     }
 
-    /// Reads it, if there is one that makes sense.
+    /// Reads the file, if it exists and is valid.
     pub fn read(cluster: &Path) -> Option<Self> {
         Self::parse(&fs::read(Self::path(cluster)).ok()?)
     }
@@ -401,7 +404,7 @@ impl PidFile {
     /// status (from `miscadmin.h` of PostgreSQL, the same since version 10).
     fn parse(text: &[u8]) -> Option<Self> {
         let lines: Vec<&[u8]> = text.split(|byte| *byte == b'\n').collect();
-        // The stand-alone backend writes its number negated.
+        // The stand-alone backend writes its process id as a negative number.
         let pid: i32 = std::str::from_utf8(lines.first()?).ok()?.trim().parse().ok()?;
         Some(Self {
             pid: pid.checked_abs().filter(|pid| *pid > 0)?,

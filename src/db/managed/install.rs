@@ -1,4 +1,4 @@
-//! Which of the installed PostgreSQL binaries to run.
+//! Choosing which of the installed PostgreSQL binaries to run.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,10 +7,10 @@ use super::error::ManagedError;
 use super::launch::Launcher;
 use super::options::ManagedOptions;
 
-/// The oldest major version the queries of Packhouse are written for.
+/// The oldest major version that Packhouse's queries support.
 const MINIMUM: u32 = 13;
 
-/// Directories that hold one directory for each version, and the path of the binaries below that.
+/// Directories with one subdirectory per version, and the path of the binaries below it.
 const VERSIONED: [(&str, &str); 3] = [("/usr/lib/postgresql", "bin"), ("/usr", "bin"), ("/usr/libexec", "")];
 
 /// Binaries of one major version.
@@ -18,7 +18,7 @@ const VERSIONED: [(&str, &str); 3] = [("/usr/lib/postgresql", "bin"), ("/usr", "
 pub struct Install {
     /// The directory of `postgres`, `initdb`, `pg_dump`.
     pub bin_dir: PathBuf,
-    /// 15, say.
+    /// For example 15.
     pub major: u32,
 }
 
@@ -28,13 +28,13 @@ impl Install {
         self.bin_dir.join(name)
     }
 
-    /// Finds binaries that can run the cluster of version `cluster`, or make a new one.
+    /// Finds binaries that can run the cluster of version `cluster`, or create a new one.
     ///
-    /// The order is that of who knows best: the configuration, the `PATH`, `pg_config`, then the newest of the
-    /// directories where distributions put them.
+    /// The most specific source comes first: the configuration, the `PATH`, `pg_config`, then the newest of the
+    /// directories where distributions install them.
     ///
     /// # Errors
-    /// Says what is missing and how to install it.
+    /// The error says what is missing and how to install it.
     pub fn find(
         options: &ManagedOptions,
         launcher: &mut Launcher,
@@ -78,7 +78,7 @@ impl Install {
     }
 }
 
-/// Every directory that holds a server and its `initdb`, best first, each once.
+/// Every directory that contains a server and its `initdb`, best first, each once.
 fn candidates(options: &ManagedOptions, launcher: &Launcher) -> Vec<PathBuf> {
     let mut dirs: Vec<PathBuf> = options.search_path.clone();
     if let Some(pg_config) = options.search_path.iter().map(|dir| dir.join("pg_config")).find(|path| path.is_file())
@@ -90,7 +90,7 @@ fn candidates(options: &ManagedOptions, launcher: &Launcher) -> Vec<PathBuf> {
     dirs.extend(system_dirs(&options.system_root));
     let mut seen = Vec::new();
     for dir in dirs {
-        // Links in /usr/local/bin lead to the real directory, where `share` and `lib` are found beside it.
+        // Links in /usr/local/bin lead to the real directory, which has `share` and `lib` beside it.
         let Ok(postgres) = fs::canonicalize(dir.join("postgres")) else { continue };
         let Some(real) = postgres.parent().map(Path::to_owned) else { continue };
         if real.join("initdb").is_file() && !seen.contains(&real) {
@@ -100,7 +100,7 @@ fn candidates(options: &ManagedOptions, launcher: &Launcher) -> Vec<PathBuf> {
     seen
 }
 
-/// Where distributions put the binaries of each version, newest first.
+/// The directories where distributions install each version, newest first.
 fn system_dirs(root: &Path) -> Vec<PathBuf> {
     let mut versioned = Vec::new();
     for (parent, below) in VERSIONED {
@@ -108,7 +108,7 @@ fn system_dirs(root: &Path) -> Vec<PathBuf> {
         for entry in fs::read_dir(&parent).into_iter().flatten().flatten() {
             let name = entry.file_name();
             let name = name.to_string_lossy();
-            // `15` on Debian, `pgsql-15` of the project's own RPMs, `postgresql15` on Alpine.
+            // `15` on Debian, `pgsql-15` from PostgreSQL's own RPMs, `postgresql15` on Alpine.
             let number = ["pgsql-", "postgresql"].iter().find_map(|p| name.strip_prefix(p)).unwrap_or(&name);
             if let Ok(number) = number.parse::<u32>() {
                 versioned.push((number, entry.path().join(below).components().collect()));
@@ -120,15 +120,15 @@ fn system_dirs(root: &Path) -> Vec<PathBuf> {
     versioned.into_iter().map(|(_, dir)| dir).chain(rest).collect()
 }
 
-/// The major version of the server in `bin_dir`, or in words why there is none that works.
+/// The major version of the server in `bin_dir`, or the reason why none works.
 fn version(launcher: &mut Launcher, bin_dir: &Path) -> Result<u32, String> {
     if !bin_dir.join("initdb").is_file() {
-        return Err("it has no `initdb`, so it is not a server's installation".to_owned());
+        return Err("it has no `initdb`, so it is not a server installation".to_owned());
     }
     let postgres = bin_dir.join("postgres");
     let output =
         launcher.try_out(&postgres, "--version").map_err(|error| format!("`postgres` does not run: {error}"))?;
-    parse_version(&output).ok_or_else(|| format!("`postgres --version` said {:?}", output.trim()))
+    parse_version(&output).ok_or_else(|| format!("`postgres --version` printed {:?}", output.trim()))
 }
 
 /// `postgres (PostgreSQL) 15.18 (Debian …)` gives 15, and so do `15beta1` and `15devel`.

@@ -1,9 +1,9 @@
-//! As whom, and how, PostgreSQL's programs are started.
+//! Starting PostgreSQL's programs as the right user.
 //!
-//! Postgres refuses to run as root, so root starts it as another user. That user often cannot walk to the data
-//! directory (root's home has mode 0700, and a first trial of a server happens there). It need not: a process may
-//! be given the open directory as a file descriptor, and `/proc/self/fd/N` leads straight into it. Only when that
-//! fails too is the start refused.
+//! Postgres refuses to run as root, so root starts it as another user. That user often cannot traverse the path to the
+//! data directory (root's home has mode 0700, and people first try a server there). They need not: a process can
+//! inherit the open directory as a file descriptor, and `/proc/self/fd/N` leads straight into it. The start is refused
+//! only when that fails too.
 
 use std::fs::{self, File};
 use std::io;
@@ -16,15 +16,14 @@ use std::process::{Command, Stdio};
 use super::error::ManagedError;
 use super::options::ManagedOptions;
 
-/// Where system programs are, whatever the caller's own `PATH`.
+/// The directories of system programs, whatever the caller's own `PATH` is.
 const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// A user of the system.
+/// A system user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
     /// For messages.
     pub name: String,
-    /// User id.
     pub uid: u32,
     /// Primary group id.
     pub gid: u32,
@@ -33,16 +32,17 @@ pub struct Account {
 /// Starts programs as the right user, in a clean environment.
 #[derive(Debug)]
 pub struct Launcher {
-    /// Whom to become; `None` stays who it is.
+    /// The user to become; `None` keeps the current one.
     account: Option<Account>,
-    /// util-linux' `setpriv`, if it is there and knows `--pdeathsig`.
+    /// util-linux's `setpriv`, if it exists and knows `--pdeathsig`.
     setpriv: Option<PathBuf>,
     setpriv_tried: bool,
     search_path: Vec<PathBuf>,
 }
 
 impl Launcher {
-    /// Decides as whom to run: oneself, or for root the owner of the existing cluster, or the user `postgres`.
+    /// Chooses the user to run as: the current user, or for root the owner of the existing cluster, or the user
+    /// `postgres`.
     ///
     /// # Errors
     /// [`ManagedError::NoPostgresUser`].
@@ -75,13 +75,13 @@ impl Launcher {
         self.account.is_some()
     }
 
-    /// Looks a name or a number up in the password database.
+    /// Looks up a name or a number in the password database.
     pub fn account(&self, key: &str) -> Option<Account> {
         let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
         if let Some(found) = passwd.lines().find_map(|line| parse_account(line, key)) {
             return Some(found);
         }
-        // Users of LDAP and the like are not in the file.
+        // Users from LDAP and similar sources are not in the file.
         let getent = self.find_program("getent")?;
         let output = Command::new(getent).args(["passwd", key]).stdin(Stdio::null()).output().ok()?;
         String::from_utf8_lossy(&output.stdout).lines().find_map(|line| parse_account(line, key))
@@ -91,12 +91,12 @@ impl Launcher {
         self.search_path.iter().map(|dir| dir.join(name)).find(|path| path.is_file())
     }
 
-    /// A command as the right user, away from the terminal's signals: a Ctrl-C is for the server, which then stops
-    /// Postgres when its last request is done.
+    /// A command as the right user, shielded from the terminal's signals: Ctrl-C is for the server, which stops
+    /// Postgres after its last request.
     ///
     /// The environment is emptied, because `PGPORT`, `PGOPTIONS` and others would change what Postgres does. The
-    /// working directory is `/`: until version 15 Postgres leaves its working directory at the start and insists on
-    /// coming back, which the user `postgres` often could not.
+    /// working directory is `/`: until version 15, Postgres leaves its working directory at the start and must be able
+    /// to return to it, which the user `postgres` often could not.
     pub fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
         command.env_clear().env("PATH", SYSTEM_PATH).env("LC_ALL", "C").current_dir("/");
@@ -107,11 +107,11 @@ impl Launcher {
         command
     }
 
-    /// As [`Launcher::command`], and the program gets `signal` (`INT`, `KILL`) when the thread that spawns it ends.
+    /// As [`Launcher::command`], and the program gets `signal` (`INT`, `KILL`) when the thread that spawned it ends.
     ///
-    /// `PR_SET_PDEATHSIG` has to be set after the user changed, which forgets it, so `setpriv` does it: it becomes
-    /// the program by `exec`, under the same process id. Without `setpriv` (it is essential on Debian; Alpine's from
-    /// BusyBox lacks the option) the program outlives a killed parent, and the next start ends it.
+    /// A change of the user clears `PR_SET_PDEATHSIG`, so `setpriv` sets it afterwards. It then becomes the program by
+    /// `exec`, under the same process id. Without `setpriv` (it is essential on Debian; BusyBox's version on Alpine
+    /// lacks the option) the program outlives a killed parent, and the next start ends it.
     pub fn dying_command(&self, program: &Path, signal: &str) -> Command {
         match &self.setpriv {
             Some(setpriv) => {
@@ -123,7 +123,8 @@ impl Launcher {
         }
     }
 
-    /// Runs `program argument` as the user it will run as and gives its output; finds out about `setpriv` on the way.
+    /// Runs `program argument` as the user it will run as and returns its output. This also finds out whether `setpriv`
+    /// works.
     ///
     /// # Errors
     /// Why it could not run: not found, or no permission for that user.
@@ -140,15 +141,15 @@ impl Launcher {
             self.setpriv = None;
         }
         let output = self.command(program).arg(argument).output()?;
-        // Only a program that runs without `setpriv` shows that it was `setpriv` that failed.
+        // Only a program that runs without `setpriv` proves that `setpriv` was what failed.
         self.setpriv_tried = output.status.success();
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
-    /// The way by which the programs reach `directory`.
+    /// The path by which the programs reach `directory`.
     ///
     /// # Errors
-    /// [`ManagedError::Unreachable`], with the directory that is in the way.
+    /// [`ManagedError::Unreachable`], with the directory that blocks the way.
     pub fn reach(&self, directory: &Path, program: &Path) -> Result<Reach, ManagedError> {
         let Some(account) = &self.account else {
             return Ok(Reach { path: directory.to_owned(), _open: None });
@@ -160,7 +161,7 @@ impl Launcher {
         }
         let open = File::open(directory).map_err(ManagedError::io("open", directory))?;
         rustix::io::fcntl_setfd(&open, rustix::io::FdFlags::empty())
-            .map_err(|error| ManagedError::io("pass on", directory)(error.into()))?;
+            .map_err(|error| ManagedError::io("open", directory)(error.into()))?;
         let path = PathBuf::from(format!("/proc/self/fd/{}", open.as_raw_fd()));
         match enters(&path) {
             Ok(_) => Ok(Reach { path, _open: Some(open) }),
@@ -179,13 +180,13 @@ impl Launcher {
     pub fn give(&self, path: &Path) -> Result<(), ManagedError> {
         match &self.account {
             Some(account) => std::os::unix::fs::lchown(path, Some(account.uid), Some(account.gid))
-                .map_err(ManagedError::io("give to the user who runs Postgres", path)),
+                .map_err(ManagedError::io("change the owner to the user who runs Postgres for", path)),
             None => Ok(()),
         }
     }
 }
 
-/// How the programs name a directory, valid while this lives.
+/// The path of a directory for the programs, valid while this lives.
 #[derive(Debug)]
 pub struct Reach {
     /// The directory's own path, or `/proc/self/fd/N`.
@@ -193,7 +194,7 @@ pub struct Reach {
     _open: Option<File>,
 }
 
-/// The first directory on the way that `account` may not pass, going by its mode alone.
+/// The first directory on the path that `account` may not traverse, judged by its mode alone.
 pub fn obstacle(directory: &Path, account: &Account) -> Option<String> {
     let mut ancestors: Vec<_> = directory.ancestors().collect();
     ancestors.reverse();
@@ -209,7 +210,7 @@ pub fn obstacle(directory: &Path, account: &Account) -> Option<String> {
     })
 }
 
-/// Reads a line of the password database, if it is of the user `key` (a name or a number).
+/// Parses a line of the password database, if it belongs to the user `key` (a name or a number).
 fn parse_account(line: &str, key: &str) -> Option<Account> {
     let mut fields = line.split(':');
     let name = fields.next()?;

@@ -1,8 +1,8 @@
-//! What an earlier start left behind: living processes, and files that name dead ones.
+//! Leftovers of an earlier start: live processes, and files that name dead ones.
 //!
 //! A process id in `postmaster.pid` proves nothing: the process may be a zombie that nobody reaps, or the number may
-//! belong to another program by now, and Postgres would refuse to start in both cases. A process belongs to the
-//! cluster if it is a `postgres` whose working directory is the cluster's.
+//! belong to another program by now, and in both cases Postgres would refuse to start. A process belongs to the cluster
+//! if it is a `postgres` whose working directory is the cluster's.
 
 use std::fs;
 use std::io;
@@ -15,7 +15,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::cluster::{Files, PidFile, Socket};
 use super::error::ManagedError;
 
-/// How long a shutdown with a checkpoint may take. Beyond it the next start replays the log, which loses nothing.
+/// How long a shutdown with a checkpoint may take. After that, the next start replays the log, which loses nothing.
 pub const FAST_SHUTDOWN: Duration = Duration::from_secs(30);
 
 /// Backends notice within milliseconds that their postmaster is gone, unless they are busy.
@@ -23,7 +23,7 @@ const ORPHANS_LEAVE: Duration = Duration::from_millis(300);
 
 const AFTER_SIGNAL: Duration = Duration::from_secs(5);
 
-/// Ends every process of an earlier start and removes the files that would keep Postgres from starting.
+/// Ends every process of an earlier start and removes the files that would prevent Postgres from starting.
 ///
 /// The caller holds the lock of the private Postgres, so no other server can be using it.
 ///
@@ -31,7 +31,7 @@ const AFTER_SIGNAL: Duration = Duration::from_secs(5);
 /// [`ManagedError::WillNotEnd`], or when a file cannot be removed.
 pub fn clear(files: &Files, uid: u32, socket: &Socket) -> Result<(), ManagedError> {
     if !Path::new("/proc/self").exists() {
-        // Nothing can be known about any process: Postgres' own, more timid judgement has to do.
+        // Without `/proc` no process can be identified: Postgres's own, more cautious checks have to do.
         return Ok(());
     }
     let owned = |pid: &i32| belongs(*pid, files, uid);
@@ -46,7 +46,7 @@ pub fn clear(files: &Files, uid: u32, socket: &Socket) -> Result<(), ManagedErro
     }
     let mut rest = living(files, uid);
     if !rest.is_empty() && !gone(&rest, ORPHANS_LEAVE, owned) {
-        // Their memory is shared with nobody but each other and is lost already, so killing them costs nothing.
+        // They share memory only with each other, and it is lost already, so killing them costs nothing.
         for kind in [Signal::QUIT, Signal::KILL] {
             rest = living(files, uid);
             tracing::warn!(pids = ?rest, signal = ?kind, "ending processes of an earlier private Postgres");
@@ -83,16 +83,16 @@ fn living(files: &Files, uid: u32) -> Vec<i32> {
         .collect()
 }
 
-/// Whether the process is a living `postgres` of this cluster. A zombie has no working directory any more.
+/// Whether the process is a live `postgres` of this cluster. A zombie has no working directory any longer.
 pub fn belongs(pid: i32, files: &Files, uid: u32) -> bool {
     let process = Path::new("/proc").join(pid.to_string());
-    // An administrator's shell may well be standing in the directory.
+    // An administrator's shell may have its working directory there.
     if fs::read(process.join("comm")).is_ok_and(|name| name.trim_ascii() != b"postgres") {
         return false;
     }
     match (fs::metadata(process.join("cwd")), fs::metadata(&files.cluster)) {
         (Ok(its), Ok(ours)) => its.dev() == ours.dev() && its.ino() == ours.ino(),
-        // A container's root may not look (CAP_SYS_PTRACE): go by whose it is and by the name we gave it.
+        // Root in a container may lack CAP_SYS_PTRACE: use the process's owner and the name we gave it.
         (Err(error), _) if error.kind() == io::ErrorKind::PermissionDenied => {
             fs::metadata(&process).is_ok_and(|process| process.uid() == uid)
                 && fs::read(process.join("cmdline"))
@@ -104,12 +104,12 @@ pub fn belongs(pid: i32, files: &Files, uid: u32) -> bool {
 
 fn signal(pids: &[i32], signal: Signal) {
     for pid in pids.iter().filter_map(|pid| Pid::from_raw(*pid)) {
-        // It may have ended by itself.
+        // The process may have ended by itself.
         let _ = kill_process(pid, signal);
     }
 }
 
-/// Waits until none of them is left.
+/// Waits until none of these processes is left.
 fn gone(pids: &[i32], limit: Duration, owned: impl Fn(&i32) -> bool) -> bool {
     let deadline = Instant::now() + limit;
     while pids.iter().any(&owned) {

@@ -1,15 +1,15 @@
-//! The directory of a backup: where everything is in it, written so that a crash leaves whole files or none.
+//! The directory of a backup. Files are written so that a crash leaves whole files or none.
 //!
 //! ```text
-//! packhouse-backup         says that this is one, and of which store
-//! manifest.json            written last: what the backup consists of
+//! packhouse-backup         marks a backup and names its store
+//! manifest.json            written last: the contents of the backup
 //! secret-key               of the data directory
-//! database-<time>/         the rows, a file a table, a line a row
-//! blobs/<2 digits>/<sha>   the bytes, under their SHA-256
-//! partial/                 what is being written
+//! database-<time>/         the rows, one file per table, one line per row
+//! blobs/<2 digits>/<sha>   the blobs, under their SHA-256
+//! partial/                 files that are being written
 //! ```
 //!
-//! All of it has mode 0700 and 0600.
+//! All directories have mode 0700, all files 0600.
 
 use super::manifest::Manifest;
 use crate::domain::clock::Timestamp;
@@ -23,7 +23,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 const MARKER: &str = "packhouse-backup";
-/// The marker before it is complete: a crash leaves this, and the next backup begins again.
+/// The marker before it is complete: a crash leaves this, and the next backup starts again.
 const MARKER_NEW: &str = "packhouse-backup.new";
 const MARKER_LINE: &str = "packhouse backup 1";
 const MANIFEST: &str = "manifest.json";
@@ -39,7 +39,8 @@ pub(super) struct Folder {
 }
 
 impl Folder {
-    /// Opens a directory to make a backup in: a new one, an empty one, or that of an earlier backup of this store.
+    /// Opens a directory to make a backup in: a new one, an empty one, or the directory of an earlier backup of this
+    /// store.
     pub(super) fn open_for_backup(root: &Path, store: StoreId) -> Result<Self> {
         make_dir(root)?;
         let shown = root.display();
@@ -49,7 +50,7 @@ impl Folder {
             let strange =
                 strange.map(|entry| entry.file_name()).find(|name| name != "lost+found" && name != MARKER_NEW);
             if let Some(name) = strange {
-                bail!("{shown} is no backup and not empty (it has {name:?}): name a new or an empty directory");
+                bail!("{shown} is not a backup and not empty (it has {name:?}): use a new or an empty directory");
             }
             let new = root.join(MARKER_NEW);
             if new.exists() {
@@ -61,23 +62,23 @@ impl Folder {
         }
         let folder = Self::open(root, File::try_lock)?;
         if folder.marker()? != store {
-            bail!("{shown} has the backup of another instance: name a new or an empty directory");
+            bail!("{shown} has the backup of another instance: use a new or an empty directory");
         }
         for name in [BLOBS, PARTIAL] {
             make_dir(&root.join(name))?;
         }
-        // What interrupted backups left.
+        // Remove the leftovers of interrupted backups.
         for entry in fs::read_dir(root.join(PARTIAL))?.flatten() {
             fs::remove_file(entry.path()).with_context(|| format!("cannot remove {}", entry.path().display()))?;
         }
         Ok(folder)
     }
 
-    /// Opens a directory to restore from it.
+    /// Opens a directory to restore from.
     pub(super) fn open_for_restore(root: &Path) -> Result<(Self, Manifest)> {
         let shown = root.display();
         if !root.join(MARKER).exists() {
-            bail!("{shown} is no backup: it has no file {MARKER}");
+            bail!("{shown} is not a backup: it has no file {MARKER}");
         }
         let folder = Self::open(root, File::try_lock_shared)?;
         folder.marker()?;
@@ -85,13 +86,17 @@ impl Folder {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => bail!(
                 "the backup in {shown} is not complete: it has no {MANIFEST}, which is written last; run `packhouse \
-                 backup {shown}` again, to its end"
+                 backup {shown}` again until it is done"
             ),
             Err(error) => return Err(error).with_context(|| format!("cannot read {shown}/{MANIFEST}")),
         };
         let format: Format = serde_json::from_str(&text).with_context(|| format!("{shown}/{MANIFEST} is damaged"))?;
         if format.format != super::manifest::FORMAT {
-            bail!("{shown} has format {}, and this Packhouse knows format {}", format.format, super::manifest::FORMAT);
+            bail!(
+                "{shown} has format {}, and this version of Packhouse knows format {}",
+                format.format,
+                super::manifest::FORMAT
+            );
         }
         let manifest = serde_json::from_str(&text).with_context(|| format!("{shown}/{MANIFEST} is damaged"))?;
         Ok((folder, manifest))
@@ -102,7 +107,7 @@ impl Folder {
         let file = File::open(root.join(MARKER)).with_context(|| format!("cannot open {shown}/{MARKER}"))?;
         match lock(&file) {
             Ok(()) => Ok(Self { root: root.to_owned(), _lock: file }),
-            Err(TryLockError::WouldBlock) => bail!("another backup or restore is using {shown}: wait for its end"),
+            Err(TryLockError::WouldBlock) => bail!("another backup or restore is using {shown}: wait until it ends"),
             Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("cannot lock {shown}/{MARKER}")),
         }
     }
@@ -112,7 +117,7 @@ impl Folder {
         let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
         match text.split_once('\n') {
             Some((MARKER_LINE, id)) => Ok(id.trim_end().parse()?),
-            _ => bail!("{} is not readable by this version of Packhouse", path.display()),
+            _ => bail!("this version of Packhouse cannot read {}", path.display()),
         }
     }
 
@@ -120,14 +125,14 @@ impl Folder {
         &self.root
     }
 
-    /// Keeps the secret key, without which second factors could not be read again. It never changes.
+    /// Stores the secret key, without which the two-factor seeds could not be decrypted. It never changes.
     pub(super) fn keep_secret_key(&self, key: &[u8; 32]) -> Result<()> {
         let path = self.root.join(SECRET_KEY);
         if !path.exists() {
             return self.write(SECRET_KEY, format!("{}\n", to_hex(key)).as_bytes());
         }
         if self.secret_key()? != *key {
-            bail!("{} is another key than that of the data directory: name a new directory", path.display());
+            bail!("{} differs from the data directory's key: use a new directory", path.display());
         }
         Ok(())
     }
@@ -138,7 +143,7 @@ impl Folder {
         from_hex(text.trim_end()).with_context(|| format!("{} is damaged", path.display()))
     }
 
-    /// Makes a directory for the rows of a new dump and gives back its name.
+    /// Creates a directory for the rows of a new dump and returns its name.
     pub(super) fn new_database(&self, now: Timestamp) -> Result<String> {
         let time = now.to_string().replace(['-', ':'], "");
         let name = format!("{DATABASE}{time}-{:08x}", rand::random::<u32>());
@@ -160,7 +165,7 @@ impl Folder {
         sync_dir(&self.root.join(database))
     }
 
-    /// Gives each line of a table to a closure.
+    /// Passes each line of a table to a closure.
     pub(super) fn each_line(
         &self,
         database: &str,
@@ -185,18 +190,19 @@ impl Folder {
         self.root.join(BLOBS).join(hex.get(..2).unwrap_or_default()).join(hex)
     }
 
-    /// Whether a blob is here, by its size and, when asked, by its bytes. Nothing half-written ever has its name.
+    /// Whether the backup has a blob, by its size and, if requested, by its bytes. A half-written blob never has its
+    /// final name.
     pub(super) fn has_blob(&self, sha256: &Sha256, size: u64, verify: bool) -> Result<bool> {
         let path = self.blob(sha256);
         match fs::symlink_metadata(&path) {
             Ok(meta) if meta.is_file() && meta.len() == size => Ok(!verify || digest(&path)? == *sha256),
             Ok(_) => Ok(false),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(error).with_context(|| format!("cannot look at {}", path.display())),
+            Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
         }
     }
 
-    /// Copies a blob from the store, verified.
+    /// Copies a blob from the store and verifies it.
     pub(super) fn take_blob(&self, store: &BlobStore, key: &StorageKey, size: u64) -> Result<(), TransferError> {
         let partial = self.root.join(PARTIAL).join(key.to_string());
         let copied = || {
@@ -210,7 +216,7 @@ impl Folder {
             named.and_then(|()| fs::rename(&partial, &path)).map_err(TransferError::Elsewhere)
         };
         copied().inspect_err(|_| {
-            // The next backup removes what is left here.
+            // The next backup removes a leftover.
             let _ = fs::remove_file(&partial);
         })
     }
@@ -224,7 +230,7 @@ impl Folder {
         sync_dir(&blobs)
     }
 
-    /// Makes the backup complete, and removes the rows of the one before.
+    /// Completes the backup, and removes the rows of the previous one.
     pub(super) fn complete(&self, manifest: &Manifest) -> Result<()> {
         sync_dir(&self.root)?;
         self.write(MANIFEST, &serde_json::to_vec_pretty(manifest)?)?;
@@ -248,7 +254,7 @@ impl Folder {
     }
 }
 
-/// What every format has.
+/// The field that the manifest of every format has.
 #[derive(serde::Deserialize)]
 struct Format {
     format: u32,
@@ -280,7 +286,7 @@ impl TableFile {
 fn make_dir(path: &Path) -> Result<()> {
     match DirBuilder::new().mode(0o700).create(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
-        made => made.with_context(|| format!("cannot make the directory {}", path.display())),
+        made => made.with_context(|| format!("cannot create the directory {}", path.display())),
     }
 }
 
@@ -298,7 +304,7 @@ fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
 
 fn sync_dir(path: &Path) -> Result<()> {
     let synced = File::open(path).and_then(|directory| directory.sync_all());
-    synced.with_context(|| format!("cannot make {} durable", path.display()))
+    synced.with_context(|| format!("cannot sync {}", path.display()))
 }
 
 fn digest(path: &Path) -> Result<Sha256> {

@@ -1,4 +1,4 @@
-//! What a backup says of itself.
+//! The manifest of a backup.
 
 use crate::db::dump::Counter;
 use crate::domain::clock::Timestamp;
@@ -7,17 +7,17 @@ use crate::storage::StorageKey;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-/// The version of the layout, for those who will read it later.
+/// The version of the layout, for future readers.
 pub(super) const FORMAT: u32 = 1;
 
-/// What says that a backup is complete, and what is in it.
+/// The contents of a complete backup.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Manifest {
     pub(super) format: u32,
     /// The version of the program that made it.
     pub(super) packhouse: String,
     pub(super) created_at: Timestamp,
-    /// The migrations that made the schema of its rows.
+    /// The migrations that created the schema of its rows.
     pub(super) schema: Vec<String>,
     /// The directory of its rows.
     pub(super) database: String,
@@ -32,7 +32,7 @@ pub(super) struct Manifest {
 pub(super) struct Table {
     pub(super) name: String,
     pub(super) rows: u64,
-    /// Of its file.
+    /// The SHA-256 of the table's file.
     pub(super) sha256: String,
 }
 
@@ -40,14 +40,14 @@ pub(super) struct Table {
 pub(super) struct Blobs {
     pub(super) count: u64,
     pub(super) bytes: u64,
-    /// SHA-256 of those that the store itself had lost.
+    /// SHA-256 of blobs that the store itself had lost.
     pub(super) lost: Vec<String>,
 }
 
-/// What of a blob's row matters here.
+/// The columns of a blob's row that a backup needs.
 #[derive(Debug, Deserialize)]
 pub(super) struct BlobRow {
-    /// As Postgres writes bytes: `\x` and hexadecimal digits.
+    /// In Postgres's format for bytes: `\x` and hexadecimal digits.
     pub(super) sha256: String,
     pub(super) size: u64,
     pub(super) storage_key: String,

@@ -1,5 +1,5 @@
-//! A backup brought back into an empty instance: blobs first, rows after, so that there is nothing to see before all
-//! of it is there.
+//! Restoring a backup into an empty instance: blobs first, rows after, so that nothing is visible before everything is
+//! there.
 
 use super::folder::Folder;
 use super::manifest::{BlobRow, Manifest};
@@ -19,7 +19,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Rows, and about how many bytes of them, that are put in together.
+/// The most rows, and about how many bytes of them, that one statement inserts.
 const BATCH: usize = 500;
 const BATCH_BYTES: usize = 4 << 20;
 
@@ -30,29 +30,29 @@ pub struct Restore {
     lost: Vec<Sha256>,
 }
 
-/// Where a backup is restored to.
+/// The destination of a restore.
 pub struct Target {
     /// The database's URL. It has no owners and no blobs yet.
     pub url: String,
-    /// How long to wait for it.
+    /// How long to wait for the database.
     pub patience: Duration,
-    /// Where the blobs go: an absent or empty directory.
+    /// The directory for the blobs: absent or empty.
     pub store: PathBuf,
 }
 
 impl Restore {
-    /// Opens a backup and verifies that all of it is there: every table by its digest, every blob by its size. Their
+    /// Opens a backup and verifies that it is complete: every table by its digest, every blob by its size. The blobs'
     /// digests are verified when they are copied.
     ///
     /// # Errors
-    /// In words: what is missing, and what to do.
+    /// The error says what is missing and what to do.
     pub fn open(directory: &Path) -> Result<Self> {
         let (folder, manifest) = Folder::open_for_restore(directory)?;
         for table in &manifest.tables {
             let found = folder.table_digest(&manifest.database, &table.name)?;
             ensure!(
                 found.to_hex() == table.sha256,
-                "the rows of {} in the backup are damaged: use another",
+                "the rows of {} in the backup are damaged: use another backup",
                 table.name
             );
         }
@@ -61,7 +61,7 @@ impl Restore {
         this.each_blob(|folder, sha256, size, _| {
             ensure!(
                 folder.has_blob(&sha256, size, false)?,
-                "the backup is not whole: {} is missing or cut short; use another, or bring that file back",
+                "the backup is incomplete: {} is missing or cut short; use another backup, or restore that file",
                 folder.blob(&sha256).display()
             );
             Ok(())
@@ -69,20 +69,20 @@ impl Restore {
         Ok(this)
     }
 
-    /// The secret key that belongs to it.
+    /// The secret key of the backup.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// When the key cannot be read.
     pub fn secret_key(&self) -> Result<[u8; 32]> {
         self.folder.secret_key()
     }
 
-    /// When it was made.
+    /// When the backup was made.
     pub fn created_at(&self) -> Timestamp {
         self.manifest.created_at
     }
 
-    /// How many blobs the store had lost when it was made.
+    /// How many blobs the store had lost when the backup was made.
     pub fn lost(&self) -> usize {
         self.lost.len()
     }
@@ -92,29 +92,29 @@ impl Restore {
         mut each: impl FnMut(&Folder, Sha256, u64, crate::storage::StorageKey) -> Result<()>,
     ) -> Result<()> {
         self.folder.each_line(&self.manifest.database, "blobs", |line| {
-            let (sha256, size, key) = BlobRow::parse(line).context("a row of the table blobs cannot be understood")?;
+            let (sha256, size, key) = BlobRow::parse(line).context("cannot parse a row of the table blobs")?;
             if self.lost.contains(&sha256) { Ok(()) } else { each(&self.folder, sha256, size, key) }
         })
     }
 
-    /// Makes sure that database and store are empty, and makes their schema and directories.
+    /// Checks that the database and the store are empty, and creates the schema and the directories.
     ///
     /// # Errors
-    /// In words: what is in the way.
+    /// The error says what prevents the restore.
     pub fn prepare(&self, target: &Target) -> Result<BlobStore> {
         db::migrate_to(&target.url, &self.manifest.schema, target.patience).map_err(Error::explained)?;
         let mut import = Import::begin(&target.url).map_err(Error::explained)?;
         ensure_empty(&mut import)?;
         let expected = import.run(|conn| settings::get(conn, STORE_ID)).map_err(Error::explained)?;
-        // Not kept open: copying may take hours.
+        // Closed again, because copying may take hours.
         drop(import);
         empty_store(target, expected.and_then(|id| id.as_str()?.parse().ok()))
     }
 
-    /// Restores it into the database and the store that [`Restore::prepare`] prepared.
+    /// Restores the backup into the database and the store that [`Restore::prepare`] prepared.
     ///
     /// # Errors
-    /// In words. The database is empty then as before; blobs may have been copied.
+    /// A message for people. The database is then as empty as before; blobs may have been copied.
     pub fn run(&self, target: &Target, store: &BlobStore, now: Timestamp) -> Result<()> {
         self.each_blob(|folder, sha256, _, key| {
             let path = folder.blob(&sha256);
@@ -122,7 +122,7 @@ impl Restore {
             let copied = copied.and_then(|mut file| store.import(&key, &mut file).map(drop));
             copied.map_err(|error| match error {
                 TransferError::Store(StoreError::Damaged(_)) => {
-                    anyhow::anyhow!("{} is damaged: it does not have its SHA-256; use another backup", path.display())
+                    anyhow::anyhow!("{} is damaged: its SHA-256 does not match; use another backup", path.display())
                 }
                 other => anyhow::Error::new(other).context(format!("cannot copy {} into the store", path.display())),
             })
@@ -138,7 +138,7 @@ impl Restore {
             .map_err(Error::explained)
     }
 
-    /// Puts all rows in, in one transaction.
+    /// Inserts all rows in one transaction.
     fn load(&self, target: &Target, store: &BlobStore) -> Result<()> {
         let mut import = Import::begin(&target.url).map_err(Error::explained)?;
         let names = || self.manifest.tables.iter().map(|table| table.name.as_str());
@@ -150,7 +150,7 @@ impl Restore {
             let mut put = |lines: &mut Vec<String>| {
                 let put = import.insert(&table.name, lines).map_err(Error::explained);
                 lines.clear();
-                put.with_context(|| format!("the rows of {} cannot be restored", table.name))
+                put.with_context(|| format!("cannot restore the rows of {}", table.name))
             };
             self.folder.each_line(&self.manifest.database, &table.name, |line| {
                 (rows, bytes) = (rows + 1, bytes + line.len());
@@ -167,7 +167,7 @@ impl Restore {
         for counter in &self.manifest.counters {
             import.set_counter(counter).map_err(Error::explained)?;
         }
-        // Another store than the one that was backed up, which may still be there.
+        // This is not the store that was backed up, which may still exist.
         let id = json!(store.id().to_string());
         import.run(|conn| settings::set(conn, STORE_ID, &id)).map_err(Error::explained)?;
         import.commit().map_err(Error::explained)
@@ -179,7 +179,7 @@ fn ensure_empty(import: &mut Import) -> Result<()> {
     if totals.owners > 0 || totals.blobs > 0 {
         bail!(
             "the database is not empty (owners: {}, files: {}, blobs: {}): a backup is restored into a new instance \
-             only; name an empty data_dir, and with an external Postgres an empty database as database.url",
+             only; use an empty data_dir, and with an external Postgres an empty database as database.url",
             totals.owners,
             totals.files,
             totals.blobs
@@ -191,11 +191,11 @@ fn ensure_empty(import: &mut Import) -> Result<()> {
 fn empty_store(target: &Target, expected: Option<StoreId>) -> Result<BlobStore> {
     let shown = target.store.display();
     let opened = BlobStore::open_local(target.store.clone(), expected.is_none(), expected);
-    let store = opened.with_context(|| format!("the store {shown} cannot be used"))?;
+    let store = opened.with_context(|| format!("cannot use the store {shown}"))?;
     if store.walk()?.next().is_some() {
         bail!(
-            "the store {shown} is not empty: a backup is restored into a new instance only; name an empty directory, \
-             or empty this one if it holds what an interrupted restore left"
+            "the store {shown} is not empty: a backup is restored into a new instance only; use an empty directory, \
+             or empty this one if it has the leftovers of an interrupted restore"
         );
     }
     Ok(store)

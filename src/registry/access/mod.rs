@@ -1,5 +1,5 @@
-//! What a caller may see and do. A right is a value that only this module makes and that the functions which need it
-//! demand.
+//! Access checks: the owners that a caller sees, and the caller's rights. A right is a value: only this module creates
+//! it, and the functions that need it take it as an argument.
 
 mod owner_rights;
 mod package_rights;

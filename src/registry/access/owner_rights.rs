@@ -1,5 +1,5 @@
-//! Rights to owners: to govern an organization or see it from inside, to change a user or oneself; to see and to set
-//! quotas; to have webhooks; to read the record of changes.
+//! Rights to owners: manage an organization or see it from inside, change a user or one's own account, see and set
+//! quotas, manage webhooks, read the audit log.
 
 use super::visibility::{Visited, visit, visit_kind, visit_org, visit_user};
 use crate::domain::ids::OwnerId;
@@ -16,13 +16,12 @@ pub struct CanChangeOwn {
 }
 
 impl CanChangeOwn {
-    /// The user himself.
     pub fn user(&self) -> &Visited {
         &self.owner
     }
 }
 
-/// Whether a caller may change his own account: whoever is signed in by anything but a token.
+/// Checks that a caller may change their own account: any signed-in user whose credential is not a token.
 ///
 /// # Errors
 /// As [`Caller::demand_password`].
@@ -38,38 +37,36 @@ pub struct CanGovern {
 }
 
 impl CanGovern {
-    /// The organization.
     pub fn org(&self) -> &Visited {
         &self.owner
     }
 }
 
-/// Whether a caller may govern an organization.
+/// Checks that a caller may manage an organization.
 ///
 /// # Errors
-/// As [`super::can_publish`]; [`Error::NotFound`] also when the name is a user's.
+/// As [`super::can_publish`]; [`Error::NotFound`] also when the name belongs to a user.
 pub fn can_govern(conn: &mut PgConnection, caller: &Caller, org: &OwnerName) -> Result<CanGovern> {
     Ok(CanGovern { owner: visit_own_org(conn, caller, org, Level::Write)? })
 }
 
-/// The right to see an organization from inside: its teams, and who is in them.
+/// The right to see an organization from inside: its teams and their members.
 #[derive(Debug, Clone)]
 pub struct CanInspect {
     owner: Visited,
 }
 
 impl CanInspect {
-    /// The organization.
     pub fn org(&self) -> &Visited {
         &self.owner
     }
 }
 
-/// Whether a caller may see an organization from inside, as its members and administrators do.
+/// Checks that a caller may see an organization from inside, as its members and administrators may.
 ///
 /// # Errors
-/// [`Error::Unauthenticated`]; [`Error::NotFound`] when he may not even see it; [`Error::Forbidden`] naming the missing
-/// scope or right.
+/// [`Error::Unauthenticated`]; [`Error::NotFound`] when the caller cannot see the organization at all;
+/// [`Error::Forbidden`] naming the missing scope or right.
 pub fn can_inspect(conn: &mut PgConnection, caller: &Caller, org: &OwnerName) -> Result<CanInspect> {
     let user = caller.signed_in()?;
     caller.demand(Area::Organization, Level::Read)?;
@@ -90,23 +87,22 @@ pub struct CanAdminister {
 }
 
 impl CanAdminister {
-    /// The user.
     pub fn user(&self) -> &Visited {
         &self.owner
     }
 }
 
-/// Whether a caller may change a user as a site administrator.
+/// Checks that a caller may change a user as a site administrator.
 ///
 /// # Errors
-/// As [`Caller::demand_admin`]; [`Error::NotFound`]; [`Error::Forbidden`] also when it is the token's limits that are in
-/// the way.
+/// As [`Caller::demand_admin`]; [`Error::NotFound`]; [`Error::Forbidden`] also when the token's limits exclude the
+/// user.
 pub fn can_administer(conn: &mut PgConnection, caller: &Caller, user: &OwnerName) -> Result<CanAdminister> {
     caller.demand_admin(Level::Write)?;
     Ok(CanAdminister { owner: visit_user(conn, caller, user)? })
 }
 
-/// The right to read the record of changes.
+/// The right to read the audit log.
 #[derive(Debug, Clone)]
 pub struct CanAudit {
     owners: Option<Vec<OwnerId>>,
@@ -114,18 +110,18 @@ pub struct CanAudit {
 }
 
 impl CanAudit {
-    /// The only owners whose records may be read, where a token is limited to some.
+    /// The only owners whose records the caller may read, when a token is limited to some owners.
     pub fn owners(&self) -> Option<&[OwnerId]> {
         self.owners.as_deref()
     }
 
-    /// Whether only records of public owners may be read.
+    /// Whether the caller may read records of public owners only.
     pub fn public_only(&self) -> bool {
         self.public_only
     }
 }
 
-/// Whether a caller may read the record of changes: site administrators, within the limits of their tokens.
+/// Checks that a caller may read the audit log: site administrators may, within the limits of their tokens.
 ///
 /// # Errors
 /// As [`Caller::demand_admin`].
@@ -142,17 +138,17 @@ pub struct CanSeeQuota {
 }
 
 impl CanSeeQuota {
-    /// Whose.
     pub fn owner(&self) -> &Visited {
         &self.owner
     }
 }
 
-/// Whether a caller may see an owner's quota: the user himself, an organization's members, site administrators.
+/// Checks that a caller may see an owner's quota: the user themselves, an organization's members and site
+/// administrators may.
 ///
 /// # Errors
-/// As [`super::visit`]; [`Error::NotFound`] also when the name is of the other kind; [`Error::Forbidden`] naming the
-/// missing scope or right.
+/// As [`super::visit`]; [`Error::NotFound`] also when the name belongs to the other kind of owner; [`Error::Forbidden`]
+/// naming the missing scope or right.
 pub fn can_see_quota(
     conn: &mut PgConnection,
     caller: &Caller,
@@ -177,16 +173,16 @@ pub struct CanSetQuota {
 }
 
 impl CanSetQuota {
-    /// Whose.
     pub fn owner(&self) -> &Visited {
         &self.owner
     }
 }
 
-/// Whether a caller may set an owner's quota: site administrators alone.
+/// Checks that a caller may set an owner's quota: only site administrators may.
 ///
 /// # Errors
-/// As [`Caller::demand_admin`] and [`super::visit`]; [`Error::NotFound`] also when the name is of the other kind.
+/// As [`Caller::demand_admin`] and [`super::visit`]; [`Error::NotFound`] also when the name belongs to the other kind
+/// of owner.
 pub fn can_set_quota(
     conn: &mut PgConnection,
     caller: &Caller,
@@ -197,20 +193,20 @@ pub fn can_set_quota(
     Ok(CanSetQuota { owner: visit_kind(conn, caller, name, kind)? })
 }
 
-/// The right to see and to change an owner's webhooks: what is told goes anywhere.
+/// The right to see and change an owner's webhooks. Webhooks send package data to any address, so this is a right of
+/// its own.
 #[derive(Debug, Clone)]
 pub struct CanHook {
     owner: Visited,
 }
 
 impl CanHook {
-    /// Whose.
     pub fn owner(&self) -> &Visited {
         &self.owner
     }
 }
 
-/// Whose webhooks are meant.
+/// The owner of the webhooks that a request is about.
 #[derive(Debug, Clone)]
 pub enum HooksOf {
     /// The user who is signed in.
@@ -218,12 +214,12 @@ pub enum HooksOf {
     Organization(OwnerName),
 }
 
-/// Whether a caller may see, or change, these webhooks: users may their own, and an organization's owners and site
-/// administrators may the organization's.
+/// Checks that a caller may see or change these webhooks: users may do so with their own, and an organization's owners
+/// and site administrators with the organization's.
 ///
 /// # Errors
 /// As [`visit_org`]; [`Error::Unauthenticated`]; [`Error::Forbidden`] naming the missing scope or right, or the token's
-/// limit that is in the way.
+/// limit that excludes the owner.
 pub fn can_hook(conn: &mut PgConnection, caller: &Caller, of: &HooksOf, level: Level) -> Result<CanHook> {
     let owner = match of {
         HooksOf::SignedInUser => {
@@ -236,7 +232,7 @@ pub fn can_hook(conn: &mut PgConnection, caller: &Caller, of: &HooksOf, level: L
     Ok(CanHook { owner })
 }
 
-/// Finds an organization that the caller owns. To site administrators they all count as their own.
+/// Finds an organization that the caller owns. Site administrators count as owners of every organization.
 fn visit_own_org(conn: &mut PgConnection, caller: &Caller, org: &OwnerName, level: Level) -> Result<Visited> {
     let user = caller.signed_in()?;
     caller.demand(Area::Organization, level)?;

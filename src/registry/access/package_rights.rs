@@ -1,4 +1,4 @@
-//! Rights to packages: to read, to search, to publish and delete.
+//! Rights to packages: read, search, publish and delete.
 
 use super::visibility::{Visited, visit};
 use crate::domain::ids::OwnerId;
@@ -16,21 +16,22 @@ pub struct CanRead {
 }
 
 impl CanRead {
-    /// The owner it is a right to.
+    /// The owner of the packages.
     pub fn owner(&self) -> &Visited {
         &self.owner
     }
 
-    /// The only packages it is a right to, where a token is limited to some: lists and counts are of these alone.
+    /// The only packages the caller may read, when a token is limited to some packages. Lists and counts contain only
+    /// these.
     pub fn packages(&self) -> Option<&[PackagePattern]> {
         self.packages.as_deref()
     }
 }
 
-/// Whether a caller may read a package of an owner.
+/// Checks that a caller may read a package of an owner.
 ///
 /// # Errors
-/// As [`visit`]; [`Error::Forbidden`] also for a token without `read:package`, or limited to other packages.
+/// As [`visit`]; [`Error::Forbidden`] also for a token without `read:package` or limited to other packages.
 pub fn can_read(
     conn: &mut PgConnection,
     caller: &Caller,
@@ -44,9 +45,9 @@ pub fn can_read(
     Ok(CanRead { owner, packages })
 }
 
-/// The checks of [`can_read`] for a file that was found without them. Where the owner's visibility alone lets the caller
-/// in they cost nothing: the membership of an organization, which [`super::readable`] asks for, takes Postgres a third of
-/// the time of a whole download's query. Everywhere else it is [`can_read`] that decides.
+/// Runs the checks of [`can_read`] for a file that was found without them. Where the owner's visibility alone lets the
+/// caller in, the checks need no query: the membership test in [`super::readable`] costs Postgres a third of the time of
+/// a whole download query. In all other cases [`can_read`] decides.
 ///
 /// # Errors
 /// As [`can_read`].
@@ -63,7 +64,8 @@ pub fn confirm_read(
     caller.demand_package(package)
 }
 
-/// The right to publish to an owner, though not to any package in particular: enough to be shown a form.
+/// The right to publish to an owner, though not to a particular package: enough to see the upload form.
+/// [`can_publish`] checks the package once its name is known.
 #[derive(Debug, Clone)]
 pub struct CanUpload {
     owner: Visited,
@@ -71,34 +73,34 @@ pub struct CanUpload {
 }
 
 impl CanUpload {
-    /// The owner it is a right to.
+    /// The owner to publish to.
     pub fn owner(&self) -> &Visited {
         &self.owner
     }
 
-    /// Who has it.
+    /// The user who holds the right.
     pub fn user(&self) -> &SignedIn {
         &self.user
     }
 }
 
-/// The right to publish and delete in a package of an owner: the limits of a token allow this package too.
+/// The right to publish to a package of an owner and to delete from it: the limits of the token allow this package too.
 #[derive(Debug, Clone)]
 pub struct CanPublish(CanUpload);
 
 impl CanPublish {
-    /// The owner it is a right to.
+    /// The owner of the package.
     pub fn owner(&self) -> &Visited {
         self.0.owner()
     }
 
-    /// Who has it.
+    /// The user who holds the right.
     pub fn user(&self) -> &SignedIn {
         self.0.user()
     }
 }
 
-/// Whether a caller may publish to an owner.
+/// Checks that a caller may publish to an owner.
 ///
 /// # Errors
 /// As [`can_publish`].
@@ -106,11 +108,11 @@ pub fn can_upload(conn: &mut PgConnection, caller: &Caller, owner: &OwnerName) -
     can_write(conn, caller, owner, None)
 }
 
-/// Whether a caller may publish and delete in a package of an owner.
+/// Checks that a caller may publish to a package of an owner and delete from it.
 ///
 /// # Errors
-/// [`Error::Unauthenticated`]; [`Error::NotFound`] when the caller may not even read it; [`Error::Forbidden`] naming the
-/// missing scope or right.
+/// [`Error::Unauthenticated`]; [`Error::NotFound`] when the caller cannot even read the package; [`Error::Forbidden`]
+/// naming the missing scope or right.
 pub fn can_publish(
     conn: &mut PgConnection,
     caller: &Caller,
@@ -136,8 +138,8 @@ fn can_write(
     Ok(CanUpload { owner, user })
 }
 
-/// The right to search: what the caller sees, within the limits of his token. They leave results out where elsewhere
-/// they refuse.
+/// The right to search: everything the caller sees, within the limits of their token. A search leaves out the results
+/// that another endpoint would refuse.
 #[derive(Debug, Clone)]
 pub struct CanSearch {
     scope: VisibilityScope,
@@ -146,23 +148,23 @@ pub struct CanSearch {
 }
 
 impl CanSearch {
-    /// Owners to search: the parameters of [`super::readable`].
+    /// The owners to search: the parameters of [`super::readable`].
     pub fn visibility_scope(&self) -> VisibilityScope {
         self.scope
     }
 
-    /// The only owners to search, where a token is limited to some.
+    /// The only owners to search, when a token is limited to some owners.
     pub fn owners(&self) -> Option<&[OwnerId]> {
         self.owners.as_deref()
     }
 
-    /// The only packages to search, where a token is limited to some.
+    /// The only packages to search, when a token is limited to some packages.
     pub fn packages(&self) -> Option<&[PackagePattern]> {
         self.packages.as_deref()
     }
 }
 
-/// How far a caller may search.
+/// Determines what a caller may search.
 ///
 /// # Errors
 /// [`Error::Forbidden`] for a token without `read:package`.

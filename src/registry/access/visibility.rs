@@ -1,4 +1,4 @@
-//! Which owners a caller sees, and what the caller may do there.
+//! The owners that a caller sees, and the caller's permission for each.
 
 use crate::db::schema::{owner_redirects, owners, team_members, teams};
 use crate::domain::ids::OwnerId;
@@ -11,20 +11,20 @@ use diesel::dsl::{auto_type, max};
 use diesel::prelude::*;
 use diesel::sql_types::Bool;
 
-/// Whether the owner of the query's row may be read with this scope. The one place that says so: finds, lists, counts
-/// and searches all filter by it.
+/// Whether the owner of the query's row may be read with this scope. Every find, list, count and search filters by this
+/// one expression.
 #[auto_type(no_type_alias)]
 pub fn readable(scope: VisibilityScope) -> _ {
     let widest: i16 = scope.widest;
     let user: OwnerId = scope.user;
-    // Which organizations they are does not hang on the row: Postgres finds out once, however many owners it looks at.
+    // The list of organizations does not depend on the row, so Postgres computes it once, however many owners it scans.
     let memberships =
         teams::table.inner_join(team_members::table).filter(team_members::user_id.eq(user)).select(teams::org_id);
     owners::visibility.le(widest).or(owners::id.eq(user)).or(owners::id.eq_any(memberships))
 }
 
-/// Whether the owner of the query's row is within the limits of a token. Lists and searches filter by it beside
-/// [`readable`]: what a token refuses by name, its lists leave out.
+/// Whether the owner of the query's row is within the limits of a token. Lists and searches filter by it in addition to
+/// [`readable`]: they leave out the owners that the token refuses by name.
 #[auto_type(no_type_alias)]
 pub fn within_token_limits(limits: TokenLimits) -> _ {
     let widest: i16 = limits.widest;
@@ -33,7 +33,7 @@ pub fn within_token_limits(limits: TokenLimits) -> _ {
     owners::visibility.le(widest).and(any.into_sql::<Bool>().or(owners::id.eq_any(only)))
 }
 
-/// An owner that the caller may see, and what he is there.
+/// An owner that the caller may see, and the caller's role there.
 #[derive(Debug, Clone)]
 pub struct Visited {
     pub id: OwnerId,
@@ -45,17 +45,18 @@ pub struct Visited {
 }
 
 impl Visited {
-    /// What the caller may do with it: his best team's permission, all of it for himself and for administrators.
+    /// The caller's permission: the permission of their best team, or everything for the user themselves and for
+    /// administrators.
     pub fn permission(&self) -> Option<Permission> {
         self.permission
     }
 }
 
-/// Finds an owner the caller may read.
+/// Finds an owner that the caller may read.
 ///
 /// # Errors
-/// Absent and unreadable alike: [`Error::Unauthenticated`] for the anonymous, [`Error::NotFound`] for others;
-/// [`Error::Forbidden`] when it is the token's limits that are in the way.
+/// An absent owner and an unreadable one give the same error: [`Error::Unauthenticated`] for anonymous callers,
+/// [`Error::NotFound`] for others; [`Error::Forbidden`] when the token's limits exclude the owner.
 pub fn visit(conn: &mut PgConnection, caller: &Caller, name: &OwnerName) -> Result<Visited> {
     let user = caller.user().map_or(NOBODY, |user| user.id);
     let best = teams::table
@@ -82,11 +83,11 @@ pub fn visit(conn: &mut PgConnection, caller: &Caller, name: &OwnerName) -> Resu
     Ok(visited)
 }
 
-/// What is said of an owner who is not there for the caller: that he has another name now, or else the same whether there
-/// is none or he may not be seen.
+/// The error for an owner that the caller cannot find: the owner's new name if it was renamed, otherwise the same error
+/// for an absent owner and for an invisible one.
 ///
 /// # Errors
-/// The database's; [`Error::Forbidden`] when it is the token's limits that are in the way.
+/// Database errors; [`Error::Forbidden`] when the token's limits exclude the owner.
 pub(in crate::registry) fn absent(
     conn: &mut PgConnection,
     caller: &Caller,
@@ -100,10 +101,10 @@ pub(in crate::registry) fn absent(
     Ok(Error::Moved { what, from: name.clone(), to })
 }
 
-/// The owner who had this name, as far as the caller may see him.
+/// The owner who had this name, if the caller may see that owner.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 fn formerly(
     conn: &mut PgConnection,
     caller: &Caller,
@@ -121,7 +122,7 @@ fn formerly(
 /// Finds an owner of this kind that the caller may read.
 ///
 /// # Errors
-/// As [`visit`]; an owner of the other kind is not there.
+/// As [`visit`]; an owner of the other kind is not found.
 pub(super) fn visit_kind(
     conn: &mut PgConnection,
     caller: &Caller,
@@ -141,18 +142,18 @@ pub(super) fn visit_kind(
     }
 }
 
-/// Finds a user the caller may read.
+/// Finds a user that the caller may read.
 ///
 /// # Errors
-/// As [`visit`]; an organization is no user.
+/// As [`visit`]; [`Error::NotFound`] for an organization.
 pub fn visit_user(conn: &mut PgConnection, caller: &Caller, name: &OwnerName) -> Result<Visited> {
     visit_kind(conn, caller, name, OwnerKind::User)
 }
 
-/// Finds an organization the caller may read.
+/// Finds an organization that the caller may read.
 ///
 /// # Errors
-/// As [`visit`]; a user is no organization.
+/// As [`visit`]; [`Error::NotFound`] for a user.
 pub fn visit_org(conn: &mut PgConnection, caller: &Caller, name: &OwnerName) -> Result<Visited> {
     visit_kind(conn, caller, name, OwnerKind::Organization)
 }

@@ -1,4 +1,4 @@
-//! Buckets against guessing, shared by all servers of one database: so many attempts in five minutes.
+//! Buckets that limit guessing to a number of attempts in five minutes. All servers of one database share them.
 
 use crate::db::schema::attempts;
 use crate::domain::clock::Timestamp;
@@ -14,16 +14,16 @@ use std::time::Duration;
 
 /// How long a bucket counts, from its first attempt.
 pub const WINDOW: Duration = Duration::from_secs(300);
-/// Sign-ins by password an account and an address get in that time.
+/// Password sign-ins allowed per account and per address in one window.
 pub const SIGN_INS: i32 = 10;
-/// Sign-ins by password that everybody together gets in that time: against guessing spread over many addresses.
+/// Password sign-ins allowed in total in one window: a limit on guessing spread over many addresses.
 pub const SIGN_INS_IN_ALL: i32 = 3000;
-/// Codes of a second factor an account gets in that time.
+/// Two-factor codes allowed per account in one window.
 pub const CODES: i32 = 5;
 
-/// Accounts that people try to make for themselves from an address in that time.
+/// Registrations allowed per address in one window.
 pub const REGISTRATIONS: i32 = 10;
-/// The same of everybody together.
+/// Registrations allowed in total in one window.
 pub const REGISTRATIONS_IN_ALL: i32 = 300;
 
 /// A bucket and its size.
@@ -33,8 +33,9 @@ pub struct Bucket {
     most: i32,
 }
 
-/// What a sign-in by password is counted for: the user, by whichever of his names, or, where there is none, what was
-/// typed. That is kept as a digest under the instance's key: in a name's place people type passwords and tokens too.
+/// The key that a password sign-in is counted under: the user, whichever of their names was typed, or the typed text if
+/// there is no such user. The text is stored as a digest under the instance's key, because people also type passwords
+/// and tokens into the name field.
 pub fn account(key: &MasterKey, user: Option<OwnerId>, typed: &str) -> String {
     match user {
         Some(user) => format!("user {user}"),
@@ -45,8 +46,8 @@ pub fn account(key: &MasterKey, user: Option<OwnerId>, typed: &str) -> String {
     }
 }
 
-/// The buckets a sign-in by password is counted in. In the order of their names, in which everybody locks them, so that
-/// nobody waits in a circle; the one of all comes last, so that all wait for it least.
+/// The buckets a password sign-in is counted in, in the order of their names. Every request locks them in this order,
+/// which prevents deadlocks. The global bucket comes last, so that its lock is held for the shortest time.
 pub fn sign_in_buckets(account: &str, address: Option<IpAddr>) -> Vec<Bucket> {
     let mut buckets = vec![
         Bucket { name: format!("sign-in account {account}"), most: SIGN_INS },
@@ -59,12 +60,12 @@ pub fn sign_in_buckets(account: &str, address: Option<IpAddr>) -> Vec<Bucket> {
     buckets
 }
 
-/// The bucket a second factor's code is counted in.
+/// The bucket a two-factor code is counted in.
 pub fn code_buckets(user: OwnerId) -> Vec<Bucket> {
     vec![Bucket { name: format!("code {user}"), most: CODES }]
 }
 
-/// The buckets an attempt at making oneself an account is counted in, in the order in which they are locked.
+/// The buckets a registration is counted in, in the order in which they are locked.
 pub fn registration_buckets(address: Option<IpAddr>) -> Vec<Bucket> {
     let of = |address| Bucket { name: format!("register address {}", network_of(address)), most: REGISTRATIONS };
     let all = Bucket { name: "register in all".to_owned(), most: REGISTRATIONS_IN_ALL };
@@ -79,7 +80,8 @@ fn refuse(ends: Timestamp, now: Timestamp) -> Error {
     Error::RateLimited { retry_after: ends.since(now).as_secs() + 1 }
 }
 
-/// Whether there is room in every bucket, without counting anything: whom [`take`] would refuse costs no transaction.
+/// Checks that every bucket has room, without counting anything. This refuses without a transaction what [`take`] would
+/// refuse.
 ///
 /// # Errors
 /// [`Error::RateLimited`] when a bucket is full.
@@ -95,11 +97,11 @@ pub fn look(conn: &mut PgConnection, buckets: &[Bucket], now: Timestamp) -> Resu
     full.map_or(Ok(()), |(_, _, ends)| Err(refuse(*ends, now)))
 }
 
-/// Counts an attempt in every bucket, before it is known whether it is right: of many at once no more than the
+/// Counts an attempt in every bucket before its result is known, so that of many concurrent attempts no more than the
 /// bucket's size get through.
 ///
 /// # Errors
-/// [`Error::RateLimited`] when a bucket is full; the attempt is then not counted anywhere.
+/// [`Error::RateLimited`] when a bucket is full; the attempt is then not counted in any bucket.
 pub fn take(conn: &mut PgConnection, buckets: &[Bucket], now: Timestamp) -> Result<()> {
     for bucket in buckets {
         let (count, ends): (i32, Timestamp) = diesel::insert_into(attempts::table)
@@ -127,10 +129,10 @@ pub fn take(conn: &mut PgConnection, buckets: &[Bucket], now: Timestamp) -> Resu
     Ok(())
 }
 
-/// Gives an attempt back that was right, so that who knows his password is never locked out by using it.
+/// Gives back a successful attempt, so that users who know their password never lock themselves out by using it.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn give_back(conn: &mut PgConnection, buckets: &[Bucket]) -> Result<()> {
     diesel::sql_query(
         "WITH held AS (SELECT bucket FROM attempts WHERE bucket = ANY($1) ORDER BY bucket COLLATE \"C\" FOR UPDATE) \
@@ -141,10 +143,10 @@ pub fn give_back(conn: &mut PgConnection, buckets: &[Bucket]) -> Result<()> {
     Ok(())
 }
 
-/// Forgets buckets whose time is over.
+/// Deletes buckets whose window is over.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn forget_old(conn: &mut PgConnection, now: Timestamp) -> Result<usize> {
     Ok(diesel::delete(attempts::table.filter(attempts::window_ends_at.le(now))).execute(conn)?)
 }

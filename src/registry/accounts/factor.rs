@@ -1,8 +1,8 @@
-//! The second factor that somebody shows, by its kind, and the error of whoever has none.
+//! The kinds of two-factor proof, and the error for an account without two-factor authentication.
 
 use crate::error::Error;
 
-/// By what somebody showed his second factor.
+/// How somebody proved their second factor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Factor {
     Totp,
@@ -10,7 +10,7 @@ pub enum Factor {
 }
 
 impl Factor {
-    /// Its word, for the record.
+    /// The word used in the audit log.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Totp => "totp",
@@ -19,7 +19,7 @@ impl Factor {
     }
 }
 
-/// What is said where there is none.
+/// The error for an account without two-factor authentication.
 pub(super) fn no_factor() -> Error {
     Error::Blocked("two-factor authentication is off".to_owned())
 }

@@ -1,4 +1,4 @@
-//! Accounts: users, and what they sign in with.
+//! Accounts: users and their ways to sign in.
 
 pub mod attempts;
 pub mod factor;

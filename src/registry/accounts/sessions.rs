@@ -1,5 +1,5 @@
-//! Sessions of browsers. A session lives in its row: every request looks it up together with its user's epoch, so that a
-//! lock or a new password ends it at once.
+//! Browser sessions. Each session is a row: every request looks it up together with its user's epoch, so that a lock or
+//! a new password ends the session at once.
 
 use super::factor::Factor;
 use crate::db::schema::{sessions, users};
@@ -15,14 +15,14 @@ use diesel::sql_types::{Array, Timestamptz};
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// How long a session lives that is not used.
+/// How long an unused session lives.
 pub const IDLE: Duration = Duration::from_secs(7 * 24 * 3600);
 /// How long a session lives at most, used or not.
 pub const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
-/// How many sessions a user has at most: the next one ends the one that was not used for longest. Whoever signs in with the
-/// right password is counted in no bucket.
+/// The most sessions per user: the next one ends the session that was unused for longest. A limit is needed because
+/// sign-ins with the right password are not counted in any bucket.
 pub const MOST: i64 = 100;
-/// Most bytes of a browser's description that are kept.
+/// The most bytes of a browser's description that are stored.
 const MOST_OF_AGENT: usize = 255;
 
 /// A session as its user sees it.
@@ -36,23 +36,23 @@ pub struct Session {
     pub user_agent: String,
 }
 
-/// Where somebody comes from who signs in, and how.
+/// The address and browser of a sign-in, and how the user proved their identity.
 #[derive(Debug, Clone, Copy)]
 pub struct Arrival<'a> {
     pub address: Option<IpAddr>,
-    /// What the browser calls itself.
+    /// The browser's `User-Agent`.
     pub user_agent: &'a str,
     /// The session that the browser had before.
     pub previous: Option<SessionId>,
-    /// The second factor that he showed.
+    /// The second factor that the user proved.
     pub factor: Option<Factor>,
 }
 
-/// Begins a session of a user who has shown everything he must at this epoch of his account. The one that his browser had
-/// before ends.
+/// Starts a session for a user who has passed every check at this epoch of their account. The browser's previous
+/// session ends.
 ///
 /// # Errors
-/// [`Error::Unauthenticated`] when the account changed meanwhile.
+/// [`Error::Unauthenticated`] when the account has changed in the meantime.
 pub fn begin(
     conn: &mut PgConnection,
     (user, epoch): (OwnerId, i32),
@@ -116,10 +116,10 @@ fn record(conn: &mut PgConnection, caller: &Caller, event: Event, detail: Value,
     audit::record(conn, caller, event, &Subject { owner, text: user.name.to_string(), detail }, now)
 }
 
-/// The living sessions of a user, the last used first.
+/// The live sessions of a user, the most recently used first.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn list(conn: &mut PgConnection, user: OwnerId, now: Timestamp) -> Result<Vec<Session>> {
     Ok(sessions::table
         .inner_join(users::table)
@@ -134,7 +134,7 @@ pub fn list(conn: &mut PgConnection, user: OwnerId, now: Timestamp) -> Result<Ve
 /// Ends one session of the caller.
 ///
 /// # Errors
-/// [`Error::NotFound`] when it is not his.
+/// [`Error::NotFound`] when the session is not the caller's.
 pub fn end(conn: &mut PgConnection, caller: &Caller, id: SessionId, now: Timestamp) -> Result<()> {
     let user = caller.signed_in()?.id;
     let own = sessions::table.filter(sessions::id.eq(id)).filter(sessions::user_id.eq(user));
@@ -144,8 +144,9 @@ pub fn end(conn: &mut PgConnection, caller: &Caller, id: SessionId, now: Timesta
     record(conn, caller, Event::SessionEnd, json!({}), now)
 }
 
-/// Puts a new session into the place of the caller's, at the present epoch of his account, and ends all others of his: for
-/// changes that end them, so that who made the change need not sign in again. `None`: he has none.
+/// Replaces the caller's session with a new one at the current epoch of the account and ends all their other sessions.
+/// Changes that end every session call this, so that the user who made the change need not sign in again. `None`: the
+/// caller has no session.
 ///
 /// # Errors
 /// [`Error::Unauthenticated`].
@@ -164,7 +165,7 @@ pub(in crate::registry) fn renew(
     insert(conn, (user, epoch), (caller.address(), &agent), now).map(Some)
 }
 
-/// Ends every session of the caller, the present one too.
+/// Ends every session of the caller, including the current one.
 ///
 /// # Errors
 /// [`Error::Unauthenticated`].
@@ -174,10 +175,10 @@ pub fn end_all(conn: &mut PgConnection, caller: &Caller, now: Timestamp) -> Resu
     record(conn, caller, Event::SessionEndAll, json!({}), now)
 }
 
-/// Writes down when sessions were last used, which lengthens their lives.
+/// Records when sessions were last used, which extends their lives.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn note_uses(conn: &mut PgConnection, uses: &[(SessionId, Timestamp)]) -> Result<()> {
     let (ids, times): (Vec<SessionId>, Vec<Timestamp>) = uses.iter().copied().unzip();
     diesel::sql_query(format!(

@@ -1,4 +1,4 @@
-//! Personal access tokens: made by their user (or an administrator), shown once, limited as he says.
+//! Personal access tokens. A user or an administrator creates a token and sets its limits; its secret is shown once.
 
 use crate::db::schema::{owners, tokens};
 use crate::domain::clock::Timestamp;
@@ -16,7 +16,7 @@ use diesel::sql_types::{Array, BigInt, Text, Timestamptz};
 use serde_json::json;
 use std::collections::HashMap;
 
-/// What is said of a token when it is made.
+/// The properties of a token to create.
 #[derive(Debug, Clone)]
 pub struct NewToken {
     pub name: String,
@@ -26,7 +26,7 @@ pub struct NewToken {
     pub packages: Option<Vec<PackagePattern>>,
 }
 
-/// A token as it may be listed: all but its secret.
+/// A token as it may be listed: everything but its secret.
 #[derive(Debug, Clone, Queryable, Selectable)]
 #[diesel(table_name = tokens)]
 pub struct Token {
@@ -39,19 +39,20 @@ pub struct Token {
     pub created_at: Timestamp,
     pub expires_at: Option<Timestamp>,
     pub last_used_at: Option<Timestamp>,
-    /// From which address.
+    /// The address it was last used from.
     pub last_used_from: Option<String>,
 }
 
-/// Most bytes in the name of a token.
+/// The most bytes in a token's name.
 const MAX_NAME: usize = 255;
-/// Most owners, and most packages, that a token is limited to: they are read with every request that it makes.
+/// The most owners, and the most packages, that a token can be limited to: every request with the token reads them.
 const MAX_LIMITS: usize = 100;
 
-/// Makes a token of a user and returns its secret, which nobody can read again.
+/// Creates a token for a user and returns its secret, which nobody can read again.
 ///
 /// # Errors
-/// [`Error::Invalid`] for a name, scope, owner or time that cannot be; [`Error::Conflict`] for a name he has used.
+/// [`Error::Invalid`] for an invalid name, scope, owner or time; [`Error::Conflict`] for a name the user already has a
+/// token of.
 pub fn create(
     conn: &mut PgConnection,
     caller: &Caller,
@@ -110,7 +111,7 @@ fn check(new: &NewToken, now: Timestamp) -> Result<()> {
     Ok(())
 }
 
-/// The owners of these names; for the maker, one that he may not see is not there.
+/// The ids of the owners with these names. An owner that the creator cannot see counts as absent.
 fn owner_ids(conn: &mut PgConnection, caller: &Caller, names: &[OwnerName]) -> Result<Vec<OwnerId>> {
     let mut ids = Vec::new();
     for name in names {
@@ -128,7 +129,7 @@ fn owner_ids(conn: &mut PgConnection, caller: &Caller, names: &[OwnerName]) -> R
 /// A user's tokens, the newest first.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn list(conn: &mut PgConnection, user: OwnerId, slice: Slice) -> Result<Page<Token>> {
     let own = tokens::table.filter(tokens::user_id.eq(user));
     let total = own.count().get_result(conn)?;
@@ -139,16 +140,16 @@ pub fn list(conn: &mut PgConnection, user: OwnerId, slice: Slice) -> Result<Page
 /// A user's token with this id.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn find(conn: &mut PgConnection, user: OwnerId, id: TokenId) -> Result<Option<Token>> {
     let own = tokens::table.filter(tokens::user_id.eq(user)).filter(tokens::id.eq(id));
     Ok(own.select(Token::as_select()).first(conn).optional()?)
 }
 
-/// The names of the owners that tokens are limited to; gone ones are left out.
+/// The names of the owners that tokens are limited to. Deleted owners are left out.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn owner_names(conn: &mut PgConnection, tokens: &[Token]) -> Result<HashMap<OwnerId, OwnerName>> {
     let ids: Vec<OwnerId> = tokens.iter().filter_map(|token| token.owner_ids.as_ref()).flatten().copied().collect();
     let rows = owners::table.filter(owners::id.eq_any(ids)).select((owners::id, owners::name));
@@ -159,7 +160,7 @@ pub fn owner_names(conn: &mut PgConnection, tokens: &[Token]) -> Result<HashMap<
 /// The token that the caller uses.
 ///
 /// # Errors
-/// [`Error::NotFound`] when he uses none.
+/// [`Error::NotFound`] when the caller uses no token.
 pub fn in_use(conn: &mut PgConnection, caller: &Caller) -> Result<Token> {
     let id = caller.token().ok_or(Error::NotFound(What::Token))?;
     let row = tokens::table.find(id).select(Token::as_select()).first(conn).optional()?;
@@ -169,14 +170,14 @@ pub fn in_use(conn: &mut PgConnection, caller: &Caller) -> Result<Token> {
 /// Revokes the token that the caller uses.
 ///
 /// # Errors
-/// [`Error::NotFound`] when he uses none.
+/// [`Error::NotFound`] when the caller uses no token.
 pub fn revoke_in_use(conn: &mut PgConnection, caller: &Caller, now: Timestamp) -> Result<()> {
     let user = caller.signed_in()?;
     let token = in_use(conn, caller)?;
     remove(conn, caller, user, &token, now)
 }
 
-/// Revokes a user's token, named by its id or its name.
+/// Revokes a user's token, given its id or its name.
 ///
 /// # Errors
 /// [`Error::NotFound`].
@@ -187,7 +188,7 @@ pub fn revoke(
     id_or_name: &str,
     now: Timestamp,
 ) -> Result<()> {
-    // No token has such a name, and Postgres takes no NUL to look for.
+    // No token has such a name, and Postgres rejects NUL in a text.
     if id_or_name.chars().any(char::is_control) {
         return Err(Error::NotFound(What::Token));
     }
@@ -204,7 +205,7 @@ pub fn revoke(
 /// Revokes a token of this user.
 ///
 /// # Errors
-/// [`Error::NotFound`] when it is gone.
+/// [`Error::NotFound`] when the token no longer exists.
 pub fn remove(conn: &mut PgConnection, caller: &Caller, user: &SignedIn, token: &Token, now: Timestamp) -> Result<()> {
     if diesel::delete(tokens::table.find(token.id)).execute(conn)? == 0 {
         return Err(Error::NotFound(What::Token));
@@ -225,7 +226,7 @@ fn record(
     audit::record(conn, caller, event, &subject, now)
 }
 
-/// When and from where tokens were last used, as a server noted it in memory.
+/// When and from which address a token was last used, as a server recorded it in memory.
 #[derive(Debug, Clone)]
 pub struct TokenUse {
     pub token: TokenId,
@@ -233,10 +234,10 @@ pub struct TokenUse {
     pub from: String,
 }
 
-/// Writes down when tokens were used; a later time already there stays.
+/// Records when tokens were used; a later time that is already stored stays.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn note_uses(conn: &mut PgConnection, uses: &[TokenUse]) -> Result<()> {
     let ids: Vec<TokenId> = uses.iter().map(|one| one.token).collect();
     let times: Vec<Timestamp> = uses.iter().map(|one| one.at).collect();

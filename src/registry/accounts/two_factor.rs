@@ -1,4 +1,4 @@
-//! The second factor: TOTP (RFC 6238, SHA-1, 6 digits, 30 seconds), each code good once.
+//! Two-factor authentication by TOTP (RFC 6238, SHA-1, 6 digits, 30 seconds). Each code works once.
 
 pub mod recovery;
 
@@ -23,12 +23,12 @@ use totp_rs::{Builder, Secret, Totp};
 /// Bytes of a seed: as long as SHA-1's output, as RFC 4226 §4 recommends.
 const SEED_BYTES: usize = 20;
 const STEP_SECONDS: i64 = 30;
-/// How long a seed that was offered can be taken.
+/// How long a user can accept an offered seed.
 const OFFER: Duration = Duration::from_secs(600);
-/// What a device calls the place its codes are for.
+/// The issuer name that an authenticator app shows.
 const ISSUER: &str = "Packhouse";
 
-/// What a second factor's codes are computed from.
+/// The secret that the codes are computed from.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Seed([u8; SEED_BYTES]);
 
@@ -39,12 +39,10 @@ impl fmt::Debug for Seed {
 }
 
 impl Seed {
-    /// A new one.
     pub fn generate() -> Self {
         Self(random_bytes())
     }
 
-    /// The bytes themselves.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
@@ -53,7 +51,7 @@ impl Seed {
         bytes.try_into().ok().map(Self)
     }
 
-    /// In the letters that people type into their devices: base32, four and four.
+    /// The seed in base32, in groups of four letters, for people who type it into their device.
     ///
     /// # Errors
     /// [`Error::Internal`].
@@ -63,15 +61,15 @@ impl Seed {
         Ok(letters.chunks(4).map(|four| four.iter().collect::<String>()).collect::<Vec<_>>().join(" "))
     }
 
-    /// As devices read it from a picture: an `otpauth://` address, with what they are to call the account.
+    /// The seed as an `otpauth://` address for a QR code, with the account name that the device shows.
     ///
     /// # Errors
-    /// [`Error::Internal`] for a colon in that.
+    /// [`Error::Internal`] when the account name has a colon.
     pub fn address(&self, account: &str) -> Result<String> {
         totp(self, account)?.to_url().map_err(|error| Error::internal(anyhow::anyhow!("TOTP: {error}")))
     }
 
-    /// The code a device with this seed shows at a time.
+    /// The code that a device with this seed shows at a time.
     ///
     /// # Errors
     /// [`Error::Internal`].
@@ -79,7 +77,7 @@ impl Seed {
         Ok(totp(self, "user")?.generate(u64::try_from(at.unix()).unwrap_or_default()).to_string())
     }
 
-    /// The step whose code this is, with one step of clock difference either way forgiven.
+    /// The time step that this code belongs to, allowing one step of clock difference in either direction.
     fn matching_step(&self, code: &str, now: Timestamp) -> Result<Option<i64>> {
         let totp = totp(self, "user")?;
         let step = now.unix() / STEP_SECONDS;
@@ -100,7 +98,8 @@ fn totp(seed: &Seed, account: &str) -> Result<Totp> {
         .map_err(|error| Error::internal(anyhow::anyhow!("TOTP: {error}")))
 }
 
-/// A seed as it is offered to a user in a page: sealed, for ten minutes, so that nothing is kept of one that is not taken.
+/// Encrypts a seed that a page offers to a user, valid for ten minutes. The server stores nothing until the user
+/// accepts it.
 ///
 /// # Errors
 /// [`Error::Internal`].
@@ -109,27 +108,27 @@ pub fn offer(key: &MasterKey, user: OwnerId, seed: &Seed, now: Timestamp) -> Res
     encryption::encrypt(key, SEED_OFFER, user, &[&end[..], &seed.0].concat())
 }
 
-/// The seed that was offered to this user; `None` when it was not, or too long ago.
+/// The seed that was offered to this user; `None` when it was not, or the offer has expired.
 pub fn accept(key: &MasterKey, user: OwnerId, offer: &[u8], now: Timestamp) -> Option<Seed> {
     let content = encryption::decrypt(key, SEED_OFFER, user, offer).ok()?;
     let (end, seed) = content.split_first_chunk::<8>()?;
     (Timestamp::from_unix(i64::from_le_bytes(*end)) > now).then(|| Seed::from_bytes(seed)).flatten()
 }
 
-/// A second factor that a user has set up.
+/// The result of setting up two-factor authentication.
 #[derive(Debug)]
 pub struct Enrolled {
     /// Shown once.
     pub codes: Vec<RecoveryCode>,
-    /// What stands in the place of the session in use.
+    /// The session that replaces the one in use.
     pub session: Option<SessionId>,
 }
 
-/// Makes a second factor count from now on, whose device showed this code. Ends every session and remembered login but the
-/// one in use, which is renewed.
+/// Turns on two-factor authentication for a user whose device showed this code. Ends every session and remembered login
+/// except the session in use, which is renewed.
 ///
 /// # Errors
-/// [`Error::Invalid`] at `code` for a wrong one; [`Error::Blocked`] when he has one already.
+/// [`Error::Invalid`] at `code` for a wrong code; [`Error::Blocked`] when two-factor authentication is on already.
 pub fn enroll(
     conn: &mut PgConnection,
     caller: &Caller,
@@ -147,13 +146,13 @@ pub fn enroll(
         )
     })?;
     let sealed = encryption::encrypt(key, SEED, user.id, &seed.0)?;
-    // One that was begun and never confirmed is in nobody's way.
+    // Replace a setup that was started and never confirmed.
     diesel::delete(second_factors::table.find(user.id).filter(second_factors::confirmed_at.is_null())).execute(conn)?;
     let inserted = diesel::insert_into(second_factors::table)
         .values((
             second_factors::user_id.eq(user.id),
             second_factors::sealed_seed.eq(&sealed),
-            // The code that confirms it is used up by that.
+            // The code that confirms the setup cannot be used again.
             second_factors::last_step.eq(step),
             second_factors::confirmed_at.eq(now),
         ))
@@ -167,10 +166,10 @@ pub fn enroll(
     Ok(Enrolled { codes, session: sessions::renew(conn, caller, now)? })
 }
 
-/// Takes a user's second factor away, with its recovery codes; sessions end as by [`enroll`].
+/// Turns off a user's two-factor authentication and deletes the recovery codes. Sessions end as in [`enroll`].
 ///
 /// # Errors
-/// [`Error::Blocked`] when he has none.
+/// [`Error::Blocked`] when two-factor authentication is off.
 pub fn remove(
     conn: &mut PgConnection,
     caller: &Caller,
@@ -181,10 +180,11 @@ pub fn remove(
     sessions::renew(conn, caller, now)
 }
 
-/// Takes the second factor of somebody away who lost it, as a site administrator; ends every session of his.
+/// Turns off two-factor authentication for somebody who lost their device, as a site administrator. Every session of
+/// that user ends.
 ///
 /// # Errors
-/// [`Error::Blocked`] when he has none.
+/// [`Error::Blocked`] when two-factor authentication is off.
 pub fn reset(conn: &mut PgConnection, caller: &Caller, right: &CanAdminister, now: Timestamp) -> Result<()> {
     take_away(conn, caller, right.user(), now)
 }
@@ -196,43 +196,43 @@ fn take_away(conn: &mut PgConnection, caller: &Caller, user: &Visited, now: Time
     changed(conn, caller, user, Event::TwoFactorRemove, now)
 }
 
-/// Counts up the account's epoch, which ends every session and remembered login, and writes the record.
+/// Increments the account's epoch, which ends every session and remembered login, and writes the audit record.
 fn changed(conn: &mut PgConnection, caller: &Caller, user: &Visited, event: Event, now: Timestamp) -> Result<()> {
     diesel::update(users::table.find(user.id)).set(users::auth_epoch.eq(users::auth_epoch + 1)).execute(conn)?;
     let subject = Subject { owner: Some((user.id, &user.name)), text: user.name.to_string(), detail: json!({}) };
     audit::record(conn, caller, event, &subject, now)
 }
 
-/// Since when the user has one; `None`: he has none.
+/// Since when the user has two-factor authentication; `None` when it is off.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn enrolled_since(conn: &mut PgConnection, user: OwnerId) -> Result<Option<Timestamp>> {
     let since: Option<Option<Timestamp>> =
         second_factors::table.find(user).select(second_factors::confirmed_at).first(conn).optional()?;
     Ok(since.flatten())
 }
 
-/// Whether the user has one.
+/// Whether the user has two-factor authentication.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn is_enrolled(conn: &mut PgConnection, user: OwnerId) -> Result<bool> {
     Ok(enrolled_since(conn, user)?.is_some())
 }
 
-/// Whether anybody has one, confirmed or not: a seed that only the right key opens.
+/// Whether any user has a seed, confirmed or not: only the right key decrypts it.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn any(conn: &mut PgConnection) -> Result<bool> {
     Ok(diesel::select(diesel::dsl::exists(second_factors::table.select(second_factors::user_id))).get_result(conn)?)
 }
 
-/// Uses a code up: true when it is right and was not used before.
+/// Uses a code: true when the code is right and was not used before.
 ///
 /// # Errors
-/// The database's; [`Error::Internal`] when the seed does not decrypt.
+/// Database errors; [`Error::Internal`] when the seed does not decrypt.
 pub fn use_code(conn: &mut PgConnection, key: &MasterKey, user: OwnerId, code: &str, now: Timestamp) -> Result<bool> {
     let confirmed = second_factors::table.find(user).filter(second_factors::confirmed_at.is_not_null());
     let row: Option<Vec<u8>> = confirmed.select(second_factors::sealed_seed).first(conn).optional()?;
@@ -245,7 +245,7 @@ pub fn use_code(conn: &mut PgConnection, key: &MasterKey, user: OwnerId, code: &
         },
     )?;
     let Some(step) = seed.matching_step(code, now)? else { return Ok(false) };
-    // Of two requests with one code, one finds the row changed.
+    // Of two requests with the same code, the second finds the row changed.
     let used = diesel::update(second_factors::table.find(user).filter(second_factors::last_step.lt(step)))
         .set(second_factors::last_step.eq(step))
         .execute(conn)?;

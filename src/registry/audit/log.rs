@@ -1,4 +1,4 @@
-//! Reading the record of changes. Nothing is ever taken out of it.
+//! Reading the audit log. Nothing is ever removed from it.
 
 use super::super::access::CanAudit;
 use super::super::pages::{Page, Slice};
@@ -18,29 +18,29 @@ use std::str::FromStr;
 /// How far records are counted: a total of this many means as many or more.
 pub const COUNTED: i64 = 1000;
 
-/// A record.
+/// An audit record.
 #[derive(Debug, Clone, Queryable)]
 pub struct Record {
     pub id: i64,
     pub at: Timestamp,
-    /// Who did it; `None`: nobody with an account, such as the command line.
+    /// The user who made the change; `None` for an actor without an account, such as the command line.
     pub actor_id: Option<OwnerId>,
-    /// As he was called then.
+    /// The actor's name at that time.
     pub actor_name: String,
-    /// token, password, session, command-line or system.
+    /// One of token, password, session, command-line or system.
     pub credential: String,
     pub token_id: Option<TokenId>,
     pub address: Option<String>,
     pub event: String,
-    /// Whose the thing was.
+    /// The owner of the changed thing.
     pub owner_id: Option<OwnerId>,
-    /// As the owner was called then.
+    /// The owner's name at that time.
     pub owner_name: Option<String>,
     pub subject: String,
     pub detail: Value,
 }
 
-/// One event by its name, or all whose names begin alike (`user.`).
+/// One event by its name, or all events whose names begin with a prefix (`user.`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Events(String);
 
@@ -58,23 +58,24 @@ impl FromStr for Events {
     }
 }
 
-/// Which records.
+/// A filter for records.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
-    /// Those of this account, under whatever name; of a name that no account has, those that were recorded with it.
+    /// Records of this account, whatever its name was at the time. For a name that no account has, the records with
+    /// that name.
     pub actor: Option<OwnerName>,
-    /// Those about this owner's things; names as for `actor`.
+    /// Records about this owner's things. Names work as for `actor`.
     pub owner: Option<OwnerName>,
     pub event: Option<Events>,
     /// From this moment on.
     pub since: Option<Timestamp>,
-    /// Up to this moment, itself excluded.
+    /// Up to this moment, exclusive.
     pub before: Option<Timestamp>,
 }
 
 type Condition = Box<dyn BoxableExpression<audit::table, Pg, SqlType = Nullable<Bool>>>;
 
-/// A filter whose names are found, good for several statements.
+/// A filter with its names looked up, which several statements can use.
 pub struct Log {
     actor: Option<Account>,
     owner: Option<Account>,
@@ -88,7 +89,7 @@ pub struct Log {
 #[derive(Debug, Clone)]
 enum Account {
     Id(OwnerId),
-    /// In lower case; nobody has it now.
+    /// In lower case; nobody has this name now.
     Name(String),
 }
 
@@ -101,10 +102,10 @@ impl Account {
 }
 
 impl Log {
-    /// Finds what a filter names.
+    /// Looks up the names in a filter.
     ///
     /// # Errors
-    /// The database's.
+    /// Database errors.
     pub fn open(conn: &mut PgConnection, right: &CanAudit, filter: &Filter) -> Result<Self> {
         Ok(Self {
             actor: Account::find(conn, filter.actor.as_ref())?,
@@ -134,7 +135,8 @@ impl Log {
             None => {}
         }
         if let Some(events) = &self.events {
-            // In words, which Diesel does not keep prepared: Postgres plans by how many records have these very events.
+            // As SQL text, which Diesel does not keep prepared: Postgres then plans with the number of records for
+            // these events.
             let events = sql::<Nullable<Bool>>("event = ANY (").bind::<Array<Text>, _>(events.clone());
             all.push(Box::new(events.sql(")")));
         }
@@ -154,7 +156,7 @@ impl Log {
         all
     }
 
-    /// The ids of its records, the newest first, of those older than `after`.
+    /// The ids of the matching records older than `after`, the newest first.
     fn ids(&self, conn: &mut PgConnection, after: Option<i64>, limit: i64) -> Result<Vec<i64>> {
         let mut query = audit::table.select(audit::id).order(audit::id.desc()).limit(limit).into_boxed();
         for condition in self.conditions() {
@@ -166,11 +168,11 @@ impl Log {
         Ok(query.load(conn)?)
     }
 
-    /// A page, the newest record first, with how many there are, up to [`COUNTED`]: right behind the record `after`, or,
-    /// without one, behind so many. True: there are more.
+    /// A page of records, the newest first, and how many there are, up to [`COUNTED`]. The page begins right after the
+    /// record `after`, or without one at the offset. The flag says whether there are more.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for an offset beyond what is counted.
+    /// [`Error::Invalid`] for an offset beyond [`COUNTED`].
     pub fn page(&self, conn: &mut PgConnection, after: Option<i64>, slice: Slice) -> Result<(Page<Record>, bool)> {
         let Slice { offset, limit } = slice;
         let mut ids = self.ids(conn, None, COUNTED + limit + 1)?;
@@ -191,10 +193,10 @@ impl Log {
         Ok((Page { items, total }, more))
     }
 
-    /// The oldest records behind one, up to another, itself included.
+    /// The oldest records after `behind`, up to and including `last`.
     ///
     /// # Errors
-    /// The database's.
+    /// Database errors.
     pub fn batch(&self, conn: &mut PgConnection, behind: i64, last: i64, limit: i64) -> Result<Vec<Record>> {
         let mut query = audit::table.order(audit::id.asc()).limit(limit).into_boxed();
         for condition in self.conditions() {
@@ -204,24 +206,24 @@ impl Log {
     }
 }
 
-/// The id of the newest record of all; 0 when there is none.
+/// The id of the newest record; 0 when there is none.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn newest(conn: &mut PgConnection) -> Result<i64> {
     Ok(audit::table.select(audit::id).order(audit::id.desc()).first(conn).optional()?.unwrap_or(0))
 }
 
-/// The names of all events that were ever recorded, each by one look into the index.
+/// The names of all events that were ever recorded. Each name costs one index look-up.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn events(conn: &mut PgConnection) -> Result<Vec<String>> {
     beginning(conn, "")
 }
 
-/// The names of events. Of a beginning, all that were ever recorded: each is one look into the index, however many
-/// records there are.
+/// The names of these events. For a prefix, all recorded events with that prefix: each costs one index look-up, however
+/// many records there are.
 fn named(conn: &mut PgConnection, Events(text): &Events) -> Result<Vec<String>> {
     if !text.ends_with('.') {
         return Ok(vec![text.clone()]);

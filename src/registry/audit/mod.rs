@@ -1,4 +1,5 @@
-//! The record of every change: who, with which credential, from where, what. Written in the change's own transaction.
+//! The audit log records every change: who made it, with which credential, from where, and the details. A record is
+//! written in the change's own transaction.
 
 pub mod log;
 
@@ -11,7 +12,6 @@ use crate::error::Result;
 use diesel::prelude::*;
 use serde_json::Value;
 
-/// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
     FilePublish,
@@ -56,7 +56,7 @@ pub enum Event {
 }
 
 impl Event {
-    /// Its stable name.
+    /// The event's stable name.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::FilePublish => "file.publish",
@@ -102,7 +102,7 @@ impl Event {
     }
 }
 
-/// On what it happened: the owner, and what of his, in the words people use for it.
+/// The owner that an event concerns, and the thing of that owner, in the words people use for it.
 #[derive(Debug, Clone)]
 pub struct Subject<'a> {
     pub owner: Option<(OwnerId, &'a OwnerName)>,
@@ -113,7 +113,7 @@ pub struct Subject<'a> {
 /// Writes one record.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn record(
     conn: &mut PgConnection,
     caller: &Caller,

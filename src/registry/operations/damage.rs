@@ -1,4 +1,4 @@
-//! Stored bytes that were found damaged: which blobs, and which files have them.
+//! Damaged blobs: stored copies whose digest no longer matches, and the files that use them.
 
 use super::integrity;
 use crate::db::schema::{blobs, damaged_blobs};
@@ -9,24 +9,24 @@ use crate::error::Result;
 use crate::registry::webhooks::outbox;
 use diesel::prelude::*;
 
-/// A blob whose stored copy is not what was published.
+/// A blob whose stored copy differs from what was published.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DamagedBlob {
     pub id: BlobId,
     pub storage_key: String,
     pub damage: Damage,
     pub found_at: Timestamp,
-    /// The first files that have it, as `owner/package/version/file`.
+    /// The first files that use the blob, as `owner/package/version/file`.
     pub files: Vec<String>,
-    /// How many files have it.
+    /// How many files use the blob.
     pub file_count: i64,
 }
 
-/// Records that a copy is damaged and lets webhooks tell of it. `None` when that is known already, or when the blob was
-/// uploaded again or deleted meanwhile.
+/// Records that a copy is damaged and announces it to webhooks. `None` when that is known already, or when the blob was
+/// uploaded again or deleted in the meantime.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn record(
     conn: &mut PgConnection,
     (id, storage_key): (BlobId, &str),
@@ -54,10 +54,10 @@ pub fn record(
     Ok(Some(DamagedBlob { id, storage_key: storage_key.to_owned(), damage, found_at: now, files, file_count }))
 }
 
-/// Forgets that a blob is damaged: it was uploaded again, or its copy was repaired.
+/// Deletes the damage record of a blob that was uploaded again or repaired.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn forget(conn: &mut PgConnection, id: BlobId) -> Result<bool> {
     Ok(diesel::delete(damaged_blobs::table.find(id)).execute(conn)? == 1)
 }
@@ -65,7 +65,7 @@ pub fn forget(conn: &mut PgConnection, id: BlobId) -> Result<bool> {
 /// Whether a blob is known to be damaged.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn is_known(conn: &mut PgConnection, id: BlobId) -> Result<bool> {
     Ok(damaged_blobs::table.find(id).select(damaged_blobs::blob_id).first::<BlobId>(conn).optional()?.is_some())
 }
@@ -73,7 +73,7 @@ pub fn is_known(conn: &mut PgConnection, id: BlobId) -> Result<bool> {
 /// How many blobs are known to be damaged.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn count(conn: &mut PgConnection) -> Result<i64> {
     Ok(damaged_blobs::table
         .inner_join(blobs::table)
@@ -82,10 +82,10 @@ pub fn count(conn: &mut PgConnection) -> Result<i64> {
         .get_result(conn)?)
 }
 
-/// The blobs that are known to be damaged, the latest first.
+/// The blobs that are known to be damaged, the most recent first.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn list(conn: &mut PgConnection, limit: i64) -> Result<Vec<DamagedBlob>> {
     let rows: Vec<(BlobId, String, Damage, Timestamp)> = damaged_blobs::table
         .inner_join(blobs::table)

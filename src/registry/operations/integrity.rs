@@ -1,4 +1,4 @@
-//! What must hold in the database, asked for by `packhouse check`: each question returns what breaks the rule.
+//! The rules that the database must satisfy, checked by `packhouse check`. Each question returns what breaks the rule.
 
 use crate::db::schema::{audit, blobs, files};
 use crate::domain::clock::Timestamp;
@@ -11,10 +11,10 @@ use diesel::dsl::exists;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 
-/// Blobs in the order of their ids, after one, each with its block checksums.
+/// Blobs in the order of their ids, after a given id, each with its block checksums.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn blobs_after(conn: &mut PgConnection, after: BlobId, limit: i64) -> Result<Vec<(Blob, Vec<u8>)>> {
     let rows: Vec<(BlobRow, Vec<u8>)> = blobs::table
         .filter(blobs::id.gt(after))
@@ -25,29 +25,30 @@ pub fn blobs_after(conn: &mut PgConnection, after: BlobId, limit: i64) -> Result
     rows.into_iter().map(|(row, checksums)| Ok((Blob::from_row(row)?, checksums))).collect()
 }
 
-/// One blob with its block checksums, as it is now; `None` when it is gone.
+/// One blob with its block checksums, as it is now; `None` when it no longer exists.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn blob(conn: &mut PgConnection, id: BlobId) -> Result<Option<(Blob, Vec<u8>)>> {
     let row: Option<(BlobRow, Vec<u8>)> =
         blobs::table.find(id).select((BLOB_COLUMNS, blobs::block_checksums)).first(conn).optional()?;
     row.map(|(row, checksums)| Ok((Blob::from_row(row)?, checksums))).transpose()
 }
 
-/// Where the store has some bytes now, if they are known.
+/// The current storage key of a blob, if the blob is known.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn key_of(conn: &mut PgConnection, sha256: &Sha256) -> Result<Option<String>> {
     let row = blobs::table.filter(blobs::sha256.eq(&sha256.as_bytes()[..]));
     Ok(row.select(blobs::storage_key).first(conn).optional()?)
 }
 
-/// The first three files of a blob, as `owner/package/version/file`, and how many it has: whom its loss concerns.
+/// The first three files of a blob, as `owner/package/version/file`, and how many use it: the files that a loss
+/// affects.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn files_of_blob(conn: &mut PgConnection, blob: BlobId) -> Result<(Vec<String>, i64)> {
     let rows: Vec<Line> = diesel::sql_query(
         "SELECT o.name || '/' || p.name || '/' || v.version || '/' || f.name AS text FROM files f \
@@ -66,7 +67,7 @@ struct Line {
     text: String,
 }
 
-/// Rules that hold between rows. Each query returns a line for what breaks the rule, which says what to do.
+/// Rules that hold between rows. Each query returns a line for each violation, which says what to do.
 const RULES: [&str; 5] = [
     "SELECT o.name || '/' || p.name || '/' || v.version || ': the version has no file; delete the version' AS text \
      FROM versions v JOIN packages p ON p.id = v.package_id JOIN owners o ON o.id = p.owner_id \
@@ -83,19 +84,19 @@ const RULES: [&str; 5] = [
      FROM ",
 ];
 
-/// The most lines of one rule.
+/// The most lines per rule.
 const MOST: i64 = 1000;
 
-/// Tells of everything that breaks a rule between rows, in words; of one rule at most a thousand times. Called in a
-/// snapshot, so that a change in the middle of it looks like nothing.
+/// Describes every violation of a rule between rows, at most a thousand per rule. Call it in a snapshot, so that a
+/// concurrent change does not look like a violation.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn broken_rules(conn: &mut PgConnection) -> Result<Vec<String>> {
     take_time(conn)?;
     let mut found = Vec::new();
     for rule in RULES {
-        // The last one goes on with what the recount uses too.
+        // The last rule's query continues with the SQL that the recount uses too.
         let from = if rule.ends_with("FROM ") {
             format!("({}) AS u JOIN owners o ON o.id = u.owner_id", quotas::MISCOUNTED)
         } else {
@@ -112,7 +113,7 @@ pub fn broken_rules(conn: &mut PgConnection) -> Result<Vec<String>> {
     Ok(found)
 }
 
-/// The limit on a statement's time is for requests; a check reads whole tables.
+/// Lifts the statement timeout: it is meant for requests, and a check reads whole tables.
 fn take_time(conn: &mut PgConnection) -> Result<()> {
     diesel::sql_query("SET LOCAL statement_timeout = 0").execute(conn)?;
     Ok(())
@@ -121,7 +122,7 @@ fn take_time(conn: &mut PgConnection) -> Result<()> {
 /// Whether anything was deleted since a time: then blobs may have lost their last file since.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn deleted_since(conn: &mut PgConnection, since: Timestamp) -> Result<bool> {
     let deletions = audit::table.filter(audit::at.ge(since)).filter(audit::event.like("%.delete"));
     Ok(diesel::select(exists(deletions.select(audit::id))).get_result(conn)?)
@@ -144,10 +145,10 @@ pub struct Totals {
     pub bytes: i64,
 }
 
-/// How much there is of everything. Called in a transaction.
+/// Counts everything. Call it in a transaction.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn totals(conn: &mut PgConnection) -> Result<Totals> {
     take_time(conn)?;
     Ok(diesel::sql_query(
@@ -158,7 +159,6 @@ pub fn totals(conn: &mut PgConnection) -> Result<Totals> {
     .get_result(conn)?)
 }
 
-/// How many blobs there are, and their bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, QueryableByName)]
 pub struct BlobTotals {
     #[diesel(sql_type = BigInt)]
@@ -167,10 +167,10 @@ pub struct BlobTotals {
     pub bytes: i64,
 }
 
-/// How many blobs there are, and their bytes: for the metrics.
+/// The number of blobs and their bytes, for the metrics.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn blob_totals(conn: &mut PgConnection) -> Result<BlobTotals> {
     let query = "SELECT count(*) AS blobs, coalesce(sum(size), 0)::bigint AS bytes FROM blobs";
     Ok(diesel::sql_query(query).get_result(conn)?)

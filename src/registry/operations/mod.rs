@@ -1,4 +1,4 @@
-//! Running an instance: figures, settings, tasks, and whether the database and the store agree.
+//! Running an instance: statistics, settings, tasks, and whether the database and the store agree.
 
 pub mod damage;
 pub mod integrity;

@@ -1,4 +1,5 @@
-//! How far the reading of all blobs has come, and which server does it: one at a time, and another goes on where it died.
+//! The progress of a scrub over all blobs and the lease of the server that runs it. One server scrubs at a time; if it
+//! dies, another one continues.
 
 use super::settings;
 use crate::domain::clock::Timestamp;
@@ -11,21 +12,21 @@ use std::time::Duration;
 
 /// The setting that holds the progress.
 const SCRUB: &str = "scrub";
-/// For how long a server has the pass without saying anything of it.
+/// How long a server keeps the lease without reporting progress.
 const LEASE: Duration = Duration::from_secs(300);
 
-/// How far a pass over all blobs has come.
+/// The progress of a scrub over all blobs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
-    /// The last blob that was read; 0 at the beginning.
+    /// The last blob that was read; 0 at the start.
     pub after: BlobId,
     /// Blobs and bytes read in this pass.
     pub blobs: u64,
     pub bytes: u64,
     pub began_at: Option<Timestamp>,
-    /// When the pass reached the last blob; `None` while it has not.
+    /// When the pass reached the last blob; `None` while it is running.
     pub finished_at: Option<Timestamp>,
-    /// Which server reads, and until when nobody else may.
+    /// The server that holds the lease, and until when.
     server: u64,
     leased_until: Option<Timestamp>,
 }
@@ -36,20 +37,20 @@ impl Default for Progress {
     }
 }
 
-/// How far it has come.
+/// The progress of the current or last pass.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn progress(conn: &mut PgConnection) -> Result<Progress> {
     let value = settings::get(conn, SCRUB)?;
     value.map_or_else(|| Ok(Progress::default()), |value| serde_json::from_value(value).map_err(Error::internal))
 }
 
-/// Takes the pass for a server: the one under way, or a new one when the last began longer ago than `every`, or when
-/// `now_please`. `None` when another server has it, or nothing is due.
+/// Leases the pass to a server: the running pass, or a new one if the last started longer ago than `every`, or if
+/// `now_please`. `None` when another server holds the lease, or nothing is due.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn lease(
     conn: &mut PgConnection,
     server: u64,
@@ -59,7 +60,7 @@ pub fn lease(
     settings::get_or_set(conn, SCRUB, &json!(Progress::default()))?;
     settings::lock(conn, SCRUB)?;
     let mut progress = progress(conn)?;
-    // A time that lies further ahead than a lease can was written by a clock that was wrong.
+    // A time further ahead than a lease comes from a clock that was wrong.
     let leased = progress.leased_until.is_some_and(|until| until > now && until <= now.plus(LEASE));
     if leased && progress.server != server {
         return Ok(None);
@@ -77,10 +78,10 @@ pub fn lease(
     Ok(Some(progress))
 }
 
-/// Writes down how far a server has come. False when the pass is another server's by now.
+/// Records a server's progress. False when another server holds the lease by now.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn advance(conn: &mut PgConnection, mut to: Progress, now: Timestamp) -> Result<bool> {
     settings::lock(conn, SCRUB)?;
     if progress(conn)?.server != to.server {

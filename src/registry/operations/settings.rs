@@ -1,4 +1,4 @@
-//! Facts of this instance that outlive its processes.
+//! Facts about this instance that outlive its processes.
 
 use crate::db::schema::settings;
 use crate::error::{Error, Result};
@@ -8,13 +8,13 @@ use serde_json::{Value, json};
 
 /// The id of the blob store that belongs to this database.
 pub const STORE_ID: &str = "store_id";
-/// What tells the secret key that this database's secrets are encrypted with from any other.
+/// A check value that identifies the secret key this database's secrets are encrypted with.
 pub const SECRET_KEY_CHECK: &str = "secret_key_check";
 
-/// How many sweeps have begun; the store counts them too.
+/// How many sweeps have started; the store counts them too.
 const SWEEPS: &str = "sweeps";
 
-/// What is said when the database is not the one this store belongs to.
+/// The error for a database that does not belong to this store.
 pub const FOREIGN: &str = "this database belongs to another store";
 
 #[derive(QueryableByName)]
@@ -25,19 +25,19 @@ struct DatabaseIdentity {
     is_standby: bool,
 }
 
-/// Makes sure that this is the database that belongs to a store, by the id that it remembers.
+/// Checks that this database belongs to a store, by the store id that the database holds.
 ///
 /// # Errors
-/// [`Error::Busy`] with [`FOREIGN`]; the database's.
+/// [`Error::Busy`] with [`FOREIGN`]; database errors.
 pub fn demand_store(conn: &mut PgConnection, store: &str) -> Result<()> {
     identify(conn, store).map(drop)
 }
 
-/// Makes sure that this is the database that belongs to a store, and not a standby of it, which may lag behind: whoever
-/// decides from absent rows that bytes are superfluous must see every committed row.
+/// Checks that this database belongs to a store and is not a standby, which may lag behind: a sweep that decides from
+/// absent rows that a blob is unused must see every committed row.
 ///
 /// # Errors
-/// [`Error::Busy`]; the database's.
+/// [`Error::Busy`]; database errors.
 pub fn demand_primary(conn: &mut PgConnection, store: &str) -> Result<()> {
     if identify(conn, store)?.is_standby {
         return Err(Error::Busy("this database is a standby, which may lag behind"));
@@ -52,9 +52,9 @@ fn identify(conn: &mut PgConnection, store: &str) -> Result<DatabaseIdentity> {
     if identity.store.as_deref() == Some(store) { Ok(identity) } else { Err(Error::Busy(FOREIGN)) }
 }
 
-/// Counts a sweep that begins and returns its number. `seen` is how many the store has seen: a database that knows of
-/// fewer is a restored older backup, or a copy of the database whose server sweeps the same store. `confirmed` accepts
-/// it all the same.
+/// Counts a sweep that starts and returns its number. `seen` is how many sweeps the store has seen: a database with a
+/// lower count is a restored older backup, or a copy of the database whose server sweeps the same store. `confirmed`
+/// accepts it anyway.
 ///
 /// # Errors
 /// [`Error::Blocked`] saying what to do; as [`demand_primary`].
@@ -75,27 +75,27 @@ pub fn count_sweep(conn: &mut PgConnection, store: &str, seen: u64, confirmed: b
     Ok(next)
 }
 
-/// Keeps others from changing a fact until the end of the transaction.
+/// Locks a fact against changes until the end of the transaction.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn lock(conn: &mut PgConnection, key: &str) -> Result<()> {
     settings::table.find(key).select(settings::key).for_update().first::<String>(conn).optional()?;
     Ok(())
 }
 
-/// A fact, if it is known.
+/// A fact, if it is set.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn get(conn: &mut PgConnection, key: &str) -> Result<Option<Value>> {
     Ok(settings::table.find(key).select(settings::value).first(conn).optional()?)
 }
 
-/// Writes a fact down unless there is one already, and returns the one that holds.
+/// Sets a fact unless it is set already, and returns the fact that holds.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn get_or_set(conn: &mut PgConnection, key: &str, value: &Value) -> Result<Value> {
     diesel::insert_into(settings::table)
         .values((settings::key.eq(key), settings::value.eq(value)))
@@ -104,10 +104,10 @@ pub fn get_or_set(conn: &mut PgConnection, key: &str, value: &Value) -> Result<V
     Ok(settings::table.find(key).select(settings::value).first(conn)?)
 }
 
-/// Writes a fact down, whatever was there.
+/// Sets a fact and replaces the previous value.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn set(conn: &mut PgConnection, key: &str, value: &Value) -> Result<()> {
     diesel::insert_into(settings::table)
         .values((settings::key.eq(key), settings::value.eq(value)))

@@ -1,5 +1,5 @@
-//! How much there is of everything, for those who administer the site. What would take a scan of a large table is taken
-//! from the counts that owners have anyway, from Postgres' own estimate, or from what was noted once a day.
+//! Statistics for site administrators. Figures that would need a scan of a large table come from the counts that owners
+//! have anyway, from Postgres's own estimate, or from a daily record.
 
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::OwnerId;
@@ -12,20 +12,19 @@ use crate::registry::pages::{Page, Slice};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Nullable, SmallInt, Text, Timestamptz};
 
-/// Tables with more rows than this are not counted but estimated: counting a million takes 50 ms.
+/// Tables with more rows than this are estimated, not counted: counting a million rows takes 50 ms.
 const COUNTED: i64 = 100_000;
-/// How many days are shown.
+/// How many days of growth are shown.
 pub const DAYS: i32 = 30;
 
-/// How many there are of something.
+/// A count or an estimate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Figure {
     pub number: i64,
-    /// Whether it is Postgres' estimate, some percent off.
+    /// Whether it is Postgres's estimate, some percent off.
     pub is_estimate: bool,
 }
 
-/// How much there is of everything.
 #[derive(Debug, Clone, Copy)]
 pub struct Overview {
     pub people: People,
@@ -34,7 +33,6 @@ pub struct Overview {
     pub stored: Stored,
 }
 
-/// Accounts.
 #[derive(Debug, Clone, Copy, QueryableByName)]
 pub struct People {
     #[diesel(sql_type = BigInt)]
@@ -43,14 +41,14 @@ pub struct People {
     pub admins: i64,
     #[diesel(sql_type = BigInt)]
     pub locked: i64,
-    /// Who waits to be let in.
+    /// Users who wait for an administrator's approval.
     #[diesel(sql_type = BigInt)]
     pub inactive: i64,
     #[diesel(sql_type = BigInt)]
     pub orgs: i64,
 }
 
-/// What all owners store together, the same bytes counted each time.
+/// The sum of what all owners store; shared bytes count once per file.
 #[derive(Debug, Clone, Copy, QueryableByName)]
 pub struct Stored {
     #[diesel(sql_type = BigInt)]
@@ -59,7 +57,7 @@ pub struct Stored {
     pub bytes: i64,
 }
 
-/// Counts everything.
+/// Counts accounts, packages and stored bytes.
 ///
 /// # Errors
 /// As [`Caller::demand_admin`].
@@ -88,7 +86,7 @@ struct Number {
     number: i64,
 }
 
-/// The rows of a table of ours.
+/// The number of rows in a table.
 fn figure(conn: &mut PgConnection, table: &'static str) -> Result<Figure> {
     let estimate = format!("SELECT reltuples::bigint AS number FROM pg_class WHERE oid = '{table}'::regclass");
     let Number { number } = diesel::sql_query(estimate).get_result(conn)?;
@@ -99,13 +97,13 @@ fn figure(conn: &mut PgConnection, table: &'static str) -> Result<Figure> {
     Ok(Figure { number, is_estimate: false })
 }
 
-/// What was stored at the end of a day, or last on it; nothing for a day on which no server ran.
+/// The totals at the last record of a day. The values are empty for a day on which no server ran.
 #[derive(Debug, Clone, QueryableByName)]
 pub struct Day {
     /// As in `2026-01-31`.
     #[diesel(sql_type = Text)]
     pub day: String,
-    /// In all files, the same bytes counted each time.
+    /// In all files; shared bytes count once per file.
     #[diesel(sql_type = Nullable<BigInt>)]
     pub bytes: Option<i64>,
     /// In the store.
@@ -128,10 +126,10 @@ pub fn growth(conn: &mut PgConnection, caller: &Caller, now: Timestamp) -> Resul
     Ok(days.bind::<Timestamptz, _>(now).load(conn)?)
 }
 
-/// Notes what is stored today. Every server of a database does, and the last one is right.
+/// Records what is stored today. Every server of a database does this, and the last record counts.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn note_today(conn: &mut PgConnection, now: Timestamp) -> Result<()> {
     diesel::sql_query(
         "INSERT INTO daily_totals (day, versions, bytes, blobs, blob_bytes) \
@@ -147,7 +145,7 @@ pub fn note_today(conn: &mut PgConnection, now: Timestamp) -> Result<()> {
     Ok(())
 }
 
-/// In which order [`owners`] gives them.
+/// The order in which [`owners`] returns owners.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OwnerOrder {
     #[default]
@@ -156,7 +154,7 @@ pub enum OwnerOrder {
     Size,
 }
 
-/// An owner, and what it has.
+/// An owner with its totals.
 #[derive(Debug, Clone, QueryableByName)]
 pub struct OwnerRow {
     #[diesel(sql_type = BigInt)]
@@ -173,20 +171,20 @@ pub struct OwnerRow {
     pub versions: i64,
     #[diesel(sql_type = BigInt)]
     pub bytes: i64,
-    /// Of an organization.
+    /// Only organizations have members.
     #[diesel(sql_type = BigInt)]
     pub members: i64,
-    /// Whether it has a quota of its own.
+    /// Whether the owner has its own quota.
     #[diesel(sql_type = Bool)]
     pub has_quota: bool,
 }
 
 fn containing(part: &str) -> String {
-    // Postgres takes no NUL, and nothing has one in its name.
+    // Postgres rejects NUL in a text, and no name contains it.
     format!("%{}%", escape_like(&part.to_lowercase().replace('\0', " ")))
 }
 
-/// The owners of a kind, with what each has, by a part of the name.
+/// The owners of one kind whose names contain a text, with their totals.
 ///
 /// # Errors
 /// As [`Caller::demand_admin`].
@@ -227,17 +225,17 @@ pub fn owners(
     Ok(Page { items, total: total.number })
 }
 
-/// In which order [`packages`] gives them.
+/// The order in which [`packages`] returns packages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum PackageOrder {
     #[default]
     Newest,
     Name,
-    /// The largest first. All files are added up for it: a second for a million.
+    /// The largest first. This sums up all files: one second per million.
     Size,
 }
 
-/// A package, and what it has.
+/// A package with its totals.
 #[derive(Debug, Clone, QueryableByName)]
 pub struct PackageRow {
     #[diesel(sql_type = Text)]
@@ -258,7 +256,7 @@ pub struct PackageRow {
     pub downloads: i64,
 }
 
-/// All packages, with what each has, by a part of the name.
+/// All packages whose names contain a text, with their totals.
 ///
 /// # Errors
 /// As [`Caller::demand_admin`].
@@ -297,23 +295,22 @@ pub fn packages(
     Ok(Page { items, total: total.number })
 }
 
-/// The database itself.
 #[derive(Debug, Clone, QueryableByName)]
 pub struct Database {
-    /// Of Postgres.
+    /// The Postgres version.
     #[diesel(sql_type = Text)]
     pub version: String,
     #[diesel(sql_type = BigInt)]
     pub bytes: i64,
-    /// Open connections to it, of whoever.
+    /// All open connections to the database, including those of other programs.
     #[diesel(sql_type = BigInt)]
     pub connections: i64,
-    /// The last migration that was made.
+    /// The last migration that ran.
     #[diesel(sql_type = Text)]
     pub schema: String,
 }
 
-/// What there is to say of the database.
+/// Facts about the database.
 ///
 /// # Errors
 /// As [`Caller::demand_admin`].

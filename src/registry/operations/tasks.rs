@@ -1,4 +1,4 @@
-//! Background work that an administrator asks for: who may, and the record of it. What it does is in the jobs.
+//! Background tasks that an administrator starts: the permission check and the audit record. The jobs do the work.
 
 use crate::domain::clock::Timestamp;
 use crate::domain::role::Level;
@@ -8,7 +8,7 @@ use crate::registry::caller::Caller;
 use diesel::prelude::*;
 use serde_json::json;
 
-/// Records that a task was asked for.
+/// Records that an administrator started a task.
 ///
 /// # Errors
 /// As [`Caller::demand_admin`].

@@ -1,4 +1,4 @@
-//! Who is in the teams of an organization: its members.
+//! Members of an organization: the users in its teams.
 
 use super::orgs::Owning;
 use super::teams::Team;
@@ -20,10 +20,10 @@ use diesel::prelude::*;
 use diesel::sql_types::Bool;
 use serde_json::json;
 
-/// Makes a user a member of a team; false: he is one.
+/// Adds a user to a team; false when the user is in it already.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub(in crate::registry) fn insert(
     conn: &mut PgConnection,
     team: TeamId,
@@ -34,10 +34,10 @@ pub(in crate::registry) fn insert(
     Ok(diesel::insert_into(team_members::table).values(values).on_conflict_do_nothing().execute(conn)? == 1)
 }
 
-/// Takes a user into a team; one who is in it already stays.
+/// Adds a user to a team. A user who is in it already stays.
 ///
 /// # Errors
-/// [`Error::NotFound`] for a user who is unknown, or whom the caller may not see.
+/// [`Error::NotFound`] for a user who does not exist or whom the caller cannot see.
 pub fn add(
     conn: &mut PgConnection,
     caller: &Caller,
@@ -60,10 +60,10 @@ pub fn add(
     Ok(())
 }
 
-/// Takes a user out of a team.
+/// Removes a user from a team.
 ///
 /// # Errors
-/// [`Error::NotFound`] when he is not in it; [`Error::Forbidden`] when he is the last owner.
+/// [`Error::NotFound`] when the user is not in the team; [`Error::Forbidden`] when they are the last owner.
 pub fn remove(
     conn: &mut PgConnection,
     caller: &Caller,
@@ -94,12 +94,12 @@ fn record(
     audit::record(conn, caller, event, &subject, now)
 }
 
-/// Whose members are asked for.
+/// The members to list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MembersOf {
-    /// Those of one team.
+    /// The members of one team.
     Team(TeamId),
-    /// Those of all teams of the organization.
+    /// The members of all teams of the organization.
     Org,
 }
 
@@ -117,10 +117,11 @@ fn is_member(org: OwnerId, of: MembersOf) -> Condition<'static> {
     }
 }
 
-/// The members, by name, as the caller may know them. Each other's names members see, whatever their visibility.
+/// The members by name, with the fields that the caller may see. Members see each other's names, whatever their
+/// visibility.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn list(
     conn: &mut PgConnection,
     caller: &Caller,
@@ -131,10 +132,10 @@ pub fn list(
     search(conn, caller, right, of, "", slice)
 }
 
-/// Those of the members whose name, or full name, contains a text in either case.
+/// The members whose name or full name contains a text, ignoring case.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn search(
     conn: &mut PgConnection,
     caller: &Caller,
@@ -143,7 +144,7 @@ pub fn search(
     part: &str,
     slice: Slice,
 ) -> Result<Page<User>> {
-    // Nobody is called so, and Postgres takes no NUL to look for.
+    // No user has such a name, and Postgres rejects NUL in a text.
     if part.contains('\0') {
         return Ok(Page { items: Vec::new(), total: 0 });
     }
@@ -160,25 +161,25 @@ pub fn search(
     Ok(Page { items: found.into_iter().map(|user| user.seen_by(caller)).collect(), total })
 }
 
-/// A member with the teams he is in.
+/// A member and their teams.
 #[derive(Debug, Clone)]
 pub struct Seated {
     pub user: User,
-    /// By name; never none.
+    /// By name; never empty.
     pub teams: Vec<Team>,
 }
 
 impl Seated {
-    /// What he may do in the organization: the highest right of his teams.
+    /// The member's permission in the organization: the highest of their teams.
     pub fn permission(&self) -> Option<Permission> {
         self.teams.iter().map(|team| team.permission).max()
     }
 }
 
-/// The members of an organization with their teams, as [`search`] finds them.
+/// The members of an organization with their teams, filtered as in [`search`].
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn roster(
     conn: &mut PgConnection,
     caller: &Caller,
@@ -203,10 +204,10 @@ fn seat(conn: &mut PgConnection, org: OwnerId, users: Vec<User>) -> Result<Vec<S
     Ok(users.into_iter().map(|user| Seated { teams: of(&user), user }).collect())
 }
 
-/// A member, as the caller may know him.
+/// A member, with the fields that the caller may see.
 ///
 /// # Errors
-/// [`Error::NotFound`] for whoever is none; [`Error::Moved`] for a member's old name.
+/// [`Error::NotFound`] for a user who is not a member; [`Error::Moved`] for a member's old name.
 pub fn find(
     conn: &mut PgConnection,
     caller: &Caller,
@@ -228,7 +229,8 @@ pub fn find(
     }
 }
 
-/// Checks that a user is a member of an organization. Members may ask, and everybody who sees it about himself.
+/// Checks that a user is a member of an organization. Members may ask about everybody; other users who see the
+/// organization may ask about themselves.
 ///
 /// # Errors
 /// As [`can_inspect`] and [`find`].
@@ -246,7 +248,7 @@ pub fn demand_member(conn: &mut PgConnection, caller: &Caller, org: &OwnerName, 
 /// Whether a user is a member of an organization.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn is_in(conn: &mut PgConnection, org: OwnerId, user: OwnerId) -> Result<bool> {
     let seats = teams::table
         .inner_join(team_members::table)
@@ -255,7 +257,7 @@ pub fn is_in(conn: &mut PgConnection, org: OwnerId, user: OwnerId) -> Result<boo
     Ok(diesel::select(exists(seats)).get_result(conn)?)
 }
 
-/// The right to take a member out of an organization: owners have it, and he himself.
+/// The right to remove a member from an organization: its owners have it, and the member themselves.
 #[derive(Debug, Clone)]
 pub struct CanExpel {
     org: Visited,
@@ -263,21 +265,20 @@ pub struct CanExpel {
 }
 
 impl CanExpel {
-    /// The organization.
     pub fn org(&self) -> &Visited {
         &self.org
     }
 
-    /// The member, with the teams that he would be taken out of.
+    /// The member and the teams that they would be removed from.
     pub fn member(&self) -> &Seated {
         &self.member
     }
 }
 
-/// Whether a caller may take a member out of an organization.
+/// Checks that a caller may remove a member from an organization.
 ///
 /// # Errors
-/// As [`can_govern`]; [`Error::NotFound`] when he is no member.
+/// As [`can_govern`]; [`Error::NotFound`] when the user is not a member.
 pub fn can_expel(conn: &mut PgConnection, caller: &Caller, org: &OwnerName, user: &OwnerName) -> Result<CanExpel> {
     let own = caller.signed_in()?;
     let org = if own.name.lower() == user.lower() {
@@ -291,10 +292,10 @@ pub fn can_expel(conn: &mut PgConnection, caller: &Caller, org: &OwnerName, user
     Ok(CanExpel { org, member: member.ok_or(Error::NotFound(What::User))? })
 }
 
-/// Takes a member out of all teams of an organization.
+/// Removes a member from all teams of an organization.
 ///
 /// # Errors
-/// [`Error::NotFound`] when he is a member no more; [`Error::Forbidden`] when he is the last owner.
+/// [`Error::NotFound`] when the user is no longer a member; [`Error::Forbidden`] when they are the last owner.
 pub fn expel(conn: &mut PgConnection, caller: &Caller, right: &CanExpel, now: Timestamp) -> Result<()> {
     let (org, user) = (right.org(), &right.member().user);
     let owning = Owning::lock(conn, org.id)?;

@@ -1,4 +1,4 @@
-//! Owners of packages: the names that users and organizations share, organizations, their teams and members.
+//! Owners of packages: organizations, their teams and members, and the names that users and organizations share.
 
 pub mod members;
 pub mod namespace;

@@ -1,4 +1,4 @@
-//! The name space that users and organizations share.
+//! The names that users and organizations share.
 
 use crate::db::schema::{owner_redirects, owners, users};
 use crate::domain::clock::Timestamp;
@@ -15,7 +15,7 @@ use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 
-/// What is said of an owner when it is made.
+/// The properties of an owner to create.
 #[derive(Debug, Clone)]
 pub struct NewOwner<'a> {
     pub kind: OwnerKind,
@@ -27,7 +27,7 @@ pub struct NewOwner<'a> {
     pub visibility: Visibility,
 }
 
-/// What an owner says of itself, beside its names.
+/// An owner's profile, besides its names.
 #[derive(Debug, Clone, Default, Queryable, Selectable)]
 #[diesel(table_name = owners)]
 pub struct Profile {
@@ -36,7 +36,7 @@ pub struct Profile {
     pub location: String,
 }
 
-/// What an owner's own page says of it.
+/// The details that an owner's own page shows.
 #[derive(Debug, Clone, Queryable, Selectable)]
 #[diesel(table_name = owners)]
 pub struct OwnerDetails {
@@ -46,15 +46,15 @@ pub struct OwnerDetails {
     pub created_at: Timestamp,
 }
 
-/// What is said of an owner that was found.
+/// The details of an owner that was found.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn about(conn: &mut PgConnection, id: OwnerId) -> Result<Option<OwnerDetails>> {
     Ok(owners::table.find(id).select(OwnerDetails::as_select()).first(conn).optional()?)
 }
 
-/// What is to become of an owner; what is `None` stays as it is.
+/// A change to an owner. A field that is `None` keeps its value.
 #[derive(Debug, Clone, Default, AsChangeset)]
 #[diesel(table_name = owners)]
 pub struct OwnerEdit {
@@ -66,7 +66,7 @@ pub struct OwnerEdit {
 }
 
 impl OwnerEdit {
-    /// The names of what it changes, for the record.
+    /// The names of the changed fields, for the audit log.
     pub(in crate::registry) fn fields(&self) -> Vec<&'static str> {
         let all = [
             ("full_name", self.full_name.is_some()),
@@ -79,7 +79,7 @@ impl OwnerEdit {
     }
 }
 
-/// Takes a name for a new owner.
+/// Creates an owner with a name that is free.
 ///
 /// # Errors
 /// [`Error::Invalid`] for a reserved name, [`Error::Conflict`] for one that is taken.
@@ -113,15 +113,15 @@ fn reserved(field: &'static str, name: &OwnerName) -> Error {
     Error::invalid(field, format!("{field}: the name {name} is reserved: choose another"))
 }
 
-/// Forgets whom this name led to. Called once the name is taken: whoever gave it up at the same moment has committed
-/// then, and what he left behind is seen.
+/// Deletes the redirect from this name. Call it once the name is taken: then an owner who gave the name up at the same
+/// moment has committed, and their redirect is visible.
 fn leads_nowhere(conn: &mut PgConnection, name: &OwnerName) -> Result<()> {
     diesel::delete(owner_redirects::table.find(name.lower())).execute(conn)?;
     Ok(())
 }
 
-/// Whether this is the administrator of a first start, who is called `admin` although nobody else may be: the name is
-/// kept from everyone who could pass for him.
+/// Whether this is the first administrator, who may be called `admin`. The name is reserved for everyone else, because
+/// they could pass for the administrator.
 fn is_first_admin(conn: &mut PgConnection, new: &NewOwner<'_>) -> Result<bool> {
     Ok(new.kind == OwnerKind::User && new.name.lower() == "admin" && !any_user(conn)?)
 }
@@ -130,10 +130,10 @@ fn any_user(conn: &mut PgConnection) -> Result<bool> {
     Ok(diesel::select(diesel::dsl::exists(users::table.select(users::id))).get_result(conn)?)
 }
 
-/// Changes what is said of an owner.
+/// Changes an owner's details.
 ///
 /// # Errors
-/// [`Error::NotFound`] when it is gone.
+/// [`Error::NotFound`] when the owner no longer exists.
 pub(in crate::registry) fn edit(conn: &mut PgConnection, id: OwnerId, edit: &OwnerEdit) -> Result<()> {
     if edit.fields().is_empty() {
         return Ok(());
@@ -144,12 +144,12 @@ pub(in crate::registry) fn edit(conn: &mut PgConnection, id: OwnerId, edit: &Own
     }
 }
 
-/// Gives an owner another name. The old one leads to it until somebody takes it. `field` is what the caller calls the
-/// new one.
+/// Renames an owner. The old name redirects to it until somebody else takes that name. `field` is the request field
+/// that holds the new name.
 ///
 /// # Errors
 /// [`Error::Invalid`] for a reserved name, [`Error::Conflict`] for one that is taken, [`Error::NotFound`] for an owner
-/// that is gone.
+/// that no longer exists.
 pub(in crate::registry) fn rename(
     conn: &mut PgConnection,
     (id, kind): (OwnerId, OwnerKind),
@@ -189,20 +189,20 @@ pub(in crate::registry) fn rename(
     Ok(())
 }
 
-/// Keeps everybody from giving an owner anything more until the end of the transaction: publishers, and whoever adds a
-/// team, wait or have committed.
+/// Locks an owner until the end of the transaction, so that nobody adds anything to it: anyone who publishes or adds a
+/// team waits or has committed already.
 ///
 /// # Errors
-/// [`Error::NotFound`] when it is gone.
+/// [`Error::NotFound`] when the owner no longer exists.
 pub(in crate::registry) fn lock(conn: &mut PgConnection, id: OwnerId) -> Result<()> {
     let found: Option<OwnerId> = owners::table.find(id).select(owners::id).for_update().first(conn).optional()?;
     found.map(drop).ok_or(Error::NotFound(What::Owner))
 }
 
-/// Deletes an owner that has no packages.
+/// Deletes an owner without packages.
 ///
 /// # Errors
-/// [`Error::NotFound`] when it is gone.
+/// [`Error::NotFound`] when the owner no longer exists.
 pub(in crate::registry) fn delete(conn: &mut PgConnection, id: OwnerId) -> Result<()> {
     match diesel::delete(owners::table.find(id)).execute(conn)? {
         0 => Err(Error::NotFound(What::Owner)),
@@ -223,20 +223,20 @@ pub struct Listed {
     pub packages: i64,
 }
 
-/// In which order owners are listed.
+/// The order in which owners are listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OwnerListOrder {
     #[default]
     Name,
-    /// Those that were made last come first.
+    /// The newest first.
     Newest,
 }
 
-/// The owners whom a caller may see, of one kind or both, whose name or full name contains a text in either case. Users
-/// who wait to be let in are left out.
+/// The owners that a caller may see, of one kind or both, whose name or full name contains a text, ignoring case. Users
+/// who wait for approval are left out.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn browse(
     conn: &mut PgConnection,
     caller: &Caller,
@@ -245,7 +245,7 @@ pub fn browse(
     order: OwnerListOrder,
     slice: Slice,
 ) -> Result<Page<Listed>> {
-    // Nobody is called so, and Postgres takes no NUL to look for.
+    // No owner has such a name, and Postgres rejects NUL in a text.
     if part.chars().any(char::is_control) {
         return Ok(Page { items: Vec::new(), total: 0 });
     }

@@ -1,4 +1,4 @@
-//! Making an organization, with its first team and its first owner.
+//! Creating an organization with its first team and its first owner.
 
 use super::namespace::{self, NewOwner};
 use super::{members, teams};
@@ -14,7 +14,7 @@ use crate::registry::caller::{Caller, SignedIn};
 use diesel::prelude::*;
 use serde_json::json;
 
-/// What is said of an organization when it is made.
+/// The properties of an organization to create.
 #[derive(Debug, Clone)]
 pub struct NewOrg {
     pub name: OwnerName,
@@ -25,7 +25,7 @@ pub struct NewOrg {
     pub visibility: Visibility,
 }
 
-/// Who makes an organization, if he may make one at all.
+/// Checks that the caller may create an organization and returns their user.
 ///
 /// # Errors
 /// [`crate::error::Error::Unauthenticated`]; [`crate::error::Error::Forbidden`] for a token without the scope, or
@@ -37,17 +37,17 @@ pub fn demand_create(caller: &Caller) -> Result<&SignedIn> {
     Ok(maker)
 }
 
-/// Makes an organization whose first owner is the caller.
+/// Creates an organization whose first owner is the caller.
 ///
 /// # Errors
-/// As [`demand_create`]; [`crate::error::Error::Forbidden`] also for one that the token could not see,
-/// [`crate::error::Error::Conflict`] for a name that is taken, [`crate::error::Error::Invalid`] for a reserved one.
+/// As [`demand_create`]; [`crate::error::Error::Forbidden`] also for an organization that the token could not
+/// see, [`crate::error::Error::Conflict`] for a name that is taken, [`crate::error::Error::Invalid`] for a reserved one.
 pub fn create(conn: &mut PgConnection, caller: &Caller, new: &NewOrg, now: Timestamp) -> Result<OwnerId> {
     let maker = demand_create(caller)?;
     insert(conn, caller, maker.id, new, now)
 }
 
-/// Makes an organization whose first owner is another user, for administrators.
+/// Creates an organization whose first owner is another user, for administrators.
 ///
 /// # Errors
 /// As [`Caller::demand_admin`] and [`create`]; [`crate::error::Error::NotFound`] for an unknown user.

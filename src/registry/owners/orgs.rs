@@ -1,4 +1,4 @@
-//! Organizations. Their teams are in [`super::teams`], who is in them in [`super::members`].
+//! Organizations. [`super::teams`] has their teams, [`super::members`] the users in them.
 
 use super::namespace::{self, OwnerEdit, Profile};
 use crate::db::schema::{owners as owners_table, team_members, teams as teams_table};
@@ -19,7 +19,7 @@ use diesel::sql_types::Bool;
 use serde_json::json;
 use std::collections::HashMap;
 
-/// An organization, as whoever may see it sees it.
+/// An organization, with the fields that everyone who sees it may see.
 #[derive(Debug, Clone, Queryable, Selectable)]
 #[diesel(table_name = owners_table)]
 pub struct Org {
@@ -34,7 +34,7 @@ pub struct Org {
 /// The organization with this id.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn find(conn: &mut PgConnection, id: OwnerId) -> Result<Option<Org>> {
     let orgs = owners_table::table.filter(owners_table::kind.eq(OwnerKind::Organization));
     Ok(orgs.filter(owners_table::id.eq(id)).select(Org::as_select()).first(conn).optional()?)
@@ -49,20 +49,20 @@ pub fn see(conn: &mut PgConnection, caller: &Caller, name: &OwnerName) -> Result
     find(conn, id)?.ok_or(Error::NotFound(What::Organization))
 }
 
-/// Which organizations are listed, of those that the caller may see.
+/// The organizations to list, of those that the caller may see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Which {
     All,
-    /// Those in whose teams a user is.
+    /// The organizations that a user is a member of.
     Of(OwnerId),
 }
 
 type Condition<'a> = Box<dyn BoxableExpression<owners_table::table, Pg, SqlType = Bool> + 'a>;
 
-/// The organizations that a caller may see, within the limits of his token, by name.
+/// The organizations that a caller may see, within the limits of their token, by name.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn list(conn: &mut PgConnection, caller: &Caller, which: Which, slice: Slice) -> Result<Page<Org>> {
     let condition = || -> Condition<'_> {
         let seen = owners_table::kind
@@ -87,10 +87,10 @@ pub fn list(conn: &mut PgConnection, caller: &Caller, which: Which, slice: Slice
     Ok(Page { items: rows.load(conn)?, total })
 }
 
-/// The organizations that a user is a member of, by name, each with what he may do there.
+/// The organizations that the caller is a member of, by name, each with the caller's permission.
 ///
 /// # Errors
-/// [`Error::Unauthenticated`]; the database's.
+/// [`Error::Unauthenticated`]; database errors.
 pub fn of_caller(conn: &mut PgConnection, caller: &Caller, slice: Slice) -> Result<Page<(Org, Permission)>> {
     let user = caller.signed_in()?.id;
     let page = list(conn, caller, Which::Of(user), slice)?;
@@ -108,7 +108,7 @@ pub fn of_caller(conn: &mut PgConnection, caller: &Caller, slice: Slice) -> Resu
     Ok(Page { items: page.items.into_iter().filter_map(with).collect(), total: page.total })
 }
 
-/// What an organization consists of, and what goes when it goes.
+/// The contents of an organization, which are deleted with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Holdings {
     pub packages: i64,
@@ -116,10 +116,10 @@ pub struct Holdings {
     pub members: i64,
 }
 
-/// Counts what an organization consists of.
+/// Counts the contents of an organization.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn holdings(conn: &mut PgConnection, right: &CanGovern) -> Result<Holdings> {
     let org = right.org().id;
     let teams = teams_table::table.filter(teams_table::org_id.eq(org));
@@ -131,10 +131,10 @@ pub fn holdings(conn: &mut PgConnection, right: &CanGovern) -> Result<Holdings> 
     })
 }
 
-/// Changes what is said of an organization.
+/// Changes an organization's settings.
 ///
 /// # Errors
-/// [`Error::Forbidden`] for a visibility that the token in use could not see.
+/// [`Error::Forbidden`] for a visibility that the token in use cannot see.
 pub fn update(
     conn: &mut PgConnection,
     caller: &Caller,
@@ -154,7 +154,7 @@ pub fn update(
     audit::record_owner(conn, caller, Event::OrgUpdate, (org.id, &org.name), detail, now)
 }
 
-/// Gives an organization another name; the old one leads to it until somebody takes it.
+/// Renames an organization. The old name redirects to it until somebody else takes that name.
 ///
 /// # Errors
 /// [`Error::Invalid`] for a reserved name, [`Error::Conflict`] for one that is taken.
@@ -173,7 +173,7 @@ pub fn rename(
 /// Deletes an organization that owns no packages.
 ///
 /// # Errors
-/// [`Error::Blocked`] that says how many packages it owns.
+/// [`Error::Blocked`] naming the number of packages it owns.
 pub fn delete(conn: &mut PgConnection, caller: &Caller, right: &CanGovern, now: Timestamp) -> Result<()> {
     let org = right.org();
     namespace::lock(conn, org.id)?;
@@ -182,18 +182,18 @@ pub fn delete(conn: &mut PgConnection, caller: &Caller, right: &CanGovern, now: 
     audit::record_owner(conn, caller, Event::OrgDelete, (org.id, &org.name), json!({}), now)
 }
 
-/// The owning teams of an organization, locked.
+/// The owner teams of an organization, locked.
 pub(in crate::registry) struct Owning {
     org: OwnerId,
     had_owner: bool,
 }
 
 impl Owning {
-    /// Locks them: owners who leave at the same moment, whichever teams they are in, and whoever changes or deletes one of
-    /// the teams, take turns from here to the end of their transactions.
+    /// Locks the owner teams. From here to the end of their transactions, owners who leave at the same moment take
+    /// turns, whichever teams they are in, and so does everyone who changes or deletes one of the teams.
     ///
     /// # Errors
-    /// The database's.
+    /// Database errors.
     pub(in crate::registry) fn lock(conn: &mut PgConnection, org: OwnerId) -> Result<Self> {
         let owning = teams_table::table
             .filter(teams_table::org_id.eq(org))
@@ -205,10 +205,10 @@ impl Owning {
         Ok(Self { org, had_owner: has_owner(conn, org)? })
     }
 
-    /// Checks, when all is changed, that the organization did not lose its last owner.
+    /// Checks, after all changes, that the organization still has an owner.
     ///
     /// # Errors
-    /// [`Error::Forbidden`] when it did.
+    /// [`Error::Forbidden`] when no owner is left.
     pub(in crate::registry) fn demand_left(self, conn: &mut PgConnection) -> Result<()> {
         if !self.had_owner || has_owner(conn, self.org)? {
             return Ok(());
@@ -219,10 +219,10 @@ impl Owning {
     }
 }
 
-/// The owner of an organization, where there is one alone: he can neither leave nor lose the right.
+/// The only owner of an organization, if it has exactly one: they can neither leave nor lose the right.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn only_owner(conn: &mut PgConnection, org: OwnerId) -> Result<Option<OwnerId>> {
     let owners: Vec<OwnerId> = teams_table::table
         .inner_join(team_members::table)

@@ -1,4 +1,5 @@
-//! Teams of organizations: each gives its members a permission there, and a member has the highest of his teams.
+//! Teams of organizations. Each team gives its members a permission, and a member has the highest permission of their
+//! teams.
 
 use super::orgs::{Org, Owning};
 use crate::db::schema::{owners, team_members, teams};
@@ -20,10 +21,10 @@ use diesel::sql_types::Bool;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 
-/// The team that every organization has from the start, and that its maker is in. It keeps its name and its permission.
+/// The team that every organization has from the start and that its creator is in. Its name and permission cannot
+/// change.
 pub const OWNERS: &str = "Owners";
 
-/// A team.
 #[derive(Debug, Clone, Queryable, Selectable)]
 #[diesel(table_name = teams)]
 pub struct Team {
@@ -35,13 +36,13 @@ pub struct Team {
 }
 
 impl Team {
-    /// Whether it is the one called [`OWNERS`].
+    /// Whether this is the team called [`OWNERS`].
     pub fn is_owners(&self) -> bool {
         self.name == OWNERS
     }
 }
 
-/// What is said of a team when it is made.
+/// The properties of a team to create.
 #[derive(Debug, Clone)]
 pub struct NewTeam {
     pub name: TeamName,
@@ -49,7 +50,7 @@ pub struct NewTeam {
     pub permission: Permission,
 }
 
-/// What is to become of a team; what is `None` stays as it is.
+/// A change to a team. A field that is `None` keeps its value.
 #[derive(Debug, Clone, Default)]
 pub struct TeamEdit {
     pub name: Option<TeamName>,
@@ -57,10 +58,10 @@ pub struct TeamEdit {
     pub permission: Option<Permission>,
 }
 
-/// Makes an organization's first team.
+/// Creates an organization's first team.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub(in crate::registry) fn insert_owners(conn: &mut PgConnection, org: OwnerId, now: Timestamp) -> Result<TeamId> {
     let team = insert(conn, org, (OWNERS, "", Permission::Owner), now)?;
     team.map(|team| team.id).ok_or(Error::Conflict(What::Team))
@@ -88,7 +89,7 @@ fn insert(
         .optional()?)
 }
 
-/// Makes a team.
+/// Creates a team.
 ///
 /// # Errors
 /// [`Error::Conflict`] for a name that is taken.
@@ -129,7 +130,8 @@ fn find(conn: &mut PgConnection, id: TeamId) -> Result<(Team, OwnerName)> {
         .ok_or(Error::NotFound(What::Team))
 }
 
-/// No team both where there is none and where its organization may not be seen.
+/// Turns the error into "no such team": the answer is the same for a team that does not exist and for one whose
+/// organization the caller cannot see.
 fn no_team(error: Error) -> Error {
     match error {
         Error::NotFound(_) | Error::Moved { .. } => Error::NotFound(What::Team),
@@ -137,12 +139,13 @@ fn no_team(error: Error) -> Error {
     }
 }
 
-/// A team, and the right to govern its organization.
+/// A team, and the right to manage its organization.
 ///
 /// # Errors
-/// As [`can_govern`]; [`Error::NotFound`] of a team both where there is none and where its organization may not be seen.
+/// As [`can_govern`]; [`Error::NotFound`] both when the team does not exist and when the caller cannot see its
+/// organization.
 pub fn govern(conn: &mut PgConnection, caller: &Caller, id: TeamId) -> Result<(Team, CanGovern)> {
-    // Asked before the team is looked for: a token without the scope learns nothing of it.
+    // Checked before the team is looked up: a token without the scope learns nothing about it.
     caller.signed_in()?;
     caller.demand(Area::Organization, Level::Write)?;
     let (team, org) = find(conn, id)?;
@@ -153,7 +156,8 @@ pub fn govern(conn: &mut PgConnection, caller: &Caller, id: TeamId) -> Result<(T
 /// A team, and the right to see its organization from inside.
 ///
 /// # Errors
-/// As [`can_inspect`]; [`Error::NotFound`] of a team both where there is none and where its organization may not be seen.
+/// As [`can_inspect`]; [`Error::NotFound`] both when the team does not exist and when the caller cannot see its
+/// organization.
 pub fn inspect(conn: &mut PgConnection, caller: &Caller, id: TeamId) -> Result<(Team, CanInspect)> {
     caller.signed_in()?;
     caller.demand(Area::Organization, Level::Read)?;
@@ -162,7 +166,7 @@ pub fn inspect(conn: &mut PgConnection, caller: &Caller, id: TeamId) -> Result<(
     Ok((team, right))
 }
 
-/// A team of an organization by its name, or else by its id.
+/// A team of an organization, by its name or else by its id.
 ///
 /// # Errors
 /// [`Error::NotFound`].
@@ -176,7 +180,7 @@ pub fn find_in(conn: &mut PgConnection, org: OwnerId, called: &TeamName) -> Resu
     found.ok_or(Error::NotFound(What::Team))
 }
 
-/// A team in a list: how many are in it, and whether the caller is.
+/// A team in a list, with its number of members and whether the caller is one of them.
 #[derive(Debug, Clone)]
 pub struct Counted {
     pub team: Team,
@@ -184,10 +188,10 @@ pub struct Counted {
     pub is_in: bool,
 }
 
-/// The teams of an organization, by name, each with how many are in it.
+/// The teams of an organization, by name, each with its number of members.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn overview(conn: &mut PgConnection, caller: &Caller, right: &CanInspect, slice: Slice) -> Result<Page<Counted>> {
     let page = list(conn, right, "", slice)?;
     let ids: Vec<TeamId> = page.items.iter().map(|team| team.id).collect();
@@ -204,12 +208,12 @@ pub fn overview(conn: &mut PgConnection, caller: &Caller, right: &CanInspect, sl
     Ok(Page { items: page.items.into_iter().map(count).collect(), total: page.total })
 }
 
-/// The teams of an organization whose names contain a text in either case, by name.
+/// The teams of an organization whose names contain a text, ignoring case, by name.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn list(conn: &mut PgConnection, right: &CanInspect, part: &str, slice: Slice) -> Result<Page<Team>> {
-    // No team is called so, and Postgres takes no NUL to look for.
+    // No team has such a name, and Postgres rejects NUL in a text.
     if part.contains('\0') {
         return Ok(Page { items: Vec::new(), total: 0 });
     }
@@ -223,10 +227,10 @@ pub fn list(conn: &mut PgConnection, right: &CanInspect, part: &str, slice: Slic
     Ok(Page { items: rows.select(Team::as_select()).load(conn)?, total })
 }
 
-/// The teams that the caller is in, within the limits of his token, each with its organization.
+/// The teams that the caller is in, within the limits of their token, each with its organization.
 ///
 /// # Errors
-/// [`Error::Unauthenticated`]; the database's.
+/// [`Error::Unauthenticated`]; database errors.
 pub fn of_caller(conn: &mut PgConnection, caller: &Caller, slice: Slice) -> Result<Page<(Team, Org)>> {
     let user = caller.signed_in()?;
     let own = || {
@@ -234,7 +238,7 @@ pub fn of_caller(conn: &mut PgConnection, caller: &Caller, slice: Slice) -> Resu
             .inner_join(owners::table.on(owners::id.eq(teams::org_id)))
             .inner_join(team_members::table)
             .filter(team_members::user_id.eq(user.id))
-            // What he is a member of he sees.
+            // Members always see their organization, so only the token's limits are checked.
             .filter(within_token_limits(caller.limits()))
     };
     let total = own().count().get_result(conn)?;
@@ -245,8 +249,8 @@ pub fn of_caller(conn: &mut PgConnection, caller: &Caller, slice: Slice) -> Resu
 /// Changes a team.
 ///
 /// # Errors
-/// [`Error::Blocked`] for name and permission of the team [`OWNERS`], [`Error::Conflict`] for a name that is taken,
-/// [`Error::Forbidden`] where no owner would be left.
+/// [`Error::Blocked`] for a new name or permission of the team [`OWNERS`], [`Error::Conflict`] for a name that is
+/// taken, [`Error::Forbidden`] when no owner would be left.
 pub fn update(
     conn: &mut PgConnection,
     caller: &Caller,
@@ -291,8 +295,8 @@ pub fn update(
 /// Deletes a team.
 ///
 /// # Errors
-/// [`Error::Blocked`] for the team [`OWNERS`], [`Error::Forbidden`] where no owner would be left, [`Error::NotFound`] for
-/// one that is gone.
+/// [`Error::Blocked`] for the team [`OWNERS`], [`Error::Forbidden`] when no owner would be left, [`Error::NotFound`]
+/// when the team no longer exists.
 pub fn delete(conn: &mut PgConnection, caller: &Caller, right: &CanGovern, team: &Team, now: Timestamp) -> Result<()> {
     if team.is_owners() {
         return Err(Error::Blocked(format!("the team {OWNERS} cannot be deleted: every organization needs it")));

@@ -1,6 +1,7 @@
-//! Packages as people look for them: an entry a package, with its newest version and its totals.
+//! Package lists for people: one entry per package, with its newest version and its totals.
 //!
-//! As everywhere, first which and then what of them: the versions and files of a page's packages alone are looked at.
+//! As in every list, one query finds the ids of a page and another one loads the details, so that only the versions and
+//! files of that page's packages are read.
 
 use crate::db::schema::{owners, packages, team_members, teams, versions};
 use crate::domain::clock::Timestamp;
@@ -22,28 +23,28 @@ use diesel::sql_types::{Array, BigInt, Text};
 use std::collections::HashMap;
 use std::str::FromStr;
 
-/// A package.
+/// A package with its newest version and its totals.
 #[derive(Debug, Clone)]
 pub struct Entry {
     pub id: PackageId,
     pub owner: OwnerId,
     pub name: PackageName,
-    /// What `latest` stands for.
+    /// The version that `latest` stands for.
     pub newest: Version,
-    /// How many versions.
+    /// The number of versions.
     pub versions: i64,
     /// Bytes in all files of all versions.
     pub size: i64,
-    /// Downloads of all of them.
+    /// Downloads of all versions.
     pub downloads: i64,
-    /// When the last version was made.
+    /// When the last version was created.
     pub updated_at: Timestamp,
 }
 
-/// In which order an owner's packages come.
+/// The order of an owner's packages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum CatalogOrder {
-    /// Those that got a version last come first.
+    /// The most recently updated first.
     #[default]
     Updated,
     Name,
@@ -73,16 +74,16 @@ struct Id {
     id: PackageId,
 }
 
-/// That a version is the last that its package got. In this form Postgres asks it of one version after the other, in the
-/// order of an index, until the page is full: bare, an id that equals something counts as one row of all, and then it
-/// sorts everything for a list that seems to have a single row (1.3 s instead of 30 ms for 300,000 versions).
+/// A condition for a package's last version. In this form Postgres checks one version after another, in index order,
+/// until the page is full. Without `coalesce`, Postgres estimates that `id = …` matches a single row and sorts
+/// everything for that one-row list (1.3 s instead of 30 ms for 300,000 versions).
 pub(in crate::registry) const LAST_OF_PACKAGE: &str = "coalesce(versions.id = (SELECT last.id FROM versions last WHERE last.package_id = versions.package_id \
      ORDER BY last.created_at DESC, last.id DESC LIMIT 1), false)";
 
-/// Packages of an owner whose names contain a text, in either case.
+/// The packages of an owner whose names contain a text, ignoring case.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn of_owner(
     conn: &mut PgConnection,
     right: &CanRead,
@@ -90,7 +91,7 @@ pub fn of_owner(
     order: CatalogOrder,
     slice: Slice,
 ) -> Result<Page<Entry>> {
-    // No name has such a character, and Postgres takes no NUL to look for.
+    // No name has such a character, and Postgres rejects NUL in a text.
     if part.chars().any(char::is_control) {
         return Ok(Page { items: Vec::new(), total: 0 });
     }
@@ -147,10 +148,10 @@ fn ids_of_owner(
     Ok(query.load::<Id>(conn)?.into_iter().map(|row| row.id).collect())
 }
 
-/// Packages in the order of their ids here. One that was deleted meanwhile is left out.
+/// Packages in the order of these ids. A package that was deleted in the meantime is left out.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub(in crate::registry) fn load(conn: &mut PgConnection, ids: &[PackageId]) -> Result<Vec<Entry>> {
     let named: Vec<(PackageId, OwnerId, PackageName)> = packages::table
         .filter(packages::id.eq_any(ids))
@@ -198,21 +199,21 @@ fn totals(conn: &mut PgConnection, ids: &[PackageId]) -> Result<HashMap<PackageI
     Ok(rows.into_iter().map(|row| (row.id, (row.size, row.downloads))).collect())
 }
 
-/// An owner to whom a user belongs: himself, or an organization in whose teams he is.
+/// An owner that a user belongs to: the user themselves, or an organization they are a member of.
 #[derive(Debug, Clone)]
 pub struct Belonging {
     pub id: OwnerId,
     pub name: OwnerName,
     pub full_name: String,
     pub kind: OwnerKind,
-    /// What he may do there.
+    /// The user's permission there.
     pub permission: Permission,
 }
 
-/// A user's owners: himself first, then the organizations by name.
+/// A user's owners: the user first, then their organizations by name.
 ///
 /// # Errors
-/// [`Error::Unauthenticated`] for the anonymous; the database's.
+/// [`Error::Unauthenticated`] for the anonymous; database errors.
 pub fn belonging(conn: &mut PgConnection, caller: &Caller) -> Result<Vec<Belonging>> {
     let user = caller.signed_in()?.id;
     type BelongingRow = (OwnerId, OwnerName, String, OwnerKind);
@@ -243,13 +244,13 @@ pub fn belonging(conn: &mut PgConnection, caller: &Caller) -> Result<Vec<Belongi
         .collect())
 }
 
-/// The packages of some owners that got a version last.
+/// The most recently updated packages of some owners.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn recent(conn: &mut PgConnection, of: &[Belonging], limit: i64) -> Result<Vec<Entry>> {
     let owners: Vec<OwnerId> = of.iter().map(|owner| owner.id).collect();
-    // Of each owner by his own index: walking all versions would not end for who has none.
+    // Each owner has their own index scan: a walk over all versions would take too long for owners without any.
     let rows: Vec<Id> = sql_query(format!(
         "SELECT each.package_id AS id FROM unnest($1) AS owner (id), LATERAL (SELECT versions.package_id, \
          versions.created_at, versions.id AS version_id FROM versions WHERE versions.owner_id = owner.id AND \

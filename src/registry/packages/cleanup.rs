@@ -1,4 +1,5 @@
-//! What nothing refers to any more: found here, row by row; its bytes are removed by the job that asks.
+//! Rows that nothing refers to any longer. This module finds and deletes them; the calling job removes the blobs'
+//! bytes.
 
 use super::files::{BLOB_COLUMNS, Blob, BlobRow};
 use super::quotas;
@@ -13,23 +14,23 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool};
 use std::collections::HashSet;
 
-/// Held, shared and by its connection, by every backup that runs, and for a moment by each sweep that forgets rows. The
-/// numbers are arbitrary and must never change: servers of several versions may share a database.
+/// The lock that every running backup holds, shared and by its connection, and each sweep for a moment while it deletes
+/// rows. The numbers are arbitrary and must never change: servers of several versions may share a database.
 const BACKUPS: i64 = 0x7061_636b_0000_0001;
-/// Held by one sweep at a time, so that only a backup can be in the way of the other lock.
+/// The lock that one sweep holds at a time, so that only a backup can conflict on the other lock.
 const SWEEPS: i64 = 0x7061_636b_0000_0002;
 
-/// Keeps sweeps, those of other servers too, from forgetting rows for as long as this connection lives: whatever a
-/// snapshot taken after this names stays in the store, where a backup can fetch it.
+/// Keeps all sweeps, including other servers' sweeps, from deleting rows for as long as this connection lives.
+/// Everything a later snapshot names stays in the store, where a backup can fetch it.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn hold_off_sweeps(conn: &mut PgConnection) -> Result<()> {
     diesel::sql_query("SELECT pg_advisory_lock_shared($1)").bind::<BigInt, _>(BACKUPS).execute(conn)?;
     Ok(())
 }
 
-/// Whether no backup runs, and none begins before the end of this transaction.
+/// Whether no backup is running and none can start before the end of this transaction.
 fn may_forget(conn: &mut PgConnection) -> Result<bool> {
     diesel::sql_query("SELECT pg_advisory_xact_lock($1)").bind::<BigInt, _>(SWEEPS).execute(conn)?;
     Ok(diesel::select(sql::<Bool>("pg_try_advisory_xact_lock(").bind::<BigInt, _>(BACKUPS).sql(")"))
@@ -42,9 +43,9 @@ macro_rules! unused {
     };
 }
 
-/// Forgets up to `limit` blobs that no file has and that were last uploaded, or lost a file, before the given time, and returns the
-/// keys of their bytes, which may be removed once the transaction is committed; `None` when a backup is running that
-/// may still want those bytes.
+/// Deletes up to `limit` blob rows that no file uses and that were last uploaded, or lost a file, before the given
+/// time. Returns their storage keys, whose bytes may be removed once the transaction is committed; `None` when a
+/// running backup may still need the bytes.
 ///
 /// # Errors
 /// As [`settings::demand_primary`].
@@ -67,23 +68,24 @@ pub fn forget_blobs(
         .for_update()
         .skip_locked()
         .load(conn)?;
-    // Asked again with the rows locked: an upload of the same bytes may have committed between the look and the lock.
+    // Checked again with the rows locked: an upload of the same bytes may have committed between the query and the
+    // lock.
     let gone = blobs::table.filter(blobs::id.eq_any(candidates)).filter(unused!());
     Ok(Some(diesel::delete(gone).returning(blobs::storage_key).get_results(conn)?))
 }
 
-/// Whether what owners are counted to store is what their files add up to. It is not where rows of files are missing
-/// that nobody deleted, as in the middle of a restore: then blobs look unused that are not.
+/// Whether the stored usage counts equal the sums over the files. They differ when rows of files are missing that
+/// nobody deleted, as in the middle of a restore; then blobs look unused although they are needed.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn files_are_whole(conn: &mut PgConnection) -> Result<bool> {
     #[derive(QueryableByName)]
     struct Whole {
         #[diesel(sql_type = Bool)]
         whole: bool,
     }
-    // The limit on a statement's time is for requests; this reads a whole table.
+    // The statement timeout is meant for requests; this query reads a whole table.
     diesel::sql_query("SET LOCAL statement_timeout = 0").execute(conn)?;
     let query = format!("SELECT NOT EXISTS ({}) AS whole", quotas::MISCOUNTED);
     Ok(diesel::sql_query(query).get_result::<Whole>(conn)?.whole)
@@ -92,15 +94,15 @@ pub fn files_are_whole(conn: &mut PgConnection) -> Result<bool> {
 /// How many blobs there are.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn count_blobs(conn: &mut PgConnection) -> Result<i64> {
     Ok(blobs::table.count().get_result(conn)?)
 }
 
-/// How many blobs [`forget_blobs`] would forget, and their bytes.
+/// How many blobs [`forget_blobs`] would delete, and their bytes.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn unused_blobs(conn: &mut PgConnection, before: Timestamp) -> Result<(i64, i64)> {
     Ok(blobs::table
         .filter(blobs::touched_at.lt(before))
@@ -109,7 +111,7 @@ pub fn unused_blobs(conn: &mut PgConnection, before: Timestamp) -> Result<(i64, 
         .first(conn)?)
 }
 
-/// Those of some keys that a row points at.
+/// The keys among these that a row refers to.
 ///
 /// # Errors
 /// As [`settings::demand_primary`].
@@ -120,10 +122,10 @@ pub fn known_keys(conn: &mut PgConnection, store: &str, keys: &[String]) -> Resu
     Ok(rows.into_iter().collect())
 }
 
-/// Some blobs whose other three digests are not computed yet, after an id.
+/// Some blobs after an id whose other three digests are not computed yet.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn without_other_digests(conn: &mut PgConnection, after: BlobId, limit: i64) -> Result<Vec<Blob>> {
     let rows: Vec<BlobRow> = blobs::table
         .filter(blobs::sha512.is_null())
@@ -135,19 +137,19 @@ pub fn without_other_digests(conn: &mut PgConnection, after: BlobId, limit: i64)
     rows.into_iter().map(Blob::from_row).collect()
 }
 
-/// The other three digests of a blob, if they are computed; `None` also when the blob is gone.
+/// The other three digests of a blob, if they are computed; `None` also when the blob no longer exists.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn other_digests(conn: &mut PgConnection, blob: BlobId) -> Result<Option<OtherDigests>> {
     let row: Option<BlobRow> = blobs::table.find(blob).select(BLOB_COLUMNS).first(conn).optional()?;
     Ok(row.map(Blob::from_row).transpose()?.and_then(|blob| blob.other))
 }
 
-/// Writes the other three digests of a blob down.
+/// Stores the other three digests of a blob.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn set_other_digests(conn: &mut PgConnection, blob: BlobId, other: &OtherDigests) -> Result<()> {
     diesel::update(blobs::table.find(blob))
         .set((
@@ -159,10 +161,10 @@ pub fn set_other_digests(conn: &mut PgConnection, blob: BlobId, other: &OtherDig
     Ok(())
 }
 
-/// Forgets sessions that have expired.
+/// Deletes expired sessions.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn forget_sessions(conn: &mut PgConnection, now: Timestamp) -> Result<usize> {
     Ok(diesel::delete(sessions::table.filter(sessions::expires_at.le(now))).execute(conn)?)
 }

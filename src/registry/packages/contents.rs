@@ -1,4 +1,4 @@
-//! What a package holds: counted before it goes, and let go of.
+//! The contents of a package: counted before a deletion, and released by it.
 
 use crate::db::schema::{blobs, files, versions};
 use crate::domain::clock::Timestamp;
@@ -8,20 +8,20 @@ use diesel::dsl::{count, sql};
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 
-/// What a package or one version of it holds.
+/// The contents of a package or of one version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Queryable)]
 pub struct Contents {
     pub versions: i64,
     pub files: i64,
-    /// In all its files, the same bytes counted each time.
+    /// In all its files; shared bytes count once per file.
     pub bytes: i64,
     pub downloads: i64,
 }
 
-/// What a package holds, or one version of it.
+/// Computes the contents of a package, or of one version of it.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub(in crate::registry) fn weigh(
     conn: &mut PgConnection,
     package: PackageId,
@@ -44,10 +44,10 @@ pub(in crate::registry) fn weigh(
     Ok(query.first(conn)?)
 }
 
-/// Begins the grace of the bytes of files that are about to be deleted: a sweep counts from now.
+/// Starts the grace period of the blobs of files that are about to be deleted: a sweep counts it from now.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub(in crate::registry) fn let_go(
     conn: &mut PgConnection,
     package: PackageId,

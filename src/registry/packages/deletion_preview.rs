@@ -1,4 +1,4 @@
-//! What a deletion would take along, said before it is made.
+//! Previews of deletions: everything that a deletion would delete.
 
 use super::contents::{self, Contents};
 use super::lookup;
@@ -11,7 +11,7 @@ use crate::error::{Error, Result, What};
 use crate::registry::access::CanPublish;
 use diesel::prelude::*;
 
-/// A package, and what would go with it.
+/// A package and everything that would be deleted with it.
 ///
 /// # Errors
 /// [`Error::NotFound`].
@@ -20,7 +20,7 @@ pub fn of_package(conn: &mut PgConnection, right: &CanPublish, name: &PackageNam
     Ok((name, contents::weigh(conn, id, None)?))
 }
 
-/// A version, what would go with it, and whether its package would.
+/// A version, everything that would be deleted with it, and whether its package would be.
 ///
 /// # Errors
 /// [`Error::NotFound`].
@@ -34,7 +34,7 @@ pub fn of_version(
     Ok((version, contents::weigh(conn, package, Some(id))?, is_last_version(conn, package, id)?))
 }
 
-/// A file by its id, what would go with it, and whether its version would, and its package.
+/// A file by its id, everything that would be deleted with it, and whether its version and package would be.
 #[derive(Debug, Clone)]
 pub struct FileDeletionPreview {
     pub name: FileName,
@@ -44,7 +44,7 @@ pub struct FileDeletionPreview {
     pub takes_package: bool,
 }
 
-/// A file of a version, and what would go with it.
+/// A file of a version and everything that would be deleted with it.
 ///
 /// # Errors
 /// [`Error::NotFound`].

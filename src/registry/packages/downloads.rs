@@ -1,14 +1,14 @@
-//! Counts of downloads, gathered in memory by each server and written down by a job: no download waits for a write.
+//! Download counts. Each server collects them in memory and a job writes them, so that no download waits for a write.
 
 use crate::domain::ids::FileId;
 use crate::error::Result;
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt};
 
-/// Adds counts to files; those of deleted files are lost with them.
+/// Adds counts to files. Counts of deleted files are lost with them.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn add(conn: &mut PgConnection, counts: &[(FileId, i64)]) -> Result<()> {
     let (ids, counts): (Vec<FileId>, Vec<i64>) = counts.iter().copied().unzip();
     diesel::sql_query(

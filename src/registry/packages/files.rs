@@ -1,4 +1,4 @@
-//! Files of a version: finding one to send, listing, deleting.
+//! Files of a version: finding a file to send, listing, deleting.
 
 use super::lookup::{self, file_is, version_is};
 use super::{contents, lifecycle, quotas};
@@ -25,7 +25,7 @@ use diesel::sql_types::{Bool, Text};
 use serde_json::json;
 use std::str::FromStr;
 
-/// The bytes of a file: what they are, and where the store has them.
+/// The content of a file: its digests, its size, and its place in the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Blob {
     pub id: BlobId,
@@ -33,11 +33,11 @@ pub struct Blob {
     /// In bytes.
     pub size: u64,
     pub storage_key: String,
-    /// The three others, once they are computed.
+    /// The three other digests, once they are computed.
     pub other: Option<OtherDigests>,
 }
 
-/// The bytes of a file, with what they are verified by.
+/// A blob with the checksums that verify it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredBlob {
     pub blob: Blob,
@@ -58,14 +58,14 @@ pub struct Downloadable {
     pub block_checksums: Vec<u8>,
 }
 
-/// A file as it is listed.
+/// A file in a list.
 #[derive(Debug, Clone)]
 pub struct FileSummary {
     pub id: FileId,
     pub name: FileName,
     pub created_at: Timestamp,
     pub downloads: i64,
-    /// Who published it, while he exists.
+    /// The user who published it, if the account still exists.
     pub creator: Option<OwnerId>,
     pub blob: Blob,
 }
@@ -92,12 +92,12 @@ impl Blob {
     }
 }
 
-/// Finds a file for a caller to download: one query for all that can be known from names, and a second one only where
-/// the owner is not open to him by its visibility.
+/// Finds a file for a caller to download. One query reads everything that depends on the names alone; a second query
+/// runs only where the owner's visibility does not let the caller in.
 ///
 /// # Errors
-/// As [`access::can_read`] where that is the reason; [`Error::NotFound`] where the owner is readable and the file is
-/// not there.
+/// As [`access::can_read`] when the caller may not read the owner; [`Error::NotFound`] when they may, and the file does
+/// not exist.
 pub fn find_downloadable(conn: &mut PgConnection, caller: &Caller, path: &FilePath) -> Result<Downloadable> {
     caller.demand(Area::Package, Level::Read)?;
     type DownloadRow = (OwnerId, OwnerName, Visibility, FileId, FileName, Timestamp, BlobRow, Vec<u8>);
@@ -118,7 +118,7 @@ pub fn find_downloadable(conn: &mut PgConnection, caller: &Caller, path: &FilePa
         .first(conn)
         .optional()?;
     let Some((owner, owner_name, visibility, id, name, created_at, blob, block_checksums)) = row else {
-        // Why not is another query, that only failures pay for.
+        // Only failures pay for the second query, which finds the reason.
         access::can_read(conn, caller, &path.owner, Some(&path.package))?;
         return Err(Error::NotFound(What::File));
     };
@@ -127,7 +127,7 @@ pub fn find_downloadable(conn: &mut PgConnection, caller: &Caller, path: &FilePa
     Ok(Downloadable { id, name, created_at, public, blob: Blob::from_row(blob)?, block_checksums })
 }
 
-/// The same for a file that is known by its id: a page's link to it.
+/// [`find_downloadable`] for a file that is known by its id: a page's link to it.
 ///
 /// # Errors
 /// As [`find_downloadable`].
@@ -137,7 +137,7 @@ pub fn find_downloadable_by_id(
     path: &VersionPath,
     id: FileId,
 ) -> Result<Downloadable> {
-    // Its name tells nothing: it is the path that has to lead to it.
+    // The file's name alone grants nothing: the full path must lead to this file.
     let name: Option<FileName> = files::table.find(id).select(files::name).first(conn).optional()?;
     let found = match name {
         Some(name) => Some(find_downloadable(conn, caller, &path.with_file(name))?).filter(|file| file.id == id),
@@ -146,10 +146,10 @@ pub fn find_downloadable_by_id(
     found.ok_or(Error::NotFound(What::File))
 }
 
-/// The bytes that are stored under this name already, if any.
+/// The blob that is stored under this name already, if any.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub(super) fn stored_blob(conn: &mut PgConnection, owner: OwnerId, path: &FilePath) -> Result<Option<StoredBlob>> {
     let row: Option<(BlobRow, Vec<u8>)> = files::table
         .inner_join(versions_table::table.inner_join(packages_table::table))
@@ -183,7 +183,7 @@ pub fn list_by_name(
     list_in_order(conn, right, path, "", slice, Box::new(files::lower_name.asc()))
 }
 
-/// In which order files are browsed.
+/// The order in which files are listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum FileOrder {
     #[default]
@@ -209,7 +209,7 @@ impl FromStr for FileOrder {
     }
 }
 
-/// A version's files whose names contain a text, in either case.
+/// A version's files whose names contain a text, ignoring case.
 ///
 /// # Errors
 /// [`Error::NotFound`] for an unknown version.
@@ -233,7 +233,7 @@ pub fn browse(
 /// How many files a version has.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn count(conn: &mut PgConnection, version: VersionId) -> Result<i64> {
     Ok(files::table.filter(files::version_id.eq(version)).count().get_result(conn)?)
 }
@@ -241,7 +241,7 @@ pub fn count(conn: &mut PgConnection, version: VersionId) -> Result<i64> {
 /// The names of a version's first files, with their ids.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn names(conn: &mut PgConnection, version: VersionId, limit: i64) -> Result<Vec<(FileName, FileId)>> {
     let all = files::table.filter(files::version_id.eq(version)).order(files::lower_name);
     Ok(all.limit(limit).select((files::name, files::id)).load(conn)?)
@@ -269,7 +269,7 @@ fn list_in_order(
         let of_version = files::version_id.eq(version);
         match part {
             "" => Box::new(of_version),
-            // In words, which Diesel does not keep prepared.
+            // As SQL text, which Diesel does not keep prepared.
             part => Box::new(of_version.and(sql::<Bool>("files.lower_name LIKE ").bind::<Text, _>(containing(part)))),
         }
     };
@@ -286,7 +286,7 @@ fn list_in_order(
         .select(FILE_COLUMNS)
         .load(conn)?;
     let items = rows.into_iter().map(summary).collect::<Result<Vec<_>>>()?;
-    // Deleted since it was found: a version without files is never shown.
+    // The version was deleted after it was found: a version without files is never shown.
     if part.is_empty() && (total == 0 || (items.is_empty() && slice.offset == 0)) {
         return Err(Error::NotFound(What::Version));
     }
@@ -298,10 +298,10 @@ type FileColumns = (files::id, files::name, files::created_at, files::download_c
 const FILE_COLUMNS: FileColumns =
     (files::id, files::name, files::created_at, files::download_count, files::creator_id, BLOB_COLUMNS);
 
-/// One file of a version, as it is listed.
+/// One file of a version, with the fields of a list.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn find(conn: &mut PgConnection, right: &CanRead, path: &VersionPath, lower: &str) -> Result<Option<FileSummary>> {
     let row: Option<FileRow> = files::table
         .inner_join(versions_table::table.inner_join(packages_table::table))
@@ -319,16 +319,16 @@ fn summary(row: FileRow) -> Result<FileSummary> {
     Ok(FileSummary { id, name, created_at, downloads, creator, blob: Blob::from_row(blob)? })
 }
 
-/// One file of a version that was found, by its id.
+/// One file of a version, by its id.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn find_by_id(conn: &mut PgConnection, version: VersionId, id: FileId) -> Result<Option<FileSummary>> {
     let row = files::table.inner_join(blobs::table).filter(files::version_id.eq(version)).filter(files::id.eq(id));
     row.select(FILE_COLUMNS).first(conn).optional()?.map(summary).transpose()
 }
 
-/// Deletes a file; the last one takes its version along, and the last version its package.
+/// Deletes a file. Deleting the last file deletes its version, and deleting the last version deletes its package.
 ///
 /// # Errors
 /// [`Error::NotFound`].

@@ -1,4 +1,4 @@
-//! Packages: what holds versions together. One without a version does not exist: the last version takes it along.
+//! Packages, which group versions. A package without versions does not exist: deleting the last version deletes it.
 
 use super::contents::{self, Contents};
 use super::lookup::package_is;
@@ -17,10 +17,11 @@ use crate::registry::webhooks::outbox::{self, Announced};
 use diesel::prelude::*;
 use serde_json::json;
 
-/// The package of this name, made if it is not there, and kept from being deleted until the end of the transaction.
+/// Returns the package with this name, creates it if it does not exist, and prevents its deletion until the end of the
+/// transaction.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub(in crate::registry) fn find_or_insert(
     conn: &mut PgConnection,
     owner: OwnerId,
@@ -49,14 +50,15 @@ pub(in crate::registry) fn find_or_insert(
             .returning(packages::id)
             .get_result(conn)
             .optional()?;
-        // Nothing inserted: another publisher was faster, and the next look finds his.
+        // No row was inserted: another publisher was faster, and the next query finds their row.
         if let Some(id) = inserted {
             return Ok(id);
         }
     }
 }
 
-/// The package of this name, with nobody publishing to it or deleting from it until the end of the transaction.
+/// Returns the package with this name and locks it: nobody publishes to it or deletes from it until the end of the
+/// transaction.
 ///
 /// # Errors
 /// [`Error::NotFound`].
@@ -70,10 +72,10 @@ pub(in crate::registry) fn lock(conn: &mut PgConnection, owner: OwnerId, name: &
         .ok_or(Error::NotFound(What::Package))
 }
 
-/// Deletes a package that was just emptied; the caller holds its lock.
+/// Deletes a package if it is empty; the caller holds its lock.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub(in crate::registry) fn delete_if_empty(conn: &mut PgConnection, package: PackageId) -> Result<()> {
     let versions = versions_table::table.filter(versions_table::package_id.eq(package));
     let empty = packages::table.find(package).filter(diesel::dsl::not(diesel::dsl::exists(versions)));
@@ -81,11 +83,11 @@ pub(in crate::registry) fn delete_if_empty(conn: &mut PgConnection, package: Pac
     Ok(())
 }
 
-/// Deletes a package that the caller has locked, with all its versions and files; gives back how many versions and how
-/// many bytes that were.
+/// Deletes a package that the caller has locked, with all its versions and files. Returns the number of versions and
+/// bytes.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 fn remove(conn: &mut PgConnection, owner: OwnerId, package: PackageId, now: Timestamp) -> Result<(i64, i64)> {
     let Contents { versions, bytes, .. } = contents::weigh(conn, package, None)?;
     contents::let_go(conn, package, None, None, now)?;
@@ -117,7 +119,7 @@ pub fn delete(
 /// How many packages an owner has.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub(in crate::registry) fn count(conn: &mut PgConnection, owner: OwnerId) -> Result<i64> {
     Ok(packages::table.filter(packages::owner_id.eq(owner)).count().get_result(conn)?)
 }
@@ -125,7 +127,7 @@ pub(in crate::registry) fn count(conn: &mut PgConnection, owner: OwnerId) -> Res
 /// Checks that an owner has no packages.
 ///
 /// # Errors
-/// [`Error::Blocked`] that says how many there are.
+/// [`Error::Blocked`] naming the number of packages.
 pub(in crate::registry) fn demand_none(conn: &mut PgConnection, owner: OwnerId, name: &OwnerName) -> Result<()> {
     match count(conn, owner)? {
         0 => Ok(()),
@@ -134,7 +136,7 @@ pub(in crate::registry) fn demand_none(conn: &mut PgConnection, owner: OwnerId, 
     }
 }
 
-/// What [`delete_all`] deleted.
+/// The packages that [`delete_all`] deleted, in total.
 #[derive(Debug, Clone, Copy, Default)]
 pub(in crate::registry) struct Deleted {
     pub packages: i64,
@@ -150,10 +152,10 @@ impl std::ops::AddAssign for Deleted {
     }
 }
 
-/// Deletes all packages of an owner, and keeps everybody from publishing to it until the end of the transaction.
+/// Deletes all packages of an owner, and prevents everybody from publishing to it until the end of the transaction.
 ///
 /// # Errors
-/// [`Error::NotFound`] for an owner that is gone.
+/// [`Error::NotFound`] for an owner that no longer exists.
 pub(in crate::registry) fn delete_all(conn: &mut PgConnection, owner: OwnerId, now: Timestamp) -> Result<Deleted> {
     let mut deleted = Deleted::default();
     loop {
@@ -175,9 +177,9 @@ pub(in crate::registry) fn delete_all(conn: &mut PgConnection, owner: OwnerId, n
     }
 }
 
-/// Why [`close`] gives up the lock.
+/// Why [`close`] releases the lock.
 enum Open {
-    /// Something was published in between.
+    /// Something was published in the meantime.
     Published,
     Failed(Error),
 }
@@ -188,8 +190,8 @@ impl From<diesel::result::Error> for Open {
     }
 }
 
-/// Locks an owner against publishers if it has no packages; false: it has. Then the lock is let go of, back to a
-/// savepoint: publishers lock a package before its owner, and would wait for each other with whoever did it the other way.
+/// Locks an owner against publishers if it has no packages; false when it has some. In that case the lock is released
+/// by a rollback to a savepoint: publishers lock a package before its owner, and the opposite order would deadlock.
 fn close(conn: &mut PgConnection, owner: OwnerId) -> Result<bool> {
     let closed = conn.transaction(|conn| {
         namespace::lock(conn, owner).map_err(Open::Failed)?;

@@ -1,4 +1,4 @@
-//! Finding a package, a version or a file by its name: what all queries that do so have in common.
+//! Finding a package, a version or a file by its name, for all queries that need it.
 
 use crate::db::schema::{files, owners, packages, versions};
 use crate::domain::ids::{OwnerId, PackageId, VersionId};
@@ -9,15 +9,15 @@ use crate::error::{Error, Result, What};
 use diesel::dsl::auto_type;
 use diesel::prelude::*;
 
-/// Whether the query's row is of this package of an owner.
+/// Whether the query's row belongs to this package of an owner.
 #[auto_type(no_type_alias)]
 pub(super) fn package_is(owner: OwnerId, package: &PackageName) -> _ {
     let name: String = package.lower();
     packages::owner_id.eq(owner).and(packages::lower_name.eq(name))
 }
 
-/// Whether the query's row is of this version of an owner's package. Whose it is, is judged already: the path's owner
-/// doesn't count.
+/// Whether the query's row belongs to this version of an owner's package. The owner was checked before: the owner in
+/// the path is ignored.
 #[auto_type(no_type_alias)]
 pub(super) fn version_is(owner: OwnerId, path: &VersionPath) -> _ {
     let package: String = path.package.lower();
@@ -25,7 +25,7 @@ pub(super) fn version_is(owner: OwnerId, path: &VersionPath) -> _ {
     packages::owner_id.eq(owner).and(packages::lower_name.eq(package)).and(versions::lower_version.eq(version))
 }
 
-/// Whether the query's row is of this file, found by names alone: it says nothing about who may see it.
+/// Whether the query's row belongs to this file, found by names alone: this does not check who may see it.
 #[auto_type(no_type_alias)]
 pub(super) fn file_is(path: &FilePath) -> _ {
     let owner: String = path.owner.lower();
@@ -39,7 +39,7 @@ pub(super) fn file_is(path: &FilePath) -> _ {
         .and(files::lower_name.eq(file))
 }
 
-/// A package of an owner, with its name as it was first written.
+/// A package of an owner, with its name in the original spelling.
 ///
 /// # Errors
 /// [`Error::NotFound`].
@@ -56,7 +56,7 @@ pub(super) fn package(
         .ok_or(Error::NotFound(What::Package))
 }
 
-/// A version of a package, with its name as it was first written.
+/// A version of a package, with its name in the original spelling.
 ///
 /// # Errors
 /// [`Error::NotFound`].
@@ -70,7 +70,7 @@ pub(super) fn version(conn: &mut PgConnection, package: PackageId, version: &Ver
         .ok_or(Error::NotFound(What::Version))
 }
 
-/// Nothing instead of the error of something that is not there.
+/// Turns the error for something that does not exist into `None`.
 ///
 /// # Errors
 /// Any other error.

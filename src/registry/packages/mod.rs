@@ -1,4 +1,5 @@
-//! Packages, their versions and files: publishing, listing, searching, downloading, deleting; and what an owner may store.
+//! Packages, their versions and files: publishing, listing, searching, downloading, deleting; and owners' storage
+//! quotas.
 
 pub mod catalog;
 pub mod cleanup;

@@ -1,4 +1,4 @@
-//! Publishing a file: what is decided before its bytes are read, and the one transaction after they are safe.
+//! Publishing a file: the checks before its bytes are read, and the one transaction after they are stored safely.
 
 use super::files::StoredBlob;
 use super::lookup::file_is;
@@ -20,16 +20,16 @@ use crate::registry::webhooks::outbox::{self, Announced};
 use diesel::prelude::*;
 use serde_json::json;
 
-/// What the instance allows.
+/// The limits that the instance sets.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct UploadLimits {
-    /// Most bytes in one file.
+    /// The most bytes in one file.
     pub file_bytes: Option<u64>,
-    /// What each owner may store, unless he has his own quota.
+    /// The quota of each owner without their own quota.
     pub quota: Quota,
 }
 
-/// What a request says of its upload before its body.
+/// The headers of an upload request, known before its body.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct DeclaredUpload {
     /// Bytes, when known.
@@ -40,16 +40,16 @@ pub struct DeclaredUpload {
     pub only_if_absent: bool,
 }
 
-/// Whether an upload's body is wanted.
+/// Whether the server needs an upload's body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Admission {
-    /// Yes, up to what the owner's quota leaves.
+    /// Yes, up to the rest of the owner's quota.
     Wanted(Option<Allowance>),
-    /// No, if this blob is sound: the declared bytes are there under this name.
+    /// No, if this blob is undamaged: the declared bytes already exist under this name.
     SameIsThere(Box<StoredBlob>),
 }
 
-/// Bytes that lie safe in the store.
+/// A blob that is stored safely.
 #[derive(Debug, Clone)]
 pub struct NewBlob {
     pub sha256: Sha256,
@@ -60,13 +60,13 @@ pub struct NewBlob {
     pub other: Option<OtherDigests>,
 }
 
-/// What became of an upload.
+/// The result of an upload.
 #[derive(Debug, Clone)]
 pub struct PublishOutcome {
-    /// False: the same bytes were there under this name, as declared.
+    /// False when the same bytes already existed under this name, as declared.
     pub created: bool,
-    /// The key of an earlier copy of the same bytes, which nothing names any more: the row now names the new copy, whose
-    /// bytes were just verified.
+    /// The key of an earlier copy of the same bytes, which no row names any longer: the row now names the new copy,
+    /// whose bytes were just verified.
     pub superseded: Option<String>,
 }
 
@@ -79,7 +79,7 @@ fn already_there(stored: Sha256, declared: &DeclaredUpload) -> Result<()> {
     if declared.sha256 == Some(stored) { Ok(()) } else { Err(Error::Conflict(What::File)) }
 }
 
-/// Everything that can be decided before the body is read, in this order: right, length, existing file, quota.
+/// Runs every check that is possible before the body is read, in this order: permission, length, existing file, quota.
 ///
 /// # Errors
 /// As [`can_publish`]; [`Error::TooLarge`], [`Error::Conflict`], [`Error::PreconditionFailed`], [`Error::Quota`].
@@ -110,11 +110,11 @@ pub fn admit(
     Ok(Admission::Wanted(allowance))
 }
 
-/// Makes a file of bytes that are in the store: package, version, blob, file, quota and audit in the caller's
-/// transaction.
+/// Creates a file from a stored blob: package, version, blob, file, quota and audit record in the caller's transaction.
 ///
 /// # Errors
-/// [`Error::Conflict`] or [`Error::PreconditionFailed`] when another upload of the name was faster, [`Error::Quota`].
+/// [`Error::Conflict`] or [`Error::PreconditionFailed`] when another upload of the same name was faster,
+/// [`Error::Quota`].
 pub fn publish_file(
     conn: &mut PgConnection,
     caller: &Caller,
@@ -157,11 +157,11 @@ pub fn publish_file(
     Ok(PublishOutcome { created: true, superseded })
 }
 
-/// The row of some bytes: made, or that of the same bytes, which then names the new copy. The new bytes were hashed on
-/// their way in, while the old ones may have been damaged since: what is answered rests on bytes that were verified. The
-/// key of the old copy comes back with it. A row that is there is locked until the end of the transaction, so that it is
-/// not swept. Several statements and not an upsert, which Diesel never prepares: Postgres would parse and plan it for each
-/// upload.
+/// Inserts the blob's row, or makes the existing row of the same bytes name the new copy and returns the key of the old
+/// copy. The new bytes were hashed on their way in, while the old copy may have been damaged since, so the answer rests
+/// on verified bytes. An existing row stays locked until the end of the transaction, so that no sweep deletes it. These
+/// are several statements instead of an upsert, because Diesel never prepares an upsert: Postgres would parse and plan
+/// it for each upload.
 fn insert_blob(conn: &mut PgConnection, blob: &NewBlob, now: Timestamp) -> Result<(BlobId, Option<String>)> {
     let other = blob.other.as_ref();
     let sha256 = &blob.sha256.as_bytes()[..];
@@ -187,7 +187,7 @@ fn insert_blob(conn: &mut PgConnection, blob: &NewBlob, now: Timestamp) -> Resul
         }
         let row = blobs::table.filter(blobs::sha256.eq(sha256)).select((blobs::id, blobs::storage_key)).for_update();
         let found: Option<(BlobId, String)> = row.first(conn).optional()?;
-        // Gone again: a sweep was faster, and the next try inserts.
+        // A sweep deleted the row in the meantime; the next try inserts it.
         let Some((id, superseded)) = found else { continue };
         diesel::update(blobs::table.find(id))
             .set((
@@ -201,10 +201,11 @@ fn insert_blob(conn: &mut PgConnection, blob: &NewBlob, now: Timestamp) -> Resul
     }
 }
 
-/// Whether an upload whose COMMIT was not answered was made: a file of that name, of these bytes, by this upload.
+/// Whether an upload whose COMMIT was not answered succeeded: a file with that name and these bytes from this upload
+/// exists.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn was_published(conn: &mut PgConnection, path: &FilePath, blob: &NewBlob, now: Timestamp) -> Result<bool> {
     use crate::db::schema::{owners, packages, versions};
     let row = files_table::table

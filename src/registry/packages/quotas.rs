@@ -1,8 +1,8 @@
-//! What an owner may store, and what he does. Counted as Gitea does: every file's bytes, shared or not.
+//! Owners' quotas and their storage used. Usage is counted as in Gitea: every file's bytes, shared or not.
 //!
-//! The count is a row an owner plus changes that wait to be folded into it, so that publishers of one owner append
-//! and never wait for each other. Only where a limit is set do they go one after the other. A lock of the owner keeps the
-//! two kinds apart: those without a limit share it, those with one and whoever sets one have it alone.
+//! The count is one row per owner plus changes that wait to be added to it, so that publishers to one owner append and
+//! never wait for each other. They take turns only where a limit is set. A lock on the owner separates the two cases:
+//! publishers without a limit share it; publishers with a limit, and everyone who sets a limit, hold it exclusively.
 
 use crate::db::schema::{owners, usage_changes};
 use crate::domain::clock::Timestamp;
@@ -17,30 +17,30 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 use serde_json::json;
 
-/// What an owner stores.
+/// The storage that an owner uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Usage {
     pub versions: i64,
     pub bytes: i64,
 }
 
-/// The limits that hold for who publishes here; `None` when nothing limits him, as most often.
+/// The limits for a publisher; `None` when nothing limits them, which is the usual case.
 pub fn limiting(right: &CanPublish, instance: Quota) -> Option<Quota> {
     limits_of(right.owner(), right.user(), instance)
 }
 
-/// The limits that hold for what a user would publish to an owner; `None` when nothing limits him.
+/// The limits for a user who publishes to an owner; `None` when nothing limits them.
 pub(in crate::registry) fn limits_of(owner: &Visited, user: &SignedIn, instance: Quota) -> Option<Quota> {
     let quota = owner.quota.or(instance);
     (!user.is_admin && quota != Quota::default()).then_some(quota)
 }
 
-/// What an owner stores now.
+/// The storage that an owner uses now.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn usage(conn: &mut PgConnection, owner: OwnerId) -> Result<Usage> {
-    // The two tables must be read in one statement: a fold between two would be counted twice or not at all.
+    // Both tables must be read in one statement: with two, a fold in between would count changes twice or not at all.
     #[derive(QueryableByName)]
     struct UsageRow {
         #[diesel(sql_type = BigInt)]
@@ -58,16 +58,16 @@ pub fn usage(conn: &mut PgConnection, owner: OwnerId) -> Result<Usage> {
     Ok(Usage { versions: row.versions, bytes: row.bytes })
 }
 
-/// An owner's own limits, and what he stores.
+/// An owner's own limits and their storage used.
 ///
 /// # Errors
-/// The database's; [`Error::NotFound`] when the owner was deleted meanwhile.
+/// Database errors; [`Error::NotFound`] when the owner was deleted in the meantime.
 pub fn standing(conn: &mut PgConnection, right: &CanSeeQuota) -> Result<(OwnQuota, Usage)> {
     let owner = right.owner().id;
     Ok((own(conn, owner)?, usage(conn, owner)?))
 }
 
-/// Checks, without holding anything, whether this much more would fit: the early answer, before a body is read.
+/// Checks, without a lock, that this much more fits: the early answer, before a body is read.
 ///
 /// # Errors
 /// [`Error::Quota`] with the figures.
@@ -96,19 +96,18 @@ pub fn check(conn: &mut PgConnection, owner: &Visited, quota: Quota, more: Usage
     Ok(())
 }
 
-/// How long a file may still become.
+/// How many bytes a file may still have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Allowance {
-    /// Bytes.
     pub bytes: u64,
-    /// What is said of a longer one.
+    /// The error message for a longer file.
     pub exceeded: String,
 }
 
-/// What the quota leaves for one more file whose length is not known; `None` when it does not limit bytes.
+/// The rest of the quota for one more file of unknown length; `None` when the quota does not limit bytes.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn allowance(conn: &mut PgConnection, owner: &Visited, quota: Quota) -> Result<Option<Allowance>> {
     let used = usage(conn, owner.id)?.bytes;
     let left = quota.bytes.map(|limit| (limit - used).max(0));
@@ -127,7 +126,7 @@ diesel::define_sql_function! { fn hashtextextended(text: Text, seed: BigInt) -> 
 diesel::define_sql_function! { fn pg_advisory_xact_lock(key: BigInt) -> Text; }
 diesel::define_sql_function! { fn pg_advisory_xact_lock_shared(key: BigInt) -> Text; }
 
-/// Takes the owner's lock until the end of the transaction.
+/// Locks the owner until the end of the transaction.
 fn lock(conn: &mut PgConnection, owner: OwnerId, alone: bool) -> Result<()> {
     let key = hashtextextended("quota", owner);
     match alone {
@@ -137,7 +136,7 @@ fn lock(conn: &mut PgConnection, owner: OwnerId, alone: bool) -> Result<()> {
     Ok(())
 }
 
-/// What an owner's row says of his quota.
+/// An owner's own quota.
 ///
 /// # Errors
 /// [`Error::NotFound`].
@@ -147,17 +146,17 @@ pub fn own(conn: &mut PgConnection, owner: OwnerId) -> Result<OwnQuota> {
     row.select(columns).first(conn).optional()?.ok_or(Error::NotFound(What::Owner))
 }
 
-/// Checks as [`check`] does and counts the rest of the transaction in. Where the owner has a limit, his publishers
-/// take turns from here to the end of their transactions, so that two can never fill one gap. The exempt and those
-/// without a limit share the lock: who has it alone has seen all they stored.
+/// Checks as [`check`] does, with a result that holds until the end of the transaction. Where the owner has a limit,
+/// publishers take turns from here to the end of their transactions, so that two can never fill the same gap. Exempt
+/// publishers and those without a limit share the lock, so that its exclusive holder has seen everything they stored.
 ///
 /// # Errors
-/// [`Error::Quota`] with the figures; [`Error::Retry`] when a limit was set since the right was judged.
+/// [`Error::Quota`] with the figures; [`Error::Retry`] when a limit was set after the right was checked.
 pub fn charge(conn: &mut PgConnection, right: &CanPublish, more: Usage, instance: Quota) -> Result<()> {
     let owner = right.owner();
     let alone = limiting(right, instance).is_some();
     lock(conn, owner.id, alone)?;
-    // As it is now, and not as it was before the lock was waited for.
+    // Read now: the quota may have changed while this transaction waited for the lock.
     let quota = own(conn, owner.id)?.or(instance);
     if !right.user().is_admin && quota != Quota::default() {
         if !alone {
@@ -168,7 +167,8 @@ pub fn charge(conn: &mut PgConnection, right: &CanPublish, more: Usage, instance
     count(conn, owner.id, more.versions, more.bytes)
 }
 
-/// What is to become of an owner's quota: for each limit nothing, the instance's default (`Some(None)`), or this.
+/// A change to an owner's quota. Each limit keeps its value (`None`), returns to the instance's default (`Some(None)`),
+/// or gets a new value.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Change {
     pub versions: Option<Option<Limit>>,
@@ -176,12 +176,12 @@ pub struct Change {
     pub file_bytes: Option<Option<Limit>>,
 }
 
-/// Sets an owner's quota and gives back what holds then, and what he stores. It may be less than that: then nothing
-/// more fits. Whoever is publishing is waited for, so that nothing comes on top of what is given back here but within
-/// the new limits.
+/// Sets an owner's quota and returns the resulting quota and the storage used. The quota may be below the storage used:
+/// then nothing more fits. This waits for running publishers, so that everything published after the returned count is
+/// within the new limits.
 ///
 /// # Errors
-/// [`Error::NotFound`] when the owner was deleted meanwhile.
+/// [`Error::NotFound`] when the owner was deleted in the meantime.
 pub fn set(
     conn: &mut PgConnection,
     caller: &Caller,
@@ -220,10 +220,10 @@ pub fn set(
     Ok((after, used))
 }
 
-/// Appends a change of what an owner stores.
+/// Appends a change of an owner's storage used.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn count(conn: &mut PgConnection, owner: OwnerId, versions: i64, bytes: i64) -> Result<()> {
     if versions != 0 || bytes != 0 {
         diesel::insert_into(usage_changes::table)
@@ -237,10 +237,10 @@ pub fn count(conn: &mut PgConnection, owner: OwnerId, versions: i64, bytes: i64)
     Ok(())
 }
 
-/// Adds the waiting changes to the counts. One statement, so that a reader sees each change once.
+/// Adds the waiting changes to the counts, in one statement so that a reader sees each change once.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn fold(conn: &mut PgConnection) -> Result<usize> {
     Ok(diesel::sql_query(
         "WITH taken AS (DELETE FROM usage_changes WHERE id IN \
@@ -254,7 +254,7 @@ pub fn fold(conn: &mut PgConnection) -> Result<usize> {
     .execute(conn)?)
 }
 
-/// What each owner is counted to have and really has, where the two differ.
+/// The counted and the real usage of each owner where the two differ.
 pub(in crate::registry) const MISCOUNTED: &str = "\
     SELECT coalesce(c.owner_id, r.owner_id) AS owner_id, \
       coalesce(c.versions, 0) AS counted_versions, coalesce(c.bytes, 0) AS counted_bytes, \
@@ -267,11 +267,11 @@ pub(in crate::registry) const MISCOUNTED: &str = "\
         LEFT JOIN blobs b ON b.id = f.blob_id GROUP BY p.owner_id) r ON r.owner_id = c.owner_id \
     WHERE coalesce(c.versions, 0) <> coalesce(r.versions, 0) OR coalesce(c.bytes, 0) <> coalesce(r.bytes, 0)";
 
-/// Counts again what every owner stores and appends what was missing; gives back whose count was wrong. It is one
-/// statement and so one snapshot: what is published meanwhile brings its own change.
+/// Recounts what every owner stores, appends the differences, and returns the owners whose count was wrong. It is one
+/// statement and therefore one snapshot: a concurrent upload adds its own change.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn recount(conn: &mut PgConnection) -> Result<Vec<String>> {
     #[derive(QueryableByName)]
     struct NameRow {

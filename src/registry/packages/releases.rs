@@ -1,4 +1,4 @@
-//! Versions as the REST API speaks of them: one entry a version, with its package, its makers and its totals.
+//! Versions as the REST API returns them: one entry per version, with its package, its creators and its totals.
 
 use super::lookup::package_is;
 use crate::db::schema::{owners, packages, versions};
@@ -18,7 +18,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Bool, Text};
 use std::collections::{HashMap, HashSet};
 
-/// A version with what is said of it everywhere.
+/// A version with the details that every list shows.
 #[derive(Debug, Clone, Queryable)]
 pub struct Release {
     pub id: VersionId,
@@ -29,11 +29,11 @@ pub struct Release {
     pub size: i64,
     /// Downloads of all its files.
     pub downloads: i64,
-    /// Who made it, while he exists.
+    /// The user who created it, if the account still exists.
     pub creator: Option<Person>,
 }
 
-/// What anybody may see of an owner.
+/// The public fields of an owner.
 #[derive(Debug, Clone, Queryable)]
 pub struct Person {
     pub id: OwnerId,
@@ -43,27 +43,27 @@ pub struct Person {
     pub created_at: Timestamp,
 }
 
-/// Totals of a version's files; read for the rows of one page, so that each is an index look-up.
+/// Totals of a version's files. They are computed for the rows of one page, so that each is an index look-up.
 const SIZE: &str = "(SELECT coalesce(sum(b.size), 0)::bigint FROM files f JOIN blobs b ON b.id = f.blob_id \
                     WHERE f.version_id = versions.id)";
 const DOWNLOADS: &str =
     "(SELECT coalesce(sum(f.download_count), 0)::bigint FROM files f WHERE f.version_id = versions.id)";
 
-/// Which versions of an owner.
+/// The versions of an owner to return.
 #[derive(Debug, Clone, Copy)]
 pub enum Filter<'a> {
-    /// Those of packages whose name contains this, in either case.
+    /// Versions of packages whose name contains this text, ignoring case.
     NameContains(&'a str),
-    /// Those of one package.
+    /// The versions of one package.
     Package(&'a PackageName),
-    /// One.
+    /// One version.
     Version(&'a VersionPath),
 }
 
-/// A filter, once its package is found: then its versions are a stretch of an index, counted and ordered.
+/// A filter whose package was looked up: its versions are a range of an index, counted and ordered.
 enum Target {
     Owner(OwnerId),
-    /// Names like these: the searched part's, and what a token is limited to.
+    /// A name pattern to search for, and the patterns that a token is limited to.
     Names(OwnerId, Option<String>, Option<Vec<String>>),
     Package(PackageId),
     Version(PackageId, String),
@@ -72,7 +72,7 @@ enum Target {
 type Condition = Box<dyn BoxableExpression<versions::table, Pg, SqlType = Bool>>;
 
 impl Target {
-    /// `None`: there is no such package.
+    /// `None` when the package does not exist.
     fn find(conn: &mut PgConnection, right: &CanRead, filter: Filter<'_>) -> Result<Option<Self>> {
         let owner = right.owner().id;
         let limits = right.packages().map(like_any);
@@ -100,7 +100,8 @@ impl Target {
             Self::Names(owner, part, limits) => {
                 let names = packages::table.filter(packages::owner_id.eq(*owner)).select(packages::id).into_boxed();
                 let names = match part {
-                    // In words, which Diesel does not keep prepared: Postgres plans by how many names fit this very part.
+                    // As SQL text, which Diesel does not keep prepared: Postgres then plans with the number of names
+                    // that match this text.
                     Some(part) => names.filter(sql::<Bool>("packages.lower_name LIKE ").bind::<Text, _>(part.clone())),
                     None => names,
                 };
@@ -136,19 +137,19 @@ fn name_like_any(patterns: Vec<String>) -> Box<dyn BoxableExpression<packages::t
 /// Versions of an owner, the newest first.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn list(conn: &mut PgConnection, right: &CanRead, filter: Filter<'_>, slice: Slice) -> Result<Page<Release>> {
     let Some(target) = Target::find(conn, right, filter)? else {
         return Ok(Page { items: Vec::new(), total: 0 });
     };
     let total = versions::table.filter(target.condition()).count().get_result(conn)?;
-    // First which, then what of them: only the files of the page are added up.
+    // The ids first, then the details: only the files of this page are summed up.
     let ids = target.ids(conn, slice)?;
     let items = load(conn, &ids)?.into_iter().map(|(_, release)| release).collect();
     Ok(Page { items, total })
 }
 
-/// The one version of a filter, or the newest of it.
+/// The one version that a filter matches, or the newest of several.
 ///
 /// # Errors
 /// [`Error::NotFound`].
@@ -161,7 +162,7 @@ pub fn first(conn: &mut PgConnection, right: &CanRead, filter: Filter<'_>) -> Re
     load(conn, &ids)?.into_iter().next().map(|(_, release)| release).ok_or(Error::NotFound(what))
 }
 
-/// Versions with their owners, in the order of their ids here. One that was deleted meanwhile is left out.
+/// Versions with their owners, in the order of these ids. A version that was deleted in the meantime is left out.
 pub(in crate::registry) fn load(conn: &mut PgConnection, ids: &[VersionId]) -> Result<Vec<(OwnerId, Release)>> {
     type ReleaseRow = (VersionId, OwnerId, PackageName, Version, Timestamp, i64, i64, Option<OwnerId>);
     let rows: Vec<ReleaseRow> = versions::table
@@ -189,10 +190,10 @@ pub(in crate::registry) fn load(conn: &mut PgConnection, ids: &[VersionId]) -> R
     Ok(ids.iter().filter_map(|id| releases.remove(id)).collect())
 }
 
-/// Some owners, as anybody may see them.
+/// The public fields of some owners.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn people(conn: &mut PgConnection, ids: impl Iterator<Item = OwnerId>) -> Result<Vec<Person>> {
     let ids: HashSet<OwnerId> = ids.collect();
     Ok(owners::table
@@ -201,10 +202,10 @@ pub fn people(conn: &mut PgConnection, ids: impl Iterator<Item = OwnerId>) -> Re
         .load(conn)?)
 }
 
-/// An owner, as anybody who may read it sees it.
+/// An owner, with the fields that every reader may see.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn owner(conn: &mut PgConnection, right: &CanRead) -> Result<Person> {
     Ok(owners::table
         .find(right.owner().id)

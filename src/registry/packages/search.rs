@@ -1,9 +1,10 @@
-//! Searching everything that a caller may read, by a part of a name or by a digest: an entry a version, as everywhere in
-//! the REST API.
+//! Searches everything that a caller may read, by a part of a name or by a digest. As everywhere in the REST API, an
+//! entry is a version.
 //!
-//! There are two ways to the same result, and only the number of rows that fit decides between them. Few: the indexes of
-//! trigrams and digests give them all, and they are sorted. Many: the versions are walked in the order they are wanted
-//! in, until the page is full. Whatever the caller may not see is left out by [`readable`] in both.
+//! Two plans give the same result, and only the number of matching rows decides between them. With few matches, the
+//! trigram and digest indexes return them all, and they are sorted. With many matches, the versions are walked in the
+//! requested order until the page is full. In both plans, [`readable`] leaves out everything that the caller cannot
+//! see.
 
 pub mod packages;
 mod rows;
@@ -28,13 +29,13 @@ use diesel::sql_types::{Array, BigInt, Bool, Text, Timestamptz};
 use std::fmt;
 use std::str::FromStr;
 
-/// How far results are counted: a total of this many means as many or more. Counting all of a million takes longer than
-/// finding the first.
+/// How far results are counted: a total of this many means as many or more. Counting a million results takes longer
+/// than finding the first ones.
 pub const COUNTED: i64 = 1000;
-/// Most bytes of a searched text.
+/// The most bytes of a search text.
 const MAX_NEEDLE_BYTES: usize = 255;
-/// A text shorter than this, in characters, is looked for in the names of packages alone: it has no trigram, and nearly
-/// every file name contains it.
+/// A text with fewer characters than this is searched in package names only: it has no trigram, and nearly every file
+/// name contains it.
 const SHORT: usize = 3;
 
 /// A text to search for.
@@ -57,13 +58,13 @@ impl FromStr for Needle {
     }
 }
 
-/// In which order results come.
+/// The order of the results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Sort {
-    /// The versions that were made last come first.
+    /// The newest versions first.
     #[default]
     Newest,
-    /// The versions that were made first come first.
+    /// The oldest versions first.
     Oldest,
     /// By the package's name, in lower case and byte by byte.
     Name,
@@ -82,8 +83,8 @@ impl FromStr for Sort {
     }
 }
 
-/// A place in the list of results: right behind a version, which may be deleted since. Written and read again it is the
-/// same place.
+/// A position in the results: right after a version, which may have been deleted since. Writing and parsing a place
+/// gives the same place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
     created_at: Timestamp,
@@ -93,7 +94,7 @@ pub struct Place {
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // No name of a package has this character.
+        // No package name contains this character.
         write!(f, "{}~{}~{}", self.created_at.micros(), self.version, self.package)
     }
 }
@@ -116,18 +117,17 @@ impl FromStr for Place {
     }
 }
 
-/// What is searched for.
+/// The query of a search.
 #[derive(Debug, Clone, Default)]
 pub struct Search {
-    /// A part of the name of a package, of a version or of one of its files, in either case; or a digest of a file in
-    /// full.
+    /// A part of the name of a package, a version or a file, ignoring case, or the full digest of a file.
     pub text: Option<Needle>,
-    /// Versions of this owner alone.
+    /// Only versions of this owner.
     pub owner: Option<OwnerName>,
-    /// Versions with a file of these bytes alone.
+    /// Only versions with a file of these bytes.
     pub sha256: Option<Sha256>,
     pub sort: Sort,
-    /// Where to go on; without it at `offset`.
+    /// The place to continue from; without it, `offset` applies.
     pub after: Option<Place>,
     pub offset: i64,
     pub limit: i64,
@@ -144,16 +144,16 @@ pub struct Hit {
 #[derive(Debug, Clone)]
 pub struct FoundVersions {
     pub hits: Vec<Hit>,
-    /// How many there are in all, up to [`COUNTED`].
+    /// The total number of results, up to [`COUNTED`].
     pub total: i64,
-    /// Where the next page begins, if there is one.
+    /// The start of the next page, if there is one.
     pub next: Option<Place>,
 }
 
-/// Searches.
+/// Runs a search.
 ///
 /// # Errors
-/// [`Error::Invalid`] for an offset beyond what is counted.
+/// [`Error::Invalid`] for an offset beyond [`COUNTED`].
 pub fn search(conn: &mut PgConnection, right: &CanSearch, search: &Search) -> Result<FoundVersions> {
     let Some(Stretch { places, total, next }) = stretch(conn, right, search, Rows::Versions)? else {
         return Ok(FoundVersions { hits: Vec::new(), total: 0, next: None });
@@ -162,14 +162,14 @@ pub fn search(conn: &mut PgConnection, right: &CanSearch, search: &Search) -> Re
     Ok(FoundVersions { hits: hits(conn, &ids)?, total, next })
 }
 
-/// The places of a page's results.
+/// The positions of a page's results.
 struct Stretch {
     places: Vec<Place>,
     total: i64,
     next: Option<Place>,
 }
 
-/// `None`: there is no such owner, or none that the caller may see.
+/// `None` when the owner does not exist or the caller cannot see it.
 fn stretch(conn: &mut PgConnection, right: &CanSearch, search: &Search, rows: Rows) -> Result<Option<Stretch>> {
     let Some(plan) = Plan::new(conn, right, search, rows)? else { return Ok(None) };
     let counted = COUNTED.max(search.offset.saturating_add(search.limit).min(2 * COUNTED));
@@ -198,7 +198,7 @@ fn hits(conn: &mut PgConnection, ids: &[VersionId]) -> Result<Vec<Hit>> {
     Ok(releases.into_iter().filter_map(|(id, release)| owner(id).map(|owner| Hit { owner, release })).collect())
 }
 
-/// How a search is done.
+/// The plan of a search.
 struct Plan {
     rows: Rows,
     owner: Option<OwnerId>,
@@ -206,7 +206,7 @@ struct Plan {
 }
 
 impl Plan {
-    /// `None`: there is no such owner, or none that the caller may see.
+    /// `None` when the owner does not exist or the caller cannot see it.
     fn new(conn: &mut PgConnection, right: &CanSearch, search: &Search, rows: Rows) -> Result<Option<Self>> {
         let owner = match &search.owner {
             None => None,
@@ -236,7 +236,7 @@ impl Plan {
         Ok(Some(Self { rows, owner, criteria }))
     }
 
-    /// The places right behind the results, in their order.
+    /// The positions right after the results, in the same order.
     fn places(
         &self,
         conn: &mut PgConnection,
@@ -283,7 +283,7 @@ impl Plan {
 }
 
 impl Sort {
-    /// What comes behind a place in this order.
+    /// The condition for rows after a place in this order.
     fn behind(self, place: &Place) -> Condition {
         let by_time = |operator: &str| {
             sql::<Bool>(&format!("(versions.created_at, versions.id) {operator} ("))
@@ -295,7 +295,7 @@ impl Sort {
         match self {
             Self::Newest => Box::new(by_time("<")),
             Self::Oldest => Box::new(by_time(">")),
-            // Said twice, because only the first is a stretch of the index of names.
+            // Both conditions are needed: only the first one is a range of the name index.
             Self::Name => Box::new(
                 sql::<Bool>("packages.lower_name COLLATE \"C\" >= ")
                     .bind::<Text, _>(place.package.clone())

@@ -1,5 +1,5 @@
-//! What somebody wants to know before he uploads with a browser: to whom he may publish, what is there already under the
-//! names he is typing, and what would still fit.
+//! Facts for the upload form: the owners the user can publish to, the existing packages, versions and files for the
+//! names they type, and the space that is left.
 
 use super::lookup;
 use super::publish::UploadLimits;
@@ -14,19 +14,19 @@ use crate::registry::access::CanUpload;
 use crate::registry::like::escape_like;
 use diesel::prelude::*;
 
-/// Most names of each kind that are proposed.
+/// The most suggestions of each kind.
 const PROPOSED: i64 = 50;
-/// Most files that are named of a version that is there.
+/// The most file names listed for an existing version.
 const NAMED: i64 = 500;
 
-/// What is being typed; a name that cannot be one is none.
+/// The names typed so far. An invalid name counts as empty.
 #[derive(Debug, Clone, Default)]
 pub struct Typed {
     pub package: String,
     pub version: String,
 }
 
-/// A version that is there.
+/// An existing version.
 #[derive(Debug, Clone)]
 pub struct ExistingVersion {
     /// How many files it has.
@@ -35,29 +35,30 @@ pub struct ExistingVersion {
     pub files: Vec<FileName>,
 }
 
-/// What is known about an upload that may come.
+/// The facts about an upload that may follow.
 #[derive(Debug, Clone)]
 pub struct Prospect {
-    /// To whom he may publish: himself first, then his organizations by name, and whoever it is about.
+    /// The owners that the user can publish to: themselves first, then their organizations by name, and the owner of
+    /// this form.
     pub owners: Vec<OwnerName>,
-    /// Packages whose names begin with what is typed.
+    /// Packages whose names begin with the typed text.
     pub packages: Vec<PackageName>,
-    /// The package that is named, as it was first written, if it is there.
+    /// The named package in its original spelling, if it exists.
     pub package: Option<PackageName>,
     /// Its versions, the newest first.
     pub versions: Vec<Version>,
-    /// The version that is named, if it is there.
+    /// The named version, if it exists.
     pub there: Option<ExistingVersion>,
-    /// Most bytes that one more file may have; `None`: any number.
+    /// The most bytes that one more file may have; `None` for no limit.
     pub most: Option<u64>,
-    /// Why nothing would fit.
+    /// Why nothing more fits.
     pub obstacle: Option<String>,
 }
 
-/// Looks all of it up.
+/// Looks up all of these facts.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn prospect(conn: &mut PgConnection, right: &CanUpload, typed: &Typed, limits: &UploadLimits) -> Result<Prospect> {
     let owner = right.owner();
     let mut prospect = Prospect {
@@ -103,7 +104,7 @@ fn publishable(conn: &mut PgConnection, right: &CanUpload) -> Result<Vec<OwnerNa
         .load(conn)?;
     let mut all = vec![user.name.clone()];
     all.extend(orgs);
-    // Administrators may publish to everybody, who are too many to name.
+    // Administrators may publish to everybody, and those owners are too many to list.
     if !all.contains(&right.owner().name) {
         all.push(right.owner().name.clone());
     }

@@ -1,4 +1,4 @@
-//! Versions of a package. One without a file does not exist: the last file takes it along.
+//! Versions of a package. A version without files does not exist: deleting the last file deletes it.
 
 use super::lookup::{self, package_is, version_is};
 use super::{contents, lifecycle, quotas};
@@ -24,23 +24,23 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::str::FromStr;
 
-/// A version as it is listed.
+/// A version in a list.
 #[derive(Debug, Clone, Queryable)]
 pub struct VersionSummary {
     pub version: Version,
     pub created_at: Timestamp,
-    /// How many files.
+    /// The number of files.
     pub files: i64,
-    /// Bytes in all of them.
+    /// Bytes in all its files.
     pub size: i64,
-    /// Downloads of all of them.
+    /// Downloads of all its files.
     pub downloads: i64,
 }
 
 type SummaryColumns =
     (versions::version, versions::created_at, count<files::id>, SqlLiteral<BigInt>, SqlLiteral<BigInt>);
 
-/// What a [`VersionSummary`] is made of, in a query grouped by version.
+/// The columns of a [`VersionSummary`], in a query grouped by version.
 fn summary_columns() -> SummaryColumns {
     (
         versions::version,
@@ -51,11 +51,11 @@ fn summary_columns() -> SummaryColumns {
     )
 }
 
-/// The version of this name, made if it is not there, its package too, and kept from being deleted until the end of the
-/// transaction. True: it was made.
+/// Returns the version with this name, creates it and its package if they do not exist, and prevents their deletion
+/// until the end of the transaction. True when it was created.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub(in crate::registry) fn find_or_insert(
     conn: &mut PgConnection,
     owner: OwnerId,
@@ -64,7 +64,8 @@ pub(in crate::registry) fn find_or_insert(
     now: Timestamp,
 ) -> Result<(VersionId, bool)> {
     loop {
-        // The package first: Postgres locks in the order of FROM, and deletions lock the package before its version.
+        // The package comes first: Postgres locks in the order of FROM, and deletions lock the package before its
+        // version.
         let found = packages_table::table
             .inner_join(versions::table)
             .filter(version_is(owner, path))
@@ -90,17 +91,17 @@ pub(in crate::registry) fn find_or_insert(
             .returning(versions::id)
             .get_result(conn)
             .optional()?;
-        // Nothing inserted: another publisher was faster, and the next look finds his.
+        // No row was inserted: another publisher was faster, and the next query finds their row.
         if let Some(id) = inserted {
             return Ok((id, true));
         }
     }
 }
 
-/// Whether there is a version of this name.
+/// Whether a version with this name exists.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn exists(conn: &mut PgConnection, owner: OwnerId, path: &VersionPath) -> Result<bool> {
     let row = versions::table.inner_join(packages_table::table).filter(version_is(owner, path)).select(versions::id);
     Ok(diesel::select(diesel::dsl::exists(row)).get_result(conn)?)
@@ -109,7 +110,7 @@ pub fn exists(conn: &mut PgConnection, owner: OwnerId, path: &VersionPath) -> Re
 /// A package's versions, the oldest first.
 ///
 /// # Errors
-/// [`Error::NotFound`] for a package without any.
+/// [`Error::NotFound`] for a package without versions.
 pub fn list(
     conn: &mut PgConnection,
     right: &CanRead,
@@ -118,8 +119,8 @@ pub fn list(
 ) -> Result<Page<VersionSummary>> {
     let (id, _) = lookup::package(conn, right.owner().id, package)?;
     let total = versions::table.filter(versions::package_id.eq(id)).count().get_result(conn)?;
-    // First which, then what of them: only the files of the page are added up. In one statement, because Postgres would
-    // rather read the whole table than look up a thousand ids that are given to it.
+    // The ids first, then the details: only the files of this page are summed up. It is one statement, because for a
+    // thousand given ids Postgres prefers to read the whole table.
     let listed = diesel::alias!(versions as listed);
     let page = listed
         .filter(listed.field(versions::package_id).eq(id))
@@ -134,14 +135,14 @@ pub fn list(
         .order(versions::id)
         .select(summary_columns())
         .load::<VersionSummary>(conn)?;
-    // Deleted since it was found: a package without versions is never shown.
+    // The package was deleted after it was found: a package without versions is never shown.
     if total == 0 || (items.is_empty() && slice.offset == 0) {
         return Err(Error::NotFound(What::Package));
     }
     Ok(Page { items, total })
 }
 
-/// In which order versions are browsed.
+/// The order in which versions are listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum VersionOrder {
     /// By SemVer precedence, the highest first.
@@ -164,19 +165,19 @@ impl FromStr for VersionOrder {
     }
 }
 
-/// Versions of a package as they are browsed.
+/// A page of a package's versions.
 #[derive(Debug, Clone)]
 pub struct Browsed {
     pub package: PackageName,
-    /// What `latest` stands for.
+    /// The version that `latest` stands for.
     pub newest: Version,
-    /// How many versions there are, whatever is looked for.
+    /// How many versions there are, whatever the search text is.
     pub all: i64,
     pub page: Page<VersionSummary>,
 }
 
-/// A package's versions whose name contains a text, in either case. All of their names are read, five thousand in some
-/// milliseconds: no index knows SemVer.
+/// A package's versions whose name contains a text, ignoring case. This reads all of their names, five thousand in some
+/// milliseconds, because no index knows SemVer.
 ///
 /// # Errors
 /// [`Error::NotFound`] for an unknown package.
@@ -210,7 +211,7 @@ pub fn browse(
     Ok(Browsed { package, newest, all, page: Page { items: summaries(conn, &ids)?, total } })
 }
 
-/// Versions in the order of their ids here. One that was deleted meanwhile is left out.
+/// Versions in the order of these ids. A version that was deleted in the meantime is left out.
 fn summaries(conn: &mut PgConnection, ids: &[VersionId]) -> Result<Vec<VersionSummary>> {
     let mut found: HashMap<VersionId, VersionSummary> = versions::table
         .inner_join(files::table.inner_join(blobs::table))

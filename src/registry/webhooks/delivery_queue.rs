@@ -1,6 +1,6 @@
-//! Taking from the outbox. A server reserves a hook for a time and sends one thing for it: so two servers never send for
-//! one hook at once, what a hook tells comes in its order, and a slow receiver keeps nobody waiting but itself. A server
-//! that dies lets go when the time is over, and what it was at is sent again, under the same id.
+//! Taking deliveries from the outbox. A server leases a webhook for a time and sends one delivery for it. Two servers
+//! therefore never send for one webhook at once, each webhook's deliveries stay in order, and a slow receiver delays
+//! only itself. When a server dies, its lease expires and the delivery is sent again under the same id.
 
 use super::payload::Facts;
 use crate::db::schema::{hook_attempts, hook_deliveries, hooks, owners};
@@ -17,45 +17,47 @@ use serde_json::Value;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// How long a hook is reserved for one server: longer than any answer is waited for.
+/// How long a webhook is leased to one server: longer than any answer is waited for.
 pub const LEASE: Duration = Duration::from_secs(120);
-/// Most hooks of one owner that are sent for at once, so that one with many slow receivers leaves room for others.
+/// The most webhooks of one owner that are served at once, so that an owner with many slow receivers leaves room for
+/// others.
 const MOST_OF_OWNER: i64 = 4;
-/// The pause after the first failed attempt; each further one is twice as long.
+/// The pause after the first failed attempt; each further pause is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_secs(30);
 /// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(4 * 3600);
 
-/// One thing to send, reserved for who took it.
+/// One delivery to send, leased to the server that took it.
 #[derive(Debug)]
 pub struct LeasedHook {
     pub hook: HookId,
     pub delivery: DeliveryId,
     pub uuid: Uuid,
-    /// Which attempt it is, from 1.
+    /// The number of this attempt, from 1.
     pub number: i32,
     pub action: HookAction,
     pub owner_kind: OwnerKind,
     pub url: HookUrl,
     pub content: HookContent,
-    /// What to send, unless it cannot be read: that is this delivery's own failure and must not stop the others.
+    /// The message, or the error that prevents reading it: that error fails this delivery alone and must not stop the
+    /// others.
     pub message: Result<Message>,
     tries: i32,
     retry_until: Timestamp,
     leased_until: Timestamp,
 }
 
-/// What to send, and with which secrets.
+/// A delivery's content and the webhook's secrets.
 #[derive(Debug)]
 pub struct Message {
     pub facts: Facts,
-    /// What to sign with.
+    /// The secret that signs the message.
     pub secret: Option<SecretText>,
-    /// The value of a field `Authorization`.
+    /// The value of an `Authorization` header.
     pub authorization: Option<SecretText>,
 }
 
-/// How an attempt went.
+/// The result of an attempt.
 #[derive(Debug, Clone)]
 pub struct Outcome {
     pub at: Timestamp,
@@ -65,12 +67,12 @@ pub struct Outcome {
     pub status: Option<u16>,
     pub response_headers: Value,
     pub response_body: String,
-    /// Empty: nothing went wrong.
+    /// Empty when nothing went wrong.
     pub error: String,
 }
 
 impl Outcome {
-    /// Whether the receiver has it.
+    /// Whether the receiver accepted the message.
     pub fn is_delivered(&self) -> bool {
         self.status.is_some_and(|status| (200..300).contains(&status))
     }
@@ -82,7 +84,7 @@ struct Next {
     id: HookId,
 }
 
-/// Reserves the hook that has waited longest, of those with something to tell.
+/// Leases the webhook that has waited longest, of those with something to deliver.
 fn lease(conn: &mut PgConnection, now: Timestamp) -> Result<Option<HookId>> {
     let next: Option<Next> = diesel::sql_query(
         "UPDATE hooks SET leased_until = $2, served_at = $1 WHERE id = (SELECT h.id FROM hooks h WHERE h.active \
@@ -99,10 +101,10 @@ fn lease(conn: &mut PgConnection, now: Timestamp) -> Result<Option<HookId>> {
     Ok(next.map(|next| next.id))
 }
 
-/// Takes something that is due; `None`: nothing is, or others are at it.
+/// Takes a delivery that is due; `None` when nothing is due or other servers have leased it all.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn take(conn: &mut PgConnection, key: &MasterKey, now: Timestamp) -> Result<Option<LeasedHook>> {
     while let Some(hook) = lease(conn, now)? {
         give_up_stale(conn, hook, now)?;
@@ -116,14 +118,14 @@ pub fn take(conn: &mut PgConnection, key: &MasterKey, now: Timestamp) -> Result<
             .optional()?;
         match due {
             Some(delivery) => return begin(conn, key, (hook, delivery), now).map(Some),
-            // All it had was too old.
+            // All its deliveries had expired.
             None => release(conn, hook, now.plus(LEASE))?,
         }
     }
     Ok(None)
 }
 
-/// Gives up what was tried and whose time ended while no server ran.
+/// Gives up on deliveries that were tried and that expired while no server was running.
 fn give_up_stale(conn: &mut PgConnection, hook: HookId, now: Timestamp) -> Result<()> {
     let stale = hook_deliveries::table
         .filter(hook_deliveries::hook_id.eq(hook))
@@ -137,13 +139,13 @@ fn give_up_stale(conn: &mut PgConnection, hook: HookId, now: Timestamp) -> Resul
 }
 
 fn release(conn: &mut PgConnection, hook: HookId, leased_until: Timestamp) -> Result<()> {
-    // Unless the time was over, and another has it by now.
+    // Only if the lease is still ours: it may have expired, and another server may hold it by now.
     let own = hooks::table.find(hook).filter(hooks::leased_until.eq(leased_until));
     diesel::update(own).set(hooks::leased_until.eq(None::<Timestamp>)).execute(conn)?;
     Ok(())
 }
 
-/// Counts the attempt before it is made: one that brings the server down does not do so for ever.
+/// Counts the attempt before it is made, so that an attempt that crashes the server is not repeated forever.
 fn begin(
     conn: &mut PgConnection,
     key: &MasterKey,
@@ -206,16 +208,16 @@ fn begin(
     })
 }
 
-/// How long to wait after so many attempts in a row.
+/// How long to wait after this many attempts in a row.
 fn pause(tries: i32) -> Duration {
     let doublings = u32::try_from(tries.saturating_sub(1)).unwrap_or(0).min(16);
     FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(doublings)).min(LONGEST_PAUSE)
 }
 
-/// Writes down how an attempt went, when the next one is, if there is one, and lets go of the hook.
+/// Records the result of an attempt, schedules the next one if needed, and releases the webhook.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn settle(conn: &mut PgConnection, leased: &LeasedHook, outcome: &Outcome, now: Timestamp) -> Result<()> {
     release(conn, leased.hook, leased.leased_until)?;
     let next = now.plus(pause(leased.tries));
@@ -224,7 +226,8 @@ pub fn settle(conn: &mut PgConnection, leased: &LeasedHook, outcome: &Outcome, n
         false if next > leased.retry_until => (DeliveryState::Failed, None),
         false => (DeliveryState::Pending, Some(next)),
     };
-    // It may have been asked for again meanwhile, and is due then whatever became of this attempt; or be gone.
+    // A redelivery may have been requested in the meantime: then the delivery is due, whatever the result of this
+    // attempt. The row may also be gone.
     let row = hook_deliveries::table.find(leased.delivery);
     let untouched = row.filter(hook_deliveries::tries.eq(leased.tries));
     diesel::update(untouched)

@@ -1,4 +1,4 @@
-//! What hooks told, and what was answered.
+//! The log of webhook deliveries and their answers.
 
 use super::find as find_hook;
 use super::payload::Facts;
@@ -16,7 +16,7 @@ use serde_json::Value;
 use std::collections::HashMap;
 use uuid::Uuid;
 
-/// Something that a hook tells, or told.
+/// A delivery of a webhook, sent or pending.
 #[derive(Debug, Clone)]
 pub struct Delivery {
     pub id: DeliveryId,
@@ -46,14 +46,14 @@ pub struct Attempt {
     /// Pairs of name and value.
     pub response_headers: Value,
     pub response_body: String,
-    /// What went wrong; empty: nothing.
+    /// The problem; empty for success.
     pub error: String,
 }
 
 type DeliveryRow =
     (DeliveryId, Uuid, HookAction, bool, Value, DeliveryState, Timestamp, Option<Timestamp>, i32, Option<i32>);
 
-/// The status of the last attempt that was answered or not.
+/// The status of the last attempt, answered or not.
 const LAST: &str = "(SELECT a.status FROM hook_attempts a WHERE a.delivery_id = hook_deliveries.id \
                     ORDER BY a.number DESC LIMIT 1)";
 
@@ -82,7 +82,7 @@ macro_rules! columns {
     };
 }
 
-/// What a hook had to tell, the newest first.
+/// A webhook's deliveries, the newest first.
 ///
 /// # Errors
 /// [`Error::NotFound`].
@@ -95,10 +95,10 @@ pub fn list(conn: &mut PgConnection, right: &CanHook, hook: HookId, slice: Slice
     Ok(Page { items: rows.into_iter().map(Delivery::from_row).collect::<Result<_>>()?, total })
 }
 
-/// What became of the last thing that each of these hooks had to tell, and when that was.
+/// The state and time of the last delivery of each of these webhooks.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn last(conn: &mut PgConnection, hooks: &[HookId]) -> Result<HashMap<HookId, (DeliveryState, Timestamp)>> {
     let rows: Vec<(HookId, DeliveryState, Timestamp)> = hook_deliveries::table
         .filter(hook_deliveries::hook_id.eq_any(hooks))
@@ -109,7 +109,7 @@ pub fn last(conn: &mut PgConnection, hooks: &[HookId]) -> Result<HashMap<HookId,
     Ok(rows.into_iter().map(|(hook, state, at)| (hook, (state, at))).collect())
 }
 
-/// One of them, with all attempts, the first one first.
+/// One delivery with all its attempts, the first attempt first.
 ///
 /// # Errors
 /// [`Error::NotFound`].

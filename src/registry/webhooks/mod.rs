@@ -1,5 +1,5 @@
-//! Webhooks of an owner: where he wants to be told of changes to his packages. What they have to tell is in [`outbox`],
-//! how it is taken from there in [`delivery_queue`], what became of it in [`log`].
+//! Webhooks announce changes to an owner's packages to an address. [`outbox`] holds their deliveries,
+//! [`delivery_queue`] takes deliveries from there, and [`log`] shows the results.
 
 pub mod delivery_queue;
 pub mod log;
@@ -22,10 +22,10 @@ use diesel::dsl::exists;
 use diesel::prelude::*;
 use serde_json::{Value, json};
 
-/// Most hooks of one owner: each costs a request for each of his versions.
+/// The most webhooks of one owner: each costs a request per changed version.
 pub const MOST: i64 = 20;
 
-/// A webhook. Of its secrets it is only known whether there are any.
+/// A webhook. It says only whether there are secrets, not what they are.
 #[derive(Debug, Clone, Queryable, Selectable)]
 #[diesel(table_name = hooks)]
 pub struct Hook {
@@ -42,7 +42,7 @@ pub struct Hook {
     pub updated_at: Timestamp,
 }
 
-/// What is said of a hook when it is made.
+/// The properties of a webhook to create.
 #[derive(Debug, Clone)]
 pub struct NewHook {
     pub kind: HookKind,
@@ -53,7 +53,7 @@ pub struct NewHook {
     pub active: bool,
 }
 
-/// What is to become of a hook; what is `None` stays as it is, and a secret that is `Some(None)` goes.
+/// A change to a webhook. A field that is `None` keeps its value; a secret that is `Some(None)` is removed.
 #[derive(Debug, Clone, Default)]
 pub struct HookEdit {
     pub url: Option<HookUrl>,
@@ -64,7 +64,7 @@ pub struct HookEdit {
 }
 
 impl HookEdit {
-    /// The names of what it changes, for the record.
+    /// The names of the changed fields, for the audit log.
     fn fields(&self) -> Vec<&'static str> {
         let all = [
             ("url", self.url.is_some()),
@@ -100,10 +100,10 @@ fn encrypt_authorization(
     value.map(|value| encryption::encrypt(key, HOOK_AUTHORIZATION, owner, value.as_str().as_bytes())).transpose()
 }
 
-/// Makes a hook.
+/// Creates a webhook.
 ///
 /// # Errors
-/// [`Error::Blocked`] when the owner has as many as he may.
+/// [`Error::Blocked`] when the owner has the maximum number of webhooks.
 pub fn create(
     conn: &mut PgConnection,
     caller: &Caller,
@@ -112,7 +112,7 @@ pub fn create(
     now: Timestamp,
 ) -> Result<Hook> {
     let owner = right.owner().id;
-    // Two who make the last one at the same moment take turns.
+    // Two requests for the last free place take turns.
     namespace::lock(conn, owner)?;
     let count: i64 = hooks::table.filter(hooks::owner_id.eq(owner)).count().get_result(conn)?;
     if count >= MOST {
@@ -148,22 +148,22 @@ fn record(
     now: Timestamp,
 ) -> Result<()> {
     let owner = right.owner();
-    // Its address may hold a secret, and so it goes by its number and its host.
+    // The address may hold a secret, so the audit log names the webhook by its number and host.
     let text = format!("{} {}", hook.id, host(&hook.url));
     let subject = Subject { owner: Some((owner.id, &owner.name)), text, detail };
     audit::record(conn, caller, event, &subject, now)
 }
 
-/// The host of a hook's address.
+/// The host of a webhook's address.
 pub fn host(url: &HookUrl) -> &str {
     let rest = url.as_str().split_once("://").map_or("", |(_, rest)| rest);
     rest.split(['/', '?']).next().unwrap_or_default()
 }
 
-/// An owner's hooks, in the order in which they were made.
+/// An owner's webhooks, in the order of their creation.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn list(conn: &mut PgConnection, right: &CanHook, slice: Slice) -> Result<Page<Hook>> {
     let own = hooks::table.filter(hooks::owner_id.eq(right.owner().id));
     let total = own.count().get_result(conn)?;
@@ -171,7 +171,7 @@ pub fn list(conn: &mut PgConnection, right: &CanHook, slice: Slice) -> Result<Pa
     Ok(Page { items: page.load(conn)?, total })
 }
 
-/// A hook of an owner.
+/// A webhook of an owner.
 ///
 /// # Errors
 /// [`Error::NotFound`].
@@ -180,7 +180,7 @@ pub fn find(conn: &mut PgConnection, right: &CanHook, id: HookId) -> Result<Hook
     own.select(Hook::as_select()).first(conn).optional()?.ok_or(Error::NotFound(What::Hook))
 }
 
-/// Changes a hook.
+/// Changes a webhook.
 ///
 /// # Errors
 /// [`Error::NotFound`].
@@ -211,7 +211,7 @@ pub fn update(
     Ok(hook)
 }
 
-/// Deletes a hook, with all it had to tell.
+/// Deletes a webhook with all its deliveries.
 ///
 /// # Errors
 /// [`Error::NotFound`].
@@ -223,10 +223,10 @@ pub fn delete(conn: &mut PgConnection, caller: &Caller, right: &CanHook, id: Hoo
     }
 }
 
-/// Whether any hook has a secret, which only the right key opens.
+/// Whether any webhook has a secret, which only the right key decrypts.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn any_sealed(conn: &mut PgConnection) -> Result<bool> {
     let sealed = hooks::table.filter(hooks::sealed_secret.is_not_null().or(hooks::sealed_authorization.is_not_null()));
     Ok(diesel::select(exists(sealed.select(hooks::id))).get_result(conn)?)

@@ -1,5 +1,5 @@
-//! What hooks have to tell. It is written in the transaction of the change, and so it is told if, and only if, the change
-//! was made.
+//! The outbox of webhook deliveries. A delivery is written in the transaction of the change, so it is sent if, and only
+//! if, the change was made.
 
 use super::payload::{Facts, OwnerProfile, OwnerSnapshot};
 use super::{find, record};
@@ -18,17 +18,17 @@ use serde_json::json;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// How long a receiver that does not answer is tried: a day, and an hour for the last attempt to fall into.
+/// How long a receiver that does not answer is retried: one day, plus an hour for the last attempt.
 pub const PATIENCE: Duration = Duration::from_secs(25 * 3600);
 
-/// Versions, for as long as they are there.
+/// The versions to announce, which must still exist.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::registry) enum Announced {
     Version(VersionId),
     Package(PackageId),
 }
 
-/// Somebody as an object of JSON, `null` where there is none.
+/// An owner as a JSON object, `null` when there is none.
 macro_rules! owner_snapshot {
     ($alias:literal) => {
         concat!(
@@ -49,8 +49,8 @@ macro_rules! owner_snapshot {
     };
 }
 
-/// One row for each hook and version, in one statement: a package may have many versions. The parts are what comes
-/// beside the facts that every message has, and which versions it is about.
+/// Inserts one row for each webhook and version in one statement, because a package may have many versions. The
+/// arguments are the facts besides those that every message has, and the versions it is about.
 macro_rules! announce {
     ($more:literal, $which:literal) => {
         concat!(
@@ -81,10 +81,10 @@ const ANNOUNCE_DAMAGE: &str = announce!(
     "v.id IN (SELECT f.version_id FROM files f WHERE f.blob_id = $5)"
 );
 
-/// Lets every hook tell of the versions that have a damaged blob.
+/// Announces the versions that contain a damaged blob to every webhook.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub(in crate::registry) fn announce_damage(conn: &mut PgConnection, blob: BlobId, now: Timestamp) -> Result<()> {
     diesel::sql_query(ANNOUNCE_DAMAGE)
         .bind::<SmallInt, _>(HookAction::Damaged)
@@ -96,17 +96,17 @@ pub(in crate::registry) fn announce_damage(conn: &mut PgConnection, blob: BlobId
     Ok(())
 }
 
-/// Lets every hook of an owner tell of versions of his: after they were made, or before they go.
+/// Announces versions of an owner to each of its webhooks: after they were created, or before they are deleted.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub(in crate::registry) fn announce(
     conn: &mut PgConnection,
     caller: &Caller,
     (owner, action, of): (OwnerId, HookAction, Announced),
     now: Timestamp,
 ) -> Result<()> {
-    // Most owners have no hook, and this question is prepared and the other is not.
+    // Most owners have no webhook. This query is prepared, the insert is not.
     let active = hooks::table.filter(hooks::owner_id.eq(owner)).filter(hooks::active);
     if !diesel::select(exists(active.select(hooks::id))).get_result::<bool>(conn)? {
         return Ok(());
@@ -130,10 +130,10 @@ fn demand_active(active: bool) -> Result<()> {
     if active { Ok(()) } else { Err(Error::Blocked("the webhook is off: turn it on first".to_owned())) }
 }
 
-/// Lets a hook tell of the making of a version that does not exist, so that its receiver can be tried without harm.
+/// Announces the creation of a version that does not exist, so that the receiver can be tested without harm.
 ///
 /// # Errors
-/// [`Error::NotFound`]; [`Error::Blocked`] for a hook that is not active.
+/// [`Error::NotFound`]; [`Error::Blocked`] for a webhook that is not active.
 pub fn test(
     conn: &mut PgConnection,
     caller: &Caller,
@@ -168,7 +168,7 @@ pub fn test(
             hook_deliveries::facts.eq(serde_json::to_value(&facts).map_err(Error::internal)?),
             hook_deliveries::state.eq(DeliveryState::Pending),
             hook_deliveries::created_at.eq(now),
-            // Somebody waits for it: what does not arrive now is of no use tomorrow.
+            // A person is waiting for the test: a later delivery is of no use.
             hook_deliveries::retry_until.eq(now),
             hook_deliveries::next_attempt_at.eq(now),
         ))
@@ -193,10 +193,10 @@ fn owner_snapshot(conn: &mut PgConnection, id: OwnerId) -> Result<Option<OwnerSn
     }))
 }
 
-/// Lets a hook tell something once more, whatever became of it: now, and for another day if need be.
+/// Sends a delivery once more, whatever its state: now, with retries for another day.
 ///
 /// # Errors
-/// [`Error::NotFound`]; [`Error::Blocked`] for a hook that is not active.
+/// [`Error::NotFound`]; [`Error::Blocked`] for a webhook that is not active.
 pub fn redeliver(
     conn: &mut PgConnection,
     caller: &Caller,
@@ -221,10 +221,10 @@ pub fn redeliver(
     record(conn, caller, (Event::HookRedeliver, right), &hook, json!({"delivery": delivery}), now)
 }
 
-/// Forgets what was told, or given up, before a time. What is still to be told stays, unless its own time is over.
+/// Deletes deliveries that succeeded or were given up before a time. Pending deliveries stay, unless they have expired.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn forget_old(conn: &mut PgConnection, before: Timestamp, limit: i64) -> Result<usize> {
     let old = hook_deliveries::table
         .filter(hook_deliveries::created_at.lt(before))

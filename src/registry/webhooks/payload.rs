@@ -1,4 +1,4 @@
-//! What a hook tells: what happened, as it is kept, and as Gitea says it (`PackagePayload`, two spaces to a level).
+//! Webhook messages: the stored facts, and the JSON that Gitea sends (`PackagePayload`, indented by two spaces).
 
 use crate::domain::address;
 use crate::domain::clock::Timestamp;
@@ -10,7 +10,7 @@ use crate::domain::webhook::HookAction;
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-/// A user or an organization, as it was.
+/// A user or an organization at the time of the event.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct OwnerSnapshot {
     pub id: OwnerId,
@@ -20,7 +20,7 @@ pub struct OwnerSnapshot {
     pub created_at: Timestamp,
 }
 
-/// What an organization says of itself.
+/// An organization's profile.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct OwnerProfile {
     pub description: String,
@@ -28,7 +28,7 @@ pub struct OwnerProfile {
     pub location: String,
 }
 
-/// What happened to a version. The row of the outbox holds it: addresses come to it when it is sent.
+/// The facts about a change of a version. The outbox row holds them; the addresses are added when the message is sent.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Facts {
     pub id: VersionId,
@@ -39,7 +39,7 @@ pub struct Facts {
     pub owner_kind: i16,
     pub about: OwnerProfile,
     pub creator: Option<OwnerSnapshot>,
-    /// Who did it; `None`: nobody with an account.
+    /// The user who made the change; `None` for an actor without an account.
     pub sender: Option<OwnerSnapshot>,
     /// The version's files that were found damaged.
     #[serde(default)]
@@ -71,7 +71,7 @@ struct Package<'a> {
     created_at: Timestamp,
 }
 
-/// As the REST API shows somebody to everybody.
+/// A user as the REST API shows them to everybody.
 #[derive(Serialize)]
 struct User<'a> {
     id: OwnerId,
@@ -103,7 +103,7 @@ struct Organization<'a> {
 }
 
 fn visibility(number: i16) -> Visibility {
-    // The narrower, should it ever be none of them.
+    // `Limited`, the narrower value, in case it is ever neither of the two.
     [Visibility::Public, Visibility::Limited]
         .into_iter()
         .find(|known| known.number() == number)

@@ -1,4 +1,4 @@
-//! Recovery codes: the way in for who lost the device with his second factor. Ten at a time, each good once.
+//! Recovery codes let users in who have lost their two-factor device. There are ten at a time, and each works once.
 
 use crate::db::schema::{recovery_codes, second_factors};
 use crate::domain::clock::Timestamp;
@@ -13,13 +13,13 @@ use diesel::prelude::*;
 use serde_json::json;
 use std::fmt;
 
-/// How many are given at a time.
+/// How many codes are issued at a time.
 pub const COUNT: usize = 10;
-/// Digits of base32 without the letters that look like others (Crockford's): 50 bits a code.
+/// Crockford's base32 digits, which leave out look-alike letters: 50 bits per code.
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 const DIGITS: usize = 10;
 
-/// A code, as it is shown once.
+/// A recovery code, as it is shown once.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RecoveryCode(String);
 
@@ -30,7 +30,8 @@ impl RecoveryCode {
         Self(digits.into_iter().map(digit).collect())
     }
 
-    /// What a person typed: in any case, with or without the line in the middle, and with the letters that look like digits.
+    /// Parses what a person typed: upper or lower case, with or without the hyphen, and with letters that look like
+    /// digits.
     pub fn typed(text: &str) -> Option<Self> {
         let digits: Option<String> = text
             .chars()
@@ -44,13 +45,14 @@ impl RecoveryCode {
         digits.filter(|digits| digits.len() == DIGITS).map(Self)
     }
 
-    /// The text to show: two halves with a line between them.
+    /// The text to show: two halves with a hyphen between them.
     pub fn reveal(&self) -> String {
         let (one, other) = self.0.split_at(self.0.len() / 2);
         format!("{one}-{other}")
     }
 
-    /// What the database keeps: under the instance's key, since 50 bits are soon tried out by whoever has the digest alone.
+    /// The hash that the database stores. It uses the instance's key, because 50 bits are quickly brute-forced from a
+    /// plain digest.
     fn hash(&self, key: &MasterKey, user: OwnerId) -> Vec<u8> {
         let key = MasterKey::new(key.derive("recovery codes"));
         key.authenticate(&[&user.0.to_le_bytes(), self.0.as_bytes()]).to_vec()
@@ -63,7 +65,7 @@ impl fmt::Debug for RecoveryCode {
     }
 }
 
-/// Gives a user new codes in the place of the old ones.
+/// Replaces a user's codes with new ones.
 pub(super) fn replace(conn: &mut PgConnection, key: &MasterKey, user: OwnerId) -> Result<Vec<RecoveryCode>> {
     diesel::delete(recovery_codes::table.filter(recovery_codes::user_id.eq(user))).execute(conn)?;
     let codes: Vec<RecoveryCode> = std::iter::repeat_with(RecoveryCode::generate).take(COUNT).collect();
@@ -75,10 +77,10 @@ pub(super) fn replace(conn: &mut PgConnection, key: &MasterKey, user: OwnerId) -
     Ok(codes)
 }
 
-/// Gives a user new codes; the old ones are worthless from now on.
+/// Gives a user new codes; the old ones stop working.
 ///
 /// # Errors
-/// [`crate::error::Error::Blocked`] when he has no second factor.
+/// [`crate::error::Error::Blocked`] when two-factor authentication is off.
 pub fn renew(
     conn: &mut PgConnection,
     caller: &Caller,
@@ -87,7 +89,7 @@ pub fn renew(
     now: Timestamp,
 ) -> Result<Vec<RecoveryCode>> {
     let user = right.user();
-    // Two who renew at once take turns.
+    // Lock the row, so that two concurrent renewals take turns.
     let factor: Option<OwnerId> = second_factors::table
         .find(user.id)
         .filter(second_factors::confirmed_at.is_not_null())
@@ -102,22 +104,22 @@ pub fn renew(
     Ok(codes)
 }
 
-/// How many codes a user has left.
+/// How many unused codes a user has.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn left(conn: &mut PgConnection, user: OwnerId) -> Result<i64> {
     let own = recovery_codes::table.filter(recovery_codes::user_id.eq(user));
     Ok(own.filter(recovery_codes::used_at.is_null()).count().get_result(conn)?)
 }
 
-/// Uses a code up: true when it is his and was not used before.
+/// Uses a code: true when it belongs to the user and was not used before.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn use_code(conn: &mut PgConnection, key: &MasterKey, user: OwnerId, typed: &str, now: Timestamp) -> Result<bool> {
     let Some(code) = RecoveryCode::typed(typed) else { return Ok(false) };
-    // Of two requests with one code, one finds the row changed.
+    // Of two requests with the same code, the second finds the row changed.
     let unused = recovery_codes::table.find((user, code.hash(key, user))).filter(recovery_codes::used_at.is_null());
     Ok(diesel::update(unused).set(recovery_codes::used_at.eq(now)).execute(conn)? == 1)
 }

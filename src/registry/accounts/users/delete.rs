@@ -1,4 +1,5 @@
-//! Deleting a user. Nobody else loses anything by it: with what others have a share in, the answer is no.
+//! Deleting a user. Nobody else loses anything by it: the deletion is refused while other people share what the user
+//! owns.
 
 use super::edit::demand_other_admin;
 use crate::db::schema::{owners as owners_table, packages as packages_table, team_members, teams, tokens, users};
@@ -17,22 +18,22 @@ use crate::registry::packages::quotas::{self, Usage};
 use diesel::prelude::*;
 use serde_json::json;
 
-/// An organization whose last owner a user is.
+/// An organization whose last owner is the user.
 struct Orphan {
     id: OwnerId,
     name: OwnerName,
     visibility: Visibility,
-    /// Whether anybody else is in any of its teams.
+    /// Whether other people are in any of its teams.
     has_others: bool,
 }
 
-/// Deletes a user. Without `purge` only one who owns no package and is no organization's last owner; with it his packages
-/// go too, and the organizations in which there is nobody but him, with theirs.
+/// Deletes a user. Without `purge`, only a user who owns no package and is not the last owner of any organization. With
+/// `purge`, the user's packages are deleted too, and the organizations that have no other member, with their packages.
 ///
 /// # Errors
-/// [`Error::Blocked`] for the caller himself, the last administrator who can sign in, and what is said above; with
-/// `purge` for an organization that has other members, whom only an owner among them can keep it for. [`Error::Forbidden`]
-/// for an organization outside of the limits of the token in use.
+/// [`Error::Blocked`] for the caller's own account, for the last administrator who can sign in, and where the rules above
+/// forbid the deletion. With `purge`, also for an organization that has other members: they keep it only if one of them
+/// becomes its owner. [`Error::Forbidden`] for an organization outside the limits of the token in use.
 pub fn delete(
     conn: &mut PgConnection,
     caller: &Caller,
@@ -47,18 +48,18 @@ pub fn delete(
     erase(conn, caller, user, purge, now)
 }
 
-/// Deletes the caller's own account, if he owns no package and is no organization's last owner.
+/// Deletes the caller's own account if it owns no package and is not the last owner of any organization.
 ///
 /// # Errors
-/// [`Error::Blocked`] for what is said above, and for the last administrator who can sign in.
+/// [`Error::Blocked`] where the rules above forbid the deletion, and for the last administrator who can sign in.
 pub fn delete_own(conn: &mut PgConnection, caller: &Caller, right: &CanChangeOwn, now: Timestamp) -> Result<()> {
     erase(conn, caller, right.user(), false, now)
 }
 
-/// What is in the way of deleting one's own account, each in a sentence.
+/// The reasons why the caller cannot delete their own account, each as a sentence.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn obstacles(conn: &mut PgConnection, right: &CanChangeOwn) -> Result<Vec<String>> {
     let user = right.user();
     let found = [
@@ -77,21 +78,21 @@ pub fn obstacles(conn: &mut PgConnection, right: &CanChangeOwn) -> Result<Vec<St
     Ok(sentences)
 }
 
-/// What a user has, that would go with him or stands in the way of his going.
+/// The things of a user that are deleted with them or prevent the deletion.
 #[derive(Debug, Clone)]
 pub struct Holdings {
     pub packages: i64,
     pub usage: Usage,
     pub tokens: i64,
     pub has_second_factor: bool,
-    /// Organizations whose last owner he is, and whether others are in them.
+    /// Organizations whose last owner the user is, and whether other people are in them.
     pub orgs: Vec<(OwnerName, bool)>,
 }
 
-/// What a user has.
+/// Counts what a user has.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn holdings(conn: &mut PgConnection, right: &CanAdminister) -> Result<Holdings> {
     let user = right.user().id;
     Ok(Holdings {
@@ -134,15 +135,15 @@ fn erase(conn: &mut PgConnection, caller: &Caller, user: &Visited, purge: bool, 
     audit::record_owner(conn, caller, Event::UserDelete, (user.id, &user.name), detail, now)
 }
 
-/// Asks again, now that nobody can make a team there, whether anybody else came into the organization meanwhile.
+/// Checks again that nobody else is in the organization: somebody may have joined before its teams were locked.
 fn demand_alone(conn: &mut PgConnection, user: &Visited, org: OwnerId) -> Result<()> {
     let mut now = orphans(conn, user.id)?;
     now.retain(|orphan| orphan.id == org);
     refusal(user, &now, true).map_or(Ok(()), Err)
 }
 
-/// Asks again, now that he can enter no team, whether he has become an organization's last owner meanwhile. He is locked
-/// last, as by publishers, who lock their package, its owner and then its creator.
+/// Checks again that the user is not an organization's last owner: they may have become one before they were locked out
+/// of teams. The user's row is locked last, because publishers lock their package, then its owner, then its creator.
 fn demand_no_orphans(conn: &mut PgConnection, user: &Visited) -> Result<()> {
     let locked = users::table.find(user.id).select(users::id).for_update();
     locked.first::<OwnerId>(conn).optional()?.ok_or(Error::NotFound(What::User))?;
@@ -174,7 +175,8 @@ fn owned_by(conn: &mut PgConnection, user: OwnerId) -> Result<Vec<OwnerId>> {
         .load(conn)?)
 }
 
-/// The organizations whose last owner he is. Nobody leaves or enters any of their teams until the end of the transaction.
+/// The organizations whose last owner is the user. Nobody can leave or join any of their teams until the end of the
+/// transaction.
 fn orphans(conn: &mut PgConnection, user: OwnerId) -> Result<Vec<Orphan>> {
     let owned = owned_by(conn, user)?;
     let teams = teams::table.filter(teams::org_id.eq_any(&owned)).order(teams::id).select(teams::id);
@@ -182,13 +184,13 @@ fn orphans(conn: &mut PgConnection, user: OwnerId) -> Result<Vec<Orphan>> {
     without_others(conn, user, &owned)
 }
 
-/// The same as things are at this moment.
+/// The organizations whose last owner is the user at this moment, without locks.
 fn last_owner_of(conn: &mut PgConnection, user: OwnerId) -> Result<Vec<Orphan>> {
     let owned = owned_by(conn, user)?;
     without_others(conn, user, &owned)
 }
 
-/// Those of some organizations that have no owner beside him.
+/// The organizations among these that have no other owner.
 fn without_others(conn: &mut PgConnection, user: OwnerId, owned: &[OwnerId]) -> Result<Vec<Orphan>> {
     let seats: Vec<(OwnerId, Permission)> = teams::table
         .inner_join(team_members::table)

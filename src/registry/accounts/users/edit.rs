@@ -1,4 +1,4 @@
-//! Changing a user: by himself, by administrators, from the command line.
+//! Changing a user: by the user, by administrators, from the command line.
 
 use super::user::{email_taken, find};
 use crate::db::schema::users;
@@ -15,12 +15,12 @@ use diesel::prelude::*;
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use serde_json::json;
 
-/// What is to become of a user; what is `None` stays as it is.
+/// A change to a user. A field that is `None` keeps its value.
 #[derive(Debug, Clone, Default)]
 pub struct UserEdit {
     pub email: Option<Email>,
     pub password_hash: Option<String>,
-    /// Left out with a new password, he need not change that one.
+    /// When this is left out and a password is set, the user need not change the new password.
     pub must_change_password: Option<bool>,
     pub is_admin: Option<bool>,
     pub is_active: Option<bool>,
@@ -42,12 +42,12 @@ struct Change<'a> {
 }
 
 impl UserEdit {
-    /// Whether it could leave the site without an administrator.
+    /// Whether this change could leave the site without an administrator.
     fn weakens(&self) -> bool {
         self.is_admin == Some(false) || self.is_active == Some(false) || self.is_locked == Some(true)
     }
 
-    /// The names of what it changes, for the record.
+    /// The names of the changed fields, for the audit log.
     fn fields(&self) -> Vec<&'static str> {
         let own = [
             ("email", self.email.is_some()),
@@ -62,13 +62,13 @@ impl UserEdit {
     }
 }
 
-/// Checks that without this user there is still an administrator who can sign in, if there is one now. Administrators who
-/// would take the right from each other at the same moment take turns, so that one of them stays.
+/// Checks that without this user an administrator who can sign in remains, if there is one now. Administrators who
+/// remove each other's rights at the same moment take turns, so that one of them stays.
 pub(super) fn demand_other_admin(conn: &mut PgConnection, user: OwnerId, name: &OwnerName) -> Result<()> {
     demand_other_able(&able_admins(conn, true)?, user, name)
 }
 
-/// The administrators who can sign in; `locked`: who stay as they are until the end of the transaction.
+/// The administrators who can sign in. With `locked`, their rows stay locked until the end of the transaction.
 pub(super) fn able_admins(conn: &mut PgConnection, locked: bool) -> Result<Vec<OwnerId>> {
     let able = users::table
         .filter(users::is_admin)
@@ -80,7 +80,7 @@ pub(super) fn able_admins(conn: &mut PgConnection, locked: bool) -> Result<Vec<O
     Ok(if locked { able.for_no_key_update().load(conn)? } else { able.load(conn)? })
 }
 
-/// Checks that among these is another than this user, if there is one at all.
+/// Checks that there is another administrator in this list than this user, unless the list is empty.
 pub(super) fn demand_other_able(able: &[OwnerId], user: OwnerId, name: &OwnerName) -> Result<()> {
     if able == [user] {
         return Err(Error::Blocked(format!(
@@ -90,12 +90,12 @@ pub(super) fn demand_other_able(able: &[OwnerId], user: OwnerId, name: &OwnerNam
     Ok(())
 }
 
-/// Changes a user as a site administrator. A new password, and any change of what he may do, ends every session and
+/// Changes a user as a site administrator. A new password, or any change to the user's rights, ends every session and
 /// remembered login.
 ///
 /// # Errors
-/// [`Error::Invalid`] for an e-mail address that is taken; [`Error::Blocked`] for the last administrator who can sign in;
-/// [`Error::Forbidden`] for a visibility that the token in use could not see.
+/// [`Error::Invalid`] for an email address that is taken; [`Error::Blocked`] for the last administrator who can sign
+/// in; [`Error::Forbidden`] for a visibility that the token in use cannot see.
 pub fn update(
     conn: &mut PgConnection,
     caller: &Caller,
@@ -154,7 +154,7 @@ pub fn update(
     audit::record_owner(conn, caller, Event::UserUpdate, (id, name), detail, now)
 }
 
-/// Gives a user another name; the old one leads to him until somebody takes it.
+/// Renames a user. The old name redirects to the new one until somebody else takes it.
 ///
 /// # Errors
 /// [`Error::Invalid`] for a reserved name, [`Error::Conflict`] for one that is taken.
@@ -192,7 +192,7 @@ pub fn set_password(
     audit::record_owner(conn, caller, Event::UserPassword, (user.id, &user.name), json!({}), now)
 }
 
-/// Locks a user out of everything, or lets him in again. Either ends every session and remembered login.
+/// Locks a user out of everything, or unlocks them. Both end every session and remembered login.
 ///
 /// # Errors
 /// [`Error::NotFound`]; [`Error::Blocked`] for the last administrator who can sign in.

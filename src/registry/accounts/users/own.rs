@@ -1,4 +1,4 @@
-//! What a user does to his own account.
+//! Changes users make to their own account.
 
 pub use super::delete::{delete_own, obstacles};
 use crate::db::schema::users;
@@ -15,10 +15,10 @@ use crate::registry::owners::namespace::{self, OwnerEdit};
 use diesel::prelude::*;
 use serde_json::json;
 
-/// Changes what a user says of himself, and who sees him.
+/// Changes a user's own profile and visibility.
 ///
 /// # Errors
-/// [`Error::NotFound`] when he is gone.
+/// [`Error::NotFound`] when the user no longer exists.
 pub fn edit_own(
     conn: &mut PgConnection,
     caller: &Caller,
@@ -32,11 +32,11 @@ pub fn edit_own(
     audit::record_owner(conn, caller, Event::UserUpdate, (user.id, &user.name), detail, now)
 }
 
-/// Sets his own e-mail address. He does not sign in with it until an administrator confirms it, since nobody knows whether it
-/// is his; and so it may be somebody else's too, of which nobody learns.
+/// Sets a user's own email address. They cannot sign in with it until an administrator confirms it, because nobody
+/// knows whether it is theirs. It may therefore equal another user's address, and the answer does not reveal that.
 ///
 /// # Errors
-/// [`Error::NotFound`] when he is gone.
+/// [`Error::NotFound`] when the user no longer exists.
 pub fn set_own_email(
     conn: &mut PgConnection,
     caller: &Caller,
@@ -45,7 +45,7 @@ pub fn set_own_email(
     now: Timestamp,
 ) -> Result<()> {
     let user = right.user();
-    // In another spelling it is still the one that was confirmed.
+    // A change of upper and lower case keeps the confirmation.
     let kept = users::table.find(user.id).select(users::lower_email).for_no_key_update().first::<Option<String>>(conn);
     let kept = kept.optional()?.ok_or(Error::NotFound(What::User))?.filter(|lower| *lower == email.lower());
     diesel::update(users::table.find(user.id))
@@ -54,7 +54,7 @@ pub fn set_own_email(
     audit::record_owner(conn, caller, Event::UserUpdate, (user.id, &user.name), json!({"changed": ["email"]}), now)
 }
 
-/// Gives himself another name; the old one leads to him until somebody takes it.
+/// Renames the caller. The old name redirects to the new one until somebody else takes it.
 ///
 /// # Errors
 /// [`Error::Invalid`] for a reserved name, [`Error::Conflict`] for one that is taken.
@@ -70,11 +70,11 @@ pub fn rename_own(
     audit::record_owner(conn, caller, Event::UserRename, (user.id, to), json!({"from": user.name}), now)
 }
 
-/// Sets his own new password, which he need not change again, and ends every session and remembered login; gives the session
-/// that stands in the place of the one in use.
+/// Sets the caller's new password, which they need not change again, and ends every session and remembered login.
+/// Returns the session that replaces the one in use.
 ///
 /// # Errors
-/// [`Error::NotFound`] when he is gone.
+/// [`Error::NotFound`] when the user no longer exists.
 pub fn change_password(
     conn: &mut PgConnection,
     caller: &Caller,

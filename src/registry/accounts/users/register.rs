@@ -1,4 +1,4 @@
-//! Accounts that people make for themselves, where a setting lets them.
+//! Registration: accounts that people create for themselves, where a setting allows it.
 
 use super::user::{NewUser, insert};
 use crate::db::schema::users;
@@ -13,18 +13,18 @@ use crate::registry::caller::Caller;
 use diesel::prelude::*;
 use serde_json::json;
 
-/// What somebody says of himself who wants an account. The password is hashed already.
+/// The fields of a registration. The password is already hashed.
 #[derive(Debug, Clone)]
 pub struct Registration {
     pub name: OwnerName,
     pub email: Email,
     pub password_hash: String,
-    /// Whether he can do nothing until an administrator approves.
+    /// Whether the account is inactive until an administrator approves it.
     pub needs_approval: bool,
 }
 
-/// Makes an account for a stranger. Of his e-mail address nothing is known, and so nothing is said: it may be another's, and
-/// nobody signs in with it until an administrator confirms it.
+/// Creates an account for a stranger. The email address is unverified and the answer says nothing about it: it may
+/// belong to another user, and nobody can sign in with it until an administrator confirms it.
 ///
 /// # Errors
 /// [`Error::Conflict`] for a name that is taken; [`Error::Invalid`] for a reserved one.
@@ -49,10 +49,10 @@ pub fn register(
     Ok((id, users::table.find(id).select(users::auth_epoch).first(conn)?))
 }
 
-/// Lets somebody in who waits for it, and confirms his e-mail address if nobody else signs in with it.
+/// Approves a user who is waiting, and confirms their email address if nobody else signs in with it.
 ///
 /// # Errors
-/// [`Error::Blocked`] for one who is active already.
+/// [`Error::Blocked`] for a user who is active already.
 pub fn approve(conn: &mut PgConnection, caller: &Caller, right: &CanAdminister, now: Timestamp) -> Result<()> {
     let user = right.user();
     let (active, email, confirmed): (bool, String, Option<String>) = users::table

@@ -1,4 +1,4 @@
-//! Users: people and machines that sign in.
+//! Users: finding, listing and creating them.
 
 use crate::db::schema::{owners as owners_table, users};
 use crate::domain::clock::Timestamp;
@@ -17,7 +17,7 @@ use diesel::prelude::*;
 use diesel::sql_types::Bool;
 use serde_json::json;
 
-/// A user, as he and administrators may see him.
+/// A user with everything that they and administrators may see.
 #[derive(Debug, Clone, Queryable, Selectable)]
 #[diesel(table_name = users)]
 pub struct User {
@@ -27,7 +27,7 @@ pub struct User {
     #[diesel(select_expression = owners_table::full_name)]
     pub full_name: String,
     pub email: String,
-    /// Whether he may sign in with it: an administrator has set or confirmed it.
+    /// Whether the user may sign in with the address: an administrator has set or confirmed it.
     #[diesel(select_expression = users::lower_email.is_not_null())]
     pub signs_in_by_email: bool,
     #[diesel(select_expression = owners_table::visibility)]
@@ -43,7 +43,7 @@ pub struct User {
 }
 
 impl User {
-    /// The user as this caller may know him: what concerns only himself and administrators is left empty.
+    /// The user as this caller may see them: fields that concern only the user and administrators are left empty.
     pub fn seen_by(self, caller: &Caller) -> Self {
         if caller.is_admin() || caller.user().is_some_and(|user| user.id == self.id) {
             return self;
@@ -60,8 +60,8 @@ impl User {
     }
 }
 
-/// What is said of a user when he is made. The password is hashed already: that takes time and memory, and has no
-/// place in a transaction.
+/// The properties of a user to create. The password is already hashed: hashing takes time and memory and does not
+/// belong in a transaction.
 #[derive(Debug, Clone)]
 pub struct NewUser {
     pub name: OwnerName,
@@ -73,7 +73,7 @@ pub struct NewUser {
     pub must_change_password: bool,
 }
 
-/// What is needed to judge a sign-in by password.
+/// The fields that a password sign-in needs.
 #[derive(Debug, Clone, Queryable, Selectable)]
 #[diesel(table_name = users)]
 pub struct Login {
@@ -84,11 +84,11 @@ pub struct Login {
     pub is_locked: bool,
 }
 
-/// Makes a user.
+/// Creates a user.
 ///
 /// # Errors
-/// [`Error::Conflict`] for a name that is taken; [`Error::Invalid`] for an e-mail address or a reserved name;
-/// [`Error::Forbidden`] for a user that the token in use could not see.
+/// [`Error::Conflict`] for a name that is taken; [`Error::Invalid`] for an email address that is taken or a reserved
+/// name; [`Error::Forbidden`] for a user that the token in use cannot see.
 pub fn create(conn: &mut PgConnection, caller: &Caller, new: &NewUser, now: Timestamp) -> Result<OwnerId> {
     caller.demand_any_owner()?;
     caller.demand_visible(&new.name, new.visibility)?;
@@ -98,7 +98,7 @@ pub fn create(conn: &mut PgConnection, caller: &Caller, new: &NewUser, now: Time
     Ok(id)
 }
 
-/// Makes the rows of a user, who may sign in with this address too.
+/// Inserts the rows of a user, who may also sign in with this address.
 pub(super) fn insert(
     conn: &mut PgConnection,
     new: &NewUser,
@@ -139,28 +139,28 @@ pub(super) fn email_taken(email: &Email) -> Error {
     Error::invalid("email", format!("email: the address {email} is already in use: choose another"))
 }
 
-/// Whether there is any user at all; none means a first start.
+/// Whether there is any user at all. None means a first start.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn any(conn: &mut PgConnection) -> Result<bool> {
     Ok(diesel::select(diesel::dsl::exists(users::table.select(users::id))).get_result(conn)?)
 }
 
-/// Takes turns with other servers that start at the same moment, until the end of the transaction, so that only one
-/// makes the first administrator.
+/// Takes turns, until the end of the transaction, with other servers that start at the same moment, so that only one of
+/// them creates the first administrator.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn lock_first(conn: &mut PgConnection) -> Result<()> {
     diesel::sql_query("SELECT pg_advisory_xact_lock(hashtextextended('first administrator', 0))").execute(conn)?;
     Ok(())
 }
 
-/// The user of this name.
+/// The user with this name.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn find(conn: &mut PgConnection, name: &OwnerName) -> Result<Option<User>> {
     Ok(users::table
         .inner_join(owners_table::table)
@@ -170,7 +170,7 @@ pub fn find(conn: &mut PgConnection, name: &OwnerName) -> Result<Option<User>> {
         .optional()?)
 }
 
-/// A user whom the caller may see, as he may know him.
+/// A user that the caller may see, with the fields the caller may see.
 ///
 /// # Errors
 /// As [`visit_user`].
@@ -183,11 +183,11 @@ pub fn see(conn: &mut PgConnection, caller: &Caller, name: &OwnerName) -> Result
 type Joined = diesel::helper_types::InnerJoinQuerySource<users::table, owners_table::table>;
 type Condition<'a> = Box<dyn BoxableExpression<Joined, Pg, SqlType = Bool> + 'a>;
 
-/// The users whom a caller may see and whose name, or full name, contains a text in either case; to administrators, also
-/// those whose e-mail address does. With an id, only the one who has it.
+/// The users that the caller may see and whose name or full name contains a text, ignoring case. For administrators the
+/// text also matches email addresses. With an id, only the user with that id.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn search(
     conn: &mut PgConnection,
     caller: &Caller,
@@ -198,21 +198,21 @@ pub fn search(
     search_among(conn, caller, (part, id, Standing::Any), slice)
 }
 
-/// Which users [`search_among`] looks at.
+/// A filter for [`search_among`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Standing {
     #[default]
     Any,
     Admin,
     Locked,
-    /// They wait to be let in.
+    /// Waiting for an administrator's approval.
     Inactive,
 }
 
-/// [`search`], among some users; for others than administrators there is no difference between them.
+/// [`search`] limited to some users. For callers who are not administrators, `standing` makes no difference.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn search_among(
     conn: &mut PgConnection,
     caller: &Caller,
@@ -220,7 +220,7 @@ pub fn search_among(
     slice: Slice,
 ) -> Result<Page<User>> {
     let standing = if caller.is_admin() { standing } else { Standing::Any };
-    // Nobody is called so, and Postgres takes no NUL to look for.
+    // No user has such a name, and Postgres rejects NUL in a text.
     if part.contains('\0') {
         return Ok(Page { items: Vec::new(), total: 0 });
     }
@@ -255,7 +255,7 @@ pub fn search_among(
     Ok(Page { items: found.into_iter().map(|user| user.seen_by(caller)).collect(), total })
 }
 
-/// In which order [`list`] gives users.
+/// The order in which [`list`] returns users.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum UserOrder {
     #[default]
@@ -286,7 +286,7 @@ pub fn list(conn: &mut PgConnection, caller: &Caller, order: UserOrder, slice: S
 /// All users, by name.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn all(conn: &mut PgConnection) -> Result<Vec<User>> {
     Ok(users::table
         .inner_join(owners_table::table)
@@ -295,13 +295,14 @@ pub fn all(conn: &mut PgConnection) -> Result<Vec<User>> {
         .load(conn)?)
 }
 
-/// What is needed to judge a sign-in with this text as name or e-mail address, whatever it is.
+/// The login data for this text, taken as a name or an email address. Any text is accepted.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn find_login(conn: &mut PgConnection, login: &str) -> Result<Option<Login>> {
     let query = users::table.inner_join(owners_table::table).select(Login::as_select()).into_boxed();
-    // What is neither is nobody's, and some of it (a NUL, kilobytes) the database would not even take.
+    // A text that is neither a name nor an email address belongs to nobody. The database rejects some such texts (NUL,
+    // kilobytes).
     let query = if let Ok(name) = login.parse::<OwnerName>() {
         query.filter(owners_table::lower_name.eq(name.lower()))
     } else if let Ok(email) = login.parse::<Email>() {
@@ -312,10 +313,10 @@ pub fn find_login(conn: &mut PgConnection, login: &str) -> Result<Option<Login>>
     Ok(query.first(conn).optional()?)
 }
 
-/// Notes that a user signed in with his password.
+/// Records that a user signed in with their password.
 ///
 /// # Errors
-/// The database's.
+/// Database errors.
 pub fn note_login(conn: &mut PgConnection, user: OwnerId, now: Timestamp) -> Result<()> {
     diesel::update(users::table.find(user)).set(users::last_login_at.eq(now)).execute(conn)?;
     Ok(())

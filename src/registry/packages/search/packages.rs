@@ -1,4 +1,4 @@
-//! Searching for packages: an entry a package, at the place of its last version, and what of it fits.
+//! Searching for packages: one entry per package, at the position of its last version, with the text that matched.
 
 use super::rows::Rows;
 use super::text_match::of_digest;
@@ -17,11 +17,11 @@ use diesel::sql_query;
 use diesel::sql_types::{Array, BigInt, Nullable, Text};
 use std::collections::HashMap;
 
-/// What of a package fits, where it is not its name.
+/// The match in a package whose own name does not match.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Why {
     pub version: Version,
-    /// Nothing: it is the version's own name.
+    /// `None` when the version's own name matched.
     pub file: Option<FileName>,
 }
 
@@ -37,13 +37,13 @@ pub struct PackageHit {
 #[derive(Debug, Clone)]
 pub struct FoundPackages {
     pub hits: Vec<PackageHit>,
-    /// How many there are in all, up to [`super::COUNTED`].
+    /// The total number of results, up to [`super::COUNTED`].
     pub total: i64,
-    /// Where the next page begins.
+    /// The start of the next page.
     pub next: Option<Place>,
 }
 
-/// Searches for packages. [`Sort`](super::Sort) is by their last versions.
+/// Searches for packages. [`Sort`](super::Sort) orders them by their last versions.
 ///
 /// # Errors
 /// As [`search()`](super::search()).
@@ -67,7 +67,7 @@ pub fn search(conn: &mut PgConnection, right: &CanSearch, search: &Search) -> Re
     Ok(FoundPackages { hits: entries.into_iter().filter_map(hit).collect(), total, next })
 }
 
-/// What fits of the packages whose name does not: of each the last version.
+/// The match in each package whose name does not match: its last matching version.
 fn why(conn: &mut PgConnection, search: &Search, entries: &[Entry]) -> Result<HashMap<PackageId, Why>> {
     #[derive(QueryableByName)]
     struct MatchRow {

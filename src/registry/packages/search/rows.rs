@@ -7,12 +7,12 @@ use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::sql_types::Bool;
 
-/// What a result is.
+/// The kind of a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Rows {
-    /// A version that fits.
+    /// A version that matches.
     Versions,
-    /// A package of which something fits, at the place of its last version.
+    /// A package in which something matches, at the position of its last version.
     Packages,
 }
 

@@ -1,5 +1,4 @@
-//! What must fit, and how it is found: from the indexes where it is little, by asking one version after the other where it
-//! is much.
+//! The match conditions of a search. Few matches come from the indexes; with many, each version is checked in turn.
 
 use super::rows::{Condition, Rows};
 use crate::db::schema::{blobs, versions};
@@ -11,26 +10,26 @@ use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::{Array, BigInt, Bool, Text};
 
-/// Up to so many rows that fit are all fetched and sorted.
+/// Up to this many matching rows are all fetched and sorted.
 const FEW: i64 = 30_000;
-/// Something that a version must fit.
+/// A condition that a version must meet.
 pub(super) enum TextMatch {
     /// The package's name contains the text.
     Package(String),
-    /// Any name contains the text, or a file has one of these bytes.
+    /// Any name contains the text, or a file has one of these blobs.
     Any(String, Vec<BlobId>),
-    /// A file has these bytes.
+    /// A file has one of these blobs.
     Bytes(Vec<BlobId>),
 }
 
-/// What must fit, and the versions that do where they are few, whoever may see them.
+/// A condition, and the versions that meet it if they are few, whoever may see them.
 pub(super) struct Criterion {
     pub(super) text_match: TextMatch,
     pub(super) few: Option<Vec<VersionId>>,
 }
 
 impl TextMatch {
-    /// The versions that fit, if they are few.
+    /// The versions that match, if they are few.
     pub(super) fn few(&self, conn: &mut PgConnection) -> Result<Option<Vec<VersionId>>> {
         #[derive(QueryableByName)]
         struct VersionIdRow {
@@ -58,11 +57,11 @@ impl TextMatch {
         Ok(few.then(|| rows.into_iter().map(|row| row.id).collect()))
     }
 
-    /// As a condition that is asked of one version after the other. It speaks of nothing but the version, so that
-    /// Postgres asks it while it walks and not in a join of everything with everything.
+    /// A condition that is checked for one version after another. It refers to nothing but the version, so that
+    /// Postgres checks it during the walk and does not join everything with everything.
     fn of_each(&self, rows: Rows) -> Condition {
         const PACKAGE: &str = "EXISTS (SELECT FROM packages p WHERE p.id = versions.package_id AND p.lower_name LIKE ";
-        // Of a package any version may be the one that fits.
+        // For a package, any of its versions may match.
         let (any, one, end) = match rows {
             Rows::Versions => ("(", "versions", ")"),
             Rows::Packages => {
@@ -106,7 +105,7 @@ impl Criterion {
     }
 }
 
-/// The bytes that a text may be a digest of, in hexadecimal.
+/// The blobs that have this text as a hexadecimal digest.
 pub(super) fn of_digest(conn: &mut PgConnection, text: &str) -> Result<Vec<BlobId>> {
     let found = blobs::table.select(blobs::id).into_boxed();
     let found = if let Ok(digest) = text.parse::<Sha256>() {
