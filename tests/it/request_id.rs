@@ -177,14 +177,14 @@ async fn what_threads_of_the_store_log_and_what_happens_while_sending_carries_th
     wire.rest().await;
     assert!(request_line(answer.request_id()).await.contains("cut=true"));
     let lines = lines_of(answer.request_id());
-    assert!(lines.iter().any(|line| line.contains("cutting a download off")), "{lines:?}");
+    assert!(lines.iter().any(|line| line.contains("a download was cut off")), "{lines:?}");
 
     let site = Site::new();
     site.ci().publish(&file("README.md"), "# Tool").await;
     fs::remove_file(only_blob(&site)).unwrap();
     let page = site.anon().get("/ada/-/packages/generic/tool/1").header("accept", "text/html").await;
     let lines = lines_of(page.request_id());
-    assert!(lines.iter().any(|line| line.contains("a stored file cannot be served")), "{lines:?}");
+    assert!(lines.iter().any(|line| line.contains("cannot serve a stored file")), "{lines:?}");
 }
 
 #[tokio::test]
