@@ -359,7 +359,7 @@ async fn a_full_disk_is_507_with_nothing_stored_and_recovers() {
     assert!(declared.header("retry-after").is_some());
     let chunks = other(8_000_000).chunks(100_000).map(|chunk| Ok::<_, io::Error>(chunk.to_vec())).collect::<Vec<_>>();
     let chunked = site.ci().put(&file("f"), reqwest::Body::wrap_stream(stream::iter(chunks))).await.is(507);
-    assert!(chunked.text().contains("no room left"), "{}", chunked.text());
+    assert!(chunked.text().contains("the storage is full"), "{}", chunked.text());
     site.anon().get(&file("f")).await.is(404);
     eventually("nothing of the upload is left", async || incoming() == 0 && site.store_blobs() == 1).await;
     assert!(site.anon().get(&file("first")).await.is(200).body == noise(8_000_000));
