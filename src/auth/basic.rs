@@ -17,7 +17,7 @@ use std::net::IpAddr;
 
 const X_GITEA_OTP: HeaderName = HeaderName::from_static("x-gitea-otp");
 const CODE_WANTED: Error = Error::BadCredential(
-    "this account has a second factor: send its code as X-Gitea-OTP (each code works once), or use an access token",
+    "this account has two-factor authentication: send the code as X-Gitea-OTP (each code works once) or use an access token",
 );
 
 /// The decoded content of a Basic credential.

@@ -69,7 +69,7 @@ pub fn configure(config: &mut ServiceConfig, assets_dir: &Path) {
 }
 
 fn wrong_method(req: &HttpRequest, allowed: &str) -> HttpResponse {
-    let message = format!("this address answers {allowed} alone");
+    let message = format!("this address only supports {allowed}");
     let status = StatusCode::METHOD_NOT_ALLOWED;
     let guard = req.app_data::<Data<Guard>>();
     let root = guard.map_or("", |guard| &guard.root);

@@ -156,16 +156,16 @@ def after_call(_context, case, response):
 
 # Reasons for a refusal that no schema can express.
 BEYOND_SCHEMAS = (
-    "this is one of the commonest passwords",
-    "there is no owner ",
-    "two digests are declared that contradict each other",
+    "this password is too common",
+    "there is no owner named ",
+    "two declared digests contradict each other",
     "a digest of a form is not one of the file in it",
     "the bytes received do not have the declared",
     "is taken",
-    "a token needs a scope, such as",
+    "a token needs at least one scope",
     "config.url: ",
     "events: package is the only one there is",
-    "the time a token expires at must lie in the future",
+    "the expiration time must be in the future",
 )
 
 

@@ -56,7 +56,7 @@ async fn a_correct_two_factor_code_does_not_help_a_wrong_password() {
     let (site, seed) = enrolled().await;
     let code = seed.code_at(site.now()).unwrap();
     let wrong = site.anon().basic("ada", "wrong password").get(&file()).header("x-gitea-otp", &code).await.is(401);
-    assert!(!wrong.text().contains("second factor"), "only callers with the password learn that a code is needed");
+    assert!(!wrong.text().contains("two-factor"), "only callers with the password learn that a code is needed");
     with_code(&site, &code).await.is(200);
 }
 

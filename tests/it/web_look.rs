@@ -36,7 +36,7 @@ fn variables(css: &str, selector: &str) -> Colors {
 
 /// Relative luminance (WCAG 2.2).
 fn luminance(color: &str) -> f64 {
-    let hex = color.strip_prefix('#').unwrap_or_else(|| panic!("{color} is no hexadecimal colour"));
+    let hex = color.strip_prefix('#').unwrap_or_else(|| panic!("{color} is no hexadecimal color"));
     let hex = if hex.len() == 3 { hex.chars().flat_map(|c| [c, c]).collect() } else { hex.to_owned() };
     let channel = |at: usize| {
         let value = f64::from(u8::from_str_radix(&hex[at..at + 2], 16).unwrap()) / 255.0;
@@ -102,7 +102,7 @@ fn dark_by_choice_and_dark_by_the_system_are_the_same() {
 }
 
 #[test]
-fn colours_that_are_no_variables_are_grounds_of_white_text_in_both_themes() {
+fn colors_outside_variables_are_backgrounds_of_white_text_in_both_themes() {
     let css = source("static/app.css");
     for line in css.lines().filter(|line| !line.trim_start().starts_with("--")) {
         let colors = line.split('#').skip(1).filter_map(|rest| {
@@ -162,9 +162,9 @@ fn every_icon_that_a_template_names_is_in_the_set_and_none_is_there_for_nothing(
 }
 
 #[test]
-fn the_icons_licence_is_beside_them() {
-    let licence = source("static/licenses/lucide.txt");
-    assert!(licence.contains("ISC") && licence.contains("Lucide"), "{licence}");
+fn the_icons_have_their_license_beside_them() {
+    let license = source("static/licenses/lucide.txt");
+    assert!(license.contains("ISC") && license.contains("Lucide"), "{license}");
 }
 
 #[test]

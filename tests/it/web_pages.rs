@@ -457,7 +457,7 @@ async fn what_a_page_is_made_of_is_kept_for_ever_and_changes_its_name_with_its_c
 }
 
 #[tokio::test]
-async fn colours_are_chosen_once_and_stay() {
+async fn a_chosen_color_theme_stays() {
     let site = Site::new();
     let mut browser = site.browser();
     browser.go("/login?redirect_to=%2Fexplore").await.is(200);
