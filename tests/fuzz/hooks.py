@@ -161,7 +161,7 @@ BEYOND_SCHEMAS = (
     "two declared digests contradict each other",
     "a digest of a form is not one of the file in it",
     "the bytes received do not have the declared",
-    "is taken",
+    "is already in use",
     "a token needs at least one scope",
     "config.url: ",
     "events: package is the only one there is",
