@@ -46,7 +46,7 @@ impl Call {
     /// Checks that the request has a valid credential, before anything else is checked.
     ///
     /// # Errors
-    /// As [`Credentials::read`].
+    /// [`Error::BadCredential`], [`Error::Unauthenticated`], [`Error::RateLimited`], [`Error::Busy`].
     pub async fn demand_credentials(&self) -> Result<()> {
         self.credentials().await.map(drop)
     }
@@ -65,7 +65,7 @@ impl Call {
     /// Runs work that only reads, as the caller.
     ///
     /// # Errors
-    /// As [`Credentials::reading_then`].
+    /// The caller's lack of a credential or a right, and `work`'s own; [`Error::Busy`].
     pub async fn reading<T: Send + 'static>(
         &self,
         work: impl FnMut(&mut Connection, &Caller) -> Result<T> + Send + 'static,
@@ -76,7 +76,7 @@ impl Call {
     /// Runs [`Call::reading`], and then more work on the same thread without the connection.
     ///
     /// # Errors
-    /// As [`Credentials::reading_then`].
+    /// The caller's lack of a credential or a right, and `work`'s own; [`Error::Busy`].
     pub async fn reading_then<T: Send + 'static, U: Send + 'static>(
         &self,
         work: impl FnMut(&mut Connection, &Caller) -> Result<T> + Send + 'static,
@@ -88,7 +88,7 @@ impl Call {
     /// Runs one transaction, as the caller.
     ///
     /// # Errors
-    /// As [`Credentials::writing`].
+    /// The same, and [`Error::OutcomeUnknown`].
     pub async fn writing<T: Send + 'static>(
         &self,
         work: impl FnMut(&mut Connection, &Caller) -> Result<T> + Send + 'static,

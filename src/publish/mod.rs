@@ -71,7 +71,8 @@ impl Target {
 /// Receives a file: checks rights and limits before a byte of the body is read, stores the body, and inserts the rows.
 ///
 /// # Errors
-/// As [`rows::admit`], [`check_head`] and [`rows::publish_file`]; [`Error::NoSpace`], [`Error::TooLarge`],
+/// As [`rows::admit`] and [`rows::publish_file`]; [`Error::LengthRequired`], [`Error::Invalid`], [`Error::NoSpace`],
+/// [`Error::TooLarge`],
 /// [`Error::Quota`], [`Error::Aborted`], [`Error::DigestMismatch`], [`Error::OutcomeUnknown`]; the store's errors. No
 /// part of the file is kept after an error, unless the outcome is unknown.
 pub async fn receive<E: Into<BodyError>>(

@@ -31,9 +31,12 @@ pub(super) trait Serve<F: Face, I> {
     fn service(self) -> Service;
 }
 
+/// Makes what actix serves of a handler, for a method and a policy.
+type MakeRoute = Box<dyn FnOnce(&Method, Policy) -> actix_web::Route>;
+
 /// A handler that actix can serve, once its policy is known.
 pub(super) struct Service {
-    make: Box<dyn FnOnce(&Method, Policy) -> actix_web::Route>,
+    make: MakeRoute,
     describe: Option<fn(&mut Description)>,
 }
 
