@@ -104,7 +104,7 @@ pub async fn metrics(req: HttpRequest, app: AppData, connections: web::Data<Conn
     let bearer = presented.and_then(|value| value.split_once(' '));
     let bearer = bearer.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, token)| token.trim());
     if !config.token.is_empty() && !config.token.equals(bearer.unwrap_or_default()) {
-        let mut response = refuse(&Error::BadCredential("the metrics want their own bearer token"));
+        let mut response = refuse(&Error::BadCredential("metrics require their own bearer token"));
         let challenge = header::HeaderValue::from_static("Bearer realm=\"Packhouse\"");
         response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
         return response;

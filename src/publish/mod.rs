@@ -72,9 +72,8 @@ impl Target {
 ///
 /// # Errors
 /// As [`rows::admit`] and [`rows::publish_file`]; [`Error::LengthRequired`], [`Error::Invalid`], [`Error::NoSpace`],
-/// [`Error::TooLarge`],
-/// [`Error::Quota`], [`Error::Aborted`], [`Error::DigestMismatch`], [`Error::OutcomeUnknown`]; the store's errors. No
-/// part of the file is kept after an error, unless the outcome is unknown.
+/// [`Error::TooLarge`], [`Error::Quota`], [`Error::Aborted`], [`Error::DigestMismatch`], [`Error::OutcomeUnknown`]; the
+/// store's errors. No part of the file is kept after an error, unless the outcome is unknown.
 pub async fn receive<E: Into<BodyError>>(
     call: &Call,
     target: Target,
