@@ -54,7 +54,7 @@ const problemOf = (item) => {
   const name = item.name.toLowerCase();
   if (!NAME.test(item.name)) return fileNameProblem(item.name);
   const most = form.dataset.most;
-  if (most && item.file.size > Number(most)) return `The file is too large. Max file size: ${size(Number(most))}`;
+  if (most && item.file.size > Number(most)) return `The file is too large: the limit is ${size(Number(most))}. Remove the file.`;
   const there = [...document.querySelectorAll("#there li")].some((line) => line.textContent.toLowerCase() === name);
   if (there) return "This version already has a file with this name. Rename or remove the file.";
   const twin = items.some((other) => other !== item && other.state !== "canceled" && other.name.toLowerCase() === name);
@@ -66,7 +66,7 @@ const show = (item) => {
   const find = (selector) => row.querySelector(selector);
   const problem = item.problem || (state === "waiting" ? problemOf(item) : "");
   const badge = find("[data-state]");
-  badge.textContent = state === "waiting" && problem ? "Needs a new name" : WORDS[state];
+  badge.textContent = state === "waiting" && problem ? "Can't be uploaded" : WORDS[state];
   badge.className = `badge ${{ stored: "good", failed: "bad", sending: "accent" }[state] ?? (problem ? "warn" : "")}`;
   find("[data-problem]").textContent = problem;
   find("[data-problem]").hidden = !problem;

@@ -68,9 +68,10 @@ pub struct SignIn {
 /// The message for a failed sign-in; it doesn't say which part was wrong.
 fn problems(error: Error) -> Result<Problems> {
     match error {
-        Error::BadCredential(_) => {
-            Ok(Problems::whole(StatusCode::UNAUTHORIZED, "wrong username or password, or the account has no access"))
-        }
+        Error::BadCredential(_) => Ok(Problems::whole(
+            StatusCode::UNAUTHORIZED,
+            "the username or password is wrong, or the account can't sign in: try again, or ask an administrator",
+        )),
         other => Problems::of(other, "name"),
     }
 }

@@ -15,8 +15,8 @@ use serde::Deserialize;
 /// A visibility, with its label and meaning.
 pub(super) const VISIBILITIES: [(Visibility, &str, &str); 3] = [
     (Visibility::Public, "Public", "Anyone can see the organization and download its packages."),
-    (Visibility::Limited, "Limited", "Any signed-in user."),
-    (Visibility::Private, "Private", "Members only; hidden from everyone else."),
+    (Visibility::Limited, "Limited", "Any signed-in user can see the organization and download its packages."),
+    (Visibility::Private, "Private", "Only members and administrators can see the organization and its packages."),
 ];
 
 #[derive(Template)]

@@ -32,7 +32,7 @@ pub struct Owner {
     /// The reader's role in this owner.
     permission: Option<Permission>,
     /// Whether the reader is this user.
-    himself: bool,
+    is_reader: bool,
 }
 
 impl Owner {
@@ -62,7 +62,7 @@ impl Owner {
             visibility: visited.visibility,
             created_at: about.created_at,
             permission: visited.permission(),
-            himself: caller.user().is_some_and(|user| user.id == visited.id),
+            is_reader: caller.user().is_some_and(|user| user.id == visited.id),
         })
     }
 
@@ -72,8 +72,8 @@ impl Owner {
     }
 
     /// Whether the reader is this user.
-    pub fn is_himself(&self) -> bool {
-        self.himself
+    pub fn is_reader(&self) -> bool {
+        self.is_reader
     }
 
     /// Whether the reader can publish and delete packages here.

@@ -248,10 +248,10 @@ impl Reply {
     /// Sets the cache headers. Every page contains the reader's CSRF token, signed in or not, so no shared cache may
     /// store it.
     fn caching(&mut self, req: &HttpRequest) {
-        let is_same_for_him = self.revalidated && req.cookie(NOTICE).is_none();
-        let cached = if is_same_for_him { "private, no-cache" } else { "no-store" };
+        let is_unchanged_for_reader = self.revalidated && req.cookie(NOTICE).is_none();
+        let cached = if is_unchanged_for_reader { "private, no-cache" } else { "no-store" };
         self.builder.insert_header((header::CACHE_CONTROL, cached)).insert_header((header::VARY, "Cookie"));
-        if is_same_for_him {
+        if is_unchanged_for_reader {
             let etag = format!("\"{}\"", to_hex(&Sha256::digest(&self.body)));
             if has_tag(req.headers(), &etag) {
                 self.builder.status(StatusCode::NOT_MODIFIED);

@@ -65,8 +65,12 @@ impl Default for Draft {
 
 /// The most common permissions: a word, its label and its meaning.
 const PRESETS: [(&str, &str, &str); 4] = [
-    ("download", "Download packages", "For machines that only download. Includes private owners that you can read."),
-    ("publish", "Publish packages", "For build jobs. Can upload, delete and download."),
+    (
+        "download",
+        "Download packages",
+        "Scope read:package. For machines that only download, including from private owners you can access.",
+    ),
+    ("publish", "Publish packages", "Scope write:package. For build jobs. Can publish, delete and download."),
     ("all", "Everything", "Everything you can do, including your account and organizations. Use only if necessary."),
     ("custom", "Custom", "Choose the access for each area below."),
 ];
@@ -283,14 +287,14 @@ fn example(frame: &Frame, line: &Line) -> Result<(&'static str, String)> {
     };
     let patterns = line.token.package_patterns.as_deref().unwrap_or_default();
     let package = patterns.first().map_or_else(|| "hello".to_owned(), |pattern| pattern.replace('*', "hello"));
-    let curl = r#"curl -f -H "Authorization: Bearer $PACKHOUSE_TOKEN""#;
+    let curl = r#"curl -f -H "Authorization: Bearer $TOKEN""#;
     let packages = format!("{}/api/packages/{owner}/generic/{package}", frame.root);
     Ok(if scopes.allow(Area::Package, Level::Write) {
         ("Publish a file", format!("{curl} -T hello.txt {packages}/1.0.0/hello.txt"))
     } else if scopes.allow(Area::Package, Level::Read) {
         ("Download a file", format!("{curl} -O {packages}/1.0.0/hello.txt"))
     } else {
-        ("Check what it can do", format!("{curl} {}/api/v1/token", frame.root))
+        ("Check what the token can do", format!("{curl} {}/api/v1/token", frame.root))
     })
 }
 

@@ -92,7 +92,7 @@ pub async fn submit_enroll(call: Call, form: Protected<Enrollment>) -> Result<Re
     }
     let sealed = URL_SAFE_NO_PAD.decode(&fields.offer).unwrap_or_default();
     let Some(seed) = accept(&call.app.key, user.id, &sealed, call.app.clock.now()) else {
-        let old = "this page has expired: scan the new QR code and enter a new code";
+        let old = "the secret has expired: scan the new QR code and enter a new code";
         let page = enroll_page(&call, frame, &user, &Seed::generate(), Problems::on("offer", old))?;
         return page.problems.reply(&page);
     };

@@ -214,7 +214,7 @@ pub async fn update(call: Call, form: Protected<HookForm>) -> Result<Reply> {
             webhooks::update(conn, caller, &right, (id, &edit, &app.key), now)
         });
         match changed.await {
-            Ok(_) => return Ok(Reply::to(&format!("{}/{id}", base(&of))).notice(&call.app, "Saved.")),
+            Ok(_) => return Ok(Reply::to(&format!("{}/{id}", base(&of))).notice(&call.app, "Webhook saved.")),
             Err(error) => problems = Problems::of(error, "url")?,
         }
     }

@@ -239,7 +239,7 @@ async fn a_readme_is_rendered_and_its_links_lead_to_the_versions_files() {
     site.ci().publish(&path(&["ada", "tool", "3.0", "README.md"]), vec![0xff, 0xfe]).await;
     for version in ["2.0", "3.0"] {
         browser.go(&format!("{TOOL}/{version}")).await.is(200);
-        assert!(browser.one(".readme").contains("download it"), "{version}");
+        assert!(browser.one(".readme").contains("Download README"), "{version}");
         assert!(browser.all(".prose").is_empty());
     }
 }

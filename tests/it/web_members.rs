@@ -17,7 +17,7 @@ async fn members_see_each_other_with_their_teams_and_highest_role() {
     assert_eq!(browser.all("tbody th > a"), names);
     assert_eq!(browser.all("td[data-label=Role]"), ["Admin", "Owner", "Write", "Write", "Owner"]);
     assert_eq!(browser.all("td[data-label=Teams]"), ["admin", "owner", "readwrite", "write", "Owners"]);
-    assert_eq!(browser.all("tbody .actions"), ["", "", "Leave…", "", ""], "the way out for oneself alone");
+    assert_eq!(browser.all("tbody .actions"), ["", "", "Leave organization…", "", ""], "the way out for oneself alone");
     browser.go("/org/acme/members?q=WRI").await.is(200);
     assert_eq!(browser.all("tbody th > a"), ["acme-write"]);
     browser.go("/org/acme/members?q=%25").await.is(200);
@@ -86,7 +86,7 @@ async fn a_member_leaves_after_confirming_and_the_sole_owner_stays() {
     ada.follow().await.is(200);
     assert!(ada.all("tbody .actions").contains(&"Sole owner".to_owned()));
     ada.go("/org/acme/members/ada/remove").await.is(200);
-    assert!(ada.one(".notice.warn").contains("You are the only owner of acme."));
+    assert!(ada.one(".notice.warn").contains("You are the sole owner of acme."));
     assert_eq!(ada.all("main form"), Vec::<String>::new());
     let csrf = ada.csrf();
     ada.post("/org/acme/members/ada/remove", format!("csrf={csrf}")).await.is(422);

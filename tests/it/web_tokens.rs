@@ -35,11 +35,11 @@ async fn a_token_is_shown_once_and_publishes_with_the_command_shown() {
     assert_eq!(browser.answer.text().matches(&secret).count(), 1, "exactly once");
     let lines = browser.all(".copy code");
     let url = format!("http://{}", site.address);
-    assert_eq!(lines[1], "read -rs PACKHOUSE_TOKEN");
+    assert_eq!(lines[1], "read -rs TOKEN");
     assert_eq!(
         lines[2],
         format!(
-            "curl -f -H \"Authorization: Bearer $PACKHOUSE_TOKEN\" -T hello.txt \
+            "curl -f -H \"Authorization: Bearer $TOKEN\" -T hello.txt \
              {url}/api/packages/ada/generic/hello/1.0.0/hello.txt"
         )
     );

@@ -35,11 +35,12 @@ pub(super) fn words(task: Task) -> (&'static str, &'static str) {
     match task {
         Task::Sweep => ("Garbage collection", "Removes blobs that no file uses, after a grace period."),
         Task::Check => ("Consistency check", "Compares the database with the storage, without reading files."),
-        Task::DeepCheck => {
-            ("Full verification", "The same, and reads all files. Takes about 5 seconds of CPU time per GiB.")
-        }
+        Task::DeepCheck => (
+            "Full verification",
+            "Compares the database with the storage and reads all files. Takes about 5 seconds of CPU time per GiB.",
+        ),
         Task::Scrub => {
-            ("Scrubbing", "Slowly reads all stored files to find damage, once per period of jobs.scrub_every_days.")
+            ("Scrubbing", "Slowly reads all stored files to find damage, once every jobs.scrub_every_days days.")
         }
         Task::Digests => ("Checksums", "Computes SHA-512, SHA-1 and MD5 of large files after their upload."),
         Task::Counts => ("Counters", "Saves download counts and the last use of tokens and sessions."),

@@ -85,7 +85,7 @@ async fn set_locked(call: Call, form: Protected<Nothing>, locked: bool) -> Resul
     })
     .await?;
     let notice = match locked {
-        true => format!("{name} is locked. Sessions ended, tokens disabled."),
+        true => format!("{name} is locked: they are signed out everywhere and their access tokens are disabled."),
         false => format!("{name} is unlocked and can sign in again."),
     };
     Ok(Reply::to(&url(&name)).notice(&call.app, &notice))
@@ -328,7 +328,7 @@ async fn change_role(call: &Call, name: &OwnerName, typed: &Fields) -> Result<Re
         })
         .await?;
     let words = if is_admin { "is now a site administrator" } else { "is no longer a site administrator" };
-    Ok(Reply::to(&url(name)).notice(&call.app, &format!("{name} {words}. Their sessions have ended.")))
+    Ok(Reply::to(&url(name)).notice(&call.app, &format!("{name} {words}. They have been signed out everywhere.")))
 }
 
 async fn take_factor(call: &Call, name: &OwnerName, typed: &Fields) -> Result<Reply> {
@@ -353,7 +353,7 @@ async fn change_name(call: &Call, name: &OwnerName, typed: &Fields) -> Result<Re
     })
     .await?;
     let notice =
-        format!("{name} has been renamed to {to}. The old name redirects to the new one until somebody takes it.");
+        format!("{name} has been renamed to {to}. The old name redirects to the new one until someone takes it.");
     Ok(Reply::to(&url(&to)).notice(&call.app, &notice))
 }
 

@@ -159,7 +159,7 @@ impl Reading<'_> {
 
     /// Stores one part as a file.
     async fn store(&self, path: &VersionPath, name: &str, field: &mut Field) -> Result<()> {
-        let name = name.parse().map_err(|error| Error::invalid("filename", format!("invalid filename: {error}")))?;
+        let name = name.parse().map_err(|error| Error::invalid("filename", format!("invalid file name: {error}")))?;
         let target = Target::undeclared(path.with_file(name));
         publish::receive(self.call, target, field).await.map(drop)
     }
