@@ -85,7 +85,7 @@ async fn a_form_shows_which_files_were_stored_and_why_others_failed() {
     assert_eq!(browser.all(".upload-outcome .stored th"), ["first", "last"]);
     assert_eq!(browser.all(".upload-outcome .failed th"), ["there", "big", "n\u{e4}me"]);
     let why = browser.all(".upload-outcome .failed td").join("\n");
-    for words in ["already exists", "larger than the limit of 2000000 bytes", "Invalid filename"] {
+    for words in ["already exists", "larger than the limit of 2000000 bytes", "Invalid file name"] {
         assert!(why.contains(words), "{why}");
     }
     assert_eq!(browser.attrs("#package", "value"), ["tool"], "what was typed is kept");
