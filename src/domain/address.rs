@@ -1,7 +1,7 @@
 //! All addresses of packages, versions and files that the server writes, as paths within the site: those of the generic
 //! protocol and those of pages.
 
-use super::ids::FileId;
+use super::ids::{DeliveryId, FileId, HookId, TeamId, TokenId};
 use super::names::{OwnerName, PackageName};
 use super::path::{FilePath, PackagePath, VersionPath, escape};
 use super::version::Version;
@@ -21,9 +21,19 @@ pub fn generic_file(path: &FilePath) -> String {
     format!("{}/{}", generic_version(&path.in_version()), escape(path.file.as_str()))
 }
 
+/// The address of a file in an example, whose names may be placeholders.
+pub fn generic_example(owner: &str, package: &str, version: &str, file: &str) -> String {
+    format!("/api/packages/{}/generic/{}/{}/{}", escape(owner), escape(package), escape(version), escape(file))
+}
+
 /// The page of an owner, with the owner's packages.
 pub fn owner_page(name: &OwnerName) -> String {
     format!("/{}", escape(name.as_str()))
+}
+
+/// The list of an owner's packages, which can be searched.
+pub fn owner_packages(name: &OwnerName) -> String {
+    format!("{}/-/packages", owner_page(name))
 }
 
 /// The last segment of the address of the list of versions. A version may have this name too.
@@ -67,6 +77,11 @@ pub fn package_settings(owner: &OwnerName, name: &PackageName) -> String {
     format!("/{}/-/packages/settings/generic/{}", escape(owner.as_str()), escape(name.as_str()))
 }
 
+/// The form that deletes a package.
+pub fn package_deletion(owner: &OwnerName, name: &PackageName) -> String {
+    format!("{}/delete", package_settings(owner, name))
+}
+
 /// The page for uploading files to a version, with the names filled in.
 pub fn upload_page(owner: &OwnerName, to: Option<(&PackageName, Option<&Version>)>) -> String {
     let mut url = format!("/{}/-/upload", escape(owner.as_str()));
@@ -77,6 +92,182 @@ pub fn upload_page(owner: &OwnerName, to: Option<(&PackageName, Option<&Version>
         }
     }
     url
+}
+
+/// The page for uploading files, with a package and a version as they were typed, valid or not.
+pub fn upload_page_with(owner: &OwnerName, package: &str, version: &str) -> String {
+    format!("{}?package={}&version={}", upload_page(owner, None), escape(package), escape(version))
+}
+
+fn org(name: &OwnerName) -> String {
+    format!("/org/{}", escape(name.as_str()))
+}
+
+/// The page with the settings of an organization.
+pub fn org_settings(name: &OwnerName) -> String {
+    format!("{}/settings", org(name))
+}
+
+/// The form that renames an organization.
+pub fn org_rename(name: &OwnerName) -> String {
+    format!("{}/rename", org_settings(name))
+}
+
+/// The form that deletes an organization.
+pub fn org_deletion(name: &OwnerName) -> String {
+    format!("{}/delete", org_settings(name))
+}
+
+/// The page with the members of an organization.
+pub fn org_members(name: &OwnerName) -> String {
+    format!("{}/members", org(name))
+}
+
+/// The page that asks before a member leaves an organization.
+pub fn org_member_removal(name: &OwnerName, user: &OwnerName) -> String {
+    format!("{}/{}/remove", org_members(name), escape(user.as_str()))
+}
+
+/// The page with the teams of an organization.
+pub fn org_teams(name: &OwnerName) -> String {
+    format!("{}/teams", org(name))
+}
+
+/// The page of a team.
+pub fn org_team(name: &OwnerName, team: &str, id: TeamId) -> String {
+    match team {
+        // Browsers would resolve these names as path segments.
+        "." | ".." => format!("{}/{id}", org_teams(name)),
+        _ => org_team_named(name, team),
+    }
+}
+
+/// The page of a team whose name is not `.` or `..`.
+pub fn org_team_named(name: &OwnerName, team: &str) -> String {
+    format!("{}/{}", org_teams(name), escape(team))
+}
+
+/// The form that deletes a team.
+pub fn org_team_deletion(name: &OwnerName, team: &str, id: TeamId) -> String {
+    format!("{}/delete", org_team(name, team, id))
+}
+
+/// The form that adds a member to a team.
+pub fn org_team_members(name: &OwnerName, team: &str, id: TeamId) -> String {
+    format!("{}/members", org_team(name, team, id))
+}
+
+/// The form that removes a member from a team.
+pub fn org_team_member_removal(name: &OwnerName, team: &str, id: TeamId, user: &OwnerName) -> String {
+    format!("{}/{}/remove", org_team_members(name, team, id), escape(user.as_str()))
+}
+
+/// The page that asks before a token is revoked.
+pub fn token_revocation(id: &TokenId) -> String {
+    format!("/user/settings/tokens/{id}/revoke")
+}
+
+/// The pages of the webhooks of an organization, or of the signed-in user.
+#[derive(Debug, Clone)]
+pub struct HookPages(String);
+
+impl HookPages {
+    /// The pages of this organization's webhooks, or else of the signed-in user's.
+    pub fn of(name: Option<&OwnerName>) -> Self {
+        Self(name.map_or_else(|| "/user/settings/hooks".to_owned(), |name| format!("{}/hooks", org_settings(name))))
+    }
+
+    /// The page with all the webhooks.
+    pub fn list(&self) -> &str {
+        &self.0
+    }
+
+    /// The page that creates a webhook.
+    pub fn creation(&self) -> String {
+        format!("{}/new", self.0)
+    }
+
+    /// The page of a webhook.
+    pub fn hook(&self, id: &HookId) -> String {
+        format!("{}/{id}", self.0)
+    }
+
+    /// The form that deletes a webhook.
+    pub fn deletion(&self, id: &HookId) -> String {
+        format!("{}/delete", self.hook(id))
+    }
+
+    /// The form that sends a test.
+    pub fn tests(&self, id: &HookId) -> String {
+        format!("{}/tests", self.hook(id))
+    }
+
+    /// The page of a delivery.
+    pub fn delivery(&self, id: &HookId, delivery: &DeliveryId) -> String {
+        format!("{}/deliveries/{delivery}", self.hook(id))
+    }
+
+    /// The form that sends a delivery again.
+    pub fn attempts(&self, id: &HookId, delivery: &DeliveryId) -> String {
+        format!("{}/attempts", self.delivery(id, delivery))
+    }
+}
+
+/// The page of a user for administrators.
+pub fn admin_user(name: &OwnerName) -> String {
+    format!("/-/admin/users/{}", escape(name.as_str()))
+}
+
+/// A page or form below the page of a user for administrators.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UserAction {
+    Approve,
+    Delete,
+    Edit,
+    Lock,
+    Password,
+    Quota,
+    Rename,
+    Role,
+    SecondFactor,
+    Unlock,
+}
+
+/// The page or form with which an administrator does this to a user.
+pub fn admin_user_action(name: &OwnerName, action: UserAction) -> String {
+    let word = match action {
+        UserAction::Approve => "approve",
+        UserAction::Delete => "delete",
+        UserAction::Edit => "edit",
+        UserAction::Lock => "lock",
+        UserAction::Password => "password",
+        UserAction::Quota => "quota",
+        UserAction::Rename => "rename",
+        UserAction::Role => "role",
+        UserAction::SecondFactor => "second-factor",
+        UserAction::Unlock => "unlock",
+    };
+    format!("{}/{word}", admin_user(name))
+}
+
+/// The page with the quota of an organization for administrators.
+pub fn admin_org_quota(name: &OwnerName) -> String {
+    format!("/-/admin/orgs/{}/quota", escape(name.as_str()))
+}
+
+/// The form that starts a job.
+pub fn admin_task(name: &str) -> String {
+    format!("/-/admin/system/tasks/{}", escape(name))
+}
+
+/// The audit log of what somebody did.
+pub fn audit_of_actor(name: &str) -> String {
+    format!("/-/admin/audit?actor={}", escape(name))
+}
+
+/// The audit log of what happened to an owner.
+pub fn audit_of_owner(name: &str) -> String {
+    format!("/-/admin/audit?owner={}", escape(name))
 }
 
 #[cfg(test)]

@@ -5,7 +5,6 @@ use crate::domain::address;
 use crate::domain::digest::Sha256;
 use crate::domain::names::{FileName, OwnerName, PackageName};
 use crate::domain::path::VersionPath;
-use crate::domain::path::escape;
 
 /// Stands for the next version when it cannot be guessed.
 pub const NEXT: &str = "NEXT";
@@ -87,8 +86,7 @@ impl Publish {
     fn new(root: &str, owner: &OwnerName, package: &PackageName, version: &str, file: &FileName) -> Self {
         let (curl, _, ps) = authorization(true);
         let (owner, package, name) = (owner.as_str(), package.as_str(), file.as_str());
-        let place = format!("/api/packages/{}/generic/{}", escape(owner), escape(package));
-        let url = format!("{root}{place}/{}/{}", escape(version), escape(name));
+        let url = format!("{root}{}", address::generic_example(owner, package, version, name));
         Self {
             curl: format!("curl{}{curl} -T {} {}", globbing(name), sh_file(name), sh(&url)),
             powershell: format!(
@@ -103,7 +101,7 @@ impl Publish {
 
 /// The command that publishes an owner's first file.
 pub fn first(root: &str, owner: &OwnerName) -> String {
-    let url = format!("{root}/api/packages/{}/generic/hello/1.0.0/hello.txt", escape(owner.as_str()));
+    let url = format!("{root}{}", address::generic_example(owner.as_str(), "hello", "1.0.0", "hello.txt"));
     format!("echo 'hello, world' >hello.txt\ncurl -H \"Authorization: Bearer $TOKEN\" -T hello.txt {}", sh(&url))
 }
 

@@ -196,8 +196,12 @@ impl PackagePage {
         address::package_page(&self.owner, &self.package)
     }
 
+    fn upload_url(&self) -> String {
+        address::upload_page(&self.owner, Some((&self.package, None)))
+    }
+
     fn delete_url(&self) -> String {
-        format!("{}/delete", address::package_settings(&self.owner, &self.package))
+        address::package_deletion(&self.owner, &self.package)
     }
 }
 

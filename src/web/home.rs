@@ -5,6 +5,7 @@ use super::owner;
 use super::packages::PackageListRow;
 use super::page::{Frame, Reply, frame};
 use crate::auth::call::Call;
+use crate::domain::address;
 use crate::domain::role::{OwnerKind, Permission};
 use crate::error::Result;
 use crate::registry::access::can_search;
@@ -49,6 +50,10 @@ impl Own {
 
     fn url(&self) -> String {
         owner::url(&self.0.name)
+    }
+
+    fn upload_url(&self) -> String {
+        address::upload_page(&self.0.name, None)
     }
 
     fn initial(&self) -> String {

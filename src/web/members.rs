@@ -7,9 +7,10 @@ use super::owner::Owner;
 use super::page::{Frame, Reply, frame};
 use super::problems::Problems;
 use super::quota::Standing;
-use super::teams::address;
+use super::teams::url;
 use crate::auth::call::Call;
 use crate::db::Connection;
+use crate::domain::address;
 use crate::domain::ids::OwnerId;
 use crate::domain::names::OwnerName;
 use crate::domain::role::OwnerKind;
@@ -18,7 +19,7 @@ use crate::registry::access::{can_inspect, can_see_quota};
 use crate::registry::caller::Caller;
 use crate::registry::owners::members::{self, Seated};
 use crate::registry::owners::orgs;
-use crate::registry::owners::teams::Team;
+use crate::registry::owners::teams::{OWNERS, Team};
 use crate::registry::packages::quotas;
 use askama::Template;
 use serde::Deserialize;
@@ -38,8 +39,8 @@ struct MembersPage {
 }
 
 impl MembersPage {
-    fn address(&self, team: &Team) -> String {
-        address(&self.owner.name, team)
+    fn team_url(&self, team: &Team) -> String {
+        url(&self.owner.name, team)
     }
 
     fn is_only_owner(&self, member: &Seated) -> bool {
@@ -87,8 +88,12 @@ struct RemovePage {
 }
 
 impl RemovePage {
-    fn address(&self, team: &Team) -> String {
-        address(&self.owner.name, team)
+    fn team_url(&self, team: &Team) -> String {
+        url(&self.owner.name, team)
+    }
+
+    fn owners_team_url(&self) -> String {
+        address::org_team_named(&self.owner.name, OWNERS)
     }
 }
 
@@ -133,7 +138,7 @@ pub async fn remove(call: Call, form: Protected<Nothing>) -> Result<Reply> {
         }
         Ok(false) => {
             let notice = format!("{user} is no longer a member of {org}.");
-            Ok(Reply::to(&format!("/org/{org}/members")).notice(&call.app, &notice))
+            Ok(Reply::to(&address::org_members(&org)).notice(&call.app, &notice))
         }
         Err(error @ Error::NotFound(_)) => Err(error),
         Err(error) => {

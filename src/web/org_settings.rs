@@ -8,6 +8,7 @@ use super::problems::Problems;
 use crate::auth::call::Call;
 use crate::auth::confirm;
 use crate::db::Connection;
+use crate::domain::address;
 use crate::domain::names::OwnerName;
 use crate::domain::role::Visibility;
 use crate::error::{Error, Result, What};
@@ -121,7 +122,7 @@ pub async fn update(call: Call, form: Protected<ProfileForm>) -> Result<Reply> {
         orgs::update(conn, caller, &right, &edit, now)
     })
     .await?;
-    Ok(Reply::to(&format!("/org/{name}/settings")).notice(&call.app, "Profile saved."))
+    Ok(Reply::to(&address::org_settings(&name)).notice(&call.app, "Profile saved."))
 }
 
 /// Checks the password typed to confirm, and adds a problem beside its field if it is wrong.
@@ -162,7 +163,7 @@ pub async fn rename(call: Call, form: Protected<Renaming>) -> Result<Reply> {
         match renamed.await {
             Ok(()) => {
                 let notice = format!("{name} has been renamed to {to}.");
-                return Ok(Reply::to(&format!("/org/{to}/settings")).notice(&call.app, &notice));
+                return Ok(Reply::to(&address::org_settings(&to)).notice(&call.app, &notice));
             }
             Err(error) => problems = Problems::of_rule(error, "rename")?,
         }

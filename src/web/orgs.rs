@@ -5,6 +5,7 @@ use super::list::{Pager, slice};
 use super::page::{Frame, Reply, frame};
 use super::problems::Problems;
 use crate::auth::call::Call;
+use crate::domain::address;
 use crate::domain::role::{Permission, Visibility};
 use crate::error::Result;
 use crate::registry::owners::org_creation::{self, NewOrg};
@@ -77,7 +78,7 @@ pub async fn create(call: Call, form: Protected<Creation>) -> Result<Reply> {
         match call.writing(move |conn, caller| org_creation::create(conn, caller, &new, now)).await {
             Ok(_) => {
                 let notice = format!("Organization {name} created.");
-                return Ok(Reply::to(&format!("/{name}")).notice(&call.app, &notice));
+                return Ok(Reply::to(&address::owner_page(&name)).notice(&call.app, &notice));
             }
             Err(error) => problems = Problems::of_rule(error, "name")?,
         }

@@ -4,7 +4,7 @@
 
 use crate::auth::call::Call;
 use crate::db::Connection;
-use crate::domain::address;
+use crate::domain::address::{self, HookPages};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::OwnerId;
 use crate::domain::names::OwnerName;
@@ -91,6 +91,11 @@ impl Owner {
         self.is_org() && self.permission >= Some(Permission::Owner)
     }
 
+    /// Whether only the owner, or members of the organization, see it.
+    pub fn is_private(&self) -> bool {
+        self.visibility == Visibility::Private
+    }
+
     /// Whether download commands need a token.
     pub fn is_open(&self) -> bool {
         self.visibility == Visibility::Public
@@ -111,9 +116,39 @@ impl Owner {
         url(&self.name)
     }
 
+    /// The address of the page for uploading files.
+    pub fn upload_url(&self) -> String {
+        address::upload_page(&self.name, None)
+    }
+
+    /// The address of the organization's members.
+    pub fn members_url(&self) -> String {
+        address::org_members(&self.name)
+    }
+
+    /// The address of the page that removes a member.
+    pub fn removal_url(&self, user: &OwnerName) -> String {
+        address::org_member_removal(&self.name, user)
+    }
+
+    /// The address of the organization's teams.
+    pub fn teams_url(&self) -> String {
+        address::org_teams(&self.name)
+    }
+
+    /// The address of the organization's webhooks.
+    pub fn hooks_url(&self) -> String {
+        HookPages::of(Some(&self.name)).list().to_owned()
+    }
+
+    /// The address of the organization's settings.
+    pub fn settings_url(&self) -> String {
+        address::org_settings(&self.name)
+    }
+
     /// The address that searches the owner's packages.
     pub fn packages_url(&self) -> String {
-        format!("{}/-/packages", self.url())
+        address::owner_packages(&self.name)
     }
 }
 

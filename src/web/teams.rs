@@ -9,8 +9,8 @@ use super::page::{Frame, Reply, frame};
 use super::problems::Problems;
 use crate::auth::call::Call;
 use crate::db::Connection;
+use crate::domain::address;
 use crate::domain::names::OwnerName;
-use crate::domain::path::escape;
 use crate::domain::role::Permission;
 use crate::domain::text::TeamName;
 use crate::error::{Error, Result, What};
@@ -38,12 +38,8 @@ const PERMISSIONS: [Choice; 4] = [
 const SUGGESTIONS: i64 = 8;
 
 /// The address of a team's page.
-pub(super) fn address(org: &OwnerName, team: &Team) -> String {
-    match team.name.as_str() {
-        // Browsers would resolve these names as path segments.
-        "." | ".." => format!("/org/{org}/teams/{}", team.id),
-        name => format!("/org/{org}/teams/{}", escape(name)),
-    }
+pub(super) fn url(org: &OwnerName, team: &Team) -> String {
+    address::org_team(org, &team.name, team.id)
 }
 
 #[derive(Template)]
@@ -59,8 +55,8 @@ struct TeamsPage {
 }
 
 impl TeamsPage {
-    fn address(&self, team: &Team) -> String {
-        address(&self.owner.name, team)
+    fn team_url(&self, team: &Team) -> String {
+        url(&self.owner.name, team)
     }
 }
 
@@ -115,7 +111,7 @@ pub async fn create(call: Call, form: Protected<TeamForm>) -> Result<Reply> {
         match made.await {
             Ok(team) => {
                 let notice = format!("Team {} created. Add members.", team.name);
-                return Ok(Reply::to(&address(&org, &team)).notice(&call.app, &notice));
+                return Ok(Reply::to(&url(&org, &team)).notice(&call.app, &notice));
             }
             Err(error) => problems = Problems::of_rule(error, "name")?,
         }
@@ -140,8 +136,20 @@ struct TeamPage {
 }
 
 impl TeamPage {
-    fn address(&self) -> String {
-        address(&self.owner.name, &self.team)
+    fn url(&self) -> String {
+        url(&self.owner.name, &self.team)
+    }
+
+    fn deletion_url(&self) -> String {
+        address::org_team_deletion(&self.owner.name, &self.team.name, self.team.id)
+    }
+
+    fn members_url(&self) -> String {
+        address::org_team_members(&self.owner.name, &self.team.name, self.team.id)
+    }
+
+    fn removal_url(&self, user: &OwnerName) -> String {
+        address::org_team_member_removal(&self.owner.name, &self.team.name, self.team.id, user)
     }
 
     /// The team's role, with label and meaning.
@@ -243,7 +251,7 @@ pub async fn update(call: Call, form: Protected<TeamForm>) -> Result<Reply> {
         let changed =
             change(&call, move |conn, caller, right, team| teams::update(conn, caller, right, team, &edit, now));
         match changed.await {
-            Ok(team) => return Ok(Reply::to(&address(&org, &team)).notice(&call.app, "Team saved.")),
+            Ok(team) => return Ok(Reply::to(&url(&org, &team)).notice(&call.app, "Team saved.")),
             Err(error) => problems = Problems::of_rule(error, "name")?,
         }
     }
@@ -262,7 +270,7 @@ pub async fn delete(call: Call, form: Protected<Nothing>) -> Result<Reply> {
     match deleted.await {
         Ok(name) => {
             let notice = format!("Team {name} deleted.");
-            Ok(Reply::to(&format!("/org/{org}/teams")).notice(&call.app, &notice))
+            Ok(Reply::to(&address::org_teams(&org)).notice(&call.app, &notice))
         }
         Err(error) => refused(&call, error).await,
     }
@@ -295,7 +303,7 @@ pub async fn add_member(call: Call, form: Protected<Newcomer>) -> Result<Reply> 
         match added.await {
             Ok(team) => {
                 let notice = format!("Added {user} to {}.", team.name);
-                return Ok(Reply::to(&address(&org, &team)).notice(&call.app, &notice));
+                return Ok(Reply::to(&url(&org, &team)).notice(&call.app, &notice));
             }
             Err(Error::NotFound(What::User)) => problems.add("user", "no user has this name: check the spelling"),
             Err(error) => problems = Problems::of_rule(error, "user")?,
@@ -323,7 +331,7 @@ pub async fn remove_member(call: Call, form: Protected<Nothing>) -> Result<Reply
                 let org = org.clone();
                 move |conn, caller| Ok(can_inspect(conn, caller, &org).is_ok())
             });
-            let next = if next.await? { address(&org, &team) } else { "/user/settings/organizations".to_owned() };
+            let next = if next.await? { url(&org, &team) } else { "/user/settings/organizations".to_owned() };
             Ok(Reply::to(&next).notice(&call.app, &notice))
         }
         Err(error) => refused(&call, error).await,

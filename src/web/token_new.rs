@@ -7,6 +7,7 @@ use super::problems::Problems;
 use super::tokens::{Line, line};
 use crate::auth::call::Call;
 use crate::auth::confirm;
+use crate::domain::address;
 use crate::domain::clock::Timestamp;
 use crate::domain::names::OwnerName;
 use crate::domain::role::{Area, Level, PackagePattern, Scopes};
@@ -288,11 +289,11 @@ fn example(frame: &Frame, line: &Line) -> Result<(&'static str, String)> {
     let patterns = line.token.package_patterns.as_deref().unwrap_or_default();
     let package = patterns.first().map_or_else(|| "hello".to_owned(), |pattern| pattern.replace('*', "hello"));
     let curl = r#"curl -f -H "Authorization: Bearer $TOKEN""#;
-    let packages = format!("{}/api/packages/{owner}/generic/{package}", frame.root);
+    let file = format!("{}{}", frame.root, address::generic_example(&owner, &package, "1.0.0", "hello.txt"));
     Ok(if scopes.allow(Area::Package, Level::Write) {
-        ("Publish a file", format!("{curl} -T hello.txt {packages}/1.0.0/hello.txt"))
+        ("Publish a file", format!("{curl} -T hello.txt {file}"))
     } else if scopes.allow(Area::Package, Level::Read) {
-        ("Download a file", format!("{curl} -O {packages}/1.0.0/hello.txt"))
+        ("Download a file", format!("{curl} -O {file}"))
     } else {
         ("Check what the token can do", format!("{curl} {}/api/v1/token", frame.root))
     })

@@ -11,7 +11,6 @@ use crate::auth::call::Call;
 use crate::domain::address;
 use crate::domain::names::OwnerName;
 use crate::domain::path::VersionPath;
-use crate::domain::path::escape;
 use crate::error::{Result, What};
 use crate::registry::access::can_upload;
 use crate::registry::packages::uploads::{self, Prospect, Typed};
@@ -85,9 +84,7 @@ pub async fn page(call: Call) -> Result<Reply> {
     let owner: OwnerName = call.part("owner", What::Owner).await?;
     let asked: UploadQuery = query(&call.req);
     if let Some(to) = asked.to.parse::<OwnerName>().ok().filter(|to| to.lower() != owner.lower()) {
-        let (package, version) = (escape(&asked.package), escape(&asked.version));
-        let path = format!("/{}/-/upload?package={package}&version={version}", escape(to.as_str()));
-        return Ok(Reply::to(&path));
+        return Ok(Reply::to(&address::upload_page_with(&to, &asked.package, &asked.version)));
     }
     let typed = Typed { package: asked.package, version: asked.version };
     show(&call, owner, typed, (StatusCode::OK, UploadProblems::default(), None)).await

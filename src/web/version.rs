@@ -111,6 +111,10 @@ impl VersionPage {
         address::version_page(&self.path.owner, &self.path.package, &self.path.version)
     }
 
+    fn deletion_url(&self, file: &FileRow) -> String {
+        address::file_deletion(&self.path.owner, &self.path.package, &self.path.version, file.id)
+    }
+
     fn versions_url(&self) -> String {
         address::versions_page(&self.path.owner, &self.path.package)
     }

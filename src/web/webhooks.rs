@@ -16,6 +16,7 @@ use super::problems::Problems;
 use crate::auth::call::Call;
 use crate::auth::hooks::{hook_id, hooks_of};
 use crate::db::Connection;
+use crate::domain::address::HookPages;
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::HookId;
 use crate::domain::role::Level;
@@ -29,11 +30,11 @@ use askama::Template;
 use form::{CONTENTS, Content};
 use std::collections::HashMap;
 
-/// The address of the list.
-fn base(of: &HooksOf) -> String {
+/// The addresses of the pages.
+fn urls(of: &HooksOf) -> HookPages {
     match of {
-        HooksOf::SignedInUser => "/user/settings/hooks".to_owned(),
-        HooksOf::Organization(org) => format!("/org/{org}/settings/hooks"),
+        HooksOf::SignedInUser => HookPages::of(None),
+        HooksOf::Organization(org) => HookPages::of(Some(org)),
     }
 }
 
@@ -59,7 +60,7 @@ pub(super) fn outcome(state: DeliveryState) -> (&'static str, &'static str) {
 struct ListPage {
     frame: Frame,
     owner: Option<Owner>,
-    base: String,
+    urls: HookPages,
     hooks: Vec<Hook>,
     last: HashMap<HookId, (DeliveryState, Timestamp)>,
     enabled: bool,
@@ -79,7 +80,7 @@ impl ListPage {
 /// `GET /user/settings/hooks` and `GET /org/{org}/settings/hooks`.
 pub async fn list(call: Call) -> Result<Reply> {
     let of = hooks_of(&call).await?;
-    let (wanted, base, now) = (slice(&call.req), base(&of), call.app.clock.now());
+    let (wanted, urls, now) = (slice(&call.req), urls(&of), call.app.clock.now());
     let load = move |conn: &mut Connection, caller: &Caller| {
         let right = can_hook(conn, caller, &of, Level::Read)?;
         let page = webhooks::list(conn, &right, wanted)?;
@@ -88,7 +89,7 @@ pub async fn list(call: Call) -> Result<Reply> {
     };
     let (frame, (owner, last, page)) = frame(&call, load).await?;
     let (enabled, full) = (call.app.config.webhooks.enabled, page.total >= webhooks::MOST);
-    Reply::page(&ListPage { frame, owner, base, hooks: page.items, last, enabled, full, now })
+    Reply::page(&ListPage { frame, owner, urls, hooks: page.items, last, enabled, full, now })
 }
 
 #[derive(Template)]
@@ -96,7 +97,7 @@ pub async fn list(call: Call) -> Result<Reply> {
 struct NewPage {
     frame: Frame,
     owner: Option<Owner>,
-    base: String,
+    urls: HookPages,
     form: HookForm,
     /// The webhook that is being changed; none on this page.
     hook: Option<Hook>,
@@ -105,13 +106,13 @@ struct NewPage {
 }
 
 async fn new_page(call: &Call, of: HooksOf, form: HookForm, problems: Problems) -> Result<Reply> {
-    let base = base(&of);
+    let urls = urls(&of);
     let load = move |conn: &mut Connection, caller: &Caller| {
         let right = can_hook(conn, caller, &of, Level::Write)?;
         head(conn, caller, (&of, &right))
     };
     let (frame, owner) = frame(call, load).await?;
-    let page = NewPage { frame, owner, base, form, hook: None, problems, contents: CONTENTS };
+    let page = NewPage { frame, owner, urls, form, hook: None, problems, contents: CONTENTS };
     if page.problems.is_empty() { Reply::page(&page) } else { page.problems.reply(&page) }
 }
 
@@ -135,7 +136,7 @@ pub async fn create(call: Call, form: Protected<HookForm>) -> Result<Reply> {
         match made.await {
             Ok(hook) => {
                 let notice = "Webhook created. Send a test.";
-                return Ok(Reply::to(&format!("{}/{}", base(&of), hook.id)).notice(&call.app, notice));
+                return Ok(Reply::to(&urls(&of).hook(&hook.id)).notice(&call.app, notice));
             }
             Err(error) => problems = Problems::of(error, "url")?,
         }
@@ -148,7 +149,7 @@ pub async fn create(call: Call, form: Protected<HookForm>) -> Result<Reply> {
 struct HookPage {
     frame: Frame,
     owner: Option<Owner>,
-    base: String,
+    urls: HookPages,
     form: HookForm,
     hook: Option<Hook>,
     deliveries: Vec<Delivery>,
@@ -171,7 +172,7 @@ impl HookPage {
 }
 
 async fn hook_page(call: &Call, of: HooksOf, form: Option<HookForm>, problems: Problems) -> Result<Reply> {
-    let (id, wanted, base, now) = (hook_id(call).await?, slice(&call.req), base(&of), call.app.clock.now());
+    let (id, wanted, urls, now) = (hook_id(call).await?, slice(&call.req), urls(&of), call.app.clock.now());
     let posted = !problems.is_empty();
     let load = move |conn: &mut Connection, caller: &Caller| {
         let right = can_hook(conn, caller, &of, if posted { Level::Write } else { Level::Read })?;
@@ -188,7 +189,7 @@ async fn hook_page(call: &Call, of: HooksOf, form: Option<HookForm>, problems: P
         contents: CONTENTS,
         frame,
         owner,
-        base,
+        urls,
         problems,
         now,
         id,
@@ -214,7 +215,7 @@ pub async fn update(call: Call, form: Protected<HookForm>) -> Result<Reply> {
             webhooks::update(conn, caller, &right, (id, &edit, &app.key), now)
         });
         match changed.await {
-            Ok(_) => return Ok(Reply::to(&format!("{}/{id}", base(&of))).notice(&call.app, "Webhook saved.")),
+            Ok(_) => return Ok(Reply::to(&urls(&of).hook(&id)).notice(&call.app, "Webhook saved.")),
             Err(error) => problems = Problems::of(error, "url")?,
         }
     }
@@ -225,13 +226,13 @@ pub async fn update(call: Call, form: Protected<HookForm>) -> Result<Reply> {
 pub async fn delete(call: Call, form: Protected<Nothing>) -> Result<Reply> {
     let (of, id) = (hooks_of(&call).await?, hook_id(&call).await?);
     form.read(&call).await?;
-    let (base, now) = (base(&of), call.app.clock.now());
+    let (urls, now) = (urls(&of), call.app.clock.now());
     call.writing(move |conn, caller| {
         let right = can_hook(conn, caller, &of, Level::Write)?;
         webhooks::delete(conn, caller, &right, id, now)
     })
     .await?;
-    Ok(Reply::to(&base).notice(&call.app, "Webhook deleted."))
+    Ok(Reply::to(urls.list()).notice(&call.app, "Webhook deleted."))
 }
 
 /// `POST /user/settings/hooks/{hook}/tests` and `POST /org/{org}/settings/hooks/{hook}/tests`.
@@ -247,7 +248,7 @@ pub async fn test(call: Call, form: Protected<Nothing>) -> Result<Reply> {
     match sent.await {
         Ok(delivery) => {
             let notice = "Test sent. Reload to see the result.";
-            Ok(Reply::to(&format!("{}/{id}/deliveries/{delivery}", base(&of))).notice(&call.app, notice))
+            Ok(Reply::to(&urls(&of).delivery(&id, &delivery)).notice(&call.app, notice))
         }
         Err(error @ Error::Blocked(_)) => hook_page(&call, of, None, Problems::of(error, "url")?).await,
         Err(error) => Err(error),

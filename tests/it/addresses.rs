@@ -4,6 +4,7 @@
 use crate::support::receiver::Receiver;
 use crate::support::{Site, path};
 use serde_json::json;
+use std::path::Path;
 
 /// The words that routes use where a name may stand too.
 const ROUTE_WORDS: [&str; 14] = [
@@ -77,4 +78,41 @@ async fn a_package_named_like_a_route_word_is_found_from_everywhere() {
         assert!(browser.text().contains("1.0"));
         site.ci().delete(&format!("/api/v1/packages/ada/generic/{word}")).await.is(204);
     }
+}
+
+/// The texts of the files below a folder with this extension, with their paths.
+fn texts(folder: &str, extension: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|given| given == extension) {
+                found.push((path.display().to_string(), std::fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+    assert!(found.len() > 10, "{folder} has files");
+    found
+}
+
+/// The files that contain one of these.
+fn with_any(texts: &[(String, String)], parts: &[&str]) -> Vec<String> {
+    let found = texts.iter().flat_map(|(path, text)| {
+        parts.iter().filter(|part| text.contains(**part)).map(move |part| format!("{path}: {part}"))
+    });
+    found.collect()
+}
+
+#[test]
+fn addresses_with_names_are_made_in_one_module() {
+    let parts = [r#"href="/{{"#, r#"action="/{{"#, "/org/{{", "/-/admin/users/{{", "/-/admin/orgs/{{", "/-/upload"];
+    assert_eq!(with_any(&texts("templates", "html"), &parts), Vec::<String>::new());
+
+    let mut sources = texts("src", "rs");
+    sources.retain(|(path, _)| !path.ends_with("src/domain/address.rs"));
+    let parts = [r#"format!("/{"#, r#"format!("/org/"#, r#"format!("/-/admin/users/"#, "/api/packages/{}"];
+    assert_eq!(with_any(&sources, &parts), Vec::<String>::new());
 }

@@ -1,9 +1,9 @@
 //! The quota of an owner, for administrators.
 
 use crate::auth::call::Call;
+use crate::domain::address::{self, UserAction};
 use crate::domain::limit::Limit;
 use crate::domain::names::OwnerName;
-use crate::domain::path::escape;
 use crate::domain::quota::{OwnQuota, Quota};
 use crate::domain::role::OwnerKind;
 use crate::error::{Error, Result, What};
@@ -44,8 +44,31 @@ struct QuotaPage {
 }
 
 impl QuotaPage {
-    fn base(&self) -> &'static str {
-        if self.kind == OwnerKind::User { "/-/admin/users" } else { "/-/admin/orgs" }
+    /// The list that has the owner.
+    fn list_url(&self) -> &'static str {
+        match self.kind {
+            OwnerKind::User => "/-/admin/users",
+            OwnerKind::Organization => "/-/admin/orgs",
+        }
+    }
+
+    fn owner_url(&self) -> String {
+        match self.kind {
+            OwnerKind::User => address::admin_user(&self.owner),
+            OwnerKind::Organization => address::owner_page(&self.owner),
+        }
+    }
+
+    fn url(&self) -> String {
+        url(self.kind, &self.owner)
+    }
+}
+
+/// The address of this page.
+fn url(kind: OwnerKind, name: &OwnerName) -> String {
+    match kind {
+        OwnerKind::User => address::admin_user_action(name, UserAction::Quota),
+        OwnerKind::Organization => address::admin_org_quota(name),
     }
 }
 
@@ -124,11 +147,7 @@ pub async fn set_for_org(call: Call, form: Protected<Typed>) -> Result<Reply> {
 async fn set(call: Call, form: Protected<Typed>, kind: OwnerKind) -> Result<Reply> {
     let typed = form.read(&call).await?;
     match change(&call, &typed, kind).await {
-        Ok(name) => {
-            let base = if kind == OwnerKind::User { "users" } else { "orgs" };
-            let path = format!("/-/admin/{base}/{}/quota", escape(name.as_str()));
-            Ok(Reply::to(&path).notice(&call.app, &format!("Quota of {name} saved.")))
-        }
+        Ok(name) => Ok(Reply::to(&url(kind, &name)).notice(&call.app, &format!("Quota of {name} saved."))),
         Err(error) => {
             let page = quota_page(&call, kind, Some(typed), Problems::of(error, "versions")?).await?;
             page.problems.reply(&page)

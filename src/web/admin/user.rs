@@ -1,9 +1,10 @@
 //! A user, and the changes an administrator can make. Changes that could take over an account ask for the
 //! administrator's own password.
 
-use super::users::{PasswordPage, own_or_made, url};
+use super::users::{PasswordPage, own_or_made};
 use crate::auth::call::Call;
 use crate::auth::{confirm, password};
+use crate::domain::address::{UserAction, admin_user, admin_user_action};
 use crate::domain::names::OwnerName;
 use crate::domain::role::Visibility;
 use crate::error::{Error, Result, What};
@@ -30,6 +31,12 @@ struct UserPage {
     bytes: Bytes,
     created: When,
     last_login: Option<When>,
+}
+
+impl UserPage {
+    fn at(&self, action: UserAction) -> String {
+        admin_user_action(&self.user.name, action)
+    }
 }
 
 /// The user in the path.
@@ -88,7 +95,7 @@ async fn set_locked(call: Call, form: Protected<Nothing>, locked: bool) -> Resul
         true => format!("{name} is locked: they are signed out everywhere and their access tokens are disabled."),
         false => format!("{name} is unlocked and can sign in again."),
     };
-    Ok(Reply::to(&url(&name)).notice(&call.app, &notice))
+    Ok(Reply::to(&admin_user(&name)).notice(&call.app, &notice))
 }
 
 /// `POST /-/admin/users/{user}/approve`.
@@ -101,7 +108,7 @@ pub async fn approve(call: Call, form: Protected<Nothing>) -> Result<Reply> {
         users::approve(conn, caller, &right, now)
     })
     .await?;
-    Ok(Reply::to(&url(&name)).notice(&call.app, &format!("{name} is approved and can sign in now.")))
+    Ok(Reply::to(&admin_user(&name)).notice(&call.app, &format!("{name} is approved and can sign in now.")))
 }
 
 async fn update(call: &Call, name: &OwnerName, edit: UserEdit) -> Result<()> {
@@ -164,7 +171,20 @@ struct ChangePage {
 
 impl ChangePage {
     fn back(&self) -> String {
-        url(&self.user.name)
+        admin_user(&self.user.name)
+    }
+
+    /// The address of this page, which is also the address of its form.
+    fn url(&self) -> String {
+        let action = match self.kind {
+            Kind::Edit => UserAction::Edit,
+            Kind::Password => UserAction::Password,
+            Kind::Role => UserAction::Role,
+            Kind::Factor => UserAction::SecondFactor,
+            Kind::Rename => UserAction::Rename,
+            Kind::Delete => UserAction::Delete,
+        };
+        admin_user_action(&self.user.name, action)
     }
 }
 
@@ -291,7 +311,7 @@ async fn change_facts(call: &Call, name: &OwnerName, typed: &Fields) -> Result<R
     };
     confirm::password(call, &typed.current_password).await?;
     update(call, name, edit).await?;
-    Ok(Reply::to(&url(name)).notice(&call.app, &format!("Profile of {name} saved.")))
+    Ok(Reply::to(&admin_user(name)).notice(&call.app, &format!("Profile of {name} saved.")))
 }
 
 async fn change_password(call: &Call, name: &OwnerName, typed: &Fields) -> Result<Reply> {
@@ -308,7 +328,7 @@ async fn change_password(call: &Call, name: &OwnerName, typed: &Fields) -> Resul
     };
     update(call, name, edit).await?;
     if !typed.password.is_empty() {
-        return Ok(Reply::to(&url(name)).notice(&call.app, &format!("The password of {name} has been reset.")));
+        return Ok(Reply::to(&admin_user(name)).notice(&call.app, &format!("The password of {name} has been reset.")));
     }
     let (frame, ()) = frame(call, |_, _| Ok(())).await?;
     let secret = secret.reveal().to_owned();
@@ -328,7 +348,8 @@ async fn change_role(call: &Call, name: &OwnerName, typed: &Fields) -> Result<Re
         })
         .await?;
     let words = if is_admin { "is now a site administrator" } else { "is no longer a site administrator" };
-    Ok(Reply::to(&url(name)).notice(&call.app, &format!("{name} {words}. They have been signed out everywhere.")))
+    Ok(Reply::to(&admin_user(name))
+        .notice(&call.app, &format!("{name} {words}. They have been signed out everywhere.")))
 }
 
 async fn take_factor(call: &Call, name: &OwnerName, typed: &Fields) -> Result<Reply> {
@@ -340,7 +361,7 @@ async fn take_factor(call: &Call, name: &OwnerName, typed: &Fields) -> Result<Re
     })
     .await?;
     let notice = format!("{name} now signs in with only a password until they set up two-factor authentication again.");
-    Ok(Reply::to(&url(name)).notice(&call.app, &notice))
+    Ok(Reply::to(&admin_user(name)).notice(&call.app, &notice))
 }
 
 async fn change_name(call: &Call, name: &OwnerName, typed: &Fields) -> Result<Reply> {
@@ -354,7 +375,7 @@ async fn change_name(call: &Call, name: &OwnerName, typed: &Fields) -> Result<Re
     .await?;
     let notice =
         format!("{name} has been renamed to {to}. The old name redirects to the new one until someone takes it.");
-    Ok(Reply::to(&url(&to)).notice(&call.app, &notice))
+    Ok(Reply::to(&admin_user(&to)).notice(&call.app, &notice))
 }
 
 async fn go(call: &Call, name: &OwnerName, typed: &Fields) -> Result<Reply> {

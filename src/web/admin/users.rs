@@ -2,8 +2,8 @@
 
 use crate::auth::call::Call;
 use crate::auth::{confirm, password};
+use crate::domain::address;
 use crate::domain::names::OwnerName;
-use crate::domain::path::escape;
 use crate::domain::role::Visibility;
 use crate::domain::secret::Password;
 use crate::domain::text::Line;
@@ -122,11 +122,6 @@ pub async fn new(call: Call) -> Result<Reply> {
     Reply::page(&new_page(&call, typed, Problems::default()).await?)
 }
 
-/// The page of a user.
-pub(super) fn url(name: &OwnerName) -> String {
-    format!("/-/admin/users/{}", escape(name.as_str()))
-}
-
 /// `POST /-/admin/users/new`.
 pub async fn create(call: Call, form: Protected<NewFields>) -> Result<Reply> {
     let typed = form.read(&call).await?;
@@ -137,7 +132,7 @@ pub async fn create(call: Call, form: Protected<NewFields>) -> Result<Reply> {
             let secret = secret.reveal().to_owned();
             Reply::page(&PasswordPage { frame, name, is_new: true, secret, must_change })
         }
-        Ok(name) => Ok(Reply::to(&url(&name)).notice(&call.app, &format!("User {name} created."))),
+        Ok(name) => Ok(Reply::to(&address::admin_user(&name)).notice(&call.app, &format!("User {name} created."))),
         Err(problems) => {
             let page = new_page(&call, typed, problems?).await?;
             page.problems.reply(&page)

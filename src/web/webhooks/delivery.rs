@@ -1,9 +1,10 @@
 //! A delivery of a webhook: what was sent, and the responses.
 
-use super::{base, head, outcome};
+use super::{head, outcome, urls};
 use crate::auth::call::Call;
 use crate::auth::hooks::{delivery_ids, hooks_of};
 use crate::db::Connection;
+use crate::domain::address::HookPages;
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::HookId;
 use crate::domain::role::Level;
@@ -26,7 +27,7 @@ use serde_json::Value;
 struct DeliveryPage {
     frame: Frame,
     owner: Option<Owner>,
-    base: String,
+    urls: HookPages,
     hook: HookId,
     delivery: Delivery,
     payload: String,
@@ -66,7 +67,7 @@ impl DeliveryPage {
 }
 
 async fn page(call: &Call, of: HooksOf, problems: Problems) -> Result<Reply> {
-    let (id, base, now) = (delivery_ids(call).await?, base(&of), call.app.clock.now());
+    let (id, urls, now) = (delivery_ids(call).await?, urls(&of), call.app.clock.now());
     let load = move |conn: &mut Connection, caller: &Caller| {
         let right = can_hook(conn, caller, &of, Level::Read)?;
         Ok((head(conn, caller, (&of, &right))?, log::find(conn, &right, id)?))
@@ -74,7 +75,7 @@ async fn page(call: &Call, of: HooksOf, problems: Problems) -> Result<Reply> {
     let (frame, (owner, (delivery, mut attempts))) = frame(call, load).await?;
     attempts.reverse();
     let payload = delivery.facts.payload(delivery.action, &call.app.url(""))?;
-    let page = DeliveryPage { frame, owner, base, hook: id.0, delivery, payload, attempts, problems, now };
+    let page = DeliveryPage { frame, owner, urls, hook: id.0, delivery, payload, attempts, problems, now };
     if page.problems.is_empty() { Reply::page(&page) } else { page.problems.reply(&page) }
 }
 
@@ -96,7 +97,7 @@ pub async fn redeliver(call: Call, form: Protected<Nothing>) -> Result<Reply> {
     match sent.await {
         Ok(()) => {
             let notice = "Delivery queued. Reload to see the result.";
-            Ok(Reply::to(&format!("{}/{hook}/deliveries/{delivery}", base(&of))).notice(&call.app, notice))
+            Ok(Reply::to(&urls(&of).delivery(&hook, &delivery)).notice(&call.app, notice))
         }
         Err(error @ Error::Blocked(_)) => page(&call, of, Problems::of(error, "form")?).await,
         Err(error) => Err(error),
