@@ -22,6 +22,13 @@ const OWNER_ORDERS: [(&str, &str); 2] = [("name", "Name"), ("newest", "Newest")]
 const ORDERS: [(&str, &str); 3] =
     [("newest", "Recently updated"), ("oldest", "Least recently updated"), ("name", "Name")];
 
+/// The pages that explore the site, shown as tabs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tab {
+    Packages,
+    Owners,
+}
+
 #[derive(Deserialize, Default)]
 #[serde(default)]
 struct WantedOwners {

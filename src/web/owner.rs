@@ -1,6 +1,6 @@
 //! An owner: what the head of all their pages shows, and what the signed-in user may do there. A page of an owner has a
-//! field `owner` of this type, sets `tab`, and includes the head: `{% let tab = "packages" %}{% include
-//! "owner_head.html" %}`.
+//! field `owner` of this type, sets `tab`, and includes the head: `{% let tab =
+//! crate::web::owner::Tab::Packages %}{% include "owner_head.html" %}`.
 
 use crate::auth::call::Call;
 use crate::db::Connection;
@@ -16,6 +16,16 @@ use crate::registry::owners::namespace;
 
 /// The number of colors for avatars (`data-tint` in the style sheet).
 const TINTS: u32 = 6;
+
+/// The pages of an owner, which the head shows as tabs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tab {
+    Packages,
+    Teams,
+    Members,
+    Hooks,
+    Settings,
+}
 
 /// An owner as the reader sees them.
 #[derive(Debug, Clone)]

@@ -9,7 +9,7 @@ use crate::registry::access::can_audit;
 use crate::registry::audit::log::{self, COUNTED, Filter, Log, Record};
 use crate::registry::pages::{Page, Slice};
 use crate::web::format::{Count, When};
-use crate::web::list::query;
+use crate::web::list::{Chain, query};
 use crate::web::page::{Frame, Reply, frame};
 use crate::web::problems::Problems;
 use actix_web::http::header::{self, HeaderValue};
@@ -102,8 +102,7 @@ struct AuditPage {
     records: Vec<RecordRow>,
     /// The number of records; a lower bound if there are more than are counted.
     total: String,
-    newest: String,
-    older: Option<String>,
+    chain: Chain,
     export: String,
 }
 
@@ -135,8 +134,10 @@ pub async fn list(call: Call) -> Result<Reply> {
         } else {
             Count(page.total).of("record")
         },
-        older: last.map(|id| format!("/-/admin/audit?{query}{join}after={id}")),
-        newest: format!("/-/admin/audit?{query}"),
+        chain: Chain {
+            first: (!asked.after.is_empty()).then(|| format!("/-/admin/audit?{query}")),
+            next: last.map(|id| format!("/-/admin/audit?{query}{join}after={id}")),
+        },
         export: format!("/-/admin/audit/export?{query}"),
         asked,
         problems,

@@ -32,7 +32,7 @@ struct Org {
 struct OrgsPage {
     frame: Frame,
     q: String,
-    sort: &'static str,
+    sort: OwnerOrder,
     orgs: Vec<Org>,
     pager: Pager,
 }
@@ -40,13 +40,13 @@ struct OrgsPage {
 /// `GET /-/admin/orgs`.
 pub async fn orgs(call: Call) -> Result<Reply> {
     let asked: OwnerListQuery = query(&call.req);
-    let (order, sort) = match asked.sort.as_str() {
-        "size" => (OwnerOrder::Size, "size"),
-        _ => (OwnerOrder::Name, ""),
+    let sort = match asked.sort.as_str() {
+        "size" => OwnerOrder::Size,
+        _ => OwnerOrder::Name,
     };
     let (part, slice) = (asked.q.trim().to_owned(), slice(&call.req));
     let (frame, page) =
-        frame(&call, move |conn, caller| stats::owners(conn, caller, (OwnerKind::Organization, &part, order), slice))
+        frame(&call, move |conn, caller| stats::owners(conn, caller, (OwnerKind::Organization, &part, sort), slice))
             .await?;
     let shown = |row: OwnerRow| Org {
         packages: Count(row.packages),
@@ -73,7 +73,7 @@ struct Package {
 struct PackagesPage {
     frame: Frame,
     q: String,
-    sort: &'static str,
+    sort: PackageOrder,
     packages: Vec<Package>,
     pager: Pager,
 }
@@ -81,13 +81,13 @@ struct PackagesPage {
 /// `GET /-/admin/packages`.
 pub async fn packages(call: Call) -> Result<Reply> {
     let asked: OwnerListQuery = query(&call.req);
-    let (order, sort) = match asked.sort.as_str() {
-        "size" => (PackageOrder::Size, "size"),
-        "name" => (PackageOrder::Name, "name"),
-        _ => (PackageOrder::Newest, ""),
+    let sort = match asked.sort.as_str() {
+        "size" => PackageOrder::Size,
+        "name" => PackageOrder::Name,
+        _ => PackageOrder::Newest,
     };
     let (part, slice, now) = (asked.q.trim().to_owned(), slice(&call.req), call.app.clock.now());
-    let (frame, page) = frame(&call, move |conn, caller| stats::packages(conn, caller, (&part, order), slice)).await?;
+    let (frame, page) = frame(&call, move |conn, caller| stats::packages(conn, caller, (&part, sort), slice)).await?;
     let shown = |row: PackageRow| Package {
         created: When { at: row.created_at, now },
         versions: Count(row.versions),
