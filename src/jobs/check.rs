@@ -10,6 +10,7 @@ use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::ids::BlobId;
 use crate::error::Result;
 use crate::registry::operations::integrity::{self, Totals};
+use crate::registry::operations::settings;
 use crate::registry::packages::cleanup;
 use crate::registry::packages::files::Blob;
 use crate::storage::{BLOCK, BlobStore, StorageKey, StoreError};
@@ -51,6 +52,7 @@ pub async fn run(
     options: Options,
     mut tell: impl FnMut(&str),
 ) -> Result<Outcome> {
+    demand_own_database(db, store).await?;
     let before = clock.now().minus(options.patience);
     let mut problems = 0;
     let mut tell = |line: &str| {
@@ -63,6 +65,15 @@ pub async fn run(
     blobs(db, store, options.digests, &mut tell).await?;
     leftovers(db, store, before, &mut tell).await?;
     Ok(Outcome { problems, totals, waiting })
+}
+
+/// Makes sure that the database belongs to the store, before a job compares the two.
+///
+/// # Errors
+/// [`crate::error::Error::Busy`] when it belongs to another one; database errors.
+pub(super) async fn demand_own_database(db: &Db, store: &BlobStore) -> Result<()> {
+    let id = store.id().to_string();
+    db.read(move |conn| settings::demand_store(conn, &id)).await
 }
 
 /// Checks for blobs without a file. Nobody knows since when they have none, but if nothing at all was deleted lately,

@@ -1,6 +1,7 @@
 //! SHA-512, SHA-1 and MD5 of large files. They are computed after the answer, because they cost six times as much as
 //! SHA-256.
 
+use super::check::demand_own_database;
 use crate::blocking::spawn_blocking;
 use crate::db::Db;
 use crate::domain::digest::OtherDigests;
@@ -54,8 +55,9 @@ pub async fn of_blob(db: &Db, store: &BlobStore, turns: &Turns, blob: &Blob) -> 
 /// reports it.
 ///
 /// # Errors
-/// Database errors.
+/// Database errors; [`Error::Busy`] when the database belongs to another store.
 pub async fn complete(db: &Db, store: &BlobStore, turns: &Turns) -> Result<u64> {
+    demand_own_database(db, store).await?;
     let (mut after, mut done) = (BlobId(0), 0);
     loop {
         let batch = db.read(move |conn| cleanup::without_other_digests(conn, after, 50)).await?;

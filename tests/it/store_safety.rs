@@ -3,6 +3,7 @@
 use crate::support::cluster::{cluster, execute};
 use crate::support::{Plan, Site, eventually, path};
 use packhouse::error::Error;
+use packhouse::jobs::check::{self, Options};
 use packhouse::jobs::sweep::{self, SweepPlan, Swept};
 use packhouse::state::sweep_plan;
 use std::time::Duration;
@@ -73,6 +74,9 @@ async fn a_replaced_database_is_detected_and_the_store_left_alone() {
     let error = site.sweep(NOW).await.unwrap_err();
     assert!(matches!(error, Error::Busy(_)), "{error}");
     assert_eq!((site.store_blobs(), held(&site)), (3, 0));
+    let options = Options { patience: NOW, digests: false };
+    let checked = check::run(&site.app.db, &site.app.store, &site.app.clock, options, |_| {}).await;
+    assert!(matches!(checked, Err(Error::Busy(_))), "a check compares them too");
     assert_eq!(site.db_number("SELECT count(*) AS n FROM settings"), 0, "nothing is written to it");
 
     disconnect(&name);
