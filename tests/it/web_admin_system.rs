@@ -78,7 +78,7 @@ async fn jobs_are_started_with_a_button_and_show_their_result() {
     site.pass(Duration::from_secs(3600));
     let mut browser = site.browser_of("admin").await;
     browser.go("/-/admin/system").await.is(200);
-    assert!(browser.one("#task-sweep").contains("Not run since start"));
+    assert!(browser.one("#task-sweep").contains("Not run since the server started"));
     browser.submit("#task-sweep form", &[]).await.is(303);
     browser.follow().await.is(200);
     assert!(browser.one("main .notice.good").contains("Garbage collection started"));
@@ -121,9 +121,9 @@ async fn settings_are_shown_as_configured_and_secrets_are_not() {
     let mut browser = site.browser_of("admin").await;
     browser.go("/-/admin/system").await.is(200);
     let rows = browser.all("#settings-table tbody tr");
-    assert!(rows.contains(&"quota.bytes 12345 changed".to_owned()), "{rows:?}");
+    assert!(rows.contains(&"quota.bytes 12345 not the default".to_owned()), "{rows:?}");
     assert!(rows.contains(&"quota.versions -1".to_owned()));
-    assert!(rows.contains(&"metrics.token set, not shown changed".to_owned()));
+    assert!(rows.contains(&"metrics.token set, not shown not the default".to_owned()));
     assert!(rows.contains(&"admin.password not set".to_owned()));
     let page = browser.text();
     assert!(!page.contains(secret) && !page.contains(&site.url) && !page.contains(PASSWORD));
