@@ -167,7 +167,7 @@ async function makeToken(page, name) {
 }
 
 async function revokeToken(page, name) {
-  await page.getByRole("link", { name: `Revoke ${name}` }).click();
+  await page.getByRole("link", { name: `Revoke token… ${name}` }).click();
   await page.getByRole("button", { name: "Revoke token" }).waitFor();
   await inspect(page);
   await page.getByRole("button", { name: "Revoke token" }).click();

@@ -349,7 +349,7 @@ fn judge(page: &Html) -> Vec<String> {
     wrong
 }
 
-/// Fields, buttons, links and pictures without a name.
+/// Fields, buttons, links and pictures without a name, or with another than they show.
 fn names(page: &Html) -> Vec<String> {
     let mut wrong = Vec::new();
     let labelled: BTreeSet<&str> = select(page, "label[for]")
@@ -369,6 +369,12 @@ fn names(page: &Html) -> Vec<String> {
     for element in select(page, "a[href], button, summary") {
         if text(element).is_empty() && element.attr("aria-label").is_none_or(str::is_empty) {
             wrong.push(format!("{} has no name", element.html().chars().take(90).collect::<String>()));
+        }
+        // WCAG 2.5.3: saying the visible words must reach the element. A symbol such as # has none.
+        let shown = text(element);
+        let has_words = shown.contains(char::is_alphanumeric);
+        if has_words && element.attr("aria-label").is_some_and(|label| !label.contains(&shown)) {
+            wrong.push(format!("{} is not named as it reads", element.html().chars().take(90).collect::<String>()));
         }
     }
     for picture in select(page, "img:not([alt]), svg:not([aria-hidden]):not([aria-label]):not([aria-labelledby])") {
