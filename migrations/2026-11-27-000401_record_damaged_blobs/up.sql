@@ -1,5 +1,8 @@
--- Blobs whose stored bytes were found damaged, and webhooks that tell of them. Safe beside the previous version, which
--- neither reads nor writes the table: the constraint is only widened, and an empty table takes no time.
+-- Blobs whose stored bytes were found damaged, and webhooks that tell of them. An empty table takes no time, and the
+-- constraint is only widened. The previous version doesn't know the table and never writes the new action. It can't read
+-- it either: beside this version it logs an error and leaves the delivery to a server with this version, which sends it,
+-- and its page of that webhook's deliveries fails. Nothing is lost. Without this version, revert this step, which
+-- deletes those deliveries: otherwise they would hold up all other webhooks.
 
 CREATE TABLE damaged_blobs (
     blob_id bigint CONSTRAINT damaged_blobs_pkey PRIMARY KEY
