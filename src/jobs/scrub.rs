@@ -83,8 +83,14 @@ pub async fn pass(
         let verdicts = read(store.clone(), rows, plan.bytes_per_second).await?;
         let read = verdicts.iter().map(|(blob, _)| blob.size).sum();
         metrics::counter!("packhouse_scrubbed_bytes_total").increment(read);
-        for verdict in verdicts {
-            note(db, store, clock, verdict).await?;
+        let ids: Vec<BlobId> = verdicts.iter().map(|(blob, _)| blob.id).collect();
+        let known = db.read(move |conn| damage::known_of(conn, &ids)).await?;
+        for (blob, found) in verdicts {
+            match found {
+                Some(damage) => note(db, store, clock, blob, damage).await?,
+                None if known.contains(&blob.id) => forget(db, blob).await?,
+                None => {}
+            }
         }
         let (to, now) = (progress.clone(), clock.now());
         if !db.write(move |conn| scrub::advance(conn, to.clone(), now)).await? {
@@ -156,17 +162,16 @@ impl Pace {
     }
 }
 
-/// Stores the result for a blob, and announces new damage.
-async fn note(db: &Db, store: &BlobStore, clock: &Clock, (blob, found): Verdict) -> Result<()> {
+async fn forget(db: &Db, blob: Blob) -> Result<()> {
+    if db.write(move |conn| damage::forget(conn, blob.id)).await? {
+        tracing::info!(blob = %blob.storage_key, "a damaged file is intact again");
+    }
+    Ok(())
+}
+
+/// Records that a blob is damaged, and announces it if that is new.
+async fn note(db: &Db, store: &BlobStore, clock: &Clock, blob: Blob, damage: Damage) -> Result<()> {
     let id = blob.id;
-    let Some(damage) = found else {
-        if db.read(move |conn| damage::is_known(conn, id)).await?
-            && db.write(move |conn| damage::forget(conn, id)).await?
-        {
-            tracing::info!(blob = %blob.storage_key, "a damaged file is intact again");
-        }
-        return Ok(());
-    };
     let (key, now) = (blob.storage_key.clone(), clock.now());
     let Some(new) = db.write(move |conn| damage::record(conn, (id, &key), damage, now)).await? else { return Ok(()) };
     metrics::counter!("packhouse_damaged_blobs_found_total").increment(1);

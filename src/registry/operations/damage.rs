@@ -8,6 +8,7 @@ use crate::domain::ids::BlobId;
 use crate::error::Result;
 use crate::registry::webhooks::outbox;
 use diesel::prelude::*;
+use std::collections::HashSet;
 
 /// A blob whose stored copy differs from what was published.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,12 +63,13 @@ pub fn forget(conn: &mut PgConnection, id: BlobId) -> Result<bool> {
     Ok(diesel::delete(damaged_blobs::table.find(id)).execute(conn)? == 1)
 }
 
-/// Whether a blob is known to be damaged.
+/// Those of the blobs that are known to be damaged.
 ///
 /// # Errors
 /// Database errors.
-pub fn is_known(conn: &mut PgConnection, id: BlobId) -> Result<bool> {
-    Ok(damaged_blobs::table.find(id).select(damaged_blobs::blob_id).first::<BlobId>(conn).optional()?.is_some())
+pub fn known_of(conn: &mut PgConnection, ids: &[BlobId]) -> Result<HashSet<BlobId>> {
+    let known = damaged_blobs::table.filter(damaged_blobs::blob_id.eq_any(ids)).select(damaged_blobs::blob_id);
+    Ok(known.load(conn)?.into_iter().collect())
 }
 
 /// How many blobs are known to be damaged.
