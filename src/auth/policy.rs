@@ -68,7 +68,8 @@ impl Policy {
             || self.credentials == AcceptedCredentials::Password
     }
 
-    /// Admits a caller, or names the right that they lack.
+    /// Checks what the route demands of its caller: the kind of credential, the scope of a token, the sign-in. Which owner
+    /// or package the caller may use is decided in `registry::access`, where the scope is checked once more.
     ///
     /// # Errors
     /// [`Error::Unauthenticated`]; [`Error::MustChangePassword`]; [`Error::Forbidden`] naming the missing scope or
@@ -90,7 +91,7 @@ impl Policy {
         match (self.scope, self.right) {
             (Some((Area::Admin, level)), Right::SiteAdmin) => caller.demand_admin(level),
             (None, Right::SiteAdmin) => caller.demand_admin(Level::Read),
-            (Some((area, level)), _) => caller.demand(area, level),
+            (Some((area, level)), _) => caller.demand_scope(area, level),
             (None, _) => Ok(()),
         }
     }

@@ -1,5 +1,5 @@
-//! All addresses of packages, versions and files that the server writes, as paths within the site: those of the generic
-//! protocol and those of pages.
+//! All addresses that the server writes, as paths within the site: of packages, versions and files in the generic
+//! protocol, and of pages for packages, organizations, teams, tokens, webhooks and the administration.
 
 use super::ids::{DeliveryId, FileId, HookId, TeamId, TokenId};
 use super::names::{OwnerName, PackageName};

@@ -62,7 +62,7 @@ pub struct Caller {
 
 /// The visibility of owners for a caller: the parameters of [`super::access::readable`].
 #[derive(Debug, Clone, Copy)]
-pub struct VisibilityScope {
+pub struct VisibilityLimit {
     pub(super) widest: i16,
     pub(super) user: OwnerId,
 }
@@ -149,7 +149,7 @@ impl Caller {
         self.address
     }
 
-    /// Whether the user is a site administrator, with any credential. [`Caller::demand`] checks the token's scope.
+    /// Whether the user is a site administrator, with any credential. [`Caller::demand_scope`] checks the token's scope.
     pub fn is_admin(&self) -> bool {
         self.user.as_ref().is_some_and(|user| user.is_admin)
     }
@@ -158,7 +158,7 @@ impl Caller {
     ///
     /// # Errors
     /// [`Error::Forbidden`] that names the scope.
-    pub fn demand(&self, area: Area, level: Level) -> Result<()> {
+    pub fn demand_scope(&self, area: Area, level: Level) -> Result<()> {
         match &self.grant {
             Grant::Token(token) if !token.scopes.allow(area, level) => {
                 Err(Error::Forbidden(format!("the access token lacks the scope {}", Scope::Of(area, level))))
@@ -173,7 +173,7 @@ impl Caller {
     /// [`Error::Unauthenticated`], or [`Error::Forbidden`] naming what is missing.
     pub fn demand_admin(&self, level: Level) -> Result<()> {
         self.signed_in()?;
-        self.demand(Area::Admin, level)?;
+        self.demand_scope(Area::Admin, level)?;
         if self.is_admin() { Ok(()) } else { Err(Error::Forbidden("only a site administrator can do this".to_owned())) }
     }
 
@@ -260,11 +260,11 @@ impl Caller {
     }
 
     /// The owners that the user sees, whatever the token's limits are: those give 403, not 404.
-    pub fn visibility_scope(&self) -> VisibilityScope {
+    pub fn visibility_limit(&self) -> VisibilityLimit {
         match &self.user {
-            None => VisibilityScope { widest: Visibility::Public.number(), user: NOBODY },
-            Some(user) if user.is_admin => VisibilityScope { widest: Visibility::Private.number(), user: user.id },
-            Some(user) => VisibilityScope { widest: Visibility::Limited.number(), user: user.id },
+            None => VisibilityLimit { widest: Visibility::Public.number(), user: NOBODY },
+            Some(user) if user.is_admin => VisibilityLimit { widest: Visibility::Private.number(), user: user.id },
+            Some(user) => VisibilityLimit { widest: Visibility::Limited.number(), user: user.id },
         }
     }
 }

@@ -69,7 +69,7 @@ impl CanInspect {
 /// [`Error::Forbidden`] naming the missing scope or right.
 pub fn can_inspect(conn: &mut PgConnection, caller: &Caller, org: &OwnerName) -> Result<CanInspect> {
     let user = caller.signed_in()?;
-    caller.demand(Area::Organization, Level::Read)?;
+    caller.demand_scope(Area::Organization, Level::Read)?;
     let owner = visit_org(conn, caller, org)?;
     if owner.permission().is_none() {
         return Err(Error::Forbidden(format!(
@@ -157,7 +157,7 @@ pub fn can_see_quota(
 ) -> Result<CanSeeQuota> {
     let user = caller.signed_in()?;
     let area = if kind == OwnerKind::User { Area::User } else { Area::Organization };
-    caller.demand(area, Level::Read)?;
+    caller.demand_scope(area, Level::Read)?;
     let owner = visit_kind(conn, caller, name, kind)?;
     if owner.permission().is_none() {
         let whose = if kind == OwnerKind::User { "this user" } else { "its members" };
@@ -224,7 +224,7 @@ pub fn can_hook(conn: &mut PgConnection, caller: &Caller, of: &HooksOf, level: L
     let owner = match of {
         HooksOf::SignedInUser => {
             let user = caller.signed_in()?;
-            caller.demand(Area::User, level)?;
+            caller.demand_scope(Area::User, level)?;
             visit(conn, caller, &user.name)?
         }
         HooksOf::Organization(org) => visit_own_org(conn, caller, org, level)?,
@@ -235,7 +235,7 @@ pub fn can_hook(conn: &mut PgConnection, caller: &Caller, of: &HooksOf, level: L
 /// Finds an organization that the caller owns. Site administrators count as owners of every organization.
 fn visit_own_org(conn: &mut PgConnection, caller: &Caller, org: &OwnerName, level: Level) -> Result<Visited> {
     let user = caller.signed_in()?;
-    caller.demand(Area::Organization, level)?;
+    caller.demand_scope(Area::Organization, level)?;
     let owner = visit_org(conn, caller, org)?;
     if owner.permission() < Some(Permission::Owner) {
         return Err(Error::Forbidden(format!(

@@ -5,7 +5,7 @@ use crate::domain::ids::OwnerId;
 use crate::domain::names::{OwnerName, PackageName};
 use crate::domain::role::{Area, Level, PackagePattern, Permission, Visibility};
 use crate::error::{Error, Result};
-use crate::registry::caller::{Caller, SignedIn, VisibilityScope};
+use crate::registry::caller::{Caller, SignedIn, VisibilityLimit};
 use diesel::prelude::*;
 
 /// The right to read an owner's packages.
@@ -38,7 +38,7 @@ pub fn can_read(
     owner: &OwnerName,
     package: Option<&PackageName>,
 ) -> Result<CanRead> {
-    caller.demand(Area::Package, Level::Read)?;
+    caller.demand_scope(Area::Package, Level::Read)?;
     let owner = visit(conn, caller, owner)?;
     package.map_or(Ok(()), |package| caller.demand_package(package))?;
     let packages = caller.only_packages().map(<[PackagePattern]>::to_vec);
@@ -57,7 +57,7 @@ pub fn confirm_read(
     (id, name, visibility): (OwnerId, &OwnerName, Visibility),
     package: &PackageName,
 ) -> Result<()> {
-    if visibility.number() > caller.visibility_scope().widest {
+    if visibility.number() > caller.visibility_limit().widest {
         return can_read(conn, caller, name, Some(package)).map(drop);
     }
     caller.demand_owner(id, name, visibility)?;
@@ -129,7 +129,7 @@ fn can_write(
     package: Option<&PackageName>,
 ) -> Result<CanUpload> {
     let user = caller.signed_in()?.clone();
-    caller.demand(Area::Package, Level::Write)?;
+    caller.demand_scope(Area::Package, Level::Write)?;
     let owner = visit(conn, caller, owner)?;
     package.map_or(Ok(()), |package| caller.demand_package(package))?;
     if owner.permission() < Some(Permission::Write) {
@@ -142,14 +142,14 @@ fn can_write(
 /// that another endpoint would refuse.
 #[derive(Debug, Clone)]
 pub struct CanSearch {
-    scope: VisibilityScope,
+    scope: VisibilityLimit,
     owners: Option<Vec<OwnerId>>,
     packages: Option<Vec<PackagePattern>>,
 }
 
 impl CanSearch {
     /// The owners to search: the parameters of [`super::readable`].
-    pub fn visibility_scope(&self) -> VisibilityScope {
+    pub fn visibility_limit(&self) -> VisibilityLimit {
         self.scope
     }
 
@@ -169,9 +169,9 @@ impl CanSearch {
 /// # Errors
 /// [`Error::Forbidden`] for a token without `read:package`.
 pub fn can_search(caller: &Caller) -> Result<CanSearch> {
-    caller.demand(Area::Package, Level::Read)?;
+    caller.demand_scope(Area::Package, Level::Read)?;
     let limits = caller.limits();
     let scope =
-        if limits.public_only() { Caller::anonymous(None).visibility_scope() } else { caller.visibility_scope() };
+        if limits.public_only() { Caller::anonymous(None).visibility_limit() } else { caller.visibility_limit() };
     Ok(CanSearch { scope, owners: limits.owners, packages: caller.only_packages().map(<[PackagePattern]>::to_vec) })
 }

@@ -6,7 +6,7 @@ use crate::domain::names::OwnerName;
 use crate::domain::quota::OwnQuota;
 use crate::domain::role::{OwnerKind, Permission, Visibility};
 use crate::error::{Error, Result, What};
-use crate::registry::caller::{Caller, NOBODY, TokenLimits, VisibilityScope};
+use crate::registry::caller::{Caller, NOBODY, TokenLimits, VisibilityLimit};
 use diesel::dsl::{auto_type, max};
 use diesel::prelude::*;
 use diesel::sql_types::Bool;
@@ -14,7 +14,7 @@ use diesel::sql_types::Bool;
 /// Whether the owner of the query's row may be read with this scope. Every find, list, count and search filters by this
 /// one expression.
 #[auto_type(no_type_alias)]
-pub fn readable(scope: VisibilityScope) -> _ {
+pub fn readable(scope: VisibilityLimit) -> _ {
     let widest: i16 = scope.widest;
     let user: OwnerId = scope.user;
     // The list of organizations does not depend on the row, so Postgres computes it once, however many owners it scans.
@@ -69,7 +69,7 @@ pub fn visit(conn: &mut PgConnection, caller: &Caller, name: &OwnerName) -> Resu
     let quota = (owners::quota_versions, owners::quota_bytes, owners::quota_file_bytes);
     let row: Option<VisitedRow> = owners::table
         .filter(owners::lower_name.eq(name.lower()))
-        .filter(readable(caller.visibility_scope()))
+        .filter(readable(caller.visibility_limit()))
         .select((owners::id, owners::name, owners::kind, owners::visibility, quota, best))
         .first(conn)
         .optional()?;
@@ -113,7 +113,7 @@ fn formerly(
     Ok(owner_redirects::table
         .inner_join(owners::table)
         .filter(owner_redirects::lower_name.eq(name.lower()))
-        .filter(readable(caller.visibility_scope()))
+        .filter(readable(caller.visibility_limit()))
         .select((owners::id, owners::name, owners::visibility))
         .first(conn)
         .optional()?)

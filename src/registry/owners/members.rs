@@ -49,7 +49,7 @@ pub fn add(
     let (id, name): (OwnerId, OwnerName) = owners::table
         .filter(owners::lower_name.eq(user.lower()))
         .filter(owners::kind.eq(OwnerKind::User))
-        .filter(readable(caller.visibility_scope()))
+        .filter(readable(caller.visibility_limit()))
         .select((owners::id, owners::name))
         .first(conn)
         .optional()?
@@ -236,7 +236,7 @@ pub fn find(
 /// As [`can_inspect`] and [`find`].
 pub fn demand_member(conn: &mut PgConnection, caller: &Caller, org: &OwnerName, user: &OwnerName) -> Result<()> {
     let own = caller.signed_in()?;
-    caller.demand(Area::Organization, Level::Read)?;
+    caller.demand_scope(Area::Organization, Level::Read)?;
     if own.name.lower() != user.lower() {
         let right = can_inspect(conn, caller, org)?;
         return find(conn, caller, &right, MembersOf::Org, user).map(drop);
@@ -282,7 +282,7 @@ impl CanExpel {
 pub fn can_expel(conn: &mut PgConnection, caller: &Caller, org: &OwnerName, user: &OwnerName) -> Result<CanExpel> {
     let own = caller.signed_in()?;
     let org = if own.name.lower() == user.lower() {
-        caller.demand(Area::Organization, Level::Write)?;
+        caller.demand_scope(Area::Organization, Level::Write)?;
         visit_org(conn, caller, org)?
     } else {
         can_govern(conn, caller, org)?.org().clone()

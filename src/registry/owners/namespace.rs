@@ -252,7 +252,7 @@ pub fn browse(
     let all = || {
         let query = owners::table
             .left_join(users::table)
-            .filter(readable(caller.visibility_scope()))
+            .filter(readable(caller.visibility_limit()))
             .filter(within_token_limits(caller.limits()))
             .filter(users::is_active.is_null().or(users::is_active.eq(true)))
             .into_boxed::<diesel::pg::Pg>();

@@ -32,7 +32,7 @@ pub struct NewOrg {
 /// limited to some owners.
 pub fn demand_create(caller: &Caller) -> Result<&SignedIn> {
     let maker = caller.signed_in()?;
-    caller.demand(Area::Organization, Level::Write)?;
+    caller.demand_scope(Area::Organization, Level::Write)?;
     caller.demand_any_owner()?;
     Ok(maker)
 }

@@ -67,7 +67,7 @@ pub fn list(conn: &mut PgConnection, caller: &Caller, which: Which, slice: Slice
     let condition = || -> Condition<'_> {
         let seen = owners_table::kind
             .eq(OwnerKind::Organization)
-            .and(readable(caller.visibility_scope()))
+            .and(readable(caller.visibility_limit()))
             .and(within_token_limits(caller.limits()));
         match which {
             Which::All => Box::new(seen),

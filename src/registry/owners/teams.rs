@@ -147,7 +147,7 @@ fn no_team(error: Error) -> Error {
 pub fn govern(conn: &mut PgConnection, caller: &Caller, id: TeamId) -> Result<(Team, CanGovern)> {
     // Checked before the team is looked up: a token without the scope learns nothing about it.
     caller.signed_in()?;
-    caller.demand(Area::Organization, Level::Write)?;
+    caller.demand_scope(Area::Organization, Level::Write)?;
     let (team, org) = find(conn, id)?;
     let right = can_govern(conn, caller, &org).map_err(no_team)?;
     Ok((team, right))
@@ -160,7 +160,7 @@ pub fn govern(conn: &mut PgConnection, caller: &Caller, id: TeamId) -> Result<(T
 /// organization.
 pub fn inspect(conn: &mut PgConnection, caller: &Caller, id: TeamId) -> Result<(Team, CanInspect)> {
     caller.signed_in()?;
-    caller.demand(Area::Organization, Level::Read)?;
+    caller.demand_scope(Area::Organization, Level::Read)?;
     let (team, org) = find(conn, id)?;
     let right = can_inspect(conn, caller, &org).map_err(no_team)?;
     Ok((team, right))

@@ -99,7 +99,7 @@ impl Blob {
 /// As [`access::can_read`] when the caller may not read the owner; [`Error::NotFound`] when they may, and the file does
 /// not exist.
 pub fn find_downloadable(conn: &mut PgConnection, caller: &Caller, path: &FilePath) -> Result<Downloadable> {
-    caller.demand(Area::Package, Level::Read)?;
+    caller.demand_scope(Area::Package, Level::Read)?;
     type DownloadRow = (OwnerId, OwnerName, Visibility, FileId, FileName, Timestamp, BlobRow, Vec<u8>);
     let row: Option<DownloadRow> = files::table
         .inner_join(versions_table::table.inner_join(packages_table::table.inner_join(owners::table)))

@@ -213,7 +213,7 @@ impl Plan {
             Some(name) => {
                 let named = owners::table
                     .filter(owners::lower_name.eq(name.lower()))
-                    .filter(readable(right.visibility_scope()));
+                    .filter(readable(right.visibility_limit()));
                 let Some(id) = named.select(owners::id).first(conn).optional()? else { return Ok(None) };
                 Some(id)
             }
@@ -248,7 +248,7 @@ impl Plan {
         let mut query = versions::table
             .inner_join(packages_table::table)
             .inner_join(owners::table.on(owners::id.eq(versions::owner_id)))
-            .filter(readable(right.visibility_scope()))
+            .filter(readable(right.visibility_limit()))
             .select((versions::created_at, versions::id, packages_table::lower_name))
             .limit(limit)
             .into_boxed::<Pg>();

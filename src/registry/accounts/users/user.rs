@@ -226,7 +226,7 @@ pub fn search_among(
     }
     let contains = format!("%{}%", escape_like(&part.to_lowercase()));
     let condition = || -> Condition<'_> {
-        let seen = readable(caller.visibility_scope()).and(within_token_limits(caller.limits()));
+        let seen = readable(caller.visibility_limit()).and(within_token_limits(caller.limits()));
         let named = owners_table::lower_name.like(&contains).or(owners_table::full_name.ilike(&contains));
         let wanted: Condition<'_> = match (part, caller.is_admin()) {
             ("", _) => Box::new(seen),
