@@ -3,6 +3,7 @@
 mod background;
 
 use crate::http::connections::Connections;
+use crate::http::gate::{Gate, one_at_a_time};
 use crate::http::middleware::{Guard, guard};
 use crate::http::problem::{self, Shape};
 use crate::http::request_log::request_id;
@@ -10,13 +11,19 @@ use crate::jobs::flush_counts;
 use crate::routes;
 use crate::state::App;
 use crate::web::{assets, error as web_error};
+use actix_http::HttpService;
+use actix_http::error::DispatchError;
+use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
+use actix_web::dev::AppConfig;
 use actix_web::http::{StatusCode, header};
 use actix_web::middleware::from_fn;
-use actix_web::{HttpRequest, HttpResponse, HttpServer, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use anyhow::{Context, Result};
+use std::future::ready;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::net::TcpStream;
 
 /// A request whose headers take longer than this gets 408.
 const HEAD_DEADLINE: Duration = Duration::from_secs(5);
@@ -49,6 +56,7 @@ impl Server {
             limits.connections_per_address,
             config.trusted_proxies.clone(),
             Duration::from_secs(limits.download_stall_seconds),
+            HEAD_DEADLINE,
         );
         let shared = web::Data::new(Arc::clone(app));
         let counted = web::Data::from(Arc::clone(&connections));
@@ -60,28 +68,46 @@ impl Server {
         });
         let assets_dir = assets::unpack(&config.data_dir)?;
         let document = web::Data::new(routes::document(config.public_root()));
-        let mut server = HttpServer::new(move || {
-            actix_web::App::new()
+        let mut server = actix_server::Server::build()
+            .worker_max_blocking_threads(FILE_THREADS)
+            .shutdown_timeout(limits.drain_seconds)
+            .disable_signals();
+        if config.workers > 0 {
+            server = server.workers(config.workers);
+        }
+        let draining = server.graceful_shutdown_signal();
+        let server = server.listen("packhouse", listener, move || {
+            let app = actix_web::App::new()
                 .app_data(shared.clone())
                 .app_data(counted.clone())
                 .app_data(guarded.clone())
                 .wrap(from_fn(guard))
                 .app_data(document.clone())
                 .configure(|config| routes::configure(config, &assets_dir))
-                .default_service(web::to(unknown))
-        })
-        .on_connect(move |io, extensions| connections.on_connect(io, extensions))
-        .tcp_nodelay(true)
-        .keep_alive(KEEP_ALIVE)
-        .client_request_timeout(HEAD_DEADLINE)
-        .client_disconnect_timeout(LINGER)
-        .worker_max_blocking_threads(FILE_THREADS)
-        .shutdown_timeout(limits.drain_seconds)
-        .disable_signals();
-        if config.workers > 0 {
-            server = server.workers(config.workers);
-        }
-        Ok(Self { inner: server.listen(listener)?.run(), address })
+                .default_service(web::to(unknown));
+            let handlers = map_config(one_at_a_time(app.into_factory()), |()| AppConfig::default());
+            let draining = draining.clone();
+            let http = HttpService::build()
+                .graceful_shutdown_signal(move || {
+                    let draining = draining.clone();
+                    async move { draining.notified().await }
+                })
+                .keep_alive(KEEP_ALIVE)
+                // The gate has a deadline for every header section.
+                .client_request_timeout(Duration::ZERO)
+                .client_disconnect_timeout(LINGER)
+                .on_connect_ext(|gate: &Gate<TcpStream>, data| {
+                    data.insert(gate.exchange());
+                })
+                .h1(handlers);
+            let connections = Arc::clone(&connections);
+            fn_service(move |stream: TcpStream| {
+                let gate = stream.peer_addr().map(|peer| (connections.open_gate(stream, peer.ip()), Some(peer)));
+                ready(gate.map_err(DispatchError::Io))
+            })
+            .and_then(http)
+        })?;
+        Ok(Self { inner: server.run(), address })
     }
 
     /// The address it listens on.

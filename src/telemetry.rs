@@ -43,6 +43,7 @@ fn describe() {
     describe_gauge!("packhouse_argon2_queue", "Passwords being hashed or waiting for it.");
     describe_gauge!("packhouse_connections", "Open connections of clients.");
     describe_counter!("packhouse_connections_refused_total", "Connections refused because of a limit.");
+    describe_counter!("packhouse_unreadable_requests_total", "Connections closed because no valid request came.");
     describe_gauge!("packhouse_blobs", "Blobs in the database.");
     describe_gauge!("packhouse_blob_bytes", "Bytes of all blobs.");
     describe_gauge!("packhouse_store_free_bytes", "Bytes that may still be written to the store.");

@@ -1,5 +1,6 @@
 //! A request's body, with limits on how long it may pause and how slow it may be on average.
 
+use super::gate::Exchange;
 use crate::error::{Error, Result};
 use actix_web::HttpMessage;
 use actix_web::dev::{Payload, ServiceRequest};
@@ -16,13 +17,19 @@ use tokio::time::Sleep;
 
 /// A body that the request keeps too, until its answer is sent.
 #[derive(Clone)]
-struct Held(Rc<RefCell<Payload>>);
+struct Held {
+    payload: Rc<RefCell<Payload>>,
+    exchange: Option<Exchange>,
+}
 
 impl Stream for Held {
     type Item = Result<Bytes, PayloadError>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        Pin::new(&mut *self.0.borrow_mut()).poll_next(cx)
+        let Some(exchange) = &self.exchange else { return Pin::new(&mut *self.payload.borrow_mut()).poll_next(cx) };
+        exchange.want_body();
+        let polled = Pin::new(&mut *self.payload.borrow_mut()).poll_next(cx);
+        polled.map_err(|error| if exchange.is_malformed() { PayloadError::EncodingCorrupted } else { error })
     }
 }
 
@@ -30,9 +37,12 @@ impl Stream for Held {
 /// to its end, however long that takes, and may hang while it does so (seen in actix-http 3.20 with a full read
 /// buffer). If the body is kept, actix reads for a short time and closes the connection, as it does when a length was
 /// declared.
+///
+/// Also tells the connection's gate when the handler begins to read, for a client that waits for `100 Continue`.
 pub fn hold(req: &mut ServiceRequest) {
-    if req.headers().contains_key(header::TRANSFER_ENCODING) {
-        let held = Held(Rc::new(RefCell::new(req.take_payload())));
+    if req.headers().contains_key(header::TRANSFER_ENCODING) || req.headers().contains_key(header::EXPECT) {
+        let payload = Rc::new(RefCell::new(req.take_payload()));
+        let held = Held { payload, exchange: req.request().conn_data::<Exchange>().cloned() };
         req.set_payload(Payload::Stream { payload: Box::pin(held.clone()) });
         req.extensions_mut().insert(held);
     }
@@ -66,9 +76,10 @@ impl<S: Stream<Item = Result<Bytes, PayloadError>>> PacedBody<S> {
     /// The next chunk; `None` at the proper end.
     ///
     /// # Errors
-    /// [`Error::Aborted`] when the body ended early, stalled or was too slow.
+    /// [`Error::Aborted`] when the body ended early, stalled or was too slow; [`Error::Invalid`] when its chunks are
+    /// malformed.
     pub async fn next(&mut self) -> Result<Option<Bytes>> {
-        StreamExt::next(self).await.transpose().map_err(|_| Error::Aborted)
+        StreamExt::next(self).await.transpose().map_err(|error| BodyError::from(error).0)
     }
 
     /// The whole body, kept in memory; `None` if it has more bytes than this.
@@ -110,19 +121,22 @@ impl<S: Stream<Item = Result<Bytes, PayloadError>>> Stream for PacedBody<S> {
     }
 }
 
-/// Classifies an error of a body's stream: the client disconnected, or sent an invalid form.
+/// Classifies an error of a body's stream: the client disconnected, or sent malformed chunks or an invalid form.
 pub struct BodyError(pub Error);
 
 impl From<PayloadError> for BodyError {
-    fn from(_: PayloadError) -> Self {
-        Self(Error::Aborted)
+    fn from(error: PayloadError) -> Self {
+        match error {
+            PayloadError::EncodingCorrupted => Self(Error::invalid("body", "the chunks of this body are malformed")),
+            _ => Self(Error::Aborted),
+        }
     }
 }
 
 impl From<actix_multipart::MultipartError> for BodyError {
     fn from(error: actix_multipart::MultipartError) -> Self {
         match error {
-            actix_multipart::MultipartError::Payload(_) => Self(Error::Aborted),
+            actix_multipart::MultipartError::Payload(error) => error.into(),
             other => Self(Error::invalid("body", format!("this multipart/form-data cannot be read: {other}"))),
         }
     }

@@ -1,14 +1,14 @@
 //! Counts connections, in total and per address, and finds the client behind one.
 
+use super::gate::{Gate, Refusal};
 use crate::domain::network::{Network, network_of};
-use actix_web::dev::Extensions;
+use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderMap, HeaderName};
 use socket2::SockRef;
-use std::any::Any;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 
 /// Counts connections and refuses those beyond the limits.
@@ -18,8 +18,23 @@ pub struct Connections {
     most_of_one: usize,
     trusted: Vec<Network>,
     stall: Duration,
+    head_deadline: Duration,
     open: Mutex<(usize, HashMap<IpAddr, usize>)>,
+    warned: Mutex<Option<Instant>>,
 }
+
+/// A connection with this refusal is beyond the limit of all connections.
+const TOO_MANY: Refusal = Refusal {
+    status: StatusCode::SERVICE_UNAVAILABLE,
+    message: "there are too many connections to this server: try again later",
+};
+/// A connection with this refusal is beyond the limit of one address.
+const TOO_MANY_OF_ONE: Refusal = Refusal {
+    status: StatusCode::SERVICE_UNAVAILABLE,
+    message: "there are too many connections from your address: close some, or try again later",
+};
+/// Refused connections are logged at most this often.
+const WARN_EVERY: Duration = Duration::from_secs(60);
 
 /// One counted connection; frees its place when the connection ends.
 struct Counted {
@@ -43,10 +58,17 @@ impl Drop for Counted {
 }
 
 impl Connections {
-    /// The limits in total and per address, the proxies that only the total limit applies to, and how long a client may
-    /// accept no data.
-    pub fn new(most: usize, most_of_one: usize, trusted: Vec<Network>, stall: Duration) -> Arc<Self> {
-        Arc::new(Self { most, most_of_one, trusted, stall, open: Mutex::default() })
+    /// The limits in total and per address, the proxies that only the total limit applies to, how long a client may
+    /// accept no data, and how long it may take for a header section.
+    pub fn new(
+        most: usize,
+        most_of_one: usize,
+        trusted: Vec<Network>,
+        stall: Duration,
+        head_deadline: Duration,
+    ) -> Arc<Self> {
+        let (open, warned) = (Mutex::default(), Mutex::default());
+        Arc::new(Self { most, most_of_one, trusted, stall, head_deadline, open, warned })
     }
 
     /// How many connections are open.
@@ -58,36 +80,58 @@ impl Connections {
         self.trusted.iter().any(|network| network.contains(address))
     }
 
-    fn admit(self: &Arc<Self>, address: IpAddr) -> Option<Counted> {
+    fn admit(self: &Arc<Self>, address: IpAddr) -> Result<Counted, Refusal> {
         let network = (!self.is_trusted(address)).then(|| network_of(address));
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let of_one = network.and_then(|network| open.1.get(&network).copied()).unwrap_or(0);
-        if open.0 >= self.most || of_one >= self.most_of_one {
-            return None;
+        if open.0 >= self.most {
+            return Err(TOO_MANY);
+        }
+        if of_one >= self.most_of_one {
+            return Err(TOO_MANY_OF_ONE);
         }
         open.0 += 1;
         if let Some(network) = network {
             *open.1.entry(network).or_default() += 1;
         }
-        Some(Counted { connections: Arc::clone(self), network })
+        Ok(Counted { connections: Arc::clone(self), network })
     }
 
-    /// Called by actix for each new connection: counts it, or closes it at once.
-    pub fn on_connect(self: &Arc<Self>, io: &dyn Any, extensions: &mut Extensions) {
-        let Some(stream) = io.downcast_ref::<TcpStream>() else { return };
-        let socket = SockRef::from(stream);
+    /// Counts a new connection, and puts a gate in front of it. Beyond a limit the gate answers 503 and closes.
+    pub fn open_gate(self: &Arc<Self>, stream: TcpStream, peer: IpAddr) -> Gate<TcpStream> {
+        let socket = SockRef::from(&stream);
         // The kernel ends a connection whose peer accepts no data for this long, including a closed window; actix has
         // no deadline for writes. A socket that does not support this option is not of a kind that can stall.
         let _ = socket.set_tcp_user_timeout(Some(self.stall));
-        let Ok(peer) = stream.peer_addr() else { return };
-        match self.admit(peer.ip().to_canonical()) {
-            Some(counted) => {
-                extensions.insert(counted);
-            }
-            None => {
+        // Otherwise a small answer, sent as head and body, waits 40 ms for a delayed ACK.
+        let _ = socket.set_tcp_nodelay(true);
+        let address = peer.to_canonical();
+        match self.admit(address) {
+            Ok(counted) => Gate::new(stream, self.head_deadline, counted),
+            Err(refusal) => {
                 metrics::counter!("packhouse_connections_refused_total").increment(1);
-                let _ = socket.shutdown(std::net::Shutdown::Both);
+                self.warn(address, refusal);
+                Gate::refusing(stream, refusal)
             }
+        }
+    }
+
+    /// Logs a refused connection and which setting to change.
+    fn warn(&self, address: IpAddr, refusal: Refusal) {
+        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        if warned.is_some_and(|warned| warned.elapsed() < WARN_EVERY) {
+            return;
+        }
+        *warned = Some(Instant::now());
+        if refusal == TOO_MANY {
+            tracing::warn!(limit = self.most, "refused a connection: limits.connections are open already");
+        } else {
+            tracing::warn!(
+                %address,
+                limit = self.most_of_one,
+                "refused a connection: this address has limits.connections_per_address open already. If it is your \
+                 reverse proxy, add it to trusted_proxies"
+            );
         }
     }
 

@@ -9,9 +9,9 @@ use crate::domain::request_id::RequestId;
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::InternalError;
-use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::StatusCode;
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::uri::{PathAndQuery, Uri};
-use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
 use bytes::Bytes;
@@ -167,11 +167,6 @@ fn refusal(req: &ServiceRequest, guard: &Guard) -> Option<HttpResponse> {
     if size > MAX_HEAD || headers.len() > MAX_FIELDS {
         let message = "the header fields are more than 64, or longer than 16384 bytes";
         return say(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_large", message);
-    }
-    let has_body = headers.contains_key(header::CONTENT_LENGTH) || headers.contains_key(header::TRANSFER_ENCODING);
-    // Actix treats the bytes after such headers as another protocol, whatever Content-Length says.
-    if headers.contains_key(header::UPGRADE) && (has_body || !matches!(*req.method(), Method::GET | Method::HEAD)) {
-        return say(StatusCode::BAD_REQUEST, "upgrade", "Upgrade is not possible here: leave the field out");
     }
     None
 }

@@ -292,19 +292,6 @@ async fn contradictory_content_lengths_are_refused() {
 }
 
 #[tokio::test]
-async fn an_upgrade_request_with_a_body_is_refused() {
-    let site = Site::new();
-    let bearer = format!("Bearer {}", crate::support::cluster::cluster().people.ci);
-    for upgrade in ["websocket", "h2c"] {
-        let fields =
-            [("Authorization", &*bearer), ("Content-Length", "5"), ("Connection", "Upgrade"), ("Upgrade", upgrade)];
-        let answer = wire::send(site.address, "PUT", file(), &fields, b"hello world, and more").await;
-        assert_eq!((answer.status, answer.header("connection")), (400, Some("close")), "{answer:?}");
-    }
-    site.assert_empty().await;
-}
-
-#[tokio::test]
 async fn expect_100_continue_is_answered_and_a_refusal_comes_without_body() {
     let site = Site::new();
     let bearer = format!("Bearer {}", crate::support::cluster::cluster().people.ci);

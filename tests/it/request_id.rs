@@ -112,7 +112,7 @@ async fn every_answer_has_a_request_id_of_its_own() {
     let many: Vec<_> = many.iter().map(|name| (&**name, "1")).collect();
     answers.push((431, ask(address, "GET", "/livez", &many).await));
     answers.push((414, ask(address, "GET", format!("/{}", "x".repeat(9000)), &[]).await));
-    answers.push((400, send(address, "PUT", "/", &[("Upgrade", "x"), ("Content-Length", "1")], b"x").await));
+    answers.push((405, send(address, "PUT", "/", &[("Upgrade", "x"), ("Content-Length", "1")], b"x").await));
     let bearer = format!("Bearer {}", cluster::cluster().people.ci);
     let mut stalling = Wire::open(address).await;
     stalling.say(wire::head("PUT", file("g"), &[("Authorization", &bearer), ("Content-Length", "100")])).await;
@@ -253,7 +253,7 @@ fn a_handler_that_panics_is_500_with_the_id() {
     log::capture();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let connections = Connections::new(10, 10, Vec::new(), Duration::from_secs(10));
+    let connections = Connections::new(10, 10, Vec::new(), Duration::from_secs(10), Duration::from_secs(5));
     let guarded = web::Data::new(Guard { connections, draining: Arc::new(|| false), root: "".into() });
     let app = move || {
         let panicking = async || -> HttpResponse { panic!("a test that panics") };
