@@ -53,8 +53,12 @@ impl Allowed {
     fn refusal(&self, address: IpAddr) -> Option<String> {
         let kind = special(address)?;
         let allowed = self.networks.iter().any(|network| network.contains(address));
-        (!allowed)
-            .then(|| format!("{address} is {kind}, which this server must not reach: see webhooks.allowed_networks"))
+        (!allowed).then(|| {
+            format!(
+                "{address} is {kind}, and this server isn't allowed to connect to it. An administrator can allow it \
+                 with webhooks.allowed_networks"
+            )
+        })
     }
 }
 
@@ -136,9 +140,12 @@ impl Outbound {
         match number {
             Some(address) => self.allowed.refusal(address).map_or(Ok(url), |why| Err(Failure(why))),
             // Never looked up: it is this machine (RFC 6761).
-            None if is_local(host) && !self.allowed.host(host) && self.allowed.networks.is_empty() => Err(Failure(
-                format!("{host} is this server itself, which must not be called: see webhooks.allowed_hosts"),
-            )),
+            None if is_local(host) && !self.allowed.host(host) && self.allowed.networks.is_empty() => {
+                Err(Failure(format!(
+                    "{host} is this server itself, and it isn't allowed to connect to itself. An administrator can \
+                     allow it with webhooks.allowed_hosts"
+                )))
+            }
             None if host.is_empty() => Err(Failure("the address has no host".to_owned())),
             None => Ok(url),
         }
@@ -278,7 +285,7 @@ impl Resolve for Checked {
             if !allowed.host(&name)
                 && let Some(why) = found.iter().find_map(|address| allowed.refusal(*address))
             {
-                return Err(anyhow!("{name} resolves to {why}").into());
+                return Err(anyhow!("{name} resolves to an address that isn't allowed: {why}").into());
             }
             let addresses: Addrs = Box::new(found.into_iter().map(|address| SocketAddr::new(address, 0)));
             Ok(addresses)

@@ -4,9 +4,9 @@ const shape = /^[0-9A-Za-z](?:[-._]?[0-9A-Za-z])*$/;
 
 const judge = (name, root) => {
   if (name === "") return "";
-  if (/[^-._0-9A-Za-z]/.test(name)) return "Allowed characters: letters, digits and - . _";
+  if (/[^-._0-9A-Za-z]/.test(name)) return "Use only letters, digits, hyphens, periods, and underscores.";
   if (name.length > 40) return `Use at most 40 characters (${name.length - 40} too many).`;
-  if (!shape.test(name)) return "Start and end with a letter or digit, without two of - . _ in a row.";
+  if (!shape.test(name)) return "Begin and end with a letter or digit, and don't use two of - . _ in a row.";
   return `The address will be ${root}${name}`;
 };
 

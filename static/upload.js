@@ -8,7 +8,7 @@ const queue = byId("queue");
 const owner = byId("to");
 const NAME = /^(?!\.{1,2}$)[-+=:;.()[\]{}~!@#$%^&\w](?:[-+=:;.()[\]{}~!@#$%^& \w]*[-+=:;.()[\]{}~!@#$%^&\w])?$/;
 const AT_ONCE = 2;
-const WORDS = { waiting: "Waiting", sending: "Uploading", stored: "Stored", failed: "Not stored", canceled: "Canceled" };
+const WORDS = { waiting: "Waiting", sending: "Uploading", stored: "Uploaded", failed: "Upload failed", canceled: "Canceled" };
 const items = [];
 let sending = 0, running = false, started = 0, sentBefore = 0;
 
@@ -39,14 +39,16 @@ const refresh = async () => {
   form.dataset.most = page.getElementById("upload").dataset.most;
   form.action = page.getElementById("upload").getAttribute("action");
   form.elements.csrf.value = page.getElementById("upload").elements.csrf.value;
-  for (const item of items) if (item.state === "waiting") show(item);
+  showWaiting();
 };
 
+const either = new Intl.ListFormat("en", { type: "disjunction" });
+
 const fileNameProblem = (name) => {
-  const wrong = [...new Set(name.match(/[^-+=:;.()[\]{}~!@#$%^& \w]/g))];
+  const wrong = [...new Set(name.match(/[^-+=:;.()[\]{}~!@#$%^& \w]/gu))];
   return wrong.length
-    ? `File names can't contain ${wrong.join(" ")}. Rename the file.`
-    : "A file name can't be . or .., and can't start or end with a space. Rename the file.";
+    ? `File names can't contain ${either.format(wrong)}. Rename the file.`
+    : `A file name can't be just "." or "..", and can't start or end with a space. Rename the file.`;
 };
 
 // The problem of a file, checked before sending it.
@@ -56,7 +58,7 @@ const problemOf = (item) => {
   const most = form.dataset.most;
   if (most && item.file.size > Number(most)) return `The file is too large: the limit is ${size(Number(most))}. Remove the file.`;
   const there = [...document.querySelectorAll("#there li")].some((line) => line.textContent.toLowerCase() === name);
-  if (there) return "This version already has a file with this name. Rename or remove the file.";
+  if (there) return "This version already has a file with this name. Rename your file, or remove it from this list.";
   const twin = items.some((other) => other !== item && other.state !== "canceled" && other.name.toLowerCase() === name);
   return twin ? "Two files have this name. Rename one of them." : "";
 };
@@ -66,7 +68,7 @@ const show = (item) => {
   const find = (selector) => row.querySelector(selector);
   const problem = item.problem || (state === "waiting" ? problemOf(item) : "");
   const badge = find("[data-state]");
-  badge.textContent = state === "waiting" && problem ? "Can't be uploaded" : WORDS[state];
+  badge.textContent = state !== "waiting" ? WORDS[state] : problem ? "Can't be uploaded" : running ? WORDS.waiting : "Ready";
   badge.className = `badge ${{ stored: "good", failed: "bad", sending: "accent" }[state] ?? (problem ? "warn" : "")}`;
   find("[data-problem]").textContent = problem;
   find("[data-problem]").hidden = !problem;
@@ -87,6 +89,9 @@ const show = (item) => {
   total();
 };
 
+// Updates the files that have not been sent: their badges depend on the whole page.
+const showWaiting = () => { for (const item of items) if (item.state === "waiting") show(item); };
+
 const total = () => {
   const all = counted();
   byId("total").hidden = !all.length;
@@ -97,7 +102,7 @@ const total = () => {
   const seconds = (performance.now() - started) / 1000;
   const rate = running && seconds > 2 ? (sent - sentBefore) / seconds : 0;
   const left = rate > 0 ? ` · ${size(Math.round(rate))}/s, ${wait((bytes - sent) / rate)} left` : "";
-  byId("total-text").textContent = `${done} of ${plural(all.length, "file")} stored · ${size(sent)} of ${size(bytes)}${left}`;
+  byId("total-text").textContent = `${done} of ${plural(all.length, "file")} uploaded · ${size(sent)} of ${size(bytes)}${left}`;
   byId("stop").hidden = !running;
   byId("send").disabled = running || !all.some((item) => item.state === "waiting");
   byId("where").disabled = owner.disabled = running;
@@ -116,14 +121,14 @@ const add = (files) => {
       item.name = input.value;
       item.problem = "";
       if (item.state === "failed") item.state = "waiting";
-      for (const other of items) if (other.state === "waiting") show(other);
+      showWaiting();
     });
     row.addEventListener("click", (event) => act(item, event.target.closest("[data-do]")?.dataset.do));
     items.push(item);
     queue.append(row);
     byId("look").hidden = true;
   }
-  for (const item of items) if (item.state === "waiting") show(item);
+  showWaiting();
   if (files.length) say(`${plural(files.length, "file")} added`);
 };
 
@@ -142,7 +147,7 @@ const act = (item, what) => {
 };
 
 const MESSAGES = {
-  conflict: "This version already has a file with this name. Rename or remove the file.",
+  conflict: "This version already has a file with this name. Rename your file, or remove it from this list.",
   unauthenticated: "You've been signed out. Sign in again in another tab, then retry.",
   no_space: "The server is out of storage. Try again later.",
 };
@@ -197,15 +202,16 @@ const next = () => {
   }
   if (sending) return;
   running = false;
+  showWaiting();
   total();
   const all = counted();
   const done = all.filter((item) => item.state === "stored").length;
   byId("look").hidden = !done;
   if (done && done === all.length) {
-    say(`All ${plural(done, "file")} stored`);
+    say(`All ${plural(done, "file")} uploaded`);
     byId("look").focus();
   } else if (done || all.some((item) => item.state === "failed")) {
-    say(`${done} of ${plural(all.length, "file")} stored`);
+    say(`${done} of ${plural(all.length, "file")} uploaded`);
   }
 };
 
@@ -221,6 +227,7 @@ const start = async () => {
     started = performance.now();
     sentBefore = sum(items, (item) => (item.state === "stored" ? item.file.size : 0));
     say("Uploading");
+    showWaiting();
   }
   next();
 };

@@ -23,7 +23,7 @@ pub async fn password(call: &Call, password: &str) -> Result<()> {
     let password = Password::new(password);
     match sign_in(&call.app, user.name.as_str(), password, client(&call.req)).await {
         Ok(login) if login.id == user.id => Ok(()),
-        Ok(_) | Err(Error::BadCredential(_)) => Err(Error::invalid(FIELD, "this is not your password")),
+        Ok(_) | Err(Error::BadCredential(_)) => Err(Error::invalid(FIELD, "incorrect password")),
         Err(error) => Err(error),
     }
 }

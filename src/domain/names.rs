@@ -27,7 +27,7 @@ pub enum InvalidName {
     Dots,
     #[error("it must not begin or end with white space")]
     OuterSpace,
-    #[error("it must begin and end with a letter or a digit, without two of - . _ in a row")]
+    #[error("it must begin and end with a letter or digit, and can't have two of - . _ in a row")]
     OwnerShape,
     #[error("it is not valid UTF-8")]
     Encoding,
@@ -219,7 +219,7 @@ fn is_word(byte: u8) -> bool {
 fn check_owner(text: &str) -> Result<(), InvalidName> {
     check_length(text, MAX_OWNER_BYTES)?;
     if !text.bytes().all(|byte| is_word(byte) || matches!(byte, b'-' | b'.')) {
-        return Err(InvalidName::Characters("letters, digits and - . _"));
+        return Err(InvalidName::Characters("only letters, digits, hyphens, periods, and underscores"));
     }
     let alphanumeric = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
     let bytes = text.as_bytes();
@@ -233,7 +233,7 @@ fn check_owner(text: &str) -> Result<(), InvalidName> {
 fn check_package(text: &str) -> Result<(), InvalidName> {
     check_length(text, MAX_NAME_BYTES)?;
     if !text.bytes().all(|byte| is_word(byte) || matches!(byte, b'-' | b'+' | b'.')) {
-        return Err(InvalidName::Characters("letters, digits and - _ + ."));
+        return Err(InvalidName::Characters("only letters, digits, hyphens, underscores, plus signs, and periods"));
     }
     match text.as_bytes() {
         [only] if !only.is_ascii_alphanumeric() => Err(InvalidName::OneCharacter),
@@ -258,7 +258,7 @@ fn check_file(text: &str) -> Result<(), InvalidName> {
 
 /// An email address is not valid. This registry sends no mail and checks only the shape.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("an email address looks like name@example.org and has at most 254 bytes")]
+#[error("enter an email address such as name@example.org, with at most 254 bytes")]
 pub struct InvalidEmail;
 
 /// An email address in its original spelling; compared in lower case.

@@ -286,7 +286,7 @@ impl utoipa::ToSchema for PackagePattern {}
 
 /// A text is not a valid pattern of package names.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("use up to 255 letters, digits and - _ + . with * as a wildcard")]
+#[error("each name can have up to 255 characters: letters, digits, - _ + . and the wildcard *")]
 pub struct InvalidPattern;
 
 impl FromStr for PackagePattern {

@@ -50,7 +50,7 @@ fn check_team(text: &str) -> Result<(), InvalidName> {
         return Err(InvalidName::OuterSpace);
     }
     if !text.chars().all(|c| c.is_alphanumeric() || "-_. ".contains(c)) {
-        return Err(InvalidName::Characters("letters, digits, spaces and - _ ."));
+        return Err(InvalidName::Characters("only letters, digits, spaces, hyphens, underscores, and periods"));
     }
     Ok(())
 }

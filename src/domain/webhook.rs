@@ -81,7 +81,8 @@ fn check_url(text: &str) -> Result<(), InvalidName> {
     let clean = text.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'\\' | b'#'));
     if place.is_empty() || place.contains('@') || !clean {
         return Err(InvalidName::Characters(
-            "an address in ASCII that begins with http:// or https://, without a username, a password or a #",
+            "a URL that begins with http:// or https://, has only ASCII characters, and has no username, password, \
+             or #",
         ));
     }
     Ok(())

@@ -110,7 +110,7 @@ async fn complete_digests_now(app: &App) {
             if count > 0 {
                 tracing::info!(count, "computed SHA-512, SHA-1 and MD5 of large files");
             }
-            running.end(true, format!("computed for {}", counted(count, "file")), Vec::new());
+            running.end(true, format!("computed checksums for {}", counted(count, "file")), Vec::new());
         }
         Err(error) => {
             tracing::warn!(%error, "could not compute digests; the next upload tries again");

@@ -3,7 +3,7 @@
 
 use super::forms::Protected;
 use super::page::{Frame, Reply, frame};
-use super::problems::Problems;
+use super::problems::{Problems, sentence};
 use crate::auth::call::Call;
 use crate::auth::{confirm, session};
 use crate::domain::names::{Email, OwnerName};
@@ -139,6 +139,7 @@ async fn delete_page(call: &Call, problems: Problems, name: String) -> Result<De
         Ok((user, obstacles(conn, &right)?))
     })
     .await?;
+    let obstacles = obstacles.iter().map(|text| sentence("", text)).collect();
     Ok(DeletePage { frame, problems, user, obstacles, name })
 }
 

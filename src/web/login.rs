@@ -70,7 +70,8 @@ fn problems(error: Error) -> Result<Problems> {
     match error {
         Error::BadCredential(_) => Ok(Problems::whole(
             StatusCode::UNAUTHORIZED,
-            "the username or password is wrong, or the account can't sign in: try again, or ask an administrator",
+            "incorrect username or password, or this account isn't allowed to sign in. Try again, or ask an \
+             administrator",
         )),
         other => Problems::of(other, "name"),
     }

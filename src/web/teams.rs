@@ -30,7 +30,7 @@ type Choice = (Permission, &'static str, &'static str);
 const PERMISSIONS: [Choice; 4] = [
     (Permission::Read, "Read", "Can see the organization, its teams and members, and download its packages."),
     (Permission::Write, "Write", "Can read, publish and delete packages."),
-    (Permission::Admin, "Admin", "Same as Write (exists for Gitea clients)."),
+    (Permission::Admin, "Admin", "Same as Write. Kept for compatibility with Gitea clients."),
     (Permission::Owner, "Owner", "Full control of the organization."),
 ];
 

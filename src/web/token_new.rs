@@ -69,10 +69,15 @@ const PRESETS: [(&str, &str, &str); 4] = [
     (
         "download",
         "Download packages",
-        "Scope read:package. For machines that only download, including from private owners you can access.",
+        "Scope read:package. For machines that only download, including from private users and organizations you can \
+         access.",
     ),
     ("publish", "Publish packages", "Scope write:package. For build jobs. Can publish, delete and download."),
-    ("all", "Everything", "Everything you can do, including your account and organizations. Use only if necessary."),
+    (
+        "all",
+        "Everything",
+        "Full access to all you can do, including managing your account and organizations. Use only if necessary.",
+    ),
     ("custom", "Custom", "Choose the access for each area below."),
 ];
 
@@ -153,7 +158,7 @@ impl Draft {
             "never" => Ok(None),
             "date" => {
                 let end = Timestamp::try_from(format!("{}T23:59:59Z", self.expires_on.trim()));
-                end.map(Some).map_err(|_| "choose the last day, such as 2027-12-31".to_owned())
+                end.map(Some).map_err(|_| "choose a date, such as 2027-12-31".to_owned())
             }
             _ => Err("choose an expiration".to_owned()),
         }

@@ -58,7 +58,7 @@ impl Line {
 pub fn meaning(scope: &str) -> &'static str {
     match scope {
         "all" => "Everything you can do",
-        "public-only" => "Public owners only",
+        "public-only" => "Public users and organizations only",
         "read:package" => "Download packages",
         "write:package" => "Publish and delete packages",
         "read:user" => "Read your account",

@@ -9,8 +9,9 @@ use super::list::query;
 use super::page::{Frame, Reply, frame};
 use crate::auth::call::Call;
 use crate::domain::address;
-use crate::domain::names::OwnerName;
+use crate::domain::names::{OwnerName, PackageName};
 use crate::domain::path::VersionPath;
+use crate::domain::version::Version;
 use crate::error::{Result, What};
 use crate::registry::access::can_upload;
 use crate::registry::packages::uploads::{self, Prospect, Typed};
@@ -59,6 +60,14 @@ impl UploadPage {
     /// The package name as it was first written.
     fn shown_package(&self) -> &str {
         self.prospect.package.as_ref().map_or(&self.typed.package, |name| name.as_str())
+    }
+
+    fn has_valid_package(&self) -> bool {
+        self.typed.package.parse::<PackageName>().is_ok()
+    }
+
+    fn has_valid_version(&self) -> bool {
+        self.typed.version.parse::<Version>().is_ok()
     }
 }
 

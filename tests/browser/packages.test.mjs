@@ -51,10 +51,10 @@ test("files dropped on the page show progress, download intact, get deleted", as
     look();
   });
   await page.getByRole("button", { name: "Upload files", exact: true }).click();
-  await page.locator("#total-text", { hasText: "2 of 2 files stored" }).waitFor();
+  await page.locator("#total-text", { hasText: "2 of 2 files uploaded" }).waitFor();
   const seen = await page.evaluate(() => window.seen);
   assert.ok(seen.length > 0 && seen.every((value, at) => at === 0 || value >= seen[at - 1]), `progress: ${seen}`);
-  assert.deepEqual(await page.locator("#queue .badge").allTextContents(), ["Stored", "Stored"]);
+  assert.deepEqual(await page.locator("#queue .badge").allTextContents(), ["Uploaded", "Uploaded"]);
   assert.ok((await page.locator("#queue [data-digest]").first().textContent()).includes(sha256(large)));
   await inspect(page);
   await page.getByRole("link", { name: "View version" }).click();
@@ -118,7 +118,7 @@ test("an existing file is reported before the upload, and others go on", async (
   await page.locator("#queue li:first-child [data-problem]:visible", { hasText: "already" }).waitFor();
   await inspect(page);
   await page.getByRole("button", { name: "Upload files", exact: true }).click();
-  await page.locator("#queue li:last-child .badge", { hasText: "Stored" }).waitFor();
+  await page.locator("#queue li:last-child .badge", { hasText: "Uploaded" }).waitFor();
   assert.deepEqual(await files("ada", "taken", "1.0"), { "a.txt": sha256("there"), "b.txt": sha256("new") });
   await done(browser);
 });
@@ -141,7 +141,7 @@ test("a canceled upload leaves nothing and can be retried", async () => {
   assert.equal((await fetch(`${site.url}/api/v1/packages/ada/generic/again`)).status, 404);
   await throttle(-1);
   await page.getByRole("button", { name: "Retry big.bin" }).click();
-  await page.locator("#queue .badge", { hasText: "Stored" }).waitFor();
+  await page.locator("#queue .badge", { hasText: "Uploaded" }).waitFor();
   assert.deepEqual(await files("ada", "again", "1.0"), { "big.bin": sha256(buffer) });
   await done(browser);
 });
@@ -165,7 +165,7 @@ test("uploading works with only the keyboard", async () => {
   await chooser.setFiles([{ name: "k.txt", mimeType: "text/plain", buffer: Buffer.from("typed") }]);
   await tabTo(page, "#send");
   await page.keyboard.press("Enter");
-  await page.locator("#total-text", { hasText: "1 of 1 file stored" }).waitFor();
+  await page.locator("#total-text", { hasText: "1 of 1 file uploaded" }).waitFor();
   assert.ok(await page.evaluate(() => document.activeElement.matches("#look")), "the link to the version has the focus");
   await page.keyboard.press("Enter");
   await page.waitForURL(`**${page_of("by-keys", "1.0")}`);

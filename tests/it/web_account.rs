@@ -74,7 +74,7 @@ async fn packages_move_to_the_new_username_and_the_old_one_redirects() {
     assert_eq!(browser.attrs("[aria-invalid=true]", "name"), ["current_password"]);
     assert_eq!(browser.attrs("#name", "value"), ["countess"]);
     for (name, says) in
-        [("stranger", "taken"), ("admin", "reserved"), ("api", "reserved"), ("-x", "letter or a digit"), ("", "empty")]
+        [("stranger", "taken"), ("admin", "reserved"), ("api", "reserved"), ("-x", "letter or digit"), ("", "empty")]
     {
         send(&mut browser, PAGE, &[("name", name)]).await;
         browser.is(422);

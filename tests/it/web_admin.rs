@@ -71,10 +71,10 @@ async fn an_administrator_creates_a_user_with_a_one_time_password() {
     let form = "form[action='/-/admin/users/new']";
     let names = [("username", "grace"), ("email", "grace@example.org"), ("must_change", "on")];
     browser.submit(form, &[("username", "a--b"), ("email", "nonsense"), AGAIN]).await.is(422);
-    assert!(browser.one("#username-problem").contains("must begin and end with a letter or a digit"));
+    assert!(browser.one("#username-problem").contains("must begin and end with a letter or digit"));
     assert!(browser.one("#email-problem").contains("name@example.org"));
     browser.submit(form, &[names[0], names[1], names[2], ("current_password", "not mine at all")]).await.is(422);
-    assert_eq!(browser.one("#current_password-problem"), "This is not your password.");
+    assert_eq!(browser.one("#current_password-problem"), "Incorrect password.");
     assert_eq!(browser.attrs("#username", "value"), ["grace"]);
     browser.submit(form, &[("username", "ADA"), names[1], names[2], AGAIN]).await.is(422);
     assert_eq!(browser.one("#username-problem"), "This name is taken: choose another.");
@@ -103,7 +103,7 @@ async fn sensitive_changes_ask_for_the_administrators_own_password() {
         browser.submit(&form, &[("current_password", "")]).await.is(422);
         assert!(browser.one("#current_password-problem").contains("Type your password"), "{page}");
         browser.submit(&form, &[("current_password", "somebody else's")]).await.is(422);
-        assert_eq!(browser.one("#current_password-problem"), "This is not your password.", "{page}");
+        assert_eq!(browser.one("#current_password-problem"), "Incorrect password.", "{page}");
     }
     assert_eq!(site.db_number(count), before);
 }
@@ -167,12 +167,12 @@ async fn deleting_a_user_lists_holdings_and_purges_only_on_request() {
     let mut browser = site.browser_of("admin").await;
     browser.go("/-/admin/users/grace/delete").await.is(200);
     let holdings = browser.all("#holdings dd");
-    assert_eq!(holdings[0], "1, 1 version, 1.0 KiB");
+    assert_eq!(holdings[0], "1 package with 1 version (1.0 KiB)");
     assert_eq!(holdings[2], "lonely (has no other members)");
     let form = "form[action$='/delete']";
     browser.submit(form, &[AGAIN]).await.is(422);
     assert!(
-        browser.one("[role=alert]").contains("Grace is the sole owner of lonely"),
+        browser.one("[role=alert]").contains("The user grace is the sole owner of lonely. Make somebody else an owner"),
         "{}",
         browser.one("[role=alert]")
     );
@@ -224,7 +224,8 @@ async fn a_quota_accepts_sizes_with_units_and_applies_at_once() {
         let form = format!("form[action='{path}']");
         browser.go(&path).await.is(200);
         assert_eq!(browser.one("#versions-hint"), "Default: 100");
-        browser.submit(&form, &[("bytes", "many")]).await.is(422);
+        browser.submit(&form, &[("versions", "few"), ("bytes", "many")]).await.is(422);
+        assert!(browser.one("#versions-problem").contains("5000"));
         assert!(browser.one("#bytes-problem").contains("10 GiB"));
         assert_eq!(browser.attrs("#bytes", "value"), ["many"]);
         browser.submit(&form, &[("versions", "none"), ("bytes", "1 KiB")]).await.is(303);

@@ -34,6 +34,7 @@ async fn the_audit_log_is_filtered_by_actor_owner_event_and_time() {
     browser.go("/-/admin/audit?since=yesterday&event=X&actor=a+b").await.is(422);
     assert!(browser.one("#since-problem").contains("2026-01-31"));
     assert_eq!(browser.all(".field-problem").len(), 3);
+    assert!(browser.all(".empty").is_empty(), "nothing was searched");
     assert_eq!(browser.attrs("#event", "value"), ["X"]);
     site.browser_of("ada").await.go("/-/admin/audit").await.is(404);
 }
@@ -129,4 +130,5 @@ async fn settings_are_shown_as_configured_and_secrets_are_not() {
     assert!(!page.contains(secret) && !page.contains(&site.url) && !page.contains(PASSWORD));
     let facts = browser.one("#facts");
     assert!(facts.contains("Postgres") && facts.contains("connections"), "{facts}");
+    assert!(browser.one("#task-scrub").contains("Reads each file once in 30 days (jobs.scrub_every_days)."));
 }

@@ -71,7 +71,7 @@ async fn a_package_is_deleted_only_when_its_name_is_typed() {
     browser.go("/ada/-/packages/settings/generic/tool").await.is(200);
     assert_eq!(browser.one("h1"), "Package settings Tool");
     assert_eq!(browser.all("#loss dd"), ["ada", "2", "3", "2.9 KiB", "0"]);
-    assert!(browser.one(".card.danger").contains("This deletes 2 versions and 3 files (2.9 KiB, 0 downloads)."));
+    assert!(browser.one(".card.danger").contains("This deletes 2 versions and 3 files (2.9 KiB, downloaded 0 times)."));
     for typed in ["", "other", "tool 1"] {
         browser.submit(".card.danger form", &[("confirm", typed)]).await.is(422);
         assert_eq!(browser.one("#confirm-problem"), "This is not the package name: type Tool to confirm.");

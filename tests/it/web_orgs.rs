@@ -59,8 +59,8 @@ async fn an_invalid_name_shows_its_problem_and_keeps_the_input() {
     let mut browser = site.browser_of("ada").await;
     for (name, problem) in [
         ("", "It is empty."),
-        ("a b", "Use letters, digits and - . _."),
-        ("-a", "It must begin and end with a letter or a digit, without two of - . _ in a row."),
+        ("a b", "Use only letters, digits, hyphens, periods, and underscores."),
+        ("-a", "It must begin and end with a letter or digit, and can't have two of - . _ in a row."),
         (&*"x".repeat(41), "It is longer than 40 bytes."),
         ("ACME", "This name is taken: choose another."),
         ("stranger", "This name is taken: choose another."),
@@ -172,7 +172,7 @@ async fn every_page_redirects_from_a_renamed_organization() {
     browser.go("/org/acme/settings").await.is(200);
     let csrf = browser.csrf();
     browser.submit(form, &[("name", "labs"), ("current_password", "not the password")]).await.is(422);
-    assert_eq!(browser.one("#rename_password-problem"), "This is not your password.");
+    assert_eq!(browser.one("#rename_password-problem"), "Incorrect password.");
     assert_eq!(browser.attrs("#rename-name", "value"), ["labs"], "what was typed is kept");
     browser.submit(form, &[("name", "closed"), ("current_password", PASSWORD)]).await.is(422);
     assert_eq!(browser.one("#rename-problem"), "This name is taken: choose another.");

@@ -47,7 +47,7 @@ async fn an_invalid_password_shows_its_problem_beside_the_field() {
         (PASSWORD, "Ada@Example.org", "Ada@Example.org", "new_password", "name or email"),
         (PASSWORD, PASSWORD, PASSWORD, "new_password", "current password"),
         (PASSWORD, NEW, "another one entirely", "again", "do not match"),
-        ("wrong", NEW, NEW, "current_password", "not your password"),
+        ("wrong", NEW, NEW, "current_password", "incorrect password"),
         ("", NEW, NEW, "current_password", "type your password"),
     ] {
         change(&mut browser, current, new, again).await;

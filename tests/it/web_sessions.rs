@@ -17,10 +17,10 @@ async fn the_right_password_starts_a_session_and_a_wrong_one_does_not() {
     let mut browser = site.browser();
     browser.go("/login?redirect_to=%2Fdocs").await.is(200);
     browser.submit("form[action='/login']", &[("name", "ada"), ("password", "wrong password")]).await.is(401);
-    assert!(browser.one("[role=alert]").contains("The username or password is wrong"));
+    assert!(browser.one("[role=alert]").contains("Incorrect username or password"));
     assert_eq!(browser.attrs("#name", "value"), ["ada"], "what was typed is kept");
     let unknown = browser.submit("form[action='/login']", &[("name", "nobody"), ("password", PASSWORD)]).await.is(401);
-    assert!(unknown.one("[role=alert]").contains("The username or password is wrong"));
+    assert!(unknown.one("[role=alert]").contains("Incorrect username or password"));
     browser.submit("form[action='/login']", &[("name", "ADA@example.org"), ("password", PASSWORD)]).await.is(303);
     assert_eq!(browser.answer.header("location"), Some("/docs"));
     browser.go("/").await.is(200);

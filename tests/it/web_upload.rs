@@ -65,7 +65,7 @@ async fn a_form_stores_several_files_and_leads_to_their_version() {
         assert_eq!(site.ci().get(&path(&["ada", "tool", "1.0", name])).await.is(200).body, bytes);
     }
     browser.go("/ada/-/upload").await;
-    assert_eq!(browser.one("main .notice.good"), "3 files stored in tool 1.0.");
+    assert_eq!(browser.one("main .notice.good"), "3 files uploaded to tool 1.0.");
     let audit = site.db_audit();
     let published = audit.iter().filter(|line| line.starts_with("file.publish by ada with session from 127.0.0.1"));
     assert_eq!(published.count(), 3, "{audit:?}");
@@ -229,6 +229,10 @@ async fn the_upload_page_lists_owners_and_what_already_exists() {
     assert_eq!(browser.one("#state"), "This creates a new version of Tool.");
     browser.go("/acme/-/upload?package=tooling&version=3").await;
     assert_eq!(browser.one("#state"), "This creates a new package.");
+    for invalid in ["package=my%20tool&version=3", "package=..", "package=tool&version=.."] {
+        browser.go(&format!("/acme/-/upload?{invalid}")).await;
+        assert_eq!(browser.one("#state"), "", "{invalid}");
+    }
     browser.go("/acme/-/upload?to=zoo&package=tool&version=1%201").await.is(303);
     assert_eq!(browser.answer.header("location"), Some("/zoo/-/upload?package=tool&version=1%201"));
     // Who may only read does not see the page; who could not even see the owner neither.

@@ -75,7 +75,7 @@ async fn problems_are_shown_beside_their_fields_and_input_is_kept() {
     let mut browser = site.browser_of("ada").await;
     for (field, typed, problem) in [
         ("url", "", "It is empty."),
-        ("url", "ftp://example.org/", "Use an address in ASCII that begins with http"),
+        ("url", "ftp://example.org/", "Use a URL that begins with http"),
         ("url", "http://10.0.0.1/", "10.0.0.1 is a private address"),
         ("secret", "a\u{7}", "Use text without control characters."),
         ("authorization", "é", "Use visible ASCII characters"),

@@ -49,7 +49,7 @@ fn moment(text: &str, whole_day: bool) -> Result<Option<Timestamp>, &'static str
     let midnight = Timestamp::try_from(format!("{text}T00:00:00Z")).ok();
     let day = midnight.map(|at| if whole_day { at.plus(DAY) } else { at });
     let found = day.or_else(|| Timestamp::try_from(text.to_owned()).ok());
-    found.map(Some).ok_or("use a day such as 2026-01-31, or a time such as 2026-01-31T12:00:00Z")
+    found.map(Some).ok_or("enter a date such as 2026-01-31")
 }
 
 impl AuditPageQuery {
@@ -90,6 +90,21 @@ struct RecordRow {
     when: When,
     /// The details, if there are any.
     detail: Option<String>,
+}
+
+/// A word of the log as the page shows it.
+fn spelled(word: &str) -> &str {
+    if word == "command-line" { "command line" } else { word }
+}
+
+impl RecordRow {
+    fn actor(&self) -> &str {
+        spelled(&self.record.actor_name)
+    }
+
+    fn access_method(&self) -> &str {
+        spelled(&self.record.credential)
+    }
 }
 
 #[derive(Template)]

@@ -6,7 +6,7 @@ use crate::domain::limit::Limit;
 use crate::domain::names::OwnerName;
 use crate::domain::quota::{OwnQuota, Quota};
 use crate::domain::role::OwnerKind;
-use crate::error::{Error, Result, What};
+use crate::error::{Result, What};
 use crate::registry::access::can_set_quota;
 use crate::registry::packages::quotas::{self, Change};
 use crate::web::format::{Bytes, Count};
@@ -146,21 +146,29 @@ pub async fn set_for_org(call: Call, form: Protected<Typed>) -> Result<Reply> {
 
 async fn set(call: Call, form: Protected<Typed>, kind: OwnerKind) -> Result<Reply> {
     let typed = form.read(&call).await?;
-    match change(&call, &typed, kind).await {
-        Ok(name) => Ok(Reply::to(&url(kind, &name)).notice(&call.app, &format!("Quota of {name} saved."))),
-        Err(error) => {
-            let page = quota_page(&call, kind, Some(typed), Problems::of(error, "versions")?).await?;
-            page.problems.reply(&page)
-        }
-    }
+    let problems = match parsed(&typed) {
+        Ok(limits) => match change(&call, limits, kind).await {
+            Ok(name) => {
+                return Ok(Reply::to(&url(kind, &name)).notice(&call.app, &format!("Quota of {name} saved.")));
+            }
+            Err(error) => Problems::of(error, "versions")?,
+        },
+        Err(problems) => problems,
+    };
+    let page = quota_page(&call, kind, Some(typed), problems).await?;
+    page.problems.reply(&page)
 }
 
-async fn change(call: &Call, typed: &Typed, kind: OwnerKind) -> Result<OwnerName> {
-    let change = Change {
-        versions: Some(limit("versions", &typed.versions)?),
-        bytes: Some(limit("bytes", &typed.bytes)?),
-        file_bytes: Some(limit("file_bytes", &typed.file_bytes)?),
-    };
+/// The limits in the form, or the problem of each field.
+fn parsed(typed: &Typed) -> Result<Change, Problems> {
+    let mut problems = Problems::default();
+    let versions = problems.take("versions", limit(&typed.versions).ok_or(WRONG_COUNT));
+    let bytes = problems.take("bytes", limit(&typed.bytes).ok_or(WRONG_SIZE));
+    let file_bytes = problems.take("file_bytes", limit(&typed.file_bytes).ok_or(WRONG_SIZE));
+    if problems.is_empty() { Ok(Change { versions, bytes, file_bytes }) } else { Err(problems) }
+}
+
+async fn change(call: &Call, change: Change, kind: OwnerKind) -> Result<OwnerName> {
     let (name, now) = (named(call, kind).await?, call.app.clock.now());
     let asked = name.clone();
     call.writing(move |conn, caller| {
@@ -171,21 +179,20 @@ async fn change(call: &Call, typed: &Typed, kind: OwnerKind) -> Result<OwnerName
     Ok(name)
 }
 
-/// Parses a limit: empty, `none`, `5000` or `10 GiB`.
-fn limit(field: &'static str, text: &str) -> Result<Option<Limit>> {
+const WRONG_COUNT: &str = "enter a whole number such as 5000, or the word none for unlimited, or leave the field empty \
+                           for the default";
+const WRONG_SIZE: &str = "enter a size such as 10 GiB, or the word none for unlimited, or leave the field empty for \
+                          the default";
+
+/// Parses a limit: empty (the inner `None`), `none`, `5000` or `10 GiB`.
+fn limit(text: &str) -> Option<Option<Limit>> {
     let text = text.trim().to_lowercase();
     let number = match text.as_str() {
-        "" => return Ok(None),
-        "none" | "-1" => Some(-1),
-        other => size(other),
+        "" => return Some(None),
+        "none" | "-1" => -1,
+        other => size(other)?,
     };
-    let wrong = || {
-        Error::invalid(
-            field,
-            format!("{field}: enter a number such as 5000 or 10 GiB, or none for unlimited, or leave it empty"),
-        )
-    };
-    number.and_then(|number| Limit::try_from(number).ok()).map(Some).ok_or_else(wrong)
+    Limit::try_from(number).ok().map(Some)
 }
 
 /// Parses a number with an optional unit.
@@ -209,7 +216,7 @@ mod tests {
 
     #[test]
     fn quota_limits_are_parsed_as_people_type_them() {
-        let read = |text: &str| limit("bytes", text).map(|limit| limit.map(Limit::number)).ok();
+        let read = |text: &str| limit(text).map(|limit| limit.map(Limit::number));
         for (text, number) in
             [("", None), (" none ", Some(-1)), ("0", Some(0)), ("10 GiB", Some(10 << 30)), ("5k", Some(5 << 10))]
         {

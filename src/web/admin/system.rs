@@ -22,7 +22,7 @@ const DAMAGED_SHOWN: i64 = 100;
 struct TaskRow {
     word: &'static str,
     label: &'static str,
-    about: &'static str,
+    about: String,
     can_start: bool,
     status: TaskStatus,
     running: Option<When>,
@@ -39,11 +39,20 @@ pub(super) fn words(task: Task) -> (&'static str, &'static str) {
             "Full verification",
             "Compares the database with the storage and reads all files. Takes about 5 seconds of CPU time per GiB.",
         ),
-        Task::Scrub => {
-            ("Scrubbing", "Slowly reads all stored files to find damage, once every jobs.scrub_every_days days.")
-        }
+        Task::Scrub => ("Scrubbing", "Slowly reads all stored files to find damage."),
         Task::Digests => ("Checksums", "Computes SHA-512, SHA-1 and MD5 of large files after their upload."),
-        Task::Counts => ("Counters", "Saves download counts and the last use of tokens and sessions."),
+        Task::Counts => ("Counters", "Saves download counts and when tokens and sessions were last used."),
+    }
+}
+
+/// The description of a job, with the settings of this server.
+fn about(task: Task, scrub_every_days: u64) -> String {
+    let (_, about) = words(task);
+    match (task, scrub_every_days) {
+        (Task::Scrub, 0) => format!("{about} Runs only when you start it, because jobs.scrub_every_days is 0."),
+        (Task::Scrub, 1) => format!("{about} Reads each file once a day (jobs.scrub_every_days)."),
+        (Task::Scrub, days) => format!("{about} Reads each file once in {days} days (jobs.scrub_every_days)."),
+        _ => about.to_owned(),
     }
 }
 
@@ -78,11 +87,11 @@ pub async fn page(call: Call) -> Result<Reply> {
         frame(&call, |conn, caller| Ok((stats::database(conn, caller)?, damage::list(conn, DAMAGED_SHOWN)?))).await?;
     let (app, now) = (&call.app, call.app.clock.now());
     let shown = |task: Task| {
-        let ((label, about), status) = (words(task), app.tasks.status(task));
+        let ((label, _), status) = (words(task), app.tasks.status(task));
         TaskRow {
             word: task.as_str(),
             label,
-            about,
+            about: about(task, app.config.jobs.scrub_every_days),
             can_start: task.can_be_asked_for(),
             running: status.running.map(|at| When { at, now }),
             ended: status.last.as_ref().map(|last| When { at: last.at, now }),

@@ -42,7 +42,7 @@ pub async fn submit(call: Call, payload: web::Payload) -> Result<Reply> {
         End::Files(path, outcome, None) => {
             let count = outcome.stored.len();
             let files = if count == 1 { "1 file".to_owned() } else { format!("{count} files") };
-            let notice = format!("{files} stored in {} {}.", path.package, path.version);
+            let notice = format!("{files} uploaded to {} {}.", path.package, path.version);
             Ok(Reply::to(&version_page(&path)).notice(&call.app, &notice))
         }
         End::Files(_, outcome, Some(status)) => {

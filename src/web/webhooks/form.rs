@@ -12,7 +12,7 @@ pub(super) type Content = (HookContent, &'static str, &'static str);
 /// The content types, with label and meaning.
 pub(super) const CONTENTS: [Content; 2] = [
     (HookContent::Json, "JSON", "The body is the JSON payload."),
-    (HookContent::Form, "Form", "The body is a form, with the JSON payload in the field payload."),
+    (HookContent::Form, "Form", "The body is form data, with the JSON payload in a field named \"payload\"."),
 ];
 
 /// The form as typed.

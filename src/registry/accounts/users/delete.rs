@@ -63,7 +63,7 @@ pub fn delete_own(conn: &mut PgConnection, caller: &Caller, right: &CanChangeOwn
 pub fn obstacles(conn: &mut PgConnection, right: &CanChangeOwn) -> Result<Vec<String>> {
     let user = right.user();
     let found = [
-        lifecycle::demand_none(conn, user.id, &user.name),
+        demand_no_packages(conn, user),
         refusal(user, &last_owner_of(conn, user.id)?, false).map_or(Ok(()), Err),
         super::edit::demand_other_able(&super::edit::able_admins(conn, false)?, user.id, &user.name),
     ];
@@ -123,7 +123,7 @@ fn erase(conn: &mut PgConnection, caller: &Caller, user: &Visited, purge: bool, 
         deleted += lifecycle::delete_all(conn, user.id, now)?;
     } else {
         namespace::lock(conn, user.id)?;
-        lifecycle::demand_none(conn, user.id, &user.name)?;
+        demand_no_packages(conn, user)?;
     }
     demand_no_orphans(conn, user)?;
     namespace::delete(conn, user.id)?;
@@ -133,6 +133,14 @@ fn erase(conn: &mut PgConnection, caller: &Caller, user: &Visited, purge: bool, 
         "packages": deleted.packages, "versions": deleted.versions, "bytes": deleted.bytes,
     });
     audit::record_owner(conn, caller, Event::UserDelete, (user.id, &user.name), detail, now)
+}
+
+fn demand_no_packages(conn: &mut PgConnection, user: &Visited) -> Result<()> {
+    lifecycle::demand_none(conn, user.id, &user.name).map_err(|error| match error {
+        // Pages capitalize the first letter, which must not be part of a username.
+        Error::Blocked(text) => Error::Blocked(format!("the user {text}")),
+        other => other,
+    })
 }
 
 /// Checks again that nobody else is in the organization: somebody may have joined before its teams were locked.
@@ -156,11 +164,11 @@ fn refusal(user: &Visited, orphans: &[Orphan], purge: bool) -> Option<Error> {
     match (kept.as_slice(), purge) {
         ([], _) => None,
         (kept, false) => Some(Error::Blocked(format!(
-            "{name} is the sole owner of {}: make somebody else an owner or delete the organization first",
+            "the user {name} is the sole owner of {}. Make somebody else an owner, or delete the organization first",
             kept.join(", ")
         ))),
         (kept, true) => Some(Error::Blocked(format!(
-            "{name} is the sole owner of {}, which has other members: make one of them an owner first",
+            "the user {name} is the sole owner of {}, which has other members. Make one of them an owner first",
             kept.join(", ")
         ))),
     }

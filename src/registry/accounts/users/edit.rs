@@ -84,7 +84,7 @@ pub(super) fn able_admins(conn: &mut PgConnection, locked: bool) -> Result<Vec<O
 pub(super) fn demand_other_able(able: &[OwnerId], user: OwnerId, name: &OwnerName) -> Result<()> {
     if able == [user] {
         return Err(Error::Blocked(format!(
-            "{name} is the last administrator who can sign in: give somebody else administrator rights first"
+            "the user {name} is the last administrator who can sign in: give somebody else administrator rights first"
         )));
     }
     Ok(())
