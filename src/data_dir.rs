@@ -6,7 +6,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rand::TryRng;
@@ -32,6 +32,14 @@ pub enum DataDirError {
          a backup (a new key could not decrypt the secrets in the database)", .0.display()
     )]
     DamagedKey(PathBuf),
+    /// Other users may change the directory's files or read the key.
+    #[error("{} is open to other users (mode {mode:04o}): run chmod {chmod} {}", .path.display(), .path.display())]
+    Open {
+        path: PathBuf,
+        mode: u32,
+        /// The argument of `chmod` that closes it.
+        chmod: &'static str,
+    },
     /// The directory has been used with another key.
     #[error(
         "the data directory has another secret key than the backup: use a new data directory, or move {} away",
@@ -98,6 +106,7 @@ impl DataDir {
         if !path.is_dir() {
             return Err(DataDirError::NotADirectory(path));
         }
+        demand_closed(&path, 0o022, "go-w")?;
         Ok(Self { path, key_file: None })
     }
 
@@ -155,6 +164,10 @@ impl DataDir {
     /// [`DataDirError::DamagedKey`] when the file does not hold exactly one key, and [`DataDirError::Io`].
     pub fn secret_key(&self) -> Result<[u8; 32], DataDirError> {
         let path = self.secret_key_file();
+        // A file elsewhere may be a mounted secret, whose mode is somebody else's decision.
+        if self.key_file.is_none() && path.exists() {
+            demand_closed(&path, 0o077, "600")?;
+        }
         match fs::read_to_string(&path) {
             Ok(text) => return Self::parse_key(&path, &text),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -216,12 +229,16 @@ impl DataDir {
     }
 }
 
+/// Refuses a path whose mode has one of these bits.
+fn demand_closed(path: &Path, bits: u32, chmod: &'static str) -> Result<(), DataDirError> {
+    let mode = fs::metadata(path).map_err(DataDirError::io("read the mode of", path))?.permissions().mode() & 0o777;
+    if mode & bits == 0 { Ok(()) } else { Err(DataDirError::Open { path: path.to_owned(), mode, chmod }) }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
+    use std::collections::HashSet;
 
     fn data_dir() -> (tempfile::TempDir, DataDir) {
         let temp = tempfile::tempdir().unwrap();

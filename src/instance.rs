@@ -138,12 +138,17 @@ impl Instance {
     /// The error says what is missing and what to do.
     pub async fn open(config: Config, exclusive: bool, clock: Clock) -> Result<Self> {
         let settings = config.clone();
-        let (database, migrated) = tokio::task::spawn_blocking(move || {
-            let database = Database::open(&settings, exclusive)?;
-            let migrated = database.migrate(&settings)?;
-            anyhow::Ok((database, migrated))
-        })
-        .await??;
+        // A thread of its own, which nothing waits for: a signal to stop must not wait for a database that is away.
+        let (opened, opening) = tokio::sync::oneshot::channel();
+        std::thread::Builder::new().name("open".to_owned()).spawn(move || {
+            let open = || {
+                let database = Database::open(&settings, exclusive)?;
+                let migrated = database.migrate(&settings)?;
+                anyhow::Ok((database, migrated))
+            };
+            let _ = opened.send(open());
+        })?;
+        let (database, migrated) = opening.await.context("the thread that opens the database panicked")??;
         for migration in migrated {
             tracing::info!(migration, "migrated the database");
         }
@@ -158,22 +163,47 @@ impl Instance {
     }
 }
 
-/// Checks that the secret key is the one that encrypted the database's secrets. While nothing is encrypted, any key is
-/// accepted.
+/// Checks that the secret key is this database's: all its servers share one key. The first server's key counts.
 async fn check_key(db: &Db, key: &MasterKey) -> Result<()> {
     let own = json!(to_hex(&key.derive("which key this is")));
-    let known = db.write(move |conn| {
-        let known = settings::get_or_set(conn, SECRET_KEY_CHECK, &own)?;
-        if known != own && !two_factor::any(conn)? && !webhooks::any_sealed(conn)? {
-            settings::set(conn, SECRET_KEY_CHECK, &own)?;
-            return Ok(true);
-        }
-        Ok(known == own)
-    });
+    let known = db.write(move |conn| Ok(settings::get_or_set(conn, SECRET_KEY_CHECK, &own)? == own));
     if !known.await.map_err(explain)? {
         bail!(
-            "is not the key that this database's secrets (two-factor seeds, webhooks) are encrypted with: servers of \
-             one database share one file, set by `secret_key_file`; a backup contains the key too"
+            "is not the key of this database: servers of one database share one file, set by `secret_key_file`, and a \
+             backup contains the key too. If the key is lost and nothing is encrypted with it, \
+             `packhouse secret-key adopt` makes this one the key"
+        );
+    }
+    Ok(())
+}
+
+/// Makes the key in the key file the key of the database, after the former one was lost.
+///
+/// # Errors
+/// While anything is encrypted with the former key: two-factor secrets or secrets of webhooks.
+pub async fn adopt_secret_key(config: &Config) -> Result<()> {
+    let database = Database::open(config, false)?;
+    database.migrate(config)?;
+    let key = MasterKey::new(database.data_dir.secret_key()?);
+    let own = json!(to_hex(&key.derive("which key this is")));
+    let db = Db::new(&database.url, &config.database).map_err(explain)?;
+    let adopted = db.write(move |conn| {
+        if settings::get(conn, SECRET_KEY_CHECK)?.as_ref() == Some(&own) {
+            return Ok(true);
+        }
+        if two_factor::any(conn)? || webhooks::any_sealed(conn)? {
+            return Ok(false);
+        }
+        settings::set(conn, SECRET_KEY_CHECK, &own)?;
+        Ok(true)
+    });
+    let adopted = adopted.await.map_err(explain)?;
+    database.close();
+    if !adopted {
+        bail!(
+            "two-factor secrets or webhooks in this database are encrypted with the former key: restore that key from \
+             a backup. Without it they are lost: turn off two-factor authentication of these users and delete these \
+             webhooks first, with a server that has the former key"
         );
     }
     Ok(())

@@ -31,12 +31,17 @@ fn plain(status: StatusCode, text: String) -> HttpResponse {
         .body(text)
 }
 
-/// Whether requests can be served: the database, the store and free space work, and the server is not stopping.
+/// Whether requests can be served: the database, the store and free space work, and the server is not stopping. If only
+/// downloads work, the server is degraded, and a setting says whether that is ready.
 pub async fn readyz(app: AppData) -> HttpResponse {
     let checks = app.health().await;
-    let ready = checks.iter().all(|check| check.problem.is_none());
-    let lines: String =
-        checks.iter().map(|check| format!("{}: {}\n", check.name, check.problem.as_deref().unwrap_or("ok"))).collect();
+    let ready = app.is_ready(&checks);
+    let line = |check: &Check| match &check.problem {
+        None => format!("{}: ok\n", check.name),
+        Some(problem) if check.is_degraded => format!("{}: degraded: {problem}\n", check.name),
+        Some(problem) => format!("{}: {problem}\n", check.name),
+    };
+    let lines: String = checks.iter().map(line).collect();
     plain(if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, lines)
 }
 
@@ -75,10 +80,11 @@ pub struct Checked {
 /// The health in Gitea's format.
 pub async fn healthz(app: AppData) -> HttpResponse {
     let checks = app.health().await;
-    let ready = checks.iter().all(|check| check.problem.is_none());
+    let ready = app.is_ready(&checks);
     let time = app.clock.now();
+    let degraded_is_ready = app.config.health.degraded_is_ready;
     let checked = |check: Check| {
-        let status = Word::of(check.problem.is_none());
+        let status = Word::of(check.problem.is_none() || check.is_degraded && degraded_is_ready);
         (format!("{}:ping", check.name), [Checked { status, time, output: check.problem.unwrap_or_default() }])
     };
     let checks = checks.into_iter().map(checked).collect();
@@ -122,6 +128,7 @@ async fn gauges(app: &Arc<App>, connections: &Connections) {
     #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
     let float = |number: u64| number as f64;
     let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    metrics::counter!("packhouse_log_lines_lost_total").absolute((app.lost_log_lines)());
     metrics::gauge!("packhouse_argon2_queue").set(count(app.passwords.queue_length()));
     metrics::gauge!("packhouse_connections").set(count(connections.open()));
     if let Some(totals) = app.blob_totals().await {

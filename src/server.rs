@@ -1,7 +1,9 @@
 //! The HTTP server: its routes, its limits and its shutdown.
 
 mod background;
+pub mod starting;
 
+use crate::config::Config;
 use crate::http::connections::Connections;
 use crate::http::gate::{Gate, one_at_a_time};
 use crate::http::middleware::{Guard, guard};
@@ -41,14 +43,21 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts to listen; nothing is answered until [`Server::run`].
+    /// Starts to listen; connections wait until they are accepted.
     ///
     /// # Errors
     /// When the address cannot be bound.
-    pub fn bind(app: &Arc<App>) -> Result<Self> {
+    pub fn listen(config: &Config) -> Result<TcpListener> {
+        TcpListener::bind(config.listen)
+            .with_context(|| format!("cannot listen on {}: choose another address as `listen`", config.listen))
+    }
+
+    /// A server on a listener; nothing is answered until [`Server::run`].
+    ///
+    /// # Errors
+    /// When its files cannot be unpacked.
+    pub fn new(app: &Arc<App>, listener: TcpListener) -> Result<Self> {
         let config = &app.config;
-        let listener = TcpListener::bind(config.listen)
-            .with_context(|| format!("cannot listen on {}: choose another address as `listen`", config.listen))?;
         let address = listener.local_addr()?;
         let limits = &config.limits;
         let connections = Connections::new(

@@ -38,6 +38,8 @@ pub struct App {
     /// The client for requests to other servers.
     pub outbound: Arc<Outbound>,
     pub metrics: Option<PrometheusHandle>,
+    /// How many lines of the log were lost.
+    pub lost_log_lines: fn() -> u64,
     /// Notified after the upload of a large file, whose other three digests are still to be computed.
     pub digests_wanted: Notify,
     /// Limits how many such digests are computed at once.
@@ -85,6 +87,7 @@ impl App {
             counters: Counters::default(),
             outbound,
             metrics: None,
+            lost_log_lines: || 0,
             digests_wanted: Notify::new(),
             digesting: Turns::default(),
             tasks: TaskStatuses::default(),

@@ -2,21 +2,83 @@
 
 use crate::config::{LogConfig, LogFormat};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal, Write};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 
 /// Upper bounds of the buckets of every histogram, in seconds.
 const BUCKETS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 1.0, 5.0, 30.0, 300.0];
 
-/// Starts to log to standard error, as text or as JSON. A second call changes nothing.
-pub fn start_log(config: &LogConfig) {
-    let filter = EnvFilter::try_new(&config.level).unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let _ = match config.format {
-        LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).with_target(false).try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).with_span_list(false).try_init(),
+/// Lines that could not be written to standard error.
+static UNWRITTEN: AtomicU64 = AtomicU64::new(0);
+/// Counts the lines that were dropped because standard error takes them too slowly.
+static DROPPED: OnceLock<ErrorCounter> = OnceLock::new();
+/// Changes the filter of the running log.
+static SET_FILTER: OnceLock<Box<dyn Fn(EnvFilter) -> bool + Send + Sync>> = OnceLock::new();
+
+/// Standard error, as far as it takes lines. A full disk or a reader that went away must not stop a server that has more
+/// important things to do, so an error only counts.
+struct BestEffort;
+
+impl Write for BestEffort {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        if io::stderr().write_all(line).is_err() {
+            UNWRITTEN.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Writes the rest of the log when it is dropped.
+#[must_use]
+pub struct LogGuard(#[expect(dead_code, reason = "its drop does the work")] WorkerGuard);
+
+/// Starts to log to standard error, as text or as JSON. A thread writes the lines, so that a reader of the log that
+/// pauses does not hold up requests. A second call changes nothing.
+pub fn start_log(config: &LogConfig) -> LogGuard {
+    let (writer, guard) = NonBlockingBuilder::default().lossy(true).thread_name("log").finish(BestEffort);
+    let dropped = writer.error_counter();
+    let builder = tracing_subscriber::fmt().with_env_filter(filter(&config.level)).with_writer(writer);
+    let started = match config.format {
+        LogFormat::Text => {
+            let ansi = io::stderr().is_terminal();
+            let builder = builder.with_ansi(ansi).with_target(false).with_filter_reloading();
+            let handle = builder.reload_handle();
+            builder.try_init().map(|()| SET_FILTER.set(Box::new(move |filter| handle.reload(filter).is_ok())))
+        }
+        LogFormat::Json => {
+            let builder = builder.json().flatten_event(true).with_span_list(false).with_filter_reloading();
+            let handle = builder.reload_handle();
+            builder.try_init().map(|()| SET_FILTER.set(Box::new(move |filter| handle.reload(filter).is_ok())))
+        }
     };
+    if started.is_ok() {
+        let _ = DROPPED.set(dropped);
+    }
+    LogGuard(guard)
+}
+
+fn filter(level: &str) -> EnvFilter {
+    EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new("info"))
+}
+
+/// Changes the level, or the filter, of the running log.
+pub fn set_log_level(level: &str) {
+    if let Some(set) = SET_FILTER.get() {
+        set(filter(level));
+    }
+}
+
+/// How many lines of the log were lost so far.
+pub fn lost_log_lines() -> u64 {
+    let dropped = DROPPED.get().map_or(0, ErrorCounter::dropped_lines);
+    UNWRITTEN.load(Ordering::Relaxed) + u64::try_from(dropped).unwrap_or(u64::MAX)
 }
 
 /// The metrics of the process, collected from the first call on.
@@ -44,6 +106,7 @@ fn describe() {
     describe_gauge!("packhouse_connections", "Open connections of clients.");
     describe_counter!("packhouse_connections_refused_total", "Connections refused because of a limit.");
     describe_counter!("packhouse_unreadable_requests_total", "Connections closed because no valid request came.");
+    describe_counter!("packhouse_log_lines_lost_total", "Lines of the log that could not be written.");
     describe_gauge!("packhouse_blobs", "Blobs in the database.");
     describe_gauge!("packhouse_blob_bytes", "Bytes of all blobs.");
     describe_gauge!("packhouse_store_free_bytes", "Bytes that may still be written to the store.");

@@ -11,7 +11,7 @@ mod terminal;
 mod tokens;
 mod users;
 
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::instance::{self, Database};
 use crate::telemetry;
 use anyhow::Result;
@@ -46,6 +46,9 @@ enum Command {
     /// Manage access tokens: create
     #[command(subcommand)]
     Token(tokens::Command),
+    /// Manage the secret key: adopt a new one
+    #[command(subcommand)]
+    SecretKey(SecretKeyCommand),
     // The help texts of these commands are at their arguments.
     Check(check::Args),
     Gc(gc::Args),
@@ -53,6 +56,14 @@ enum Command {
     Restore(restore::Args),
     /// Print the version
     Version,
+}
+
+#[derive(Debug, Subcommand)]
+enum SecretKeyCommand {
+    /// Make the key in secret_key_file the key of the database, after the former one was lost.
+    ///
+    /// It is refused while two-factor secrets or webhooks are encrypted with the former key. Every session ends.
+    Adopt,
 }
 
 impl Command {
@@ -79,17 +90,24 @@ pub fn run(cli: Cli) -> ExitCode {
         // Commands print their own output; the log adds only warnings and errors.
         "warn".clone_into(&mut config.log.level);
     }
-    telemetry::start_log(&config.log);
+    if config.database.url.is_empty()
+        && let Err(error) = config::leave_libpq_variables()
+    {
+        complain(&format!("cannot start again without the variables PG… of libpq: {error}. Unset them"));
+        return ExitCode::FAILURE;
+    }
+    let _log = telemetry::start_log(&config.log);
     if !cli.command.may_make_an_instance()
         && let Err(error) = instance::demand(&config)
     {
         return finish(Err(error));
     }
     finish(match cli.command {
-        Command::Serve => serve::run(config),
+        Command::Serve => serve::run(config, cli.config),
         Command::Migrate => migrate(&config),
         Command::User(command) => block_on(users::run(config, command)),
         Command::Token(command) => block_on(tokens::run(config, command)),
+        Command::SecretKey(SecretKeyCommand::Adopt) => block_on(adopt_secret_key(&config)),
         Command::Check(args) => block_on(check::run(config, args)),
         Command::Gc(args) => block_on(gc::run(config, args)),
         Command::Backup(args) => block_on(backup::run(config, args)),
@@ -107,6 +125,12 @@ fn finish(result: Result<ExitCode>) -> ExitCode {
 
 fn block_on(work: impl Future<Output = Result<ExitCode>>) -> Result<ExitCode> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
+}
+
+async fn adopt_secret_key(config: &Config) -> Result<ExitCode> {
+    instance::adopt_secret_key(config).await?;
+    say("the key in the key file is now the key of this database")?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn migrate(config: &Config) -> Result<ExitCode> {

@@ -10,58 +10,117 @@ use crate::domain::secret::Password;
 use crate::instance::{Instance, explain};
 use crate::registry::accounts::users::{self, NewUser};
 use crate::registry::caller::Caller;
-use crate::server::Server;
+use crate::server::{self, Server};
 use crate::state::App;
 use crate::telemetry;
 use anyhow::{Context, Result};
 use std::fs::OpenOptions;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use tokio::signal::unix::{SignalKind, signal};
+use std::time::Duration;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Runs the server until it is told to stop.
 ///
 /// # Errors
 /// The error says why the server cannot start.
-pub(super) fn run(config: Config) -> Result<ExitCode> {
-    actix_web::rt::System::new().block_on(serve(config))
+pub(super) fn run(config: Config, file: Option<PathBuf>) -> Result<ExitCode> {
+    actix_web::rt::System::new().block_on(serve(config, file))
 }
 
-async fn serve(config: Config) -> Result<ExitCode> {
+/// The signals that stop the server, or make it read its configuration again.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+    /// The configuration file.
+    file: Option<PathBuf>,
+}
+
+impl Signals {
+    fn new(file: Option<PathBuf>) -> Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+            file,
+        })
+    }
+
+    /// Waits for the next signal to stop.
+    async fn stop(&mut self) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hangup.recv() => {
+                    // Closing the terminal of a server in the foreground stops it.
+                    if std::io::stderr().is_terminal() {
+                        return;
+                    }
+                    self.read_again();
+                }
+            }
+        }
+    }
+
+    /// Reads the configuration again and applies what can be applied to a running server.
+    fn read_again(&self) {
+        match Config::load(self.file.as_deref()) {
+            Ok(config) => {
+                telemetry::set_log_level(&config.log.level);
+                tracing::info!(
+                    level = config.log.level,
+                    "SIGHUP: read log.level again; the other settings need a restart"
+                );
+            }
+            Err(error) => tracing::warn!(%error, "SIGHUP: the configuration is invalid now, so nothing was changed"),
+        }
+    }
+}
+
+async fn serve(config: Config, file: Option<PathBuf>) -> Result<ExitCode> {
     // Handle signals before anything else: one that arrives during the start must also stop the server cleanly.
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    // Closing the terminal stops the server as cleanly as the other signals.
-    let mut hangup = signal(SignalKind::hangup())?;
-    let opening = Instance::open(config, true, Clock::system());
+    let mut signals = Signals::new(file)?;
+    // An address in use is an error before anything is created. Until the database answers, so does a small server: a
+    // probe must be able to tell a server that waits from one that is dead.
+    let listener = Server::listen(&config)?;
+    let waiting = server::starting::serve(&listener, config.public_root().unwrap_or_default())?;
+    let (lame_duck, opening) =
+        (Duration::from_secs(config.limits.lame_duck_seconds), Instance::open(config, true, Clock::system()));
     let mut instance = tokio::select! {
         opened = opening => opened?,
-        _ = terminate.recv() => return Ok(ExitCode::SUCCESS),
-        _ = interrupt.recv() => return Ok(ExitCode::SUCCESS),
-        _ = hangup.recv() => return Ok(ExitCode::SUCCESS),
+        () = signals.stop() => return Ok(ExitCode::SUCCESS),
     };
     if let Some(app) = Arc::get_mut(&mut instance.app) {
         app.metrics = telemetry::metrics();
+        app.lost_log_lines = telemetry::lost_log_lines;
     }
     let app = Arc::clone(&instance.app);
     app.passwords.warm().map_err(explain)?;
     first_administrator(&app, &instance.database.data_dir).await?;
-    let server = Server::bind(&app)?;
-    say(&format!("Packhouse {} listens on http://{}", env!("CARGO_PKG_VERSION"), server.address()))?;
+    let server = Server::new(&app, listener)?;
+    // New connections wait in the kernel until the real server accepts them.
+    waiting.stop(true).await;
+    // Nobody may be reading this; the server runs all the same.
+    let _ = say(&format!("Packhouse {} listens on http://{}", env!("CARGO_PKG_VERSION"), server.address()));
     let handle = server.handle();
     let draining = Arc::clone(&app);
     actix_web::rt::spawn(async move {
-        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {}, _ = hangup.recv() => {} }
-        tracing::info!("stopping: running transfers may finish; a second signal cuts them off");
+        signals.stop().await;
         draining.start_draining();
+        if !lame_duck.is_zero() {
+            tracing::info!(seconds = lame_duck.as_secs(), "stopping soon: not ready any more, but still accepting");
+            tokio::select! { () = tokio::time::sleep(lame_duck) => {}, () = signals.stop() => {} }
+        }
+        tracing::info!("stopping: running transfers may finish; a second signal cuts them off");
         let stopped = handle.stop(true);
         tokio::select! {
             () = stopped => {}
-            _ = terminate.recv() => handle.stop(false).await,
-            _ = interrupt.recv() => handle.stop(false).await,
+            () = signals.stop() => handle.stop(false).await,
         }
     });
     let ended = server.run(app).await;
@@ -113,12 +172,13 @@ async fn first_administrator(app: &Arc<App>, data_dir: &DataDir) -> Result<()> {
         return Ok(());
     }
     if !given {
-        say(&format!(
+        // The file has it too, if nobody reads this.
+        let _ = say(&format!(
             "\n  First start: the administrator is {user} with the password\n\n      {}\n\n  The password is stored in \
              {} until you delete that file.\n",
             password.reveal(),
             file.display()
-        ))?;
+        ));
     }
     Ok(())
 }

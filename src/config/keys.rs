@@ -34,6 +34,7 @@ pub struct Config {
     pub database: DatabaseConfig,
     pub store: StoreConfig,
     pub limits: LimitsConfig,
+    pub health: HealthConfig,
     pub quota: QuotaConfig,
     pub auth: AuthConfig,
     pub registration: RegistrationConfig,
@@ -85,7 +86,14 @@ pub struct LimitsConfig {
     pub download_stall_seconds: u64,
     pub connections: usize,
     pub connections_per_address: usize,
+    pub lame_duck_seconds: u64,
     pub drain_seconds: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HealthConfig {
+    pub degraded_is_ready: bool,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]

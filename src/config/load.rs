@@ -170,7 +170,31 @@ fn set_from_environment(settings: &mut Table, rest: &str, value: &str, name: &st
         let secret = read_secret(name, key, value)?;
         return set(settings, key, &secret, name);
     }
+    if is_of_a_service(name, value) {
+        return Ok(());
+    }
     Err(ConfigError::UnknownKey { origin: format!("environment variable {name}"), key: wanted })
+}
+
+/// Whether Kubernetes made this variable for a service whose name begins with "packhouse", as it does in every container
+/// of the service's namespace, and Docker for a link: `PACKHOUSE_SERVICE_HOST`, `PACKHOUSE_DB_SERVICE_PORT_HTTP`,
+/// `PACKHOUSE_PORT=tcp://10.0.0.1:80`, `PACKHOUSE_PORT_80_TCP_ADDR`
+/// (<https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables>).
+fn is_of_a_service(name: &str, value: &str) -> bool {
+    let is_protocol = |word: &str| ["TCP", "UDP", "SCTP"].contains(&word);
+    let words: Vec<&str> = name.split('_').collect();
+    let is_port = |rest: &[&str]| match rest {
+        [] => value.split_once("://").is_some_and(|(protocol, _)| is_protocol(&protocol.to_uppercase())),
+        [number, protocol] | [number, protocol, "PROTO" | "PORT" | "ADDR"] => {
+            number.parse::<u16>().is_ok() && is_protocol(protocol)
+        }
+        _ => false,
+    };
+    (1..words.len()).any(|at| match words.get(at..).unwrap_or_default() {
+        ["SERVICE", "HOST"] | ["SERVICE", "PORT", ..] => true,
+        ["PORT", rest @ ..] => is_port(rest),
+        _ => false,
+    })
 }
 
 fn dotted_keys(table: &Table, above: &str) -> Vec<String> {

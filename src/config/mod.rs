@@ -5,10 +5,12 @@
 
 mod check;
 mod keys;
+mod libpq;
 mod load;
 
 pub use keys::{
-    AdminConfig, AuthConfig, Config, ConfigError, DatabaseConfig, JobsConfig, LimitsConfig, LogConfig, LogFormat,
-    MetricsConfig, QuotaConfig, RegistrationConfig, Setting, StoreConfig, Surroundings, WebhooksConfig,
+    AdminConfig, AuthConfig, Config, ConfigError, DatabaseConfig, HealthConfig, JobsConfig, LimitsConfig, LogConfig,
+    LogFormat, MetricsConfig, QuotaConfig, RegistrationConfig, Setting, StoreConfig, Surroundings, WebhooksConfig,
 };
+pub use libpq::leave_libpq_variables;
 pub use load::SAMPLE;

@@ -1,12 +1,14 @@
 //! The migrations, embedded in the program and run by one server at a time.
 
+use super::pool::bounded;
 use crate::error::{Error, Result};
 use diesel::connection::{Connection, SimpleConnection};
 use diesel::dsl::sql;
-use diesel::pg::PgConnection;
+use diesel::migration::MigrationSource;
+use diesel::pg::{Pg, PgConnection};
 use diesel::query_dsl::RunQueryDsl;
-use diesel::result::ConnectionError;
-use diesel::sql_types::Bool;
+use diesel::result::{ConnectionError, OptionalExtension};
+use diesel::sql_types::{Bool, Nullable, Text};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use std::time::{Duration, Instant};
 
@@ -21,11 +23,21 @@ const LOCK_POLL: Duration = Duration::from_millis(100);
 /// `patience`.
 ///
 /// # Errors
-/// [`Error::Internal`] naming what failed: no connection in that time, or a migration.
+/// [`Error::Internal`] naming what failed: no connection in that time, a database that is not UTF-8, one that a newer
+/// version has migrated, or a migration.
 pub fn migrate(url: &str, patience: Duration) -> Result<Vec<String>> {
     let mut conn = lock(url, patience)?;
+    refuse_newer(&mut conn)?;
     let done = conn.run_pending_migrations(MIGRATIONS).map_err(internal)?;
-    let done = done.iter().map(ToString::to_string).collect();
+    let done: Vec<String> = done.iter().map(ToString::to_string).collect();
+    if !done.is_empty() {
+        diesel::sql_query(
+            "INSERT INTO settings (key, value) VALUES ('migrated_by', to_jsonb($1::text)) \
+             ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+        )
+        .bind::<Text, _>(env!("CARGO_PKG_VERSION"))
+        .execute(&mut conn)?;
+    }
     // Closing the connection releases the lock.
     Ok(done)
 }
@@ -55,6 +67,56 @@ pub fn migrate_to(url: &str, schema: &[String], patience: Duration) -> Result<()
     }
 }
 
+/// Refuses a database that a newer version has migrated: this version does not know its rules, and could write what that
+/// version cannot read.
+fn refuse_newer(conn: &mut PgConnection) -> Result<()> {
+    let known = MigrationSource::<Pg>::migrations(&MIGRATIONS).map_err(internal)?;
+    let mut known: Vec<String> = known.iter().map(|migration| migration.name().version().to_string()).collect();
+    known.sort();
+    let Some(beyond) = applied(conn)?.into_iter().filter(|done| !known.contains(done)).max() else { return Ok(()) };
+    let by = diesel::select(sql::<Nullable<Text>>("(SELECT value #>> '{}' FROM settings WHERE key = 'migrated_by')"))
+        .get_result::<Option<String>>(conn)
+        .optional()
+        .ok()
+        .flatten()
+        .flatten();
+    Err(internal(format!(
+        "a newer version of Packhouse{} has migrated this database: its migration {beyond} is unknown to version {}, \
+         whose newest is {}. Start the newer version, or restore a backup from before the upgrade \
+         (docs/operations/upgrade.md)",
+        by.map(|by| format!(" ({by})")).unwrap_or_default(),
+        env!("CARGO_PKG_VERSION"),
+        known.last().map_or("none", String::as_str),
+    )))
+}
+
+/// Refuses a database with another encoding than UTF-8, which could not store every version and file name.
+fn refuse_other_encoding(conn: &mut PgConnection) -> Result<()> {
+    let encoding: String = diesel::select(sql::<Text>("current_setting('server_encoding')")).get_result(conn)?;
+    if encoding == "UTF8" {
+        return Ok(());
+    }
+    Err(internal(format!(
+        "the database has the encoding {encoding} and must have UTF8: create one with \
+         CREATE DATABASE packhouse ENCODING 'UTF8' TEMPLATE template0, and use that"
+    )))
+}
+
+/// Warns of messages in another language than English: errors of the database are then answered with 500 where 503
+/// would be right, and are not retried.
+fn warn_of_language(conn: &mut PgConnection) -> Result<()> {
+    let language: String = diesel::select(sql::<Text>("current_setting('lc_messages')")).get_result(conn)?;
+    let is_english = language.is_empty() || ["C", "POSIX", "en"].iter().any(|english| language.starts_with(english));
+    if !is_english {
+        tracing::warn!(
+            lc_messages = language,
+            "the database does not report errors in English, so some cannot be told apart: \
+             as its superuser, run ALTER ROLE <the role of database.url> SET lc_messages = 'C'"
+        );
+    }
+    Ok(())
+}
+
 fn applied(conn: &mut PgConnection) -> Result<Vec<String>> {
     Ok(conn.applied_migrations().map_err(internal)?.iter().map(ToString::to_string).collect())
 }
@@ -66,6 +128,8 @@ fn internal(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error
 fn lock(url: &str, patience: Duration) -> Result<PgConnection> {
     let mut conn = connect(url, patience)?;
     conn.batch_execute("SET application_name = 'packhouse migrate'")?;
+    refuse_other_encoding(&mut conn)?;
+    warn_of_language(&mut conn)?;
     // A statement that waits for the lock would hold a snapshot, and a CREATE INDEX CONCURRENTLY of the server with the
     // lock waits for that snapshot: Postgres detects a deadlock and cancels one of the two. So this asks repeatedly.
     while !diesel::select(sql::<Bool>(&format!("pg_try_advisory_lock({LOCK})"))).get_result(&mut conn)? {
@@ -77,7 +141,7 @@ fn lock(url: &str, patience: Duration) -> Result<PgConnection> {
 pub(super) fn connect(url: &str, patience: Duration) -> Result<PgConnection> {
     let deadline = Instant::now() + patience;
     loop {
-        match PgConnection::establish(url) {
+        match PgConnection::establish(&bounded(url)) {
             Ok(conn) => return Ok(conn),
             Err(ConnectionError::BadConnection(why)) if Instant::now() < deadline => {
                 tracing::warn!(error = why.trim(), "the database does not answer yet");

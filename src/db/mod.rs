@@ -5,6 +5,7 @@
 //! after the connection is back in its pool.
 
 pub mod dump;
+mod fault;
 pub mod managed;
 mod migrations;
 mod pool;
@@ -14,10 +15,15 @@ pub use migrations::{migrate, migrate_to};
 
 use crate::config::DatabaseConfig;
 use crate::error::{Error, Result};
-use diesel::connection::{AnsiTransactionManager, TransactionManager};
+use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager};
+use diesel::dsl::sql;
 use diesel::pg::PgConnection;
+use diesel::query_dsl::RunQueryDsl;
 use diesel::r2d2::Pool;
-use pool::{ExpectedStore, Fault, Manager, Mode, fault_of};
+use diesel::result::DatabaseErrorKind;
+use diesel::sql_types::Bool;
+use fault::{Fault, fault_of};
+use pool::{ExpectedStore, Manager, Mode};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -28,12 +34,18 @@ pub type Connection = PgConnection;
 
 /// How long a request waits for a connection before it fails because the database is busy.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How long running work is waited for: longer than every statement's limit, and longer than a transaction that is
-/// tried [`TRIES`] times against other transactions' locks. Work that takes longer is stuck on a database that does not
-/// answer.
-const LONGEST: Duration = Duration::from_secs(45);
+/// How long a running read is waited for: longer than the limit of its statements. A read that takes longer is stuck on
+/// a database that does not answer.
+const LONGEST_READ: Duration = Duration::from_secs(10);
+/// How long a running write is waited for: longer than every statement's limit, and longer than a transaction that is
+/// tried [`TRIES`] times against other transactions' locks.
+const LONGEST_WRITE: Duration = Duration::from_secs(45);
 /// The limit for a survey of the whole database, which runs many statements and is not a request.
 const LONGEST_SURVEY: Duration = Duration::from_secs(24 * 3600);
+/// The limit of each statement of a survey.
+const SURVEY_TIMEOUT: &str = "SET LOCAL statement_timeout = '20s'";
+/// What a request that would write to a read-only database gets.
+const READ_ONLY: &str = "the database is read-only";
 /// How often a transaction is tried that lost against another one (deadlock, serialization, [`Error::Retry`]), or met a
 /// dead connection.
 const TRIES: u32 = 4;
@@ -131,7 +143,7 @@ impl Db {
         mut work: impl FnMut(&mut PgConnection) -> Result<T> + Send + 'static,
         then: impl FnOnce(T) -> U + Send + 'static,
     ) -> Result<U> {
-        self.run(Which::Read, LONGEST, move |lane| retrying(lane, |conn| work(conn)).map(then)).await
+        self.run(Which::Read, LONGEST_READ, move |lane| retrying(lane, |conn| work(conn)).map(then)).await
     }
 
     /// Runs queries that only read and must agree with each other: one repeatable-read snapshot.
@@ -143,7 +155,12 @@ impl Db {
         mut work: impl FnMut(&mut PgConnection) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         self.run(Which::Read, LONGEST_SURVEY, move |lane| {
-            retrying(lane, |conn| conn.build_transaction().read_only().repeatable_read().run(|conn| work(conn)))
+            retrying(lane, |conn| {
+                conn.build_transaction().read_only().repeatable_read().run(|conn| {
+                    conn.batch_execute(SURVEY_TIMEOUT)?;
+                    work(conn)
+                })
+            })
         })
         .await
     }
@@ -158,7 +175,25 @@ impl Db {
         &self,
         mut work: impl FnMut(&mut PgConnection) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        self.run(Which::Write, LONGEST, move |lane| retrying(lane, |conn| transaction(conn, &mut work))).await
+        self.run(Which::Write, LONGEST_WRITE, move |lane| retrying(lane, |conn| transaction(conn, &mut work))).await
+    }
+
+    /// Checks that the database accepts writes, without writing anything.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] when it is a standby or set to read-only, and as for [`Db::write`].
+    pub async fn check_writable(&self) -> Result<()> {
+        self.write(|conn| {
+            let setting = sql::<Bool>("current_setting('transaction_read_only') = 'on'");
+            if diesel::select(setting).get_result::<bool>(conn)? {
+                let message = Box::new(READ_ONLY.to_owned());
+                return Err(
+                    diesel::result::Error::DatabaseError(DatabaseErrorKind::ReadOnlyTransaction, message).into()
+                );
+            }
+            Ok(())
+        })
+        .await
     }
 
     /// Connections in use and in total, for reads and for writes.
@@ -261,6 +296,17 @@ fn retrying<T>(lane: &Lane, mut work: impl FnMut(&mut PgConnection) -> Result<T>
             }
             Fault::LostRace => return Err(Error::Busy("too many requests changed the same data at once")),
             Fault::Ended => return Err(Error::Busy("the database takes too long")),
+            Fault::ReadOnly => {
+                // A setting of the database holds for the whole life of a connection, and an old primary stays what it
+                // is: only a new connection finds out that the database accepts writes again.
+                conn.broken = true;
+                tracing::warn!(error = %cause(&error), "the database is read-only");
+                return Err(Error::Busy(READ_ONLY));
+            }
+            Fault::Damaged => {
+                tracing::error!(error = %cause(&error), "the database has a fault");
+                return Err(Error::Busy("the database cannot read or write its own data"));
+            }
             Fault::Broken => {
                 // The other connections are probably dead too: each is found and dropped in turn, then a new one is
                 // opened.
@@ -274,10 +320,16 @@ fn retrying<T>(lane: &Lane, mut work: impl FnMut(&mut PgConnection) -> Result<T>
 }
 
 fn away(error: &Error) -> Error {
-    if let Error::Internal(source) = error {
-        tracing::warn!(error = %source, "lost the connection to the database");
-    }
+    tracing::warn!(error = %cause(error), "lost the connection to the database");
     Error::Busy("the database is unavailable")
+}
+
+/// The error of the database, for the log.
+fn cause(error: &Error) -> String {
+    match error {
+        Error::Internal(source) => source.to_string(),
+        other => other.to_string(),
+    }
 }
 
 /// Runs one transaction and distinguishes a connection that dies during COMMIT from one that dies before.

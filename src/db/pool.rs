@@ -1,11 +1,11 @@
 //! A pool's connections: how they are opened, and how a broken one is detected.
 
-use crate::error::Error;
+use super::fault::{Fault, fault_of_query};
 use diesel::connection::{Connection, SimpleConnection};
 use diesel::pg::PgConnection;
 use diesel::prelude::{QueryableByName, RunQueryDsl};
 use diesel::r2d2::{ManageConnection, Pool};
-use diesel::result::{ConnectionError, DatabaseErrorKind};
+use diesel::result::ConnectionError;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -104,7 +104,7 @@ impl ManageConnection for Manager {
         inner
             .batch_execute(match self.mode {
                 Mode::Read => {
-                    "SET application_name = 'packhouse read'; SET statement_timeout = '20s'; SET jit = off; \
+                    "SET application_name = 'packhouse read'; SET statement_timeout = '8s'; SET jit = off; \
                      SET row_security = off; SET default_transaction_read_only = on"
                 }
                 Mode::Write => {
@@ -127,65 +127,6 @@ impl ManageConnection for Manager {
         conn.broken
             || std::thread::panicking()
             || <Transactions as TransactionManager<PgConnection>>::is_broken_transaction_manager(&mut conn.inner)
-    }
-}
-
-/// The meaning of an error for a retry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fault {
-    /// No retry: it would fail again.
-    None,
-    /// Another transaction won; this one changed nothing.
-    LostRace,
-    /// The connection is unusable.
-    Broken,
-    /// Database errors disk is full.
-    NoSpace,
-    /// Postgres canceled the query, because it took too long or an administrator asked for it.
-    Ended,
-}
-
-/// Classifies an error. Diesel hides the SQLSTATE, so some cases are recognized only by Postgres's message
-/// (`lc_messages` is C in the private Postgres; with another language the request fails with 500 and is not retried).
-pub(super) fn fault_of(error: &Error) -> Fault {
-    match error {
-        Error::OutcomeUnknown => Fault::Broken,
-        Error::Retry => Fault::LostRace,
-        Error::Internal(source) => source.downcast_ref().map_or(Fault::None, fault_of_query),
-        _ => Fault::None,
-    }
-}
-
-fn fault_of_query(error: &diesel::result::Error) -> Fault {
-    let diesel::result::Error::DatabaseError(kind, info) = error else {
-        return match error {
-            diesel::result::Error::BrokenTransactionManager => Fault::Broken,
-            _ => Fault::None,
-        };
-    };
-    let message = info.message();
-    let says = |words: &[&str]| words.iter().any(|word| message.contains(word));
-    match kind {
-        DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand => Fault::Broken,
-        DatabaseErrorKind::SerializationFailure => Fault::LostRace,
-        _ if says(&["No space left on device", "Disk quota exceeded"]) => Fault::NoSpace,
-        _ if says(&["deadlock detected", "canceling statement due to lock timeout"]) => Fault::LostRace,
-        _ if says(&["canceling statement due to"]) => Fault::Ended,
-        _ if says(&[
-            "terminating connection",
-            "server closed the connection",
-            "no connection to the server",
-            "connection to server",
-            "could not receive data from server",
-            "could not send data to server",
-            "the database system is",
-            "SSL connection has been closed",
-            "SSL SYSCALL error",
-        ]) =>
-        {
-            Fault::Broken
-        }
-        _ => Fault::None,
     }
 }
 

@@ -11,7 +11,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 /// Clients may retry a request after this many seconds if the database was busy or unavailable.
-const RETRY_AFTER_BUSY: u64 = 5;
+pub const RETRY_AFTER_BUSY: u64 = 5;
 
 /// The error format that the client accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

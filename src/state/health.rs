@@ -5,6 +5,7 @@ use crate::blocking::spawn_blocking;
 use crate::error::{Error, Result};
 use crate::registry::operations::integrity::{self, BlobTotals};
 use crate::registry::operations::settings;
+use crate::storage::Space;
 use std::time::{Duration, Instant};
 
 /// The maximum age of the blob count: anybody may request the metrics, and each count is a scan.
@@ -18,29 +19,47 @@ const PATIENCE: Duration = Duration::from_secs(3);
 pub struct Check {
     pub name: &'static str,
     pub problem: Option<String>,
+    /// Downloads work in spite of the problem.
+    pub is_degraded: bool,
+}
+
+impl Check {
+    /// What is needed for downloads, and what uploads need in addition.
+    fn of(name: &'static str, reads: Result<()>, writes: Result<()>) -> Self {
+        let is_degraded = reads.is_ok() && writes.is_err();
+        let problem = reads.and(writes).err().map(|error| in_short(&error));
+        Self { name, problem, is_degraded }
+    }
 }
 
 impl App {
     /// Checks everything that requests need: the database, the store, free space, and whether the server is stopping.
     pub async fn health(&self) -> [Check; 3] {
         let id = self.store.id().to_string();
-        let looked = self.db.read(move |conn| settings::demand_store(conn, &id));
-        let database = tokio::time::timeout(PATIENCE, looked).await;
-        let database = database.unwrap_or(Err(Error::Busy("the database does not answer")));
+        let reads = in_time(self.db.read(move |conn| settings::demand_store(conn, &id)));
+        let writes = in_time(self.db.check_writable());
         let (store, reserve) = (self.store.clone(), self.config.store.reserve_bytes);
         let stored = spawn_blocking(move || {
-            store.check_ready()?;
-            let space = store.free_space()?;
-            if space.available < reserve || space.inodes == Some(0) { Err(Error::NoSpace) } else { Ok(()) }
+            let reads = store.free_space();
+            let writes = store.check_ready().map_err(Error::from);
+            let has_room = |space: &Space| space.available >= reserve && space.inodes != Some(0);
+            let full = reads.as_ref().is_ok_and(|space| !has_room(space));
+            (reads.map(drop).map_err(Error::from), writes.and(if full { Err(Error::NoSpace) } else { Ok(()) }))
         });
-        let stored = stored.await.map_err(Error::internal).and_then(|done: Result<()>| done);
-        let problem = |result: Result<()>| result.err().map(|error| in_short(&error));
+        let (reads, writes, stored) = tokio::join!(reads, writes, stored);
+        let (store_reads, store_writes) = stored.unwrap_or_else(|error| (Err(Error::internal(error)), Ok(())));
         let draining = self.is_draining().then(|| "the server is stopping".to_owned());
         [
-            Check { name: "database", problem: problem(database) },
-            Check { name: "store", problem: problem(stored) },
-            Check { name: "accepting", problem: draining },
+            Check::of("database", reads, writes),
+            Check::of("store", store_reads, store_writes),
+            Check { name: "accepting", problem: draining, is_degraded: false },
         ]
+    }
+
+    /// Whether these checks allow requests to be sent here.
+    pub fn is_ready(&self, checks: &[Check]) -> bool {
+        let degraded_is_ready = self.config.health.degraded_is_ready;
+        checks.iter().all(|check| check.problem.is_none() || check.is_degraded && degraded_is_ready)
     }
 
     /// The number of blobs and their bytes, at most a minute old.
@@ -55,6 +74,11 @@ impl App {
         *known = Some((Instant::now(), totals));
         Some(totals)
     }
+}
+
+/// Waits for the database no longer than a health probe does.
+async fn in_time(work: impl Future<Output = Result<()>>) -> Result<()> {
+    tokio::time::timeout(PATIENCE, work).await.unwrap_or(Err(Error::Busy("the database does not answer")))
 }
 
 /// The error for an operator: without the advice for the sender of a request.

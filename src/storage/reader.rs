@@ -22,7 +22,7 @@ use super::digests::{BLOCK, checksum_at};
 use super::error::StoreError;
 use super::handle::{Handle, unjoined};
 use super::key::StorageKey;
-use crate::blocking::spawn_blocking;
+use crate::blocking::spawn_reading;
 use crate::domain::digest::Sha256;
 
 /// The smallest and the first chunk, in bytes.
@@ -68,7 +68,7 @@ impl BlobReader {
     pub(super) async fn open(store: Handle, blob: Stored, range: Range<u64>) -> Result<Self, StoreError> {
         let transfer = Transfer::new(store.clone());
         let chunk = CHUNK_MIN;
-        let opening = spawn_blocking(move || {
+        let opening = spawn_reading(move || {
             let file = store.local().open_blob(&blob.key, blob.size)?;
             let mut cursor = Box::new(Cursor::new(file, blob));
             cursor.seek(range);
@@ -138,7 +138,7 @@ impl BlobReader {
     fn start(&mut self, mut cursor: Box<Cursor>) {
         self.chunk = self.chunk.saturating_mul(2).min(self.transfer.allowance());
         let chunk = self.chunk;
-        self.state = State::Reading(spawn_blocking(move || {
+        self.state = State::Reading(spawn_reading(move || {
             let read = cursor.next(chunk);
             (cursor, read)
         }));

@@ -11,12 +11,14 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::middleware::{Next, from_fn};
 use actix_web::web;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use include_dir::{Dir, include_dir};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
-use std::fs;
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -63,19 +65,58 @@ fn packed() -> &'static HashMap<String, Bytes> {
 /// Writes the assets to the data directory, and returns their folder.
 ///
 /// # Errors
-/// If the folder cannot be written.
+/// If the folder cannot be written, or others may write to it.
 pub fn unpack(data_dir: &Path) -> Result<PathBuf> {
     let folder = data_dir.join(FOLDER);
-    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    private_folder(&folder)?;
     for (source, bytes) in all() {
         let Some(name) = names().get(&source) else { continue };
         let path = folder.join(name);
         if fs::read(&path).is_ok_and(|present| present == bytes) {
             continue;
         }
-        fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
+        write_private(&path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(folder)
+}
+
+/// Creates the folder, or refuses one that others may write to: its files are served as the site's own scripts.
+fn private_folder(folder: &Path) -> Result<()> {
+    match DirBuilder::new().mode(0o700).create(folder) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+            return Err(error).with_context(|| format!("cannot create {}", folder.display()));
+        }
+        _ => {}
+    }
+    let loose = |path: &Path| -> Result<bool> {
+        let metadata = fs::symlink_metadata(path).with_context(|| format!("cannot read {}", path.display()))?;
+        Ok(metadata.is_symlink() || metadata.permissions().mode() & 0o022 != 0)
+    };
+    for path in fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path())).chain([Ok(folder.to_owned())]) {
+        let path = path?;
+        if loose(&path)? {
+            bail!(
+                "{} may be written by other users, and its content is served as the site's own scripts: delete {}, \
+                 and it is created anew",
+                path.display(),
+                folder.display()
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Writes a file that only this user can read and write, whole or not at all.
+fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let draft = path.with_extension(format!("{:016x}", rand::random::<u64>()));
+    let written = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft).and_then(|mut file| {
+        file.write_all(bytes)?;
+        fs::rename(&draft, path)
+    });
+    if written.is_err() {
+        let _ = fs::remove_file(&draft);
+    }
+    written
 }
 
 /// Serves the assets.

@@ -198,6 +198,36 @@ fn unknown_configuration_keys_are_named() {
 }
 
 #[test]
+fn variables_that_kubernetes_makes_for_a_service_are_ignored() {
+    for (name, value) in [
+        ("PACKHOUSE_PORT", "tcp://10.0.0.1:3000"),
+        ("PACKHOUSE_SERVICE_HOST", "10.0.0.1"),
+        ("PACKHOUSE_SERVICE_PORT", "3000"),
+        ("PACKHOUSE_SERVICE_PORT_HTTP", "3000"),
+        ("PACKHOUSE_PORT_3000_TCP", "tcp://10.0.0.1:3000"),
+        ("PACKHOUSE_PORT_3000_TCP_PROTO", "tcp"),
+        ("PACKHOUSE_PORT_3000_TCP_PORT", "3000"),
+        ("PACKHOUSE_PORT_3000_TCP_ADDR", "10.0.0.1"),
+        ("PACKHOUSE_PORT_53_UDP_ADDR", "10.0.0.1"),
+        ("PACKHOUSE_DB_SERVICE_HOST", "10.0.0.2"),
+        ("PACKHOUSE_DB_PORT", "tcp://10.0.0.2:5432"),
+        ("PACKHOUSE_DB_PORT_5432_TCP_ADDR", "10.0.0.2"),
+    ] {
+        read("", &[(name, value)]).unwrap_or_else(|error| panic!("{name}: {error}"));
+    }
+    for (name, value) in [
+        ("PACKHOUSE_PORT", "3000"),
+        ("PACKHOUSE_LISTEN_PORT", "3000"),
+        ("PACKHOUSE_SERVICE", "x"),
+        ("PACKHOUSE_PORT_HTTP", "3000"),
+        ("PACKHOUSE_HOST", "10.0.0.1"),
+    ] {
+        let error = read("", &[(name, value)]).unwrap_err().to_string();
+        assert!(error.contains(name), "{error}");
+    }
+}
+
+#[test]
 fn invalid_configuration_values_are_named() {
     for (file, words) in [
         ("listen = 3000", &["`listen`", "a text in quotes"][..]),

@@ -58,6 +58,7 @@ mod storage;
 mod storage_faults;
 mod store_safety;
 mod support;
+mod surroundings;
 mod two_factor;
 mod upload_limits;
 mod web_account;

@@ -95,7 +95,7 @@ impl Site {
                 Arc::get_mut(&mut instance.app).unwrap().metrics = telemetry::metrics();
             }
             let app = Arc::clone(&instance.app);
-            let server = Server::bind(&app).unwrap();
+            let server = Server::new(&app, Server::listen(&app.config).unwrap()).unwrap();
             report.send((Arc::clone(&app), server.address(), server.handle())).unwrap();
             server.run(app).await.unwrap();
         };

@@ -1,0 +1,56 @@
+//! What the server answers until its database and store are open: it is alive, and not ready.
+
+use crate::domain::request_id::RequestId;
+use crate::http::problem::{self, Shape};
+use actix_web::dev::ServerHandle;
+use actix_web::http::{ConnectionType, StatusCode, header};
+use actix_web::{HttpRequest, HttpResponse, HttpServer, web};
+use anyhow::Result;
+use std::net::TcpListener;
+
+/// Answers on the listener until the returned handle stops it: `/livez` with 200, and everything else with 503. `root`
+/// is the site's own address.
+///
+/// # Errors
+/// When the listener cannot be shared.
+pub fn serve(listener: &TcpListener, root: &str) -> Result<ServerHandle> {
+    let root = root.to_owned();
+    let server = HttpServer::new(move || {
+        actix_web::App::new()
+            .app_data(web::Data::new(Root(root.clone())))
+            .route("/livez", web::get().to(livez))
+            .default_service(web::to(not_yet))
+    })
+    .workers(1)
+    .shutdown_timeout(1)
+    .disable_signals()
+    .listen(listener.try_clone()?)?
+    .run();
+    let handle = server.handle();
+    actix_web::rt::spawn(server);
+    Ok(handle)
+}
+
+struct Root(String);
+
+async fn livez() -> HttpResponse {
+    last("ok\n")
+}
+
+/// An answer after which the connection is closed: the next request is for the real server.
+fn last(text: &'static str) -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type("text/plain; charset=utf-8")
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .force_close()
+        .body(text)
+}
+
+async fn not_yet(req: HttpRequest, root: web::Data<Root>) -> HttpResponse {
+    let (id, status) = (RequestId::new(rand::random()), StatusCode::SERVICE_UNAVAILABLE);
+    let message = "database: the server is starting and waits for it";
+    let mut response = problem::line(&id, status, "busy", message, Shape::of(&req), &root.0);
+    response.headers_mut().insert(header::RETRY_AFTER, problem::RETRY_AFTER_BUSY.into());
+    response.head_mut().set_connection_type(ConnectionType::Close);
+    response
+}
