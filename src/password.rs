@@ -266,7 +266,8 @@ impl Passwords {
     pub fn remembers(&self, user: OwnerId, epoch: i32, password: &Password, now: Timestamp) -> bool {
         let key = self.memory_key(user, epoch, password);
         let remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
-        remembered.get(&key).is_some_and(|until| *until > now)
+        // A time further ahead comes from a clock that was wrong.
+        remembered.get(&key).is_some_and(|until| *until > now && *until <= now.plus(REMEMBERED_FOR))
     }
 
     /// Remembers a successful login.
@@ -274,7 +275,7 @@ impl Passwords {
         let key = self.memory_key(user, epoch, password);
         let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
         if remembered.len() >= MOST_REMEMBERED {
-            remembered.retain(|_, until| *until > now);
+            remembered.retain(|_, until| *until > now && *until <= now.plus(REMEMBERED_FOR));
         }
         if remembered.len() < MOST_REMEMBERED {
             remembered.insert(key, now.plus(REMEMBERED_FOR));

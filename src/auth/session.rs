@@ -4,7 +4,7 @@
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{OwnerId, SessionId};
 use crate::error::{Error, Result};
-use crate::registry::accounts::sessions::LONGEST;
+use crate::registry::accounts::session_expiry::LONGEST;
 use crate::state::App;
 use actix_web::HttpRequest;
 use actix_web::cookie::{Cookie, SameSite};

@@ -25,6 +25,7 @@ mod blob_responses;
 mod check_and_gc;
 mod cli;
 mod clients;
+mod clock;
 mod config;
 mod connections;
 mod crashes;

@@ -2,6 +2,7 @@
 
 pub mod attempts;
 pub mod factor;
+pub mod session_expiry;
 pub mod sessions;
 pub mod tokens;
 pub mod two_factor;

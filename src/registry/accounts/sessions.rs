@@ -2,6 +2,7 @@
 //! a new password ends the session at once.
 
 use super::factor::Factor;
+use super::session_expiry::{IDLE, LONGEST, latest_expiry};
 use crate::db::schema::{sessions, users};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{OwnerId, SessionId};
@@ -13,12 +14,7 @@ use core::net::IpAddr;
 use diesel::prelude::*;
 use diesel::sql_types::{Array, Timestamptz};
 use serde_json::{Value, json};
-use std::time::Duration;
 
-/// How long an unused session lives.
-pub const IDLE: Duration = Duration::from_secs(7 * 24 * 3600);
-/// How long a session lives at most, used or not.
-pub const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
 /// The most sessions per user: the next one ends the session that was unused for longest. A limit is needed because
 /// sign-ins with the right password are not counted in any bucket.
 pub const MOST: i64 = 100;
@@ -124,7 +120,7 @@ pub fn list(conn: &mut PgConnection, user: OwnerId, now: Timestamp) -> Result<Ve
     Ok(sessions::table
         .inner_join(users::table)
         .filter(sessions::user_id.eq(user))
-        .filter(sessions::expires_at.gt(now))
+        .filter(sessions::expires_at.gt(now).and(sessions::expires_at.le(latest_expiry(now))))
         .filter(sessions::auth_epoch.eq(users::auth_epoch))
         .order((sessions::last_seen_at.desc(), sessions::id))
         .select(Session::as_select())

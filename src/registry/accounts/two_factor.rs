@@ -245,8 +245,10 @@ pub fn use_code(conn: &mut PgConnection, key: &MasterKey, user: OwnerId, code: &
         },
     )?;
     let Some(step) = seed.matching_step(code, now)? else { return Ok(false) };
-    // Of two requests with the same code, the second finds the row changed.
-    let used = diesel::update(second_factors::table.find(user).filter(second_factors::last_step.lt(step)))
+    // Of two requests with the same code, the second finds the row changed. A step that no valid code has yet was stored
+    // when the clock was wrong.
+    let unused = second_factors::last_step.lt(step).or(second_factors::last_step.gt(now.unix() / STEP_SECONDS + 1));
+    let used = diesel::update(second_factors::table.find(user).filter(unused))
         .set(second_factors::last_step.eq(step))
         .execute(conn)?;
     Ok(used == 1)

@@ -8,6 +8,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::digest::OtherDigests;
 use crate::domain::ids::BlobId;
 use crate::error::Result;
+use crate::registry::accounts::session_expiry::latest_expiry;
 use crate::registry::operations::settings;
 use diesel::dsl::{count_star, exists, not, sql};
 use diesel::prelude::*;
@@ -161,10 +162,11 @@ pub fn set_other_digests(conn: &mut PgConnection, blob: BlobId, other: &OtherDig
     Ok(())
 }
 
-/// Deletes expired sessions.
+/// Deletes expired sessions, and those that began while the clock was wrong.
 ///
 /// # Errors
 /// Database errors.
 pub fn forget_sessions(conn: &mut PgConnection, now: Timestamp) -> Result<usize> {
-    Ok(diesel::delete(sessions::table.filter(sessions::expires_at.le(now))).execute(conn)?)
+    let over = sessions::expires_at.le(now).or(sessions::expires_at.gt(latest_expiry(now)));
+    Ok(diesel::delete(sessions::table.filter(over)).execute(conn)?)
 }

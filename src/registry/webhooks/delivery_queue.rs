@@ -84,18 +84,22 @@ struct Next {
     id: HookId,
 }
 
-/// Leases the webhook that has waited longest, of those with something to deliver.
+/// Leases the webhook that has waited longest, of those with something to deliver. A time further ahead than a lease or
+/// a pause can be comes from a clock that was wrong, and counts as past.
 fn lease(conn: &mut PgConnection, now: Timestamp) -> Result<Option<HookId>> {
     let next: Option<Next> = diesel::sql_query(
         "UPDATE hooks SET leased_until = $2, served_at = $1 WHERE id = (SELECT h.id FROM hooks h WHERE h.active \
-           AND (h.leased_until IS NULL OR h.leased_until <= $1) \
-           AND h.id IN (SELECT hook_id FROM hook_deliveries WHERE state = 0 AND next_attempt_at <= $1) \
-           AND (SELECT count(*) FROM hooks o WHERE o.owner_id = h.owner_id AND o.leased_until > $1) < $3 \
+           AND (h.leased_until IS NULL OR h.leased_until <= $1 OR h.leased_until > $2) \
+           AND h.id IN (SELECT hook_id FROM hook_deliveries WHERE state = 0 \
+             AND (next_attempt_at <= $1 OR next_attempt_at > $4)) \
+           AND (SELECT count(*) FROM hooks o WHERE o.owner_id = h.owner_id \
+             AND o.leased_until > $1 AND o.leased_until <= $2) < $3 \
            ORDER BY h.served_at NULLS FIRST, h.id LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING id",
     )
     .bind::<Timestamptz, _>(now)
     .bind::<Timestamptz, _>(now.plus(LEASE))
     .bind::<BigInt, _>(MOST_OF_OWNER)
+    .bind::<Timestamptz, _>(now.plus(LONGEST_PAUSE))
     .get_result(conn)
     .optional()?;
     Ok(next.map(|next| next.id))
@@ -111,7 +115,11 @@ pub fn take(conn: &mut PgConnection, key: &MasterKey, now: Timestamp) -> Result<
         let due: Option<DeliveryId> = hook_deliveries::table
             .filter(hook_deliveries::hook_id.eq(hook))
             .filter(hook_deliveries::state.eq(DeliveryState::Pending))
-            .filter(hook_deliveries::next_attempt_at.le(now))
+            .filter(
+                hook_deliveries::next_attempt_at
+                    .le(now)
+                    .or(hook_deliveries::next_attempt_at.gt(now.plus(LONGEST_PAUSE))),
+            )
             .order((hook_deliveries::next_attempt_at, hook_deliveries::id))
             .select(hook_deliveries::id)
             .first(conn)

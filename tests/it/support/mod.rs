@@ -155,6 +155,11 @@ impl Site {
         self.seconds.fetch_add(i64::try_from(span.as_secs()).unwrap(), Ordering::SeqCst);
     }
 
+    /// Puts the server's clock back, as an administrator does who finds it wrong.
+    pub fn put_back(&self, span: Duration) {
+        self.seconds.fetch_sub(i64::try_from(span.as_secs()).unwrap(), Ordering::SeqCst);
+    }
+
     /// Runs Rust code on a connection to the database.
     pub fn db<T>(&self, work: impl FnOnce(&mut PgConnection) -> Result<T>) -> T {
         let mut conn = PgConnection::establish(&self.url).unwrap();
