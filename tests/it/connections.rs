@@ -266,6 +266,24 @@ async fn http_1_0_readers_get_lists_until_the_connection_closes_not_chunked() {
     assert_eq!(list.lines().count(), 3, "{list}");
 }
 
+#[tokio::test]
+async fn an_answer_to_http_1_0_closes_no_connection_but_its_own() {
+    let site = Site::with(&[("PACKHOUSE_WORKERS", "1")]);
+    site.ci().publish(&file("a"), "x").await;
+    for _ in 0..20 {
+        let mut old = Wire::open(site.address).await;
+        old.say(format!("GET {} HTTP/1.0\r\n\r\n", file("a"))).await;
+        assert_eq!(old.answer("GET").await.expect("an answer").status, 200);
+        let mut new = Wire::open(site.address).await;
+        for _ in 0..2 {
+            new.say([get("a"), get("a")].concat()).await;
+            for _ in 0..2 {
+                assert_eq!(new.answer("GET").await.expect("an answer").status, 200);
+            }
+        }
+    }
+}
+
 /// Wherever packets end, the same bytes get the same answers.
 #[test]
 fn answers_do_not_depend_on_how_requests_are_split_into_packets() {

@@ -70,6 +70,9 @@ where
                 }
             };
             let head = response.head_mut();
+            // actix takes the head from a pool, with the version of the answer before. It sets the version only when it
+            // writes the head, and takes an answer to HTTP/1.0 for a closing one.
+            head.version = Version::HTTP_11;
             if exchange.as_ref().is_some_and(Exchange::is_malformed) {
                 head.set_connection_type(ConnectionType::Close);
             }

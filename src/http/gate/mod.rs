@@ -233,8 +233,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Gate<T> {
         // An answer that the client doesn't read is not followed by another one.
         if !self.blocked && self.exchange.is_answered() {
             if self.closes || self.exchange.closes() {
-                self.lingers |= !self.held.is_empty();
-                self.phase = Phase::Closed;
+                self.close();
             } else {
                 self.phase = Phase::Head;
             }
