@@ -267,6 +267,21 @@ async fn http_1_0_readers_get_lists_until_the_connection_closes_not_chunked() {
 }
 
 #[tokio::test]
+async fn an_early_refusal_is_the_only_answer_whatever_follows_it() {
+    let site = Site::new();
+    let refused = [wire::head("PUT", file("a"), &[("Content-Length", "5")]), b"hello".to_vec()].concat();
+    for behind in [&b"GET / HTTP/1.1\r\n\r\n"[..], b"nonsense\r\n\r\n", b"PRI * HTTP/2.0\r\n\r\n", b"\0"] {
+        let mut wire = Wire::open(site.address).await;
+        wire.say([&refused, behind].concat()).await;
+        let answer = wire.answer("PUT").await.expect("an answer");
+        assert_eq!(answer.status, 401);
+        if answer.header("connection") == Some("close") {
+            assert!(wire.closes().await, "{}", String::from_utf8_lossy(behind));
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_answer_to_http_1_0_closes_no_connection_but_its_own() {
     let site = Site::with(&[("PACKHOUSE_WORKERS", "1")]);
     site.ci().publish(&file("a"), "x").await;

@@ -92,6 +92,12 @@ where
     })
 }
 
+/// Whether the head of an answer, as actix writes it, says that the connection closes.
+pub fn is_last(answer: &[u8]) -> bool {
+    let mut lines = answer.split(|byte| *byte == b'\n').take_while(|line| line != b"\r");
+    lines.any(|line| line == b"connection: close\r")
+}
+
 /// An answer of the gate: one line of text, after which the connection closes.
 pub fn last_words(refusal: Refusal) -> BytesMut {
     let Refusal { status, message } = refusal;

@@ -72,6 +72,9 @@ pub struct Gate<T> {
     ended: bool,
     /// The connection closes after this answer, because its request asks for it.
     closes: bool,
+    /// The answer's head was not written yet, and may say that it is the last one: actix decides so by itself when it
+    /// answers before it has read all of a body.
+    may_close: bool,
     /// The socket accepted fewer bytes of an answer than there are.
     blocked: bool,
     continues: Continue,
@@ -100,6 +103,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Gate<T> {
             partial: 0,
             ended: false,
             closes: false,
+            may_close: false,
             blocked: false,
             continues: Continue::None,
             deadline,
@@ -190,6 +194,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Gate<T> {
         }
         self.exchange.begin();
         (self.partial, self.timer, self.closes) = (0, None, closes);
+        self.may_close = !body.is_complete();
         self.continues = if expects && !body.is_complete() { Continue::Expected } else { Continue::None };
         let rest = self.held.get(length..).unwrap_or_default();
         let taken = body.take(rest);
@@ -302,6 +307,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Gate<T> {
             this.continues = Continue::None;
         }
         ready!(this.poll_continue(cx))?;
+        if std::mem::take(&mut this.may_close) && answer::is_last(buf) {
+            this.exchange.set_closes();
+        }
         let written = Pin::new(&mut this.io).poll_write(cx, buf);
         let was_blocked = std::mem::replace(&mut this.blocked, written.is_pending());
         if was_blocked && !this.blocked {
