@@ -1,9 +1,9 @@
 //! The HTTP server: its routes, its limits and its shutdown.
 
 mod background;
+mod listen;
 pub mod starting;
 
-use crate::config::Config;
 use crate::http::connections::Connections;
 use crate::http::gate::{Gate, one_at_a_time};
 use crate::http::middleware::{Guard, guard};
@@ -22,10 +22,12 @@ use actix_web::middleware::from_fn;
 use actix_web::{HttpRequest, HttpResponse, web};
 use anyhow::{Context, Result};
 use std::future::ready;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
+
+pub use listen::Listeners;
 
 /// A request whose headers take longer than this gets 408.
 const HEAD_DEADLINE: Duration = Duration::from_secs(5);
@@ -43,22 +45,14 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts to listen; connections wait until they are accepted.
-    ///
-    /// # Errors
-    /// When the address cannot be bound.
-    pub fn listen(config: &Config) -> Result<TcpListener> {
-        TcpListener::bind(config.listen)
-            .with_context(|| format!("cannot listen on {}: choose another address as `listen`", config.listen))
-    }
-
-    /// A server on a listener; nothing is answered until [`Server::run`].
+    /// A server on its listeners; nothing is answered until [`Server::run`].
     ///
     /// # Errors
     /// When its files cannot be unpacked.
-    pub fn new(app: &Arc<App>, listener: TcpListener) -> Result<Self> {
+    pub fn new(app: &Arc<App>, listeners: Listeners) -> Result<Self> {
         let config = &app.config;
-        let address = listener.local_addr()?;
+        let listeners: Vec<_> = listeners.into_iter().collect();
+        let address = listeners.first().context("there is no address to listen on")?.local_addr()?;
         let limits = &config.limits;
         let connections = Connections::new(
             limits.connections,
@@ -85,7 +79,7 @@ impl Server {
             server = server.workers(config.workers);
         }
         let draining = server.graceful_shutdown_signal();
-        let server = server.listen("packhouse", listener, move || {
+        let factory = move || {
             let app = actix_web::App::new()
                 .app_data(shared.clone())
                 .app_data(counted.clone())
@@ -115,11 +109,14 @@ impl Server {
                 ready(gate.map_err(DispatchError::Io))
             })
             .and_then(http)
-        })?;
+        };
+        for listener in listeners {
+            server = server.listen("packhouse", listener, factory.clone())?;
+        }
         Ok(Self { inner: server.run(), address })
     }
 
-    /// The address it listens on.
+    /// The first address it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }

@@ -3,6 +3,7 @@
 
 mod backup;
 mod check;
+mod config;
 mod gc;
 mod open;
 mod restore;
@@ -36,7 +37,8 @@ enum Command {
     /// Run the server.
     ///
     /// It listens on 127.0.0.1:3000. To use another address or port, set `listen` in the configuration file:
-    /// listen = "127.0.0.1:8080", or the environment variable: PACKHOUSE_LISTEN=127.0.0.1:8080.
+    /// listen = "127.0.0.1:8080", or the environment variable: PACKHOUSE_LISTEN=127.0.0.1:8080. Instead of an IP
+    /// address, it can be the name of a host, such as localhost.
     Serve,
     /// Migrate the database to the current schema; `serve` does this too
     Migrate,
@@ -54,6 +56,7 @@ enum Command {
     Gc(gc::Args),
     Backup(backup::Args),
     Restore(restore::Args),
+    Config(config::Args),
     /// Print the version
     Version,
 }
@@ -79,6 +82,9 @@ pub fn run(cli: Cli) -> ExitCode {
     if matches!(cli.command, Command::Version) {
         return finish(say(concat!("packhouse ", env!("CARGO_PKG_VERSION"))).map(|()| ExitCode::SUCCESS));
     }
+    if matches!(cli.command, Command::Config(config::Args { check: false })) {
+        return finish(config::print_sample());
+    }
     let mut config = match Config::load(cli.config.as_deref()) {
         Ok(config) => config,
         Err(error) => {
@@ -86,6 +92,9 @@ pub fn run(cli: Cli) -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    if matches!(cli.command, Command::Config(_)) {
+        return finish(config::print_settings(&config));
+    }
     if !matches!(cli.command, Command::Serve) && config.log.level == "info" {
         // Commands print their own output; the log adds only warnings and errors.
         "warn".clone_into(&mut config.log.level);
@@ -112,7 +121,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Gc(args) => block_on(gc::run(config, args)),
         Command::Backup(args) => block_on(backup::run(config, args)),
         Command::Restore(args) => block_on(restore::run(config, args)),
-        Command::Version => Ok(ExitCode::SUCCESS),
+        Command::Config(_) | Command::Version => Ok(ExitCode::SUCCESS),
     })
 }
 

@@ -10,7 +10,7 @@ use crate::domain::secret::Password;
 use crate::instance::{Instance, explain};
 use crate::registry::accounts::users::{self, NewUser};
 use crate::registry::caller::Caller;
-use crate::server::{self, Server};
+use crate::server::{self, Listeners, Server};
 use crate::state::App;
 use crate::telemetry;
 use anyhow::{Context, Result};
@@ -87,8 +87,9 @@ async fn serve(config: Config, file: Option<PathBuf>) -> Result<ExitCode> {
     let mut signals = Signals::new(file)?;
     // An address in use is an error before anything is created. Until the database answers, so does a small server: a
     // probe must be able to tell a server that waits from one that is dead.
-    let listener = Server::listen(&config)?;
-    let waiting = server::starting::serve(&listener, config.public_root().unwrap_or_default())?;
+    let listeners = Listeners::bind(&config.listen)?;
+    let address = listeners.shown().clone();
+    let waiting = server::starting::serve(&listeners, config.public_root().unwrap_or_default())?;
     let (lame_duck, opening) =
         (Duration::from_secs(config.limits.lame_duck_seconds), Instance::open(config, true, Clock::system()));
     let mut instance = tokio::select! {
@@ -102,11 +103,11 @@ async fn serve(config: Config, file: Option<PathBuf>) -> Result<ExitCode> {
     let app = Arc::clone(&instance.app);
     app.passwords.warm().map_err(explain)?;
     first_administrator(&app, &instance.database.data_dir).await?;
-    let server = Server::new(&app, listener)?;
+    let server = Server::new(&app, listeners)?;
     // New connections wait in the kernel until the real server accepts them.
     waiting.stop(true).await;
     // Nobody may be reading this; the server runs all the same.
-    let _ = say(&format!("Packhouse {} listens on http://{}", env!("CARGO_PKG_VERSION"), server.address()));
+    let _ = say(&format!("Packhouse {} listens on http://{address}", env!("CARGO_PKG_VERSION")));
     let handle = server.handle();
     let draining = Arc::clone(&app);
     actix_web::rt::spawn(async move {

@@ -5,7 +5,7 @@ use super::terminal::say;
 use crate::config::Config;
 use crate::domain::clock::Timestamp;
 use crate::domain::names::OwnerName;
-use crate::domain::role::{PackagePattern, Scopes};
+use crate::domain::role::{PackagePattern, Scopes, UnknownWord};
 use crate::error::{Error, What};
 use crate::registry::accounts::tokens::{self, NewToken};
 use crate::registry::accounts::users;
@@ -26,7 +26,7 @@ pub(super) enum Command {
         #[arg(long)]
         name: String,
         /// Scopes: read:package, write:package, all, public-only, …; repeat the option or separate them with commas
-        #[arg(long = "scope", required = true, value_delimiter = ',')]
+        #[arg(long = "scope", required = true, value_delimiter = ',', value_parser = scope)]
         scopes: Vec<String>,
         /// When the token expires, such as 2027-01-31T00:00:00Z [default: never]
         #[arg(long, value_parser = time)]
@@ -39,6 +39,11 @@ pub(super) enum Command {
         #[arg(long = "package", value_delimiter = ',')]
         packages: Vec<PackagePattern>,
     },
+}
+
+/// A scope that exists. An unknown one is a mistake in the command line, like an unknown option.
+fn scope(text: &str) -> Result<String, UnknownWord> {
+    Scopes::from_words([text]).map(|_| text.to_owned())
 }
 
 fn time(text: &str) -> Result<Timestamp, String> {

@@ -13,7 +13,7 @@ use crate::registry::accounts::two_factor;
 use crate::registry::accounts::users::{self, NewUser, User};
 use crate::registry::caller::Caller;
 use anyhow::{Context, Result};
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 use std::process::ExitCode;
 
 /// The user commands.
@@ -35,6 +35,7 @@ pub(super) enum Command {
     /// List users: name, email address and status
     List,
     /// Set a user's password and end all their sessions
+    #[command(group(ArgGroup::new("source").required(true).args(["password_stdin", "random_password"])))]
     Password {
         /// The user
         name: OwnerName,

@@ -1,9 +1,10 @@
 //! The configuration keys, and values derived from them.
 
+use super::listen::ListenAddress;
 use crate::domain::network::Network;
 use crate::domain::secret::SecretText;
 use serde::Deserialize;
-use std::net::SocketAddr;
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ pub enum ConfigError {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    pub listen: SocketAddr,
+    pub listen: ListenAddress,
     pub data_dir: PathBuf,
     pub secret_key_file: String,
     pub public_url: String,
@@ -58,6 +59,26 @@ pub struct Setting {
     pub value: String,
     /// Whether the value differs from the sample.
     pub is_changed: bool,
+    pub origin: Origin,
+}
+
+/// Where a value comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    Default,
+    File(PathBuf),
+    /// An environment variable, by its name.
+    Variable(String),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File(path) => write!(f, "file {}", path.display()),
+            Self::Variable(name) => write!(f, "environment variable {name}"),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Deserialize)]

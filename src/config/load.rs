@@ -1,7 +1,8 @@
 //! Loading the configuration: the sample's defaults, the file, the environment.
 
 use super::check::check;
-use super::keys::{Config, ConfigError, Setting, Surroundings};
+use super::keys::{Config, ConfigError, Origin, Setting, Surroundings};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
@@ -42,22 +43,32 @@ impl Config {
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, ConfigError> {
         let mut settings = parse(Path::new("packhouse.sample.toml"), SAMPLE)?;
+        let mut origins = BTreeMap::new();
         let default_file = Path::new("packhouse.toml");
         if let Some(path) = file.or_else(|| default_file.exists().then_some(default_file)) {
             let text = std::fs::read_to_string(path)
                 .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
-            merge(&mut settings, parse(path, &text)?, &path.display().to_string(), "")?;
+            let over = parse(path, &text)?;
+            for key in dotted_keys(&over, "") {
+                let key = key.strip_suffix("_file").filter(|key| SECRET_KEYS.contains(key)).unwrap_or(&key).to_owned();
+                origins.insert(key, Origin::File(path.to_owned()));
+            }
+            merge(&mut settings, over, &path.display().to_string(), "")?;
         }
         let mut environment: Vec<_> = environment.into_iter().collect();
         environment.sort();
         for (name, value) in environment {
-            if name == "DATABASE_URL" {
+            let key = if name == "DATABASE_URL" {
                 set(&mut settings, "database.url", &value, &name)?;
+                "database.url".to_owned()
             } else if let Some(rest) = name.strip_prefix(PREFIX) {
-                set_from_environment(&mut settings, rest, &value, &name)?;
-            }
+                set_from_environment(&mut settings, rest, &value, &name)?
+            } else {
+                continue;
+            };
+            origins.insert(key, Origin::Variable(name));
         }
-        let shown = describe(&settings, &parse(Path::new("packhouse.sample.toml"), SAMPLE)?);
+        let shown = describe(&settings, &parse(Path::new("packhouse.sample.toml"), SAMPLE)?, &origins);
         let mut config: Self = Value::Table(settings).try_into().map_err(|error: toml::de::Error| {
             // The error has no field for the key; the last line of its text names it.
             let text = error.to_string();
@@ -85,8 +96,8 @@ fn written(value: &Value) -> String {
     }
 }
 
-/// Every key with its value.
-fn describe(settings: &Table, sample: &Table) -> Vec<Setting> {
+/// Every key with its value and where that comes from.
+fn describe(settings: &Table, sample: &Table, origins: &BTreeMap<String, Origin>) -> Vec<Setting> {
     let value = |table: &Table, key: &str| {
         let found = match key.split_once('.') {
             Some((section, key)) => table.get(section).and_then(|section| section.get(key)),
@@ -102,7 +113,8 @@ fn describe(settings: &Table, sample: &Table) -> Vec<Setting> {
             (true, _) => "set, not shown".to_owned(),
             (false, _) => own,
         };
-        Setting { value: own, key, is_changed }
+        let origin = origins.get(&key).cloned().unwrap_or(Origin::Default);
+        Setting { value: own, key, is_changed, origin }
     };
     let mut keys = dotted_keys(settings, "");
     keys.sort_by_key(|key| (key.contains('.'), key.clone()));
@@ -159,16 +171,19 @@ fn read_secret(origin: &str, key: &str, path: &str) -> Result<String, ConfigErro
     Ok(text.trim_end_matches(['\n', '\r']).to_owned())
 }
 
-fn set_from_environment(settings: &mut Table, rest: &str, value: &str, name: &str) -> Result<(), ConfigError> {
+/// Sets the key of a variable, and returns the key. `rest` is the variable's name without the prefix.
+fn set_from_environment(settings: &mut Table, rest: &str, value: &str, name: &str) -> Result<String, ConfigError> {
     let wanted = rest.to_lowercase();
     let keys = dotted_keys(settings, "");
     let find = |wanted: &str| keys.iter().find(|key| key.replace('.', "_") == wanted);
     if let Some(key) = find(&wanted) {
-        return set(settings, key, value, name);
+        set(settings, key, value, name)?;
+        return Ok(key.clone());
     }
     if let Some(key) = wanted.strip_suffix("_file").and_then(find).filter(|key| SECRET_KEYS.contains(&key.as_str())) {
         let secret = read_secret(name, key, value)?;
-        return set(settings, key, &secret, name);
+        set(settings, key, &secret, name)?;
+        return Ok(key.clone());
     }
     if is_of_a_service(name, value) {
         return Ok(());

@@ -6,11 +6,14 @@
 mod check;
 mod keys;
 mod libpq;
+mod listen;
 mod load;
 
 pub use keys::{
     AdminConfig, AuthConfig, Config, ConfigError, DatabaseConfig, HealthConfig, JobsConfig, LimitsConfig, LogConfig,
-    LogFormat, MetricsConfig, QuotaConfig, RegistrationConfig, Setting, StoreConfig, Surroundings, WebhooksConfig,
+    LogFormat, MetricsConfig, Origin, QuotaConfig, RegistrationConfig, Setting, StoreConfig, Surroundings,
+    WebhooksConfig,
 };
 pub use libpq::leave_libpq_variables;
+pub use listen::ListenAddress;
 pub use load::SAMPLE;

@@ -1,21 +1,21 @@
 //! What the server answers until its database and store are open: it is alive, and not ready.
 
+use super::listen::Listeners;
 use crate::domain::request_id::RequestId;
 use crate::http::problem::{self, Shape};
 use actix_web::dev::ServerHandle;
 use actix_web::http::{ConnectionType, StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, HttpServer, web};
 use anyhow::Result;
-use std::net::TcpListener;
 
-/// Answers on the listener until the returned handle stops it: `/livez` with 200, and everything else with 503. `root`
+/// Answers on the listeners until the returned handle stops it: `/livez` with 200, and everything else with 503. `root`
 /// is the site's own address.
 ///
 /// # Errors
-/// When the listener cannot be shared.
-pub fn serve(listener: &TcpListener, root: &str) -> Result<ServerHandle> {
+/// When a listener cannot be shared.
+pub fn serve(listeners: &Listeners, root: &str) -> Result<ServerHandle> {
     let root = root.to_owned();
-    let server = HttpServer::new(move || {
+    let mut server = HttpServer::new(move || {
         actix_web::App::new()
             .app_data(web::Data::new(Root(root.clone())))
             .route("/livez", web::get().to(livez))
@@ -23,9 +23,11 @@ pub fn serve(listener: &TcpListener, root: &str) -> Result<ServerHandle> {
     })
     .workers(1)
     .shutdown_timeout(1)
-    .disable_signals()
-    .listen(listener.try_clone()?)?
-    .run();
+    .disable_signals();
+    for listener in listeners.share()? {
+        server = server.listen(listener)?;
+    }
+    let server = server.run();
     let handle = server.handle();
     actix_web::rt::spawn(server);
     Ok(handle)

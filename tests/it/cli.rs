@@ -1,6 +1,7 @@
 //! The command line: users, tokens, usage, settings, the first start.
 
 use std::fs;
+use std::net::{TcpListener, ToSocketAddrs};
 use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 
@@ -123,18 +124,24 @@ fn wrong_usage_and_wrong_settings_exit_with_2_and_an_explanation() {
         &["user", "create", "ada"],
         &["user", "create", "ada", "--email", "ada@example.org", "--password-stdin", "--random-password"],
         &["user", "create", "-x-", "--email", "ada@example.org", "--random-password"],
+        &["user", "password", "ada"],
+        &["user", "password", "ada", "--password-stdin", "--random-password"],
         &["token", "create", "--user", "ada", "--name", "ci"],
+        &["token", "create", "--user", "ada", "--name", "ci", "--scope", "write:packages"],
+        &["config", "extra"],
     ] {
         let ran = home.run(args);
         assert_eq!(ran.code, 2, "{args:?}: {}", ran.err);
         assert!(ran.out.is_empty() && !ran.err.is_empty());
     }
-    for command in ["serve", "migrate", "user", "token", "check", "gc", "backup", "restore", "version"] {
+    for command in ["serve", "migrate", "user", "token", "check", "gc", "backup", "restore", "config", "version"] {
         let ran = home.run(&[command, "--help"]);
         assert_eq!(ran.code, 0, "{command}");
         assert!(ran.out.contains("Usage: packhouse"), "{}", ran.out);
     }
     assert!(home.ok(&["version"]).starts_with("packhouse "));
+    let serve = home.ok(&["serve", "--help"]);
+    assert!(serve.contains("PACKHOUSE_LISTEN=127.0.0.1:8080") && serve.contains("`listen`"), "{serve}");
 
     fs::write(home.path("wrong.toml"), "[limits]\nfile_bites = 3\n").unwrap();
     let ran = home.run(&["--config", "wrong.toml", "check"]);
@@ -149,12 +156,87 @@ fn wrong_usage_and_wrong_settings_exit_with_2_and_an_explanation() {
         ("PACKHOUSE_ADMIN_USER", "a b", "`admin.user`"),
         ("PACKHOUSE_ADMIN_PASSWORD", "hush", "`admin.password`"),
         ("PACKHOUSE_LOG_LEVEL", "loud", "`log.level`"),
+        ("PACKHOUSE_LISTEN", "localhost", "`listen`"),
     ] {
         let ran = Ran::from(home.command(&["serve"]).env(name, value).output().unwrap());
         assert_eq!((ran.code, ran.err.contains(key)), (2, true), "{}", ran.err);
         assert!(!ran.err.contains("hush"), "{}", ran.err);
     }
     assert!(!home.data().exists(), "nothing was created");
+}
+
+#[test]
+fn config_prints_the_sample_and_the_settings_in_force_with_their_origin() {
+    let mut home = Home::new();
+    let printed = home.ok(&["config"]);
+    assert_eq!(printed, packhouse::config::SAMPLE);
+    // What it prints is a configuration file with the defaults.
+    fs::write(home.path("packhouse.toml"), printed).unwrap();
+    assert!(home.ok(&["config", "--check"]).contains("limits.file_bytes = -1  # file packhouse.toml\n"));
+
+    fs::write(home.path("own.toml"), "[limits]\nfile_bytes = 7\n[metrics]\ntoken = \"hush-hush\"\n").unwrap();
+    home.set("PACKHOUSE_TRUSTED_PROXIES", "127.0.0.1, 10.0.0.0/8");
+    home.set("DATABASE_URL", "postgres://ada:hush@db.example/packhouse");
+    fs::write(home.path("password"), "a hushed password").unwrap();
+    home.set("PACKHOUSE_ADMIN_PASSWORD_FILE", "password");
+    let settings = home.ok(&["--config", "own.toml", "config", "--check"]);
+    for line in [
+        "limits.file_bytes = 7  # file own.toml",
+        "metrics.token = set, not shown  # file own.toml",
+        "trusted_proxies = [\"127.0.0.1\", \"10.0.0.0/8\"]  # environment variable PACKHOUSE_TRUSTED_PROXIES",
+        "database.url = set, not shown  # environment variable DATABASE_URL",
+        "admin.password = set, not shown  # environment variable PACKHOUSE_ADMIN_PASSWORD_FILE",
+        "admin.user = \"admin\"  # default",
+    ] {
+        assert!(settings.lines().any(|found| found == line), "{line} is not in:\n{settings}");
+    }
+    assert!(!settings.contains("hush"), "{settings}");
+
+    // The sample is for whoever has to mend a configuration, so it needs no valid one.
+    fs::write(home.path("own.toml"), "[limits]\nfile_bites = 7\n").unwrap();
+    home.ok(&["--config", "own.toml", "config"]);
+    let ran = home.run(&["--config", "own.toml", "config", "--check"]);
+    assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{}", ran.err);
+    assert!(ran.err.contains("`limits.file_bites`"), "{}", ran.err);
+    assert!(!home.data().exists(), "it only looks");
+}
+
+#[test]
+fn a_port_in_use_is_reported_before_anything_is_created() {
+    let mut home = Home::new();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    for listen in [address.to_string(), format!("localhost:{}", address.port())] {
+        home.set("PACKHOUSE_LISTEN", &listen);
+        let ran = home.run(&["serve"]);
+        assert_eq!((ran.code, ran.out.as_str()), (1, ""), "{}", ran.err);
+        let says = ran.err.contains(&format!("cannot listen on {listen}")) && ran.err.contains("PACKHOUSE_LISTEN");
+        assert!(says && ran.err.contains("in use"), "{}", ran.err);
+        assert!(!home.data().exists(), "{listen}: something was created");
+    }
+    home.set("PACKHOUSE_LISTEN", "no-such-host.invalid:3000");
+    let ran = home.run(&["serve"]);
+    assert_eq!((ran.code, ran.err.contains("the name has no address")), (1, true), "{}", ran.err);
+    assert!(!home.data().exists());
+}
+
+#[test]
+fn a_host_name_listens_on_all_of_its_addresses() {
+    let mut home = Home::new();
+    home.set("PACKHOUSE_LISTEN", "localhost:0");
+    let server = Server::start(&home);
+    let port = server.address.strip_prefix("localhost:").expect("the name as it was configured");
+    assert_ne!(port, "0");
+    let port: u16 = port.parse().unwrap();
+    let addresses: Vec<_> = ("localhost", port).to_socket_addrs().unwrap().collect();
+    let usable = addresses.iter().filter(|address| TcpListener::bind((address.ip(), 0)).is_ok());
+    let mut asked = 0;
+    for address in usable {
+        assert_eq!(http(&address.to_string(), "GET", "/livez", &[], b"").0, 200, "{address}");
+        asked += 1;
+    }
+    assert!(asked > 0);
+    server.stop();
 }
 
 #[test]

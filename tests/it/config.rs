@@ -1,6 +1,6 @@
 //! The configuration: the sample file, files and environment, error messages.
 
-use packhouse::config::{Config, ConfigError, SAMPLE};
+use packhouse::config::{Config, ConfigError, Origin, SAMPLE};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use toml::{Table, Value};
@@ -52,7 +52,7 @@ fn variable(key: &str) -> String {
 /// A value other than the default, as TOML and as the text of a variable.
 fn other(key: &str, default: &Value) -> (String, String) {
     let text = match key {
-        "listen" => "0.0.0.0:81",
+        "listen" => "localhost:81",
         "public_url" => "https://other.example",
         "log.format" => "json",
         "log.level" => "debug",
@@ -75,8 +75,12 @@ fn other(key: &str, default: &Value) -> (String, String) {
     (toml, text.to_owned())
 }
 
-/// The whole configuration as text, including secrets.
+/// The whole configuration as text, including secrets, but not where each value comes from.
 fn shown(config: &Config) -> String {
+    let mut config = config.clone();
+    for setting in &mut config.settings {
+        setting.origin = Origin::Default;
+    }
     let secrets = [&config.database.url, &config.admin.password, &config.metrics.token];
     format!("{config:?} {:?}", secrets.map(|secret| secret.reveal().to_owned()))
 }
@@ -231,7 +235,8 @@ fn variables_that_kubernetes_makes_for_a_service_are_ignored() {
 fn invalid_configuration_values_are_named() {
     for (file, words) in [
         ("listen = 3000", &["`listen`", "a text in quotes"][..]),
-        ("listen = \"localhost\"", &["`listen`"]),
+        ("listen = \"localhost\"", &["`listen`", "\"localhost\"", "localhost:3000"]),
+        ("listen = \"127.0.0:80\"", &["`listen`", "127.0.0.1:3000"]),
         ("require_signin = \"yes\"", &["`require_signin`", "true or false"]),
         ("[limits]\nfile_bytes = \"1\"", &["`limits.file_bytes`", "a whole number"]),
         ("[limits]\nfile_bytes = -2", &["`limits.file_bytes`", "-1"]),

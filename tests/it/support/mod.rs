@@ -22,7 +22,7 @@ use packhouse::jobs::flush_counts;
 use packhouse::jobs::sweep::{self, SweepPlan, Swept};
 use packhouse::registry::access::can_change_own;
 use packhouse::registry::accounts::two_factor::{Seed, enroll};
-use packhouse::server::Server;
+use packhouse::server::{Listeners, Server};
 use packhouse::state::{App, sweep_plan};
 use packhouse::telemetry;
 use std::net::SocketAddr;
@@ -95,7 +95,7 @@ impl Site {
                 Arc::get_mut(&mut instance.app).unwrap().metrics = telemetry::metrics();
             }
             let app = Arc::clone(&instance.app);
-            let server = Server::new(&app, Server::listen(&app.config).unwrap()).unwrap();
+            let server = Server::new(&app, Listeners::bind(&app.config.listen).unwrap()).unwrap();
             report.send((Arc::clone(&app), server.address(), server.handle())).unwrap();
             server.run(app).await.unwrap();
         };
