@@ -79,8 +79,10 @@ impl ManagedPostgres {
                 Ok(child) => {
                     let _ = report.send(Ok(()));
                     plan.supervise(child, &orders);
+                    plan.socket.remove_if_outside();
                 }
                 Err(error) => {
+                    plan.socket.remove_if_outside();
                     let _ = report.send(Err(error));
                 }
             })

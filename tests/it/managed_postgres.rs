@@ -346,6 +346,13 @@ fn a_data_directory_too_deep_for_a_socket_gets_one_elsewhere() {
     connect(postgres.url());
     assert_eq!(running_url(&data_dir).as_deref(), Some(postgres.url()));
     postgres.stop();
+    let digest = to_hex(&sha2::Sha256::digest(fs::canonicalize(&data_dir).unwrap().as_os_str().as_bytes()));
+    let place = if is_root() { Path::new("/run") } else { sockets.path() };
+    let directory = place.join(format!("packhouse-{}", &digest[..16]));
+    assert!(!directory.exists(), "a clean stop removes it");
+    options.settings = vec![("shared_buffers".to_owned(), "nonsense".to_owned())];
+    ManagedPostgres::start(&options).unwrap_err();
+    assert!(!directory.exists(), "a failed start removes it");
 }
 
 #[test]

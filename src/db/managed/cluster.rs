@@ -259,7 +259,7 @@ impl Files {
         let own = self.directory.join("socket");
         if usable(&own) {
             private_directory(&own, launcher)?;
-            return Ok(Socket { told: PathBuf::from("../socket"), directory: own });
+            return Ok(Socket { told: PathBuf::from("../socket"), directory: own, is_outside: false });
         }
         let runtime_dir = match launcher.changes_user() {
             // Root's own runtime directory is closed to the user who runs Postgres.
@@ -273,7 +273,7 @@ impl Files {
                 continue;
             }
             match private_directory(&directory, launcher) {
-                Ok(()) => return Ok(Socket { told: directory.clone(), directory }),
+                Ok(()) => return Ok(Socket { told: directory.clone(), directory, is_outside: true }),
                 Err(error) => problem = error.to_string(),
             }
         }
@@ -313,12 +313,24 @@ pub struct Socket {
     pub directory: PathBuf,
     /// For Postgres, whose working directory is the cluster: it may be unable to use the clients' path.
     told: PathBuf,
+    /// Whether it is outside of the data directory.
+    is_outside: bool,
 }
 
 impl Socket {
     /// The socket and its lock file.
     pub fn files(&self) -> [PathBuf; 2] {
         [format!(".s.PGSQL.{PORT}"), format!(".s.PGSQL.{PORT}.lock")].map(|name| self.directory.join(name))
+    }
+
+    /// Removes a directory outside of the data directory, which nobody would connect with this server. Postgres has
+    /// removed its files. After a crash, the next start uses the directory again.
+    pub fn remove_if_outside(&self) {
+        if self.is_outside
+            && let Err(error) = fs::remove_dir(&self.directory)
+        {
+            tracing::warn!(%error, directory = %self.directory.display(), "cannot remove the directory of the socket");
+        }
     }
 
     /// A connection URL for libpq.
