@@ -1,5 +1,8 @@
-//! Runs the examples of the manual: every `sh` block of a page, in order, in one shell, in an empty directory, with a
-//! new server. A `text` block is the expected output, in which `…` matches anything.
+//! Runs the examples of the manual: every `sh` block of a page, in order, in an empty directory, with a new server. The
+//! blocks of a page are pasted whole into one shell: it reads them from its standard input, so a command that reads that
+//! too takes the rest of its block away. A `text` block is the expected output, in which `…` matches anything.
+//!
+//! A block in another language isn't run. [`NOT_RUN`] says why, and a test keeps it complete.
 
 use crate::program::{Home, Server};
 use crate::support::people::db_caller;
@@ -9,7 +12,9 @@ use packhouse::domain::digest::from_hex;
 use packhouse::domain::secret::MasterKey;
 use packhouse::registry::access::can_change_own;
 use packhouse::registry::accounts::two_factor::{self, Seed};
-use std::fs::{self, Permissions};
+use packhouse::web::manual::pages::ManualPages;
+use std::collections::BTreeSet;
+use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
@@ -17,17 +22,83 @@ use std::time::{Duration, SystemTime};
 
 /// The address of the server in the manual.
 const SHOWN: &str = "127.0.0.1:3000";
+
+/// What the manual shows and a test replaces: the public address of a server, and passwords that `curl` asks for.
+const REPLACED: [(&str, &str); 3] = [
+    ("https://packages.example.org", "http://127.0.0.1:3000"),
+    (" -u ada ", " -u \"ada:$(cat ada.password)\" "),
+    (" -u admin ", " -u \"admin:$(cat admin.password)\" "),
+];
+
+/// The shell blocks that no test runs, by page and first line, with the reason.
+const NOT_RUN: [(&str, &str, &str); 12] = [
+    ("docs/api.md", "curl --fail-with-body -u ada http://127.0.0.1:3000/api/v1/user", "it asks for a password"),
+    ("docs/getting-started.md", "script/server", "it builds the program"),
+    ("docs/index.md", "curl --fail-with-body -u YOUR_NAME -T app.tar.gz \\", "the name is the reader's"),
+    ("docs/operations/running.md", "packhouse serve", "`backup` runs it"),
+    ("docs/operations/running.md", "script/bootstrap", "it builds the program"),
+    ("docs/operations/running.md", "install -m 755 target/release/packhouse /usr/local/bin/", "it changes the machine"),
+    ("docs/operations/running.md", "systemctl daemon-reload", "it changes the machine"),
+    (
+        "docs/operations/running.md",
+        "packhouse --config /etc/packhouse/packhouse.toml user password admin --random-password",
+        "it is about the service that the block before starts",
+    ),
+    (
+        "docs/operations/running.md",
+        "psql 'postgresql:///packhouse?host=/var/lib/packhouse/postgres/socket&user=packhouse'",
+        "it waits for commands",
+    ),
+    ("docs/performance.md", "script/bench", "it takes ten minutes"),
+    ("docs/performance.md", "script/fill", "it takes ten minutes"),
+    (
+        "docs/usage/authentication.md",
+        "curl --fail-with-body -u ada -H 'X-Gitea-OTP: 123456' http://127.0.0.1:3000/api/v1/user",
+        "the code is the reader's; `api` has an example with a real one",
+    ),
+];
+/// The pages whose examples follow each other, in this order. The last one removes what they leave.
+const PAGES: [&str; 13] = [
+    "docs/getting-started.md",
+    "docs/usage/packages/generic.md",
+    "docs/usage/authentication.md",
+    "docs/compatibility.md",
+    "docs/usage/search.md",
+    "docs/usage/webhooks.md",
+    "docs/usage/accounts.md",
+    "docs/operations/quotas.md",
+    "docs/operations/audit.md",
+    "docs/operations/reverse-proxy.md",
+    "docs/operations/running.md",
+    "docs/operations/integrity.md",
+    "docs/operations/configuration.md",
+];
+/// The pages with examples that have tests of their own.
+const OTHER_PAGES: [&str; 3] = ["README.md", "docs/api.md", "docs/operations/backup.md"];
+
 /// Separates the outputs of two blocks.
 const MARK: char = '\u{1e}';
 
-struct Block {
+pub struct Block {
     /// The line where it begins, counted from 1.
-    line: usize,
-    language: String,
-    text: String,
+    pub line: usize,
+    pub language: String,
+    pub text: String,
 }
 
-fn blocks(page: &str) -> Vec<Block> {
+impl Block {
+    /// It isn't run with the others of its page, because later pages need the examples.
+    fn removes_examples(&self) -> bool {
+        self.language == "bash" && self.text.starts_with("admin=")
+    }
+}
+
+/// The text of a page, which is named by its path in the repository.
+pub fn source(page: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(page)).unwrap()
+}
+
+pub fn blocks(page: &str) -> Vec<Block> {
     let mut blocks = Vec::new();
     let mut open: Option<(Block, usize)> = None;
     for (index, line) in page.lines().enumerate() {
@@ -160,25 +231,30 @@ impl Desk {
 
     /// Runs the examples of a page, after the examples of earlier pages.
     fn run(&self, page: &str) {
-        self.run_blocks(page, "sh");
+        self.run_blocks(page, |block| block.language == "sh");
     }
 
-    /// Runs the blocks of a page that remove its examples, which are its only `bash` blocks.
+    /// Runs the block of a page that removes its examples.
     fn remove(&self, page: &str) {
-        self.run_blocks(page, "bash");
+        self.run_blocks(page, Block::removes_examples);
     }
 
-    fn run_blocks(&self, page: &str, language: &str) {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(page);
-        let blocks = blocks(&fs::read_to_string(path).unwrap());
-        let mut script = "set -eo pipefail\n".to_owned();
-        for block in blocks.iter().filter(|block| block.language == language) {
+    fn run_blocks(&self, page: &str, is_run: impl Fn(&Block) -> bool) {
+        let blocks = blocks(&source(page));
+        // As in a terminal, `!` is special. Unlike there, a failed command ends the shell, so that the test sees it.
+        let mut script = "set -eo pipefail -o history -o histexpand\n".to_owned();
+        for block in blocks.iter().filter(|block| is_run(block)) {
             script.push_str(&format!("printf '{MARK}{}\\n'\n{}", block.line, block.text));
         }
+        for (shown, replacement) in REPLACED {
+            script = script.replace(shown, replacement);
+        }
         let script = script.replace(SHOWN, &self.server.address);
+        fs::write(self.home.path("pasted"), script).unwrap();
         let path = format!("{}:{}", self.home.path("bin").display(), std::env::var("PATH").unwrap());
         let mut shell = Command::new("bash");
-        shell.arg("-c").arg(script).env_clear().envs(self.home.env.iter().cloned());
+        shell.arg("--norc").stdin(File::open(self.home.path("pasted")).unwrap());
+        shell.env_clear().envs(self.home.env.iter().cloned());
         shell.env("PATH", path).env("HOME", self.home.dir.path()).current_dir(self.home.dir.path());
         let ran = shell.output().unwrap();
         let output = String::from_utf8(ran.stdout).unwrap().replace(&self.server.address, SHOWN);
@@ -188,7 +264,7 @@ impl Desk {
         for block in &blocks {
             let at = format!("{page}:{}", block.line);
             match block.language.as_str() {
-                _ if block.language == language => {
+                _ if is_run(block) => {
                     let (line, output) = outputs.next().unwrap_or_default().split_once('\n').unwrap_or_default();
                     assert_eq!(line, block.line.to_string(), "{at} did not run: the one before failed\n{errors}");
                     let failed = outputs.peek().is_none() && !ran.status.success();
@@ -246,22 +322,54 @@ fn readme_examples_can_be_repeated_and_use_their_own_names() {
 fn manual_examples_run_page_after_page_and_can_be_repeated() {
     let desk = Desk::new();
     fs::set_permissions(desk.home.dir.path(), Permissions::from_mode(0o755)).unwrap();
+    fs::write(desk.home.path("app.tar.gz"), "an application").unwrap();
+    fs::write(desk.home.path("packhouse.log"), "request{request_id=5f0c1a9be2d47783}\n").unwrap();
     for _ in 0..2 {
-        for page in [
-            "getting-started",
-            "usage/packages/generic",
-            "usage/authentication",
-            "compatibility",
-            "usage/webhooks",
-            "usage/accounts",
-        ] {
-            desk.run(&format!("docs/{page}.md"));
+        for page in PAGES {
+            desk.run(page);
         }
         let password = fs::read(desk.home.path("admin.password")).unwrap();
         desk.remove("docs/getting-started.md");
         // The page tells readers who repeat it to use the new password.
         fs::write(desk.home.data().join("initial-admin-password"), password).unwrap();
     }
+}
+
+/// Every shell block of the manual, and its page.
+fn shell_blocks() -> Vec<(String, Block)> {
+    let mut pages = vec!["README.md".to_owned()];
+    pages.extend(ManualPages::get().pages().map(|page| format!("docs/{}", page.file)));
+    let mut found = Vec::new();
+    for page in pages {
+        for block in blocks(&source(&page)) {
+            match block.language.as_str() {
+                "sh" | "bash" => found.push((page.clone(), block)),
+                language => assert!(
+                    ["text", "json", "toml", "ini", "nginx", "haproxy", "sql", "yaml", "python"].contains(&language),
+                    "{page}:{}: what is a block of {language:?}?",
+                    block.line
+                ),
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn every_shell_block_of_the_manual_is_run_or_says_why_not() {
+    let pages: BTreeSet<&str> = PAGES.into_iter().chain(OTHER_PAGES).collect();
+    let mut not_run = BTreeSet::new();
+    for (page, block) in shell_blocks() {
+        let first = block.text.lines().next().unwrap_or_default();
+        assert!(!first.starts_with("$ "), "{page}: {first}: a prompt can't be pasted");
+        match block.language.as_str() {
+            "sh" => assert!(pages.contains(page.as_str()), "no test runs the `sh` blocks of {page}: {first}"),
+            _ if block.removes_examples() => {}
+            _ => assert!(not_run.insert((page.clone(), first.to_owned())), "{page} has two blocks {first}"),
+        }
+    }
+    let reasons = NOT_RUN.iter().map(|(page, first, _)| ((*page).to_owned(), (*first).to_owned())).collect();
+    assert_eq!(not_run, reasons, "a block that no test runs needs a reason in NOT_RUN");
 }
 
 #[test]
