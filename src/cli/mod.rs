@@ -5,6 +5,7 @@ mod backup;
 mod check;
 mod config;
 mod gc;
+mod instance_owner;
 mod open;
 mod restore;
 mod serve;
@@ -75,6 +76,12 @@ impl Command {
     fn may_make_an_instance(&self) -> bool {
         matches!(self, Self::Serve | Self::Migrate | Self::Restore(_) | Self::User(users::Command::Create { .. }))
     }
+
+    /// Whether root runs it as the instance's owner. A backup belongs to whoever makes it, and creates nothing in the
+    /// instance. A server keeps the user whom the administrator chose.
+    fn is_for_the_owner(&self) -> bool {
+        !matches!(self, Self::Serve | Self::Backup(_))
+    }
 }
 
 /// Runs a command and returns its exit code.
@@ -94,6 +101,11 @@ pub fn run(cli: Cli) -> ExitCode {
     };
     if matches!(cli.command, Command::Config(_)) {
         return finish(config::print_settings(&config));
+    }
+    if cli.command.is_for_the_owner()
+        && let Err(error) = instance_owner::become_owner(&config.data_dir)
+    {
+        return finish(Err(error));
     }
     if !matches!(cli.command, Command::Serve) && config.log.level == "info" {
         // Commands print their own output; the log adds only warnings and errors.

@@ -21,6 +21,7 @@ mod api_webhooks;
 mod architecture;
 mod audit;
 mod backup;
+mod backup_manual;
 mod blob_responses;
 mod check_and_gc;
 mod cli;
