@@ -1,6 +1,10 @@
 //! The scripts for people: what they say before they do anything.
 
+use base64::Engine;
+use sha2::Digest;
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -139,4 +143,69 @@ fn a_rust_that_is_new_enough_is_found_in_the_home_and_under_sudo() {
     assert!(found(&[("PATH", &path)]).unwrap().contains("2.0.0"));
     fs::remove_dir_all(bare.0.path().join(".cargo")).unwrap();
     assert!(found(&[("PATH", &path), ("SUDO_USER", "ada")]).unwrap().contains("1.999.1"));
+}
+
+/// A registry that answers each request with this file, and returns the requests' headers.
+fn registry(file: Vec<u8>, requests: usize) -> (String, std::thread::JoinHandle<Vec<String>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let answered = std::thread::spawn(move || {
+        let answer = |_| {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                stream.read_exact(&mut byte).unwrap();
+                head.push(byte[0]);
+            }
+            write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", file.len()).unwrap();
+            stream.write_all(&file).unwrap();
+            text(&head)
+        };
+        (0..requests).map(answer).collect()
+    });
+    (address, answered)
+}
+
+#[test]
+fn browser_packages_come_from_the_configured_registry_and_are_verified() {
+    let dir = tempfile::tempdir().unwrap();
+    let (home, project) = (dir.path().join("home"), dir.path().join("project"));
+    fs::create_dir_all(dir.path().join("package")).unwrap();
+    fs::write(dir.path().join("package/index.js"), "1").unwrap();
+    let tar = ["-C", dir.path().to_str().unwrap(), "-czf", "-", "package"];
+    let archive = Command::new("tar").args(tar).output().unwrap().stdout;
+    let digest = base64::prelude::BASE64_STANDARD.encode(sha2::Sha512::digest(&archive));
+    let lock = |digest: &str| {
+        let tiny = serde_json::json!({"version": "1.2.3", "integrity": format!("sha512-{digest}")});
+        serde_json::json!({"packages": {"": {"name": "project"}, "node_modules/@scope/tiny": tiny}}).to_string()
+    };
+    fs::create_dir(&home).unwrap();
+    fs::create_dir(&project).unwrap();
+    let (address, answered) = registry(archive, 2);
+    let settings = format!("registry=http://{address}/npm/\n//{address}/npm/:_authToken=${{SECRET}}\n");
+    fs::write(home.join(".npmrc"), settings).unwrap();
+    let install = |lock: &str| {
+        fs::write(project.join("package-lock.json"), lock).unwrap();
+        let path = std::env::var_os("PATH").unwrap();
+        let mut node = Command::new("node");
+        node.arg(root().join("tests/browser/install.mjs")).arg(&project);
+        node.env_clear().env("PATH", path).env("HOME", &home).env("SECRET", "hush").output().unwrap()
+    };
+    let installed = install(&lock(&digest));
+    assert!(installed.status.success(), "{}", text(&installed.stderr));
+    let file = project.join("node_modules/@scope/tiny/index.js");
+    assert_eq!(fs::read_to_string(&file).unwrap(), "1");
+    assert_eq!(fs::read_to_string(project.join("node_modules/.package-lock.json")).unwrap(), lock(&digest));
+
+    // A file with other bytes is refused, and what was there stays.
+    let refused = install(&lock(&digest.replace(&digest[..4], "AAAA")));
+    let said = text(&refused.stderr);
+    assert!(!refused.status.success() && said.contains("isn't the file that package-lock.json names"), "{said}");
+    assert_eq!(fs::read_to_string(&file).unwrap(), "1");
+    assert_eq!(fs::read_dir(&project).unwrap().count(), 2, "no draft is left");
+    for request in answered.join().unwrap() {
+        assert!(request.starts_with("GET /npm/@scope/tiny/-/tiny-1.2.3.tgz HTTP/1.1"), "{request}");
+        assert!(request.contains("Authorization: Bearer hush"), "{request}");
+    }
 }
