@@ -102,11 +102,6 @@ pub fn run(cli: Cli) -> ExitCode {
     if matches!(cli.command, Command::Config(_)) {
         return finish(config::print_settings(&config));
     }
-    if cli.command.is_for_the_owner()
-        && let Err(error) = instance_owner::become_owner(&config.data_dir)
-    {
-        return finish(Err(error));
-    }
     if !matches!(cli.command, Command::Serve) && config.log.level == "info" {
         // Commands print their own output; the log adds only warnings and errors.
         "warn".clone_into(&mut config.log.level);
@@ -116,6 +111,11 @@ pub fn run(cli: Cli) -> ExitCode {
     {
         complain(&format!("cannot start again without the variables PG… of libpq: {error}. Unset them"));
         return ExitCode::FAILURE;
+    }
+    if cli.command.is_for_the_owner()
+        && let Err(error) = instance_owner::become_owner(&config.data_dir)
+    {
+        return finish(Err(error));
     }
     let _log = telemetry::start_log(&config.log);
     if !cli.command.may_make_an_instance()

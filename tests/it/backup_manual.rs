@@ -18,13 +18,17 @@ fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// The block of the page that contains these words.
-fn block(words: &str) -> String {
-    let mut found = blocks(&source(PAGE)).into_iter().filter(|block| block.text.contains(words));
-    let block = found.next().unwrap_or_else(|| panic!("{PAGE} has no block with {words}"));
-    assert!(found.next().is_none(), "{PAGE} has two blocks with {words}");
-    assert_eq!(block.language, "sh", "{words}");
+/// The block of a page that contains these words.
+fn block_of(page: &str, words: &str) -> String {
+    let mut found = blocks(&source(page)).into_iter().filter(|block| block.text.contains(words));
+    let block = found.next().unwrap_or_else(|| panic!("{page} has no block with {words}"));
+    assert!(found.next().is_none(), "{page} has two blocks with {words}");
+    assert!(matches!(block.language.as_str(), "sh" | "bash"), "{words}");
     block.text
+}
+
+fn block(words: &str) -> String {
+    block_of(PAGE, words)
 }
 
 /// A machine below a directory: the paths of the manual are in it.
@@ -142,6 +146,7 @@ impl Service<'_> {
              >>{log} 2>&1 </dev/null & echo $! >{pid} ;;\n\
              stop) [ -e {pid} ] || exit 0; kill $(cat {pid}) 2>/dev/null\n\
              while [ -e /proc/$(cat {pid})/exe ]; do sleep 0.02; done; rm {pid} ;;\n\
+             restart) $0 stop && $0 start ;;\n\
              esac\n",
             program = program.display(),
             config = config.display(),
@@ -212,6 +217,17 @@ fn the_recipe_restores_a_service_whose_user_can_open_all_of_it() {
     assert_eq!(service.file("PUT", "after.txt", &credential), 201);
     let kept = fs::read_dir(machine.path("/var/lib")).unwrap().count();
     assert_eq!(kept, 2, "the old data directory is kept");
+
+    // An upgrade: the new program is what it was, but it is another file.
+    let program = machine.home.path("bin/packhouse");
+    fs::copy(&program, machine.home.path("packhouse-new")).unwrap();
+    let before = fs::metadata(&program).unwrap().ino();
+    let upgrade = block_of("docs/operations/upgrade.md", "packhouse-new");
+    machine.works(&upgrade.replace("/usr/local/bin/packhouse", program.to_str().unwrap()));
+    assert_ne!(fs::metadata(&program).unwrap().ino(), before);
+    assert!(machine.path("/backup/before-the-upgrade/manifest.json").exists());
+    eventually("the service listens again", || service.log().matches("listens on").count() == 3);
+    assert_eq!(service.file("GET", "before.txt", &[]), 200);
 
     // With a backup that can't be restored, nothing is started.
     fs::remove_file(machine.path("/backup/packhouse/manifest.json")).unwrap();

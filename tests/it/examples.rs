@@ -31,11 +31,11 @@ const REPLACED: [(&str, &str); 3] = [
 ];
 
 /// The shell blocks that no test runs, by page and first line, with the reason.
-const NOT_RUN: [(&str, &str, &str); 12] = [
+const NOT_RUN: [(&str, &str, &str); 13] = [
     ("docs/api.md", "curl --fail-with-body -u ada http://127.0.0.1:3000/api/v1/user", "it asks for a password"),
     ("docs/getting-started.md", "script/server", "it builds the program"),
     ("docs/index.md", "curl --fail-with-body -u YOUR_NAME -T app.tar.gz \\", "the name is the reader's"),
-    ("docs/operations/running.md", "packhouse serve", "`backup` runs it"),
+    ("docs/operations/running.md", "packhouse serve", "the server of the test is running"),
     ("docs/operations/running.md", "script/bootstrap", "it builds the program"),
     ("docs/operations/running.md", "install -m 755 target/release/packhouse /usr/local/bin/", "it changes the machine"),
     ("docs/operations/running.md", "systemctl daemon-reload", "it changes the machine"),
@@ -49,6 +49,11 @@ const NOT_RUN: [(&str, &str, &str); 12] = [
         "psql 'postgresql:///packhouse?host=/var/lib/packhouse/postgres/socket&user=packhouse'",
         "it waits for commands",
     ),
+    (
+        "docs/operations/upgrade.md",
+        "packhouse --config /etc/packhouse/packhouse.toml backup /backup/before-the-upgrade &&",
+        "it changes the machine; `backup_manual` runs it on another",
+    ),
     ("docs/performance.md", "script/bench", "it takes ten minutes"),
     ("docs/performance.md", "script/fill", "it takes ten minutes"),
     (
@@ -58,7 +63,7 @@ const NOT_RUN: [(&str, &str, &str); 12] = [
     ),
 ];
 /// The pages whose examples follow each other, in this order. The last one removes what they leave.
-const PAGES: [&str; 13] = [
+const PAGES: [&str; 14] = [
     "docs/getting-started.md",
     "docs/usage/packages/generic.md",
     "docs/usage/authentication.md",
@@ -70,6 +75,7 @@ const PAGES: [&str; 13] = [
     "docs/operations/audit.md",
     "docs/operations/reverse-proxy.md",
     "docs/operations/running.md",
+    "docs/operations/upgrade.md",
     "docs/operations/integrity.md",
     "docs/operations/configuration.md",
 ];
