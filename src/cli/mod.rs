@@ -13,7 +13,7 @@ mod terminal;
 mod tokens;
 mod users;
 
-use crate::config::{self, Config};
+use crate::config::{Config, leave_libpq_variables};
 use crate::instance::{self, Database};
 use crate::telemetry;
 use anyhow::Result;
@@ -107,7 +107,7 @@ pub fn run(cli: Cli) -> ExitCode {
         "warn".clone_into(&mut config.log.level);
     }
     if config.database.url.is_empty()
-        && let Err(error) = config::leave_libpq_variables()
+        && let Err(error) = leave_libpq_variables()
     {
         complain(&format!("cannot start again without the variables PG… of libpq: {error}. Unset them"));
         return ExitCode::FAILURE;

@@ -62,7 +62,8 @@ impl Config {
                 set(&mut settings, "database.url", &value, &name)?;
                 "database.url".to_owned()
             } else if let Some(rest) = name.strip_prefix(PREFIX) {
-                set_from_environment(&mut settings, rest, &value, &name)?
+                let Some(key) = set_from_environment(&mut settings, rest, &value, &name)? else { continue };
+                key
             } else {
                 continue;
             };
@@ -171,22 +172,28 @@ fn read_secret(origin: &str, key: &str, path: &str) -> Result<String, ConfigErro
     Ok(text.trim_end_matches(['\n', '\r']).to_owned())
 }
 
-/// Sets the key of a variable, and returns the key. `rest` is the variable's name without the prefix.
-fn set_from_environment(settings: &mut Table, rest: &str, value: &str, name: &str) -> Result<String, ConfigError> {
+/// Sets the key of a variable, and returns the key; `None` for a variable that is not meant for Packhouse. `rest` is the
+/// variable's name without the prefix.
+fn set_from_environment(
+    settings: &mut Table,
+    rest: &str,
+    value: &str,
+    name: &str,
+) -> Result<Option<String>, ConfigError> {
     let wanted = rest.to_lowercase();
     let keys = dotted_keys(settings, "");
     let find = |wanted: &str| keys.iter().find(|key| key.replace('.', "_") == wanted);
     if let Some(key) = find(&wanted) {
         set(settings, key, value, name)?;
-        return Ok(key.clone());
+        return Ok(Some(key.clone()));
     }
     if let Some(key) = wanted.strip_suffix("_file").and_then(find).filter(|key| SECRET_KEYS.contains(&key.as_str())) {
         let secret = read_secret(name, key, value)?;
         set(settings, key, &secret, name)?;
-        return Ok(key.clone());
+        return Ok(Some(key.clone()));
     }
     if is_of_a_service(name, value) {
-        return Ok(());
+        return Ok(None);
     }
     Err(ConfigError::UnknownKey { origin: format!("environment variable {name}"), key: wanted })
 }
