@@ -1,9 +1,10 @@
 //! Counts connections, in total and per address, and finds the client behind one.
 
+use super::forwarded::reported;
 use super::gate::{Gate, Refusal};
 use crate::domain::network::{Network, network_of};
 use actix_web::http::StatusCode;
-use actix_web::http::header::{HeaderMap, HeaderName};
+use actix_web::http::header::HeaderMap;
 use socket2::SockRef;
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -141,21 +142,20 @@ impl Connections {
     }
 
     /// The client of a request: the peer, or the address that a trusted proxy reports.
+    ///
+    /// The reports are followed from the nearest proxy outwards, as long as each reporting address is trusted. An entry
+    /// without an address ends that: whoever it stands for may have written everything farther out.
     pub fn client(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> Option<IpAddr> {
-        const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
         let mut client = peer?.to_canonical();
-        let named: Vec<&str> = headers
-            .get_all(&X_FORWARDED_FOR)
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .collect();
-        // From the nearest proxy outwards, as long as each reporting address is trusted.
-        for name in named.iter().rev() {
+        if !self.is_trusted(client) {
+            return Some(client);
+        }
+        for address in reported(headers) {
+            let Some(address) = address else { break };
+            client = address.to_canonical();
             if !self.is_trusted(client) {
                 break;
             }
-            let Ok(address) = name.trim().parse::<IpAddr>() else { break };
-            client = address.to_canonical();
         }
         Some(client)
     }

@@ -8,6 +8,7 @@ pub mod connections;
 pub mod declared;
 pub mod description;
 pub mod disposition;
+pub mod forwarded;
 pub mod gate;
 pub mod middleware;
 pub mod paging;

@@ -77,6 +77,14 @@ async fn the_audit_address_is_the_client_even_behind_a_trusted_proxy() {
         ("203.0.113.7, 10.1.2.3", "203.0.113.7"),
         ("nonsense, 10.1.2.3", "10.1.2.3"),
         ("2001:db8::1", "2001:db8::1"),
+        ("203.0.113.7:5101", "203.0.113.7"),
+        ("[2001:db8::1]:51008", "2001:db8::1"),
+        ("\"[2001:db8::1]:51008\", 10.1.2.3:80", "2001:db8::1"),
+        // An entry without an address hides who wrote those before it.
+        ("203.0.113.7, unknown", "127.0.0.1"),
+        ("203.0.113.7, unknown, 10.1.2.3", "10.1.2.3"),
+        ("203.0.113.7, ", "127.0.0.1"),
+        ("203.0.113.7:99999", "127.0.0.1"),
     ] {
         let name = path(&["ada", "Tool", "1.0", "f"]);
         site.ci().put(&name, "x").header("x-forwarded-for", forwarded).await.is(201);
@@ -88,6 +96,32 @@ async fn the_audit_address_is_the_client_even_behind_a_trusted_proxy() {
     let untrusting = Site::new();
     untrusting.ci().put(&file("f"), "x").header("x-forwarded-for", "203.0.113.7").await.is(201);
     assert!(untrusting.db_audit()[0].contains(" from 127.0.0.1 "));
+}
+
+#[tokio::test]
+async fn the_field_forwarded_counts_where_no_other_names_the_client() {
+    let site = Site::with(&[("PACKHOUSE_TRUSTED_PROXIES", "127.0.0.0/8, 10.0.0.0/8")]);
+    let name = path(&["ada", "Tool", "1.0", "f"]);
+    for (fields, address) in [
+        (&[("forwarded", "for=203.0.113.7;proto=https;by=10.1.2.3")][..], "203.0.113.7"),
+        (&[("forwarded", "For=\"[2001:db8::1]:51008\"")], "2001:db8::1"),
+        (&[("forwarded", "for=198.51.100.1, for=203.0.113.7, for=10.1.2.3")], "203.0.113.7"),
+        (&[("forwarded", "for=203.0.113.7"), ("forwarded", "for=\"10.1.2.3:80\"")], "203.0.113.7"),
+        (&[("forwarded", "for=203.0.113.7, for=_hidden")], "127.0.0.1"),
+        (&[("forwarded", "for=203.0.113.7;host=\"open, for=198.51.100.1")], "127.0.0.1"),
+        // A proxy that writes only X-Forwarded-For passes on what its client sent as Forwarded.
+        (&[("forwarded", "for=198.51.100.1"), ("x-forwarded-for", "203.0.113.7")], "203.0.113.7"),
+        (&[("forwarded", "for=198.51.100.1"), ("x-forwarded-for", "unknown")], "127.0.0.1"),
+    ] {
+        let put = fields.iter().fold(site.ci().put(&name, "x"), |put, (field, value)| put.header(field, value));
+        put.await.is(201);
+        assert!(site.db_audit().last().unwrap().contains(&format!(" from {address} ")), "{fields:?}");
+        site.ci().delete(&name).await.is(204);
+    }
+    // A value that is not ASCII doesn't promote the one before it.
+    let put = site.ci().put(&name, "x").header("x-forwarded-for", "198.51.100.1");
+    put.header("x-forwarded-for", b"\xff, 10.1.2.3").await.is(201);
+    assert!(site.db_audit().last().unwrap().contains(" from 10.1.2.3 "));
 }
 
 #[tokio::test]
