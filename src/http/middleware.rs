@@ -119,8 +119,8 @@ where
     InternalError::from_response(cause, response).into()
 }
 
-/// The path of a request before normalization.
-struct PathAsSent(String);
+/// The path of a request before [`fold_path`] changed it; requests with a folded path have it in their extensions.
+pub struct PathAsSent(String);
 
 /// The path of a request as it was sent, with doubled and trailing slashes.
 pub fn path_as_sent(req: &HttpRequest) -> String {
@@ -128,13 +128,18 @@ pub fn path_as_sent(req: &HttpRequest) -> String {
     sent.unwrap_or_else(|| req.uri().path().to_owned())
 }
 
-/// Removes doubled and trailing slashes, before routing. Percent-encoded slashes stay: they are data.
+/// Removes doubled and trailing slashes and `.` segments, before routing: clients write `/./` between a base and a
+/// relative address, as apt does for flat repositories. Percent-encoded slashes and dots stay, because they are data. So
+/// does a `.` at the end, which is the name of no file, and every `..`, which no name allows.
 fn fold_path(req: &mut ServiceRequest) {
     let path = req.uri().path();
-    if !path.contains("//") && (path.len() < 2 || !path.ends_with('/')) {
+    if !path.contains("//") && !path.contains("/./") && (path.len() < 2 || !path.ends_with('/')) {
         return;
     }
-    let folded: String = path.split('/').filter(|segment| !segment.is_empty()).flat_map(|s| ["/", s]).collect();
+    let mut segments: Vec<&str> = path.split('/').collect();
+    let last = segments.pop().unwrap_or_default();
+    let inner = segments.into_iter().filter(|segment| !matches!(*segment, "" | "."));
+    let folded: String = inner.chain(Some(last).filter(|last| !last.is_empty())).flat_map(|s| ["/", s]).collect();
     let folded = if folded.is_empty() { "/".to_owned() } else { folded };
     let target = match req.uri().query() {
         Some(query) => format!("{folded}?{query}"),

@@ -11,10 +11,11 @@ mod web;
 pub use table::Row;
 
 use crate::api::openapi::{Document, Entry};
-use crate::http::middleware::Guard;
+use crate::http::middleware::{Guard, PathAsSent};
 use crate::http::problem::{self, Shape};
 use crate::http::request_log::request_id;
 use crate::web::assets;
+use actix_web::guard::{GuardContext, fn_guard};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::web::{Data, ServiceConfig, resource, to};
@@ -62,20 +63,42 @@ pub fn configure(config: &mut ServiceConfig, assets_dir: &Path) {
             methods.insert(at + 1, "HEAD");
         }
         let allowed = methods.join(", ");
-        let service = rows.into_iter().fold(resource(path), |service, row| service.route(row.into_route()));
-        config.service(service.default_service(to(move |req| ready(wrong_method(&req, &allowed)))));
+        let exact = rows.iter().any(|row| row.exact);
+        let mut service = rows.into_iter().fold(resource(path), |service, row| service.route(row.into_route()));
+        if exact {
+            service = service.guard(fn_guard(move |context| is_sent_as(context, path)));
+        }
+        let other = move |req: HttpRequest| ready(wrong_method(&req, &allowed));
+        config.service(service.default_service(to(other)));
+        if exact {
+            // Every other spelling of this address. Without it a page for any name could answer there.
+            config.service(resource(path).default_service(to(|req: HttpRequest| ready(nothing(&req)))));
+        }
     }
     config.service(assets::service(assets_dir));
 }
 
+/// Whether the path of a request was sent as exactly this text: with no slash more, and nothing percent-encoded.
+fn is_sent_as(context: &GuardContext<'_>, path: &str) -> bool {
+    let folded = context.req_data().get::<PathAsSent>().is_some();
+    !folded && context.head().uri.path() == path
+}
+
+fn nothing(req: &HttpRequest) -> HttpResponse {
+    refuse(req, StatusCode::NOT_FOUND, "not_found", "there is nothing at this address")
+}
+
 fn wrong_method(req: &HttpRequest, allowed: &str) -> HttpResponse {
     let message = format!("this address only supports {allowed}");
-    let status = StatusCode::METHOD_NOT_ALLOWED;
-    let guard = req.app_data::<Data<Guard>>();
-    let root = guard.map_or("", |guard| &guard.root);
-    let mut response = problem::line(&request_id(req), status, "method_not_allowed", &message, Shape::of(req), root);
+    let mut response = refuse(req, StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", &message);
     if let Ok(allowed) = HeaderValue::from_str(allowed) {
         response.headers_mut().insert(header::ALLOW, allowed);
     }
     response
+}
+
+fn refuse(req: &HttpRequest, status: StatusCode, code: &str, message: &str) -> HttpResponse {
+    let guard = req.app_data::<Data<Guard>>();
+    let root = guard.map_or("", |guard| &guard.root);
+    problem::line(&request_id(req), status, code, message, Shape::of(req), root)
 }

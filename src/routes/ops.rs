@@ -27,14 +27,14 @@ where
 #[rustfmt::skip]
 pub(super) fn routes() -> Routes<Ops> {
     Routes::new()
-        // Liveness, readiness, health and metrics.
-        .get("/livez", ops::livez).right(Everybody).id("opsLivez").about("Check whether the process is up")
+        // Liveness, readiness, health and metrics: proxies keep them internal.
+        .get("/livez", ops::livez).right(Everybody).exact().id("opsLivez").about("Check whether the process is up")
             .described_by(ops::describe_lines)
-        .get("/readyz", ops::readyz).right(Everybody).id("opsReadyz").about("Check whether the server is ready")
+        .get("/readyz", ops::readyz).right(Everybody).exact().id("opsReadyz").about("Check whether the server is ready")
             .described_by(ops::describe_ready)
-        .get("/api/healthz", ops::healthz).right(Everybody).id("opsHealthz").about("Check whether the server is ready, as JSON")
-            .described_by(ops::describe_health)
-        .get("/metrics", ops::metrics).right(Everybody).credentials(Own).id("opsMetrics")
+        .get("/api/healthz", ops::healthz).right(Everybody).exact().id("opsHealthz")
+            .about("Check whether the server is ready, as JSON").described_by(ops::describe_health)
+        .get("/metrics", ops::metrics).right(Everybody).exact().credentials(Own).id("opsMetrics")
             .about("Get metrics for Prometheus").described_by(ops::describe_metrics)
 
         // The OpenAPI document.

@@ -73,6 +73,8 @@ pub struct Row {
     /// changes.
     /// Empty for pages.
     pub id: &'static str,
+    /// Whether the address answers in exactly this spelling alone.
+    pub exact: bool,
     also: Vec<(StatusCode, &'static str)>,
     service: Service,
 }
@@ -117,7 +119,8 @@ impl<F: Face> WithoutRight<F> {
     pub(super) fn right(mut self, right: Right) -> Routes<F> {
         let policy = Policy { credentials: F::CREDENTIALS, scope: None, right, event: None };
         let Self { method, path, service, .. } = self;
-        self.routes.rows.push(Row { method, path, policy, about: "", id: "", also: Vec::new(), service });
+        let row = Row { method, path, policy, about: "", id: "", exact: false, also: Vec::new(), service };
+        self.routes.rows.push(row);
         self.routes
     }
 }
@@ -172,6 +175,11 @@ impl<F: Face> Routes<F> {
     /// The audit event that the change records.
     pub(super) fn event(self, event: Event) -> Self {
         self.last(|row| row.policy.event = Some(event))
+    }
+
+    /// Answers in exactly this spelling alone, for addresses that a proxy keeps from strangers by their spelling.
+    pub(super) fn exact(self) -> Self {
+        self.last(|row| row.exact = true)
     }
 
     /// The operation's name in the OpenAPI document.

@@ -150,7 +150,7 @@ async fn an_invalid_percent_escape_is_a_literal_percent_sign() {
 async fn path_traversal_in_any_segment_is_refused() {
     let site = Site::new();
     site.ci().publish(&path(&["ada", "p", "1", "f"]), "x").await;
-    for up in ["..", "%2e%2e", ".%2E", "%2E.", "."] {
+    for up in ["..", "%2e%2e", ".%2E", "%2E.", "%2e"] {
         for target in [
             format!("/api/packages/{up}/generic/p/1/f"),
             format!("/api/packages/ada/{up}/p/1/f"),
@@ -176,21 +176,50 @@ async fn path_traversal_in_any_segment_is_refused() {
 }
 
 #[tokio::test]
-async fn double_and_trailing_slashes_are_removed_before_routing() {
+async fn double_and_trailing_slashes_and_dots_are_removed_before_routing() {
     let site = Site::new();
     site.ci().publish(&path(&["ada", "p", "1", "f"]), "x").await;
     for target in [
         "/api/packages/ada/generic/p/1/f/",
         "//api///packages/ada//generic/p/1//f//",
         "/api/packages/ada/generic/p/1/f?x=//",
+        "/api/packages/ada/generic/p/1/f?x=/./",
         "/api/packages/ada/generic/p/1/f/?token=1",
+        // What apt asks for with `deb [trusted=yes] …/p/1 ./`.
+        "/api/packages/ada/generic/p/1/./f",
+        "/./api/./packages/././ada/.//generic/p//./1/f/./",
+        "/api/packages/ada/generic/p/1/f/.//",
     ] {
         let answer = ask(site.address, "GET", target, &[]).await;
         assert_eq!((answer.status, &*answer.body), (200, &b"x"[..]), "{target}");
     }
     let (status, _) = put(&site, "/api/packages//ada/generic/p//1/g/").await;
     assert_eq!(status, 201);
-    assert_eq!(site.anon().get(&path(&["ada", "p", "1"])).await.lines(), ["f", "g"]);
+    let (status, _) = put(&site, "/api/packages/./ada/generic/p/1/./h").await;
+    assert_eq!(status, 201);
+    assert_eq!(site.anon().get(&path(&["ada", "p", "1"])).await.lines(), ["f", "g", "h"]);
+}
+
+#[tokio::test]
+async fn a_dot_at_the_end_or_percent_encoded_is_a_name_and_two_dots_are_refused() {
+    let site = Site::new();
+    site.ci().publish(&path(&["ada", "p", "1", "f"]), "x").await;
+    for target in [
+        "/api/packages/ada/generic/p/1/.",
+        "/api/packages/ada/generic/p/1/%2e",
+        "/api/packages/ada/generic/p/%2E/f",
+        "/api/packages/ada/generic/p/1/g/../f",
+        "/api/packages/ada/generic/p/1/..",
+        "/api/packages/ada/generic/p/x/../1/f",
+        "/api/packages/ada/generic/p/1/./../f",
+        "/x/../api/packages/ada/generic/p/1/f",
+    ] {
+        assert_eq!(ask(site.address, "GET", target, &[]).await.status, 404, "{target}");
+        let (status, _) = put(&site, target).await;
+        assert!([400, 404].contains(&status), "PUT {target}: {status}");
+    }
+    assert_eq!(site.anon().get(&path(&["ada", "p", "1"])).await.lines(), ["f"]);
+    assert_eq!(site.anon().get(&path(&["ada", "p"])).await.lines(), ["1"]);
 }
 
 #[tokio::test]

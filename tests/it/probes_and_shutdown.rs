@@ -161,7 +161,46 @@ async fn metrics_count_requests_bytes_and_pools_by_route_never_by_name() {
     ] {
         assert!(line(name, &[]), "{name}");
     }
-    assert!(!text.contains("unmistakable") && !text.contains("ada"));
+    let named: Vec<_> = text.lines().filter(|line| line.contains("unmistakable") || line.contains("ada")).collect();
+    assert!(named.is_empty(), "{named:?}");
+}
+
+#[tokio::test]
+async fn addresses_for_operators_answer_in_their_exact_spelling_alone() {
+    let site = Site::start(Plan { metrics: true, ..Plan::default() });
+    for address in ["/metrics", "/livez", "/readyz", "/api/healthz"] {
+        let first = format!("/%{:02x}{}", address.as_bytes()[1], &address[2..]);
+        let last = format!("{}%{:02X}", &address[..address.len() - 1], address.as_bytes()[address.len() - 1]);
+        for other in [
+            format!("{address}/"),
+            format!("{address}//"),
+            format!("{address}/./"),
+            format!("{address}/."),
+            format!("/{address}"),
+            format!("/.{address}"),
+            format!("/x/..{address}"),
+            format!("{address}%2f"),
+            format!("{address};x"),
+            address.to_uppercase(),
+            address.replace("/api/", "/api//").replace("/api//", "/%61pi/"),
+            first,
+            last,
+        ] {
+            if other == address {
+                continue;
+            }
+            for (method, accept, status) in [
+                ("GET", "*/*", &[404][..]),
+                ("GET", "text/html", &[404]),
+                ("HEAD", "*/*", &[404]),
+                ("POST", "*/*", &[404, 405]),
+            ] {
+                let answer = wire::ask(site.address, method, &other, &[("Accept", accept)]).await;
+                assert!(status.contains(&answer.status), "{method} {other} {accept}: {}", answer.status);
+            }
+        }
+        assert_eq!(wire::ask(site.address, "GET", format!("{address}?x=//"), &[]).await.status, 200);
+    }
 }
 
 #[tokio::test]
