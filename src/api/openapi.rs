@@ -16,7 +16,6 @@ use crate::http::asset::Asset;
 use crate::http::description::{Description, text};
 use crate::http::problem::Problem;
 use crate::state::App;
-use actix_web::http::header::{self, HeaderName};
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, web};
 use std::collections::BTreeMap;
@@ -226,12 +225,10 @@ fn path_parameter(name: &str) -> Parameter {
     parameter.description(Some(about)).required(Required::True).schema(Some(schema)).build()
 }
 
-const ANYWHERE: [(HeaderName, &str); 1] = [(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*")];
-
 /// `GET /api/openapi.json`.
 pub async fn document(req: HttpRequest, app: web::Data<Arc<App>>, document: web::Data<Document>) -> HttpResponse {
     let file = document.file.as_ref().ok_or_else(|| Error::internal(anyhow::anyhow!("the document has no JSON")));
-    file.and_then(|file| file.answer(&req, &ANYWHERE))
+    file.and_then(|file| file.answer(&req, &[]))
         .unwrap_or_else(|error| api_error::render_error(&req, &app, &error))
 }
 

@@ -156,9 +156,23 @@ impl Call {
     /// [`Error::Invalid`] for a PUT with an invalid name. Every other method answers [`Error::NotFound`], or the same
     /// error as for an unknown owner.
     pub async fn file_path(&self) -> Result<FilePath> {
+        let (version, file) = self.version_path_and("file", "filename").await?;
+        Ok(version.with_file(file))
+    }
+
+    /// The version of `…/{owner}/…/{name}/{version}/{last}`, and the last segment; `field` is its name in an error.
+    ///
+    /// # Errors
+    /// As [`Call::file_path`].
+    pub async fn version_path_and<T: FromStr<Err: Display>>(
+        &self,
+        last: &str,
+        field: &'static str,
+    ) -> Result<(VersionPath, T)> {
         let names = || {
             let (package, version) = (self.name("name", "package name")?, self.name("version", "package version")?);
-            Ok(FilePath { package, version, file: self.name("file", "filename")?, owner: self.owner()? })
+            let last = self.name(last, field)?;
+            Ok((VersionPath { package, version, owner: self.owner()? }, last))
         };
         self.named(names()).await
     }

@@ -18,7 +18,12 @@ pub fn generic_version(path: &VersionPath) -> String {
 
 /// The address for publishing and downloading a file.
 pub fn generic_file(path: &FilePath) -> String {
-    format!("{}/{}", generic_version(&path.in_version()), escape(path.file.as_str()))
+    generic_download(&path.in_version(), path.file.as_str())
+}
+
+/// The address for downloading a file, or a checksum file that is computed.
+pub fn generic_download(version: &VersionPath, name: &str) -> String {
+    format!("{}/{}", generic_version(version), escape(name))
 }
 
 /// The address of a file in an example, whose names may be placeholders.

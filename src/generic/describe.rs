@@ -57,6 +57,8 @@ fn asked_of_a_file(description: &mut Description) {
     description.head("If-Match", "The `ETag` of the file you expect; you get 412 if it is another file.", text());
     description.head("If-Modified-Since", "An HTTP date; you get 304 if the file is not newer.", text());
     description.head("If-Unmodified-Since", "An HTTP date; you get 412 if the file is newer.", text());
+    description.head("Want-Repr-Digest", "`sha-512=10`: you get the SHA-512 as `Repr-Digest` (RFC 9530).", text());
+    description.head("Want-Digest", "Anything: you also get `Digest` (RFC 3230).", text());
 }
 
 /// The headers that describe a file, with or without its bytes.
@@ -64,6 +66,8 @@ fn of_a_file(description: &mut Description) {
     of_a_refusal(description);
     let (name, about, pattern) = DIGEST;
     description.with(name, about, text_like(pattern));
+    let sha256 = text_like("^SHA-256=[0-9A-Za-z+/]{42}[AEIMQUYcgkosw048]=$");
+    description.may_have("Digest", "Its SHA-256, if you sent Want-Digest (RFC 3230).", sha256);
 }
 
 /// The same without the digest, which would be wrong for the sentence that is sent instead.
@@ -76,8 +80,11 @@ fn of_a_refusal(description: &mut Description) {
 }
 
 /// The headers that describe the sent bytes.
-const DIGEST: (&str, &str, &str) =
-    ("Repr-Digest", "Its SHA-256 (RFC 9530).", "^sha-256=:[0-9A-Za-z+/]{42}[AEIMQUYcgkosw048]=:$");
+const DIGEST: (&str, &str, &str) = (
+    "Repr-Digest",
+    "Its SHA-256, or its SHA-512 if you prefer that (RFC 9530).",
+    "^sha-(256=:[0-9A-Za-z+/]{42}[AEIMQUYcgkosw048]=|512=:[0-9A-Za-z+/]{85}[AQgw]==):$",
+);
 
 /// The headers that describe a file but not a checksum file, which is computed.
 const OF_A_FILE: [(&str, &str, &str); 4] = [

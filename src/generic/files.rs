@@ -1,12 +1,14 @@
 //! One file: downloading and deleting it. Publishing is in `upload`.
 
-use super::sidecars::{self, Sidecar};
+use super::sidecars::{self, DownloadName, Sidecar};
 use crate::auth::call::Call;
 use crate::db::Connection;
 use crate::domain::address;
-use crate::domain::path::FilePath;
+use crate::domain::path::VersionPath;
+use crate::domain::role::Visibility;
 use crate::error::{Error, Result, What};
 use crate::http::blob::in_shape;
+use crate::http::cors::allow_any_origin;
 use crate::http::problem::Shape;
 use crate::http::request_log::request_id;
 use crate::registry::access::{can_publish, can_read};
@@ -27,18 +29,19 @@ const READ_AT_ONCE: u64 = 64 << 10;
 enum Downloaded {
     File(Box<Downloadable>),
     Sidecar(Box<Sidecar>),
-    /// The version that `latest` means.
-    Newest(FilePath),
+    /// The version that `latest` means, and whether its owner is public.
+    Newest(VersionPath, bool),
 }
 
 /// `GET`, `HEAD` of a file; also of a checksum file, and of the version `latest`.
 pub async fn download(call: Call) -> Result<HttpResponse> {
-    let path = call.file_path().await?;
-    call.about(&path.owner);
+    let (version, name): (_, DownloadName) = call.version_path_and("file", "filename").await?;
+    call.about(&version.owner);
     let store = call.app.store.clone();
+    let (looked_in, wanted) = (version, name.clone());
     let (found, small) = call
         .reading_then(
-            move |conn, caller| find(conn, caller, &path),
+            move |conn, caller| find(conn, caller, &looked_in, &wanted),
             move |found| {
                 let small = match &found {
                     Downloaded::File(file) if file.blob.size <= READ_AT_ONCE => Some(read(&store, file)),
@@ -51,24 +54,33 @@ pub async fn download(call: Call) -> Result<HttpResponse> {
     match found {
         Downloaded::File(file) => send(&call, *file, small.transpose()?).await,
         Downloaded::Sidecar(sidecar) => sidecars::answer(&call.app, *sidecar).await,
-        Downloaded::Newest(path) => Ok(redirect(&call.app.url(&address::generic_file(&path)))),
+        Downloaded::Newest(version, public) => {
+            let mut response = redirect(&call.app.url(&address::generic_download(&version, name.as_str())));
+            if serve::is_open(&call.app, public) {
+                allow_any_origin(response.headers_mut());
+            }
+            Ok(response)
+        }
     }
 }
 
-fn find(conn: &mut Connection, caller: &Caller, path: &FilePath) -> Result<Downloaded> {
-    match files::find_downloadable(conn, caller, path) {
-        Ok(file) => return Ok(Downloaded::File(Box::new(file))),
-        Err(Error::NotFound(What::File)) => {}
-        Err(error) => return Err(error),
+fn find(conn: &mut Connection, caller: &Caller, path: &VersionPath, name: &DownloadName) -> Result<Downloaded> {
+    if let Some(file) = name.file() {
+        match files::find_downloadable(conn, caller, &path.with_file(file.clone())) {
+            Ok(file) => return Ok(Downloaded::File(Box::new(file))),
+            Err(Error::NotFound(What::File)) => {}
+            Err(error) => return Err(error),
+        }
     }
     // The caller may read the owner, but there is no such file: it may be one that is computed.
     let right = can_read(conn, caller, &path.owner, Some(&path.package))?;
-    if let Some(sidecar) = sidecars::find(conn, &right, path)? {
+    if let Some(sidecar) = sidecars::find(conn, &right, path, name)? {
         return Ok(Downloaded::Sidecar(Box::new(sidecar)));
     }
-    if path.version.is_latest() && !versions::exists(conn, right.owner().id, &path.in_version())? {
+    if path.version.is_latest() && !versions::exists(conn, right.owner().id, path)? {
         let version = versions::newest(conn, &right, &path.package).map_err(not_found_as_file)?;
-        return Ok(Downloaded::Newest(FilePath { version, ..path.clone() }));
+        let public = right.owner().visibility == Visibility::Public;
+        return Ok(Downloaded::Newest(VersionPath { version, ..path.clone() }, public));
     }
     Err(Error::NotFound(What::File))
 }

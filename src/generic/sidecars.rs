@@ -1,59 +1,129 @@
-//! Checksum files that are computed: `{file}.sha256`, `{file}.sha512`, and `SHA256SUMS`, `SHA512SUMS` of a version, in
-//! the format that `sha256sum -c` reads. A real file with such a name takes precedence.
+//! Checksum files that are computed: `{file}.sha256`, `.sha512`, `.sha1` and `.md5`, and `SHA256SUMS`, `SHA512SUMS` of a
+//! version, in the format that `sha256sum -c` reads. A real file with such a name takes precedence.
 
 use crate::db::Connection;
-use crate::domain::names::FileName;
-use crate::domain::path::FilePath;
+use crate::domain::names::{FileName, InvalidName};
+use crate::domain::path::VersionPath;
+use crate::domain::role::Visibility;
 use crate::error::{Error, Result, What};
 use crate::http::blob::INERT;
+use crate::http::cors::{ANY_ORIGIN, EXPOSED};
 use crate::jobs::digests;
 use crate::registry::access::CanRead;
 use crate::registry::packages::files::{self, FileSummary};
 use crate::registry::pages::Slice;
+use crate::serve::is_open;
 use crate::state::App;
 use actix_web::HttpResponse;
 use actix_web::http::header;
 use std::fmt::Write as _;
+use std::str::FromStr;
 
 /// The digest in a checksum file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Sha256,
     Sha512,
+    Sha1,
+    Md5,
+}
+
+/// The endings of checksum files.
+const ENDINGS: [(&str, Kind); 4] =
+    [(".sha256", Kind::Sha256), (".sha512", Kind::Sha512), (".sha1", Kind::Sha1), (".md5", Kind::Md5)];
+
+/// The last segment of a download's address: the name of a file, or of a checksum file, which may be longer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct DownloadName {
+    text: String,
+    file: Option<FileName>,
+    checksums: Option<(Kind, Option<FileName>)>,
+}
+
+impl DownloadName {
+    /// The name as it was sent.
+    pub(super) fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The name of a file that may exist.
+    pub(super) fn file(&self) -> Option<&FileName> {
+        self.file.as_ref()
+    }
+}
+
+impl FromStr for DownloadName {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
+        let (file, checksums) = (text.parse(), checksums(text));
+        match (file, checksums) {
+            (Err(why), None) => Err(why),
+            (file, checksums) => Ok(Self { text: text.to_owned(), file: file.ok(), checksums }),
+        }
+    }
+}
+
+/// The digest and the file that the name of a checksum file stands for; without a file it is about the whole version.
+fn checksums(text: &str) -> Option<(Kind, Option<FileName>)> {
+    match text.to_ascii_lowercase().as_str() {
+        "sha256sums" => return Some((Kind::Sha256, None)),
+        "sha512sums" => return Some((Kind::Sha512, None)),
+        _ => {}
+    }
+    ENDINGS.iter().find_map(|(ending, kind)| {
+        let (base, end) = text.split_at_checked(text.len().checked_sub(ending.len())?)?;
+        if !end.eq_ignore_ascii_case(ending) {
+            return None;
+        }
+        Some((*kind, Some(base.parse().ok()?)))
+    })
 }
 
 /// A checksum file, and the files that it lists.
 pub(super) struct Sidecar {
     kind: Kind,
-    name: FileName,
+    name: String,
     files: Vec<FileSummary>,
+    /// Whether its owner is public.
+    public: bool,
 }
 
 /// The checksum file with this name, if the name is one of a checksum file and the files that it lists exist.
 ///
 /// # Errors
 /// Database errors.
-pub(super) fn find(conn: &mut Connection, right: &CanRead, path: &FilePath) -> Result<Option<Sidecar>> {
-    let lower = path.file.lower();
-    let (kind, base) = match lower.as_str() {
-        "sha256sums" => (Kind::Sha256, None),
-        "sha512sums" => (Kind::Sha512, None),
-        other => match (other.strip_suffix(".sha256"), other.strip_suffix(".sha512")) {
-            (Some(base), _) => (Kind::Sha256, Some(base)),
-            (_, Some(base)) => (Kind::Sha512, Some(base)),
-            _ => return Ok(None),
-        },
-    };
-    let version = path.in_version();
+pub(super) fn find(
+    conn: &mut Connection,
+    right: &CanRead,
+    version: &VersionPath,
+    name: &DownloadName,
+) -> Result<Option<Sidecar>> {
+    let Some((kind, base)) = &name.checksums else { return Ok(None) };
     let files = match base {
-        Some(base) => files::find(conn, right, &version, base)?.into_iter().collect(),
-        None => match files::list(conn, right, &version, Slice { offset: 0, limit: i64::MAX }) {
+        Some(base) => files::find(conn, right, version, &base.lower())?.into_iter().collect(),
+        None => match files::list(conn, right, version, Slice { offset: 0, limit: i64::MAX }) {
             Ok(page) => page.items,
             Err(Error::NotFound(What::Version)) => return Ok(None),
             Err(error) => return Err(error),
         },
     };
-    Ok(Some(Sidecar { kind, name: path.file.clone(), files }).filter(|sidecar| !sidecar.files.is_empty()))
+    let public = right.owner().visibility == Visibility::Public;
+    let sidecar = Sidecar { kind: *kind, name: name.text.clone(), files, public };
+    Ok(Some(sidecar).filter(|sidecar| !sidecar.files.is_empty()))
+}
+
+/// The digest of a file in hexadecimal, computed now if it is missing.
+async fn digest(app: &App, kind: Kind, file: &FileSummary) -> Result<String> {
+    if kind == Kind::Sha256 {
+        return Ok(file.blob.sha256.to_hex());
+    }
+    let other = digests::of_blob(&app.db, &app.store, &app.digesting, &file.blob).await?;
+    Ok(match kind {
+        Kind::Sha256 | Kind::Sha512 => other.sha512.to_hex(),
+        Kind::Sha1 => other.sha1.to_hex(),
+        Kind::Md5 => other.md5.to_hex(),
+    })
 }
 
 /// Sends a checksum file; computes missing digests first.
@@ -63,19 +133,20 @@ pub(super) fn find(conn: &mut Connection, right: &CanRead, path: &FilePath) -> R
 pub(super) async fn answer(app: &App, sidecar: Sidecar) -> Result<HttpResponse> {
     let mut lines = String::new();
     for file in &sidecar.files {
-        let digest = match sidecar.kind {
-            Kind::Sha256 => file.blob.sha256.to_hex(),
-            Kind::Sha512 => digests::of_blob(&app.db, &app.store, &app.digesting, &file.blob).await?.sha512.to_hex(),
-        };
+        let digest = digest(app, sidecar.kind, file).await?;
         // Two spaces: the name follows unescaped, because the allowed names contain nothing that coreutils would
         // escape.
         let _ = writeln!(lines, "{digest}  {}", file.name);
     }
-    Ok(HttpResponse::Ok()
+    let mut builder = HttpResponse::Ok();
+    if is_open(app, sidecar.public) {
+        builder.insert_header(ANY_ORIGIN).insert_header(EXPOSED);
+    }
+    Ok(builder
         .content_type("text/plain; charset=utf-8")
         .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .insert_header((header::CACHE_CONTROL, "private, no-cache"))
-        .insert_header((header::CONTENT_DISPOSITION, crate::http::disposition::attachment(sidecar.name.as_str())))
+        .insert_header((header::CONTENT_DISPOSITION, crate::http::disposition::attachment(&sidecar.name)))
         .insert_header((header::CONTENT_SECURITY_POLICY, INERT))
         .body(lines))
 }

@@ -19,9 +19,12 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 
 use super::conditional::{Validators, Verdict, http_date, judge, range_holds};
+use super::cors::{ANY_ORIGIN, EXPOSED};
 use super::disposition::attachment;
+use super::preferred_digest::wants_digest;
 use super::problem::{Shape, line};
 use super::range::{Selection, select};
+use crate::domain::digest::Sha512;
 use crate::domain::request_id::RequestId;
 use crate::error::Error;
 use crate::storage::{BlobReader, BlobStore, StoreError, Stored};
@@ -43,7 +46,13 @@ pub struct BlobToServe<'a> {
     pub file_name: &'a str,
     /// When the file was uploaded.
     pub last_modified: SystemTime,
-    /// Whether anonymous readers may see the file, and shared caches may store it.
+    /// Whether no other content was at this address in the second of the upload, and that second is over.
+    pub date_is_strong: bool,
+    /// The time of the answer.
+    pub now: SystemTime,
+    /// The SHA-512, if the client prefers it to the SHA-256.
+    pub sha512: Option<Sha512>,
+    /// Whether anonymous readers may see the file, shared caches may store it, and scripts of other sites may read it.
     pub public: bool,
     /// The whole content, when the caller has read and verified it already.
     pub small: Option<Bytes>,
@@ -69,10 +78,11 @@ pub async fn respond(
     file: BlobToServe<'_>,
 ) -> Result<Served, Error> {
     let etag = format!("\"{}\"", file.blob.key.sha256());
-    let validators = Validators { etag: &etag, last_modified: file.last_modified };
+    let validators = Validators { etag: &etag, last_modified: file.last_modified, date_is_strong: file.date_is_strong };
+    let wants_digest = wants_digest(headers);
     match judge(headers, validators) {
         Verdict::Failed => return Ok(not_counted(refusal(StatusCode::PRECONDITION_FAILED, &file, &etag))),
-        Verdict::NotModified => return Ok(not_counted(not_modified(&file, &etag))),
+        Verdict::NotModified => return Ok(not_counted(not_modified(&file, &etag, wants_digest))),
         Verdict::Proceed => {}
     }
     // Range applies to GET only (RFC 9110 §14.2), and a second Range header makes both invalid.
@@ -92,7 +102,7 @@ pub async fn respond(
             response
         }
         Selection::Whole => {
-            let response = head(StatusCode::OK, &file, &etag);
+            let response = head(StatusCode::OK, &file, &etag, wants_digest);
             if method == Method::HEAD {
                 response.set_body(Promised(size)).map_into_boxed_body()
             } else {
@@ -100,13 +110,13 @@ pub async fn respond(
             }
         }
         Selection::One(range) => {
-            let mut response = head(StatusCode::PARTIAL_CONTENT, &file, &etag);
+            let mut response = head(StatusCode::PARTIAL_CONTENT, &file, &etag, wants_digest);
             insert(&mut response, header::CONTENT_RANGE, &content_range(&range, size));
             with_body(response, store, file, vec![Part::Blob(range)]).await?
         }
         Selection::Many(ranges) => {
             let boundary = format!("{:032x}", rand::random::<u128>());
-            let mut response = head(StatusCode::PARTIAL_CONTENT, &file, &etag);
+            let mut response = head(StatusCode::PARTIAL_CONTENT, &file, &etag, wants_digest);
             let kind = format!("multipart/byteranges; boundary={boundary}");
             insert(&mut response, header::CONTENT_TYPE, &kind);
             with_body(response, store, file, multipart(&ranges, &boundary, size)).await?
@@ -135,44 +145,62 @@ fn protected(status: StatusCode, file: &BlobToServe<'_>, etag: &str) -> HttpResp
     const SHA256: HeaderName = HeaderName::from_static("x-checksum-sha256");
     let mut builder = HttpResponse::build(status);
     let fixed = |value: &'static str| HeaderValue::from_static(value);
-    let sha256 = file.blob.key.sha256();
     builder
         .insert_header((header::CONTENT_DISPOSITION, attachment(file.file_name)))
-        .insert_header((REPR_DIGEST, format!("sha-256=:{}:", STANDARD.encode(sha256.as_bytes()))))
-        .insert_header((SHA256, sha256.to_hex()))
+        .insert_header((SHA256, file.blob.key.sha256().to_hex()))
         .insert_header((header::ETAG, etag))
-        .insert_header((header::LAST_MODIFIED, http_date(file.last_modified)))
+        // Otherwise actix writes a date that may be half a second old, and so earlier than the upload.
+        .insert_header((header::DATE, http_date(file.now)))
+        // Another server's clock may be ahead (RFC 9110 §8.8.2.1).
+        .insert_header((header::LAST_MODIFIED, http_date(file.last_modified.min(file.now))))
         .insert_header((header::CACHE_CONTROL, fixed(if file.public { PUBLIC } else { PRIVATE })))
         .insert_header((header::ACCEPT_RANGES, fixed("bytes")))
         .insert_header((header::X_CONTENT_TYPE_OPTIONS, fixed("nosniff")))
         .insert_header((header::CONTENT_SECURITY_POLICY, fixed(INERT)))
         .insert_header((header::CROSS_ORIGIN_RESOURCE_POLICY, fixed("same-origin")));
+    if file.public {
+        builder.insert_header(ANY_ORIGIN).insert_header(EXPOSED);
+    }
+    builder
+}
+
+/// The same with the digests of the file, whether the answer has all of its bytes, a part of them, or none.
+fn described(status: StatusCode, file: &BlobToServe<'_>, etag: &str, wants_digest: bool) -> HttpResponseBuilder {
+    const DIGEST: HeaderName = HeaderName::from_static("digest");
+    let sha256 = STANDARD.encode(file.blob.key.sha256().as_bytes());
+    let mut builder = protected(status, file, etag);
+    if wants_digest {
+        builder.insert_header((DIGEST, format!("SHA-256={sha256}")));
+    }
+    let repr_digest = match file.sha512 {
+        Some(sha512) => format!("sha-512=:{}:", STANDARD.encode(sha512.as_bytes())),
+        None => format!("sha-256=:{sha256}:"),
+    };
+    builder.insert_header((REPR_DIGEST, repr_digest));
     builder
 }
 
 /// The response header of an answer that sends bytes of the file.
-fn head(status: StatusCode, file: &BlobToServe<'_>, etag: &str) -> HttpResponse {
-    protected(status, file, etag)
+fn head(status: StatusCode, file: &BlobToServe<'_>, etag: &str, wants_digest: bool) -> HttpResponse {
+    described(status, file, etag, wants_digest)
         .insert_header((header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream")))
         .body(actix_web::body::None::new())
 }
 
 /// Without a body, and without the `Content-Length: 0` that an empty body would have.
-fn not_modified(file: &BlobToServe<'_>, etag: &str) -> HttpResponse {
-    protected(StatusCode::NOT_MODIFIED, file, etag).body(actix_web::body::None::new())
+fn not_modified(file: &BlobToServe<'_>, etag: &str, wants_digest: bool) -> HttpResponse {
+    described(StatusCode::NOT_MODIFIED, file, etag, wants_digest).body(actix_web::body::None::new())
 }
 
 const ANOTHER_FILE: &str = "the file does not match If-Match or If-Unmodified-Since";
 const NO_SUCH_RANGE: &str = "the file has no bytes in the requested range";
 
-/// The file's header with an error message as its body, whose digest would differ from the file's.
+/// The file's header with an error message as its body, which has another digest.
 fn refusal(status: StatusCode, file: &BlobToServe<'_>, etag: &str) -> HttpResponse {
     let text = if status == StatusCode::PRECONDITION_FAILED { ANOTHER_FILE } else { NO_SUCH_RANGE };
-    let mut response = protected(status, file, etag)
+    protected(status, file, etag)
         .insert_header((header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8")))
-        .body(format!("{text}\n"));
-    response.headers_mut().remove(REPR_DIGEST);
-    response
+        .body(format!("{text}\n"))
 }
 
 /// Renders an answer of [`respond`] in the client's error format: 412 and 416 as JSON for clients that accept it, with

@@ -11,6 +11,8 @@ pub struct Validators<'a> {
     pub etag: &'a str,
     /// When the file was uploaded.
     pub last_modified: SystemTime,
+    /// Whether no other content was at this address in the second of `last_modified` (RFC 9110 §8.8.2.2).
+    pub date_is_strong: bool,
 }
 
 /// The result of the conditions of a GET or HEAD.
@@ -48,15 +50,24 @@ pub fn judge(headers: &HeaderMap, validators: Validators<'_>) -> Verdict {
 }
 
 /// Whether `Range` applies (§13.1.5): there is no `If-Range`, or it equals our tag by strong comparison, or exactly our
-/// date.
+/// date, if that is strong. Two files that were uploaded within a second have the same date, and a part of each would
+/// make a file that nobody published.
 pub fn range_holds(headers: &HeaderMap, validators: Validators<'_>) -> bool {
     if !headers.contains_key(header::IF_RANGE) {
         return true;
     }
     match single(headers, header::IF_RANGE) {
         Some(tag) if tag.starts_with('"') => tag == validators.etag,
-        _ => date(headers, header::IF_RANGE) == Some(whole_seconds(validators.last_modified)),
+        _ => {
+            let exact = date(headers, header::IF_RANGE) == Some(whole_seconds(validators.last_modified));
+            exact && validators.date_is_strong
+        }
     }
+}
+
+/// Whether a request for a part of a file names its copy by a date.
+pub fn has_dated_range(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::RANGE) && date(headers, header::IF_RANGE).is_some()
 }
 
 /// Whether `If-None-Match` says that the client has the content with this tag.
@@ -128,7 +139,7 @@ mod tests {
 
     fn validators() -> Validators<'static> {
         let last_modified = httpdate::parse_http_date(EXACT).unwrap() + Duration::from_millis(900);
-        Validators { etag: TAG, last_modified }
+        Validators { etag: TAG, last_modified, date_is_strong: true }
     }
 
     fn headers(fields: &[(HeaderName, &str)]) -> HeaderMap {
@@ -210,7 +221,24 @@ mod tests {
             (BEFORE, false),
             ("", false),
         ] {
-            assert_eq!(range_holds(&headers(&[(header::IF_RANGE, value)]), validators()), holds, "{value}");
+            let fields = headers(&[(header::IF_RANGE, value)]);
+            assert_eq!(range_holds(&fields, validators()), holds, "{value}");
+            let weak = Validators { date_is_strong: false, ..validators() };
+            assert_eq!(range_holds(&fields, weak), holds && value != EXACT, "{value}, weak");
+        }
+    }
+
+    #[test]
+    fn only_a_range_with_a_date_depends_on_it() {
+        let (range, if_range) = ((header::RANGE, "bytes=0-1"), header::IF_RANGE);
+        assert!(has_dated_range(&headers(&[range.clone(), (if_range.clone(), EXACT)])));
+        for fields in [
+            vec![(if_range.clone(), EXACT)],
+            vec![range.clone()],
+            vec![range.clone(), (if_range.clone(), TAG)],
+            vec![range, (if_range, "yesterday")],
+        ] {
+            assert!(!has_dated_range(&headers(&fields)), "{fields:?}");
         }
     }
 }

@@ -11,6 +11,7 @@ mod web;
 pub use table::Row;
 
 use crate::api::openapi::{Document, Entry};
+use crate::http::cors::preflight;
 use crate::http::middleware::{Guard, PathAsSent};
 use crate::http::problem::{self, Shape};
 use crate::http::request_log::request_id;
@@ -63,12 +64,16 @@ pub fn configure(config: &mut ServiceConfig, assets_dir: &Path) {
             methods.insert(at + 1, "HEAD");
         }
         let allowed = methods.join(", ");
+        let cross_origin = rows.iter().any(|row| row.cross_origin);
         let exact = rows.iter().any(|row| row.exact);
         let mut service = rows.into_iter().fold(resource(path), |service, row| service.route(row.into_route()));
         if exact {
             service = service.guard(fn_guard(move |context| is_sent_as(context, path)));
         }
-        let other = move |req: HttpRequest| ready(wrong_method(&req, &allowed));
+        let other = move |req: HttpRequest| {
+            let preflight = if cross_origin { preflight(&req) } else { None };
+            ready(preflight.unwrap_or_else(|| wrong_method(&req, &allowed)))
+        };
         config.service(service.default_service(to(other)));
         if exact {
             // Every other spelling of this address. Without it a page for any name could answer there.

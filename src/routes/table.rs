@@ -73,6 +73,8 @@ pub struct Row {
     /// changes.
     /// Empty for pages.
     pub id: &'static str,
+    /// Whether scripts of other sites may read what everybody may read here.
+    pub cross_origin: bool,
     /// Whether the address answers in exactly this spelling alone.
     pub exact: bool,
     also: Vec<(StatusCode, &'static str)>,
@@ -119,7 +121,8 @@ impl<F: Face> WithoutRight<F> {
     pub(super) fn right(mut self, right: Right) -> Routes<F> {
         let policy = Policy { credentials: F::CREDENTIALS, scope: None, right, event: None };
         let Self { method, path, service, .. } = self;
-        let row = Row { method, path, policy, about: "", id: "", exact: false, also: Vec::new(), service };
+        let (cross_origin, exact) = (false, false);
+        let row = Row { method, path, policy, about: "", id: "", cross_origin, exact, also: Vec::new(), service };
         self.routes.rows.push(row);
         self.routes
     }
@@ -175,6 +178,11 @@ impl<F: Face> Routes<F> {
     /// The audit event that the change records.
     pub(super) fn event(self, event: Event) -> Self {
         self.last(|row| row.policy.event = Some(event))
+    }
+
+    /// Lets scripts of other sites read what everybody may read here: its handler says which answers these are.
+    pub(super) fn cross_origin(self) -> Self {
+        self.last(|row| row.cross_origin = true)
     }
 
     /// Answers in exactly this spelling alone, for addresses that a proxy keeps from strangers by their spelling.

@@ -27,6 +27,9 @@ async fn handler(request: HttpRequest, served: web::Data<Served>) -> Result<acti
         blob: served.blob.clone(),
         file_name: "tool \"x\".bin",
         last_modified: uploaded(),
+        date_is_strong: true,
+        now: uploaded() + Duration::from_secs(3600),
+        sha512: None,
         public: served.public,
         small: served.small.clone(),
     };

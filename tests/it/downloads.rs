@@ -1,7 +1,10 @@
 //! Downloads: headers, ranges, conditional requests, counts, checksum sidecars, `latest`.
 
-use crate::support::{Answer, Site, noise, path, people, sha256};
+use crate::support::{Answer, Plan, Site, noise, path, people, sha256};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use packhouse::domain::role::Visibility;
+use sha2::{Digest, Sha256, Sha512};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -17,6 +20,8 @@ async fn a_download_has_all_promised_headers() {
     insta::assert_snapshot!(answer.shown(), @r#"
     200
     accept-ranges: bytes
+    access-control-allow-origin: *
+    access-control-expose-headers: Accept-Ranges, Content-Disposition, Content-Length, Content-Range, Date, Digest, ETag, Link, Repr-Digest, X-Checksum-Sha256, X-Request-Id
     cache-control: public, max-age=0, must-revalidate, no-transform
     content-disposition: attachment; filename="[a] $(b) & c.bin"; filename*=UTF-8''%5Ba%5D%20$%28b%29%20&%20c.bin
     content-length: 5
@@ -112,12 +117,105 @@ async fn permission_to_read_is_checked_before_conditional_headers() {
         );
         site.anon().bearer("nonsense").get(&file("1", "f")).header(field, value).await.is(401);
     }
+    site.pass(Duration::from_secs(1));
     for (value, status) in [(&*tag, 206), (date, 206), ("\"x\"", 200), (before, 200)] {
         site.anon().get(&file("1", "f")).header("if-range", value).header("range", "bytes=0-0").await.is(status);
     }
     site.db_execute("UPDATE owners SET visibility = 2 WHERE name = 'ada'");
     site.stranger().get(&file("1", "f")).header("if-none-match", &tag).await.is(404);
     site.anon().get(&file("1", "f")).header("if-match", "\"x\"").await.is(401);
+}
+
+#[tokio::test]
+async fn if_range_with_a_date_never_mixes_two_files_of_one_second() {
+    let site = Site::new();
+    let deletions =
+        [vec!["ada", "tool", "1", "f"], vec!["ADA", "Tool", "1", "F"], vec!["ada", "tool", "1"], vec!["ada", "tool"]];
+    for deleted in &deletions {
+        let name = path(&["ada", "tool", "1", "f"]);
+        let part = async || {
+            let date = site.anon().get(&name).await.header("last-modified").unwrap().to_owned();
+            site.anon().get(&name).header("range", "bytes=5-").header("if-range", date).await
+        };
+        site.ci().publish(&name, "first file").await;
+        // Until the second is over, the date may still become that of another file.
+        assert_eq!(part().await.is(200).text(), "first file");
+        site.pass(Duration::from_secs(1));
+        assert_eq!(part().await.is(206).text(), " file");
+        site.pass(Duration::from_secs(59));
+        site.ci().delete(&name).await.is(204);
+
+        site.ci().publish(&name, "an old file").await;
+        site.ci().delete(&path(deleted)).await.is(204);
+        site.ci().publish(&name, "the new one").await;
+        let answer = site.anon().get(&name).await.is(200);
+        let (date, etag) = (answer.header("last-modified").unwrap(), answer.header("etag").unwrap());
+        for later in [0, 1, 3600 - 1] {
+            site.pass(Duration::from_secs(later));
+            let get = |if_range| site.anon().get(&name).header("range", "bytes=8-").header("if-range", if_range);
+            assert_eq!(get(date).await.is(200).text(), "the new one", "{deleted:?} after {later} s");
+            assert_eq!(get(etag).await.is(206).text(), "one");
+        }
+        site.ci().delete(&name).await.is(204);
+        site.pass(Duration::from_secs(60));
+    }
+}
+
+#[tokio::test]
+async fn last_modified_is_never_later_than_the_date_of_the_answer() {
+    let site = Site::start(Plan { real_time: true, ..Plan::default() });
+    let time = |answer: &Answer, name| httpdate::parse_http_date(answer.header(name).unwrap()).unwrap();
+    // The end of a second is among these moments.
+    for at in 0..60 {
+        let name = file("1", &format!("f{at}"));
+        site.ci().publish(&name, "x").await;
+        let answer = site.anon().get(&name).await.is(200);
+        assert!(time(&answer, "last-modified") <= time(&answer, "date"), "{:?}", answer.headers);
+    }
+    // Published by another server whose clock is ahead.
+    site.db_execute("UPDATE files SET created_at = created_at + interval '1 hour'");
+    for (field, value, status) in
+        [("accept", "*/*", 200), ("range", "bytes=0-0", 206), ("if-none-match", "*", 304), ("range", "bytes=9-", 416)]
+    {
+        let answer = site.anon().get(&file("1", "f1")).header(field, value).await.is(status);
+        assert_eq!(answer.header("last-modified"), answer.header("date"), "{status}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_gets_the_digest_that_it_prefers() {
+    let site = Site::new();
+    // A small file, which has all digests immediately, and a large one, which gets most of them later.
+    let (small, large) = (noise(1000), noise(2_000_000));
+    for (name, bytes) in [("small", &small), ("large", &large)] {
+        site.ci().publish(&file("1", name), bytes.clone()).await;
+        let sha256 = STANDARD.encode(Sha256::digest(bytes));
+        let sha512 = STANDARD.encode(Sha512::digest(bytes));
+        let (short, long) = (format!("sha-256=:{sha256}:"), format!("sha-512=:{sha512}:"));
+        for (field, value, repr_digest, digest) in [
+            ("accept", "*/*", &short, false),
+            ("want-digest", "SHA-512;q=1, SHA-256;q=1, SHA;q=0.1", &short, true),
+            ("want-digest", "sha-256;q=0", &short, false),
+            ("want-repr-digest", "sha-512=10, sha-256=1", &long, false),
+            ("want-repr-digest", "sha-512", &long, false),
+            ("want-repr-digest", "sha-512=1, sha-256=9", &short, false),
+            ("want-repr-digest", "sha-512=0", &short, false),
+        ] {
+            for (range, status) in [("none", 200), ("bytes=5-9", 206)] {
+                let get = site.anon().get(&file("1", name)).header(field, value).header("range", range);
+                let answer = get.await.is(status);
+                assert_eq!(answer.header("repr-digest"), Some(&**repr_digest), "{name} {field}: {value}");
+                let expected = digest.then(|| format!("SHA-256={sha256}"));
+                assert_eq!(answer.header("digest"), expected.as_deref(), "{name} {field}: {value}");
+            }
+            let head = site.anon().head(&file("1", name)).header(field, value).await.is(200);
+            assert_eq!(head.header("repr-digest"), Some(&**repr_digest), "HEAD");
+        }
+        let current = site.anon().get(&file("1", name)).header("if-none-match", "*").header("want-digest", "*");
+        assert_eq!(current.await.is(304).header("digest"), Some(&*format!("SHA-256={sha256}")));
+        let beyond = site.anon().get(&file("1", name)).header("range", "bytes=9000000-").header("want-digest", "*");
+        assert_eq!(beyond.await.is(416).header("digest"), None, "the sentence has another digest");
+    }
 }
 
 #[tokio::test]
@@ -168,8 +266,10 @@ async fn checksum_sidecars_have_the_format_of_sha256sum() {
     for (program, names) in [
         ("sha256sum", ["SHA256SUMS", "Small [1].bin.sha256", "large.bin.SHA256"]),
         ("sha512sum", ["SHA512SUMS", "small [1].bin.sha512", "large.bin.sha512"]),
+        ("sha1sum", ["", "small [1].bin.sha1", "large.bin.Sha1"]),
+        ("md5sum", ["", "small [1].bin.md5", "large.bin.md5"]),
     ] {
-        for (at, name) in names.iter().enumerate() {
+        for (at, name) in names.iter().enumerate().filter(|(_, name)| !name.is_empty()) {
             let answer = site.anon().get(&file("1", name)).await.is(200);
             assert_eq!(answer.header("content-type"), Some("text/plain; charset=utf-8"));
             assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
@@ -187,7 +287,7 @@ async fn checksum_sidecars_have_the_format_of_sha256sum() {
             assert!(check.wait().unwrap().success(), "{program} {name}: {}", answer.text());
         }
     }
-    for absent in ["x.sha256", ".sha256", "large.bin.sha1", "large.bin.md5", "SHA1SUMS", "large.bin.sha256.sha256"] {
+    for absent in ["x.sha256", ".sha256", "x.sha1", ".md5", "SHA1SUMS", "MD5SUMS", "large.bin.sha256.sha256"] {
         site.anon().get(&file("1", absent)).await.is(404);
     }
     site.anon().get(&file("2", "SHA256SUMS")).await.is(404);
@@ -195,10 +295,40 @@ async fn checksum_sidecars_have_the_format_of_sha256sum() {
 }
 
 #[tokio::test]
+async fn the_longest_file_names_have_checksum_sidecars() {
+    let site = Site::new();
+    let long = "f".repeat(255);
+    site.ci().publish(&file("1", &long), "hello").await;
+    for (ending, program) in
+        [(".sha256", "sha256sum"), (".SHA512", "sha512sum"), (".sha1", "sha1sum"), (".md5", "md5sum")]
+    {
+        let name = format!("{long}{ending}");
+        let answer = site.anon().get(&file("1", &name)).await.is(200);
+        let mut sum = Command::new(program).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        std::io::Write::write_all(&mut sum.stdin.take().unwrap(), b"hello").unwrap();
+        let printed = String::from_utf8(sum.wait_with_output().unwrap().stdout).unwrap();
+        assert_eq!(answer.text(), printed.replace("  -", &format!("  {long}")), "{ending}");
+        assert!(answer.header("content-disposition").unwrap().contains(&format!("\"{name}\"")));
+        let latest = site.anon().get(&file("latest", &name)).await.is(302);
+        assert!(latest.header("location").unwrap().ends_with(&file("1", &name)));
+        site.anon().get(&file("2", &name)).await.is(404);
+        site.anon().get(&path(&["nobody", "tool", "1", &name])).await.is(401);
+        site.ci().put(&file("1", &name), "x").await.is(400);
+        site.ci().delete(&file("1", &name)).await.is(404);
+    }
+    for absent in [format!("{long}f.sha256"), format!("{long}.sha256.sha256"), format!("{long}.txt")] {
+        site.anon().get(&file("1", &absent)).await.is(404).says("package file not found");
+    }
+    site.db_execute("UPDATE owners SET visibility = 2 WHERE name = 'ada'");
+    site.anon().get(&file("1", &format!("{long}.sha256"))).await.is(401);
+    site.stranger().get(&file("1", &format!("{long}.sha256"))).await.is(404);
+}
+
+#[tokio::test]
 async fn a_real_file_takes_precedence_over_a_checksum_sidecar() {
     let site = Site::new();
     site.ci().publish(&file("1", "a.bin"), "bytes").await;
-    for name in ["a.bin.sha256", "SHA256SUMS", "sha512sums"] {
+    for name in ["a.bin.sha256", "SHA256SUMS", "sha512sums", "a.bin.md5"] {
         site.ci().publish(&file("1", name), "my own words").await;
         let answer = site.anon().get(&file("1", name)).await.is(200);
         assert_eq!(answer.text(), "my own words");
@@ -217,7 +347,7 @@ async fn checksum_sidecars_are_as_private_as_their_files() {
     let site = Site::new();
     site.ci().publish(&file("1", "a"), "x").await;
     site.db_execute("UPDATE owners SET visibility = 2 WHERE name = 'ada'");
-    for name in ["a.sha256", "SHA256SUMS"] {
+    for name in ["a.sha256", "a.sha512", "a.sha1", "a.md5", "SHA256SUMS"] {
         site.anon().get(&file("1", name)).await.is(401);
         site.stranger().get(&file("1", name)).await.is(404);
         site.reader().get(&file("1", name)).await.is(200);

@@ -12,6 +12,7 @@ mod lookup;
 pub mod publish;
 pub mod quotas;
 pub mod releases;
+pub mod replacement;
 pub mod search;
 pub mod uploads;
 pub mod versions;

@@ -1,0 +1,50 @@
+//! Whether a file may have taken the place of another at its address within the second of its upload. The two then have
+//! the same date, and a client that holds a part of the first would continue it with the second.
+
+use crate::db::schema::{audit, files, owners, packages, versions};
+use crate::domain::clock::Timestamp;
+use crate::domain::ids::FileId;
+use crate::error::Result;
+use crate::registry::audit::Event;
+use diesel::prelude::*;
+use std::time::Duration;
+
+/// The length of an HTTP date, and how much the clocks of two servers may differ.
+const CLOSE: Duration = Duration::from_secs(2);
+
+/// Whether another file may have been at this file's address at about the time of its upload: the audit log knows what
+/// was deleted. True for a file that no longer exists.
+///
+/// # Errors
+/// Database errors.
+pub fn is_possible(conn: &mut PgConnection, id: FileId) -> Result<bool> {
+    type Place = (String, String, String, String, Timestamp);
+    let place: Option<Place> = files::table
+        .inner_join(versions::table.inner_join(packages::table.inner_join(owners::table)))
+        .filter(files::id.eq(id))
+        .select((
+            owners::lower_name,
+            packages::lower_name,
+            versions::lower_version,
+            files::lower_name,
+            files::created_at,
+        ))
+        .first(conn)
+        .optional()?;
+    let Some((owner, package, version, file, uploaded)) = place else { return Ok(true) };
+    let deletions =
+        [Event::FileDelete, Event::VersionDelete, Event::PackageDelete, Event::UserDelete, Event::OrgDelete];
+    let deleted: Vec<(Option<String>, String)> = audit::table
+        .filter(audit::at.between(uploaded.minus(CLOSE), uploaded.plus(CLOSE)))
+        .filter(audit::event.eq_any(deletions.map(Event::as_str)))
+        .select((audit::owner_name, audit::subject))
+        .load(conn)?;
+    let version = format!("{package}/{version}");
+    let file = format!("{version}/{file}");
+    let places = [&owner, &package, &version, &file];
+    // The log has the spelling of the requests.
+    let is_here = |(of, subject): (Option<String>, String)| {
+        of.is_some_and(|of| of.to_lowercase() == owner) && places.contains(&&subject.to_lowercase())
+    };
+    Ok(deleted.into_iter().any(is_here))
+}
