@@ -31,7 +31,7 @@ let asked = 0;
 const refresh = async () => {
   const turn = ++asked;
   const query = new URLSearchParams({ package: byId("package").value, version: byId("version").value });
-  const response = await fetch(`/${encodeURIComponent(owner.value)}/-/upload?${query}`, { credentials: "same-origin" });
+  const response = await fetch(`/${encodeURIComponent(owner.value)}/-/upload?${query}`, { credentials: "same-origin", headers: { accept: "text/html" } });
   if (response.redirected || !response.ok) throw new Error("signed out");
   const page = new DOMParser().parseFromString(await response.text(), "text/html");
   if (turn !== asked) return;

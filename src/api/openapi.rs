@@ -206,7 +206,9 @@ fn security(policy: Policy) -> Vec<SecurityRequirement> {
         AcceptedCredentials::Own => vec![one("bearer")],
         AcceptedCredentials::Password => password().to_vec(),
         AcceptedCredentials::Token => tokens().to_vec(),
-        AcceptedCredentials::Any => password().into_iter().chain(tokens()).collect(),
+        AcceptedCredentials::Any | AcceptedCredentials::SessionOrAny => {
+            password().into_iter().chain(tokens()).collect()
+        }
     };
     if !policy.needs_user() {
         schemes.push(SecurityRequirement::default());
@@ -228,8 +230,7 @@ fn path_parameter(name: &str) -> Parameter {
 /// `GET /api/openapi.json`.
 pub async fn document(req: HttpRequest, app: web::Data<Arc<App>>, document: web::Data<Document>) -> HttpResponse {
     let file = document.file.as_ref().ok_or_else(|| Error::internal(anyhow::anyhow!("the document has no JSON")));
-    file.and_then(|file| file.answer(&req, &[]))
-        .unwrap_or_else(|error| api_error::render_error(&req, &app, &error))
+    file.and_then(|file| file.answer(&req, &[])).unwrap_or_else(|error| api_error::render_error(&req, &app, &error))
 }
 
 /// Describes [`document`].

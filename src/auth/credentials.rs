@@ -15,7 +15,8 @@ use actix_web::{HttpMessage, HttpRequest};
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
-/// The credentials of a request: the faces for programs never accept a cookie, pages accept nothing else.
+/// The credentials of a request: the faces for programs never accept a cookie, and pages accept nothing else, except for
+/// the links to files.
 #[derive(Debug, Clone)]
 pub struct Credentials {
     credential: Credential,
@@ -36,8 +37,14 @@ impl Credentials {
         let policy = req.extensions().get::<Policy>().copied();
         let policy = policy.ok_or_else(|| Error::internal(anyhow::anyhow!("this route has no policy")))?;
         let address = client(req);
+        let session = || session::read(req, app).map(Credential::Session);
         let credential = match policy.credentials {
-            AcceptedCredentials::Session => session::read(req, app).map_or(Credential::Anonymous, Credential::Session),
+            AcceptedCredentials::Session => session().unwrap_or(Credential::Anonymous),
+            // The session comes first: a proxy with a password of its own sends that along.
+            AcceptedCredentials::SessionOrAny => match session() {
+                Some(session) => session,
+                None => authorization(req, app, address).await?,
+            },
             _ => authorization(req, app, address).await?,
         };
         let needs_user = policy.needs_user() || app.config.require_signin && policy.right != Right::Public;

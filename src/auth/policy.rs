@@ -6,6 +6,7 @@ use crate::domain::role::{Area, Level};
 use crate::error::{Error, Result};
 use crate::registry::audit::Event;
 use crate::registry::caller::Caller;
+use actix_web::{HttpMessage, HttpRequest};
 
 /// The credentials that a route accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +23,13 @@ pub enum AcceptedCredentials {
     Token,
     /// Only the cookie of a browser's session.
     Session,
+    /// The cookie of a browser's session, or without one an access token, or a user's name and password.
+    SessionOrAny,
+}
+
+/// The credentials that the route of a request accepts; `None` for a request without a route.
+pub fn accepted_credentials(req: &HttpRequest) -> Option<AcceptedCredentials> {
+    req.extensions().get::<Policy>().map(|policy| policy.credentials)
 }
 
 /// The right that a route demands of its caller, in addition to the scope of their token. Rights to the names in the

@@ -2,7 +2,7 @@
 //! protocol, and of pages for packages, organizations, teams, tokens, webhooks and the administration.
 
 use super::ids::{DeliveryId, FileId, HookId, TeamId, TokenId};
-use super::names::{OwnerName, PackageName};
+use super::names::{FileName, OwnerName, PackageName};
 use super::path::{FilePath, PackagePath, VersionPath, escape};
 use super::version::Version;
 
@@ -62,14 +62,34 @@ pub fn version_page(owner: &OwnerName, name: &PackageName, version: &Version) ->
     format!("{}/{}{itself}", package_page(owner, name), escape(version.as_str()))
 }
 
-/// The download of a file, by its id.
-pub fn file_download(owner: &OwnerName, name: &PackageName, version: &Version, id: FileId) -> String {
+fn file_by_id(owner: &OwnerName, name: &PackageName, version: &Version, id: FileId) -> String {
     format!("{}/{}/files/{id}", package_page(owner, name), escape(version.as_str()))
+}
+
+/// The last segment of the address of the page that deletes a file. A file may have this name too.
+const DELETE: &str = "delete";
+
+/// The link to download a file on a page.
+pub fn file_download(owner: &OwnerName, name: &PackageName, version: &Version, id: FileId, file: &FileName) -> String {
+    file_by_name(owner, name, version, id, file).unwrap_or_else(|| file_by_id(owner, name, version, id))
+}
+
+/// The address of a download that ends in the file's name: `wget` and `curl -O` save it under that. `None` for a name
+/// that stands for a page at that place.
+pub fn file_by_name(
+    owner: &OwnerName,
+    name: &PackageName,
+    version: &Version,
+    id: FileId,
+    file: &FileName,
+) -> Option<String> {
+    let by_id = file_by_id(owner, name, version, id);
+    (file.as_str() != DELETE).then(|| format!("{by_id}/{}", escape(file.as_str())))
 }
 
 /// The page that asks before a file is deleted.
 pub fn file_deletion(owner: &OwnerName, name: &PackageName, version: &Version, id: FileId) -> String {
-    format!("{}/delete", file_download(owner, name, version, id))
+    format!("{}/{DELETE}", file_by_id(owner, name, version, id))
 }
 
 /// The page that asks before a version is deleted.
@@ -287,5 +307,12 @@ mod tests {
         assert_eq!(url("versions"), "/ada/-/packages/generic/c%2B%2B/versions?itself=1");
         assert_eq!(versions_page(&owner, &name), "/ada/-/packages/generic/c%2B%2B/versions");
         assert_eq!(upload_page(&owner, Some((&name, None))), "/ada/-/upload?package=c%2B%2B");
+        let download =
+            |file: &str| file_download(&owner, &name, &"1".parse().unwrap(), FileId(27), &file.parse().unwrap());
+        assert_eq!(download("a b#c"), "/ada/-/packages/generic/c%2B%2B/1/files/27/a%20b%23c");
+        assert_eq!(download("Delete"), "/ada/-/packages/generic/c%2B%2B/1/files/27/Delete");
+        assert_eq!(download("delete"), "/ada/-/packages/generic/c%2B%2B/1/files/27");
+        let deletion = file_deletion(&owner, &name, &"1".parse().unwrap(), FileId(27));
+        assert_eq!(deletion, "/ada/-/packages/generic/c%2B%2B/1/files/27/delete");
     }
 }

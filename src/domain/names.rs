@@ -150,11 +150,45 @@ const FILE_PATTERN: &str = r"^(?!\.{1,2}$)[-_+=:;.()\[\]{}~!@#$%^&0-9A-Za-z]([-_
 impl OwnerName {
     /// Whether the server uses this name as a first path segment, now or soon, or for itself in the audit log.
     pub fn is_reserved(&self) -> bool {
-        RESERVED_OWNERS.contains(&self.lower().as_str())
+        RESERVED_OWNERS.contains(&self.lower().as_str()) || self.is_site_file()
+    }
+
+    /// Whether programs ask every site for this name at the root, whatever the site is.
+    pub fn is_site_file(&self) -> bool {
+        let lower = self.lower();
+        SITE_FILES.contains(&lower.as_str()) || lower.starts_with(TOUCH_ICON)
     }
 }
 
-/// First path segments that the server uses, or that would mislead people.
+/// Names that programs ask every site for, next to the icons of Apple's devices.
+const SITE_FILES: &[&str] = &[
+    "ads.txt",
+    "app-ads.txt",
+    "browserconfig.xml",
+    "clientaccesspolicy.xml",
+    "crossdomain.xml",
+    "favicon.ico",
+    "favicon.png",
+    "favicon.svg",
+    "healthz",
+    "humans.txt",
+    "index.html",
+    "llms.txt",
+    "manifest.json",
+    "robots.txt",
+    "security.txt",
+    "service-worker.js",
+    "site.webmanifest",
+    "sitemap.xml",
+    "sitemap_index.xml",
+    "sw.js",
+    "swagger.v1.json",
+    "v2",
+];
+/// The beginning of the names of these icons; sizes follow.
+const TOUCH_ICON: &str = "apple-touch-icon";
+
+/// First path segments that the server uses, or that would mislead people. The first administrator may have such a name.
 const RESERVED_OWNERS: &[&str] = &[
     "-",
     "about",
@@ -169,16 +203,13 @@ const RESERVED_OWNERS: &[&str] = &[
     "error",
     "events",
     "explore",
-    "favicon.ico",
     "ghost",
-    "healthz",
     "help",
     "install",
     "issues",
     "livez",
     "login",
     "logout",
-    "manifest.json",
     "metrics",
     "new",
     "notifications",
@@ -190,18 +221,15 @@ const RESERVED_OWNERS: &[&str] = &[
     "readyz",
     "register",
     "repo",
-    "robots.txt",
     "search",
     "security",
     "settings",
-    "sitemap.xml",
     "static",
     "swagger",
     "system",
     "user",
     "users",
     "v1",
-    "v2",
 ];
 
 fn check_length(text: &str, most: usize) -> Result<(), InvalidName> {
@@ -339,6 +367,9 @@ mod tests {
     fn owner_names_follow_their_rules() {
         good::<OwnerName>(&["a", "Ada", "a-b", "a.b_c", "0x", &"x".repeat(40)]);
         bad::<OwnerName>(&["", "-a", "a-", "a--b", "a.-b", "_a", "a_", "a b", "ä", "a+b", &"x".repeat(41)]);
-        assert!("API".parse::<OwnerName>().is_ok_and(|name| name.is_reserved()));
+        let reserved = |text: &str| text.parse::<OwnerName>().unwrap().is_reserved();
+        assert!(["API", "admin", "robots.txt", "Apple-Touch-Icon-120x120.png"].into_iter().all(reserved));
+        assert!(!"admin".parse::<OwnerName>().unwrap().is_site_file());
+        assert!(!["ada", "apple", "robots"].into_iter().any(reserved));
     }
 }

@@ -3,6 +3,7 @@
 pub mod asset;
 pub mod blob;
 pub mod body;
+pub mod browser;
 pub mod conditional;
 pub mod connections;
 pub mod cors;

@@ -13,6 +13,9 @@ use utoipa::ToSchema;
 /// Clients may retry a request after this many seconds if the database was busy or unavailable.
 pub const RETRY_AFTER_BUSY: u64 = 5;
 
+/// The challenge of every 401 that a credential can mend. It asks for names and passwords in UTF-8 (RFC 7617 §2.1).
+pub const CHALLENGE: HeaderValue = HeaderValue::from_static("Basic realm=\"Packhouse\", charset=\"UTF-8\"");
+
 /// The error format that the client accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
@@ -101,7 +104,7 @@ pub fn answer(req: &HttpRequest, error: &Error, status: StatusCode, shape: Shape
     let mut response = line(&request_id(req), status, code, &error.to_string(), shape, root);
     let headers = response.headers_mut();
     if matches!(error, Error::Unauthenticated | Error::BadCredential(_)) {
-        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"Packhouse\""));
+        headers.insert(header::WWW_AUTHENTICATE, CHALLENGE);
     }
     if let Some(seconds) = retry_after(error) {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));

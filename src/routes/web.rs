@@ -1,7 +1,7 @@
 //! The routes of the pages. They accept session cookies and no other credential.
 
 use super::table::{Face, Routes, Serve, Service, read, write};
-use crate::auth::policy::AcceptedCredentials::{self, Session};
+use crate::auth::policy::AcceptedCredentials::{self, Session, SessionOrAny};
 use crate::auth::policy::Right::{AnyUser, Everybody, Member, OrgOwner, Public, Reader, SignedIn, SiteAdmin, Writer};
 use crate::domain::role::Area::{Admin, Package};
 use crate::error::Result;
@@ -11,7 +11,7 @@ use crate::web::error::render_error;
 use crate::web::page::Reply;
 use crate::web::{account, admin, delete, download, explore, home, login, manual, members, org_settings, orgs};
 use crate::web::{packages, password, profile, register, security, teams, theme, token_new, tokens, two_factor};
-use crate::web::{upload, version, versions, webhooks};
+use crate::web::{site_files, upload, version, versions, webhooks};
 use actix_web::{FromRequest, Handler, HttpRequest, web};
 use std::sync::Arc;
 
@@ -189,6 +189,11 @@ pub(super) fn routes() -> Routes<Web> {
         .post("/{owner}/-/packages/generic/{name}/{version}/files/{id}/delete", delete::delete_file).right(Writer)
             .scope(write(Package)).event(Event::FileDelete)
 
+        // Files that programs ask every site for.
+        .get("/robots.txt", site_files::robots).right(Everybody)
+        .get("/favicon.ico", site_files::favicon).right(Everybody)
+        .get("/swagger.v1.json", site_files::swagger).right(Everybody)
+
         // Pages: browsing.
         .get("/", home::home).right(Everybody)
         .get("/explore", explore::owners).right(Everybody)
@@ -204,5 +209,8 @@ pub(super) fn routes() -> Routes<Web> {
         .get("/{owner}/-/packages/generic/{name}", packages::newest).right(Reader)
         .get("/{owner}/-/packages/generic/{name}/versions", versions::list).right(Reader)
         .get("/{owner}/-/packages/generic/{name}/{version}", version::page).right(Reader)
-        .get("/{owner}/-/packages/generic/{name}/{version}/files/{id}", download::file).right(Reader)
+        .get("/{owner}/-/packages/generic/{name}/{version}/files/{id}", download::by_id).right(Reader)
+            .credentials(SessionOrAny).scope(read(Package))
+        .get("/{owner}/-/packages/generic/{name}/{version}/files/{id}/{file}", download::file).right(Reader)
+            .credentials(SessionOrAny).scope(read(Package)).cross_origin()
 }

@@ -33,6 +33,11 @@ fn all() -> impl Iterator<Item = (String, &'static [u8])> {
     named.chain(pictures())
 }
 
+/// The bytes of an asset, by its name in the source.
+pub fn source(name: &str) -> Option<&'static [u8]> {
+    STATIC.get_file(name).map(|file| file.contents())
+}
+
 /// The names with the digest of their content, keyed by the names in the source.
 fn names() -> &'static HashMap<String, String> {
     static NAMES: OnceLock<HashMap<String, String>> = OnceLock::new();

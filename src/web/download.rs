@@ -1,21 +1,49 @@
-//! Downloads a file in the browser. It uses the browser's session; otherwise the answer is the same as in the generic
-//! package protocol.
+//! Downloads a file by a link of a page. It uses the browser's session, or the credentials that programs send: people
+//! copy such links to `curl` and `wget`.
 
 use super::page::Reply;
 use super::version;
 use crate::auth::call::Call;
+use crate::domain::address;
 use crate::domain::ids::FileId;
-use crate::error::{Result, What};
+use crate::domain::names::FileName;
+use crate::domain::path::VersionPath;
+use crate::error::{Error, Result, What};
 use crate::http::paging::param;
-use crate::registry::packages::files::find_downloadable_by_id;
+use crate::registry::packages::files::{Downloadable, find_downloadable_by_id};
 use crate::serve;
 
-/// `GET /{owner}/-/packages/generic/{name}/{version}/files/{id}`.
+/// `GET /{owner}/-/packages/generic/{name}/{version}/files/{id}/{file}`.
 pub async fn file(call: Call) -> Result<Reply> {
-    let path = version::named(&call).await?;
+    let (_, file) = find(&call).await?;
+    let named: FileName = call.part("file", What::File).await?;
+    if named.lower() != file.name.lower() {
+        return Err(Error::NotFound(What::File));
+    }
+    send(&call, file).await
+}
+
+/// `GET /{owner}/-/packages/generic/{name}/{version}/files/{id}`: leads to the address that ends in the file's name.
+pub async fn by_id(call: Call) -> Result<Reply> {
+    let (path, file) = find(&call).await?;
+    // A file named like a page below this address has no other.
+    let to = address::file_by_name(&path.owner, &path.package, &path.version, file.id, &file.name);
+    let Some(to) = to else { return send(&call, file).await };
+    let query = call.req.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
+    Ok(Reply::moved(&format!("{to}{query}")))
+}
+
+async fn find(call: &Call) -> Result<(VersionPath, Downloadable)> {
+    let path = version::named(call).await?;
     let id = FileId(call.part("id", What::File).await?);
-    let file = call.reading(move |conn, caller| find_downloadable_by_id(conn, caller, &path, id)).await?;
-    let served = serve::send(&call, file, None).await?;
+    let asked = path.clone();
+    let file = call.reading(move |conn, caller| find_downloadable_by_id(conn, caller, &asked, id)).await?;
+    Ok((path, file))
+}
+
+async fn send(call: &Call, file: Downloadable) -> Result<Reply> {
+    let id = file.id;
+    let served = serve::send(call, file, None).await?;
     // The images of a README load with the page and are not downloads.
     if served.counts && param(&call.req, "shown").is_none() {
         call.app.counters.download(id);

@@ -2,15 +2,17 @@
 
 use super::page::{Frame, Reply};
 use super::problems::sentence;
-use crate::auth::reader;
+use crate::auth::policy::{AcceptedCredentials, accepted_credentials};
+use crate::auth::{reader, session};
 use crate::domain::path::escape;
 use crate::domain::request_id::RequestId;
 use crate::error::{Error, What};
-use crate::http::problem::{log_internal, retry_after, status_of};
+use crate::http::browser::is_browser;
+use crate::http::problem::{self, Shape, log_internal, retry_after, status_of};
 use crate::http::request_log::request_id;
 use crate::http::segment::renamed;
 use crate::state::App;
-use actix_web::http::{Method, StatusCode};
+use actix_web::http::{Method, StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 use std::sync::Arc;
@@ -52,19 +54,41 @@ fn way_back(req: &HttpRequest, reads: bool) -> String {
     if reads && here != "/" { format!("?redirect_to={}", escape(here)) } else { String::new() }
 }
 
+/// The error for programs: one line and the status. A program would take the sign-in page for what it asked for.
+fn answer_program(req: &HttpRequest, app: &App, error: &Error) -> Reply {
+    let (status, code) = status_of(error);
+    let (shape, root) = (Shape::asked(req.headers()), app.config.public_root().unwrap_or_default());
+    let takes_sessions_only = accepted_credentials(req) == Some(AcceptedCredentials::Session);
+    if !takes_sessions_only || status != StatusCode::UNAUTHORIZED {
+        return Reply::raw(problem::answer(req, error, status, shape, root));
+    }
+    let mut response = problem::line(&request_id(req), status, code, FOR_BROWSERS, shape, root);
+    response.headers_mut().insert(header::WWW_AUTHENTICATE, problem::CHALLENGE);
+    Reply::raw(response)
+}
+
+const FOR_BROWSERS: &str = "this page needs a browser that is signed in: programs use the addresses below /api, with an \
+                            access token";
+
 /// Renders an error. If the page needs a session and there is none, redirects to the sign-in page, which leads back.
 pub async fn render_error(req: &HttpRequest, app: &Arc<App>, error: Error) -> Reply {
     let reads = matches!(*req.method(), Method::GET | Method::HEAD);
+    let program = !is_browser(req.headers());
     let error = match error {
-        Error::MustChangePassword => return Reply::to(&format!("/user/settings/password{}", way_back(req, reads))),
+        Error::MustChangePassword if !program => {
+            return Reply::to(&format!("/user/settings/password{}", way_back(req, reads)));
+        }
         Error::Moved { from, to, .. } if reads => match renamed(req, &from, &to) {
             Some(path) => return Reply::to(&path),
             None => Error::NotFound(What::Page),
         },
-        // To people who may not see it, a page does not exist.
-        Error::Forbidden(_) if reads => Error::NotFound(What::Page),
+        // To people who may not see it, a page does not exist. A program with a credential learns what that lacks.
+        Error::Forbidden(_) if reads && (!program || session::read(req, app).is_some()) => Error::NotFound(What::Page),
         other => other,
     };
+    if program {
+        return answer_program(req, app, &error);
+    }
     if matches!(error, Error::Unauthenticated | Error::BadCredential(_)) {
         return Reply::to(&format!("/login{}", way_back(req, reads)));
     }

@@ -31,6 +31,7 @@ pub mod readme;
 pub mod register;
 pub mod security;
 pub mod settings;
+pub mod site_files;
 pub mod teams;
 pub mod theme;
 pub mod token_new;

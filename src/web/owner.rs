@@ -177,13 +177,14 @@ pub fn url(name: &OwnerName) -> String {
     address::owner_page(name)
 }
 
-/// The owner that the path of a request names. Any first path segment ends up here, so one that is not a valid name is
-/// simply not found.
+/// The owner that the path of a request names. Any first path segment ends up here, so one that no owner can have, such
+/// as `.well-known` or `sitemap.xml`, is simply not found.
 ///
 /// # Errors
 /// [`Error::NotFound`].
 pub fn named(call: &Call) -> Result<OwnerName> {
-    let name: OwnerName = call.possible_part("owner").ok_or(Error::NotFound(What::Page))?;
+    let name: Option<OwnerName> = call.possible_part("owner");
+    let name = name.filter(|name| !name.is_site_file()).ok_or(Error::NotFound(What::Page))?;
     call.about(&name);
     Ok(name)
 }

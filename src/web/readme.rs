@@ -50,14 +50,14 @@ pub fn find(conn: &mut Connection, right: &CanRead, path: &VersionPath, version:
 /// # Errors
 /// [`Error::Busy`] if the bytes cannot be read.
 pub async fn read(app: &App, path: &VersionPath, Source { file, beside }: Source) -> Result<Readme> {
-    let url = |id| address::file_download(&path.owner, &path.package, &path.version, id);
-    let (name, own) = (file.name.to_string(), url(file.id));
+    let url = |id, name: &FileName| address::file_download(&path.owner, &path.package, &path.version, id, name);
+    let (name, own) = (file.name.to_string(), url(file.id, &file.name));
     if file.blob.size > LONGEST {
         return Ok(Readme { name, url: own, html: None });
     }
     let key: StorageKey = file.blob.storage_key.parse().map_err(Error::internal)?;
     let (store, size) = (app.store.clone(), file.blob.size);
-    let beside: HashMap<String, String> = beside.into_iter().map(|(name, id)| (name.lower(), url(id))).collect();
+    let beside: HashMap<String, String> = beside.into_iter().map(|(name, id)| (name.lower(), url(id, &name))).collect();
     // Reading waits for the disk, and rendering takes a few milliseconds.
     let html = spawn_blocking(move || {
         let bytes = store.read_small(&key, size)?;

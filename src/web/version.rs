@@ -284,7 +284,7 @@ fn file_row(app: &App, path: &VersionPath, people: &[Person], file: FileSummary,
     let join = if here.contains('?') { '&' } else { '?' };
     let size = i64::try_from(file.blob.size).unwrap_or(i64::MAX);
     FileRow {
-        url: address::file_download(&path.owner, &path.package, &path.version, file.id),
+        url: address::file_download(&path.owner, &path.package, &path.version, file.id, &file.name),
         commands_url: format!("{here}{join}file={}#get", file.id),
         id: file.id,
         name: file.name.to_string(),

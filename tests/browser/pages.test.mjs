@@ -134,6 +134,10 @@ const VISITS = {
   "/{owner}/-/packages/generic/{name}/{version}/delete": { ada: ["/ada/-/packages/generic/many/1.0/delete"], [OWNER]: [`${long}/${LONG}/delete`] },
   // Not a page, but a file.
   "/{owner}/-/packages/generic/{name}/{version}/files/{id}": {},
+  "/{owner}/-/packages/generic/{name}/{version}/files/{id}/{file}": {},
+  "/robots.txt": {},
+  "/favicon.ico": {},
+  "/swagger.v1.json": {},
   "/{owner}/-/packages/generic/{name}/{version}/files/{id}/delete": { ada: [`/ada/-/packages/generic/many/1.0/files/${file.id}/delete`] },
   "/{owner}/-/packages/settings/generic/{name}": { ada: ["/ada/-/packages/settings/generic/many"], [OWNER]: [`/${OWNER}/-/packages/settings/generic/${LONG}`] },
   "/{owner}/-/upload": { ada: ["/ada/-/upload?package=many&version=1.0", "/acme/-/upload"], [OWNER]: [`/${OWNER}/-/upload?package=${LONG}&version=${LONG}`] },

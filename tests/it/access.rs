@@ -155,7 +155,7 @@ async fn hidden_owners_and_unknown_owners_get_identical_answers() {
         }
     }
     let challenge = site.anon().get(&path(&["nobody", "tool"])).await.is(401);
-    assert_eq!(challenge.header("www-authenticate"), Some("Basic realm=\"Packhouse\""));
+    assert_eq!(challenge.header("www-authenticate"), Some("Basic realm=\"Packhouse\", charset=\"UTF-8\""));
 }
 
 #[tokio::test]

@@ -275,7 +275,7 @@ async fn a_hidden_owner_looks_like_one_that_does_not_exist() {
             let url = format!("/api/v1/packages/{owner}{rest}");
             let hidden = site.anon().get(&url).await.is(401);
             assert_eq!(hidden.looks(), site.anon().get(&nobody(&url)).await.looks(), "{url}");
-            assert_eq!(hidden.header("www-authenticate"), Some("Basic realm=\"Packhouse\""));
+            assert_eq!(hidden.header("www-authenticate"), Some("Basic realm=\"Packhouse\", charset=\"UTF-8\""));
         }
     }
     for rest in rest {

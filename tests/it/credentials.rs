@@ -3,8 +3,11 @@
 use crate::support::people::password_hash;
 use crate::support::{PASSWORD, Site, cluster::cluster, path};
 use argon2::{Argon2, Params, PasswordHasher, PasswordVerifier};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use packhouse::registry::accounts::users;
 use packhouse::registry::caller::Caller;
+use serde_json::json;
 use std::time::Duration;
 
 fn file() -> String {
@@ -60,6 +63,21 @@ async fn basic_login_takes_the_name_or_email_address_in_any_case() {
 }
 
 #[tokio::test]
+async fn passwords_and_addresses_are_understood_in_utf_8_and_latin_1() {
+    let site = private().await;
+    let new = json!({"username": "jose", "email": "josé@example.org", "password": "contraseña de José"});
+    site.admin().post("/api/v1/admin/users", &new).await.is(201);
+    let basic = |bytes: Vec<u8>| site.anon().authorized(format!("Basic {}", STANDARD.encode(bytes)));
+    let latin = |text: &str| text.chars().map(|letter| u8::try_from(u32::from(letter)).unwrap()).collect::<Vec<u8>>();
+    for name in ["jose", "josé@example.org"] {
+        let pair = format!("{name}:contraseña de José");
+        basic(pair.as_bytes().to_vec()).get("/api/v1/user").await.is(200);
+        basic(latin(&pair)).get("/api/v1/user").await.is(200);
+        basic(latin(&pair.replace('ñ', "n"))).get("/api/v1/user").await.is(401);
+    }
+}
+
+#[tokio::test]
 async fn invalid_credentials_are_401_even_for_public_files() {
     let site = Site::new();
     site.ci().publish(&file(), "hello").await;
@@ -82,7 +100,7 @@ async fn invalid_credentials_are_401_even_for_public_files() {
         "\u{e4}".to_owned(),
     ] {
         let answer = site.anon().authorized(value.clone()).get(&file()).await.is(401);
-        assert_eq!(answer.header("www-authenticate"), Some("Basic realm=\"Packhouse\""), "{value}");
+        assert_eq!(answer.header("www-authenticate"), Some("Basic realm=\"Packhouse\", charset=\"UTF-8\""), "{value}");
         site.anon().authorized(value).put(&path(&["ada", "x", "1", "f"]), "x").await.is(401);
     }
     let twice = site.reader().get(&file()).header("authorization", format!("Bearer {token}")).await;

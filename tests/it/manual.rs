@@ -146,7 +146,7 @@ async fn a_manual_page_has_one_address_that_ends_in_a_slash() {
     let page = anon.get("/docs/usage/packages/generic/").await.is(200);
     assert!(page.text().contains("<link rel=\"canonical\""));
     for path in ["/docs/nothing", "/docs/nothing/", "/docs/usage/packages/", "/docs/ARCHITECTURE/", "/docs/index.md"] {
-        anon.get(path).await.is(404).says("Page not found");
+        anon.get(path).header("accept", "text/html").await.is(404).says("Page not found");
     }
     anon.post("/docs/", &serde_json::json!({})).await.is(405);
 }
@@ -198,7 +198,7 @@ async fn a_manual_page_is_revalidated_and_sent_again_only_if_changed() {
     assert_eq!((reader.answer.header("cache-control"), reader.answer.header("etag")), (Some("no-store"), None));
 
     let site = Site::with(&[("PACKHOUSE_REQUIRE_SIGNIN", "true")]);
-    let answer = site.anon().get("/docs/getting-started/").await.is(303);
+    let answer = site.anon().get("/docs/getting-started/").header("accept", "text/html").await.is(303);
     assert_eq!(answer.header("location"), Some("/login?redirect_to=%2Fdocs%2Fgetting-started"));
 }
 

@@ -131,9 +131,10 @@ enum Outcome {
 fn expected(row: &Row, person: Person, sent: Sent, visibility: Visibility) -> Outcome {
     let policy = row.policy;
     let pages = policy.credentials == AcceptedCredentials::Session;
+    let takes_cookies = pages || policy.credentials == AcceptedCredentials::SessionOrAny;
     let unknown = match sent {
         Sent::Nothing => true,
-        Sent::Cookie => !pages || matches!(person, Person::Anonymous | Person::Locked),
+        Sent::Cookie => !takes_cookies || matches!(person, Person::Anonymous | Person::Locked),
         _ => pages,
     };
     if policy.credentials == AcceptedCredentials::Ignored {
@@ -503,7 +504,7 @@ async fn request(world: &World, row: &Row, person: Person, org: &str) -> (String
             let id = world.db(|conn| db_token_id(conn, &name));
             fill(pattern, &[("{token}", &id.to_string())])
         }
-        ("GET", pattern) if pattern.ends_with("/files/{id}") => {
+        ("GET", pattern) if pattern.contains("/files/{id}") => {
             fill(pattern, &[("{id}", &world.db_file(&org, "tool").to_string())])
         }
         ("GET", pattern) if pattern.starts_with("/-/admin/") => fill(pattern, &[]),
@@ -749,7 +750,7 @@ async fn attempt(
             Outcome::Unauthenticated
         }
         303 if pages => Outcome::Done,
-        200..300 => Outcome::Done,
+        200..300 | 308 => Outcome::Done,
         401 => Outcome::Unauthenticated,
         403 => Outcome::Forbidden,
         404 => Outcome::Absent,

@@ -67,7 +67,7 @@ async fn address(site: &Site, row: &Row) -> String {
         ("{version}", "1.0.0"),
         ("{team}", "Owners"),
         ("{id}", &file.to_string()),
-        ("{file}", &file.to_string()),
+        ("{file}", "README.md"),
         ("{session}", &session),
         ("{page:.*}", "usage/packages/generic/"),
     ] {
@@ -414,7 +414,8 @@ async fn walk(who: &'static str) {
         name => site.browser_of(name).await,
     };
     let mut walk = Walk { who, browser, wrong: Vec::new(), known: BTreeMap::new() };
-    let pages = |row: &Row| row.policy.credentials == AcceptedCredentials::Session && row.method == "GET";
+    let takes_sessions = [AcceptedCredentials::Session, AcceptedCredentials::SessionOrAny];
+    let pages = |row: &Row| takes_sessions.contains(&row.policy.credentials) && row.method == "GET";
     for row in table().iter().filter(|row| pages(row)) {
         let address = address(&site, row).await;
         if address.contains('{') {

@@ -87,7 +87,8 @@ pub fn demands(policy: Policy) -> String {
         AcceptedCredentials::Ignored
         | AcceptedCredentials::Own
         | AcceptedCredentials::Any
-        | AcceptedCredentials::Session => {}
+        | AcceptedCredentials::Session
+        | AcceptedCredentials::SessionOrAny => {}
     }
     if let Some(event) = policy.event {
         text.push_str(&format!(" It writes the audit event `{}`.", event.as_str()));

@@ -8,7 +8,7 @@ pub mod people;
 pub mod receiver;
 pub mod wire;
 
-pub use client::{Answer, Client, path};
+pub use client::{Answer, Client, Request, path};
 pub use people::{PASSWORD, morning};
 
 use actix_web::dev::ServerHandle;
