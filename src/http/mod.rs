@@ -1,5 +1,6 @@
 //! The HTTP parts that the package protocol, the API and the pages share. None of them knows what a request means.
 
+pub mod accept;
 pub mod asset;
 pub mod blob;
 pub mod body;

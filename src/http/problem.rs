@@ -1,5 +1,6 @@
 //! Errors in HTTP: a status, a stable code, and one line for people, as text or as JSON.
 
+use super::accept::{JSON, TEXT, preferred};
 use super::request_log::request_id;
 use super::segment::renamed;
 use crate::domain::request_id::RequestId;
@@ -33,14 +34,9 @@ impl Shape {
         }
     }
 
-    /// JSON if `Accept` names it.
+    /// The format that `Accept` prefers; text if it doesn't say.
     pub fn asked(headers: &HeaderMap) -> Self {
-        let json = headers
-            .get_all(header::ACCEPT)
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .any(|item| item.split(';').next().is_some_and(|kind| kind.trim() == "application/json"));
-        if json { Self::Json } else { Self::Text }
+        if preferred(headers, TEXT, &[JSON]) == JSON { Self::Json } else { Self::Text }
     }
 }
 
