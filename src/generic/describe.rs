@@ -163,6 +163,6 @@ fn list<T: ToSchema>(description: &mut Description) {
 /// The redirect from `latest`.
 fn redirect(description: &mut Description) {
     description.answers(StatusCode::FOUND, "The current version for `latest`");
-    description.with("Location", "The address with the version that `latest` means now.", text());
+    description.with("Location", "The path with the version that `latest` means now, and the query.", text());
     description.with("Link", "The same with `rel=\"immutable\"`: this address always means the same.", text());
 }

@@ -9,14 +9,15 @@ use crate::error::{Error, Result, What};
 use crate::http::blob::in_shape;
 use crate::http::problem::Shape;
 use crate::http::request_log::request_id;
+use crate::http::segment::with_query;
 use crate::registry::access::{can_publish, can_read};
 use crate::registry::caller::Caller;
 use crate::registry::packages::files::{self, Downloadable};
 use crate::registry::packages::versions;
 use crate::serve;
 use crate::storage::BlobStore;
-use actix_web::HttpResponse;
 use actix_web::http::header;
+use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 
 /// The most bytes of a file that is read on the same thread as its row: a switch of threads costs a third of the
@@ -51,7 +52,7 @@ pub async fn download(call: Call) -> Result<HttpResponse> {
     match found {
         Downloaded::File(file) => send(&call, *file, small.transpose()?).await,
         Downloaded::Sidecar(sidecar) => sidecars::answer(&call.app, *sidecar).await,
-        Downloaded::Newest(path) => Ok(redirect(&call.app.url(&address::generic_file(&path)))),
+        Downloaded::Newest(path) => Ok(redirect(&call.req, address::generic_file(&path))),
     }
 }
 
@@ -82,11 +83,15 @@ fn read(store: &BlobStore, file: &Downloadable) -> Result<Bytes> {
     Ok(store.read_small(&key, file.blob.size)?)
 }
 
-/// Redirects from `latest`: temporarily, to an address that always means the same version.
-pub(super) fn redirect(url: &str) -> HttpResponse {
+/// Redirects from `latest`: temporarily, to an address that always means the same version. It has no host: at another
+/// one, clients drop their credential.
+pub(super) fn redirect(req: &HttpRequest, path: String) -> HttpResponse {
+    let url = with_query(path, req);
+    // Characters that would end the address in `Link`; a client may send them in its query.
+    let quoted = url.replace('<', "%3C").replace('>', "%3E").replace('"', "%22");
     HttpResponse::Found()
+        .insert_header((header::LINK, format!("<{quoted}>; rel=\"immutable\"")))
         .insert_header((header::LOCATION, url))
-        .insert_header((header::LINK, format!("<{url}>; rel=\"immutable\"")))
         .insert_header((header::CACHE_CONTROL, "no-cache"))
         .finish()
 }

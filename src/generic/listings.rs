@@ -106,7 +106,7 @@ pub async fn files(call: Call) -> Result<HttpResponse> {
         .await?;
     let page = match found {
         ListedFiles::Files(page) => page,
-        ListedFiles::Newest(path) => return Ok(redirect(&call.app.url(&address::generic_version(&path)))),
+        ListedFiles::Newest(path) => return Ok(redirect(&call.req, address::generic_version(&path))),
     };
     let names = page.items.iter().map(|file| file.name.to_string()).collect();
     let mut objects = Vec::new();

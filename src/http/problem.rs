@@ -91,7 +91,7 @@ pub fn answer(req: &HttpRequest, error: &Error, status: StatusCode, shape: Shape
         && matches!(*req.method(), Method::GET | Method::HEAD)
         && let Some(path) = renamed(req, from, to)
     {
-        return redirect(&format!("{root}{path}"));
+        return redirect(&path);
     }
     let (_, code) = status_of(error);
     let mut response = line(&request_id(req), status, code, &error.to_string(), shape, root);
@@ -105,10 +105,11 @@ pub fn answer(req: &HttpRequest, error: &Error, status: StatusCode, shape: Shape
     response
 }
 
-/// Redirects to an owner's new name. The redirect is temporary, because the old name may be taken by another owner.
-fn redirect(url: &str) -> HttpResponse {
+/// Redirects to an owner's new name. The redirect is temporary, because the old name may be taken by another owner. It
+/// has no host: at another one, clients drop their credential.
+fn redirect(path: &str) -> HttpResponse {
     HttpResponse::TemporaryRedirect()
-        .insert_header((header::LOCATION, url))
+        .insert_header((header::LOCATION, path))
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .finish()
 }

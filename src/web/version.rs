@@ -14,6 +14,7 @@ use crate::domain::digest::OtherDigests;
 use crate::domain::ids::{FileId, OwnerId};
 use crate::domain::path::{PackagePath, VersionPath};
 use crate::error::{Error, Result, What};
+use crate::http::segment::with_query;
 use crate::jobs::digests;
 use crate::registry::access::can_read;
 use crate::registry::caller::Caller;
@@ -231,7 +232,7 @@ pub async fn page(call: Call) -> Result<Reply> {
     let (frame, shown) = frame(&call, move |conn, caller| find(conn, caller, &path, &asked, slice)).await?;
     let found = match shown {
         VersionOrRedirect::Version(found) => *found,
-        VersionOrRedirect::Newest(url) => return Ok(Reply::to(&url)),
+        VersionOrRedirect::Newest(url) => return Ok(Reply::to(&with_query(url, &call.req))),
     };
     let app = &call.app;
     let mut files = Vec::new();

@@ -244,7 +244,7 @@ async fn latest_redirects_to_the_newest_semver_release() {
         site.pass(Duration::from_secs(60));
         site.ci().publish(&file(version, "f"), version.to_owned()).await;
         let answer = site.anon().get(&file("latest", "f")).await.is(302);
-        let url = format!("http://registry.example{}", file(newest, "f"));
+        let url = file(newest, "f");
         assert_eq!(answer.header("location"), Some(&*url), "after publishing {version}");
         assert_eq!(answer.header("link"), Some(&*format!("<{url}>; rel=\"immutable\"")));
         expected.push(version);
@@ -253,7 +253,7 @@ async fn latest_redirects_to_the_newest_semver_release() {
     site.anon().get(&file("latest", "other")).await.is(302);
     site.anon().head(&file("LATEST", "f")).await.is(302);
     let listing = site.anon().get(&path(&["ada", "tool", "latest"])).await.is(302);
-    assert_eq!(listing.header("location"), Some("http://registry.example/api/packages/ada/generic/tool/v1.10.0"));
+    assert_eq!(listing.header("location"), Some("/api/packages/ada/generic/tool/v1.10.0"));
     site.anon().get(&path(&["ada", "other", "latest"])).await.is(404);
     assert_eq!(site.anon().get(&path(&["ada", "tool"])).await.lines(), expected);
 }
