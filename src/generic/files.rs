@@ -51,7 +51,7 @@ pub async fn download(call: Call) -> Result<HttpResponse> {
         .await?;
     match found {
         Downloaded::File(file) => send(&call, *file, small.transpose()?).await,
-        Downloaded::Sidecar(sidecar) => sidecars::answer(&call.app, *sidecar).await,
+        Downloaded::Sidecar(sidecar) => sidecars::answer(call, *sidecar).await,
         Downloaded::Newest(path) => Ok(redirect(&call.req, address::generic_file(&path))),
     }
 }

@@ -1,19 +1,21 @@
 //! Checksum files that are computed: `{file}.sha256`, `{file}.sha512`, and `SHA256SUMS`, `SHA512SUMS` of a version, in
 //! the format that `sha256sum -c` reads. A real file with such a name takes precedence.
 
+use crate::auth::call::Call;
 use crate::db::Connection;
-use crate::domain::names::FileName;
+use crate::domain::ids::FileId;
 use crate::domain::path::FilePath;
 use crate::error::{Error, Result, What};
 use crate::http::blob::INERT;
+use crate::http::problem::Shape;
 use crate::jobs::digests;
-use crate::registry::access::CanRead;
-use crate::registry::packages::files::{self, FileSummary};
-use crate::registry::pages::Slice;
-use crate::state::App;
+use crate::listing::{self, Listing};
+use crate::registry::access::{CanRead, can_read};
+use crate::registry::packages::files::{self, FileSummary, ListOrder};
+use crate::registry::pages::{ByAge, Slice};
 use actix_web::HttpResponse;
 use actix_web::http::header;
-use std::fmt::Write as _;
+use std::sync::Arc;
 
 /// The digest in a checksum file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,8 +27,8 @@ enum Kind {
 /// A checksum file, and the files that it lists.
 pub(super) struct Sidecar {
     kind: Kind,
-    name: FileName,
-    files: Vec<FileSummary>,
+    path: FilePath,
+    files: Listing<FileId, FileSummary>,
 }
 
 /// The checksum file with this name, if the name is one of a checksum file and the files that it lists exist.
@@ -46,36 +48,40 @@ pub(super) fn find(conn: &mut Connection, right: &CanRead, path: &FilePath) -> R
     };
     let version = path.in_version();
     let files = match base {
-        Some(base) => files::find(conn, right, &version, base)?.into_iter().collect(),
-        None => match files::list(conn, right, &version, Slice { offset: 0, limit: i64::MAX }) {
-            Ok(page) => page.items,
+        Some(base) => Listing::of(files::find(conn, right, &version, base)?.into_iter().collect()),
+        None => match files::ids(conn, right, &version, ListOrder::Age(ByAge::OldestFirst), Slice::WHOLE) {
+            Ok(ids) => Listing::open(ids, |ids| files::load(conn, ids))?,
             Err(Error::NotFound(What::Version)) => return Ok(None),
             Err(error) => return Err(error),
         },
     };
-    Ok(Some(Sidecar { kind, name: path.file.clone(), files }).filter(|sidecar| !sidecar.files.is_empty()))
+    Ok(Some(Sidecar { kind, path: path.clone(), files }).filter(|sidecar| !sidecar.files.is_empty()))
 }
 
-/// Sends a checksum file; computes missing digests first.
+/// Sends a checksum file; computes missing digests before their lines are sent.
 ///
 /// # Errors
 /// As [`digests::of_blob`].
-pub(super) async fn answer(app: &App, sidecar: Sidecar) -> Result<HttpResponse> {
-    let mut lines = String::new();
-    for file in &sidecar.files {
-        let digest = match sidecar.kind {
+pub(super) async fn answer(call: Call, sidecar: Sidecar) -> Result<HttpResponse> {
+    let Sidecar { kind, path, files } = sidecar;
+    let mut head = HttpResponse::Ok();
+    head.insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .insert_header((header::CACHE_CONTROL, "private, no-cache"))
+        .insert_header((header::CONTENT_DISPOSITION, crate::http::disposition::attachment(path.file.as_str())))
+        .insert_header((header::CONTENT_SECURITY_POLICY, INERT));
+    let app = Arc::clone(&call.app);
+    let more = move |conn: &mut _, caller: &_, ids: &[FileId]| {
+        can_read(conn, caller, &path.owner, Some(&path.package))?;
+        files::load(conn, ids)
+    };
+    listing::send(call, head, Shape::Text, files, more, async move |file: FileSummary| {
+        let digest = match kind {
             Kind::Sha256 => file.blob.sha256.to_hex(),
             Kind::Sha512 => digests::of_blob(&app.db, &app.store, &app.digesting, &file.blob).await?.sha512.to_hex(),
         };
         // Two spaces: the name follows unescaped, because the allowed names contain nothing that coreutils would
         // escape.
-        let _ = writeln!(lines, "{digest}  {}", file.name);
-    }
-    Ok(HttpResponse::Ok()
-        .content_type("text/plain; charset=utf-8")
-        .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .insert_header((header::CACHE_CONTROL, "private, no-cache"))
-        .insert_header((header::CONTENT_DISPOSITION, crate::http::disposition::attachment(sidecar.name.as_str())))
-        .insert_header((header::CONTENT_SECURITY_POLICY, INERT))
-        .body(lines))
+        Ok(format!("{digest}  {}", file.name).into_bytes())
+    })
+    .await
 }

@@ -16,3 +16,4 @@ pub mod problem;
 pub mod range;
 pub mod request_log;
 pub mod segment;
+pub mod streamed;

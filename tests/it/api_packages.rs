@@ -148,12 +148,12 @@ async fn package_lists_have_linked_pages_that_keep_the_search() {
 }
 
 #[tokio::test]
-async fn pages_of_packages_and_files_have_at_most_fifty_entries() {
+async fn pages_of_files_have_at_most_fifty_entries_and_the_list_is_whole() {
     let site = Site::new();
     for at in 0..52 {
         site.ci().publish(&path(&["ada", "tool", "1", &format!("f{at:02}")]), "x").await;
     }
-    for (query, length) in [("", 30), ("?limit=1000", 50), ("?page=2&limit=50", 2)] {
+    for (query, length) in [("", 52), ("?page=1", 30), ("?limit=1000", 50), ("?page=2&limit=50", 2)] {
         let page = site.anon().get(&format!("{}{query}", of("tool/1/files"))).await.is(200);
         assert_eq!((page.json().as_array().unwrap().len(), total(&page)), (length, 52), "{query}");
     }

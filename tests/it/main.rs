@@ -83,4 +83,5 @@ mod web_tokens;
 mod web_upload;
 mod web_webhooks;
 mod webhooks;
+mod whole_lists;
 mod wording;

@@ -13,7 +13,7 @@ use crate::error::{Error, Result, What};
 use crate::registry::access::{CanPublish, CanRead};
 use crate::registry::audit::{self, Event, Subject};
 use crate::registry::caller::Caller;
-use crate::registry::pages::{Page, Slice};
+use crate::registry::pages::{ByAge, Page, Slice};
 use crate::registry::webhooks::outbox::{self, Announced};
 use diesel::dsl::{count, sql};
 use diesel::expression::SqlLiteral;
@@ -107,34 +107,25 @@ pub fn exists(conn: &mut PgConnection, owner: OwnerId, path: &VersionPath) -> Re
     Ok(diesel::select(diesel::dsl::exists(row)).get_result(conn)?)
 }
 
-/// A package's versions, the oldest first.
+/// The versions of a package, by the time when they were created.
 ///
 /// # Errors
 /// [`Error::NotFound`] for a package without versions.
-pub fn list(
+pub fn ids(
     conn: &mut PgConnection,
     right: &CanRead,
     package: &PackageName,
+    order: ByAge,
     slice: Slice,
-) -> Result<Page<VersionSummary>> {
+) -> Result<Page<VersionId>> {
     let (id, _) = lookup::package(conn, right.owner().id, package)?;
     let total = versions::table.filter(versions::package_id.eq(id)).count().get_result(conn)?;
-    // The ids first, then the details: only the files of this page are summed up. It is one statement, because for a
-    // thousand given ids Postgres prefers to read the whole table.
-    let listed = diesel::alias!(versions as listed);
-    let page = listed
-        .filter(listed.field(versions::package_id).eq(id))
-        .order(listed.field(versions::id))
-        .offset(slice.offset)
-        .limit(slice.limit)
-        .select(listed.field(versions::id));
-    let items = versions::table
-        .inner_join(files::table.inner_join(blobs::table))
-        .filter(versions::id.eq_any(page))
-        .group_by(versions::id)
-        .order(versions::id)
-        .select(summary_columns())
-        .load::<VersionSummary>(conn)?;
+    let rows = versions::table.filter(versions::package_id.eq(id)).select(versions::id).into_boxed();
+    let rows = match order {
+        ByAge::OldestFirst => rows.order(versions::id.asc()),
+        ByAge::NewestFirst => rows.order(versions::id.desc()),
+    };
+    let items: Vec<VersionId> = rows.offset(slice.offset).limit(slice.limit).load(conn)?;
     // The package was deleted after it was found: a package without versions is never shown.
     if total == 0 || (items.is_empty() && slice.offset == 0) {
         return Err(Error::NotFound(What::Package));
@@ -142,10 +133,20 @@ pub fn list(
     Ok(Page { items, total })
 }
 
+/// The names of versions in the order of these ids. A version that was deleted in the meantime is left out.
+///
+/// # Errors
+/// Database errors.
+pub fn names(conn: &mut PgConnection, ids: &[VersionId]) -> Result<Vec<Version>> {
+    let rows = versions::table.filter(versions::id.eq_any(ids)).select((versions::id, versions::version));
+    let mut found: HashMap<VersionId, Version> = rows.load::<(VersionId, Version)>(conn)?.into_iter().collect();
+    Ok(ids.iter().filter_map(|id| found.remove(id)).collect())
+}
+
 /// The order in which versions are listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum VersionOrder {
-    /// By SemVer precedence, the highest first.
+    /// By number, the latest first.
     #[default]
     Precedence,
     Newest,
@@ -212,7 +213,10 @@ pub fn browse(
 }
 
 /// Versions in the order of these ids. A version that was deleted in the meantime is left out.
-fn summaries(conn: &mut PgConnection, ids: &[VersionId]) -> Result<Vec<VersionSummary>> {
+///
+/// # Errors
+/// Database errors.
+pub fn summaries(conn: &mut PgConnection, ids: &[VersionId]) -> Result<Vec<VersionSummary>> {
     let mut found: HashMap<VersionId, VersionSummary> = versions::table
         .inner_join(files::table.inner_join(blobs::table))
         .filter(versions::id.eq_any(ids))
