@@ -142,19 +142,19 @@ pub async fn version(call: Call) -> Result<Json<PackageBody>> {
     let found = call
         .reading(move |conn, caller| {
             let right = can_read(conn, caller, &path.owner, Some(&path.package))?;
-            Ok((releases::owner(conn, &right)?, releases::first(conn, &right, Filter::Version(&path))?))
+            Ok((releases::owner(conn, &right)?, releases::find(conn, &right, &path)?))
         })
         .await?;
     Ok(one(&call.app, found))
 }
 
-/// `GET /packages/{owner}/generic/{name}/-/latest`: the version that was created last.
+/// `GET /packages/{owner}/generic/{name}/-/latest`: the version that `latest` stands for everywhere.
 pub async fn latest(call: Call) -> Result<Json<PackageBody>> {
     let path = package_path(&call).await?;
     let found = call
         .reading(move |conn, caller| {
             let right = can_read(conn, caller, &path.owner, Some(&path.package))?;
-            Ok((releases::owner(conn, &right)?, releases::first(conn, &right, Filter::Package(&path.package))?))
+            Ok((releases::owner(conn, &right)?, releases::latest(conn, &right, &path.package)?))
         })
         .await?;
     Ok(one(&call.app, found))

@@ -19,7 +19,7 @@ use crate::jobs::digests;
 use crate::registry::access::can_read;
 use crate::registry::caller::Caller;
 use crate::registry::packages::files::{self, FileOrder, FileSummary};
-use crate::registry::packages::releases::{self, Filter, Person, Release};
+use crate::registry::packages::releases::{self, Person, Release};
 use crate::registry::packages::versions::{self, Browsed};
 use crate::registry::pages::{Page, Slice};
 use crate::state::App;
@@ -166,7 +166,7 @@ fn find(
     slice: Slice,
 ) -> Result<VersionOrRedirect> {
     let right = can_read(conn, caller, &path.owner, Some(&path.package))?;
-    let release = match releases::first(conn, &right, Filter::Version(path)) {
+    let release = match releases::find(conn, &right, path) {
         Err(Error::NotFound(_)) if path.version.is_latest() => {
             let found = versions::browse(conn, &right, &path.package, "", versions::VersionOrder::default(), first(0))?;
             return Ok(VersionOrRedirect::Newest(address::version_page(

@@ -63,6 +63,7 @@ mod support;
 mod surroundings;
 mod two_factor;
 mod upload_limits;
+mod version_order;
 mod web_account;
 mod web_admin;
 mod web_admin_system;

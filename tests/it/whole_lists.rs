@@ -241,3 +241,37 @@ async fn accept_is_read_by_weight_and_without_case_in_every_face() {
     let export = site.admin().head("/api/v1/admin/audit?format=ndjson").await.is(200);
     assert_eq!(export.header("content-length"), None, "HEAD doesn't claim an empty export");
 }
+
+#[tokio::test]
+async fn what_is_deleted_and_published_again_is_found_everywhere() {
+    let site = Site::new();
+    let (anon, ci) = (site.anon(), site.ci());
+    let file = |version: &str, name: &str| path(&["ada", "tool", version, name]);
+    for (version, name) in [("1.9", "a"), ("1.10", "a"), ("1.10", "b")] {
+        ci.publish(&file(version, name), "first").await;
+    }
+    ci.delete(&file("1.10", "a")).await.is(204);
+    ci.publish(&file("1.10", "A"), "second").await;
+    assert_eq!(lines(&anon, &path(&["ada", "tool", "1.10"])).await, ["b", "A"]);
+    assert_eq!(anon.get(&file("latest", "a")).await.is(302).header("location"), Some(&*file("1.10", "a")));
+    assert_eq!(anon.get(&file("1.10", "a")).await.is(200).text(), "second");
+    ci.delete(&path(&["ada", "tool", "1.10"])).await.is(204);
+    assert_eq!(anon.get(&file("latest", "a")).await.is(302).header("location"), Some(&*file("1.9", "a")));
+    ci.publish(&file("1.10", "c"), "third").await;
+    assert_eq!(lines(&anon, &path(&["ada", "tool"])).await, ["1.9", "1.10"]);
+    assert_eq!(lines(&anon, &path(&["ada", "tool", "1.10"])).await, ["c"]);
+    site.admin().delete("/api/v1/packages/ada/generic/tool").await.is(204);
+    anon.get(&path(&["ada", "tool"])).await.is(404);
+    assert_eq!(anon.get(&path(&["ada"])).await.is(200).text(), "");
+    ci.publish(&path(&["ada", "Tool", "0.1", "d"]), "fourth").await;
+    assert_eq!(lines(&anon, &path(&["ada"])).await, ["Tool"]);
+    assert_eq!(lines(&anon, &path(&["ada", "tool"])).await, ["0.1"]);
+    assert_eq!(anon.get(&file("latest", "d")).await.is(302).header("location"), Some(&*file("0.1", "d")));
+    for (q, found) in [("tool", 1), ("0.1", 1), ("1.10", 0), ("1.9", 0)] {
+        let hits = anon.get(&format!("/api/v1/packages/search?q={q}")).await.is(200);
+        assert_eq!(hits.header("x-total-count"), Some(&*found.to_string()), "{q}");
+    }
+    let listed = anon.get("/api/v1/packages/ada").await.is(200);
+    assert_eq!((field(&listed, "name"), field(&listed, "version")), (vec!["Tool".into()], vec!["0.1".into()]));
+    assert!(site.db_broken().await.is_empty());
+}

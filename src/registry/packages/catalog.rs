@@ -207,7 +207,7 @@ pub fn load(conn: &mut PgConnection, ids: &[PackageId]) -> Result<Vec<Entry>> {
         let all = versions_of.remove(&id)?;
         let versions = i64::try_from(all.len()).unwrap_or(i64::MAX);
         let updated_at = all.iter().map(|(_, created_at, _)| *created_at).max()?;
-        let (newest, ..) = version::newest(all, |(version, created_at, id)| (version, (*created_at, *id)))?;
+        let (newest, ..) = version::latest(all, |(version, created_at, id)| (version, (*created_at, *id)))?;
         let (size, downloads) = totals.get(&id).copied().unwrap_or_default();
         Some((id, Entry { id, owner, name, newest, versions, size, downloads, created_at, updated_at }))
     };

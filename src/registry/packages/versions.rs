@@ -148,7 +148,7 @@ pub fn names(conn: &mut PgConnection, ids: &[VersionId]) -> Result<Vec<Version>>
 pub enum VersionOrder {
     /// By number, the latest first.
     #[default]
-    Precedence,
+    Number,
     Newest,
     Oldest,
 }
@@ -158,7 +158,7 @@ impl FromStr for VersionOrder {
 
     fn from_str(text: &str) -> Result<Self> {
         match text {
-            "" | "semver" => Ok(Self::Precedence),
+            "" | "semver" => Ok(Self::Number),
             "newest" => Ok(Self::Newest),
             "oldest" => Ok(Self::Oldest),
             _ => Err(Error::invalid("sort", "sort: use semver, newest or oldest".to_owned())),
@@ -178,7 +178,7 @@ pub struct Browsed {
 }
 
 /// A package's versions whose name contains a text, ignoring case. This reads all of their names, five thousand in some
-/// milliseconds, because no index knows SemVer.
+/// milliseconds, because no index knows the order of versions.
 ///
 /// # Errors
 /// [`Error::NotFound`] for an unknown package.
@@ -196,12 +196,12 @@ pub fn browse(
         .select((versions::version, versions::created_at, versions::id))
         .load(conn)?;
     let all = i64::try_from(rows.len()).unwrap_or(i64::MAX);
-    let newest = version::newest(&rows, |(version, created_at, id)| (version, (*created_at, *id)));
+    let newest = version::latest(&rows, |(version, created_at, id)| (version, (*created_at, *id)));
     let newest = newest.map(|(version, ..)| version.clone()).ok_or(Error::NotFound(What::Package))?;
     let lower = part.to_lowercase();
     rows.retain(|(version, ..)| version.lower().contains(&lower));
     match order {
-        VersionOrder::Precedence => version::by_precedence(&mut rows, |(version, made, id)| (version, (*made, *id))),
+        VersionOrder::Number => version::sort_by_number(&mut rows, |(version, made, id)| (version, (*made, *id))),
         VersionOrder::Newest => rows.sort_by_key(|(_, made, id)| Reverse((*made, *id))),
         VersionOrder::Oldest => rows.sort_by_key(|(_, made, id)| (*made, *id)),
     }
@@ -233,13 +233,21 @@ pub fn summaries(conn: &mut PgConnection, ids: &[VersionId]) -> Result<Vec<Versi
 /// # Errors
 /// [`Error::NotFound`] for an unknown package.
 pub fn newest(conn: &mut PgConnection, right: &CanRead, package: &PackageName) -> Result<Version> {
+    latest(conn, right, package).map(|(_, version)| version)
+}
+
+/// [`newest`], with its id.
+///
+/// # Errors
+/// [`Error::NotFound`] for an unknown package.
+pub(super) fn latest(conn: &mut PgConnection, right: &CanRead, package: &PackageName) -> Result<(VersionId, Version)> {
     let all: Vec<(Version, Timestamp, VersionId)> = versions::table
         .inner_join(packages_table::table)
         .filter(package_is(right.owner().id, package))
         .select((versions::version, versions::created_at, versions::id))
         .load(conn)?;
-    let newest = version::newest(all, |(version, created_at, id)| (version, (*created_at, *id)));
-    newest.map(|(version, _, _)| version).ok_or(Error::NotFound(What::Package))
+    let latest = version::latest(all, |(version, created_at, id)| (version, (*created_at, *id)));
+    latest.map(|(version, _, id)| (id, version)).ok_or(Error::NotFound(What::Package))
 }
 
 /// Deletes a version with all its files.
