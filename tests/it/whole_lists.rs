@@ -275,3 +275,26 @@ async fn what_is_deleted_and_published_again_is_found_everywhere() {
     assert_eq!((field(&listed, "name"), field(&listed, "version")), (vec!["Tool".into()], vec!["0.1".into()]));
     assert!(site.db_broken().await.is_empty());
 }
+
+#[tokio::test]
+async fn a_user_with_thousands_of_packages_is_deleted_at_once() {
+    let site = Site::new();
+    site.admin().publish(&path(&["stranger", "tool", "1", "f"]), "hello").await;
+    site.db_execute(
+        "WITH p AS (INSERT INTO packages (owner_id, name, lower_name, created_at) SELECT p.owner_id, 'p-' || i, 'p-' || i, \
+         p.created_at FROM packages p, generate_series(1, 2500) i RETURNING id, owner_id, created_at), \
+         v AS (INSERT INTO versions (package_id, owner_id, version, lower_version, created_at) \
+         SELECT id, owner_id, '7', '7', created_at FROM p RETURNING id), \
+         u AS (INSERT INTO usage_changes (owner_id, versions, bytes) SELECT owner_id, 1, 5 FROM p) \
+         INSERT INTO files (version_id, blob_id, name, lower_name, created_at) \
+         SELECT v.id, b.id, 'f', 'f', now() FROM v, blobs b",
+    );
+    assert!(site.db_broken().await.is_empty());
+    site.admin().delete("/api/v1/admin/users/stranger?purge=true").await.is(204);
+    for table in ["packages", "versions", "files"] {
+        assert_eq!(site.db_number(&format!("SELECT count(*) AS n FROM {table}")), 0, "{table}");
+    }
+    let detail = site.db_texts("SELECT detail::text AS text FROM audit WHERE event = 'user.delete'");
+    assert!(detail[0].contains("\"packages\": 2501") && detail[0].contains("\"versions\": 2501"), "{detail:?}");
+    assert!(site.db_broken().await.is_empty());
+}

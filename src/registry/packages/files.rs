@@ -364,7 +364,7 @@ pub fn delete(
         .first(conn)
         .optional()?
         .ok_or(Error::NotFound(What::File))?;
-    contents::let_go(conn, package, Some(version), Some(file), now)?;
+    contents::let_go(conn, &[package], Some(version), Some(file), now)?;
     diesel::delete(files::table.find(file)).execute(conn)?;
     let others = files::table.filter(files::version_id.eq(version));
     let last = !diesel::select(diesel::dsl::exists(others)).get_result::<bool>(conn)?;

@@ -264,9 +264,9 @@ pub fn delete(
     let owner = right.owner();
     let package = lifecycle::lock(conn, owner.id, &path.package)?;
     let (version, _) = lookup::version(conn, package, &path.version)?;
-    let bytes = contents::weigh(conn, package, Some(version))?.bytes;
+    let bytes = contents::weigh(conn, &[package], Some(version))?.bytes;
     outbox::announce(conn, caller, (owner.id, HookAction::Deleted, Announced::Version(version)), now)?;
-    contents::let_go(conn, package, Some(version), None, now)?;
+    contents::let_go(conn, &[package], Some(version), None, now)?;
     diesel::delete(versions::table.find(version)).execute(conn)?;
     lifecycle::delete_if_empty(conn, package)?;
     quotas::count(conn, owner.id, -1, -bytes)?;
