@@ -53,7 +53,7 @@ struct VersionDetails {
     chosen: Option<FileSummary>,
     publishers: Vec<Person>,
     others: Browsed,
-    readme: Option<readme::Source>,
+    readme: Option<FileSummary>,
 }
 
 /// A row in the list of files.
@@ -195,9 +195,8 @@ fn find(
     let chosen = chosen.or_else(|| largest.or(files.items.first()).cloned());
     let makers: Vec<OwnerId> = files.items.iter().filter_map(|file| file.creator).collect();
     let publishers = releases::people(conn, makers.into_iter())?;
-    let others =
-        versions::browse(conn, &right, &path.package, "", versions::VersionOrder::Precedence, first(SIBLINGS))?;
-    let readme = readme::find(conn, &right, &path, release.id)?;
+    let others = versions::browse(conn, &right, &path.package, "", versions::VersionOrder::Number, first(SIBLINGS))?;
+    let readme = readme::find(conn, &right, &path)?;
     let owner = Owner::of(conn, caller, right.owner())?;
     Ok(VersionOrRedirect::Version(Box::new(VersionDetails {
         owner,
@@ -241,7 +240,7 @@ pub async fn page(call: Call) -> Result<Reply> {
         files.push(file_row(app, &found.path, &found.publishers, file, other));
     }
     let readme = match found.readme {
-        Some(source) => Some(readme::read(app, &found.path, source).await?),
+        Some(source) => Some(readme::read(app, &found.path, found.release.id, source).await?),
         None => None,
     };
     let token = app.config.require_signin || !found.owner.is_open();

@@ -1,7 +1,10 @@
 //! Long lists are whole, and sent while they are read.
 
+use crate::support::people::{db_caller, new_org};
 use crate::support::wire::{self, Wire};
-use crate::support::{Answer, Client, Site, path};
+use crate::support::{Answer, Client, Site, morning, path};
+use packhouse::domain::role::Visibility;
+use packhouse::registry::owners::org_creation;
 
 /// More than several batches, and more than any page.
 const MANY: usize = 1234;
@@ -277,6 +280,35 @@ async fn what_is_deleted_and_published_again_is_found_everywhere() {
 }
 
 #[tokio::test]
+async fn a_readme_finds_its_images_among_any_number_of_files() {
+    let site = Site::new();
+    version_with_files(&site, MANY).await;
+    site.ci().publish(&path(&["ada", "tool", "1.0", "README.md"]), "![Logo](Zebra.png) [all](part-001234)").await;
+    site.ci().publish(&path(&["ada", "tool", "1.0", "zebra.png"]), "png").await;
+    let mut browser = site.browser();
+    browser.go("/ada/-/packages/generic/tool/1.0").await.is(200);
+    let files = "/ada/-/packages/generic/tool/1.0/files/";
+    assert!(browser.attrs(".prose img", "src")[0].starts_with(files));
+    assert!(browser.attrs(".prose a", "href")[0].starts_with(files));
+}
+
+#[tokio::test]
+async fn the_form_for_tokens_offers_all_organizations() {
+    let site = Site::new();
+    site.db(|conn| {
+        let caller = db_caller(conn, "ada")?;
+        for at in 0..120 {
+            let name = format!("org-{at:03}").parse().unwrap();
+            org_creation::create(conn, &caller, &new_org(&name, Visibility::Public), morning())?;
+        }
+        Ok(())
+    });
+    let mut browser = site.browser_of("ada").await;
+    browser.go("/user/settings/tokens/new").await.is(200);
+    assert_eq!(browser.attrs("input[name=owners]", "value").len(), 121);
+}
+
+#[tokio::test]
 async fn a_user_with_thousands_of_packages_is_deleted_at_once() {
     let site = Site::new();
     site.admin().publish(&path(&["stranger", "tool", "1", "f"]), "hello").await;
@@ -297,4 +329,22 @@ async fn a_user_with_thousands_of_packages_is_deleted_at_once() {
     let detail = site.db_texts("SELECT detail::text AS text FROM audit WHERE event = 'user.delete'");
     assert!(detail[0].contains("\"packages\": 2501") && detail[0].contains("\"versions\": 2501"), "{detail:?}");
     assert!(site.db_broken().await.is_empty());
+}
+
+#[tokio::test]
+async fn the_list_of_damaged_files_says_how_many_it_leaves_out() {
+    let site = Site::new();
+    site.db_execute(
+        "WITH b AS (INSERT INTO blobs (sha256, size, storage_key, touched_at, block_checksums) \
+         SELECT sha256(i::text::bytea), 1, 'key-' || i, now(), '' FROM generate_series(1, 130) i \
+         RETURNING id, storage_key) \
+         INSERT INTO damaged_blobs (blob_id, storage_key, damage, found_at) SELECT id, storage_key, 1, now() FROM b",
+    );
+    let mut browser = site.browser_of("admin").await;
+    browser.go("/-/admin/system").await.is(200);
+    assert_eq!(browser.all("#damaged tbody tr").len(), 100);
+    assert_eq!(browser.one("#damaged-total"), "These are the 100 most recent of 130.");
+    site.db_execute("DELETE FROM damaged_blobs WHERE blob_id > (SELECT min(blob_id) + 99 FROM damaged_blobs)");
+    browser.go("/-/admin/system").await.is(200);
+    assert!(browser.all("#damaged-total").is_empty());
 }

@@ -298,13 +298,13 @@ pub fn count(conn: &mut PgConnection, version: VersionId) -> Result<i64> {
     Ok(files::table.filter(files::version_id.eq(version)).count().get_result(conn)?)
 }
 
-/// The names of a version's first files, with their ids.
+/// The files of a version that have one of these names in lower case, with their ids.
 ///
 /// # Errors
 /// Database errors.
-pub fn names(conn: &mut PgConnection, version: VersionId, limit: i64) -> Result<Vec<(FileName, FileId)>> {
-    let all = files::table.filter(files::version_id.eq(version)).order(files::lower_name);
-    Ok(all.limit(limit).select((files::name, files::id)).load(conn)?)
+pub fn named(conn: &mut PgConnection, version: VersionId, lower: &[String]) -> Result<HashMap<String, FileId>> {
+    let all = files::table.filter(files::version_id.eq(version)).filter(files::lower_name.eq_any(lower));
+    Ok(all.select((files::lower_name, files::id)).load(conn)?.into_iter().collect())
 }
 
 type FileRow = (FileId, FileName, Timestamp, i64, Option<OwnerId>, BlobRow);
