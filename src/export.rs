@@ -4,10 +4,11 @@ use crate::auth::call::Call;
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{OwnerId, TokenId};
 use crate::error::{Error, Result};
+use crate::http::streamed::streamed;
 use crate::registry::access::can_audit;
 use crate::registry::audit::log::{self, Filter, Log, Record};
 use actix_web::HttpResponse;
-use actix_web::http::{Method, header};
+use actix_web::http::header;
 use actix_web::web::Bytes;
 use futures_util::stream;
 use serde::Serialize;
@@ -108,16 +109,13 @@ impl Export {
 /// As [`can_audit`].
 pub async fn records(call: Call, filter: Filter, after: Option<i64>) -> Result<HttpResponse> {
     let last = call.reading(|conn, caller| can_audit(caller).and_then(|_| log::newest(conn))).await?;
-    let head_only = call.req.method() == Method::HEAD;
+    let req = call.req.clone();
     let export = Export { call, filter, behind: after.unwrap_or(0), last };
-    let lines = stream::try_unfold(export, async |mut export| match export.batch().await {
-        Ok(lines) => Ok(lines.map(|lines| (lines, export))),
-        Err(error) => {
-            tracing::warn!(error = %error.explained(), "an export of the audit log ended early");
-            Err(actix_web::error::ErrorInternalServerError("the export ended early"))
-        }
+    let lines = stream::try_unfold(export, async |mut export| {
+        let lines = export.batch().await?;
+        Ok(lines.map(|lines| (lines, export)))
     });
     let mut response = HttpResponse::Ok();
     response.content_type(LINES).insert_header((header::CACHE_CONTROL, "no-store"));
-    Ok(if head_only { response.finish() } else { response.streaming(lines) })
+    Ok(streamed(&req, &mut response, lines))
 }

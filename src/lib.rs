@@ -22,6 +22,7 @@ pub mod generic;
 pub mod http;
 pub mod instance;
 pub mod jobs;
+pub mod listing;
 pub mod lock;
 pub mod ops;
 pub mod outbound;

@@ -4,6 +4,7 @@ mod background;
 mod listen;
 pub mod starting;
 
+use crate::http::accept::prefers_page;
 use crate::http::connections::Connections;
 use crate::http::gate::{Gate, one_at_a_time};
 use crate::http::middleware::{Guard, guard};
@@ -17,7 +18,7 @@ use actix_http::HttpService;
 use actix_http::error::DispatchError;
 use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
 use actix_web::dev::AppConfig;
-use actix_web::http::{StatusCode, header};
+use actix_web::http::StatusCode;
 use actix_web::middleware::from_fn;
 use actix_web::{HttpRequest, HttpResponse, web};
 use anyhow::{Context, Result};
@@ -145,8 +146,7 @@ impl Server {
 
 /// Nothing is at this address; the answer uses the client's error format.
 async fn unknown(req: HttpRequest, app: web::Data<Arc<App>>) -> HttpResponse {
-    let wants_page = req.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok());
-    if wants_page.is_some_and(|kinds| kinds.contains("text/html")) && !req.path().starts_with("/api/") {
+    if prefers_page(req.headers()) && !req.path().starts_with("/api/") {
         return web_error::unknown(&req, &app).await;
     }
     let (id, root) = (request_id(&req), app.config.public_root().unwrap_or_default());

@@ -7,10 +7,10 @@ use crate::domain::clock::Timestamp;
 use crate::domain::names::OwnerName;
 use crate::error::{Error, Result};
 use crate::export::{self, LINES, RecordBody};
+use crate::http::accept::{JSON, preferred};
 use crate::http::description::{Description, integer, text};
 use crate::registry::access::can_audit;
 use crate::registry::audit::log::{Filter, Log};
-use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
 use std::fmt::Display;
@@ -74,7 +74,7 @@ struct AskedRecords {
 impl AuditQuery {
     fn read(&self, req: &HttpRequest) -> Result<AskedRecords> {
         let lines = match &*self.format {
-            "" => accepts_lines(req),
+            "" => preferred(req.headers(), JSON, &[LINES]) == LINES,
             "json" => false,
             "ndjson" => true,
             _ => return Err(Error::invalid("format", "format: json or ndjson")),
@@ -88,12 +88,6 @@ impl AuditQuery {
         };
         Ok(AskedRecords { filter, after: given("after", &self.after)?, lines })
     }
-}
-
-fn accepts_lines(req: &HttpRequest) -> bool {
-    let values = req.headers().get_all(header::ACCEPT).filter_map(|value| value.to_str().ok());
-    let mut types = values.flat_map(|value| value.split(',')).filter_map(|one| one.split(';').next());
-    types.any(|one| one.trim().eq_ignore_ascii_case(LINES))
 }
 
 /// A page of records, or a stream of all records.

@@ -15,7 +15,7 @@ use crate::state::App;
 use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
 use actix_web::http::header;
-use actix_web::{FromRequest, HttpRequest, HttpResponse, web};
+use actix_web::{FromRequest, HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -154,13 +154,18 @@ pub struct Pages {
     url: String,
 }
 
+/// The address of the list that a request asks for, without the page.
+fn list_url(req: &HttpRequest) -> String {
+    let root = req.app_data::<web::Data<Arc<App>>>().map_or_else(String::new, |app| app.url(""));
+    format!("{root}{}", Paging::rest(req))
+}
+
 impl FromRequest for Pages {
     type Error = Infallible;
     type Future = Ready<Result<Self, Infallible>>;
 
     fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let root = req.app_data::<web::Data<Arc<App>>>().map_or_else(String::new, |app| app.url(""));
-        ready(Ok(Self { paging: Paging::read(req, PAGE, LONGEST_PAGE), url: format!("{root}{}", Paging::rest(req)) }))
+        ready(Ok(Self { paging: Paging::read(req, PAGE, LONGEST_PAGE), url: list_url(req) }))
     }
 }
 
@@ -190,6 +195,67 @@ impl Pages {
             paging: self.paging,
             url: self.url.clone(),
         }
+    }
+}
+
+/// `?page=` and `?limit=` of a list that is whole without them, because Gitea doesn't page it.
+pub struct PagesIfAsked {
+    paging: Option<Paging>,
+    url: String,
+}
+
+impl FromRequest for PagesIfAsked {
+    type Error = Infallible;
+    type Future = Ready<Result<Self, Infallible>>;
+
+    fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(Ok(Self { paging: Paging::asked(req, PAGE, LONGEST_PAGE), url: list_url(req) }))
+    }
+}
+
+impl Input for PagesIfAsked {
+    fn describe(description: &mut Description) {
+        description.query("page", "The page, from 1. Without `page` and `limit` the list is whole.", integer(1));
+        description.query("limit", "Entries per page: at most 50, and 30 if only `page` is given.", integer(1));
+    }
+}
+
+impl PagesIfAsked {
+    /// The rows of the page, or all rows.
+    pub fn slice(&self) -> Slice {
+        let slice = self.paging.map(|paging| Slice { offset: paging.offset(), limit: paging.limit() });
+        slice.unwrap_or(Slice::WHOLE)
+    }
+
+    /// The headers of the answer.
+    pub fn head(&self, total: i64) -> HttpResponseBuilder {
+        let mut builder = HttpResponse::Ok();
+        builder.insert_header((header::CACHE_CONTROL, "no-store"));
+        match self.paging {
+            Some(paging) => paging.describe(&mut builder, &self.url, total),
+            None => drop(builder.insert_header(("X-Total-Count", total.to_string()))),
+        }
+        builder
+    }
+}
+
+/// A whole list, or one page of it, 200. It is sent while it is read.
+pub struct Whole<T>(HttpResponse, PhantomData<T>);
+
+impl<T> Whole<T> {
+    /// `response` has the list as JSON.
+    pub fn new(response: HttpResponse) -> Self {
+        Self(response, PhantomData)
+    }
+}
+
+impl<T: Serialize + ToSchema> Answer for Whole<T> {
+    fn respond(self) -> HttpResponse {
+        self.0
+    }
+
+    fn describe(description: &mut Description) {
+        description.answers_page::<T>("The whole list, or one page of it");
     }
 }
 

@@ -1,17 +1,19 @@
 //! Packages: listing packages, versions and files, and deleting them.
 
-use super::endpoint::{Json, Listed, NoContent, Pages, Query};
+use super::endpoint::{Json, Listed, NoContent, Pages, PagesIfAsked, Query, Whole};
 use super::users::PersonBody;
 use crate::auth::call::Call;
 use crate::domain::address;
 use crate::domain::clock::Timestamp;
-use crate::domain::ids::VersionId;
+use crate::domain::ids::{FileId, VersionId};
 use crate::domain::names::{OwnerName, PackageName};
 use crate::domain::path::{PackagePath, VersionPath};
 use crate::domain::version::Version;
 use crate::error::{Error, Result, What};
+use crate::http::problem::Shape;
+use crate::listing::{self, Listing, json};
 use crate::registry::access::{can_publish, can_read};
-use crate::registry::packages::files;
+use crate::registry::packages::files::{self, ListOrder};
 use crate::registry::packages::lifecycle;
 use crate::registry::packages::releases::{self, Filter, Person, Release};
 use crate::registry::packages::versions;
@@ -19,6 +21,7 @@ use crate::registry::pages::Page;
 use crate::state::App;
 use crate::views::FileView;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 use utoipa::{IntoParams, ToSchema};
 
 /// A version of a package.
@@ -139,19 +142,19 @@ pub async fn version(call: Call) -> Result<Json<PackageBody>> {
     let found = call
         .reading(move |conn, caller| {
             let right = can_read(conn, caller, &path.owner, Some(&path.package))?;
-            Ok((releases::owner(conn, &right)?, releases::first(conn, &right, Filter::Version(&path))?))
+            Ok((releases::owner(conn, &right)?, releases::find(conn, &right, &path)?))
         })
         .await?;
     Ok(one(&call.app, found))
 }
 
-/// `GET /packages/{owner}/generic/{name}/-/latest`: the version that was created last.
+/// `GET /packages/{owner}/generic/{name}/-/latest`: the version that `latest` stands for everywhere.
 pub async fn latest(call: Call) -> Result<Json<PackageBody>> {
     let path = package_path(&call).await?;
     let found = call
         .reading(move |conn, caller| {
             let right = can_read(conn, caller, &path.owner, Some(&path.package))?;
-            Ok((releases::owner(conn, &right)?, releases::first(conn, &right, Filter::Package(&path.package))?))
+            Ok((releases::owner(conn, &right)?, releases::latest(conn, &right, &path.package)?))
         })
         .await?;
     Ok(one(&call.app, found))
@@ -161,21 +164,27 @@ fn one(app: &App, (owner, release): (Person, Release)) -> Json<PackageBody> {
     Json(PackageBody::new(app, &PersonBody::new(app, owner), release))
 }
 
-/// `GET /packages/{owner}/generic/{name}/{version}/files`.
-pub async fn list_files(call: Call, pages: Pages) -> Result<Listed<FileView>> {
+/// `GET /packages/{owner}/generic/{name}/{version}/files`: all of them, unless a page is asked for.
+pub async fn list_files(call: Call, pages: PagesIfAsked) -> Result<Whole<FileView>> {
     let path = version_path(&call).await?;
-    let (wanted, slice) = (path.clone(), pages.slice());
-    let page = call
+    let (of, slice) = (path.clone(), pages.slice());
+    let list = call
         .reading(move |conn, caller| {
-            let right = can_read(conn, caller, &wanted.owner, Some(&wanted.package))?;
-            files::list_by_name(conn, &right, &wanted, slice)
+            let right = can_read(conn, caller, &of.owner, Some(&of.package))?;
+            let ids = files::ids(conn, &right, &of, ListOrder::Name, slice)?;
+            Listing::open(ids, |ids| files::load(conn, ids))
         })
         .await?;
-    let mut items = Vec::new();
-    for file in page.items {
-        items.push(FileView::new(&call.app, &path, file).await?);
-    }
-    Ok(pages.answer(Page { items, total: page.total }, |file| file))
+    let (of, app) = (path.clone(), Arc::clone(&call.app));
+    let more = move |conn: &mut _, caller: &_, ids: &[FileId]| {
+        can_read(conn, caller, &of.owner, Some(&of.package))?;
+        files::load(conn, ids)
+    };
+    let head = pages.head(list.total);
+    let sent = listing::send(call, head, Shape::Json, list, more, async move |file| {
+        json(&FileView::new(&app, &path, file).await?)
+    });
+    sent.await.map(Whole::new)
 }
 
 /// `DELETE /packages/{owner}/generic/{name}`: deletes all its versions.

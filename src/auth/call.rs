@@ -129,6 +129,14 @@ impl Call {
         self.reading(look).await.err().unwrap_or(Error::NotFound(what))
     }
 
+    /// The owner of `…/{owner}/…`.
+    ///
+    /// # Errors
+    /// As [`Call::file_path`].
+    pub async fn owner_path(&self) -> Result<OwnerName> {
+        self.named(self.owner()).await
+    }
+
     /// The owner and package of `…/{owner}/…/{name}`.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! The version of a package: nearly any text, and its order among the other versions.
 
 use super::names::{InvalidName, MAX_NAME_BYTES, name, text_schema};
+use semver::{BuildMetadata, Prerelease};
 use std::cmp::Reverse;
 
 name!(
@@ -25,50 +26,137 @@ fn check_version(text: &str) -> Result<(), InvalidName> {
     }
 }
 
+/// A whole number of any length, compared by its value: leading zeros are taken off, and a longer number is greater.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Integer {
+    length: usize,
+    digits: String,
+}
+
+impl Integer {
+    fn read(text: &str) -> Option<Self> {
+        if !is_digits(text) {
+            return None;
+        }
+        let digits = text.trim_start_matches('0').to_owned();
+        Some(Self { length: digits.len(), digits })
+    }
+
+    fn is_zero(&self) -> bool {
+        self.length == 0
+    }
+}
+
+fn is_digits(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// What a version that reads as numbers is ordered by. The order of the fields is the order of the comparison.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Precedence {
+    /// A release precedes every pre-release, even one with a higher number: "latest" is what people should run.
+    is_release: bool,
+    /// Without zeros at the end: 1.0 and 1.0.0 are the same number.
+    numbers: Vec<Integer>,
+    /// By SemVer 2.0.0 §11; empty for a release.
+    pre: Prerelease,
+}
+
 impl Version {
     /// Whether this is the word for the newest version, where no version really has that name.
     pub fn is_latest(&self) -> bool {
         self.lower() == "latest"
     }
 
-    /// The semantic version, ignoring a leading `v`, if it is one.
-    fn semantic(&self) -> Option<semver::Version> {
+    /// The version without a leading `v`, split into its numbers, its pre-release and its build metadata.
+    fn parts(&self) -> (&str, Option<&str>, Option<&str>) {
         let text = self.as_str();
-        semver::Version::parse(text.strip_prefix(['v', 'V']).unwrap_or(text)).ok()
+        let text = text.strip_prefix(['v', 'V']).unwrap_or(text);
+        let (text, build) = split_at_first(text, '+');
+        let (numbers, pre) = split_at_first(text, '-');
+        (numbers, pre, build)
     }
 
-    /// A version that could come next: the next patch of a release, the release of a pre-release; `None` for a version
-    /// that is not semantic.
+    /// `None` for a version that doesn't read as numbers: an optional `v`, any count of numbers of any length with dots
+    /// between them, then SemVer's pre-release and build metadata. Leading zeros are allowed everywhere, as in 2026.02
+    /// and 2026-02.
+    fn precedence(&self) -> Option<Precedence> {
+        let (numbers, pre, build) = self.parts();
+        if build.is_some_and(|build| build.is_empty() || BuildMetadata::new(build).is_err()) {
+            return None;
+        }
+        let mut numbers = numbers.split('.').map(Integer::read).collect::<Option<Vec<_>>>()?;
+        while numbers.last().is_some_and(Integer::is_zero) {
+            numbers.pop();
+        }
+        let pre = match pre {
+            None => Prerelease::EMPTY,
+            Some(text) => Prerelease::new(&without_leading_zeros(text)).ok().filter(|pre| !pre.is_empty())?,
+        };
+        Some(Precedence { is_release: pre.is_empty(), numbers, pre })
+    }
+
+    /// A version that could come next: the release of a pre-release such as `-rc.1`, otherwise the last number plus
+    /// one; `None` for a version that doesn't read as numbers.
     pub fn next(&self) -> Option<Self> {
-        let semver::Version { major, minor, patch, pre, .. } = self.semantic()?;
-        let patch = if pre.is_empty() { patch.checked_add(1)? } else { patch };
+        self.precedence()?;
+        let (numbers, pre, _) = self.parts();
         let lead = self.as_str().chars().next().filter(|c| matches!(c, 'v' | 'V')).map(String::from);
-        format!("{}{major}.{minor}.{patch}", lead.unwrap_or_default()).parse().ok()
-    }
-
-    /// The sort key by SemVer 2.0.0 §11, ignoring a leading `v`; `None` for a version that is not semantic.
-    fn precedence(&self) -> Option<(bool, semver::Version)> {
-        let parsed = self.semantic()?;
-        // A release precedes every pre-release, even one with a higher number: "latest" is what people should run.
-        Some((parsed.pre.is_empty(), parsed))
+        let next = match pre {
+            None => {
+                let (others, last) = numbers.rsplit_once('.').map_or((None, numbers), |(all, last)| (Some(all), last));
+                others.map_or_else(String::new, |others| format!("{others}.")) + &plus_one(last)
+            }
+            Some(pre) if pre.starts_with(|c: char| c.is_ascii_alphabetic()) => numbers.to_owned(),
+            // What follows may be the month of a date or the number of a build.
+            Some(_) => return None,
+        };
+        format!("{}{next}", lead.unwrap_or_default()).parse().ok()
     }
 }
 
-/// Sorts versions by precedence (SemVer 2.0.0 §11), the highest first, followed by versions that are not semantic, the
-/// most recent first.
-pub fn by_precedence<T, D: Ord>(versions: &mut [T], key: impl Fn(&T) -> (&Version, D)) {
+fn split_at_first(text: &str, at: char) -> (&str, Option<&str>) {
+    text.split_once(at).map_or((text, None), |(before, after)| (before, Some(after)))
+}
+
+/// SemVer forbids leading zeros in the numbers of a pre-release, but dates such as 2026-02 have them.
+fn without_leading_zeros(pre: &str) -> String {
+    let plain = |part: &str| match is_digits(part) {
+        true => Some(part.trim_start_matches('0')).filter(|rest| !rest.is_empty()).unwrap_or("0").to_owned(),
+        false => part.to_owned(),
+    };
+    pre.split('.').map(plain).collect::<Vec<_>>().join(".")
+}
+
+/// The next number, with as many digits as before if they suffice.
+fn plus_one(digits: &str) -> String {
+    let kept = digits.trim_end_matches('9');
+    let zeros = "0".repeat(digits.len() - kept.len());
+    let mut kept = kept.to_owned();
+    let last = kept.pop().and_then(|last| last.to_digit(10)).and_then(|last| char::from_digit(last + 1, 10));
+    kept + &last.unwrap_or('1').to_string() + &zeros
+}
+
+/// The one order of a package's versions; the greatest is the latest. Versions that read as numbers are compared as
+/// numbers, releases above pre-releases. The others are below them all, by date, and so are versions with equal numbers
+/// among themselves.
+fn rank<D>(version: &Version, date: D) -> (Option<Precedence>, D) {
+    (version.precedence(), date)
+}
+
+/// Sorts versions by number, the latest first. Versions that don't read as numbers come last, the most recent first.
+pub fn sort_by_number<T, D: Ord>(versions: &mut [T], key: impl Fn(&T) -> (&Version, D)) {
     versions.sort_by_cached_key(|item| {
         let (version, date) = key(item);
-        Reverse((version.semantic(), date))
+        Reverse(rank(version, date))
     });
 }
 
-/// The newest version: by SemVer precedence with releases first if any version is semantic, otherwise the one that was
-/// created last.
-pub fn newest<T, D: Ord>(versions: impl IntoIterator<Item = T>, key: impl Fn(&T) -> (&Version, D)) -> Option<T> {
-    versions.into_iter().max_by(|a, b| {
-        let ((a, a_date), (b, b_date)) = (key(a), key(b));
-        a.precedence().cmp(&b.precedence()).then(a_date.cmp(&b_date))
+/// The version that `latest` stands for: the first that [`sort_by_number`] would put in front.
+pub fn latest<T, D: Ord>(versions: impl IntoIterator<Item = T>, key: impl Fn(&T) -> (&Version, D)) -> Option<T> {
+    versions.into_iter().max_by_key(|item| {
+        let (version, date) = key(item);
+        rank(version, date)
     })
 }
 
@@ -80,9 +168,13 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn newest_of(texts: &[&str]) -> String {
-        let all: Vec<_> = texts.iter().enumerate().map(|(date, text)| (version(text), date)).collect();
-        newest(all, |(version, date)| (version, *date)).unwrap().0.to_string()
+    /// The versions of a space-separated list, created in this order, sorted by number.
+    fn sorted(texts: &str) -> Vec<String> {
+        let mut all: Vec<_> = texts.split(' ').enumerate().map(|(date, text)| (version(text), date)).collect();
+        let first = latest(&all, |(version, date)| (version, *date)).unwrap().0.to_string();
+        sort_by_number(&mut all, |(version, date)| (version, *date));
+        assert_eq!(all[0].0.to_string(), first, "the latest version is the first of the order");
+        all.into_iter().map(|(version, _)| version.to_string()).collect()
     }
 
     #[test]
@@ -96,31 +188,59 @@ mod tests {
     }
 
     #[test]
-    fn semver_sorts_prereleases_before_releases_and_other_text_last() {
-        let mut all: Vec<_> = ["1.9.0", "nightly", "2.0.0-rc.1", "v2.0.0", "1.10.0", "2026 spring"]
-            .iter()
-            .enumerate()
-            .map(|(date, text)| (version(text), date))
-            .collect();
-        by_precedence(&mut all, |(version, date)| (version, *date));
-        let order: Vec<_> = all.iter().map(|(version, _)| version.as_str()).collect();
-        assert_eq!(order, ["v2.0.0", "2.0.0-rc.1", "1.10.0", "1.9.0", "2026 spring", "nightly"]);
+    fn versions_are_compared_as_numbers_of_any_count_and_length() {
+        let long = format!("1{}", "0".repeat(60));
+        for (created, order) in [
+            ("2026.02.0 2025.11.1", "2026.02.0 2025.11.1"),
+            ("2026.2.0 2026.11.0 2026.010.0", "2026.11.0 2026.010.0 2026.2.0"),
+            ("24.10 1.0.0 24.9", "24.10 24.9 1.0.0"),
+            ("v1.10.0 1.9.0 V1.9.9", "v1.10.0 V1.9.9 1.9.0"),
+            ("7 10 9.9.9.9", "10 9.9.9.9 7"),
+            ("1.2 1.2.0.1 1.10", "1.10 1.2.0.1 1.2"),
+            ("18446744073709551616 18446744073709551615", "18446744073709551616 18446744073709551615"),
+            (&format!("1.{long} 2 1.9"), &format!("2 1.{long} 1.9")),
+        ] {
+            assert_eq!(sorted(created).join(" "), order);
+        }
     }
 
     #[test]
-    fn the_suggested_next_version_is_a_patch_or_the_release() {
+    fn releases_come_before_prereleases_which_follow_semver() {
+        let created = "1.0.0-alpha 1.0.0-rc.1 1.0.0-beta.11 1.0.0-beta.2 1.0.0-beta 1.0.0-alpha.beta 1.0.0-alpha.1";
+        assert_eq!(
+            sorted(created).join(" "),
+            "1.0.0-rc.1 1.0.0-beta.11 1.0.0-beta.2 1.0.0-beta 1.0.0-alpha.beta 1.0.0-alpha.1 1.0.0-alpha"
+        );
+        assert_eq!(sorted("2.0.0-rc.1 1.10.0 v2.0.0-rc.02 1.9").join(" "), "1.10.0 1.9 v2.0.0-rc.02 2.0.0-rc.1");
+        assert_eq!(sorted("2026-10 2026-02 2025-11-30 2025-12-01").join(" "), "2026-10 2026-02 2025-12-01 2025-11-30");
+    }
+
+    #[test]
+    fn equal_numbers_and_other_texts_are_ordered_by_date() {
+        assert_eq!(sorted("1.0 v1.0.0 01 1.0.0+b 1.0.0+a").join(" "), "1.0.0+a 1.0.0+b 01 v1.0.0 1.0");
+        assert_eq!(sorted("zebra apple").join(" "), "apple zebra");
+        assert_eq!(sorted("1.0-rc nightly 0.1").join(" "), "0.1 1.0-rc nightly");
+        for other in ["1.0.0.Final", "1..2", "1.", ".1", "v", "1.0-", "1.0-a..b", "1.0+", "1.0+a_b", "1.0-ü", "1.²"] {
+            assert_eq!(sorted(&format!("0.0.1-a {other}")).join(" "), format!("0.0.1-a {other}"));
+        }
+    }
+
+    #[test]
+    fn the_suggested_next_version_is_one_more_or_the_release() {
         let next = |text: &str| version(text).next().map(|version| version.to_string());
-        assert_eq!(next("1.2.3").as_deref(), Some("1.2.4"));
-        assert_eq!(next("v2.0.0-rc.1+x").as_deref(), Some("v2.0.0"));
-        assert_eq!(next("nightly"), None);
-        assert_eq!(next(&format!("1.0.{}", u64::MAX)), None);
-    }
-
-    #[test]
-    fn the_newest_version_is_by_semver_releases_first_then_by_date() {
-        assert_eq!(newest_of(&["1.10.0", "1.9.0", "2.0.0-rc.1"]), "1.10.0");
-        assert_eq!(newest_of(&["2.0.0-rc.1", "2.0.0-rc.2", "2.0.0-alpha"]), "2.0.0-rc.2");
-        assert_eq!(newest_of(&["v1.0.0", "nightly"]), "v1.0.0");
-        assert_eq!(newest_of(&["zebra", "apple"]), "apple");
+        for (text, expected) in [
+            ("1.2.3", "1.2.4"),
+            ("v2.0.0-rc.1+x", "v2.0.0"),
+            ("24.10", "24.11"),
+            ("2026.02", "2026.03"),
+            ("2026.09", "2026.10"),
+            ("v9", "v10"),
+            ("1.0.18446744073709551615", "1.0.18446744073709551616"),
+        ] {
+            assert_eq!(next(text).as_deref(), Some(expected), "{text}");
+        }
+        for text in ["nightly", "2026-11-27", "1.0-1", &"9".repeat(255)] {
+            assert_eq!(next(text), None, "{text}");
+        }
     }
 }

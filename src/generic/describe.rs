@@ -1,7 +1,7 @@
 //! The OpenAPI descriptions of the generic protocol's routes: their bodies are bytes and lines, which have no Rust
 //! types to describe them.
 
-use super::listings::ListedVersion;
+use super::listings::{ListedPackage, ListedVersion};
 use crate::http::description::{Description, bytes, integer, text, text_like};
 use crate::views::FileView;
 use actix_web::http::StatusCode;
@@ -146,6 +146,11 @@ pub fn delete(description: &mut Description) {
     description.answers(StatusCode::NO_CONTENT, "Deleted");
 }
 
+/// `GET` of an owner.
+pub fn packages(description: &mut Description) {
+    list::<ListedPackage>(description);
+}
+
 /// `GET` of a package.
 pub fn versions(description: &mut Description) {
     list::<ListedVersion>(description);
@@ -159,17 +164,19 @@ pub fn files(description: &mut Description) {
 
 /// A list: one name per line, or JSON for clients that ask for it.
 fn list<T: ToSchema>(description: &mut Description) {
-    description.query("page", "The page, from 1; an invalid number is ignored.", integer(1));
+    description.query("order", "`oldest`, the default, or `newest` first.", text_like("^(oldest|newest)?$"));
+    description.query("page", "The page, from 1. Without `page` and `limit` the list is whole.", integer(1));
     description.query("limit", "Entries per page: at most 1,000, which is also the default.", integer(1));
     description.answers_with(StatusCode::OK, "One name per line; objects for clients that accept JSON", TEXT, text());
     let objects = ArrayBuilder::new().items(description.schema::<T>());
     description.or("application/json", objects);
     description.with_pages();
+    description.refuses(StatusCode::BAD_REQUEST, "The order is neither `oldest` nor `newest`");
 }
 
 /// The redirect from `latest`.
 fn redirect(description: &mut Description) {
     description.answers(StatusCode::FOUND, "The current version for `latest`");
-    description.with("Location", "The address with the version that `latest` means now.", text());
+    description.with("Location", "The path with the version that `latest` means now, and the query.", text());
     description.with("Link", "The same with `rel=\"immutable\"`: this address always means the same.", text());
 }

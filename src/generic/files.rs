@@ -11,14 +11,15 @@ use crate::http::blob::in_shape;
 use crate::http::cors::allow_any_origin;
 use crate::http::problem::Shape;
 use crate::http::request_log::request_id;
+use crate::http::segment::with_query;
 use crate::registry::access::{can_publish, can_read};
 use crate::registry::caller::Caller;
 use crate::registry::packages::files::{self, Downloadable};
 use crate::registry::packages::versions;
 use crate::serve;
 use crate::storage::BlobStore;
-use actix_web::HttpResponse;
 use actix_web::http::header;
+use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 
 /// The most bytes of a file that is read on the same thread as its row: a switch of threads costs a third of the
@@ -53,9 +54,9 @@ pub async fn download(call: Call) -> Result<HttpResponse> {
         .await?;
     match found {
         Downloaded::File(file) => send(&call, *file, small.transpose()?).await,
-        Downloaded::Sidecar(sidecar) => sidecars::answer(&call.app, *sidecar).await,
+        Downloaded::Sidecar(sidecar) => sidecars::answer(call, *sidecar).await,
         Downloaded::Newest(version, public) => {
-            let mut response = redirect(&call.app.url(&address::generic_download(&version, name.as_str())));
+            let mut response = redirect(&call.req, address::generic_download(&version, name.as_str()));
             if serve::is_open(&call.app, public) {
                 allow_any_origin(response.headers_mut());
             }
@@ -94,11 +95,15 @@ fn read(store: &BlobStore, file: &Downloadable) -> Result<Bytes> {
     Ok(store.read_small(&key, file.blob.size)?)
 }
 
-/// Redirects from `latest`: temporarily, to an address that always means the same version.
-pub(super) fn redirect(url: &str) -> HttpResponse {
+/// Redirects from `latest`: temporarily, to an address that always means the same version. It has no host: at another
+/// one, clients drop their credential.
+pub(super) fn redirect(req: &HttpRequest, path: String) -> HttpResponse {
+    let url = with_query(path, req);
+    // Characters that would end the address in `Link`; a client may send them in its query.
+    let quoted = url.replace('<', "%3C").replace('>', "%3E").replace('"', "%22");
     HttpResponse::Found()
+        .insert_header((header::LINK, format!("<{quoted}>; rel=\"immutable\"")))
         .insert_header((header::LOCATION, url))
-        .insert_header((header::LINK, format!("<{url}>; rel=\"immutable\"")))
         .insert_header((header::CACHE_CONTROL, "no-cache"))
         .finish()
 }

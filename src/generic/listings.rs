@@ -1,51 +1,192 @@
-//! Lists for curl: a package's versions, a version's files. One name per line, or JSON for clients that ask for it.
+//! Lists for curl: an owner's packages, a package's versions, a version's files. One name per line, or JSON for clients
+//! that prefer it.
 
 use super::files::redirect;
 use crate::auth::call::Call;
 use crate::domain::address;
 use crate::domain::clock::Timestamp;
+use crate::domain::ids::{FileId, PackageId, VersionId};
+use crate::domain::names::{OwnerName, PackageName};
 use crate::domain::path::{PackagePath, VersionPath};
 use crate::domain::version::Version;
 use crate::error::{Error, Result, What};
-use crate::http::paging::Paging;
+use crate::http::paging::{Paging, param};
 use crate::http::problem::Shape;
+use crate::listing::{self, Listing, json};
 use crate::registry::access::can_read;
-use crate::registry::packages::files::FileSummary;
+use crate::registry::packages::catalog::{self, Entry};
+use crate::registry::packages::files::{FileSummary, ListOrder};
 use crate::registry::packages::versions::VersionSummary;
 use crate::registry::packages::{files, versions};
-use crate::registry::pages::{Page, Slice};
+use crate::registry::pages::{ByAge, Slice};
 use crate::state::App;
 use crate::views::FileView;
 use actix_web::http::header;
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpResponse, HttpResponseBuilder};
 use serde::Serialize;
+use std::sync::Arc;
 use utoipa::ToSchema;
 
 /// How many names a page has by default, and at most.
 const PAGE: i64 = 1000;
 
-fn paging(req: &HttpRequest) -> Paging {
-    Paging::read(req, PAGE, PAGE)
+/// What a request asks of a list.
+struct ListQuery {
+    page: Option<Paging>,
+    order: Result<ByAge>,
+    shape: Shape,
 }
 
-fn slice(paging: Paging) -> Slice {
-    Slice { offset: paging.offset(), limit: paging.limit() }
+impl ListQuery {
+    fn of(call: &Call) -> Self {
+        Self {
+            page: Paging::asked(&call.req, PAGE, PAGE),
+            order: param(&call.req, "order").unwrap_or_default().parse(),
+            shape: Shape::asked(call.req.headers()),
+        }
+    }
+
+    /// The order and the rows, which are read after the caller's right was checked.
+    fn rows(&self) -> Result<(ByAge, Slice)> {
+        let order = *self.order.as_ref().map_err(Error::again)?;
+        let slice = self.page.map(|page| Slice { offset: page.offset(), limit: page.limit() });
+        Ok((order, slice.unwrap_or(Slice::WHOLE)))
+    }
+
+    /// The headers of the answer.
+    fn head(&self, call: &Call, total: i64) -> HttpResponseBuilder {
+        let mut builder = HttpResponse::Ok();
+        match self.page {
+            Some(page) => page.describe(&mut builder, &call.app.url(&Paging::rest(&call.req)), total),
+            None => drop(builder.insert_header(("X-Total-Count", total.to_string()))),
+        }
+        builder.insert_header((header::CACHE_CONTROL, "private, no-cache"));
+        builder.insert_header((header::VARY, "Accept"));
+        builder.insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"));
+        builder
+    }
+}
+
+/// `GET` of an owner: the packages that the caller may read, the oldest first.
+pub async fn packages(call: Call) -> Result<HttpResponse> {
+    /// A package's name, or all about it.
+    enum Row {
+        Name(PackageName),
+        Entry(Box<Entry>),
+    }
+    let owner: OwnerName = call.owner_path().await?;
+    call.about(&owner);
+    let query = Arc::new(ListQuery::of(&call));
+    let shape = query.shape;
+    let rows = move |conn: &mut _, ids: &[PackageId]| match shape {
+        Shape::Text => Ok(catalog::names(conn, ids)?.into_iter().map(Row::Name).collect()),
+        // Each package's latest version is found among all its versions, so only a few packages are read at a time.
+        Shape::Json => {
+            let mut all = Vec::new();
+            for some in ids.chunks(PACKAGES_AT_ONCE) {
+                all.extend(catalog::load(conn, some)?.into_iter().map(|entry| Row::Entry(Box::new(entry))));
+            }
+            Ok(all)
+        }
+    };
+    let (asked, of) = (Arc::clone(&query), owner.clone());
+    let list = call
+        .reading(move |conn, caller| {
+            let right = can_read(conn, caller, &of, None)?;
+            let (order, slice) = asked.rows()?;
+            let ids = catalog::ids(conn, &right, order, slice)?;
+            Listing::open(ids, |ids| rows(conn, ids))
+        })
+        .await?;
+    let (of, app) = (owner.clone(), Arc::clone(&call.app));
+    let more = move |conn: &mut _, caller: &_, ids: &[PackageId]| {
+        can_read(conn, caller, &of, None)?;
+        rows(conn, ids)
+    };
+    let head = query.head(&call, list.total);
+    listing::send(call, head, shape, list, more, async move |row| match row {
+        Row::Name(name) => Ok(name.to_string().into_bytes()),
+        Row::Entry(entry) => json(&ListedPackage::new(&app, &owner, *entry)),
+    })
+    .await
+}
+
+/// How many packages are read at a time with all their versions: as many as a page shows.
+const PACKAGES_AT_ONCE: usize = 30;
+
+/// A package, as JSON.
+#[derive(Serialize, ToSchema)]
+pub struct ListedPackage {
+    name: PackageName,
+    /// The version that `latest` stands for.
+    latest: Version,
+    /// How many versions it has.
+    #[schema(minimum = 1)]
+    versions: i64,
+    /// The bytes of all files of all versions.
+    #[schema(minimum = 0)]
+    size: i64,
+    /// How often its files were downloaded.
+    #[schema(minimum = 0)]
+    download_count: i64,
+    created_at: Timestamp,
+    /// When its last version was created.
+    updated_at: Timestamp,
+    /// The address of the list of its versions.
+    url: String,
+}
+
+impl ListedPackage {
+    fn new(app: &App, owner: &OwnerName, entry: Entry) -> Self {
+        let path = PackagePath { owner: owner.clone(), package: entry.name };
+        Self {
+            url: app.url(&address::generic_package(&path)),
+            name: path.package,
+            latest: entry.newest,
+            versions: entry.versions,
+            size: entry.size,
+            download_count: entry.downloads,
+            created_at: entry.created_at,
+            updated_at: entry.updated_at,
+        }
+    }
 }
 
 /// `GET` of a package: its versions, the oldest first.
 pub async fn versions(call: Call) -> Result<HttpResponse> {
+    /// A version's name, or all about it.
+    enum Row {
+        Name(Version),
+        Summary(VersionSummary),
+    }
     let path = call.package_path().await?;
     call.about(&path.owner);
-    let (asked, wanted) = (paging(&call.req), path.clone());
-    let page = call
+    let query = Arc::new(ListQuery::of(&call));
+    let shape = query.shape;
+    let rows = move |conn: &mut _, ids: &[VersionId]| match shape {
+        Shape::Text => Ok(versions::names(conn, ids)?.into_iter().map(Row::Name).collect()),
+        Shape::Json => Ok(versions::summaries(conn, ids)?.into_iter().map(Row::Summary).collect()),
+    };
+    let (asked, of) = (Arc::clone(&query), path.clone());
+    let list = call
         .reading(move |conn, caller| {
-            let right = can_read(conn, caller, &wanted.owner, Some(&wanted.package))?;
-            versions::list(conn, &right, &wanted.package, slice(asked))
+            let right = can_read(conn, caller, &of.owner, Some(&of.package))?;
+            let (order, slice) = asked.rows()?;
+            let ids = versions::ids(conn, &right, &of.package, order, slice)?;
+            Listing::open(ids, |ids| rows(conn, ids))
         })
         .await?;
-    let names = page.items.iter().map(|version| version.version.to_string()).collect();
-    let objects = page.items.iter().map(|version| ListedVersion::new(&call.app, &path, version)).collect();
-    Ok(list(&call, asked, &address::generic_package(&path), page.total, names, objects))
+    let (of, app) = (path.clone(), Arc::clone(&call.app));
+    let more = move |conn: &mut _, caller: &_, ids: &[VersionId]| {
+        can_read(conn, caller, &of.owner, Some(&of.package))?;
+        rows(conn, ids)
+    };
+    let head = query.head(&call, list.total);
+    listing::send(call, head, shape, list, more, async move |row| match row {
+        Row::Name(version) => Ok(version.to_string().into_bytes()),
+        Row::Summary(summary) => json(&ListedVersion::new(&app, &path, summary)),
+    })
+    .await
 }
 
 /// A version, as JSON.
@@ -67,9 +208,9 @@ pub struct ListedVersion {
 }
 
 impl ListedVersion {
-    fn new(app: &App, package: &PackagePath, version: &VersionSummary) -> Self {
+    fn new(app: &App, package: &PackagePath, version: VersionSummary) -> Self {
         let PackagePath { owner, package } = package.clone();
-        let path = VersionPath { owner, package, version: version.version.clone() };
+        let path = VersionPath { owner, package, version: version.version };
         Self {
             url: app.url(&address::generic_version(&path)),
             version: path.version,
@@ -83,7 +224,7 @@ impl ListedVersion {
 
 /// The files of a version, or the version that `latest` means.
 enum ListedFiles {
-    Files(Page<FileSummary>),
+    Files(Listing<FileId, FileSummary>),
     Newest(VersionPath),
 }
 
@@ -91,51 +232,34 @@ enum ListedFiles {
 pub async fn files(call: Call) -> Result<HttpResponse> {
     let path = call.version_path().await?;
     call.about(&path.owner);
-    let (asked, wanted) = (paging(&call.req), path.clone());
+    let query = Arc::new(ListQuery::of(&call));
+    let (asked, of) = (Arc::clone(&query), path.clone());
     let found = call
         .reading(move |conn, caller| {
-            let right = can_read(conn, caller, &wanted.owner, Some(&wanted.package))?;
-            match files::list(conn, &right, &wanted, slice(asked)) {
-                Err(Error::NotFound(What::Version)) if wanted.version.is_latest() => {
-                    let version = versions::newest(conn, &right, &wanted.package)?;
-                    Ok(ListedFiles::Newest(VersionPath { version, ..wanted.clone() }))
+            let right = can_read(conn, caller, &of.owner, Some(&of.package))?;
+            let (order, slice) = asked.rows()?;
+            match files::ids(conn, &right, &of, ListOrder::Age(order), slice) {
+                Err(Error::NotFound(What::Version)) if of.version.is_latest() => {
+                    let version = versions::newest(conn, &right, &of.package)?;
+                    Ok(ListedFiles::Newest(VersionPath { version, ..of.clone() }))
                 }
-                page => page.map(ListedFiles::Files),
+                ids => Listing::open(ids?, |ids| files::load(conn, ids)).map(ListedFiles::Files),
             }
         })
         .await?;
-    let page = match found {
-        ListedFiles::Files(page) => page,
-        ListedFiles::Newest(path) => return Ok(redirect(&call.app.url(&address::generic_version(&path)))),
+    let list = match found {
+        ListedFiles::Files(list) => list,
+        ListedFiles::Newest(path) => return Ok(redirect(&call.req, address::generic_version(&path))),
     };
-    let names = page.items.iter().map(|file| file.name.to_string()).collect();
-    let mut objects = Vec::new();
-    if Shape::asked(call.req.headers()) == Shape::Json {
-        for file in page.items {
-            objects.push(FileView::new(&call.app, &path, file).await?);
-        }
-    }
-    Ok(list(&call, asked, &address::generic_version(&path), page.total, names, objects))
-}
-
-fn list(
-    call: &Call,
-    asked: Paging,
-    path: &str,
-    total: i64,
-    names: Vec<String>,
-    objects: Vec<impl Serialize>,
-) -> HttpResponse {
-    let mut builder = HttpResponse::Ok();
-    asked.describe(&mut builder, &call.app.url(path), total);
-    builder.insert_header((header::CACHE_CONTROL, "private, no-cache"));
-    builder.insert_header((header::VARY, "Accept"));
-    builder.insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"));
-    match Shape::asked(call.req.headers()) {
-        Shape::Json => builder.json(objects),
-        Shape::Text => {
-            let lines: String = names.into_iter().map(|name| name + "\n").collect();
-            builder.content_type("text/plain; charset=utf-8").body(lines)
-        }
-    }
+    let (of, app, shape) = (path.clone(), Arc::clone(&call.app), query.shape);
+    let more = move |conn: &mut _, caller: &_, ids: &[FileId]| {
+        can_read(conn, caller, &of.owner, Some(&of.package))?;
+        files::load(conn, ids)
+    };
+    let head = query.head(&call, list.total);
+    listing::send(call, head, shape, list, more, async move |file: FileSummary| match shape {
+        Shape::Text => Ok(file.name.to_string().into_bytes()),
+        Shape::Json => json(&FileView::new(&app, &path, file).await?),
+    })
+    .await
 }

@@ -1,23 +1,27 @@
 //! Checksum files that are computed: `{file}.sha256`, `.sha512`, `.sha1` and `.md5`, and `SHA256SUMS`, `SHA512SUMS` of a
 //! version, in the format that `sha256sum -c` reads. A real file with such a name takes precedence.
 
+use crate::auth::call::Call;
 use crate::db::Connection;
+use crate::domain::ids::FileId;
 use crate::domain::names::{FileName, InvalidName};
 use crate::domain::path::VersionPath;
 use crate::domain::role::Visibility;
 use crate::error::{Error, Result, What};
 use crate::http::blob::INERT;
 use crate::http::cors::{ANY_ORIGIN, EXPOSED};
+use crate::http::problem::Shape;
 use crate::jobs::digests;
-use crate::registry::access::CanRead;
-use crate::registry::packages::files::{self, FileSummary};
-use crate::registry::pages::Slice;
+use crate::listing::{self, Listing};
+use crate::registry::access::{CanRead, can_read};
+use crate::registry::packages::files::{self, FileSummary, ListOrder};
+use crate::registry::pages::{ByAge, Slice};
 use crate::serve::is_open;
 use crate::state::App;
 use actix_web::HttpResponse;
 use actix_web::http::header;
-use std::fmt::Write as _;
 use std::str::FromStr;
+use std::sync::Arc;
 
 /// The digest in a checksum file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,7 +88,8 @@ fn checksums(text: &str) -> Option<(Kind, Option<FileName>)> {
 pub(super) struct Sidecar {
     kind: Kind,
     name: String,
-    files: Vec<FileSummary>,
+    version: VersionPath,
+    files: Listing<FileId, FileSummary>,
     /// Whether its owner is public.
     public: bool,
 }
@@ -101,15 +106,15 @@ pub(super) fn find(
 ) -> Result<Option<Sidecar>> {
     let Some((kind, base)) = &name.checksums else { return Ok(None) };
     let files = match base {
-        Some(base) => files::find(conn, right, version, &base.lower())?.into_iter().collect(),
-        None => match files::list(conn, right, version, Slice { offset: 0, limit: i64::MAX }) {
-            Ok(page) => page.items,
+        Some(base) => Listing::of(files::find(conn, right, version, &base.lower())?.into_iter().collect()),
+        None => match files::ids(conn, right, version, ListOrder::Age(ByAge::OldestFirst), Slice::WHOLE) {
+            Ok(ids) => Listing::open(ids, |ids| files::load(conn, ids))?,
             Err(Error::NotFound(What::Version)) => return Ok(None),
             Err(error) => return Err(error),
         },
     };
     let public = right.owner().visibility == Visibility::Public;
-    let sidecar = Sidecar { kind: *kind, name: name.text.clone(), files, public };
+    let sidecar = Sidecar { kind: *kind, name: name.text.clone(), version: version.clone(), files, public };
     Ok(Some(sidecar).filter(|sidecar| !sidecar.files.is_empty()))
 }
 
@@ -126,27 +131,29 @@ async fn digest(app: &App, kind: Kind, file: &FileSummary) -> Result<String> {
     })
 }
 
-/// Sends a checksum file; computes missing digests first.
+/// Sends a checksum file; computes missing digests before their lines are sent.
 ///
 /// # Errors
 /// As [`digests::of_blob`].
-pub(super) async fn answer(app: &App, sidecar: Sidecar) -> Result<HttpResponse> {
-    let mut lines = String::new();
-    for file in &sidecar.files {
-        let digest = digest(app, sidecar.kind, file).await?;
+pub(super) async fn answer(call: Call, sidecar: Sidecar) -> Result<HttpResponse> {
+    let Sidecar { kind, name, version, files, public } = sidecar;
+    let mut head = HttpResponse::Ok();
+    if is_open(&call.app, public) {
+        head.insert_header(ANY_ORIGIN).insert_header(EXPOSED);
+    }
+    head.insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .insert_header((header::CACHE_CONTROL, "private, no-cache"))
+        .insert_header((header::CONTENT_DISPOSITION, crate::http::disposition::attachment(&name)))
+        .insert_header((header::CONTENT_SECURITY_POLICY, INERT));
+    let app = Arc::clone(&call.app);
+    let more = move |conn: &mut _, caller: &_, ids: &[FileId]| {
+        can_read(conn, caller, &version.owner, Some(&version.package))?;
+        files::load(conn, ids)
+    };
+    listing::send(call, head, Shape::Text, files, more, async move |file: FileSummary| {
         // Two spaces: the name follows unescaped, because the allowed names contain nothing that coreutils would
         // escape.
-        let _ = writeln!(lines, "{digest}  {}", file.name);
-    }
-    let mut builder = HttpResponse::Ok();
-    if is_open(app, sidecar.public) {
-        builder.insert_header(ANY_ORIGIN).insert_header(EXPOSED);
-    }
-    Ok(builder
-        .content_type("text/plain; charset=utf-8")
-        .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .insert_header((header::CACHE_CONTROL, "private, no-cache"))
-        .insert_header((header::CONTENT_DISPOSITION, crate::http::disposition::attachment(&sidecar.name)))
-        .insert_header((header::CONTENT_SECURITY_POLICY, INERT))
-        .body(lines))
+        Ok(format!("{}  {}", digest(&app, kind, &file).await?, file.name).into_bytes())
+    })
+    .await
 }

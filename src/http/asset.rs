@@ -1,9 +1,10 @@
 //! Files that are part of the program. They change only with it, and are sent compressed to every client that accepts
 //! gzip, which every browser does.
 
+use super::accept::takes_coding;
 use super::conditional::has_tag;
 use crate::error::{Error, Result};
-use actix_web::http::header::{self, ContentEncoding, HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::header::{self, ContentEncoding, HeaderName, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 use flate2::Compression;
@@ -52,7 +53,7 @@ impl Asset {
     /// # Errors
     /// [`Error::Internal`] when it cannot be unpacked.
     pub fn answer(&self, req: &HttpRequest, fields: &[(HeaderName, &'static str)]) -> Result<HttpResponse> {
-        let packed = takes_gzip(req.headers());
+        let packed = takes_coding(req.headers(), "gzip");
         let etag = if packed { format!("\"{}-gzip\"", self.tag) } else { format!("\"{}\"", self.tag) };
         let mut builder = HttpResponse::Ok();
         if has_tag(req.headers(), &etag) {
@@ -87,35 +88,9 @@ pub fn pack(bytes: &[u8]) -> std::io::Result<Bytes> {
     Ok(packer.finish()?.into())
 }
 
-/// Whether the client accepts gzip (RFC 9110 §12.5.3).
-pub fn takes_gzip(headers: &HeaderMap) -> bool {
-    let items = headers.get_all(header::ACCEPT_ENCODING).filter_map(|value| value.to_str().ok());
-    items.flat_map(|value| value.split(',')).any(|item| {
-        let mut parts = item.split(';').map(str::trim);
-        let named = parts.next().is_some_and(|coding| coding.eq_ignore_ascii_case("gzip") || coding == "*");
-        let weight = parts.find_map(|part| part.strip_prefix("q=")).and_then(|text| text.parse::<f32>().ok());
-        named && weight.unwrap_or(1.0) > 0.0
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use actix_web::test::TestRequest;
-
-    #[test]
-    fn gzip_is_sent_only_to_clients_that_accept_it() {
-        let takes = |value: &'static str| {
-            let req = TestRequest::default().insert_header((header::ACCEPT_ENCODING, value)).to_http_request();
-            takes_gzip(req.headers())
-        };
-        assert!(takes("gzip, deflate, br, zstd"));
-        assert!(takes("br;q=1.0, GZIP;q=0.5"));
-        assert!(takes("*"));
-        assert!(!takes("identity"));
-        assert!(!takes("gzip;q=0, br"));
-        assert!(!takes_gzip(TestRequest::default().to_http_request().headers()));
-    }
 
     #[test]
     fn compressed_assets_can_be_decompressed() {

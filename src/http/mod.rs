@@ -1,5 +1,6 @@
 //! The HTTP parts that the package protocol, the API and the pages share. None of them knows what a request means.
 
+pub mod accept;
 pub mod asset;
 pub mod blob;
 pub mod body;
@@ -19,3 +20,4 @@ pub mod problem;
 pub mod range;
 pub mod request_log;
 pub mod segment;
+pub mod streamed;

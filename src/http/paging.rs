@@ -25,6 +25,12 @@ impl Paging {
         }
     }
 
+    /// The requested page; `None` if neither parameter asks for one.
+    pub fn asked(req: &HttpRequest, default: i64, most: i64) -> Option<Self> {
+        let asks = |name: &str| param(req, name).and_then(|value| value.parse::<i64>().ok()).is_some_and(|n| n > 0);
+        (asks("page") || asks("limit")).then(|| Self::read(req, default, most))
+    }
+
     /// The address of a request's list: its path and its query, without the page parameters and without possible
     /// secrets.
     pub fn rest(req: &HttpRequest) -> String {
@@ -94,6 +100,16 @@ mod tests {
         assert_eq!(paging("/x?page=3&limit=1000"), Paging { page: 3, limit: 50 });
         assert_eq!(paging("/x?page=0&limit=-1"), Paging { page: 1, limit: 30 });
         assert_eq!(paging("/x?page=99999999999999999999&limit=x"), Paging { page: 1, limit: 30 });
+    }
+
+    #[test]
+    fn only_a_number_asks_for_a_page() {
+        let asked = |uri: &str| Paging::asked(&TestRequest::with_uri(uri).to_http_request(), 30, 50);
+        assert_eq!(asked("/x?page=2"), Some(Paging { page: 2, limit: 30 }));
+        assert_eq!(asked("/x?limit=7"), Some(Paging { page: 1, limit: 7 }));
+        for uri in ["/x", "/x?page=", "/x?limit=x&page=0", "/x?limit=-1"] {
+            assert_eq!(asked(uri), None, "{uri}");
+        }
     }
 
     #[test]

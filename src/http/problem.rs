@@ -1,5 +1,6 @@
 //! Errors in HTTP: a status, a stable code, and one line for people, as text or as JSON.
 
+use super::accept::{JSON, TEXT, preferred};
 use super::request_log::request_id;
 use super::segment::renamed;
 use crate::domain::request_id::RequestId;
@@ -36,14 +37,9 @@ impl Shape {
         }
     }
 
-    /// JSON if `Accept` names it.
+    /// The format that `Accept` prefers; text if it doesn't say.
     pub fn asked(headers: &HeaderMap) -> Self {
-        let json = headers
-            .get_all(header::ACCEPT)
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .any(|item| item.split(';').next().is_some_and(|kind| kind.trim() == "application/json"));
-        if json { Self::Json } else { Self::Text }
+        if preferred(headers, TEXT, &[JSON]) == JSON { Self::Json } else { Self::Text }
     }
 }
 
@@ -98,7 +94,7 @@ pub fn answer(req: &HttpRequest, error: &Error, status: StatusCode, shape: Shape
         && matches!(*req.method(), Method::GET | Method::HEAD)
         && let Some(path) = renamed(req, from, to)
     {
-        return redirect(&format!("{root}{path}"));
+        return redirect(&path);
     }
     let (_, code) = status_of(error);
     let mut response = line(&request_id(req), status, code, &error.to_string(), shape, root);
@@ -112,10 +108,11 @@ pub fn answer(req: &HttpRequest, error: &Error, status: StatusCode, shape: Shape
     response
 }
 
-/// Redirects to an owner's new name. The redirect is temporary, because the old name may be taken by another owner.
-fn redirect(url: &str) -> HttpResponse {
+/// Redirects to an owner's new name. The redirect is temporary, because the old name may be taken by another owner. It
+/// has no host: at another one, clients drop their credential.
+fn redirect(path: &str) -> HttpResponse {
     HttpResponse::TemporaryRedirect()
-        .insert_header((header::LOCATION, url))
+        .insert_header((header::LOCATION, path))
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .finish()
 }

@@ -80,6 +80,14 @@ pub fn renamed(req: &HttpRequest, from: &OwnerName, to: &OwnerName) -> Option<St
         raw.to_owned()
     });
     let path = segments.collect::<Vec<_>>().join("/");
-    let query = req.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
-    found.then(|| path + &query)
+    found.then(|| with_query(path, req))
+}
+
+/// An address with the query of a request, for a redirect.
+pub fn with_query(mut url: String, req: &HttpRequest) -> String {
+    if let Some(query) = req.uri().query().filter(|query| !query.is_empty()) {
+        url.push(if url.contains('?') { '&' } else { '?' });
+        url.push_str(query);
+    }
+    url
 }

@@ -1,4 +1,7 @@
-//! Pages of long lists.
+//! Long lists: their pages, and their order.
+
+use crate::error::{Error, Result};
+use std::str::FromStr;
 
 /// One page of a list, and the length of the whole list.
 #[derive(Debug, Clone)]
@@ -12,4 +15,29 @@ pub struct Page<T> {
 pub struct Slice {
     pub offset: i64,
     pub limit: i64,
+}
+
+impl Slice {
+    /// All rows.
+    pub const WHOLE: Self = Self { offset: 0, limit: i64::MAX };
+}
+
+/// An order by time of creation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ByAge {
+    #[default]
+    OldestFirst,
+    NewestFirst,
+}
+
+impl FromStr for ByAge {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "" | "oldest" => Ok(Self::OldestFirst),
+            "newest" => Ok(Self::NewestFirst),
+            _ => Err(Error::invalid("order", "order: use oldest or newest")),
+        }
+    }
 }

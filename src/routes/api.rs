@@ -210,7 +210,7 @@ pub(super) fn routes() -> Routes<Api> {
         .delete("/api/v1/packages/{owner}/generic/{name}", packages::delete_package).right(Writer)
             .scope(write(Package)).event(Event::PackageDelete).id("packagesDeletePackage").about("Delete a package")
         .get("/api/v1/packages/{owner}/generic/{name}/-/latest", packages::latest).right(Reader).scope(read(Package))
-            .id("packagesLatest").about("Get the newest version")
+            .id("packagesLatest").about("Get the latest version: the one with the highest number")
         .get("/api/v1/packages/{owner}/generic/{name}/{version}", packages::version).right(Reader)
             .scope(read(Package)).id("packagesVersion").about("Get a version")
         .delete("/api/v1/packages/{owner}/generic/{name}/{version}", packages::delete_version).right(Writer)

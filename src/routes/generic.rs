@@ -51,4 +51,6 @@ pub(super) fn routes() -> Routes<Generic> {
             .described_by(describe::delete)
         .get("/api/packages/{owner}/generic/{name}", listings::versions).right(Reader).scope(read(Package))
             .id("genericListingsVersions").about("List the versions of a package").described_by(describe::versions)
+        .get("/api/packages/{owner}/generic", listings::packages).right(Reader).scope(read(Package))
+            .id("genericListingsPackages").about("List the packages of an owner").described_by(describe::packages)
 }

@@ -3,7 +3,8 @@
 
 use super::manual::files::pictures;
 use crate::domain::digest::to_hex;
-use crate::http::asset::{pack, takes_gzip};
+use crate::http::accept::takes_coding;
+use crate::http::asset::pack;
 use actix_files::Files;
 use actix_web::body::BoxBody;
 use actix_web::dev::{HttpServiceFactory, ServiceRequest, ServiceResponse};
@@ -135,7 +136,7 @@ pub fn service(folder: &Path) -> impl HttpServiceFactory + use<> {
 /// Lets browsers cache an asset forever, and sends its compressed form, if it has one, to clients that accept it.
 async fn keep(req: ServiceRequest, next: Next<BoxBody>) -> Result<ServiceResponse, actix_web::Error> {
     let whole = !req.headers().contains_key(header::RANGE);
-    let smaller = packed().get(req.path()).filter(|_| whole && takes_gzip(req.headers()));
+    let smaller = packed().get(req.path()).filter(|_| whole && takes_coding(req.headers(), "gzip"));
     let mut response = next.call(req).await?;
     let found = response.status().is_success();
     let headers = response.headers_mut();

@@ -12,6 +12,7 @@ use crate::domain::names::{OwnerName, PackageName};
 use crate::domain::path::PackagePath;
 use crate::domain::version::Version;
 use crate::error::{Result, What};
+use crate::http::segment::with_query;
 use crate::registry::access::can_read;
 use crate::registry::packages::catalog::{self, CatalogOrder, Entry};
 use crate::registry::packages::search::packages::Why;
@@ -139,5 +140,5 @@ pub async fn newest(call: Call) -> Result<Reply> {
             Ok(address::version_page(&right.owner().name, &found.package, &found.newest))
         })
         .await?;
-    Ok(Reply::to(&url))
+    Ok(Reply::to(&with_query(url, &call.req)))
 }

@@ -4,7 +4,7 @@ use super::markdown::{self, Html, Use, file_of};
 use crate::blocking::spawn_blocking;
 use crate::db::Connection;
 use crate::domain::address;
-use crate::domain::ids::{FileId, VersionId};
+use crate::domain::ids::VersionId;
 use crate::domain::names::FileName;
 use crate::domain::path::VersionPath;
 use crate::error::{Error, Result};
@@ -12,21 +12,13 @@ use crate::registry::access::CanRead;
 use crate::registry::packages::files::{self, FileSummary};
 use crate::state::App;
 use crate::storage::StorageKey;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex};
 
 /// The file name in lower case.
 const NAME: &str = "readme.md";
 /// The maximum size of a README to show, in bytes; a larger one becomes a link.
 const LONGEST: u64 = 256 << 10;
-/// How many of a version's files a README can refer to.
-const FILES: i64 = 1000;
-
-/// A README in the database, and the files beside it.
-pub struct Source {
-    file: FileSummary,
-    beside: Vec<(FileName, FileId)>,
-}
-
 /// A README to show.
 pub struct Readme {
     pub name: String,
@@ -40,16 +32,15 @@ pub struct Readme {
 ///
 /// # Errors
 /// Errors of the database.
-pub fn find(conn: &mut Connection, right: &CanRead, path: &VersionPath, version: VersionId) -> Result<Option<Source>> {
-    let Some(file) = files::find(conn, right, path, NAME)? else { return Ok(None) };
-    Ok(Some(Source { file, beside: files::names(conn, version, FILES)? }))
+pub fn find(conn: &mut Connection, right: &CanRead, path: &VersionPath) -> Result<Option<FileSummary>> {
+    files::find(conn, right, path, NAME)
 }
 
-/// Reads and renders a README.
+/// Reads and renders a README of a version that the caller may read.
 ///
 /// # Errors
 /// [`Error::Busy`] if the bytes cannot be read.
-pub async fn read(app: &App, path: &VersionPath, Source { file, beside }: Source) -> Result<Readme> {
+pub async fn read(app: &App, path: &VersionPath, version: VersionId, file: FileSummary) -> Result<Readme> {
     let url = |id, name: &FileName| address::file_download(&path.owner, &path.package, &path.version, id, name);
     let (name, own) = (file.name.to_string(), url(file.id, &file.name));
     if file.blob.size > LONGEST {
@@ -57,14 +48,36 @@ pub async fn read(app: &App, path: &VersionPath, Source { file, beside }: Source
     }
     let key: StorageKey = file.blob.storage_key.parse().map_err(Error::internal)?;
     let (store, size) = (app.store.clone(), file.blob.size);
-    let beside: HashMap<String, String> = beside.into_iter().map(|(name, id)| (name.lower(), url(id, &name))).collect();
     // Reading waits for the disk, and rendering takes a few milliseconds.
-    let html = spawn_blocking(move || {
+    let text = spawn_blocking(move || {
         let bytes = store.read_small(&key, size)?;
         let Ok(text) = std::str::from_utf8(&bytes) else { return Ok::<_, Error>(None) };
-        Ok(Some(render(text, beside)))
+        Ok(Some((text.to_owned(), referred(text))))
     });
-    Ok(Readme { name, url: own, html: html.await.map_err(Error::internal)?? })
+    let Some((text, names)) = text.await.map_err(Error::internal)?? else {
+        return Ok(Readme { name, url: own, html: None });
+    };
+    let beside = app.db.read(move |conn| files::named(conn, version, &names)).await?;
+    let beside: HashMap<String, String> = beside.into_iter().map(|(id, name)| (name.lower(), url(id, &name))).collect();
+    let html = spawn_blocking(move || render(&text, beside)).await.map_err(Error::internal)?;
+    Ok(Readme { name, url: own, html: Some(html) })
+}
+
+/// The names of files that a README refers to, in lower case. A version may have far more files.
+fn referred(text: &str) -> Vec<String> {
+    let names: Arc<Mutex<HashSet<String>>> = Arc::default();
+    let seen = Arc::clone(&names);
+    markdown::render_readme(text, move |_, address| {
+        let name = file_of(address)?.to_lowercase();
+        // Postgres rejects NUL in a text, and no file has it in its name.
+        if let Ok(mut seen) = seen.lock()
+            && !name.contains('\0')
+        {
+            seen.insert(name);
+        }
+        None
+    });
+    names.lock().map(|mut names| names.drain().collect()).unwrap_or_default()
 }
 
 fn render(text: &str, beside: HashMap<String, String>) -> Html {

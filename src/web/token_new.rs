@@ -21,8 +21,6 @@ use askama::Template;
 use serde::Deserialize;
 use std::time::Duration;
 
-/// How many organizations the form offers.
-const MOST_ORGS: i64 = 100;
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// The form as typed, and the query of the page, so that other pages can link to a partly filled form.
@@ -211,8 +209,7 @@ impl NewPage {
 async fn page(call: &Call, problems: Problems, draft: Draft) -> Result<NewPage> {
     let (frame, owners) = frame(call, |conn, caller| {
         let user = caller.signed_in()?;
-        let slice = Slice { offset: 0, limit: MOST_ORGS };
-        let own = orgs::list(conn, caller, Which::Of(user.id), slice)?;
+        let own = orgs::list(conn, caller, Which::Of(user.id), Slice::WHOLE)?;
         Ok(std::iter::once(user.name.clone()).chain(own.items.into_iter().map(|org| org.name)).collect())
     })
     .await?;

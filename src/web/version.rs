@@ -14,11 +14,12 @@ use crate::domain::digest::OtherDigests;
 use crate::domain::ids::{FileId, OwnerId};
 use crate::domain::path::{PackagePath, VersionPath};
 use crate::error::{Error, Result, What};
+use crate::http::segment::with_query;
 use crate::jobs::digests;
 use crate::registry::access::can_read;
 use crate::registry::caller::Caller;
 use crate::registry::packages::files::{self, FileOrder, FileSummary};
-use crate::registry::packages::releases::{self, Filter, Person, Release};
+use crate::registry::packages::releases::{self, Person, Release};
 use crate::registry::packages::versions::{self, Browsed};
 use crate::registry::pages::{Page, Slice};
 use crate::state::App;
@@ -52,7 +53,7 @@ struct VersionDetails {
     chosen: Option<FileSummary>,
     publishers: Vec<Person>,
     others: Browsed,
-    readme: Option<readme::Source>,
+    readme: Option<FileSummary>,
 }
 
 /// A row in the list of files.
@@ -165,7 +166,7 @@ fn find(
     slice: Slice,
 ) -> Result<VersionOrRedirect> {
     let right = can_read(conn, caller, &path.owner, Some(&path.package))?;
-    let release = match releases::first(conn, &right, Filter::Version(path)) {
+    let release = match releases::find(conn, &right, path) {
         Err(Error::NotFound(_)) if path.version.is_latest() => {
             let found = versions::browse(conn, &right, &path.package, "", versions::VersionOrder::default(), first(0))?;
             return Ok(VersionOrRedirect::Newest(address::version_page(
@@ -194,9 +195,8 @@ fn find(
     let chosen = chosen.or_else(|| largest.or(files.items.first()).cloned());
     let makers: Vec<OwnerId> = files.items.iter().filter_map(|file| file.creator).collect();
     let publishers = releases::people(conn, makers.into_iter())?;
-    let others =
-        versions::browse(conn, &right, &path.package, "", versions::VersionOrder::Precedence, first(SIBLINGS))?;
-    let readme = readme::find(conn, &right, &path, release.id)?;
+    let others = versions::browse(conn, &right, &path.package, "", versions::VersionOrder::Number, first(SIBLINGS))?;
+    let readme = readme::find(conn, &right, &path)?;
     let owner = Owner::of(conn, caller, right.owner())?;
     Ok(VersionOrRedirect::Version(Box::new(VersionDetails {
         owner,
@@ -231,7 +231,7 @@ pub async fn page(call: Call) -> Result<Reply> {
     let (frame, shown) = frame(&call, move |conn, caller| find(conn, caller, &path, &asked, slice)).await?;
     let found = match shown {
         VersionOrRedirect::Version(found) => *found,
-        VersionOrRedirect::Newest(url) => return Ok(Reply::to(&url)),
+        VersionOrRedirect::Newest(url) => return Ok(Reply::to(&with_query(url, &call.req))),
     };
     let app = &call.app;
     let mut files = Vec::new();
@@ -240,7 +240,7 @@ pub async fn page(call: Call) -> Result<Reply> {
         files.push(file_row(app, &found.path, &found.publishers, file, other));
     }
     let readme = match found.readme {
-        Some(source) => Some(readme::read(app, &found.path, source).await?),
+        Some(source) => Some(readme::read(app, &found.path, found.release.id, source).await?),
         None => None,
     };
     let token = app.config.require_signin || !found.owner.is_open();

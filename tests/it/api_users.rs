@@ -374,16 +374,12 @@ async fn an_old_user_name_redirects_until_someone_takes_it() {
     307
     cache-control: no-store
     content-length: 0
-    location: https://packages.example.org/api/packages/Countess/generic/tool/1/f?x=%20y
+    location: /api/packages/Countess/generic/tool/1/f?x=%20y
     ");
     let leads = async |from: &str, to: &str| {
         for method in ["GET", "HEAD"] {
             let answer = site.anon().request(method, from).await.is(307);
-            assert_eq!(
-                answer.header("location"),
-                Some(&*format!("https://packages.example.org{to}")),
-                "{method} {from}"
-            );
+            assert_eq!(answer.header("location"), Some(to), "{method} {from}");
         }
     };
     leads("/api/packages/ada/generic/tool", "/api/packages/Countess/generic/tool").await;

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::registry::access::CanRead;
 use crate::registry::caller::Caller;
 use crate::registry::like::{containing, like_any};
-use crate::registry::pages::{Page, Slice};
+use crate::registry::pages::{ByAge, Page, Slice};
 use diesel::dsl::max;
 use diesel::pg::Pg;
 use diesel::prelude::*;
@@ -37,6 +37,8 @@ pub struct Entry {
     pub size: i64,
     /// Downloads of all versions.
     pub downloads: i64,
+    /// When its first version was created.
+    pub created_at: Timestamp,
     /// When the last version was created.
     pub updated_at: Timestamp,
 }
@@ -107,6 +109,40 @@ pub fn of_owner(
     Ok(Page { total: all.count().get_result(conn)?, items: load(conn, &ids)? })
 }
 
+/// The packages of an owner, by the time when they were created.
+///
+/// # Errors
+/// Database errors.
+pub fn ids(conn: &mut PgConnection, right: &CanRead, order: ByAge, slice: Slice) -> Result<Page<PackageId>> {
+    let rows = || {
+        let rows = packages::table.filter(packages::owner_id.eq(right.owner().id)).into_boxed::<Pg>();
+        match right.packages().map(like_any) {
+            Some(patterns) => {
+                let like = diesel::dsl::sql::<diesel::sql_types::Bool>("packages.lower_name LIKE ANY (");
+                rows.filter(like.bind::<Array<Text>, _>(patterns).sql(")"))
+            }
+            None => rows,
+        }
+    };
+    let total = rows().count().get_result(conn)?;
+    let ordered = match order {
+        ByAge::OldestFirst => rows().order(packages::id.asc()),
+        ByAge::NewestFirst => rows().order(packages::id.desc()),
+    };
+    let items = ordered.offset(slice.offset).limit(slice.limit).select(packages::id).load(conn)?;
+    Ok(Page { items, total })
+}
+
+/// The names of packages in the order of these ids. A package that was deleted in the meantime is left out.
+///
+/// # Errors
+/// Database errors.
+pub fn names(conn: &mut PgConnection, ids: &[PackageId]) -> Result<Vec<PackageName>> {
+    let rows = packages::table.filter(packages::id.eq_any(ids)).select((packages::id, packages::name));
+    let mut found: HashMap<PackageId, PackageName> = rows.load::<(PackageId, PackageName)>(conn)?.into_iter().collect();
+    Ok(ids.iter().filter_map(|id| found.remove(id)).collect())
+}
+
 fn ids_of_owner(
     conn: &mut PgConnection,
     owner: OwnerId,
@@ -152,10 +188,11 @@ fn ids_of_owner(
 ///
 /// # Errors
 /// Database errors.
-pub(in crate::registry) fn load(conn: &mut PgConnection, ids: &[PackageId]) -> Result<Vec<Entry>> {
-    let named: Vec<(PackageId, OwnerId, PackageName)> = packages::table
+pub fn load(conn: &mut PgConnection, ids: &[PackageId]) -> Result<Vec<Entry>> {
+    type PackageRow = (PackageId, OwnerId, PackageName, Timestamp);
+    let named: Vec<PackageRow> = packages::table
         .filter(packages::id.eq_any(ids))
-        .select((packages::id, packages::owner_id, packages::name))
+        .select((packages::id, packages::owner_id, packages::name, packages::created_at))
         .load(conn)?;
     let mut versions_of: HashMap<PackageId, Vec<(Version, Timestamp, VersionId)>> = HashMap::new();
     let rows: Vec<(PackageId, Version, Timestamp, VersionId)> = versions::table
@@ -166,13 +203,13 @@ pub(in crate::registry) fn load(conn: &mut PgConnection, ids: &[PackageId]) -> R
         versions_of.entry(package).or_default().push((version, created_at, id));
     }
     let totals = totals(conn, ids)?;
-    let entry = |(id, owner, name): (PackageId, OwnerId, PackageName)| {
+    let entry = |(id, owner, name, created_at): PackageRow| {
         let all = versions_of.remove(&id)?;
         let versions = i64::try_from(all.len()).unwrap_or(i64::MAX);
         let updated_at = all.iter().map(|(_, created_at, _)| *created_at).max()?;
-        let (newest, ..) = version::newest(all, |(version, created_at, id)| (version, (*created_at, *id)))?;
+        let (newest, ..) = version::latest(all, |(version, created_at, id)| (version, (*created_at, *id)))?;
         let (size, downloads) = totals.get(&id).copied().unwrap_or_default();
-        Some((id, Entry { id, owner, name, newest, versions, size, downloads, updated_at }))
+        Some((id, Entry { id, owner, name, newest, versions, size, downloads, created_at, updated_at }))
     };
     let mut entries: HashMap<PackageId, Entry> = named.into_iter().filter_map(entry).collect();
     Ok(ids.iter().filter_map(|id| entries.remove(id)).collect())

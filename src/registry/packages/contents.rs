@@ -8,7 +8,7 @@ use diesel::dsl::{count, sql};
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 
-/// The contents of a package or of one version.
+/// The contents of packages or of one version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Queryable)]
 pub struct Contents {
     pub versions: i64,
@@ -18,18 +18,18 @@ pub struct Contents {
     pub downloads: i64,
 }
 
-/// Computes the contents of a package, or of one version of it.
+/// Computes the contents of packages, or of one version of them.
 ///
 /// # Errors
 /// Database errors.
 pub(in crate::registry) fn weigh(
     conn: &mut PgConnection,
-    package: PackageId,
+    packages: &[PackageId],
     one: Option<VersionId>,
 ) -> Result<Contents> {
     let query = versions::table
         .inner_join(files::table.inner_join(blobs::table))
-        .filter(versions::package_id.eq(package))
+        .filter(versions::package_id.eq_any(packages))
         .select((
             count(versions::id).aggregate_distinct(),
             count(files::id),
@@ -50,14 +50,14 @@ pub(in crate::registry) fn weigh(
 /// Database errors.
 pub(in crate::registry) fn let_go(
     conn: &mut PgConnection,
-    package: PackageId,
+    packages: &[PackageId],
     version: Option<VersionId>,
     file: Option<FileId>,
     now: Timestamp,
 ) -> Result<()> {
     let query = files::table
         .inner_join(versions::table)
-        .filter(versions::package_id.eq(package))
+        .filter(versions::package_id.eq_any(packages))
         .select(files::blob_id)
         .order(files::blob_id)
         .into_boxed();

@@ -17,7 +17,7 @@ use diesel::prelude::*;
 /// [`Error::NotFound`].
 pub fn of_package(conn: &mut PgConnection, right: &CanPublish, name: &PackageName) -> Result<(PackageName, Contents)> {
     let (id, name) = lookup::package(conn, right.owner().id, name)?;
-    Ok((name, contents::weigh(conn, id, None)?))
+    Ok((name, contents::weigh(conn, &[id], None)?))
 }
 
 /// A version, everything that would be deleted with it, and whether its package would be.
@@ -31,7 +31,7 @@ pub fn of_version(
 ) -> Result<(Version, Contents, bool)> {
     let (package, _) = lookup::package(conn, right.owner().id, &path.package)?;
     let (id, version) = lookup::version(conn, package, &path.version)?;
-    Ok((version, contents::weigh(conn, package, Some(id))?, is_last_version(conn, package, id)?))
+    Ok((version, contents::weigh(conn, &[package], Some(id))?, is_last_version(conn, package, id)?))
 }
 
 /// A file by its id, everything that would be deleted with it, and whether its version and package would be.

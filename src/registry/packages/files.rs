@@ -15,7 +15,7 @@ use crate::registry::access::{self, CanPublish, CanRead};
 use crate::registry::audit::{self, Event, Subject};
 use crate::registry::caller::Caller;
 use crate::registry::like::containing;
-use crate::registry::pages::{Page, Slice};
+use crate::registry::pages::{ByAge, Page, Slice};
 use crate::registry::webhooks::outbox::{self, Announced};
 use diesel::dsl::sql;
 use diesel::expression::expression_types::NotSelectable;
@@ -23,6 +23,7 @@ use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::sql_types::{Bool, Text};
 use serde_json::json;
+use std::collections::HashMap;
 use std::str::FromStr;
 
 /// The content of a file: its digests, its size, and its place in the store.
@@ -162,28 +163,53 @@ pub(super) fn stored_blob(conn: &mut PgConnection, owner: OwnerId, path: &FilePa
     row.map(|(row, block_checksums)| Ok(StoredBlob { blob: Blob::from_row(row)?, block_checksums })).transpose()
 }
 
-/// A version's files, the oldest first.
+/// The order of a list for programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ListOrder {
+    Age(ByAge),
+    Name,
+}
+
+/// The files of a version.
 ///
 /// # Errors
 /// [`Error::NotFound`] for an unknown version.
-pub fn list(conn: &mut PgConnection, right: &CanRead, path: &VersionPath, slice: Slice) -> Result<Page<FileSummary>> {
-    list_in_order(conn, right, path, "", slice, Box::new(files::id.asc()))
-}
-
-/// A version's files, by name.
-///
-/// # Errors
-/// As [`list`].
-pub fn list_by_name(
+pub fn ids(
     conn: &mut PgConnection,
     right: &CanRead,
     path: &VersionPath,
+    order: ListOrder,
     slice: Slice,
-) -> Result<Page<FileSummary>> {
-    list_in_order(conn, right, path, "", slice, Box::new(files::lower_name.asc()))
+) -> Result<Page<FileId>> {
+    let version = version_id(conn, right, path)?;
+    let total = count(conn, version)?;
+    let rows = files::table.filter(files::version_id.eq(version)).select(files::id).into_boxed();
+    let rows = match order {
+        ListOrder::Age(ByAge::OldestFirst) => rows.order(files::id.asc()),
+        ListOrder::Age(ByAge::NewestFirst) => rows.order(files::id.desc()),
+        ListOrder::Name => rows.order(files::lower_name.asc()),
+    };
+    let items: Vec<FileId> = rows.offset(slice.offset).limit(slice.limit).load(conn)?;
+    // The version was deleted after it was found: a version without files is never shown.
+    if total == 0 || (items.is_empty() && slice.offset == 0) {
+        return Err(Error::NotFound(What::Version));
+    }
+    Ok(Page { items, total })
 }
 
-/// The order in which files are listed.
+/// Files in the order of these ids. A file that was deleted in the meantime is left out.
+///
+/// # Errors
+/// Database errors.
+pub fn load(conn: &mut PgConnection, ids: &[FileId]) -> Result<Vec<FileSummary>> {
+    let rows = files::table.inner_join(blobs::table).filter(files::id.eq_any(ids)).select(FILE_COLUMNS);
+    let rows: Vec<FileRow> = rows.load(conn)?;
+    let rows = rows.into_iter().map(|row| Ok((row.0, summary(row)?)));
+    let mut found = rows.collect::<Result<HashMap<FileId, FileSummary>>>()?;
+    Ok(ids.iter().filter_map(|id| found.remove(id)).collect())
+}
+
+/// The order of a list for people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum FileOrder {
     #[default]
@@ -227,44 +253,7 @@ pub fn browse(
         FileOrder::Newest => Box::new(files::created_at.desc()),
         FileOrder::Downloads => Box::new(files::download_count.desc()),
     };
-    list_in_order(conn, right, path, part, slice, order)
-}
-
-/// How many files a version has.
-///
-/// # Errors
-/// Database errors.
-pub fn count(conn: &mut PgConnection, version: VersionId) -> Result<i64> {
-    Ok(files::table.filter(files::version_id.eq(version)).count().get_result(conn)?)
-}
-
-/// The names of a version's first files, with their ids.
-///
-/// # Errors
-/// Database errors.
-pub fn names(conn: &mut PgConnection, version: VersionId, limit: i64) -> Result<Vec<(FileName, FileId)>> {
-    let all = files::table.filter(files::version_id.eq(version)).order(files::lower_name);
-    Ok(all.limit(limit).select((files::name, files::id)).load(conn)?)
-}
-
-type InOrder = Box<dyn BoxableExpression<Listed, Pg, SqlType = NotSelectable>>;
-type Listed = diesel::helper_types::InnerJoinQuerySource<files::table, blobs::table>;
-
-fn list_in_order(
-    conn: &mut PgConnection,
-    right: &CanRead,
-    path: &VersionPath,
-    part: &str,
-    slice: Slice,
-    order: InOrder,
-) -> Result<Page<FileSummary>> {
-    let version = versions_table::table
-        .inner_join(packages_table::table)
-        .filter(version_is(right.owner().id, path))
-        .select(versions_table::id)
-        .first::<VersionId>(conn)
-        .optional()?
-        .ok_or(Error::NotFound(What::Version))?;
+    let version = version_id(conn, right, path)?;
     let fits = || -> Box<dyn BoxableExpression<Listed, Pg, SqlType = Bool>> {
         let of_version = files::version_id.eq(version);
         match part {
@@ -291,6 +280,31 @@ fn list_in_order(
         return Err(Error::NotFound(What::Version));
     }
     Ok(Page { items, total })
+}
+
+type InOrder = Box<dyn BoxableExpression<Listed, Pg, SqlType = NotSelectable>>;
+type Listed = diesel::helper_types::InnerJoinQuerySource<files::table, blobs::table>;
+
+fn version_id(conn: &mut PgConnection, right: &CanRead, path: &VersionPath) -> Result<VersionId> {
+    let row = versions_table::table.inner_join(packages_table::table).filter(version_is(right.owner().id, path));
+    row.select(versions_table::id).first(conn).optional()?.ok_or(Error::NotFound(What::Version))
+}
+
+/// How many files a version has.
+///
+/// # Errors
+/// Database errors.
+pub fn count(conn: &mut PgConnection, version: VersionId) -> Result<i64> {
+    Ok(files::table.filter(files::version_id.eq(version)).count().get_result(conn)?)
+}
+
+/// The ids and names of the files of a version that have one of these names in lower case.
+///
+/// # Errors
+/// Database errors.
+pub fn named(conn: &mut PgConnection, version: VersionId, lower: &[String]) -> Result<Vec<(FileId, FileName)>> {
+    let all = files::table.filter(files::version_id.eq(version)).filter(files::lower_name.eq_any(lower));
+    Ok(all.select((files::id, files::name)).load(conn)?)
 }
 
 type FileRow = (FileId, FileName, Timestamp, i64, Option<OwnerId>, BlobRow);
@@ -350,7 +364,7 @@ pub fn delete(
         .first(conn)
         .optional()?
         .ok_or(Error::NotFound(What::File))?;
-    contents::let_go(conn, package, Some(version), Some(file), now)?;
+    contents::let_go(conn, &[package], Some(version), Some(file), now)?;
     diesel::delete(files::table.find(file)).execute(conn)?;
     let others = files::table.filter(files::version_id.eq(version));
     let last = !diesel::select(diesel::dsl::exists(others)).get_result::<bool>(conn)?;

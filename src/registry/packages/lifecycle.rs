@@ -83,15 +83,15 @@ pub(in crate::registry) fn delete_if_empty(conn: &mut PgConnection, package: Pac
     Ok(())
 }
 
-/// Deletes a package that the caller has locked, with all its versions and files. Returns the number of versions and
+/// Deletes packages that the caller has locked, with all their versions and files. Returns the number of versions and
 /// bytes.
 ///
 /// # Errors
 /// Database errors.
-fn remove(conn: &mut PgConnection, owner: OwnerId, package: PackageId, now: Timestamp) -> Result<(i64, i64)> {
-    let Contents { versions, bytes, .. } = contents::weigh(conn, package, None)?;
-    contents::let_go(conn, package, None, None, now)?;
-    diesel::delete(packages::table.find(package)).execute(conn)?;
+fn remove(conn: &mut PgConnection, owner: OwnerId, ids: &[PackageId], now: Timestamp) -> Result<(i64, i64)> {
+    let Contents { versions, bytes, .. } = contents::weigh(conn, ids, None)?;
+    contents::let_go(conn, ids, None, None, now)?;
+    diesel::delete(packages::table.filter(packages::id.eq_any(ids))).execute(conn)?;
     quotas::count(conn, owner, -versions, -bytes)?;
     Ok((versions, bytes))
 }
@@ -110,7 +110,7 @@ pub fn delete(
     let owner = right.owner();
     let package = lock(conn, owner.id, name)?;
     outbox::announce(conn, caller, (owner.id, HookAction::Deleted, Announced::Package(package)), now)?;
-    let (count, bytes) = remove(conn, owner.id, package, now)?;
+    let (count, bytes) = remove(conn, owner.id, &[package], now)?;
     let detail = json!({"versions": count, "bytes": bytes});
     let subject = Subject { owner: Some((owner.id, &owner.name)), text: name.to_string(), detail };
     audit::record(conn, caller, Event::PackageDelete, &subject, now)
@@ -135,6 +135,9 @@ pub(in crate::registry) fn demand_none(conn: &mut PgConnection, owner: OwnerId, 
         own => Err(Error::Blocked(format!("{name} owns {own} packages: delete them first"))),
     }
 }
+
+/// How many packages [`delete_all`] deletes with one statement, which must end before the limit of its connection.
+const AT_ONCE: usize = 1000;
 
 /// The packages that [`delete_all`] deleted, in total.
 #[derive(Debug, Clone, Copy, Default)]
@@ -165,11 +168,11 @@ pub(in crate::registry) fn delete_all(conn: &mut PgConnection, owner: OwnerId, n
             .select(packages::id)
             .for_update()
             .load(conn)?;
-        for package in found {
-            let (versions, bytes) = remove(conn, owner, package, now)?;
-            deleted.packages += 1;
-            deleted.versions += versions;
-            deleted.bytes += bytes;
+        // Many at a time: one by one, 13,500 packages took 19 seconds.
+        for some in found.chunks(AT_ONCE) {
+            let (versions, bytes) = remove(conn, owner, some, now)?;
+            let packages = i64::try_from(some.len()).unwrap_or(i64::MAX);
+            deleted += Deleted { packages, versions, bytes };
         }
         if close(conn, owner)? {
             return Ok(deleted);

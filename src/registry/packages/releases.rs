@@ -1,6 +1,7 @@
 //! Versions as the REST API returns them: one entry per version, with its package, its creators and its totals.
 
-use super::lookup::package_is;
+use super::lookup::{package_is, version_is};
+use super::versions::latest as latest_version;
 use crate::db::schema::{owners, packages, versions};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{OwnerId, PackageId, VersionId};
@@ -56,8 +57,6 @@ pub enum Filter<'a> {
     NameContains(&'a str),
     /// The versions of one package.
     Package(&'a PackageName),
-    /// One version.
-    Version(&'a VersionPath),
 }
 
 /// A filter whose package was looked up: its versions are a range of an index, counted and ordered.
@@ -66,7 +65,6 @@ enum Target {
     /// A name pattern to search for, and the patterns that a token is limited to.
     Names(OwnerId, Option<String>, Option<Vec<String>>),
     Package(PackageId),
-    Version(PackageId, String),
 }
 
 type Condition = Box<dyn BoxableExpression<versions::table, Pg, SqlType = Bool>>;
@@ -76,21 +74,19 @@ impl Target {
     fn find(conn: &mut PgConnection, right: &CanRead, filter: Filter<'_>) -> Result<Option<Self>> {
         let owner = right.owner().id;
         let limits = right.packages().map(like_any);
-        let mut find = |name: &PackageName| {
-            let query = packages::table.filter(package_is(owner, name)).select(packages::id).into_boxed();
-            let query = match &limits {
-                Some(patterns) => query.filter(name_like_any(patterns.clone())),
-                None => query,
-            };
-            query.first::<PackageId>(conn).optional()
-        };
         Ok(match filter {
             Filter::NameContains("") if limits.is_none() => Some(Self::Owner(owner)),
             Filter::NameContains(part) => {
                 Some(Self::Names(owner, (!part.is_empty()).then(|| containing(part)), limits))
             }
-            Filter::Package(name) => find(name)?.map(Self::Package),
-            Filter::Version(path) => find(&path.package)?.map(|id| Self::Version(id, path.version.lower())),
+            Filter::Package(name) => {
+                let query = packages::table.filter(package_is(owner, name)).select(packages::id).into_boxed();
+                let query = match limits {
+                    Some(patterns) => query.filter(name_like_any(patterns)),
+                    None => query,
+                };
+                query.first(conn).optional()?.map(Self::Package)
+            }
         })
     }
 
@@ -112,9 +108,6 @@ impl Target {
                 Box::new(versions::owner_id.eq(*owner).and(versions::package_id.eq_any(names)))
             }
             Self::Package(id) => Box::new(versions::package_id.eq(*id)),
-            Self::Version(id, lower) => {
-                Box::new(versions::package_id.eq(*id).and(versions::lower_version.eq(lower.clone())))
-            }
         }
     }
 
@@ -149,17 +142,23 @@ pub fn list(conn: &mut PgConnection, right: &CanRead, filter: Filter<'_>, slice:
     Ok(Page { items, total })
 }
 
-/// The one version that a filter matches, or the newest of several.
+/// One version.
 ///
 /// # Errors
 /// [`Error::NotFound`].
-pub fn first(conn: &mut PgConnection, right: &CanRead, filter: Filter<'_>) -> Result<Release> {
-    let what = if matches!(filter, Filter::Version(_)) { What::Version } else { What::Package };
-    let ids = match Target::find(conn, right, filter)? {
-        Some(target) => target.ids(conn, Slice { offset: 0, limit: 1 })?,
-        None => Vec::new(),
-    };
-    load(conn, &ids)?.into_iter().next().map(|(_, release)| release).ok_or(Error::NotFound(what))
+pub fn find(conn: &mut PgConnection, right: &CanRead, path: &VersionPath) -> Result<Release> {
+    let row = versions::table.inner_join(packages::table).filter(version_is(right.owner().id, path));
+    let id: Option<VersionId> = row.select(versions::id).first(conn).optional()?;
+    load(conn, id.as_slice())?.into_iter().next().map(|(_, release)| release).ok_or(Error::NotFound(What::Version))
+}
+
+/// The version of a package that `latest` stands for.
+///
+/// # Errors
+/// [`Error::NotFound`] for an unknown package.
+pub fn latest(conn: &mut PgConnection, right: &CanRead, package: &PackageName) -> Result<Release> {
+    let (id, _) = latest_version(conn, right, package)?;
+    load(conn, &[id])?.into_iter().next().map(|(_, release)| release).ok_or(Error::NotFound(What::Package))
 }
 
 /// Versions with their owners, in the order of these ids. A version that was deleted in the meantime is left out.

@@ -13,7 +13,7 @@ use crate::error::{Error, Result, What};
 use crate::registry::access::{CanPublish, CanRead};
 use crate::registry::audit::{self, Event, Subject};
 use crate::registry::caller::Caller;
-use crate::registry::pages::{Page, Slice};
+use crate::registry::pages::{ByAge, Page, Slice};
 use crate::registry::webhooks::outbox::{self, Announced};
 use diesel::dsl::{count, sql};
 use diesel::expression::SqlLiteral;
@@ -107,34 +107,25 @@ pub fn exists(conn: &mut PgConnection, owner: OwnerId, path: &VersionPath) -> Re
     Ok(diesel::select(diesel::dsl::exists(row)).get_result(conn)?)
 }
 
-/// A package's versions, the oldest first.
+/// The versions of a package, by the time when they were created.
 ///
 /// # Errors
 /// [`Error::NotFound`] for a package without versions.
-pub fn list(
+pub fn ids(
     conn: &mut PgConnection,
     right: &CanRead,
     package: &PackageName,
+    order: ByAge,
     slice: Slice,
-) -> Result<Page<VersionSummary>> {
+) -> Result<Page<VersionId>> {
     let (id, _) = lookup::package(conn, right.owner().id, package)?;
     let total = versions::table.filter(versions::package_id.eq(id)).count().get_result(conn)?;
-    // The ids first, then the details: only the files of this page are summed up. It is one statement, because for a
-    // thousand given ids Postgres prefers to read the whole table.
-    let listed = diesel::alias!(versions as listed);
-    let page = listed
-        .filter(listed.field(versions::package_id).eq(id))
-        .order(listed.field(versions::id))
-        .offset(slice.offset)
-        .limit(slice.limit)
-        .select(listed.field(versions::id));
-    let items = versions::table
-        .inner_join(files::table.inner_join(blobs::table))
-        .filter(versions::id.eq_any(page))
-        .group_by(versions::id)
-        .order(versions::id)
-        .select(summary_columns())
-        .load::<VersionSummary>(conn)?;
+    let rows = versions::table.filter(versions::package_id.eq(id)).select(versions::id).into_boxed();
+    let rows = match order {
+        ByAge::OldestFirst => rows.order(versions::id.asc()),
+        ByAge::NewestFirst => rows.order(versions::id.desc()),
+    };
+    let items: Vec<VersionId> = rows.offset(slice.offset).limit(slice.limit).load(conn)?;
     // The package was deleted after it was found: a package without versions is never shown.
     if total == 0 || (items.is_empty() && slice.offset == 0) {
         return Err(Error::NotFound(What::Package));
@@ -142,12 +133,22 @@ pub fn list(
     Ok(Page { items, total })
 }
 
+/// The names of versions in the order of these ids. A version that was deleted in the meantime is left out.
+///
+/// # Errors
+/// Database errors.
+pub fn names(conn: &mut PgConnection, ids: &[VersionId]) -> Result<Vec<Version>> {
+    let rows = versions::table.filter(versions::id.eq_any(ids)).select((versions::id, versions::version));
+    let mut found: HashMap<VersionId, Version> = rows.load::<(VersionId, Version)>(conn)?.into_iter().collect();
+    Ok(ids.iter().filter_map(|id| found.remove(id)).collect())
+}
+
 /// The order in which versions are listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum VersionOrder {
-    /// By SemVer precedence, the highest first.
+    /// By number, the latest first.
     #[default]
-    Precedence,
+    Number,
     Newest,
     Oldest,
 }
@@ -157,7 +158,7 @@ impl FromStr for VersionOrder {
 
     fn from_str(text: &str) -> Result<Self> {
         match text {
-            "" | "semver" => Ok(Self::Precedence),
+            "" | "semver" => Ok(Self::Number),
             "newest" => Ok(Self::Newest),
             "oldest" => Ok(Self::Oldest),
             _ => Err(Error::invalid("sort", "sort: use semver, newest or oldest".to_owned())),
@@ -177,7 +178,7 @@ pub struct Browsed {
 }
 
 /// A package's versions whose name contains a text, ignoring case. This reads all of their names, five thousand in some
-/// milliseconds, because no index knows SemVer.
+/// milliseconds, because no index knows the order of versions.
 ///
 /// # Errors
 /// [`Error::NotFound`] for an unknown package.
@@ -195,12 +196,12 @@ pub fn browse(
         .select((versions::version, versions::created_at, versions::id))
         .load(conn)?;
     let all = i64::try_from(rows.len()).unwrap_or(i64::MAX);
-    let newest = version::newest(&rows, |(version, created_at, id)| (version, (*created_at, *id)));
+    let newest = version::latest(&rows, |(version, created_at, id)| (version, (*created_at, *id)));
     let newest = newest.map(|(version, ..)| version.clone()).ok_or(Error::NotFound(What::Package))?;
     let lower = part.to_lowercase();
     rows.retain(|(version, ..)| version.lower().contains(&lower));
     match order {
-        VersionOrder::Precedence => version::by_precedence(&mut rows, |(version, made, id)| (version, (*made, *id))),
+        VersionOrder::Number => version::sort_by_number(&mut rows, |(version, made, id)| (version, (*made, *id))),
         VersionOrder::Newest => rows.sort_by_key(|(_, made, id)| Reverse((*made, *id))),
         VersionOrder::Oldest => rows.sort_by_key(|(_, made, id)| (*made, *id)),
     }
@@ -212,7 +213,10 @@ pub fn browse(
 }
 
 /// Versions in the order of these ids. A version that was deleted in the meantime is left out.
-fn summaries(conn: &mut PgConnection, ids: &[VersionId]) -> Result<Vec<VersionSummary>> {
+///
+/// # Errors
+/// Database errors.
+pub fn summaries(conn: &mut PgConnection, ids: &[VersionId]) -> Result<Vec<VersionSummary>> {
     let mut found: HashMap<VersionId, VersionSummary> = versions::table
         .inner_join(files::table.inner_join(blobs::table))
         .filter(versions::id.eq_any(ids))
@@ -229,13 +233,21 @@ fn summaries(conn: &mut PgConnection, ids: &[VersionId]) -> Result<Vec<VersionSu
 /// # Errors
 /// [`Error::NotFound`] for an unknown package.
 pub fn newest(conn: &mut PgConnection, right: &CanRead, package: &PackageName) -> Result<Version> {
+    latest(conn, right, package).map(|(_, version)| version)
+}
+
+/// [`newest`], with its id.
+///
+/// # Errors
+/// [`Error::NotFound`] for an unknown package.
+pub(super) fn latest(conn: &mut PgConnection, right: &CanRead, package: &PackageName) -> Result<(VersionId, Version)> {
     let all: Vec<(Version, Timestamp, VersionId)> = versions::table
         .inner_join(packages_table::table)
         .filter(package_is(right.owner().id, package))
         .select((versions::version, versions::created_at, versions::id))
         .load(conn)?;
-    let newest = version::newest(all, |(version, created_at, id)| (version, (*created_at, *id)));
-    newest.map(|(version, _, _)| version).ok_or(Error::NotFound(What::Package))
+    let latest = version::latest(all, |(version, created_at, id)| (version, (*created_at, *id)));
+    latest.map(|(version, _, id)| (id, version)).ok_or(Error::NotFound(What::Package))
 }
 
 /// Deletes a version with all its files.
@@ -252,9 +264,9 @@ pub fn delete(
     let owner = right.owner();
     let package = lifecycle::lock(conn, owner.id, &path.package)?;
     let (version, _) = lookup::version(conn, package, &path.version)?;
-    let bytes = contents::weigh(conn, package, Some(version))?.bytes;
+    let bytes = contents::weigh(conn, &[package], Some(version))?.bytes;
     outbox::announce(conn, caller, (owner.id, HookAction::Deleted, Announced::Version(version)), now)?;
-    contents::let_go(conn, package, Some(version), None, now)?;
+    contents::let_go(conn, &[package], Some(version), None, now)?;
     diesel::delete(versions::table.find(version)).execute(conn)?;
     lifecycle::delete_if_empty(conn, package)?;
     quotas::count(conn, owner.id, -1, -bytes)?;

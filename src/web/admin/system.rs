@@ -71,6 +71,8 @@ struct SystemPage {
     blobs: Count,
     blob_bytes: Bytes,
     damaged: Vec<DamagedFiles>,
+    /// How many there are, if the list doesn't have all of them.
+    damaged_total: Option<Count>,
     settings: Vec<Setting>,
 }
 
@@ -83,8 +85,11 @@ struct DamagedFiles {
 
 /// `GET /-/admin/system`.
 pub async fn page(call: Call) -> Result<Reply> {
-    let (frame, (database, damaged)) =
-        frame(&call, |conn, caller| Ok((stats::database(conn, caller)?, damage::list(conn, DAMAGED_SHOWN)?))).await?;
+    let (frame, (database, damaged, damaged_total)) = frame(&call, |conn, caller| {
+        let database = stats::database(conn, caller)?;
+        Ok((database, damage::list(conn, DAMAGED_SHOWN)?, damage::count(conn)?))
+    })
+    .await?;
     let (app, now) = (&call.app, call.app.clock.now());
     let shown = |task: Task| {
         let ((label, _), status) = (words(task), app.tasks.status(task));
@@ -109,6 +114,7 @@ pub async fn page(call: Call) -> Result<Reply> {
     });
     Reply::page(&SystemPage {
         frame,
+        damaged_total: (damaged_total > DAMAGED_SHOWN).then_some(Count(damaged_total)),
         damaged: damaged.collect(),
         tasks: Task::ALL.into_iter().map(shown).collect(),
         health: app.health().await,

@@ -1,0 +1,148 @@
+//! Whole lists, however long they are: a batch of rows is read and sent, then the next one. In memory are one batch and
+//! the ids of the others.
+
+use crate::auth::call::Call;
+use crate::db::Connection;
+use crate::error::{Error, Result};
+use crate::http::problem::Shape;
+use crate::http::streamed::streamed;
+use crate::registry::caller::Caller;
+use crate::registry::pages::Page;
+use actix_web::{HttpResponse, HttpResponseBuilder};
+use bytes::Bytes;
+use futures_util::stream;
+use serde::Serialize;
+
+/// How many rows are read and sent at a time.
+const BATCH: usize = 250;
+
+/// A list whose first rows are read. They are the whole list unless it is long.
+pub struct Listing<K, R> {
+    first: Vec<R>,
+    /// The ids of the rows that are not read yet.
+    rest: Vec<K>,
+    /// How many rows there are, whatever page of them this is.
+    pub total: i64,
+}
+
+impl<K, R> Listing<K, R> {
+    /// Reads the first rows of these ids.
+    ///
+    /// # Errors
+    /// As `load`.
+    pub fn open(ids: Page<K>, load: impl FnOnce(&[K]) -> Result<Vec<R>>) -> Result<Self> {
+        let Page { items: mut first, total } = ids;
+        let rest = first.split_off(first.len().min(BATCH));
+        Ok(Self { first: load(&first)?, rest, total })
+    }
+
+    /// A list of rows that are all read.
+    pub fn of(first: Vec<R>) -> Self {
+        Self { total: i64::try_from(first.len()).unwrap_or(i64::MAX), first, rest: Vec::new() }
+    }
+
+    /// Whether it has no rows.
+    pub fn is_empty(&self) -> bool {
+        self.first.is_empty() && self.rest.is_empty()
+    }
+}
+
+/// Sends a list. `load` reads rows in the order of their ids and checks the caller's right again: a caller who loses it
+/// gets no more rows. `render` turns a row into a line of text, without its end, or into JSON.
+///
+/// # Errors
+/// As `render`, for the first rows. Errors after them cut the connection.
+pub async fn send<K, R>(
+    call: Call,
+    mut response: HttpResponseBuilder,
+    shape: Shape,
+    list: Listing<K, R>,
+    load: impl Fn(&mut Connection, &Caller, &[K]) -> Result<Vec<R>> + Clone + Send + 'static,
+    render: impl AsyncFn(R) -> Result<Vec<u8>> + 'static,
+) -> Result<HttpResponse>
+where
+    K: Clone + Send + 'static,
+    R: Send + 'static,
+{
+    response.content_type(match shape {
+        Shape::Text => "text/plain; charset=utf-8",
+        Shape::Json => "application/json",
+    });
+    let mut writer = Writer { shape, render, rows: 0 };
+    let Listing { first, rest, .. } = list;
+    let mut part = writer.start();
+    writer.add(first, &mut part).await?;
+    if rest.is_empty() {
+        writer.end(&mut part);
+        return Ok(response.body(part));
+    }
+    let req = call.req.clone();
+    let state = (call, writer, rest.into_iter(), Some(part));
+    let parts = stream::try_unfold(state, move |(call, mut writer, mut rest, begun)| {
+        let load = load.clone();
+        async move {
+            if let Some(part) = begun {
+                return Ok(Some((Bytes::from(part), (call, writer, rest, None))));
+            }
+            let ids: Vec<K> = rest.by_ref().take(BATCH).collect();
+            if ids.is_empty() {
+                return Ok(None);
+            }
+            let rows = call.reading(move |conn, caller| load(conn, caller, &ids)).await?;
+            let mut part = Vec::new();
+            writer.add(rows, &mut part).await?;
+            if rest.len() == 0 {
+                writer.end(&mut part);
+            }
+            Ok::<_, Error>(Some((Bytes::from(part), (call, writer, rest, None))))
+        }
+    });
+    Ok(streamed(&req, &mut response, parts))
+}
+
+/// A row as JSON.
+///
+/// # Errors
+/// [`Error::Internal`] if it cannot be serialized.
+pub fn json(row: &impl Serialize) -> Result<Vec<u8>> {
+    serde_json::to_vec(row).map_err(Error::internal)
+}
+
+/// Writes rows as lines, or as the elements of a JSON array.
+struct Writer<F> {
+    shape: Shape,
+    render: F,
+    rows: u64,
+}
+
+impl<F> Writer<F> {
+    fn start(&self) -> Vec<u8> {
+        match self.shape {
+            Shape::Text => Vec::new(),
+            Shape::Json => b"[".to_vec(),
+        }
+    }
+
+    async fn add<R>(&mut self, rows: Vec<R>, part: &mut Vec<u8>) -> Result<()>
+    where
+        F: AsyncFn(R) -> Result<Vec<u8>>,
+    {
+        for row in rows {
+            if self.shape == Shape::Json && self.rows > 0 {
+                part.push(b',');
+            }
+            part.extend((self.render)(row).await?);
+            if self.shape == Shape::Text {
+                part.push(b'\n');
+            }
+            self.rows += 1;
+        }
+        Ok(())
+    }
+
+    fn end(&self, part: &mut Vec<u8>) {
+        if self.shape == Shape::Json {
+            part.push(b']');
+        }
+    }
+}
