@@ -1,15 +1,17 @@
 //! The credential that a request presents, and the caller that it identifies.
 
-use crate::db::schema::{owners, sessions, tokens, users};
+use crate::db::schema::{owners, sessions, team_members, teams, tokens, users};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{OwnerId, SessionId, TokenId};
 use crate::domain::names::{OwnerName, PackageName};
 use crate::domain::role::{Area, Level, PackagePattern, Scope, Scopes, Visibility};
 use crate::domain::secret::TokenHash;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, What};
 use crate::registry::accounts::session_expiry::latest_expiry;
 use core::net::IpAddr;
+use diesel::dsl::array;
 use diesel::prelude::*;
+use diesel::sql_types::BigInt;
 
 /// The credential that a request presents. It is checked in the same database call as the work, so that an earlier
 /// result is never reused.
@@ -57,15 +59,20 @@ struct TokenGrant {
 #[derive(Debug, Clone)]
 pub struct Caller {
     user: Option<SignedIn>,
+    /// The organizations that the user is a member of, read together with the user.
+    orgs: Vec<OwnerId>,
+    /// The administrator who acts as the user (`Sudo`).
+    administrator: Option<SignedIn>,
     grant: Grant,
     address: Option<IpAddr>,
 }
 
 /// The visibility of owners for a caller: the parameters of [`super::access::readable`].
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct VisibilityLimit {
     pub(super) widest: i16,
     pub(super) user: OwnerId,
+    pub(super) orgs: Vec<OwnerId>,
 }
 
 /// A token's limits to some owners and to public owners: the parameters of [`super::access::within_token_limits`].
@@ -83,7 +90,7 @@ impl TokenLimits {
 }
 
 /// An id that no owner has.
-pub(super) const NOBODY: OwnerId = OwnerId(0);
+pub const NOBODY: OwnerId = OwnerId(0);
 
 /// The error for a bad token. It does not say whether the token is unknown, expired, revoked or locked.
 pub const BAD_TOKEN: Error = Error::BadCredential("the access token is not valid: it is unknown, expired or revoked");
@@ -93,13 +100,18 @@ pub const BAD_LOGIN: Error = Error::BadCredential("wrong username or password, o
 impl Caller {
     /// A caller without a credential.
     pub fn anonymous(address: Option<IpAddr>) -> Self {
-        Self { user: None, grant: Grant::Whole("none"), address }
+        Self { user: None, orgs: Vec::new(), administrator: None, grant: Grant::Whole("none"), address }
+    }
+
+    /// A user with everything they may do with this credential.
+    fn with(user: SignedIn, orgs: Vec<OwnerId>, grant: Grant, address: Option<IpAddr>) -> Self {
+        Self { user: Some(user), orgs, administrator: None, grant, address }
     }
 
     /// The command line, which may do everything.
     pub fn command_line() -> Self {
         let user = "command-line".parse().ok().map(|name| SignedIn { id: NOBODY, name, is_admin: true });
-        Self { user, grant: Grant::Whole("command-line"), address: None }
+        Self { user, grant: Grant::Whole("command-line"), ..Self::anonymous(None) }
     }
 
     /// The user, if the caller is signed in.
@@ -113,6 +125,11 @@ impl Caller {
     /// [`Error::Unauthenticated`] when there is none.
     pub fn signed_in(&self) -> Result<&SignedIn> {
         self.user.as_ref().ok_or(Error::Unauthenticated)
+    }
+
+    /// The administrator who acts as the user, if one does.
+    pub fn administrator(&self) -> Option<&SignedIn> {
+        self.administrator.as_ref()
     }
 
     /// The kind of credential, as the audit log names it.
@@ -150,7 +167,8 @@ impl Caller {
         self.address
     }
 
-    /// Whether the user is a site administrator, with any credential. [`Caller::demand_scope`] checks the token's scope.
+    /// Whether the user is a site administrator, with any credential. [`Caller::demand_scope`] checks the token's
+    /// scope.
     pub fn is_admin(&self) -> bool {
         self.user.as_ref().is_some_and(|user| user.is_admin)
     }
@@ -262,18 +280,58 @@ impl Caller {
 
     /// The owners that the user sees, whatever the token's limits are: those give 403, not 404.
     pub fn visibility_limit(&self) -> VisibilityLimit {
-        match &self.user {
-            None => VisibilityLimit { widest: Visibility::Public.number(), user: NOBODY },
-            Some(user) if user.is_admin => VisibilityLimit { widest: Visibility::Private.number(), user: user.id },
-            Some(user) => VisibilityLimit { widest: Visibility::Limited.number(), user: user.id },
-        }
+        let (widest, user) = match &self.user {
+            None => (Visibility::Public, NOBODY),
+            Some(user) if user.is_admin => (Visibility::Private, user.id),
+            Some(user) => (Visibility::Limited, user.id),
+        };
+        VisibilityLimit { widest: widest.number(), user, orgs: self.orgs.clone() }
     }
 }
 
-type UserRow = (OwnerId, OwnerName, bool, bool, bool);
+/// The organizations that the user of the query's row is a member of. They are read with the user, once per request, so
+/// that whether an owner may be seen is decided by the owner's row alone: a query that looked up memberships only for
+/// owners that exist would take longer for a private owner than for an absent one.
+macro_rules! org_ids {
+    () => {
+        array::<BigInt, _>(
+            teams::table
+                .inner_join(team_members::table)
+                .filter(team_members::user_id.eq(users::id))
+                .select(teams::org_id)
+                .distinct(),
+        )
+    };
+}
 
-fn signed_in((id, name, is_admin, is_active, is_locked): UserRow) -> Option<SignedIn> {
-    (is_active && !is_locked).then_some(SignedIn { id, name, is_admin })
+type UserRow = (OwnerId, OwnerName, bool, bool, bool, Vec<OwnerId>);
+
+fn signed_in((id, name, is_admin, is_active, is_locked, orgs): UserRow) -> Option<(SignedIn, Vec<OwnerId>)> {
+    (is_active && !is_locked).then_some((SignedIn { id, name, is_admin }, orgs))
+}
+
+/// Makes an administrator's request the request of another user (`Sudo`): it can do what both the user and the
+/// administrator's credential can do. A token needs the scope `admin` for it, because the user's own settings are
+/// otherwise out of its reach.
+///
+/// # Errors
+/// [`Error::Unauthenticated`]; [`Error::Forbidden`] for everybody but administrators, and for a user without access;
+/// [`Error::NotFound`] for an unknown user.
+pub fn act_as(conn: &mut PgConnection, caller: Caller, name: &str, level: Level) -> Result<Caller> {
+    if !caller.signed_in()?.is_admin {
+        return Err(Error::Forbidden("only a site administrator can act as another user (Sudo)".to_owned()));
+    }
+    caller.demand_admin(level)?;
+    let name: OwnerName = name.parse().map_err(|_| Error::NotFound(What::User))?;
+    let row: Option<UserRow> = users::table
+        .inner_join(owners::table)
+        .filter(owners::lower_name.eq(name.lower()))
+        .select((users::id, owners::name, users::is_admin, users::is_active, users::is_locked, org_ids!()))
+        .first(conn)
+        .optional()?;
+    let no_access = || Error::Forbidden(format!("{name} has no access: the account is locked or not approved yet"));
+    let (user, orgs) = signed_in(row.ok_or(Error::NotFound(What::User))?).ok_or_else(no_access)?;
+    Ok(Caller { user: Some(user), orgs, administrator: caller.user, grant: caller.grant, address: caller.address })
 }
 
 /// Identifies the caller by their credential.
@@ -287,7 +345,7 @@ pub fn identify(
     address: Option<IpAddr>,
     now: Timestamp,
 ) -> Result<Caller> {
-    let columns = (users::id, owners::name, users::is_admin, users::is_active, users::is_locked);
+    let columns = (users::id, owners::name, users::is_admin, users::is_active, users::is_locked, org_ids!());
     match credential {
         Credential::Anonymous => Ok(Caller::anonymous(address)),
         Credential::Login { user, epoch } => {
@@ -299,11 +357,11 @@ pub fn identify(
                 .first(conn)
                 .optional()?;
             let (user, must_change) = row.ok_or(BAD_LOGIN)?;
-            let user = signed_in(user).ok_or(BAD_LOGIN)?;
+            let (user, orgs) = signed_in(user).ok_or(BAD_LOGIN)?;
             if must_change {
                 return Err(Error::MustChangePassword);
             }
-            Ok(Caller { user: Some(user), grant: Grant::Whole("password"), address })
+            Ok(Caller::with(user, orgs, Grant::Whole("password"), address))
         }
         Credential::Session(id) => {
             let row: Option<(UserRow, bool)> = sessions::table
@@ -316,8 +374,8 @@ pub fn identify(
                 .optional()?;
             // A user who was signed out elsewhere becomes a guest and can keep reading what guests may read.
             let found = row.and_then(|(user, must_change)| Some((signed_in(user)?, must_change)));
-            let Some((user, must_change)) = found else { return Ok(Caller::anonymous(address)) };
-            Ok(Caller { user: Some(user), grant: Grant::Session { id: *id, must_change }, address })
+            let Some(((user, orgs), must_change)) = found else { return Ok(Caller::anonymous(address)) };
+            Ok(Caller::with(user, orgs, Grant::Session { id: *id, must_change }, address))
         }
         Credential::Token(hash) => {
             type TokenRow = (TokenId, Vec<String>, Option<Vec<OwnerId>>, Option<Vec<String>>);
@@ -329,14 +387,14 @@ pub fn identify(
                 .first(conn)
                 .optional()?;
             let (user, (id, scopes, owner_ids, patterns)) = row.ok_or(BAD_TOKEN)?;
-            let user = signed_in(user).ok_or(BAD_TOKEN)?;
+            let (user, orgs) = signed_in(user).ok_or(BAD_TOKEN)?;
             let scopes = Scopes::from_words(scopes.iter().map(String::as_str)).map_err(Error::internal)?;
             let packages = patterns
                 .map(|patterns| patterns.iter().map(|pattern| pattern.parse()).collect::<Result<Vec<_>, _>>())
                 .transpose()
                 .map_err(Error::internal)?;
             let grant = Grant::Token(TokenGrant { id, scopes, owners: owner_ids, packages });
-            Ok(Caller { user: Some(user), grant, address })
+            Ok(Caller::with(user, orgs, grant, address))
         }
     }
 }

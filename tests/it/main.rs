@@ -46,6 +46,7 @@ mod outbound;
 mod page_links;
 mod password_attempts;
 mod power_loss;
+mod private_owners;
 mod probes_and_shutdown;
 mod program;
 mod publish;

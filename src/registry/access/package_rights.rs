@@ -45,21 +45,15 @@ pub fn can_read(
     Ok(CanRead { owner, packages })
 }
 
-/// Runs the checks of [`can_read`] for a file that was found without them. Where the owner's visibility alone lets the
-/// caller in, the checks need no query: the membership test in [`super::readable`] costs Postgres a third of the time of
-/// a whole download query. In all other cases [`can_read`] decides.
+/// Runs the checks of [`can_read`] that remain for a file whose query had [`super::readable`] among its conditions.
 ///
 /// # Errors
-/// As [`can_read`].
+/// [`Error::Forbidden`] when a limit of the token excludes the owner or the package.
 pub fn confirm_read(
-    conn: &mut PgConnection,
     caller: &Caller,
     (id, name, visibility): (OwnerId, &OwnerName, Visibility),
     package: &PackageName,
 ) -> Result<()> {
-    if visibility.number() > caller.visibility_limit().widest {
-        return can_read(conn, caller, name, Some(package)).map(drop);
-    }
     caller.demand_owner(id, name, visibility)?;
     caller.demand_package(package)
 }
@@ -150,7 +144,7 @@ pub struct CanSearch {
 impl CanSearch {
     /// The owners to search: the parameters of [`super::readable`].
     pub fn visibility_limit(&self) -> VisibilityLimit {
-        self.scope
+        self.scope.clone()
     }
 
     /// The only owners to search, when a token is limited to some owners.

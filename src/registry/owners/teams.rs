@@ -9,7 +9,7 @@ use crate::domain::names::OwnerName;
 use crate::domain::role::{Area, Level, Permission};
 use crate::domain::text::{Prose, TeamName};
 use crate::error::{Error, Result, What};
-use crate::registry::access::{CanGovern, CanInspect, can_govern, can_inspect, within_token_limits};
+use crate::registry::access::{CanGovern, CanInspect, can_govern, can_inspect, readable, within_token_limits};
 use crate::registry::audit::{self, Event, Subject};
 use crate::registry::caller::Caller;
 use crate::registry::like::escape_like;
@@ -120,10 +120,12 @@ fn record(
     audit::record(conn, caller, event, &subject, now)
 }
 
-fn find(conn: &mut PgConnection, id: TeamId) -> Result<(Team, OwnerName)> {
+/// A team of an organization that the caller can see. A hidden team takes the same one query as none.
+fn find(conn: &mut PgConnection, caller: &Caller, id: TeamId) -> Result<(Team, OwnerName)> {
     teams::table
         .inner_join(owners::table.on(owners::id.eq(teams::org_id)))
         .filter(teams::id.eq(id))
+        .filter(readable(caller.visibility_limit()))
         .select((Team::as_select(), owners::name))
         .first(conn)
         .optional()?
@@ -148,7 +150,7 @@ pub fn govern(conn: &mut PgConnection, caller: &Caller, id: TeamId) -> Result<(T
     // Checked before the team is looked up: a token without the scope learns nothing about it.
     caller.signed_in()?;
     caller.demand_scope(Area::Organization, Level::Write)?;
-    let (team, org) = find(conn, id)?;
+    let (team, org) = find(conn, caller, id)?;
     let right = can_govern(conn, caller, &org).map_err(no_team)?;
     Ok((team, right))
 }
@@ -161,7 +163,7 @@ pub fn govern(conn: &mut PgConnection, caller: &Caller, id: TeamId) -> Result<(T
 pub fn inspect(conn: &mut PgConnection, caller: &Caller, id: TeamId) -> Result<(Team, CanInspect)> {
     caller.signed_in()?;
     caller.demand_scope(Area::Organization, Level::Read)?;
-    let (team, org) = find(conn, id)?;
+    let (team, org) = find(conn, caller, id)?;
     let right = can_inspect(conn, caller, &org).map_err(no_team)?;
     Ok((team, right))
 }

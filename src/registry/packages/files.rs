@@ -93,8 +93,8 @@ impl Blob {
     }
 }
 
-/// Finds a file for a caller to download. One query reads everything that depends on the names alone; a second query
-/// runs only where the owner's visibility does not let the caller in.
+/// Finds a file for a caller to download, in one query. The query judges the owner before it looks for anything of the
+/// owner's: the owner's name leads to one row, and if that row is not readable, nothing is joined to it.
 ///
 /// # Errors
 /// As [`access::can_read`] when the caller may not read the owner; [`Error::NotFound`] when they may, and the file does
@@ -106,6 +106,7 @@ pub fn find_downloadable(conn: &mut PgConnection, caller: &Caller, path: &FilePa
         .inner_join(versions_table::table.inner_join(packages_table::table.inner_join(owners::table)))
         .inner_join(blobs::table)
         .filter(file_is(path))
+        .filter(access::readable(caller.visibility_limit()))
         .select((
             owners::id,
             owners::name,
@@ -123,7 +124,7 @@ pub fn find_downloadable(conn: &mut PgConnection, caller: &Caller, path: &FilePa
         access::can_read(conn, caller, &path.owner, Some(&path.package))?;
         return Err(Error::NotFound(What::File));
     };
-    access::confirm_read(conn, caller, (owner, &owner_name, visibility), &path.package)?;
+    access::confirm_read(caller, (owner, &owner_name, visibility), &path.package)?;
     let public = visibility == Visibility::Public;
     Ok(Downloadable { id, name, created_at, public, blob: Blob::from_row(blob)?, block_checksums })
 }
@@ -138,13 +139,17 @@ pub fn find_downloadable_by_id(
     path: &VersionPath,
     id: FileId,
 ) -> Result<Downloadable> {
-    // The file's name alone grants nothing: the full path must lead to this file.
-    let name: Option<FileName> = files::table.find(id).select(files::name).first(conn).optional()?;
-    let found = match name {
-        Some(name) => Some(find_downloadable(conn, caller, &path.with_file(name))?).filter(|file| file.id == id),
-        None => access::can_read(conn, caller, &path.owner, Some(&path.package)).map(|_| None)?,
-    };
-    found.ok_or(Error::NotFound(What::File))
+    let right = access::can_read(conn, caller, &path.owner, Some(&path.package))?;
+    // The id alone grants nothing: the full path must lead to this file.
+    let name: Option<FileName> = files::table
+        .inner_join(versions_table::table.inner_join(packages_table::table))
+        .filter(version_is(right.owner().id, path))
+        .filter(files::id.eq(id))
+        .select(files::name)
+        .first(conn)
+        .optional()?;
+    let name = name.ok_or(Error::NotFound(What::File))?;
+    find_downloadable(conn, caller, &path.with_file(name))
 }
 
 /// The blob that is stored under this name already, if any.

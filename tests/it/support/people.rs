@@ -121,6 +121,8 @@ pub fn db_org(conn: &mut PgConnection, name: &str, visibility: Visibility) -> Re
     let caller = db_caller(conn, "ada")?;
     let org: OwnerName = name.parse().unwrap();
     org_creation::create(conn, &caller, &new_org(&org, visibility), morning())?;
+    // A caller is a member of the organizations that they were in when they were identified.
+    let caller = db_caller(conn, "ada")?;
     let right = can_govern(conn, &caller, &org)?;
     for permission in [Permission::Read, Permission::Write, Permission::Admin, Permission::Owner] {
         let member = format!("{name}-{permission}");
