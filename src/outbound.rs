@@ -266,6 +266,18 @@ pub fn tls(trusting: bool) -> anyhow::Result<ClientConfig> {
         .with_no_client_auth())
 }
 
+/// The error for a name that cannot be called, the same for every reason. The person who entered the name may not know
+/// the server's own network: they must not learn from errors which names its DNS knows, and to which addresses these
+/// lead. The reason is only logged.
+fn unreachable_name(name: &str, why: &dyn std::fmt::Display) -> Box<dyn StdError + Send + Sync> {
+    tracing::warn!(name, why = why.to_string(), "a webhook's host name cannot be called");
+    anyhow!(
+        "{name} is unknown, or leads to an address that this server isn't allowed to connect to. An administrator finds \
+         the reason in the server's log"
+    )
+    .into()
+}
+
 /// Looks up names and passes only those all of whose addresses are allowed.
 struct Checked {
     allowed: Arc<Allowed>,
@@ -278,14 +290,14 @@ impl Resolve for Checked {
         let allowed = Arc::clone(&self.allowed);
         let looking = (self.lookup)(name.clone());
         Box::pin(async move {
-            let found = looking.await.map_err(|error| anyhow!("cannot look up the name {name}: {error}"))?;
+            let found = looking.await.map_err(|error| unreachable_name(&name, &error))?;
             if found.is_empty() {
-                return Err(anyhow!("the name {name} has no address").into());
+                return Err(unreachable_name(&name, &"it has no address"));
             }
             if !allowed.host(&name)
                 && let Some(why) = found.iter().find_map(|address| allowed.refusal(*address))
             {
-                return Err(anyhow!("{name} resolves to an address that isn't allowed: {why}").into());
+                return Err(unreachable_name(&name, &why));
             }
             let addresses: Addrs = Box::new(found.into_iter().map(|address| SocketAddr::new(address, 0)));
             Ok(addresses)

@@ -1,6 +1,7 @@
 //! Texts that people write about themselves and their things. They are displayed, never compared.
 
 use super::names::{InvalidName, name, text_schema};
+use std::borrow::Cow;
 
 /// The most bytes in a line.
 const MAX_LINE_BYTES: usize = 255;
@@ -40,6 +41,23 @@ name!(
     check_team,
     text_schema("A team's name.", r"^[\p{L}\p{N}\-_.]([\p{L}\p{N}\-_. ]*[\p{L}\p{N}\-_.])?$").max_length(Some(MAX_LINE_BYTES))
 );
+
+/// A text that a terminal and a browser show as text: control characters other than line breaks and tabs become visible
+/// symbols. Others wrote the text, and control characters could recolor, hide or overwrite what surrounds it.
+pub fn visible(text: &str) -> Cow<'_, str> {
+    let hidden = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
+    if !text.contains(hidden) {
+        return Cow::Borrowed(text);
+    }
+    let show = |c: char| match u32::from(c) {
+        _ if !hidden(c) => c,
+        // The block Control Pictures has a symbol for each of them.
+        code @ 0..0x20 => char::from_u32(0x2400 + code).unwrap_or(char::REPLACEMENT_CHARACTER),
+        0x7f => '\u{2421}',
+        _ => char::REPLACEMENT_CHARACTER,
+    };
+    Cow::Owned(text.chars().map(show).collect())
+}
 
 fn check_team(text: &str) -> Result<(), InvalidName> {
     check_line(text)?;
@@ -90,6 +108,12 @@ fn check_prose(text: &str) -> Result<(), InvalidName> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn control_characters_become_visible_and_other_text_stays() {
+        assert_eq!(visible("a\tb\r\nü€"), "a\tb\r\nü€");
+        assert_eq!(visible("\u{1b}[31m\u{0}\u{7f}\u{9b}x"), "\u{241b}[31m\u{2400}\u{2421}\u{fffd}x");
+    }
 
     #[test]
     fn a_line_has_a_maximum_length_and_no_control_characters() {

@@ -1,6 +1,7 @@
 //! The log line of each request, and the fields that its handler adds to it.
 
 use crate::domain::request_id::RequestId;
+use crate::domain::text::visible;
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::ServiceResponse;
 use actix_web::http::{Method, StatusCode};
@@ -23,6 +24,8 @@ pub struct RequestLog {
     pub owner: Option<String>,
     /// The user who sent the request.
     pub actor: Option<String>,
+    /// The administrator who sent the request as that user.
+    pub administrator: Option<String>,
     /// Bytes of the body that were accepted.
     pub received: u64,
 }
@@ -30,7 +33,7 @@ pub struct RequestLog {
 impl RequestLog {
     /// The fields at the start of a request.
     pub fn new(id: RequestId, client: Option<IpAddr>) -> Self {
-        Self { id, client, owner: None, actor: None, received: 0 }
+        Self { id, client, owner: None, actor: None, administrator: None, received: 0 }
     }
 }
 
@@ -132,10 +135,11 @@ impl Drop for LoggedBody {
             method = %request.method(),
             route,
             // Without the query, which may contain a secret.
-            path = request.uri().path(),
+            path = &*visible(request.uri().path()),
             status = status.as_u16(),
             owner = log.owner.as_deref(),
             actor = log.actor.as_deref(),
+            administrator = log.administrator.as_deref(),
             client = log.client.map(tracing::field::display),
             received = log.received,
             sent = self.sent,

@@ -5,6 +5,7 @@ use crate::auth::call::Call;
 use crate::auth::session;
 use crate::db::Connection;
 use crate::domain::digest::to_hex;
+use crate::domain::text::visible;
 use crate::error::{Error, Result};
 use crate::http::blob::INERT;
 use crate::http::conditional::has_tag;
@@ -173,7 +174,10 @@ impl Reply {
     pub fn page_with(status: StatusCode, template: &impl Template) -> Result<Self> {
         let mut builder = HttpResponse::build(status);
         builder.content_type("text/html; charset=utf-8");
-        Ok(Self { builder, body: template.render().map_err(Error::internal)?, revalidated: false, made: None })
+        let html = template.render().map_err(Error::internal)?;
+        // A page may show what others wrote, and HTML allows no such character anywhere.
+        let body = visible(&html).into_owned();
+        Ok(Self { builder, body, revalidated: false, made: None })
     }
 
     /// A JSON response for our own scripts.

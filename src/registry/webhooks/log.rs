@@ -5,6 +5,7 @@ use super::payload::Facts;
 use crate::db::schema::{hook_attempts, hook_deliveries};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{DeliveryId, HookId};
+use crate::domain::text::visible;
 use crate::domain::webhook::{DeliveryState, HookAction};
 use crate::error::{Error, Result, What};
 use crate::registry::access::CanHook;
@@ -48,6 +49,26 @@ pub struct Attempt {
     pub response_body: String,
     /// The problem; empty for success.
     pub error: String,
+}
+
+impl Attempt {
+    /// The attempt without control characters: the receiver wrote a part of it.
+    fn visible(self) -> Self {
+        Self {
+            response_headers: all_visible(self.response_headers),
+            response_body: visible(&self.response_body).into_owned(),
+            error: visible(&self.error).into_owned(),
+            ..self
+        }
+    }
+}
+
+fn all_visible(value: Value) -> Value {
+    match value {
+        Value::String(text) => Value::String(visible(&text).into_owned()),
+        Value::Array(items) => items.into_iter().map(all_visible).collect(),
+        other => other,
+    }
 }
 
 type DeliveryRow =
@@ -127,5 +148,6 @@ pub fn find(
         .optional()?;
     let delivery = Delivery::from_row(row.ok_or(Error::NotFound(What::Delivery))?)?;
     let attempts = hook_attempts::table.filter(hook_attempts::delivery_id.eq(id)).order(hook_attempts::number);
-    Ok((delivery, attempts.select(Attempt::as_select()).load(conn)?))
+    let attempts: Vec<Attempt> = attempts.select(Attempt::as_select()).load(conn)?;
+    Ok((delivery, attempts.into_iter().map(Attempt::visible).collect()))
 }
