@@ -63,6 +63,9 @@ pub enum Error {
     /// Absent, or not visible to the caller: the two must look alike.
     #[error("{0} not found")]
     NotFound(What),
+    /// Something that Gitea has and Packhouse has not; the text says why.
+    #[error("{0}")]
+    Unsupported(&'static str),
     /// An owner's old name, if the caller may see the owner. Code that does not handle it treats the owner as absent.
     #[error("{what} not found")]
     Moved { what: What, from: OwnerName, to: OwnerName },
@@ -90,6 +93,9 @@ pub enum Error {
     /// Something with that name exists already.
     #[error("{0} already exists")]
     Conflict(What),
+    /// A text names two things, one by its id and one by its name; it says how to name each.
+    #[error("{0}")]
+    Ambiguous(String),
     /// The current state forbids the action for every caller; the text says why.
     #[error("{0}")]
     Blocked(String),
@@ -108,9 +114,10 @@ pub enum Error {
     /// The store's disk is full (bytes or inodes).
     #[error("the storage is full, so nothing was saved: try again later")]
     NoSpace,
-    /// Too many attempts; the caller may try again after this many seconds.
-    #[error("too many attempts: try again in {retry_after} seconds")]
-    RateLimited { retry_after: u64 },
+    /// Too many attempts; the caller may try again after this many seconds. `instead` says what the caller can do in
+    /// the meantime, as the end of the sentence; it may be empty.
+    #[error("too many attempts: try again in {retry_after} seconds{instead}")]
+    RateLimited { retry_after: u64, instead: &'static str },
     /// The database or the store is unavailable or overloaded; nothing was changed.
     #[error("{0}, so nothing was changed: try again")]
     Busy(&'static str),
@@ -171,6 +178,7 @@ fn what_vanished(info: &dyn DatabaseErrorInformation) -> Option<What> {
         | "tokens_user_id_fkey"
         | "sessions_user_id_fkey"
         | "second_factors_user_id_fkey"
+        | "known_addresses_user_id_fkey"
         | "versions_creator_id_fkey"
         | "files_creator_id_fkey" => Some(What::User),
         _ => None,

@@ -8,6 +8,7 @@
 use crate::blocking::spawn_blocking;
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::OwnerId;
+use crate::domain::network::network_of;
 use crate::domain::secret::{MasterKey, Password, random_bytes};
 use crate::error::{Error, Result};
 use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
@@ -15,6 +16,7 @@ use argon2::{Algorithm, Argon2, Block, Params, Version};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -24,6 +26,9 @@ use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 const AT_ONCE: usize = 2;
 /// How many more may wait for their turn.
 const WAITING: usize = 32;
+/// How many more of those may wait who come from a place that is known to be theirs: a flood of strangers leaves them
+/// room.
+const KNOWN_WAITING: usize = 32;
 /// How long a successful login is remembered; a change of the account's epoch ends this at once.
 const REMEMBERED_FOR: Duration = Duration::from_secs(300);
 /// How many successful logins are remembered.
@@ -105,7 +110,8 @@ pub struct Passwords {
     turns: Arc<Semaphore>,
     queue: Arc<AtomicUsize>,
     key: MasterKey,
-    remembered: Arc<Mutex<HashMap<[u8; 32], Timestamp>>>,
+    remembered: Arc<Memory>,
+    addresses: Arc<Memory>,
     judging: Arc<Judging>,
     dummy: Arc<OnceLock<String>>,
 }
@@ -117,6 +123,7 @@ impl Default for Passwords {
             queue: Arc::default(),
             key: MasterKey::ephemeral(),
             remembered: Arc::default(),
+            addresses: Arc::default(),
             judging: Arc::default(),
             dummy: Arc::default(),
         }
@@ -183,17 +190,18 @@ impl Passwords {
     /// # Errors
     /// [`Error::Busy`] when too many requests wait.
     pub async fn hash(&self, password: Password) -> Result<String> {
-        self.permit().await?.spend(move || hash_now(&password)).await?.1
+        self.permit(false).await?.spend(move || hash_now(&password)).await?.1
     }
 
-    /// Waits for a permit to hash a password.
+    /// Waits for a permit to hash a password. `is_known` says whether the request comes from a place that is known to
+    /// be the user's.
     ///
     /// # Errors
     /// [`Error::Busy`] when too many requests wait.
-    pub async fn permit(&self) -> Result<HashingPermit> {
+    pub async fn permit(&self, is_known: bool) -> Result<HashingPermit> {
         let waiting = self.queue.fetch_add(1, Ordering::Relaxed);
         let place = Place(Arc::clone(&self.queue));
-        if waiting >= AT_ONCE + WAITING {
+        if waiting >= AT_ONCE + WAITING + if is_known { KNOWN_WAITING } else { 0 } {
             return Err(Error::Busy("too many sign-ins at once"));
         }
         let permit = Arc::clone(&self.turns).acquire_owned().await.map_err(Error::internal)?;
@@ -264,21 +272,49 @@ impl Passwords {
 
     /// Whether this login succeeded a short while ago, at the same epoch of the account.
     pub fn remembers(&self, user: OwnerId, epoch: i32, password: &Password, now: Timestamp) -> bool {
-        let key = self.memory_key(user, epoch, password);
-        let remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
-        // A time further ahead comes from a clock that was wrong.
-        remembered.get(&key).is_some_and(|until| *until > now && *until <= now.plus(REMEMBERED_FOR))
+        holds(&self.remembered, &self.memory_key(user, epoch, password), now)
     }
 
     /// Remembers a successful login.
     pub fn remember(&self, user: OwnerId, epoch: i32, password: &Password, now: Timestamp) {
-        let key = self.memory_key(user, epoch, password);
-        let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
-        if remembered.len() >= MOST_REMEMBERED {
-            remembered.retain(|_, until| *until > now && *until <= now.plus(REMEMBERED_FOR));
-        }
-        if remembered.len() < MOST_REMEMBERED {
-            remembered.insert(key, now.plus(REMEMBERED_FOR));
-        }
+        keep(&self.remembered, self.memory_key(user, epoch, password), now);
+    }
+
+    fn address_key(&self, user: OwnerId, epoch: i32, address: IpAddr) -> [u8; 32] {
+        let network = network_of(address).to_string();
+        self.key.authenticate(&[&user.0.to_le_bytes(), &epoch.to_le_bytes(), b"address", network.as_bytes()])
+    }
+
+    /// Whether the database was told a short while ago that this user signed in from there.
+    pub fn remembers_address(&self, user: OwnerId, epoch: i32, address: IpAddr, now: Timestamp) -> bool {
+        holds(&self.addresses, &self.address_key(user, epoch, address), now)
+    }
+
+    /// Remembers that the database knows this address.
+    pub fn remember_address(&self, user: OwnerId, epoch: i32, address: IpAddr, now: Timestamp) {
+        keep(&self.addresses, self.address_key(user, epoch, address), now);
+    }
+}
+
+/// What succeeded, as a digest, and until when that counts.
+type Memory = Mutex<HashMap<[u8; 32], Timestamp>>;
+
+/// Whether that time is not over. A time further ahead comes from a clock that was wrong.
+fn counts(until: Timestamp, now: Timestamp) -> bool {
+    until > now && until <= now.plus(REMEMBERED_FOR)
+}
+
+fn holds(memory: &Memory, key: &[u8; 32], now: Timestamp) -> bool {
+    let memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
+    memory.get(key).is_some_and(|until| counts(*until, now))
+}
+
+fn keep(memory: &Memory, key: [u8; 32], now: Timestamp) {
+    let mut memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
+    if memory.len() >= MOST_REMEMBERED {
+        memory.retain(|_, until| counts(*until, now));
+    }
+    if memory.len() < MOST_REMEMBERED {
+        memory.insert(key, now.plus(REMEMBERED_FOR));
     }
 }

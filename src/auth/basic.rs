@@ -2,9 +2,10 @@
 //! authentication, a code in `X-Gitea-OTP`.
 
 use super::bearer::{NOT_UNDERSTOOD, token};
-use super::password;
+use super::password::{self, SignInSource};
 use crate::domain::secret::{Password, TokenSecret};
 use crate::error::{Error, Result};
+use crate::http::request_log::client;
 use crate::registry::accounts::two_factor;
 use crate::registry::accounts::users::Login;
 use crate::registry::caller::Credential;
@@ -13,7 +14,6 @@ use actix_web::HttpRequest;
 use actix_web::http::header::HeaderName;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use std::net::IpAddr;
 
 const X_GITEA_OTP: HeaderName = HeaderName::from_static("x-gitea-otp");
 const CODE_WANTED: Error = Error::BadCredential(
@@ -21,12 +21,7 @@ const CODE_WANTED: Error = Error::BadCredential(
 );
 
 /// The decoded content of a Basic credential.
-pub(super) async fn credential(
-    req: &HttpRequest,
-    app: &App,
-    encoded: &str,
-    address: Option<IpAddr>,
-) -> Result<Credential> {
+pub(super) async fn credential(req: &HttpRequest, app: &App, encoded: &str) -> Result<Credential> {
     let decoded = STANDARD.decode(encoded).map(text).map_err(|_| NOT_UNDERSTOOD)?;
     let (name, password) = decoded.split_once(':').ok_or(NOT_UNDERSTOOD)?;
     if password.parse::<TokenSecret>().is_ok() {
@@ -35,7 +30,7 @@ pub(super) async fn credential(
     if matches!(password, "" | "x-oauth-basic") && name.parse::<TokenSecret>().is_ok() {
         return token(name);
     }
-    sign_in(req, app, name, Password::new(password), address).await
+    sign_in(req, app, name, Password::new(password)).await
 }
 
 /// The text of a credential. It is UTF-8, as the challenge asks; older clients send Latin-1, whose bytes beyond ASCII are
@@ -44,24 +39,21 @@ fn text(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).unwrap_or_else(|error| error.as_bytes().iter().map(|byte| char::from(*byte)).collect())
 }
 
-async fn sign_in(
-    req: &HttpRequest,
-    app: &App,
-    name: &str,
-    password: Password,
-    address: Option<IpAddr>,
-) -> Result<Credential> {
-    let login = password::sign_in(app, name, password, address).await?;
-    check_two_factor(req, app, &login).await?;
+async fn sign_in(req: &HttpRequest, app: &App, name: &str, password: Password) -> Result<Credential> {
+    // No cookie counts here, so the source is only an address.
+    let source = SignInSource::at(client(req));
+    let login = password::sign_in(app, name, password, &source).await?;
+    check_two_factor(req, app, &login, &source).await?;
+    password::remember_address(app, &login, &source).await?;
     Ok(Credential::Login { user: login.id, epoch: login.auth_epoch })
 }
 
 /// Requires the two-factor code of users who have two-factor authentication; each request needs a new code.
-async fn check_two_factor(req: &HttpRequest, app: &App, login: &Login) -> Result<()> {
-    let user = login.id;
+async fn check_two_factor(req: &HttpRequest, app: &App, login: &Login, source: &SignInSource) -> Result<()> {
+    let (user, epoch) = (login.id, login.auth_epoch);
     if !app.db.read(move |conn| two_factor::is_enrolled(conn, user)).await? {
         return Ok(());
     }
     let code = req.headers().get(X_GITEA_OTP).and_then(|value| value.to_str().ok()).ok_or(CODE_WANTED)?.to_owned();
-    password::use_code(app, user, &code, false).await?.map(drop).ok_or(CODE_WANTED)
+    password::use_code(app, (user, epoch), &code, false, source).await?.map(drop).ok_or(CODE_WANTED)
 }

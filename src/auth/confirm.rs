@@ -1,10 +1,9 @@
 //! Asking signed-in users for their password again.
 
 use super::call::Call;
-use super::password::sign_in;
+use super::password::{SignInSource, sign_in};
 use crate::domain::secret::Password;
 use crate::error::{Error, Result};
-use crate::http::request_log::client;
 
 /// The form field for the password that is asked for again.
 pub const FIELD: &str = "current_password";
@@ -19,9 +18,10 @@ pub async fn password(call: &Call, password: &str) -> Result<()> {
     if password.is_empty() {
         return Err(Error::invalid(FIELD, "type your password, to show that it is you"));
     }
-    let user = call.reading(|_, caller| caller.signed_in().cloned()).await?;
+    let (user, session) = call.reading(|_, caller| Ok((caller.signed_in()?.clone(), caller.session()))).await?;
     let password = Password::new(password);
-    match sign_in(&call.app, user.name.as_str(), password, client(&call.req)).await {
+    let source = SignInSource::in_session(&call.req, user.id, session);
+    match sign_in(&call.app, user.name.as_str(), password, &source).await {
         Ok(login) if login.id == user.id => Ok(()),
         Ok(_) | Err(Error::BadCredential(_)) => Err(Error::invalid(FIELD, "incorrect password")),
         Err(error) => Err(error),

@@ -23,6 +23,8 @@ pub struct Credentials {
     address: Option<IpAddr>,
     policy: Policy,
     needs_user: bool,
+    /// Whether the query has a token that was not read, because the setting forbids it.
+    has_unread_token: bool,
 }
 
 impl Credentials {
@@ -38,20 +40,33 @@ impl Credentials {
         let policy = policy.ok_or_else(|| Error::internal(anyhow::anyhow!("this route has no policy")))?;
         let address = client(req);
         let session = || session::read(req, app).map(Credential::Session);
-        let credential = match policy.credentials {
-            AcceptedCredentials::Session => session().unwrap_or(Credential::Anonymous),
+        let of_browser = match policy.credentials {
+            AcceptedCredentials::Session => Some(session().unwrap_or(Credential::Anonymous)),
             // The session comes first: a proxy with a password of its own sends that along.
-            AcceptedCredentials::SessionOrAny => match session() {
-                Some(session) => session,
-                None => authorization(req, app, address).await?,
-            },
-            _ => authorization(req, app, address).await?,
+            AcceptedCredentials::SessionOrAny => session(),
+            _ => None,
+        };
+        let is_page = of_browser.is_some();
+        let credential = match of_browser {
+            Some(credential) => credential,
+            None => authorization(req, app).await?,
         };
         let needs_user = policy.needs_user() || app.config.require_signin && policy.right != Right::Public;
-        if needs_user && matches!(credential, Credential::Anonymous) {
-            return Err(Error::Unauthenticated);
+        let is_absent = matches!(credential, Credential::Anonymous);
+        let has_unread_token = is_absent && !is_page && query_token(req).is_some();
+        let credentials = Self { credential, address, policy, needs_user, has_unread_token };
+        if needs_user && is_absent {
+            return Err(credentials.explained(Error::Unauthenticated));
         }
-        Ok(Self { credential, address, policy, needs_user })
+        Ok(credentials)
+    }
+
+    /// Says why a request without a credential is refused although its address has a token.
+    fn explained(&self, error: Error) -> Error {
+        match error {
+            Error::Unauthenticated if self.has_unread_token => UNREAD_TOKEN,
+            other => other,
+        }
     }
 
     /// Whether the request has no credential.
@@ -73,7 +88,7 @@ impl Credentials {
         let actor = Actor::default();
         let done = app.db.read_then(self.as_caller(app, &actor, work), then).await;
         actor.log(req);
-        done
+        done.map_err(|error| self.explained(error))
     }
 
     /// Runs one transaction, as the caller.
@@ -89,7 +104,7 @@ impl Credentials {
         let actor = Actor::default();
         let done = app.db.write(self.as_caller(app, &actor, work)).await;
         actor.log(req);
-        done
+        done.map_err(|error| self.explained(error))
     }
 
     /// The work, after a check of credential and policy on the same connection.
@@ -133,46 +148,55 @@ pub async fn reader(req: &HttpRequest, app: &Arc<App>) -> Option<SignedIn> {
     caller.user().cloned()
 }
 
-/// The caller's name, on its way from the database's thread to the log line of the request.
+/// The names of the caller, on their way from the database's thread to the log line of the request.
 #[derive(Clone, Default)]
-struct Actor(Arc<OnceLock<OwnerName>>);
+struct Actor(Arc<OnceLock<(OwnerName, Option<OwnerName>)>>);
 
 impl Actor {
     fn is(&self, caller: &Caller) {
         if let Some(user) = caller.user() {
-            self.0.get_or_init(|| user.name.clone());
+            self.0.get_or_init(|| (user.name.clone(), caller.administrator().map(|user| user.name.clone())));
         }
     }
 
     fn log(&self, req: &HttpRequest) {
-        if let Some(name) = self.0.get() {
-            log_fields(req, |log| log.actor = Some(name.to_string()));
+        if let Some((user, administrator)) = self.0.get() {
+            log_fields(req, |log| {
+                log.actor = Some(user.to_string());
+                log.administrator = administrator.as_ref().map(OwnerName::to_string);
+            });
         }
     }
 }
 
 /// The credential in the headers, or else in the query, if that is allowed.
-async fn authorization(req: &HttpRequest, app: &App, address: Option<IpAddr>) -> Result<Credential> {
+async fn authorization(req: &HttpRequest, app: &App) -> Result<Credential> {
     let mut fields = req.headers().get_all(header::AUTHORIZATION);
     match (fields.next(), fields.next()) {
-        (None, _) => query_token(req, app).map_or(Ok(Credential::Anonymous), |text| token(&text)),
+        (None, _) => match query_token(req) {
+            Some(text) if app.config.auth.query_tokens => token(text),
+            _ => Ok(Credential::Anonymous),
+        },
         (Some(_), Some(_)) => Err(NOT_UNDERSTOOD),
         (Some(value), None) => {
             let value = value.to_str().map_err(|_| NOT_UNDERSTOOD)?;
             let (scheme, rest) = value.split_once(' ').ok_or(NOT_UNDERSTOOD)?;
             match scheme.to_ascii_lowercase().as_str() {
                 "bearer" | "token" => token(rest.trim()),
-                "basic" => basic::credential(req, app, rest.trim(), address).await,
+                "basic" => basic::credential(req, app, rest.trim()).await,
                 _ => Err(NOT_UNDERSTOOD),
             }
         }
     }
 }
 
-/// A token in the query: only if the setting allows it and no header has a credential.
-fn query_token(req: &HttpRequest, app: &App) -> Option<String> {
-    if !app.config.auth.query_tokens {
-        return None;
-    }
-    param(req, "token").or_else(|| param(req, "access_token")).map(str::to_owned)
+/// The error for a token in the query where the setting forbids it.
+const UNREAD_TOKEN: Error = Error::BadCredential(
+    "this server does not read access tokens in addresses (?token=), because addresses are logged: send the token in \
+     the Authorization field, or ask an administrator to set auth.query_tokens",
+);
+
+/// A token in the query.
+fn query_token(req: &HttpRequest) -> Option<&str> {
+    param(req, "token").or_else(|| param(req, "access_token"))
 }

@@ -5,6 +5,7 @@ mod bearer;
 pub mod call;
 pub mod confirm;
 mod credentials;
+pub mod device;
 pub mod hooks;
 pub mod password;
 pub mod policy;

@@ -1,29 +1,109 @@
 //! Checking passwords and two-factor codes, with rate limits against guessing: the same for programs and browsers.
 
+use super::device::{self, Device};
+use crate::db::Connection;
 use crate::domain::clock::Timestamp;
-use crate::domain::ids::OwnerId;
+use crate::domain::ids::{OwnerId, SessionId};
 use crate::domain::secret::Password;
 use crate::error::{Error, Result};
+use crate::http::request_log::client;
+use crate::registry::accounts::attempts::{Bucket, KnownPlace};
 use crate::registry::accounts::factor::Factor;
 use crate::registry::accounts::two_factor::{self, recovery};
 use crate::registry::accounts::users::Login;
-use crate::registry::accounts::{attempts, users};
-use crate::registry::caller::BAD_LOGIN;
+use crate::registry::accounts::{attempts, known_addresses, users};
+use crate::registry::caller::{BAD_LOGIN, NOBODY};
 use crate::state::App;
+use actix_web::HttpRequest;
 use std::net::IpAddr;
 use tracing::Instrument;
+
+/// Where a sign-in comes from.
+#[derive(Debug, Clone)]
+pub struct SignInSource {
+    address: Option<IpAddr>,
+    devices: Vec<Device>,
+    session: Option<(OwnerId, SessionId)>,
+}
+
+impl SignInSource {
+    /// The source of a program's request, which has no cookies.
+    pub fn at(address: Option<IpAddr>) -> Self {
+        Self { address, devices: Vec::new(), session: None }
+    }
+
+    /// The source of a browser's request.
+    pub fn of(req: &HttpRequest, app: &App) -> Self {
+        Self { devices: device::read(req, app), ..Self::at(client(req)) }
+    }
+
+    /// The source of a request by a signed-in user who types their password again.
+    pub fn in_session(req: &HttpRequest, user: OwnerId, session: Option<SessionId>) -> Self {
+        Self { session: session.map(|session| (user, session)), ..Self::at(client(req)) }
+    }
+
+    /// The place that is known to be this user's, if the source is one. The queries are the same for a name that nobody
+    /// has, so that the time tells nothing.
+    fn known_place(
+        &self,
+        conn: &mut Connection,
+        login: Option<(OwnerId, i32)>,
+        now: Timestamp,
+    ) -> Result<Option<KnownPlace>> {
+        let (user, epoch) = login.unwrap_or((NOBODY, 0));
+        let known_address = match self.address {
+            Some(address) if known_addresses::is_known(conn, (user, epoch), address, now)? => Some(address),
+            _ => None,
+        };
+        if let Some((_, session)) = self.session.filter(|(own, _)| *own == user) {
+            return Ok(Some(KnownPlace::Session(session)));
+        }
+        let device = device::id_for(&self.devices, (user, epoch)).map(KnownPlace::Device);
+        Ok(device.or_else(|| known_address.map(|address| KnownPlace::Address(user, address))))
+    }
+
+    /// The buckets of a password sign-in, which have room, and whether they are those of a known place.
+    fn look(
+        &self,
+        conn: &mut Connection,
+        account: &str,
+        login: Option<(OwnerId, i32)>,
+        now: Timestamp,
+    ) -> Result<(Vec<Bucket>, bool)> {
+        let place = self.known_place(conn, login, now)?;
+        let buckets = attempts::sign_in_buckets(account, self.address, place.as_ref());
+        attempts::look(conn, &buckets, now)?;
+        Ok((buckets, place.is_some()))
+    }
+}
 
 /// Finds the user with a name or email address, if the password is correct.
 ///
 /// # Errors
 /// [`Error::BadCredential`], the same for a wrong name and a wrong password; [`Error::RateLimited`], [`Error::Busy`].
-pub async fn sign_in(app: &App, name: &str, password: Password, address: Option<IpAddr>) -> Result<Login> {
+pub async fn sign_in(app: &App, name: &str, password: Password, source: &SignInSource) -> Result<Login> {
     let now = app.clock.now();
     let wanted = name.to_owned();
     let login = app.db.read(move |conn| users::find_login(conn, &wanted)).await?;
     let account = attempts::account(&app.key, login.as_ref().map(|login| login.id), name);
-    judge(app, account, login.clone(), password, address, now).await?;
+    judge(app, account, login.clone(), password, source.clone(), now).await?;
     login.ok_or(BAD_LOGIN)
+}
+
+/// Remembers where a user signed in from, after their password and their two-factor code were correct: sign-ins from
+/// there no longer share a bucket with strangers.
+///
+/// # Errors
+/// Database errors; [`Error::NotFound`] when the user was deleted a moment ago.
+pub async fn remember_address(app: &App, login: &Login, source: &SignInSource) -> Result<()> {
+    let (user, epoch, now) = (login.id, login.auth_epoch, app.clock.now());
+    let Some(address) = source.address else { return Ok(()) };
+    if app.passwords.remembers_address(user, epoch, address, now) {
+        return Ok(());
+    }
+    app.db.write(move |conn| known_addresses::remember(conn, (user, epoch), address, now)).await?;
+    app.passwords.remember_address(user, epoch, address, now);
+    Ok(())
 }
 
 /// Checks a new password for a user with these names; `field` is the caller's name for the password field.
@@ -41,7 +121,7 @@ async fn judge(
     account: String,
     login: Option<Login>,
     password: Password,
-    address: Option<IpAddr>,
+    source: SignInSource,
     now: Timestamp,
 ) -> Result<()> {
     let (db, passwords) = (app.db.clone(), app.passwords.clone());
@@ -53,9 +133,9 @@ async fn judge(
     if remembered() {
         return Ok(());
     }
-    let buckets = attempts::sign_in_buckets(&account, address);
-    let looked_at = buckets.clone();
-    db.read(move |conn| attempts::look(conn, &looked_at, now)).await?;
+    let (address, name) = (source.address, account.clone());
+    let known = login.as_ref().map(|login| (login.id, login.auth_epoch));
+    let (buckets, is_known) = db.read(move |conn| source.look(conn, &name, known, now)).await?;
     // A task of its own: the attempt is judged even if the request goes away, and then counted or given back.
     let judging = async move {
         let epoch = login.as_ref().map_or(0, |login| login.auth_epoch);
@@ -66,7 +146,7 @@ async fn judge(
         // The attempt is counted when its turn begins, and the turn lasts until the attempt is given back: waiting
         // requests do not count. Otherwise many users behind one address would lock each other out by signing in
         // correctly at the same time.
-        let permit = passwords.permit().await?;
+        let permit = passwords.permit(is_known).await?;
         let taken = buckets.clone();
         db.write(move |conn| attempts::take(conn, &taken, now)).await?;
         let hash = login.as_ref().and_then(|login| login.password_hash.clone());
@@ -98,13 +178,23 @@ async fn judge(
 ///
 /// # Errors
 /// [`Error::RateLimited`].
-pub async fn use_code(app: &App, user: OwnerId, code: &str, with_recovery: bool) -> Result<Option<Factor>> {
+pub async fn use_code(
+    app: &App,
+    (user, epoch): (OwnerId, i32),
+    code: &str,
+    with_recovery: bool,
+    source: &SignInSource,
+) -> Result<Option<Factor>> {
     let now = app.clock.now();
     let key = app.key.clone();
     let code: String = code.chars().filter(|c| !c.is_whitespace()).collect();
-    let buckets = attempts::code_buckets(user);
-    let looked_at = buckets.clone();
-    app.db.read(move |conn| attempts::look(conn, &looked_at, now)).await?;
+    let source = source.clone();
+    let find_buckets = move |conn: &mut Connection| {
+        let buckets = attempts::code_buckets(user, source.known_place(conn, Some((user, epoch)), now)?.as_ref());
+        attempts::look(conn, &buckets, now)?;
+        Ok(buckets)
+    };
+    let buckets = app.db.read(find_buckets).await?;
     // One transaction, so that a correct code is never counted as an attempt, not even during the check.
     app.db
         .write(move |conn| {

@@ -1,7 +1,7 @@
 //! Browser cookies: JSON Web Tokens (RFC 7519) signed with the instance's key, each valid for one purpose. A session
 //! cookie names the session's row and proves nothing without it.
 
-use crate::domain::clock::Timestamp;
+use crate::domain::clock::{CLOCK_DIFFERENCE, Timestamp};
 use crate::domain::ids::{OwnerId, SessionId};
 use crate::error::{Error, Result};
 use crate::registry::accounts::session_expiry::LONGEST;
@@ -19,18 +19,20 @@ const ISSUER: &str = "packhouse";
 /// The purpose of a token; a token for one purpose is invalid for the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Purpose {
+pub(super) enum Purpose {
     /// A session.
     Session,
     /// The password was correct, and the two-factor code is still missing.
     Pending,
+    /// The accounts that signed in with this browser before.
+    Devices,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Claims {
     iss: String,
     aud: Purpose,
-    /// The session's id, or the user's.
+    /// The session's id, or the user's, or the entries of a device cookie.
     sub: String,
     /// The account's epoch, where it counts.
     epoch: i32,
@@ -72,7 +74,7 @@ fn key(app: &App) -> [u8; 32] {
     app.key.derive("tokens in cookies")
 }
 
-fn issue(app: &App, purpose: Purpose, sub: String, epoch: i32, life: Duration) -> Result<String> {
+pub(super) fn issue(app: &App, purpose: Purpose, sub: String, epoch: i32, life: Duration) -> Result<String> {
     let now = app.clock.now();
     let claims =
         Claims { iss: ISSUER.to_owned(), aud: purpose, sub, epoch, iat: now.unix(), exp: now.plus(life).unix() };
@@ -80,7 +82,8 @@ fn issue(app: &App, purpose: Purpose, sub: String, epoch: i32, life: Duration) -
         .map_err(Error::internal)
 }
 
-/// The claims of a token that this instance issued for this purpose and that has not expired.
+/// The claims of a token that this instance issued for this purpose and that has not expired. A token from the future
+/// comes from a clock that was wrong, and would be valid for too long.
 fn open(app: &App, purpose: Purpose, token: &str) -> Option<Claims> {
     let mut rules = Validation::new(Algorithm::HS256);
     // The expiry is checked below, with the server's own clock.
@@ -89,7 +92,21 @@ fn open(app: &App, purpose: Purpose, token: &str) -> Option<Claims> {
     rules.set_issuer(&[ISSUER]);
     rules.validate_aud = false;
     let claims = jsonwebtoken::decode::<Claims>(token, &DecodingKey::from_secret(&key(app)), &rules).ok()?.claims;
-    (claims.aud == purpose && Timestamp::from_unix(claims.exp) > app.clock.now()).then_some(claims)
+    let (now, of) = (app.clock.now(), Timestamp::from_unix);
+    let is_now = of(claims.exp) > now && of(claims.iat) <= now.plus(CLOCK_DIFFERENCE);
+    (claims.aud == purpose && is_now).then_some(claims)
+}
+
+/// The subject of a valid token.
+pub(super) fn subject(app: &App, purpose: Purpose, token: &str) -> Option<String> {
+    open(app, purpose, token).map(|claims| claims.sub)
+}
+
+/// A cookie that the browser keeps for this time.
+pub(super) fn lasting(app: &App, name: &str, value: String, life: Duration) -> Cookie<'static> {
+    let mut cookie = cookie(app, name, value);
+    cookie.set_max_age(actix_web::cookie::time::Duration::seconds(life.as_secs().try_into().unwrap_or(i64::MAX)));
+    cookie
 }
 
 /// The cookie of a new session.
@@ -98,9 +115,7 @@ fn open(app: &App, purpose: Purpose, token: &str) -> Option<Claims> {
 /// [`Error::Internal`].
 pub fn begin(app: &App, id: SessionId) -> Result<Cookie<'static>> {
     let token = issue(app, Purpose::Session, id.to_string(), 0, LONGEST)?;
-    let mut cookie = cookie(app, SESSION, token);
-    cookie.set_max_age(actix_web::cookie::time::Duration::seconds(LONGEST.as_secs().try_into().unwrap_or(i64::MAX)));
-    Ok(cookie)
+    Ok(lasting(app, SESSION, token, LONGEST))
 }
 
 /// The cookie that ends a session in the browser.
@@ -111,7 +126,7 @@ pub fn end(app: &App) -> Cookie<'static> {
 /// The session that the request's cookie names.
 pub fn read(req: &HttpRequest, app: &App) -> Option<SessionId> {
     let cookie = req.cookie(&cookie_name(app, SESSION))?;
-    open(app, Purpose::Session, cookie.value())?.sub.parse().ok()
+    subject(app, Purpose::Session, cookie.value())?.parse().ok()
 }
 
 /// The cookie of a user whose password was correct and who must enter a two-factor code now.

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// Tables that are not exported: the migrations maintain their own table, and users sign in again after a restore.
-const LEFT_OUT: [&str; 3] = ["__diesel_schema_migrations", "sessions", "attempts"];
+const LEFT_OUT: [&str; 4] = ["__diesel_schema_migrations", "sessions", "attempts", "known_addresses"];
 
 /// Rows that are fetched together; rows of large blobs have tens of kilobytes.
 const BATCH: usize = 64;

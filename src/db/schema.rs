@@ -120,6 +120,15 @@ diesel::table! {
 }
 
 diesel::table! {
+    known_addresses (user_id, network) {
+        user_id -> Int8,
+        network -> Text,
+        auth_epoch -> Int4,
+        last_used_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     owner_redirects (lower_name) {
         lower_name -> Text,
         owner_id -> Int8,
@@ -282,6 +291,7 @@ diesel::joinable!(teams -> owners (org_id));
 diesel::joinable!(team_members -> teams (team_id));
 diesel::joinable!(team_members -> users (user_id));
 diesel::joinable!(tokens -> users (user_id));
+diesel::joinable!(known_addresses -> users (user_id));
 diesel::joinable!(sessions -> users (user_id));
 diesel::joinable!(second_factors -> users (user_id));
 diesel::joinable!(packages -> owners (owner_id));
@@ -305,6 +315,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     hook_attempts,
     hook_deliveries,
     hooks,
+    known_addresses,
     owner_redirects,
     owner_usage,
     owners,

@@ -13,6 +13,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
 
+/// How far the clocks of several servers of one database may differ. A stored time that is further ahead comes from a
+/// clock that was wrong.
+pub const CLOCK_DIFFERENCE: Duration = Duration::from_secs(600);
 /// Microseconds from the Unix epoch to Postgres's own, 2000-01-01T00:00:00Z.
 const POSTGRES_EPOCH_MICROS: i64 = 946_684_800_000_000;
 

@@ -44,6 +44,15 @@ pub fn network_of(address: IpAddr) -> IpAddr {
     }
 }
 
+/// The /48 of an IPv6 address, in CIDR notation: providers give one to a customer, who then has 65,536 networks of the
+/// size that [`network_of`] returns. `None` for an IPv4 address.
+pub fn site_of(address: IpAddr) -> Option<String> {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Some(format!("{}/48", Ipv6Addr::from(u128::from(address) >> 80 << 80))),
+        IpAddr::V4(_) => None,
+    }
+}
+
 /// The kind of a special-purpose address, `None` for an address on the public Internet: by IANA's registries of
 /// special-purpose addresses (RFC 6890). An IPv4 address inside an IPv6 address counts as the IPv4 address.
 pub fn special(address: IpAddr) -> Option<&'static str> {
@@ -118,6 +127,11 @@ mod tests {
         assert_eq!(of("2001:db8:1:2:3::4"), of("2001:db8:1:2:ffff::"));
         assert_ne!(of("2001:db8:1:2::"), of("2001:db8:1:3::"));
         assert_ne!(of("10.0.0.1"), of("10.0.0.2"));
+        let site = |text: &str| site_of(text.parse().unwrap());
+        assert_eq!(site("2001:db8:1:2:3::4").as_deref(), Some("2001:db8:1::/48"));
+        assert_eq!(site("2001:db8:1:2:3::4"), site("2001:db8:1:ffff::"));
+        assert_ne!(site("2001:db8:1:2::"), site("2001:db8:2:2::"));
+        assert_eq!(site("::ffff:10.0.0.1"), None);
     }
 
     #[test]

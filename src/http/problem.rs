@@ -4,7 +4,8 @@ use super::accept::{JSON, TEXT, preferred};
 use super::request_log::request_id;
 use super::segment::renamed;
 use crate::domain::request_id::RequestId;
-use crate::error::{Error, What};
+use crate::domain::text::visible;
+use crate::error::Error;
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse};
@@ -46,8 +47,9 @@ impl Shape {
 /// The status and the stable code of an error.
 pub fn status_of(error: &Error) -> (StatusCode, &'static str) {
     match error {
-        Error::NotFound(What::Page) => (StatusCode::NOT_FOUND, "not_found"),
         Error::NotFound(_) | Error::Moved { .. } => (StatusCode::NOT_FOUND, "not_found"),
+        Error::Unsupported(_) => (StatusCode::NOT_FOUND, "unsupported"),
+        Error::Ambiguous(_) => (StatusCode::CONFLICT, "ambiguous"),
         Error::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
         Error::MustChangePassword => (StatusCode::FORBIDDEN, "must_change_password"),
         Error::Unauthenticated => (StatusCode::UNAUTHORIZED, "unauthenticated"),
@@ -71,7 +73,7 @@ pub fn status_of(error: &Error) -> (StatusCode, &'static str) {
 /// Clients may retry after this many seconds, if waiting helps with this error.
 pub fn retry_after(error: &Error) -> Option<u64> {
     match error {
-        Error::RateLimited { retry_after } => Some(*retry_after),
+        Error::RateLimited { retry_after, .. } => Some(*retry_after),
         Error::Busy(_) | Error::OutcomeUnknown | Error::NoSpace => Some(RETRY_AFTER_BUSY),
         _ => None,
     }
@@ -83,7 +85,8 @@ pub fn log_internal(req: &HttpRequest, error: &Error) {
     if let Error::Internal(source) = error {
         let route = req.match_pattern();
         let route = route.as_deref().unwrap_or("none");
-        tracing::error!(error = format!("{source:#}"), method = %req.method(), route, path = req.path(), "internal error");
+        let (source, path) = (format!("{source:#}"), visible(req.path()));
+        tracing::error!(error = source, method = %req.method(), route, path = &*path, "internal error");
     }
 }
 
@@ -135,6 +138,8 @@ pub struct Problem {
 /// One line for people, in the wanted format. If the server is to blame, the line has the ID of the request, so that
 /// the operator finds the cause in the log.
 pub fn line(id: &RequestId, status: StatusCode, code: &str, message: &str, shape: Shape, root: &str) -> HttpResponse {
+    // A message may name a value from the request.
+    let message = visible(message);
     let mut builder = HttpResponse::build(status);
     builder.insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"));
     builder.insert_header((header::CACHE_CONTROL, "no-store"));
@@ -147,7 +152,7 @@ pub fn line(id: &RequestId, status: StatusCode, code: &str, message: &str, shape
             builder.content_type("text/plain; charset=utf-8").body(text)
         }
         Shape::Json => builder.json(Problem {
-            message: message.to_owned(),
+            message: message.into_owned(),
             url: format!("{root}/api/swagger"),
             code: code.to_owned(),
             request_id: id.to_string(),

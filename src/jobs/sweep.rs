@@ -8,7 +8,7 @@
 use crate::db::Db;
 use crate::domain::clock::{Clock, Timestamp};
 use crate::error::{Error, Result};
-use crate::registry::accounts::attempts;
+use crate::registry::accounts::{attempts, known_addresses};
 use crate::registry::operations::settings;
 use crate::registry::packages::cleanup;
 use crate::storage::{BlobStore, Claim, Entry, StorageKey, StoreError, Walk};
@@ -92,6 +92,7 @@ async fn sweep(db: &Db, store: &BlobStore, clock: &Clock, plan: SweepPlan) -> Re
     let now = clock.now();
     db.write(move |conn| {
         attempts::forget_old(conn, now)?;
+        known_addresses::forget_old(conn, now)?;
         cleanup::forget_sessions(conn, now).map(drop)
     })
     .await?;

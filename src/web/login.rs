@@ -5,7 +5,8 @@ use super::forms::Protected;
 use super::page::{Frame, Reply, frame, within_site};
 use super::problems::Problems;
 use crate::auth::call::Call;
-use crate::auth::{password, session};
+use crate::auth::password::SignInSource;
+use crate::auth::{device, password, session};
 use crate::db::Connection;
 use crate::domain::ids::{OwnerId, SessionId};
 use crate::domain::secret::Password;
@@ -73,6 +74,10 @@ fn problems(error: Error) -> Result<Problems> {
             "incorrect username or password, or this account isn't allowed to sign in. Try again, or ask an \
              administrator",
         )),
+        Error::RateLimited { retry_after, .. } => Ok(Problems::limited(
+            retry_after,
+            ", or sign in with a browser or from a network that you used before. Access tokens keep working",
+        )),
         other => Problems::of(other, "name"),
     }
 }
@@ -81,7 +86,8 @@ fn problems(error: Error) -> Result<Problems> {
 pub async fn submit(call: Call, form: Protected<SignIn>) -> Result<Reply> {
     let fields = form.read(&call).await?;
     let back = within_site(&fields.back);
-    let signed_in = password::sign_in(&call.app, &fields.name, Password::new(fields.password), client(&call.req)).await;
+    let source = SignInSource::of(&call.req, &call.app);
+    let signed_in = password::sign_in(&call.app, &fields.name, Password::new(fields.password), &source).await;
     let login = match signed_in {
         Ok(login) => login,
         Err(error) => {
@@ -105,9 +111,22 @@ pub async fn submit(call: Call, form: Protected<SignIn>) -> Result<Reply> {
 pub(super) async fn begin(call: &Call, of: (OwnerId, i32), factor: Option<Factor>, back: &str) -> Result<Reply> {
     let (id, left) = enter(call, of, factor).await?;
     let reply = Reply::to(back).cookie(session::begin(&call.app, id)?).cookie(session::unpend(&call.app));
+    let reply = reply.cookie(device::remember(&call.req, &call.app, of)?);
     Ok(match left {
         Some(1) => reply.notice(&call.app, "Recovery code used. You have 1 left."),
         Some(left) => reply.notice(&call.app, &format!("Recovery code used. You have {left} left.")),
+        None => reply,
+    })
+}
+
+/// Sets the cookie of a session that replaces the one in use, and makes the browser known again: the change that ended
+/// all other sessions made it unknown.
+pub(super) async fn renew(call: &Call, reply: Reply, session: Option<SessionId>) -> Result<Reply> {
+    let Some(id) = session else { return Ok(reply) };
+    let reply = reply.cookie(session::begin(&call.app, id)?);
+    let of = call.app.db.read(move |conn| sessions::login_of(conn, id)).await?;
+    Ok(match of {
+        Some(of) => reply.cookie(device::remember(&call.req, &call.app, of)?),
         None => reply,
     })
 }
@@ -146,7 +165,8 @@ pub struct Code {
 pub async fn submit_code(call: Call, form: Protected<Code>) -> Result<Reply> {
     let fields = form.read(&call).await?;
     let Some((user, epoch)) = session::pending(&call.req, &call.app) else { return Ok(Reply::to("/login")) };
-    let problems = match password::use_code(&call.app, user, &fields.code, true).await {
+    let source = SignInSource::of(&call.req, &call.app);
+    let problems = match password::use_code(&call.app, (user, epoch), &fields.code, true, &source).await {
         Ok(Some(factor)) => return begin(&call, (user, epoch), Some(factor), &within_site(&fields.back)).await,
         Ok(None) => {
             Problems::whole(StatusCode::UNAUTHORIZED, "the code is wrong or has already been used: enter the next code")

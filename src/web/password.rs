@@ -1,10 +1,11 @@
 //! The page to change the password. Users who must change their password are redirected here first.
 
 use super::forms::Protected;
+use super::login::renew;
 use super::page::{Frame, Reply, frame, within_site};
 use super::problems::Problems;
 use crate::auth::call::Call;
-use crate::auth::{confirm, password, session};
+use crate::auth::{confirm, password};
 use crate::domain::ids::SessionId;
 use crate::domain::secret::Password;
 use crate::error::{Error, Result, What};
@@ -55,10 +56,7 @@ pub async fn submit(call: Call, form: Protected<NewPassword>) -> Result<Reply> {
             let to = if back == "/" { "/user/settings/password" } else { &back };
             let reply = Reply::to(to)
                 .notice(&call.app, "Your password has been changed. You've been signed out on other devices.");
-            Ok(match session {
-                Some(id) => reply.cookie(session::begin(&call.app, id)?),
-                None => reply,
-            })
+            renew(&call, reply, session).await
         }
         Err(error) => {
             let problems = Problems::of(error, "new_password")?;

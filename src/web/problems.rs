@@ -2,7 +2,6 @@
 
 use super::page::Reply;
 use crate::error::{Error, Result};
-use crate::http::problem::retry_after;
 use actix_web::http::StatusCode;
 use askama::Template;
 
@@ -37,6 +36,14 @@ impl Problems {
         Self { general: Some(sentence("", text)), status: Some(status), ..Self::default() }
     }
 
+    /// Too many attempts; the sender may try again after this many seconds. `instead` ends the sentence.
+    pub fn limited(retry_after: u64, instead: &str) -> Self {
+        let minutes = retry_after.div_ceil(60);
+        let plural = if minutes == 1 { "" } else { "s" };
+        let text = format!("too many attempts: try again in {minutes} minute{plural}{instead}");
+        Self { retry_after: Some(retry_after), ..Self::whole(StatusCode::TOO_MANY_REQUESTS, &text) }
+    }
+
     /// Adds a problem of a field. If a field has several, the first is shown.
     pub fn add(&mut self, field: &'static str, text: &str) {
         self.fields.push((field, sentence(field, text)));
@@ -57,18 +64,12 @@ impl Problems {
     /// # Errors
     /// Any other error.
     pub fn of(error: Error, taken: &'static str) -> Result<Self> {
-        let wait = retry_after(&error);
         Ok(match error {
             Error::Invalid { field: "form" | "query", .. } => return Err(error),
             Error::Invalid { field, problem } => Self::on(field, &problem),
             Error::Conflict(_) => Self::on(taken, "this name is taken: choose another"),
             Error::Blocked(text) => Self::whole(StatusCode::UNPROCESSABLE_ENTITY, &text),
-            Error::RateLimited { retry_after } => {
-                let minutes = retry_after.div_ceil(60);
-                let plural = if minutes == 1 { "" } else { "s" };
-                let text = format!("too many attempts: try again in {minutes} minute{plural}");
-                Self { retry_after: wait, ..Self::whole(StatusCode::TOO_MANY_REQUESTS, &text) }
-            }
+            Error::RateLimited { retry_after, .. } => Self::limited(retry_after, ""),
             other => return Err(other),
         })
     }
@@ -121,7 +122,7 @@ mod tests {
         assert_eq!((email.at("name"), email.beside("name email")), (None, None));
         assert_eq!(email.beside("name"), Some("The address a@b is taken."), "no field of the form");
         assert_eq!(of(Error::Conflict(What::Token)).unwrap().at("name"), Some("This name is taken: choose another."));
-        let limited = of(Error::RateLimited { retry_after: 61 }).unwrap();
+        let limited = of(Error::RateLimited { retry_after: 61, instead: "" }).unwrap();
         assert_eq!(limited.beside("name"), Some("Too many attempts: try again in 2 minutes."));
         assert!(of(Error::NotFound(What::User)).is_err());
         assert!(of(Error::invalid("form", "the form is invalid")).is_err());

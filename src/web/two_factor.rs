@@ -1,10 +1,11 @@
 //! Turning two-factor authentication on and off, and the recovery codes.
 
 use super::forms::{self, Protected};
+use super::login::renew;
 use super::page::{Frame, Reply, frame};
 use super::problems::Problems;
 use crate::auth::call::Call;
-use crate::auth::{confirm, session};
+use crate::auth::confirm;
 use crate::domain::ids::SessionId;
 use crate::domain::names::OwnerName;
 use crate::error::{Error, Result};
@@ -97,7 +98,7 @@ pub async fn submit_enroll(call: Call, form: Protected<Enrollment>) -> Result<Re
         return page.problems.reply(&page);
     };
     match set_up(&call, &fields, seed.clone()).await {
-        Ok((user, done)) => codes_reply(&call, user, &done.codes, done.session, true),
+        Ok((user, done)) => codes_reply(&call, user, &done.codes, done.session, true).await,
         Err(error) => {
             let page = enroll_page(&call, frame, &user, &seed, Problems::of(error, "code")?)?;
             page.problems.reply(&page)
@@ -129,7 +130,7 @@ struct CodesPage {
 }
 
 /// Shows the codes once, with the session that replaced the one that asked.
-fn codes_reply(
+async fn codes_reply(
     call: &Call,
     user: SignedIn,
     codes: &[RecoveryCode],
@@ -144,10 +145,7 @@ fn codes_reply(
     let text = format!("Packhouse recovery codes, each works once\n{}\n\n{}\n", frame.root, codes.join("\n"));
     let file = format!("data:text/plain;base64,{}", STANDARD.encode(text));
     let reply = Reply::page(&CodesPage { frame, codes, file, just_enrolled })?;
-    Ok(match session {
-        Some(id) => reply.cookie(session::begin(&call.app, id)?),
-        None => reply,
-    })
+    renew(call, reply, session).await
 }
 
 /// A page that asks only for the password.
@@ -213,7 +211,7 @@ pub async fn renew_codes(call: Call, form: Protected<Confirmed>) -> Result<Reply
         .await
     };
     match renew.await {
-        Ok((user, codes)) => codes_reply(&call, user, &codes, None, false),
+        Ok((user, codes)) => codes_reply(&call, user, &codes, None, false).await,
         Err(error) => confirm_again(&call, What::Codes, error).await,
     }
 }
@@ -239,10 +237,7 @@ pub async fn disable(call: Call, form: Protected<Confirmed>) -> Result<Reply> {
         Ok(session) => {
             let reply = Reply::to(SECURITY)
                 .notice(&call.app, "Two-factor authentication is off. You've been signed out on other devices.");
-            Ok(match session {
-                Some(id) => reply.cookie(session::begin(&call.app, id)?),
-                None => reply,
-            })
+            renew(&call, reply, session).await
         }
         Err(error) => confirm_again(&call, What::Disable, error).await,
     }

@@ -59,3 +59,35 @@ async fn webhooks_leased_or_delayed_while_the_clock_was_ahead_are_sent() {
     site.app.webhook_sender().run().await;
     assert_eq!(receiver.heard().len(), 2);
 }
+
+#[tokio::test]
+async fn attempts_counted_while_the_clock_was_ahead_bar_nobody() {
+    let site = ahead(&[]);
+    for at in 0..10 {
+        site.anon().basic("ada", &format!("guess {at}")).get("/api/v1/user").await.is(401);
+    }
+    site.ada().get("/api/v1/user").await.is(429);
+    site.put_back(AHEAD);
+    site.ada().get("/api/v1/user").await.is(200);
+    // The window begins anew, and ends in time.
+    for at in 0..10 {
+        site.anon().basic("stranger", &format!("guess {at}")).get("/api/v1/user").await.is(401);
+    }
+    site.anon().basic("stranger", "guess").get("/api/v1/user").await.is(429);
+    site.pass(Duration::from_secs(301));
+    site.user("stranger").get("/api/v1/user").await.is(200);
+}
+
+#[tokio::test]
+async fn places_known_while_the_clock_was_ahead_are_not_known_for_longer() {
+    let site = ahead(&[]);
+    let mut browser = site.browser_of("ada").await;
+    browser.keep_only("packhouse-device");
+    site.put_back(AHEAD);
+    for at in 0..10 {
+        site.anon().basic("ada", &format!("guess {at}")).get("/api/v1/user").await.is(401);
+    }
+    let fields = [("name", "ada"), ("password", "guess")];
+    browser.go("/login").await.is(200).submit("form[action='/login']", &fields).await.is(429);
+    site.ada().get("/api/v1/user").await.is(429);
+}

@@ -123,6 +123,26 @@ async fn query_tokens_work_only_if_the_setting_allows_them() {
 }
 
 #[tokio::test]
+async fn a_token_in_an_address_that_is_not_read_is_mentioned() {
+    let site = private().await;
+    let token = &cluster().people.reader;
+    for address in [&*file(), "/api/v1/user", "/api/v1/packages/ada", &path(&["nobody", "x", "1", "f"])] {
+        for query in [format!("token={token}"), format!("access_token={token}"), "token=nonsense".to_owned()] {
+            let answer = site.anon().get(&format!("{address}?{query}")).await.is(401);
+            let answer = answer.says("does not read access tokens in addresses").says("auth.query_tokens");
+            assert!(answer.header("www-authenticate").is_some() && !answer.text().contains("phk_"));
+        }
+        // A private owner and an absent one stay alike, and nobody else is told.
+        let answer = site.anon().get(address).await.is(401);
+        assert!(!answer.text().contains("addresses"), "{}", answer.text());
+    }
+    // What everybody may read is sent as before.
+    site.anon().get(&format!("/api/v1/packages/stranger?token={token}")).await.is(200);
+    let other = site.anon().basic("ada", "wrong password").get(&format!("{}?token={token}", file())).await.is(401);
+    assert!(!other.text().contains("addresses"), "{}", other.text());
+}
+
+#[tokio::test]
 async fn cookies_do_not_authenticate_package_or_api_requests() {
     let site = private().await;
     let token = &cluster().people.reader;

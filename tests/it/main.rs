@@ -38,6 +38,7 @@ mod downloads;
 mod examples;
 mod faults;
 mod listings;
+mod lockouts;
 mod managed_postgres;
 mod manual;
 mod names_and_paths;

@@ -70,8 +70,9 @@ async fn correct_passwords_never_count_as_attempts() {
     }
     let (tried, _) = exhaust(&site.anon().basic("ada", "wrong password")).await;
     assert_eq!(tried, 10);
-    // A login remembered from before would still work. This one isn't remembered.
+    // A login remembered from before would still work. This one isn't remembered, though the address is.
     site.db_execute("UPDATE users SET auth_epoch = auth_epoch + 1");
+    site.db_execute("UPDATE known_addresses SET auth_epoch = auth_epoch + 1");
     site.ada().get(&file()).await.is(429);
 }
 

@@ -1,10 +1,13 @@
 //! Buckets that limit guessing to a number of attempts in five minutes. All servers of one database share them.
+//!
+//! Anybody can fill the buckets of an account, an address and of all sign-ins, by sending wrong passwords. So sign-ins
+//! from a [place](KnownPlace) that is known to be the user's have a bucket of their own, which strangers cannot reach.
 
 use crate::db::schema::attempts;
-use crate::domain::clock::Timestamp;
+use crate::domain::clock::{CLOCK_DIFFERENCE, Timestamp};
 use crate::domain::digest::to_hex;
-use crate::domain::ids::OwnerId;
-use crate::domain::network::network_of;
+use crate::domain::ids::{OwnerId, SessionId};
+use crate::domain::network::{network_of, site_of};
 use crate::domain::secret::MasterKey;
 use crate::error::{Error, Result};
 use core::net::IpAddr;
@@ -16,6 +19,8 @@ use std::time::Duration;
 pub const WINDOW: Duration = Duration::from_secs(300);
 /// Password sign-ins allowed per account and per address in one window.
 pub const SIGN_INS: i32 = 10;
+/// Password sign-ins allowed per /48 of IPv6 in one window: an attacker may have one with 65,536 smaller networks.
+pub const SIGN_INS_PER_SITE: i32 = 50;
 /// Password sign-ins allowed in total in one window: a limit on guessing spread over many addresses.
 pub const SIGN_INS_IN_ALL: i32 = 3000;
 /// Two-factor codes allowed per account in one window.
@@ -23,6 +28,8 @@ pub const CODES: i32 = 5;
 
 /// Registrations allowed per address in one window.
 pub const REGISTRATIONS: i32 = 10;
+/// Registrations allowed per /48 of IPv6 in one window.
+pub const REGISTRATIONS_PER_SITE: i32 = 50;
 /// Registrations allowed in total in one window.
 pub const REGISTRATIONS_IN_ALL: i32 = 300;
 
@@ -31,6 +38,45 @@ pub const REGISTRATIONS_IN_ALL: i32 = 300;
 pub struct Bucket {
     name: String,
     most: i32,
+    /// What to do instead of waiting until it has room again.
+    instead: &'static str,
+}
+
+/// How to go on where a stranger's wrong passwords bar a right one: tokens are too long to be guessed.
+const USE_A_TOKEN: &str = ", or use an access token: access tokens are not limited";
+
+impl Bucket {
+    fn new(name: String, most: i32, instead: &'static str) -> Self {
+        Self { name, most, instead }
+    }
+}
+
+/// The random name of a browser that a user signed in with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceId(pub String);
+
+/// A place that a user's sign-in comes from, and that is known to be theirs: they signed in there before, since the
+/// last change of their account's epoch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KnownPlace {
+    /// The user's own session, which asks for their password again.
+    Session(SessionId),
+    /// A browser with a device cookie for this account.
+    Device(DeviceId),
+    /// An address, for programs without cookies.
+    Address(OwnerId, IpAddr),
+}
+
+impl KnownPlace {
+    /// The bucket that only this place fills.
+    fn bucket(&self, what: &str, most: i32) -> Bucket {
+        let name = match self {
+            Self::Session(id) => format!("{what} session {id}"),
+            Self::Device(DeviceId(id)) => format!("{what} device {id}"),
+            Self::Address(user, address) => format!("{what} user {user} at {}", network_of(*address)),
+        };
+        Bucket::new(name, most, USE_A_TOKEN)
+    }
 }
 
 /// The key that a password sign-in is counted under: the user, whichever of their names was typed, or the typed text if
@@ -48,36 +94,53 @@ pub fn account(key: &MasterKey, user: Option<OwnerId>, typed: &str) -> String {
 
 /// The buckets a password sign-in is counted in, in the order of their names. Every request locks them in this order,
 /// which prevents deadlocks. The global bucket comes last, so that its lock is held for the shortest time.
-pub fn sign_in_buckets(account: &str, address: Option<IpAddr>) -> Vec<Bucket> {
+pub fn sign_in_buckets(account: &str, address: Option<IpAddr>, place: Option<&KnownPlace>) -> Vec<Bucket> {
+    if let Some(place) = place {
+        return vec![place.bucket("sign-in", SIGN_INS)];
+    }
     let mut buckets = vec![
-        Bucket { name: format!("sign-in account {account}"), most: SIGN_INS },
-        Bucket { name: "sign-in in all".to_owned(), most: SIGN_INS_IN_ALL },
+        Bucket::new(format!("sign-in account {account}"), SIGN_INS, USE_A_TOKEN),
+        Bucket::new("sign-in in all".to_owned(), SIGN_INS_IN_ALL, USE_A_TOKEN),
     ];
     if let Some(address) = address {
-        buckets.push(Bucket { name: format!("sign-in address {}", network_of(address)), most: SIGN_INS });
+        buckets.push(Bucket::new(format!("sign-in address {}", network_of(address)), SIGN_INS, USE_A_TOKEN));
+        let site = |site| Bucket::new(format!("sign-in address {site}"), SIGN_INS_PER_SITE, USE_A_TOKEN);
+        buckets.extend(site_of(address).map(site));
     }
     buckets.sort_by(|one, other| one.name.cmp(&other.name));
     buckets
 }
 
 /// The bucket a two-factor code is counted in.
-pub fn code_buckets(user: OwnerId) -> Vec<Bucket> {
-    vec![Bucket { name: format!("code {user}"), most: CODES }]
+pub fn code_buckets(user: OwnerId, place: Option<&KnownPlace>) -> Vec<Bucket> {
+    let anywhere = || Bucket::new(format!("code {user}"), CODES, USE_A_TOKEN);
+    vec![place.map_or_else(anywhere, |place| place.bucket("code", CODES))]
 }
 
 /// The buckets a registration is counted in, in the order in which they are locked.
 pub fn registration_buckets(address: Option<IpAddr>) -> Vec<Bucket> {
-    let of = |address| Bucket { name: format!("register address {}", network_of(address)), most: REGISTRATIONS };
-    let all = Bucket { name: "register in all".to_owned(), most: REGISTRATIONS_IN_ALL };
-    address.map(of).into_iter().chain([all]).collect()
+    let mut buckets = vec![Bucket::new("register in all".to_owned(), REGISTRATIONS_IN_ALL, "")];
+    if let Some(address) = address {
+        buckets.push(Bucket::new(format!("register address {}", network_of(address)), REGISTRATIONS, ""));
+        let site = |site| Bucket::new(format!("register address {site}"), REGISTRATIONS_PER_SITE, "");
+        buckets.extend(site_of(address).map(site));
+    }
+    buckets.sort_by(|one, other| one.name.cmp(&other.name));
+    buckets
 }
 
 fn names(buckets: &[Bucket]) -> Vec<&str> {
     buckets.iter().map(|bucket| bucket.name.as_str()).collect()
 }
 
-fn refuse(ends: Timestamp, now: Timestamp) -> Error {
-    Error::RateLimited { retry_after: ends.since(now).as_secs() + 1 }
+/// The latest time that a window can end at. One that ends later began while the clock was ahead, and is over:
+/// otherwise it would bar everybody for as long as the clock was ahead.
+fn latest_end(now: Timestamp) -> Timestamp {
+    now.plus(WINDOW).plus(CLOCK_DIFFERENCE)
+}
+
+fn refuse(bucket: &Bucket, ends: Timestamp, now: Timestamp) -> Error {
+    Error::RateLimited { retry_after: ends.since(now).as_secs() + 1, instead: bucket.instead }
 }
 
 /// Checks that every bucket has room, without counting anything. This refuses without a transaction what [`take`] would
@@ -88,13 +151,14 @@ fn refuse(ends: Timestamp, now: Timestamp) -> Error {
 pub fn look(conn: &mut PgConnection, buckets: &[Bucket], now: Timestamp) -> Result<()> {
     let counted: Vec<(String, i32, Timestamp)> = attempts::table
         .filter(attempts::bucket.eq_any(names(buckets)))
-        .filter(attempts::window_ends_at.gt(now))
+        .filter(attempts::window_ends_at.gt(now).and(attempts::window_ends_at.le(latest_end(now))))
         .select((attempts::bucket, attempts::count, attempts::window_ends_at))
         .load(conn)?;
-    let full = counted
-        .iter()
-        .find(|(name, count, _)| buckets.iter().any(|bucket| bucket.name == *name && *count >= bucket.most));
-    full.map_or(Ok(()), |(_, _, ends)| Err(refuse(*ends, now)))
+    let full = counted.iter().find_map(|(name, count, ends)| {
+        let bucket = buckets.iter().find(|bucket| bucket.name == *name)?;
+        (*count >= bucket.most).then(|| refuse(bucket, *ends, now))
+    });
+    full.map_or(Ok(()), Err)
 }
 
 /// Counts an attempt in every bucket before its result is known, so that of many concurrent attempts no more than the
@@ -113,17 +177,21 @@ pub fn take(conn: &mut PgConnection, buckets: &[Bucket], now: Timestamp) -> Resu
             .on_conflict(attempts::bucket)
             .do_update()
             .set((
-                attempts::count.eq(diesel::dsl::sql::<Integer>("CASE WHEN attempts.window_ends_at <= ")
+                attempts::count.eq(diesel::dsl::sql::<Integer>("CASE WHEN attempts.window_ends_at > ")
                     .bind::<Timestamptz, _>(now)
-                    .sql(" THEN 1 ELSE attempts.count + 1 END")),
-                attempts::window_ends_at.eq(diesel::dsl::sql::<Timestamptz>("CASE WHEN attempts.window_ends_at <= ")
+                    .sql(" AND attempts.window_ends_at <= ")
+                    .bind::<Timestamptz, _>(latest_end(now))
+                    .sql(" THEN attempts.count + 1 ELSE 1 END")),
+                attempts::window_ends_at.eq(diesel::dsl::sql::<Timestamptz>("CASE WHEN attempts.window_ends_at > ")
                     .bind::<Timestamptz, _>(now)
-                    .sql(" THEN excluded.window_ends_at ELSE attempts.window_ends_at END")),
+                    .sql(" AND attempts.window_ends_at <= ")
+                    .bind::<Timestamptz, _>(latest_end(now))
+                    .sql(" THEN attempts.window_ends_at ELSE excluded.window_ends_at END")),
             ))
             .returning((attempts::count, attempts::window_ends_at))
             .get_result(conn)?;
         if count > bucket.most {
-            return Err(refuse(ends, now));
+            return Err(refuse(bucket, ends, now));
         }
     }
     Ok(())
@@ -148,5 +216,6 @@ pub fn give_back(conn: &mut PgConnection, buckets: &[Bucket]) -> Result<()> {
 /// # Errors
 /// Database errors.
 pub fn forget_old(conn: &mut PgConnection, now: Timestamp) -> Result<usize> {
-    Ok(diesel::delete(attempts::table.filter(attempts::window_ends_at.le(now))).execute(conn)?)
+    let over = attempts::window_ends_at.le(now).or(attempts::window_ends_at.gt(latest_end(now)));
+    Ok(diesel::delete(attempts::table.filter(over)).execute(conn)?)
 }

@@ -2,6 +2,7 @@
 
 pub mod attempts;
 pub mod factor;
+pub mod known_addresses;
 pub mod session_expiry;
 pub mod sessions;
 pub mod tokens;

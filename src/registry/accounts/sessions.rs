@@ -2,6 +2,7 @@
 //! a new password ends the session at once.
 
 use super::factor::Factor;
+use super::known_addresses;
 use super::session_expiry::{IDLE, LONGEST, latest_expiry};
 use crate::db::schema::{sessions, users};
 use crate::domain::clock::Timestamp;
@@ -103,7 +104,18 @@ fn insert(
             sessions::user_agent.eq(agent.get(..end.unwrap_or(0)).unwrap_or_default()),
         ))
         .execute(conn)?;
+    if let Some(address) = address {
+        known_addresses::remember(conn, (user, epoch), address, now)?;
+    }
     Ok(id)
+}
+
+/// The user of a session, and the epoch of their account when it started.
+///
+/// # Errors
+/// Database errors.
+pub fn login_of(conn: &mut PgConnection, id: SessionId) -> Result<Option<(OwnerId, i32)>> {
+    Ok(sessions::table.find(id).select((sessions::user_id, sessions::auth_epoch)).first(conn).optional()?)
 }
 
 fn record(conn: &mut PgConnection, caller: &Caller, event: Event, detail: Value, now: Timestamp) -> Result<()> {

@@ -50,6 +50,21 @@ impl Browser {
         self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ")
     }
 
+    /// A cookie's value.
+    pub fn cookie(&self, name: &str) -> &str {
+        &self.cookies[name]
+    }
+
+    /// Gives the browser a cookie of another.
+    pub fn set_cookie(&mut self, name: &str, value: &str) {
+        self.cookies.insert(name.to_owned(), value.to_owned());
+    }
+
+    /// Deletes all cookies but this one.
+    pub fn keep_only(&mut self, name: &str) {
+        self.cookies.retain(|known, _| known == name);
+    }
+
     /// Sends any request with the cookies.
     pub async fn send(
         &mut self,
