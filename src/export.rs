@@ -36,6 +36,8 @@ pub struct RecordBody {
     at: Timestamp,
     /// The user who made the change.
     actor: Named,
+    /// The administrator who acted as the user with `Sudo`; null if none did.
+    administrator: Option<Named>,
     /// One of token, password, session, command-line or system.
     credential: String,
     token_id: Option<TokenId>,
@@ -58,6 +60,7 @@ impl RecordBody {
             id: record.id,
             at: record.at,
             actor: Named { id: known(record.actor_id), name: record.actor_name },
+            administrator: record.administrator_name.map(|name| Named { id: known(record.administrator_id), name }),
             credential: record.credential,
             token_id: record.token_id,
             address: record.address,

@@ -5,8 +5,9 @@ use super::policy::{AcceptedCredentials, Policy, Right};
 use super::{basic, session};
 use crate::db::Connection;
 use crate::domain::names::OwnerName;
+use crate::domain::role::Level;
 use crate::error::{Error, Result};
-use crate::http::paging::param;
+use crate::http::paging::{param, params};
 use crate::http::request_log::{client, log_fields};
 use crate::registry::caller::{self, Caller, Credential, SignedIn};
 use crate::state::App;
@@ -23,6 +24,7 @@ pub struct Credentials {
     address: Option<IpAddr>,
     policy: Policy,
     needs_user: bool,
+    sudo: Option<Sudo>,
     /// Whether the query has a token that was not read, because the setting forbids it.
     has_unread_token: bool,
 }
@@ -46,15 +48,16 @@ impl Credentials {
             AcceptedCredentials::SessionOrAny => session(),
             _ => None,
         };
+        // A browser's session never acts as another user.
         let is_page = of_browser.is_some();
-        let credential = match of_browser {
-            Some(credential) => credential,
-            None => authorization(req, app).await?,
+        let (credential, sudo) = match of_browser {
+            Some(credential) => (credential, None),
+            None => (authorization(req, app).await?, Sudo::read(req)?),
         };
         let needs_user = policy.needs_user() || app.config.require_signin && policy.right != Right::Public;
         let is_absent = matches!(credential, Credential::Anonymous);
         let has_unread_token = is_absent && !is_page && query_token(req).is_some();
-        let credentials = Self { credential, address, policy, needs_user, has_unread_token };
+        let credentials = Self { credential, address, policy, needs_user, sudo, has_unread_token };
         if needs_user && is_absent {
             return Err(credentials.explained(Error::Unauthenticated));
         }
@@ -136,7 +139,10 @@ impl Credentials {
         if let Some(session) = caller.session() {
             app.counters.session_use(session, now);
         }
-        Ok(caller)
+        match &self.sudo {
+            Some(sudo) => caller::act_as(conn, caller, &sudo.name, sudo.level),
+            None => Ok(caller),
+        }
     }
 }
 
@@ -146,6 +152,33 @@ pub async fn reader(req: &HttpRequest, app: &Arc<App>) -> Option<SignedIn> {
     let (address, now) = (client(req), app.clock.now());
     let caller = app.db.read(move |conn| caller::identify(conn, &credential, address, now)).await.ok()?;
     caller.user().cloned()
+}
+
+/// The user as whom an administrator wants to act: `Sudo: name` or `?sudo=name`, as in Gitea. It is never ignored,
+/// because the request would then be the administrator's own.
+#[derive(Debug, Clone)]
+struct Sudo {
+    name: String,
+    /// The scope that a token needs for it: reading or writing as the request does.
+    level: Level,
+}
+
+impl Sudo {
+    /// # Errors
+    /// [`Error::Invalid`] when the request names two users.
+    fn read(req: &HttpRequest) -> Result<Option<Self>> {
+        let header = req.headers().get_all("sudo").map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+        let mut names: Vec<String> =
+            header.chain(params(req, "sudo")).map(|name| name.trim().to_ascii_lowercase()).collect();
+        names.sort();
+        names.dedup();
+        let level = if req.method().is_safe() { Level::Read } else { Level::Write };
+        match names.pop() {
+            None => Ok(None),
+            Some(name) if names.is_empty() => Ok(Some(Self { name, level })),
+            Some(_) => Err(Error::invalid("sudo", "sudo: name one user, in the header or in the query")),
+        }
+    }
 }
 
 /// The names of the caller, on their way from the database's thread to the log line of the request.

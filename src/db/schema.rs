@@ -22,6 +22,8 @@ diesel::table! {
         owner_name -> Nullable<Text>,
         subject -> Text,
         detail -> Jsonb,
+        administrator_id -> Nullable<Int8>,
+        administrator_name -> Nullable<Text>,
     }
 }
 

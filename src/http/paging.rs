@@ -3,6 +3,7 @@
 use actix_web::HttpRequest;
 use actix_web::HttpResponseBuilder;
 use actix_web::http::header;
+use percent_encoding::percent_decode_str;
 
 /// The first page number that is out of any real list's range: offsets beyond it would overflow.
 const MOST_PAGES: i64 = 1_000_000_000;
@@ -83,6 +84,16 @@ impl Paging {
 pub fn param<'a>(req: &'a HttpRequest, wanted: &str) -> Option<&'a str> {
     let pairs = req.query_string().split('&').filter_map(|pair| pair.split_once('='));
     pairs.filter(|(name, _)| *name == wanted).map(|(_, value)| value).next()
+}
+
+/// All decoded values of a query parameter, also those without a `=`.
+pub fn params(req: &HttpRequest, wanted: &'static str) -> impl Iterator<Item = String> {
+    let decode = |text: &str| percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned();
+    let pairs = req.query_string().split('&').map(move |pair| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (decode(name), decode(value))
+    });
+    pairs.filter(move |(name, _)| name == wanted).map(|(_, value)| value)
 }
 
 #[cfg(test)]

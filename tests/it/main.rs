@@ -64,6 +64,7 @@ mod site_files;
 mod storage;
 mod storage_faults;
 mod store_safety;
+mod sudo;
 mod support;
 mod surroundings;
 mod two_factor;

@@ -160,10 +160,13 @@ pub fn owner_names(conn: &mut PgConnection, tokens: &[Token]) -> Result<HashMap<
 /// The token that the caller uses.
 ///
 /// # Errors
-/// [`Error::NotFound`] when the caller uses no token.
+/// [`Error::NotFound`] when the caller uses no token. An administrator's token is not in use by the user as whom they
+/// act.
 pub fn in_use(conn: &mut PgConnection, caller: &Caller) -> Result<Token> {
+    let user = caller.signed_in()?.id;
     let id = caller.token().ok_or(Error::NotFound(What::Token))?;
-    let row = tokens::table.find(id).select(Token::as_select()).first(conn).optional()?;
+    let own = tokens::table.find(id).filter(tokens::user_id.eq(user));
+    let row = own.select(Token::as_select()).first(conn).optional()?;
     row.ok_or(Error::NotFound(What::Token))
 }
 
@@ -180,7 +183,7 @@ pub fn revoke_in_use(conn: &mut PgConnection, caller: &Caller, now: Timestamp) -
 /// Revokes a user's token, given its id or its name.
 ///
 /// # Errors
-/// [`Error::NotFound`].
+/// [`Error::NotFound`]; [`Error::Ambiguous`] when the text is the id of one token and the name of another.
 pub fn revoke(
     conn: &mut PgConnection,
     caller: &Caller,
@@ -193,13 +196,27 @@ pub fn revoke(
         return Err(Error::NotFound(What::Token));
     }
     let of_user = tokens::table.filter(tokens::user_id.eq(user.id)).select(Token::as_select());
-    let by_name = of_user.filter(tokens::lower_name.eq(id_or_name.to_lowercase())).first(conn).optional()?;
-    let found = match (by_name, id_or_name.parse::<i64>()) {
-        (None, Ok(id)) => of_user.filter(tokens::id.eq(id)).first(conn).optional()?,
-        (found, _) => found,
+    let by_name: Option<Token> =
+        of_user.filter(tokens::lower_name.eq(id_or_name.to_lowercase())).first(conn).optional()?;
+    // An id is written in one way only: "+17" and "017" are names.
+    let id = id_or_name.parse::<i64>().ok().filter(|id| id.to_string() == id_or_name);
+    let by_id: Option<Token> = match id {
+        Some(id) => of_user.filter(tokens::id.eq(id)).first(conn).optional()?,
+        None => None,
     };
-    let token: Token = found.ok_or(Error::NotFound(What::Token))?;
+    let token = match (by_id, by_name) {
+        (Some(one), Some(other)) if one.id != other.id => return Err(ambiguous(id_or_name, &one, &other)),
+        (one, other) => one.or(other).ok_or(Error::NotFound(What::Token))?,
+    };
     remove(conn, caller, user, &token, now)
+}
+
+fn ambiguous(text: &str, by_id: &Token, by_name: &Token) -> Error {
+    Error::Ambiguous(format!(
+        "{text} is the id of the access token \"{}\", and the name of the access token with the id {}: nothing was \
+         revoked. Name the first by its name, or the second by its id",
+        by_id.name, by_name.id
+    ))
 }
 
 /// Revokes a token of this user.

@@ -38,6 +38,10 @@ pub struct Record {
     pub owner_name: Option<String>,
     pub subject: String,
     pub detail: Value,
+    /// The administrator who acted as the actor, if one did.
+    pub administrator_id: Option<OwnerId>,
+    /// That administrator's name at that time.
+    pub administrator_name: Option<String>,
 }
 
 /// One event by its name, or all events whose names begin with a prefix (`user.`).
@@ -61,8 +65,8 @@ impl FromStr for Events {
 /// A filter for records.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
-    /// Records of this account, whatever its name was at the time. For a name that no account has, the records with
-    /// that name.
+    /// Records of this account, whatever its name was at the time, and of this administrator acting as others. For a
+    /// name that no account has, the records with that name.
     pub actor: Option<OwnerName>,
     /// Records about this owner's things. Names work as for `actor`.
     pub owner: Option<OwnerName>,
@@ -84,6 +88,13 @@ pub struct Log {
     before: Option<Timestamp>,
     only: Option<Vec<OwnerId>>,
     public_only: bool,
+}
+
+/// See [`Log::parts`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Own,
+    AsOthers,
 }
 
 #[derive(Debug, Clone)]
@@ -118,12 +129,24 @@ impl Log {
         })
     }
 
-    fn conditions(&self) -> Vec<Condition> {
+    /// The parts of the answer that are read one after another. Whoever is asked for acted as themselves, or as an
+    /// administrator in the name of others: each is a range of an index, and with both in one query Postgres would sort
+    /// all records of the account.
+    fn parts(&self) -> &'static [Part] {
+        if matches!(self.actor, Some(Account::Id(_))) { &[Part::Own, Part::AsOthers] } else { &[Part::Own] }
+    }
+
+    fn conditions(&self, part: Part) -> Vec<Condition> {
         let mut all: Vec<Condition> = Vec::new();
         match &self.actor {
+            Some(Account::Id(id)) if part == Part::AsOthers => {
+                all.push(Box::new(audit::administrator_id.eq(*id).and(audit::actor_id.ne(*id))));
+            }
             Some(Account::Id(id)) => all.push(Box::new(audit::actor_id.eq(*id))),
             Some(Account::Name(name)) => {
-                all.push(Box::new(sql::<Nullable<Bool>>("lower(actor_name) = ").bind::<Text, _>(name.clone())));
+                let condition = sql::<Nullable<Bool>>("(lower(actor_name) = ").bind::<Text, _>(name.clone());
+                let condition = condition.sql(" OR lower(administrator_name) = ").bind::<Text, _>(name.clone());
+                all.push(Box::new(condition.sql(")")));
             }
             None => {}
         }
@@ -158,14 +181,20 @@ impl Log {
 
     /// The ids of the matching records older than `after`, the newest first.
     fn ids(&self, conn: &mut PgConnection, after: Option<i64>, limit: i64) -> Result<Vec<i64>> {
-        let mut query = audit::table.select(audit::id).order(audit::id.desc()).limit(limit).into_boxed();
-        for condition in self.conditions() {
-            query = query.filter(condition);
+        let mut all: Vec<i64> = Vec::new();
+        for part in self.parts() {
+            let mut query = audit::table.select(audit::id).order(audit::id.desc()).limit(limit).into_boxed();
+            for condition in self.conditions(*part) {
+                query = query.filter(condition);
+            }
+            if let Some(after) = after {
+                query = query.filter(audit::id.lt(after));
+            }
+            all.extend(query.load::<i64>(conn)?);
         }
-        if let Some(after) = after {
-            query = query.filter(audit::id.lt(after));
-        }
-        Ok(query.load(conn)?)
+        all.sort_by_key(|id| std::cmp::Reverse(*id));
+        all.truncate(usize::try_from(limit).unwrap_or_default());
+        Ok(all)
     }
 
     /// A page of records, the newest first, and how many there are, up to [`COUNTED`]. The page begins right after the
@@ -198,11 +227,17 @@ impl Log {
     /// # Errors
     /// Database errors.
     pub fn batch(&self, conn: &mut PgConnection, behind: i64, last: i64, limit: i64) -> Result<Vec<Record>> {
-        let mut query = audit::table.order(audit::id.asc()).limit(limit).into_boxed();
-        for condition in self.conditions() {
-            query = query.filter(condition);
+        let mut all: Vec<Record> = Vec::new();
+        for part in self.parts() {
+            let mut query = audit::table.order(audit::id.asc()).limit(limit).into_boxed();
+            for condition in self.conditions(*part) {
+                query = query.filter(condition);
+            }
+            all.extend(query.filter(audit::id.gt(behind)).filter(audit::id.le(last)).load::<Record>(conn)?);
         }
-        Ok(query.filter(audit::id.gt(behind)).filter(audit::id.le(last)).load(conn)?)
+        all.sort_by_key(|record| record.id);
+        all.truncate(usize::try_from(limit).unwrap_or_default());
+        Ok(all)
     }
 }
 

@@ -135,6 +135,8 @@ pub fn record(
             audit::owner_name.eq(owner_name),
             audit::subject.eq(&subject.text),
             audit::detail.eq(&subject.detail),
+            audit::administrator_id.eq(caller.administrator().map(|user| user.id)),
+            audit::administrator_name.eq(caller.administrator().map(|user| user.name.as_str())),
         ))
         .execute(conn)?;
     Ok(())

@@ -1,0 +1,1 @@
+ALTER TABLE audit DROP COLUMN administrator_id, DROP COLUMN administrator_name;

@@ -1,0 +1,1 @@
+DROP INDEX CONCURRENTLY audit_administrator_id_idx;
