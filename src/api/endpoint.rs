@@ -4,6 +4,7 @@
 //! Nothing of a body or a query is checked before the credential: the handler reads its inputs after it has
 //! [admitted](Call::admit) its caller.
 
+use super::form;
 use crate::auth::call::Call;
 use crate::domain::path::escape;
 use crate::error::{Error, Result};
@@ -14,11 +15,12 @@ use crate::registry::pages::{Page, Slice};
 use crate::state::App;
 use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
-use actix_web::http::header;
+use actix_web::http::header::{self, HeaderValue};
 use actix_web::{FromRequest, HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use std::collections::HashSet;
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -49,9 +51,13 @@ pub trait Answer {
 
 impl Input for Call {}
 
-/// A JSON body. It is read at the pace of uploads, after the caller was [admitted](Call::admit): no unknown client
-/// makes the server wait for a body.
-pub struct JsonBody<T>(web::Payload, PhantomData<T>);
+/// A JSON object or, as in Gitea, a [form](super::form) with the same fields. It is read at the pace of uploads, after
+/// the caller was [admitted](Call::admit): no unknown client makes the server wait for a body.
+pub struct JsonBody<T> {
+    payload: web::Payload,
+    content_type: Option<HeaderValue>,
+    type_of: PhantomData<T>,
+}
 
 impl<T> FromRequest for JsonBody<T> {
     type Error = actix_web::Error;
@@ -59,7 +65,8 @@ impl<T> FromRequest for JsonBody<T> {
 
     fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let payload = web::Payload::from_request(req, payload).into_inner();
-        ready(payload.map(|payload| Self(payload, PhantomData)))
+        let content_type = req.headers().get(header::CONTENT_TYPE).cloned();
+        ready(payload.map(|payload| Self { payload, content_type, type_of: PhantomData }))
     }
 }
 
@@ -76,25 +83,32 @@ impl<T: DeserializeOwned> JsonBody<T> {
     /// # Errors
     /// [`Error::Invalid`] naming the first field that is wrong; [`Error::Aborted`].
     pub async fn read(self, app: &App) -> Result<T> {
-        let text = PacedBody::new(self.0, app.pace()).read_up_to(MAX_JSON).await?;
-        let too_long = || Error::invalid("body", format!("the JSON is longer than {MAX_JSON} bytes"));
+        let text = PacedBody::new(self.payload, app.pace()).read_up_to(MAX_JSON).await?;
+        let too_long = || Error::invalid("body", format!("the body is longer than {MAX_JSON} bytes"));
         let text = text.ok_or_else(too_long)?;
-        // Otherwise an array would be accepted as the fields of the object in their order.
-        if !text.trim_ascii_start().starts_with(b"{") {
-            return Err(Error::invalid("body", "the JSON does not fit: an object is expected"));
+        match form::kind(self.content_type.as_ref(), &text) {
+            Some(kind) => form::read(kind, text).await,
+            None => read_json(&text),
         }
-        let mut json = serde_json::Deserializer::from_slice(&text);
-        let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-            let field = error.path().to_string();
-            let problem = problem_of(&error.into_inner());
-            match field.as_str() {
-                "." => Error::invalid("body", format!("the JSON does not fit: {problem}")),
-                field => Error::invalid("body", format!("{field}: {problem}")),
-            }
-        })?;
-        json.end().map_err(|error| Error::invalid("body", format!("the JSON does not fit: {error}")))?;
-        Ok(value)
     }
+}
+
+fn read_json<T: DeserializeOwned>(text: &[u8]) -> Result<T> {
+    // Otherwise an array would be accepted as the fields of the object in their order.
+    if !text.trim_ascii_start().starts_with(b"{") {
+        return Err(Error::invalid("body", "the JSON does not fit: an object is expected"));
+    }
+    let mut json = serde_json::Deserializer::from_slice(text);
+    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let field = error.path().to_string();
+        let problem = problem_of(&error.into_inner());
+        match field.as_str() {
+            "." => Error::invalid("body", format!("the JSON does not fit: {problem}")),
+            field => Error::invalid("body", format!("{field}: {problem}")),
+        }
+    })?;
+    json.end().map_err(|error| Error::invalid("body", format!("the JSON does not fit: {error}")))?;
+    Ok(value)
 }
 
 /// The error for JSON that cannot be parsed or has a wrong value: the position helps to find a syntax error, and a
@@ -185,6 +199,11 @@ impl Pages {
     /// The page as the answer to a search.
     pub fn found<R, T>(&self, page: Page<R>, body: impl FnMut(R) -> T) -> Searched<T> {
         Searched(self.answer(page, body))
+    }
+
+    /// The page of a list that is always empty: of things that Gitea's clients ask for and that do not exist here.
+    pub fn none(&self) -> Listed<Value> {
+        self.answer(Page { items: Vec::new(), total: 0 }, |none| none)
     }
 
     /// The page as an answer.
@@ -380,6 +399,17 @@ impl Answer for NoContent {
     fn describe(description: &mut Description) {
         description.answers(StatusCode::NO_CONTENT, "Done");
     }
+}
+
+/// No answer: the handler only refuses.
+pub enum Never {}
+
+impl Answer for Never {
+    fn respond(self) -> HttpResponse {
+        match self {}
+    }
+
+    fn describe(_: &mut Description) {}
 }
 
 macro_rules! inputs {

@@ -11,6 +11,8 @@ pub fn render_error(req: &HttpRequest, app: &App, error: &Error) -> HttpResponse
     let named = naming(error);
     let error = named.as_ref().unwrap_or(error);
     let status = match error {
+        // As in Gitea: a token needs scopes, and each of them must exist.
+        Error::Invalid { field: "scopes", .. } => StatusCode::BAD_REQUEST,
         Error::Invalid { .. } => StatusCode::UNPROCESSABLE_ENTITY,
         // As in Gitea: a token name that is taken gives 400, any other name gives 422.
         Error::Conflict(What::Token) => StatusCode::BAD_REQUEST,

@@ -7,11 +7,16 @@ use crate::db::Connection;
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::TeamId;
 use crate::domain::names::OwnerName;
+use crate::domain::role::Permission;
 use crate::error::{Result, What};
 use crate::registry::access::{CanGovern, can_inspect};
 use crate::registry::caller::Caller;
 use crate::registry::owners::members::{self, MembersOf};
+use crate::registry::owners::orgs;
 use crate::registry::owners::teams::{self, Team};
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
 
 /// `GET /teams/{team}/members`.
 pub async fn list_of_team(call: Call, pages: Pages) -> Result<Listed<UserBody>> {
@@ -82,6 +87,39 @@ pub async fn is_in_org(call: Call) -> Result<NoContent> {
     let user: OwnerName = call.part("user", What::User).await?;
     call.reading(move |conn, caller| members::demand_member(conn, caller, &org, &user)).await?;
     Ok(NoContent)
+}
+
+/// `GET /orgs/{org}/public_members`: always empty, because membership is never shown to others.
+pub async fn list_public(call: Call, pages: Pages) -> Result<Listed<Value>> {
+    let name: OwnerName = call.part("org", What::Organization).await?;
+    call.reading(move |conn, caller| orgs::see(conn, caller, &name).map(drop)).await?;
+    Ok(pages.none())
+}
+
+/// A user's permissions in an organization, with Gitea's field names.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = OrganizationPermissions)]
+pub struct PermissionsBody {
+    is_owner: bool,
+    is_admin: bool,
+    can_write: bool,
+    can_read: bool,
+    /// Always false: there are no repositories.
+    can_create_repository: bool,
+}
+
+/// `GET /users/{user}/orgs/{org}/permissions`.
+pub async fn permissions(call: Call) -> Result<Json<PermissionsBody>> {
+    let org: OwnerName = call.part("org", What::Organization).await?;
+    let user: OwnerName = call.part("user", What::User).await?;
+    let permission = call.reading(move |conn, caller| members::permission_of(conn, caller, &org, &user)).await?;
+    Ok(Json(PermissionsBody {
+        is_owner: permission >= Some(Permission::Owner),
+        is_admin: permission >= Some(Permission::Admin),
+        can_write: permission >= Some(Permission::Write),
+        can_read: permission.is_some(),
+        can_create_repository: false,
+    }))
 }
 
 /// `DELETE /orgs/{org}/members/{user}`.

@@ -1,10 +1,12 @@
 //! The REST API v1: JSON, compatible with Gitea. Its routes are in the table of `crate::routes`.
 
+pub mod account;
 pub mod admin;
 pub mod audit;
 pub mod endpoint;
 pub mod error;
 mod fields;
+mod form;
 pub mod members;
 pub mod meta;
 pub mod openapi;

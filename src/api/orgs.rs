@@ -12,7 +12,6 @@ use crate::registry::access::{can_govern, visit_user};
 use crate::registry::owners::namespace::OwnerEdit;
 use crate::registry::owners::org_creation::{self, NewOrg};
 use crate::registry::owners::orgs::{self, Org, Which};
-use crate::registry::pages::Page;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -132,7 +131,7 @@ pub async fn get(call: Call) -> Result<Json<OrgBody>> {
 pub async fn list_repositories(call: Call, pages: Pages) -> Result<Listed<Value>> {
     let name: OwnerName = call.part("org", What::Organization).await?;
     call.reading(move |conn, caller| orgs::see(conn, caller, &name).map(drop)).await?;
-    Ok(pages.answer(Page { items: Vec::new(), total: 0 }, |none| none))
+    Ok(pages.none())
 }
 
 /// The body of `PATCH /orgs/{org}`. A field that is left out or null keeps its value.

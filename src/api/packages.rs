@@ -1,6 +1,6 @@
 //! Packages: listing packages, versions and files, and deleting them.
 
-use super::endpoint::{Json, Listed, NoContent, Pages, PagesIfAsked, Query, Whole};
+use super::endpoint::{Json, Listed, Never, NoContent, Pages, PagesIfAsked, Query, Whole};
 use super::users::PersonBody;
 use crate::auth::call::Call;
 use crate::domain::address;
@@ -33,7 +33,8 @@ pub struct PackageBody {
     /// Always null: packages here do not belong to a repository.
     #[schema(value_type = Option<bool>)]
     repository: (),
-    creator: Option<PersonBody>,
+    /// Gitea's Ghost if the account was deleted.
+    creator: PersonBody,
     #[serde(rename = "type")]
     #[schema(pattern = "^generic$")]
     kind: &'static str,
@@ -56,7 +57,7 @@ impl PackageBody {
             id: release.id,
             owner: owner.clone(),
             repository: (),
-            creator: release.creator.map(|person| PersonBody::new(app, person)),
+            creator: PersonBody::new(app, release.creator.unwrap_or_else(Person::ghost)),
             kind: "generic",
             html_url: app.url(&page),
             name: release.package,
@@ -209,4 +210,10 @@ pub async fn delete_version(call: Call) -> Result<NoContent> {
     })
     .await?;
     Ok(NoContent)
+}
+
+/// `POST /packages/{owner}/generic/{name}/-/link/{repo}` and `…/-/unlink`: a package belongs to its owner, and there is
+/// no repository to link it to. The answer is the same for everybody, so it reads no credential.
+pub async fn link(_: Call) -> Result<Never> {
+    Err(Error::Unsupported("this server has no repositories, so packages cannot be linked to one"))
 }

@@ -15,6 +15,7 @@ use crate::registry::owners::orgs::{self, Org};
 use crate::registry::owners::teams::{self, NewTeam, Team, TeamEdit};
 use crate::registry::pages::Page;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use utoipa::{IntoParams, ToSchema};
 
@@ -142,6 +143,13 @@ pub async fn get(call: Call) -> Result<Json<TeamBody>> {
         })
         .await?;
     Ok(Json(TeamBody::new(found)))
+}
+
+/// `GET /teams/{team}/repos`: always empty, because there are no Git repositories here. Terraform asks for it.
+pub async fn list_repositories(call: Call, pages: Pages) -> Result<Listed<Value>> {
+    let id = TeamId(call.part("team", What::Team).await?);
+    call.reading(move |conn, caller| teams::inspect(conn, caller, id).map(drop)).await?;
+    Ok(pages.none())
 }
 
 /// The body of `PATCH /teams/{team}`. A field that is left out or null keeps its value.

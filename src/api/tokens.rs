@@ -123,8 +123,9 @@ pub struct CreateToken {
         pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
     )]
     name: String,
-    #[schema(value_type = Vec<Scope>, min_items = 1)]
-    scopes: Vec<String>,
+    /// At least one.
+    #[schema(required = true, value_type = Vec<Scope>, min_items = 1)]
+    scopes: Option<Vec<String>>,
     /// When the token expires; it never does if this is left out.
     #[schema(value_type = Option<Timestamp>)]
     expires_at: Option<String>,
@@ -137,7 +138,8 @@ pub struct CreateToken {
 
 impl CreateToken {
     fn check(self) -> Result<NewToken> {
-        let words = self.scopes.iter().map(String::as_str);
+        let scopes = self.scopes.unwrap_or_default();
+        let words = scopes.iter().map(String::as_str);
         let wrong =
             |field: &'static str, error: &dyn std::fmt::Display| Error::invalid(field, format!("{field}: {error}"));
         let pattern = |text: String| text.parse().map_err(|error| wrong("packages", &error));

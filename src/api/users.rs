@@ -1,6 +1,6 @@
 //! Users, as they see each other. [`super::admin`] has the administrator endpoints.
 
-use super::endpoint::{Json, Pages, Query, Searched};
+use super::endpoint::{Json, Listed, Pages, Query, Searched};
 use super::fields::or_empty;
 use crate::auth::call::Call;
 use crate::domain::address;
@@ -13,12 +13,15 @@ use crate::registry::accounts::users::{self, User};
 use crate::registry::packages::releases::Person;
 use crate::state::App;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
 /// A user or organization, as a part of another body.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[schema(as = Person)]
 pub struct PersonBody {
+    /// -1 for Gitea's Ghost, who stands for a deleted user.
+    #[schema(value_type = i64, minimum = -1)]
     id: OwnerId,
     login: OwnerName,
     username: OwnerName,
@@ -105,6 +108,13 @@ pub async fn get(call: Call) -> Result<Json<UserBody>> {
     let name: OwnerName = call.part("user", What::User).await?;
     let user = call.reading(move |conn, caller| users::see(conn, caller, &name)).await?;
     Ok(Json(UserBody::new(&call.app, user)))
+}
+
+/// `GET /users/{user}/repos`: always empty, because there are no Git repositories here.
+pub async fn list_repositories(call: Call, pages: Pages) -> Result<Listed<Value>> {
+    let name: OwnerName = call.part("user", What::User).await?;
+    call.reading(move |conn, caller| users::see(conn, caller, &name).map(drop)).await?;
+    Ok(pages.none())
 }
 
 /// The query of [`search`].

@@ -62,6 +62,11 @@ id!(
     DeliveryId,
 );
 
+impl OwnerId {
+    /// The id of Gitea's Ghost, who stands for deleted users. No owner has it.
+    pub const GHOST: Self = Self(-1);
+}
+
 /// A browser session: a random UUID (RFC 9562, version 4), so that it cannot be guessed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, AsExpression, FromSqlRow)]
 #[diesel(sql_type = sql_types::Uuid)]

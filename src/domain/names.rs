@@ -148,6 +148,11 @@ name!(
 const FILE_PATTERN: &str = r"^(?!\.{1,2}$)[-_+=:;.()\[\]{}~!@#$%^&0-9A-Za-z]([-_+=:;.()\[\]{}~!@#$%^& 0-9A-Za-z]*[-_+=:;.()\[\]{}~!@#$%^&0-9A-Za-z])?$";
 
 impl OwnerName {
+    /// The name that stands for a deleted user, as in Gitea. It is reserved, so nobody has it.
+    pub fn ghost() -> Self {
+        Self("Ghost".to_owned())
+    }
+
     /// Whether the server uses this name as a first path segment, now or soon, or for itself in the audit log.
     pub fn is_reserved(&self) -> bool {
         RESERVED_OWNERS.contains(&self.lower().as_str()) || self.is_site_file()

@@ -37,6 +37,7 @@ mod delete;
 mod downloads;
 mod examples;
 mod faults;
+mod gitea_clients;
 mod listings;
 mod lockouts;
 mod managed_postgres;

@@ -470,6 +470,46 @@ async fn a_slow_or_unreachable_receiver_is_a_failed_attempt_with_reason() {
 }
 
 #[tokio::test]
+async fn a_receivers_control_characters_are_shown_as_symbols() {
+    let body = "\u{1b}[2Jgone\n\u{7f}\u{8}\u{9b}0m\tü \u{0}end";
+    let head = format!("HTTP/1.1 500 Oops\r\nX-Note: \u{9b}31mred\r\nContent-Length: {}\r\n\r\n", body.len());
+    let (site, receiver) = (site(), Receiver::replying(Reply::Bytes(head + body)));
+    let hook = adas(&site, &receiver).await;
+    site.ada().post(&format!("{hook}/tests"), &json!({})).await.is(204);
+    deliver(&site).await;
+    let log = newest(&site.ada(), &hook).await["log"][0].clone();
+    assert_eq!(log["response_body"], "\u{241b}[2Jgone\n\u{2421}\u{2408}\u{fffd}0m\tü \u{fffd}end");
+    assert_eq!(log["response_headers"]["x-note"], "\u{fffd}31mred");
+    let mut browser = site.browser_of("ada").await;
+    let page = browser.go(&hook.replace("/api/v1/user", "/user/settings")).await.is(200);
+    let delivery = page.attrs("a", "href").into_iter().find(|link| link.contains("/deliveries/")).unwrap();
+    let page = browser.go(&delivery).await.is(200).text();
+    assert!(page.contains("\u{241b}[2Jgone"), "{page}");
+    // Nor does a page show them where it repeats what its reader sent.
+    let search = browser.go("/explore/packages?q=%1B%5B31m%C2%9B%7F%00x").await.text();
+    for page in [page, search] {
+        let raw = page.chars().find(|c| c.is_control() && !"\n\r\t".contains(*c));
+        assert_eq!(raw, None, "{page}");
+    }
+}
+
+#[tokio::test]
+async fn a_deleted_publisher_is_gitea_s_ghost_in_webhooks_too() {
+    let (site, receiver) = (site(), Receiver::new());
+    site.db(|conn| db_org(conn, "acme", Visibility::Public));
+    let config = json!({"url": receiver.url(), "content_type": "json"});
+    hook(&site.ada(), "/api/v1/orgs/acme/hooks", config).await;
+    let tool = path(&["acme", "tool", "1"]);
+    site.user("acme-write").publish(&format!("{tool}/f"), "x").await;
+    site.admin().delete("/api/v1/admin/users/acme-write?purge=true").await.is(204);
+    site.ada().delete(&tool).await.is(204);
+    deliver(&site).await;
+    let gone = receiver.heard().last().unwrap().json();
+    assert_eq!(gone["action"], "deleted");
+    insta::assert_snapshot!(gone["package"]["creator"], @r#"{"active":false,"avatar_url":"","created":"1970-01-01T00:00:00Z","email":"","full_name":"","html_url":"/Ghost","id":-1,"is_admin":false,"last_login":null,"login":"Ghost","prohibit_login":false,"username":"Ghost","visibility":"public"}"#);
+}
+
+#[tokio::test]
 async fn webhooks_do_not_follow_redirects() {
     let (site, other) = (site(), Receiver::new());
     let found = format!("HTTP/1.1 302 Found\r\nLocation: {}\r\nContent-Length: 0\r\n\r\n", other.url());

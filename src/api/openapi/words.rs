@@ -18,7 +18,13 @@ Packhouse is a registry for any file: publish it with one PUT and download it by
 The paths below `/api/packages` implement Gitea's generic package protocol, the paths below `/api/v1` its REST API. \
 Every path that supports GET also supports HEAD. An unsupported method gets 405 with `Allow`, a request target longer \
 than 8 KiB gets 414, headers longer than 16 KiB or more than 64 of them get 431, and a request with a body and an \
-`Upgrade` header gets 400. Unknown fields of a JSON body are ignored.
+`Upgrade` header gets 400. Unknown fields of a JSON body are ignored. As in Gitea, a body may also be a form \
+with the fields of the JSON object (`application/x-www-form-urlencoded` or `multipart/form-data`); a list repeats its \
+name.
+
+A site administrator acts as another user with the header `Sudo: name` or the parameter `?sudo=name`, in every request \
+that takes a credential. An access token needs the scope `admin` for it. Everybody else gets 403, and an unknown user \
+404.
 
 An error below `/api/v1` is an object with a message for people and a code for programs. An error below \
 `/api/packages` is one line of text, unless `Accept` contains `application/json`.";
@@ -106,6 +112,10 @@ pub fn path_parameter(name: &str) -> (&'static str, RefOr<Schema>, Value) {
         "name" => ("A package.", PackageName::schema(), json!("hello")),
         "version" => ("A version of the package.", Version::schema(), json!("1.0.0")),
         "file" => ("A file of the version.", FileName::schema(), json!("hello.txt")),
+        "repo" => {
+            let schema = text_like(r"^[-._0-9A-Za-z]+$").max_length(Some(100));
+            ("A repository; there are none.", Schema::from(schema.build()).into(), json!("tool"))
+        }
         "asset" => {
             let schema = text().enum_values(Some(swagger::names()));
             ("A file of the page.", Schema::from(schema.build()).into(), json!("start.js"))

@@ -8,13 +8,15 @@ use crate::domain::ids::{OwnerId, TeamId};
 use crate::domain::names::OwnerName;
 use crate::domain::role::{Area, Level, OwnerKind, Permission};
 use crate::error::{Error, Result, What};
-use crate::registry::access::{CanGovern, CanInspect, Visited, absent, can_govern, can_inspect, readable, visit_org};
+use crate::registry::access::{
+    CanGovern, CanInspect, Visited, absent, can_govern, can_inspect, readable, visit_org, visit_user,
+};
 use crate::registry::accounts::users::{self, User};
 use crate::registry::audit::{self, Event, Subject};
 use crate::registry::caller::Caller;
 use crate::registry::like::escape_like;
 use crate::registry::pages::{Page, Slice};
-use diesel::dsl::exists;
+use diesel::dsl::{exists, max};
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::sql_types::Bool;
@@ -243,6 +245,35 @@ pub fn demand_member(conn: &mut PgConnection, caller: &Caller, org: &OwnerName, 
     }
     let org = visit_org(conn, caller, org)?;
     if is_in(conn, org.id, own.id)? { Ok(()) } else { Err(Error::NotFound(What::User)) }
+}
+
+/// A user's permission in an organization; `None` for a user who is not a member. Members may ask about everybody;
+/// other users who see the organization may ask about themselves.
+///
+/// # Errors
+/// As [`demand_member`]; [`Error::NotFound`] for a user who does not exist or whom the caller cannot see.
+pub fn permission_of(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    org: &OwnerName,
+    user: &OwnerName,
+) -> Result<Option<Permission>> {
+    let own = caller.signed_in()?;
+    caller.demand_scope(Area::Organization, Level::Read)?;
+    let org = match own.name.lower() == user.lower() {
+        true => visit_org(conn, caller, org)?,
+        false => can_inspect(conn, caller, org)?.org().clone(),
+    };
+    let id = match users::find(conn, user)? {
+        Some(found) if found.id == own.id || is_in(conn, org.id, found.id)? => found.id,
+        _ => visit_user(conn, caller, user)?.id,
+    };
+    let best = teams::table
+        .inner_join(team_members::table)
+        .filter(teams::org_id.eq(org.id))
+        .filter(team_members::user_id.eq(id))
+        .select(max(teams::permission));
+    Ok(best.first(conn)?)
 }
 
 /// Whether a user is a member of an organization.

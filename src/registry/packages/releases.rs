@@ -44,6 +44,19 @@ pub struct Person {
     pub created_at: Timestamp,
 }
 
+impl Person {
+    /// Gitea's Ghost, who stands for every deleted user.
+    pub fn ghost() -> Self {
+        Self {
+            id: OwnerId::GHOST,
+            name: OwnerName::ghost(),
+            full_name: String::new(),
+            visibility: Visibility::Public,
+            created_at: Timestamp::from_unix(0),
+        }
+    }
+}
+
 /// Totals of a version's files. They are computed for the rows of one page, so that each is an index look-up.
 const SIZE: &str = "(SELECT coalesce(sum(b.size), 0)::bigint FROM files f JOIN blobs b ON b.id = f.blob_id \
                     WHERE f.version_id = versions.id)";

@@ -62,7 +62,7 @@ struct Package<'a> {
     id: VersionId,
     owner: User<'a>,
     repository: (),
-    creator: Option<User<'a>>,
+    creator: User<'a>,
     #[serde(rename = "type")]
     kind: &'static str,
     name: &'a PackageName,
@@ -111,6 +111,17 @@ fn visibility(number: i16) -> Visibility {
 }
 
 impl OwnerSnapshot {
+    /// Gitea's Ghost, who stands for a deleted user.
+    fn ghost() -> Self {
+        Self {
+            id: OwnerId::GHOST,
+            name: OwnerName::ghost(),
+            full_name: String::new(),
+            visibility: Visibility::Public.number(),
+            created_at: Timestamp::from_unix(0),
+        }
+    }
+
     fn user<'a>(&'a self, root: &str) -> User<'a> {
         User {
             id: self.id,
@@ -149,6 +160,7 @@ impl Facts {
             avatar_url: "",
             visibility: visibility(owner.visibility),
         });
+        let ghost = OwnerSnapshot::ghost();
         let payload = Payload {
             action: action.as_str(),
             repository: (),
@@ -156,7 +168,7 @@ impl Facts {
                 id: self.id,
                 owner: owner.user(root),
                 repository: (),
-                creator: self.creator.as_ref().map(|creator| creator.user(root)),
+                creator: self.creator.as_ref().unwrap_or(&ghost).user(root),
                 kind: "generic",
                 name: &self.package,
                 version: &self.version,
