@@ -3,7 +3,7 @@
 
 use crate::auth::call::Call;
 use crate::db::Connection;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, What};
 use crate::http::problem::Shape;
 use crate::http::streamed::streamed;
 use crate::registry::caller::Caller;
@@ -26,14 +26,19 @@ pub struct Listing<K, R> {
 }
 
 impl<K, R> Listing<K, R> {
-    /// Reads the first rows of these ids.
+    /// Reads the first rows of these ids. If all of them were deleted since, so was `of`, which is never listed empty.
     ///
     /// # Errors
-    /// As `load`.
-    pub fn open(ids: Page<K>, load: impl FnOnce(&[K]) -> Result<Vec<R>>) -> Result<Self> {
+    /// [`Error::NotFound`] for `of`; as `load`.
+    pub fn open(ids: Page<K>, of: Option<What>, load: impl FnOnce(&[K]) -> Result<Vec<R>>) -> Result<Self> {
         let Page { items: mut first, total } = ids;
         let rest = first.split_off(first.len().min(BATCH));
-        Ok(Self { first: load(&first)?, rest, total })
+        let asked = first.len();
+        let list = Self { first: load(&first)?, rest, total };
+        match of {
+            Some(what) if asked > 0 && list.is_empty() => Err(Error::NotFound(what)),
+            _ => Ok(list),
+        }
     }
 
     /// A list of rows that are all read.

@@ -173,7 +173,7 @@ pub async fn list_files(call: Call, pages: PagesIfAsked) -> Result<Whole<FileVie
         .reading(move |conn, caller| {
             let right = can_read(conn, caller, &of.owner, Some(&of.package))?;
             let ids = files::ids(conn, &right, &of, ListOrder::Name, slice)?;
-            Listing::open(ids, |ids| files::load(conn, ids))
+            Listing::open(ids, Some(What::Version), |ids| files::load(conn, ids))
         })
         .await?;
     let (of, app) = (path.clone(), Arc::clone(&call.app));

@@ -95,7 +95,7 @@ pub async fn packages(call: Call) -> Result<HttpResponse> {
             let right = can_read(conn, caller, &of, None)?;
             let (order, slice) = asked.rows()?;
             let ids = catalog::ids(conn, &right, order, slice)?;
-            Listing::open(ids, |ids| rows(conn, ids))
+            Listing::open(ids, None, |ids| rows(conn, ids))
         })
         .await?;
     let (of, app) = (owner.clone(), Arc::clone(&call.app));
@@ -173,7 +173,7 @@ pub async fn versions(call: Call) -> Result<HttpResponse> {
             let right = can_read(conn, caller, &of.owner, Some(&of.package))?;
             let (order, slice) = asked.rows()?;
             let ids = versions::ids(conn, &right, &of.package, order, slice)?;
-            Listing::open(ids, |ids| rows(conn, ids))
+            Listing::open(ids, Some(What::Package), |ids| rows(conn, ids))
         })
         .await?;
     let (of, app) = (path.clone(), Arc::clone(&call.app));
@@ -243,7 +243,7 @@ pub async fn files(call: Call) -> Result<HttpResponse> {
                     let version = versions::newest(conn, &right, &of.package)?;
                     Ok(ListedFiles::Newest(VersionPath { version, ..of.clone() }))
                 }
-                ids => Listing::open(ids?, |ids| files::load(conn, ids)).map(ListedFiles::Files),
+                ids => Listing::open(ids?, Some(What::Version), |ids| files::load(conn, ids)).map(ListedFiles::Files),
             }
         })
         .await?;

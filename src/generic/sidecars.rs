@@ -108,7 +108,7 @@ pub(super) fn find(
     let files = match base {
         Some(base) => Listing::of(files::find(conn, right, version, &base.lower())?.into_iter().collect()),
         None => match files::ids(conn, right, version, ListOrder::Age(ByAge::OldestFirst), Slice::WHOLE) {
-            Ok(ids) => Listing::open(ids, |ids| files::load(conn, ids))?,
+            Ok(ids) => Listing::open(ids, None, |ids| files::load(conn, ids))?,
             Err(Error::NotFound(What::Version)) => return Ok(None),
             Err(error) => return Err(error),
         },

@@ -194,7 +194,9 @@ async fn a_database_of_another_store_is_refused_at_start() {
     let (name, url) = cluster().database();
     let (first, second) = (cluster().directory(), cluster().directory());
     let open = async |dir: &tempfile::TempDir| {
-        let config = crate::support::cluster::config(dir.path(), &url, &[]);
+        let key = first.path().join("key");
+        let settings = [("PACKHOUSE_SECRET_KEY_FILE", key.to_str().unwrap())];
+        let config = crate::support::cluster::config(dir.path(), &url, &settings);
         Instance::open(config, true, Clock::system()).await.map(drop)
     };
     open(&first).await.unwrap();

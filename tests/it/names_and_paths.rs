@@ -226,8 +226,7 @@ async fn a_dot_at_the_end_or_percent_encoded_is_a_name_and_two_dots_are_refused(
 async fn unknown_path_404_and_wrong_method_405_precede_credentials() {
     let site = Site::with(&[("PACKHOUSE_REQUIRE_SIGNIN", "true")]);
     let bad = [("Authorization", "Bearer nonsense")];
-    for target in ["/api/packages", "/api/packages/ada", "/api/packages/ada/generic", "/api/packages/ada/npm/x", "/x/y"]
-    {
+    for target in ["/api/packages", "/api/packages/ada", "/api/packages/ada/npm", "/api/packages/ada/npm/x", "/x/y"] {
         assert_eq!(ask(site.address, "GET", target, &bad).await.status, 404, "{target}");
     }
     assert_eq!(ask(site.address, "GET", "/api/packages/ada/generic/p/1/f/g", &bad).await.status, 404);

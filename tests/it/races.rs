@@ -260,8 +260,9 @@ async fn servers_started_at_once_migrate_an_empty_database_once() {
 #[tokio::test]
 async fn two_servers_of_one_database_see_each_others_changes_at_once() {
     let first = busy();
-    let store = first.dir.join("data/blobs");
-    let settings = &[("PACKHOUSE_STORE_DIR", store.to_str().unwrap())];
+    let (store, key) = (first.dir.join("data/blobs"), first.dir.join("data/secret-key"));
+    let settings =
+        &[("PACKHOUSE_STORE_DIR", store.to_str().unwrap()), ("PACKHOUSE_SECRET_KEY_FILE", key.to_str().unwrap())];
     let second = Site::start(Plan { settings, real_time: true, url: Some(first.url.clone()), ..Plan::default() });
     let uploads = (0..MANY).map(|at| {
         let site = if at % 2 == 0 { &first } else { &second };
