@@ -19,6 +19,10 @@ pub struct RequestLog {
     pub id: RequestId,
     /// The client of the request.
     pub client: Option<IpAddr>,
+    /// The path as it was sent.
+    path: String,
+    /// Whether it has other spellings of an address: doubled or trailing slashes, or `.` segments.
+    pub is_folded: bool,
     /// The owner that the request is about.
     pub owner: Option<String>,
     /// The user who sent the request.
@@ -29,8 +33,8 @@ pub struct RequestLog {
 
 impl RequestLog {
     /// The fields at the start of a request.
-    pub fn new(id: RequestId, client: Option<IpAddr>) -> Self {
-        Self { id, client, owner: None, actor: None, received: 0 }
+    pub fn new(id: RequestId, client: Option<IpAddr>, path: &str) -> Self {
+        Self { id, client, path: path.to_owned(), is_folded: false, owner: None, actor: None, received: 0 }
     }
 }
 
@@ -44,6 +48,13 @@ pub fn log_fields(req: &HttpRequest, set: impl FnOnce(&mut RequestLog)) {
 /// The client of a request.
 pub fn client(req: &HttpRequest) -> Option<IpAddr> {
     req.extensions().get::<RequestLog>().and_then(|log| log.client)
+}
+
+/// The path of a request as it was sent: with doubled and trailing slashes, and with the base path of the site if the
+/// proxy keeps it.
+pub fn path_as_sent(req: &HttpRequest) -> String {
+    let sent = req.extensions().get::<RequestLog>().map(|log| log.path.clone());
+    sent.unwrap_or_else(|| req.uri().path().to_owned())
 }
 
 /// The ID of a request. Every request has one from the start.
@@ -132,7 +143,7 @@ impl Drop for LoggedBody {
             method = %request.method(),
             route,
             // Without the query, which may contain a secret.
-            path = request.uri().path(),
+            path = log.path,
             status = status.as_u16(),
             owner = log.owner.as_deref(),
             actor = log.actor.as_deref(),

@@ -57,7 +57,8 @@ pub async fn read(app: &App, path: &VersionPath, Source { file, beside }: Source
     }
     let key: StorageKey = file.blob.storage_key.parse().map_err(Error::internal)?;
     let (store, size) = (app.store.clone(), file.blob.size);
-    let beside: HashMap<String, String> = beside.into_iter().map(|(name, id)| (name.lower(), url(id, &name))).collect();
+    let linked = |(name, id): (FileName, FileId)| (name.lower(), app.link(url(id, &name)));
+    let beside: HashMap<String, String> = beside.into_iter().map(linked).collect();
     // Reading waits for the disk, and rendering takes a few milliseconds.
     let html = spawn_blocking(move || {
         let bytes = store.read_small(&key, size)?;

@@ -16,14 +16,20 @@ impl Site {
     /// A new browser without cookies.
     pub fn browser(&self) -> Browser {
         let answer = Answer { status: 0, headers: Default::default(), body: Vec::new() };
-        Browser { client: self.anon(), cookies: BTreeMap::new(), answer, at: String::new() }
+        let client = self.proxy.map_or_else(|| self.anon(), |proxy| self.anon().behind(proxy));
+        Browser { client, cookies: BTreeMap::new(), answer, at: String::new() }
+    }
+
+    /// The path in browsers of a path within the site.
+    pub fn at(&self, path: &str) -> String {
+        format!("{}{path}", self.proxy.map_or("", |_| super::BASE))
     }
 
     /// A browser in which a user has signed in.
     pub async fn browser_of(&self, name: &str) -> Browser {
         let mut browser = self.browser();
-        browser.go("/login").await;
-        browser.submit("form[action='/login']", &[("name", name), ("password", super::PASSWORD)]).await;
+        browser.go(&self.at("/login")).await;
+        browser.submit("main form[action$='/login']", &[("name", name), ("password", super::PASSWORD)]).await;
         assert_eq!(browser.answer.status, 303, "{}", browser.text());
         browser
     }
@@ -44,6 +50,19 @@ impl Browser {
         }
         self.at = at.to_owned();
         self.answer = answer;
+    }
+
+    /// The cookie that has this name, or a longer one with the prefix or the port of the site.
+    #[track_caller]
+    pub fn cookie(&self, name: &str) -> (String, String) {
+        let is_it = |known: &str| {
+            let bare = known.strip_prefix("__Host-").or_else(|| known.strip_prefix("__Secure-")).unwrap_or(known);
+            bare.strip_prefix(name).is_some_and(|rest| rest.trim_start_matches('-').chars().all(|c| c.is_ascii_digit()))
+        };
+        let mut found = self.cookies.iter().filter(|(known, _)| is_it(known));
+        let (name, value) = found.next().unwrap_or_else(|| panic!("no {name} in {:?}", self.cookies));
+        assert!(found.next().is_none(), "{:?}", self.cookies);
+        (name.clone(), value.clone())
     }
 
     pub fn cookie_header(&self) -> String {
