@@ -10,6 +10,7 @@ use crate::domain::digest::to_hex;
 use crate::domain::secret::MasterKey;
 use crate::registry::accounts::two_factor;
 use crate::registry::operations::settings::{self, SECRET_KEY_CHECK, STORE_ID};
+use crate::registry::owners::namespace;
 use crate::registry::webhooks;
 use crate::state::App;
 use crate::storage::{BlobStore, StoreId};
@@ -158,6 +159,7 @@ impl Instance {
         check_key(&db, &key).await.with_context(|| format!("the secret key in {}", file.display()))?;
         let store = open_store(&config, &db).await?;
         db.expect_store(&store.id().to_string());
+        reserve_base_path(&config, &db).await?;
         let app = App::new(config, db, store, clock, key);
         Ok(Self { app: Arc::new(app), database })
     }
@@ -204,6 +206,21 @@ pub async fn adopt_secret_key(config: &Config) -> Result<()> {
             "two-factor secrets or webhooks in this database are encrypted with the former key: restore that key from \
              a backup. Without it they are lost: turn off two-factor authentication of these users and delete these \
              webhooks first, with a server that has the former key"
+        );
+    }
+    Ok(())
+}
+
+/// Keeps new owners from taking the name that is the path of `public_url`.
+async fn reserve_base_path(config: &Config, db: &Db) -> Result<()> {
+    let owner = config.base_path().as_owner();
+    let name = owner.clone();
+    let taken = db.write(move |conn| namespace::reserve_base_path(conn, name.as_ref())).await.map_err(explain)?;
+    if let Some(owner) = owner.filter(|_| taken) {
+        tracing::warn!(
+            %owner,
+            "an owner has the name that is the path of public_url: if the reverse proxy removes this path, the owner's \
+             page cannot be reached; choose another path, or rename the owner"
         );
     }
     Ok(())

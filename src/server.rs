@@ -69,9 +69,10 @@ impl Server {
             connections: Arc::clone(&connections),
             draining: Arc::new(move || drained.is_draining()),
             root: config.public_root().unwrap_or_default().into(),
+            base: config.base_path().clone(),
         });
         let assets_dir = assets::unpack(&config.data_dir)?;
-        let document = web::Data::new(routes::document(config.public_root()));
+        let document = web::Data::new(routes::document(config.public_url.as_ref()));
         let mut server = actix_server::Server::build()
             .worker_max_blocking_threads(FILE_THREADS)
             .shutdown_timeout(limits.drain_seconds)

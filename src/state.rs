@@ -148,4 +148,9 @@ impl App {
     pub fn url(&self, path: &str) -> String {
         format!("{}{path}", self.config.public_root().unwrap_or_default())
     }
+
+    /// An address within the site as a path of its host: with the base path of the site in front.
+    pub fn link(&self, path: impl AsRef<str>) -> String {
+        self.config.base_path().link(path)
+    }
 }

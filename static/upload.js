@@ -23,6 +23,9 @@ const size = (bytes) => {
 
 const plural = (count, noun) => `${count} ${noun}${count === 1 ? "" : "s"}`;
 
+// The address for uploads to the chosen owner.
+const uploads = () => `${form.dataset.site}${encodeURIComponent(owner.value)}/-/upload`;
+
 const sum = (list, of) => list.reduce((all, item) => all + of(item), 0);
 const counted = () => items.filter((item) => item.state !== "canceled");
 
@@ -31,7 +34,7 @@ let asked = 0;
 const refresh = async () => {
   const turn = ++asked;
   const query = new URLSearchParams({ package: byId("package").value, version: byId("version").value });
-  const response = await fetch(`/${encodeURIComponent(owner.value)}/-/upload?${query}`, { credentials: "same-origin", headers: { accept: "text/html" } });
+  const response = await fetch(`${uploads()}?${query}`, { credentials: "same-origin", headers: { accept: "text/html" } });
   if (response.redirected || !response.ok) throw new Error("signed out");
   const page = new DOMParser().parseFromString(await response.text(), "text/html");
   if (turn !== asked) return;
@@ -166,7 +169,7 @@ const send = (item) => {
   Object.assign(item, { state: "sending", problem: "", sent: 0, xhr });
   sending += 1;
   const path = [byId("package").value, byId("version").value, item.name].map(encodeURIComponent).join("/");
-  xhr.open("PUT", `/${encodeURIComponent(owner.value)}/-/upload/${path}`);
+  xhr.open("PUT", `${uploads()}/${path}`);
   xhr.setRequestHeader("x-csrf-token", form.elements.csrf.value);
   xhr.setRequestHeader("content-type", "application/octet-stream");
   xhr.responseType = "json";

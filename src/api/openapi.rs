@@ -11,6 +11,7 @@ pub use entry::Entry;
 use super::error as api_error;
 use super::swagger::not_modified;
 use crate::auth::policy::{AcceptedCredentials, Policy};
+use crate::domain::public_url::{PublicUrl, ROOT};
 use crate::error::Error;
 use crate::http::asset::Asset;
 use crate::http::description::{Description, text};
@@ -36,8 +37,8 @@ pub struct Document {
 }
 
 impl Document {
-    /// Describes these routes. `root` is the site's own address, if it is known.
-    pub fn new<'a>(entries: impl Iterator<Item = Entry<'a>>, root: Option<&str>) -> Self {
+    /// Describes these routes. `site` is the site's own address, if it is known.
+    pub fn new<'a>(entries: impl Iterator<Item = Entry<'a>>, site: Option<&PublicUrl>) -> Self {
         let mut schemas = Schemas::default();
         schemas.answered.insert(Problem::name().into_owned(), Problem::schema());
         let mut paths = Paths::new();
@@ -55,9 +56,11 @@ impl Document {
             .license(Some(license()));
         // The first server works wherever the document was fetched from; the second is for readers who only have the
         // document.
-        let here = Server::builder().url("/").description(Some("The server of this document")).build();
-        let known =
-            root.map(|root| Server::builder().url(root).description(Some("The public address of the server")).build());
+        let base = site.map_or(ROOT, PublicUrl::base);
+        let own = if base.is_root() { "/" } else { base.as_str() };
+        let here = Server::builder().url(own).description(Some("The server of this document")).build();
+        let about = "The public address of the server";
+        let known = site.map(|site| Server::builder().url(site.root()).description(Some(about)).build());
         let clashes = std::mem::take(&mut schemas.clashes);
         let api = OpenApiBuilder::new()
             .info(info.build())

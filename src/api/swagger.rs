@@ -1,6 +1,8 @@
 //! The OpenAPI document as a page. Swagger UI is served from the server's own files, without any other server.
 
 use super::error as api_error;
+use crate::domain::public_url::BasePath;
+use crate::error::Error;
 use crate::http::asset::Asset;
 use crate::http::description::{Description, text};
 use crate::http::problem::{self, Shape};
@@ -27,9 +29,9 @@ const BUNDLED: [(&str, &str); 5] = [
     ("favicon-16x16.png", IMAGE),
 ];
 
-/// The page's own files.
-const OWN: [(&str, &str, &str); 2] =
-    [("index.html", HTML, include_str!("swagger/index.html")), ("start.js", SCRIPT, include_str!("swagger/start.js"))];
+/// The page's own files; the page itself contains the base path of the site.
+const PAGE: &str = "index.html";
+const START: &str = "start.js";
 
 /// The page's content security policy: load its own files and the images in its style sheet, and send requests to its
 /// own site.
@@ -43,12 +45,18 @@ const FIELDS: [(HeaderName, &str); 4] = [
     (header::CROSS_ORIGIN_RESOURCE_POLICY, "same-origin"),
 ];
 
-/// All of its files by name.
+/// Its files by name, except the page itself.
 static FILES: LazyLock<Vec<(&'static str, Asset)>> = LazyLock::new(|| {
     let bundled = BUNDLED.iter().filter_map(|(name, kind)| Some((*name, bundled(name, kind)?)));
-    let own = OWN.iter().filter_map(|(name, kind, text)| Some((*name, Asset::new(kind, text.as_bytes()).ok()?)));
-    bundled.chain(own).collect()
+    let start = Asset::new(SCRIPT, include_bytes!("swagger/start.js")).ok().map(|asset| (START, asset));
+    bundled.chain(start).collect()
 });
+
+/// The page of a site with this base path.
+fn page_below(base: &BasePath) -> std::io::Result<Asset> {
+    let text = format!(include_str!("swagger/index.html"), folder = base.link("/api/swagger"), api = base.link("/api"));
+    Asset::new(HTML, text.as_bytes())
+}
 
 /// A file of Swagger UI, which the program contains in compressed form, ready to send.
 fn bundled(name: &str, kind: &'static str) -> Option<Asset> {
@@ -62,7 +70,7 @@ fn bundled(name: &str, kind: &'static str) -> Option<Asset> {
 
 /// `GET /api/swagger`.
 pub async fn page(req: HttpRequest, app: web::Data<Arc<App>>) -> HttpResponse {
-    answer(&req, &app, "index.html")
+    answer(&req, &app, PAGE)
 }
 
 /// `GET /api/swagger/{asset}`.
@@ -71,21 +79,23 @@ pub async fn asset(req: HttpRequest, app: web::Data<Arc<App>>, file: web::Path<S
 }
 
 fn answer(req: &HttpRequest, app: &App, file: &str) -> HttpResponse {
-    match FILES.iter().find(|(name, _)| *name == file) {
-        Some((_, asset)) => {
-            asset.answer(req, &FIELDS).unwrap_or_else(|error| api_error::render_error(req, app, &error))
+    let found = match FILES.iter().find(|(name, _)| *name == file) {
+        Some((_, asset)) => asset.answer(req, &FIELDS),
+        None if file == PAGE => {
+            page_below(app.config.base_path()).map_err(Error::internal).and_then(|asset| asset.answer(req, &FIELDS))
         }
         None => {
             let root = app.config.public_root().unwrap_or_default();
             let message = "the page of the API has no such file";
-            problem::line(&request_id(req), StatusCode::NOT_FOUND, "not_found", message, Shape::of(req), root)
+            return problem::line(&request_id(req), StatusCode::NOT_FOUND, "not_found", message, Shape::of(req), root);
         }
-    }
+    };
+    found.unwrap_or_else(|error| api_error::render_error(req, app, &error))
 }
 
 /// The names of all files of the page.
 pub fn names() -> impl Iterator<Item = &'static str> {
-    BUNDLED.iter().map(|(name, _)| *name).chain(OWN.iter().map(|(name, _, _)| *name))
+    BUNDLED.iter().map(|(name, _)| *name).chain([PAGE, START])
 }
 
 /// Describes [`page`].

@@ -35,8 +35,8 @@ pub(super) struct Device {
 
 /// The entries of the request's cookie that are still valid, the latest first.
 pub(super) fn read(req: &HttpRequest, app: &App) -> Vec<Device> {
-    let Some(cookie) = req.cookie(&session::cookie_name(app, NAME)) else { return Vec::new() };
-    let text = session::subject(app, Purpose::Devices, cookie.value());
+    let Some(cookie) = session::cookie_value(req, app, NAME) else { return Vec::new() };
+    let text = session::subject(app, Purpose::Devices, &cookie);
     let mut devices: Vec<Device> = text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
     let now = app.clock.now();
     // An entry that ends later than it can began while the clock was ahead.

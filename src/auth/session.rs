@@ -3,11 +3,13 @@
 
 use crate::domain::clock::{CLOCK_DIFFERENCE, Timestamp};
 use crate::domain::ids::{OwnerId, SessionId};
+use crate::domain::public_url::PublicUrl;
 use crate::error::{Error, Result};
 use crate::registry::accounts::session_expiry::LONGEST;
 use crate::state::App;
 use actix_web::HttpRequest;
 use actix_web::cookie::{Cookie, SameSite};
+use actix_web::http::header;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -42,26 +44,53 @@ struct Claims {
 
 /// Whether the site is served over https, so that its cookies must be sent over https only.
 pub fn is_secure(app: &App) -> bool {
-    app.config.public_root().is_some_and(|root| root.starts_with("https://"))
+    app.config.public_url.as_ref().is_some_and(PublicUrl::is_secure)
 }
 
-/// The name of a cookie. With https it has the prefix that keeps other hosts and paths from setting it (RFC 6265bis).
-pub fn cookie_name(app: &App, name: &str) -> String {
-    if is_secure(app) { format!("__Host-{name}") } else { name.to_owned() }
+/// The port of the site's address as browsers see it, unless it is the default.
+fn port(req: &HttpRequest, app: &App) -> Option<u16> {
+    if let Some(url) = &app.config.public_url {
+        return url.port();
+    }
+    let host = req.headers().get(header::HOST)?.to_str().ok()?;
+    host.rsplit_once(':')?.1.parse().ok().filter(|port| *port != 80)
 }
 
-/// A cookie with the attributes of all cookies of this site: for this site only, and unreadable for scripts.
-pub fn cookie(app: &App, name: &str, value: String) -> Cookie<'static> {
-    Cookie::build(cookie_name(app, name), value)
-        .path("/")
-        .http_only(true)
-        .secure(is_secure(app))
-        .same_site(SameSite::Lax)
-        .finish()
+/// The name of a cookie in browsers. With https it has the prefix that keeps other hosts from setting it (RFC 6265bis);
+/// the stricter of the two prefixes is only for cookies of a whole host. Browsers don't tell the ports of a host apart,
+/// so the name does: otherwise two servers on one host would replace each other's sessions.
+fn browser_name(req: &HttpRequest, app: &App, name: &str) -> String {
+    let prefix = match (is_secure(app), app.config.base_path().is_root()) {
+        (false, _) => "",
+        (true, true) => "__Host-",
+        (true, false) => "__Secure-",
+    };
+    match port(req, app) {
+        Some(port) => format!("{prefix}{name}-{port}"),
+        None => format!("{prefix}{name}"),
+    }
+}
+
+/// The value of one of our cookies in a request.
+pub fn cookie_value(req: &HttpRequest, app: &App, name: &str) -> Option<String> {
+    req.cookie(&browser_name(req, app, name)).map(|cookie| cookie.value().to_owned())
+}
+
+/// Gives a cookie the name and the path that it has in browsers.
+pub fn address_cookie(req: &HttpRequest, app: &App, cookie: &mut Cookie<'static>) {
+    let base = app.config.base_path();
+    cookie.set_name(browser_name(req, app, cookie.name()));
+    cookie.set_path(if base.is_root() { "/".to_owned() } else { base.as_str().to_owned() });
+}
+
+/// A cookie with the attributes of all cookies of this site: for this site only, and unreadable for scripts. Its name
+/// and path are completed by [`address_cookie`].
+pub fn cookie(app: &App, name: &'static str, value: String) -> Cookie<'static> {
+    Cookie::build(name, value).http_only(true).secure(is_secure(app)).same_site(SameSite::Lax).finish()
 }
 
 /// Removes a cookie from the browser.
-pub fn removal(app: &App, name: &str) -> Cookie<'static> {
+pub fn removal(app: &App, name: &'static str) -> Cookie<'static> {
     let mut cookie = cookie(app, name, String::new());
     cookie.make_removal();
     cookie
@@ -103,7 +132,7 @@ pub(super) fn subject(app: &App, purpose: Purpose, token: &str) -> Option<String
 }
 
 /// A cookie that the browser keeps for this time.
-pub(super) fn lasting(app: &App, name: &str, value: String, life: Duration) -> Cookie<'static> {
+pub(super) fn lasting(app: &App, name: &'static str, value: String, life: Duration) -> Cookie<'static> {
     let mut cookie = cookie(app, name, value);
     cookie.set_max_age(actix_web::cookie::time::Duration::seconds(life.as_secs().try_into().unwrap_or(i64::MAX)));
     cookie
@@ -125,8 +154,7 @@ pub fn end(app: &App) -> Cookie<'static> {
 
 /// The session that the request's cookie names.
 pub fn read(req: &HttpRequest, app: &App) -> Option<SessionId> {
-    let cookie = req.cookie(&cookie_name(app, SESSION))?;
-    subject(app, Purpose::Session, cookie.value())?.parse().ok()
+    subject(app, Purpose::Session, &cookie_value(req, app, SESSION)?)?.parse().ok()
 }
 
 /// The cookie of a user whose password was correct and who must enter a two-factor code now.
@@ -144,7 +172,6 @@ pub fn unpend(app: &App) -> Cookie<'static> {
 
 /// The user whose two-factor code is needed, and the epoch of their account when their password was correct.
 pub fn pending(req: &HttpRequest, app: &App) -> Option<(OwnerId, i32)> {
-    let cookie = req.cookie(&cookie_name(app, PENDING_NAME))?;
-    let claims = open(app, Purpose::Pending, cookie.value())?;
+    let claims = open(app, Purpose::Pending, &cookie_value(req, app, PENDING_NAME)?)?;
     Some((OwnerId(claims.sub.parse().ok()?), claims.epoch))
 }

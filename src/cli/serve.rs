@@ -89,7 +89,7 @@ async fn serve(config: Config, file: Option<PathBuf>) -> Result<ExitCode> {
     // probe must be able to tell a server that waits from one that is dead.
     let listeners = Listeners::bind(&config.listen)?;
     let address = listeners.shown().clone();
-    let waiting = server::starting::serve(&listeners, config.public_root().unwrap_or_default())?;
+    let waiting = server::starting::serve(&listeners, config.public_url.as_ref())?;
     let (lame_duck, opening) =
         (Duration::from_secs(config.limits.lame_duck_seconds), Instance::open(config, true, Clock::system()));
     let mut instance = tokio::select! {

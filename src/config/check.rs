@@ -14,11 +14,6 @@ fn bad(key: &str, problem: impl Into<String>) -> ConfigError {
 }
 
 pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
-    let url = &config.public_url;
-    let origin = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
-    if !url.is_empty() && origin.is_none_or(|rest| rest.is_empty() || rest.contains(['?', '#', ' '])) {
-        return Err(bad("public_url", "must look like https://packages.example.org"));
-    }
     numbers(config)?;
     let domain = |domain: &String| domain.contains('@') || domain.trim() != domain || domain.is_empty();
     if config.registration.email_domains.iter().any(domain) {
@@ -125,6 +120,9 @@ fn administrator(config: &Config) -> Result<(), ConfigError> {
     let name: OwnerName = user.parse().map_err(|why| bad("admin.user", format!("is not a valid user name: {why}")))?;
     if name.is_reserved() && name.lower() != "admin" {
         return Err(bad("admin.user", "is a reserved name: choose another name"));
+    }
+    if config.base_path().as_owner().is_some_and(|owner| owner.lower() == name.lower()) {
+        return Err(bad("admin.user", "is the path of public_url: choose another name"));
     }
     let email = format!("{user}@localhost.localdomain").parse::<Email>();
     email.map_err(|_| bad("admin.user", "is not a valid user name"))?;

@@ -2,6 +2,7 @@
 
 use super::listen::ListenAddress;
 use crate::domain::network::Network;
+use crate::domain::public_url::{self, BasePath, PublicUrl};
 use crate::domain::secret::SecretText;
 use serde::Deserialize;
 use std::fmt;
@@ -28,7 +29,8 @@ pub struct Config {
     pub listen: ListenAddress,
     pub data_dir: PathBuf,
     pub secret_key_file: String,
-    pub public_url: String,
+    #[serde(deserialize_with = "public_url::optional")]
+    pub public_url: Option<PublicUrl>,
     pub require_signin: bool,
     pub trusted_proxies: Vec<Network>,
     pub workers: usize,
@@ -202,7 +204,12 @@ pub struct Surroundings {
 impl Config {
     /// The site's address without a trailing slash; `None` when it is not set.
     pub fn public_root(&self) -> Option<&str> {
-        Some(self.public_url.trim_end_matches('/')).filter(|url| !url.is_empty())
+        self.public_url.as_ref().map(PublicUrl::root)
+    }
+
+    /// The path in front of the site's own paths.
+    pub fn base_path(&self) -> &BasePath {
+        self.public_url.as_ref().map_or(public_url::ROOT, PublicUrl::base)
     }
 
     /// The path of the secret key, if it is not in the data directory.

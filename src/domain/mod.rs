@@ -8,6 +8,7 @@ pub mod limit;
 pub mod names;
 pub mod network;
 pub mod path;
+pub mod public_url;
 pub mod quota;
 pub mod request_id;
 pub mod role;

@@ -5,6 +5,7 @@ use super::body;
 use super::connections::Connections;
 use super::problem::{self, Shape};
 use super::request_log::{LoggedBody, RequestLog, request_id};
+use crate::domain::public_url::BasePath;
 use crate::domain::request_id::RequestId;
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -13,7 +14,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::uri::{PathAndQuery, Uri};
 use actix_web::middleware::Next;
-use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
+use actix_web::{HttpMessage, HttpResponse, web};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;
@@ -36,6 +37,8 @@ pub struct Guard {
     pub draining: Arc<dyn Fn() -> bool + Send + Sync>,
     /// The site's own address, for links in errors.
     pub root: Arc<str>,
+    /// The path that may be in front of the site's own paths.
+    pub base: BasePath,
 }
 
 /// The middleware itself.
@@ -56,8 +59,10 @@ pub async fn guard(
     let id = id.unwrap_or_else(|| RequestId::new(rand::random()));
     // The level of an error, so that the lines carry the ID whatever level the log keeps.
     let span = tracing::error_span!("request", request_id = %id);
-    req.extensions_mut().insert(RequestLog::new(id.clone(), client));
+    let log = RequestLog::new(id.clone(), client, req.uri().path());
+    req.extensions_mut().insert(log);
     fold_path(&mut req);
+    strip_base(&mut req, &guard.base);
     body::hold(&mut req);
     let (shape, method, uri) = (Shape::of(req.request()), req.method().clone(), req.uri().clone());
     let mut response = match refusal(&req, &guard) {
@@ -119,15 +124,6 @@ where
     InternalError::from_response(cause, response).into()
 }
 
-/// The path of a request before [`fold_path`] changed it; requests with a folded path have it in their extensions.
-pub struct PathAsSent(String);
-
-/// The path of a request as it was sent, with doubled and trailing slashes.
-pub fn path_as_sent(req: &HttpRequest) -> String {
-    let sent = req.extensions().get::<PathAsSent>().map(|sent| sent.0.clone());
-    sent.unwrap_or_else(|| req.uri().path().to_owned())
-}
-
 /// Removes doubled and trailing slashes and `.` segments, before routing: clients write `/./` between a base and a
 /// relative address, as apt does for flat repositories. Percent-encoded slashes and dots stay, because they are data. So
 /// does a `.` at the end, which is the name of no file, and every `..`, which no name allows.
@@ -141,12 +137,30 @@ fn fold_path(req: &mut ServiceRequest) {
     let inner = segments.into_iter().filter(|segment| !matches!(*segment, "" | "."));
     let folded: String = inner.chain(Some(last).filter(|last| !last.is_empty())).flat_map(|s| ["/", s]).collect();
     let folded = if folded.is_empty() { "/".to_owned() } else { folded };
+    if let Some(log) = req.extensions_mut().get_mut::<RequestLog>() {
+        log.is_folded = true;
+    }
+    route_as(req, folded);
+}
+
+/// The address of the metrics. The base path is not removed from it: a proxy that removes the base path and denies
+/// `/packages/metrics` would pass `/packages/packages/metrics` on.
+const METRICS: &str = "/metrics";
+
+/// Removes the base path of the site, before routing. A proxy may have removed it already.
+fn strip_base(req: &mut ServiceRequest, base: &BasePath) {
+    let path = base.strip(req.uri().path()).filter(|path| *path != METRICS);
+    if let Some(path) = path.map(str::to_owned) {
+        route_as(req, path);
+    }
+}
+
+/// Replaces the path by which a request is routed.
+fn route_as(req: &mut ServiceRequest, path: String) {
     let target = match req.uri().query() {
-        Some(query) => format!("{folded}?{query}"),
-        None => folded,
+        Some(query) => format!("{path}?{query}"),
+        None => path,
     };
-    let sent = PathAsSent(path.to_owned());
-    req.extensions_mut().insert(sent);
     let mut parts = req.uri().clone().into_parts();
     parts.path_and_query = PathAndQuery::from_maybe_shared(Bytes::from(target)).ok();
     if let Ok(uri) = Uri::from_parts(parts) {

@@ -20,6 +20,10 @@ pub struct RequestLog {
     pub id: RequestId,
     /// The client of the request.
     pub client: Option<IpAddr>,
+    /// The path as it was sent.
+    path: String,
+    /// Whether it has other spellings of an address: doubled or trailing slashes, or `.` segments.
+    pub is_folded: bool,
     /// The owner that the request is about.
     pub owner: Option<String>,
     /// The user who sent the request.
@@ -32,8 +36,9 @@ pub struct RequestLog {
 
 impl RequestLog {
     /// The fields at the start of a request.
-    pub fn new(id: RequestId, client: Option<IpAddr>) -> Self {
-        Self { id, client, owner: None, actor: None, administrator: None, received: 0 }
+    pub fn new(id: RequestId, client: Option<IpAddr>, path: &str) -> Self {
+        let path = path.to_owned();
+        Self { id, client, path, is_folded: false, owner: None, actor: None, administrator: None, received: 0 }
     }
 }
 
@@ -47,6 +52,13 @@ pub fn log_fields(req: &HttpRequest, set: impl FnOnce(&mut RequestLog)) {
 /// The client of a request.
 pub fn client(req: &HttpRequest) -> Option<IpAddr> {
     req.extensions().get::<RequestLog>().and_then(|log| log.client)
+}
+
+/// The path of a request as it was sent: with doubled and trailing slashes, and with the base path of the site if the
+/// proxy keeps it.
+pub fn path_as_sent(req: &HttpRequest) -> String {
+    let sent = req.extensions().get::<RequestLog>().map(|log| log.path.clone());
+    sent.unwrap_or_else(|| req.uri().path().to_owned())
 }
 
 /// The ID of a request. Every request has one from the start.
@@ -135,7 +147,7 @@ impl Drop for LoggedBody {
             method = %request.method(),
             route,
             // Without the query, which may contain a secret.
-            path = &*visible(request.uri().path()),
+            path = &*visible(&log.path),
             status = status.as_u16(),
             owner = log.owner.as_deref(),
             actor = log.actor.as_deref(),

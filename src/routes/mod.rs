@@ -11,10 +11,11 @@ mod web;
 pub use table::Row;
 
 use crate::api::openapi::{Document, Entry};
+use crate::domain::public_url::PublicUrl;
 use crate::http::cors::preflight;
-use crate::http::middleware::{Guard, PathAsSent};
+use crate::http::middleware::Guard;
 use crate::http::problem::{self, Shape};
-use crate::http::request_log::request_id;
+use crate::http::request_log::{RequestLog, request_id};
 use crate::web::assets;
 use actix_web::guard::{GuardContext, fn_guard};
 use actix_web::http::StatusCode;
@@ -33,8 +34,8 @@ pub fn table() -> Vec<Row> {
     rows
 }
 
-/// The OpenAPI document of the table; `root` is the site's own address, if it is known.
-pub fn document(root: Option<&str>) -> Document {
+/// The OpenAPI document of the table; `site` is the site's own address, if it is known.
+pub fn document(site: Option<&PublicUrl>) -> Document {
     let rows = table();
     let entries = rows.iter().filter_map(|row| {
         Some(Entry {
@@ -46,7 +47,7 @@ pub fn document(root: Option<&str>) -> Document {
             description: row.description()?,
         })
     });
-    Document::new(entries, root)
+    Document::new(entries, site)
 }
 
 /// Adds all routes. A known address answers any other method with 405 and lists its methods.
@@ -85,7 +86,7 @@ pub fn configure(config: &mut ServiceConfig, assets_dir: &Path) {
 
 /// Whether the path of a request was sent as exactly this text: with no slash more, and nothing percent-encoded.
 fn is_sent_as(context: &GuardContext<'_>, path: &str) -> bool {
-    let folded = context.req_data().get::<PathAsSent>().is_some();
+    let folded = context.req_data().get::<RequestLog>().is_some_and(|log| log.is_folded);
     !folded && context.head().uri.path() == path
 }
 

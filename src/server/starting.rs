@@ -1,6 +1,7 @@
 //! What the server answers until its database and store are open: it is alive, and not ready.
 
 use super::listen::Listeners;
+use crate::domain::public_url::{PublicUrl, ROOT};
 use crate::domain::request_id::RequestId;
 use crate::http::problem::{self, Shape};
 use actix_web::dev::ServerHandle;
@@ -8,17 +9,19 @@ use actix_web::http::{ConnectionType, StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, HttpServer, web};
 use anyhow::Result;
 
-/// Answers on the listeners until the returned handle stops it: `/livez` with 200, and everything else with 503. `root`
+/// Answers on the listeners until the returned handle stops it: `/livez` with 200, and everything else with 503. `site`
 /// is the site's own address.
 ///
 /// # Errors
 /// When a listener cannot be shared.
-pub fn serve(listeners: &Listeners, root: &str) -> Result<ServerHandle> {
-    let root = root.to_owned();
+pub fn serve(listeners: &Listeners, site: Option<&PublicUrl>) -> Result<ServerHandle> {
+    let root = site.map_or("", PublicUrl::root).to_owned();
+    let livez_below = site.map_or(ROOT, PublicUrl::base).link("/livez");
     let mut server = HttpServer::new(move || {
         actix_web::App::new()
             .app_data(web::Data::new(Root(root.clone())))
             .route("/livez", web::get().to(livez))
+            .route(&livez_below, web::get().to(livez))
             .default_service(web::to(not_yet))
     })
     .workers(1)

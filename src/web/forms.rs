@@ -5,13 +5,15 @@ use crate::auth::call::Call;
 use crate::auth::session;
 use crate::domain::digest::to_hex;
 use crate::domain::ids::SessionId;
+use crate::domain::public_url::PublicUrl;
 use crate::domain::secret::{MasterKey, random_text};
 use crate::error::{Error, Result};
 use crate::http::body::PacedBody;
 use crate::state::App;
+use actix_web::cookie::Cookie;
 use actix_web::dev::Payload;
 use actix_web::http::header;
-use actix_web::{FromRequest, HttpMessage, HttpRequest, HttpResponseBuilder, web};
+use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
 use serde::de::DeserializeOwned;
 use std::future::{Ready, ready};
 use std::marker::PhantomData;
@@ -56,32 +58,57 @@ fn expected(req: &HttpRequest, app: &App) -> Option<String> {
     if let Some(visit) = req.extensions().get::<NewVisit>() {
         return Some(bound_to(app, "visit", visit.0.as_bytes()));
     }
-    let visit = req.cookie(&session::cookie_name(app, VISIT))?;
-    Some(bound_to(app, "visit", visit.value().as_bytes()))
+    let visit = session::cookie_value(req, app, VISIT)?;
+    Some(bound_to(app, "visit", visit.as_bytes()))
 }
 
-/// Gives a new visitor their cookie.
-pub fn remember_visit(req: &HttpRequest, app: &App, builder: &mut HttpResponseBuilder) {
-    if let Some(visit) = req.extensions().get::<NewVisit>() {
-        builder.cookie(session::cookie(app, VISIT, visit.0.clone()));
-    }
+/// The cookie of a new visitor.
+pub fn visit_cookie(req: &HttpRequest, app: &App) -> Option<Cookie<'static>> {
+    req.extensions().get::<NewVisit>().map(|visit| session::cookie(app, VISIT, visit.0.clone()))
 }
 
 const FOREIGN: &str = "this form did not come from a page of this site, or the page has expired: go back, reload the \
                        page and submit the form again";
 
+/// Why a form was refused. People who use the site at an address that is not `public_url` have no valid token, because
+/// their browser keeps the cookies of each address apart: they are told the right address.
+fn refused(req: &HttpRequest, app: &App) -> Error {
+    let Some(public) = &app.config.public_url else { return Error::Forbidden(FOREIGN.to_owned()) };
+    let (root, origin) = (public.root(), field(req, "origin").filter(|origin| *origin != "null"));
+    // A page of another site is no page of this site at another address. A proxy may change `Host`, but not the rest.
+    let is_own = |origin: &str| match field(req, "sec-fetch-site") {
+        Some(site) => site == "same-origin",
+        None => host_of(origin) == field(req, header::HOST.as_str()),
+    };
+    Error::Forbidden(match origin.filter(|origin| *origin != public.origin() && is_own(origin)) {
+        Some(origin) => format!(
+            "you opened this site at {origin}, but its address is {root}: open {root} and sign in there. If {origin} is \
+             right, ask an administrator to set public_url to it"
+        ),
+        None => format!(
+            "this form did not come from a page of {root}, or the page has expired: open {root}, go to the page again \
+             and submit the form"
+        ),
+    })
+}
+
+fn field<'a>(req: &'a HttpRequest, name: &str) -> Option<&'a str> {
+    req.headers().get(name).and_then(|value| value.to_str().ok())
+}
+
+/// The host and port of an origin.
+fn host_of(origin: &str) -> Option<&str> {
+    origin.split_once("://").map(|(_, host)| host)
+}
+
 /// Whether the browser says that the request comes from another site (Fetch Metadata, else `Origin`).
 fn is_foreign(req: &HttpRequest, app: &App) -> bool {
-    let field = |name: &str| req.headers().get(name).and_then(|value| value.to_str().ok());
-    if let Some(site) = field("sec-fetch-site") {
+    if let Some(site) = field(req, "sec-fetch-site") {
         return !matches!(site, "same-origin" | "none");
     }
-    let Some(origin) = field("origin") else { return false };
-    let host = origin.split_once("://").map_or(origin, |(_, host)| host);
-    let own = app.config.public_root().and_then(|root| root.split_once("://")).map(|(_, rest)| rest);
-    let own_host = own.and_then(|rest| rest.split('/').next());
-    let asked = field(header::HOST.as_str());
-    Some(host) != own_host.or(asked)
+    let Some(origin) = field(req, "origin") else { return false };
+    let own = app.config.public_url.as_ref().map(PublicUrl::authority);
+    host_of(origin).or(Some(origin)) != own.or(field(req, header::HOST.as_str()))
 }
 
 /// Compares two texts in constant time.
@@ -110,7 +137,7 @@ pub fn check_field(call: &Call, brought: &str) -> Result<()> {
 fn check(call: &Call, brought: Option<&str>) -> Result<()> {
     let expected = expected(&call.req, &call.app);
     let right = expected.zip(brought).is_some_and(|(expected, brought)| same(&expected, brought));
-    if right && !is_foreign(&call.req, &call.app) { Ok(()) } else { Err(Error::Forbidden(FOREIGN.to_owned())) }
+    if right && !is_foreign(&call.req, &call.app) { Ok(()) } else { Err(refused(&call.req, &call.app)) }
 }
 
 /// A form sent by one of our own pages.

@@ -2,7 +2,7 @@
 //! session.
 
 use super::forms::Protected;
-use super::page::{Frame, Reply, frame, within_site};
+use super::page::{Frame, Reply, frame, within, within_site};
 use super::problems::Problems;
 use crate::auth::call::Call;
 use crate::auth::password::SignInSource;
@@ -44,7 +44,7 @@ struct CodePage {
 /// Where to go after signing in.
 pub(super) fn back(call: &Call) -> String {
     let raw = param(&call.req, "redirect_to").unwrap_or_default();
-    within_site(&percent_decode_str(raw).decode_utf8_lossy())
+    within(&call.app, &percent_decode_str(raw).decode_utf8_lossy())
 }
 
 /// `GET /login`.

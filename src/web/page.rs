@@ -5,6 +5,7 @@ use crate::auth::call::Call;
 use crate::auth::session;
 use crate::db::Connection;
 use crate::domain::digest::to_hex;
+use crate::domain::public_url::BasePath;
 use crate::domain::text::visible;
 use crate::error::{Error, Result};
 use crate::http::blob::INERT;
@@ -52,14 +53,13 @@ impl Theme {
         }
     }
 
-    fn read(req: &HttpRequest) -> Self {
-        req.cookie(Self::COOKIE).map_or(Self::System, |cookie| Self::of(cookie.value()))
+    fn read(req: &HttpRequest, app: &App) -> Self {
+        session::cookie_value(req, app, Self::COOKIE).map_or(Self::System, |word| Self::of(&word))
     }
 
     /// The cookie that stores the choice for a year.
     pub fn cookie(self, app: &App) -> Cookie<'static> {
         let mut cookie = session::cookie(app, Self::COOKIE, self.as_str().to_owned());
-        cookie.set_name(Self::COOKIE);
         cookie.set_max_age(actix_web::cookie::time::Duration::days(365));
         cookie
     }
@@ -74,29 +74,38 @@ pub struct Frame {
     pub theme: Theme,
     /// The CSRF token for every form.
     pub csrf: String,
-    /// The path and query of this page, to come back to.
+    /// The path and query of this page within the site, to come back to.
     pub here: String,
     /// The notice about what was just done.
     pub notice: Option<String>,
     /// The address of the site, for the commands to copy.
     pub root: String,
+    /// The path in front of every link.
+    base: BasePath,
 }
 
 impl Frame {
     /// For a request of this user.
     pub fn new(req: &HttpRequest, app: &App, user: Option<SignedIn>) -> Self {
-        let notice = req.cookie(NOTICE).and_then(|cookie| {
-            let text = percent_encoding::percent_decode_str(cookie.value()).decode_utf8().ok()?;
+        let notice = session::cookie_value(req, app, NOTICE).and_then(|value| {
+            let text = percent_encoding::percent_decode_str(&value).decode_utf8().ok()?;
             Some(text.chars().filter(|c| !c.is_control()).take(200).collect())
         });
         Self {
             user,
-            theme: Theme::read(req),
+            theme: Theme::read(req, app),
             csrf: forms::token(req, app).unwrap_or_default(),
             here: req.uri().path_and_query().map_or_else(String::new, ToString::to_string),
             notice,
             root: site_root(req, app),
+            base: app.config.base_path().clone(),
         }
+    }
+
+    /// The address to write into the page for a path within the site. Templates pass every link, form and picture
+    /// through it.
+    pub fn link(&self, path: impl AsRef<str>) -> String {
+        self.base.link(path)
     }
 
     /// Whether the reader is a site administrator.
@@ -117,12 +126,12 @@ impl Frame {
 
     /// The address of an asset.
     pub fn asset(&self, name: &str) -> String {
-        assets::url(name)
+        self.link(assets::url(name))
     }
 
     /// The address of an icon.
     pub fn icon(&self, name: &str) -> String {
-        format!("{}#{name}", assets::url("icons.svg"))
+        format!("{}#{name}", self.asset("icons.svg"))
     }
 }
 
@@ -153,12 +162,19 @@ pub async fn frame<T: Send + 'static>(
 pub struct Reply {
     builder: HttpResponseBuilder,
     body: String,
+    /// The path within the site that it redirects to.
+    target: Option<String>,
+    cookies: Vec<Cookie<'static>>,
     revalidated: bool,
     /// A response that is not a page and was built elsewhere.
     made: Option<HttpResponse>,
 }
 
 impl Reply {
+    fn new(builder: HttpResponseBuilder, body: String) -> Self {
+        Self { builder, body, target: None, cookies: Vec::new(), revalidated: false, made: None }
+    }
+
     /// A page.
     ///
     /// # Errors
@@ -176,8 +192,7 @@ impl Reply {
         builder.content_type("text/html; charset=utf-8");
         let html = template.render().map_err(Error::internal)?;
         // A page may show what others wrote, and HTML allows no such character anywhere.
-        let body = visible(&html).into_owned();
-        Ok(Self { builder, body, revalidated: false, made: None })
+        Ok(Self::new(builder, visible(&html).into_owned()))
     }
 
     /// A JSON response for our own scripts.
@@ -187,36 +202,27 @@ impl Reply {
     pub fn json(status: StatusCode, value: &impl Serialize) -> Result<Self> {
         let mut builder = HttpResponse::build(status);
         builder.content_type("application/json");
-        Ok(Self {
-            builder,
-            body: serde_json::to_string(value).map_err(Error::internal)?,
-            revalidated: false,
-            made: None,
-        })
+        Ok(Self::new(builder, serde_json::to_string(value).map_err(Error::internal)?))
     }
 
     /// A response that is not a page, such as a file.
     pub fn raw(response: HttpResponse) -> Self {
-        Self { builder: HttpResponse::Ok(), body: String::new(), revalidated: false, made: Some(response) }
+        Self { made: Some(response), ..Self::new(HttpResponse::Ok(), String::new()) }
     }
 
     /// Redirects the browser to a path of this site with GET.
     pub fn to(path: &str) -> Self {
-        let mut builder = HttpResponse::SeeOther();
-        builder.insert_header((header::LOCATION, within_site(path)));
-        Self { builder, body: String::new(), revalidated: false, made: None }
+        Self { target: Some(within_site(path)), ..Self::new(HttpResponse::SeeOther(), String::new()) }
     }
 
     /// Redirects the browser permanently.
     pub fn moved(path: &str) -> Self {
-        let mut builder = HttpResponse::PermanentRedirect();
-        builder.insert_header((header::LOCATION, within_site(path)));
-        Self { builder, body: String::new(), revalidated: false, made: None }
+        Self { target: Some(within_site(path)), ..Self::new(HttpResponse::PermanentRedirect(), String::new()) }
     }
 
     /// Sets a cookie.
     pub fn cookie(mut self, cookie: Cookie<'static>) -> Self {
-        self.builder.cookie(cookie);
+        self.cookies.push(cookie);
         self
     }
 
@@ -224,7 +230,6 @@ impl Reply {
     pub fn notice(self, app: &App, text: &str) -> Self {
         let value = percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string();
         let mut cookie = session::cookie(app, NOTICE, value);
-        cookie.set_name(NOTICE);
         cookie.set_max_age(actix_web::cookie::time::Duration::minutes(1));
         self.cookie(cookie)
     }
@@ -251,8 +256,8 @@ impl Reply {
 
     /// Sets the cache headers. Every page contains the reader's CSRF token, signed in or not, so no shared cache may
     /// store it.
-    fn caching(&mut self, req: &HttpRequest) {
-        let is_unchanged_for_reader = self.revalidated && req.cookie(NOTICE).is_none();
+    fn caching(&mut self, req: &HttpRequest, has_notice: bool) {
+        let is_unchanged_for_reader = self.revalidated && !has_notice;
         let cached = if is_unchanged_for_reader { "private, no-cache" } else { "no-store" };
         self.builder.insert_header((header::CACHE_CONTROL, cached)).insert_header((header::VARY, "Cookie"));
         if is_unchanged_for_reader {
@@ -273,12 +278,18 @@ impl Reply {
             headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(INERT));
             return response;
         }
-        if req.cookie(NOTICE).is_some() && !self.body.is_empty() {
-            let mut shown = session::removal(app, NOTICE);
-            shown.set_name(NOTICE);
-            self.builder.cookie(shown);
+        let has_notice = session::cookie_value(req, app, NOTICE).is_some();
+        if has_notice && !self.body.is_empty() {
+            self.cookies.push(session::removal(app, NOTICE));
         }
-        forms::remember_visit(req, app, &mut self.builder);
+        self.cookies.extend(forms::visit_cookie(req, app));
+        for mut cookie in std::mem::take(&mut self.cookies) {
+            session::address_cookie(req, app, &mut cookie);
+            self.builder.cookie(cookie);
+        }
+        if let Some(target) = &self.target {
+            self.builder.insert_header((header::LOCATION, app.link(target)));
+        }
         self.builder
             .insert_header((header::CONTENT_SECURITY_POLICY, POLICY))
             .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
@@ -286,12 +297,20 @@ impl Reply {
             .insert_header(("cross-origin-opener-policy", "same-origin"))
             .insert_header(("cross-origin-resource-policy", "same-origin"))
             .insert_header(("permissions-policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()"));
-        self.caching(req);
+        self.caching(req, has_notice);
         if session::is_secure(app) {
             self.builder.insert_header((header::STRICT_TRANSPORT_SECURITY, "max-age=31536000"));
         }
         self.builder.body(self.body)
     }
+}
+
+/// A path within the site that a visitor names, with or without the base path of the site.
+pub fn within(app: &App, path: &str) -> String {
+    let path = within_site(path);
+    let (route, query) = path.split_at(path.find('?').unwrap_or(path.len()));
+    let own = app.config.base_path().strip(route).map(|route| within_site(&format!("{route}{query}")));
+    own.unwrap_or(path)
 }
 
 /// A path of this site, or `/` for anything that would lead to another site: another scheme or host, `//host`, a

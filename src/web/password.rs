@@ -2,7 +2,7 @@
 
 use super::forms::Protected;
 use super::login::renew;
-use super::page::{Frame, Reply, frame, within_site};
+use super::page::{Frame, Reply, frame, within, within_site};
 use super::problems::Problems;
 use crate::auth::call::Call;
 use crate::auth::{confirm, password};
@@ -34,7 +34,7 @@ async fn page(call: &Call, problems: Problems, back: String) -> Result<PasswordP
 /// `GET /user/settings/password`.
 pub async fn form(call: Call) -> Result<Reply> {
     let back =
-        within_site(&percent_decode_str(param(&call.req, "redirect_to").unwrap_or_default()).decode_utf8_lossy());
+        within(&call.app, &percent_decode_str(param(&call.req, "redirect_to").unwrap_or_default()).decode_utf8_lossy());
     Reply::page(&page(&call, Problems::default(), back).await?)
 }
 

@@ -58,7 +58,8 @@ pub async fn read(app: &App, path: &VersionPath, version: VersionId, file: FileS
         return Ok(Readme { name, url: own, html: None });
     };
     let beside = app.db.read(move |conn| files::named(conn, version, &names)).await?;
-    let beside: HashMap<String, String> = beside.into_iter().map(|(id, name)| (name.lower(), url(id, &name))).collect();
+    let beside: HashMap<String, String> =
+        beside.into_iter().map(|(id, name)| (name.lower(), app.link(url(id, &name)))).collect();
     let html = spawn_blocking(move || render(&text, beside)).await.map_err(Error::internal)?;
     Ok(Readme { name, url: own, html: Some(html) })
 }

@@ -8,6 +8,7 @@ use crate::auth::call::Call;
 use crate::auth::confirm;
 use crate::domain::ids::SessionId;
 use crate::domain::names::OwnerName;
+use crate::domain::public_url::PublicUrl;
 use crate::error::{Error, Result};
 use crate::registry::access::can_change_own;
 use crate::registry::accounts::two_factor::recovery::{self, RecoveryCode};
@@ -35,10 +36,9 @@ struct EnrollPage {
 }
 
 /// The account's label in the authenticator app, with the site's name for users with accounts on several sites.
-fn account(name: &OwnerName, root: Option<&str>) -> String {
-    let host = root.and_then(|root| root.split_once("://")).map(|(_, rest)| rest);
-    match host.and_then(|rest| rest.split(['/', ':']).next()).filter(|host| !host.is_empty()) {
-        Some(host) => format!("{name}@{host}"),
+fn account(name: &OwnerName, site: Option<&PublicUrl>) -> String {
+    match site {
+        Some(site) => format!("{name}@{}", site.host()),
         None => name.to_string(),
     }
 }
@@ -51,7 +51,7 @@ fn picture(address: &str) -> Result<String> {
 }
 
 fn enroll_page(call: &Call, frame: Frame, user: &SignedIn, seed: &Seed, problems: Problems) -> Result<EnrollPage> {
-    let address = seed.address(&account(&user.name, call.app.config.public_root()))?;
+    let address = seed.address(&account(&user.name, call.app.config.public_url.as_ref()))?;
     let sealed = offer(&call.app.key, user.id, seed, call.app.clock.now())?;
     let (picture, spelled) = (picture(&address)?, seed.spelled()?);
     Ok(EnrollPage { frame, problems, picture, spelled, offer: URL_SAFE_NO_PAD.encode(sealed) })

@@ -3,6 +3,7 @@
 
 use crate::support::receiver::Receiver;
 use crate::support::{Site, path};
+use packhouse::domain::public_url::FIRST_SEGMENTS;
 use serde_json::json;
 use std::path::Path;
 
@@ -104,6 +105,36 @@ fn with_any(texts: &[(String, String)], parts: &[&str]) -> Vec<String> {
         parts.iter().filter(|part| text.contains(**part)).map(move |part| format!("{path}: {part}"))
     });
     found.collect()
+}
+
+/// The addresses in templates that are not paths within the site: external ones, and data in the page itself.
+const NO_PATHS: [&str; 6] =
+    ["#", "{{ frame.asset(", "{{ frame.icon(", "{{ frame.root }}{{", "{{ owner.website }}", "{{ file }}"];
+
+#[test]
+fn every_link_and_form_of_a_template_has_the_base_path() {
+    let mut wrong = Vec::new();
+    for (path, text) in texts("templates", "html") {
+        for attribute in ["href=\"", "action=\"", "src=\""] {
+            for rest in text.split(attribute).skip(1) {
+                let is_right =
+                    rest.starts_with("{{ frame.link(") || NO_PATHS.iter().any(|known| rest.starts_with(known));
+                if !is_right && !rest.starts_with("{{ picture }}") {
+                    wrong.push(format!("{path}: {attribute}{}", rest.lines().next().unwrap()));
+                }
+            }
+        }
+    }
+    assert_eq!(wrong, Vec::<String>::new(), "use frame.link");
+}
+
+#[test]
+fn a_base_path_cannot_begin_like_a_route() {
+    for row in packhouse::routes::table() {
+        let first = row.path.trim_start_matches('/').split('/').next().unwrap();
+        let known = first.is_empty() || first.starts_with('{') || FIRST_SEGMENTS.contains(&first);
+        assert!(known, "add {first} to FIRST_SEGMENTS");
+    }
 }
 
 #[test]

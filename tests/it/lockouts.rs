@@ -220,7 +220,7 @@ async fn a_device_cookie_counts_for_its_own_account_and_epoch_alone() {
     let site = behind_a_proxy().await;
     let mut stranger = site.browser_of("stranger").await;
     stranger.keep_only(DEVICE);
-    let adas = site.browser_of("ada").await.cookie(DEVICE).to_owned();
+    let (device, adas) = site.browser_of("ada").await.cookie(DEVICE);
     site.db_execute("DELETE FROM known_addresses");
     forget_passwords(&site);
     attack(&site, "ada").await;
@@ -237,17 +237,17 @@ async fn a_device_cookie_counts_for_its_own_account_and_epoch_alone() {
     let (claims, _) = rest.split_once('.').unwrap();
     for forged in [format!("{head}.{claims}.AAAA"), format!("{head}.{claims}."), "x".to_owned(), String::new()] {
         let mut browser = site.browser();
-        browser.set_cookie(DEVICE, &forged);
+        browser.set_cookie(&device, &forged);
         assert_eq!(try_form(&mut browser, "ada", PASSWORD).await, 429, "{forged}");
     }
     // A session's cookie is no device cookie.
-    let session = site.browser_of("stranger").await.cookie("packhouse").to_owned();
+    let (_, session) = site.browser_of("stranger").await.cookie("packhouse");
     let mut browser = site.browser();
-    browser.set_cookie(DEVICE, &session);
+    browser.set_cookie(&device, &session);
     assert_eq!(try_form(&mut browser, "ada", PASSWORD).await, 429);
     // The real one helps, until the account's epoch changes.
     let mut browser = site.browser();
-    browser.set_cookie(DEVICE, &adas);
+    browser.set_cookie(&device, &adas);
     assert_eq!(try_form(&mut browser, "ada", "guess").await, 401);
     site.db_execute("UPDATE users SET auth_epoch = auth_epoch + 1");
     assert_eq!(try_form(&mut browser, "ada", PASSWORD).await, 429);

@@ -22,6 +22,7 @@ mod architecture;
 mod audit;
 mod backup;
 mod backup_manual;
+mod base_path;
 mod blob_responses;
 mod check_and_gc;
 mod cli;

@@ -4,6 +4,7 @@ use crate::support::Site;
 use crate::support::browser::Browser;
 use packhouse::web::manual::front_matter;
 use packhouse::web::manual::pages::ManualPages;
+use reqwest::Url;
 use scraper::{Html, Selector};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -38,15 +39,25 @@ struct Links {
     anchors: BTreeSet<String>,
 }
 
-fn links(page: &str) -> Links {
+/// Those of the page at a path.
+fn links(page: &str, path: &str) -> Links {
     let page = Html::parse_document(page);
+    let at = Url::parse("http://site/").unwrap().join(path).unwrap();
+    let whole = |to: String| {
+        let absolute = at.join(&to).unwrap().to_string();
+        if to.starts_with('#') {
+            to
+        } else {
+            absolute.strip_prefix("http://site").map(str::to_owned).unwrap_or(absolute)
+        }
+    };
     let attrs = |selector: &str, name: &str| -> Vec<String> {
         let selector = Selector::parse(selector).unwrap();
         page.select(&selector).filter_map(|element| element.attr(name).map(str::to_owned)).collect()
     };
     Links {
-        to: attrs("main a", "href"),
-        pictures: attrs("main img", "src"),
+        to: attrs("main a", "href").into_iter().map(whole).collect(),
+        pictures: attrs("main img", "src").into_iter().map(whole).collect(),
         anchors: attrs("[id]", "id").into_iter().collect(),
     }
 }
@@ -81,7 +92,7 @@ async fn every_manual_link_leads_to_its_page_and_anchor_without_redirect() {
         if page.answer.status != 200 {
             wrong.push(format!("{path} answers {}", page.answer.status));
         }
-        let found = links(&page.text());
+        let found = links(&page.text(), &path);
         let own = found.to.iter().filter_map(|to| to.split('#').next()).filter(|to| to.starts_with("/docs"));
         todo.extend(own.map(str::to_owned));
         seen.insert(path, found);

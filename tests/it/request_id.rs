@@ -9,6 +9,7 @@ use actix_web::middleware::from_fn;
 use actix_web::{App, HttpResponse, HttpServer, web};
 use diesel::{Connection, PgConnection};
 use packhouse::db::managed::ManagedPostgres;
+use packhouse::domain::public_url::BasePath;
 use packhouse::http::connections::Connections;
 use packhouse::http::middleware::{Guard, guard};
 use std::collections::HashSet;
@@ -254,7 +255,8 @@ fn a_handler_that_panics_is_500_with_the_id() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let connections = Connections::new(10, 10, Vec::new(), Duration::from_secs(10), Duration::from_secs(5));
-    let guarded = web::Data::new(Guard { connections, draining: Arc::new(|| false), root: "".into() });
+    let guarded =
+        web::Data::new(Guard { connections, draining: Arc::new(|| false), root: "".into(), base: BasePath::default() });
     let app = move || {
         let panicking = async || -> HttpResponse { panic!("a test that panics") };
         App::new().app_data(guarded.clone()).wrap(from_fn(guard)).route("/panic", web::get().to(panicking))

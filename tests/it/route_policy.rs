@@ -706,8 +706,8 @@ async fn attempt(
     let method = if sent == Sent::HeadWithBearer { "HEAD" } else { row.method.as_str() };
     let mut asked = client.request(method, &path);
     if sent == Sent::Cookie {
-        let forged = "packhouse=eyJhbGciOiJIUzI1NiJ9.e30.AAAA; __Host-packhouse=1";
-        asked = asked.header("cookie", if person == Person::Anonymous { forged } else { &cookies });
+        let forged = format!("packhouse-{}=eyJhbGciOiJIUzI1NiJ9.e30.AAAA", world.site.address.port());
+        asked = asked.header("cookie", if person == Person::Anonymous { &forged } else { &cookies });
     }
     asked = match body {
         _ if pages && row.method != "GET" => {

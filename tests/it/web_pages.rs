@@ -3,7 +3,7 @@
 
 use crate::support::browser::Browser;
 use crate::support::people::{db_org, db_user};
-use crate::support::{Site, path};
+use crate::support::{BASE, Proxy, Site, path};
 use packhouse::auth::policy::AcceptedCredentials;
 use packhouse::domain::role::Visibility;
 use packhouse::routes::{Row, table};
@@ -27,8 +27,8 @@ const MORE: [&str; 8] = [
 ];
 
 /// A site with something on every page.
-async fn settle() -> Site {
-    let site = Site::new();
+async fn settle(proxy: Option<Proxy>) -> Site {
+    let site = proxy.map_or_else(Site::new, Site::behind);
     site.db(|conn| {
         db_org(conn, "acme", Visibility::Public)?;
         db_org(conn, "inside", Visibility::Private)?;
@@ -145,7 +145,7 @@ impl Walk {
             self.leads(at, &html, &link).await;
         }
         // A page of the manual is as long as what it says.
-        let said = if at.starts_with("/docs") { prose(&Html::parse_document(&html)) } else { 0 };
+        let said = if is_manual(at) { prose(&Html::parse_document(&html)) } else { 0 };
         let mut weight = html.len() - said;
         let mut seen = BTreeSet::new();
         for asset in assets {
@@ -206,7 +206,7 @@ impl Walk {
         }
         // A page of the manual has nothing of its reader's, as long as he is not signed in.
         let kept = answer.header("cache-control").unwrap_or_default();
-        let manual = self.who == "a visitor" && at.starts_with("/docs") && kept == "private, no-cache";
+        let manual = self.who == "a visitor" && is_manual(at) && kept == "private, no-cache";
         if kept != "no-store" && !manual && kind.starts_with("text/html") {
             self.says(at, format_args!("cache-control is {kept}"));
         }
@@ -243,6 +243,11 @@ fn from(page: &str, link: &str) -> Option<String> {
     to.as_str().strip_prefix("http://site").map(str::to_owned)
 }
 
+/// Whether a page belongs to the manual.
+fn is_manual(at: &str) -> bool {
+    at.strip_prefix(BASE).unwrap_or(at).starts_with("/docs")
+}
+
 /// Whether the name of an asset carries its digest, so that it can be kept for ever.
 fn has_digest(address: &str) -> bool {
     let parts: Vec<_> = address.split('.').collect();
@@ -266,7 +271,7 @@ fn links(page: &Html) -> Vec<Link> {
         let is_post = form.attr("method").is_some_and(|method| method.eq_ignore_ascii_case("post"));
         found.push(Link { to: form.attr("action").unwrap().to_owned(), is_post });
     }
-    found.retain(|link| link.to != "/logout" && link.to != "/-/theme");
+    found.retain(|link| !link.to.ends_with("/logout") && !link.to.ends_with("/-/theme"));
     found
 }
 
@@ -407,8 +412,8 @@ fn tables(page: &Html) -> Vec<String> {
     wrong
 }
 
-async fn walk(who: &'static str) {
-    let site = settle().await;
+async fn walk(who: &'static str, proxy: Option<Proxy>) {
+    let site = settle(proxy).await;
     let browser = match who {
         "a visitor" => site.browser(),
         name => site.browser_of(name).await,
@@ -422,10 +427,10 @@ async fn walk(who: &'static str) {
             walk.says(row.path, "say in `address` what stands there");
             continue;
         }
-        walk.visit(&address).await;
+        walk.visit(&site.at(&address)).await;
     }
     for address in MORE {
-        walk.visit(address).await;
+        walk.visit(&site.at(address)).await;
     }
     let wrong: BTreeSet<String> = walk.wrong.into_iter().collect();
     assert!(wrong.is_empty(), "{} faults\n{}", wrong.len(), wrong.into_iter().collect::<Vec<_>>().join("\n"));
@@ -433,17 +438,27 @@ async fn walk(who: &'static str) {
 
 #[tokio::test]
 async fn every_page_is_safe_whole_and_light_for_a_visitor() {
-    walk("a visitor").await;
+    walk("a visitor", None).await;
 }
 
 #[tokio::test]
 async fn every_page_is_safe_whole_and_light_for_a_user() {
-    walk("ada").await;
+    walk("ada", None).await;
 }
 
 #[tokio::test]
 async fn every_page_is_safe_whole_and_light_for_an_administrator() {
-    walk("admin").await;
+    walk("admin", None).await;
+}
+
+#[tokio::test]
+async fn every_link_works_below_a_path_that_the_proxy_removes() {
+    walk("admin", Some(Proxy::Strips)).await;
+}
+
+#[tokio::test]
+async fn every_link_works_below_a_path_that_the_proxy_keeps() {
+    walk("a visitor", Some(Proxy::Keeps)).await;
 }
 
 #[tokio::test]

@@ -17,11 +17,11 @@ async fn a_new_password_ends_every_session_but_this_one() {
     let site = Site::new();
     let (mut here, mut elsewhere) = (site.browser_of("ada").await, site.browser_of("ada").await);
     site.ada().get("/api/v1/user").await.is(200);
-    let before = here.cookies["packhouse"].clone();
+    let before = here.cookie("packhouse");
     change(&mut here, PASSWORD, NEW, NEW).await;
     here.is(303).follow().await.is(200);
     assert!(here.one("[role=status].notice").contains("changed"));
-    assert_ne!(here.cookies["packhouse"], before, "a session of its own");
+    assert_ne!(here.cookie("packhouse"), before, "a session of its own");
     elsewhere.go(PAGE).await.is(303);
     site.ada().get("/api/v1/user").await.is(401);
     site.anon().basic("ada", NEW).get("/api/v1/user").await.is(200);
@@ -30,7 +30,7 @@ async fn a_new_password_ends_every_session_but_this_one() {
     assert_eq!(records, ["user.password by ada with session from 127.0.0.1 on ada ada"]);
     // The old session is no way in any more.
     let mut thief = site.browser();
-    thief.cookies.insert("packhouse".to_owned(), before);
+    thief.cookies.extend([before]);
     thief.go(PAGE).await.is(303);
     assert!(thief.answer.header("location").unwrap().starts_with("/login"));
 }

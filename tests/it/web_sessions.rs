@@ -31,8 +31,8 @@ async fn the_right_password_starts_a_session_and_a_wrong_one_does_not() {
     browser.follow().await.is(200);
     assert_eq!(user(&browser), None);
     // Whoever signs in here next is known, and nothing else is left.
-    let left: Vec<&str> = browser.cookies.keys().map(String::as_str).collect();
-    assert_eq!(left, ["packhouse-device", "packhouse-visit"]);
+    let is_kept = |name: &String| name.starts_with("packhouse-device") || name.starts_with("packhouse-visit");
+    assert!(browser.cookies.len() == 2 && browser.cookies.keys().all(is_kept), "{:?}", browser.cookies);
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 "use strict";
 // Nothing is kept between visits: what is typed under "Authorize" is a secret.
 SwaggerUIBundle({
-  url: "/api/openapi.json",
+  url: document.getElementById("swagger-ui").dataset.document,
   dom_id: "#swagger-ui",
   layout: "BaseLayout",
   deepLinking: true,

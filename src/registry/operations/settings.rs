@@ -11,6 +11,9 @@ pub const STORE_ID: &str = "store_id";
 /// A check value that identifies the secret key this database's secrets are encrypted with.
 pub const SECRET_KEY_CHECK: &str = "secret_key_check";
 
+/// The owner name, in lower case, that is the path of this instance's public address; null for none.
+pub const BASE_PATH_OWNER: &str = "base_path_owner";
+
 /// How many sweeps have started; the store counts them too.
 const SWEEPS: &str = "sweeps";
 

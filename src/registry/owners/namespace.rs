@@ -10,10 +10,12 @@ use crate::error::{Error, Result, What};
 use crate::registry::access::{readable, within_token_limits};
 use crate::registry::caller::Caller;
 use crate::registry::like::containing;
+use crate::registry::operations::settings::{self, BASE_PATH_OWNER};
 use crate::registry::pages::{Page, Slice};
 use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
+use serde_json::json;
 
 /// The properties of an owner to create.
 #[derive(Debug, Clone)]
@@ -84,7 +86,7 @@ impl OwnerEdit {
 /// # Errors
 /// [`Error::Invalid`] for a reserved name, [`Error::Conflict`] for one that is taken.
 pub fn insert(conn: &mut PgConnection, new: &NewOwner<'_>, now: Timestamp) -> Result<OwnerId> {
-    if new.name.is_reserved() && !is_first_admin(conn, new)? {
+    if is_reserved(conn, new.name)? && !is_first_admin(conn, new)? {
         return Err(reserved("username", new.name));
     }
     let id = diesel::insert_into(owners::table)
@@ -107,6 +109,27 @@ pub fn insert(conn: &mut PgConnection, new: &NewOwner<'_>, now: Timestamp) -> Re
         .ok_or(Error::Conflict(What::from(new.kind)))?;
     leads_nowhere(conn, new.name)?;
     Ok(id)
+}
+
+/// Whether the server uses this name itself: a page of an owner with this name could not be told from another address.
+fn is_reserved(conn: &mut PgConnection, name: &OwnerName) -> Result<bool> {
+    Ok(name.is_reserved() || settings::get(conn, BASE_PATH_OWNER)?.is_some_and(|own| own == name.lower().as_str()))
+}
+
+/// Reserves the name of the owner whose page has the path of the public address, instead of the previous one. Returns
+/// whether there is such an owner already.
+///
+/// # Errors
+/// Database errors.
+pub fn reserve_base_path(conn: &mut PgConnection, name: Option<&OwnerName>) -> Result<bool> {
+    let lower = name.map(OwnerName::lower);
+    let known = settings::get(conn, BASE_PATH_OWNER)?;
+    if known.is_some() || lower.is_some() {
+        settings::set(conn, BASE_PATH_OWNER, &json!(lower))?;
+    }
+    let Some(lower) = lower else { return Ok(false) };
+    let taken = owners::table.filter(owners::lower_name.eq(lower)).select(owners::id);
+    Ok(diesel::select(diesel::dsl::exists(taken)).get_result(conn)?)
 }
 
 fn reserved(field: &'static str, name: &OwnerName) -> Error {
@@ -164,7 +187,7 @@ pub(in crate::registry) fn rename(
         .first(conn)
         .optional()?
         .ok_or(Error::NotFound(What::from(kind)))?;
-    if from.lower() != to.lower() && to.is_reserved() {
+    if from.lower() != to.lower() && is_reserved(conn, to)? {
         return Err(reserved(field, to));
     }
     let change = (owners::name.eq(to), owners::lower_name.eq(to.lower()));

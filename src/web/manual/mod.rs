@@ -9,7 +9,7 @@ pub mod render;
 use super::page::{Frame, Reply, frame};
 use crate::auth::call::Call;
 use crate::error::{Error, Result, What};
-use crate::http::middleware::path_as_sent;
+use crate::http::request_log::path_as_sent;
 use askama::Template;
 use pages::{FoundPage, ManualPage, ManualPages};
 
@@ -26,6 +26,7 @@ pub async fn page(call: Call) -> Result<Reply> {
     let (frame, ()) = frame(&call, |_, _| Ok(())).await?;
     let manual = ManualPages::get();
     let sent = path_as_sent(&call.req);
+    let sent = call.app.config.base_path().strip(&sent).unwrap_or(&sent);
     let to = match manual.find(call.req.uri().path()) {
         Some(FoundPage::Page(page)) if page.url == sent => {
             let anonymous = frame.user.is_none();

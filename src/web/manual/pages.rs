@@ -75,6 +75,8 @@ fn url_of(file: &str) -> String {
 /// Resolves the links and pictures of a file.
 struct Around<'a> {
     folder: &'a str,
+    /// The address of the page.
+    url: &'a str,
 }
 
 impl Around<'_> {
@@ -93,6 +95,11 @@ impl Around<'_> {
 }
 
 impl Places for Around<'_> {
+    fn relative(&self, to: &str) -> String {
+        let depth = self.url.matches('/').count().saturating_sub(1);
+        format!("{}{}", "../".repeat(depth), to.trim_start_matches('/'))
+    }
+
     fn link(&self, to: &str) -> Option<String> {
         let (path, anchor) = to.split_once('#').map_or((to, None), |(path, anchor)| (path, Some(anchor)));
         if path.is_empty() || path.starts_with('/') || path.contains(':') {
@@ -100,7 +107,7 @@ impl Places for Around<'_> {
         }
         let file = self.resolve(path)?;
         DOCS.get_file(&file).filter(|_| is_page(&file))?;
-        Some(url_of(&file) + &anchor.map(|anchor| format!("#{anchor}")).unwrap_or_default())
+        Some(self.relative(&url_of(&file)) + &anchor.map(|anchor| format!("#{anchor}")).unwrap_or_default())
     }
 
     fn picture(&self, of: &str) -> Option<Picture> {
@@ -109,8 +116,8 @@ impl Places for Around<'_> {
         let (stem, kind) = path.rsplit_once('.')?;
         let dark = format!("{stem}-dark.{kind}");
         Some(Picture {
-            url: assets::url(&asset(&path)),
-            dark: DOCS.get_file(&dark).map(|_| assets::url(&asset(&dark))),
+            url: self.relative(&assets::url(&asset(&path))),
+            dark: DOCS.get_file(&dark).map(|_| self.relative(&assets::url(&asset(&dark)))),
             size: image::size(file.contents()),
         })
     }
@@ -120,10 +127,11 @@ fn read(path: &str, file: &File<'_>) -> Result<ManualPage, String> {
     let text = file.contents_utf8().ok_or("the file is not UTF-8")?;
     let (FrontMatter { title, weight, aliases }, body) = front_matter::split(text)?;
     let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
-    let rendered = render(body, &Around { folder });
+    let url = url_of(path);
+    let rendered = render(body, &Around { folder, url: &url });
     Ok(ManualPage {
         file: path.to_owned(),
-        url: url_of(path),
+        url,
         title,
         html: rendered.html,
         sections: rendered.sections,

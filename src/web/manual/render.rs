@@ -31,6 +31,8 @@ pub struct Picture {
 
 /// Resolves the links and pictures of a page; `None` leaves them unchanged.
 pub trait Places {
+    /// An address of the site, relative to the page: it leads there whatever the base path of the site is.
+    fn relative(&self, to: &str) -> String;
     fn link(&self, to: &str) -> Option<String>;
     fn picture(&self, of: &str) -> Option<Picture>;
 }
@@ -194,7 +196,7 @@ impl<'a> Writer<'a, '_> {
             "" => String::new(),
             language => format!(" class=\"language-{}\"", escape(language)),
         };
-        let icon = assets::url("icons.svg");
+        let icon = self.places.relative(&assets::url("icons.svg"));
         let mut text = String::new();
         let code = text_of(inner);
         let _ = writeln!(
@@ -229,6 +231,10 @@ mod tests {
     struct Somewhere;
 
     impl Places for Somewhere {
+        fn relative(&self, to: &str) -> String {
+            to.to_owned()
+        }
+
         fn link(&self, to: &str) -> Option<String> {
             to.ends_with(".md").then(|| format!("/docs/{}/", to.trim_end_matches(".md")))
         }

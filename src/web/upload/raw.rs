@@ -17,7 +17,7 @@ use serde_json::json;
 /// `PUT /{owner}/-/upload/{name}/{version}/{file}`.
 pub async fn put(call: Call, payload: web::Payload) -> Result<Reply> {
     let error = match receive(&call, payload).await {
-        Ok((path, published)) => return answer(&path, published),
+        Ok((path, published)) => return answer(&call, &path, published),
         Err(error) => error,
     };
     log_internal(&call.req, &error);
@@ -34,9 +34,9 @@ async fn receive(call: &Call, payload: web::Payload) -> Result<(FilePath, Publis
     Ok((path, publish::receive(call, target, PacedBody::new(payload, call.app.pace())).await?))
 }
 
-fn answer(path: &FilePath, published: Published) -> Result<Reply> {
+fn answer(call: &Call, path: &FilePath, published: Published) -> Result<Reply> {
     let status = if published.created { StatusCode::CREATED } else { StatusCode::OK };
-    let page = version_page(&path.in_version());
+    let page = call.app.link(version_page(&path.in_version()));
     let body = json!({"name": path.file, "size": published.size, "sha256": published.sha256.to_hex(), "page": page});
     let etag = header::HeaderValue::from_str(&format!("\"{}\"", published.sha256)).map_err(Error::internal)?;
     Ok(Reply::json(status, &body)?.header(header::ETAG, etag))

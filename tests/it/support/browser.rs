@@ -16,14 +16,20 @@ impl Site {
     /// A new browser without cookies.
     pub fn browser(&self) -> Browser {
         let answer = Answer { status: 0, headers: Default::default(), body: Vec::new() };
-        Browser { client: self.anon(), cookies: BTreeMap::new(), answer, at: String::new() }
+        let client = self.proxy.map_or_else(|| self.anon(), |proxy| self.anon().behind(proxy));
+        Browser { client, cookies: BTreeMap::new(), answer, at: String::new() }
+    }
+
+    /// The path in browsers of a path within the site.
+    pub fn at(&self, path: &str) -> String {
+        format!("{}{path}", self.proxy.map_or("", |_| super::BASE))
     }
 
     /// A browser in which a user has signed in.
     pub async fn browser_of(&self, name: &str) -> Browser {
         let mut browser = self.browser();
-        browser.go("/login").await;
-        browser.submit("form[action='/login']", &[("name", name), ("password", super::PASSWORD)]).await;
+        browser.go(&self.at("/login")).await;
+        browser.submit("main form[action$='/login']", &[("name", name), ("password", super::PASSWORD)]).await;
         assert_eq!(browser.answer.status, 303, "{}", browser.text());
         browser
     }
@@ -46,13 +52,17 @@ impl Browser {
         self.answer = answer;
     }
 
-    pub fn cookie_header(&self) -> String {
-        self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ")
+    /// The cookie that has this name, or a longer one with the prefix or the port of the site.
+    #[track_caller]
+    pub fn cookie(&self, name: &str) -> (String, String) {
+        let mut found = self.cookies.iter().filter(|(known, _)| is_cookie(known, name));
+        let (name, value) = found.next().unwrap_or_else(|| panic!("no {name} in {:?}", self.cookies));
+        assert!(found.next().is_none(), "{:?}", self.cookies);
+        (name.clone(), value.clone())
     }
 
-    /// A cookie's value.
-    pub fn cookie(&self, name: &str) -> &str {
-        &self.cookies[name]
+    pub fn cookie_header(&self) -> String {
+        self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ")
     }
 
     /// Gives the browser a cookie of another.
@@ -62,7 +72,7 @@ impl Browser {
 
     /// Deletes all cookies but this one.
     pub fn keep_only(&mut self, name: &str) {
-        self.cookies.retain(|known, _| known == name);
+        self.cookies.retain(|known, _| is_cookie(known, name));
     }
 
     /// Sends any request with the cookies.
@@ -195,4 +205,10 @@ fn value_of(input: ElementRef<'_>) -> String {
         }
         _ => input.attr("value").unwrap_or(if input.attr("type") == Some("checkbox") { "on" } else { "" }).to_owned(),
     }
+}
+
+/// Whether a browser's cookie is the one with this name, to which the site adds a prefix and its port.
+fn is_cookie(known: &str, name: &str) -> bool {
+    let bare = known.strip_prefix("__Host-").or_else(|| known.strip_prefix("__Secure-")).unwrap_or(known);
+    bare.strip_prefix(name).is_some_and(|rest| rest.trim_start_matches('-').chars().all(|c| c.is_ascii_digit()))
 }

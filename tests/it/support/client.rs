@@ -23,18 +23,48 @@ pub fn path(parts: &[&str]) -> String {
     path
 }
 
+/// A reverse proxy that serves the site below [`BASE`], and other applications elsewhere on its host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Proxy {
+    /// It passes the path on as it is.
+    Keeps,
+    /// It removes [`BASE`].
+    Strips,
+}
+
+/// The path that the proxy gives the site.
+pub const BASE: &str = "/packages";
+
+impl Proxy {
+    /// The path that the server gets. What is not below the site leads to nothing.
+    fn pass(self, path: &str) -> String {
+        match path.strip_prefix(BASE).filter(|rest| rest.is_empty() || rest.starts_with(['/', '?'])) {
+            None => "/-/another/application".to_owned(),
+            Some(_) if self == Self::Keeps => path.to_owned(),
+            Some(rest) if rest.starts_with('/') => rest.to_owned(),
+            Some(rest) => format!("/{rest}"),
+        }
+    }
+}
+
 /// A sender of requests with a fixed credential.
 #[derive(Clone)]
 pub struct Client {
     pub(super) http: reqwest::Client,
     pub(super) root: String,
     pub(super) authorization: Option<String>,
+    pub(super) proxy: Option<Proxy>,
 }
 
 impl Client {
     /// The same client with another `Authorization` header.
     pub fn authorized(&self, value: impl Into<String>) -> Self {
         Self { authorization: Some(value.into()), ..self.clone() }
+    }
+
+    /// The same client behind a reverse proxy.
+    pub fn behind(&self, proxy: Proxy) -> Self {
+        Self { proxy: Some(proxy), ..self.clone() }
     }
 
     /// The same client with a bearer token.
@@ -52,6 +82,7 @@ impl Client {
     /// A request of any method.
     pub fn request(&self, method: &str, path: &str) -> Request {
         let method = Method::from_bytes(method.as_bytes()).unwrap();
+        let path = self.proxy.map_or_else(|| path.to_owned(), |proxy| proxy.pass(path));
         let request = self.http.request(method, format!("{}{path}", self.root));
         Request(match &self.authorization {
             Some(value) => request.header("authorization", value),

@@ -8,7 +8,7 @@ pub mod people;
 pub mod receiver;
 pub mod wire;
 
-pub use client::{Answer, Client, Request, path};
+pub use client::{Answer, BASE, Client, Proxy, Request, path};
 pub use people::{PASSWORD, morning};
 
 use actix_web::dev::ServerHandle;
@@ -39,6 +39,8 @@ pub struct Site {
     pub handle: ServerHandle,
     pub dir: PathBuf,
     pub url: String,
+    /// The reverse proxy that browsers reach it through.
+    pub proxy: Option<Proxy>,
     http: reqwest::Client,
     seconds: Arc<AtomicI64>,
     thread: Option<JoinHandle<()>>,
@@ -68,6 +70,13 @@ impl Site {
     /// Starts a server with these settings.
     pub fn with(settings: &[(&str, &str)]) -> Self {
         Self::start(Plan { settings, ..Plan::default() })
+    }
+
+    /// Starts a server below [`BASE`] of `https://host.test`, which browsers reach through a reverse proxy.
+    pub fn behind(proxy: Proxy) -> Self {
+        let mut site = Self::with(&[("PACKHOUSE_PUBLIC_URL", "https://host.test/packages")]);
+        site.proxy = Some(proxy);
+        site
     }
 
     /// Starts a server with these options.
@@ -107,12 +116,24 @@ impl Site {
         // No test uses TLS, and loading the certificates of the machine takes long.
         let http = http.tls_backend_preconfigured(packhouse::outbound::tls(false).unwrap()).build().unwrap();
         let path = dir.path().to_owned();
-        Self { app, address, handle, dir: path, url, http, seconds, thread: Some(thread), database, _dir: dir }
+        Self {
+            app,
+            address,
+            handle,
+            dir: path,
+            url,
+            proxy: None,
+            http,
+            seconds,
+            thread: Some(thread),
+            database,
+            _dir: dir,
+        }
     }
 
     /// A client without credentials.
     pub fn anon(&self) -> Client {
-        Client { http: self.http.clone(), root: format!("http://{}", self.address), authorization: None }
+        Client { http: self.http.clone(), root: format!("http://{}", self.address), authorization: None, proxy: None }
     }
 
     /// A client with the password of `ada`.
