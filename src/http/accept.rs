@@ -32,6 +32,11 @@ pub fn prefers_page(headers: &HeaderMap) -> bool {
     preferred(headers, TEXT, &[JSON, HTML]) == HTML
 }
 
+/// Whether the client accepts a type that fits; `fits` gets each named type or range in lower case.
+pub fn names_type(headers: &HeaderMap, fits: impl Fn(&str) -> bool) -> bool {
+    weighted(headers, header::ACCEPT).iter().any(|(kind, weight)| *weight > 0 && fits(&kind.to_ascii_lowercase()))
+}
+
 /// Whether the client accepts this content coding. Without the header it doesn't expect any.
 pub fn takes_coding(headers: &HeaderMap, coding: &str) -> bool {
     let accepted = weighted(headers, header::ACCEPT_ENCODING);

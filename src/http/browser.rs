@@ -1,7 +1,8 @@
 //! Whether a request comes from a browser, which can show a page, or from a program, which would save the page as if it
 //! were what it asked for.
 
-use actix_web::http::header::{self, HeaderMap, HeaderName};
+use super::accept::{HTML, names_type};
+use actix_web::http::header::{HeaderMap, HeaderName};
 
 /// What browsers send with each request over https, also of scripts (Fetch Metadata).
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -9,23 +10,14 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// Whether a browser sent the request, for a page or for what a page loads. It must not get a challenge for the latter:
 /// it would ask for a password in a window of its own.
 pub fn is_browser(headers: &HeaderMap) -> bool {
-    headers.contains_key(&SEC_FETCH_SITE) || accepts_page_or_image(headers)
-}
-
-fn accepts_page_or_image(headers: &HeaderMap) -> bool {
-    let values = headers.get_all(header::ACCEPT).filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).any(|item| {
-        let mut parts = item.split(';').map(str::trim);
-        let kind = parts.next().unwrap_or_default().to_ascii_lowercase();
-        let weight = parts.find_map(|part| part.strip_prefix("q=")).and_then(|text| text.parse::<f32>().ok());
-        (kind == "text/html" || kind.starts_with("image/")) && weight.unwrap_or(1.0) > 0.0
-    })
+    let of_a_page = |kind: &str| kind == HTML || kind.starts_with("image/");
+    headers.contains_key(&SEC_FETCH_SITE) || names_type(headers, of_a_page)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use actix_web::http::header::HeaderValue;
+    use actix_web::http::header::{self, HeaderValue};
 
     #[test]
     fn browsers_accept_pages_or_images_or_say_from_where_they_fetch() {
@@ -35,7 +27,7 @@ mod tests {
         assert!(with(header::ACCEPT, "application/json;q=0.5, Text/HTML;q=0.1"));
         assert!(with(header::ACCEPT, "image/avif,image/webp,image/png,image/svg+xml,image/*;q=0.8,*/*;q=0.5"));
         assert!(with(SEC_FETCH_SITE, "same-origin"));
-        for value in ["*/*", "text/*", "text/html;q=0", "application/json", "text/html2", ""] {
+        for value in ["*/*", "text/*", "text/html;q=0", "text/html;Q=0.0", "application/json", "text/html2", ""] {
             assert!(!with(header::ACCEPT, value), "{value}");
         }
         assert!(!is_browser(&HeaderMap::new()));

@@ -10,6 +10,7 @@ use crate::domain::names::FileName;
 use crate::domain::path::VersionPath;
 use crate::error::{Error, Result, What};
 use crate::http::paging::param;
+use crate::http::segment::with_query;
 use crate::registry::packages::files::{Downloadable, find_downloadable_by_id};
 use crate::serve;
 
@@ -29,8 +30,7 @@ pub async fn by_id(call: Call) -> Result<Reply> {
     // A file named like a page below this address has no other.
     let to = address::file_by_name(&path.owner, &path.package, &path.version, file.id, &file.name);
     let Some(to) = to else { return send(&call, file).await };
-    let query = call.req.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
-    Ok(Reply::moved(&format!("{to}{query}")))
+    Ok(Reply::moved(&with_query(to, &call.req)))
 }
 
 async fn find(call: &Call) -> Result<(VersionPath, Downloadable)> {
