@@ -56,7 +56,7 @@ pub async fn download(call: Call) -> Result<HttpResponse> {
         Downloaded::File(file) => send(&call, *file, small.transpose()?).await,
         Downloaded::Sidecar(sidecar) => sidecars::answer(call, *sidecar).await,
         Downloaded::Newest(version, public) => {
-            let mut response = redirect(&call.req, address::generic_download(&version, name.as_str()));
+            let mut response = redirect(&call.req, call.app.link(address::generic_download(&version, name.as_str())));
             if serve::is_open(&call.app, public) {
                 allow_any_origin(response.headers_mut());
             }

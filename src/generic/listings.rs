@@ -249,7 +249,7 @@ pub async fn files(call: Call) -> Result<HttpResponse> {
         .await?;
     let list = match found {
         ListedFiles::Files(list) => list,
-        ListedFiles::Newest(path) => return Ok(redirect(&call.req, address::generic_version(&path))),
+        ListedFiles::Newest(path) => return Ok(redirect(&call.req, call.app.link(address::generic_version(&path)))),
     };
     let (of, app, shape) = (path.clone(), Arc::clone(&call.app), query.shape);
     let more = move |conn: &mut _, caller: &_, ids: &[FileId]| {

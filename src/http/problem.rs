@@ -3,6 +3,7 @@
 use super::accept::{JSON, TEXT, preferred};
 use super::request_log::request_id;
 use super::segment::renamed;
+use crate::domain::public_url::PublicUrl;
 use crate::domain::request_id::RequestId;
 use crate::domain::text::visible;
 use crate::error::Error;
@@ -97,7 +98,8 @@ pub fn answer(req: &HttpRequest, error: &Error, status: StatusCode, shape: Shape
         && matches!(*req.method(), Method::GET | Method::HEAD)
         && let Some(path) = renamed(req, from, to)
     {
-        return redirect(&path);
+        let below = root.parse::<PublicUrl>().map(|site| site.base().link(&path));
+        return redirect(&below.unwrap_or(path));
     }
     let (_, code) = status_of(error);
     let mut response = line(&request_id(req), status, code, &error.to_string(), shape, root);

@@ -217,8 +217,10 @@ async fn errors_of_a_new_token_name_the_field() {
     let site = Site::new();
     let post = async |name: &str, value: Value| {
         let mut said = json!({"name": "ci", "scopes": ["read:package"]});
+        // Gitea answers 400 to scopes that don't exist, and to none.
+        let status = if name == "scopes" && value.is_array() { 400 } else { 422 };
         said[name] = value;
-        let answer = site.ada().post("/api/v1/users/ada/tokens", &said).await.is(422);
+        let answer = site.ada().post("/api/v1/users/ada/tokens", &said).await.is(status);
         answer.json()["message"].as_str().unwrap().to_owned()
     };
     for (field, value) in [

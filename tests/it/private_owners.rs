@@ -75,8 +75,11 @@ fn measured(conn: &mut PgConnection, work: &mut dyn FnMut(&mut PgConnection) -> 
     (statements, read)
 }
 
+/// Something that begins by finding an owner, and its name.
+type Way = (&'static str, Box<dyn FnMut(&mut PgConnection) -> Result<()>>);
+
 /// Everything that begins by finding an owner, for the owner's name.
-fn ways(caller: &Caller, owner: &str) -> Vec<(&'static str, Box<dyn FnMut(&mut PgConnection) -> Result<()>>)> {
+fn ways(caller: &Caller, owner: &str) -> Vec<Way> {
     let version =
         VersionPath { owner: owner.parse().unwrap(), package: "tool".parse().unwrap(), version: "1".parse().unwrap() };
     let file: FilePath = version.with_file("f".parse().unwrap());

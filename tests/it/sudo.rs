@@ -159,10 +159,10 @@ async fn a_token_needs_the_scope_admin_for_sudo() {
             site.ci().delete(&file("ada")).await.is(204);
         }
     }
-    let mut limited = |new: &mut packhouse::registry::accounts::tokens::NewToken| {
+    let limited = |new: &mut packhouse::registry::accounts::tokens::NewToken| {
         new.owners = Some(vec!["stranger".parse().unwrap()]);
     };
-    let client = site.anon().bearer(&site.db_limited_token("admin", &["all"], &mut limited));
+    let client = site.anon().bearer(&site.db_limited_token("admin", &["all"], limited));
     client.put(&file("ada"), "x").header("sudo", "ada").await.is(403).says("limited to owners other than ada");
 }
 
