@@ -296,6 +296,7 @@ mod tests {
         let damaged: [&[u8]; 5] = [b"", b"abc\n", &[b'0'; 63], &[b'x'; 64], &[0xff; 64]];
         for text in damaged {
             fs::write(data.secret_key_file(), text).unwrap();
+            fs::set_permissions(data.secret_key_file(), fs::Permissions::from_mode(0o600)).unwrap();
             let error = data.secret_key().unwrap_err().to_string();
             assert!(error.contains("64 hexadecimal digits"), "{error}");
             assert_eq!(fs::read(data.secret_key_file()).unwrap(), text);

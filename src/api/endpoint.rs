@@ -51,7 +51,7 @@ pub trait Answer {
 
 impl Input for Call {}
 
-/// A JSON object or, as in Gitea, a [form](super::form) with the same fields. It is read at the pace of uploads, after
+/// A JSON object or, as in Gitea, a form (`super::form`) with the same fields. It is read at the pace of uploads, after
 /// the caller was [admitted](Call::admit): no unknown client makes the server wait for a body.
 pub struct JsonBody<T> {
     payload: web::Payload,

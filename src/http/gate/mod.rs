@@ -5,7 +5,7 @@
 //! RFC 9112 §9.6 forbids it. It has a deadline for the first header section only, sends `100 Continue` before a handler
 //! could refuse, and answers a malformed chunk with silence. A [`Gate`] withholds bytes so that none of this can happen:
 //! it delivers a request up to its end, and the next one after the answer. It changes no byte except that it blanks
-//! what asks for another protocol ([`framing::Head::upgrade`]).
+//! what asks for another protocol (`framing::Head::upgrade`).
 
 mod answer;
 mod exchange;
