@@ -76,8 +76,8 @@ impl Policy {
             || self.credentials == AcceptedCredentials::Password
     }
 
-    /// Checks what the route demands of its caller: the kind of credential, the scope of a token, the sign-in. Which owner
-    /// or package the caller may use is decided in `registry::access`, where the scope is checked once more.
+    /// Checks what the route demands of its caller: the kind of credential, the scope of a token, the sign-in. Which
+    /// owner or package the caller may use is decided in `registry::access`, where the scope is checked once more.
     ///
     /// # Errors
     /// [`Error::Unauthenticated`]; [`Error::MustChangePassword`]; [`Error::Forbidden`] naming the missing scope or

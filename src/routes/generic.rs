@@ -37,7 +37,8 @@ pub(super) fn routes() -> Routes<Generic> {
     Routes::new()
         // The generic package protocol.
         .get("/api/packages/{owner}/generic/{name}/{version}/{file}", files::download).right(Reader)
-            .scope(read(Package)).cross_origin().id("genericFilesDownload").about("Download a file").described_by(describe::download)
+            .scope(read(Package)).cross_origin().id("genericFilesDownload").about("Download a file")
+            .described_by(describe::download)
         .put("/api/packages/{owner}/generic/{name}/{version}/{file}", upload::upload).right(Writer)
             .scope(write(Package)).event(Event::FilePublish).id("genericUpload").about("Publish a file")
             .described_by(describe::upload)
