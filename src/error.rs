@@ -74,7 +74,7 @@ pub enum Error {
     Forbidden(String),
     /// A user who must change their password before they can do anything else with it. Their tokens keep working.
     #[error(
-        "you must change your password: change it at /user/settings/password, or ask an administrator for a new one; access \
+        "you must change your password: sign in with a browser to do that, or ask an administrator for a new one; access \
              tokens keep working"
     )]
     MustChangePassword,

@@ -4,17 +4,37 @@
 use crate::auth::call::Call;
 use crate::db::Connection;
 use crate::error::{Error, Result, What};
+use crate::http::paging::Paging;
 use crate::http::problem::Shape;
 use crate::http::streamed::streamed;
 use crate::registry::caller::Caller;
-use crate::registry::pages::Page;
+use crate::registry::pages::{Page, Slice};
 use actix_web::{HttpResponse, HttpResponseBuilder};
 use bytes::Bytes;
 use futures_util::stream;
 use serde::Serialize;
 
 /// How many rows are read and sent at a time.
-const BATCH: usize = 250;
+pub const BATCH: usize = 250;
+
+/// The page of a list that a request asks for. The list is whole without one.
+#[derive(Debug, Clone, Copy)]
+pub struct Extent(pub Option<Paging>);
+
+impl Extent {
+    /// The rows to read.
+    pub fn slice(self) -> Slice {
+        self.0.map_or(Slice::WHOLE, |page| Slice { offset: page.offset(), limit: page.limit() })
+    }
+
+    /// The length of the whole list and the links to other pages, as headers. `url` is the list's address.
+    pub fn describe(self, answer: &mut HttpResponseBuilder, url: &str, total: i64) {
+        match self.0 {
+            Some(page) => page.describe(answer, url, total),
+            None => drop(answer.insert_header(("X-Total-Count", total.to_string()))),
+        }
+    }
+}
 
 /// A list whose first rows are read. They are the whole list unless it is long.
 pub struct Listing<K, R> {
@@ -23,6 +43,8 @@ pub struct Listing<K, R> {
     rest: Vec<K>,
     /// How many rows there are, whatever page of them this is.
     pub total: i64,
+    /// How many rows are read at a time.
+    batch: usize,
 }
 
 impl<K, R> Listing<K, R> {
@@ -31,10 +53,23 @@ impl<K, R> Listing<K, R> {
     /// # Errors
     /// [`Error::NotFound`] for `of`; as `load`.
     pub fn open(ids: Page<K>, of: Option<What>, load: impl FnOnce(&[K]) -> Result<Vec<R>>) -> Result<Self> {
+        Self::open_by(BATCH, ids, of, load)
+    }
+
+    /// [`Listing::open`] for rows of which fewer are read at a time, because each takes longer.
+    ///
+    /// # Errors
+    /// As [`Listing::open`].
+    pub fn open_by(
+        batch: usize,
+        ids: Page<K>,
+        of: Option<What>,
+        load: impl FnOnce(&[K]) -> Result<Vec<R>>,
+    ) -> Result<Self> {
         let Page { items: mut first, total } = ids;
-        let rest = first.split_off(first.len().min(BATCH));
+        let rest = first.split_off(first.len().min(batch));
         let asked = first.len();
-        let list = Self { first: load(&first)?, rest, total };
+        let list = Self { first: load(&first)?, rest, total, batch };
         match of {
             Some(what) if asked > 0 && list.is_empty() => Err(Error::NotFound(what)),
             _ => Ok(list),
@@ -43,7 +78,7 @@ impl<K, R> Listing<K, R> {
 
     /// A list of rows that are all read.
     pub fn of(first: Vec<R>) -> Self {
-        Self { total: i64::try_from(first.len()).unwrap_or(i64::MAX), first, rest: Vec::new() }
+        Self { total: i64::try_from(first.len()).unwrap_or(i64::MAX), first, rest: Vec::new(), batch: BATCH }
     }
 
     /// Whether it has no rows.
@@ -74,7 +109,7 @@ where
         Shape::Json => "application/json",
     });
     let mut writer = Writer { shape, render, rows: 0 };
-    let Listing { first, rest, .. } = list;
+    let Listing { first, rest, batch, .. } = list;
     let mut part = writer.start();
     writer.add(first, &mut part).await?;
     if rest.is_empty() {
@@ -89,7 +124,7 @@ where
             if let Some(part) = begun {
                 return Ok(Some((Bytes::from(part), (call, writer, rest, None))));
             }
-            let ids: Vec<K> = rest.by_ref().take(BATCH).collect();
+            let ids: Vec<K> = rest.by_ref().take(batch).collect();
             if ids.is_empty() {
                 return Ok(None);
             }

@@ -299,9 +299,9 @@ impl Passwords {
 /// What succeeded, as a digest, and until when that counts.
 type Memory = Mutex<HashMap<[u8; 32], Timestamp>>;
 
-/// Whether that time is not over. A time further ahead comes from a clock that was wrong.
+/// Whether that time is not over.
 fn counts(until: Timestamp, now: Timestamp) -> bool {
-    until > now && until <= now.plus(REMEMBERED_FOR)
+    until > now && until <= now.latest_end_of(REMEMBERED_FOR)
 }
 
 fn holds(memory: &Memory, key: &[u8; 32], now: Timestamp) -> bool {

@@ -8,8 +8,6 @@ use crate::http::accept::prefers_page;
 use crate::http::connections::Connections;
 use crate::http::gate::{Gate, one_at_a_time};
 use crate::http::middleware::{Guard, guard};
-use crate::http::problem::{self, Shape};
-use crate::http::request_log::request_id;
 use crate::jobs::flush_counts;
 use crate::routes;
 use crate::state::App;
@@ -18,7 +16,6 @@ use actix_http::HttpService;
 use actix_http::error::DispatchError;
 use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
 use actix_web::dev::AppConfig;
-use actix_web::http::StatusCode;
 use actix_web::middleware::from_fn;
 use actix_web::{HttpRequest, HttpResponse, web};
 use anyhow::{Context, Result};
@@ -150,6 +147,5 @@ async fn unknown(req: HttpRequest, app: web::Data<Arc<App>>) -> HttpResponse {
     if prefers_page(req.headers()) && !req.path().starts_with("/api/") {
         return web_error::unknown(&req, &app).await;
     }
-    let (id, root) = (request_id(&req), app.config.public_root().unwrap_or_default());
-    problem::line(&id, StatusCode::NOT_FOUND, "not_found", "there is nothing at this address", Shape::of(&req), root)
+    routes::nothing(&req)
 }

@@ -1,6 +1,7 @@
 -- Addresses from which each user signed in, so that wrong passwords from elsewhere cannot lock the user out there. The
 -- previous version doesn't know the table: while it runs, it neither adds addresses nor spares those that are known.
 
+SET LOCAL lock_timeout = '5s';
 CREATE TABLE known_addresses (
     user_id bigint NOT NULL CONSTRAINT known_addresses_user_id_fkey REFERENCES users ON DELETE CASCADE,
     network text NOT NULL,

@@ -1,22 +1,15 @@
 //! The signed-in user's own account, as Gitea's clients ask for it. [`super::users`] has the user themselves.
 
 use super::endpoint::{Json, Listed, Pages};
+use super::users::own;
 use crate::auth::call::Call;
-use crate::db::Connection;
 use crate::domain::ids::OwnerId;
 use crate::domain::names::OwnerName;
-use crate::error::{Error, Result, What};
-use crate::registry::accounts::users::{self, User};
-use crate::registry::caller::Caller;
+use crate::error::Result;
 use crate::registry::pages::Page;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
-
-fn own(conn: &mut Connection, caller: &Caller) -> Result<User> {
-    let name = &caller.signed_in()?.name;
-    users::find(conn, name)?.ok_or(Error::NotFound(What::User))
-}
 
 /// An email address of the signed-in user.
 #[derive(Debug, Serialize, ToSchema)]

@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::http::body::PacedBody;
 use crate::http::description::{Description, integer};
 use crate::http::paging::Paging;
+use crate::listing::Extent;
 use crate::registry::pages::{Page, Slice};
 use crate::state::App;
 use actix_web::dev::Payload;
@@ -219,7 +220,7 @@ impl Pages {
 
 /// `?page=` and `?limit=` of a list that is whole without them, because Gitea doesn't page it.
 pub struct PagesIfAsked {
-    paging: Option<Paging>,
+    extent: Extent,
     url: String,
 }
 
@@ -228,7 +229,7 @@ impl FromRequest for PagesIfAsked {
     type Future = Ready<Result<Self, Infallible>>;
 
     fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(Ok(Self { paging: Paging::asked(req, PAGE, LONGEST_PAGE), url: list_url(req) }))
+        ready(Ok(Self { extent: Extent(Paging::asked(req, PAGE, LONGEST_PAGE)), url: list_url(req) }))
     }
 }
 
@@ -242,18 +243,14 @@ impl Input for PagesIfAsked {
 impl PagesIfAsked {
     /// The rows of the page, or all rows.
     pub fn slice(&self) -> Slice {
-        let slice = self.paging.map(|paging| Slice { offset: paging.offset(), limit: paging.limit() });
-        slice.unwrap_or(Slice::WHOLE)
+        self.extent.slice()
     }
 
     /// The headers of the answer.
     pub fn head(&self, total: i64) -> HttpResponseBuilder {
         let mut builder = HttpResponse::Ok();
         builder.insert_header((header::CACHE_CONTROL, "no-store"));
-        match self.paging {
-            Some(paging) => paging.describe(&mut builder, &self.url, total),
-            None => drop(builder.insert_header(("X-Total-Count", total.to_string()))),
-        }
+        self.extent.describe(&mut builder, &self.url, total);
         builder
     }
 }

@@ -2,7 +2,7 @@
 //! its name.
 
 use crate::error::{Error, Result};
-use crate::http::body::BodyError;
+use crate::http::body::{BodyError, demand_utf8_form};
 use actix_multipart::Multipart;
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
 use bytes::Bytes;
@@ -39,7 +39,10 @@ pub(super) fn kind(content_type: Option<&HeaderValue>, text: &[u8]) -> Option<Ki
 pub(super) async fn read<T: DeserializeOwned>(kind: Kind, text: Vec<u8>) -> Result<T> {
     let wrong = |problem: &dyn std::fmt::Display| Error::invalid("body", format!("the form does not fit: {problem}"));
     let fields = match kind {
-        Kind::Urlencoded => serde_html_form::from_bytes(&text).map_err(|error| wrong(&error))?,
+        Kind::Urlencoded => {
+            demand_utf8_form(&text)?;
+            serde_html_form::from_bytes(&text).map_err(|error| wrong(&error))?
+        }
         Kind::Multipart(content_type) => parts(content_type, text).await.map_err(|error| error.0)?,
     };
     let mut form: BTreeMap<String, Values> = BTreeMap::new();

@@ -3,6 +3,7 @@
 use super::endpoint::{Json, Listed, Pages, Query, Searched};
 use super::fields::or_empty;
 use crate::auth::call::Call;
+use crate::db::Connection;
 use crate::domain::address;
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::OwnerId;
@@ -10,6 +11,7 @@ use crate::domain::names::OwnerName;
 use crate::domain::role::Visibility;
 use crate::error::{Error, Result, What};
 use crate::registry::accounts::users::{self, User};
+use crate::registry::caller::Caller;
 use crate::registry::packages::releases::Person;
 use crate::state::App;
 use serde::{Deserialize, Serialize};
@@ -92,14 +94,15 @@ impl UserBody {
     }
 }
 
+/// The signed-in user.
+pub(super) fn own(conn: &mut Connection, caller: &Caller) -> Result<User> {
+    let name = &caller.signed_in()?.name;
+    users::find(conn, name)?.ok_or(Error::NotFound(What::User))
+}
+
 /// `GET /user`.
 pub async fn me(call: Call) -> Result<Json<UserBody>> {
-    let user = call
-        .reading(|conn, caller| {
-            let name = caller.signed_in()?.name.clone();
-            users::find(conn, &name)?.ok_or(Error::NotFound(What::User))
-        })
-        .await?;
+    let user = call.reading(own).await?;
     Ok(Json(UserBody::new(&call.app, user)))
 }
 

@@ -2,6 +2,7 @@
 //! authentication, a code in `X-Gitea-OTP`.
 
 use super::bearer::{NOT_UNDERSTOOD, token};
+use super::origin::is_foreign;
 use super::password::{self, SignInSource};
 use crate::domain::secret::{Password, TokenSecret};
 use crate::error::{Error, Result};
@@ -17,11 +18,22 @@ use base64::engine::general_purpose::STANDARD;
 
 const X_GITEA_OTP: HeaderName = HeaderName::from_static("x-gitea-otp");
 const CODE_WANTED: Error = Error::BadCredential(
-    "this account has two-factor authentication: send the code as X-Gitea-OTP (each code works once) or use an access token",
+    "this account has two-factor authentication: send the code as X-Gitea-OTP (each code works once) or use an access \
+     token",
 );
 
+const FOREIGN: &str = "a page of another site sent this request with the password that the browser remembers, so nothing \
+                       was changed";
+
 /// The decoded content of a Basic credential.
+///
+/// # Errors
+/// [`Error::Forbidden`] when a page of another site would change something with a password that the browser remembers;
+/// those of the sign-in.
 pub(super) async fn credential(req: &HttpRequest, app: &App, encoded: &str) -> Result<Credential> {
+    if !req.method().is_safe() && is_foreign(req, app) {
+        return Err(Error::Forbidden(FOREIGN.to_owned()));
+    }
     let decoded = STANDARD.decode(encoded).map(text).map_err(|_| NOT_UNDERSTOOD)?;
     let (name, password) = decoded.split_once(':').ok_or(NOT_UNDERSTOOD)?;
     if password.parse::<TokenSecret>().is_ok() {

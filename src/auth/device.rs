@@ -4,7 +4,6 @@
 //! gains attempts by collecting such cookies.
 
 use super::session::{self, Purpose};
-use crate::domain::clock::CLOCK_DIFFERENCE;
 use crate::domain::ids::OwnerId;
 use crate::domain::secret::random_text;
 use crate::error::{Error, Result};
@@ -39,10 +38,7 @@ pub(super) fn read(req: &HttpRequest, app: &App) -> Vec<Device> {
     let text = session::subject(app, Purpose::Devices, &cookie);
     let mut devices: Vec<Device> = text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
     let now = app.clock.now();
-    // An entry that ends later than it can began while the clock was ahead.
-    devices.retain(|device| {
-        device.until > now.unix() && device.until <= now.plus(KNOWN_FOR).plus(CLOCK_DIFFERENCE).unix()
-    });
+    devices.retain(|device| device.until > now.unix() && device.until <= now.latest_end_of(KNOWN_FOR).unix());
     devices
 }
 

@@ -7,6 +7,7 @@ pub mod confirm;
 mod credentials;
 pub mod device;
 pub mod hooks;
+pub mod origin;
 pub mod password;
 pub mod policy;
 pub mod session;

@@ -1,7 +1,7 @@
 //! Browser cookies: JSON Web Tokens (RFC 7519) signed with the instance's key, each valid for one purpose. A session
 //! cookie names the session's row and proves nothing without it.
 
-use crate::domain::clock::{CLOCK_DIFFERENCE, Timestamp};
+use crate::domain::clock::Timestamp;
 use crate::domain::ids::{OwnerId, SessionId};
 use crate::domain::public_url::PublicUrl;
 use crate::error::{Error, Result};
@@ -122,7 +122,7 @@ fn open(app: &App, purpose: Purpose, token: &str) -> Option<Claims> {
     rules.validate_aud = false;
     let claims = jsonwebtoken::decode::<Claims>(token, &DecodingKey::from_secret(&key(app)), &rules).ok()?.claims;
     let (now, of) = (app.clock.now(), Timestamp::from_unix);
-    let is_now = of(claims.exp) > now && of(claims.iat) <= now.plus(CLOCK_DIFFERENCE);
+    let is_now = of(claims.exp) > now && of(claims.iat) <= now.latest_end_of(Duration::ZERO);
     (claims.aud == purpose && is_now).then_some(claims)
 }
 

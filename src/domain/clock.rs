@@ -13,9 +13,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
 
-/// How far the clocks of several servers of one database may differ. A stored time that is further ahead comes from a
-/// clock that was wrong.
-pub const CLOCK_DIFFERENCE: Duration = Duration::from_secs(600);
+/// How far the clocks of several servers of one database may differ.
+const CLOCK_DIFFERENCE: Duration = Duration::from_secs(600);
 /// Microseconds from the Unix epoch to Postgres's own, 2000-01-01T00:00:00Z.
 const POSTGRES_EPOCH_MICROS: i64 = 946_684_800_000_000;
 
@@ -58,6 +57,13 @@ impl Timestamp {
     /// The moment `span` earlier.
     pub fn minus(self, span: Duration) -> Self {
         Self(self.0.checked_sub(span).unwrap_or(jiff::Timestamp::MIN))
+    }
+
+    /// The latest end, at this moment, of something that lasts `life` and has begun. A stored time that is later comes
+    /// from a clock that was ahead, and must neither bar anyone nor live on. It allows for the difference between the
+    /// clocks of several servers, and for requests that took their time before they got here.
+    pub fn latest_end_of(self, life: Duration) -> Self {
+        self.plus(life).plus(CLOCK_DIFFERENCE)
     }
 
     /// The duration since `earlier`; zero when `earlier` is later.

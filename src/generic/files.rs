@@ -114,6 +114,9 @@ async fn send(call: &Call, file: Downloadable, small: Option<Bytes>) -> Result<H
     if served.counts {
         call.app.counters.download(id);
     }
+    if !served.response.status().is_client_error() {
+        return Ok(served.response);
+    }
     let (req, root) = (&call.req, call.app.config.public_root().unwrap_or_default());
     Ok(in_shape(served.response, &request_id(req), Shape::asked(req.headers()), root))
 }

@@ -12,7 +12,7 @@ use crate::domain::version::Version;
 use crate::error::{Error, Result, What};
 use crate::http::paging::{Paging, param};
 use crate::http::problem::Shape;
-use crate::listing::{self, Listing, json};
+use crate::listing::{self, BATCH, Extent, Listing, json};
 use crate::registry::access::can_read;
 use crate::registry::packages::catalog::{self, Entry};
 use crate::registry::packages::files::{FileSummary, ListOrder};
@@ -32,7 +32,7 @@ const PAGE: i64 = 1000;
 
 /// What a request asks of a list.
 struct ListQuery {
-    page: Option<Paging>,
+    extent: Extent,
     order: Result<ByAge>,
     shape: Shape,
 }
@@ -40,7 +40,7 @@ struct ListQuery {
 impl ListQuery {
     fn of(call: &Call) -> Self {
         Self {
-            page: Paging::asked(&call.req, PAGE, PAGE),
+            extent: Extent(Paging::asked(&call.req, PAGE, PAGE)),
             order: param(&call.req, "order").unwrap_or_default().parse(),
             shape: Shape::asked(call.req.headers()),
         }
@@ -49,17 +49,13 @@ impl ListQuery {
     /// The order and the rows, which are read after the caller's right was checked.
     fn rows(&self) -> Result<(ByAge, Slice)> {
         let order = *self.order.as_ref().map_err(Error::again)?;
-        let slice = self.page.map(|page| Slice { offset: page.offset(), limit: page.limit() });
-        Ok((order, slice.unwrap_or(Slice::WHOLE)))
+        Ok((order, self.extent.slice()))
     }
 
     /// The headers of the answer.
     fn head(&self, call: &Call, total: i64) -> HttpResponseBuilder {
         let mut builder = HttpResponse::Ok();
-        match self.page {
-            Some(page) => page.describe(&mut builder, &call.app.url(&Paging::rest(&call.req)), total),
-            None => drop(builder.insert_header(("X-Total-Count", total.to_string()))),
-        }
+        self.extent.describe(&mut builder, &call.app.url(&Paging::rest(&call.req)), total);
         builder.insert_header((header::CACHE_CONTROL, "private, no-cache"));
         builder.insert_header((header::VARY, "Accept"));
         builder.insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"));
@@ -80,22 +76,17 @@ pub async fn packages(call: Call) -> Result<HttpResponse> {
     let shape = query.shape;
     let rows = move |conn: &mut _, ids: &[PackageId]| match shape {
         Shape::Text => Ok(catalog::names(conn, ids)?.into_iter().map(Row::Name).collect()),
-        // Each package's latest version is found among all its versions, so only a few packages are read at a time.
-        Shape::Json => {
-            let mut all = Vec::new();
-            for some in ids.chunks(PACKAGES_AT_ONCE) {
-                all.extend(catalog::load(conn, some)?.into_iter().map(|entry| Row::Entry(Box::new(entry))));
-            }
-            Ok(all)
-        }
+        Shape::Json => Ok(catalog::load(conn, ids)?.into_iter().map(|entry| Row::Entry(Box::new(entry))).collect()),
     };
+    // Each package's latest version is found among all its versions, so only a few packages are read at a time.
+    let batch = if shape == Shape::Json { PACKAGES_AT_ONCE } else { BATCH };
     let (asked, of) = (Arc::clone(&query), owner.clone());
     let list = call
         .reading(move |conn, caller| {
             let right = can_read(conn, caller, &of, None)?;
             let (order, slice) = asked.rows()?;
             let ids = catalog::ids(conn, &right, order, slice)?;
-            Listing::open(ids, None, |ids| rows(conn, ids))
+            Listing::open_by(batch, ids, None, |ids| rows(conn, ids))
         })
         .await?;
     let (of, app) = (owner.clone(), Arc::clone(&call.app));

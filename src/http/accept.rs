@@ -45,7 +45,7 @@ pub fn takes_coding(headers: &HeaderMap, coding: &str) -> bool {
 }
 
 /// The weight of an offer, how exactly it is named, and how early; `None` when it isn't accepted.
-fn rank(accepted: &[(String, u16)], offer: &str) -> Option<(u16, u8, std::cmp::Reverse<usize>)> {
+fn rank(accepted: &[(&str, u16)], offer: &str) -> Option<(u16, u8, std::cmp::Reverse<usize>)> {
     let (kind, _) = offer.split_once('/')?;
     let exactness = |range: &str| match range.split_once('/') {
         _ if range.eq_ignore_ascii_case(offer) => Some(2),
@@ -65,16 +65,16 @@ fn rank(accepted: &[(String, u16)], offer: &str) -> Option<(u16, u8, std::cmp::R
 
 /// The items of a list with their weights in thousandths. Parameters other than the weight are ignored, and so is an
 /// item whose weight is no number.
-fn weighted(headers: &HeaderMap, name: HeaderName) -> Vec<(String, u16)> {
-    let values = headers.get_all(name).filter_map(|value| value.to_str().ok());
-    let item = |item: &str| {
+pub(super) fn weighted(headers: &HeaderMap, name: HeaderName) -> Vec<(&str, u16)> {
+    fn item(item: &str) -> Option<(&str, u16)> {
         let mut parts = outside_quotes(item, ';').map(str::trim);
         let name = parts.next().filter(|name| !name.is_empty())?;
         let weight = parts.find_map(|part| part.strip_prefix(['q', 'Q'])?.trim_start().strip_prefix('='));
         let weight = weight.map_or(Some(WHOLE), |text| thousandths(text.trim()))?;
-        Some((name.to_owned(), weight))
-    };
-    values.flat_map(|value| outside_quotes(value, ',').filter_map(item).collect::<Vec<_>>()).collect()
+        Some((name, weight))
+    }
+    let values = headers.get_all(name).filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| outside_quotes(value, ',')).filter_map(item).collect()
 }
 
 /// Splits a text at a character, but not inside quoted strings.

@@ -121,6 +121,16 @@ impl<S: Stream<Item = Result<Bytes, PayloadError>>> Stream for PacedBody<S> {
     }
 }
 
+/// Checks that the fields of an urlencoded form are UTF-8. The crate that reads them would replace other bytes, and two
+/// names or passwords would become one.
+///
+/// # Errors
+/// [`Error::Invalid`].
+pub fn demand_utf8_form(text: &[u8]) -> Result<()> {
+    let decoded = percent_encoding::percent_decode(text).decode_utf8();
+    decoded.map(drop).map_err(|_| Error::invalid("body", "the text of the form is not UTF-8"))
+}
+
 /// Classifies an error of a body's stream: the client disconnected, or sent malformed chunks or an invalid form.
 pub struct BodyError(pub Error);
 

@@ -1,5 +1,6 @@
 //! The digest of a file that a client asks for: `Want-Repr-Digest` (RFC 9530 §4) and `Want-Digest` (RFC 3230 §4.3.1).
 
+use super::accept::weighted;
 use actix_web::http::header::{HeaderMap, HeaderName};
 
 const WANT_REPR_DIGEST: HeaderName = HeaderName::from_static("want-repr-digest");
@@ -25,12 +26,8 @@ pub fn prefers_sha512(headers: &HeaderMap) -> bool {
 
 /// Whether the request has `Want-Digest` and does not exclude SHA-256.
 pub fn wants_digest(headers: &HeaderMap) -> bool {
-    let excludes = |item: &str| {
-        let (name, rest) = item.split_once(';').unwrap_or((item, ""));
-        let weight = rest.split(';').find_map(|part| part.trim().strip_prefix("q=")?.parse::<f32>().ok());
-        name.trim().eq_ignore_ascii_case("sha-256") && weight == Some(0.0)
-    };
-    headers.contains_key(&WANT_DIGEST) && !items(headers, WANT_DIGEST).any(excludes)
+    let excludes = |(name, weight): (&str, u16)| name.eq_ignore_ascii_case("sha-256") && weight == 0;
+    headers.contains_key(&WANT_DIGEST) && !weighted(headers, WANT_DIGEST).into_iter().any(excludes)
 }
 
 /// The items of a list in a header, which may occur more than once.

@@ -7,7 +7,7 @@ use crate::domain::names::{OwnerName, PackageName};
 use crate::domain::role::{Area, Level, PackagePattern, Scope, Scopes, Visibility};
 use crate::domain::secret::TokenHash;
 use crate::error::{Error, Result, What};
-use crate::registry::accounts::session_expiry::latest_expiry;
+use crate::registry::accounts::session_expiry::is_live;
 use core::net::IpAddr;
 use diesel::dsl::array;
 use diesel::prelude::*;
@@ -367,7 +367,7 @@ pub fn identify(
             let row: Option<(UserRow, bool)> = sessions::table
                 .inner_join(users::table.inner_join(owners::table))
                 .filter(sessions::id.eq(id))
-                .filter(sessions::expires_at.gt(now).and(sessions::expires_at.le(latest_expiry(now))))
+                .filter(is_live(now))
                 .filter(sessions::auth_epoch.eq(users::auth_epoch))
                 .select((columns, users::must_change_password))
                 .first(conn)

@@ -1,6 +1,10 @@
 //! SQL LIKE patterns for literal texts and for token limits.
 
 use crate::domain::role::PackagePattern;
+use diesel::dsl::sql;
+use diesel::expression::BoxableExpression;
+use diesel::pg::Pg;
+use diesel::sql_types::{Array, Bool, Text};
 
 /// Token limits as LIKE patterns that match the same names as [`PackagePattern::matches`].
 pub(super) fn like_any(patterns: &[PackagePattern]) -> Vec<String> {
@@ -9,6 +13,13 @@ pub(super) fn like_any(patterns: &[PackagePattern]) -> Vec<String> {
         lower.split('*').map(escape_like).collect::<Vec<_>>().join("%")
     };
     patterns.iter().map(like).collect()
+}
+
+/// Whether the package of the query's row has a name that matches one of these LIKE patterns.
+pub(super) fn package_is_like_any<QS: 'static>(
+    patterns: Vec<String>,
+) -> Box<dyn BoxableExpression<QS, Pg, SqlType = Bool>> {
+    Box::new(sql::<Bool>("packages.lower_name LIKE ANY (").bind::<Array<Text>, _>(patterns).sql(")"))
 }
 
 /// The LIKE pattern of texts that contain this text in lower case.

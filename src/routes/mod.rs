@@ -90,7 +90,8 @@ fn is_sent_as(context: &GuardContext<'_>, path: &str) -> bool {
     !folded && context.head().uri.path() == path
 }
 
-fn nothing(req: &HttpRequest) -> HttpResponse {
+/// The answer where there is nothing, in the client's error format.
+pub fn nothing(req: &HttpRequest) -> HttpResponse {
     refuse(req, StatusCode::NOT_FOUND, "not_found", "there is nothing at this address")
 }
 

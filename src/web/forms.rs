@@ -2,13 +2,13 @@
 //! comes from.
 
 use crate::auth::call::Call;
+use crate::auth::origin::{field, host_of, is_foreign};
 use crate::auth::session;
 use crate::domain::digest::to_hex;
 use crate::domain::ids::SessionId;
-use crate::domain::public_url::PublicUrl;
 use crate::domain::secret::{MasterKey, random_text};
 use crate::error::{Error, Result};
-use crate::http::body::PacedBody;
+use crate::http::body::{PacedBody, demand_utf8_form};
 use crate::state::App;
 use actix_web::cookie::Cookie;
 use actix_web::dev::Payload;
@@ -92,25 +92,6 @@ fn refused(req: &HttpRequest, app: &App) -> Error {
     })
 }
 
-fn field<'a>(req: &'a HttpRequest, name: &str) -> Option<&'a str> {
-    req.headers().get(name).and_then(|value| value.to_str().ok())
-}
-
-/// The host and port of an origin.
-fn host_of(origin: &str) -> Option<&str> {
-    origin.split_once("://").map(|(_, host)| host)
-}
-
-/// Whether the browser says that the request comes from another site (Fetch Metadata, else `Origin`).
-fn is_foreign(req: &HttpRequest, app: &App) -> bool {
-    if let Some(site) = field(req, "sec-fetch-site") {
-        return !matches!(site, "same-origin" | "none");
-    }
-    let Some(origin) = field(req, "origin") else { return false };
-    let own = app.config.public_url.as_ref().map(PublicUrl::authority);
-    host_of(origin).or(Some(origin)) != own.or(field(req, header::HOST.as_str()))
-}
-
 /// Compares two texts in constant time.
 fn same(one: &str, other: &str) -> bool {
     let digest = |text: &str| MasterKey::new([0; 32]).authenticate(&[text.as_bytes()]);
@@ -164,6 +145,7 @@ impl<T: DeserializeOwned> Protected<T> {
         let text = PacedBody::new(self.0, call.app.pace()).read_up_to(MAX_FORM).await?;
         let too_long = || Error::invalid("form", format!("the form is longer than {MAX_FORM} bytes"));
         let text = text.ok_or_else(too_long)?;
+        demand_utf8_form(&text)?;
         let wrong = |error: serde_html_form::de::Error| Error::invalid("form", format!("the form is invalid: {error}"));
         let fields: Vec<(String, String)> = serde_html_form::from_bytes(&text).map_err(wrong)?;
         let brought = fields.iter().find(|(name, _)| name == FIELD).map(|(_, value)| value.as_str());

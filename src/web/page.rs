@@ -298,7 +298,8 @@ impl Reply {
             .insert_header(("cross-origin-resource-policy", "same-origin"))
             .insert_header(("permissions-policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()"));
         self.caching(req, has_notice);
-        if session::is_secure(app) {
+        // It holds for the whole host, which may have other sites if this one has only a path of it.
+        if session::is_secure(app) && app.config.base_path().is_root() {
             self.builder.insert_header((header::STRICT_TRANSPORT_SECURITY, "max-age=31536000"));
         }
         self.builder.body(self.body)

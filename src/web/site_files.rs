@@ -10,25 +10,26 @@ use actix_web::http::header;
 use std::sync::OnceLock;
 
 /// What crawlers leave alone: files, because a download is counted and may be large; forms, and what needs a session.
-const OPEN: &str = "\
-User-agent: *
-Disallow: /api/
-Disallow: /login
-Disallow: /register
-Disallow: /user/
-Disallow: /org/
-Disallow: /-/
-Disallow: /*/-/upload
-Disallow: /*/-/packages/settings/
-Disallow: /*/-/packages/generic/*/*/files/
-Disallow: /*/-/packages/generic/*/*/delete
-";
+const OPEN: [&str; 10] = [
+    "/api/",
+    "/login",
+    "/register",
+    "/user/",
+    "/org/",
+    "/-/",
+    "/*/-/upload",
+    "/*/-/packages/settings/",
+    "/*/-/packages/generic/*/*/files/",
+    "/*/-/packages/generic/*/*/delete",
+];
 /// What crawlers leave alone where everybody must sign in.
-const CLOSED: &str = "User-agent: *\nDisallow: /\n";
+const CLOSED: [&str; 1] = ["/"];
 
 /// `GET /robots.txt` (RFC 9309).
 pub async fn robots(call: Call) -> Result<Reply> {
-    let rules = if call.app.config.require_signin { CLOSED } else { OPEN };
+    let paths = if call.app.config.require_signin { &CLOSED[..] } else { &OPEN };
+    let lines = paths.iter().map(|path| format!("Disallow: {}\n", call.app.link(path)));
+    let rules = format!("User-agent: *\n{}", lines.collect::<String>());
     let response = HttpResponse::Ok()
         .content_type("text/plain; charset=utf-8")
         .insert_header((header::CACHE_CONTROL, "public, max-age=3600"))

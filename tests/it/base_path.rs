@@ -386,3 +386,13 @@ async fn a_form_at_another_address_of_the_site_names_the_right_one() {
         assert!(said.contains("https://packages.example.org"), "{said}");
     }
 }
+
+#[tokio::test]
+async fn a_site_with_a_path_of_a_host_decides_nothing_for_the_whole_host() {
+    let site = Site::with(&[("PACKHOUSE_PUBLIC_URL", "https://example.org/packages")]);
+    let page = site.anon().get("/packages/login").header("accept", "text/html").await.is(200);
+    assert_eq!(page.header("strict-transport-security"), None);
+    let answer = site.anon().get("/packages/robots.txt").await.is(200);
+    let rules = answer.text();
+    assert!(rules.contains("\nDisallow: /packages/api/\n"), "{rules}");
+}

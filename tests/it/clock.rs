@@ -2,6 +2,7 @@
 
 use crate::support::receiver::{Receiver, Reply};
 use crate::support::{Site, path};
+use packhouse::registry::webhooks::delivery_queue;
 use serde_json::json;
 use std::time::Duration;
 
@@ -90,4 +91,33 @@ async fn places_known_while_the_clock_was_ahead_are_not_known_for_longer() {
     let fields = [("name", "ada"), ("password", "guess")];
     browser.go("/login").await.is(200).submit("form[action='/login']", &fields).await.is(429);
     site.ada().get("/api/v1/user").await.is(429);
+}
+
+/// Clocks of two servers differ by seconds, and a request may wait for the database after it looked at the clock.
+#[tokio::test]
+async fn a_server_whose_clock_is_behind_leaves_a_lease_to_the_other() {
+    let (site, receiver) = (Site::with(&[("PACKHOUSE_WEBHOOKS_ALLOWED_NETWORKS", "127.0.0.0/8")]), Receiver::new());
+    let config = json!({"url": receiver.url(), "content_type": "json"});
+    let hook = json!({"type": "gitea", "active": true, "config": config});
+    site.ada().post("/api/v1/user/hooks", &hook).await.is(201);
+    site.ci().publish(&file("f"), "x").await;
+    let take = async |now| {
+        let key = site.app.key.clone();
+        site.app.db.write(move |conn| delivery_queue::take(conn, &key, now)).await.unwrap()
+    };
+    assert!(take(site.now()).await.is_some());
+    for behind in [Duration::from_micros(1), Duration::from_secs(1), Duration::from_secs(60)] {
+        site.db_execute("UPDATE hook_deliveries SET next_attempt_at = next_attempt_at - interval '1 hour'");
+        assert!(take(site.now().minus(behind)).await.is_none(), "{behind:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_sweep_of_a_server_whose_clock_is_behind_ends_no_session() {
+    let site = ahead(&[]);
+    let mut browser = site.browser_of("ada").await;
+    site.put_back(AHEAD);
+    site.sweep(Duration::ZERO).await.unwrap();
+    site.pass(AHEAD);
+    browser.go("/user/settings").await.is(200);
 }

@@ -200,6 +200,7 @@ async fn a_client_gets_the_digest_that_it_prefers() {
             ("accept", "*/*", &short, false),
             ("want-digest", "SHA-512;q=1, SHA-256;q=1, SHA;q=0.1", &short, true),
             ("want-digest", "sha-256;q=0", &short, false),
+            ("want-digest", "SHA-256 ; Q = 0.000", &short, false),
             ("want-repr-digest", "sha-512=10, sha-256=1", &long, false),
             ("want-repr-digest", "sha-512", &long, false),
             ("want-repr-digest", "sha-512=1, sha-256=9", &short, false),

@@ -402,3 +402,41 @@ async fn a_right_by_one_team_or_another_is_the_same_on_every_face() {
         assert_eq!(upload, if write == 201 { 200 } else { 404 }, "{user}");
     }
 }
+
+#[tokio::test]
+async fn a_page_of_another_site_changes_nothing_with_a_remembered_password() {
+    let site = Site::new();
+    let form = "username=mallory&email=m%40example.org&password=correct+horse+battery";
+    let post = |fields: &[(&str, &str)]| {
+        let mut request = site.anon().basic("admin", PASSWORD).request("POST", "/api/v1/admin/users");
+        for (name, value) in fields {
+            request = request.header(name, value);
+        }
+        request.header("content-type", "application/x-www-form-urlencoded").body(form)
+    };
+    let own = format!("http://{}", site.address);
+    for foreign in [
+        &[("sec-fetch-site", "cross-site")][..],
+        &[("sec-fetch-site", "same-site"), ("origin", &own)],
+        &[("origin", "https://evil.example")],
+        &[("origin", "null")],
+    ] {
+        post(foreign).await.is(403).says("another site");
+    }
+    assert_eq!(site.db_number("SELECT count(*) AS n FROM owners WHERE name = 'mallory'"), 0);
+    // Our own pages, programs, and reading.
+    let read = site.anon().basic("admin", PASSWORD).get("/api/v1/user").header("origin", "https://evil.example");
+    read.await.is(200);
+    post(&[("sec-fetch-site", "same-origin"), ("origin", &own)]).await.is(201);
+}
+
+#[tokio::test]
+async fn a_form_that_is_not_utf_8_is_refused_instead_of_changed() {
+    let site = Site::new();
+    for form in ["name=caf%E9&scopes=read:package", "name=%FF&scopes=read:package"] {
+        let request = site.ada().request("POST", "/api/v1/users/ada/tokens");
+        let request = request.header("content-type", "application/x-www-form-urlencoded").body(form);
+        request.await.is(422).says("not UTF-8");
+    }
+    assert_eq!(site.db_number("SELECT count(*) AS n FROM tokens WHERE name LIKE '%\u{fffd}%' OR name LIKE 'caf%'"), 0);
+}

@@ -3,7 +3,9 @@
 
 use crate::credentials::private_with;
 use crate::support::browser::Browser;
+use crate::support::people::db_user;
 use crate::support::{Answer, PASSWORD, Site, path};
+use packhouse::domain::role::Visibility;
 use packhouse::registry::accounts::{attempts, known_addresses};
 use std::time::Duration;
 
@@ -312,4 +314,21 @@ async fn a_known_address_is_known_to_every_server_of_the_database() {
         Ok((known(conn, login.id, HOME)?, known(conn, login.id, "192.0.2.1")?, known(conn, stranger.id, HOME)?))
     });
     assert_eq!(known, (true, false, false));
+}
+
+#[tokio::test]
+async fn all_users_who_are_known_at_an_address_have_a_limit_together() {
+    let site = behind_a_proxy().await;
+    let names: Vec<String> = (0..6).map(|at| format!("worker{at}")).collect();
+    for name in &names {
+        site.db(|conn| db_user(conn, name, Visibility::Public, false));
+        sign_in(&site, name, PASSWORD, HOME).await.is(404);
+    }
+    forget_passwords(&site);
+    for at in 0..50 {
+        sign_in(&site, &names[at % 6], &format!("guess {at}"), HOME).await.is(401);
+    }
+    sign_in(&site, &names[0], "one more", HOME).await.is(429);
+    // Other addresses are as free as before.
+    sign_in(&site, &names[0], PASSWORD, "192.0.2.1").await.is(404);
 }

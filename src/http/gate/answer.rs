@@ -103,7 +103,6 @@ pub fn last_words(refusal: Refusal) -> BytesMut {
     let Refusal { status, message } = refusal;
     let id = RequestId::new(rand::random());
     tracing::info!(request_id = %id, status = status.as_u16(), "refused a connection: {message}");
-    metrics::counter!("packhouse_unreadable_requests_total", "status" => status.as_str().to_owned()).increment(1);
     let reason = status.canonical_reason().unwrap_or_default();
     let retry = if status == StatusCode::SERVICE_UNAVAILABLE { "retry-after: 5\r\n" } else { "" };
     let date = httpdate::fmt_http_date(Clock::system().now().into());

@@ -118,7 +118,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Gate<T> {
     /// A gate that answers with this refusal and closes, whatever the client sends.
     pub fn refusing(io: T, refusal: Refusal) -> Self {
         let mut gate = Self::new(io, LINGER, ());
-        gate.refuse(refusal);
+        gate.last_words = answer::last_words(refusal);
+        gate.close();
         gate
     }
 
@@ -127,7 +128,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Gate<T> {
         self.exchange.clone()
     }
 
+    /// Refuses what came instead of a request.
     fn refuse(&mut self, refusal: Refusal) {
+        metrics::counter!("packhouse_unreadable_requests_total", "status" => refusal.status.as_str().to_owned())
+            .increment(1);
         self.last_words = answer::last_words(refusal);
         self.close();
     }
@@ -157,19 +161,23 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Gate<T> {
         while matches!(self.held.first(), Some(b'\r' | b'\n')) {
             self.held.advance(1);
         }
-        if self.held.len() > self.partial {
-            match framing::head(&self.held) {
-                Ok(Some(head)) => {
-                    self.begin(head);
-                    return Poll::Ready(Ok(()));
+        let seen = std::mem::replace(&mut self.partial, self.held.len());
+        let new = self.held.get(seen..).unwrap_or_default();
+        if !new.is_empty() {
+            // Only a line feed can complete a header section, so bytes that trickle in are not read again and again.
+            if seen == 0 || new.contains(&b'\n') || self.held.len() >= framing::MAX_HEAD {
+                let full = self.held.len() >= framing::MAX_HEAD;
+                let found = framing::head(&self.held).and_then(|head| match head {
+                    None if full => Err(framing::TOO_LARGE),
+                    head => Ok(head),
+                });
+                let partial = matches!(found, Ok(None));
+                match found {
+                    Ok(Some(head)) => self.begin(head),
+                    Ok(None) => {}
+                    Err(refusal) => self.refuse(refusal),
                 }
-                Ok(None) if self.held.len() < framing::MAX_HEAD => self.partial = self.held.len(),
-                Ok(None) => {
-                    self.refuse(framing::TOO_LARGE);
-                    return Poll::Ready(Ok(()));
-                }
-                Err(refusal) => {
-                    self.refuse(refusal);
+                if !partial {
                     return Poll::Ready(Ok(()));
                 }
             }

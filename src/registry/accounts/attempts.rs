@@ -4,7 +4,7 @@
 //! from a [place](KnownPlace) that is known to be the user's have a bucket of their own, which strangers cannot reach.
 
 use crate::db::schema::attempts;
-use crate::domain::clock::{CLOCK_DIFFERENCE, Timestamp};
+use crate::domain::clock::Timestamp;
 use crate::domain::digest::to_hex;
 use crate::domain::ids::{OwnerId, SessionId};
 use crate::domain::network::{network_of, site_of};
@@ -19,7 +19,8 @@ use std::time::Duration;
 pub const WINDOW: Duration = Duration::from_secs(300);
 /// Password sign-ins allowed per account and per address in one window.
 pub const SIGN_INS: i32 = 10;
-/// Password sign-ins allowed per /48 of IPv6 in one window: an attacker may have one with 65,536 smaller networks.
+/// Password sign-ins allowed in one window per /48 of IPv6, because an attacker may have one with 65,536 smaller
+/// networks, and per address for all users who are known there.
 pub const SIGN_INS_PER_SITE: i32 = 50;
 /// Password sign-ins allowed in total in one window: a limit on guessing spread over many addresses.
 pub const SIGN_INS_IN_ALL: i32 = 3000;
@@ -96,7 +97,15 @@ pub fn account(key: &MasterKey, user: Option<OwnerId>, typed: &str) -> String {
 /// which prevents deadlocks. The global bucket comes last, so that its lock is held for the shortest time.
 pub fn sign_in_buckets(account: &str, address: Option<IpAddr>, place: Option<&KnownPlace>) -> Vec<Bucket> {
     if let Some(place) = place {
-        return vec![place.bucket("sign-in", SIGN_INS)];
+        let mut buckets = vec![place.bucket("sign-in", SIGN_INS)];
+        // An office or a proxy may be the address of many users, so all of them together have a limit too. Strangers
+        // elsewhere can't fill it.
+        if let KnownPlace::Address(_, address) = place {
+            let name = format!("sign-in known at {}", network_of(*address));
+            buckets.push(Bucket::new(name, SIGN_INS_PER_SITE, USE_A_TOKEN));
+        }
+        buckets.sort_by(|one, other| one.name.cmp(&other.name));
+        return buckets;
     }
     let mut buckets = vec![
         Bucket::new(format!("sign-in account {account}"), SIGN_INS, USE_A_TOKEN),
@@ -133,12 +142,6 @@ fn names(buckets: &[Bucket]) -> Vec<&str> {
     buckets.iter().map(|bucket| bucket.name.as_str()).collect()
 }
 
-/// The latest time that a window can end at. One that ends later began while the clock was ahead, and is over:
-/// otherwise it would bar everybody for as long as the clock was ahead.
-fn latest_end(now: Timestamp) -> Timestamp {
-    now.plus(WINDOW).plus(CLOCK_DIFFERENCE)
-}
-
 fn refuse(bucket: &Bucket, ends: Timestamp, now: Timestamp) -> Error {
     Error::RateLimited { retry_after: ends.since(now).as_secs() + 1, instead: bucket.instead }
 }
@@ -151,7 +154,7 @@ fn refuse(bucket: &Bucket, ends: Timestamp, now: Timestamp) -> Error {
 pub fn look(conn: &mut PgConnection, buckets: &[Bucket], now: Timestamp) -> Result<()> {
     let counted: Vec<(String, i32, Timestamp)> = attempts::table
         .filter(attempts::bucket.eq_any(names(buckets)))
-        .filter(attempts::window_ends_at.gt(now).and(attempts::window_ends_at.le(latest_end(now))))
+        .filter(attempts::window_ends_at.gt(now).and(attempts::window_ends_at.le(now.latest_end_of(WINDOW))))
         .select((attempts::bucket, attempts::count, attempts::window_ends_at))
         .load(conn)?;
     let full = counted.iter().find_map(|(name, count, ends)| {
@@ -180,12 +183,12 @@ pub fn take(conn: &mut PgConnection, buckets: &[Bucket], now: Timestamp) -> Resu
                 attempts::count.eq(diesel::dsl::sql::<Integer>("CASE WHEN attempts.window_ends_at > ")
                     .bind::<Timestamptz, _>(now)
                     .sql(" AND attempts.window_ends_at <= ")
-                    .bind::<Timestamptz, _>(latest_end(now))
+                    .bind::<Timestamptz, _>(now.latest_end_of(WINDOW))
                     .sql(" THEN attempts.count + 1 ELSE 1 END")),
                 attempts::window_ends_at.eq(diesel::dsl::sql::<Timestamptz>("CASE WHEN attempts.window_ends_at > ")
                     .bind::<Timestamptz, _>(now)
                     .sql(" AND attempts.window_ends_at <= ")
-                    .bind::<Timestamptz, _>(latest_end(now))
+                    .bind::<Timestamptz, _>(now.latest_end_of(WINDOW))
                     .sql(" THEN attempts.window_ends_at ELSE excluded.window_ends_at END")),
             ))
             .returning((attempts::count, attempts::window_ends_at))
@@ -216,6 +219,5 @@ pub fn give_back(conn: &mut PgConnection, buckets: &[Bucket]) -> Result<()> {
 /// # Errors
 /// Database errors.
 pub fn forget_old(conn: &mut PgConnection, now: Timestamp) -> Result<usize> {
-    let over = attempts::window_ends_at.le(now).or(attempts::window_ends_at.gt(latest_end(now)));
-    Ok(diesel::delete(attempts::table.filter(over)).execute(conn)?)
+    Ok(diesel::delete(attempts::table.filter(attempts::window_ends_at.le(now))).execute(conn)?)
 }

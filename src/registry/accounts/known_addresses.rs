@@ -2,7 +2,7 @@
 //! so that nobody can lock a user out. All servers of one database share them.
 
 use crate::db::schema::known_addresses;
-use crate::domain::clock::{CLOCK_DIFFERENCE, Timestamp};
+use crate::domain::clock::Timestamp;
 use crate::domain::ids::OwnerId;
 use crate::domain::network::network_of;
 use crate::error::Result;
@@ -32,8 +32,7 @@ pub fn is_known(
         .find((user, network_of(address).to_string()))
         .filter(known_addresses::auth_epoch.eq(epoch))
         .filter(known_addresses::last_used_at.gt(now.minus(KNOWN_FOR)))
-        // A time further ahead comes from a clock that was wrong.
-        .filter(known_addresses::last_used_at.le(now.plus(CLOCK_DIFFERENCE)));
+        .filter(known_addresses::last_used_at.le(now.latest_end_of(Duration::ZERO)));
     Ok(diesel::select(diesel::dsl::exists(known)).get_result(conn)?)
 }
 
@@ -79,6 +78,5 @@ pub fn remember(conn: &mut PgConnection, (user, epoch): (OwnerId, i32), address:
 /// Database errors.
 pub fn forget_old(conn: &mut PgConnection, now: Timestamp) -> Result<usize> {
     let old = known_addresses::last_used_at.le(now.minus(KNOWN_FOR));
-    let old = old.or(known_addresses::last_used_at.gt(now.plus(CLOCK_DIFFERENCE)));
     Ok(diesel::delete(known_addresses::table.filter(old)).execute(conn)?)
 }

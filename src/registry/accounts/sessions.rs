@@ -3,7 +3,7 @@
 
 use super::factor::Factor;
 use super::known_addresses;
-use super::session_expiry::{IDLE, LONGEST, latest_expiry};
+use super::session_expiry::{IDLE, LONGEST, is_live};
 use crate::db::schema::{sessions, users};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{OwnerId, SessionId};
@@ -132,7 +132,7 @@ pub fn list(conn: &mut PgConnection, user: OwnerId, now: Timestamp) -> Result<Ve
     Ok(sessions::table
         .inner_join(users::table)
         .filter(sessions::user_id.eq(user))
-        .filter(sessions::expires_at.gt(now).and(sessions::expires_at.le(latest_expiry(now))))
+        .filter(is_live(now))
         .filter(sessions::auth_epoch.eq(users::auth_epoch))
         .order((sessions::last_seen_at.desc(), sessions::id))
         .select(Session::as_select())

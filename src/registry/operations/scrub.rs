@@ -60,8 +60,7 @@ pub fn lease(
     settings::get_or_set(conn, SCRUB, &json!(Progress::default()))?;
     settings::lock(conn, SCRUB)?;
     let mut progress = progress(conn)?;
-    // A time further ahead than a lease comes from a clock that was wrong.
-    let leased = progress.leased_until.is_some_and(|until| until > now && until <= now.plus(LEASE));
+    let leased = progress.leased_until.is_some_and(|until| until > now && until <= now.latest_end_of(LEASE));
     if leased && progress.server != server {
         return Ok(None);
     }

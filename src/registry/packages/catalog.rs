@@ -12,7 +12,7 @@ use crate::domain::version::{self, Version};
 use crate::error::{Error, Result};
 use crate::registry::access::CanRead;
 use crate::registry::caller::Caller;
-use crate::registry::like::{containing, like_any};
+use crate::registry::like::{containing, like_any, package_is_like_any};
 use crate::registry::pages::{ByAge, Page, Slice};
 use diesel::dsl::max;
 use diesel::pg::Pg;
@@ -103,8 +103,7 @@ pub fn of_owner(
     let ids = ids_of_owner(conn, right.owner().id, &likes, order, slice)?;
     let mut all = packages::table.filter(packages::owner_id.eq(right.owner().id)).into_boxed::<Pg>();
     for like in &likes {
-        let fits = diesel::dsl::sql::<diesel::sql_types::Bool>("packages.lower_name LIKE ANY (");
-        all = all.filter(fits.bind::<Array<Text>, _>(like.clone()).sql(")"));
+        all = all.filter(package_is_like_any(like.clone()));
     }
     Ok(Page { total: all.count().get_result(conn)?, items: load(conn, &ids)? })
 }
@@ -117,10 +116,7 @@ pub fn ids(conn: &mut PgConnection, right: &CanRead, order: ByAge, slice: Slice)
     let rows = || {
         let rows = packages::table.filter(packages::owner_id.eq(right.owner().id)).into_boxed::<Pg>();
         match right.packages().map(like_any) {
-            Some(patterns) => {
-                let like = diesel::dsl::sql::<diesel::sql_types::Bool>("packages.lower_name LIKE ANY (");
-                rows.filter(like.bind::<Array<Text>, _>(patterns).sql(")"))
-            }
+            Some(patterns) => rows.filter(package_is_like_any(patterns)),
             None => rows,
         }
     };

@@ -8,7 +8,6 @@ use crate::domain::clock::Timestamp;
 use crate::domain::digest::OtherDigests;
 use crate::domain::ids::BlobId;
 use crate::error::Result;
-use crate::registry::accounts::session_expiry::latest_expiry;
 use crate::registry::operations::settings;
 use diesel::dsl::{count_star, exists, not, sql};
 use diesel::prelude::*;
@@ -162,11 +161,11 @@ pub fn set_other_digests(conn: &mut PgConnection, blob: BlobId, other: &OtherDig
     Ok(())
 }
 
-/// Deletes expired sessions, and those that began while the clock was wrong.
+/// Deletes expired sessions. Those that began while the clock was ahead are left: this server's clock may be the one
+/// that is wrong.
 ///
 /// # Errors
 /// Database errors.
 pub fn forget_sessions(conn: &mut PgConnection, now: Timestamp) -> Result<usize> {
-    let over = sessions::expires_at.le(now).or(sessions::expires_at.gt(latest_expiry(now)));
-    Ok(diesel::delete(sessions::table.filter(over)).execute(conn)?)
+    Ok(diesel::delete(sessions::table.filter(sessions::expires_at.le(now))).execute(conn)?)
 }

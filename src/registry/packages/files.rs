@@ -149,7 +149,9 @@ pub fn find_downloadable_by_id(
         .first(conn)
         .optional()?;
     let name = name.ok_or(Error::NotFound(What::File))?;
-    find_downloadable(conn, caller, &path.with_file(name))
+    // Another file may have taken its name since.
+    let file = find_downloadable(conn, caller, &path.with_file(name))?;
+    if file.id == id { Ok(file) } else { Err(Error::NotFound(What::File)) }
 }
 
 /// The blob that is stored under this name already, if any.

@@ -11,12 +11,12 @@ use crate::domain::role::Visibility;
 use crate::domain::version::Version;
 use crate::error::{Error, Result, What};
 use crate::registry::access::CanRead;
-use crate::registry::like::{containing, like_any};
+use crate::registry::like::{containing, like_any, package_is_like_any};
 use crate::registry::pages::{Page, Slice};
 use diesel::dsl::sql;
 use diesel::pg::Pg;
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Bool, Text};
+use diesel::sql_types::{BigInt, Bool, Text};
 use std::collections::{HashMap, HashSet};
 
 /// A version with the details that every list shows.
@@ -95,7 +95,7 @@ impl Target {
             Filter::Package(name) => {
                 let query = packages::table.filter(package_is(owner, name)).select(packages::id).into_boxed();
                 let query = match limits {
-                    Some(patterns) => query.filter(name_like_any(patterns)),
+                    Some(patterns) => query.filter(package_is_like_any(patterns)),
                     None => query,
                 };
                 query.first(conn).optional()?.map(Self::Package)
@@ -115,7 +115,7 @@ impl Target {
                     None => names,
                 };
                 let names = match limits {
-                    Some(patterns) => names.filter(name_like_any(patterns.clone())),
+                    Some(patterns) => names.filter(package_is_like_any(patterns.clone())),
                     None => names,
                 };
                 Box::new(versions::owner_id.eq(*owner).and(versions::package_id.eq_any(names)))
@@ -134,10 +134,6 @@ impl Target {
             .select(versions::id)
             .load(conn)?)
     }
-}
-
-fn name_like_any(patterns: Vec<String>) -> Box<dyn BoxableExpression<packages::table, Pg, SqlType = Bool>> {
-    Box::new(sql::<Bool>("packages.lower_name LIKE ANY (").bind::<Array<Text>, _>(patterns).sql(")"))
 }
 
 /// Versions of an owner, the newest first.

@@ -3,7 +3,7 @@
 
 use crate::db::schema::{audit, files, owners, packages, versions};
 use crate::domain::clock::Timestamp;
-use crate::domain::ids::FileId;
+use crate::domain::ids::{FileId, OwnerId};
 use crate::error::Result;
 use crate::registry::audit::Event;
 use diesel::prelude::*;
@@ -18,11 +18,12 @@ const CLOSE: Duration = Duration::from_secs(2);
 /// # Errors
 /// Database errors.
 pub fn is_possible(conn: &mut PgConnection, id: FileId) -> Result<bool> {
-    type Place = (String, String, String, String, Timestamp);
+    type Place = (OwnerId, String, String, String, String, Timestamp);
     let place: Option<Place> = files::table
         .inner_join(versions::table.inner_join(packages::table.inner_join(owners::table)))
         .filter(files::id.eq(id))
         .select((
+            owners::id,
             owners::lower_name,
             packages::lower_name,
             versions::lower_version,
@@ -31,20 +32,21 @@ pub fn is_possible(conn: &mut PgConnection, id: FileId) -> Result<bool> {
         ))
         .first(conn)
         .optional()?;
-    let Some((owner, package, version, file, uploaded)) = place else { return Ok(true) };
+    let Some((id, owner, package, version, file, uploaded)) = place else { return Ok(true) };
     let deletions =
         [Event::FileDelete, Event::VersionDelete, Event::PackageDelete, Event::UserDelete, Event::OrgDelete];
-    let deleted: Vec<(Option<String>, String)> = audit::table
+    let deleted: Vec<(Option<OwnerId>, Option<String>, String)> = audit::table
         .filter(audit::at.between(uploaded.minus(CLOSE), uploaded.plus(CLOSE)))
         .filter(audit::event.eq_any(deletions.map(Event::as_str)))
-        .select((audit::owner_name, audit::subject))
+        .select((audit::owner_id, audit::owner_name, audit::subject))
         .load(conn)?;
     let version = format!("{package}/{version}");
     let file = format!("{version}/{file}");
     let places = [&owner, &package, &version, &file];
-    // The log has the spelling of the requests.
-    let is_here = |(of, subject): (Option<String>, String)| {
-        of.is_some_and(|of| of.to_lowercase() == owner) && places.contains(&&subject.to_lowercase())
+    // The log has the spelling of the requests. The owner may have another name since, or be another one of this name.
+    let is_here = |(of, name, subject): (Option<OwnerId>, Option<String>, String)| {
+        let is_owner = of == Some(id) || name.is_some_and(|name| name.to_lowercase() == owner);
+        is_owner && places.contains(&&subject.to_lowercase())
     };
     Ok(deleted.into_iter().any(is_here))
 }

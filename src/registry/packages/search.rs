@@ -21,11 +21,11 @@ use crate::domain::ids::{OwnerId, VersionId};
 use crate::domain::names::OwnerName;
 use crate::error::{Error, Result};
 use crate::registry::access::{CanSearch, readable};
-use crate::registry::like::{containing, like_any};
+use crate::registry::like::{containing, like_any, package_is_like_any};
 use diesel::dsl::sql;
 use diesel::pg::Pg;
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Bool, Text, Timestamptz};
+use diesel::sql_types::{BigInt, Bool, Text, Timestamptz};
 use std::fmt;
 use std::str::FromStr;
 
@@ -265,8 +265,7 @@ impl Plan {
             query = query.filter(versions::owner_id.eq_any(ids.to_vec()));
         }
         if let Some(patterns) = right.packages() {
-            let like = sql::<Bool>("packages.lower_name LIKE ANY (").bind::<Array<Text>, _>(like_any(patterns));
-            query = query.filter(like.sql(")"));
+            query = query.filter(package_is_like_any(like_any(patterns)));
         }
         if let Some(place) = after {
             query = query.filter(search.sort.behind(place));

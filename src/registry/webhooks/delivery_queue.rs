@@ -89,17 +89,18 @@ struct Next {
 fn lease(conn: &mut PgConnection, now: Timestamp) -> Result<Option<HookId>> {
     let next: Option<Next> = diesel::sql_query(
         "UPDATE hooks SET leased_until = $2, served_at = $1 WHERE id = (SELECT h.id FROM hooks h WHERE h.active \
-           AND (h.leased_until IS NULL OR h.leased_until <= $1 OR h.leased_until > $2) \
+           AND (h.leased_until IS NULL OR h.leased_until <= $1 OR h.leased_until > $5) \
            AND h.id IN (SELECT hook_id FROM hook_deliveries WHERE state = 0 \
              AND (next_attempt_at <= $1 OR next_attempt_at > $4)) \
            AND (SELECT count(*) FROM hooks o WHERE o.owner_id = h.owner_id \
-             AND o.leased_until > $1 AND o.leased_until <= $2) < $3 \
+             AND o.leased_until > $1 AND o.leased_until <= $5) < $3 \
            ORDER BY h.served_at NULLS FIRST, h.id LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING id",
     )
     .bind::<Timestamptz, _>(now)
     .bind::<Timestamptz, _>(now.plus(LEASE))
     .bind::<BigInt, _>(MOST_OF_OWNER)
-    .bind::<Timestamptz, _>(now.plus(LONGEST_PAUSE))
+    .bind::<Timestamptz, _>(now.latest_end_of(LONGEST_PAUSE))
+    .bind::<Timestamptz, _>(now.latest_end_of(LEASE))
     .get_result(conn)
     .optional()?;
     Ok(next.map(|next| next.id))
@@ -118,7 +119,7 @@ pub fn take(conn: &mut PgConnection, key: &MasterKey, now: Timestamp) -> Result<
             .filter(
                 hook_deliveries::next_attempt_at
                     .le(now)
-                    .or(hook_deliveries::next_attempt_at.gt(now.plus(LONGEST_PAUSE))),
+                    .or(hook_deliveries::next_attempt_at.gt(now.latest_end_of(LONGEST_PAUSE))),
             )
             .order((hook_deliveries::next_attempt_at, hook_deliveries::id))
             .select(hook_deliveries::id)

@@ -8,6 +8,7 @@ use crate::domain::role::{OwnerKind, Visibility};
 use crate::domain::version::Version;
 use crate::domain::webhook::HookAction;
 use crate::error::{Error, Result};
+use crate::registry::packages::releases::Person;
 use serde::{Deserialize, Serialize};
 
 /// A user or an organization at the time of the event.
@@ -113,13 +114,8 @@ fn visibility(number: i16) -> Visibility {
 impl OwnerSnapshot {
     /// Gitea's Ghost, who stands for a deleted user.
     fn ghost() -> Self {
-        Self {
-            id: OwnerId::GHOST,
-            name: OwnerName::ghost(),
-            full_name: String::new(),
-            visibility: Visibility::Public.number(),
-            created_at: Timestamp::from_unix(0),
-        }
+        let Person { id, name, full_name, visibility, created_at } = Person::ghost();
+        Self { id, name, full_name, visibility: visibility.number(), created_at }
     }
 
     fn user<'a>(&'a self, root: &str) -> User<'a> {

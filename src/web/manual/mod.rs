@@ -10,6 +10,7 @@ use super::page::{Frame, Reply, frame};
 use crate::auth::call::Call;
 use crate::error::{Error, Result, What};
 use crate::http::request_log::path_as_sent;
+use crate::http::segment::with_query;
 use askama::Template;
 use pages::{FoundPage, ManualPage, ManualPages};
 
@@ -36,6 +37,5 @@ pub async fn page(call: Call) -> Result<Reply> {
         Some(FoundPage::Page(page) | FoundPage::Alias(page)) => page.url.clone(),
         None => return Err(Error::NotFound(What::Page)),
     };
-    let query = call.req.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
-    Ok(Reply::moved(&format!("{to}{query}")))
+    Ok(Reply::moved(&with_query(to, &call.req)))
 }
