@@ -42,6 +42,20 @@ diesel::table! {
 }
 
 diesel::table! {
+    channels (id) {
+        id -> Int8,
+        package_id -> Int8,
+        name -> Text,
+        lower_name -> Text,
+        version -> Text,
+        lower_version -> Text,
+        updater_id -> Nullable<Int8>,
+        updated_at -> Timestamptz,
+        revision -> Int8,
+    }
+}
+
+diesel::table! {
     daily_totals (day) {
         day -> Date,
         versions -> Int8,
@@ -171,6 +185,16 @@ diesel::table! {
         name -> Text,
         lower_name -> Text,
         created_at -> Timestamptz,
+        description -> Text,
+        homepage -> Text,
+        source_url -> Text,
+        license -> Text,
+        labels -> Jsonb,
+        readme -> Text,
+        archived_at -> Nullable<Timestamptz>,
+        visibility -> Nullable<Int2>,
+        overwrite_versions -> Array<Text>,
+        seal_after_seconds -> Nullable<Int8>,
     }
 }
 
@@ -179,6 +203,32 @@ diesel::table! {
         user_id -> Int8,
         hash -> Bytea,
         used_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    retention_rules (id) {
+        id -> Int8,
+        owner_id -> Int8,
+        place -> Int4,
+        name -> Text,
+        lower_name -> Text,
+        is_enabled -> Bool,
+        packages -> Array<Text>,
+        versions -> Array<Text>,
+        labels -> Jsonb,
+        match_full_name -> Bool,
+        delete_pattern -> Nullable<Text>,
+        keep_pattern -> Nullable<Text>,
+        delete_older_than_days -> Nullable<Int4>,
+        delete_not_downloaded_for_days -> Nullable<Int4>,
+        delete_superseded_prereleases -> Bool,
+        keep_last -> Nullable<Int4>,
+        keep_last_per -> Int2,
+        keep_versions -> Array<Text>,
+        keep_if_downloaded_within_days -> Nullable<Int4>,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
     }
 }
 
@@ -251,6 +301,55 @@ diesel::table! {
 }
 
 diesel::table! {
+    trash (id) {
+        id -> Int8,
+        owner_id -> Int8,
+        kind -> Int2,
+        package_name -> Text,
+        version -> Nullable<Text>,
+        file_name -> Nullable<Text>,
+        reason -> Int2,
+        rule -> Text,
+        actor_id -> Nullable<Int8>,
+        actor_name -> Text,
+        deleted_at -> Timestamptz,
+        keep_until -> Timestamptz,
+        versions -> Int8,
+        files -> Int8,
+        bytes -> Int8,
+    }
+}
+
+diesel::table! {
+    trashed_files (id) {
+        id -> Int8,
+        trash_id -> Int8,
+        version_id -> Int8,
+        blob_id -> Int8,
+        name -> Text,
+        lower_name -> Text,
+        creator_id -> Nullable<Int8>,
+        created_at -> Timestamptz,
+        download_count -> Int8,
+    }
+}
+
+diesel::table! {
+    trashed_packages (trash_id) {
+        trash_id -> Int8,
+        facts -> Jsonb,
+    }
+}
+
+diesel::table! {
+    trashed_versions (id) {
+        id -> Int8,
+        trash_id -> Int8,
+        facts -> Jsonb,
+    }
+}
+
+diesel::table! {
     usage_changes (id) {
         id -> Int8,
         owner_id -> Int8,
@@ -284,6 +383,21 @@ diesel::table! {
         creator_id -> Nullable<Int8>,
         created_at -> Timestamptz,
         owner_id -> Int8,
+        state -> Int2,
+        published_at -> Nullable<Timestamptz>,
+        sealed_at -> Nullable<Timestamptz>,
+        notes -> Text,
+        labels -> Jsonb,
+        is_prerelease -> Nullable<Bool>,
+        yanked_at -> Nullable<Timestamptz>,
+        yank_reason -> Text,
+        deprecated_at -> Nullable<Timestamptz>,
+        deprecation_message -> Text,
+        successor -> Nullable<Text>,
+        held_at -> Nullable<Timestamptz>,
+        hold_reason -> Text,
+        expires_at -> Nullable<Timestamptz>,
+        last_downloaded_at -> Nullable<Timestamptz>,
     }
 }
 
@@ -301,6 +415,13 @@ diesel::joinable!(versions -> packages (package_id));
 diesel::joinable!(files -> versions (version_id));
 diesel::joinable!(files -> blobs (blob_id));
 diesel::joinable!(damaged_blobs -> blobs (blob_id));
+diesel::joinable!(channels -> packages (package_id));
+diesel::joinable!(retention_rules -> owners (owner_id));
+diesel::joinable!(trash -> owners (owner_id));
+diesel::joinable!(trashed_files -> trash (trash_id));
+diesel::joinable!(trashed_files -> blobs (blob_id));
+diesel::joinable!(trashed_packages -> trash (trash_id));
+diesel::joinable!(trashed_versions -> trash (trash_id));
 diesel::joinable!(owner_usage -> owners (owner_id));
 diesel::joinable!(usage_changes -> owners (owner_id));
 diesel::joinable!(hooks -> owners (owner_id));
@@ -311,6 +432,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     attempts,
     audit,
     blobs,
+    channels,
     daily_totals,
     damaged_blobs,
     files,
@@ -323,12 +445,17 @@ diesel::allow_tables_to_appear_in_same_query!(
     owners,
     packages,
     recovery_codes,
+    retention_rules,
     second_factors,
     sessions,
     settings,
     team_members,
     teams,
     tokens,
+    trash,
+    trashed_files,
+    trashed_packages,
+    trashed_versions,
     usage_changes,
     users,
     versions,
