@@ -12,7 +12,7 @@ use crate::domain::role::Visibility;
 use crate::error::{Error, Result, What};
 use crate::registry::accounts::users::{self, User};
 use crate::registry::caller::Caller;
-use crate::registry::packages::releases::Person;
+use crate::registry::owners::person::Person;
 use crate::state::App;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

@@ -307,3 +307,49 @@ fn a_backup_moves_between_private_and_external_postgres() {
     restored.stop();
     server.stop();
 }
+
+/// A copy of a folder, with the modes that the program gives a backup.
+fn copy_backup(from: &Path, to: &Path) {
+    fs::create_dir(to).unwrap();
+    fs::set_permissions(to, fs::Permissions::from_mode(0o700)).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let (from, to) = (entry.as_ref().unwrap().path(), to.join(entry.unwrap().file_name()));
+        if from.is_dir() {
+            copy_backup(&from, &to);
+        } else {
+            fs::write(&to, fs::read(&from).unwrap()).unwrap();
+            fs::set_permissions(&to, fs::Permissions::from_mode(0o600)).unwrap();
+        }
+    }
+}
+
+#[test]
+fn backups_of_earlier_versions_are_restored_and_brought_up_to_date() {
+    // Each was made by the version whose last migration is its name: see tests/README.md.
+    for entry in fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/backups")).unwrap() {
+        let home = Home::new();
+        let backup = home.path("backup");
+        copy_backup(&entry.unwrap().path(), &backup);
+        let out = home.ok(&["restore", backup.to_str().unwrap()]);
+        assert!(out.ends_with("no problems\n"), "{out}");
+        is_clean(&home, &["check", "--digests", "--grace", "0"]);
+        let server = Server::start(&home);
+        for (path, bytes) in [
+            ("ada/generic/tool/1.0.0/tool.txt", &b"tool 1.0.0\n"[..]),
+            ("ada/generic/tool/1.1.0-rc.1/tool.txt", b"tool 1.1.0-rc.1\n"),
+            ("ada/generic/tool/2.0.0/tool.txt", b"tool 2.0.0\n"),
+            ("ada/generic/tool/2.0.0/shared.txt", b"shared\n"),
+        ] {
+            assert_eq!(server.get(path), (200, bytes.to_vec()), "{path}");
+        }
+        assert_eq!(server.get("acme/generic/firmware/7/shared.bin").0, 401, "a private owner stays private");
+        let token = home.make_token("ada");
+        assert_eq!(server.put(&token, "ada/generic/tool/3.0.0/tool.txt", b"tool 3.0.0\n"), 201);
+        server.stop();
+        // What it has now is backed up and restored like anything else.
+        let again = home.path("again");
+        home.ok(&["backup", again.to_str().unwrap()]);
+        let other = Home::new();
+        assert!(other.ok(&["restore", again.to_str().unwrap()]).ends_with("no problems\n"));
+    }
+}

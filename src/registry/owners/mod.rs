@@ -4,4 +4,5 @@ pub mod members;
 pub mod namespace;
 pub mod org_creation;
 pub mod orgs;
+pub mod person;
 pub mod teams;

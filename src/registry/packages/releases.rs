@@ -5,13 +5,13 @@ use super::versions::latest as latest_version;
 use crate::db::schema::{owners, packages, versions};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{OwnerId, PackageId, VersionId};
-use crate::domain::names::{OwnerName, PackageName};
+use crate::domain::names::PackageName;
 use crate::domain::path::VersionPath;
-use crate::domain::role::Visibility;
 use crate::domain::version::Version;
 use crate::error::{Error, Result, What};
 use crate::registry::access::CanRead;
 use crate::registry::like::{containing, like_any, package_is_like_any};
+use crate::registry::owners::person::Person;
 use crate::registry::pages::{Page, Slice};
 use diesel::dsl::sql;
 use diesel::pg::Pg;
@@ -32,29 +32,6 @@ pub struct Release {
     pub downloads: i64,
     /// The user who created it, if the account still exists.
     pub creator: Option<Person>,
-}
-
-/// The public fields of an owner.
-#[derive(Debug, Clone, Queryable)]
-pub struct Person {
-    pub id: OwnerId,
-    pub name: OwnerName,
-    pub full_name: String,
-    pub visibility: Visibility,
-    pub created_at: Timestamp,
-}
-
-impl Person {
-    /// Gitea's Ghost, who stands for every deleted user.
-    pub fn ghost() -> Self {
-        Self {
-            id: OwnerId::GHOST,
-            name: OwnerName::ghost(),
-            full_name: String::new(),
-            visibility: Visibility::Public,
-            created_at: Timestamp::from_unix(0),
-        }
-    }
 }
 
 /// Totals of a version's files. They are computed for the rows of one page, so that each is an index look-up.

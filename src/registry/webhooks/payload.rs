@@ -8,7 +8,7 @@ use crate::domain::role::{OwnerKind, Visibility};
 use crate::domain::version::Version;
 use crate::domain::webhook::HookAction;
 use crate::error::{Error, Result};
-use crate::registry::packages::releases::Person;
+use crate::registry::owners::person::Person;
 use serde::{Deserialize, Serialize};
 
 /// A user or an organization at the time of the event.
