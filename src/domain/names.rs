@@ -19,6 +19,8 @@ pub enum InvalidName {
     Empty,
     #[error("it is longer than {0} bytes")]
     TooLong(usize),
+    #[error("it is longer than {0} characters")]
+    TooManyCharacters(usize),
     #[error("use {0}")]
     Characters(&'static str),
     #[error("a name of one character must be a letter or a digit")]
