@@ -96,6 +96,11 @@ impl Version {
         Some(Precedence { is_release: pre.is_empty(), numbers, pre })
     }
 
+    /// Whether its name says that it is a pre-release, as SemVer does.
+    pub fn is_prerelease(&self) -> bool {
+        self.precedence().is_some_and(|precedence| !precedence.is_release)
+    }
+
     /// A version that could come next: the release of a pre-release such as `-rc.1`, otherwise the last number plus
     /// one; `None` for a version that doesn't read as numbers.
     pub fn next(&self) -> Option<Self> {
@@ -137,27 +142,47 @@ fn plus_one(digits: &str) -> String {
     kept + &last.unwrap_or('1').to_string() + &zeros
 }
 
-/// The one order of a package's versions; the greatest is the latest. Versions that read as numbers are compared as
-/// numbers, releases above pre-releases. The others are below them all, by date, and so are versions with equal numbers
-/// among themselves.
-fn rank<D>(version: &Version, date: D) -> (Option<Precedence>, D) {
-    (version.precedence(), date)
+/// What orders a version among the others of its package.
+#[derive(Debug, Clone, Copy)]
+pub struct Ranked<'a, D> {
+    pub version: &'a Version,
+    /// Whether the publisher says that it is a pre-release; `None`: as its name says.
+    pub prerelease: Option<bool>,
+    pub date: D,
 }
 
-/// Sorts versions by number, the latest first. Versions that don't read as numbers come last, the most recent first.
-pub fn sort_by_number<T, D: Ord>(versions: &mut [T], key: impl Fn(&T) -> (&Version, D)) {
-    versions.sort_by_cached_key(|item| {
-        let (version, date) = key(item);
-        Reverse(rank(version, date))
-    });
+impl<D> Ranked<'_, D> {
+    fn precedence(&self) -> Option<Precedence> {
+        let precedence = self.version.precedence()?;
+        let is_release = self.prerelease.map_or(precedence.is_release, |prerelease| !prerelease);
+        Some(Precedence { is_release, ..precedence })
+    }
+
+    /// The one order of a package's versions. Versions that read as numbers are compared as numbers, releases above
+    /// pre-releases. The others are below them all, by date, and so are versions with equal numbers among themselves.
+    fn by_number(self) -> (Option<Precedence>, D) {
+        (self.precedence(), self.date)
+    }
+
+    /// How well it stands for the latest version: releases by number, then the newest of the pre-releases. Versions
+    /// that don't read as numbers count only where none does, and pre-releases last among them too.
+    fn by_merit(self) -> (u8, Option<Precedence>, D) {
+        match self.precedence() {
+            Some(precedence) if precedence.is_release => (3, Some(precedence), self.date),
+            Some(_) => (2, None, self.date),
+            None => (u8::from(self.prerelease != Some(true)), None, self.date),
+        }
+    }
 }
 
-/// The version that `latest` stands for: the first that [`sort_by_number`] would put in front.
-pub fn latest<T, D: Ord>(versions: impl IntoIterator<Item = T>, key: impl Fn(&T) -> (&Version, D)) -> Option<T> {
-    versions.into_iter().max_by_key(|item| {
-        let (version, date) = key(item);
-        rank(version, date)
-    })
+/// Sorts versions by number, the greatest first. Versions that don't read as numbers come last, the most recent first.
+pub fn sort_by_number<T, D: Ord>(versions: &mut [T], ranked: impl Fn(&T) -> Ranked<'_, D>) {
+    versions.sort_by_cached_key(|item| Reverse(ranked(item).by_number()));
+}
+
+/// The version that `latest` stands for, among those that may: the highest release, else the newest pre-release.
+pub fn latest<T, D: Ord>(versions: impl IntoIterator<Item = T>, ranked: impl Fn(&T) -> Ranked<'_, D>) -> Option<T> {
+    versions.into_iter().max_by_key(|item| ranked(item).by_merit())
 }
 
 #[cfg(test)]
@@ -171,9 +196,7 @@ mod tests {
     /// The versions of a space-separated list, created in this order, sorted by number.
     fn sorted(texts: &str) -> Vec<String> {
         let mut all: Vec<_> = texts.split(' ').enumerate().map(|(date, text)| (version(text), date)).collect();
-        let first = latest(&all, |(version, date)| (version, *date)).unwrap().0.to_string();
-        sort_by_number(&mut all, |(version, date)| (version, *date));
-        assert_eq!(all[0].0.to_string(), first, "the latest version is the first of the order");
+        sort_by_number(&mut all, |(version, date)| Ranked { version, prerelease: None, date: *date });
         all.into_iter().map(|(version, _)| version.to_string()).collect()
     }
 
@@ -223,6 +246,32 @@ mod tests {
         for other in ["1.0.0.Final", "1..2", "1.", ".1", "v", "1.0-", "1.0-a..b", "1.0+", "1.0+a_b", "1.0-ü", "1.²"] {
             assert_eq!(sorted(&format!("0.0.1-a {other}")).join(" "), format!("0.0.1-a {other}"));
         }
+    }
+
+    #[test]
+    fn the_latest_version_is_the_highest_release_or_else_the_newest() {
+        for (created, latest_is) in [
+            ("1.10.0 1.9.0", "1.10.0"),
+            ("1.0.0 2.0.0-rc.1 nightly", "1.0.0"),
+            ("2.0.0-rc.1 1.0.0-rc.1 nightly", "1.0.0-rc.1"),
+            ("zebra apple", "apple"),
+            ("1.0.0 !2.0.0", "1.0.0"),
+            ("=1.0.0-7 0.9.0", "1.0.0-7"),
+            ("apple !zebra", "apple"),
+            ("!apple !zebra", "zebra"),
+        ] {
+            // `!` marks what the publisher calls a pre-release, and `=` what they call a release.
+            let read = |(date, text): (usize, &str)| match text.split_at(1) {
+                ("!", rest) => (version(rest), Some(true), date),
+                ("=", rest) => (version(rest), Some(false), date),
+                _ => (version(text), None, date),
+            };
+            let all: Vec<_> = created.split(' ').enumerate().map(read).collect();
+            let found = latest(&all, |one| Ranked { version: &one.0, prerelease: one.1, date: one.2 });
+            assert_eq!(found.unwrap().0.to_string(), latest_is, "{created}");
+        }
+        assert!(version("v1.0-rc").is_prerelease() && !version("1.0").is_prerelease());
+        assert!(!version("nightly").is_prerelease());
     }
 
     #[test]

@@ -78,7 +78,7 @@ fn find(conn: &mut Connection, caller: &Caller, path: &VersionPath, name: &Downl
     if let Some(sidecar) = sidecars::find(conn, &right, path, name)? {
         return Ok(Downloaded::Sidecar(Box::new(sidecar)));
     }
-    if path.version.is_latest() && !versions::exists(conn, right.owner().id, path)? {
+    if path.version.is_latest() && !versions::is_shown(conn, &right, path)? {
         let version = versions::newest(conn, &right, &path.package).map_err(not_found_as_file)?;
         let public = right.owner().visibility == Visibility::Public;
         return Ok(Downloaded::Newest(VersionPath { version, ..path.clone() }, public));

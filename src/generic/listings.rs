@@ -13,7 +13,7 @@ use crate::error::{Error, Result, What};
 use crate::http::paging::{Paging, param};
 use crate::http::problem::Shape;
 use crate::listing::{self, BATCH, Extent, Listing, json};
-use crate::registry::access::can_read;
+use crate::registry::access::{CanRead, can_read};
 use crate::registry::packages::catalog::{self, Entry};
 use crate::registry::packages::files::{FileSummary, ListOrder};
 use crate::registry::packages::versions::VersionSummary;
@@ -74,9 +74,12 @@ pub async fn packages(call: Call) -> Result<HttpResponse> {
     call.about(&owner);
     let query = Arc::new(ListQuery::of(&call));
     let shape = query.shape;
-    let rows = move |conn: &mut _, ids: &[PackageId]| match shape {
-        Shape::Text => Ok(catalog::names(conn, ids)?.into_iter().map(Row::Name).collect()),
-        Shape::Json => Ok(catalog::load(conn, ids)?.into_iter().map(|entry| Row::Entry(Box::new(entry))).collect()),
+    let rows = move |conn: &mut _, right: &CanRead, ids: &[PackageId]| match shape {
+        Shape::Text => Ok(catalog::names(conn, right, ids)?.into_iter().map(Row::Name).collect()),
+        Shape::Json => {
+            let entries = catalog::load(conn, &right.draft_limit(), ids)?;
+            Ok(entries.into_iter().map(|entry| Row::Entry(Box::new(entry))).collect())
+        }
     };
     // Each package's latest version is found among all its versions, so only a few packages are read at a time.
     let batch = if shape == Shape::Json { PACKAGES_AT_ONCE } else { BATCH };
@@ -86,13 +89,13 @@ pub async fn packages(call: Call) -> Result<HttpResponse> {
             let right = can_read(conn, caller, &of, None)?;
             let (order, slice) = asked.rows()?;
             let ids = catalog::ids(conn, &right, order, slice)?;
-            Listing::open_by(batch, ids, None, |ids| rows(conn, ids))
+            Listing::open_by(batch, ids, None, |ids| rows(conn, &right, ids))
         })
         .await?;
     let (of, app) = (owner.clone(), Arc::clone(&call.app));
     let more = move |conn: &mut _, caller: &_, ids: &[PackageId]| {
-        can_read(conn, caller, &of, None)?;
-        rows(conn, ids)
+        let right = can_read(conn, caller, &of, None)?;
+        rows(conn, &right, ids)
     };
     let head = query.head(&call, list.total);
     listing::send(call, head, shape, list, more, async move |row| match row {
@@ -109,8 +112,8 @@ const PACKAGES_AT_ONCE: usize = 30;
 #[derive(Serialize, ToSchema)]
 pub struct ListedPackage {
     name: PackageName,
-    /// The version that `latest` stands for.
-    latest: Version,
+    /// The version that `latest` stands for; null if every version is a draft or yanked.
+    latest: Option<Version>,
     /// How many versions it has.
     #[schema(minimum = 1)]
     versions: i64,
@@ -133,7 +136,7 @@ impl ListedPackage {
         Self {
             url: app.url(&address::generic_package(&path)),
             name: path.package,
-            latest: entry.newest,
+            latest: entry.latest,
             versions: entry.versions,
             size: entry.size,
             download_count: entry.downloads,
@@ -148,15 +151,18 @@ pub async fn versions(call: Call) -> Result<HttpResponse> {
     /// A version's name, or all about it.
     enum Row {
         Name(Version),
-        Summary(VersionSummary),
+        Summary(Box<VersionSummary>),
     }
     let path = call.package_path().await?;
     call.about(&path.owner);
     let query = Arc::new(ListQuery::of(&call));
     let shape = query.shape;
-    let rows = move |conn: &mut _, ids: &[VersionId]| match shape {
-        Shape::Text => Ok(versions::names(conn, ids)?.into_iter().map(Row::Name).collect()),
-        Shape::Json => Ok(versions::summaries(conn, ids)?.into_iter().map(Row::Summary).collect()),
+    let rows = move |conn: &mut _, right: &CanRead, ids: &[VersionId]| match shape {
+        Shape::Text => Ok(versions::names(conn, right, ids)?.into_iter().map(Row::Name).collect()),
+        Shape::Json => {
+            let summaries = versions::summaries(conn, right, ids)?;
+            Ok(summaries.into_iter().map(|summary| Row::Summary(Box::new(summary))).collect())
+        }
     };
     let (asked, of) = (Arc::clone(&query), path.clone());
     let list = call
@@ -164,18 +170,18 @@ pub async fn versions(call: Call) -> Result<HttpResponse> {
             let right = can_read(conn, caller, &of.owner, Some(&of.package))?;
             let (order, slice) = asked.rows()?;
             let ids = versions::ids(conn, &right, &of.package, order, slice)?;
-            Listing::open(ids, Some(What::Package), |ids| rows(conn, ids))
+            Listing::open(ids, Some(What::Package), |ids| rows(conn, &right, ids))
         })
         .await?;
     let (of, app) = (path.clone(), Arc::clone(&call.app));
     let more = move |conn: &mut _, caller: &_, ids: &[VersionId]| {
-        can_read(conn, caller, &of.owner, Some(&of.package))?;
-        rows(conn, ids)
+        let right = can_read(conn, caller, &of.owner, Some(&of.package))?;
+        rows(conn, &right, ids)
     };
     let head = query.head(&call, list.total);
     listing::send(call, head, shape, list, more, async move |row| match row {
         Row::Name(version) => Ok(version.to_string().into_bytes()),
-        Row::Summary(summary) => json(&ListedVersion::new(&app, &path, summary)),
+        Row::Summary(summary) => json(&ListedVersion::new(&app, &path, *summary)),
     })
     .await
 }

@@ -4,10 +4,11 @@ use crate::db::schema::{owners, sessions, team_members, teams, tokens, users};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{OwnerId, SessionId, TokenId};
 use crate::domain::names::{OwnerName, PackageName};
-use crate::domain::role::{Area, Level, PackagePattern, Scope, Scopes, Visibility};
+use crate::domain::role::{Area, Level, PackagePattern, Permission, Scope, Scopes, Visibility};
 use crate::domain::secret::TokenHash;
 use crate::error::{Error, Result, What};
 use crate::registry::accounts::session_expiry::is_live;
+use crate::registry::draft_limit::DraftLimit;
 use core::net::IpAddr;
 use diesel::dsl::array;
 use diesel::prelude::*;
@@ -61,6 +62,8 @@ pub struct Caller {
     user: Option<SignedIn>,
     /// The organizations that the user is a member of, read together with the user.
     orgs: Vec<OwnerId>,
+    /// Those of them that the user may publish to.
+    writable: Vec<OwnerId>,
     /// The administrator who acts as the user (`Sudo`).
     administrator: Option<SignedIn>,
     grant: Grant,
@@ -100,12 +103,13 @@ pub const BAD_LOGIN: Error = Error::BadCredential("wrong username or password, o
 impl Caller {
     /// A caller without a credential.
     pub fn anonymous(address: Option<IpAddr>) -> Self {
-        Self { user: None, orgs: Vec::new(), administrator: None, grant: Grant::Whole("none"), address }
+        let (orgs, writable) = (Vec::new(), Vec::new());
+        Self { user: None, orgs, writable, administrator: None, grant: Grant::Whole("none"), address }
     }
 
     /// A user with everything they may do with this credential.
-    fn with(user: SignedIn, orgs: Vec<OwnerId>, grant: Grant, address: Option<IpAddr>) -> Self {
-        Self { user: Some(user), orgs, administrator: None, grant, address }
+    fn with((user, orgs, writable): Identity, grant: Grant, address: Option<IpAddr>) -> Self {
+        Self { user: Some(user), orgs, writable, administrator: None, grant, address }
     }
 
     /// The command line, which may do everything.
@@ -278,6 +282,23 @@ impl Caller {
         }
     }
 
+    /// Whether the credential may publish where its user may.
+    pub(super) fn may_publish(&self) -> bool {
+        self.user.is_some() && self.demand_scope(Area::Package, Level::Write).is_ok()
+    }
+
+    /// Where the caller sees drafts: wherever this credential may publish.
+    pub(super) fn draft_limit(&self) -> DraftLimit {
+        match &self.user {
+            Some(user) if user.is_admin && self.may_publish() => DraftLimit::everything(),
+            Some(user) if self.may_publish() => {
+                let writable = self.writable.iter().copied().chain([user.id]).collect();
+                DraftLimit { writable, ..DraftLimit::published() }
+            }
+            _ => DraftLimit::published(),
+        }
+    }
+
     /// The owners that the user sees, whatever the token's limits are: those give 403, not 404.
     pub fn visibility_limit(&self) -> VisibilityLimit {
         let (widest, user) = match &self.user {
@@ -293,21 +314,34 @@ impl Caller {
 /// that whether an owner may be seen is decided by the owner's row alone: a query that looked up memberships only for
 /// owners that exist would take longer for a private owner than for an absent one.
 macro_rules! org_ids {
-    () => {
+    ($least:expr) => {
         array::<BigInt, _>(
             teams::table
                 .inner_join(team_members::table)
                 .filter(team_members::user_id.eq(users::id))
+                .filter(teams::permission.ge($least))
                 .select(teams::org_id)
                 .distinct(),
         )
     };
 }
 
-type UserRow = (OwnerId, OwnerName, bool, bool, bool, Vec<OwnerId>);
+/// The columns of a [`UserRow`].
+macro_rules! user_columns {
+    () => {
+        (
+            (users::id, owners::name, users::is_admin, users::is_active, users::is_locked),
+            (org_ids!(Permission::Read), org_ids!(Permission::Write)),
+        )
+    };
+}
 
-fn signed_in((id, name, is_admin, is_active, is_locked, orgs): UserRow) -> Option<(SignedIn, Vec<OwnerId>)> {
-    (is_active && !is_locked).then_some((SignedIn { id, name, is_admin }, orgs))
+type UserRow = ((OwnerId, OwnerName, bool, bool, bool), (Vec<OwnerId>, Vec<OwnerId>));
+/// A user, their organizations, and those that they may publish to.
+type Identity = (SignedIn, Vec<OwnerId>, Vec<OwnerId>);
+
+fn signed_in(((id, name, is_admin, is_active, is_locked), (orgs, writable)): UserRow) -> Option<Identity> {
+    (is_active && !is_locked).then_some((SignedIn { id, name, is_admin }, orgs, writable))
 }
 
 /// Makes an administrator's request the request of another user (`Sudo`): it can do what both the user and the
@@ -326,12 +360,12 @@ pub fn act_as(conn: &mut PgConnection, caller: Caller, name: &str, level: Level)
     let row: Option<UserRow> = users::table
         .inner_join(owners::table)
         .filter(owners::lower_name.eq(name.lower()))
-        .select((users::id, owners::name, users::is_admin, users::is_active, users::is_locked, org_ids!()))
+        .select(user_columns!())
         .first(conn)
         .optional()?;
     let no_access = || Error::Forbidden(format!("{name} has no access: the account is locked or not approved yet"));
-    let (user, orgs) = signed_in(row.ok_or(Error::NotFound(What::User))?).ok_or_else(no_access)?;
-    Ok(Caller { user: Some(user), orgs, administrator: caller.user, grant: caller.grant, address: caller.address })
+    let identity = signed_in(row.ok_or(Error::NotFound(What::User))?).ok_or_else(no_access)?;
+    Ok(Caller { administrator: caller.user, ..Caller::with(identity, caller.grant, caller.address) })
 }
 
 /// Identifies the caller by their credential.
@@ -345,7 +379,7 @@ pub fn identify(
     address: Option<IpAddr>,
     now: Timestamp,
 ) -> Result<Caller> {
-    let columns = (users::id, owners::name, users::is_admin, users::is_active, users::is_locked, org_ids!());
+    let columns = user_columns!();
     match credential {
         Credential::Anonymous => Ok(Caller::anonymous(address)),
         Credential::Login { user, epoch } => {
@@ -357,11 +391,11 @@ pub fn identify(
                 .first(conn)
                 .optional()?;
             let (user, must_change) = row.ok_or(BAD_LOGIN)?;
-            let (user, orgs) = signed_in(user).ok_or(BAD_LOGIN)?;
+            let identity = signed_in(user).ok_or(BAD_LOGIN)?;
             if must_change {
                 return Err(Error::MustChangePassword);
             }
-            Ok(Caller::with(user, orgs, Grant::Whole("password"), address))
+            Ok(Caller::with(identity, Grant::Whole("password"), address))
         }
         Credential::Session(id) => {
             let row: Option<(UserRow, bool)> = sessions::table
@@ -374,8 +408,8 @@ pub fn identify(
                 .optional()?;
             // A user who was signed out elsewhere becomes a guest and can keep reading what guests may read.
             let found = row.and_then(|(user, must_change)| Some((signed_in(user)?, must_change)));
-            let Some(((user, orgs), must_change)) = found else { return Ok(Caller::anonymous(address)) };
-            Ok(Caller::with(user, orgs, Grant::Session { id: *id, must_change }, address))
+            let Some((identity, must_change)) = found else { return Ok(Caller::anonymous(address)) };
+            Ok(Caller::with(identity, Grant::Session { id: *id, must_change }, address))
         }
         Credential::Token(hash) => {
             type TokenRow = (TokenId, Vec<String>, Option<Vec<OwnerId>>, Option<Vec<String>>);
@@ -387,14 +421,14 @@ pub fn identify(
                 .first(conn)
                 .optional()?;
             let (user, (id, scopes, owner_ids, patterns)) = row.ok_or(BAD_TOKEN)?;
-            let (user, orgs) = signed_in(user).ok_or(BAD_TOKEN)?;
+            let identity = signed_in(user).ok_or(BAD_TOKEN)?;
             let scopes = Scopes::from_words(scopes.iter().map(String::as_str)).map_err(Error::internal)?;
             let packages = patterns
                 .map(|patterns| patterns.iter().map(|pattern| pattern.parse()).collect::<Result<Vec<_>, _>>())
                 .transpose()
                 .map_err(Error::internal)?;
             let grant = Grant::Token(TokenGrant { id, scopes, owners: owner_ids, packages });
-            Ok(Caller::with(user, orgs, grant, address))
+            Ok(Caller::with(identity, grant, address))
         }
     }
 }

@@ -7,6 +7,7 @@ pub mod access;
 pub mod accounts;
 pub mod audit;
 pub mod caller;
+pub mod draft_limit;
 mod encryption;
 mod like;
 pub mod operations;

@@ -70,7 +70,7 @@ pub async fn home(call: Call) -> Result<Reply> {
     let (frame, (owners, own, all)) = frame(&call, |conn, caller| {
         if caller.user().is_some() {
             let owners = catalog::belonging(conn, caller)?;
-            let own = catalog::recent(conn, &owners, ROWS)?;
+            let own = catalog::recent(conn, caller, &owners, ROWS)?;
             return Ok((owners, own, Vec::new()));
         }
         let newest = Search { limit: ROWS, ..Search::default() };

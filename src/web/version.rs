@@ -79,7 +79,7 @@ struct Sibling {
     url: String,
     published: When,
     here: bool,
-    newest: bool,
+    latest: bool,
 }
 
 #[derive(Template)]
@@ -102,7 +102,10 @@ struct VersionPage {
     publish: Option<Publish>,
     /// Whether download commands need a token.
     token: bool,
-    newest: Option<(String, String)>,
+    /// Whether `latest` stands for this version.
+    is_latest: bool,
+    /// Another version that it stands for.
+    latest: Option<(String, String)>,
     siblings: Vec<Sibling>,
     versions: Count,
     readme: Option<Readme>,
@@ -170,11 +173,9 @@ fn find(
     let release = match releases::find(conn, &right, path) {
         Err(Error::NotFound(_)) if path.version.is_latest() => {
             let found = versions::browse(conn, &right, &path.package, "", versions::VersionOrder::default(), first(0))?;
-            return Ok(VersionOrRedirect::Newest(address::version_page(
-                &right.owner().name,
-                &found.package,
-                &found.newest,
-            )));
+            let latest = found.latest.ok_or(Error::NotFound(What::Version))?;
+            let url = address::version_page(&right.owner().name, &found.package, &latest);
+            return Ok(VersionOrRedirect::Newest(url));
         }
         found => found?,
     };
@@ -252,9 +253,10 @@ pub async fn page(call: Call) -> Result<Reply> {
     let chosen = found.chosen.as_ref().map(commands);
     let publish = found.chosen.as_ref().filter(|_| found.owner.can_publish());
     let publish = publish.map(|file| Publish::next(&frame.root, &found.path, &file.name));
-    let newest = &found.others.newest;
-    let newest = (*newest != found.path.version)
-        .then(|| (newest.to_string(), address::version_page(&found.path.owner, &found.path.package, newest)));
+    let latest = found.others.latest.as_ref().filter(|latest| **latest != found.path.version);
+    let latest = latest
+        .map(|latest| (latest.to_string(), address::version_page(&found.path.owner, &found.path.package, latest)));
+    let is_latest = found.others.latest.as_ref() == Some(&found.path.version);
     let now = app.clock.now();
     Reply::page(&VersionPage {
         siblings: siblings(app, &found.path, &found.others),
@@ -275,7 +277,8 @@ pub async fn page(call: Call) -> Result<Reply> {
         chosen,
         publish,
         token,
-        newest,
+        is_latest,
+        latest,
         readme,
     })
 }
@@ -305,7 +308,7 @@ fn siblings(app: &App, path: &VersionPath, others: &Browsed) -> Vec<Sibling> {
         url: address::version_page(&path.owner, &path.package, &other.version),
         published: When { at: other.created_at, now: app.clock.now() },
         here: other.version == path.version,
-        newest: other.version == others.newest,
+        latest: Some(&other.version) == others.latest.as_ref(),
     };
     others.page.items.iter().map(sibling).collect()
 }

@@ -31,7 +31,7 @@ struct VersionListQuery {
 struct VersionRow {
     version: Version,
     url: String,
-    newest: bool,
+    latest: bool,
     published: When,
     files: Count,
     size: Bytes,
@@ -89,7 +89,7 @@ pub async fn list(call: Call) -> Result<Reply> {
     let now = call.app.clock.now();
     let row = |summary: versions::VersionSummary| VersionRow {
         url: address::version_page(&owner.name, &found.package, &summary.version),
-        newest: summary.version == found.newest,
+        latest: Some(&summary.version) == found.latest.as_ref(),
         version: summary.version,
         published: When { at: summary.created_at, now },
         files: Count(summary.files),

@@ -1,10 +1,13 @@
 //! Access checks: the owners that a caller sees, and the caller's rights. A right is a value: only this module creates
 //! it, and the functions that need it take it as an argument.
 
+mod drafts;
 mod owner_rights;
 mod package_rights;
 mod visibility;
 
+pub use drafts::shown;
+pub(in crate::registry) use drafts::{has_shown_version, shown_packages_sql, shown_sql};
 pub use owner_rights::{
     CanAdminister, CanAudit, CanChangeOwn, CanGovern, CanHook, CanInspect, CanSeeQuota, CanSetQuota, HooksOf,
     can_administer, can_audit, can_change_own, can_govern, can_hook, can_inspect, can_see_quota, can_set_quota,

@@ -6,6 +6,7 @@ use crate::domain::names::{OwnerName, PackageName};
 use crate::domain::role::{Area, Level, PackagePattern, Permission, Visibility};
 use crate::error::{Error, Result};
 use crate::registry::caller::{Caller, SignedIn, VisibilityLimit};
+use crate::registry::draft_limit::DraftLimit;
 use diesel::prelude::*;
 
 /// The right to read an owner's packages.
@@ -13,6 +14,7 @@ use diesel::prelude::*;
 pub struct CanRead {
     owner: Visited,
     packages: Option<Vec<PackagePattern>>,
+    drafts: DraftLimit,
 }
 
 impl CanRead {
@@ -25,6 +27,11 @@ impl CanRead {
     /// these.
     pub fn packages(&self) -> Option<&[PackagePattern]> {
         self.packages.as_deref()
+    }
+
+    /// The versions to show: the parameter of [`super::shown`]. Publishers see drafts.
+    pub fn draft_limit(&self) -> DraftLimit {
+        self.drafts.clone()
     }
 }
 
@@ -42,7 +49,9 @@ pub fn can_read(
     let owner = visit(conn, caller, owner)?;
     package.map_or(Ok(()), |package| caller.demand_package(package))?;
     let packages = caller.only_packages().map(<[PackagePattern]>::to_vec);
-    Ok(CanRead { owner, packages })
+    let publishes = caller.may_publish() && owner.permission() >= Some(Permission::Write);
+    let drafts = if publishes { DraftLimit::everything() } else { DraftLimit::published() };
+    Ok(CanRead { owner, packages, drafts })
 }
 
 /// Runs the checks of [`can_read`] that remain for a file whose query had [`super::readable`] among its conditions.
@@ -137,6 +146,7 @@ fn can_write(
 #[derive(Debug, Clone)]
 pub struct CanSearch {
     scope: VisibilityLimit,
+    drafts: DraftLimit,
     owners: Option<Vec<OwnerId>>,
     packages: Option<Vec<PackagePattern>>,
 }
@@ -145,6 +155,11 @@ impl CanSearch {
     /// The owners to search: the parameters of [`super::readable`].
     pub fn visibility_limit(&self) -> VisibilityLimit {
         self.scope.clone()
+    }
+
+    /// The versions to search: the parameter of [`super::shown`].
+    pub fn draft_limit(&self) -> DraftLimit {
+        self.drafts.clone()
     }
 
     /// The only owners to search, when a token is limited to some owners.
@@ -167,5 +182,6 @@ pub fn can_search(caller: &Caller) -> Result<CanSearch> {
     let limits = caller.limits();
     let scope =
         if limits.public_only() { Caller::anonymous(None).visibility_limit() } else { caller.visibility_limit() };
-    Ok(CanSearch { scope, owners: limits.owners, packages: caller.only_packages().map(<[PackagePattern]>::to_vec) })
+    let (owners, packages) = (limits.owners, caller.only_packages().map(<[PackagePattern]>::to_vec));
+    Ok(CanSearch { scope, drafts: caller.draft_limit(), owners, packages })
 }

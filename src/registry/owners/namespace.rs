@@ -7,7 +7,7 @@ use crate::domain::names::OwnerName;
 use crate::domain::role::{OwnerKind, Visibility};
 use crate::domain::text::{Line, Prose, Website};
 use crate::error::{Error, Result, What};
-use crate::registry::access::{readable, within_token_limits};
+use crate::registry::access::{readable, shown_packages_sql, within_token_limits};
 use crate::registry::caller::Caller;
 use crate::registry::like::containing;
 use crate::registry::operations::settings::{self, BASE_PATH_OWNER};
@@ -297,7 +297,7 @@ pub fn browse(
         owners::kind,
         owners::visibility,
         owners::created_at,
-        sql::<BigInt>("(SELECT count(*) FROM packages p WHERE p.owner_id = owners.id)"),
+        sql::<BigInt>(&shown_packages_sql(&caller.draft_limit())),
     ));
     let rows = match order {
         OwnerListOrder::Name => rows.order(owners::lower_name.asc()),

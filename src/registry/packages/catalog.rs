@@ -3,15 +3,17 @@
 //! As in every list, one query finds the ids of a page and another one loads the details, so that only the versions and
 //! files of that page's packages are read.
 
+use super::standing::{self, RANK_COLUMNS, RankedRow};
 use crate::db::schema::{owners, packages, team_members, teams, versions};
 use crate::domain::clock::Timestamp;
-use crate::domain::ids::{OwnerId, PackageId, VersionId};
+use crate::domain::ids::{OwnerId, PackageId};
 use crate::domain::names::{OwnerName, PackageName};
 use crate::domain::role::{OwnerKind, Permission};
-use crate::domain::version::{self, Version};
+use crate::domain::version::Version;
 use crate::error::{Error, Result};
-use crate::registry::access::CanRead;
+use crate::registry::access::{CanRead, has_shown_version, shown, shown_sql};
 use crate::registry::caller::Caller;
+use crate::registry::draft_limit::DraftLimit;
 use crate::registry::like::{containing, like_any, package_is_like_any};
 use crate::registry::pages::{ByAge, Page, Slice};
 use diesel::dsl::max;
@@ -29,7 +31,9 @@ pub struct Entry {
     pub id: PackageId,
     pub owner: OwnerId,
     pub name: PackageName,
-    /// The version that `latest` stands for.
+    /// The version that `latest` stands for, if there is one.
+    pub latest: Option<Version>,
+    /// The version to show: the latest, or without one, another.
     pub newest: Version,
     /// The number of versions.
     pub versions: i64,
@@ -76,11 +80,16 @@ struct Id {
     id: PackageId,
 }
 
-/// A condition for a package's last version. In this form Postgres checks one version after another, in index order,
+/// A condition for the last version of a package that is shown. In this form Postgres checks one version after another, in index order,
 /// until the page is full. Without `coalesce`, Postgres estimates that `id = …` matches a single row and sorts
 /// everything for that one-row list (1.3 s instead of 30 ms for 300,000 versions).
-pub(in crate::registry) const LAST_OF_PACKAGE: &str = "coalesce(versions.id = (SELECT last.id FROM versions last WHERE last.package_id = versions.package_id \
-     ORDER BY last.created_at DESC, last.id DESC LIMIT 1), false)";
+pub(in crate::registry) fn last_of_package(limit: &DraftLimit) -> String {
+    let shown = shown_sql(limit, "last");
+    format!(
+        "coalesce(versions.id = (SELECT last.id FROM versions last WHERE last.package_id = versions.package_id \
+         AND {shown} ORDER BY last.created_at DESC, last.id DESC LIMIT 1), false)"
+    )
+}
 
 /// The packages of an owner whose names contain a text, ignoring case.
 ///
@@ -100,12 +109,14 @@ pub fn of_owner(
     let mut likes = Vec::new();
     likes.extend((!part.is_empty()).then(|| vec![containing(part)]));
     likes.extend(right.packages().map(like_any));
-    let ids = ids_of_owner(conn, right.owner().id, &likes, order, slice)?;
-    let mut all = packages::table.filter(packages::owner_id.eq(right.owner().id)).into_boxed::<Pg>();
+    let (owner, limit) = (right.owner().id, right.draft_limit());
+    let ids = ids_of_owner(conn, (owner, &limit), &likes, order, slice)?;
+    let all = packages::table.filter(packages::owner_id.eq(owner)).filter(has_shown_version(&limit, owner));
+    let mut all = all.into_boxed::<Pg>();
     for like in &likes {
         all = all.filter(package_is_like_any(like.clone()));
     }
-    Ok(Page { total: all.count().get_result(conn)?, items: load(conn, &ids)? })
+    Ok(Page { total: all.count().get_result(conn)?, items: load(conn, &limit, &ids)? })
 }
 
 /// The packages of an owner, by the time when they were created.
@@ -113,8 +124,10 @@ pub fn of_owner(
 /// # Errors
 /// Database errors.
 pub fn ids(conn: &mut PgConnection, right: &CanRead, order: ByAge, slice: Slice) -> Result<Page<PackageId>> {
+    let (owner, limit) = (right.owner().id, right.draft_limit());
     let rows = || {
-        let rows = packages::table.filter(packages::owner_id.eq(right.owner().id)).into_boxed::<Pg>();
+        let rows = packages::table.filter(packages::owner_id.eq(owner)).filter(has_shown_version(&limit, owner));
+        let rows = rows.into_boxed::<Pg>();
         match right.packages().map(like_any) {
             Some(patterns) => rows.filter(package_is_like_any(patterns)),
             None => rows,
@@ -133,33 +146,41 @@ pub fn ids(conn: &mut PgConnection, right: &CanRead, order: ByAge, slice: Slice)
 ///
 /// # Errors
 /// Database errors.
-pub fn names(conn: &mut PgConnection, ids: &[PackageId]) -> Result<Vec<PackageName>> {
-    let rows = packages::table.filter(packages::id.eq_any(ids)).select((packages::id, packages::name));
+pub fn names(conn: &mut PgConnection, right: &CanRead, ids: &[PackageId]) -> Result<Vec<PackageName>> {
+    let rows = packages::table.filter(packages::id.eq_any(ids));
+    let rows = rows.filter(has_shown_version(&right.draft_limit(), right.owner().id));
+    let rows = rows.select((packages::id, packages::name));
     let mut found: HashMap<PackageId, PackageName> = rows.load::<(PackageId, PackageName)>(conn)?.into_iter().collect();
     Ok(ids.iter().filter_map(|id| found.remove(id)).collect())
 }
 
 fn ids_of_owner(
     conn: &mut PgConnection,
-    owner: OwnerId,
+    (owner, limit): (OwnerId, &DraftLimit),
     likes: &[Vec<String>],
     order: CatalogOrder,
     slice: Slice,
 ) -> Result<Vec<PackageId>> {
     let named: String = (0..likes.len()).map(|n| format!(" AND packages.lower_name LIKE ANY (${})", n + 4)).collect();
-    let of_all =
-        "FROM packages JOIN versions ON versions.package_id = packages.id JOIN files ON files.version_id = versions.id";
+    let (shown, last) = (shown_sql(limit, "versions"), last_of_package(limit));
+    let of_all = format!(
+        "FROM packages JOIN versions ON versions.package_id = packages.id AND {shown} \
+         JOIN files ON files.version_id = versions.id"
+    );
     let rows = match order {
         CatalogOrder::Updated if likes.is_empty() => format!(
-            "SELECT versions.package_id AS id FROM versions WHERE versions.owner_id = $1 AND {LAST_OF_PACKAGE} \
+            "SELECT versions.package_id AS id FROM versions WHERE versions.owner_id = $1 AND {shown} AND {last} \
              ORDER BY versions.created_at DESC, versions.id DESC"
         ),
         CatalogOrder::Updated => format!(
             "SELECT packages.id FROM packages, LATERAL (SELECT created_at, id FROM versions WHERE package_id = packages.id \
-             ORDER BY created_at DESC, id DESC LIMIT 1) last WHERE packages.owner_id = $1{named} \
+             AND {shown} ORDER BY created_at DESC, id DESC LIMIT 1) last WHERE packages.owner_id = $1{named} \
              ORDER BY last.created_at DESC, last.id DESC"
         ),
-        CatalogOrder::Name => format!("SELECT id FROM packages WHERE owner_id = $1{named} ORDER BY lower_name"),
+        CatalogOrder::Name => format!(
+            "SELECT id FROM packages WHERE owner_id = $1{named} AND EXISTS \
+             (SELECT FROM versions WHERE versions.package_id = packages.id AND {shown}) ORDER BY lower_name"
+        ),
         CatalogOrder::Size => format!(
             "SELECT packages.id {of_all} JOIN blobs ON blobs.id = files.blob_id WHERE packages.owner_id = $1{named} \
              GROUP BY packages.id ORDER BY sum(blobs.size) DESC, packages.id"
@@ -184,35 +205,37 @@ fn ids_of_owner(
 ///
 /// # Errors
 /// Database errors.
-pub fn load(conn: &mut PgConnection, ids: &[PackageId]) -> Result<Vec<Entry>> {
+pub fn load(conn: &mut PgConnection, limit: &DraftLimit, ids: &[PackageId]) -> Result<Vec<Entry>> {
     type PackageRow = (PackageId, OwnerId, PackageName, Timestamp);
     let named: Vec<PackageRow> = packages::table
         .filter(packages::id.eq_any(ids))
         .select((packages::id, packages::owner_id, packages::name, packages::created_at))
         .load(conn)?;
-    let mut versions_of: HashMap<PackageId, Vec<(Version, Timestamp, VersionId)>> = HashMap::new();
-    let rows: Vec<(PackageId, Version, Timestamp, VersionId)> = versions::table
+    let mut versions_of: HashMap<PackageId, Vec<RankedRow>> = HashMap::new();
+    let rows: Vec<(PackageId, RankedRow)> = versions::table
         .filter(versions::package_id.eq_any(ids))
-        .select((versions::package_id, versions::version, versions::created_at, versions::id))
+        .filter(shown(limit.clone()))
+        .select((versions::package_id, RANK_COLUMNS))
         .load(conn)?;
-    for (package, version, created_at, id) in rows {
-        versions_of.entry(package).or_default().push((version, created_at, id));
+    for (package, row) in rows {
+        versions_of.entry(package).or_default().push(row);
     }
-    let totals = totals(conn, ids)?;
+    let totals = totals(conn, limit, ids)?;
     let entry = |(id, owner, name, created_at): PackageRow| {
         let all = versions_of.remove(&id)?;
         let versions = i64::try_from(all.len()).unwrap_or(i64::MAX);
-        let updated_at = all.iter().map(|(_, created_at, _)| *created_at).max()?;
-        let (newest, ..) = version::latest(all, |(version, created_at, id)| (version, (*created_at, *id)))?;
+        let updated_at = all.iter().map(|row| row.created_at).max()?;
+        let latest = standing::latest(&all).map(|row| row.version.clone());
+        let newest = standing::foremost(&all)?.version.clone();
         let (size, downloads) = totals.get(&id).copied().unwrap_or_default();
-        Some((id, Entry { id, owner, name, newest, versions, size, downloads, created_at, updated_at }))
+        Some((id, Entry { id, owner, name, latest, newest, versions, size, downloads, created_at, updated_at }))
     };
     let mut entries: HashMap<PackageId, Entry> = named.into_iter().filter_map(entry).collect();
     Ok(ids.iter().filter_map(|id| entries.remove(id)).collect())
 }
 
 /// Bytes and downloads of all files of some packages.
-fn totals(conn: &mut PgConnection, ids: &[PackageId]) -> Result<HashMap<PackageId, (i64, i64)>> {
+fn totals(conn: &mut PgConnection, limit: &DraftLimit, ids: &[PackageId]) -> Result<HashMap<PackageId, (i64, i64)>> {
     #[derive(QueryableByName)]
     struct EntryRow {
         #[diesel(sql_type = BigInt)]
@@ -222,11 +245,12 @@ fn totals(conn: &mut PgConnection, ids: &[PackageId]) -> Result<HashMap<PackageI
         #[diesel(sql_type = BigInt)]
         downloads: i64,
     }
-    let rows: Vec<EntryRow> = sql_query(
+    let rows: Vec<EntryRow> = sql_query(format!(
         "SELECT v.package_id AS id, sum(b.size)::bigint AS size, sum(f.download_count)::bigint AS downloads \
          FROM versions v JOIN files f ON f.version_id = v.id JOIN blobs b ON b.id = f.blob_id \
-         WHERE v.package_id = ANY ($1) GROUP BY v.package_id",
-    )
+         WHERE v.package_id = ANY ($1) AND {} GROUP BY v.package_id",
+        shown_sql(limit, "v")
+    ))
     .bind::<Array<BigInt>, _>(ids)
     .load(conn)?;
     Ok(rows.into_iter().map(|row| (row.id, (row.size, row.downloads))).collect())
@@ -281,17 +305,19 @@ pub fn belonging(conn: &mut PgConnection, caller: &Caller) -> Result<Vec<Belongi
 ///
 /// # Errors
 /// Database errors.
-pub fn recent(conn: &mut PgConnection, of: &[Belonging], limit: i64) -> Result<Vec<Entry>> {
+pub fn recent(conn: &mut PgConnection, caller: &Caller, of: &[Belonging], limit: i64) -> Result<Vec<Entry>> {
+    let drafts = caller.draft_limit();
+    let (shown, last) = (shown_sql(&drafts, "versions"), last_of_package(&drafts));
     let owners: Vec<OwnerId> = of.iter().map(|owner| owner.id).collect();
     // Each owner has their own index scan: a walk over all versions would take too long for owners without any.
     let rows: Vec<Id> = sql_query(format!(
         "SELECT each.package_id AS id FROM unnest($1) AS owner (id), LATERAL (SELECT versions.package_id, \
          versions.created_at, versions.id AS version_id FROM versions WHERE versions.owner_id = owner.id AND \
-         {LAST_OF_PACKAGE} ORDER BY versions.created_at DESC, versions.id DESC LIMIT $2) each \
+         {shown} AND {last} ORDER BY versions.created_at DESC, versions.id DESC LIMIT $2) each \
          ORDER BY each.created_at DESC, each.version_id DESC LIMIT $2"
     ))
     .bind::<Array<BigInt>, _>(owners)
     .bind::<BigInt, _>(limit)
     .load(conn)?;
-    load(conn, &rows.into_iter().map(|row| row.id).collect::<Vec<_>>())
+    load(conn, &drafts, &rows.into_iter().map(|row| row.id).collect::<Vec<_>>())
 }

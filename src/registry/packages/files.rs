@@ -1,14 +1,16 @@
 //! Files of a version: finding a file to send, listing, deleting.
 
 use super::lookup::{self, file_is, version_is};
+use super::standing::{STANDING_COLUMNS, Standing};
 use super::{contents, lifecycle, quotas};
 use crate::db::schema::{blobs, files, owners, packages as packages_table, versions as versions_table};
 use crate::domain::clock::Timestamp;
 use crate::domain::digest::{Md5, OtherDigests, Sha1, Sha256, Sha512};
 use crate::domain::ids::{BlobId, FileId, OwnerId, VersionId};
-use crate::domain::names::{FileName, OwnerName};
+use crate::domain::names::{FileName, OwnerName, PackageName};
 use crate::domain::path::{FilePath, VersionPath};
 use crate::domain::role::{Area, Level, Visibility};
+use crate::domain::version::Version;
 use crate::domain::webhook::HookAction;
 use crate::error::{Error, Result, What};
 use crate::registry::access::{self, CanPublish, CanRead};
@@ -54,6 +56,9 @@ pub struct Downloadable {
     pub created_at: Timestamp,
     /// Whether anonymous readers may see its owner.
     pub public: bool,
+    /// The version that it belongs to, as its names are written.
+    pub version: VersionPath,
+    pub standing: Standing,
     pub blob: Blob,
     /// CRC-32 of each MiB, for blobs over one MiB.
     pub block_checksums: Vec<u8>,
@@ -101,32 +106,34 @@ impl Blob {
 /// not exist.
 pub fn find_downloadable(conn: &mut PgConnection, caller: &Caller, path: &FilePath) -> Result<Downloadable> {
     caller.demand_scope(Area::Package, Level::Read)?;
-    type DownloadRow = (OwnerId, OwnerName, Visibility, FileId, FileName, Timestamp, BlobRow, Vec<u8>);
+    type Names = (OwnerName, PackageName, Version);
+    type DownloadRow = (OwnerId, Visibility, Names, (FileId, FileName, Timestamp), Standing, (BlobRow, Vec<u8>));
     let row: Option<DownloadRow> = files::table
         .inner_join(versions_table::table.inner_join(packages_table::table.inner_join(owners::table)))
         .inner_join(blobs::table)
         .filter(file_is(path))
         .filter(access::readable(caller.visibility_limit()))
+        .filter(access::shown(caller.draft_limit()))
         .select((
             owners::id,
-            owners::name,
             owners::visibility,
-            files::id,
-            files::name,
-            files::created_at,
-            BLOB_COLUMNS,
-            blobs::block_checksums,
+            (owners::name, packages_table::name, versions_table::version),
+            (files::id, files::name, files::created_at),
+            STANDING_COLUMNS,
+            (BLOB_COLUMNS, blobs::block_checksums),
         ))
         .first(conn)
         .optional()?;
-    let Some((owner, owner_name, visibility, id, name, created_at, blob, block_checksums)) = row else {
+    let Some((owner_id, visibility, names, (id, name, created_at), standing, (blob, block_checksums))) = row else {
         // Only failures pay for the second query, which finds the reason.
         access::can_read(conn, caller, &path.owner, Some(&path.package))?;
         return Err(Error::NotFound(What::File));
     };
-    access::confirm_read(caller, (owner, &owner_name, visibility), &path.package)?;
+    let (owner, package, version) = names;
+    access::confirm_read(caller, (owner_id, &owner, visibility), &path.package)?;
     let public = visibility == Visibility::Public;
-    Ok(Downloadable { id, name, created_at, public, blob: Blob::from_row(blob)?, block_checksums })
+    let version = VersionPath { owner, package, version };
+    Ok(Downloadable { id, name, created_at, public, version, standing, blob: Blob::from_row(blob)?, block_checksums })
 }
 
 /// [`find_downloadable`] for a file that is known by its id: a page's link to it.
@@ -144,6 +151,7 @@ pub fn find_downloadable_by_id(
     let name: Option<FileName> = files::table
         .inner_join(versions_table::table.inner_join(packages_table::table))
         .filter(version_is(right.owner().id, path))
+        .filter(access::shown(right.draft_limit()))
         .filter(files::id.eq(id))
         .select(files::name)
         .first(conn)
@@ -294,6 +302,7 @@ type Listed = diesel::helper_types::InnerJoinQuerySource<files::table, blobs::ta
 
 fn version_id(conn: &mut PgConnection, right: &CanRead, path: &VersionPath) -> Result<VersionId> {
     let row = versions_table::table.inner_join(packages_table::table).filter(version_is(right.owner().id, path));
+    let row = row.filter(access::shown(right.draft_limit()));
     row.select(versions_table::id).first(conn).optional()?.ok_or(Error::NotFound(What::Version))
 }
 
@@ -328,6 +337,7 @@ pub fn find(conn: &mut PgConnection, right: &CanRead, path: &VersionPath, lower:
         .inner_join(versions_table::table.inner_join(packages_table::table))
         .inner_join(blobs::table)
         .filter(version_is(right.owner().id, path))
+        .filter(access::shown(right.draft_limit()))
         .filter(files::lower_name.eq(lower))
         .select(FILE_COLUMNS)
         .first(conn)

@@ -14,5 +14,6 @@ pub mod quotas;
 pub mod releases;
 pub mod replacement;
 pub mod search;
+pub mod standing;
 pub mod uploads;
 pub mod versions;

@@ -1,15 +1,18 @@
 //! Versions as the REST API returns them: one entry per version, with its package, its creators and its totals.
 
 use super::lookup::{package_is, version_is};
-use super::versions::latest as latest_version;
+use super::standing::{STANDING_COLUMNS, Standing};
+use super::versions::{DOWNLOADS, SIZE, latest as latest_version};
 use crate::db::schema::{owners, packages, versions};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{OwnerId, PackageId, VersionId};
+use crate::domain::labels::Labels;
 use crate::domain::names::PackageName;
 use crate::domain::path::VersionPath;
 use crate::domain::version::Version;
 use crate::error::{Error, Result, What};
-use crate::registry::access::CanRead;
+use crate::registry::access::{CanRead, shown};
+use crate::registry::draft_limit::DraftLimit;
 use crate::registry::like::{containing, like_any, package_is_like_any};
 use crate::registry::owners::person::Person;
 use crate::registry::pages::{Page, Slice};
@@ -20,7 +23,7 @@ use diesel::sql_types::{BigInt, Bool, Text};
 use std::collections::{HashMap, HashSet};
 
 /// A version with the details that every list shows.
-#[derive(Debug, Clone, Queryable)]
+#[derive(Debug, Clone)]
 pub struct Release {
     pub id: VersionId,
     pub package: PackageName,
@@ -32,13 +35,9 @@ pub struct Release {
     pub downloads: i64,
     /// The user who created it, if the account still exists.
     pub creator: Option<Person>,
+    pub standing: Standing,
+    pub labels: Labels,
 }
-
-/// Totals of a version's files. They are computed for the rows of one page, so that each is an index look-up.
-const SIZE: &str = "(SELECT coalesce(sum(b.size), 0)::bigint FROM files f JOIN blobs b ON b.id = f.blob_id \
-                    WHERE f.version_id = versions.id)";
-const DOWNLOADS: &str =
-    "(SELECT coalesce(sum(f.download_count), 0)::bigint FROM files f WHERE f.version_id = versions.id)";
 
 /// The versions of an owner to return.
 #[derive(Debug, Clone, Copy)]
@@ -102,9 +101,10 @@ impl Target {
     }
 
     /// The newest first.
-    fn ids(&self, conn: &mut PgConnection, slice: Slice) -> Result<Vec<VersionId>> {
+    fn ids(&self, conn: &mut PgConnection, limit: DraftLimit, slice: Slice) -> Result<Vec<VersionId>> {
         Ok(versions::table
             .filter(self.condition())
+            .filter(shown(limit))
             .order((versions::created_at.desc(), versions::id.desc()))
             .offset(slice.offset)
             .limit(slice.limit)
@@ -121,9 +121,10 @@ pub fn list(conn: &mut PgConnection, right: &CanRead, filter: Filter<'_>, slice:
     let Some(target) = Target::find(conn, right, filter)? else {
         return Ok(Page { items: Vec::new(), total: 0 });
     };
-    let total = versions::table.filter(target.condition()).count().get_result(conn)?;
+    let limit = right.draft_limit();
+    let total = versions::table.filter(target.condition()).filter(shown(limit.clone())).count().get_result(conn)?;
     // The ids first, then the details: only the files of this page are summed up.
-    let ids = target.ids(conn, slice)?;
+    let ids = target.ids(conn, limit, slice)?;
     let items = load(conn, &ids)?.into_iter().map(|(_, release)| release).collect();
     Ok(Page { items, total })
 }
@@ -134,6 +135,7 @@ pub fn list(conn: &mut PgConnection, right: &CanRead, filter: Filter<'_>, slice:
 /// [`Error::NotFound`].
 pub fn find(conn: &mut PgConnection, right: &CanRead, path: &VersionPath) -> Result<Release> {
     let row = versions::table.inner_join(packages::table).filter(version_is(right.owner().id, path));
+    let row = row.filter(shown(right.draft_limit()));
     let id: Option<VersionId> = row.select(versions::id).first(conn).optional()?;
     load(conn, id.as_slice())?.into_iter().next().map(|(_, release)| release).ok_or(Error::NotFound(What::Version))
 }
@@ -149,27 +151,32 @@ pub fn latest(conn: &mut PgConnection, right: &CanRead, package: &PackageName) -
 
 /// Versions with their owners, in the order of these ids. A version that was deleted in the meantime is left out.
 pub(in crate::registry) fn load(conn: &mut PgConnection, ids: &[VersionId]) -> Result<Vec<(OwnerId, Release)>> {
-    type ReleaseRow = (VersionId, OwnerId, PackageName, Version, Timestamp, i64, i64, Option<OwnerId>);
+    type Details = (PackageName, Version, Timestamp, i64, i64, Standing, Labels);
+    type ReleaseRow = (VersionId, OwnerId, Option<OwnerId>, Details);
     let rows: Vec<ReleaseRow> = versions::table
         .inner_join(packages::table)
         .filter(versions::id.eq_any(ids))
         .select((
             versions::id,
             versions::owner_id,
-            packages::name,
-            versions::version,
-            versions::created_at,
-            sql::<BigInt>(SIZE),
-            sql::<BigInt>(DOWNLOADS),
             versions::creator_id.nullable(),
+            (
+                packages::name,
+                versions::version,
+                versions::created_at,
+                sql::<BigInt>(SIZE),
+                sql::<BigInt>(DOWNLOADS),
+                STANDING_COLUMNS,
+                versions::labels,
+            ),
         ))
         .load(conn)?;
-    let makers = people(conn, rows.iter().filter_map(|row| row.7))?;
+    let makers = people(conn, rows.iter().filter_map(|row| row.2))?;
     let mut releases: HashMap<VersionId, (OwnerId, Release)> = rows
         .into_iter()
-        .map(|(id, owner, package, version, created_at, size, downloads, creator)| {
+        .map(|(id, owner, creator, (package, version, created_at, size, downloads, standing, labels))| {
             let creator = creator.and_then(|id| makers.iter().find(|person| person.id == id).cloned());
-            (id, (owner, Release { id, package, version, created_at, size, downloads, creator }))
+            (id, (owner, Release { id, package, version, created_at, size, downloads, creator, standing, labels }))
         })
         .collect();
     Ok(ids.iter().filter_map(|id| releases.remove(id)).collect())

@@ -12,7 +12,7 @@ mod text_match;
 
 use self::rows::{Condition, Rows};
 use self::text_match::{Criterion, TextMatch, of_digest};
-use super::catalog::LAST_OF_PACKAGE;
+use super::catalog::last_of_package;
 use super::releases::{self, Release};
 use crate::db::schema::{blobs, owners, packages as packages_table, versions};
 use crate::domain::clock::Timestamp;
@@ -20,7 +20,7 @@ use crate::domain::digest::Sha256;
 use crate::domain::ids::{OwnerId, VersionId};
 use crate::domain::names::OwnerName;
 use crate::error::{Error, Result};
-use crate::registry::access::{CanSearch, readable};
+use crate::registry::access::{CanSearch, readable, shown};
 use crate::registry::like::{containing, like_any, package_is_like_any};
 use crate::registry::owners::person::Person;
 use diesel::dsl::sql;
@@ -250,14 +250,15 @@ impl Plan {
             .inner_join(packages_table::table)
             .inner_join(owners::table.on(owners::id.eq(versions::owner_id)))
             .filter(readable(right.visibility_limit()))
+            .filter(shown(right.draft_limit()))
             .select((versions::created_at, versions::id, packages_table::lower_name))
             .limit(limit)
             .into_boxed::<Pg>();
         for criterion in &self.criteria {
-            query = query.filter(criterion.condition(self.rows));
+            query = query.filter(criterion.condition(self.rows, &right.draft_limit()));
         }
         if self.rows == Rows::Packages {
-            query = query.filter(sql::<Bool>(LAST_OF_PACKAGE));
+            query = query.filter(sql::<Bool>(&last_of_package(&right.draft_limit())));
         }
         if let Some(owner) = self.owner {
             query = query.filter(versions::owner_id.eq(owner));

@@ -1,8 +1,9 @@
 //! Versions of a package. A version without files does not exist: deleting the last file deletes it.
 
 use super::lookup::{self, package_is, version_is};
+use super::standing::{self, RANK_COLUMNS, RankedRow, STANDING_COLUMNS, Standing};
 use super::{contents, lifecycle, quotas};
-use crate::db::schema::{blobs, files, packages as packages_table, versions};
+use crate::db::schema::{packages as packages_table, versions};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{OwnerId, VersionId};
 use crate::domain::names::PackageName;
@@ -10,13 +11,12 @@ use crate::domain::path::VersionPath;
 use crate::domain::version::{self, Version};
 use crate::domain::webhook::HookAction;
 use crate::error::{Error, Result, What};
-use crate::registry::access::{CanPublish, CanRead};
+use crate::registry::access::{CanPublish, CanRead, shown};
 use crate::registry::audit::{self, Event, Subject};
 use crate::registry::caller::Caller;
 use crate::registry::pages::{ByAge, Page, Slice};
 use crate::registry::webhooks::outbox::{self, Announced};
-use diesel::dsl::{count, sql};
-use diesel::expression::SqlLiteral;
+use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 use serde_json::json;
@@ -35,20 +35,7 @@ pub struct VersionSummary {
     pub size: i64,
     /// Downloads of all its files.
     pub downloads: i64,
-}
-
-type SummaryColumns =
-    (versions::version, versions::created_at, count<files::id>, SqlLiteral<BigInt>, SqlLiteral<BigInt>);
-
-/// The columns of a [`VersionSummary`], in a query grouped by version.
-fn summary_columns() -> SummaryColumns {
-    (
-        versions::version,
-        versions::created_at,
-        count(files::id),
-        sql::<BigInt>("coalesce(sum(blobs.size), 0)::bigint"),
-        sql::<BigInt>("coalesce(sum(files.download_count), 0)::bigint"),
-    )
+    pub standing: Standing,
 }
 
 /// Returns the version with this name, creates it and its package if they do not exist, and prevents their deletion
@@ -98,7 +85,17 @@ pub(in crate::registry) fn find_or_insert(
     }
 }
 
-/// Whether a version with this name exists.
+/// Whether a version with this name is there for a reader.
+///
+/// # Errors
+/// Database errors.
+pub fn is_shown(conn: &mut PgConnection, right: &CanRead, path: &VersionPath) -> Result<bool> {
+    let row = versions::table.inner_join(packages_table::table).filter(version_is(right.owner().id, path));
+    let row = row.filter(shown(right.draft_limit())).select(versions::id);
+    Ok(diesel::select(diesel::dsl::exists(row)).get_result(conn)?)
+}
+
+/// Whether a version with this name exists, a draft or not.
 ///
 /// # Errors
 /// Database errors.
@@ -119,8 +116,9 @@ pub fn ids(
     slice: Slice,
 ) -> Result<Page<VersionId>> {
     let (id, _) = lookup::package(conn, right.owner().id, package)?;
-    let total = versions::table.filter(versions::package_id.eq(id)).count().get_result(conn)?;
-    let rows = versions::table.filter(versions::package_id.eq(id)).select(versions::id).into_boxed();
+    let all = || versions::table.filter(versions::package_id.eq(id)).filter(shown(right.draft_limit()));
+    let total = all().count().get_result(conn)?;
+    let rows = all().select(versions::id).into_boxed();
     let rows = match order {
         ByAge::OldestFirst => rows.order(versions::id.asc()),
         ByAge::NewestFirst => rows.order(versions::id.desc()),
@@ -137,8 +135,9 @@ pub fn ids(
 ///
 /// # Errors
 /// Database errors.
-pub fn names(conn: &mut PgConnection, ids: &[VersionId]) -> Result<Vec<Version>> {
-    let rows = versions::table.filter(versions::id.eq_any(ids)).select((versions::id, versions::version));
+pub fn names(conn: &mut PgConnection, right: &CanRead, ids: &[VersionId]) -> Result<Vec<Version>> {
+    let rows = versions::table.filter(versions::id.eq_any(ids)).filter(shown(right.draft_limit()));
+    let rows = rows.select((versions::id, versions::version));
     let mut found: HashMap<VersionId, Version> = rows.load::<(VersionId, Version)>(conn)?.into_iter().collect();
     Ok(ids.iter().filter_map(|id| found.remove(id)).collect())
 }
@@ -170,7 +169,9 @@ impl FromStr for VersionOrder {
 #[derive(Debug, Clone)]
 pub struct Browsed {
     pub package: PackageName,
-    /// The version that `latest` stands for.
+    /// The version that `latest` stands for, if there is one.
+    pub latest: Option<Version>,
+    /// The version that the package's page shows: the latest, or without one, another.
     pub newest: Version,
     /// How many versions there are, whatever the search text is.
     pub all: i64,
@@ -191,42 +192,60 @@ pub fn browse(
     slice: Slice,
 ) -> Result<Browsed> {
     let (package_id, package) = lookup::package(conn, right.owner().id, package)?;
-    let mut rows: Vec<(Version, Timestamp, VersionId)> = versions::table
+    let mut rows: Vec<RankedRow> = versions::table
         .filter(versions::package_id.eq(package_id))
-        .select((versions::version, versions::created_at, versions::id))
+        .filter(shown(right.draft_limit()))
+        .select(RANK_COLUMNS)
         .load(conn)?;
     let all = i64::try_from(rows.len()).unwrap_or(i64::MAX);
-    let newest = version::latest(&rows, |(version, created_at, id)| (version, (*created_at, *id)));
-    let newest = newest.map(|(version, ..)| version.clone()).ok_or(Error::NotFound(What::Package))?;
+    let latest = standing::latest(&rows).map(|row| row.version.clone());
+    let newest = standing::foremost(&rows).map(|row| row.version.clone()).ok_or(Error::NotFound(What::Package))?;
     let lower = part.to_lowercase();
-    rows.retain(|(version, ..)| version.lower().contains(&lower));
+    rows.retain(|row| row.version.lower().contains(&lower));
     match order {
-        VersionOrder::Number => version::sort_by_number(&mut rows, |(version, made, id)| (version, (*made, *id))),
-        VersionOrder::Newest => rows.sort_by_key(|(_, made, id)| Reverse((*made, *id))),
-        VersionOrder::Oldest => rows.sort_by_key(|(_, made, id)| (*made, *id)),
+        VersionOrder::Number => version::sort_by_number(&mut rows, RankedRow::ranked),
+        VersionOrder::Newest => rows.sort_by_key(|row| Reverse((row.created_at, row.id))),
+        VersionOrder::Oldest => rows.sort_by_key(|row| (row.created_at, row.id)),
     }
     let total = i64::try_from(rows.len()).unwrap_or(i64::MAX);
     let taken = |number: i64| usize::try_from(number).unwrap_or(usize::MAX);
     let ids: Vec<VersionId> =
-        rows.iter().skip(taken(slice.offset)).take(taken(slice.limit)).map(|(_, _, id)| *id).collect();
-    Ok(Browsed { package, newest, all, page: Page { items: summaries(conn, &ids)?, total } })
+        rows.iter().skip(taken(slice.offset)).take(taken(slice.limit)).map(|row| row.id).collect();
+    Ok(Browsed { package, latest, newest, all, page: Page { items: summaries(conn, right, &ids)?, total } })
 }
 
 /// Versions in the order of these ids. A version that was deleted in the meantime is left out.
 ///
 /// # Errors
 /// Database errors.
-pub fn summaries(conn: &mut PgConnection, ids: &[VersionId]) -> Result<Vec<VersionSummary>> {
+pub fn summaries(conn: &mut PgConnection, right: &CanRead, ids: &[VersionId]) -> Result<Vec<VersionSummary>> {
+    const FILES: &str = "(SELECT count(*) FROM files f WHERE f.version_id = versions.id)";
     let mut found: HashMap<VersionId, VersionSummary> = versions::table
-        .inner_join(files::table.inner_join(blobs::table))
+        .inner_join(packages_table::table)
         .filter(versions::id.eq_any(ids))
-        .group_by(versions::id)
-        .select((versions::id, summary_columns()))
+        .filter(shown(right.draft_limit()))
+        .select((
+            versions::id,
+            (
+                versions::version,
+                versions::created_at,
+                sql::<BigInt>(FILES),
+                sql::<BigInt>(SIZE),
+                sql::<BigInt>(DOWNLOADS),
+                STANDING_COLUMNS,
+            ),
+        ))
         .load::<(VersionId, VersionSummary)>(conn)?
         .into_iter()
         .collect();
     Ok(ids.iter().filter_map(|id| found.remove(id)).collect())
 }
+
+/// Totals of a version's files. They are computed for the rows of one page, so that each is an index look-up.
+pub(super) const SIZE: &str = "(SELECT coalesce(sum(b.size), 0)::bigint FROM files f JOIN blobs b ON b.id = f.blob_id \
+                               WHERE f.version_id = versions.id)";
+pub(super) const DOWNLOADS: &str =
+    "(SELECT coalesce(sum(f.download_count), 0)::bigint FROM files f WHERE f.version_id = versions.id)";
 
 /// The version that `latest` stands for.
 ///
@@ -241,13 +260,14 @@ pub fn newest(conn: &mut PgConnection, right: &CanRead, package: &PackageName) -
 /// # Errors
 /// [`Error::NotFound`] for an unknown package.
 pub(super) fn latest(conn: &mut PgConnection, right: &CanRead, package: &PackageName) -> Result<(VersionId, Version)> {
-    let all: Vec<(Version, Timestamp, VersionId)> = versions::table
+    let all: Vec<RankedRow> = versions::table
         .inner_join(packages_table::table)
         .filter(package_is(right.owner().id, package))
-        .select((versions::version, versions::created_at, versions::id))
+        .filter(shown(right.draft_limit()))
+        .select(RANK_COLUMNS)
         .load(conn)?;
-    let latest = version::latest(all, |(version, created_at, id)| (version, (*created_at, *id)));
-    latest.map(|(version, _, id)| (id, version)).ok_or(Error::NotFound(What::Package))
+    let latest = standing::latest(&all).map(|row| (row.id, row.version.clone()));
+    latest.ok_or(Error::NotFound(What::Package))
 }
 
 /// Deletes a version with all its files.

@@ -8,7 +8,8 @@ use crate::domain::ids::{BlobId, OwnerId, PackageId, VersionId};
 use crate::domain::names::FileName;
 use crate::domain::version::Version;
 use crate::error::Result;
-use crate::registry::access::CanSearch;
+use crate::registry::access::{CanSearch, shown_sql};
+use crate::registry::draft_limit::DraftLimit;
 use crate::registry::like::containing;
 use crate::registry::owners::person::Person;
 use crate::registry::packages::catalog::{self, Entry};
@@ -60,16 +61,21 @@ pub fn search(conn: &mut PgConnection, right: &CanSearch, search: &Search) -> Re
         .into_iter()
         .collect();
     let ids: Vec<PackageId> = at.iter().filter_map(|version| of.get(version).copied()).collect();
-    let entries = catalog::load(conn, &ids)?;
+    let limit = right.draft_limit();
+    let entries = catalog::load(conn, &limit, &ids)?;
     let people = releases::people(conn, entries.iter().map(|entry| entry.owner))?;
-    let mut reasons = why(conn, search, &entries)?;
+    let mut reasons = why(conn, (search, &limit), &entries)?;
     let person = |id: OwnerId| people.iter().find(|person| person.id == id).cloned();
     let hit = |entry: Entry| Some(PackageHit { owner: person(entry.owner)?, why: reasons.remove(&entry.id), entry });
     Ok(FoundPackages { hits: entries.into_iter().filter_map(hit).collect(), total, next })
 }
 
 /// The match in each package whose name does not match: its last matching version.
-fn why(conn: &mut PgConnection, search: &Search, entries: &[Entry]) -> Result<HashMap<PackageId, Why>> {
+fn why(
+    conn: &mut PgConnection,
+    (search, limit): (&Search, &DraftLimit),
+    entries: &[Entry],
+) -> Result<HashMap<PackageId, Why>> {
     #[derive(QueryableByName)]
     struct MatchRow {
         #[diesel(sql_type = BigInt)]
@@ -87,12 +93,13 @@ fn why(conn: &mut PgConnection, search: &Search, entries: &[Entry]) -> Result<Ha
         return Ok(HashMap::new());
     }
     let blobs: Vec<BlobId> = of_digest(conn, text)?;
-    let rows: Vec<MatchRow> = sql_query(
+    let rows: Vec<MatchRow> = sql_query(format!(
         "SELECT DISTINCT ON (v.package_id) v.package_id AS id, v.version, f.name AS file FROM versions v \
          LEFT JOIN files f ON f.version_id = v.id AND (f.lower_name LIKE $2 OR f.blob_id = ANY ($3)) \
-         WHERE v.package_id = ANY ($1) AND (v.lower_version LIKE $2 OR f.id IS NOT NULL) \
+         WHERE v.package_id = ANY ($1) AND {} AND (v.lower_version LIKE $2 OR f.id IS NOT NULL) \
          ORDER BY v.package_id, v.created_at DESC, v.id DESC, f.lower_name",
-    )
+        shown_sql(limit, "v")
+    ))
     .bind::<Array<BigInt>, _>(ids)
     .bind::<Text, _>(containing(text))
     .bind::<Array<BigInt>, _>(blobs)

@@ -5,6 +5,8 @@ use crate::db::schema::{blobs, versions};
 use crate::domain::digest::{Md5, Sha1, Sha256, Sha512};
 use crate::domain::ids::{BlobId, VersionId};
 use crate::error::Result;
+use crate::registry::access::shown_sql;
+use crate::registry::draft_limit::DraftLimit;
 use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_query;
@@ -59,14 +61,15 @@ impl TextMatch {
 
     /// A condition that is checked for one version after another. It refers to nothing but the version, so that
     /// Postgres checks it during the walk and does not join everything with everything.
-    fn of_each(&self, rows: Rows) -> Condition {
+    fn of_each(&self, rows: Rows, limit: &DraftLimit) -> Condition {
         const PACKAGE: &str = "EXISTS (SELECT FROM packages p WHERE p.id = versions.package_id AND p.lower_name LIKE ";
-        // For a package, any of its versions may match.
+        // For a package, any of its versions that are shown may match.
+        let shown = shown_sql(limit, "one");
+        let any =
+            format!("EXISTS (SELECT FROM versions one WHERE one.package_id = versions.package_id AND {shown} AND (");
         let (any, one, end) = match rows {
             Rows::Versions => ("(", "versions", ")"),
-            Rows::Packages => {
-                ("EXISTS (SELECT FROM versions one WHERE one.package_id = versions.package_id AND (", "one", "))")
-            }
+            Rows::Packages => (any.as_str(), "one", "))"),
         };
         let file = format!("EXISTS (SELECT FROM files f WHERE f.version_id = {one}.id AND ");
         match self {
@@ -92,15 +95,17 @@ impl TextMatch {
 }
 
 impl Criterion {
-    pub(super) fn condition(&self, rows: Rows) -> Condition {
+    pub(super) fn condition(&self, rows: Rows, limit: &DraftLimit) -> Condition {
         match (&self.few, rows) {
             (Some(ids), Rows::Versions) => Box::new(versions::id.eq_any(ids.clone())),
             (Some(ids), Rows::Packages) => {
-                let of =
-                    sql::<Bool>("versions.package_id IN (SELECT one.package_id FROM versions one WHERE one.id = ANY (");
-                Box::new(of.bind::<Array<BigInt>, _>(ids.clone()).sql("))"))
+                let shown = shown_sql(limit, "one");
+                let of = format!(
+                    "versions.package_id IN (SELECT one.package_id FROM versions one WHERE {shown} AND one.id = ANY ("
+                );
+                Box::new(sql::<Bool>(&of).bind::<Array<BigInt>, _>(ids.clone()).sql("))"))
             }
-            (None, _) => self.text_match.of_each(rows),
+            (None, _) => self.text_match.of_each(rows, limit),
         }
     }
 }
