@@ -99,6 +99,10 @@ pub enum Error {
     /// The current state forbids the action for every caller; the text says why.
     #[error("{0}")]
     Blocked(String),
+    /// The state of a package or version forbids the change; the text says why. Unlike [`Error::Blocked`], which Gitea's
+    /// clients expect as 422, this is 409 everywhere.
+    #[error("{0}")]
+    WrongState(String),
     /// `If-Match`, `If-None-Match` or their dates do not hold.
     #[error("{0}")]
     PreconditionFailed(&'static str),

@@ -49,11 +49,13 @@ word!(
 );
 word!(
     /// The change to a package that a webhook announces.
-    HookAction, "created, deleted, damaged" {
+    HookAction, "created, deleted, damaged, updated" {
         Created = 0 "created",
         Deleted = 1 "deleted",
         /// Stored files of the package were found damaged. Gitea has no such event.
         Damaged = 2 "damaged",
+        /// The version was sealed, yanked, deprecated or put on hold, or the opposite. Gitea has no such event.
+        Updated = 3 "updated",
     }
 );
 word!(

@@ -4,7 +4,7 @@ use crate::auth::call::Call;
 use crate::domain::address;
 use crate::error::Result;
 use crate::http::body::PacedBody;
-use crate::publish::{self, FileOfForm, Target, is_form};
+use crate::publish::{self, FileOfForm, Target, is_form, wants_draft};
 use actix_multipart::Multipart;
 use actix_web::http::StatusCode;
 use actix_web::http::header;
@@ -14,7 +14,7 @@ use actix_web::{HttpResponse, web};
 pub async fn upload(call: Call, payload: web::Payload) -> Result<HttpResponse> {
     let path = call.file_path().await?;
     let headers = call.req.headers();
-    let target = Target::of_request(path.clone(), headers);
+    let target = Target::of_request(path.clone(), headers).draft(wants_draft(&call));
     let body = PacedBody::new(payload, call.app.pace());
     let published = if is_form(headers) {
         publish::receive(&call, target, FileOfForm::new(Multipart::new(headers, body))).await?

@@ -59,6 +59,7 @@ pub fn status_of(error: &Error) -> (StatusCode, &'static str) {
         Error::LengthRequired => (StatusCode::LENGTH_REQUIRED, "length_required"),
         Error::Conflict(_) => (StatusCode::CONFLICT, "conflict"),
         Error::Blocked(_) => (StatusCode::CONFLICT, "blocked"),
+        Error::WrongState(_) => (StatusCode::CONFLICT, "wrong_state"),
         Error::PreconditionFailed(_) => (StatusCode::PRECONDITION_FAILED, "precondition_failed"),
         Error::DigestMismatch(_) => (StatusCode::UNPROCESSABLE_ENTITY, "digest_mismatch"),
         Error::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),

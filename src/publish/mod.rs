@@ -12,6 +12,7 @@ use crate::domain::path::FilePath;
 use crate::error::{Error, Result};
 use crate::http::body::BodyError;
 use crate::http::declared;
+use crate::http::paging::param;
 use crate::http::request_log::log_fields;
 use crate::registry::access::can_publish;
 use crate::registry::packages::files::StoredBlob;
@@ -58,13 +59,35 @@ impl Target {
             length: if is_form(headers) { None } else { content_length(headers) },
             sha256: digests.as_ref().ok().and_then(|digests| digests.sha256),
             only_if_absent: headers.get(header::IF_NONE_MATCH).is_some_and(|value| value == "*"),
+            draft: false,
         };
         Self { path, declared, digests }
+    }
+
+    /// As a draft, or not; an error is one of the request, which only callers who may publish see.
+    pub fn draft(mut self, draft: Result<bool>) -> Self {
+        match draft {
+            Ok(draft) => self.declared.draft = draft,
+            Err(error) => self.digests = self.digests.and(Err(error)),
+        }
+        self
     }
 
     /// A file with only its name known, such as one of several in a form.
     pub fn undeclared(path: FilePath) -> Self {
         Self { path, declared: DeclaredUpload::default(), digests: Ok(Declared::default()) }
+    }
+}
+
+/// Whether a request asks for a draft, with `?draft=true`.
+///
+/// # Errors
+/// [`Error::Invalid`].
+pub fn wants_draft(call: &Call) -> Result<bool> {
+    match param(&call.req, "draft") {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(other) => Err(Error::invalid("draft", format!("draft: {other:?} is neither true nor false"))),
     }
 }
 
@@ -108,9 +131,10 @@ pub async fn receive<E: Into<BodyError>>(
 /// thread.
 async fn admit(call: &Call, path: &FilePath, declared: DeclaredUpload) -> Result<(Admission, Space)> {
     let (limits, wanted, store) = (call.app.upload_limits(), path.clone(), call.app.store.clone());
+    let now = call.app.clock.now();
     let (admission, space) = call
         .reading_then(
-            move |conn, caller| rows::admit(conn, caller, &wanted, &declared, &limits),
+            move |conn, caller| rows::admit(conn, caller, &wanted, &declared, &limits, now),
             move |admission| (admission, store.free_space()),
         )
         .await?;

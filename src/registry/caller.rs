@@ -118,6 +118,11 @@ impl Caller {
         Self { user, grant: Grant::Whole("command-line"), ..Self::anonymous(None) }
     }
 
+    /// The server itself, for the changes that its jobs make. It has no rights.
+    pub fn system() -> Self {
+        Self { grant: Grant::Whole("system"), ..Self::anonymous(None) }
+    }
+
     /// The user, if the caller is signed in.
     pub fn user(&self) -> Option<&SignedIn> {
         self.user.as_ref()

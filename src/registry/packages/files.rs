@@ -2,7 +2,7 @@
 
 use super::lookup::{self, file_is, version_is};
 use super::standing::{STANDING_COLUMNS, Standing};
-use super::{contents, lifecycle, quotas};
+use super::{changeable, contents, lifecycle, quotas};
 use crate::db::schema::{blobs, files, owners, packages as packages_table, versions as versions_table};
 use crate::domain::clock::Timestamp;
 use crate::domain::digest::{Md5, OtherDigests, Sha1, Sha256, Sha512};
@@ -362,7 +362,7 @@ pub fn find_by_id(conn: &mut PgConnection, version: VersionId, id: FileId) -> Re
 /// Deletes a file. Deleting the last file deletes its version, and deleting the last version deletes its package.
 ///
 /// # Errors
-/// [`Error::NotFound`].
+/// [`Error::NotFound`]; [`Error::WrongState`] for a file of a sealed version, and for the last file of a version on hold.
 pub fn delete(
     conn: &mut PgConnection,
     caller: &Caller,
@@ -381,11 +381,13 @@ pub fn delete(
         .first(conn)
         .optional()?
         .ok_or(Error::NotFound(What::File))?;
+    changeable::demand_changeable(conn, version, &path.in_version(), now)?;
     contents::let_go(conn, &[package], Some(version), Some(file), now)?;
     diesel::delete(files::table.find(file)).execute(conn)?;
     let others = files::table.filter(files::version_id.eq(version));
     let last = !diesel::select(diesel::dsl::exists(others)).get_result::<bool>(conn)?;
     if last {
+        changeable::demand_not_held(conn, &[package], Some(version), &owner.name)?;
         outbox::announce(conn, caller, (owner.id, HookAction::Deleted, Announced::Version(version)), now)?;
         diesel::delete(versions_table::table.find(version)).execute(conn)?;
     }

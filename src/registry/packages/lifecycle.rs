@@ -1,5 +1,6 @@
 //! Packages, which group versions. A package without versions does not exist: deleting the last version deletes it.
 
+use super::changeable;
 use super::contents::{self, Contents};
 use super::lookup::package_is;
 use super::quotas;
@@ -17,8 +18,8 @@ use crate::registry::webhooks::outbox::{self, Announced};
 use diesel::prelude::*;
 use serde_json::json;
 
-/// Returns the package with this name, creates it if it does not exist, and prevents its deletion until the end of the
-/// transaction.
+/// Returns the package with this name and whether it is archived, creates it if it does not exist, and prevents its
+/// deletion until the end of the transaction.
 ///
 /// # Errors
 /// Database errors.
@@ -27,16 +28,16 @@ pub(in crate::registry) fn find_or_insert(
     owner: OwnerId,
     name: &PackageName,
     now: Timestamp,
-) -> Result<PackageId> {
+) -> Result<(PackageId, bool)> {
     loop {
-        let found = packages::table
+        let found: Option<(PackageId, Option<Timestamp>)> = packages::table
             .filter(package_is(owner, name))
-            .select(packages::id)
+            .select((packages::id, packages::archived_at))
             .for_key_share()
             .first(conn)
             .optional()?;
-        if let Some(id) = found {
-            return Ok(id);
+        if let Some((id, archived_at)) = found {
+            return Ok((id, archived_at.is_some()));
         }
         let inserted = diesel::insert_into(packages::table)
             .values((
@@ -52,7 +53,7 @@ pub(in crate::registry) fn find_or_insert(
             .optional()?;
         // No row was inserted: another publisher was faster, and the next query finds their row.
         if let Some(id) = inserted {
-            return Ok(id);
+            return Ok((id, false));
         }
     }
 }
@@ -99,7 +100,8 @@ fn remove(conn: &mut PgConnection, owner: OwnerId, ids: &[PackageId], now: Times
 /// Deletes a package with all its versions and files.
 ///
 /// # Errors
-/// [`Error::NotFound`].
+/// [`Error::NotFound`]; [`Error::WrongState`] for a version on hold; [`Error::Forbidden`] for a sealed version, unless the
+/// caller is an owner.
 pub fn delete(
     conn: &mut PgConnection,
     caller: &Caller,
@@ -109,6 +111,7 @@ pub fn delete(
 ) -> Result<()> {
     let owner = right.owner();
     let package = lock(conn, owner.id, name)?;
+    changeable::demand_deletable(conn, right, package, None, now)?;
     outbox::announce(conn, caller, (owner.id, HookAction::Deleted, Announced::Package(package)), now)?;
     let (count, bytes) = remove(conn, owner.id, &[package], now)?;
     let detail = json!({"versions": count, "bytes": bytes});
@@ -158,8 +161,12 @@ impl std::ops::AddAssign for Deleted {
 /// Deletes all packages of an owner, and prevents everybody from publishing to it until the end of the transaction.
 ///
 /// # Errors
-/// [`Error::NotFound`] for an owner that no longer exists.
-pub(in crate::registry) fn delete_all(conn: &mut PgConnection, owner: OwnerId, now: Timestamp) -> Result<Deleted> {
+/// [`Error::NotFound`] for an owner that no longer exists; [`Error::WrongState`] for a version on hold.
+pub(in crate::registry) fn delete_all(
+    conn: &mut PgConnection,
+    (owner, name): (OwnerId, &OwnerName),
+    now: Timestamp,
+) -> Result<Deleted> {
     let mut deleted = Deleted::default();
     loop {
         let found: Vec<PackageId> = packages::table
@@ -170,6 +177,7 @@ pub(in crate::registry) fn delete_all(conn: &mut PgConnection, owner: OwnerId, n
             .load(conn)?;
         // Many at a time: one by one, 13,500 packages took 19 seconds.
         for some in found.chunks(AT_ONCE) {
+            changeable::demand_not_held(conn, some, None, name)?;
             let (versions, bytes) = remove(conn, owner, some, now)?;
             let packages = i64::try_from(some.len()).unwrap_or(i64::MAX);
             deleted += Deleted { packages, versions, bytes };

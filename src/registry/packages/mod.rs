@@ -2,6 +2,7 @@
 //! quotas.
 
 pub mod catalog;
+mod changeable;
 pub mod cleanup;
 pub mod contents;
 pub mod deletion_preview;
@@ -14,6 +15,9 @@ pub mod quotas;
 pub mod releases;
 pub mod replacement;
 pub mod search;
+pub mod settings;
 pub mod standing;
 pub mod uploads;
+pub mod version_edit;
+pub mod version_states;
 pub mod versions;

@@ -3,7 +3,7 @@
 use super::files::StoredBlob;
 use super::lookup::file_is;
 use super::quotas::{Allowance, Usage};
-use super::{files, quotas, versions};
+use super::{changeable, files, quotas, versions};
 use crate::db::schema::{blobs, files as files_table};
 use crate::domain::clock::Timestamp;
 use crate::domain::digest::{OtherDigests, Sha256};
@@ -38,6 +38,8 @@ pub struct DeclaredUpload {
     pub sha256: Option<Sha256>,
     /// `If-None-Match: *`.
     pub only_if_absent: bool,
+    /// `?draft=true`: a new version becomes a draft, and an existing one must be a draft.
+    pub draft: bool,
 }
 
 /// Whether the server needs an upload's body.
@@ -79,16 +81,24 @@ fn already_there(stored: Sha256, declared: &DeclaredUpload) -> Result<()> {
     if declared.sha256 == Some(stored) { Ok(()) } else { Err(Error::Conflict(What::File)) }
 }
 
-/// Runs every check that is possible before the body is read, in this order: permission, length, existing file, quota.
+/// Whether an upload repeats what is stored and so changes nothing, whatever the state of the version.
+fn stays_the_same(stored: &StoredBlob, declared: &DeclaredUpload) -> bool {
+    declared.sha256 == Some(stored.blob.sha256) && !declared.only_if_absent && !declared.draft
+}
+
+/// Runs every check that is possible before the body is read, in this order: permission, length, state, existing file,
+/// quota.
 ///
 /// # Errors
-/// As [`can_publish`]; [`Error::TooLarge`], [`Error::Conflict`], [`Error::PreconditionFailed`], [`Error::Quota`].
+/// As [`can_publish`]; [`Error::TooLarge`], [`Error::WrongState`], [`Error::Conflict`], [`Error::PreconditionFailed`],
+/// [`Error::Quota`].
 pub fn admit(
     conn: &mut PgConnection,
     caller: &Caller,
     path: &FilePath,
     declared: &DeclaredUpload,
     limits: &UploadLimits,
+    now: Timestamp,
 ) -> Result<Admission> {
     let right = can_publish(conn, caller, &path.owner, &path.package)?;
     if let (Some(length), Some(limit)) = (declared.length, limits.file_bytes)
@@ -96,15 +106,24 @@ pub fn admit(
     {
         return Err(Error::TooLarge { limit });
     }
-    if let Some(stored) = files::stored_blob(conn, right.owner().id, path)? {
-        already_there(stored.blob.sha256, declared)?;
-        return Ok(Admission::SameIsThere(Box::new(stored)));
+    let version = path.in_version();
+    let place = changeable::place(conn, right.owner().id, &version)?;
+    let addable = changeable::demand_addable(&version, place, declared.draft, now);
+    let stored = match place.life {
+        Some(_) => files::stored_blob(conn, right.owner().id, path)?,
+        None => None,
+    };
+    match stored {
+        Some(stored) if addable.is_ok() || stays_the_same(&stored, declared) => {
+            already_there(stored.blob.sha256, declared)?;
+            return Ok(Admission::SameIsThere(Box::new(stored)));
+        }
+        _ => addable?,
     }
     let mut allowance = None;
     if let Some(quota) = quotas::limiting(&right, limits.quota) {
         let bytes = i64::try_from(declared.length.unwrap_or(0)).unwrap_or(i64::MAX);
-        let new_version = !versions::exists(conn, right.owner().id, &path.in_version())?;
-        quotas::check(conn, right.owner(), quota, Usage { versions: i64::from(new_version), bytes })?;
+        quotas::check(conn, right.owner(), quota, Usage { versions: i64::from(place.life.is_none()), bytes })?;
         allowance = quotas::allowance(conn, right.owner(), quota)?;
     }
     Ok(Admission::Wanted(allowance))
@@ -114,7 +133,7 @@ pub fn admit(
 ///
 /// # Errors
 /// [`Error::Conflict`] or [`Error::PreconditionFailed`] when another upload of the same name was faster,
-/// [`Error::Quota`].
+/// [`Error::WrongState`] when the version was sealed or published in the meantime, [`Error::Quota`].
 pub fn publish_file(
     conn: &mut PgConnection,
     caller: &Caller,
@@ -124,11 +143,17 @@ pub fn publish_file(
     now: Timestamp,
 ) -> Result<PublishOutcome> {
     let owner = right.owner();
-    let (version, is_new) = versions::find_or_insert(conn, owner.id, &path.in_version(), right.user().id, now)?;
+    let in_version = path.in_version();
+    let version = versions::find_or_insert(conn, (owner.id, &in_version), declared.draft, right.user().id, now)?;
+    // Decided with the version's row locked: whoever seals or publishes it waits, or was faster.
+    if let Err(refusal) = changeable::demand_addable(&in_version, version.place, declared.draft, now) {
+        let stored = files::stored_blob(conn, owner.id, path)?;
+        stored.filter(|stored| stays_the_same(stored, declared)).ok_or(refusal)?;
+    }
     let (blob_id, superseded) = insert_blob(conn, blob, now)?;
     let file: Option<FileId> = diesel::insert_into(files_table::table)
         .values((
-            files_table::version_id.eq(version),
+            files_table::version_id.eq(version.id),
             files_table::blob_id.eq(blob_id),
             files_table::name.eq(&path.file),
             files_table::lower_name.eq(path.file.lower()),
@@ -146,10 +171,10 @@ pub fn publish_file(
         return Ok(PublishOutcome { created: false, superseded });
     }
     let size = i64::try_from(blob.size).map_err(Error::internal)?;
-    if is_new {
-        outbox::announce(conn, caller, (owner.id, HookAction::Created, Announced::Version(version)), now)?;
+    if version.is_new && !version.is_draft {
+        outbox::announce(conn, caller, (owner.id, HookAction::Created, Announced::Version(version.id)), now)?;
     }
-    quotas::charge(conn, right, Usage { versions: i64::from(is_new), bytes: size }, limits.quota)?;
+    quotas::charge(conn, right, Usage { versions: i64::from(version.is_new), bytes: size }, limits.quota)?;
     let text = format!("{}/{}/{}", path.package, path.version, path.file);
     let detail = json!({"bytes": blob.size, "sha256": blob.sha256.to_hex()});
     let subject = Subject { owner: Some((owner.id, &owner.name)), text, detail };

@@ -1,7 +1,8 @@
 //! Versions of a package. A version without files does not exist: deleting the last file deletes it.
 
+use super::changeable::{self, Place};
 use super::lookup::{self, package_is, version_is};
-use super::standing::{self, RANK_COLUMNS, RankedRow, STANDING_COLUMNS, Standing};
+use super::standing::{self, LIFE_COLUMNS, RANK_COLUMNS, RankedRow, STANDING_COLUMNS, Standing};
 use super::{contents, lifecycle, quotas};
 use crate::db::schema::{packages as packages_table, versions};
 use crate::domain::clock::Timestamp;
@@ -9,6 +10,7 @@ use crate::domain::ids::{OwnerId, VersionId};
 use crate::domain::names::PackageName;
 use crate::domain::path::VersionPath;
 use crate::domain::version::{self, Version};
+use crate::domain::version_state::{Life, VersionState};
 use crate::domain::webhook::HookAction;
 use crate::error::{Error, Result, What};
 use crate::registry::access::{CanPublish, CanRead, shown};
@@ -38,32 +40,46 @@ pub struct VersionSummary {
     pub standing: Standing,
 }
 
-/// Returns the version with this name, creates it and its package if they do not exist, and prevents their deletion
-/// until the end of the transaction. True when it was created.
+/// A version that a file is about to be added to.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::registry) struct TargetVersion {
+    pub id: VersionId,
+    /// Whether it was created now.
+    pub is_new: bool,
+    /// Whether it is a draft.
+    pub is_draft: bool,
+    /// What the publisher found. A change of this waits until the end of the transaction.
+    pub(super) place: Place,
+}
+
+/// Returns the version with this name, creates it and its package if they do not exist, and prevents their deletion, and
+/// changes of the version's state, until the end of the transaction. A new version is a draft if that is wanted.
 ///
 /// # Errors
 /// Database errors.
 pub(in crate::registry) fn find_or_insert(
     conn: &mut PgConnection,
-    owner: OwnerId,
-    path: &VersionPath,
+    (owner, path): (OwnerId, &VersionPath),
+    as_draft: bool,
     creator: OwnerId,
     now: Timestamp,
-) -> Result<(VersionId, bool)> {
+) -> Result<TargetVersion> {
     loop {
         // The package comes first: Postgres locks in the order of FROM, and deletions lock the package before its
         // version.
-        let found = packages_table::table
+        let found: Option<(VersionId, Option<Timestamp>, Life)> = packages_table::table
             .inner_join(versions::table)
             .filter(version_is(owner, path))
-            .select(versions::id)
+            .select((versions::id, packages_table::archived_at, LIFE_COLUMNS))
             .for_key_share()
             .first(conn)
             .optional()?;
-        if let Some(id) = found {
-            return Ok((id, false));
+        if let Some((id, archived_at, life)) = found {
+            let place = Place { archived: archived_at.is_some(), life: Some(life) };
+            return Ok(TargetVersion { id, is_new: false, is_draft: life.stored == VersionState::Draft, place });
         }
-        let package = lifecycle::find_or_insert(conn, owner, &path.package, now)?;
+        let (package, archived) = lifecycle::find_or_insert(conn, owner, &path.package, now)?;
+        let state = if as_draft { VersionState::Draft } else { VersionState::Published };
         let inserted = diesel::insert_into(versions::table)
             .values((
                 versions::package_id.eq(package),
@@ -72,6 +88,7 @@ pub(in crate::registry) fn find_or_insert(
                 versions::lower_version.eq(path.version.lower()),
                 versions::creator_id.eq(creator),
                 versions::created_at.eq(now),
+                versions::state.eq(state),
             ))
             .on_conflict((versions::package_id, versions::lower_version))
             .do_nothing()
@@ -80,7 +97,8 @@ pub(in crate::registry) fn find_or_insert(
             .optional()?;
         // No row was inserted: another publisher was faster, and the next query finds their row.
         if let Some(id) = inserted {
-            return Ok((id, true));
+            let place = Place { archived, life: None };
+            return Ok(TargetVersion { id, is_new: true, is_draft: as_draft, place });
         }
     }
 }
@@ -92,15 +110,6 @@ pub(in crate::registry) fn find_or_insert(
 pub fn is_shown(conn: &mut PgConnection, right: &CanRead, path: &VersionPath) -> Result<bool> {
     let row = versions::table.inner_join(packages_table::table).filter(version_is(right.owner().id, path));
     let row = row.filter(shown(right.draft_limit())).select(versions::id);
-    Ok(diesel::select(diesel::dsl::exists(row)).get_result(conn)?)
-}
-
-/// Whether a version with this name exists, a draft or not.
-///
-/// # Errors
-/// Database errors.
-pub fn exists(conn: &mut PgConnection, owner: OwnerId, path: &VersionPath) -> Result<bool> {
-    let row = versions::table.inner_join(packages_table::table).filter(version_is(owner, path)).select(versions::id);
     Ok(diesel::select(diesel::dsl::exists(row)).get_result(conn)?)
 }
 
@@ -273,7 +282,8 @@ pub(super) fn latest(conn: &mut PgConnection, right: &CanRead, package: &Package
 /// Deletes a version with all its files.
 ///
 /// # Errors
-/// [`Error::NotFound`].
+/// [`Error::NotFound`]; [`Error::WrongState`] for a version on hold; [`Error::Forbidden`] for a sealed version, unless the
+/// caller is an owner.
 pub fn delete(
     conn: &mut PgConnection,
     caller: &Caller,
@@ -284,6 +294,7 @@ pub fn delete(
     let owner = right.owner();
     let package = lifecycle::lock(conn, owner.id, &path.package)?;
     let (version, _) = lookup::version(conn, package, &path.version)?;
+    changeable::demand_deletable(conn, right, package, Some(version), now)?;
     let bytes = contents::weigh(conn, &[package], Some(version))?.bytes;
     outbox::announce(conn, caller, (owner.id, HookAction::Deleted, Announced::Version(version)), now)?;
     contents::let_go(conn, &[package], Some(version), None, now)?;

@@ -13,7 +13,7 @@ use crate::registry::audit::Event;
 use crate::registry::caller::{Caller, NOBODY};
 use diesel::dsl::exists;
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Nullable, SmallInt, Timestamptz};
+use diesel::sql_types::{Array, BigInt, Nullable, SmallInt, Text, Timestamptz};
 use serde_json::json;
 use std::time::Duration;
 use uuid::Uuid;
@@ -49,7 +49,8 @@ macro_rules! owner_snapshot {
     };
 }
 
-/// Inserts one row for each webhook and version in one statement, because a package may have many versions. The
+/// Inserts one row for each webhook and version in one statement, because a package may have many versions. Nothing is
+/// said about drafts: receivers may show it to everybody. The
 /// arguments are the facts besides those that every message has, and the versions it is about.
 macro_rules! announce {
     ($more:literal, $which:literal) => {
@@ -68,7 +69,7 @@ macro_rules! announce {
             $more,
             "), 0, $2, $3, $2 FROM versions v JOIN packages p ON p.id = v.package_id JOIN owners o ON o.id = v.owner_id \
              JOIN hooks h ON h.owner_id = v.owner_id AND h.active LEFT JOIN owners c ON c.id = v.creator_id \
-             LEFT JOIN owners s ON s.id = $4 WHERE ",
+             LEFT JOIN owners s ON s.id = $4 WHERE v.state > 0 AND ",
             $which,
             " ORDER BY v.id, h.id"
         )
@@ -80,6 +81,30 @@ const ANNOUNCE_DAMAGE: &str = announce!(
     ", 'damaged_files', (SELECT jsonb_agg(f.name ORDER BY f.id) FROM files f WHERE f.version_id = v.id AND f.blob_id = $5)",
     "v.id IN (SELECT f.version_id FROM files f WHERE f.blob_id = $5)"
 );
+
+const ANNOUNCE_UPDATE: &str = announce!(", 'changes', to_jsonb($5::text[])", "v.id = $6");
+
+/// Announces changes to a version that concern others, each in a word.
+///
+/// # Errors
+/// Database errors.
+pub(in crate::registry) fn announce_update(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    version: VersionId,
+    changes: &[&str],
+    now: Timestamp,
+) -> Result<()> {
+    diesel::sql_query(ANNOUNCE_UPDATE)
+        .bind::<SmallInt, _>(HookAction::Updated)
+        .bind::<Timestamptz, _>(now)
+        .bind::<Timestamptz, _>(now.plus(PATIENCE))
+        .bind::<BigInt, _>(caller.user().map_or(NOBODY, |user| user.id))
+        .bind::<Array<Text>, _>(changes)
+        .bind::<BigInt, _>(version)
+        .execute(conn)?;
+    Ok(())
+}
 
 /// Announces the versions that contain a damaged blob to every webhook.
 ///
@@ -158,6 +183,7 @@ pub fn test(
         creator: sender.clone(),
         sender,
         damaged_files: Vec::new(),
+        changes: Vec::new(),
     };
     let delivery = diesel::insert_into(hook_deliveries::table)
         .values((

@@ -45,6 +45,9 @@ pub struct Facts {
     /// The version's files that were found damaged.
     #[serde(default)]
     pub damaged_files: Vec<FileName>,
+    /// What was changed, each change in a word.
+    #[serde(default)]
+    pub changes: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -56,6 +59,8 @@ struct Payload<'a> {
     sender: Option<User<'a>>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     damaged_files: &'a [FileName],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    changes: &'a [String],
 }
 
 #[derive(Serialize)]
@@ -174,6 +179,7 @@ impl Facts {
             organization,
             sender: self.sender.as_ref().map(|sender| sender.user(root)),
             damaged_files: &self.damaged_files,
+            changes: &self.changes,
         };
         serde_json::to_string_pretty(&payload).map_err(Error::internal)
     }

@@ -115,12 +115,12 @@ fn erase(conn: &mut PgConnection, caller: &Caller, user: &Visited, purge: bool, 
     }
     let mut deleted = Deleted::default();
     for org in &orphans {
-        deleted += lifecycle::delete_all(conn, org.id, now)?;
+        deleted += lifecycle::delete_all(conn, (org.id, &org.name), now)?;
         demand_alone(conn, user, org.id)?;
         namespace::delete(conn, org.id)?;
     }
     if purge {
-        deleted += lifecycle::delete_all(conn, user.id, now)?;
+        deleted += lifecycle::delete_all(conn, (user.id, &user.name), now)?;
     } else {
         namespace::lock(conn, user.id)?;
         demand_no_packages(conn, user)?;
