@@ -4,11 +4,10 @@
 //! Nothing of a body or a query is checked before the credential: the handler reads its inputs after it has
 //! [admitted](Call::admit) its caller.
 
-use super::form;
-use crate::auth::call::Call;
+pub use super::body::{Input, JsonBody, LongBody, OptionalBody};
+
 use crate::domain::path::escape;
 use crate::error::{Error, Result};
-use crate::http::body::PacedBody;
 use crate::http::description::{Description, integer};
 use crate::http::paging::Paging;
 use crate::listing::Extent;
@@ -16,7 +15,7 @@ use crate::registry::pages::{Page, Slice};
 use crate::state::App;
 use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{self, HeaderValue};
+use actix_web::http::header;
 use actix_web::{FromRequest, HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
@@ -33,94 +32,12 @@ use utoipa::{IntoParams, ToSchema};
 pub const PAGE: i64 = 30;
 /// The most entries per page.
 pub const LONGEST_PAGE: i64 = 50;
-/// The most bytes in a request's JSON.
-const MAX_JSON: usize = 64 << 10;
-
-/// An input of a handler, and its part of the description.
-pub trait Input {
-    /// Describes the input.
-    fn describe(_: &mut Description) {}
-}
-
 /// The answer of a handler.
 pub trait Answer {
     /// The answer itself.
     fn respond(self) -> HttpResponse;
     /// Describes the answer.
     fn describe(description: &mut Description);
-}
-
-impl Input for Call {}
-
-/// A JSON object or, as in Gitea, a form (`super::form`) with the same fields. It is read at the pace of uploads, after
-/// the caller was [admitted](Call::admit): no unknown client makes the server wait for a body.
-pub struct JsonBody<T> {
-    payload: web::Payload,
-    content_type: Option<HeaderValue>,
-    type_of: PhantomData<T>,
-}
-
-impl<T> FromRequest for JsonBody<T> {
-    type Error = actix_web::Error;
-    type Future = Ready<Result<Self, actix_web::Error>>;
-
-    fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let payload = web::Payload::from_request(req, payload).into_inner();
-        let content_type = req.headers().get(header::CONTENT_TYPE).cloned();
-        ready(payload.map(|payload| Self { payload, content_type, type_of: PhantomData }))
-    }
-}
-
-impl<T: ToSchema> Input for JsonBody<T> {
-    fn describe(description: &mut Description) {
-        description.takes_json::<T>();
-        description.refuses(StatusCode::REQUEST_TIMEOUT, "The body was too slow or incomplete");
-    }
-}
-
-impl<T: DeserializeOwned> JsonBody<T> {
-    /// Reads the body.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`] naming the first field that is wrong; [`Error::Aborted`].
-    pub async fn read(self, app: &App) -> Result<T> {
-        let text = PacedBody::new(self.payload, app.pace()).read_up_to(MAX_JSON).await?;
-        let too_long = || Error::invalid("body", format!("the body is longer than {MAX_JSON} bytes"));
-        let text = text.ok_or_else(too_long)?;
-        match form::kind(self.content_type.as_ref(), &text) {
-            Some(kind) => form::read(kind, text).await,
-            None => read_json(&text),
-        }
-    }
-}
-
-fn read_json<T: DeserializeOwned>(text: &[u8]) -> Result<T> {
-    // Otherwise an array would be accepted as the fields of the object in their order.
-    if !text.trim_ascii_start().starts_with(b"{") {
-        return Err(Error::invalid("body", "the JSON does not fit: an object is expected"));
-    }
-    let mut json = serde_json::Deserializer::from_slice(text);
-    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-        let field = error.path().to_string();
-        let problem = problem_of(&error.into_inner());
-        match field.as_str() {
-            "." => Error::invalid("body", format!("the JSON does not fit: {problem}")),
-            field => Error::invalid("body", format!("{field}: {problem}")),
-        }
-    })?;
-    json.end().map_err(|error| Error::invalid("body", format!("the JSON does not fit: {error}")))?;
-    Ok(value)
-}
-
-/// The error for JSON that cannot be parsed or has a wrong value: the position helps to find a syntax error, and a
-/// wrong value is named.
-fn problem_of(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    let place = format!(" at line {} column {}", error.line(), error.column());
-    match text.strip_suffix(&place) {
-        Some(bare) if error.is_data() => bare.to_owned(),
-        _ => text,
-    }
 }
 
 /// The parameters of the query. If one is given several times, the first counts, as in Gitea.

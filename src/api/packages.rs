@@ -3,16 +3,21 @@
 use super::endpoint::{Json, Listed, Never, NoContent, Pages, PagesIfAsked, Query, Whole};
 use super::users::PersonBody;
 use crate::auth::call::Call;
+use crate::db::Connection;
 use crate::domain::address;
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{FileId, VersionId};
+use crate::domain::labels::Labels;
 use crate::domain::names::{OwnerName, PackageName};
+use crate::domain::package_texts::{Markdown, Reason};
 use crate::domain::path::{PackagePath, VersionPath};
 use crate::domain::version::Version;
+use crate::domain::version_state::VersionState;
 use crate::error::{Error, Result, What};
 use crate::http::problem::Shape;
 use crate::listing::{self, Listing, json};
 use crate::registry::access::{can_publish, can_read};
+use crate::registry::caller::Caller;
 use crate::registry::owners::person::Person;
 use crate::registry::packages::files::{self, ListOrder};
 use crate::registry::packages::lifecycle;
@@ -49,11 +54,35 @@ pub struct PackageBody {
     /// The downloads of all its files.
     #[schema(minimum = 0)]
     download_count: i64,
+    state: VersionState,
+    /// Null for a draft.
+    published_at: Option<Timestamp>,
+    sealed_at: Option<Timestamp>,
+    /// Markdown; only in answers about a single version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    notes: Option<Markdown>,
+    labels: Labels,
+    /// Whether the publisher says that it is a pre-release, or else its name.
+    prerelease: bool,
+    /// Whether `latest` skips it.
+    yanked: bool,
+    yank_reason: Reason,
+    deprecated: bool,
+    deprecation_message: Reason,
+    /// The version to use instead of a deprecated one.
+    successor: Option<Version>,
+    /// Whether it is on hold and cannot be deleted.
+    hold: bool,
+    hold_reason: Reason,
+    /// When it will be deleted.
+    expires_at: Option<Timestamp>,
 }
 
 impl PackageBody {
     pub(super) fn new(app: &App, owner: &PersonBody, release: Release) -> Self {
+        let (standing, now) = (release.standing, app.clock.now());
         let page = address::version_page(owner.login(), &release.package, &release.version);
+        let prerelease = standing.is_prerelease(&release.version);
         Self {
             id: release.id,
             owner: owner.clone(),
@@ -66,19 +95,54 @@ impl PackageBody {
             created_at: release.created_at,
             size: release.size,
             download_count: release.downloads,
+            state: standing.life.state(now),
+            published_at: standing.life.published_at(),
+            sealed_at: standing.life.sealed_at(now),
+            notes: None,
+            labels: release.labels,
+            prerelease,
+            yanked: standing.yanked_at.is_some(),
+            yank_reason: standing.yank_reason,
+            deprecated: standing.deprecated_at.is_some(),
+            deprecation_message: standing.deprecation_message,
+            successor: standing.successor,
+            hold: standing.held_at.is_some(),
+            hold_reason: standing.hold_reason,
+            expires_at: standing.expires_at,
         }
     }
 }
 
+/// All about one version.
+pub(super) struct FullRelease {
+    owner: Person,
+    release: Release,
+    notes: Markdown,
+}
+
+impl FullRelease {
+    pub(super) fn body(self, app: &App) -> Json<PackageBody> {
+        let body = PackageBody::new(app, &PersonBody::new(app, self.owner), self.release);
+        Json(PackageBody { notes: Some(self.notes), ..body })
+    }
+}
+
+/// A version with its notes.
+pub(super) fn full(conn: &mut Connection, caller: &Caller, path: &VersionPath) -> Result<FullRelease> {
+    let right = can_read(conn, caller, &path.owner, Some(&path.package))?;
+    let release = releases::find(conn, &right, path)?;
+    Ok(FullRelease { owner: releases::owner(conn, &right)?, notes: releases::notes(conn, release.id)?, release })
+}
+
 /// The package that the path names.
-async fn package_path(call: &Call) -> Result<PackagePath> {
+pub(super) async fn package_path(call: &Call) -> Result<PackagePath> {
     let owner: OwnerName = call.part("owner", What::Owner).await?;
     call.about(&owner);
     Ok(PackagePath { owner, package: call.part("name", What::Package).await? })
 }
 
 /// The version that the path names.
-async fn version_path(call: &Call) -> Result<VersionPath> {
+pub(super) async fn version_path(call: &Call) -> Result<VersionPath> {
     let PackagePath { owner, package } = package_path(call).await?;
     Ok(VersionPath { owner, package, version: call.part("version", What::Version).await? })
 }
@@ -141,29 +205,34 @@ pub async fn list_versions(call: Call, pages: Pages) -> Result<Listed<PackageBod
 /// `GET /packages/{owner}/generic/{name}/{version}`.
 pub async fn version(call: Call) -> Result<Json<PackageBody>> {
     let path = version_path(&call).await?;
-    let found = call
-        .reading(move |conn, caller| {
-            let right = can_read(conn, caller, &path.owner, Some(&path.package))?;
-            Ok((releases::owner(conn, &right)?, releases::find(conn, &right, &path)?))
-        })
-        .await?;
-    Ok(one(&call.app, found))
+    let found = call.reading(move |conn, caller| full(conn, caller, &path)).await?;
+    Ok(found.body(&call.app))
+}
+
+/// The query of [`latest`].
+#[derive(Deserialize, IntoParams)]
+pub struct LatestQuery {
+    /// `true`, the default: the highest release, or else the newest pre-release. `false`: the version that was created
+    /// last, a pre-release or not, as in Gitea.
+    stable: Option<bool>,
 }
 
 /// `GET /packages/{owner}/generic/{name}/-/latest`: the version that `latest` stands for everywhere.
-pub async fn latest(call: Call) -> Result<Json<PackageBody>> {
-    let path = package_path(&call).await?;
+pub async fn latest(call: Call, query: Query<LatestQuery>) -> Result<Json<PackageBody>> {
+    let PackagePath { owner, package } = package_path(&call).await?;
+    let query = query.read();
     let found = call
         .reading(move |conn, caller| {
-            let right = can_read(conn, caller, &path.owner, Some(&path.package))?;
-            Ok((releases::owner(conn, &right)?, releases::latest(conn, &right, &path.package)?))
+            let right = can_read(conn, caller, &owner, Some(&package))?;
+            let query = query.as_ref().map_err(Error::again)?;
+            let version = match query.stable {
+                Some(false) => versions::last_created(conn, &right, &package)?,
+                _ => versions::newest(conn, &right, &package)?,
+            };
+            full(conn, caller, &VersionPath { owner: owner.clone(), package: package.clone(), version })
         })
         .await?;
-    Ok(one(&call.app, found))
-}
-
-fn one(app: &App, (owner, release): (Person, Release)) -> Json<PackageBody> {
-    Json(PackageBody::new(app, &PersonBody::new(app, owner), release))
+    Ok(found.body(&call.app))
 }
 
 /// `GET /packages/{owner}/generic/{name}/{version}/files`: all of them, unless a page is asked for.

@@ -99,6 +99,8 @@ pub fn upload(description: &mut Description) {
     description.takes("application/octet-stream", bytes());
     let form = ObjectBuilder::new().property("file", bytes()).required("file");
     description.takes("multipart/form-data", form);
+    let about = "`true`: a new version becomes a draft, and an existing one must be a draft.";
+    description.query("draft", about, text_like("^(true|false)$"));
     declared(description);
     description.answers(StatusCode::CREATED, "Stored");
     stored(description);
@@ -107,7 +109,10 @@ pub fn upload(description: &mut Description) {
     description.refuses(StatusCode::BAD_REQUEST, "A name, a digest, a form or a header is invalid");
     description.refuses(StatusCode::FORBIDDEN, "The owner's quota is exceeded; the message has the figures");
     description.refuses(StatusCode::REQUEST_TIMEOUT, "The body was too slow or incomplete");
-    description.refuses(StatusCode::CONFLICT, "The version already has a file with this name");
+    description.refuses(
+        StatusCode::CONFLICT,
+        "The version already has a file with this name, is sealed or no draft, or the package is archived",
+    );
     description.refuses(StatusCode::LENGTH_REQUIRED, "The request has neither a length nor chunked encoding");
     description.refuses(StatusCode::PRECONDITION_FAILED, "The file exists, and the request has If-None-Match: *");
     description.refuses(StatusCode::PAYLOAD_TOO_LARGE, "The file is larger than the limit");
@@ -144,6 +149,7 @@ fn stored(description: &mut Description) {
 /// `DELETE`.
 pub fn delete(description: &mut Description) {
     description.answers(StatusCode::NO_CONTENT, "Deleted");
+    description.refuses(StatusCode::CONFLICT, "The version is sealed or on hold");
 }
 
 /// `GET` of an owner.

@@ -9,6 +9,7 @@ use crate::domain::ids::{FileId, PackageId, VersionId};
 use crate::domain::names::{OwnerName, PackageName};
 use crate::domain::path::{PackagePath, VersionPath};
 use crate::domain::version::Version;
+use crate::domain::version_state::VersionState;
 use crate::error::{Error, Result, What};
 use crate::http::paging::{Paging, param};
 use crate::http::problem::Shape;
@@ -200,6 +201,14 @@ pub struct ListedVersion {
     /// How often its files were downloaded.
     #[schema(minimum = 0)]
     download_count: i64,
+    state: VersionState,
+    /// Whether the publisher says that it is a pre-release, or else its name.
+    prerelease: bool,
+    /// Whether `latest` skips it.
+    yanked: bool,
+    deprecated: bool,
+    /// When it will be deleted.
+    expires_at: Option<Timestamp>,
     /// The address of the list of its files.
     url: String,
 }
@@ -208,13 +217,19 @@ impl ListedVersion {
     fn new(app: &App, package: &PackagePath, version: VersionSummary) -> Self {
         let PackagePath { owner, package } = package.clone();
         let path = VersionPath { owner, package, version: version.version };
+        let standing = version.standing;
         Self {
+            prerelease: standing.is_prerelease(&path.version),
             url: app.url(&address::generic_version(&path)),
             version: path.version,
             created_at: version.created_at,
             files: version.files,
             size: version.size,
             download_count: version.downloads,
+            state: standing.life.state(app.clock.now()),
+            yanked: standing.yanked_at.is_some(),
+            deprecated: standing.deprecated_at.is_some(),
+            expires_at: standing.expires_at,
         }
     }
 }

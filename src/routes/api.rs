@@ -5,6 +5,7 @@ use crate::api::endpoint::{Answer, Input};
 use crate::api::error::render_error;
 use crate::api::webhooks::{self, deliveries};
 use crate::api::{account, admin, audit, members, meta, orgs, packages, quotas, search, teams, tokens, users};
+use crate::api::{package_settings, version_states};
 use crate::auth::policy::AcceptedCredentials::{self, Any, Ignored, Password, Token};
 use crate::auth::policy::Right::{Everybody, Member, OrgOwner, Reader, SelfOrAdmin, SignedIn, SiteAdmin, Writer};
 use crate::domain::role::Area::{Admin, Organization, Package, User};
@@ -234,6 +235,7 @@ pub(super) fn routes() -> Routes<Api> {
             .id("packagesListVersions").about("List the versions of a package")
         .delete("/api/v1/packages/{owner}/generic/{name}", packages::delete_package).right(Writer)
             .scope(write(Package)).event(Event::PackageDelete).id("packagesDeletePackage").about("Delete a package")
+            .says(409, "A version of it is on hold")
         .post("/api/v1/packages/{owner}/generic/{name}/-/link/{repo}", packages::link).right(Everybody)
             .credentials(Ignored).id("packagesLink").about("Link a package to a repository: there are none")
             .says(404, "There are no repositories")
@@ -241,11 +243,25 @@ pub(super) fn routes() -> Routes<Api> {
             .credentials(Ignored).id("packagesUnlink").about("Unlink a package from its repository: there are none")
             .says(404, "There are no repositories")
         .get("/api/v1/packages/{owner}/generic/{name}/-/latest", packages::latest).right(Reader).scope(read(Package))
-            .id("packagesLatest").about("Get the latest version: the one with the highest number")
+            .id("packagesLatest").about("Get the latest version: the release with the highest number")
+        .get("/api/v1/packages/{owner}/generic/{name}/-/settings", package_settings::get).right(Reader)
+            .scope(read(Package)).id("packageSettingsGet").about("Get the settings of a package")
+        .patch("/api/v1/packages/{owner}/generic/{name}", package_settings::edit).right(Writer).scope(write(Package))
+            .event(Event::PackageUpdate).id("packageSettingsEdit").about("Change the settings of a package")
+        .post("/api/v1/packages/{owner}/generic/{name}/{version}/publish", version_states::publish).right(Writer)
+            .scope(write(Package)).event(Event::VersionPublish).id("versionStatesPublish").about("Publish a draft")
+            .says(409, "The package is archived, or the files are not the expected ones; the message names them")
+        .post("/api/v1/packages/{owner}/generic/{name}/{version}/seal", version_states::seal).right(Writer)
+            .scope(write(Package)).event(Event::VersionSeal).id("versionStatesSeal")
+            .about("Seal a version: no file can be added, replaced or deleted any more").says(409, "It is a draft")
+        .patch("/api/v1/packages/{owner}/generic/{name}/{version}", version_states::edit).right(Writer)
+            .scope(write(Package)).event(Event::VersionUpdate).id("versionStatesEdit")
+            .about("Change the notes, labels and flags of a version")
         .get("/api/v1/packages/{owner}/generic/{name}/{version}", packages::version).right(Reader)
             .scope(read(Package)).id("packagesVersion").about("Get a version")
         .delete("/api/v1/packages/{owner}/generic/{name}/{version}", packages::delete_version).right(Writer)
             .scope(write(Package)).event(Event::VersionDelete).id("packagesDeleteVersion").about("Delete a version")
+            .says(409, "It is on hold")
         .get("/api/v1/packages/{owner}/generic/{name}/{version}/files", packages::list_files).right(Reader)
             .scope(read(Package)).id("packagesListFiles").about("List the files of a version, by name")
 }

@@ -2,12 +2,13 @@
 
 use super::lookup::{package_is, version_is};
 use super::standing::{STANDING_COLUMNS, Standing};
-use super::versions::{DOWNLOADS, SIZE, latest as latest_version};
+use super::versions::{DOWNLOADS, SIZE};
 use crate::db::schema::{owners, packages, versions};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{OwnerId, PackageId, VersionId};
 use crate::domain::labels::Labels;
 use crate::domain::names::PackageName;
+use crate::domain::package_texts::Markdown;
 use crate::domain::path::VersionPath;
 use crate::domain::version::Version;
 use crate::error::{Error, Result, What};
@@ -140,13 +141,13 @@ pub fn find(conn: &mut PgConnection, right: &CanRead, path: &VersionPath) -> Res
     load(conn, id.as_slice())?.into_iter().next().map(|(_, release)| release).ok_or(Error::NotFound(What::Version))
 }
 
-/// The version of a package that `latest` stands for.
+/// The notes of a version, which lists leave out.
 ///
 /// # Errors
-/// [`Error::NotFound`] for an unknown package.
-pub fn latest(conn: &mut PgConnection, right: &CanRead, package: &PackageName) -> Result<Release> {
-    let (id, _) = latest_version(conn, right, package)?;
-    load(conn, &[id])?.into_iter().next().map(|(_, release)| release).ok_or(Error::NotFound(What::Package))
+/// [`Error::NotFound`] when it was deleted in the meantime.
+pub fn notes(conn: &mut PgConnection, id: VersionId) -> Result<Markdown> {
+    let row = versions::table.find(id).select(versions::notes);
+    row.first(conn).optional()?.ok_or(Error::NotFound(What::Version))
 }
 
 /// Versions with their owners, in the order of these ids. A version that was deleted in the meantime is left out.

@@ -259,24 +259,30 @@ pub(super) const DOWNLOADS: &str =
 /// The version that `latest` stands for.
 ///
 /// # Errors
-/// [`Error::NotFound`] for an unknown package.
+/// [`Error::NotFound`] for an unknown package, and for one that has only drafts and yanked versions.
 pub fn newest(conn: &mut PgConnection, right: &CanRead, package: &PackageName) -> Result<Version> {
-    latest(conn, right, package).map(|(_, version)| version)
+    let all = ranked(conn, right, package)?;
+    standing::latest(&all).map(|row| row.version.clone()).ok_or(Error::NotFound(What::Package))
 }
 
-/// [`newest`], with its id.
+/// The version that was created last, a pre-release or not, among those that `latest` may stand for.
 ///
 /// # Errors
-/// [`Error::NotFound`] for an unknown package.
-pub(super) fn latest(conn: &mut PgConnection, right: &CanRead, package: &PackageName) -> Result<(VersionId, Version)> {
-    let all: Vec<RankedRow> = versions::table
+/// As [`newest`].
+pub fn last_created(conn: &mut PgConnection, right: &CanRead, package: &PackageName) -> Result<Version> {
+    let mut all = ranked(conn, right, package)?;
+    all.retain(RankedRow::may_be_latest);
+    let last = all.into_iter().max_by_key(|row| (row.created_at, row.id));
+    last.map(|row| row.version).ok_or(Error::NotFound(What::Package))
+}
+
+fn ranked(conn: &mut PgConnection, right: &CanRead, package: &PackageName) -> Result<Vec<RankedRow>> {
+    Ok(versions::table
         .inner_join(packages_table::table)
         .filter(package_is(right.owner().id, package))
         .filter(shown(right.draft_limit()))
         .select(RANK_COLUMNS)
-        .load(conn)?;
-    let latest = standing::latest(&all).map(|row| (row.id, row.version.clone()));
-    latest.ok_or(Error::NotFound(What::Package))
+        .load(conn)?)
 }
 
 /// Deletes a version with all its files.
