@@ -1,15 +1,20 @@
 //! Sending a file that its caller may read, for every face with downloads.
 
 use crate::auth::call::Call;
+use crate::domain::address;
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::FileId;
+use crate::domain::path::VersionPath;
+use crate::domain::version_state::VersionState;
 use crate::error::{Error, Result};
 use crate::http::blob::{BlobToServe, Served, respond};
 use crate::http::conditional::has_dated_range;
 use crate::http::preferred_digest::prefers_sha512;
+use crate::http::standing::StandingHeaders;
 use crate::jobs::digests;
 use crate::registry::packages::files::Downloadable;
 use crate::registry::packages::replacement;
+use crate::registry::packages::standing::Standing;
 use crate::state::App;
 use crate::storage::Stored;
 use bytes::Bytes;
@@ -38,9 +43,24 @@ pub async fn send(call: &Call, file: Downloadable, small: Option<Bytes>) -> Resu
         now: now.into(),
         sha512: sha512.map(|other| other.sha512),
         public: is_open(app, file.public),
+        standing: standing(app, &file.version, &file.standing, now),
         small,
     };
     respond(call.req.method(), headers, &app.store, blob).await
+}
+
+/// What a download says about the version of the file.
+fn standing(app: &App, path: &VersionPath, standing: &Standing, now: Timestamp) -> StandingHeaders {
+    let successor = standing.successor.clone().filter(|_| standing.deprecated_at.is_some());
+    // Relative, so that a client inside a network stays there.
+    let url = |version| app.link(address::generic_version(&VersionPath { version, ..path.clone() }));
+    StandingHeaders {
+        yanked: standing.yanked_at.map(|_| standing.yank_reason.to_string()),
+        deprecated_at: standing.deprecated_at,
+        successor: successor.map(url),
+        expires_at: standing.expires_at,
+        immutable: standing.life.state(now) == VersionState::Sealed,
+    }
 }
 
 /// Whether the date of a file stands for its content alone: the second of its upload is over, and nothing else was at

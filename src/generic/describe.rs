@@ -26,6 +26,7 @@ pub fn download(description: &mut Description) {
     for (name, about, pattern) in OF_A_FILE {
         description.may_have(name, about, text_like(pattern));
     }
+    of_its_version(description);
     description.answers_with(
         StatusCode::PARTIAL_CONTENT,
         "One or more parts of the file",
@@ -77,6 +78,16 @@ fn of_a_refusal(description: &mut Description) {
     for (name, about, pattern) in OF_A_FILE {
         description.with(name, about, text_like(pattern));
     }
+    of_its_version(description);
+}
+
+/// The headers that warn of the version of a file.
+fn of_its_version(description: &mut Description) {
+    let yanked = "Why the version was yanked, percent-encoded; only for a yanked version.";
+    description.may_have("X-Packhouse-Yanked", yanked, text_like("^[\\x20-\\x7e]+$"));
+    description.may_have("Deprecation", "Since when the version is deprecated (RFC 9745).", text_like("^@[0-9]+$"));
+    description.may_have("Sunset", "When the version will be deleted (RFC 8594).", text_like("GMT$"));
+    description.may_have("Link", "`rel=\"successor-version\"`: the version to use instead.", text());
 }
 
 /// The headers that describe the sent bytes.

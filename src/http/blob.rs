@@ -24,6 +24,7 @@ use super::disposition::attachment;
 use super::preferred_digest::wants_digest;
 use super::problem::{Shape, line};
 use super::range::{Selection, select};
+use super::standing::StandingHeaders;
 use crate::domain::digest::Sha512;
 use crate::domain::request_id::RequestId;
 use crate::error::Error;
@@ -54,6 +55,8 @@ pub struct BlobToServe<'a> {
     pub sha512: Option<Sha512>,
     /// Whether anonymous readers may see the file, shared caches may store it, and scripts of other sites may read it.
     pub public: bool,
+    /// How the version of the file stands.
+    pub standing: StandingHeaders,
     /// The whole content, when the caller has read and verified it already.
     pub small: Option<Bytes>,
 }
@@ -141,10 +144,19 @@ fn sends_first_byte(selection: &Selection) -> bool {
 /// The headers of every answer, including errors and 304.
 fn protected(status: StatusCode, file: &BlobToServe<'_>, etag: &str) -> HttpResponseBuilder {
     const PUBLIC: &str = "public, max-age=0, must-revalidate, no-transform";
+    /// For files that never change and that everybody may read.
+    const IMMUTABLE: &str = "public, max-age=31536000, immutable, no-transform";
     const PRIVATE: &str = "private, max-age=0, must-revalidate, no-transform";
     const SHA256: HeaderName = HeaderName::from_static("x-checksum-sha256");
     let mut builder = HttpResponse::build(status);
     let fixed = |value: &'static str| HeaderValue::from_static(value);
+    let caching = match (file.public, file.standing.immutable) {
+        (true, true) => IMMUTABLE,
+        (true, false) => PUBLIC,
+        (false, _) => PRIVATE,
+    };
+    let mut standing = HeaderMap::new();
+    file.standing.insert(&mut standing);
     builder
         .insert_header((header::CONTENT_DISPOSITION, attachment(file.file_name)))
         .insert_header((SHA256, file.blob.key.sha256().to_hex()))
@@ -153,13 +165,16 @@ fn protected(status: StatusCode, file: &BlobToServe<'_>, etag: &str) -> HttpResp
         .insert_header((header::DATE, http_date(file.now)))
         // Another server's clock may be ahead (RFC 9110 §8.8.2.1).
         .insert_header((header::LAST_MODIFIED, http_date(file.last_modified.min(file.now))))
-        .insert_header((header::CACHE_CONTROL, fixed(if file.public { PUBLIC } else { PRIVATE })))
+        .insert_header((header::CACHE_CONTROL, fixed(caching)))
         .insert_header((header::ACCEPT_RANGES, fixed("bytes")))
         .insert_header((header::X_CONTENT_TYPE_OPTIONS, fixed("nosniff")))
         .insert_header((header::CONTENT_SECURITY_POLICY, fixed(INERT)))
         .insert_header((header::CROSS_ORIGIN_RESOURCE_POLICY, fixed("same-origin")));
     if file.public {
         builder.insert_header(ANY_ORIGIN).insert_header(EXPOSED);
+    }
+    for header in standing {
+        builder.append_header(header);
     }
     builder
 }

@@ -11,8 +11,8 @@ pub const ANY_ORIGIN: (HeaderName, HeaderValue) = (header::ACCESS_CONTROL_ALLOW_
 pub const EXPOSED: (HeaderName, HeaderValue) = (
     header::ACCESS_CONTROL_EXPOSE_HEADERS,
     HeaderValue::from_static(
-        "Accept-Ranges, Content-Disposition, Content-Length, Content-Range, Date, Digest, ETag, Link, Repr-Digest, \
-         X-Checksum-Sha256, X-Request-Id",
+        "Accept-Ranges, Content-Disposition, Content-Length, Content-Range, Date, Deprecation, Digest, ETag, Link, \
+         Repr-Digest, Sunset, X-Checksum-Sha256, X-Packhouse-Yanked, X-Request-Id",
     ),
 );
 /// Lets any site's scripts read an answer that was built elsewhere.

@@ -20,4 +20,5 @@ pub mod problem;
 pub mod range;
 pub mod request_log;
 pub mod segment;
+pub mod standing;
 pub mod streamed;

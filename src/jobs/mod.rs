@@ -6,6 +6,7 @@ pub mod digests;
 pub mod flush_counts;
 pub mod note_totals;
 pub mod scrub;
+pub mod seal_versions;
 pub mod sweep;
 pub mod task_status;
 pub mod webhooks;

@@ -6,7 +6,7 @@ use crate::jobs::check::{self, Options, Outcome};
 use crate::jobs::scrub::{self, ScrubPlan, Scrubbed};
 use crate::jobs::sweep::Swept;
 use crate::jobs::task_status::{Task, TaskStatuses};
-use crate::jobs::{digests, flush_counts, note_totals, run_span, sweep, webhooks};
+use crate::jobs::{digests, flush_counts, note_totals, run_span, seal_versions, sweep, webhooks};
 use crate::state::{App, scrub_plan, sweep_plan};
 use crate::web::format::{Bytes, Count};
 use std::sync::Arc;
@@ -18,11 +18,13 @@ use tracing::Instrument;
 const NOTE_EVERY: Duration = Duration::from_secs(300);
 /// How often to check whether a scrub is due.
 const SCRUB_LOOK_EVERY: Duration = Duration::from_secs(60);
+/// How often to check for versions that are due to be sealed.
+const SEAL_EVERY: Duration = Duration::from_secs(60);
 /// How often to check for webhook deliveries that are old enough to be deleted.
 const FORGET_EVERY: Duration = Duration::from_secs(3600);
 
 /// Starts all background work.
-pub(super) fn start(app: &Arc<App>) -> [JoinHandle<()>; 8] {
+pub(super) fn start(app: &Arc<App>) -> [JoinHandle<()>; 9] {
     [
         actix_web::rt::spawn(flush_regularly(Arc::clone(app))),
         actix_web::rt::spawn(complete_digests(Arc::clone(app))),
@@ -31,6 +33,7 @@ pub(super) fn start(app: &Arc<App>) -> [JoinHandle<()>; 8] {
         actix_web::rt::spawn(forget_deliveries(Arc::clone(app))),
         actix_web::rt::spawn(note_regularly(Arc::clone(app))),
         actix_web::rt::spawn(scrub_regularly(Arc::clone(app))),
+        actix_web::rt::spawn(seal_regularly(Arc::clone(app))),
         actix_web::rt::spawn(do_what_is_asked(Arc::clone(app))),
     ]
 }
@@ -260,6 +263,22 @@ async fn note_regularly(app: Arc<App>) {
 async fn note_now(app: &App) {
     if let Err(error) = note_totals::run(&app.db, &app.clock).await {
         tracing::warn!(%error, "could not record today's totals");
+    }
+}
+
+async fn seal_regularly(app: Arc<App>) {
+    let mut ticks = tokio::time::interval(SEAL_EVERY);
+    loop {
+        ticks.tick().await;
+        seal_now(&app).instrument(run_span("seal-versions")).await;
+    }
+}
+
+async fn seal_now(app: &App) {
+    match seal_versions::run(&app.db, &app.clock).await {
+        Ok(0) => {}
+        Ok(sealed) => tracing::info!(sealed, "sealed versions whose time had come"),
+        Err(error) => tracing::warn!(%error, "could not seal all versions; trying again in a minute"),
     }
 }
 

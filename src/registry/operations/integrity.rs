@@ -68,7 +68,7 @@ struct Line {
 }
 
 /// Rules that hold between rows. Each query returns a line for each violation, which says what to do.
-const RULES: [&str; 5] = [
+const RULES: [&str; 8] = [
     "SELECT o.name || '/' || p.name || '/' || v.version || ': the version has no file; delete the version' AS text \
      FROM versions v JOIN packages p ON p.id = v.package_id JOIN owners o ON o.id = p.owner_id \
      WHERE NOT EXISTS (SELECT FROM files f WHERE f.version_id = v.id)",
@@ -79,6 +79,16 @@ const RULES: [&str; 5] = [
      (SELECT FROM teams t JOIN team_members m ON m.team_id = t.id WHERE t.org_id = o.id AND t.permission = 4)",
     "SELECT o.name || ': the owner is a user without an account; delete the owner or restore a backup' AS text \
      FROM owners o WHERE o.kind = 0 AND NOT EXISTS (SELECT FROM users u WHERE u.id = o.id)",
+    "SELECT o.name || '/' || p.name || '/' || v.version || '/' || f.name || ': the version was sealed before this file \
+     was added; find out who changed the database, and restore a backup' AS text FROM versions v \
+     JOIN packages p ON p.id = v.package_id JOIN owners o ON o.id = p.owner_id JOIN files f ON f.version_id = v.id \
+     WHERE v.state = 2 AND f.created_at > v.sealed_at",
+    "SELECT o.name || '/' || p.name || '/' || v.version || ': the version is a draft, but has a time of publication; \
+     publish it again' AS text FROM versions v JOIN packages p ON p.id = v.package_id JOIN owners o ON o.id = p.owner_id \
+     WHERE v.state = 0 AND v.published_at IS NOT NULL",
+    "SELECT o.name || '/' || p.name || '/' || v.version || ': the version was sealed before it was published; find out \
+     who changed the database' AS text FROM versions v JOIN packages p ON p.id = v.package_id \
+     JOIN owners o ON o.id = p.owner_id WHERE v.state = 2 AND v.sealed_at < coalesce(v.published_at, v.created_at)",
     "SELECT o.name || ': counted as ' || u.counted_versions || ' versions and ' || u.counted_bytes \
      || ' bytes, but has ' || u.versions || ' and ' || u.bytes || '; run `packhouse gc`, which counts again' AS text \
      FROM ",

@@ -219,7 +219,8 @@ fn write_seal(
 ) -> Result<()> {
     let newest = files::table.filter(files::version_id.eq(version.id)).select(max(files::created_at));
     let newest: Option<Timestamp> = newest.first(conn)?;
-    let sealed_at = newest.map_or(since, |newest| newest.max(since));
+    let published = version.standing.life.published_at();
+    let sealed_at = [newest, published].into_iter().flatten().fold(since, Timestamp::max);
     let values = (versions::state.eq(VersionState::Sealed), versions::sealed_at.eq(sealed_at));
     diesel::update(versions::table.find(version.id)).set(values).execute(conn)?;
     outbox::announce_update(conn, caller, version.id, &["sealed"], now)?;

@@ -1,0 +1,1 @@
+DROP INDEX CONCURRENTLY packages_seal_after_idx;
