@@ -169,7 +169,7 @@ const send = (item) => {
   Object.assign(item, { state: "sending", problem: "", sent: 0, xhr });
   sending += 1;
   const path = [byId("package").value, byId("version").value, item.name].map(encodeURIComponent).join("/");
-  xhr.open("PUT", `${uploads()}/${path}`);
+  xhr.open("PUT", `${uploads()}/${path}${byId("draft").checked ? "?draft=true" : ""}`);
   xhr.setRequestHeader("x-csrf-token", form.elements.csrf.value);
   xhr.setRequestHeader("content-type", "application/octet-stream");
   xhr.responseType = "json";

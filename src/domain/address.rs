@@ -97,6 +97,25 @@ pub fn version_deletion(owner: &OwnerName, name: &PackageName, version: &Version
     format!("{}/{}/delete", package_page(owner, name), escape(version.as_str()))
 }
 
+fn version_form(owner: &OwnerName, name: &PackageName, version: &Version, form: &str) -> String {
+    format!("{}/{}/{form}", package_page(owner, name), escape(version.as_str()))
+}
+
+/// The form that publishes a draft.
+pub fn version_publishing(owner: &OwnerName, name: &PackageName, version: &Version) -> String {
+    version_form(owner, name, version, "publish")
+}
+
+/// The form that seals a version.
+pub fn version_sealing(owner: &OwnerName, name: &PackageName, version: &Version) -> String {
+    version_form(owner, name, version, "seal")
+}
+
+/// The form that changes the notes and flags of a version.
+pub fn version_edit(owner: &OwnerName, name: &PackageName, version: &Version) -> String {
+    version_form(owner, name, version, "edit")
+}
+
 /// The page with the settings of a package.
 pub fn package_settings(owner: &OwnerName, name: &PackageName) -> String {
     format!("/{}/-/packages/settings/generic/{}", escape(owner.as_str()), escape(name.as_str()))

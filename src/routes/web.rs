@@ -10,8 +10,10 @@ use crate::state::App;
 use crate::web::error::render_error;
 use crate::web::page::Reply;
 use crate::web::{account, admin, delete, download, explore, home, login, manual, members, org_settings, orgs};
-use crate::web::{packages, password, profile, register, security, teams, theme, token_new, tokens, two_factor};
-use crate::web::{site_files, upload, version, versions, webhooks};
+use crate::web::{
+    package_settings, packages, password, profile, register, security, teams, theme, token_new, tokens, two_factor,
+};
+use crate::web::{site_files, standing, upload, version, versions, webhooks};
 use actix_web::{FromRequest, Handler, HttpRequest, web};
 use std::sync::Arc;
 
@@ -176,9 +178,17 @@ pub(super) fn routes() -> Routes<Web> {
         .post("/{owner}/-/upload", upload::form::submit).right(Writer).scope(write(Package)).event(Event::FilePublish)
         .put("/{owner}/-/upload/{name}/{version}/{file}", upload::raw::put).right(Writer).scope(write(Package))
             .event(Event::FilePublish)
-        .get("/{owner}/-/packages/settings/generic/{name}", delete::package_settings).right(Writer)
+        .get("/{owner}/-/packages/settings/generic/{name}", package_settings::show).right(Writer)
             .scope(write(Package))
-        .post("/{owner}/-/packages/settings/generic/{name}/delete", delete::delete_package).right(Writer)
+        .post("/{owner}/-/packages/settings/generic/{name}", package_settings::update).right(Writer)
+            .scope(write(Package)).event(Event::PackageUpdate)
+        .post("/{owner}/-/packages/generic/{name}/{version}/publish", standing::publish).right(Writer)
+            .scope(write(Package)).event(Event::VersionPublish)
+        .post("/{owner}/-/packages/generic/{name}/{version}/seal", standing::seal).right(Writer)
+            .scope(write(Package)).event(Event::VersionSeal)
+        .post("/{owner}/-/packages/generic/{name}/{version}/edit", standing::edit).right(Writer)
+            .scope(write(Package)).event(Event::VersionUpdate)
+        .post("/{owner}/-/packages/settings/generic/{name}/delete", package_settings::delete).right(Writer)
             .scope(write(Package)).event(Event::PackageDelete)
         .get("/{owner}/-/packages/generic/{name}/{version}/delete", delete::version_form).right(Writer)
             .scope(write(Package))

@@ -1,30 +1,29 @@
-//! Deleting a file, a version or a package: a page says what will be deleted, and its form deletes it.
+//! Deleting a file or a version: a page says what will be deleted, and its form deletes it. The settings of a package
+//! delete the package.
 
 use super::format::{Bytes, Count};
 use super::forms::Protected;
 use super::login::Nothing;
 use super::page::{Frame, Reply, frame};
-use super::problems::Problems;
 use crate::auth::call::Call;
 use crate::domain::address;
 use crate::domain::ids::FileId;
 use crate::domain::names::{OwnerName, PackageName};
 use crate::domain::path::VersionPath;
 use crate::domain::version::Version;
-use crate::error::{Error, Result, What};
+use crate::error::{Result, What};
 use crate::registry::access::can_publish;
 use crate::registry::packages::contents::Contents;
 use crate::registry::packages::deletion_preview::{self, FileDeletionPreview};
-use crate::registry::packages::{files, lifecycle, versions};
+use crate::registry::packages::{files, versions};
 use askama::Template;
-use serde::Deserialize;
 
 /// What will be deleted, as the page shows it.
-struct DeletionFigures {
-    versions: Count,
-    files: Count,
-    bytes: Bytes,
-    downloads: Count,
+pub(super) struct DeletionFigures {
+    pub(super) versions: Count,
+    pub(super) files: Count,
+    pub(super) bytes: Bytes,
+    pub(super) downloads: Count,
 }
 
 impl From<Contents> for DeletionFigures {
@@ -173,87 +172,4 @@ pub async fn delete_file(call: Call, form: Protected<Nothing>) -> Result<Reply> 
         false => Reply::to(&address::version_page(&path.owner, &path.package, &path.version)),
     };
     Ok(reply.notice(&call.app, &format!("{} has been deleted.", gone.name)))
-}
-
-#[derive(Template)]
-#[template(path = "package_settings.html")]
-struct PackagePage {
-    frame: Frame,
-    owner: OwnerName,
-    package: PackageName,
-    loss: DeletionFigures,
-    /// The text typed to confirm.
-    typed: String,
-    problems: Problems,
-}
-
-impl PackagePage {
-    fn versions_url(&self) -> String {
-        address::versions_page(&self.owner, &self.package)
-    }
-
-    fn package_url(&self) -> String {
-        address::package_page(&self.owner, &self.package)
-    }
-
-    fn upload_url(&self) -> String {
-        address::upload_page(&self.owner, Some((&self.package, None)))
-    }
-
-    fn delete_url(&self) -> String {
-        address::package_deletion(&self.owner, &self.package)
-    }
-}
-
-async fn package_page(call: &Call, typed: String, problems: Problems) -> Result<PackagePage> {
-    let (owner, name) = package(call).await?;
-    let (frame, (owner, (package, loss))) = frame(call, move |conn, caller| {
-        let right = can_publish(conn, caller, &owner, &name)?;
-        Ok((right.owner().name.clone(), deletion_preview::of_package(conn, &right, &name)?))
-    })
-    .await?;
-    Ok(PackagePage { frame, owner, package, loss: loss.into(), typed, problems })
-}
-
-/// `GET /{owner}/-/packages/settings/generic/{name}`.
-pub async fn package_settings(call: Call) -> Result<Reply> {
-    Reply::page(&package_page(&call, String::new(), Problems::default()).await?)
-}
-
-/// The name of the package, typed to confirm.
-#[derive(Deserialize)]
-pub struct Confirmed {
-    #[serde(default)]
-    confirm: String,
-}
-
-/// `POST /{owner}/-/packages/settings/generic/{name}/delete`.
-pub async fn delete_package(call: Call, form: Protected<Confirmed>) -> Result<Reply> {
-    let typed = form.read(&call).await?.confirm;
-    let (owner, name) = package(&call).await?;
-    let (asked, now, confirm) = (owner.clone(), call.app.clock.now(), typed.clone());
-    let deleted = call
-        .writing(move |conn, caller| {
-            let right = can_publish(conn, caller, &asked, &name)?;
-            let (package, _) = deletion_preview::of_package(conn, &right, &name)?;
-            if confirm.trim().to_lowercase() != package.lower() {
-                return Err(Error::invalid(
-                    "confirm",
-                    format!("this is not the package name: type {package} to confirm"),
-                ));
-            }
-            lifecycle::delete(conn, caller, &right, &package, now)?;
-            Ok(package)
-        })
-        .await;
-    match deleted {
-        Ok(package) => {
-            let reply = Reply::to(&address::owner_page(&owner));
-            Ok(reply.notice(&call.app, &format!("{package} and all its versions have been deleted.")))
-        }
-        Err(error) => {
-            let page = package_page(&call, typed, Problems::of(error, "confirm")?).await?;
-            page.problems.reply(&page)
-        }
-    }
 }

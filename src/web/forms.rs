@@ -20,6 +20,8 @@ use std::marker::PhantomData;
 
 /// The maximum size of a form without files, in bytes.
 const MAX_FORM: usize = 64 << 10;
+/// The maximum size of a form with Markdown in it: 256 KiB of text, escaped.
+const MAX_LONG_FORM: usize = 1 << 20;
 /// The form field and, for scripts, the header that carry the CSRF token.
 pub const FIELD: &str = "csrf";
 const HEADER: &str = "x-csrf-token";
@@ -141,9 +143,21 @@ impl<T: DeserializeOwned> Protected<T> {
     /// # Errors
     /// [`Error::Forbidden`] if the form comes from elsewhere; [`Error::Invalid`]; an error of authorization.
     pub async fn read(self, call: &Call) -> Result<T> {
+        self.read_up_to(call, MAX_FORM).await
+    }
+
+    /// [`Protected::read`] for a form with a long text.
+    ///
+    /// # Errors
+    /// As [`Protected::read`].
+    pub async fn read_long(self, call: &Call) -> Result<T> {
+        self.read_up_to(call, MAX_LONG_FORM).await
+    }
+
+    async fn read_up_to(self, call: &Call, most: usize) -> Result<T> {
         call.admit(|_, _| Ok(())).await?;
-        let text = PacedBody::new(self.0, call.app.pace()).read_up_to(MAX_FORM).await?;
-        let too_long = || Error::invalid("form", format!("the form is longer than {MAX_FORM} bytes"));
+        let text = PacedBody::new(self.0, call.app.pace()).read_up_to(most).await?;
+        let too_long = || Error::invalid("form", format!("the form is longer than {most} bytes"));
         let text = text.ok_or_else(too_long)?;
         demand_utf8_form(&text)?;
         let wrong = |error: serde_html_form::de::Error| Error::invalid("form", format!("the form is invalid: {error}"));

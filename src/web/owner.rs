@@ -91,6 +91,11 @@ impl Owner {
         self.permission >= Some(Permission::Write)
     }
 
+    /// Whether the reader can put versions on hold and lift the hold.
+    pub fn can_hold(&self) -> bool {
+        self.permission >= Some(Permission::Owner)
+    }
+
     /// Whether the reader can see the organization's teams and members.
     pub fn can_inspect(&self) -> bool {
         self.is_org() && self.permission.is_some()

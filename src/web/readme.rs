@@ -6,6 +6,7 @@ use crate::db::Connection;
 use crate::domain::address;
 use crate::domain::ids::VersionId;
 use crate::domain::names::FileName;
+use crate::domain::package_texts::Markdown;
 use crate::domain::path::VersionPath;
 use crate::error::{Error, Result};
 use crate::registry::access::CanRead;
@@ -22,7 +23,7 @@ const LONGEST: u64 = 256 << 10;
 /// A README to show.
 pub struct Readme {
     pub name: String,
-    /// The address to download it.
+    /// The address to download it; empty if it is no file.
     pub url: String,
     /// `None` if the README is too large or not text.
     pub html: Option<Html>,
@@ -62,6 +63,28 @@ pub async fn read(app: &App, path: &VersionPath, version: VersionId, file: FileS
         beside.into_iter().map(|(id, name)| (name.lower(), app.link(url(id, &name)))).collect();
     let html = spawn_blocking(move || render(&text, beside)).await.map_err(Error::internal)?;
     Ok(Readme { name, url: own, html: Some(html) })
+}
+
+/// Renders the README in the settings of a package, if there is one.
+///
+/// # Errors
+/// [`Error::Internal`].
+pub async fn of_package(text: &Markdown) -> Result<Option<Readme>> {
+    let readme = |html| Readme { name: "README".to_owned(), url: String::new(), html: Some(html) };
+    Ok(render_notes(text).await?.map(readme))
+}
+
+/// Renders a text that publishers wrote, without files beside it; `None` if it is empty.
+///
+/// # Errors
+/// [`Error::Internal`].
+pub async fn render_notes(text: &Markdown) -> Result<Option<Html>> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let text = text.to_string();
+    // Rendering takes a few milliseconds.
+    spawn_blocking(move || Some(markdown::render_readme(&text, |_, _| None))).await.map_err(Error::internal)
 }
 
 /// The names of files that a README refers to, in lower case. A version may have far more files.

@@ -3,15 +3,18 @@
 use super::commands::{Commands, Publish};
 use super::format::{Bytes, Count, When};
 use super::list::{self, Choice, Pager, choices};
+use super::markdown::Html;
 use super::owner::{self, Owner};
 use super::packages;
 use super::page::{Frame, Reply, frame};
 use super::readme::{self, Readme};
+use super::standing::StandingView;
 use crate::auth::call::Call;
 use crate::db::Connection;
 use crate::domain::address;
 use crate::domain::digest::OtherDigests;
 use crate::domain::ids::{FileId, OwnerId};
+use crate::domain::package_texts::Markdown;
 use crate::domain::path::{PackagePath, VersionPath};
 use crate::error::{Error, Result, What};
 use crate::http::segment::with_query;
@@ -21,6 +24,7 @@ use crate::registry::caller::Caller;
 use crate::registry::owners::person::Person;
 use crate::registry::packages::files::{self, FileOrder, FileSummary};
 use crate::registry::packages::releases::{self, Release};
+use crate::registry::packages::settings::{self, PackageSettings};
 use crate::registry::packages::versions::{self, Browsed};
 use crate::registry::pages::{Page, Slice};
 use crate::state::App;
@@ -55,6 +59,8 @@ struct VersionDetails {
     publishers: Vec<Person>,
     others: Browsed,
     readme: Option<FileSummary>,
+    notes: Markdown,
+    about: PackageSettings,
 }
 
 /// A row in the list of files.
@@ -109,11 +115,18 @@ struct VersionPage {
     siblings: Vec<Sibling>,
     versions: Count,
     readme: Option<Readme>,
+    standing: StandingView,
+    /// The release notes, as they are shown and as they are written.
+    notes: Option<Html>,
+    notes_text: Markdown,
+    /// The settings of the package.
+    about: PackageSettings,
+    package_archived: bool,
 }
 
 impl VersionPage {
     fn url(&self) -> String {
-        address::version_page(&self.path.owner, &self.path.package, &self.path.version)
+        url(&self.path)
     }
 
     fn deletion_url(&self, file: &FileRow) -> String {
@@ -153,6 +166,11 @@ pub async fn named(call: &Call) -> Result<VersionPath> {
         address::VERSIONS.parse().map_err(Error::internal)?
     };
     Ok(VersionPath { owner, package, version })
+}
+
+/// The address of the page of a version.
+pub fn url(path: &VersionPath) -> String {
+    address::version_page(&path.owner, &path.package, &path.version)
 }
 
 /// A version to show, or the version that `latest` stands for.
@@ -198,7 +216,9 @@ fn find(
     let makers: Vec<OwnerId> = files.items.iter().filter_map(|file| file.creator).collect();
     let publishers = releases::people(conn, makers.into_iter())?;
     let others = versions::browse(conn, &right, &path.package, "", versions::VersionOrder::Number, first(SIBLINGS))?;
-    let readme = readme::find(conn, &right, &path)?;
+    let about = settings::find(conn, &right, &path.package)?;
+    let notes = releases::notes(conn, release.id)?;
+    let readme = if about.readme.is_empty() { readme::find(conn, &right, &path)? } else { None };
     let owner = Owner::of(conn, caller, right.owner())?;
     Ok(VersionOrRedirect::Version(Box::new(VersionDetails {
         owner,
@@ -210,6 +230,8 @@ fn find(
         publishers,
         others,
         readme,
+        notes,
+        about,
     })))
 }
 
@@ -243,8 +265,9 @@ pub async fn page(call: Call) -> Result<Reply> {
     }
     let readme = match found.readme {
         Some(source) => Some(readme::read(app, &found.path, found.release.id, source).await?),
-        None => None,
+        None => readme::of_package(&found.about.readme).await?,
     };
+    let notes = readme::render_notes(&found.notes).await?;
     let token = app.config.require_signin || !found.owner.is_open();
     let commands = |file: &FileSummary| {
         let commands = Commands::new(&frame.root, &found.path, &file.name, &file.blob.sha256, token);
@@ -270,8 +293,6 @@ pub async fn page(call: Call) -> Result<Reply> {
         q: wanted.q.trim().to_owned(),
         sort: wanted.sort,
         owner: found.owner,
-        path: found.path,
-        release: found.release,
         frame,
         files,
         chosen,
@@ -280,6 +301,13 @@ pub async fn page(call: Call) -> Result<Reply> {
         is_latest,
         latest,
         readme,
+        standing: StandingView::new(&found.release.standing, &found.path, now),
+        notes,
+        notes_text: found.notes,
+        package_archived: found.about.archived_at.is_some(),
+        about: found.about,
+        path: found.path,
+        release: found.release,
     })
 }
 

@@ -5,6 +5,7 @@ use super::list::{self, Choice, Pager, choices};
 use super::owner::Owner;
 use super::packages;
 use super::page::{Frame, Reply, frame};
+use super::standing::{Badge, badges};
 use super::version;
 use crate::auth::call::Call;
 use crate::domain::address;
@@ -32,6 +33,7 @@ struct VersionRow {
     version: Version,
     url: String,
     latest: bool,
+    badges: Vec<Badge>,
     published: When,
     files: Count,
     size: Bytes,
@@ -90,6 +92,7 @@ pub async fn list(call: Call) -> Result<Reply> {
     let row = |summary: versions::VersionSummary| VersionRow {
         url: address::version_page(&owner.name, &found.package, &summary.version),
         latest: Some(&summary.version) == found.latest.as_ref(),
+        badges: badges(&summary.standing, &summary.version, now),
         version: summary.version,
         published: When { at: summary.created_at, now },
         files: Count(summary.files),

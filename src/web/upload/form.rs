@@ -33,7 +33,7 @@ pub async fn submit(call: Call, payload: web::Payload) -> Result<Reply> {
     }
     publish::check_form_head(headers)?;
     let mut form = Multipart::new(headers, PacedBody::new(payload, call.app.pace()));
-    let mut reading = Reading { call: &call, owner, typed: Typed::default(), checked: false, beside: 0 };
+    let mut reading = Reading { call: &call, owner, typed: Typed::default(), draft: false, checked: false, beside: 0 };
     match reading.all(&mut form).await? {
         End::Fields(problems) => {
             let Reading { owner, typed, .. } = reading;
@@ -65,6 +65,8 @@ struct Reading<'a> {
     call: &'a Call,
     owner: OwnerName,
     typed: Typed,
+    /// Whether the version is to be a draft.
+    draft: bool,
     /// Whether the CSRF token has been checked.
     checked: bool,
     beside: usize,
@@ -134,6 +136,7 @@ impl Reading<'_> {
             }
             "package" => self.typed.package = text,
             "version" => self.typed.version = text,
+            "draft" => self.draft = true,
             _ => {}
         }
         Ok(())
@@ -160,7 +163,7 @@ impl Reading<'_> {
     /// Stores one part as a file.
     async fn store(&self, path: &VersionPath, name: &str, field: &mut Field) -> Result<()> {
         let name = name.parse().map_err(|error| Error::invalid("filename", format!("invalid file name: {error}")))?;
-        let target = Target::undeclared(path.with_file(name));
+        let target = Target::undeclared(path.with_file(name)).draft(Ok(self.draft));
         publish::receive(self.call, target, field).await.map(drop)
     }
 }

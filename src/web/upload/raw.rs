@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::http::body::PacedBody;
 use crate::http::problem::{log_internal, retry_after, status_of};
 use crate::http::request_log::request_id;
-use crate::publish::{self, Published, Target};
+use crate::publish::{self, Published, Target, wants_draft};
 use crate::web::forms;
 use crate::web::page::Reply;
 use actix_web::http::{StatusCode, header};
@@ -30,7 +30,7 @@ async fn receive(call: &Call, payload: web::Payload) -> Result<(FilePath, Publis
     let path = call.file_path().await?;
     call.demand_credentials().await?;
     forms::check_head(call)?;
-    let target = Target::of_request(path.clone(), call.req.headers());
+    let target = Target::of_request(path.clone(), call.req.headers()).draft(wants_draft(call));
     Ok((path, publish::receive(call, target, PacedBody::new(payload, call.app.pace())).await?))
 }
 

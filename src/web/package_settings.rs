@@ -1,0 +1,187 @@
+//! The settings of a package, and deleting it.
+
+use super::delete::DeletionFigures;
+use super::forms::Protected;
+use super::orgs::lines;
+use super::packages;
+use super::page::{Frame, Reply, frame};
+use super::problems::Problems;
+use crate::auth::call::Call;
+use crate::domain::address;
+use crate::domain::names::{OwnerName, PackageName};
+use crate::domain::path::PackagePath;
+use crate::error::{Error, Result};
+use crate::registry::access::can_publish;
+use crate::registry::packages::settings::{self, PackageEdit, PackageSettings};
+use crate::registry::packages::{deletion_preview, lifecycle};
+use askama::Template;
+use serde::Deserialize;
+
+#[derive(Template)]
+#[template(path = "package_settings.html")]
+struct PackagePage {
+    frame: Frame,
+    owner: OwnerName,
+    package: PackageName,
+    form: SettingsForm,
+    loss: DeletionFigures,
+    /// The text typed to confirm.
+    typed: String,
+    problems: Problems,
+}
+
+impl PackagePage {
+    fn versions_url(&self) -> String {
+        address::versions_page(&self.owner, &self.package)
+    }
+
+    fn package_url(&self) -> String {
+        address::package_page(&self.owner, &self.package)
+    }
+
+    fn upload_url(&self) -> String {
+        address::upload_page(&self.owner, Some((&self.package, None)))
+    }
+
+    fn settings_url(&self) -> String {
+        address::package_settings(&self.owner, &self.package)
+    }
+
+    fn delete_url(&self) -> String {
+        address::package_deletion(&self.owner, &self.package)
+    }
+}
+
+/// The settings as typed.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub struct SettingsForm {
+    description: String,
+    homepage: String,
+    source_url: String,
+    license: String,
+    readme: String,
+    /// A duration, or empty for never.
+    seal_after: String,
+    /// Present if the box is ticked.
+    archived: Option<String>,
+}
+
+impl SettingsForm {
+    fn of(settings: &PackageSettings) -> Self {
+        Self {
+            description: settings.description.to_string(),
+            homepage: settings.homepage.to_string(),
+            source_url: settings.source_url.to_string(),
+            license: settings.license.to_string(),
+            readme: settings.readme.to_string(),
+            seal_after: settings.seal_after.map(|after| after.to_string()).unwrap_or_default(),
+            archived: settings.archived_at.map(|_| "on".to_owned()),
+        }
+    }
+
+    fn read(&self, problems: &mut Problems) -> Option<PackageEdit> {
+        let description = problems.take("description", self.description.trim().parse());
+        let homepage = problems.take("homepage", self.homepage.trim().parse());
+        let source_url = problems.take("source_url", self.source_url.trim().parse());
+        let license = problems.take("license", self.license.trim().parse());
+        let readme = problems.take("readme", lines(&self.readme).parse());
+        let seal_after = match self.seal_after.trim() {
+            "" => Some(None),
+            text => problems.take("seal_after", text.parse()).map(Some),
+        };
+        Some(PackageEdit {
+            description: Some(description?),
+            homepage: Some(homepage?),
+            source_url: Some(source_url?),
+            license: Some(license?),
+            readme: Some(readme?),
+            seal_after: Some(seal_after?),
+            archived: Some(self.archived.is_some()),
+            ..PackageEdit::default()
+        })
+    }
+}
+
+/// What was typed into one of the page's forms, to show it again.
+#[derive(Default)]
+struct Typed {
+    settings: Option<SettingsForm>,
+    confirm: String,
+    problems: Problems,
+}
+
+async fn page(call: &Call, typed: Typed) -> Result<Reply> {
+    let PackagePath { owner, package: name } = packages::named(call).await?;
+    let (frame, (owner, settings, (package, loss))) = frame(call, move |conn, caller| {
+        let right = can_publish(conn, caller, &owner, &name)?;
+        let settings = settings::find_own(conn, &right, &name)?;
+        Ok((right.owner().name.clone(), settings, deletion_preview::of_package(conn, &right, &name)?))
+    })
+    .await?;
+    let Typed { settings: form, confirm, problems } = typed;
+    let form = form.unwrap_or_else(|| SettingsForm::of(&settings));
+    let page = PackagePage { frame, owner, package, form, loss: loss.into(), typed: confirm, problems };
+    if page.problems.is_empty() { Reply::page(&page) } else { page.problems.reply(&page) }
+}
+
+/// `GET /{owner}/-/packages/settings/generic/{name}`.
+pub async fn show(call: Call) -> Result<Reply> {
+    page(&call, Typed::default()).await
+}
+
+/// `POST /{owner}/-/packages/settings/generic/{name}`.
+pub async fn update(call: Call, form: Protected<SettingsForm>) -> Result<Reply> {
+    let form = form.read_long(&call).await?;
+    let PackagePath { owner, package } = packages::named(&call).await?;
+    let mut problems = Problems::default();
+    let Some(edit) = form.read(&mut problems) else {
+        return page(&call, Typed { settings: Some(form), problems, ..Typed::default() }).await;
+    };
+    let now = call.app.clock.now();
+    let url = address::package_settings(&owner, &package);
+    call.writing(move |conn, caller| {
+        let right = can_publish(conn, caller, &owner, &package)?;
+        settings::update(conn, caller, &right, (&package, &edit), now)
+    })
+    .await?;
+    Ok(Reply::to(&url).notice(&call.app, "Package settings saved."))
+}
+
+/// The name of the package, typed to confirm.
+#[derive(Deserialize)]
+pub struct Confirmed {
+    #[serde(default)]
+    confirm: String,
+}
+
+/// `POST /{owner}/-/packages/settings/generic/{name}/delete`.
+pub async fn delete(call: Call, form: Protected<Confirmed>) -> Result<Reply> {
+    let typed = form.read(&call).await?.confirm;
+    let PackagePath { owner, package: name } = packages::named(&call).await?;
+    let (asked, now, confirm) = (owner.clone(), call.app.clock.now(), typed.clone());
+    let deleted = call
+        .writing(move |conn, caller| {
+            let right = can_publish(conn, caller, &asked, &name)?;
+            let (package, _) = deletion_preview::of_package(conn, &right, &name)?;
+            if confirm.trim().to_lowercase() != package.lower() {
+                return Err(Error::invalid(
+                    "confirm",
+                    format!("this is not the package name: type {package} to confirm"),
+                ));
+            }
+            lifecycle::delete(conn, caller, &right, &package, now)?;
+            Ok(package)
+        })
+        .await;
+    match deleted {
+        Ok(package) => {
+            let reply = Reply::to(&address::owner_page(&owner));
+            Ok(reply.notice(&call.app, &format!("{package} and all its versions have been deleted.")))
+        }
+        Err(error) => {
+            let problems = Problems::of(error, "confirm")?;
+            page(&call, Typed { confirm: typed, problems, ..Typed::default() }).await
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! How a version stands: its badges in lists, the notices on its page, and the forms that change its state and flags.
+
+use super::format::When;
+use super::forms::Protected;
+use super::login::Nothing;
+use super::orgs::lines;
+use super::packages;
+use super::page::Reply;
+use crate::auth::call::Call;
+use crate::domain::address;
+use crate::domain::clock::Timestamp;
+use crate::domain::path::VersionPath;
+use crate::domain::version::Version;
+use crate::domain::version_state::VersionState;
+use crate::error::{Error, Result, What};
+use crate::registry::access::can_publish;
+use crate::registry::packages::standing::Standing;
+use crate::registry::packages::version_edit::{self, VersionEdit};
+use crate::registry::packages::version_states;
+use serde::Deserialize;
+
+/// A word about a version, and what it means.
+pub struct Badge {
+    pub word: &'static str,
+    pub class: &'static str,
+    pub meaning: &'static str,
+}
+
+/// The badges of a version.
+pub fn badges(standing: &Standing, version: &Version, now: Timestamp) -> Vec<Badge> {
+    let state = standing.life.state(now);
+    let all = [
+        (
+            state == VersionState::Draft,
+            Badge { word: "Draft", class: "accent", meaning: "Only people who can publish here see it" },
+        ),
+        (
+            standing.is_prerelease(version),
+            Badge { word: "Pre-release", class: "", meaning: "Not the latest version while there is a release" },
+        ),
+        (
+            standing.yanked_at.is_some(),
+            Badge {
+                word: "Yanked",
+                class: "bad",
+                meaning: "Withdrawn: not the latest version, and it should not be used",
+            },
+        ),
+        (
+            standing.deprecated_at.is_some(),
+            Badge { word: "Deprecated", class: "warn", meaning: "Another version should be used instead" },
+        ),
+        (standing.held_at.is_some(), Badge { word: "On hold", class: "warn", meaning: "It cannot be deleted" }),
+        (
+            state == VersionState::Sealed,
+            Badge {
+                word: "Sealed",
+                class: "good",
+                meaning: "Its files never change: none is added, replaced or deleted",
+            },
+        ),
+        (
+            standing.expires_at.is_some(),
+            Badge { word: "Expires", class: "warn", meaning: "It is deleted at a fixed time" },
+        ),
+    ];
+    all.into_iter().filter(|(is_so, _)| *is_so).map(|(_, badge)| badge).collect()
+}
+
+/// What the page of a version says about how it stands.
+pub struct StandingView {
+    pub badges: Vec<Badge>,
+    pub state: VersionState,
+    /// Since when it is yanked, and why.
+    pub yanked: Option<(When, String)>,
+    pub deprecated: Option<(When, String)>,
+    /// The version to use instead, and its page.
+    pub successor: Option<(String, String)>,
+    pub hold: Option<(When, String)>,
+    pub sealed: Option<When>,
+    pub expires: Option<When>,
+    path: VersionPath,
+}
+
+impl StandingView {
+    pub fn new(standing: &Standing, path: &VersionPath, now: Timestamp) -> Self {
+        let when = |at| When { at, now };
+        let page =
+            |version: &Version| (version.to_string(), address::version_page(&path.owner, &path.package, version));
+        Self {
+            badges: badges(standing, &path.version, now),
+            state: standing.life.state(now),
+            yanked: standing.yanked_at.map(|at| (when(at), standing.yank_reason.to_string())),
+            deprecated: standing.deprecated_at.map(|at| (when(at), standing.deprecation_message.to_string())),
+            successor: standing.successor.as_ref().map(page),
+            hold: standing.held_at.map(|at| (when(at), standing.hold_reason.to_string())),
+            sealed: standing.life.sealed_at(now).map(when),
+            expires: standing.expires_at.map(when),
+            path: path.clone(),
+        }
+    }
+
+    pub fn is_draft(&self) -> bool {
+        self.state == VersionState::Draft
+    }
+
+    pub fn is_sealed(&self) -> bool {
+        self.state == VersionState::Sealed
+    }
+
+    pub fn publish_url(&self) -> String {
+        address::version_publishing(&self.path.owner, &self.path.package, &self.path.version)
+    }
+
+    pub fn seal_url(&self) -> String {
+        address::version_sealing(&self.path.owner, &self.path.package, &self.path.version)
+    }
+
+    pub fn edit_url(&self) -> String {
+        address::version_edit(&self.path.owner, &self.path.package, &self.path.version)
+    }
+}
+
+/// The version that the path of a form names.
+async fn named(call: &Call) -> Result<VersionPath> {
+    let path = packages::named(call).await?;
+    let version = call.part("version", What::Version).await?;
+    Ok(VersionPath { owner: path.owner, package: path.package, version })
+}
+
+fn back(path: &VersionPath) -> Reply {
+    Reply::to(&address::version_page(&path.owner, &path.package, &path.version))
+}
+
+/// `POST /{owner}/-/packages/generic/{name}/{version}/publish`.
+pub async fn publish(call: Call, form: Protected<Nothing>) -> Result<Reply> {
+    form.read(&call).await?;
+    let path = named(&call).await?;
+    let (asked, now) = (path.clone(), call.app.clock.now());
+    call.writing(move |conn, caller| {
+        let right = can_publish(conn, caller, &asked.owner, &asked.package)?;
+        version_states::publish(conn, caller, &right, (&asked, None), now)
+    })
+    .await?;
+    Ok(back(&path).notice(&call.app, &format!("Version {} has been published.", path.version)))
+}
+
+/// `POST /{owner}/-/packages/generic/{name}/{version}/seal`.
+pub async fn seal(call: Call, form: Protected<Nothing>) -> Result<Reply> {
+    form.read(&call).await?;
+    let path = named(&call).await?;
+    let (asked, now) = (path.clone(), call.app.clock.now());
+    call.writing(move |conn, caller| {
+        let right = can_publish(conn, caller, &asked.owner, &asked.package)?;
+        version_states::seal(conn, caller, &right, &asked, now)
+    })
+    .await?;
+    Ok(back(&path).notice(&call.app, &format!("Version {} has been sealed.", path.version)))
+}
+
+/// One of the forms that change a version.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub struct Change {
+    change: String,
+    reason: String,
+    successor: String,
+    notes: String,
+}
+
+impl Change {
+    /// The change, and what the next page says about it.
+    fn read(&self) -> Result<(VersionEdit, &'static str)> {
+        let wrong = |field: &'static str, why: &dyn std::fmt::Display| Error::invalid(field, format!("{field}: {why}"));
+        let reason = || self.reason.trim().parse().map(Some).map_err(|why| wrong("reason", &why));
+        let successor = match self.successor.trim() {
+            "" => None,
+            text => Some(text.parse().map_err(|why| wrong("successor", &why))?),
+        };
+        let edit = VersionEdit::default();
+        Ok(match self.change.as_str() {
+            "yank" => (VersionEdit { yanked: Some(true), yank_reason: reason()?, ..edit }, "has been yanked"),
+            "restore" => (VersionEdit { yanked: Some(false), ..edit }, "has been restored"),
+            "deprecate" => (
+                VersionEdit {
+                    deprecated: Some(true),
+                    deprecation_message: reason()?,
+                    successor: Some(successor),
+                    ..edit
+                },
+                "has been deprecated",
+            ),
+            "undeprecate" => (VersionEdit { deprecated: Some(false), ..edit }, "is no longer deprecated"),
+            "hold" => (VersionEdit { hold: Some(true), hold_reason: reason()?, ..edit }, "is on hold"),
+            "release" => (VersionEdit { hold: Some(false), ..edit }, "is no longer on hold"),
+            "notes" => {
+                let notes = lines(&self.notes).parse().map_err(|why| wrong("notes", &why))?;
+                (VersionEdit { notes: Some(notes), ..edit }, "has new notes")
+            }
+            other => return Err(Error::invalid("change", format!("change: {other:?} is not a change of a version"))),
+        })
+    }
+}
+
+/// `POST /{owner}/-/packages/generic/{name}/{version}/edit`.
+pub async fn edit(call: Call, form: Protected<Change>) -> Result<Reply> {
+    let (edit, done) = form.read_long(&call).await?.read()?;
+    let path = named(&call).await?;
+    let (asked, now) = (path.clone(), call.app.clock.now());
+    call.writing(move |conn, caller| {
+        let right = can_publish(conn, caller, &asked.owner, &asked.package)?;
+        version_edit::update(conn, caller, &right, (&asked, &edit), now)
+    })
+    .await?;
+    Ok(back(&path).notice(&call.app, &format!("Version {} {done}.", path.version)))
+}
