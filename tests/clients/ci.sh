@@ -42,3 +42,11 @@ commands woodpecker.md 1 >run.sh
 pipeline 1.2 CI_COMMIT_TAG=1.2
 commands woodpecker.md 2 >run.sh
 pipeline 1.3 DRONE_TAG=1.3
+
+# A download in a job.
+printf 'the program' >tool-linux-amd64
+curl --fail-with-body -H "Authorization: Bearer $PACKHOUSE_TOKEN" -T tool-linux-amd64 "$packages/tool/1.4.2/"
+mkdir job
+cd job
+run ci.md 1
+cmp tool-linux-amd64 ../tool-linux-amd64 || fail "another file was downloaded"

@@ -12,6 +12,7 @@ printf 'module example.org/greeter\n\ngo 1.21\n' >go.mod
 printf 'package main\n\nfunc main() { println("hello") }\n' >main.go
 echo /dist/ >.gitignore
 git init -q
+git remote add origin https://git.example.org/ada/greeter.git
 git add .
 commit() { git -c user.name=ada -c user.email=ada@example.org "$@"; }
 commit commit -qm first
@@ -19,7 +20,7 @@ commit tag 1.0.0
 
 # The page's uploads, in a project without a release elsewhere: project NUMBER.
 project() {
-    printf 'version: 2\nproject_name: greeter\nbuilds:\n  - goos: [linux]\n    goarch: [amd64]\n    goamd64: [v1]\n'
+    printf 'version: 2\nproject_name: greeter\nbuilds:\n  - goos: [linux, darwin]\n    goarch: [amd64]\n    goamd64: [v1]\n'
     printf '    env: [CGO_ENABLED=0]\nrelease:\n  disable: true\n'
     block goreleaser.md yaml "$1"
 }
