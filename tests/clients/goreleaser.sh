@@ -20,7 +20,7 @@ commit tag 1.0.0
 
 # The page's uploads, in a project without a release elsewhere: project NUMBER.
 project() {
-    printf 'version: 2\nproject_name: greeter\nbuilds:\n  - goos: [linux, darwin]\n    goarch: [amd64]\n    goamd64: [v1]\n'
+    printf 'version: 2\nproject_name: greeter\nbuilds:\n  - goos: [linux]\n    goarch: [amd64]\n    goamd64: [v1]\n'
     printf '    env: [CGO_ENABLED=0]\nrelease:\n  disable: true\n'
     block goreleaser.md yaml "$1"
 }

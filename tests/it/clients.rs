@@ -134,3 +134,13 @@ async fn terraform_does_what_its_page_says() {
 async fn wget_does_what_its_page_says() {
     try_client("wget.sh").await;
 }
+
+#[test]
+fn every_script_of_a_client_is_run_by_a_test() {
+    let tests = include_str!("clients.rs");
+    for entry in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let is_script = name.ends_with(".sh") && name != "lib.sh";
+        assert!(!is_script || tests.contains(&format!("try_client(\"{name}\")")), "no test runs {name}");
+    }
+}
