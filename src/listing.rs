@@ -87,6 +87,36 @@ impl<K, R> Listing<K, R> {
     }
 }
 
+/// What is written around the rows of a list.
+pub struct Layout {
+    pub content_type: &'static str,
+    /// Before the first row.
+    pub start: String,
+    /// Between two rows.
+    pub between: &'static str,
+    /// After each row.
+    pub after: &'static str,
+    /// After the last row.
+    pub end: &'static str,
+}
+
+impl From<Shape> for Layout {
+    /// Lines, or the elements of a JSON array.
+    fn from(shape: Shape) -> Self {
+        let start = String::new();
+        match shape {
+            Shape::Text => {
+                let content_type = "text/plain; charset=utf-8";
+                Self { content_type, start, between: "", after: "\n", end: "" }
+            }
+            Shape::Json => {
+                let start = "[".to_owned();
+                Self { content_type: "application/json", start, between: ",", after: "", end: "]" }
+            }
+        }
+    }
+}
+
 /// Sends a list. `load` reads rows in the order of their ids and checks the caller's right again: a caller who loses it
 /// gets no more rows. `render` turns a row into a line of text, without its end, or into JSON.
 ///
@@ -95,7 +125,7 @@ impl<K, R> Listing<K, R> {
 pub async fn send<K, R>(
     call: Call,
     mut response: HttpResponseBuilder,
-    shape: Shape,
+    layout: impl Into<Layout>,
     list: Listing<K, R>,
     load: impl Fn(&mut Connection, &Caller, &[K]) -> Result<Vec<R>> + Clone + Send + 'static,
     render: impl AsyncFn(R) -> Result<Vec<u8>> + 'static,
@@ -104,13 +134,11 @@ where
     K: Clone + Send + 'static,
     R: Send + 'static,
 {
-    response.content_type(match shape {
-        Shape::Text => "text/plain; charset=utf-8",
-        Shape::Json => "application/json",
-    });
-    let mut writer = Writer { shape, render, rows: 0 };
+    let mut layout: Layout = layout.into();
+    response.content_type(layout.content_type);
+    let mut part = std::mem::take(&mut layout.start).into_bytes();
+    let mut writer = Writer { layout, render, rows: 0 };
     let Listing { first, rest, batch, .. } = list;
-    let mut part = writer.start();
     writer.add(first, &mut part).await?;
     if rest.is_empty() {
         writer.end(&mut part);
@@ -148,41 +176,30 @@ pub fn json(row: &impl Serialize) -> Result<Vec<u8>> {
     serde_json::to_vec(row).map_err(Error::internal)
 }
 
-/// Writes rows as lines, or as the elements of a JSON array.
+/// Writes rows, and what is around them.
 struct Writer<F> {
-    shape: Shape,
+    layout: Layout,
     render: F,
     rows: u64,
 }
 
 impl<F> Writer<F> {
-    fn start(&self) -> Vec<u8> {
-        match self.shape {
-            Shape::Text => Vec::new(),
-            Shape::Json => b"[".to_vec(),
-        }
-    }
-
     async fn add<R>(&mut self, rows: Vec<R>, part: &mut Vec<u8>) -> Result<()>
     where
         F: AsyncFn(R) -> Result<Vec<u8>>,
     {
         for row in rows {
-            if self.shape == Shape::Json && self.rows > 0 {
-                part.push(b',');
+            if self.rows > 0 {
+                part.extend(self.layout.between.as_bytes());
             }
             part.extend((self.render)(row).await?);
-            if self.shape == Shape::Text {
-                part.push(b'\n');
-            }
+            part.extend(self.layout.after.as_bytes());
             self.rows += 1;
         }
         Ok(())
     }
 
     fn end(&self, part: &mut Vec<u8>) {
-        if self.shape == Shape::Json {
-            part.push(b']');
-        }
+        part.extend(self.layout.end.as_bytes());
     }
 }

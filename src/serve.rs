@@ -37,7 +37,7 @@ pub async fn send(call: &Call, file: Downloadable, small: Option<Bytes>) -> Resu
             size: file.blob.size,
             block_checksums: Some(file.block_checksums).filter(|bytes| !bytes.is_empty()).map(Bytes::from),
         },
-        file_name: file.name.as_str(),
+        file_name: file.name.last_segment(),
         last_modified: file.created_at.into(),
         date_is_strong: has_dated_range(headers) && is_strong(call, file.id, file.created_at, now).await?,
         now: now.into(),

@@ -7,6 +7,8 @@ const picker = byId("files");
 const queue = byId("queue");
 const owner = byId("to");
 const NAME = /^(?!\.{1,2}$)[-+=:;.()[\]{}~!@#$%^&\w](?:[-+=:;.()[\]{}~!@#$%^& \w]*[-+=:;.()[\]{}~!@#$%^&\w])?$/;
+// A file may be in directories. The server checks the lengths too.
+const hasValidName = (name) => name.length <= 1024 && name.split("/").length <= 16 && name.split("/").every((part) => part.length <= 255 && NAME.test(part));
 const AT_ONCE = 2;
 const WORDS = { waiting: "Waiting", sending: "Uploading", stored: "Uploaded", failed: "Upload failed", canceled: "Canceled" };
 const items = [];
@@ -48,16 +50,16 @@ const refresh = async () => {
 const either = new Intl.ListFormat("en", { type: "disjunction" });
 
 const fileNameProblem = (name) => {
-  const wrong = [...new Set(name.match(/[^-+=:;.()[\]{}~!@#$%^& \w]/gu))];
+  const wrong = [...new Set(name.match(/[^-+=:;.()[\]{}~!@#$%^& \w/]/gu))];
   return wrong.length
     ? `File names can't contain ${either.format(wrong)}. Rename the file.`
-    : `A file name can't be just "." or "..", and can't start or end with a space. Rename the file.`;
+    : `A file name and each of its folders can't be empty, "." or "..", can't start or end with a space, and can't be longer than 255 characters. A file can be in at most 15 folders. Rename the file.`;
 };
 
 // The problem of a file, checked before sending it.
 const problemOf = (item) => {
   const name = item.name.toLowerCase();
-  if (!NAME.test(item.name)) return fileNameProblem(item.name);
+  if (!hasValidName(item.name)) return fileNameProblem(item.name);
   const most = form.dataset.most;
   if (most && item.file.size > Number(most)) return `The file is too large: the limit is ${size(Number(most))}. Remove the file.`;
   const there = [...document.querySelectorAll("#there li")].some((line) => line.textContent.toLowerCase() === name);
@@ -113,13 +115,16 @@ const total = () => {
 
 const wait = (seconds) => (seconds < 90 ? `${Math.ceil(seconds)} s` : seconds < 5400 ? `${Math.ceil(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`);
 
+// The files of a folder keep their path in it.
+const pathOf = (file) => file.inFolder ?? (file.webkitRelativePath || file.name);
+
 const add = (files) => {
   for (const file of files) {
     const row = byId("row").content.firstElementChild.cloneNode(true);
-    const item = { file, name: file.name, row, state: "waiting", sent: 0, problem: "", sha256: "" };
+    const item = { file, name: pathOf(file), row, state: "waiting", sent: 0, problem: "", sha256: "" };
     row.querySelector("[data-size]").textContent = size(file.size);
     const input = row.querySelector("input");
-    input.value = file.name;
+    input.value = item.name;
     input.addEventListener("input", () => {
       item.name = input.value;
       item.problem = "";
@@ -168,7 +173,7 @@ const send = (item) => {
   const xhr = new XMLHttpRequest();
   Object.assign(item, { state: "sending", problem: "", sent: 0, xhr });
   sending += 1;
-  const path = [byId("package").value, byId("version").value, item.name].map(encodeURIComponent).join("/");
+  const path = [byId("package").value, byId("version").value, ...item.name.split("/")].map(encodeURIComponent).join("/");
   xhr.open("PUT", `${uploads()}/${path}${byId("draft").checked ? "?draft=true" : ""}`);
   xhr.setRequestHeader("x-csrf-token", form.elements.csrf.value);
   xhr.setRequestHeader("content-type", "application/octet-stream");
@@ -237,7 +242,10 @@ const start = async () => {
 
 // All files in a folder and its subfolders.
 const entries = async (entry) => {
-  if (entry.isFile) return [await new Promise((resolve, reject) => entry.file(resolve, reject))];
+  if (entry.isFile) {
+    const file = await new Promise((resolve, reject) => entry.file(resolve, reject));
+    return [Object.assign(file, { inFolder: entry.fullPath.replace(/^\//, "") })];
+  }
   const reader = entry.createReader();
   const all = [];
   for (;;) {

@@ -3,7 +3,7 @@
 
 use super::ids::{DeliveryId, FileId, HookId, TeamId, TokenId};
 use super::names::{FileName, OwnerName, PackageName};
-use super::path::{FilePath, PackagePath, VersionPath, escape};
+use super::path::{FilePath, PackagePath, VersionPath, escape, escape_file};
 use super::version::Version;
 
 /// The list of a package's versions.
@@ -21,14 +21,14 @@ pub fn generic_file(path: &FilePath) -> String {
     generic_download(&path.in_version(), path.file.as_str())
 }
 
-/// The address for downloading a file, or a checksum file that is computed.
+/// The address for downloading a file, or a checksum file that is computed, and of a directory.
 pub fn generic_download(version: &VersionPath, name: &str) -> String {
-    format!("{}/{}", generic_version(version), escape(name))
+    format!("{}/{}", generic_version(version), escape_file(name))
 }
 
 /// The address of a file in an example, whose names may be placeholders.
 pub fn generic_example(owner: &str, package: &str, version: &str, file: &str) -> String {
-    format!("/api/packages/{}/generic/{}/{}/{}", escape(owner), escape(package), escape(version), escape(file))
+    format!("/api/packages/{}/generic/{}/{}/{}", escape(owner), escape(package), escape(version), escape_file(file))
 }
 
 /// The page of an owner, with the owner's packages.
@@ -74,8 +74,8 @@ pub fn file_download(owner: &OwnerName, name: &PackageName, version: &Version, i
     file_by_name(owner, name, version, id, file).unwrap_or_else(|| file_by_id(owner, name, version, id))
 }
 
-/// The address of a download that ends in the file's name: `wget` and `curl -O` save it under that. `None` for a name
-/// that stands for a page at that place.
+/// The address of a download that ends in the file's name, without its directories: `wget` and `curl -O` save it under
+/// that. `None` for a name that stands for a page at that place.
 pub fn file_by_name(
     owner: &OwnerName,
     name: &PackageName,
@@ -84,7 +84,8 @@ pub fn file_by_name(
     file: &FileName,
 ) -> Option<String> {
     let by_id = file_by_id(owner, name, version, id);
-    (file.as_str() != DELETE).then(|| format!("{by_id}/{}", escape(file.as_str())))
+    let name = file.last_segment();
+    (name != DELETE).then(|| format!("{by_id}/{}", escape(name)))
 }
 
 /// The page that asks before a file is deleted.
@@ -331,6 +332,15 @@ mod tests {
         assert_eq!(download("a b#c"), "/ada/-/packages/generic/c%2B%2B/1/files/27/a%20b%23c");
         assert_eq!(download("Delete"), "/ada/-/packages/generic/c%2B%2B/1/files/27/Delete");
         assert_eq!(download("delete"), "/ada/-/packages/generic/c%2B%2B/1/files/27");
+        assert_eq!(download("d/delete"), "/ada/-/packages/generic/c%2B%2B/1/files/27");
+        assert_eq!(download("d e/f g"), "/ada/-/packages/generic/c%2B%2B/1/files/27/f%20g");
+        let path = FilePath {
+            owner: owner.clone(),
+            package: name.clone(),
+            version: "1/0".parse().unwrap(),
+            file: "d e/f%2Fg".parse().unwrap(),
+        };
+        assert_eq!(generic_file(&path), "/api/packages/ada/generic/c%2B%2B/1%2F0/d%20e/f%252Fg");
         let deletion = file_deletion(&owner, &name, &"1".parse().unwrap(), FileId(27));
         assert_eq!(deletion, "/ada/-/packages/generic/c%2B%2B/1/files/27/delete");
     }

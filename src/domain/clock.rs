@@ -59,6 +59,11 @@ impl Timestamp {
         Self(self.0.checked_sub(span).unwrap_or(jiff::Timestamp::MIN))
     }
 
+    /// The minute in UTC as web servers write it in an index of a directory: `26-Nov-2026 20:08`.
+    pub fn in_index(self) -> String {
+        self.0.strftime("%d-%b-%Y %H:%M").to_string()
+    }
+
     /// The latest end, at this moment, of something that lasts `life` and has begun. A stored time that is later comes
     /// from a clock that was ahead, and must neither bar anyone nor live on. It allows for the difference between the
     /// clocks of several servers, and for requests that took their time before they got here.

@@ -8,6 +8,14 @@ use std::fmt;
 /// The characters to escape in a path segment: everything but RFC 3986's unreserved characters.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
+/// The characters to escape in a path of several segments: the same, but the slashes between them stay.
+const SEGMENTS: &AsciiSet = &SEGMENT.remove(b'/');
+
+/// Escapes a file's path inside its version: each segment, and not the slashes between them.
+pub fn escape_file(path: &str) -> impl fmt::Display + '_ {
+    utf8_percent_encode(path, SEGMENTS)
+}
+
 /// Escapes a text as one segment of a path.
 pub fn escape(text: &str) -> impl fmt::Display + '_ {
     utf8_percent_encode(text, SEGMENT)

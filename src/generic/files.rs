@@ -1,9 +1,12 @@
 //! One file: downloading and deleting it. Publishing is in `upload`.
 
+use super::listings;
+use super::redirects::from_latest;
 use super::sidecars::{self, DownloadName, Sidecar};
 use crate::auth::call::Call;
 use crate::db::Connection;
 use crate::domain::address;
+use crate::domain::names::FileName;
 use crate::domain::path::VersionPath;
 use crate::domain::role::Visibility;
 use crate::error::{Error, Result, What};
@@ -11,35 +14,34 @@ use crate::http::blob::in_shape;
 use crate::http::cors::allow_any_origin;
 use crate::http::problem::Shape;
 use crate::http::request_log::request_id;
-use crate::http::segment::with_query;
 use crate::registry::access::{can_publish, can_read};
 use crate::registry::caller::Caller;
 use crate::registry::packages::files::{self, Downloadable};
-use crate::registry::packages::versions;
+use crate::registry::packages::{directories, versions};
 use crate::serve;
 use crate::storage::BlobStore;
-use actix_web::http::header;
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::HttpResponse;
 use bytes::Bytes;
 
 /// The most bytes of a file that is read on the same thread as its row: a switch of threads costs a third of the
 /// throughput of small downloads.
 const READ_AT_ONCE: u64 = 64 << 10;
 
-/// The file or version that the address of a file means.
+/// What the address of a file means.
 enum Downloaded {
     File(Box<Downloadable>),
+    Directory(FileName),
     Sidecar(Box<Sidecar>),
     /// The version that `latest` means, and whether its owner is public.
     Newest(VersionPath, bool),
 }
 
-/// `GET`, `HEAD` of a file; also of a checksum file, and of the version `latest`.
+/// `GET`, `HEAD` of a file; also of a directory, of a checksum file, and of the version `latest`.
 pub async fn download(call: Call) -> Result<HttpResponse> {
     let (version, name): (_, DownloadName) = call.version_path_and("file", "filename").await?;
     call.about(&version.owner);
     let store = call.app.store.clone();
-    let (looked_in, wanted) = (version, name.clone());
+    let (looked_in, wanted) = (version.clone(), name.clone());
     let (found, small) = call
         .reading_then(
             move |conn, caller| find(conn, caller, &looked_in, &wanted),
@@ -54,9 +56,10 @@ pub async fn download(call: Call) -> Result<HttpResponse> {
         .await?;
     match found {
         Downloaded::File(file) => send(&call, *file, small.transpose()?).await,
+        Downloaded::Directory(directory) => listings::directory(call, version, directory).await,
         Downloaded::Sidecar(sidecar) => sidecars::answer(call, *sidecar).await,
         Downloaded::Newest(version, public) => {
-            let mut response = redirect(&call.req, call.app.link(address::generic_download(&version, name.as_str())));
+            let mut response = from_latest(&call, &address::generic_download(&version, name.as_str()));
             if serve::is_open(&call.app, public) {
                 allow_any_origin(response.headers_mut());
             }
@@ -73,8 +76,13 @@ fn find(conn: &mut Connection, caller: &Caller, path: &VersionPath, name: &Downl
             Err(error) => return Err(error),
         }
     }
-    // The caller may read the owner, but there is no such file: it may be one that is computed.
+    // The caller may read the owner, but there is no such file: it may be a directory, or a file that is computed.
     let right = can_read(conn, caller, &path.owner, Some(&path.package))?;
+    if let Some(directory) = name.file()
+        && directories::exists(conn, &right, path, directory)?
+    {
+        return Ok(Downloaded::Directory(directory.clone()));
+    }
     if let Some(sidecar) = sidecars::find(conn, &right, path, name)? {
         return Ok(Downloaded::Sidecar(Box::new(sidecar)));
     }
@@ -93,19 +101,6 @@ fn not_found_as_file(error: Error) -> Error {
 fn read(store: &BlobStore, file: &Downloadable) -> Result<Bytes> {
     let key = file.blob.storage_key.parse().map_err(Error::internal)?;
     Ok(store.read_small(&key, file.blob.size)?)
-}
-
-/// Redirects from `latest`: temporarily, to an address that always means the same version. It has no host: at another
-/// one, clients drop their credential.
-pub(super) fn redirect(req: &HttpRequest, path: String) -> HttpResponse {
-    let url = with_query(path, req);
-    // Characters that would end the address in `Link`; a client may send them in its query.
-    let quoted = url.replace('<', "%3C").replace('>', "%3E").replace('"', "%22");
-    HttpResponse::Found()
-        .insert_header((header::LINK, format!("<{quoted}>; rel=\"immutable\"")))
-        .insert_header((header::LOCATION, url))
-        .insert_header((header::CACHE_CONTROL, "no-cache"))
-        .finish()
 }
 
 async fn send(call: &Call, file: Downloadable, small: Option<Bytes>) -> Result<HttpResponse> {

@@ -1,12 +1,13 @@
 //! Lists for curl: an owner's packages, a package's versions, a version's files. One name per line, or JSON for clients
-//! that prefer it.
+//! that prefer it; index pages, for those that prefer pages, are in `index`.
 
-use super::files::redirect;
+use super::index::{self, Format};
+use super::redirects::{from_latest, to_index};
 use crate::auth::call::Call;
 use crate::domain::address;
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{FileId, PackageId, VersionId};
-use crate::domain::names::{OwnerName, PackageName};
+use crate::domain::names::{FileName, OwnerName, PackageName};
 use crate::domain::path::{PackagePath, VersionPath};
 use crate::domain::version::Version;
 use crate::domain::version_state::VersionState;
@@ -18,7 +19,7 @@ use crate::registry::access::{CanRead, can_read};
 use crate::registry::packages::catalog::{self, Entry};
 use crate::registry::packages::files::{FileSummary, ListOrder};
 use crate::registry::packages::versions::VersionSummary;
-use crate::registry::packages::{files, versions};
+use crate::registry::packages::{directories, files, versions};
 use crate::registry::pages::{ByAge, Slice};
 use crate::state::App;
 use crate::views::FileView;
@@ -156,6 +157,11 @@ pub async fn versions(call: Call) -> Result<HttpResponse> {
     }
     let path = call.package_path().await?;
     call.about(&path.owner);
+    match Format::asked(&call.req) {
+        Format::List => {}
+        Format::Index => return index::versions(call, path).await,
+        Format::IndexElsewhere => return index_elsewhere(&call, path.clone(), address::generic_package(&path)).await,
+    }
     let query = Arc::new(ListQuery::of(&call));
     let shape = query.shape;
     let rows = move |conn: &mut _, right: &CanRead, ids: &[VersionId]| match shape {
@@ -234,6 +240,12 @@ impl ListedVersion {
     }
 }
 
+/// Redirects to the address of the index page, if the caller may read the package.
+async fn index_elsewhere(call: &Call, of: PackagePath, address: String) -> Result<HttpResponse> {
+    call.reading(move |conn, caller| can_read(conn, caller, &of.owner, Some(&of.package)).map(drop)).await?;
+    Ok(to_index(call, &address))
+}
+
 /// The files of a version, or the version that `latest` means.
 enum ListedFiles {
     Files(Listing<FileId, FileSummary>),
@@ -244,6 +256,13 @@ enum ListedFiles {
 pub async fn files(call: Call) -> Result<HttpResponse> {
     let path = call.version_path().await?;
     call.about(&path.owner);
+    match Format::asked(&call.req) {
+        Format::List => {}
+        Format::Index => return index::entries(call, path, None).await,
+        Format::IndexElsewhere => {
+            return index_elsewhere(&call, path.in_package(), address::generic_version(&path)).await;
+        }
+    }
     let query = Arc::new(ListQuery::of(&call));
     let (asked, of) = (Arc::clone(&query), path.clone());
     let found = call
@@ -259,10 +278,43 @@ pub async fn files(call: Call) -> Result<HttpResponse> {
             }
         })
         .await?;
-    let list = match found {
-        ListedFiles::Files(list) => list,
-        ListedFiles::Newest(path) => return Ok(redirect(&call.req, call.app.link(address::generic_version(&path)))),
-    };
+    match found {
+        ListedFiles::Files(list) => send_files(call, &query, path, None, list).await,
+        ListedFiles::Newest(path) => Ok(from_latest(&call, &address::generic_version(&path))),
+    }
+}
+
+/// `GET` of a directory of a version: the files in it and below it, the oldest first. As text, their names are relative
+/// to it.
+pub(super) async fn directory(call: Call, path: VersionPath, directory: FileName) -> Result<HttpResponse> {
+    match Format::asked(&call.req) {
+        Format::List => {}
+        Format::Index => return index::entries(call, path, Some(directory)).await,
+        Format::IndexElsewhere => {
+            return Ok(to_index(&call, &address::generic_download(&path, directory.as_str())));
+        }
+    }
+    let query = Arc::new(ListQuery::of(&call));
+    let (asked, of, within) = (Arc::clone(&query), path.clone(), directory.clone());
+    let list = call
+        .reading(move |conn, caller| {
+            let right = can_read(conn, caller, &of.owner, Some(&of.package))?;
+            let (order, slice) = asked.rows()?;
+            let ids = directories::files_below(conn, &right, (&of, &within), order, slice)?;
+            Listing::open(ids, Some(What::File), |ids| files::load(conn, ids))
+        })
+        .await?;
+    send_files(call, &query, path, Some(directory), list).await
+}
+
+/// Sends the files of a version, or of a directory of it.
+async fn send_files(
+    call: Call,
+    query: &ListQuery,
+    path: VersionPath,
+    directory: Option<FileName>,
+    list: Listing<FileId, FileSummary>,
+) -> Result<HttpResponse> {
     let (of, app, shape) = (path.clone(), Arc::clone(&call.app), query.shape);
     let more = move |conn: &mut _, caller: &_, ids: &[FileId]| {
         can_read(conn, caller, &of.owner, Some(&of.package))?;
@@ -270,7 +322,7 @@ pub async fn files(call: Call) -> Result<HttpResponse> {
     };
     let head = query.head(&call, list.total);
     listing::send(call, head, shape, list, more, async move |file: FileSummary| match shape {
-        Shape::Text => Ok(file.name.to_string().into_bytes()),
+        Shape::Text => Ok(file.name.inside(directory.as_ref()).as_bytes().to_vec()),
         Shape::Json => json(&FileView::new(&app, &path, file).await?),
     })
     .await

@@ -2,7 +2,9 @@
 
 pub mod describe;
 pub mod files;
+mod index;
 pub mod listings;
+mod redirects;
 mod sidecars;
 pub mod upload;
 pub mod versions;

@@ -1,5 +1,6 @@
 //! Checksum files that are computed: `{file}.sha256`, `.sha512`, `.sha1` and `.md5`, and `SHA256SUMS`, `SHA512SUMS` of a
-//! version, in the format that `sha256sum -c` reads. A real file with such a name takes precedence.
+//! version or a directory of it, in the format that `sha256sum -c` reads. A real file or directory with such a name takes
+//! precedence.
 
 use crate::auth::call::Call;
 use crate::db::Connection;
@@ -7,13 +8,14 @@ use crate::domain::ids::FileId;
 use crate::domain::names::{FileName, InvalidName};
 use crate::domain::path::VersionPath;
 use crate::domain::role::Visibility;
-use crate::error::{Error, Result, What};
+use crate::error::{Error, Result};
 use crate::http::blob::INERT;
 use crate::http::cors::{ANY_ORIGIN, EXPOSED};
 use crate::http::problem::Shape;
 use crate::jobs::digests;
 use crate::listing::{self, Listing};
 use crate::registry::access::{CanRead, can_read};
+use crate::registry::packages::directories;
 use crate::registry::packages::files::{self, FileSummary, ListOrder};
 use crate::registry::pages::{ByAge, Slice};
 use crate::serve::is_open;
@@ -36,12 +38,20 @@ enum Kind {
 const ENDINGS: [(&str, Kind); 4] =
     [(".sha256", Kind::Sha256), (".sha512", Kind::Sha512), (".sha1", Kind::Sha1), (".md5", Kind::Md5)];
 
-/// The last segment of a download's address: the name of a file, or of a checksum file, which may be longer.
+/// The files that a checksum file is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum About {
+    Version,
+    Directory(FileName),
+    File(FileName),
+}
+
+/// The end of a download's address: the path of a file, or of a checksum file, which may be longer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct DownloadName {
     text: String,
     file: Option<FileName>,
-    checksums: Option<(Kind, Option<FileName>)>,
+    checksums: Option<(Kind, About)>,
 }
 
 impl DownloadName {
@@ -68,27 +78,34 @@ impl FromStr for DownloadName {
     }
 }
 
-/// The digest and the file that the name of a checksum file stands for; without a file it is about the whole version.
-fn checksums(text: &str) -> Option<(Kind, Option<FileName>)> {
-    match text.to_ascii_lowercase().as_str() {
-        "sha256sums" => return Some((Kind::Sha256, None)),
-        "sha512sums" => return Some((Kind::Sha512, None)),
-        _ => {}
+/// The digest and the files that the name of a checksum file stands for.
+fn checksums(text: &str) -> Option<(Kind, About)> {
+    let (directory, name) = text.rsplit_once('/').map_or((None, text), |(directory, name)| (Some(directory), name));
+    let kind_of_list = match name.to_ascii_lowercase().as_str() {
+        "sha256sums" => Some(Kind::Sha256),
+        "sha512sums" => Some(Kind::Sha512),
+        _ => None,
+    };
+    if let Some(kind) = kind_of_list {
+        let about = directory.map_or(Ok(About::Version), |directory| directory.parse().map(About::Directory));
+        return Some((kind, about.ok()?));
     }
     ENDINGS.iter().find_map(|(ending, kind)| {
         let (base, end) = text.split_at_checked(text.len().checked_sub(ending.len())?)?;
         if !end.eq_ignore_ascii_case(ending) {
             return None;
         }
-        Some((*kind, Some(base.parse().ok()?)))
+        Some((*kind, About::File(base.parse().ok()?)))
     })
 }
 
 /// A checksum file, and the files that it lists.
 pub(super) struct Sidecar {
     kind: Kind,
+    /// The name to save it under.
     name: String,
     version: VersionPath,
+    about: About,
     files: Listing<FileId, FileSummary>,
     /// Whether its owner is public.
     public: bool,
@@ -104,18 +121,32 @@ pub(super) fn find(
     version: &VersionPath,
     name: &DownloadName,
 ) -> Result<Option<Sidecar>> {
-    let Some((kind, base)) = &name.checksums else { return Ok(None) };
-    let files = match base {
-        Some(base) => Listing::of(files::find(conn, right, version, &base.lower())?.into_iter().collect()),
-        None => match files::ids(conn, right, version, ListOrder::Age(ByAge::OldestFirst), Slice::WHOLE) {
-            Ok(ids) => Listing::open(ids, None, |ids| files::load(conn, ids))?,
-            Err(Error::NotFound(What::Version)) => return Ok(None),
-            Err(error) => return Err(error),
-        },
+    let Some((kind, about)) = &name.checksums else { return Ok(None) };
+    let sidecar = |files: Listing<FileId, FileSummary>| Sidecar {
+        kind: *kind,
+        name: name.text.rsplit('/').next().unwrap_or_default().to_owned(),
+        version: version.clone(),
+        about: about.clone(),
+        files,
+        public: right.owner().visibility == Visibility::Public,
     };
-    let public = right.owner().visibility == Visibility::Public;
-    let sidecar = Sidecar { kind: *kind, name: name.text.clone(), version: version.clone(), files, public };
-    Ok(Some(sidecar).filter(|sidecar| !sidecar.files.is_empty()))
+    let order = ByAge::OldestFirst;
+    let ids = match about {
+        About::File(file) => {
+            let found = files::find(conn, right, version, &file.lower())?;
+            return Ok(found.map(|file| sidecar(Listing::of(vec![file]))));
+        }
+        About::Version => files::ids(conn, right, version, ListOrder::Age(order), Slice::WHOLE),
+        About::Directory(directory) => directories::files_below(conn, right, (version, directory), order, Slice::WHOLE),
+    };
+    match ids {
+        Ok(ids) => {
+            let files = Listing::open(ids, None, |ids| files::load(conn, ids))?;
+            Ok(Some(sidecar(files)).filter(|sidecar| !sidecar.files.is_empty()))
+        }
+        Err(Error::NotFound(_)) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// The digest of a file in hexadecimal, computed now if it is missing.
@@ -136,7 +167,7 @@ async fn digest(app: &App, kind: Kind, file: &FileSummary) -> Result<String> {
 /// # Errors
 /// As [`digests::of_blob`].
 pub(super) async fn answer(call: Call, sidecar: Sidecar) -> Result<HttpResponse> {
-    let Sidecar { kind, name, version, files, public } = sidecar;
+    let Sidecar { kind, name, version, about, files, public } = sidecar;
     let mut head = HttpResponse::Ok();
     if is_open(&call.app, public) {
         head.insert_header(ANY_ORIGIN).insert_header(EXPOSED);
@@ -151,9 +182,14 @@ pub(super) async fn answer(call: Call, sidecar: Sidecar) -> Result<HttpResponse>
         files::load(conn, ids)
     };
     listing::send(call, head, Shape::Text, files, more, async move |file: FileSummary| {
+        let name = match &about {
+            About::Version => file.name.as_str(),
+            About::Directory(directory) => file.name.inside(Some(directory)),
+            About::File(_) => file.name.last_segment(),
+        };
         // Two spaces: the name follows unescaped, because the allowed names contain nothing that coreutils would
         // escape.
-        Ok(format!("{}  {}", digest(&app, kind, &file).await?, file.name).into_bytes())
+        Ok(format!("{}  {name}", digest(&app, kind, &file).await?).into_bytes())
     })
     .await
 }

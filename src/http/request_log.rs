@@ -1,5 +1,6 @@
 //! The log line of each request, and the fields that its handler adds to it.
 
+use super::segment::REST;
 use crate::domain::request_id::RequestId;
 use crate::domain::text::visible;
 use actix_web::body::{BodySize, BoxBody, MessageBody};
@@ -131,7 +132,7 @@ impl Drop for LoggedBody {
             BodySize::Stream => self.complete,
         };
         let route = request.match_pattern();
-        let route = route.as_deref().unwrap_or("none");
+        let route = route.as_deref().map_or("none", |route| route.strip_suffix(REST).unwrap_or(route));
         let seconds = started.elapsed().as_secs_f64();
         let extensions = request.extensions();
         let Some(log) = extensions.get::<RequestLog>() else { return };

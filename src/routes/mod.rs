@@ -16,6 +16,7 @@ use crate::http::cors::preflight;
 use crate::http::middleware::Guard;
 use crate::http::problem::{self, Shape};
 use crate::http::request_log::{RequestLog, request_id};
+use crate::http::segment::REST;
 use crate::web::assets;
 use actix_web::guard::{GuardContext, fn_guard};
 use actix_web::http::StatusCode;
@@ -67,7 +68,8 @@ pub fn configure(config: &mut ServiceConfig, assets_dir: &Path) {
         let allowed = methods.join(", ");
         let cross_origin = rows.iter().any(|row| row.cross_origin);
         let exact = rows.iter().any(|row| row.exact);
-        let mut service = rows.into_iter().fold(resource(path), |service, row| service.route(row.into_route()));
+        let pattern = if rows.iter().any(|row| row.takes_rest) { format!("{path}{REST}") } else { path.to_owned() };
+        let mut service = rows.into_iter().fold(resource(pattern), |service, row| service.route(row.into_route()));
         if exact {
             service = service.guard(fn_guard(move |context| is_sent_as(context, path)));
         }

@@ -77,6 +77,8 @@ pub struct Row {
     pub cross_origin: bool,
     /// Whether the address answers in exactly this spelling alone.
     pub exact: bool,
+    /// Whether its last name is the rest of the path, with slashes.
+    pub takes_rest: bool,
     also: Vec<(StatusCode, &'static str)>,
     service: Service,
 }
@@ -121,8 +123,9 @@ impl<F: Face> WithoutRight<F> {
     pub(super) fn right(mut self, right: Right) -> Routes<F> {
         let policy = Policy { credentials: F::CREDENTIALS, scope: None, right, event: None };
         let Self { method, path, service, .. } = self;
-        let (cross_origin, exact) = (false, false);
-        let row = Row { method, path, policy, about: "", id: "", cross_origin, exact, also: Vec::new(), service };
+        let (cross_origin, exact, takes_rest) = (false, false, false);
+        let (about, id, also) = ("", "", Vec::new());
+        let row = Row { method, path, policy, about, id, cross_origin, exact, takes_rest, also, service };
         self.routes.rows.push(row);
         self.routes
     }
@@ -188,6 +191,11 @@ impl<F: Face> Routes<F> {
     /// Answers in exactly this spelling alone, for addresses that a proxy keeps from strangers by their spelling.
     pub(super) fn exact(self) -> Self {
         self.last(|row| row.exact = true)
+    }
+
+    /// Gives the last name the rest of the path, with slashes: all methods of this address must say so.
+    pub(super) fn takes_rest(self) -> Self {
+        self.last(|row| row.takes_rest = true)
     }
 
     /// The operation's name in the OpenAPI document.

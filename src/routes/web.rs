@@ -177,7 +177,7 @@ pub(super) fn routes() -> Routes<Web> {
         .get("/{owner}/-/upload", upload::page).right(Writer).scope(write(Package))
         .post("/{owner}/-/upload", upload::form::submit).right(Writer).scope(write(Package)).event(Event::FilePublish)
         .put("/{owner}/-/upload/{name}/{version}/{file}", upload::raw::put).right(Writer).scope(write(Package))
-            .event(Event::FilePublish)
+            .takes_rest().event(Event::FilePublish)
         .get("/{owner}/-/packages/settings/generic/{name}", package_settings::show).right(Writer)
             .scope(write(Package))
         .post("/{owner}/-/packages/settings/generic/{name}", package_settings::update).right(Writer)

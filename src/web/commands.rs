@@ -6,6 +6,8 @@ use crate::domain::digest::Sha256;
 use crate::domain::names::{FileName, OwnerName, PackageName};
 use crate::domain::path::VersionPath;
 
+/// The list of checksums of a version, or of a directory of it.
+const SUMS: &str = "SHA256SUMS";
 /// Stands for the next version when it cannot be guessed.
 pub const NEXT: &str = "NEXT";
 
@@ -47,10 +49,13 @@ impl Commands {
         let (curl, wget, ps) = authorization(token);
         let plain = format!("{root}{}", address::generic_file(&path.with_file(file.clone())));
         let url = sh(&plain);
-        let sums = sh(&format!("{root}{}/SHA256SUMS", address::generic_version(path)));
+        // A file is saved without its directories, so the list is the one of the directory that it is in.
+        let beside = file.directories().last().map_or_else(|| SUMS.to_owned(), |within| format!("{within}/{SUMS}"));
+        let sums = sh(&format!("{root}{}", address::generic_download(path, &beside)));
         let sidecar = sh(&format!("{plain}.sha256"));
-        let (name, globs, digest) = (sh_file(file.as_str()), globbing(file.as_str()), sha256.to_hex());
-        let (ps_url, ps_name) = (powershell(&plain), powershell_file(file.as_str()));
+        let (name, digest) = (file.last_segment(), sha256.to_hex());
+        let (globs, ps_url, ps_name) = (globbing(name), powershell(&plain), powershell_file(name));
+        let name = sh_file(name);
         Self {
             curl: format!("curl -fL{globs}{curl} -o {name} {url}"),
             wget: format!("wget{wget} -O {name} {url}"),
@@ -132,6 +137,20 @@ mod tests {
         assert_eq!(all.powershell, format!("Invoke-WebRequest -Uri {url} -OutFile 'a b.txt'"));
         assert!(all.check.ends_with("/a%20b.txt.sha256' | sha256sum -c -"), "{}", all.check);
         assert!(commands("x[1].txt", false).curl.starts_with("curl -fL -g -o 'x[1].txt' "));
+    }
+
+    #[test]
+    fn a_file_in_a_directory_is_saved_and_checked_beside_its_neighbors() {
+        let all = commands("linux/a b/tool.gz", false);
+        let url = "'http://[::1]:3000/api/packages/ada/generic/tool/1.0%2F%C3%BC/linux/a%20b/tool.gz'";
+        assert_eq!(all.curl, format!("curl -fL -o tool.gz {url}"));
+        assert!(all.check.contains("/linux/a%20b/tool.gz.sha256'"), "{}", all.check);
+        assert!(all.check_all.contains("/%C3%BC/linux/a%20b/SHA256SUMS'"), "{}", all.check_all);
+        let next = Publish::next("http://h", &path("1.2.3"), &"linux/tool-1.2.3.zip".parse().unwrap());
+        assert!(
+            next.curl
+                .ends_with("-T linux/tool-1.2.4.zip http://h/api/packages/ada/generic/tool/1.2.4/linux/tool-1.2.4.zip")
+        );
     }
 
     #[test]

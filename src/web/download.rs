@@ -14,11 +14,11 @@ use crate::http::segment::with_query;
 use crate::registry::packages::files::{Downloadable, find_downloadable_by_id};
 use crate::serve;
 
-/// `GET /{owner}/-/packages/generic/{name}/{version}/files/{id}/{file}`.
+/// `GET /{owner}/-/packages/generic/{name}/{version}/files/{id}/{file}`, where `{file}` is the name without directories.
 pub async fn file(call: Call) -> Result<Reply> {
     let (_, file) = find(&call).await?;
     let named: FileName = call.part("file", What::File).await?;
-    if named.lower() != file.name.lower() {
+    if named.lower() != file.name.last_segment().to_lowercase() {
         return Err(Error::NotFound(What::File));
     }
     send(&call, file).await

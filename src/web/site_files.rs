@@ -29,7 +29,8 @@ const CLOSED: [&str; 1] = ["/"];
 pub async fn robots(call: Call) -> Result<Reply> {
     let paths = if call.app.config.require_signin { &CLOSED[..] } else { &OPEN };
     let lines = paths.iter().map(|path| format!("Disallow: {}\n", call.app.link(path)));
-    let rules = format!("User-agent: *\n{}", lines.collect::<String>());
+    // `wget -r` follows the rules of robots too, but a person decides what it fetches, from the index pages of packages.
+    let rules = format!("User-agent: *\n{}\nUser-agent: Wget\nDisallow:\n", lines.collect::<String>());
     let response = HttpResponse::Ok()
         .content_type("text/plain; charset=utf-8")
         .insert_header((header::CACHE_CONTROL, "public, max-age=3600"))

@@ -13,8 +13,11 @@ async fn robots_may_read_pages_and_the_manual_but_no_files_and_no_forms() {
         assert!(rules.contains(&&*format!("Disallow: {closed}")), "{closed}");
     }
     assert!(!rules.contains(&"Disallow: /"));
+    // `wget -r` reads these rules too, and must be able to mirror a package.
+    assert!(answer.text().ends_with("\n\nUser-agent: Wget\nDisallow:\n"));
     let closed = Site::with(&[("PACKHOUSE_REQUIRE_SIGNIN", "true")]);
-    assert_eq!(closed.anon().get("/robots.txt").await.is(200).text(), "User-agent: *\nDisallow: /\n");
+    let rules = "User-agent: *\nDisallow: /\n\nUser-agent: Wget\nDisallow:\n";
+    assert_eq!(closed.anon().get("/robots.txt").await.is(200).text(), rules);
 }
 
 #[tokio::test]

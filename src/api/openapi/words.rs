@@ -111,7 +111,11 @@ pub fn path_parameter(name: &str) -> (&'static str, RefOr<Schema>, Value) {
         "org" => ("An organization.", OwnerName::schema(), json!("acme")),
         "name" => ("A package.", PackageName::schema(), json!("hello")),
         "version" => ("A version of the package.", Version::schema(), json!("1.0.0")),
-        "file" => ("A file of the version.", FileName::schema(), json!("hello.txt")),
+        "file" => (
+            "A file of the version. It may be in directories, such as `linux/amd64/tool`: these slashes are not escaped.",
+            FileName::parameter_schema(),
+            json!("hello.txt"),
+        ),
         "repo" => {
             let schema = text_like(r"^[-._0-9A-Za-z]+$").max_length(Some(100));
             ("A repository; there are none.", Schema::from(schema.build()).into(), json!("tool"))

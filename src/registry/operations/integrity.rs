@@ -68,7 +68,7 @@ struct Line {
 }
 
 /// Rules that hold between rows. Each query returns a line for each violation, which says what to do.
-const RULES: [&str; 8] = [
+const RULES: [&str; 9] = [
     "SELECT o.name || '/' || p.name || '/' || v.version || ': the version has no file; delete the version' AS text \
      FROM versions v JOIN packages p ON p.id = v.package_id JOIN owners o ON o.id = p.owner_id \
      WHERE NOT EXISTS (SELECT FROM files f WHERE f.version_id = v.id)",
@@ -89,6 +89,13 @@ const RULES: [&str; 8] = [
     "SELECT o.name || '/' || p.name || '/' || v.version || ': the version was sealed before it was published; find out \
      who changed the database' AS text FROM versions v JOIN packages p ON p.id = v.package_id \
      JOIN owners o ON o.id = p.owner_id WHERE v.state = 2 AND v.sealed_at < coalesce(v.published_at, v.created_at)",
+    "SELECT o.name || '/' || p.name || '/' || v.version || '/' || above.name || ': the file is also a directory, which \
+     contains ' || f.name || '; delete one of the two files' AS text FROM files f \
+     JOIN files above ON above.version_id = f.version_id AND above.id <> f.id \
+     AND above.lower_name = ANY (SELECT array_to_string((string_to_array(f.lower_name, '/'))[:n], '/') \
+     FROM generate_series(1, 15) n) \
+     JOIN versions v ON v.id = f.version_id JOIN packages p ON p.id = v.package_id JOIN owners o ON o.id = p.owner_id \
+     WHERE position('/' IN f.lower_name) > 0",
     "SELECT o.name || ': counted as ' || u.counted_versions || ' versions and ' || u.counted_bytes \
      || ' bytes, but has ' || u.versions || ' and ' || u.bytes || '; run `packhouse gc`, which counts again' AS text \
      FROM ",

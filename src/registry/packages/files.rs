@@ -300,7 +300,11 @@ pub fn browse(
 type InOrder = Box<dyn BoxableExpression<Listed, Pg, SqlType = NotSelectable>>;
 type Listed = diesel::helper_types::InnerJoinQuerySource<files::table, blobs::table>;
 
-fn version_id(conn: &mut PgConnection, right: &CanRead, path: &VersionPath) -> Result<VersionId> {
+/// The id of a version.
+///
+/// # Errors
+/// [`Error::NotFound`].
+pub(super) fn version_id(conn: &mut PgConnection, right: &CanRead, path: &VersionPath) -> Result<VersionId> {
     let row = versions_table::table.inner_join(packages_table::table).filter(version_is(right.owner().id, path));
     let row = row.filter(access::shown(right.draft_limit()));
     row.select(versions_table::id).first(conn).optional()?.ok_or(Error::NotFound(What::Version))

@@ -6,6 +6,7 @@ mod changeable;
 pub mod cleanup;
 pub mod contents;
 pub mod deletion_preview;
+pub mod directories;
 pub mod downloads;
 pub mod files;
 pub mod lifecycle;

@@ -3,11 +3,12 @@
 use super::files::StoredBlob;
 use super::lookup::file_is;
 use super::quotas::{Allowance, Usage};
-use super::{changeable, files, quotas, versions};
+use super::{changeable, directories, files, quotas, versions};
 use crate::db::schema::{blobs, files as files_table};
 use crate::domain::clock::Timestamp;
 use crate::domain::digest::{OtherDigests, Sha256};
 use crate::domain::ids::{BlobId, FileId};
+use crate::domain::names::FileName;
 use crate::domain::path::FilePath;
 use crate::domain::quota::Quota;
 use crate::domain::webhook::HookAction;
@@ -91,7 +92,7 @@ fn stays_the_same(stored: &StoredBlob, declared: &DeclaredUpload) -> bool {
 ///
 /// # Errors
 /// As [`can_publish`]; [`Error::TooLarge`], [`Error::WrongState`], [`Error::Conflict`], [`Error::PreconditionFailed`],
-/// [`Error::Quota`].
+/// [`Error::Quota`]; [`Error::Blocked`] if a directory has the name of the file, or a file has the name of its directory.
 pub fn admit(
     conn: &mut PgConnection,
     caller: &Caller,
@@ -120,6 +121,7 @@ pub fn admit(
         }
         _ => addable?,
     }
+    directories::admit(conn, right.owner().id, path)?;
     let mut allowance = None;
     if let Some(quota) = quotas::limiting(&right, limits.quota) {
         let bytes = i64::try_from(declared.length.unwrap_or(0)).unwrap_or(i64::MAX);
@@ -133,7 +135,8 @@ pub fn admit(
 ///
 /// # Errors
 /// [`Error::Conflict`] or [`Error::PreconditionFailed`] when another upload of the same name was faster,
-/// [`Error::WrongState`] when the version was sealed or published in the meantime, [`Error::Quota`].
+/// [`Error::WrongState`] when the version was sealed or published in the meantime, [`Error::Quota`]; [`Error::Blocked`]
+/// as [`admit`].
 pub fn publish_file(
     conn: &mut PgConnection,
     caller: &Caller,
@@ -150,8 +153,12 @@ pub fn publish_file(
         let stored = files::stored_blob(conn, owner.id, path)?;
         stored.filter(|stored| stays_the_same(stored, declared)).ok_or(refusal)?;
     }
+    // Nobody else knows a version that this transaction has created.
+    if !version.is_new {
+        directories::hold(conn, version.id, &path.file)?;
+    }
     let (blob_id, superseded) = insert_blob(conn, blob, now)?;
-    let file: Option<FileId> = diesel::insert_into(files_table::table)
+    let file: Option<(FileId, Option<FileName>)> = diesel::insert_into(files_table::table)
         .values((
             files_table::version_id.eq(version.id),
             files_table::blob_id.eq(blob_id),
@@ -162,10 +169,12 @@ pub fn publish_file(
         ))
         .on_conflict((files_table::version_id, files_table::lower_name))
         .do_nothing()
-        .returning(files_table::id)
+        .returning((files_table::id, directories::obstacle("files.version_id", &path.file)))
         .get_result(conn)
         .optional()?;
-    if file.is_none() {
+    if let Some((_, obstacle)) = file {
+        directories::refuse(&path.file, obstacle)?;
+    } else {
         let stored = files::stored_blob(conn, owner.id, path)?.ok_or(Error::Conflict(What::File))?;
         already_there(stored.blob.sha256, declared)?;
         return Ok(PublishOutcome { created: false, superseded });

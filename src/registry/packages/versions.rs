@@ -151,6 +151,19 @@ pub fn names(conn: &mut PgConnection, right: &CanRead, ids: &[VersionId]) -> Res
     Ok(ids.iter().filter_map(|id| found.remove(id)).collect())
 }
 
+/// [`names`], each with the time when the version was created.
+///
+/// # Errors
+/// Database errors.
+pub fn dated(conn: &mut PgConnection, ids: &[VersionId]) -> Result<Vec<(Version, Timestamp)>> {
+    let columns = (versions::id, versions::version, versions::created_at);
+    let rows: Vec<(VersionId, Version, Timestamp)> =
+        versions::table.filter(versions::id.eq_any(ids)).select(columns).load(conn)?;
+    let mut found: HashMap<VersionId, (Version, Timestamp)> =
+        rows.into_iter().map(|(id, version, created_at)| (id, (version, created_at))).collect();
+    Ok(ids.iter().filter_map(|id| found.remove(id)).collect())
+}
+
 /// The order in which versions are listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum VersionOrder {

@@ -178,6 +178,7 @@ fn concerns_all(error: &Error) -> bool {
     let own = matches!(
         error,
         Error::Conflict(_)
+            | Error::Blocked(_)
             | Error::Invalid { .. }
             | Error::TooLarge { .. }
             | Error::Quota(_)
