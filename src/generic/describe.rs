@@ -16,12 +16,15 @@ pub fn download(description: &mut Description) {
     asked_of_a_file(description);
     description.answers_with(
         StatusCode::OK,
-        "The file, or the lines of a checksum file",
+        "The file; or the lines of a checksum file, or the list or index page of a directory",
         "application/octet-stream",
         bytes(),
     );
     description.or(TEXT, text());
-    description.with("Content-Disposition", "The name to save it under (RFC 6266).", text());
+    description.or("text/html", text());
+    let objects = ArrayBuilder::new().items(description.schema::<FileView>());
+    description.or("application/json", objects);
+    description.may_have("Content-Disposition", "The name to save it under (RFC 6266); a directory has none.", text());
     description.with("Cache-Control", "Which caches may store it.", text());
     for (name, about, pattern) in OF_A_FILE {
         description.may_have(name, about, text_like(pattern));
@@ -122,7 +125,7 @@ pub fn upload(description: &mut Description) {
     description.refuses(StatusCode::REQUEST_TIMEOUT, "The body was too slow or incomplete");
     description.refuses(
         StatusCode::CONFLICT,
-        "The version already has a file with this name, is sealed or no draft, or the package is archived",
+        "A file or directory of this name exists, the version is sealed or no draft, or the package is archived",
     );
     description.refuses(StatusCode::LENGTH_REQUIRED, "The request has neither a length nor chunked encoding");
     description.refuses(StatusCode::PRECONDITION_FAILED, "The file exists, and the request has If-None-Match: *");
@@ -171,6 +174,7 @@ pub fn packages(description: &mut Description) {
 /// `GET` of a package.
 pub fn versions(description: &mut Description) {
     list::<ListedVersion>(description);
+    to_index(description);
 }
 
 /// `GET` of a version.
@@ -184,16 +188,29 @@ fn list<T: ToSchema>(description: &mut Description) {
     description.query("order", "`oldest`, the default, or `newest` first.", text_like("^(oldest|newest)?$"));
     description.query("page", "The page, from 1. Without `page` and `limit` the list is whole.", integer(1));
     description.query("limit", "Entries per page: at most 1,000, which is also the default.", integer(1));
-    description.answers_with(StatusCode::OK, "One name per line; objects for clients that accept JSON", TEXT, text());
+    let about = "One name per line; objects for clients that accept JSON; of a package or a version also an index page";
+    description.answers_with(StatusCode::OK, about, TEXT, text());
+    description.or("text/html", text());
     let objects = ArrayBuilder::new().items(description.schema::<T>());
     description.or("application/json", objects);
     description.with_pages();
     description.refuses(StatusCode::BAD_REQUEST, "The order is neither `oldest` nor `newest`");
 }
 
-/// The redirect from `latest`.
+/// The redirect to the index page.
+fn to_index(description: &mut Description) {
+    description.answers(StatusCode::FOUND, "The address of the index page, for clients that prefer HTML");
+    description.with("Location", "The same path with a slash at its end, and the query.", text());
+}
+
+/// The redirect from `latest`, or to the index page.
 fn redirect(description: &mut Description) {
-    description.answers(StatusCode::FOUND, "The current version for `latest`");
-    description.with("Location", "The path with the version that `latest` means now, and the query.", text());
-    description.with("Link", "The same with `rel=\"immutable\"`: this address always means the same.", text());
+    description.answers(StatusCode::FOUND, "The current version for `latest`, or the address of the index page");
+    let about = "The path with the version that `latest` means now, or with a slash at its end, and the query.";
+    description.with("Location", about, text());
+    description.may_have(
+        "Link",
+        "For `latest`: the same with `rel=\"immutable\"`: this address always means the same.",
+        text(),
+    );
 }

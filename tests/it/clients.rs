@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 
 /// Runs a program while the server answers it; `None` if it isn't installed.
 #[expect(clippy::print_stdout, reason = "a test that did nothing says so")]
-async fn run(command: Command) -> Option<Output> {
+pub async fn run(command: Command) -> Option<Output> {
     let shown = format!("{command:?}");
     let ran = tokio::process::Command::from(command).output().await;
     match ran {
