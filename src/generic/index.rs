@@ -59,13 +59,13 @@ pub(super) async fn versions(call: Call, path: PackagePath) -> Result<HttpRespon
         .reading(move |conn, caller| {
             let right = can_read(conn, caller, &of.owner, Some(&of.package))?;
             let ids = versions::ids(conn, &right, &of.package, ByAge::OldestFirst, Slice::WHOLE)?;
-            Listing::open(ids, Some(What::Package), |ids| versions::dated(conn, ids))
+            Listing::open(ids, Some(What::Package), |ids| versions::dated(conn, &right, ids))
         })
         .await?;
     let layout = layout(&format!("{}/{}/", path.owner, path.package));
     let more = move |conn: &mut _, caller: &_, ids: &[VersionId]| {
-        can_read(conn, caller, &path.owner, Some(&path.package))?;
-        versions::dated(conn, ids)
+        let right = can_read(conn, caller, &path.owner, Some(&path.package))?;
+        versions::dated(conn, &right, ids)
     };
     listing::send(call, head(), layout, list, more, async |(version, created_at): (Version, Timestamp)| {
         Ok(line(version.as_str(), created_at, None))

@@ -9,7 +9,7 @@ use crate::domain::ids::{FileId, OwnerId, VersionId};
 use crate::domain::names::FileName;
 use crate::domain::path::{FilePath, VersionPath};
 use crate::error::{Error, Result, What};
-use crate::registry::access::CanRead;
+use crate::registry::access::{CanRead, shown};
 use crate::registry::pages::{ByAge, Page, Slice};
 use diesel::dsl::sql;
 use diesel::expression::BoxableExpression;
@@ -103,7 +103,8 @@ pub(super) fn admit(conn: &mut PgConnection, owner: OwnerId, path: &FilePath) ->
 /// Database errors.
 pub fn exists(conn: &mut PgConnection, right: &CanRead, path: &VersionPath, directory: &FileName) -> Result<bool> {
     let rows = files::table.inner_join(versions_table::table.inner_join(packages_table::table));
-    let rows = rows.filter(version_is(right.owner().id, path)).filter(is_below(directory)).select(files::id);
+    let rows = rows.filter(version_is(right.owner().id, path)).filter(is_below(directory));
+    let rows = rows.filter(shown(right.draft_limit())).select(files::id);
     Ok(diesel::select(diesel::dsl::exists(rows)).get_result(conn)?)
 }
 

@@ -155,10 +155,10 @@ pub fn names(conn: &mut PgConnection, right: &CanRead, ids: &[VersionId]) -> Res
 ///
 /// # Errors
 /// Database errors.
-pub fn dated(conn: &mut PgConnection, ids: &[VersionId]) -> Result<Vec<(Version, Timestamp)>> {
-    let columns = (versions::id, versions::version, versions::created_at);
-    let rows: Vec<(VersionId, Version, Timestamp)> =
-        versions::table.filter(versions::id.eq_any(ids)).select(columns).load(conn)?;
+pub fn dated(conn: &mut PgConnection, right: &CanRead, ids: &[VersionId]) -> Result<Vec<(Version, Timestamp)>> {
+    let rows = versions::table.filter(versions::id.eq_any(ids)).filter(shown(right.draft_limit()));
+    let rows = rows.select((versions::id, versions::version, versions::created_at));
+    let rows: Vec<(VersionId, Version, Timestamp)> = rows.load(conn)?;
     let mut found: HashMap<VersionId, (Version, Timestamp)> =
         rows.into_iter().map(|(id, version, created_at)| (id, (version, created_at))).collect();
     Ok(ids.iter().filter_map(|id| found.remove(id)).collect())
