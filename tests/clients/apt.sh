@@ -46,8 +46,9 @@ sh -eu install.sh 2>log || fail "$(cat log)"
 apt get -q update >log 2>&1 || fail "$(cat log)"
 equal "$(apt cache madison greeter | cut -d'|' -f2 | tr -d ' ')" 1.0
 
-# A new version is the next state, which has both packages.
+# A new version is the next state, which has both packages. States are named by the second.
 package 1.1
+sleep 1
 publish
 apt get -q update >log 2>&1 || fail "$(cat log)"
 equal "$(apt cache madison greeter | cut -d'|' -f2 | tr -d ' \n')" 1.11.0

@@ -9,6 +9,7 @@ python3 -m venv env >log 2>&1 || {
     exit 77
 }
 PATH=$work/env/bin:$PATH
+for setting in $(env | sed -n 's/^\(PIP_[A-Z_]*\)=.*/\1/p'); do unset "$setting"; done
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_CONFIG_FILE=/dev/null
 
 mkdir dist
