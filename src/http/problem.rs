@@ -2,7 +2,7 @@
 
 use super::accept::{JSON, TEXT, preferred};
 use super::request_log::request_id;
-use super::segment::renamed;
+use super::segment::{renamed, route};
 use crate::domain::public_url::PublicUrl;
 use crate::domain::request_id::RequestId;
 use crate::domain::text::visible;
@@ -85,8 +85,7 @@ pub fn retry_after(error: &Error) -> Option<u64> {
 /// it, and each face calls it once, where it renders the error.
 pub fn log_internal(req: &HttpRequest, error: &Error) {
     if let Error::Internal(source) = error {
-        let route = req.match_pattern();
-        let route = route.as_deref().unwrap_or("none");
+        let route = route(req);
         let (source, path) = (format!("{source:#}"), visible(req.path()));
         tracing::error!(error = source, method = %req.method(), route, path = &*path, "internal error");
     }

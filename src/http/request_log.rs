@@ -1,6 +1,6 @@
 //! The log line of each request, and the fields that its handler adds to it.
 
-use super::segment::REST;
+use super::segment::route;
 use crate::domain::request_id::RequestId;
 use crate::domain::text::visible;
 use actix_web::body::{BodySize, BoxBody, MessageBody};
@@ -131,17 +131,15 @@ impl Drop for LoggedBody {
             BodySize::Sized(size) => self.sent == size || request.method() == Method::HEAD,
             BodySize::Stream => self.complete,
         };
-        let route = request.match_pattern();
-        let route = route.as_deref().map_or("none", |route| route.strip_suffix(REST).unwrap_or(route));
+        let route = route(&request);
         let seconds = started.elapsed().as_secs_f64();
         let extensions = request.extensions();
         let Some(log) = extensions.get::<RequestLog>() else { return };
         let method = metric_method(request.method());
         metrics::counter!("packhouse_requests_total",
-            "method" => method, "route" => route.to_owned(), "status" => status.as_str().to_owned())
+            "method" => method, "route" => route.clone(), "status" => status.as_str().to_owned())
         .increment(1);
-        metrics::histogram!("packhouse_request_seconds", "method" => method, "route" => route.to_owned())
-            .record(seconds);
+        metrics::histogram!("packhouse_request_seconds", "method" => method, "route" => route.clone()).record(seconds);
         metrics::counter!("packhouse_sent_bytes_total").increment(self.sent);
         metrics::counter!("packhouse_received_bytes_total").increment(log.received);
         tracing::info!(

@@ -25,6 +25,12 @@ pub struct Segment<'a> {
 /// What follows the name of a route's last segment that stands for the rest of the path.
 pub const REST: &str = "*";
 
+/// The route of a request, for the log and the metrics.
+pub fn route(req: &HttpRequest) -> String {
+    let pattern = req.match_pattern();
+    pattern.map_or_else(|| "none".to_owned(), |pattern| pattern.strip_suffix(REST).unwrap_or(&pattern).to_owned())
+}
+
 /// The segment for the `{name}` of a route.
 ///
 /// # Errors

@@ -110,12 +110,12 @@ fn is_absolute(value: &str) -> bool {
     scheme.is_some_and(|scheme| scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c)))
 }
 
-/// The decoded file name in a relative address: `./logo.png` and `logo.png#top` are `logo.png`.
+/// The decoded file name in a relative address: `./logo.png` and `logo.png#top` are `logo.png`. It may be a path.
 pub fn file_of(address: &str) -> Option<String> {
     let path = address.split(['#', '?']).next().unwrap_or_default();
     let path = path.strip_prefix("./").unwrap_or(path);
     let name = percent_decode_str(path).decode_utf8().ok()?;
-    (!name.is_empty() && !name.contains('/')).then(|| name.into_owned())
+    (!name.is_empty() && !name.starts_with('/')).then(|| name.into_owned())
 }
 
 /// Reads the events of a text one by one, and writes the events of the page.

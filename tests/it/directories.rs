@@ -394,6 +394,19 @@ async fn pages_show_paths_and_their_links_and_forms_work() {
 }
 
 #[tokio::test]
+async fn a_readme_shows_and_links_files_in_directories() {
+    let site = Site::new();
+    publish(&site, &["docs/logo.png", "docs/more.md"]).await;
+    let text = "![Logo](docs/logo.png) [More](./Docs/more.md) [Out](../docs/more.md) [None](docs/none.md)";
+    site.ci().publish(&at("README.md"), text).await;
+    let page = site.anon().get("/ada/-/packages/generic/tool/1").header("accept", "text/html").await.is(200);
+    let page = page.text();
+    assert!(page.contains("/logo.png?shown=1\"") && page.contains("/more.md\""), "{page}");
+    let readme = &page[page.find("id=\"readme\"").unwrap()..];
+    assert_eq!(readme.matches("/more.md\"").count(), 1, "{readme}");
+}
+
+#[tokio::test]
 async fn check_finds_a_path_that_is_a_file_and_a_directory() {
     let site = Site::new();
     publish(&site, &["a", "c/b"]).await;

@@ -149,8 +149,8 @@ fn tree(root: &Path, without: &[&str]) -> BTreeMap<String, String> {
     found
 }
 
-/// What `wget -r` saves besides files.
-const OF_WGET: [&str; 2] = ["index.html", "robots.txt"];
+/// What `wget -r` saves besides files: index pages, one of them under the name that was asked for.
+const OF_WGET: [&str; 3] = ["index.html", "robots.txt", "1.0"];
 
 fn expected() -> BTreeMap<String, String> {
     FILES.iter().map(|file| ((*file).to_owned(), format!("bytes of {file}"))).collect()

@@ -34,17 +34,16 @@ fn bounds(directory: &FileName) -> (String, String) {
 /// Database errors.
 pub(super) fn hold(conn: &mut PgConnection, version: VersionId, file: &FileName) -> Result<()> {
     const KEY: &str = "hashtextextended('path ' || $1::text || ' ' || ";
-    let lower = file.lower();
-    let shared: Vec<&str> = lower.match_indices('/').filter_map(|(end, _)| lower.get(..end)).collect();
+    let directories: Vec<String> = file.directories().map(str::to_lowercase).collect();
     let query = format!(
         "SELECT pg_advisory_xact_lock_shared({KEY}directory, 0)) FROM unnest($2) WITH ORDINALITY AS d (directory, n) \
          ORDER BY n"
     );
-    if !shared.is_empty() {
-        diesel::sql_query(query).bind::<BigInt, _>(version).bind::<Array<Text>, _>(shared).execute(conn)?;
+    if !directories.is_empty() {
+        diesel::sql_query(query).bind::<BigInt, _>(version).bind::<Array<Text>, _>(directories).execute(conn)?;
     }
     let query = format!("SELECT pg_advisory_xact_lock({KEY}$2, 0))");
-    diesel::sql_query(query).bind::<BigInt, _>(version).bind::<Text, _>(lower).execute(conn)?;
+    diesel::sql_query(query).bind::<BigInt, _>(version).bind::<Text, _>(file.lower()).execute(conn)?;
     Ok(())
 }
 
