@@ -106,10 +106,10 @@ async fn show(
     (status, problems, outcome): (StatusCode, UploadProblems, Option<Outcome>),
 ) -> Result<Reply> {
     call.about(&owner);
-    let (limits, wanted) = (call.app.upload_limits(), typed.clone());
+    let (limits, wanted, now) = (call.app.upload_limits(), typed.clone(), call.app.clock.now());
     let (frame, (owner, prospect)) = frame(call, move |conn, caller| {
         let right = can_upload(conn, caller, &owner)?;
-        Ok((right.owner().name.clone(), uploads::prospect(conn, &right, &wanted, &limits)?))
+        Ok((right.owner().name.clone(), uploads::prospect(conn, &right, &wanted, &limits, now)?))
     })
     .await?;
     Reply::page_with(status, &UploadPage { frame, owner, typed, prospect, problems, outcome })

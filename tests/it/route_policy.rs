@@ -482,6 +482,18 @@ async fn request(world: &World, row: &Row, person: Person, org: &str) -> (String
             body = Some(json!({"confirm": name}));
             fill(pattern, &[("{name}", &name), ("{id}", &id)])
         }
+        ("POST" | "PATCH", pattern) if pattern.contains("generic/{name}") && !pattern.contains("link") => {
+            let name = world.fresh("package");
+            let draft = if pattern.ends_with("/publish") { "?draft=true" } else { "" };
+            admin.publish(&format!("{}{draft}", path(&[&org, &name, "1", "f"])), "bytes").await;
+            body = match (method, pattern.rsplit('/').next()) {
+                ("POST", Some("publish" | "seal")) => None,
+                ("POST", Some("edit")) => Some(json!({"change": "yank", "reason": "broken"})),
+                ("PATCH", Some("{version}")) => Some(json!({"yanked": true})),
+                _ => Some(json!({"description": "another"})),
+            };
+            fill(pattern, &[("{name}", &name)])
+        }
         (_, pattern) if pattern.contains("/hooks") => {
             body = match method {
                 "POST" if pattern.ends_with("/hooks/new") || pattern.ends_with("/settings/hooks/{hook}") => {

@@ -18,6 +18,12 @@ pub struct Contents {
     pub downloads: i64,
 }
 
+/// Totals of a version's files. They are computed for the rows of one page, so that each is an index look-up.
+pub(super) const SIZE: &str = "(SELECT coalesce(sum(b.size), 0)::bigint FROM files f JOIN blobs b ON b.id = f.blob_id \
+                               WHERE f.version_id = versions.id)";
+pub(super) const DOWNLOADS: &str =
+    "(SELECT coalesce(sum(f.download_count), 0)::bigint FROM files f WHERE f.version_id = versions.id)";
+
 /// Computes the contents of packages, or of one version of them.
 ///
 /// # Errors

@@ -1,8 +1,8 @@
 //! Versions as the REST API returns them: one entry per version, with its package, its creators and its totals.
 
+use super::contents::{DOWNLOADS, SIZE};
 use super::lookup::{package_is, version_is};
 use super::standing::{STANDING_COLUMNS, Standing};
-use super::versions::{DOWNLOADS, SIZE};
 use crate::db::schema::{owners, packages, versions};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{OwnerId, PackageId, VersionId};

@@ -1,12 +1,15 @@
 //! Facts for the upload form: the owners the user can publish to, the existing packages, versions and files for the
 //! names they type, and the space that is left.
 
+use super::changeable;
 use super::lookup;
 use super::publish::UploadLimits;
 use super::quotas::{self, Usage};
 use crate::db::schema::{files, owners, packages, team_members, teams, versions};
+use crate::domain::clock::Timestamp;
 use crate::domain::ids::PackageId;
 use crate::domain::names::{FileName, OwnerName, PackageName};
+use crate::domain::path::VersionPath;
 use crate::domain::role::{OwnerKind, Permission};
 use crate::domain::version::Version;
 use crate::error::{Error, Result};
@@ -59,7 +62,13 @@ pub struct Prospect {
 ///
 /// # Errors
 /// Database errors.
-pub fn prospect(conn: &mut PgConnection, right: &CanUpload, typed: &Typed, limits: &UploadLimits) -> Result<Prospect> {
+pub fn prospect(
+    conn: &mut PgConnection,
+    right: &CanUpload,
+    typed: &Typed,
+    limits: &UploadLimits,
+    now: Timestamp,
+) -> Result<Prospect> {
     let owner = right.owner();
     let mut prospect = Prospect {
         owners: publishable(conn, right)?,
@@ -85,6 +94,14 @@ pub fn prospect(conn: &mut PgConnection, right: &CanUpload, typed: &Typed, limit
         }
         let allowed = quotas::allowance(conn, owner, quota)?.map(|allowance| allowance.bytes);
         prospect.most = allowed.into_iter().chain(prospect.most).min();
+    }
+    if let (Some(package), Ok(version)) = (prospect.package.clone(), typed.version.parse()) {
+        let path = VersionPath { owner: owner.name.clone(), package, version };
+        let place = changeable::place(conn, owner.id, &path)?;
+        match changeable::demand_addable(&path, place, false, now) {
+            Err(Error::WrongState(text)) => prospect.obstacle = Some(text),
+            other => other?,
+        }
     }
     Ok(prospect)
 }

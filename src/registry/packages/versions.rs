@@ -1,9 +1,10 @@
 //! Versions of a package. A version without files does not exist: deleting the last file deletes it.
 
 use super::changeable::{self, Place};
+use super::contents::{self, DOWNLOADS, SIZE};
 use super::lookup::{self, package_is, version_is};
 use super::standing::{self, LIFE_COLUMNS, RANK_COLUMNS, RankedRow, STANDING_COLUMNS, Standing};
-use super::{contents, lifecycle, quotas};
+use super::{lifecycle, quotas};
 use crate::db::schema::{packages as packages_table, versions};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{OwnerId, VersionId};
@@ -262,12 +263,6 @@ pub fn summaries(conn: &mut PgConnection, right: &CanRead, ids: &[VersionId]) ->
         .collect();
     Ok(ids.iter().filter_map(|id| found.remove(id)).collect())
 }
-
-/// Totals of a version's files. They are computed for the rows of one page, so that each is an index look-up.
-pub(super) const SIZE: &str = "(SELECT coalesce(sum(b.size), 0)::bigint FROM files f JOIN blobs b ON b.id = f.blob_id \
-                               WHERE f.version_id = versions.id)";
-pub(super) const DOWNLOADS: &str =
-    "(SELECT coalesce(sum(f.download_count), 0)::bigint FROM files f WHERE f.version_id = versions.id)";
 
 /// The version that `latest` stands for.
 ///

@@ -1,0 +1,105 @@
+//! The states of versions and the settings of packages on their pages.
+
+use crate::support::{Site, path};
+use serde_json::json;
+
+const PAGE: &str = "/ada/-/packages/generic/tool/1.0";
+const VERSION: &str = "/api/v1/packages/ada/generic/tool/1.0";
+const SETTINGS: &str = "/ada/-/packages/settings/generic/tool";
+
+#[tokio::test]
+async fn a_draft_is_published_and_sealed_on_its_page() {
+    let site = Site::new();
+    site.ci().publish(&format!("{}?draft=true", path(&["ada", "tool", "1.0", "a"])), "a").await;
+    let mut browser = site.browser_of("ada").await;
+    browser.go(PAGE).await.is(200);
+    assert!(browser.one("#draft").contains("This version is a draft."));
+    browser.submit("#publish", &[]).await.is(303);
+    browser.go(PAGE).await.is(200);
+    assert_eq!(browser.all("#draft").len(), 0);
+    browser.submit("#seal", &[]).await.is(303);
+    browser.go(PAGE).await.is(200);
+    assert!(browser.all(".page-head .badge").contains(&"Sealed".to_owned()));
+    assert_eq!(site.ci().get(VERSION).await.is(200).json()["state"], "sealed");
+}
+
+#[tokio::test]
+async fn flags_are_set_and_removed_on_the_page_of_a_version() {
+    let site = Site::new();
+    site.ci().publish(&path(&["ada", "tool", "1.0", "a"]), "a").await;
+    site.ci().publish(&path(&["ada", "tool", "2.0", "a"]), "a").await;
+    let mut browser = site.browser_of("ada").await;
+    for (form, fields) in [
+        ("#yank", vec![("reason", "loses <data>")]),
+        ("#deprecate", vec![("reason", "too old"), ("successor", "2.0")]),
+        ("#hold", vec![("reason", "legal case")]),
+        ("#edit-notes", vec![("notes", "Some *news* <script>alert(1)</script>")]),
+    ] {
+        browser.go(PAGE).await.is(200);
+        browser.submit(form, &fields).await.is(303);
+    }
+    let mut reader = site.browser();
+    reader.go(PAGE).await.is(200);
+    assert!(reader.one("#yanked").contains("loses <data>"));
+    assert!(reader.one("#deprecated").contains("too old") && reader.one("#deprecated").contains("Use 2.0 instead."));
+    assert_eq!(reader.attrs("#deprecated a", "href"), ["/ada/-/packages/generic/tool/2.0"]);
+    assert!(reader.one("#held").contains("legal case"));
+    assert!(reader.one("section[aria-labelledby=notes] .prose").contains("Some news"));
+    assert_eq!(reader.all("section[aria-labelledby=notes] script").len(), 0);
+    assert_eq!(reader.all("#manage").len(), 0, "readers have no forms");
+    reader.go("/ada/-/packages/generic/tool/versions").await.is(200);
+    let badges = reader.all("th.name .badge");
+    for word in ["Yanked", "Deprecated", "On hold"] {
+        assert!(badges.contains(&word.to_owned()), "{badges:?}");
+    }
+    browser.go(&format!("{PAGE}/delete")).await.is(200);
+    browser.submit("form[action$='/delete']", &[]).await.is(409);
+    for form in ["#restore", "#undeprecate", "#release"] {
+        browser.go(PAGE).await.is(200);
+        browser.submit(form, &[]).await.is(303);
+    }
+    let json = site.ci().get(VERSION).await.is(200).json();
+    assert_eq!(json["yanked"], false);
+    assert_eq!((&json["deprecated"], &json["hold"]), (&json!(false), &json!(false)));
+}
+
+#[tokio::test]
+async fn package_settings_are_changed_in_the_browser() {
+    let site = Site::new();
+    site.ci().publish(&path(&["ada", "tool", "1.0", "a"]), "a").await;
+    let mut browser = site.browser_of("ada").await;
+    browser.go(SETTINGS).await.is(200);
+    let fields = [
+        ("description", "Builds things"),
+        ("homepage", "https://tool.example"),
+        ("license", "MIT"),
+        ("readme", "# Tool of *mine*"),
+        ("seal_after", "P2W"),
+        ("archived", "on"),
+    ];
+    browser.submit("#settings", &fields).await.is(303);
+    let shown = site.anon().get("/api/v1/packages/ada/generic/tool/-/settings").await.is(200).json();
+    assert_eq!((&shown["seal_after"], &shown["archived"]), (&json!("P14D"), &json!(true)));
+    let mut reader = site.browser();
+    reader.go(PAGE).await.is(200);
+    assert_eq!(reader.one("#description"), "Builds things");
+    assert!(reader.one("section[aria-labelledby=readme] .prose").contains("Tool of mine"));
+    assert!(reader.all(".page-head .badge").contains(&"Archived".to_owned()));
+    browser.go(SETTINGS).await.is(200);
+    browser.submit("#settings", &[("seal_after", "P1M"), ("homepage", "no address")]).await.is(422);
+    assert!(browser.one("#seal_after-problem").contains("Months and years have no fixed length"));
+    assert!(browser.one("#homepage-problem").contains("http"));
+}
+
+#[tokio::test]
+async fn files_are_uploaded_as_a_draft_in_the_browser() {
+    let site = Site::new();
+    let mut browser = site.browser_of("ada").await;
+    browser.go("/ada/-/upload").await.is(200);
+    assert_eq!(browser.attrs("#draft", "type"), ["checkbox"]);
+    let token = browser.csrf();
+    let head = [("x-csrf-token", token.as_str()), ("sec-fetch-site", "same-origin")];
+    browser.send("PUT", "/ada/-/upload/tool/1.0/a?draft=true", &head, Some(b"a".to_vec())).await.is(201);
+    site.anon().get(&path(&["ada", "tool", "1.0", "a"])).await.is(404);
+    site.ci().get(&path(&["ada", "tool", "1.0", "a"])).await.is(200);
+}
