@@ -50,19 +50,29 @@ async fn json_version_lists_have_sizes_dates_and_counts() {
     [
       {
         "created_at": "2026-01-02T03:04:05Z",
+        "deprecated": false,
         "download_count": 0,
+        "expires_at": null,
         "files": 2,
+        "prerelease": false,
         "size": 2000,
+        "state": "published",
         "url": "/api/packages/ada/generic/tool/1.0",
-        "version": "1.0"
+        "version": "1.0",
+        "yanked": false
       },
       {
         "created_at": "2026-01-02T04:04:05Z",
+        "deprecated": false,
         "download_count": 0,
+        "expires_at": null,
         "files": 1,
+        "prerelease": false,
         "size": 1,
+        "state": "published",
         "url": "/api/packages/ada/generic/tool/2%20beta",
-        "version": "2 beta"
+        "version": "2 beta",
+        "yanked": false
       }
     ]
     "#);

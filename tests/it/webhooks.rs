@@ -626,3 +626,34 @@ async fn webhooks_to_this_machine_are_refused_unless_allowed() {
     assert!(error.contains("127.0.0.1 is a loopback address"), "{error}");
     assert_eq!(receiver.heard().len(), 0);
 }
+
+#[tokio::test]
+async fn drafts_are_announced_when_they_are_published_and_news_as_updated() {
+    let (site, receiver) = (site(), Receiver::new());
+    adas(&site, &receiver).await;
+    let version = "/api/v1/packages/ada/generic/tool/1.0";
+    site.ci().publish(&format!("{}?draft=true", file("1.0", "a")), "a").await;
+    site.ci().publish(&format!("{}?draft=true", file("2.0", "a")), "a").await;
+    site.ci().patch(version, &json!({"deprecated": true, "notes": "not yet"})).await.is(200);
+    site.ci().delete(&path(&["ada", "tool", "2.0"])).await.is(204);
+    site.ci().request("POST", &format!("{version}/publish")).await.is(200);
+    site.ci().patch(version, &json!({"yanked": true, "deprecated": false})).await.is(200);
+    site.ci().patch(version, &json!({"yanked": false, "hold": true, "notes": "news"})).await.is(200);
+    site.ci().patch(version, &json!({"labels": {"kind": "ci"}, "notes": "no news"})).await.is(200);
+    site.ci().request("POST", &format!("{version}/seal")).await.is(200);
+    deliver(&site).await;
+    let told = |body: &str| {
+        let payload: Value = serde_json::from_str(body).unwrap();
+        format!("{} {} {}", payload["action"], payload["package"]["version"], payload["changes"]).replace('"', "")
+    };
+    let heard: Vec<String> = receiver.heard().iter().map(|heard| told(&heard.body)).collect();
+    assert_eq!(
+        heard,
+        [
+            "created 1.0 null",
+            "updated 1.0 [yanked,undeprecated]",
+            "updated 1.0 [unyanked,held]",
+            "updated 1.0 [sealed]"
+        ]
+    );
+}
