@@ -23,6 +23,7 @@ pub enum What {
     Session,
     Hook,
     Delivery,
+    TrashEntry,
     Page,
 }
 
@@ -40,8 +41,22 @@ impl fmt::Display for What {
             Self::Session => "session",
             Self::Hook => "webhook",
             Self::Delivery => "delivery",
+            Self::TrashEntry => "trash entry",
             Self::Page => "page",
         })
+    }
+}
+
+impl What {
+    /// What the caller can do if one of this name exists already, as the end of the sentence.
+    fn way_out(self) -> &'static str {
+        match self {
+            Self::File => {
+                ": publish it under another name or version, or let uploads replace files of this version (the package's \
+                 setting overwrite)"
+            }
+            _ => "",
+        }
     }
 }
 
@@ -91,7 +106,7 @@ pub enum Error {
     #[error("the request has no length: send Content-Length or use chunked transfer encoding")]
     LengthRequired,
     /// Something with that name exists already.
-    #[error("{0} already exists")]
+    #[error("{what} already exists{way_out}", what = .0, way_out = .0.way_out())]
     Conflict(What),
     /// A text names two things, one by its id and one by its name; it says how to name each.
     #[error("{0}")]
@@ -173,7 +188,8 @@ fn what_vanished(info: &dyn DatabaseErrorInformation) -> Option<What> {
         "packages_owner_id_fkey"
         | "usage_changes_owner_id_fkey"
         | "owner_redirects_owner_id_fkey"
-        | "hooks_owner_id_fkey" => Some(What::Owner),
+        | "hooks_owner_id_fkey"
+        | "trash_owner_id_fkey" => Some(What::Owner),
         "hook_deliveries_hook_id_fkey" => Some(What::Hook),
         "hook_attempts_delivery_id_fkey" => Some(What::Delivery),
         "teams_org_id_fkey" => Some(What::Organization),
@@ -184,7 +200,8 @@ fn what_vanished(info: &dyn DatabaseErrorInformation) -> Option<What> {
         | "second_factors_user_id_fkey"
         | "known_addresses_user_id_fkey"
         | "versions_creator_id_fkey"
-        | "files_creator_id_fkey" => Some(What::User),
+        | "files_creator_id_fkey"
+        | "trash_actor_id_fkey" => Some(What::User),
         _ => None,
     }
 }

@@ -112,6 +112,7 @@ impl App {
         UploadLimits {
             file_bytes: self.config.file_limit(),
             quota: Quota::from_settings(quota.versions, quota.bytes, quota.file_bytes),
+            trash_kept: self.config.trash_kept(),
         }
     }
 

@@ -19,6 +19,7 @@ pub mod search;
 pub mod swagger;
 pub mod teams;
 pub mod tokens;
+pub mod trash;
 pub mod users;
 pub mod version_states;
 pub mod webhooks;

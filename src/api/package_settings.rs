@@ -8,6 +8,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::iso_duration::IsoDuration;
 use crate::domain::labels::Labels;
 use crate::domain::names::PackageName;
+use crate::domain::overwrite::Overwrite;
 use crate::domain::package_texts::{Markdown, Summary};
 use crate::domain::text::{Line, Website};
 use crate::error::Result;
@@ -32,6 +33,8 @@ pub struct PackageSettingsBody {
     /// Whether nothing can be published to it.
     archived: bool,
     archived_at: Option<Timestamp>,
+    /// The versions whose files may be replaced by an upload: `never`, `always`, or those that match patterns.
+    overwrite: Overwrite,
     /// How long after its publication a version is sealed; null: never.
     seal_after: Option<IsoDuration>,
 }
@@ -48,6 +51,7 @@ impl From<PackageSettings> for PackageSettingsBody {
             readme: package.readme,
             archived: package.archived_at.is_some(),
             archived_at: package.archived_at,
+            overwrite: package.overwrite,
             seal_after: package.seal_after,
         }
     }
@@ -67,6 +71,8 @@ pub struct EditPackage {
     readme: Option<Markdown>,
     /// Whether nothing can be published to it.
     archived: Option<bool>,
+    /// The versions whose files may be replaced by an upload: `never`, `always`, or those that match patterns.
+    overwrite: Option<Overwrite>,
     /// How long after its publication a version is sealed; null: never.
     #[serde(default, deserialize_with = "changed")]
     #[schema(value_type = Option<IsoDuration>)]
@@ -83,6 +89,7 @@ impl From<EditPackage> for PackageEdit {
             labels: edit.labels,
             readme: edit.readme,
             archived: edit.archived,
+            overwrite: edit.overwrite,
             seal_after: edit.seal_after,
         }
     }

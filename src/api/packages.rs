@@ -22,6 +22,7 @@ use crate::registry::owners::person::Person;
 use crate::registry::packages::files::{self, ListOrder};
 use crate::registry::packages::lifecycle;
 use crate::registry::packages::releases::{self, Filter, Release};
+use crate::registry::packages::trash::Deletion;
 use crate::registry::packages::versions;
 use crate::registry::pages::Page;
 use crate::state::App;
@@ -258,25 +259,35 @@ pub async fn list_files(call: Call, pages: PagesIfAsked) -> Result<Whole<FileVie
     sent.await.map(Whole::new)
 }
 
+/// The query of a deletion.
+#[derive(Deserialize, IntoParams)]
+pub struct DeletionQuery {
+    /// Delete for good at once, past the trash. Only owners and administrators may.
+    #[serde(default)]
+    purge: bool,
+}
+
 /// `DELETE /packages/{owner}/generic/{name}`: deletes all its versions.
-pub async fn delete_package(call: Call) -> Result<NoContent> {
+pub async fn delete_package(call: Call, query: Query<DeletionQuery>) -> Result<NoContent> {
     let path = package_path(&call).await?;
-    let now = call.app.clock.now();
+    let (query, keep, now) = (query.read(), call.app.config.trash_kept(), call.app.clock.now());
     call.writing(move |conn, caller| {
         let right = can_publish(conn, caller, &path.owner, &path.package)?;
-        lifecycle::delete(conn, caller, &right, &path.package, now)
+        let purge = query.as_ref().map_err(Error::again)?.purge;
+        lifecycle::delete(conn, caller, &right, &path.package, &Deletion::asked(&right, purge, keep, now)?)
     })
     .await?;
     Ok(NoContent)
 }
 
 /// `DELETE /packages/{owner}/generic/{name}/{version}`.
-pub async fn delete_version(call: Call) -> Result<NoContent> {
+pub async fn delete_version(call: Call, query: Query<DeletionQuery>) -> Result<NoContent> {
     let path = version_path(&call).await?;
-    let now = call.app.clock.now();
+    let (query, keep, now) = (query.read(), call.app.config.trash_kept(), call.app.clock.now());
     call.writing(move |conn, caller| {
         let right = can_publish(conn, caller, &path.owner, &path.package)?;
-        versions::delete(conn, caller, &right, &path, now)
+        let purge = query.as_ref().map_err(Error::again)?.purge;
+        versions::delete(conn, caller, &right, &path, &Deletion::asked(&right, purge, keep, now)?)
     })
     .await?;
     Ok(NoContent)

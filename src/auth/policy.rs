@@ -52,7 +52,7 @@ pub enum Right {
     SelfOrAdmin,
     /// The caller is a member of the organization in the path, or a site administrator.
     Member,
-    /// The caller is an owner of the organization in the path, or a site administrator.
+    /// The caller is the user in the path, an owner of the organization in the path, or a site administrator.
     OrgOwner,
     /// The caller is a site administrator.
     SiteAdmin,

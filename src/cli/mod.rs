@@ -11,6 +11,7 @@ mod restore;
 mod serve;
 mod terminal;
 mod tokens;
+mod trash;
 mod users;
 
 use crate::config::{Config, leave_libpq_variables};
@@ -52,6 +53,9 @@ enum Command {
     /// Manage the secret key: adopt a new one
     #[command(subcommand)]
     SecretKey(SecretKeyCommand),
+    /// Manage the trash: list it, empty it
+    #[command(subcommand)]
+    Trash(trash::Command),
     // The help texts of these commands are at their arguments.
     Check(check::Args),
     Gc(gc::Args),
@@ -128,6 +132,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Migrate => migrate(&config),
         Command::User(command) => block_on(users::run(config, command)),
         Command::Token(command) => block_on(tokens::run(config, command)),
+        Command::Trash(command) => block_on(trash::run(config, command)),
         Command::SecretKey(SecretKeyCommand::Adopt) => block_on(adopt_secret_key(&config)),
         Command::Check(args) => block_on(check::run(config, args)),
         Command::Gc(args) => block_on(gc::run(config, args)),

@@ -39,6 +39,7 @@ pub struct Config {
     pub limits: LimitsConfig,
     pub health: HealthConfig,
     pub quota: QuotaConfig,
+    pub trash: TrashConfig,
     pub auth: AuthConfig,
     pub registration: RegistrationConfig,
     pub jobs: JobsConfig,
@@ -125,6 +126,12 @@ pub struct QuotaConfig {
     pub versions: i64,
     pub bytes: i64,
     pub file_bytes: i64,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrashConfig {
+    pub keep_days: u64,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -230,6 +237,11 @@ impl Config {
     /// How long webhook deliveries are kept.
     pub fn webhooks_kept(&self) -> Duration {
         Duration::from_secs(self.webhooks.keep_days.saturating_mul(86_400))
+    }
+
+    /// How long what is deleted can be restored; zero: not at all.
+    pub fn trash_kept(&self) -> Duration {
+        Duration::from_secs(self.trash.keep_days.saturating_mul(86_400))
     }
 
     /// The age at which a sweep should have removed unused data, so that a check reports it.

@@ -11,7 +11,7 @@ mod load;
 
 pub use keys::{
     AdminConfig, AuthConfig, Config, ConfigError, DatabaseConfig, HealthConfig, JobsConfig, LimitsConfig, LogConfig,
-    LogFormat, MetricsConfig, Origin, QuotaConfig, RegistrationConfig, Setting, StoreConfig, Surroundings,
+    LogFormat, MetricsConfig, Origin, QuotaConfig, RegistrationConfig, Setting, StoreConfig, Surroundings, TrashConfig,
     WebhooksConfig,
 };
 pub use libpq::leave_libpq_variables;

@@ -317,6 +317,7 @@ diesel::table! {
         versions -> Int8,
         files -> Int8,
         bytes -> Int8,
+        version_facts -> Nullable<Jsonb>,
     }
 }
 

@@ -1,7 +1,7 @@
 //! All addresses that the server writes, as paths within the site: of packages, versions and files in the generic
 //! protocol, and of pages for packages, organizations, teams, tokens, webhooks and the administration.
 
-use super::ids::{DeliveryId, FileId, HookId, TeamId, TokenId};
+use super::ids::{DeliveryId, FileId, HookId, TeamId, TokenId, TrashId};
 use super::names::{FileName, OwnerName, PackageName};
 use super::path::{FilePath, PackagePath, VersionPath, escape, escape_file};
 use super::version::Version;
@@ -125,6 +125,21 @@ pub fn package_settings(owner: &OwnerName, name: &PackageName) -> String {
 /// The form that deletes a package.
 pub fn package_deletion(owner: &OwnerName, name: &PackageName) -> String {
     format!("{}/delete", package_settings(owner, name))
+}
+
+/// The trash of an owner.
+pub fn trash_page(owner: &OwnerName) -> String {
+    format!("{}/-/trash", owner_page(owner))
+}
+
+/// The form that restores an entry of the trash.
+pub fn trash_restoration(owner: &OwnerName, id: TrashId) -> String {
+    format!("{}/{id}/restore", trash_page(owner))
+}
+
+/// The page that asks before an entry of the trash is deleted for good.
+pub fn trash_deletion(owner: &OwnerName, id: TrashId) -> String {
+    format!("{}/{id}/delete", trash_page(owner))
 }
 
 /// The page for uploading files to a version, with the names filled in.

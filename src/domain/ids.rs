@@ -60,6 +60,8 @@ id!(
     HookId,
     /// A delivery of a webhook.
     DeliveryId,
+    /// An entry of the trash.
+    TrashId,
 );
 
 impl OwnerId {

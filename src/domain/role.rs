@@ -1,6 +1,7 @@
 //! Kinds of owner, visibilities, permissions of teams and scopes of tokens.
 
 use super::names::text_schema;
+use super::pattern;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
@@ -255,23 +256,7 @@ impl PackagePattern {
 
     /// Whether a name in lower case matches.
     pub fn matches(&self, lower_name: &str) -> bool {
-        let pattern = self.0.to_lowercase();
-        let mut parts = pattern.split('*');
-        let Some(mut rest) = parts.next().and_then(|first| lower_name.strip_prefix(first)) else { return false };
-        let mut parts = parts.peekable();
-        if parts.peek().is_none() {
-            return rest.is_empty();
-        }
-        while let Some(part) = parts.next() {
-            if parts.peek().is_none() {
-                return rest.ends_with(part);
-            }
-            match rest.split_once(part) {
-                Some((_, after)) => rest = after,
-                None => return false,
-            }
-        }
-        true
+        pattern::matches(&self.0.to_lowercase(), lower_name)
     }
 }
 

@@ -118,17 +118,18 @@ pub fn upload(description: &mut Description) {
     declared(description);
     description.answers(StatusCode::CREATED, "Stored");
     stored(description);
-    description.answers(StatusCode::OK, "The version already has this file with the declared SHA-256");
+    description.answers(StatusCode::OK, "The version had this file already: with the same content, or it was replaced");
     stored(description);
     description.refuses(StatusCode::BAD_REQUEST, "A name, a digest, a form or a header is invalid");
     description.refuses(StatusCode::FORBIDDEN, "The owner's quota is exceeded; the message has the figures");
     description.refuses(StatusCode::REQUEST_TIMEOUT, "The body was too slow or incomplete");
     description.refuses(
         StatusCode::CONFLICT,
-        "A file or directory of this name exists, the version is sealed or no draft, or the package is archived",
+        "A file or directory of this name exists and is not replaced, the version is sealed or no draft, or the package is \
+         archived",
     );
     description.refuses(StatusCode::LENGTH_REQUIRED, "The request has neither a length nor chunked encoding");
-    description.refuses(StatusCode::PRECONDITION_FAILED, "The file exists, and the request has If-None-Match: *");
+    description.refuses(StatusCode::PRECONDITION_FAILED, "If-Match or If-None-Match does not hold");
     description.refuses(StatusCode::PAYLOAD_TOO_LARGE, "The file is larger than the limit");
     description.refuses(StatusCode::UNPROCESSABLE_ENTITY, "The bytes do not have the declared digest");
     description.refuses(StatusCode::INSUFFICIENT_STORAGE, "No space left; nothing was kept");
@@ -152,6 +153,8 @@ fn declared(description: &mut Description) {
     description.head("Content-Digest", &format!("The same: {digests}; not with a form."), field());
     description.head("Content-MD5", "The MD5 in base64; not with a form.", text_like("^[0-9A-Za-z+/]{21}[AQgw]==$"));
     description.head("If-None-Match", "`*`: you get 412 instead of 409 if the file exists.", text_like(r"^\*$"));
+    let about = "The `ETag` of the file to replace, or `*`; you get 412 if it is another file, or if there is none.";
+    description.head("If-Match", about, text());
 }
 
 /// The headers that describe a stored file.
@@ -162,7 +165,10 @@ fn stored(description: &mut Description) {
 
 /// `DELETE`.
 pub fn delete(description: &mut Description) {
-    description.answers(StatusCode::NO_CONTENT, "Deleted");
+    let about = "`true`: delete for good at once, past the trash. Only owners and administrators may.";
+    description.query("purge", about, text_like("^(true|false)?$"));
+    description.answers(StatusCode::NO_CONTENT, "Deleted; it can be restored for some days, unless it was purged");
+    description.refuses(StatusCode::BAD_REQUEST, "`purge` is neither `true` nor `false`");
     description.refuses(StatusCode::CONFLICT, "The version is sealed or on hold");
 }
 

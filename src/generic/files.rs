@@ -1,6 +1,7 @@
 //! One file: downloading and deleting it. Publishing is in `upload`.
 
 use super::listings;
+use super::purge;
 use super::redirects::from_latest;
 use super::sidecars::{self, DownloadName, Sidecar};
 use crate::auth::call::Call;
@@ -17,6 +18,7 @@ use crate::http::request_log::request_id;
 use crate::registry::access::{can_publish, can_read};
 use crate::registry::caller::Caller;
 use crate::registry::packages::files::{self, Downloadable};
+use crate::registry::packages::trash::Deletion;
 use crate::registry::packages::{directories, versions};
 use crate::serve;
 use crate::storage::BlobStore;
@@ -120,10 +122,11 @@ async fn send(call: &Call, file: Downloadable, small: Option<Bytes>) -> Result<H
 pub async fn delete(call: Call) -> Result<HttpResponse> {
     let path = call.file_path().await?;
     call.about(&path.owner);
-    let now = call.app.clock.now();
+    let (purge, keep, now) = (purge::is_asked(&call.req), call.app.config.trash_kept(), call.app.clock.now());
     call.writing(move |conn, caller| {
         let right = can_publish(conn, caller, &path.owner, &path.package)?;
-        files::delete(conn, caller, &right, &path, now)
+        let purge = *purge.as_ref().map_err(Error::again)?;
+        files::delete(conn, caller, &right, &path, &Deletion::asked(&right, purge, keep, now)?)
     })
     .await?;
     Ok(HttpResponse::NoContent().finish())

@@ -4,6 +4,7 @@ pub mod describe;
 pub mod files;
 mod index;
 pub mod listings;
+mod purge;
 mod redirects;
 mod sidecars;
 pub mod upload;

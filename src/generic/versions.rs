@@ -1,8 +1,10 @@
 //! A whole version: deleting it.
 
+use super::purge;
 use crate::auth::call::Call;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::registry::access::can_publish;
+use crate::registry::packages::trash::Deletion;
 use crate::registry::packages::versions;
 use actix_web::HttpResponse;
 
@@ -10,10 +12,11 @@ use actix_web::HttpResponse;
 pub async fn delete(call: Call) -> Result<HttpResponse> {
     let path = call.version_path().await?;
     call.about(&path.owner);
-    let now = call.app.clock.now();
+    let (purge, keep, now) = (purge::is_asked(&call.req), call.app.config.trash_kept(), call.app.clock.now());
     call.writing(move |conn, caller| {
         let right = can_publish(conn, caller, &path.owner, &path.package)?;
-        versions::delete(conn, caller, &right, &path, now)
+        let purge = *purge.as_ref().map_err(Error::again)?;
+        versions::delete(conn, caller, &right, &path, &Deletion::asked(&right, purge, keep, now)?)
     })
     .await?;
     Ok(HttpResponse::NoContent().finish())

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
+use crate::domain::digest::Sha256;
+use crate::domain::overwrite::IfMatch;
 use actix_web::http::header::{self, HeaderMap, HeaderName};
 
 /// The values that identify the stored file.
@@ -73,6 +75,21 @@ pub fn has_dated_range(headers: &HeaderMap) -> bool {
 /// Whether `If-None-Match` says that the client has the content with this tag.
 pub fn has_tag(headers: &HeaderMap, etag: &str) -> bool {
     list_matches(headers, header::IF_NONE_MATCH, etag, true)
+}
+
+/// The files that `If-Match` of an upload expects; `None` without this header. Weak tags match nothing, and neither do
+/// tags that are no digest.
+pub fn if_match(headers: &HeaderMap) -> Option<IfMatch> {
+    let mut digests = headers.contains_key(header::IF_MATCH).then(Vec::new)?;
+    for value in headers.get_all(header::IF_MATCH) {
+        let value = String::from_utf8_lossy(value.as_bytes());
+        if value.trim_matches([' ', '\t']) == "*" {
+            return Some(IfMatch::Any);
+        }
+        let strong = tags(&value).filter(|(weak, _)| !weak);
+        digests.extend(strong.filter_map(|(_, tag)| tag.trim_matches('"').parse::<Sha256>().ok()));
+    }
+    Some(IfMatch::OneOf(digests))
 }
 
 /// A date in HTTP's format; years beyond its four digits become the nearest possible year.

@@ -3,6 +3,7 @@
 pub mod backup;
 pub mod check;
 pub mod digests;
+pub mod empty_trash;
 pub mod flush_counts;
 pub mod note_totals;
 pub mod scrub;

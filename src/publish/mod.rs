@@ -11,12 +11,14 @@ use crate::domain::digest::Sha256;
 use crate::domain::path::FilePath;
 use crate::error::{Error, Result};
 use crate::http::body::BodyError;
+use crate::http::conditional;
 use crate::http::declared;
 use crate::http::paging::param;
 use crate::http::request_log::log_fields;
 use crate::registry::access::can_publish;
+use crate::registry::packages::declared::DeclaredUpload;
 use crate::registry::packages::files::StoredBlob;
-use crate::registry::packages::publish::{self as rows, Admission, DeclaredUpload, NewBlob};
+use crate::registry::packages::publish::{self as rows, Admission, NewBlob};
 use crate::registry::packages::quotas::Allowance;
 use crate::state::App;
 use crate::storage::{Adopted, Declared, Incoming, Space, StorageKey, Stored};
@@ -44,7 +46,7 @@ pub struct Target {
 /// A published file.
 #[derive(Debug, Clone, Copy)]
 pub struct Published {
-    /// False if the same bytes already existed under this name, as the request declared.
+    /// False if the name had a file already: the same bytes, or one that this one replaced.
     pub created: bool,
     pub sha256: Sha256,
     /// In bytes.
@@ -60,6 +62,7 @@ impl Target {
             sha256: digests.as_ref().ok().and_then(|digests| digests.sha256),
             only_if_absent: headers.get(header::IF_NONE_MATCH).is_some_and(|value| value == "*"),
             draft: false,
+            if_match: conditional::if_match(headers),
         };
         Self { path, declared, digests }
     }
@@ -104,7 +107,7 @@ pub async fn receive<E: Into<BodyError>>(
 ) -> Result<Published> {
     let Target { path, declared, digests } = target;
     call.about(&path.owner);
-    let (admission, space) = admit(call, &path, declared).await?;
+    let (admission, space) = admit(call, &path, declared.clone()).await?;
     let digests = digests?;
     let allowance = match admission {
         Admission::Wanted(allowance) => allowance,
@@ -209,8 +212,7 @@ async fn read_body<E: Into<BodyError>>(
     Ok(())
 }
 
-/// Inserts the rows of a file whose bytes are stored. False if the same bytes already existed under this name, as
-/// declared.
+/// Inserts the rows of a file whose bytes are stored. False if the name had a file already.
 async fn commit(call: &Call, path: &FilePath, adopted: Adopted, declared: DeclaredUpload) -> Result<bool> {
     let app = &call.app;
     let blob = NewBlob {

@@ -4,7 +4,7 @@ use super::table::{Face, Routes, Serve, Service, read, write};
 use crate::api::endpoint::{Answer, Input};
 use crate::api::error::render_error;
 use crate::api::webhooks::{self, deliveries};
-use crate::api::{account, admin, audit, members, meta, orgs, packages, quotas, search, teams, tokens, users};
+use crate::api::{account, admin, audit, members, meta, orgs, packages, quotas, search, teams, tokens, trash, users};
 use crate::api::{package_settings, version_states};
 use crate::auth::policy::AcceptedCredentials::{self, Any, Ignored, Password, Token};
 use crate::auth::policy::Right::{Everybody, Member, OrgOwner, Reader, SelfOrAdmin, SignedIn, SiteAdmin, Writer};
@@ -262,6 +262,14 @@ pub(super) fn routes() -> Routes<Api> {
         .delete("/api/v1/packages/{owner}/generic/{name}/{version}", packages::delete_version).right(Writer)
             .scope(write(Package)).event(Event::VersionDelete).id("packagesDeleteVersion").about("Delete a version")
             .says(409, "It is on hold")
+        .get("/api/v1/packages/{owner}/-/trash", trash::list).right(Writer).scope(write(Package)).id("trashList")
+            .about("List what was deleted and can be restored, last deleted first")
+        .post("/api/v1/packages/{owner}/-/trash/{entry}/restore", trash::restore).right(Writer).scope(write(Package))
+            .event(Event::TrashRestore).id("trashRestore").about("Restore a deleted file, version or package")
+            .says(403, "The owner's quota is exceeded; the message has the figures")
+            .says(409, "Another one has the name by now, or the version is sealed")
+        .delete("/api/v1/packages/{owner}/-/trash/{entry}", trash::purge).right(OrgOwner).scope(write(Package))
+            .event(Event::TrashPurge).id("trashPurge").about("Delete something in the trash for good")
         .get("/api/v1/packages/{owner}/generic/{name}/{version}/files", packages::list_files).right(Reader)
             .scope(read(Package)).id("packagesListFiles").about("List the files of a version, by name")
 }

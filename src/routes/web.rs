@@ -13,7 +13,7 @@ use crate::web::{account, admin, delete, download, explore, home, login, manual,
 use crate::web::{
     package_settings, packages, password, profile, register, security, teams, theme, token_new, tokens, two_factor,
 };
-use crate::web::{site_files, standing, upload, version, versions, webhooks};
+use crate::web::{site_files, standing, trash, upload, version, versions, webhooks};
 use actix_web::{FromRequest, Handler, HttpRequest, web};
 use std::sync::Arc;
 
@@ -198,6 +198,12 @@ pub(super) fn routes() -> Routes<Web> {
             .scope(write(Package))
         .post("/{owner}/-/packages/generic/{name}/{version}/files/{id}/delete", delete::delete_file).right(Writer)
             .scope(write(Package)).event(Event::FileDelete)
+        .get("/{owner}/-/trash", trash::list).right(Writer).scope(write(Package))
+        .post("/{owner}/-/trash/{entry}/restore", trash::restore).right(Writer).scope(write(Package))
+            .event(Event::TrashRestore)
+        .get("/{owner}/-/trash/{entry}/delete", trash::delete_form).right(OrgOwner).scope(write(Package))
+        .post("/{owner}/-/trash/{entry}/delete", trash::delete).right(OrgOwner).scope(write(Package))
+            .event(Event::TrashPurge)
 
         // Files that programs ask every site for.
         .get("/robots.txt", site_files::robots).right(Everybody)

@@ -6,7 +6,7 @@ use crate::jobs::check::{self, Options, Outcome};
 use crate::jobs::scrub::{self, ScrubPlan, Scrubbed};
 use crate::jobs::sweep::Swept;
 use crate::jobs::task_status::{Task, TaskStatuses};
-use crate::jobs::{digests, flush_counts, note_totals, run_span, seal_versions, sweep, webhooks};
+use crate::jobs::{digests, empty_trash, flush_counts, note_totals, run_span, seal_versions, sweep, webhooks};
 use crate::state::{App, scrub_plan, sweep_plan};
 use crate::web::format::{Bytes, Count};
 use std::sync::Arc;
@@ -23,14 +23,18 @@ const SEAL_EVERY: Duration = Duration::from_secs(60);
 /// How often to check for webhook deliveries that are old enough to be deleted.
 const FORGET_EVERY: Duration = Duration::from_secs(3600);
 
+/// How often to check for entries of the trash that were kept long enough.
+const PURGE_EVERY: Duration = Duration::from_secs(3600);
+
 /// Starts all background work.
-pub(super) fn start(app: &Arc<App>) -> [JoinHandle<()>; 9] {
+pub(super) fn start(app: &Arc<App>) -> [JoinHandle<()>; 10] {
     [
         actix_web::rt::spawn(flush_regularly(Arc::clone(app))),
         actix_web::rt::spawn(complete_digests(Arc::clone(app))),
         actix_web::rt::spawn(sweep_regularly(Arc::clone(app))),
         actix_web::rt::spawn(tell_webhooks(Arc::clone(app))),
         actix_web::rt::spawn(forget_deliveries(Arc::clone(app))),
+        actix_web::rt::spawn(empty_trash_regularly(Arc::clone(app))),
         actix_web::rt::spawn(note_regularly(Arc::clone(app))),
         actix_web::rt::spawn(scrub_regularly(Arc::clone(app))),
         actix_web::rt::spawn(seal_regularly(Arc::clone(app))),
@@ -302,6 +306,24 @@ async fn forget_deliveries(app: Arc<App>) {
 async fn forget_now(app: &App) {
     if let Err(error) = webhooks::forget(&app.db, &app.clock, app.config.webhooks_kept()).await {
         tracing::warn!(%error, "could not delete old webhook deliveries; trying again in an hour");
+    }
+}
+
+async fn empty_trash_regularly(app: Arc<App>) {
+    let mut ticks = tokio::time::interval(PURGE_EVERY);
+    // The first tick comes at once, and the start is busy enough.
+    ticks.tick().await;
+    loop {
+        ticks.tick().await;
+        empty_trash_now(&app).instrument(run_span("empty-trash")).await;
+    }
+}
+
+async fn empty_trash_now(app: &App) {
+    match empty_trash::run(&app.db, &app.clock).await {
+        Ok(0) => {}
+        Ok(entries) => tracing::info!(entries, "deleted for good what was in the trash long enough"),
+        Err(error) => tracing::warn!(%error, "could not empty the trash; trying again in an hour"),
     }
 }
 

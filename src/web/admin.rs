@@ -15,6 +15,8 @@ use crate::error::Result;
 use crate::jobs::task_status::Task;
 use crate::registry::operations::damage;
 use crate::registry::operations::stats::{self, Day, Figure, Overview};
+use crate::registry::packages::freed::{self, Given};
+use crate::registry::packages::trash_entries;
 use crate::state::health::Check;
 use askama::Template;
 
@@ -125,6 +127,10 @@ struct OverviewPage {
     /// In percent.
     saved_part: i64,
     free: Option<Bytes>,
+    trash: Bytes,
+    trashed_files: Count,
+    /// What emptying the trash would free on the disk.
+    trash_freed: Bytes,
     plot: Plot,
     health: [Check; 3],
     damaged: Count,
@@ -135,8 +141,10 @@ struct OverviewPage {
 /// `GET /-/admin`.
 pub async fn overview(call: Call) -> Result<Reply> {
     let now = call.app.clock.now();
-    let (frame, (overview, mut days, damaged)) = frame(&call, move |conn, caller| {
-        Ok((stats::overview(conn, caller)?, stats::growth(conn, caller, now)?, damage::count(conn)?))
+    let (frame, (overview, mut days, damaged, trash, trash_freed)) = frame(&call, move |conn, caller| {
+        let (trash, freed) = (trash_entries::occupied(conn, caller)?, freed::bytes(conn, Given::Trash)?);
+        let (overview, days) = (stats::overview(conn, caller)?, stats::growth(conn, caller, now)?);
+        Ok((overview, days, damage::count(conn)?, trash, freed))
     })
     .await?;
     let failed = |task: &Task| call.app.tasks.status(*task).last.is_some_and(|last| !last.is_good);
@@ -147,7 +155,9 @@ pub async fn overview(call: Call) -> Result<Reply> {
     if let Some(today) = days.last_mut() {
         (today.bytes, today.blob_bytes) = (Some(bytes), Some(blob_bytes));
     }
-    let saved = (bytes - blob_bytes).max(0);
+    // The disk has the bytes of the trash too.
+    let all = bytes + trash.bytes;
+    let saved = (all - blob_bytes).max(0);
     let store = call.app.store.clone();
     let free = spawn_blocking(move || store.free_space()).await;
     let free = free.ok().and_then(Result::ok).map(|space| Bytes(i64::try_from(space.available).unwrap_or(i64::MAX)));
@@ -162,8 +172,11 @@ pub async fn overview(call: Call) -> Result<Reply> {
         blobs: Count(blobs),
         blob_bytes: Bytes(blob_bytes),
         saved: Bytes(saved),
-        saved_part: i64::try_from(i128::from(saved) * 100 / i128::from(bytes.max(1))).unwrap_or(0),
+        saved_part: i64::try_from(i128::from(saved) * 100 / i128::from(all.max(1))).unwrap_or(0),
         free,
+        trash: Bytes(trash.bytes),
+        trashed_files: Count(trash.files),
+        trash_freed: Bytes(trash_freed),
         plot: Plot::new(days),
         health: call.app.health().await,
         damaged: Count(damaged),

@@ -1,7 +1,7 @@
 //! Deleting a file or a version: a page says what will be deleted, and its form deletes it. The settings of a package
 //! delete the package.
 
-use super::format::{Bytes, Count};
+use super::format::{Bytes, Count, When};
 use super::forms::Protected;
 use super::login::Nothing;
 use super::page::{Frame, Reply, frame};
@@ -15,6 +15,7 @@ use crate::error::{Result, What};
 use crate::registry::access::can_publish;
 use crate::registry::packages::contents::Contents;
 use crate::registry::packages::deletion_preview::{self, FileDeletionPreview};
+use crate::registry::packages::trash::Deletion;
 use crate::registry::packages::{files, versions};
 use askama::Template;
 
@@ -31,6 +32,17 @@ impl From<Contents> for DeletionFigures {
         let Contents { versions, files, bytes, downloads } = loss;
         Self { versions: Count(versions), files: Count(files), bytes: Bytes(bytes), downloads: Count(downloads) }
     }
+}
+
+/// Until when something can be restored that is deleted now; `None`: not at all.
+pub(super) fn kept_until(call: &Call) -> Option<When> {
+    let now = call.app.clock.now();
+    Deletion::new(call.app.config.trash_kept(), now).keep_until().map(|at| When { at, now })
+}
+
+/// What happened, in the notice after a deletion.
+fn outcome(kept: Option<When>) -> String {
+    kept.map_or_else(|| "has been deleted".to_owned(), |until| format!("is in the trash until {}", until.exact()))
 }
 
 /// The package that the path names.
@@ -55,6 +67,7 @@ struct VersionPage {
     version: Version,
     loss: DeletionFigures,
     takes_package: bool,
+    kept_until: Option<When>,
 }
 
 impl VersionPage {
@@ -81,23 +94,24 @@ pub async fn version_form(call: Call) -> Result<Reply> {
     })
     .await?;
     let (owner, package, (version, loss, takes_package)) = found;
-    Reply::page(&VersionPage { frame, owner, package, version, loss: loss.into(), takes_package })
+    let (loss, kept_until) = (loss.into(), kept_until(&call));
+    Reply::page(&VersionPage { frame, owner, package, version, loss, takes_package, kept_until })
 }
 
 /// `POST /{owner}/-/packages/generic/{name}/{version}/delete`.
 pub async fn delete_version(call: Call, form: Protected<Nothing>) -> Result<Reply> {
     form.read(&call).await?;
     let path = version(&call).await?;
-    let (asked, now) = (path.clone(), call.app.clock.now());
+    let (asked, deletion) = (path.clone(), Deletion::new(call.app.config.trash_kept(), call.app.clock.now()));
     let (package_too, version) = call
         .writing(move |conn, caller| {
             let right = can_publish(conn, caller, &asked.owner, &asked.package)?;
             let (version, _, package_too) = deletion_preview::of_version(conn, &right, &asked)?;
-            versions::delete(conn, caller, &right, &asked, now)?;
+            versions::delete(conn, caller, &right, &asked, &deletion)?;
             Ok((package_too, version))
         })
         .await?;
-    let notice = format!("Version {version} of {} has been deleted.", path.package);
+    let notice = format!("Version {version} of {} {}.", path.package, outcome(kept_until(&call)));
     Ok(after(&path, package_too).notice(&call.app, &notice))
 }
 
@@ -119,6 +133,7 @@ struct FilePage {
     file: FileDeletionPreview,
     bytes: Bytes,
     downloads: Count,
+    kept_until: Option<When>,
 }
 
 impl FilePage {
@@ -151,19 +166,19 @@ pub async fn file_form(call: Call) -> Result<Reply> {
     })
     .await?;
     let (bytes, downloads) = (Bytes(file.bytes), Count(file.downloads));
-    Reply::page(&FilePage { frame, owner, path, id, file, bytes, downloads })
+    Reply::page(&FilePage { frame, owner, path, id, file, bytes, downloads, kept_until: kept_until(&call) })
 }
 
 /// `POST /{owner}/-/packages/generic/{name}/{version}/files/{id}/delete`.
 pub async fn delete_file(call: Call, form: Protected<Nothing>) -> Result<Reply> {
     form.read(&call).await?;
     let (path, id) = file(&call).await?;
-    let (asked, now) = (path.clone(), call.app.clock.now());
+    let (asked, deletion) = (path.clone(), Deletion::new(call.app.config.trash_kept(), call.app.clock.now()));
     let gone = call
         .writing(move |conn, caller| {
             let right = can_publish(conn, caller, &asked.owner, &asked.package)?;
             let gone = deletion_preview::of_file(conn, &right, &asked, id)?;
-            files::delete(conn, caller, &right, &asked.with_file(gone.name.clone()), now)?;
+            files::delete(conn, caller, &right, &asked.with_file(gone.name.clone()), &deletion)?;
             Ok(gone)
         })
         .await?;
@@ -171,5 +186,5 @@ pub async fn delete_file(call: Call, form: Protected<Nothing>) -> Result<Reply> 
         true => after(&path, gone.takes_package),
         false => Reply::to(&address::version_page(&path.owner, &path.package, &path.version)),
     };
-    Ok(reply.notice(&call.app, &format!("{} has been deleted.", gone.name)))
+    Ok(reply.notice(&call.app, &format!("{} {}.", gone.name, outcome(kept_until(&call)))))
 }

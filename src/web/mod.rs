@@ -38,6 +38,7 @@ pub mod teams;
 pub mod theme;
 pub mod token_new;
 pub mod tokens;
+pub mod trash;
 pub mod two_factor;
 pub mod upload;
 pub mod version;

@@ -21,6 +21,7 @@ const TINTS: u32 = 6;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tab {
     Packages,
+    Trash,
     Teams,
     Members,
     Hooks,
@@ -96,6 +97,11 @@ impl Owner {
         self.permission >= Some(Permission::Owner)
     }
 
+    /// Whether the reader can delete for good.
+    pub fn can_purge(&self) -> bool {
+        self.permission >= Some(Permission::Owner)
+    }
+
     /// Whether the reader can see the organization's teams and members.
     pub fn can_inspect(&self) -> bool {
         self.is_org() && self.permission.is_some()
@@ -134,6 +140,11 @@ impl Owner {
     /// The address of the page for uploading files.
     pub fn upload_url(&self) -> String {
         address::upload_page(&self.name, None)
+    }
+
+    /// The address of the trash.
+    pub fn trash_url(&self) -> String {
+        address::trash_page(&self.name)
     }
 
     /// The address of the organization's members.

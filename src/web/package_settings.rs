@@ -1,6 +1,7 @@
 //! The settings of a package, and deleting it.
 
-use super::delete::DeletionFigures;
+use super::delete::{DeletionFigures, kept_until};
+use super::format::When;
 use super::forms::Protected;
 use super::orgs::lines;
 use super::packages;
@@ -13,6 +14,7 @@ use crate::domain::path::PackagePath;
 use crate::error::{Error, Result};
 use crate::registry::access::can_publish;
 use crate::registry::packages::settings::{self, PackageEdit, PackageSettings};
+use crate::registry::packages::trash::Deletion;
 use crate::registry::packages::{deletion_preview, lifecycle};
 use askama::Template;
 use serde::Deserialize;
@@ -28,6 +30,7 @@ struct PackagePage {
     /// The text typed to confirm.
     typed: String,
     problems: Problems,
+    kept_until: Option<When>,
 }
 
 impl PackagePage {
@@ -121,7 +124,8 @@ async fn page(call: &Call, typed: Typed) -> Result<Reply> {
     .await?;
     let Typed { settings: form, confirm, problems } = typed;
     let form = form.unwrap_or_else(|| SettingsForm::of(&settings));
-    let page = PackagePage { frame, owner, package, form, loss: loss.into(), typed: confirm, problems };
+    let (loss, kept_until) = (loss.into(), kept_until(call));
+    let page = PackagePage { frame, owner, package, form, loss, typed: confirm, problems, kept_until };
     if page.problems.is_empty() { Reply::page(&page) } else { page.problems.reply(&page) }
 }
 
@@ -159,7 +163,8 @@ pub struct Confirmed {
 pub async fn delete(call: Call, form: Protected<Confirmed>) -> Result<Reply> {
     let typed = form.read(&call).await?.confirm;
     let PackagePath { owner, package: name } = packages::named(&call).await?;
-    let (asked, now, confirm) = (owner.clone(), call.app.clock.now(), typed.clone());
+    let (asked, confirm) = (owner.clone(), typed.clone());
+    let deletion = Deletion::new(call.app.config.trash_kept(), call.app.clock.now());
     let deleted = call
         .writing(move |conn, caller| {
             let right = can_publish(conn, caller, &asked, &name)?;
@@ -170,14 +175,18 @@ pub async fn delete(call: Call, form: Protected<Confirmed>) -> Result<Reply> {
                     format!("this is not the package name: type {package} to confirm"),
                 ));
             }
-            lifecycle::delete(conn, caller, &right, &package, now)?;
+            lifecycle::delete(conn, caller, &right, &package, &deletion)?;
             Ok(package)
         })
         .await;
     match deleted {
         Ok(package) => {
             let reply = Reply::to(&address::owner_page(&owner));
-            Ok(reply.notice(&call.app, &format!("{package} and all its versions have been deleted.")))
+            let notice = match kept_until(&call) {
+                Some(until) => format!("{package} and all its versions are in the trash until {}.", until.exact()),
+                None => format!("{package} and all its versions have been deleted."),
+            };
+            Ok(reply.notice(&call.app, &notice))
         }
         Err(error) => {
             let problems = Problems::of(error, "confirm")?;

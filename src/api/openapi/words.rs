@@ -124,6 +124,7 @@ pub fn path_parameter(name: &str) -> (&'static str, RefOr<Schema>, Value) {
             let schema = text().enum_values(Some(swagger::names()));
             ("A file of the page.", Schema::from(schema.build()).into(), json!("start.js"))
         }
+        "entry" => ("An entry of the trash, by its id.", id(), json!(4)),
         "team" => ("A team, by its id.", id(), json!(1)),
         "hook" => ("A webhook, by its id.", id(), json!(1)),
         "delivery" => ("A delivery of the webhook, by its id.", id(), json!(1)),

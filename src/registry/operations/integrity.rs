@@ -1,6 +1,6 @@
 //! The rules that the database must satisfy, checked by `packhouse check`. Each question returns what breaks the rule.
 
-use crate::db::schema::{audit, blobs, files};
+use crate::db::schema::{audit, blobs, files, trashed_files};
 use crate::domain::clock::Timestamp;
 use crate::domain::digest::Sha256;
 use crate::domain::ids::BlobId;
@@ -44,21 +44,25 @@ pub fn key_of(conn: &mut PgConnection, sha256: &Sha256) -> Result<Option<String>
     Ok(row.select(blobs::storage_key).first(conn).optional()?)
 }
 
-/// The first three files of a blob, as `owner/package/version/file`, and how many use it: the files that a loss
-/// affects.
+/// The first three files of a blob, as `owner/package/version/file`, and how many use it, the trash included: the files
+/// that a loss affects.
 ///
 /// # Errors
 /// Database errors.
 pub fn files_of_blob(conn: &mut PgConnection, blob: BlobId) -> Result<(Vec<String>, i64)> {
     let rows: Vec<Line> = diesel::sql_query(
-        "SELECT o.name || '/' || p.name || '/' || v.version || '/' || f.name AS text FROM files f \
+        "(SELECT o.name || '/' || p.name || '/' || v.version || '/' || f.name AS text FROM files f \
          JOIN versions v ON v.id = f.version_id JOIN packages p ON p.id = v.package_id \
-         JOIN owners o ON o.id = p.owner_id WHERE f.blob_id = $1 ORDER BY f.id LIMIT 3",
+         JOIN owners o ON o.id = p.owner_id WHERE f.blob_id = $1 ORDER BY f.id LIMIT 3) UNION ALL \
+         (SELECT o.name || '/' || concat_ws('/', e.package_name, e.version, f.name) || ' (in the trash)' \
+         FROM trashed_files f JOIN trash e ON e.id = f.trash_id JOIN owners o ON o.id = e.owner_id \
+         WHERE f.blob_id = $1 ORDER BY f.id LIMIT 3) LIMIT 3",
     )
     .bind::<BigInt, _>(blob)
     .load(conn)?;
-    let all = files::table.filter(files::blob_id.eq(blob)).count().get_result(conn)?;
-    Ok((rows.into_iter().map(|row| row.text).collect(), all))
+    let all: i64 = files::table.filter(files::blob_id.eq(blob)).count().get_result(conn)?;
+    let trashed: i64 = trashed_files::table.filter(trashed_files::blob_id.eq(blob)).count().get_result(conn)?;
+    Ok((rows.into_iter().map(|row| row.text).collect(), all + trashed))
 }
 
 #[derive(QueryableByName)]
@@ -68,7 +72,7 @@ struct Line {
 }
 
 /// Rules that hold between rows. Each query returns a line for each violation, which says what to do.
-const RULES: [&str; 9] = [
+const RULES: [&str; 11] = [
     "SELECT o.name || '/' || p.name || '/' || v.version || ': the version has no file; delete the version' AS text \
      FROM versions v JOIN packages p ON p.id = v.package_id JOIN owners o ON o.id = p.owner_id \
      WHERE NOT EXISTS (SELECT FROM files f WHERE f.version_id = v.id)",
@@ -96,6 +100,15 @@ const RULES: [&str; 9] = [
      FROM generate_series(1, 15) n) \
      JOIN versions v ON v.id = f.version_id JOIN packages p ON p.id = v.package_id JOIN owners o ON o.id = p.owner_id \
      WHERE position('/' IN f.lower_name) > 0",
+    "SELECT o.name || '/' || concat_ws('/', e.package_name, e.version, e.file_name) || ': entry ' || e.id \
+     || ' of the trash has ' || f.files || ' files of ' || f.bytes || ' bytes instead of ' || e.files || ' of ' \
+     || e.bytes || '; restore or delete it' AS text FROM trash e JOIN owners o ON o.id = e.owner_id, LATERAL \
+     (SELECT count(*) AS files, coalesce(sum(b.size), 0) AS bytes FROM trashed_files t JOIN blobs b ON b.id = t.blob_id \
+      WHERE t.trash_id = e.id) f WHERE e.files <> f.files OR e.bytes <> f.bytes OR f.files = 0",
+    "SELECT o.name || '/' || concat_ws('/', e.package_name, e.version, e.file_name) || ': entry ' || e.id \
+     || ' of the trash lacks its package or versions; delete it' AS text FROM trash e JOIN owners o ON o.id = e.owner_id \
+     WHERE NOT EXISTS (SELECT FROM trashed_packages p WHERE p.trash_id = e.id) \
+     OR e.versions <> (SELECT count(*) FROM trashed_versions v WHERE v.trash_id = e.id)",
     "SELECT o.name || ': counted as ' || u.counted_versions || ' versions and ' || u.counted_bytes \
      || ' bytes, but has ' || u.versions || ' and ' || u.bytes || '; run `packhouse gc`, which counts again' AS text \
      FROM ",

@@ -11,6 +11,7 @@ use crate::registry::access::{readable, shown_packages_sql, within_token_limits}
 use crate::registry::caller::Caller;
 use crate::registry::like::containing;
 use crate::registry::operations::settings::{self, BASE_PATH_OWNER};
+use crate::registry::packages::trash_entries;
 use crate::registry::pages::{Page, Slice};
 use diesel::dsl::sql;
 use diesel::prelude::*;
@@ -222,11 +223,12 @@ pub(in crate::registry) fn lock(conn: &mut PgConnection, id: OwnerId) -> Result<
     found.map(drop).ok_or(Error::NotFound(What::Owner))
 }
 
-/// Deletes an owner without packages.
+/// Deletes an owner without packages, and what is in their trash. The caller has [locked](lock) the owner.
 ///
 /// # Errors
 /// [`Error::NotFound`] when the owner no longer exists.
-pub(in crate::registry) fn delete(conn: &mut PgConnection, id: OwnerId) -> Result<()> {
+pub(in crate::registry) fn delete(conn: &mut PgConnection, id: OwnerId, now: Timestamp) -> Result<()> {
+    trash_entries::drop_all_of(conn, id, now)?;
     match diesel::delete(owners::table.find(id)).execute(conn)? {
         0 => Err(Error::NotFound(What::Owner)),
         _ => Ok(()),

@@ -178,7 +178,7 @@ pub fn delete(conn: &mut PgConnection, caller: &Caller, right: &CanGovern, now: 
     let org = right.org();
     namespace::lock(conn, org.id)?;
     lifecycle::demand_none(conn, org.id, &org.name)?;
-    namespace::delete(conn, org.id)?;
+    namespace::delete(conn, org.id, now)?;
     audit::record_owner(conn, caller, Event::OrgDelete, (org.id, &org.name), json!({}), now)
 }
 

@@ -3,7 +3,7 @@
 
 use super::files::{BLOB_COLUMNS, Blob, BlobRow};
 use super::quotas;
-use crate::db::schema::{blobs, files, sessions};
+use crate::db::schema::{blobs, files, sessions, trashed_files};
 use crate::domain::clock::Timestamp;
 use crate::domain::digest::OtherDigests;
 use crate::domain::ids::BlobId;
@@ -40,11 +40,12 @@ fn may_forget(conn: &mut PgConnection) -> Result<bool> {
 macro_rules! unused {
     () => {
         not(exists(files::table.filter(files::blob_id.eq(blobs::id))))
+            .and(not(exists(trashed_files::table.filter(trashed_files::blob_id.eq(blobs::id)))))
     };
 }
 
-/// Deletes up to `limit` blob rows that no file uses and that were last uploaded, or lost a file, before the given
-/// time. Returns their storage keys, whose bytes may be removed once the transaction is committed; `None` when a
+/// Deletes up to `limit` blob rows that no file uses, not even one in the trash, and that were last uploaded, or lost a
+/// file, before the given time. Returns their storage keys, whose bytes may be removed once the transaction is committed; `None` when a
 /// running backup may still need the bytes.
 ///
 /// # Errors

@@ -2,7 +2,8 @@
 
 use super::lookup::{self, file_is, version_is};
 use super::standing::{STANDING_COLUMNS, Standing};
-use super::{changeable, contents, lifecycle, quotas};
+use super::trash::{self, Deletion, Discarded};
+use super::{changeable, lifecycle};
 use crate::db::schema::{blobs, files, owners, packages as packages_table, versions as versions_table};
 use crate::domain::clock::Timestamp;
 use crate::domain::digest::{Md5, OtherDigests, Sha1, Sha256, Sha512};
@@ -11,14 +12,12 @@ use crate::domain::names::{FileName, OwnerName, PackageName};
 use crate::domain::path::{FilePath, VersionPath};
 use crate::domain::role::{Area, Level, Visibility};
 use crate::domain::version::Version;
-use crate::domain::webhook::HookAction;
 use crate::error::{Error, Result, What};
 use crate::registry::access::{self, CanPublish, CanRead};
 use crate::registry::audit::{self, Event, Subject};
 use crate::registry::caller::Caller;
 use crate::registry::like::containing;
 use crate::registry::pages::{ByAge, Page, Slice};
-use crate::registry::webhooks::outbox::{self, Announced};
 use diesel::dsl::sql;
 use diesel::expression::expression_types::NotSelectable;
 use diesel::pg::Pg;
@@ -160,22 +159,6 @@ pub fn find_downloadable_by_id(
     // Another file may have taken its name since.
     let file = find_downloadable(conn, caller, &path.with_file(name))?;
     if file.id == id { Ok(file) } else { Err(Error::NotFound(What::File)) }
-}
-
-/// The blob that is stored under this name already, if any.
-///
-/// # Errors
-/// Database errors.
-pub(super) fn stored_blob(conn: &mut PgConnection, owner: OwnerId, path: &FilePath) -> Result<Option<StoredBlob>> {
-    let row: Option<(BlobRow, Vec<u8>)> = files::table
-        .inner_join(versions_table::table.inner_join(packages_table::table))
-        .inner_join(blobs::table)
-        .filter(version_is(owner, &path.in_version()))
-        .filter(files::lower_name.eq(path.file.lower()))
-        .select((BLOB_COLUMNS, blobs::block_checksums))
-        .first(conn)
-        .optional()?;
-    row.map(|(row, block_checksums)| Ok(StoredBlob { blob: Blob::from_row(row)?, block_checksums })).transpose()
 }
 
 /// The order of a list for programs.
@@ -366,38 +349,29 @@ pub fn find_by_id(conn: &mut PgConnection, version: VersionId, id: FileId) -> Re
 /// Deletes a file. Deleting the last file deletes its version, and deleting the last version deletes its package.
 ///
 /// # Errors
-/// [`Error::NotFound`]; [`Error::WrongState`] for a file of a sealed version, and for the last file of a version on hold.
+/// [`Error::NotFound`]; [`Error::WrongState`] for a file of a sealed version, and as [`trash::discard`].
 pub fn delete(
     conn: &mut PgConnection,
     caller: &Caller,
     right: &CanPublish,
     path: &FilePath,
-    now: Timestamp,
+    deletion: &Deletion,
 ) -> Result<()> {
     let owner = right.owner();
     let package = lifecycle::lock(conn, owner.id, &path.package)?;
     let (version, _) = lookup::version(conn, package, &path.version)?;
-    let (file, bytes): (FileId, i64) = files::table
-        .inner_join(blobs::table)
+    let file: FileId = files::table
         .filter(files::version_id.eq(version))
         .filter(files::lower_name.eq(path.file.lower()))
-        .select((files::id, blobs::size))
+        .select(files::id)
         .first(conn)
         .optional()?
         .ok_or(Error::NotFound(What::File))?;
-    changeable::demand_changeable(conn, version, &path.in_version(), now)?;
-    contents::let_go(conn, &[package], Some(version), Some(file), now)?;
-    diesel::delete(files::table.find(file)).execute(conn)?;
-    let others = files::table.filter(files::version_id.eq(version));
-    let last = !diesel::select(diesel::dsl::exists(others)).get_result::<bool>(conn)?;
-    if last {
-        changeable::demand_not_held(conn, &[package], Some(version), &owner.name)?;
-        outbox::announce(conn, caller, (owner.id, HookAction::Deleted, Announced::Version(version)), now)?;
-        diesel::delete(versions_table::table.find(version)).execute(conn)?;
-    }
-    lifecycle::delete_if_empty(conn, package)?;
-    quotas::count(conn, owner.id, -i64::from(last), -bytes)?;
+    changeable::demand_changeable(conn, version, &path.in_version(), deletion.now())?;
+    let discarded = Discarded::File(version, file);
+    let removed = trash::discard(conn, caller, ((owner.id, &owner.name), package), discarded, deletion)?;
     let text = format!("{}/{}/{}", path.package, path.version, path.file);
-    let subject = Subject { owner: Some((owner.id, &owner.name)), text, detail: json!({"bytes": bytes}) };
-    audit::record(conn, caller, Event::FileDelete, &subject, now)
+    let detail = json!({"bytes": removed.bytes, "kept_until": deletion.keep_until()});
+    let subject = Subject { owner: Some((owner.id, &owner.name)), text, detail };
+    audit::record(conn, caller, Event::FileDelete, &subject, deletion.now())
 }

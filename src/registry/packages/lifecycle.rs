@@ -4,17 +4,16 @@ use super::changeable;
 use super::contents::{self, Contents};
 use super::lookup::package_is;
 use super::quotas;
-use crate::db::schema::{packages, versions as versions_table};
+use super::trash::{self, Deletion, Discarded, Removed};
+use crate::db::schema::packages;
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{OwnerId, PackageId};
 use crate::domain::names::{OwnerName, PackageName};
-use crate::domain::webhook::HookAction;
 use crate::error::{Error, Result, What};
 use crate::registry::access::CanPublish;
 use crate::registry::audit::{self, Event, Subject};
 use crate::registry::caller::Caller;
 use crate::registry::owners::namespace;
-use crate::registry::webhooks::outbox::{self, Announced};
 use diesel::prelude::*;
 use serde_json::json;
 
@@ -73,19 +72,8 @@ pub(in crate::registry) fn lock(conn: &mut PgConnection, owner: OwnerId, name: &
         .ok_or(Error::NotFound(What::Package))
 }
 
-/// Deletes a package if it is empty; the caller holds its lock.
-///
-/// # Errors
-/// Database errors.
-pub(in crate::registry) fn delete_if_empty(conn: &mut PgConnection, package: PackageId) -> Result<()> {
-    let versions = versions_table::table.filter(versions_table::package_id.eq(package));
-    let empty = packages::table.find(package).filter(diesel::dsl::not(diesel::dsl::exists(versions)));
-    diesel::delete(empty).execute(conn)?;
-    Ok(())
-}
-
-/// Deletes packages that the caller has locked, with all their versions and files. Returns the number of versions and
-/// bytes.
+/// Deletes packages that the caller has locked, with all their versions and files. They don't go to the trash, because
+/// their owner is deleted too. Returns the number of versions and bytes.
 ///
 /// # Errors
 /// Database errors.
@@ -107,16 +95,16 @@ pub fn delete(
     caller: &Caller,
     right: &CanPublish,
     name: &PackageName,
-    now: Timestamp,
+    deletion: &Deletion,
 ) -> Result<()> {
     let owner = right.owner();
     let package = lock(conn, owner.id, name)?;
-    changeable::demand_deletable(conn, right, package, None, now)?;
-    outbox::announce(conn, caller, (owner.id, HookAction::Deleted, Announced::Package(package)), now)?;
-    let (count, bytes) = remove(conn, owner.id, &[package], now)?;
-    let detail = json!({"versions": count, "bytes": bytes});
+    changeable::demand_deletable(conn, right, package, None, deletion.now())?;
+    let removed = trash::discard(conn, caller, ((owner.id, &owner.name), package), Discarded::Package, deletion)?;
+    let Removed { versions, bytes, .. } = removed;
+    let detail = json!({"versions": versions, "bytes": bytes, "kept_until": deletion.keep_until()});
     let subject = Subject { owner: Some((owner.id, &owner.name)), text: name.to_string(), detail };
-    audit::record(conn, caller, Event::PackageDelete, &subject, now)
+    audit::record(conn, caller, Event::PackageDelete, &subject, deletion.now())
 }
 
 /// How many packages an owner has.

@@ -1,18 +1,20 @@
 //! Publishing a file: the checks before its bytes are read, and the one transaction after they are stored safely.
 
+use super::declared::DeclaredUpload;
 use super::files::StoredBlob;
 use super::lookup::file_is;
 use super::quotas::{Allowance, Usage};
-use super::{changeable, directories, files, quotas, versions};
+use super::replacing::{self, Existing, Verdict};
+use super::{changeable, directories, quotas, versions};
 use crate::db::schema::{blobs, files as files_table};
 use crate::domain::clock::Timestamp;
 use crate::domain::digest::{OtherDigests, Sha256};
-use crate::domain::ids::{BlobId, FileId};
+use crate::domain::ids::{BlobId, FileId, VersionId};
 use crate::domain::names::FileName;
 use crate::domain::path::FilePath;
 use crate::domain::quota::Quota;
 use crate::domain::webhook::HookAction;
-use crate::error::{Error, Result, What};
+use crate::error::{Error, Result};
 use crate::registry::access::{CanPublish, can_publish};
 use crate::registry::audit::{self, Event, Subject};
 use crate::registry::caller::Caller;
@@ -20,6 +22,7 @@ use crate::registry::operations::damage;
 use crate::registry::webhooks::outbox::{self, Announced};
 use diesel::prelude::*;
 use serde_json::json;
+use std::time::Duration;
 
 /// The limits that the instance sets.
 #[derive(Debug, Clone, Copy, Default)]
@@ -28,19 +31,8 @@ pub struct UploadLimits {
     pub file_bytes: Option<u64>,
     /// The quota of each owner without their own quota.
     pub quota: Quota,
-}
-
-/// The headers of an upload request, known before its body.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct DeclaredUpload {
-    /// Bytes, when known.
-    pub length: Option<u64>,
-    /// SHA-256, when declared.
-    pub sha256: Option<Sha256>,
-    /// `If-None-Match: *`.
-    pub only_if_absent: bool,
-    /// `?draft=true`: a new version becomes a draft, and an existing one must be a draft.
-    pub draft: bool,
+    /// How long replaced files can be restored.
+    pub trash_kept: Duration,
 }
 
 /// Whether the server needs an upload's body.
@@ -66,25 +58,16 @@ pub struct NewBlob {
 /// The result of an upload.
 #[derive(Debug, Clone)]
 pub struct PublishOutcome {
-    /// False when the same bytes already existed under this name, as declared.
+    /// False when the name had a file already: the same bytes, or one that was replaced.
     pub created: bool,
     /// The key of an earlier copy of the same bytes, which no row names any longer: the row now names the new copy,
     /// whose bytes were just verified.
     pub superseded: Option<String>,
 }
 
-fn already_there(stored: Sha256, declared: &DeclaredUpload) -> Result<()> {
-    if declared.only_if_absent {
-        return Err(Error::PreconditionFailed(
-            "the package file already exists, and the request says If-None-Match: *",
-        ));
-    }
-    if declared.sha256 == Some(stored) { Ok(()) } else { Err(Error::Conflict(What::File)) }
-}
-
 /// Whether an upload repeats what is stored and so changes nothing, whatever the state of the version.
-fn stays_the_same(stored: &StoredBlob, declared: &DeclaredUpload) -> bool {
-    declared.sha256 == Some(stored.blob.sha256) && !declared.only_if_absent && !declared.draft
+fn stays_the_same(there: &Existing, declared: &DeclaredUpload) -> bool {
+    declared.sha256 == Some(there.stored.blob.sha256) && !declared.only_if_absent && !declared.draft
 }
 
 /// Runs every check that is possible before the body is read, in this order: permission, length, state, existing file,
@@ -110,23 +93,29 @@ pub fn admit(
     let version = path.in_version();
     let place = changeable::place(conn, right.owner().id, &version)?;
     let addable = changeable::demand_addable(&version, place, declared.draft, now);
-    let stored = match place.life {
-        Some(_) => files::stored_blob(conn, right.owner().id, path)?,
+    let existing = match place.life {
+        Some(_) => replacing::existing(conn, right.owner().id, path)?,
         None => None,
     };
-    match stored {
-        Some(stored) if addable.is_ok() || stays_the_same(&stored, declared) => {
-            already_there(stored.blob.sha256, declared)?;
-            return Ok(Admission::SameIsThere(Box::new(stored)));
-        }
-        _ => addable?,
+    if !existing.as_ref().is_some_and(|there| stays_the_same(there, declared)) {
+        addable?;
+    }
+    match &existing {
+        Some(there) => match replacing::judge(there, path, declared, None)? {
+            Verdict::SameIsThere => return Ok(Admission::SameIsThere(Box::new(there.stored.clone()))),
+            Verdict::Replaces => {}
+        },
+        None => replacing::demand_expected(declared, None)?,
     }
     directories::admit(conn, right.owner().id, path)?;
     let mut allowance = None;
     if let Some(quota) = quotas::limiting(&right, limits.quota) {
+        // A file that is replaced makes room.
+        let room = existing.map_or(0, |there| i64::try_from(there.stored.blob.size).unwrap_or(0));
         let bytes = i64::try_from(declared.length.unwrap_or(0)).unwrap_or(i64::MAX);
-        quotas::check(conn, right.owner(), quota, Usage { versions: i64::from(place.life.is_none()), bytes })?;
-        allowance = quotas::allowance(conn, right.owner(), quota)?;
+        let more = Usage { versions: i64::from(place.life.is_none()), bytes };
+        quotas::check_making_room(conn, right.owner(), quota, more, room)?;
+        allowance = quotas::allowance(conn, right.owner(), quota, room)?;
     }
     Ok(Admission::Wanted(allowance))
 }
@@ -134,9 +123,8 @@ pub fn admit(
 /// Creates a file from a stored blob: package, version, blob, file, quota and audit record in the caller's transaction.
 ///
 /// # Errors
-/// [`Error::Conflict`] or [`Error::PreconditionFailed`] when another upload of the same name was faster,
-/// [`Error::WrongState`] when the version was sealed or published in the meantime, [`Error::Quota`]; [`Error::Blocked`]
-/// as [`admit`].
+/// As [`replacing::judge`] when the name has a file, also one of a faster upload; [`Error::WrongState`] when the version
+/// was sealed or published in the meantime, [`Error::Quota`]; [`Error::Blocked`] as [`admit`].
 pub fn publish_file(
     conn: &mut PgConnection,
     caller: &Caller,
@@ -150,18 +138,54 @@ pub fn publish_file(
     let version = versions::find_or_insert(conn, (owner.id, &in_version), declared.draft, right.user().id, now)?;
     // Decided with the version's row locked: whoever seals or publishes it waits, or was faster.
     if let Err(refusal) = changeable::demand_addable(&in_version, version.place, declared.draft, now) {
-        let stored = files::stored_blob(conn, owner.id, path)?;
-        stored.filter(|stored| stays_the_same(stored, declared)).ok_or(refusal)?;
+        let there = replacing::existing(conn, owner.id, path)?;
+        there.filter(|there| stays_the_same(there, declared)).ok_or(refusal)?;
     }
     // Nobody else knows a version that this transaction has created.
     if !version.is_new {
         directories::hold(conn, version.id, &path.file)?;
     }
     let (blob_id, superseded) = insert_blob(conn, blob, now)?;
-    let file: Option<(FileId, Option<FileName>)> = diesel::insert_into(files_table::table)
+    let mut replaced = None;
+    while !insert_file(conn, right, (version.id, blob_id), path, now)? {
+        // Deleted in the meantime, or replaced by another upload: then the next try finds that one.
+        let Some(there) = replacing::existing(conn, owner.id, path)? else { continue };
+        match replacing::judge(&there, path, declared, Some(blob.sha256))? {
+            Verdict::SameIsThere => return Ok(PublishOutcome { created: false, superseded }),
+            Verdict::Replaces => replaced = replacing::clear(conn, caller, right, &there, limits.trash_kept, now)?,
+        }
+    }
+    if replaced.is_none() {
+        replacing::demand_expected(declared, None)?;
+    }
+    let size = i64::try_from(blob.size).map_err(Error::internal)?;
+    if version.is_new && !version.is_draft {
+        outbox::announce(conn, caller, (owner.id, HookAction::Created, Announced::Version(version.id)), now)?;
+    }
+    quotas::charge(conn, right, Usage { versions: i64::from(version.is_new), bytes: size }, limits.quota)?;
+    let text = format!("{}/{}/{}", path.package, path.version, path.file);
+    let mut detail = json!({"bytes": blob.size, "sha256": blob.sha256.to_hex()});
+    let created = replaced.is_none();
+    if let (Some(replaced), Some(detail)) = (replaced, detail.as_object_mut()) {
+        detail.insert("replaced".to_owned(), replaced);
+    }
+    let subject = Subject { owner: Some((owner.id, &owner.name)), text, detail };
+    audit::record(conn, caller, Event::FilePublish, &subject, now)?;
+    Ok(PublishOutcome { created, superseded })
+}
+
+/// Inserts the file's row. False if the version has a file of this name.
+fn insert_file(
+    conn: &mut PgConnection,
+    right: &CanPublish,
+    (version, blob): (VersionId, BlobId),
+    path: &FilePath,
+    now: Timestamp,
+) -> Result<bool> {
+    let inserted: Option<(FileId, Option<FileName>)> = diesel::insert_into(files_table::table)
         .values((
-            files_table::version_id.eq(version.id),
-            files_table::blob_id.eq(blob_id),
+            files_table::version_id.eq(version),
+            files_table::blob_id.eq(blob),
             files_table::name.eq(&path.file),
             files_table::lower_name.eq(path.file.lower()),
             files_table::creator_id.eq(right.user().id),
@@ -172,23 +196,9 @@ pub fn publish_file(
         .returning((files_table::id, directories::obstacle("files.version_id", &path.file)))
         .get_result(conn)
         .optional()?;
-    if let Some((_, obstacle)) = file {
-        directories::refuse(&path.file, obstacle)?;
-    } else {
-        let stored = files::stored_blob(conn, owner.id, path)?.ok_or(Error::Conflict(What::File))?;
-        already_there(stored.blob.sha256, declared)?;
-        return Ok(PublishOutcome { created: false, superseded });
-    }
-    let size = i64::try_from(blob.size).map_err(Error::internal)?;
-    if version.is_new && !version.is_draft {
-        outbox::announce(conn, caller, (owner.id, HookAction::Created, Announced::Version(version.id)), now)?;
-    }
-    quotas::charge(conn, right, Usage { versions: i64::from(version.is_new), bytes: size }, limits.quota)?;
-    let text = format!("{}/{}/{}", path.package, path.version, path.file);
-    let detail = json!({"bytes": blob.size, "sha256": blob.sha256.to_hex()});
-    let subject = Subject { owner: Some((owner.id, &owner.name)), text, detail };
-    audit::record(conn, caller, Event::FilePublish, &subject, now)?;
-    Ok(PublishOutcome { created: true, superseded })
+    let Some((_, obstacle)) = inserted else { return Ok(false) };
+    directories::refuse(&path.file, obstacle)?;
+    Ok(true)
 }
 
 /// Inserts the blob's row, or makes the existing row of the same bytes name the new copy and returns the key of the old

@@ -72,6 +72,20 @@ pub fn standing(conn: &mut PgConnection, right: &CanSeeQuota) -> Result<(OwnQuot
 /// # Errors
 /// [`Error::Quota`] with the figures.
 pub fn check(conn: &mut PgConnection, owner: &Visited, quota: Quota, more: Usage) -> Result<()> {
+    check_making_room(conn, owner, quota, more, 0)
+}
+
+/// [`check`] for a file that takes the place of another, which has this many bytes.
+///
+/// # Errors
+/// As [`check`].
+pub(super) fn check_making_room(
+    conn: &mut PgConnection,
+    owner: &Visited,
+    quota: Quota,
+    more: Usage,
+    room: i64,
+) -> Result<()> {
     let Usage { versions: more_versions, bytes: more_bytes } = more;
     let of = |limit: Option<i64>, value: i64| limit.filter(|limit| value > *limit);
     if let Some(limit) = of(quota.file_bytes, more_bytes) {
@@ -87,7 +101,7 @@ pub fn check(conn: &mut PgConnection, owner: &Visited, quota: Quota, more: Usage
             owner.name, used.versions
         )));
     }
-    if let Some(limit) = of(quota.bytes, used.bytes.saturating_add(more_bytes)) {
+    if let Some(limit) = of(quota.bytes, (used.bytes - room).saturating_add(more_bytes)) {
         return Err(Error::Quota(format!(
             "the quota of {} allows {limit} bytes: {} are used, and {more_bytes} more do not fit",
             owner.name, used.bytes
@@ -104,12 +118,13 @@ pub struct Allowance {
     pub exceeded: String,
 }
 
-/// The rest of the quota for one more file of unknown length; `None` when the quota does not limit bytes.
+/// The rest of the quota for one more file of unknown length, which may take the place of another of `room` bytes;
+/// `None` when the quota does not limit bytes.
 ///
 /// # Errors
 /// Database errors.
-pub fn allowance(conn: &mut PgConnection, owner: &Visited, quota: Quota) -> Result<Option<Allowance>> {
-    let used = usage(conn, owner.id)?.bytes;
+pub fn allowance(conn: &mut PgConnection, owner: &Visited, quota: Quota, room: i64) -> Result<Option<Allowance>> {
+    let used = usage(conn, owner.id)?.bytes - room;
     let left = quota.bytes.map(|limit| (limit - used).max(0));
     let Some(bytes) = left.into_iter().chain(quota.file_bytes).min() else { return Ok(None) };
     let name = &owner.name;
@@ -153,6 +168,24 @@ pub fn own(conn: &mut PgConnection, owner: OwnerId) -> Result<OwnQuota> {
 /// # Errors
 /// [`Error::Quota`] with the figures; [`Error::Retry`] when a limit was set after the right was checked.
 pub fn charge(conn: &mut PgConnection, right: &CanPublish, more: Usage, instance: Quota) -> Result<()> {
+    charge_within(conn, right, more, instance, |quota| quota)
+}
+
+/// [`charge`] for several files that were within the limit of a file's size when they were published.
+///
+/// # Errors
+/// As [`charge`].
+pub(super) fn charge_again(conn: &mut PgConnection, right: &CanPublish, more: Usage, instance: Quota) -> Result<()> {
+    charge_within(conn, right, more, instance, |quota| Quota { file_bytes: None, ..quota })
+}
+
+fn charge_within(
+    conn: &mut PgConnection,
+    right: &CanPublish,
+    more: Usage,
+    instance: Quota,
+    of: impl FnOnce(Quota) -> Quota,
+) -> Result<()> {
     let owner = right.owner();
     let alone = limiting(right, instance).is_some();
     lock(conn, owner.id, alone)?;
@@ -162,7 +195,7 @@ pub fn charge(conn: &mut PgConnection, right: &CanPublish, more: Usage, instance
         if !alone {
             return Err(Error::Retry);
         }
-        check(conn, owner, quota, more)?;
+        check(conn, owner, of(quota), more)?;
     }
     count(conn, owner.id, more.versions, more.bytes)
 }

@@ -9,6 +9,7 @@ use crate::domain::ids::{PackageId, VersionId};
 use crate::domain::iso_duration::IsoDuration;
 use crate::domain::labels::Labels;
 use crate::domain::names::PackageName;
+use crate::domain::overwrite::Overwrite;
 use crate::domain::package_texts::{Markdown, Summary};
 use crate::domain::text::{Line, Website};
 use crate::error::{Error, Result, What};
@@ -32,6 +33,9 @@ pub struct PackageSettings {
     pub readme: Markdown,
     /// Since when nothing can be published to it.
     pub archived_at: Option<Timestamp>,
+    /// The versions whose files may be replaced by an upload.
+    #[diesel(column_name = overwrite_versions, deserialize_as = Vec<String>)]
+    pub overwrite: Overwrite,
     /// How long after its publication a version is sealed.
     #[diesel(column_name = seal_after_seconds)]
     pub seal_after: Option<IsoDuration>,
@@ -47,6 +51,7 @@ pub struct PackageEdit {
     pub labels: Option<Labels>,
     pub readme: Option<Markdown>,
     pub archived: Option<bool>,
+    pub overwrite: Option<Overwrite>,
     /// `Some(None)`: versions are not sealed by time.
     pub seal_after: Option<Option<IsoDuration>>,
 }
@@ -107,6 +112,7 @@ pub fn update(
             packages::labels.eq(&after.labels),
             packages::readme.eq(&after.readme),
             packages::archived_at.eq(after.archived_at),
+            packages::overwrite_versions.eq(after.overwrite.patterns()),
             packages::seal_after_seconds.eq(after.seal_after),
         ))
         .execute(conn)?;
@@ -116,7 +122,8 @@ pub fn update(
 }
 
 fn edited(before: &PackageSettings, edit: &PackageEdit, now: Timestamp) -> PackageSettings {
-    let PackageEdit { description, homepage, source_url, license, labels, readme, archived, seal_after } = edit;
+    let PackageEdit { description, homepage, source_url, license, labels, readme, archived, overwrite, seal_after } =
+        edit;
     PackageSettings {
         name: before.name.clone(),
         description: description.as_ref().unwrap_or(&before.description).clone(),
@@ -130,6 +137,7 @@ fn edited(before: &PackageSettings, edit: &PackageEdit, now: Timestamp) -> Packa
             Some(false) => None,
             None => before.archived_at,
         },
+        overwrite: overwrite.as_ref().unwrap_or(&before.overwrite).clone(),
         seal_after: seal_after.unwrap_or(before.seal_after),
     }
 }
@@ -144,6 +152,7 @@ fn changes(before: &PackageSettings, after: &PackageSettings) -> Map<String, Val
         ("labels", before.labels != after.labels, json!(after.labels)),
         ("readme_bytes", before.readme != after.readme, json!(after.readme.as_str().len())),
         ("archived", before.archived_at != after.archived_at, json!(after.archived_at.is_some())),
+        ("overwrite", before.overwrite != after.overwrite, json!(after.overwrite)),
         ("seal_after", before.seal_after != after.seal_after, json!(after.seal_after)),
     ];
     all.into_iter().filter(|(_, changed, _)| *changed).map(|(field, _, value)| (field.to_owned(), value)).collect()

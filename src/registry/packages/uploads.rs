@@ -92,7 +92,7 @@ pub fn prospect(
             Err(Error::Quota(text)) => prospect.obstacle = Some(text),
             other => other?,
         }
-        let allowed = quotas::allowance(conn, owner, quota)?.map(|allowance| allowance.bytes);
+        let allowed = quotas::allowance(conn, owner, quota, 0)?.map(|allowance| allowance.bytes);
         prospect.most = allowed.into_iter().chain(prospect.most).min();
     }
     if let (Some(package), Ok(version)) = (prospect.package.clone(), typed.version.parse()) {

@@ -1,10 +1,11 @@
 //! Versions of a package. A version without files does not exist: deleting the last file deletes it.
 
 use super::changeable::{self, Place};
-use super::contents::{self, DOWNLOADS, SIZE};
+use super::contents::{DOWNLOADS, SIZE};
+use super::lifecycle;
 use super::lookup::{self, package_is, version_is};
 use super::standing::{self, LIFE_COLUMNS, RANK_COLUMNS, RankedRow, STANDING_COLUMNS, Standing};
-use super::{lifecycle, quotas};
+use super::trash::{self, Deletion, Discarded};
 use crate::db::schema::{packages as packages_table, versions};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{OwnerId, VersionId};
@@ -12,13 +13,11 @@ use crate::domain::names::PackageName;
 use crate::domain::path::VersionPath;
 use crate::domain::version::{self, Version};
 use crate::domain::version_state::{Life, VersionState};
-use crate::domain::webhook::HookAction;
 use crate::error::{Error, Result, What};
 use crate::registry::access::{CanPublish, CanRead, shown};
 use crate::registry::audit::{self, Event, Subject};
 use crate::registry::caller::Caller;
 use crate::registry::pages::{ByAge, Page, Slice};
-use crate::registry::webhooks::outbox::{self, Announced};
 use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
@@ -303,19 +302,16 @@ pub fn delete(
     caller: &Caller,
     right: &CanPublish,
     path: &VersionPath,
-    now: Timestamp,
+    deletion: &Deletion,
 ) -> Result<()> {
     let owner = right.owner();
     let package = lifecycle::lock(conn, owner.id, &path.package)?;
     let (version, _) = lookup::version(conn, package, &path.version)?;
-    changeable::demand_deletable(conn, right, package, Some(version), now)?;
-    let bytes = contents::weigh(conn, &[package], Some(version))?.bytes;
-    outbox::announce(conn, caller, (owner.id, HookAction::Deleted, Announced::Version(version)), now)?;
-    contents::let_go(conn, &[package], Some(version), None, now)?;
-    diesel::delete(versions::table.find(version)).execute(conn)?;
-    lifecycle::delete_if_empty(conn, package)?;
-    quotas::count(conn, owner.id, -1, -bytes)?;
+    changeable::demand_deletable(conn, right, package, Some(version), deletion.now())?;
+    let discarded = Discarded::Version(version);
+    let removed = trash::discard(conn, caller, ((owner.id, &owner.name), package), discarded, deletion)?;
     let text = format!("{}/{}", path.package, path.version);
-    let subject = Subject { owner: Some((owner.id, &owner.name)), text, detail: json!({"bytes": bytes}) };
-    audit::record(conn, caller, Event::VersionDelete, &subject, now)
+    let detail = json!({"bytes": removed.bytes, "kept_until": deletion.keep_until()});
+    let subject = Subject { owner: Some((owner.id, &owner.name)), text, detail };
+    audit::record(conn, caller, Event::VersionDelete, &subject, deletion.now())
 }

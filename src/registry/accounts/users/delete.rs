@@ -117,7 +117,7 @@ fn erase(conn: &mut PgConnection, caller: &Caller, user: &Visited, purge: bool, 
     for org in &orphans {
         deleted += lifecycle::delete_all(conn, (org.id, &org.name), now)?;
         demand_alone(conn, user, org.id)?;
-        namespace::delete(conn, org.id)?;
+        namespace::delete(conn, org.id, now)?;
     }
     if purge {
         deleted += lifecycle::delete_all(conn, (user.id, &user.name), now)?;
@@ -126,7 +126,7 @@ fn erase(conn: &mut PgConnection, caller: &Caller, user: &Visited, purge: bool, 
         demand_no_packages(conn, user)?;
     }
     demand_no_orphans(conn, user)?;
-    namespace::delete(conn, user.id)?;
+    namespace::delete(conn, user.id, now)?;
     let orgs: Vec<&OwnerName> = orphans.iter().map(|org| &org.name).collect();
     let detail = json!({
         "purge": purge, "organizations": orgs,

@@ -1,0 +1,68 @@
+//! Patterns for names, in which `*` stands for any run of characters.
+
+use super::names::{InvalidName, MAX_NAME_BYTES, name, text_schema};
+
+name!(
+    /// A pattern for versions: `*` matches any run of characters, every other character matches itself, ignoring case.
+    /// At most 255 bytes without control characters.
+    VersionPattern,
+    check,
+    text_schema(
+        "A pattern for versions: `*` matches any characters, and everything else matches itself.",
+        r"^[^\x00-\x1f\x7f-\x9f]+$"
+    )
+    .max_length(Some(MAX_NAME_BYTES))
+);
+
+impl VersionPattern {
+    /// Whether a version in lower case matches.
+    pub fn matches(&self, lower_version: &str) -> bool {
+        matches(&self.lower(), lower_version)
+    }
+}
+
+fn check(text: &str) -> Result<(), InvalidName> {
+    match text.len() {
+        0 => Err(InvalidName::Empty),
+        length if length > MAX_NAME_BYTES => Err(InvalidName::TooLong(MAX_NAME_BYTES)),
+        _ if text.chars().any(char::is_control) => Err(InvalidName::Characters("text without control characters")),
+        _ => Ok(()),
+    }
+}
+
+/// Whether a whole text matches a pattern; both are compared as they are.
+pub(super) fn matches(pattern: &str, text: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let Some(mut rest) = parts.next().and_then(|first| text.strip_prefix(first)) else { return false };
+    let mut parts = parts.peekable();
+    if parts.peek().is_none() {
+        return rest.is_empty();
+    }
+    while let Some(part) = parts.next() {
+        if parts.peek().is_none() {
+            return rest.ends_with(part);
+        }
+        match rest.split_once(part) {
+            Some((_, after)) => rest = after,
+            None => return false,
+        }
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn version_patterns_match_whole_versions_and_ignore_case() {
+        let matches = |pattern: &str, version: &str| pattern.parse::<VersionPattern>().unwrap().matches(version);
+        assert!(matches("nightly", "nightly"));
+        assert!(!matches("nightly", "nightly-2"));
+        assert!(matches("*-SNAPSHOT", "1.0-snapshot"));
+        assert!(!matches("*-SNAPSHOT", "1.0-snapshot.1"));
+        assert!(matches("1.*/ü*", "1.2/übung"));
+        assert!("".parse::<VersionPattern>().is_err() && "a\nb".parse::<VersionPattern>().is_err());
+        assert!("*".repeat(256).parse::<VersionPattern>().is_err());
+    }
+}
