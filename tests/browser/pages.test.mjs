@@ -42,6 +42,11 @@ await publish(site, "ada", ["ada", "odd", "1.0 / rc 1 ü", "f"], "f");
 await publish(site, "ada", "acme/tool/1.0/f", "f");
 await publish(site, "ada", "hidden/tool/1.0/f", "f");
 const [file] = await api(site, "ada", "GET", "/api/v1/packages/ada/generic/many/1.0/files");
+await publish(site, OWNER, `${OWNER}/${LONG}/0/${LONG}`, "old");
+for (const [who, path] of [["ada", "ada/generic/versions/0.0.0"], [OWNER, `${OWNER}/generic/${LONG}/0`]]) {
+  await api(site, who, "DELETE", `/api/v1/packages/${path}`);
+}
+const [trashed] = await api(site, "ada", "GET", "/api/v1/packages/ada/-/trash");
 const token = await api(site, "ada", "POST", "/api/v1/users/ada/tokens", { name: LONG, scopes: ["write:package"] });
 await api(site, "ada", "POST", "/api/v1/users/ada/tokens", { name: "all", scopes: ["all"] });
 
@@ -140,6 +145,8 @@ const VISITS = {
   "/swagger.v1.json": {},
   "/{owner}/-/packages/generic/{name}/{version}/files/{id}/delete": { ada: [`/ada/-/packages/generic/many/1.0/files/${file.id}/delete`] },
   "/{owner}/-/packages/settings/generic/{name}": { ada: ["/ada/-/packages/settings/generic/many"], [OWNER]: [`/${OWNER}/-/packages/settings/generic/${LONG}`] },
+  "/{owner}/-/trash": { ada: ["/ada/-/trash"], [OWNER]: [`/${OWNER}/-/trash`], idle: ["/idle/-/trash"] },
+  "/{owner}/-/trash/{entry}/delete": { ada: [`/ada/-/trash/${trashed.id}/delete`] },
   "/{owner}/-/upload": { ada: ["/ada/-/upload?package=many&version=1.0", "/acme/-/upload"], [OWNER]: [`/${OWNER}/-/upload?package=${LONG}&version=${LONG}`] },
 };
 

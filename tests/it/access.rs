@@ -21,6 +21,7 @@ fn settle(site: &Site) {
             let owner = format!("{word}-{kind}");
             site.db(|conn| {
                 use packhouse::registry::access;
+
                 use packhouse::registry::packages::publish;
                 let admin = crate::support::people::db_caller(conn, "admin")?;
                 let file = packhouse::domain::path::FilePath {
@@ -37,7 +38,7 @@ fn settle(site: &Site) {
                     block_checksums: Vec::new(),
                     other: None,
                 };
-                let said = publish::DeclaredUpload::default();
+                let said = packhouse::registry::packages::declared::DeclaredUpload::default();
                 let limits = publish::UploadLimits::default();
                 let now = crate::support::morning();
                 publish::publish_file(conn, &admin, &right, (&file, &blob, &said), &limits, now).map(drop)

@@ -31,6 +31,7 @@ async fn handler(request: HttpRequest, served: web::Data<Served>) -> Result<acti
         now: uploaded() + Duration::from_secs(3600),
         sha512: None,
         public: served.public,
+        standing: Default::default(),
         small: served.small.clone(),
     };
     let answer = respond(request.method(), request.headers(), &served.store, file).await;

@@ -11,7 +11,8 @@ use crate::program::{Home, MIB, eventually, finds, flip, is_clean, noise, read_a
 
 #[test]
 fn check_finds_every_kind_of_damage_and_names_the_files() {
-    let home = Home::new();
+    let mut home = Home::new();
+    home.set("PACKHOUSE_TRASH_KEEP_DAYS", "0");
     let (server, token, [small, large]) = with_two_files(&home);
     is_clean(&home, &["check"]);
     let out = home.ok(&["check", "--digests", "--grace", "0"]);
@@ -131,7 +132,8 @@ fn check_finds_rows_that_break_a_rule_and_gc_recounts_usage() {
 
 #[test]
 fn gc_removes_unreferenced_blobs_and_spares_uploads_in_progress() {
-    let home = Home::new();
+    let mut home = Home::new();
+    home.set("PACKHOUSE_TRASH_KEEP_DAYS", "0");
     let (server, token, [small, large]) = with_two_files(&home);
     let incoming = || fs::read_dir(home.data().join("blobs/incoming")).unwrap().count();
     // An upload that takes longer than any grace period.

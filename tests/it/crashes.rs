@@ -89,6 +89,7 @@ fn several_servers_share_one_database_and_one_store() {
     let home = || {
         let mut home = Home::new();
         home.set("DATABASE_URL", &url);
+        home.set("PACKHOUSE_TRASH_KEEP_DAYS", "0");
         home.set("PACKHOUSE_STORE_DIR", store.to_str().unwrap());
         home.set("PACKHOUSE_SECRET_KEY_FILE", base.path("key").to_str().unwrap());
         home

@@ -80,7 +80,8 @@ async fn deleting_something_missing_is_404() {
 
 #[tokio::test]
 async fn deleting_one_of_two_identical_files_keeps_the_other_after_a_sweep() {
-    let site = Site::start(crate::support::Plan { real_time: true, ..Default::default() });
+    let settings = &[("PACKHOUSE_TRASH_KEEP_DAYS", "0")];
+    let site = Site::start(crate::support::Plan { settings, real_time: true, ..Default::default() });
     let bytes = crate::support::noise(1_300_000);
     site.ci().publish(&file("1", "a"), bytes.clone()).await;
     site.ci().publish(&file("2", "b"), bytes.clone()).await;

@@ -68,7 +68,7 @@ const NOT_RUN: [(&str, &str, &str); 14] = [
 const NO_SHELL: [&str; 12] =
     ["text", "json", "toml", "ini", "nginx", "haproxy", "sql", "yaml", "python", "cmake", "hcl", "nix"];
 /// The pages whose examples follow each other, in this order. The last one removes what they leave.
-const PAGES: [&str; 15] = [
+const PAGES: [&str; 17] = [
     "docs/getting-started.md",
     "docs/usage/packages/generic.md",
     "docs/usage/packages/states.md",
@@ -83,6 +83,8 @@ const PAGES: [&str; 15] = [
     "docs/operations/running.md",
     "docs/operations/upgrade.md",
     "docs/operations/integrity.md",
+    "docs/usage/packages/replacing.md",
+    "docs/usage/packages/trash.md",
     "docs/operations/configuration.md",
 ];
 /// The pages with examples that have tests of their own.

@@ -369,7 +369,7 @@ async fn a_full_disk_is_507_with_nothing_stored_and_recovers() {
     site.anon().get("/readyz").await.is(503).says("no space left");
     fs::remove_file(disk.0.path().join("ballast")).unwrap();
     site.anon().get("/readyz").await.is(200);
-    site.ci().delete(&file("first")).await.is(204);
+    site.ci().delete(&format!("{}?purge=true", file("first"))).await.is(204);
     site.sweep(Duration::ZERO).await.unwrap();
     site.ci().publish(&file("f"), other(8_000_000)).await;
 }

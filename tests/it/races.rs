@@ -14,10 +14,16 @@ const MANY: usize = 24;
 
 /// A server with more threads and connections, and with the real time.
 fn busy() -> Site {
+    busy_keeping("7")
+}
+
+/// The same, which keeps what is deleted for this many days.
+fn busy_keeping(days: &str) -> Site {
     let settings = &[
         ("PACKHOUSE_WORKERS", "4"),
         ("PACKHOUSE_DATABASE_READ_CONNECTIONS", "6"),
         ("PACKHOUSE_DATABASE_WRITE_CONNECTIONS", "12"),
+        ("PACKHOUSE_TRASH_KEEP_DAYS", days),
     ];
     Site::start(Plan { settings, real_time: true, ..Plan::default() })
 }
@@ -153,7 +159,7 @@ async fn publishing_while_deleting_the_last_file_leaves_it_whole_or_gone() {
 
 #[tokio::test]
 async fn a_sweep_never_removes_content_that_is_being_uploaded_again() {
-    let site = busy();
+    let site = busy_keeping("0");
     let over = AtomicBool::new(false);
     let contents = [noise(10), noise(70_000), noise(1_500_000)];
     let publisher = |who: usize| {
@@ -201,7 +207,7 @@ async fn a_sweep_never_removes_content_that_is_being_uploaded_again() {
 #[tokio::test]
 async fn a_download_finishes_after_its_file_was_deleted_and_swept() {
     use crate::support::wire::{self, Wire};
-    let site = busy();
+    let site = busy_keeping("0");
     let bytes = noise(30_000_000);
     site.ci().publish(&file("1", "f"), bytes.clone()).await;
     let mut download = Wire::open(site.address).await;

@@ -494,6 +494,13 @@ async fn request(world: &World, row: &Row, person: Person, org: &str) -> (String
             };
             fill(pattern, &[("{name}", &name)])
         }
+        (_, pattern) if pattern.contains("/-/trash/{entry}") => {
+            let name = world.fresh("package");
+            admin.publish(&path(&[&org, &name, "1", "f"]), "bytes").await;
+            admin.delete(&path(&[&org, &name, "1"])).await.is(204);
+            let entry = world.site.db_number("SELECT max(id) AS n FROM trash").to_string();
+            fill(pattern, &[("{entry}", &entry)])
+        }
         (_, pattern) if pattern.contains("/hooks") => {
             body = match method {
                 "POST" if pattern.ends_with("/hooks/new") || pattern.ends_with("/settings/hooks/{hook}") => {

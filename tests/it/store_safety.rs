@@ -174,7 +174,7 @@ async fn missing_rows_stop_a_sweep_but_regular_deletions_do_not() {
     assert!(text.contains("120 of 120 blobs have no file") && text.contains("restore"), "{text}");
     assert_eq!(site.db_number("SELECT count(*) AS n FROM blobs"), 120);
     site.db_execute("INSERT INTO files OVERRIDING SYSTEM VALUE SELECT * FROM aside");
-    site.ci().delete("/api/v1/packages/ada/generic/tool").await.is(204);
+    site.ci().delete("/api/v1/packages/ada/generic/tool?purge=true").await.is(204);
     let swept = site.sweep(NOW).await.unwrap();
     assert_eq!((swept.unused, site.store_blobs(), held(&site)), (120, 0, 0));
 }

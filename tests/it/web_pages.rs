@@ -42,6 +42,8 @@ async fn settle(proxy: Option<Proxy>) -> Site {
             ada.publish(&path(&[owner, "tool", version, "tool $(id) & 'b'.tar.gz".replace('\'', "").as_str()]), "x")
                 .await;
         }
+        ada.publish(&path(&[owner, "tool", "0.9", "old.bin"]), "z").await;
+        ada.delete(&path(&[owner, "tool", "0.9"])).await.is(204);
         ada.publish(&path(&[owner, &"long-name-".repeat(25), &"9".repeat(255), &"f".repeat(255)]), "y").await;
     }
     site
@@ -51,7 +53,9 @@ async fn settle(proxy: Option<Proxy>) -> Site {
 async fn address(site: &Site, row: &Row) -> String {
     let mut address = row.path.to_owned();
     // Things that not every page is about.
-    for (part, table) in [("{token}", "tokens"), ("{hook}", "hooks"), ("{delivery}", "hook_deliveries")] {
+    for (part, table) in
+        [("{token}", "tokens"), ("{hook}", "hooks"), ("{delivery}", "hook_deliveries"), ("{entry}", "trash")]
+    {
         if address.contains(part) {
             let id = site.db_number(&format!("SELECT coalesce(min(id), 1) AS n FROM {table}"));
             address = address.replace(part, &id.to_string());
