@@ -6,10 +6,25 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+/// Downloads of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Downloads {
+    pub count: i64,
+    /// The time of the last one.
+    pub last: Timestamp,
+}
+
+impl Downloads {
+    fn add(&mut self, more: Self) {
+        self.count += more.count;
+        self.last = self.last.max(more.last);
+    }
+}
+
 /// Counts since the last flush.
 #[derive(Debug, Default)]
 pub struct Counters {
-    downloads: Mutex<HashMap<FileId, i64>>,
+    downloads: Mutex<HashMap<FileId, Downloads>>,
     token_uses: Mutex<HashMap<TokenId, (Timestamp, Option<IpAddr>)>>,
     session_uses: Mutex<HashMap<SessionId, Timestamp>>,
 }
@@ -20,8 +35,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Counters {
     /// Counts a download.
-    pub fn download(&self, file: FileId) {
-        *lock(&self.downloads).entry(file).or_default() += 1;
+    pub fn download(&self, file: FileId, at: Timestamp) {
+        let one = Downloads { count: 1, last: at };
+        lock(&self.downloads).entry(file).and_modify(|all| all.add(one)).or_insert(one);
     }
 
     /// Records that a token was used.
@@ -43,17 +59,17 @@ impl Counters {
 
     /// Takes out the downloads, in the order of their files: two servers that write at the same time then lock the rows
     /// in the same order.
-    pub fn take_downloads(&self) -> Vec<(FileId, i64)> {
+    pub fn take_downloads(&self) -> Vec<(FileId, Downloads)> {
         let mut taken: Vec<_> = std::mem::take(&mut *lock(&self.downloads)).into_iter().collect();
-        taken.sort_unstable();
+        taken.sort_unstable_by_key(|(file, _)| *file);
         taken
     }
 
     /// Puts back downloads that could not be written.
-    pub fn put_back_downloads(&self, counts: &[(FileId, i64)]) {
+    pub fn put_back_downloads(&self, counts: &[(FileId, Downloads)]) {
         let mut downloads = lock(&self.downloads);
-        for (file, count) in counts {
-            *downloads.entry(*file).or_default() += count;
+        for (file, more) in counts {
+            downloads.entry(*file).and_modify(|all| all.add(*more)).or_insert(*more);
         }
     }
 

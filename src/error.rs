@@ -24,6 +24,7 @@ pub enum What {
     Hook,
     Delivery,
     TrashEntry,
+    RetentionRule,
     Page,
 }
 
@@ -42,6 +43,7 @@ impl fmt::Display for What {
             Self::Hook => "webhook",
             Self::Delivery => "delivery",
             Self::TrashEntry => "trash entry",
+            Self::RetentionRule => "retention rule",
             Self::Page => "page",
         })
     }
@@ -189,7 +191,8 @@ fn what_vanished(info: &dyn DatabaseErrorInformation) -> Option<What> {
         | "usage_changes_owner_id_fkey"
         | "owner_redirects_owner_id_fkey"
         | "hooks_owner_id_fkey"
-        | "trash_owner_id_fkey" => Some(What::Owner),
+        | "trash_owner_id_fkey"
+        | "retention_rules_owner_id_fkey" => Some(What::Owner),
         "hook_deliveries_hook_id_fkey" => Some(What::Hook),
         "hook_attempts_delivery_id_fkey" => Some(What::Delivery),
         "teams_org_id_fkey" => Some(What::Organization),

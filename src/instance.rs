@@ -11,6 +11,7 @@ use crate::domain::secret::MasterKey;
 use crate::registry::accounts::two_factor;
 use crate::registry::operations::settings::{self, SECRET_KEY_CHECK, STORE_ID};
 use crate::registry::owners::namespace;
+use crate::registry::packages::retention;
 use crate::registry::webhooks;
 use crate::state::App;
 use crate::storage::{BlobStore, StoreId};
@@ -160,6 +161,10 @@ impl Instance {
         let store = open_store(&config, &db).await?;
         db.expect_store(&store.id().to_string());
         reserve_base_path(&config, &db).await?;
+        if exclusive {
+            let now = clock.now();
+            db.write(move |conn| retention::facts::begin_recording(conn, now)).await.map_err(explain)?;
+        }
         let app = App::new(config, db, store, clock, key);
         Ok(Self { app: Arc::new(app), database })
     }

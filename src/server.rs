@@ -135,7 +135,7 @@ impl Server {
         for job in jobs {
             job.abort();
         }
-        if let Err(error) = flush_counts::run(&app.db, &app.counters).await {
+        if let Err(error) = flush_counts::run(&app.db, &app.counters, &app.clock).await {
             tracing::warn!(%error, "could not write the last counters to the database");
         }
         Ok(ended?)

@@ -11,6 +11,7 @@ use crate::domain::secret::MasterKey;
 use crate::error::{Error, Result};
 use crate::http::body::Pace;
 use crate::jobs::digests::Turns;
+use crate::jobs::retention::RetentionPlan;
 use crate::jobs::scrub::ScrubPlan;
 use crate::jobs::sweep::SweepPlan;
 use crate::jobs::task_status::TaskStatuses;
@@ -61,15 +62,23 @@ pub fn sweep_plan(config: &Config) -> SweepPlan {
     }
 }
 
+/// The id of this process, in leases.
+static SERVER: LazyLock<u64> = LazyLock::new(rand::random);
+
 /// How to scrub, from the settings.
 pub fn scrub_plan(config: &Config) -> ScrubPlan {
-    static SERVER: LazyLock<u64> = LazyLock::new(rand::random);
     ScrubPlan {
         every: Duration::from_secs(config.jobs.scrub_every_days.saturating_mul(24 * 3600)),
         bytes_per_second: config.jobs.scrub_bytes_per_second,
         now_please: false,
         server: *SERVER,
     }
+}
+
+/// When to apply expiry and retention rules, from the settings.
+pub fn retention_plan(config: &Config) -> RetentionPlan {
+    let every = Duration::from_secs(config.jobs.retention_every_seconds);
+    RetentionPlan { every, now_please: false, keep: config.trash_kept(), server: *SERVER }
 }
 
 impl App {

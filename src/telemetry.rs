@@ -110,5 +110,7 @@ fn describe() {
     describe_gauge!("packhouse_blobs", "Blobs in the database.");
     describe_gauge!("packhouse_blob_bytes", "Bytes of all blobs.");
     describe_gauge!("packhouse_store_free_bytes", "Bytes that may still be written to the store.");
+    describe_counter!("packhouse_retention_versions_total", "Versions moved away by expiry and retention rules.");
+    describe_counter!("packhouse_retention_bytes_total", "Bytes of these versions.");
     describe_counter!("packhouse_swept_bytes_total", "Bytes that sweeps removed.");
 }

@@ -15,6 +15,7 @@ pub mod orgs;
 pub mod package_settings;
 pub mod packages;
 pub mod quotas;
+pub mod retention;
 pub mod search;
 pub mod swagger;
 pub mod teams;

@@ -54,6 +54,8 @@ pub enum Right {
     Member,
     /// The caller is the user in the path, an owner of the organization in the path, or a site administrator.
     OrgOwner,
+    /// The caller is the user in the path, an owner of the organization in the path, or a site administrator.
+    Owner,
     /// The caller is a site administrator.
     SiteAdmin,
 }

@@ -8,6 +8,7 @@ mod gc;
 mod instance_owner;
 mod open;
 mod restore;
+mod retention;
 mod serve;
 mod terminal;
 mod tokens;
@@ -56,6 +57,9 @@ enum Command {
     /// Manage the trash: list it, empty it
     #[command(subcommand)]
     Trash(trash::Command),
+    /// Apply expiry and retention rules: run
+    #[command(subcommand)]
+    Retention(retention::Command),
     // The help texts of these commands are at their arguments.
     Check(check::Args),
     Gc(gc::Args),
@@ -134,6 +138,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Token(command) => block_on(tokens::run(config, command)),
         Command::Trash(command) => block_on(trash::run(config, command)),
         Command::SecretKey(SecretKeyCommand::Adopt) => block_on(adopt_secret_key(&config)),
+        Command::Retention(command) => block_on(retention::run(config, command)),
         Command::Check(args) => block_on(check::run(config, args)),
         Command::Gc(args) => block_on(gc::run(config, args)),
         Command::Backup(args) => block_on(backup::run(config, args)),

@@ -158,6 +158,7 @@ pub struct JobsConfig {
     pub sweep_stop_percent: u64,
     pub scrub_every_days: u64,
     pub scrub_bytes_per_second: u64,
+    pub retention_every_seconds: u64,
     pub webhooks_every_seconds: u64,
 }
 

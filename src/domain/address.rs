@@ -1,7 +1,7 @@
 //! All addresses that the server writes, as paths within the site: of packages, versions and files in the generic
 //! protocol, and of pages for packages, organizations, teams, tokens, webhooks and the administration.
 
-use super::ids::{DeliveryId, FileId, HookId, TeamId, TokenId, TrashId};
+use super::ids::{DeliveryId, FileId, HookId, RetentionRuleId, TeamId, TokenId, TrashId};
 use super::names::{FileName, OwnerName, PackageName};
 use super::path::{FilePath, PackagePath, VersionPath, escape, escape_file};
 use super::version::Version;
@@ -270,6 +270,43 @@ impl HookPages {
     /// The form that sends a delivery again.
     pub fn attempts(&self, id: &HookId, delivery: &DeliveryId) -> String {
         format!("{}/attempts", self.delivery(id, delivery))
+    }
+}
+
+/// The pages of the retention rules of an organization, or of the signed-in user.
+#[derive(Debug, Clone)]
+pub struct RetentionPages(String);
+
+impl RetentionPages {
+    /// The pages of this organization's rules, or else of the signed-in user's.
+    pub fn of(name: Option<&OwnerName>) -> Self {
+        let own = || "/user/settings/retention".to_owned();
+        Self(name.map_or_else(own, |name| format!("{}/retention", org_settings(name))))
+    }
+
+    /// The page with all the rules.
+    pub fn list(&self) -> &str {
+        &self.0
+    }
+
+    /// The page that creates a rule.
+    pub fn creation(&self) -> String {
+        format!("{}/new", self.0)
+    }
+
+    /// The page that shows what the rules would delete.
+    pub fn preview(&self) -> String {
+        format!("{}/preview", self.0)
+    }
+
+    /// The page of a rule.
+    pub fn rule(&self, id: &RetentionRuleId) -> String {
+        format!("{}/{id}", self.0)
+    }
+
+    /// The form that deletes a rule.
+    pub fn deletion(&self, id: &RetentionRuleId) -> String {
+        format!("{}/delete", self.rule(id))
     }
 }
 

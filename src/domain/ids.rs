@@ -62,6 +62,8 @@ id!(
     DeliveryId,
     /// An entry of the trash.
     TrashId,
+    /// A retention rule of an owner.
+    RetentionRuleId,
 );
 
 impl OwnerId {

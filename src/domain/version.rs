@@ -62,6 +62,15 @@ struct Precedence {
     pre: Prerelease,
 }
 
+/// The order of SemVer 2.0.0 §11, in which a pre-release comes right before its release. The order of the fields is the
+/// order of the comparison.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SemverOrder {
+    numbers: Vec<Integer>,
+    is_release: bool,
+    pre: Prerelease,
+}
+
 impl Version {
     /// Whether this is the word for the newest version, where no version really has that name.
     pub fn is_latest(&self) -> bool {
@@ -99,6 +108,20 @@ impl Version {
     /// Whether its name says that it is a pre-release, as SemVer does.
     pub fn is_prerelease(&self) -> bool {
         self.precedence().is_some_and(|precedence| !precedence.is_release)
+    }
+
+    /// The place of the version among all versions by SemVer alone; `None` for a version that doesn't read as numbers.
+    pub fn semver_order(&self) -> Option<SemverOrder> {
+        let Precedence { is_release, numbers, pre } = self.precedence()?;
+        Some(SemverOrder { numbers, is_release, pre })
+    }
+
+    /// The first numbers of the version, as many as asked: a missing one is 0. `None` for a version that doesn't read as
+    /// numbers.
+    pub fn first_numbers(&self, count: usize) -> Option<Vec<String>> {
+        let numbers = self.precedence()?.numbers;
+        let number = |at: usize| numbers.get(at).filter(|number| !number.is_zero());
+        Some((0..count).map(|at| number(at).map_or_else(|| "0".to_owned(), |number| number.digits.clone())).collect())
     }
 
     /// A version that could come next: the release of a pre-release such as `-rc.1`, otherwise the last number plus
@@ -272,6 +295,28 @@ mod tests {
         }
         assert!(version("v1.0-rc").is_prerelease() && !version("1.0").is_prerelease());
         assert!(!version("nightly").is_prerelease());
+    }
+
+    #[test]
+    fn a_prerelease_comes_right_before_its_release_by_semver_alone() {
+        let order = |text: &str| version(text).semver_order();
+        for (less, more) in [("1.0.0-rc.1", "1.0.0"), ("1.0", "1.0.1-a"), ("2-a", "v2.0.0"), ("1.9", "1.10")] {
+            assert!(order(less) < order(more), "{less} {more}");
+        }
+        assert_eq!((order("1.0"), order("nightly")), (order("v1.0.0"), None));
+        for (text, is) in [("1.0-rc.1", true), ("1.0", false), ("nightly", false), ("1.0+b", false)] {
+            assert_eq!(version(text).is_prerelease(), is, "{text}");
+        }
+    }
+
+    #[test]
+    fn missing_first_numbers_are_zero() {
+        let first = |text: &str| version(text).first_numbers(2).map(|numbers| numbers.join("."));
+        for (text, numbers) in [("1.2.3", "1.2"), ("v2", "2.0"), ("2026.02-rc", "2026.2"), ("0", "0.0"), ("0.1", "0.1")]
+        {
+            assert_eq!(first(text).as_deref(), Some(numbers), "{text}");
+        }
+        assert_eq!(first("nightly"), None);
     }
 
     #[test]

@@ -2,11 +2,12 @@
 //! types to describe them.
 
 use super::listings::{ListedPackage, ListedVersion};
+use crate::domain::iso_duration::IsoDuration;
 use crate::http::description::{Description, bytes, integer, text, text_like};
 use crate::views::FileView;
 use actix_web::http::StatusCode;
-use utoipa::ToSchema;
 use utoipa::openapi::{ArrayBuilder, ObjectBuilder};
+use utoipa::{PartialSchema, ToSchema};
 
 const TEXT: &str = "text/plain";
 const ETAG: &str = r#"^"[0-9a-f]{64}"$"#;
@@ -116,6 +117,8 @@ pub fn upload(description: &mut Description) {
     let about = "`true`: a new version becomes a draft, and an existing one must be a draft.";
     description.query("draft", about, text_like("^(true|false)$"));
     declared(description);
+    let about = "How long the version lives that this file creates, such as `P7D` or `12h`; later files may repeat it.";
+    description.query("expires_in", about, IsoDuration::schema());
     description.answers(StatusCode::CREATED, "Stored");
     stored(description);
     description.answers(StatusCode::OK, "The version had this file already: with the same content, or it was replaced");
@@ -125,8 +128,8 @@ pub fn upload(description: &mut Description) {
     description.refuses(StatusCode::REQUEST_TIMEOUT, "The body was too slow or incomplete");
     description.refuses(
         StatusCode::CONFLICT,
-        "A file or directory of this name exists and is not replaced, the version is sealed or no draft, or the package is \
-         archived",
+        "A file or directory of this name exists and is not replaced, the version has another expiry, is sealed or \
+         no draft, or the package is archived",
     );
     description.refuses(StatusCode::LENGTH_REQUIRED, "The request has neither a length nor chunked encoding");
     description.refuses(StatusCode::PRECONDITION_FAILED, "If-Match or If-None-Match does not hold");

@@ -109,7 +109,7 @@ async fn send(call: &Call, file: Downloadable, small: Option<Bytes>) -> Result<H
     let id = file.id;
     let served = serve::send(call, file, small).await?;
     if served.counts {
-        call.app.counters.download(id);
+        call.app.counters.download(id, call.app.clock.now());
     }
     if !served.response.status().is_client_error() {
         return Ok(served.response);

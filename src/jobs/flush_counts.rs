@@ -2,21 +2,24 @@
 
 use crate::counters::Counters;
 use crate::db::Db;
+use crate::domain::clock::Clock;
 use crate::error::Result;
 use crate::registry::accounts::tokens::TokenUse;
 use crate::registry::accounts::{sessions, tokens};
-use crate::registry::packages::{downloads, quotas};
+use crate::registry::packages::downloads::{self, DownloadsOfFile};
+use crate::registry::packages::quotas;
 
 /// Writes downloads and uses of tokens and sessions, and folds the changes of owners' usage into their counts. Counts
 /// that could not be written stay in memory for the next run.
 ///
 /// # Errors
 /// Database errors.
-pub async fn run(db: &Db, counters: &Counters) -> Result<()> {
+pub async fn run(db: &Db, counters: &Counters, clock: &Clock) -> Result<()> {
     let counts = counters.take_downloads();
     if !counts.is_empty() {
-        let written = counts.clone();
-        let done = db.write(move |conn| downloads::add(conn, &written)).await;
+        let written: Vec<DownloadsOfFile> = counts.iter().map(|(file, all)| (*file, all.count, all.last)).collect();
+        let now = clock.now();
+        let done = db.write(move |conn| downloads::add(conn, &written, now)).await;
         // After an unknown outcome the counts may already be stored: losing one batch is better than counting it twice.
         if done.as_ref().is_err_and(|error| !matches!(error, crate::error::Error::OutcomeUnknown)) {
             counters.put_back_downloads(&counts);

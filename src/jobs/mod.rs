@@ -2,10 +2,12 @@
 
 pub mod backup;
 pub mod check;
+pub mod clock_watch;
 pub mod digests;
 pub mod empty_trash;
 pub mod flush_counts;
 pub mod note_totals;
+pub mod retention;
 pub mod scrub;
 pub mod seal_versions;
 pub mod sweep;

@@ -13,12 +13,14 @@ pub enum Task {
     Check,
     DeepCheck,
     Scrub,
+    Retention,
     Digests,
     Counts,
 }
 
 impl Task {
-    pub const ALL: [Self; 6] = [Self::Sweep, Self::Check, Self::DeepCheck, Self::Scrub, Self::Digests, Self::Counts];
+    pub const ALL: [Self; 7] =
+        [Self::Sweep, Self::Check, Self::DeepCheck, Self::Scrub, Self::Retention, Self::Digests, Self::Counts];
 
     /// The task's word in addresses and in the audit log.
     pub fn as_str(self) -> &'static str {
@@ -27,6 +29,7 @@ impl Task {
             Self::Check => "check",
             Self::DeepCheck => "deep-check",
             Self::Scrub => "scrub",
+            Self::Retention => "retention",
             Self::Digests => "digests",
             Self::Counts => "counts",
         }
@@ -39,7 +42,7 @@ impl Task {
 
     /// Whether an administrator may start it; the others run all the time.
     pub fn can_be_asked_for(self) -> bool {
-        matches!(self, Self::Sweep | Self::Check | Self::DeepCheck | Self::Scrub)
+        matches!(self, Self::Sweep | Self::Check | Self::DeepCheck | Self::Scrub | Self::Retention)
     }
 
     fn index(self) -> usize {

@@ -17,6 +17,7 @@ use crate::http::paging::param;
 use crate::http::request_log::log_fields;
 use crate::registry::access::can_publish;
 use crate::registry::packages::declared::DeclaredUpload;
+use crate::registry::packages::expiry;
 use crate::registry::packages::files::StoredBlob;
 use crate::registry::packages::publish::{self as rows, Admission, NewBlob};
 use crate::registry::packages::quotas::Allowance;
@@ -39,7 +40,8 @@ const LOOK_PAUSE: Duration = Duration::from_secs(1);
 pub struct Target {
     path: FilePath,
     declared: DeclaredUpload,
-    /// The digests that the bytes must have, or the error in the headers, which only callers who may publish see.
+    /// The digests that the bytes must have, or the error in the headers or the query, which only callers who may publish
+    /// see.
     digests: Result<Declared>,
 }
 
@@ -58,6 +60,7 @@ impl Target {
     pub fn of_request(path: FilePath, headers: &HeaderMap) -> Self {
         let digests = check_head(headers);
         let declared = DeclaredUpload {
+            expires_in: None,
             length: if is_form(headers) { None } else { content_length(headers) },
             sha256: digests.as_ref().ok().and_then(|digests| digests.sha256),
             only_if_absent: headers.get(header::IF_NONE_MATCH).is_some_and(|value| value == "*"),
@@ -71,6 +74,16 @@ impl Target {
     pub fn draft(mut self, draft: Result<bool>) -> Self {
         match draft {
             Ok(draft) => self.declared.draft = draft,
+            Err(error) => self.digests = self.digests.and(Err(error)),
+        }
+        self
+    }
+
+    /// Lets the version that the file creates expire after this time, as the request says it.
+    pub fn expiring(mut self, text: Option<&str>) -> Self {
+        match text.map(expiry::read).transpose() {
+            Ok(life) => self.declared.expires_in = life,
+            // An earlier error is as good.
             Err(error) => self.digests = self.digests.and(Err(error)),
         }
         self

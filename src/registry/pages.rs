@@ -20,6 +20,12 @@ pub struct Slice {
 impl Slice {
     /// All rows.
     pub const WHOLE: Self = Self { offset: 0, limit: i64::MAX };
+
+    /// These rows of a list that is in memory.
+    pub fn cut<T>(self, all: Vec<T>) -> Vec<T> {
+        let number = |number: i64| usize::try_from(number).unwrap_or(usize::MAX);
+        all.into_iter().skip(number(self.offset)).take(number(self.limit)).collect()
+    }
 }
 
 /// An order by time of creation.

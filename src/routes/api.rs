@@ -4,10 +4,12 @@ use super::table::{Face, Routes, Serve, Service, read, write};
 use crate::api::endpoint::{Answer, Input};
 use crate::api::error::render_error;
 use crate::api::webhooks::{self, deliveries};
-use crate::api::{account, admin, audit, members, meta, orgs, packages, quotas, search, teams, tokens, trash, users};
-use crate::api::{package_settings, version_states};
+use crate::api::{account, admin, audit, members, meta, orgs, package_settings, packages, quotas, retention, search};
+use crate::api::{teams, tokens, trash, users, version_states};
 use crate::auth::policy::AcceptedCredentials::{self, Any, Ignored, Password, Token};
-use crate::auth::policy::Right::{Everybody, Member, OrgOwner, Reader, SelfOrAdmin, SignedIn, SiteAdmin, Writer};
+use crate::auth::policy::Right::{
+    Everybody, Member, OrgOwner, Owner, Reader, SelfOrAdmin, SignedIn, SiteAdmin, Writer,
+};
 use crate::domain::role::Area::{Admin, Organization, Package, User};
 use crate::error::Result;
 use crate::http::description::Description;
@@ -231,6 +233,18 @@ pub(super) fn routes() -> Routes<Api> {
             .about("Search all packages the caller can read; one entry per version")
         .get("/api/v1/packages/{owner}", packages::list).right(Reader).scope(read(Package)).id("packagesList")
             .about("List an owner's packages, newest first; one entry per version")
+        .get("/api/v1/packages/{owner}/-/retention", retention::list).right(Writer).scope(read(Package))
+            .id("retentionList").about("List an owner's retention rules, in their order")
+        .post("/api/v1/packages/{owner}/-/retention", retention::create).right(Owner).scope(write(Package))
+            .event(Event::RetentionCreate).id("retentionCreate").about("Create a retention rule")
+        .post("/api/v1/packages/{owner}/-/retention/preview", retention::preview).right(Writer).scope(read(Package))
+            .id("retentionPreview").about("Preview what retention rules would delete now, and why")
+        .get("/api/v1/packages/{owner}/-/retention/{rule}", retention::get).right(Writer).scope(read(Package))
+            .id("retentionGet").about("Get a retention rule")
+        .put("/api/v1/packages/{owner}/-/retention/{rule}", retention::replace).right(Owner).scope(write(Package))
+            .event(Event::RetentionUpdate).id("retentionReplace").about("Replace a retention rule")
+        .delete("/api/v1/packages/{owner}/-/retention/{rule}", retention::delete).right(Owner).scope(write(Package))
+            .event(Event::RetentionDelete).id("retentionDelete").about("Delete a retention rule")
         .get("/api/v1/packages/{owner}/generic/{name}", packages::list_versions).right(Reader).scope(read(Package))
             .id("packagesListVersions").about("List the versions of a package")
         .delete("/api/v1/packages/{owner}/generic/{name}", packages::delete_package).right(Writer)

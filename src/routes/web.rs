@@ -11,7 +11,8 @@ use crate::web::error::render_error;
 use crate::web::page::Reply;
 use crate::web::{account, admin, delete, download, explore, home, login, manual, members, org_settings, orgs};
 use crate::web::{
-    package_settings, packages, password, profile, register, security, teams, theme, token_new, tokens, two_factor,
+    package_settings, packages, password, profile, register, retention, security, teams, theme, token_new, tokens,
+    two_factor,
 };
 use crate::web::{site_files, standing, trash, upload, version, versions, webhooks};
 use actix_web::{FromRequest, Handler, HttpRequest, web};
@@ -127,6 +128,25 @@ pub(super) fn routes() -> Routes<Web> {
         .get("/org/{org}/settings/hooks/{hook}/deliveries/{delivery}", webhooks::delivery::show).right(OrgOwner)
         .post("/org/{org}/settings/hooks/{hook}/deliveries/{delivery}/attempts", webhooks::delivery::redeliver)
             .right(OrgOwner).event(Event::HookRedeliver)
+
+        // Pages: retention rules.
+        .get("/user/settings/retention", retention::list).right(SignedIn)
+        .get("/user/settings/retention/new", retention::create_form).right(SignedIn)
+        .post("/user/settings/retention/new", retention::create).right(SignedIn).event(Event::RetentionCreate)
+        .get("/user/settings/retention/preview", retention::preview::show).right(SignedIn)
+        .get("/user/settings/retention/{rule}", retention::show).right(SignedIn)
+        .post("/user/settings/retention/{rule}", retention::update).right(SignedIn).event(Event::RetentionUpdate)
+        .post("/user/settings/retention/{rule}/delete", retention::delete).right(SignedIn)
+            .event(Event::RetentionDelete)
+        .get("/org/{org}/settings/retention", retention::list).right(OrgOwner)
+        .get("/org/{org}/settings/retention/new", retention::create_form).right(OrgOwner)
+        .post("/org/{org}/settings/retention/new", retention::create).right(OrgOwner).event(Event::RetentionCreate)
+        .get("/org/{org}/settings/retention/preview", retention::preview::show).right(OrgOwner)
+        .get("/org/{org}/settings/retention/{rule}", retention::show).right(OrgOwner)
+        .post("/org/{org}/settings/retention/{rule}", retention::update).right(OrgOwner)
+            .event(Event::RetentionUpdate)
+        .post("/org/{org}/settings/retention/{rule}/delete", retention::delete).right(OrgOwner)
+            .event(Event::RetentionDelete)
 
         // Pages: administration.
         .get("/-/admin", admin::overview).right(SiteAdmin).scope(read(Admin))

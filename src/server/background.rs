@@ -1,14 +1,18 @@
 //! Background work: at regular times, when there is something to do, or when an administrator asks. Its status is in
 //! the tasks of the server's state.
 
+mod retention;
+mod running;
+
 use crate::error::{Error, Result};
 use crate::jobs::check::{self, Options, Outcome};
 use crate::jobs::scrub::{self, ScrubPlan, Scrubbed};
 use crate::jobs::sweep::Swept;
-use crate::jobs::task_status::{Task, TaskStatuses};
+use crate::jobs::task_status::Task;
 use crate::jobs::{digests, empty_trash, flush_counts, note_totals, run_span, seal_versions, sweep, webhooks};
 use crate::state::{App, scrub_plan, sweep_plan};
 use crate::web::format::{Bytes, Count};
+use running::{Running, counted, size};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
@@ -38,46 +42,9 @@ pub(super) fn start(app: &Arc<App>) -> [JoinHandle<()>; 10] {
         actix_web::rt::spawn(note_regularly(Arc::clone(app))),
         actix_web::rt::spawn(scrub_regularly(Arc::clone(app))),
         actix_web::rt::spawn(seal_regularly(Arc::clone(app))),
+        actix_web::rt::spawn(retention::apply_regularly(Arc::clone(app))),
         actix_web::rt::spawn(do_what_is_asked(Arc::clone(app))),
     ]
-}
-
-/// A number of things, in words.
-fn counted(number: u64, noun: &str) -> String {
-    Count(i64::try_from(number).unwrap_or(i64::MAX)).of(noun)
-}
-
-/// A number of bytes, in words.
-fn size(bytes: u64) -> Bytes {
-    Bytes(i64::try_from(bytes).unwrap_or(i64::MAX))
-}
-
-/// A running task. Dropping it early also ends the task.
-struct Running<'a> {
-    app: &'a App,
-    task: Task,
-    ended: bool,
-}
-
-impl<'a> Running<'a> {
-    fn begin(app: &'a App, task: Task) -> Self {
-        app.tasks.begin(task, app.clock.now());
-        Self { app, task, ended: false }
-    }
-
-    fn end(mut self, is_good: bool, outcome: String, lines: Vec<String>) {
-        self.ended = true;
-        self.app.tasks.end(self.task, self.app.clock.now(), is_good, outcome, lines);
-    }
-}
-
-impl Drop for Running<'_> {
-    fn drop(&mut self) {
-        if !self.ended {
-            let tasks: &TaskStatuses = &self.app.tasks;
-            tasks.end(self.task, self.app.clock.now(), false, "interrupted".to_owned(), Vec::new());
-        }
-    }
 }
 
 async fn flush_regularly(app: Arc<App>) {
@@ -93,7 +60,7 @@ async fn flush_regularly(app: Arc<App>) {
 
 async fn flush_now(app: &App) {
     let running = Running::begin(app, Task::Counts);
-    match flush_counts::run(&app.db, &app.counters).await {
+    match flush_counts::run(&app.db, &app.counters, &app.clock).await {
         Ok(_) => running.end(true, "done".to_owned(), Vec::new()),
         Err(error) => {
             tracing::warn!(%error, "could not write the counters to the database; the next run tries again");
@@ -342,6 +309,7 @@ async fn do_what_is_asked(app: Arc<App>) {
                     let app = Arc::clone(&app);
                     actix_web::rt::spawn(async move { scrub(&app, plan).await }.in_current_span());
                 }
+                Task::Retention => retention::apply_now(&app).await,
                 Task::Digests | Task::Counts => Running::begin(&app, task).end(true, String::new(), Vec::new()),
             }
         };

@@ -46,7 +46,7 @@ async fn send(call: &Call, file: Downloadable) -> Result<Reply> {
     let served = serve::send(call, file, None).await?;
     // The images of a README load with the page and are not downloads.
     if served.counts && param(&call.req, "shown").is_none() {
-        call.app.counters.download(id);
+        call.app.counters.download(id, call.app.clock.now());
     }
     Ok(Reply::raw(served.response))
 }

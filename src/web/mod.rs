@@ -30,6 +30,7 @@ pub mod quota;
 pub mod quote;
 pub mod readme;
 pub mod register;
+pub mod retention;
 pub mod security;
 pub mod settings;
 pub mod site_files;

@@ -4,7 +4,7 @@
 
 use crate::auth::call::Call;
 use crate::db::Connection;
-use crate::domain::address::{self, HookPages};
+use crate::domain::address::{self, HookPages, RetentionPages};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::OwnerId;
 use crate::domain::names::OwnerName;
@@ -25,6 +25,7 @@ pub enum Tab {
     Teams,
     Members,
     Hooks,
+    Retention,
     Settings,
 }
 
@@ -165,6 +166,11 @@ impl Owner {
     /// The address of the organization's webhooks.
     pub fn hooks_url(&self) -> String {
         HookPages::of(Some(&self.name)).list().to_owned()
+    }
+
+    /// The address of the organization's retention rules.
+    pub fn retention_url(&self) -> String {
+        RetentionPages::of(Some(&self.name)).list().to_owned()
     }
 
     /// The address of the organization's settings.

@@ -9,6 +9,7 @@ pub const SIDE: &[(&str, &str, &str)] = &[
     ("/user/settings/security", "shield", "Security"),
     ("/user/settings/tokens", "key-round", "Access tokens"),
     ("/user/settings/hooks", "webhook", "Webhooks"),
+    ("/user/settings/retention", "clock", "Retention"),
     ("/user/settings/organizations", "building-2", "Organizations"),
 ];
 

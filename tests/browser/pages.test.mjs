@@ -60,6 +60,12 @@ for (const of of ["/user", "/orgs/acme"]) {
   hooks[of] = `${hook.id}/deliveries/${delivery.id}`;
 }
 
+const rules = {};
+for (const owner of ["ada", "acme"]) {
+  const rule = { name: "nightlies", versions: ["*-nightly.*"], delete_older_than_days: 14, keep_last: 5 };
+  rules[owner] = (await api(site, "ada", "POST", `/api/v1/packages/${owner}/-/retention`, rule)).id;
+}
+
 const long = `/${OWNER}/-/packages/generic/${LONG}`;
 
 /** For each route of the table: the users who visit it, and the addresses they visit. */
@@ -104,6 +110,14 @@ const VISITS = {
   "/org/{org}/settings/hooks/new": { ada: ["/org/acme/settings/hooks/new"] },
   "/org/{org}/settings/hooks/{hook}": { ada: [`/org/acme/settings/hooks/${hooks["/orgs/acme"].split("/")[0]}`] },
   "/org/{org}/settings/hooks/{hook}/deliveries/{delivery}": { ada: [`/org/acme/settings/hooks/${hooks["/orgs/acme"]}`] },
+  "/user/settings/retention": { ada: ["/user/settings/retention"], idle: ["/user/settings/retention"] },
+  "/user/settings/retention/new": { ada: ["/user/settings/retention/new"] },
+  "/user/settings/retention/preview": { ada: ["/user/settings/retention/preview"] },
+  "/user/settings/retention/{rule}": { ada: [`/user/settings/retention/${rules.ada}`] },
+  "/org/{org}/settings/retention": { ada: ["/org/acme/settings/retention"] },
+  "/org/{org}/settings/retention/new": { ada: ["/org/acme/settings/retention/new"] },
+  "/org/{org}/settings/retention/preview": { ada: ["/org/acme/settings/retention/preview"] },
+  "/org/{org}/settings/retention/{rule}": { ada: [`/org/acme/settings/retention/${rules.acme}`] },
   "/-/admin": { admin: ["/-/admin"] },
   "/-/admin/users": { admin: ["/-/admin/users", "/-/admin/users?q=nobody-is-called-so"] },
   "/-/admin/users/new": { admin: ["/-/admin/users/new"] },

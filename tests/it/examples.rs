@@ -68,10 +68,11 @@ const NOT_RUN: [(&str, &str, &str); 14] = [
 const NO_SHELL: [&str; 12] =
     ["text", "json", "toml", "ini", "nginx", "haproxy", "sql", "yaml", "python", "cmake", "hcl", "nix"];
 /// The pages whose examples follow each other, in this order. The last one removes what they leave.
-const PAGES: [&str; 17] = [
+const PAGES: [&str; 18] = [
     "docs/getting-started.md",
     "docs/usage/packages/generic.md",
     "docs/usage/packages/states.md",
+    "docs/usage/packages/retention.md",
     "docs/usage/authentication.md",
     "docs/compatibility.md",
     "docs/usage/search.md",

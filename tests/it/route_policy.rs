@@ -177,7 +177,7 @@ fn expected(row: &Row, person: Person, sent: Sent, visibility: Visibility) -> Ou
         Right::Reader => by_owner(true),
         Right::Writer => by_owner(at_least(Permission::Write)),
         Right::Member => by_owner(at_least(Permission::Read)),
-        Right::OrgOwner => by_owner(at_least(Permission::Owner)),
+        Right::OrgOwner | Right::Owner => by_owner(at_least(Permission::Owner)),
         // The user in the path is the owner of the organization.
         Right::SelfOrAdmin if administrator || person == Person::Owner => Outcome::Done,
         Right::SelfOrAdmin => Outcome::Forbidden,
@@ -369,6 +369,22 @@ impl World {
         (ids.hook, ids.delivery)
     }
 
+    /// The only retention rule of an owner.
+    fn db_rule(&self, owner: &str) -> i64 {
+        #[derive(QueryableByName)]
+        struct Row {
+            #[diesel(sql_type = BigInt)]
+            n: i64,
+        }
+        let query = diesel::sql_query(
+            "WITH gone AS (DELETE FROM retention_rules) INSERT INTO retention_rules (owner_id, place, name, lower_name, \
+             is_enabled, packages, versions, keep_versions, created_at, updated_at) SELECT id, 1, $2, $2, true, '{}', '{}', \
+             '{1}', now(), now() FROM owners WHERE name = $1 RETURNING id AS n",
+        );
+        let query = query.bind::<Text, _>(owner).bind::<Text, _>(self.fresh("stored"));
+        self.db(|conn| query.get_result::<Row>(conn).unwrap().n)
+    }
+
     fn db_file(&self, org: &str, package: &str) -> i64 {
         #[derive(QueryableByName)]
         struct Row {
@@ -516,6 +532,17 @@ async fn request(world: &World, row: &Row, person: Person, org: &str) -> (String
             let owner = if pattern.contains("{org}") { &*org } else { person.name() };
             let (hook, delivery) = world.db_hook(owner);
             fill(pattern, &[("{hook}", &hook.to_string()), ("{delivery}", &delivery.to_string())])
+        }
+        (_, pattern) if pattern.contains("/retention") => {
+            let name = world.fresh("rule");
+            body = match method {
+                "GET" | "DELETE" => None,
+                _ if pattern.ends_with("/preview") => Some(json!({})),
+                _ if pattern.starts_with("/api/") => Some(json!({"name": name, "keep_last": 1})),
+                _ => Some(json!({"name": name, "keep_last": "1"})),
+            };
+            let owner = if pattern.contains("/user/") { person.name() } else { &*org };
+            fill(pattern, &[("{rule}", &world.db_rule(owner).to_string())])
         }
         ("GET" | "POST", pattern @ "/user/settings/tokens/{token}/revoke") => {
             let name = world.fresh("doomed");

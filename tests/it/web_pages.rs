@@ -54,7 +54,13 @@ async fn address(site: &Site, row: &Row) -> String {
     let mut address = row.path.to_owned();
     // Things that not every page is about.
     for (part, table) in
-        [("{token}", "tokens"), ("{hook}", "hooks"), ("{delivery}", "hook_deliveries"), ("{entry}", "trash")]
+        [
+            ("{token}", "tokens"),
+            ("{hook}", "hooks"),
+            ("{delivery}", "hook_deliveries"),
+            ("{entry}", "trash"),
+            ("{rule}", "retention_rules"),
+        ]
     {
         if address.contains(part) {
             let id = site.db_number(&format!("SELECT coalesce(min(id), 1) AS n FROM {table}"));

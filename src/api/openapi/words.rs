@@ -35,9 +35,10 @@ pub const TOKEN: &str = "`token X`, where X is an access token, as Gitea's clien
 pub const OTP: &str = "The two-factor code, in addition to the password; each code works once";
 
 /// The groups of routes, in display order.
-const TAGS: [(&str, &str); 10] = [
+const TAGS: [(&str, &str); 11] = [
     ("generic", "The generic package protocol: publish, fetch, list and delete files"),
     ("packages", "Packages, their versions and files, as JSON"),
+    ("retention", "Retention rules of owners, and what they delete"),
     ("users", "Users"),
     ("tokens", "Access tokens of users"),
     ("organizations", "Organizations, their teams and members"),
@@ -59,6 +60,7 @@ pub fn tag(path: &str) -> &'static str {
     match rest.as_slice() {
         _ if face == Some("packages") => "generic",
         _ if face != Some("v1") => "server",
+        ["packages", _, "-", "retention", ..] => "retention",
         ["packages", ..] => "packages",
         [.., "quota"] => "quotas",
         rest if rest.contains(&"hooks") => "webhooks",
@@ -81,6 +83,7 @@ pub fn demands(policy: Policy) -> String {
         Right::SelfOrAdmin => "The user themselves and site administrators may call this.",
         Right::Member => "Members of the organization and site administrators may call this.",
         Right::OrgOwner => "Owners of the organization and site administrators may call this.",
+        Right::Owner => "The user themselves, owners of the organization and site administrators may call this.",
         Right::SiteAdmin => "Site administrators may call this.",
     };
     let mut text = who.to_owned();
@@ -127,6 +130,7 @@ pub fn path_parameter(name: &str) -> (&'static str, RefOr<Schema>, Value) {
         "entry" => ("An entry of the trash, by its id.", id(), json!(4)),
         "team" => ("A team, by its id.", id(), json!(1)),
         "hook" => ("A webhook, by its id.", id(), json!(1)),
+        "rule" => ("A retention rule, by its id.", id(), json!(1)),
         "delivery" => ("A delivery of the webhook, by its id.", id(), json!(1)),
         "token" => {
             let schema = text_like(r"^[^\x00-\x1f\x7f-\x9f]+$").max_length(Some(255));

@@ -4,6 +4,7 @@
 mod drafts;
 mod owner_rights;
 mod package_rights;
+mod retention_rights;
 mod visibility;
 
 pub use drafts::shown;
@@ -15,5 +16,6 @@ pub use owner_rights::{
 pub use package_rights::{
     CanPublish, CanRead, CanSearch, CanUpload, can_publish, can_read, can_search, can_upload, confirm_read,
 };
+pub use retention_rights::{CanSeeRetention, CanSetRetention, can_see_retention, can_set_retention};
 pub(in crate::registry) use visibility::absent;
 pub use visibility::{Visited, readable, visit, visit_org, visit_user, within_token_limits};

@@ -58,6 +58,9 @@ pub enum Event {
     HookDelete,
     HookTest,
     HookRedeliver,
+    RetentionCreate,
+    RetentionUpdate,
+    RetentionDelete,
     InstanceRestore,
     TaskStart,
 }
@@ -110,6 +113,9 @@ impl Event {
             Self::HookDelete => "hook.delete",
             Self::HookTest => "hook.test",
             Self::HookRedeliver => "hook.redeliver",
+            Self::RetentionCreate => "retention.create",
+            Self::RetentionUpdate => "retention.update",
+            Self::RetentionDelete => "retention.delete",
             Self::InstanceRestore => "instance.restore",
             Self::TaskStart => "task.start",
         }

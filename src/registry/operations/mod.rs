@@ -2,6 +2,7 @@
 
 pub mod damage;
 pub mod integrity;
+pub mod lease;
 pub mod scrub;
 pub mod settings;
 pub mod stats;

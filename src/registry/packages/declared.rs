@@ -1,6 +1,7 @@
 //! What the request of an upload declares before its body.
 
 use crate::domain::digest::Sha256;
+use crate::domain::iso_duration::IsoDuration;
 use crate::domain::overwrite::IfMatch;
 
 /// The headers of an upload request, known before its body.
@@ -14,6 +15,8 @@ pub struct DeclaredUpload {
     pub only_if_absent: bool,
     /// `?draft=true`: a new version becomes a draft, and an existing one must be a draft.
     pub draft: bool,
+    /// How long the version lives that the file creates.
+    pub expires_in: Option<IsoDuration>,
     /// `If-Match`.
     pub if_match: Option<IfMatch>,
 }

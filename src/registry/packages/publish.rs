@@ -5,7 +5,7 @@ use super::files::StoredBlob;
 use super::lookup::file_is;
 use super::quotas::{Allowance, Usage};
 use super::replacing::{self, Existing, Verdict};
-use super::{changeable, directories, quotas, versions};
+use super::{changeable, directories, expiry, quotas, versions};
 use crate::db::schema::{blobs, files as files_table};
 use crate::domain::clock::Timestamp;
 use crate::domain::digest::{OtherDigests, Sha256};
@@ -75,7 +75,8 @@ fn stays_the_same(there: &Existing, declared: &DeclaredUpload) -> bool {
 ///
 /// # Errors
 /// As [`can_publish`]; [`Error::TooLarge`], [`Error::WrongState`], [`Error::Conflict`], [`Error::PreconditionFailed`],
-/// [`Error::Quota`]; [`Error::Blocked`] if a directory has the name of the file, or a file has the name of its directory.
+/// [`Error::Quota`]; [`Error::Blocked`] if a directory has the name of the file, or a file has the name of its
+/// directory; as [`expiry::demand_same`].
 pub fn admit(
     conn: &mut PgConnection,
     caller: &Caller,
@@ -91,6 +92,9 @@ pub fn admit(
         return Err(Error::TooLarge { limit });
     }
     let version = path.in_version();
+    if let Some(life) = declared.expires_in {
+        expiry::demand_same(conn, right.owner().id, &version, life)?;
+    }
     let place = changeable::place(conn, right.owner().id, &version)?;
     let addable = changeable::demand_addable(&version, place, declared.draft, now);
     let existing = match place.life {
@@ -124,7 +128,8 @@ pub fn admit(
 ///
 /// # Errors
 /// As [`replacing::judge`] when the name has a file, also one of a faster upload; [`Error::WrongState`] when the version
-/// was sealed or published in the meantime, [`Error::Quota`]; [`Error::Blocked`] as [`admit`].
+/// was sealed or published in the meantime, [`Error::Quota`]; [`Error::Blocked`] as [`admit`]; as
+/// [`expiry::demand_same`].
 pub fn publish_file(
     conn: &mut PgConnection,
     caller: &Caller,
@@ -145,6 +150,11 @@ pub fn publish_file(
     if !version.is_new {
         directories::hold(conn, version.id, &path.file)?;
     }
+    let expires_at = match declared.expires_in {
+        Some(life) if version.is_new => Some(expiry::begin(conn, version.id, life, now)?),
+        Some(life) => expiry::demand_same(conn, owner.id, &in_version, life).map(|()| None)?,
+        None => None,
+    };
     let (blob_id, superseded) = insert_blob(conn, blob, now)?;
     let mut replaced = None;
     while !insert_file(conn, right, (version.id, blob_id), path, now)? {
@@ -166,6 +176,9 @@ pub fn publish_file(
     let text = format!("{}/{}/{}", path.package, path.version, path.file);
     let mut detail = json!({"bytes": blob.size, "sha256": blob.sha256.to_hex()});
     let created = replaced.is_none();
+    if let (Some(at), Some(detail)) = (expires_at, detail.as_object_mut()) {
+        detail.insert("expires_at".to_owned(), json!(at));
+    }
     if let (Some(replaced), Some(detail)) = (replaced, detail.as_object_mut()) {
         detail.insert("replaced".to_owned(), replaced);
     }

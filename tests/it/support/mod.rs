@@ -251,7 +251,7 @@ impl Site {
 
     /// Saves the counters that the server has in memory.
     pub async fn db_flush(&self) {
-        flush_counts::run(&self.app.db, &self.app.counters).await.unwrap();
+        flush_counts::run(&self.app.db, &self.app.counters, &self.app.clock).await.unwrap();
     }
 
     /// Sweeps the store once with this grace period.
