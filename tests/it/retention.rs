@@ -705,7 +705,10 @@ fn the_command_previews_and_applies_rules_beside_a_server() {
     ");
     assert_eq!(server.get("ada/generic/app/1/f").0, 200, "nothing was changed");
     let out = home.ok(&["retention", "run", "--dry-run", "--owner", "admin"]);
-    assert_eq!(out, "would move 0 versions to the trash; those that rules delete have 0 bytes, of which 0 become free\n");
+    assert_eq!(
+        out,
+        "would move 0 versions to the trash; those that rules delete have 0 bytes, of which 0 become free\n"
+    );
     let refused = home.run(&["retention", "run", "--owner", "nobody"]);
     assert_eq!((refused.code, refused.err.contains("there is no user or organization named nobody")), (1, true));
     home.sql("UPDATE settings SET value = jsonb_set(value, '{leased_until}', 'null') WHERE key = 'retention'");
