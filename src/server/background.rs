@@ -31,7 +31,7 @@ const FORGET_EVERY: Duration = Duration::from_secs(3600);
 const PURGE_EVERY: Duration = Duration::from_secs(3600);
 
 /// Starts all background work.
-pub(super) fn start(app: &Arc<App>) -> [JoinHandle<()>; 10] {
+pub(super) fn start(app: &Arc<App>) -> [JoinHandle<()>; 11] {
     [
         actix_web::rt::spawn(flush_regularly(Arc::clone(app))),
         actix_web::rt::spawn(complete_digests(Arc::clone(app))),

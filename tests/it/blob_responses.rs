@@ -33,7 +33,6 @@ async fn handler(request: HttpRequest, served: web::Data<Served>) -> Result<acti
         public: served.public,
         standing: Default::default(),
         small: served.small.clone(),
-        standing: Default::default(),
     };
     let answer = respond(request.method(), request.headers(), &served.store, file).await;
     let answer = answer.map_err(actix_web::error::ErrorServiceUnavailable)?;

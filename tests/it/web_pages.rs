@@ -53,15 +53,13 @@ async fn settle(proxy: Option<Proxy>) -> Site {
 async fn address(site: &Site, row: &Row) -> String {
     let mut address = row.path.to_owned();
     // Things that not every page is about.
-    for (part, table) in
-        [
-            ("{token}", "tokens"),
-            ("{hook}", "hooks"),
-            ("{delivery}", "hook_deliveries"),
-            ("{entry}", "trash"),
-            ("{rule}", "retention_rules"),
-        ]
-    {
+    for (part, table) in [
+        ("{token}", "tokens"),
+        ("{hook}", "hooks"),
+        ("{delivery}", "hook_deliveries"),
+        ("{entry}", "trash"),
+        ("{rule}", "retention_rules"),
+    ] {
         if address.contains(part) {
             let id = site.db_number(&format!("SELECT coalesce(min(id), 1) AS n FROM {table}"));
             address = address.replace(part, &id.to_string());
