@@ -136,7 +136,11 @@ async fn an_existing_file_name_is_409_whatever_the_content() {
     for (path, body) in [(file(), "one"), (file(), "two"), (file().replace("/tool/1.0/tool", "/TOOL/1.0/Tool"), "one")]
     {
         let answer = site.ci().put(&path, body).await.is(409);
-        assert_eq!(answer.text(), "package file already exists\n");
+        assert_eq!(
+            answer.text(),
+            "package file already exists: publish it under another name or version, or let uploads replace files of this \
+             version (the package's setting overwrite)\n"
+        );
     }
     assert_eq!(site.anon().get(&file()).await.text(), "one");
     assert_eq!(site.db_number("SELECT count(*) AS n FROM audit"), 1);
@@ -328,7 +332,7 @@ async fn errors_are_json_on_request_and_a_line_of_text_otherwise() {
     insta::assert_snapshot!(taken.put(&file(), "x").json().await.is(409).pretty(), @r#"
     {
       "code": "conflict",
-      "message": "package file already exists",
+      "message": "package file already exists: publish it under another name or version, or let uploads replace files of this version (the package's setting overwrite)",
       "request_id": "…",
       "url": "/api/swagger"
     }
