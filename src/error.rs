@@ -19,6 +19,7 @@ pub enum What {
     Package,
     Version,
     File,
+    Channel,
     Token,
     Session,
     Hook,
@@ -38,6 +39,7 @@ impl fmt::Display for What {
             Self::Package => "package",
             Self::Version => "package version",
             Self::File => "package file",
+            Self::Channel => "channel",
             Self::Token => "access token",
             Self::Session => "session",
             Self::Hook => "webhook",
@@ -80,6 +82,9 @@ pub enum Error {
     /// Absent, or not visible to the caller: the two must look alike.
     #[error("{0} not found")]
     NotFound(What),
+    /// No version of a package fits a selector; the text says which versions exist.
+    #[error("{0}")]
+    NoVersionFits(String),
     /// Something that Gitea has and Packhouse has not; the text says why.
     #[error("{0}")]
     Unsupported(&'static str),
@@ -110,6 +115,9 @@ pub enum Error {
     /// Something with that name exists already.
     #[error("{what} already exists{way_out}", what = .0, way_out = .0.way_out())]
     Conflict(What),
+    /// What the change would create is there already, or is closed to changes; the text names it.
+    #[error("{0}")]
+    Clash(String),
     /// A text names two things, one by its id and one by its name; it says how to name each.
     #[error("{0}")]
     Ambiguous(String),
@@ -203,6 +211,7 @@ fn what_vanished(info: &dyn DatabaseErrorInformation) -> Option<What> {
         | "second_factors_user_id_fkey"
         | "known_addresses_user_id_fkey"
         | "versions_creator_id_fkey"
+        | "channels_updater_id_fkey"
         | "files_creator_id_fkey"
         | "trash_actor_id_fkey" => Some(What::User),
         _ => None,

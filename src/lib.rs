@@ -8,6 +8,7 @@
 //! table and enforces it.
 
 pub mod api;
+pub mod archive;
 pub mod auth;
 pub mod blocking;
 pub mod cli;

@@ -2,8 +2,11 @@
 
 pub mod account;
 pub mod admin;
+pub mod archives;
 pub mod audit;
 mod body;
+pub mod channels;
+pub mod copies;
 pub mod endpoint;
 pub mod error;
 mod fields;

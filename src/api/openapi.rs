@@ -209,7 +209,7 @@ fn security(policy: Policy) -> Vec<SecurityRequirement> {
         AcceptedCredentials::Own => vec![one("bearer")],
         AcceptedCredentials::Password => password().to_vec(),
         AcceptedCredentials::Token => tokens().to_vec(),
-        AcceptedCredentials::Any | AcceptedCredentials::SessionOrAny => {
+        AcceptedCredentials::Any | AcceptedCredentials::SessionOrAny | AcceptedCredentials::Feed => {
             password().into_iter().chain(tokens()).collect()
         }
     };

@@ -59,8 +59,7 @@ pub struct PackageBody {
     /// Null for a draft.
     published_at: Option<Timestamp>,
     sealed_at: Option<Timestamp>,
-    /// Markdown; only in answers about a single version.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Markdown; null in lists.
     notes: Option<Markdown>,
     labels: Labels,
     /// Whether the publisher says that it is a pre-release, or else its name.

@@ -35,6 +35,8 @@ pub struct TokenBody {
     /// The only package names the token works for, `*` for any characters; null for all.
     #[schema(value_type = Option<Vec<PackagePattern>>)]
     packages: Option<Vec<String>>,
+    /// Whether it works only as `?feed_token=` in the address of a feed.
+    feeds_only: bool,
 }
 
 impl TokenBody {
@@ -55,6 +57,7 @@ impl TokenBody {
             expires_at: token.expires_at,
             owners,
             packages: token.package_patterns,
+            feeds_only: token.feeds_only,
         }
     }
 }
@@ -134,6 +137,9 @@ pub struct CreateToken {
     /// The only package names the token works for, `*` for any characters; all if this is left out.
     #[schema(value_type = Option<Vec<PackagePattern>>)]
     packages: Option<Vec<String>>,
+    /// Whether it works only as `?feed_token=` in the address of a feed. Its scope is `read:package`.
+    #[serde(default)]
+    feeds_only: bool,
 }
 
 impl CreateToken {
@@ -152,6 +158,7 @@ impl CreateToken {
                 .transpose()?,
             owners: self.owners,
             packages: self.packages.map(|list| list.into_iter().map(pattern).collect()).transpose()?,
+            feeds_only: self.feeds_only,
         })
     }
 }

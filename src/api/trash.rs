@@ -8,7 +8,7 @@ use crate::domain::names::{FileName, OwnerName, PackageName};
 use crate::domain::trash::{TrashKind, TrashReason};
 use crate::domain::version::Version;
 use crate::error::{Result, What};
-use crate::registry::access::{can_publish, can_upload};
+use crate::registry::access::{can_publish, can_see_trash, can_upload};
 use crate::registry::packages::restoration;
 use crate::registry::packages::trash_entries::{self, TrashEntry};
 use serde::Serialize;
@@ -81,7 +81,7 @@ pub async fn list(call: Call, pages: Pages) -> Result<Listed<TrashBody>> {
     let slice = pages.slice();
     let page = call
         .reading(move |conn, caller| {
-            let right = can_upload(conn, caller, &owner)?;
+            let right = can_see_trash(conn, caller, &owner)?;
             trash_entries::list(conn, caller, &right, slice)
         })
         .await?;

@@ -1,6 +1,6 @@
 //! The credentials of a request: read here, and checked on the same connection as the request's work.
 
-use super::bearer::{NOT_UNDERSTOOD, token};
+use super::bearer::{NOT_UNDERSTOOD, feed_token, token};
 use super::policy::{AcceptedCredentials, Policy, Right};
 use super::{basic, session};
 use crate::db::Connection;
@@ -31,7 +31,7 @@ pub struct Credentials {
 
 impl Credentials {
     /// Reads the credential of a request: `Authorization` with `Bearer`, `token` or `Basic`, or, if the setting allows
-    /// it, `?token=` and `?access_token=`. Passwords and two-factor codes are checked here already, because that takes
+    /// it, `?token=` and `?access_token=`; for a feed `?feed_token=`. Passwords and two-factor codes are checked here already, because that takes
     /// long; whether the user may still sign in is checked again together with the work.
     ///
     /// # Errors
@@ -46,6 +46,10 @@ impl Credentials {
             AcceptedCredentials::Session => Some(session().unwrap_or(Credential::Anonymous)),
             // The session comes first: a proxy with a password of its own sends that along.
             AcceptedCredentials::SessionOrAny => session(),
+            AcceptedCredentials::Feed => match param(req, "feed_token") {
+                Some(text) => Some(feed_token(text)?),
+                None => session(),
+            },
             _ => None,
         };
         // A browser's session never acts as another user.

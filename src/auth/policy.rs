@@ -25,6 +25,8 @@ pub enum AcceptedCredentials {
     Session,
     /// The cookie of a browser's session, or without one an access token, or a user's name and password.
     SessionOrAny,
+    /// A token for feeds alone in the query (`?feed_token=`), or without one the same as [`Self::SessionOrAny`].
+    Feed,
 }
 
 /// The credentials that the route of a request accepts; `None` for a request without a route.

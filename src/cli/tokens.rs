@@ -38,6 +38,9 @@ pub(super) enum Command {
         /// commas
         #[arg(long = "package", value_delimiter = ',')]
         packages: Vec<PackagePattern>,
+        /// The token works only as ?feed_token= in the address of a feed; its scope is read:package
+        #[arg(long)]
+        feeds_only: bool,
     },
 }
 
@@ -55,13 +58,14 @@ fn time(text: &str) -> Result<Timestamp, String> {
 /// # Errors
 /// A message for the terminal.
 pub(super) async fn run(config: Config, command: Command) -> Result<ExitCode> {
-    let Command::Create { user, name, scopes, expires_at, owners, packages } = command;
+    let Command::Create { user, name, scopes, expires_at, owners, packages, feeds_only } = command;
     let new = NewToken {
         name,
         scopes: Scopes::from_words(scopes.iter().map(String::as_str))?,
         expires_at,
         owners: Some(owners).filter(|owners| !owners.is_empty()),
         packages: Some(packages).filter(|packages| !packages.is_empty()),
+        feeds_only,
     };
     let now = clock().now();
     let secret = in_database(&config, move |conn| {

@@ -297,6 +297,7 @@ diesel::table! {
         expires_at -> Nullable<Timestamptz>,
         last_used_at -> Nullable<Timestamptz>,
         last_used_from -> Nullable<Text>,
+        feeds_only -> Bool,
     }
 }
 

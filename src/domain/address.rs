@@ -1,6 +1,7 @@
 //! All addresses that the server writes, as paths within the site: of packages, versions and files in the generic
 //! protocol, and of pages for packages, organizations, teams, tokens, webhooks and the administration.
 
+use super::channel::ChannelName;
 use super::ids::{DeliveryId, FileId, HookId, RetentionRuleId, TeamId, TokenId, TrashId};
 use super::names::{FileName, OwnerName, PackageName};
 use super::path::{FilePath, PackagePath, VersionPath, escape, escape_file};
@@ -16,6 +17,11 @@ pub fn generic_version(path: &VersionPath) -> String {
     format!("{}/{}", generic_package(&path.in_package()), escape(path.version.as_str()))
 }
 
+/// The address in which a channel takes a version's place.
+pub fn generic_channel(path: &PackagePath, channel: &ChannelName) -> String {
+    format!("{}/@{}", generic_package(path), escape(channel.as_str()))
+}
+
 /// The address for publishing and downloading a file.
 pub fn generic_file(path: &FilePath) -> String {
     generic_download(&path.in_version(), path.file.as_str())
@@ -29,6 +35,18 @@ pub fn generic_download(version: &VersionPath, name: &str) -> String {
 /// The address of a file in an example, whose names may be placeholders.
 pub fn generic_example(owner: &str, package: &str, version: &str, file: &str) -> String {
     format!("/api/packages/{}/generic/{}/{}/{}", escape(owner), escape(package), escape(version), escape_file(file))
+}
+
+/// A whole version as one archive, for programs.
+pub fn archive(version: &VersionPath, ending: &str) -> String {
+    let (owner, package) = (escape(version.owner.as_str()), escape(version.package.as_str()));
+    format!("/api/v1/packages/{owner}/generic/{package}/{}/archive.{ending}", escape(version.version.as_str()))
+}
+
+/// The link to download a whole version as one archive on a page.
+pub fn archive_link(version: &VersionPath, ending: &str) -> String {
+    let page = package_page(&version.owner, &version.package);
+    format!("{page}/{}/archive.{ending}", escape(version.version.as_str()))
 }
 
 /// The page of an owner, with the owner's packages.
@@ -56,9 +74,23 @@ pub fn versions_page(owner: &OwnerName, name: &PackageName) -> String {
     format!("{}/{VERSIONS}", package_page(owner, name))
 }
 
+/// The last segment of the address of the feed of versions. A version may have this name too.
+pub const VERSIONS_FEED: &str = "versions.atom";
+
+/// The feed of a package.
+pub fn versions_feed(owner: &OwnerName, name: &PackageName) -> String {
+    format!("{}/{VERSIONS_FEED}", package_page(owner, name))
+}
+
+/// The feed of an owner's packages.
+pub fn owner_feed(name: &OwnerName) -> String {
+    format!("{}.atom", owner_packages(name))
+}
+
 /// The page of a version.
 pub fn version_page(owner: &OwnerName, name: &PackageName, version: &Version) -> String {
-    let itself = if version.as_str() == VERSIONS { format!("?{ITSELF}=1") } else { String::new() };
+    let itself =
+        if matches!(version.as_str(), VERSIONS | VERSIONS_FEED) { format!("?{ITSELF}=1") } else { String::new() };
     format!("{}/{}{itself}", package_page(owner, name), escape(version.as_str()))
 }
 
@@ -120,6 +152,16 @@ pub fn version_edit(owner: &OwnerName, name: &PackageName, version: &Version) ->
 /// The page with the settings of a package.
 pub fn package_settings(owner: &OwnerName, name: &PackageName) -> String {
     format!("/{}/-/packages/settings/generic/{}", escape(owner.as_str()), escape(name.as_str()))
+}
+
+/// The page with the channels of a package.
+pub fn channels_page(owner: &OwnerName, name: &PackageName) -> String {
+    format!("{}/channels", package_settings(owner, name))
+}
+
+/// The form that deletes a channel.
+pub fn channel_deletion(owner: &OwnerName, name: &PackageName) -> String {
+    format!("{}/delete", channels_page(owner, name))
 }
 
 /// The form that deletes a package.

@@ -1,29 +1,60 @@
-//! Patterns in which `*` stands for any characters.
+//! A pattern for the paths of files: `*` and `?` stop at a `/`, `**` does not, `[ab]` and `{a,b}` are alternatives.
 
-use super::names::{InvalidName, MAX_NAME_BYTES, name, text_schema};
-use super::pattern;
+use globset::{GlobBuilder, GlobMatcher};
+use std::str::FromStr;
 
-name!(
-    /// A pattern for names of packages or versions: `*` stands for any characters, everything else for itself, whatever
-    /// its case. At most 255 bytes without control characters.
-    NamePattern,
-    check_pattern,
-    text_schema("A pattern of names: `*` stands for any characters.", r"^[^\x00-\x1f\x7f-\x9f]+$")
-        .max_length(Some(MAX_NAME_BYTES))
-);
+/// The most bytes in a pattern.
+const MOST: usize = 1024;
 
-impl NamePattern {
-    /// Whether a name in lower case matches.
-    pub fn matches(&self, lower_name: &str) -> bool {
-        pattern::matches(&self.lower(), lower_name)
+/// A pattern, compared with the whole path of a file, ignoring case as file names do. It takes time proportional to the
+/// length of the path, whatever the pattern is.
+#[derive(Debug, Clone)]
+pub struct FileGlob(GlobMatcher);
+
+impl FileGlob {
+    /// Whether a path matches.
+    pub fn matches(&self, path: &str) -> bool {
+        self.0.is_match(path)
     }
 }
 
-fn check_pattern(text: &str) -> Result<(), InvalidName> {
-    match text {
-        "" => Err(InvalidName::Empty),
-        _ if text.len() > MAX_NAME_BYTES => Err(InvalidName::TooLong(MAX_NAME_BYTES)),
-        _ if text.chars().any(char::is_control) => Err(InvalidName::Characters("text without control characters")),
-        _ => Ok(()),
+impl FromStr for FileGlob {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.is_empty() || text.len() > MOST {
+            return Err(format!("a pattern has 1 to {MOST} bytes, such as *.tar.gz or linux/**"));
+        }
+        let glob = GlobBuilder::new(text).literal_separator(true).case_insensitive(true).build();
+        Ok(Self(glob.map_err(|why| why.to_string())?.compile_matcher()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_match_whole_paths_and_one_star_stops_at_a_slash() {
+        let matches = |pattern: &str, path: &str| pattern.parse::<FileGlob>().unwrap().matches(path);
+        for (pattern, path) in [
+            ("*.tgz", "tool.TGZ"),
+            ("linux/**", "linux/amd64/tool"),
+            ("**/tool", "linux/amd64/tool"),
+            ("**/tool", "tool"),
+            ("{a,b}?", "b1"),
+            ("[ab]c", "ac"),
+            ("a\\*", "a*"),
+        ] {
+            assert!(matches(pattern, path), "{pattern} {path}");
+        }
+        for (pattern, path) in
+            [("*.tgz", "linux/tool.tgz"), ("tool", "tool.tgz"), ("?", "ab"), ("linux/*", "linux/a/b")]
+        {
+            assert!(!matches(pattern, path), "{pattern} {path}");
+        }
+        for pattern in ["", "[a", "{a", &"a".repeat(1025)] {
+            assert!(pattern.parse::<FileGlob>().is_err(), "{pattern}");
+        }
     }
 }

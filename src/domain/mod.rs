@@ -1,5 +1,6 @@
 //! Values that are always valid: names, ids, digests, roles, secrets, the time. Nothing here does input or output.
 pub mod address;
+pub mod channel;
 pub mod clock;
 pub mod damage;
 pub mod digest;
@@ -20,6 +21,7 @@ pub mod request_id;
 pub mod retention;
 pub mod role;
 pub mod secret;
+pub mod selector;
 pub mod text;
 pub mod trash;
 pub mod version;

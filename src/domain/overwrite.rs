@@ -2,7 +2,7 @@
 
 use super::digest::Sha256;
 use super::names::InvalidName;
-use super::pattern::VersionPattern;
+use super::pattern::NamePattern;
 use super::version::Version;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -25,18 +25,18 @@ pub enum Overwrite {
 
 /// One to 32 patterns for versions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(try_from = "Vec<VersionPattern>", into = "Vec<VersionPattern>")]
-pub struct Patterns(Vec<VersionPattern>);
+#[serde(try_from = "Vec<NamePattern>", into = "Vec<NamePattern>")]
+pub struct Patterns(Vec<NamePattern>);
 
-impl TryFrom<Vec<VersionPattern>> for Patterns {
+impl TryFrom<Vec<NamePattern>> for Patterns {
     type Error = WrongNumber;
 
-    fn try_from(patterns: Vec<VersionPattern>) -> Result<Self, Self::Error> {
+    fn try_from(patterns: Vec<NamePattern>) -> Result<Self, Self::Error> {
         if patterns.is_empty() || patterns.len() > MAX_PATTERNS { Err(WrongNumber) } else { Ok(Self(patterns)) }
     }
 }
 
-impl From<Patterns> for Vec<VersionPattern> {
+impl From<Patterns> for Vec<NamePattern> {
     fn from(patterns: Patterns) -> Self {
         patterns.0
     }

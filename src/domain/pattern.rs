@@ -3,21 +3,21 @@
 use super::names::{InvalidName, MAX_NAME_BYTES, name, text_schema};
 
 name!(
-    /// A pattern for versions: `*` matches any run of characters, every other character matches itself, ignoring case.
+    /// A pattern for packages or versions: `*` matches any run of characters, every other character matches itself, ignoring case.
     /// At most 255 bytes without control characters.
-    VersionPattern,
+    NamePattern,
     check,
     text_schema(
-        "A pattern for versions: `*` matches any characters, and everything else matches itself.",
+        "A pattern for names: `*` matches any characters, and everything else matches itself.",
         r"^[^\x00-\x1f\x7f-\x9f]+$"
     )
     .max_length(Some(MAX_NAME_BYTES))
 );
 
-impl VersionPattern {
-    /// Whether a version in lower case matches.
-    pub fn matches(&self, lower_version: &str) -> bool {
-        matches(&self.lower(), lower_version)
+impl NamePattern {
+    /// Whether a name in lower case matches.
+    pub fn matches(&self, lower_name: &str) -> bool {
+        matches(&self.lower(), lower_name)
     }
 }
 
@@ -56,13 +56,13 @@ mod tests {
 
     #[test]
     fn version_patterns_match_whole_versions_and_ignore_case() {
-        let matches = |pattern: &str, version: &str| pattern.parse::<VersionPattern>().unwrap().matches(version);
+        let matches = |pattern: &str, version: &str| pattern.parse::<NamePattern>().unwrap().matches(version);
         assert!(matches("nightly", "nightly"));
         assert!(!matches("nightly", "nightly-2"));
         assert!(matches("*-SNAPSHOT", "1.0-snapshot"));
         assert!(!matches("*-SNAPSHOT", "1.0-snapshot.1"));
         assert!(matches("1.*/ü*", "1.2/übung"));
-        assert!("".parse::<VersionPattern>().is_err() && "a\nb".parse::<VersionPattern>().is_err());
-        assert!("*".repeat(256).parse::<VersionPattern>().is_err());
+        assert!("".parse::<NamePattern>().is_err() && "a\nb".parse::<NamePattern>().is_err());
+        assert!("*".repeat(256).parse::<NamePattern>().is_err());
     }
 }

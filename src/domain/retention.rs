@@ -1,7 +1,7 @@
 //! Retention rules: which versions of an owner a job moves to the trash, and which it keeps.
 
-use super::glob::NamePattern;
 use super::names::{InvalidName, name, text_schema};
+use super::pattern::NamePattern;
 use super::role::word;
 use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
 use serde::{Serialize, Serializer};

@@ -105,6 +105,25 @@ impl Version {
         Some(Precedence { is_release: pre.is_empty(), numbers, pre })
     }
 
+    /// The version as SemVer has it, for requirements: at most three numbers of 64 bits, the missing ones zero, without a
+    /// leading `v` and without leading zeros. `None` for any other text.
+    pub fn to_semver(&self) -> Option<semver::Version> {
+        let (numbers, pre, build) = self.parts();
+        let mut numbers = numbers.split('.').map(|number| is_digits(number).then(|| number.parse().ok()).flatten());
+        let mut next = || numbers.next().unwrap_or(Some(0));
+        let (major, minor, patch) = (next()?, next()?, next()?);
+        if numbers.next().is_some() {
+            return None;
+        }
+        let part = |text: Option<&str>| text.is_none_or(|text| !text.is_empty());
+        if !part(pre) || !part(build) {
+            return None;
+        }
+        let pre = Prerelease::new(&pre.map_or_else(String::new, without_leading_zeros)).ok()?;
+        let build = BuildMetadata::new(build.unwrap_or_default()).ok()?;
+        Some(semver::Version { major, minor, patch, pre, build })
+    }
+
     /// Whether its name says that it is a pre-release, as SemVer does.
     pub fn is_prerelease(&self) -> bool {
         self.precedence().is_some_and(|precedence| !precedence.is_release)

@@ -212,14 +212,16 @@ fn to_index(description: &mut Description) {
     description.with("Location", "The same path with a slash at its end, and the query.", text());
 }
 
-/// The redirect from `latest`, or to the index page.
+/// The redirect from a selector, or to the index page.
 fn redirect(description: &mut Description) {
-    description.answers(StatusCode::FOUND, "The current version for `latest`, or the address of the index page");
-    let about = "The path with the version that `latest` means now, or with a slash at its end, and the query.";
+    let about =
+        "The version that a selector (`latest`, `@^1.2`, `@beta`) stands for now, or the address of the index page";
+    description.answers(StatusCode::FOUND, about);
+    let about = "The path with that version, or with a slash at its end, and the query.";
     description.with("Location", about, text());
     description.may_have(
         "Link",
-        "For `latest`: the same with `rel=\"immutable\"`: this address always means the same.",
+        "For a selector: the same with `rel=\"immutable\"`: this address always means the same.",
         text(),
     );
 }

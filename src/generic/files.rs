@@ -2,7 +2,7 @@
 
 use super::listings;
 use super::purge;
-use super::redirects::from_latest;
+use super::redirects::from_selector;
 use super::sidecars::{self, DownloadName, Sidecar};
 use crate::auth::call::Call;
 use crate::db::Connection;
@@ -15,11 +15,12 @@ use crate::http::blob::in_shape;
 use crate::http::cors::allow_any_origin;
 use crate::http::problem::Shape;
 use crate::http::request_log::request_id;
+use crate::http::selected;
 use crate::registry::access::{can_publish, can_read};
 use crate::registry::caller::Caller;
 use crate::registry::packages::files::{self, Downloadable};
 use crate::registry::packages::trash::Deletion;
-use crate::registry::packages::{directories, versions};
+use crate::registry::packages::{directories, selection};
 use crate::serve;
 use crate::storage::BlobStore;
 use actix_web::HttpResponse;
@@ -34,11 +35,11 @@ enum Downloaded {
     File(Box<Downloadable>),
     Directory(FileName),
     Sidecar(Box<Sidecar>),
-    /// The version that `latest` means, and whether its owner is public.
-    Newest(VersionPath, bool),
+    /// The version that a selector stands for, and whether its owner is public.
+    Selected(VersionPath, bool),
 }
 
-/// `GET`, `HEAD` of a file; also of a directory, of a checksum file, and of the version `latest`.
+/// `GET`, `HEAD` of a file; also of a directory, of a checksum file, and of a selector in the version's place.
 pub async fn download(call: Call) -> Result<HttpResponse> {
     let (version, name): (_, DownloadName) = call.version_path_and("file", "filename").await?;
     call.about(&version.owner);
@@ -60,8 +61,9 @@ pub async fn download(call: Call) -> Result<HttpResponse> {
         Downloaded::File(file) => send(&call, *file, small.transpose()?).await,
         Downloaded::Directory(directory) => listings::directory(call, version, directory).await,
         Downloaded::Sidecar(sidecar) => sidecars::answer(call, *sidecar).await,
-        Downloaded::Newest(version, public) => {
-            let mut response = from_latest(&call, &address::generic_download(&version, name.as_str()));
+        Downloaded::Selected(version, public) => {
+            let name = name.as_str().replace(selected::VERSION, version.version.as_str());
+            let mut response = from_selector(&call, &address::generic_download(&version, &name));
             if serve::is_open(&call.app, public) {
                 allow_any_origin(response.headers_mut());
             }
@@ -88,10 +90,9 @@ fn find(conn: &mut Connection, caller: &Caller, path: &VersionPath, name: &Downl
     if let Some(sidecar) = sidecars::find(conn, &right, path, name)? {
         return Ok(Downloaded::Sidecar(Box::new(sidecar)));
     }
-    if path.version.is_latest() && !versions::is_shown(conn, &right, path)? {
-        let version = versions::newest(conn, &right, &path.package).map_err(not_found_as_file)?;
+    if let Some(version) = selection::select(conn, &right, path).map_err(not_found_as_file)? {
         let public = right.owner().visibility == Visibility::Public;
-        return Ok(Downloaded::Newest(VersionPath { version, ..path.clone() }, public));
+        return Ok(Downloaded::Selected(VersionPath { version, ..path.clone() }, public));
     }
     Err(Error::NotFound(What::File))
 }

@@ -1,7 +1,7 @@
 //! Index pages of a package, a version and a directory, for browsers and for programs that follow links, such as
 //! `wget -r`: plain pages in the form that web servers give their directories.
 
-use super::redirects::{from_latest, has_slash};
+use super::redirects::{from_selector, has_slash};
 use crate::auth::call::Call;
 use crate::domain::address;
 use crate::domain::clock::Timestamp;
@@ -14,7 +14,7 @@ use crate::http::accept::{HTML, JSON, TEXT, preferred};
 use crate::listing::{self, Layout, Listing};
 use crate::registry::access::can_read;
 use crate::registry::packages::directories::{self, Entry, EntryKey};
-use crate::registry::packages::versions;
+use crate::registry::packages::{selection, versions};
 use crate::registry::pages::{ByAge, Slice};
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
@@ -73,10 +73,10 @@ pub(super) async fn versions(call: Call, path: PackagePath) -> Result<HttpRespon
     .await
 }
 
-/// The entries of a directory, or the version that `latest` means.
+/// The entries of a directory, or the version that a selector stands for.
 enum Found {
     Entries(Listing<EntryKey, Entry>),
-    Newest(VersionPath),
+    Selected(VersionPath),
 }
 
 /// What is directly in a version, or in a directory of it.
@@ -86,10 +86,10 @@ pub(super) async fn entries(call: Call, path: VersionPath, directory: Option<Fil
         .reading(move |conn, caller| {
             let right = can_read(conn, caller, &of.owner, Some(&of.package))?;
             match directories::entries(conn, &right, &of, within.as_ref()) {
-                Err(Error::NotFound(What::Version)) if of.version.is_latest() => {
-                    let version = versions::newest(conn, &right, &of.package)?;
-                    Ok(Found::Newest(VersionPath { version, ..of.clone() }))
-                }
+                Err(Error::NotFound(What::Version)) => match selection::select(conn, &right, &of)? {
+                    Some(version) => Ok(Found::Selected(VersionPath { version, ..of.clone() })),
+                    None => Err(Error::NotFound(What::Version)),
+                },
                 keys => {
                     let what = if within.is_some() { What::File } else { What::Version };
                     let load = |keys: &[EntryKey]| directories::load(conn, within.as_ref(), keys);
@@ -100,7 +100,7 @@ pub(super) async fn entries(call: Call, path: VersionPath, directory: Option<Fil
         .await?;
     let list = match found {
         Found::Entries(list) => list,
-        Found::Newest(path) => return Ok(from_latest(&call, &address::generic_version(&path))),
+        Found::Selected(path) => return Ok(from_selector(&call, &address::generic_version(&path))),
     };
     let below = directory.as_ref().map(|directory| format!("{directory}/")).unwrap_or_default();
     let layout = layout(&format!("{path}/{below}"));

@@ -2,7 +2,7 @@
 //! that prefer it; index pages, for those that prefer pages, are in `index`.
 
 use super::index::{self, Format};
-use super::redirects::{from_latest, to_index};
+use super::redirects::{from_selector, to_index};
 use crate::auth::call::Call;
 use crate::domain::address;
 use crate::domain::clock::Timestamp;
@@ -19,7 +19,7 @@ use crate::registry::access::{CanRead, can_read};
 use crate::registry::packages::catalog::{self, Entry};
 use crate::registry::packages::files::{FileSummary, ListOrder};
 use crate::registry::packages::versions::VersionSummary;
-use crate::registry::packages::{directories, files, versions};
+use crate::registry::packages::{directories, files, selection, versions};
 use crate::registry::pages::{ByAge, Slice};
 use crate::state::App;
 use crate::views::FileView;
@@ -246,10 +246,10 @@ async fn index_elsewhere(call: &Call, of: PackagePath, address: String) -> Resul
     Ok(to_index(call, &address))
 }
 
-/// The files of a version, or the version that `latest` means.
+/// The files of a version, or the version that a selector stands for.
 enum ListedFiles {
     Files(Listing<FileId, FileSummary>),
-    Newest(VersionPath),
+    Selected(VersionPath),
 }
 
 /// `GET` of a version: its files, the oldest first.
@@ -270,17 +270,17 @@ pub async fn files(call: Call) -> Result<HttpResponse> {
             let right = can_read(conn, caller, &of.owner, Some(&of.package))?;
             let (order, slice) = asked.rows()?;
             match files::ids(conn, &right, &of, ListOrder::Age(order), slice) {
-                Err(Error::NotFound(What::Version)) if of.version.is_latest() => {
-                    let version = versions::newest(conn, &right, &of.package)?;
-                    Ok(ListedFiles::Newest(VersionPath { version, ..of.clone() }))
-                }
+                Err(Error::NotFound(What::Version)) => match selection::select(conn, &right, &of)? {
+                    Some(version) => Ok(ListedFiles::Selected(VersionPath { version, ..of.clone() })),
+                    None => Err(Error::NotFound(What::Version)),
+                },
                 ids => Listing::open(ids?, Some(What::Version), |ids| files::load(conn, ids)).map(ListedFiles::Files),
             }
         })
         .await?;
     match found {
         ListedFiles::Files(list) => send_files(call, &query, path, None, list).await,
-        ListedFiles::Newest(path) => Ok(from_latest(&call, &address::generic_version(&path))),
+        ListedFiles::Selected(path) => Ok(from_selector(&call, &address::generic_version(&path))),
     }
 }
 

@@ -1,8 +1,9 @@
-//! Redirects: from `latest`, and to the address of an index page.
+//! Redirects: from a selector, and to the address of an index page.
 
 use crate::auth::call::Call;
 use crate::http::request_log::path_as_sent;
 use crate::http::segment::with_query;
+use crate::http::selected::redirect;
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse};
 
@@ -11,19 +12,11 @@ pub(super) fn has_slash(req: &HttpRequest) -> bool {
     path_as_sent(req).ends_with('/')
 }
 
-/// Redirects from `latest`: temporarily, to an address that always means the same version. It has no host: at another
-/// one, clients drop their credential. It ends in a slash if the request does.
-pub(super) fn from_latest(call: &Call, address: &str) -> HttpResponse {
-    let req = &call.req;
-    let slash = if has_slash(req) { "/" } else { "" };
-    let url = with_query(format!("{}{slash}", call.app.link(address)), req);
-    // Characters that would end the address in `Link`; a client may send them in its query.
-    let quoted = url.replace('<', "%3C").replace('>', "%3E").replace('"', "%22");
-    HttpResponse::Found()
-        .insert_header((header::LINK, format!("<{quoted}>; rel=\"immutable\"")))
-        .insert_header((header::LOCATION, url))
-        .insert_header((header::CACHE_CONTROL, "no-cache"))
-        .finish()
+/// Redirects from a selector, such as `latest`, to the version that it stands for now. The address ends in a slash if the
+/// request does.
+pub(super) fn from_selector(call: &Call, address: &str) -> HttpResponse {
+    let slash = if has_slash(&call.req) { "/" } else { "" };
+    redirect(&call.req, format!("{}{slash}", call.app.link(address)))
 }
 
 /// Redirects to the same address with a slash at its end: the links of an index page start there.

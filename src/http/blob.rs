@@ -239,7 +239,8 @@ fn insert(response: &mut HttpResponse, name: HeaderName, value: &str) {
     }
 }
 
-fn content_range(range: &Range<u64>, size: u64) -> String {
+/// The value of `Content-Range` for a part of so many bytes.
+pub fn content_range(range: &Range<u64>, size: u64) -> String {
     format!("bytes {}-{}/{size}", range.start, range.end.saturating_sub(1))
 }
 
@@ -304,7 +305,7 @@ async fn with_body(
 }
 
 /// A HEAD response's body: empty, with the length that a GET would send.
-struct Promised(u64);
+pub struct Promised(pub u64);
 
 impl MessageBody for Promised {
     type Error = std::convert::Infallible;

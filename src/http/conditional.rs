@@ -77,6 +77,21 @@ pub fn has_tag(headers: &HeaderMap, etag: &str) -> bool {
     list_matches(headers, header::IF_NONE_MATCH, etag, true)
 }
 
+/// [`judge`] for an answer that has a tag and no date.
+pub fn judge_tag(headers: &HeaderMap, etag: &str) -> Verdict {
+    if headers.contains_key(header::IF_MATCH) && !list_matches(headers, header::IF_MATCH, etag, false) {
+        return Verdict::Failed;
+    }
+    if has_tag(headers, etag) { Verdict::NotModified } else { Verdict::Proceed }
+}
+
+/// Whether `If-Match` and `If-None-Match` allow a change of what has this tag now; `None` for what does not exist.
+pub fn allows_change(headers: &HeaderMap, etag: Option<&str>) -> bool {
+    let named = |name: HeaderName, weakly| etag.is_some_and(|etag| list_matches(headers, name, etag, weakly));
+    (!headers.contains_key(header::IF_MATCH) || named(header::IF_MATCH, false))
+        && !(headers.contains_key(header::IF_NONE_MATCH) && named(header::IF_NONE_MATCH, true))
+}
+
 /// The files that `If-Match` of an upload expects; `None` without this header. Weak tags match nothing, and neither do
 /// tags that are no digest.
 pub fn if_match(headers: &HeaderMap) -> Option<IfMatch> {
@@ -242,6 +257,28 @@ mod tests {
             assert_eq!(range_holds(&fields, validators()), holds, "{value}");
             let weak = Validators { date_is_strong: false, ..validators() };
             assert_eq!(range_holds(&fields, weak), holds && value != EXACT, "{value}, weak");
+        }
+    }
+
+    #[test]
+    fn a_change_needs_the_tag_of_what_is_there_or_its_absence() {
+        use header::{IF_MATCH, IF_NONE_MATCH};
+        for (fields, there, absent) in [
+            (vec![], true, true),
+            (vec![(IF_MATCH, TAG)], true, false),
+            (vec![(IF_MATCH, "*")], true, false),
+            (vec![(IF_MATCH, "\"x\"")], false, false),
+            (vec![(IF_MATCH, "W/\"abc\"")], false, false),
+            (vec![(IF_NONE_MATCH, "*")], false, true),
+            (vec![(IF_NONE_MATCH, TAG)], false, true),
+            (vec![(IF_NONE_MATCH, "\"x\"")], true, true),
+        ] {
+            let fields = headers(&fields);
+            assert_eq!(
+                (allows_change(&fields, Some(TAG)), allows_change(&fields, None)),
+                (there, absent),
+                "{fields:?}"
+            );
         }
     }
 

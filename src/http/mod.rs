@@ -20,5 +20,6 @@ pub mod problem;
 pub mod range;
 pub mod request_log;
 pub mod segment;
+pub mod selected;
 pub mod standing;
 pub mod streamed;

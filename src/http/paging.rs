@@ -37,7 +37,7 @@ impl Paging {
     pub fn rest(req: &HttpRequest) -> String {
         let other = |pair: &&str| {
             let name = pair.split('=').next().unwrap_or_default();
-            !pair.is_empty() && !matches!(name, "page" | "limit" | "after" | "token" | "access_token")
+            !pair.is_empty() && !matches!(name, "page" | "limit" | "after" | "token" | "access_token" | "feed_token")
         };
         let query = req.query_string().split('&').filter(other).collect::<Vec<_>>().join("&");
         let url = if query.is_empty() { req.path().to_owned() } else { format!("{}?{query}", req.path()) };
@@ -127,7 +127,7 @@ mod tests {
     fn page_links_keep_other_parameters_but_no_secrets() {
         let rest = |uri: &str| Paging::rest(&TestRequest::with_uri(uri).to_http_request());
         assert_eq!(rest("/x"), "/x");
-        assert_eq!(rest("/x?page=2&limit=5&after=9&token=secret&access_token=secret"), "/x");
+        assert_eq!(rest("/x?page=2&limit=5&after=9&token=secret&access_token=secret&feed_token=secret"), "/x");
         assert_eq!(rest("/x?q=a%20b&page=2&type=generic&&"), "/x?q=a%20b&type=generic");
         assert_eq!(rest("/x?q=%22"), "/x?q=%22");
     }

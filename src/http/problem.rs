@@ -49,7 +49,9 @@ impl Shape {
 pub fn status_of(error: &Error) -> (StatusCode, &'static str) {
     match error {
         Error::NotFound(_) | Error::Moved { .. } => (StatusCode::NOT_FOUND, "not_found"),
+        Error::NoVersionFits(_) => (StatusCode::NOT_FOUND, "no_version_fits"),
         Error::Unsupported(_) => (StatusCode::NOT_FOUND, "unsupported"),
+        Error::Clash(_) => (StatusCode::CONFLICT, "conflict"),
         Error::Ambiguous(_) => (StatusCode::CONFLICT, "ambiguous"),
         Error::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
         Error::MustChangePassword => (StatusCode::FORBIDDEN, "must_change_password"),

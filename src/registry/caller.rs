@@ -22,6 +22,8 @@ pub enum Credential {
     Anonymous,
     /// A personal access token.
     Token(TokenHash),
+    /// A token for feeds alone, in the address of a feed.
+    FeedToken(TokenHash),
     /// A user whose password (and second factor) was verified at this epoch of their account.
     Login { user: OwnerId, epoch: i32 },
     /// A browser session.
@@ -97,6 +99,13 @@ pub const NOBODY: OwnerId = OwnerId(0);
 
 /// The error for a bad token. It does not say whether the token is unknown, expired, revoked or locked.
 pub const BAD_TOKEN: Error = Error::BadCredential("the access token is not valid: it is unknown, expired or revoked");
+/// The error for a token of feeds that is sent elsewhere.
+const FOR_FEEDS_ALONE: Error =
+    Error::BadCredential("the access token is for feeds alone: it works only as ?feed_token= in the address of a feed");
+/// The error for any other token in the address of a feed: it could do more than reading, and addresses are logged.
+const NOT_FOR_FEEDS: Error = Error::BadCredential(
+    "?feed_token= needs an access token that was created for feeds alone: create one, because addresses are logged",
+);
 /// The error for a bad username or password.
 pub const BAD_LOGIN: Error = Error::BadCredential("wrong username or password, or the account has no access");
 
@@ -416,17 +425,25 @@ pub fn identify(
             let Some((identity, must_change)) = found else { return Ok(Caller::anonymous(address)) };
             Ok(Caller::with(identity, Grant::Session { id: *id, must_change }, address))
         }
-        Credential::Token(hash) => {
-            type TokenRow = (TokenId, Vec<String>, Option<Vec<OwnerId>>, Option<Vec<String>>);
+        Credential::Token(hash) | Credential::FeedToken(hash) => {
+            type TokenRow = (TokenId, Vec<String>, Option<Vec<OwnerId>>, Option<Vec<String>>, bool);
             let row: Option<(UserRow, TokenRow)> = tokens::table
                 .inner_join(users::table.inner_join(owners::table))
                 .filter(tokens::hash.eq(hash.as_bytes()))
                 .filter(tokens::expires_at.is_null().or(tokens::expires_at.gt(now)))
-                .select((columns, (tokens::id, tokens::scopes, tokens::owner_ids, tokens::package_patterns)))
+                .select((
+                    columns,
+                    (tokens::id, tokens::scopes, tokens::owner_ids, tokens::package_patterns, tokens::feeds_only),
+                ))
                 .first(conn)
                 .optional()?;
-            let (user, (id, scopes, owner_ids, patterns)) = row.ok_or(BAD_TOKEN)?;
+            let (user, (id, scopes, owner_ids, patterns, feeds_only)) = row.ok_or(BAD_TOKEN)?;
             let identity = signed_in(user).ok_or(BAD_TOKEN)?;
+            match (credential, feeds_only) {
+                (Credential::FeedToken(_), false) => return Err(NOT_FOR_FEEDS),
+                (Credential::Token(_), true) => return Err(FOR_FEEDS_ALONE),
+                _ => {}
+            }
             let scopes = Scopes::from_words(scopes.iter().map(String::as_str)).map_err(Error::internal)?;
             let packages = patterns
                 .map(|patterns| patterns.iter().map(|pattern| pattern.parse()).collect::<Result<Vec<_>, _>>())

@@ -4,8 +4,8 @@ use super::table::{Face, Routes, Serve, Service, read, write};
 use crate::api::endpoint::{Answer, Input};
 use crate::api::error::render_error;
 use crate::api::webhooks::{self, deliveries};
-use crate::api::{account, admin, audit, members, meta, orgs, package_settings, packages, quotas, retention, search};
-use crate::api::{teams, tokens, trash, users, version_states};
+use crate::api::{account, admin, archives, audit, channels, copies, members, meta, orgs, package_settings, packages};
+use crate::api::{quotas, retention, search, teams, tokens, trash, users, version_states};
 use crate::auth::policy::AcceptedCredentials::{self, Any, Ignored, Password, Token};
 use crate::auth::policy::Right::{
     Everybody, Member, OrgOwner, Owner, Reader, SelfOrAdmin, SignedIn, SiteAdmin, Writer,
@@ -258,6 +258,15 @@ pub(super) fn routes() -> Routes<Api> {
             .says(404, "There are no repositories")
         .get("/api/v1/packages/{owner}/generic/{name}/-/latest", packages::latest).right(Reader).scope(read(Package))
             .id("packagesLatest").about("Get the latest version: the release with the highest number")
+        .get("/api/v1/packages/{owner}/generic/{name}/-/channels", channels::list).right(Reader).scope(read(Package))
+            .id("channelsList").about("List the channels of a package, by name")
+        .get("/api/v1/packages/{owner}/generic/{name}/-/channels/{channel}", channels::get).right(Reader)
+            .scope(read(Package)).id("channelsGet").about("Get a channel")
+        .put("/api/v1/packages/{owner}/generic/{name}/-/channels/{channel}", channels::set).right(Writer)
+            .scope(write(Package)).event(Event::ChannelSet).id("channelsSet")
+            .about("Make a channel stand for a version; creates it if it does not exist")
+        .delete("/api/v1/packages/{owner}/generic/{name}/-/channels/{channel}", channels::delete).right(Writer)
+            .scope(write(Package)).event(Event::ChannelDelete).id("channelsDelete").about("Delete a channel")
         .get("/api/v1/packages/{owner}/generic/{name}/-/settings", package_settings::get).right(Reader)
             .scope(read(Package)).id("packageSettingsGet").about("Get the settings of a package")
         .patch("/api/v1/packages/{owner}/generic/{name}", package_settings::edit).right(Writer).scope(write(Package))
@@ -276,7 +285,7 @@ pub(super) fn routes() -> Routes<Api> {
         .delete("/api/v1/packages/{owner}/generic/{name}/{version}", packages::delete_version).right(Writer)
             .scope(write(Package)).event(Event::VersionDelete).id("packagesDeleteVersion").about("Delete a version")
             .says(409, "It is on hold")
-        .get("/api/v1/packages/{owner}/-/trash", trash::list).right(Writer).scope(write(Package)).id("trashList")
+        .get("/api/v1/packages/{owner}/-/trash", trash::list).right(Writer).scope(read(Package)).id("trashList")
             .about("List what was deleted and can be restored, last deleted first")
         .post("/api/v1/packages/{owner}/-/trash/{entry}/restore", trash::restore).right(Writer).scope(write(Package))
             .event(Event::TrashRestore).id("trashRestore").about("Restore a deleted file, version or package")
@@ -286,4 +295,19 @@ pub(super) fn routes() -> Routes<Api> {
             .event(Event::TrashPurge).id("trashPurge").about("Delete something in the trash for good")
         .get("/api/v1/packages/{owner}/generic/{name}/{version}/files", packages::list_files).right(Reader)
             .scope(read(Package)).id("packagesListFiles").about("List the files of a version, by name")
+        .post("/api/v1/packages/{owner}/generic/{name}/{version}/copy", copies::copy).right(Writer)
+            .scope(write(Package)).event(Event::VersionCopy).id("copiesCopy")
+            .about("Copy files of another version to this one, without moving bytes")
+        .post("/api/v1/packages/{owner}/generic/{name}/{version}/move", copies::relocate).right(Writer)
+            .scope(write(Package)).event(Event::VersionMove).id("copiesMove")
+            .about("Move files of another version to this one")
+        .get("/api/v1/packages/{owner}/generic/{name}/{version}/archive.tar", archives::download::<archives::Tar>)
+            .right(Reader).scope(read(Package)).cross_origin().id("archivesTar")
+            .about("Download a version as a tar archive")
+        .get("/api/v1/packages/{owner}/generic/{name}/{version}/archive.tar.gz", archives::download::<archives::TarGz>)
+            .right(Reader).scope(read(Package)).cross_origin().id("archivesTarGz")
+            .about("Download a version as a compressed tar archive")
+        .get("/api/v1/packages/{owner}/generic/{name}/{version}/archive.zip", archives::download::<archives::Zip>)
+            .right(Reader).scope(read(Package)).cross_origin().id("archivesZip")
+            .about("Download a version as a zip archive")
 }

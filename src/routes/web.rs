@@ -1,7 +1,7 @@
 //! The routes of the pages. They accept session cookies and no other credential.
 
 use super::table::{Face, Routes, Serve, Service, read, write};
-use crate::auth::policy::AcceptedCredentials::{self, Session, SessionOrAny};
+use crate::auth::policy::AcceptedCredentials::{self, Feed, Session, SessionOrAny};
 use crate::auth::policy::Right::{AnyUser, Everybody, Member, OrgOwner, Public, Reader, SignedIn, SiteAdmin, Writer};
 use crate::domain::role::Area::{Admin, Package};
 use crate::error::Result;
@@ -10,6 +10,7 @@ use crate::state::App;
 use crate::web::error::render_error;
 use crate::web::page::Reply;
 use crate::web::{account, admin, delete, download, explore, home, login, manual, members, org_settings, orgs};
+use crate::web::{channels, feeds};
 use crate::web::{
     package_settings, packages, password, profile, register, retention, security, teams, theme, token_new, tokens,
     two_factor,
@@ -210,6 +211,12 @@ pub(super) fn routes() -> Routes<Web> {
             .scope(write(Package)).event(Event::VersionUpdate)
         .post("/{owner}/-/packages/settings/generic/{name}/delete", package_settings::delete).right(Writer)
             .scope(write(Package)).event(Event::PackageDelete)
+        .get("/{owner}/-/packages/settings/generic/{name}/channels", channels::show).right(Writer)
+            .scope(write(Package))
+        .post("/{owner}/-/packages/settings/generic/{name}/channels", channels::set).right(Writer)
+            .scope(write(Package)).event(Event::ChannelSet)
+        .post("/{owner}/-/packages/settings/generic/{name}/channels/delete", channels::delete).right(Writer)
+            .scope(write(Package)).event(Event::ChannelDelete)
         .get("/{owner}/-/packages/generic/{name}/{version}/delete", delete::version_form).right(Writer)
             .scope(write(Package))
         .post("/{owner}/-/packages/generic/{name}/{version}/delete", delete::delete_version).right(Writer)
@@ -234,6 +241,7 @@ pub(super) fn routes() -> Routes<Web> {
         .get("/", home::home).right(Everybody)
         .get("/explore", explore::owners).right(Everybody)
         .get("/explore/packages", explore::packages).right(Everybody)
+        .get("/explore/packages.atom", feeds::of_search).right(Everybody).credentials(Feed).scope(read(Package))
 
         // Pages: the manual.
         .get("/docs", manual::page).right(Everybody)
@@ -242,9 +250,16 @@ pub(super) fn routes() -> Routes<Web> {
         // Pages of an owner. They come last, because a name could be any first segment.
         .get("/{owner}", packages::of_owner).right(Reader)
         .get("/{owner}/-/packages", packages::of_owner).right(Reader)
+        .get("/{owner}/-/packages.atom", feeds::of_owner).right(Reader).credentials(Feed).scope(read(Package))
         .get("/{owner}/-/packages/generic/{name}", packages::newest).right(Reader)
         .get("/{owner}/-/packages/generic/{name}/versions", versions::list).right(Reader)
+        .get("/{owner}/-/packages/generic/{name}/versions.atom", feeds::of_package).right(Reader).credentials(Feed)
+            .scope(read(Package))
         .get("/{owner}/-/packages/generic/{name}/{version}", version::page).right(Reader)
+        .get("/{owner}/-/packages/generic/{name}/{version}/archive.tar.gz", download::tar_gz).right(Reader)
+            .credentials(SessionOrAny).scope(read(Package))
+        .get("/{owner}/-/packages/generic/{name}/{version}/archive.zip", download::zip).right(Reader)
+            .credentials(SessionOrAny).scope(read(Package))
         .get("/{owner}/-/packages/generic/{name}/{version}/files/{id}", download::by_id).right(Reader)
             .credentials(SessionOrAny).scope(read(Package))
         .get("/{owner}/-/packages/generic/{name}/{version}/files/{id}/{file}", download::file).right(Reader)

@@ -28,7 +28,7 @@ pub use self::error::StoreError;
 pub use self::incoming::{Adopted, Incoming};
 pub use self::key::{InvalidStorageKey, StorageKey, StoreId};
 pub use self::local::Space;
-pub use self::reader::{BlobReader, Stored};
+pub use self::reader::{BlobReader, BlockingReader, Stored, Transfer};
 pub use self::sweep::{Claim, Entry, Held, Leftovers, Swept, Walk};
 pub use self::transfer::TransferError;
 
@@ -83,6 +83,19 @@ impl BlobStore {
     /// [`StoreError::Missing`], [`StoreError::Damaged`], [`StoreError::Away`].
     pub async fn reader(&self, blob: Stored, range: std::ops::Range<u64>) -> Result<BlobReader, StoreError> {
         BlobReader::open(self.0.clone(), blob, range).await
+    }
+
+    /// As [`BlobStore::reader`], for a caller on a blocking thread; blocks.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`], [`StoreError::Damaged`], [`StoreError::Away`].
+    pub fn blocking_reader(&self, blob: Stored, range: std::ops::Range<u64>) -> Result<BlockingReader, StoreError> {
+        BlockingReader::open(&self.0, blob, range)
+    }
+
+    /// Counts a transfer of several blobs as one, which has its share of the memory for chunks.
+    pub fn transfer(&self) -> Transfer {
+        Transfer::new(self.0.clone())
     }
 
     /// Reads and verifies a whole blob of up to 1 MiB ([`BLOCK`]); blocks. It is for a caller that is already on a

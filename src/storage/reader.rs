@@ -145,17 +145,39 @@ impl BlobReader {
     }
 }
 
+/// A range of a blob, in verified chunks, for a caller that is on a blocking thread already and reads one blob after
+/// another: many small ones then cost no switch of threads each.
+pub struct BlockingReader(Cursor);
+
+impl BlockingReader {
+    /// Opens the blob; blocks.
+    pub(super) fn open(store: &Handle, blob: Stored, range: Range<u64>) -> Result<Self, StoreError> {
+        let file = store.local().open_blob(&blob.key, blob.size)?;
+        let mut cursor = Cursor::new(file, blob);
+        cursor.seek(range);
+        Ok(Self(cursor))
+    }
+
+    /// The next chunk, of at most this many bytes; `None` at the end of the range; blocks.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] and [`StoreError::Away`].
+    pub fn next(&mut self, most: usize) -> Result<Option<Bytes>, StoreError> {
+        self.0.next(most)
+    }
+}
+
 /// One of the running transfers, counted so that they share the memory.
-struct Transfer(Handle);
+pub struct Transfer(Handle);
 
 impl Transfer {
-    fn new(store: Handle) -> Self {
+    pub(super) fn new(store: Handle) -> Self {
         store.readers().fetch_add(1, Ordering::Relaxed);
         Self(store)
     }
 
     /// The maximum size of a chunk now, in bytes.
-    fn allowance(&self) -> usize {
+    pub fn allowance(&self) -> usize {
         allowance(self.0.readers())
     }
 }

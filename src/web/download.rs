@@ -3,6 +3,7 @@
 
 use super::page::Reply;
 use super::version;
+use crate::archive::{self, Format};
 use crate::auth::call::Call;
 use crate::domain::address;
 use crate::domain::ids::FileId;
@@ -31,6 +32,23 @@ pub async fn by_id(call: Call) -> Result<Reply> {
     let to = address::file_by_name(&path.owner, &path.package, &path.version, file.id, &file.name);
     let Some(to) = to else { return send(&call, file).await };
     Ok(Reply::moved(&with_query(to, &call.req)))
+}
+
+/// `GET /{owner}/-/packages/generic/{name}/{version}/archive.tar.gz`.
+pub async fn tar_gz(call: Call) -> Result<Reply> {
+    whole(call, Format::TarGz).await
+}
+
+/// `GET /{owner}/-/packages/generic/{name}/{version}/archive.zip`.
+pub async fn zip(call: Call) -> Result<Reply> {
+    whole(call, Format::Zip).await
+}
+
+/// All files of a version as one archive.
+async fn whole(call: Call, format: Format) -> Result<Reply> {
+    let path = version::named(&call).await?;
+    let address = |version: &VersionPath| address::archive_link(version, format.ending());
+    Ok(Reply::raw(archive::send(call, path, format, address).await?))
 }
 
 async fn find(call: &Call) -> Result<(VersionPath, Downloadable)> {

@@ -3,12 +3,14 @@
 pub mod account;
 pub mod admin;
 pub mod assets;
+pub mod channels;
 pub mod commands;
 pub mod delete;
 pub mod device;
 pub mod download;
 pub mod error;
 pub mod explore;
+pub mod feeds;
 pub mod format;
 pub mod forms;
 pub mod home;

@@ -46,6 +46,10 @@ impl PackagePage {
         address::upload_page(&self.owner, Some((&self.package, None)))
     }
 
+    fn channels_url(&self) -> String {
+        address::channels_page(&self.owner, &self.package)
+    }
+
     fn settings_url(&self) -> String {
         address::package_settings(&self.owner, &self.package)
     }

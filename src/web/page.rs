@@ -137,7 +137,7 @@ impl Frame {
 
 /// The address of the site: as configured, or else as the request says. The latter is safe because only its own sender
 /// sees it.
-fn site_root(req: &HttpRequest, app: &App) -> String {
+pub(super) fn site_root(req: &HttpRequest, app: &App) -> String {
     if let Some(root) = app.config.public_root() {
         return root.to_owned();
     }

@@ -79,7 +79,7 @@ fn summary(rule: &RetentionRule) -> (Vec<String>, Vec<String>) {
 
 /// What a rule is about, in words.
 fn about(rule: &RetentionRule) -> String {
-    let join = |patterns: &[crate::domain::glob::NamePattern]| {
+    let join = |patterns: &[crate::domain::pattern::NamePattern]| {
         patterns.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
     };
     let packages = if rule.packages.is_empty() { "all packages".to_owned() } else { join(&rule.packages) };

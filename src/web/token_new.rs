@@ -63,7 +63,7 @@ impl Default for Draft {
 }
 
 /// The most common permissions: a word, its label and its meaning.
-const PRESETS: [(&str, &str, &str); 4] = [
+const PRESETS: [(&str, &str, &str); 5] = [
     (
         "download",
         "Download packages",
@@ -71,6 +71,11 @@ const PRESETS: [(&str, &str, &str); 4] = [
          access.",
     ),
     ("publish", "Publish packages", "Scope write:package. For build jobs. Can publish, delete and download."),
+    (
+        "feeds",
+        "Read feeds",
+        "For feed readers. Works only as ?feed_token= in the address of an Atom feed, and nowhere else.",
+    ),
     (
         "all",
         "Everything",
@@ -129,7 +134,7 @@ impl Draft {
     /// The chosen scopes.
     fn scopes(&self) -> Result<Scopes, String> {
         let mut words: Vec<String> = match self.preset.as_str() {
-            "download" => vec!["read:package".to_owned()],
+            "download" | "feeds" => vec!["read:package".to_owned()],
             "publish" => vec!["write:package".to_owned()],
             "all" => vec!["all".to_owned()],
             "custom" => {
@@ -179,6 +184,7 @@ impl Draft {
                 expires_at,
                 owners: Some(owners).filter(|owners| !owners.is_empty()),
                 packages: Some(packages).filter(|packages| !packages.is_empty()),
+                feeds_only: self.preset == "feeds",
             }),
             _ => Err(problems),
         }
@@ -292,6 +298,13 @@ fn example(frame: &Frame, line: &Line) -> Result<(&'static str, String)> {
     let package = patterns.first().map_or_else(|| "hello".to_owned(), |pattern| pattern.replace('*', "hello"));
     let curl = r#"curl -f -H "Authorization: Bearer $TOKEN""#;
     let file = format!("{}{}", frame.root, address::generic_example(&owner, &package, "1.0.0", "hello.txt"));
+    if line.token.feeds_only {
+        let owner = owner.parse().map_err(Error::internal)?;
+        return Ok((
+            "Read a feed",
+            format!(r#"curl -f "{}{}?feed_token=$TOKEN""#, frame.root, address::owner_feed(&owner)),
+        ));
+    }
     Ok(if scopes.allow(Area::Package, Level::Write) {
         ("Publish a file", format!("{curl} -T hello.txt {file}"))
     } else if scopes.allow(Area::Package, Level::Read) {

@@ -13,7 +13,7 @@ use crate::domain::ids::TrashId;
 use crate::domain::names::OwnerName;
 use crate::domain::trash::{TrashKind, TrashReason};
 use crate::error::{Error, Result, What};
-use crate::registry::access::{can_publish, can_upload};
+use crate::registry::access::{can_publish, can_see_trash, can_upload};
 use crate::registry::packages::freed::{self, Given};
 use crate::registry::packages::restoration;
 use crate::registry::packages::trash_entries::{self, TrashEntry};
@@ -89,7 +89,7 @@ pub async fn list(call: Call) -> Result<Reply> {
     call.about(&name);
     let (slice, now) = (slice(&call.req), call.app.clock.now());
     let (frame, (owner, page, freed)) = frame(&call, move |conn, caller| {
-        let right = can_upload(conn, caller, &name)?;
+        let right = can_see_trash(conn, caller, &name)?;
         let owner = Owner::of(conn, caller, right.owner())?;
         let page = trash_entries::list(conn, caller, &right, slice)?;
         let freed = freed::bytes(conn, Given::TrashOf(&[owner.id]))?;

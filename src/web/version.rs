@@ -137,8 +137,17 @@ impl VersionPage {
         address::versions_page(&self.path.owner, &self.path.package)
     }
 
+    fn feed_url(&self) -> String {
+        address::versions_feed(&self.path.owner, &self.path.package)
+    }
+
     fn upload_url(&self) -> String {
         address::upload_page(&self.path.owner, Some((&self.path.package, Some(&self.path.version))))
+    }
+
+    /// The link to download all files as one archive.
+    fn archive_url(&self, ending: &str) -> String {
+        address::archive_link(&self.path, ending)
     }
 
     /// The page that deletes the version.
@@ -162,8 +171,11 @@ pub async fn named(call: &Call) -> Result<VersionPath> {
     let version = if call.has_part("version") {
         call.part("version", What::Version).await?
     } else {
-        // A version named `versions` shares its address with the list of versions.
-        address::VERSIONS.parse().map_err(Error::internal)?
+        // A version named `versions` shares its address with the list of versions, and one named `versions.atom` with
+        // the feed.
+        let is_feed = call.req.path().ends_with(address::VERSIONS_FEED);
+        let name = if is_feed { address::VERSIONS_FEED } else { address::VERSIONS };
+        name.parse().map_err(Error::internal)?
     };
     Ok(VersionPath { owner, package, version })
 }

@@ -1,5 +1,6 @@
 //! The list of a package's versions.
 
+use super::channels::{ChannelRow, rows as channel_rows};
 use super::format::{Bytes, Count, When};
 use super::list::{self, Choice, Pager, choices};
 use super::owner::Owner;
@@ -9,11 +10,13 @@ use super::standing::{Badge, badges};
 use super::version;
 use crate::auth::call::Call;
 use crate::domain::address;
+use crate::domain::channel::ChannelName;
 use crate::domain::names::PackageName;
 use crate::domain::version::Version;
 use crate::error::Result;
 use crate::http::paging::param;
 use crate::registry::access::can_read;
+use crate::registry::packages::channels::{self, ChannelState};
 use crate::registry::packages::versions::{self, VersionOrder};
 use askama::Template;
 use serde::Deserialize;
@@ -34,6 +37,8 @@ struct VersionRow {
     url: String,
     latest: bool,
     badges: Vec<Badge>,
+    /// The channels that stand for it.
+    channels: Vec<ChannelName>,
     published: When,
     files: Count,
     size: Bytes,
@@ -47,6 +52,8 @@ struct VersionsPage {
     owner: Owner,
     package: PackageName,
     all: Count,
+    /// Channels that lead nowhere.
+    broken: Vec<ChannelRow>,
     rows: Vec<VersionRow>,
     q: String,
     sort: String,
@@ -59,12 +66,20 @@ impl VersionsPage {
         address::versions_page(&self.owner.name, &self.package)
     }
 
+    fn feed_url(&self) -> String {
+        address::versions_feed(&self.owner.name, &self.package)
+    }
+
     fn package_url(&self) -> String {
         address::package_page(&self.owner.name, &self.package)
     }
 
     fn upload_url(&self) -> String {
         address::upload_page(&self.owner.name, Some((&self.package, None)))
+    }
+
+    fn channels_url(&self) -> String {
+        address::channels_page(&self.owner.name, &self.package)
     }
 
     fn settings_url(&self) -> String {
@@ -82,10 +97,11 @@ pub async fn list(call: Call) -> Result<Reply> {
     let (q, slice) = (wanted.q.trim().to_owned(), list::slice(&call.req));
     let order: VersionOrder = wanted.sort.parse().unwrap_or_default();
     let part = q.clone();
-    let (frame, (owner, found)) = frame(&call, move |conn, caller| {
+    let (frame, (owner, found, channels)) = frame(&call, move |conn, caller| {
         let right = can_read(conn, caller, &path.owner, Some(&path.package))?;
         let found = versions::browse(conn, &right, &path.package, &part, order, slice)?;
-        Ok((Owner::of(conn, caller, right.owner())?, found))
+        let channels = channels::list(conn, &right, &path.package)?;
+        Ok((Owner::of(conn, caller, right.owner())?, found, channels))
     })
     .await?;
     let now = call.app.clock.now();
@@ -93,16 +109,23 @@ pub async fn list(call: Call) -> Result<Reply> {
         url: address::version_page(&owner.name, &found.package, &summary.version),
         latest: Some(&summary.version) == found.latest.as_ref(),
         badges: badges(&summary.standing, &summary.version, now),
+        channels: channels
+            .iter()
+            .filter(|channel| channel.version.lower() == summary.version.lower())
+            .map(|channel| channel.name.clone())
+            .collect(),
         version: summary.version,
         published: When { at: summary.created_at, now },
         files: Count(summary.files),
         size: Bytes(summary.size),
         downloads: Count(summary.downloads),
     };
-    let rows = found.page.items.into_iter().map(row).collect();
+    let rows: Vec<VersionRow> = found.page.items.into_iter().map(row).collect();
     let orders = choices(&call.req, "sort", &ORDERS);
     let pager = Pager::new(&call.req, found.page.total);
     let all = Count(found.all);
     let package = found.package;
-    Reply::page(&VersionsPage { frame, owner, package, all, rows, q, sort: wanted.sort, orders, pager })
+    let broken = channels.into_iter().filter(|channel| channel.state == ChannelState::Broken).collect();
+    let broken = channel_rows(&call, broken);
+    Reply::page(&VersionsPage { frame, owner, package, all, broken, rows, q, sort: wanted.sort, orders, pager })
 }

@@ -154,11 +154,18 @@ const VISITS = {
   // Not a page, but a file.
   "/{owner}/-/packages/generic/{name}/{version}/files/{id}": {},
   "/{owner}/-/packages/generic/{name}/{version}/files/{id}/{file}": {},
+  "/{owner}/-/packages/generic/{name}/{version}/archive.tar.gz": {},
+  "/{owner}/-/packages/generic/{name}/{version}/archive.zip": {},
+  // Not pages, but feeds.
+  "/explore/packages.atom": {},
+  "/{owner}/-/packages.atom": {},
+  "/{owner}/-/packages/generic/{name}/versions.atom": {},
   "/robots.txt": {},
   "/favicon.ico": {},
   "/swagger.v1.json": {},
   "/{owner}/-/packages/generic/{name}/{version}/files/{id}/delete": { ada: [`/ada/-/packages/generic/many/1.0/files/${file.id}/delete`] },
   "/{owner}/-/packages/settings/generic/{name}": { ada: ["/ada/-/packages/settings/generic/many"], [OWNER]: [`/${OWNER}/-/packages/settings/generic/${LONG}`] },
+  "/{owner}/-/packages/settings/generic/{name}/channels": { ada: ["/ada/-/packages/settings/generic/many/channels"], [OWNER]: [`/${OWNER}/-/packages/settings/generic/${LONG}/channels`] },
   "/{owner}/-/trash": { ada: ["/ada/-/trash"], [OWNER]: [`/${OWNER}/-/trash`], idle: ["/idle/-/trash"] },
   "/{owner}/-/trash/{entry}/delete": { ada: [`/ada/-/trash/${trashed.id}/delete`] },
   "/{owner}/-/upload": { ada: ["/ada/-/upload?package=many&version=1.0", "/acme/-/upload"], [OWNER]: [`/${OWNER}/-/upload?package=${LONG}&version=${LONG}`] },

@@ -8,9 +8,22 @@ use serde_json::json;
 use std::path::Path;
 
 /// The words that routes use where a name may stand too.
-const ROUTE_WORDS: [&str; 14] = [
-    "versions", "VERSIONS", "files", "delete", "settings", "generic", "packages", "upload", "latest", "new", "admin",
-    "docs", "api", "search",
+const ROUTE_WORDS: [&str; 15] = [
+    "versions",
+    "VERSIONS",
+    "files",
+    "delete",
+    "settings",
+    "generic",
+    "packages",
+    "upload",
+    "latest",
+    "new",
+    "admin",
+    "docs",
+    "api",
+    "search",
+    "versions.atom",
 ];
 
 /// A form with one file, as a browser without scripts sends it.
@@ -108,8 +121,16 @@ fn with_any(texts: &[(String, String)], parts: &[&str]) -> Vec<String> {
 }
 
 /// The addresses in templates that are not paths within the site: external ones, and data in the page itself.
-const NO_PATHS: [&str; 6] =
-    ["#", "{{ frame.asset(", "{{ frame.icon(", "{{ frame.root }}{{", "{{ owner.website }}", "{{ file }}"];
+const NO_PATHS: [&str; 8] = [
+    "#",
+    "{{ frame.asset(",
+    "{{ frame.icon(",
+    "{{ frame.root }}{{",
+    "{{ owner.website }}",
+    "{{ about.homepage }}",
+    "{{ about.source_url }}",
+    "{{ file }}",
+];
 
 #[test]
 fn every_link_and_form_of_a_template_has_the_base_path() {

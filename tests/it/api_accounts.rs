@@ -162,7 +162,8 @@ async fn a_token_can_describe_itself_and_revoke_itself() {
     "expires_at":null,
     "owners":["ada",
     "stranger"],
-    "packages":["tool-*"]}
+    "packages":["tool-*"],
+    "feeds_only":false}
     "#);
     assert_eq!(token.head("/api/v1/token").await.is(200).body.len(), 0);
     for method in ["GET", "DELETE"] {

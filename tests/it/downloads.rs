@@ -21,7 +21,7 @@ async fn a_download_has_all_promised_headers() {
     200
     accept-ranges: bytes
     access-control-allow-origin: *
-    access-control-expose-headers: Accept-Ranges, Content-Disposition, Content-Length, Content-Range, Date, Digest, ETag, Link, Repr-Digest, X-Checksum-Sha256, X-Request-Id
+    access-control-expose-headers: Accept-Ranges, Content-Disposition, Content-Length, Content-Range, Date, Deprecation, Digest, ETag, Link, Repr-Digest, Sunset, X-Checksum-Sha256, X-Packhouse-Yanked, X-Request-Id
     cache-control: public, max-age=0, must-revalidate, no-transform
     content-disposition: attachment; filename="[a] $(b) & c.bin"; filename*=UTF-8''%5Ba%5D%20$%28b%29%20&%20c.bin
     content-length: 5

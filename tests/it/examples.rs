@@ -68,10 +68,13 @@ const NOT_RUN: [(&str, &str, &str); 14] = [
 const NO_SHELL: [&str; 12] =
     ["text", "json", "toml", "ini", "nginx", "haproxy", "sql", "yaml", "python", "cmake", "hcl", "nix"];
 /// The pages whose examples follow each other, in this order. The last one removes what they leave.
-const PAGES: [&str; 18] = [
+const PAGES: [&str; 21] = [
     "docs/getting-started.md",
     "docs/usage/packages/generic.md",
     "docs/usage/packages/states.md",
+    "docs/usage/packages/selectors.md",
+    "docs/usage/packages/archives.md",
+    "docs/usage/feeds.md",
     "docs/usage/packages/retention.md",
     "docs/usage/authentication.md",
     "docs/compatibility.md",

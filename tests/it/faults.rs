@@ -379,7 +379,7 @@ async fn an_invalid_row_is_500_without_details_and_affects_no_one_else() {
     let site = Site::new();
     site.ci().publish(&file("f"), "hello").await;
     site.ci().publish(&file("g"), "hello").await;
-    site.db_execute("UPDATE files SET name = 'no/name' WHERE lower_name = 'f'");
+    site.db_execute("UPDATE files SET name = 'no//name' WHERE lower_name = 'f'");
     let broken = site.anon().get(&file("f")).await.is(500);
     assert_eq!(broken.text(), format!("internal error (request id {})\n", broken.request_id()));
     site.anon().get(&file("g")).await.is(200);

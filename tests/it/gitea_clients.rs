@@ -324,14 +324,17 @@ fn every_operation_has_a_scope_that_a_token_can_hold() {
     for row in table() {
         let what = format!("{} {}", row.method, row.path);
         match (row.policy.credentials, row.policy.scope) {
-            (AcceptedCredentials::Any | AcceptedCredentials::SessionOrAny, Some((area, level))) => {
+            (
+                AcceptedCredentials::Any | AcceptedCredentials::SessionOrAny | AcceptedCredentials::Feed,
+                Some((area, level)),
+            ) => {
                 let word = Scope::Of(area, level).to_string();
                 let scopes = Scopes::from_words([word.as_str()]).unwrap_or_else(|error| panic!("{what}: {error}"));
                 assert!(scopes.allow(area, level) && !scopes.is_useless(), "{what}");
                 // Nothing that only reads needs a scope for writing.
                 assert!(row.method != "GET" || word.starts_with("read:"), "{what}");
             }
-            (AcceptedCredentials::Any | AcceptedCredentials::SessionOrAny, None) => {
+            (AcceptedCredentials::Any | AcceptedCredentials::SessionOrAny | AcceptedCredentials::Feed, None) => {
                 panic!("{what} takes a token and names no scope")
             }
             // A token describes and revokes itself with any scope; the others take no token.

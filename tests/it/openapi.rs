@@ -25,8 +25,8 @@ fn operations(document: &Value) -> Vec<(String, &Value)> {
 fn differences(document: &Value) -> Vec<String> {
     let known: BTreeSet<String> = operations(document).into_iter().map(|(name, _)| name).collect();
     let row = |row: &routes::Row| format!("{} {}", row.method.as_str().to_lowercase(), row.path);
-    // HTML pages aren't part of the document.
-    let of_pages = [AcceptedCredentials::Session, AcceptedCredentials::SessionOrAny];
+    // HTML pages and feeds aren't part of the document.
+    let of_pages = [AcceptedCredentials::Session, AcceptedCredentials::SessionOrAny, AcceptedCredentials::Feed];
     let table = routes::table().into_iter().filter(|row| !of_pages.contains(&row.policy.credentials));
     let table: BTreeSet<String> = table.map(|route| row(&route)).collect();
     table.symmetric_difference(&known).cloned().collect()

@@ -10,6 +10,7 @@ use packhouse::domain::names::OwnerName;
 use packhouse::domain::role::{Level, Permission, Scope, Visibility};
 use packhouse::domain::secret::TokenSecret;
 use packhouse::registry::access::can_govern;
+use packhouse::registry::audit::Event;
 use packhouse::registry::caller::Caller;
 use packhouse::registry::owners::{members, org_creation, teams};
 use packhouse::routes::{Row, table};
@@ -131,7 +132,8 @@ enum Outcome {
 fn expected(row: &Row, person: Person, sent: Sent, visibility: Visibility) -> Outcome {
     let policy = row.policy;
     let pages = policy.credentials == AcceptedCredentials::Session;
-    let takes_cookies = pages || policy.credentials == AcceptedCredentials::SessionOrAny;
+    let takes_cookies =
+        pages || matches!(policy.credentials, AcceptedCredentials::SessionOrAny | AcceptedCredentials::Feed);
     let unknown = match sent {
         Sent::Nothing => true,
         Sent::Cookie => !takes_cookies || matches!(person, Person::Anonymous | Person::Locked),
@@ -491,7 +493,11 @@ async fn request(world: &World, row: &Row, person: Person, org: &str) -> (String
         // The address of a manual page ends in a slash.
         ("GET", "/docs") => "/docs/".to_owned(),
         ("GET", pattern @ "/docs/{page:.*}") => fill(pattern, &[("{page:.*}", "getting-started/")]),
-        (_, pattern) if pattern.ends_with("/delete") && pattern.starts_with("/{owner}/-/packages/") => {
+        (_, pattern)
+            if pattern.ends_with("/delete")
+                && pattern.starts_with("/{owner}/-/packages/")
+                && !pattern.contains("/channels") =>
+        {
             let name = world.fresh("package");
             admin.publish(&path(&[&org, &name, "1", "f"]), "bytes").await;
             let id = world.site.db_number("SELECT max(id) AS n FROM files").to_string();
@@ -549,6 +555,31 @@ async fn request(world: &World, row: &Row, person: Person, org: &str) -> (String
             world.db(|conn| db_token(conn, person.name(), &name, &["read:package"], |_| {}).unwrap());
             let id = world.db(|conn| db_token_id(conn, &name));
             fill(pattern, &[("{token}", &id.to_string())])
+        }
+        (_, pattern) if pattern.ends_with("/channels/{channel}") => {
+            let name = world.fresh("channel");
+            if method != "PUT" {
+                let set = admin.request("PUT", &fill(pattern, &[("{channel}", &name)]));
+                set.header("content-type", "application/json").body(r#"{"version":"1"}"#).await.is(201);
+            }
+            body = (method == "PUT").then(|| json!({"version": "1"}));
+            fill(pattern, &[("{channel}", &name)])
+        }
+        ("POST", pattern) if pattern.contains("/channels") => {
+            let name = world.fresh("channel");
+            if pattern.ends_with("/delete") {
+                let set = format!("/api/v1/packages/{org}/generic/tool/-/channels/{name}");
+                let set = admin.request("PUT", &set).header("content-type", "application/json");
+                set.body(r#"{"version":"1"}"#).await.is(201);
+            }
+            body = Some(json!({"channel": name, "version": "1"}));
+            fill(pattern, &[])
+        }
+        ("POST", pattern) if pattern.ends_with("/{version}/copy") || pattern.ends_with("/{version}/move") => {
+            let (name, version) = (world.fresh("package"), world.fresh("copied"));
+            admin.publish(&path(&[&org, &name, "1", "f"]), "bytes").await;
+            body = Some(json!({"name": name, "version": "1"}));
+            fill(pattern, &[("{version}", &version)])
         }
         ("GET", pattern) if pattern.contains("/files/{id}") => {
             fill(pattern, &[("{id}", &world.db_file(&org, "tool").to_string())])
@@ -813,7 +844,9 @@ async fn attempt(
     let (after, last) = world.records();
     let event = row.policy.event.filter(|_| outcome == Outcome::Done);
     let record = event.map_or(String::new(), |event| format!("{} by {}", event.as_str(), person.name()));
-    if after != before + i64::from(event.is_some()) || event.is_some() && last != record {
+    // A move is a deletion where the files were, too.
+    let records = i64::from(event.is_some()) + i64::from(event == Some(Event::VersionMove));
+    if after != before + records || event.is_some() && last != record {
         return Err(format!("{what}: {} records, the last {last:?}", after - before));
     }
     Ok(())

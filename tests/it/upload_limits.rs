@@ -85,8 +85,8 @@ async fn the_grace_period_starts_when_the_last_file_of_a_blob_is_deleted() {
     site.ci().publish(&file("a"), "one").await;
     site.ci().publish(&file("b"), "two").await;
     site.pass(Duration::from_secs(7200));
-    site.ci().delete(&file("a")).await.is(204);
-    site.ci().delete(&path(&["ada", "tool", "1"])).await.is(204);
+    site.ci().delete(&format!("{}?purge=true", file("a"))).await.is(204);
+    site.ci().delete(&format!("{}?purge=true", path(&["ada", "tool", "1"]))).await.is(204);
     assert_eq!(sweep().await, 0);
     site.pass(Duration::from_secs(3601));
     assert_eq!(sweep().await, 2);

@@ -34,7 +34,7 @@ async fn latest_of_all_faces(site: &Site) -> Vec<(&'static str, String)> {
     found.push(("the version's page", last(redirect(&browser))));
     let page = format!("{PACKAGE}/{}", found[0].1);
     browser.go(&page).await.is(200);
-    assert_eq!(browser.one(".page-head .badge"), "Latest");
+    assert_eq!(browser.one(".page-head .badge.good"), "Latest");
     found.push(("the other versions of a page", browser.all(".siblings li > :first-child")[0].clone()));
     browser.go(&format!("{PACKAGE}/versions")).await.is(200);
     found.push(("the versions page", browser.all("th.name a")[0].clone()));

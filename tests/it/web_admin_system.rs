@@ -75,7 +75,7 @@ async fn the_audit_log_is_paged_and_exported_as_jsonl() {
 async fn jobs_are_started_with_a_button_and_show_their_result() {
     let site = Site::with(&[("PACKHOUSE_JOBS_SWEEP_GRACE_SECONDS", "0")]);
     site.ci().publish(&path(&["ada", "tool", "1", "a"]), vec![1; 5000]).await;
-    site.ci().delete(&path(&["ada", "tool", "1", "a"])).await.is(204);
+    site.ci().delete(&format!("{}?purge=true", path(&["ada", "tool", "1", "a"]))).await.is(204);
     site.pass(Duration::from_secs(3600));
     let mut browser = site.browser_of("admin").await;
     browser.go("/-/admin/system").await.is(200);

@@ -32,8 +32,8 @@ async fn the_head_of_an_owner_says_who_it_is_and_what_who_looks_may_do() {
 
     for (name, seen, may_upload) in [
         ("acme-read", &["Packages", "Teams", "Members"][..], false),
-        ("acme-write", &["Packages", "Teams", "Members"], true),
-        ("ada", &["Packages", "Teams", "Members", "Webhooks", "Settings"], true),
+        ("acme-write", &["Packages", "Trash", "Teams", "Members"], true),
+        ("ada", &["Packages", "Trash", "Teams", "Members", "Webhooks", "Retention", "Settings"], true),
     ] {
         let mut member = site.browser_of(name).await;
         member.go("/acme").await.is(200);

@@ -286,9 +286,12 @@ fn links(page: &Html) -> Vec<Link> {
 /// What a page loads at a first visit.
 fn assets(page: &Html) -> Vec<String> {
     let mut found = Vec::new();
-    for (selector, name) in
-        [("link:not([rel=canonical])", "href"), ("script[src]", "src"), ("use[href]", "href"), ("img[src]", "src")]
-    {
+    for (selector, name) in [
+        ("link:not([rel=canonical], [rel=alternate])", "href"),
+        ("script[src]", "src"),
+        ("use[href]", "href"),
+        ("img[src]", "src"),
+    ] {
         let all = select(page, selector);
         let of = all.iter().filter_map(|element| element.attr(name));
         found.extend(of.filter(|address| !address.starts_with("data:")).map(str::to_owned));

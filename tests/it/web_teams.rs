@@ -95,7 +95,7 @@ async fn an_owner_creates_a_team_manages_its_members_and_deletes_it() {
     assert_eq!(browser.all("tbody th a"), ["stranger"]);
     let mut stranger = site.browser_of("stranger").await;
     stranger.go("/acme").await.is(200);
-    assert_eq!(stranger.all(".tabs a"), ["Packages", "Teams", "Members"]);
+    assert_eq!(stranger.all(".tabs a"), ["Packages", "Trash", "Teams", "Members"]);
 
     let edit = "form[action='/org/acme/teams/Release%20crew']";
     browser.submit(edit, &[("name", "Shippers"), ("permission", "read")]).await.is(303);

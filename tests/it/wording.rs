@@ -100,7 +100,7 @@ const BRITISH_PARTS: [&str; 18] = [
 ];
 
 /// Words that end in `ise` in American English too. All others end in `ize`.
-const ENDS_IN_ISE: [&str; 50] = [
+const ENDS_IN_ISE: [&str; 51] = [
     "advertise",
     "advise",
     "appraise",
@@ -132,6 +132,7 @@ const ENDS_IN_ISE: [&str; 50] = [
     "liaise",
     "likewise",
     "merchandise",
+    "mise",
     "noise",
     "otherwise",
     "paradise",

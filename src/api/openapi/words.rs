@@ -2,6 +2,7 @@
 
 use super::super::swagger;
 use crate::auth::policy::{AcceptedCredentials, Policy, Right};
+use crate::domain::channel::ChannelName;
 use crate::domain::names::{FileName, OwnerName, PackageName};
 use crate::domain::role::Scope;
 use crate::domain::version::Version;
@@ -97,7 +98,8 @@ pub fn demands(policy: Policy) -> String {
         | AcceptedCredentials::Own
         | AcceptedCredentials::Any
         | AcceptedCredentials::Session
-        | AcceptedCredentials::SessionOrAny => {}
+        | AcceptedCredentials::SessionOrAny
+        | AcceptedCredentials::Feed => {}
     }
     if let Some(event) = policy.event {
         text.push_str(&format!(" It writes the audit event `{}`.", event.as_str()));
@@ -114,6 +116,7 @@ pub fn path_parameter(name: &str) -> (&'static str, RefOr<Schema>, Value) {
         "org" => ("An organization.", OwnerName::schema(), json!("acme")),
         "name" => ("A package.", PackageName::schema(), json!("hello")),
         "version" => ("A version of the package.", Version::schema(), json!("1.0.0")),
+        "channel" => ("A channel of the package.", ChannelName::schema(), json!("beta")),
         "file" => (
             "A file of the version. It may be in directories, such as `linux/amd64/tool`: these slashes are not escaped.",
             FileName::parameter_schema(),

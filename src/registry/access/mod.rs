@@ -14,7 +14,8 @@ pub use owner_rights::{
     can_administer, can_audit, can_change_own, can_govern, can_hook, can_inspect, can_see_quota, can_set_quota,
 };
 pub use package_rights::{
-    CanPublish, CanRead, CanSearch, CanUpload, can_publish, can_read, can_search, can_upload, confirm_read,
+    CanPublish, CanRead, CanSearch, CanSeeTrash, CanUpload, can_publish, can_read, can_search, can_see_trash,
+    can_upload, confirm_read,
 };
 pub use retention_rights::{CanSeeRetention, CanSetRetention, can_see_retention, can_set_retention};
 pub(in crate::registry) use visibility::absent;

@@ -87,6 +87,27 @@ impl CanUpload {
     }
 }
 
+/// The right to see what an owner has in the trash: for whoever may publish there, because it may have been a draft.
+#[derive(Debug, Clone)]
+pub struct CanSeeTrash {
+    owner: Visited,
+}
+
+impl CanSeeTrash {
+    /// The owner of the trash.
+    pub fn owner(&self) -> &Visited {
+        &self.owner
+    }
+}
+
+/// Checks that a caller may see an owner's trash.
+///
+/// # Errors
+/// As [`can_publish`], but a token needs only `read:package`.
+pub fn can_see_trash(conn: &mut PgConnection, caller: &Caller, owner: &OwnerName) -> Result<CanSeeTrash> {
+    may_write(conn, caller, (owner, None), Level::Read).map(|CanUpload { owner, .. }| CanSeeTrash { owner })
+}
+
 /// The right to publish to a package of an owner and to delete from it: the limits of the token allow this package too.
 #[derive(Debug, Clone)]
 pub struct CanPublish(CanUpload);
@@ -131,8 +152,18 @@ fn can_write(
     owner: &OwnerName,
     package: Option<&PackageName>,
 ) -> Result<CanUpload> {
+    may_write(conn, caller, (owner, package), Level::Write)
+}
+
+/// Checks that a caller may write to an owner, and that their token has a scope of this level.
+fn may_write(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    (owner, package): (&OwnerName, Option<&PackageName>),
+    level: Level,
+) -> Result<CanUpload> {
     let user = caller.signed_in()?.clone();
-    caller.demand_scope(Area::Package, Level::Write)?;
+    caller.demand_scope(Area::Package, level)?;
     let owner = visit(conn, caller, owner)?;
     package.map_or(Ok(()), |package| caller.demand_package(package))?;
     if owner.permission() < Some(Permission::Write) {

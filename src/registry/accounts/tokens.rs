@@ -24,6 +24,8 @@ pub struct NewToken {
     pub expires_at: Option<Timestamp>,
     pub owners: Option<Vec<OwnerName>>,
     pub packages: Option<Vec<PackagePattern>>,
+    /// Whether it works only as `?feed_token=` of feeds.
+    pub feeds_only: bool,
 }
 
 /// A token as it may be listed: everything but its secret.
@@ -41,6 +43,8 @@ pub struct Token {
     pub last_used_at: Option<Timestamp>,
     /// The address it was last used from.
     pub last_used_from: Option<String>,
+    /// Whether it works only as `?feed_token=` of feeds.
+    pub feeds_only: bool,
 }
 
 /// The most bytes in a token's name.
@@ -77,6 +81,7 @@ pub fn create(
             tokens::package_patterns.eq(patterns),
             tokens::created_at.eq(now),
             tokens::expires_at.eq(new.expires_at),
+            tokens::feeds_only.eq(new.feeds_only),
         ))
         .on_conflict((tokens::user_id, tokens::lower_name))
         .do_nothing()
@@ -95,6 +100,13 @@ fn check(new: &NewToken, now: Timestamp) -> Result<()> {
     }
     if new.scopes.is_useless() {
         return Err(Error::invalid("scopes", "a token needs at least one scope, such as write:package"));
+    }
+    let reads_packages = new.scopes.words().iter().all(|word| matches!(&**word, "read:package" | "public-only"));
+    if new.feeds_only && !reads_packages {
+        return Err(Error::invalid(
+            "scopes",
+            "scopes: a token for feeds alone has the scope read:package and no other",
+        ));
     }
     let too_many = |field: &'static str| {
         Error::invalid(field, format!("{field}: list at most {MAX_LIMITS}, or none for no limit"))
@@ -238,7 +250,9 @@ fn record(
     token: &Token,
     now: Timestamp,
 ) -> Result<()> {
-    let detail = json!({"id": token.id, "scopes": token.scopes, "expires_at": token.expires_at});
+    let detail = json!({
+        "id": token.id, "scopes": token.scopes, "expires_at": token.expires_at, "feeds_only": token.feeds_only,
+    });
     let subject = Subject { owner: Some((user.id, &user.name)), text: token.name.clone(), detail };
     audit::record(conn, caller, event, &subject, now)
 }

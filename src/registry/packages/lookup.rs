@@ -6,6 +6,7 @@ use crate::domain::names::PackageName;
 use crate::domain::path::{FilePath, VersionPath};
 use crate::domain::version::Version;
 use crate::error::{Error, Result, What};
+use crate::registry::access::{CanRead, shown};
 use diesel::dsl::auto_type;
 use diesel::prelude::*;
 
@@ -50,6 +51,25 @@ pub(super) fn package(
 ) -> Result<(PackageId, PackageName)> {
     packages::table
         .filter(package_is(owner, package))
+        .select((packages::id, packages::name))
+        .first(conn)
+        .optional()?
+        .ok_or(Error::NotFound(What::Package))
+}
+
+/// A package of which the reader sees a version, with its name in the original spelling.
+///
+/// # Errors
+/// [`Error::NotFound`].
+pub(super) fn shown_package(
+    conn: &mut PgConnection,
+    right: &CanRead,
+    package: &PackageName,
+) -> Result<(PackageId, PackageName)> {
+    packages::table
+        .inner_join(versions::table)
+        .filter(package_is(right.owner().id, package))
+        .filter(shown(right.draft_limit()))
         .select((packages::id, packages::name))
         .first(conn)
         .optional()?

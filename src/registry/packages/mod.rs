@@ -1,15 +1,19 @@
 //! Packages, their versions and files: publishing, listing, searching, downloading, deleting; and owners' storage
 //! quotas.
 
+pub mod archives;
 pub mod catalog;
 mod changeable;
+pub mod channels;
 pub mod cleanup;
 pub mod contents;
+pub mod copies;
 pub mod declared;
 pub mod deletion_preview;
 pub mod directories;
 pub mod downloads;
 pub mod expiry;
+pub mod feeds;
 pub mod files;
 pub mod freed;
 pub mod lifecycle;
@@ -22,6 +26,7 @@ mod replacing;
 pub mod restoration;
 pub mod retention;
 pub mod search;
+pub mod selection;
 pub mod settings;
 pub mod standing;
 pub mod trash;

@@ -171,6 +171,26 @@ pub fn charge(conn: &mut PgConnection, right: &CanPublish, more: Usage, instance
     charge_within(conn, right, more, instance, |quota| quota)
 }
 
+/// [`charge`] for several files, with the bytes of the largest.
+///
+/// # Errors
+/// As [`charge`].
+pub fn charge_files(
+    conn: &mut PgConnection,
+    right: &CanPublish,
+    (more, largest): (Usage, i64),
+    instance: Quota,
+) -> Result<()> {
+    let limit = limiting(right, instance).and_then(|quota| quota.file_bytes);
+    if let Some(limit) = limit.filter(|limit| largest > *limit) {
+        let name = &right.owner().name;
+        return Err(Error::Quota(format!(
+            "the quota of {name} allows {limit} bytes per file, and this file has {largest}"
+        )));
+    }
+    charge_again(conn, right, more, instance)
+}
+
 /// [`charge`] for several files that were within the limit of a file's size when they were published.
 ///
 /// # Errors

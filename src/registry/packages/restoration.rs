@@ -19,7 +19,7 @@ use crate::registry::audit::{self, Event, Subject};
 use crate::registry::caller::Caller;
 use crate::registry::webhooks::outbox::{self, Announced};
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Text};
+use diesel::sql_types::{BigInt, Text, Timestamptz};
 use serde_json::json;
 
 /// Restores an entry of the trash, whole or not at all.
@@ -44,12 +44,12 @@ pub fn restore(
     let announced = match entry.kind {
         TrashKind::File => restore_file(conn, (owner, package), &entry, now)?.map(Announced::Version),
         TrashKind::Version => {
-            restore_versions(conn, (owner.id, package), &entry)?;
+            restore_versions(conn, (owner.id, package), &entry, now)?;
             restore_files(conn, package, id)?;
             version_named(conn, package, &entry)?.map(Announced::Version)
         }
         TrashKind::Package => {
-            restore_versions(conn, (owner.id, package), &entry)?;
+            restore_versions(conn, (owner.id, package), &entry, now)?;
             restore_files(conn, package, id)?;
             Some(Announced::Package(package))
         }
@@ -161,17 +161,23 @@ fn restore_channels(conn: &mut PgConnection, package: PackageId, entry: TrashId)
     Ok(())
 }
 
-/// A version's row from its facts: of the package $2 and the owner $3, and without a publisher whose account is gone.
-/// `id` is the row's id in SQL.
+/// A version's row from its facts: of the package $2 and the owner $3, without a publisher whose account is gone, and
+/// without an expiry that is over at the time $4: it would be deleted again at once. `id` is the row's id in SQL.
 fn version_row(facts: &str, id: &str) -> String {
     format!(
         "jsonb_populate_record(NULL::versions, {facts} || jsonb_build_object('id', {id}, 'package_id', $2, \
-         'owner_id', $3, 'creator_id', (SELECT u.id FROM users u WHERE u.id = ({facts}->>'creator_id')::bigint)))"
+         'owner_id', $3, 'creator_id', (SELECT u.id FROM users u WHERE u.id = ({facts}->>'creator_id')::bigint), \
+         'expires_at', CASE WHEN ({facts}->>'expires_at')::timestamptz > $4 THEN {facts}->'expires_at' END))"
     )
 }
 
 /// Restores the versions that disappeared with a deletion.
-fn restore_versions(conn: &mut PgConnection, (owner, package): (OwnerId, PackageId), entry: &TrashEntry) -> Result<()> {
+fn restore_versions(
+    conn: &mut PgConnection,
+    (owner, package): (OwnerId, PackageId),
+    entry: &TrashEntry,
+    now: Timestamp,
+) -> Result<()> {
     let keys = "SELECT jsonb_object_keys(facts) FROM trashed_versions WHERE trash_id = $1";
     let Columns { columns, values } = columns(conn, "versions", keys, entry.id)?;
     let restored = diesel::sql_query(format!(
@@ -182,6 +188,7 @@ fn restore_versions(conn: &mut PgConnection, (owner, package): (OwnerId, Package
     .bind::<BigInt, _>(entry.id)
     .bind::<BigInt, _>(package)
     .bind::<BigInt, _>(owner)
+    .bind::<Timestamptz, _>(now)
     .execute(conn)?;
     if i64::try_from(restored) == Ok(entry.versions) { Ok(()) } else { Err(taken(entry)) }
 }
@@ -225,7 +232,7 @@ fn restore_file(
             changeable::demand_changeable(conn, version, &path, now)?;
             break (version, None);
         }
-        if let Some(version) = recreate_version(conn, (owner.id, package), entry.id)? {
+        if let Some(version) = recreate_version(conn, (owner.id, package), entry.id, now)? {
             break (version, Some(version));
         }
     };
@@ -263,6 +270,7 @@ fn recreate_version(
     conn: &mut PgConnection,
     (owner, package): (OwnerId, PackageId),
     entry: TrashId,
+    now: Timestamp,
 ) -> Result<Option<VersionId>> {
     let Columns { columns, values } =
         columns(conn, "versions", "SELECT jsonb_object_keys(version_facts) FROM trash WHERE id = $1", entry)?;
@@ -277,6 +285,7 @@ fn recreate_version(
     .bind::<BigInt, _>(entry)
     .bind::<BigInt, _>(package)
     .bind::<BigInt, _>(owner)
+    .bind::<Timestamptz, _>(now)
     .get_result(conn)
     .optional()?;
     Ok(restored.map(|row| VersionId(row.id)))

@@ -9,7 +9,7 @@ use crate::domain::role::{Level, Permission};
 use crate::domain::trash::{TrashKind, TrashReason};
 use crate::domain::version::Version;
 use crate::error::{Error, Result, What};
-use crate::registry::access::{CanPublish, CanUpload, visit};
+use crate::registry::access::{CanPublish, CanSeeTrash, CanUpload, visit};
 use crate::registry::audit::{self, Event, Subject};
 use crate::registry::caller::Caller;
 use crate::registry::like::like_any;
@@ -47,9 +47,9 @@ pub struct TrashEntry {
 impl TrashEntry {
     /// The path below the owner: `package`, `package/version` or `package/version/file`.
     pub fn path(&self) -> String {
-        let version = self.version.as_ref().map(|version| format!("/{version}")).unwrap_or_default();
-        let file = self.file.as_ref().map(|file| format!("/{file}")).unwrap_or_default();
-        format!("{}{version}{file}", self.package)
+        let version = self.version.as_ref().map(Version::as_str);
+        let names = [Some(self.package.as_str()), version, self.file.as_ref().map(FileName::as_str)];
+        names.into_iter().flatten().collect::<Vec<_>>().join("/")
     }
 }
 
@@ -88,7 +88,7 @@ const ENTRY_COLUMNS: EntryColumns = (
 ///
 /// # Errors
 /// Database errors.
-pub fn list(conn: &mut PgConnection, caller: &Caller, right: &CanUpload, slice: Slice) -> Result<Page<TrashEntry>> {
+pub fn list(conn: &mut PgConnection, caller: &Caller, right: &CanSeeTrash, slice: Slice) -> Result<Page<TrashEntry>> {
     let likes = caller.only_packages().map(like_any);
     let rows = || {
         let rows = trash::table.filter(trash::owner_id.eq(right.owner().id)).into_boxed();

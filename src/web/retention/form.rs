@@ -1,6 +1,6 @@
 //! The form that creates or changes a retention rule. It has the fields of Gitea's cleanup rules, too.
 
-use crate::domain::glob::NamePattern;
+use crate::domain::pattern::NamePattern;
 use crate::domain::retention::{KeepPer, RetentionRule};
 use crate::registry::packages::retention::rules::StoredRule;
 use crate::web::problems::Problems;

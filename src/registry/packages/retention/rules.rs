@@ -2,8 +2,8 @@
 
 use crate::db::schema::retention_rules as table;
 use crate::domain::clock::Timestamp;
-use crate::domain::glob::NamePattern;
 use crate::domain::ids::{OwnerId, RetentionRuleId};
+use crate::domain::pattern::NamePattern;
 use crate::domain::retention::{Days, Keep, KeepPer, NameRegex, RetentionRule, RuleName};
 use crate::error::{Error, Result, What};
 use crate::registry::access::{CanSeeRetention, CanSetRetention};
