@@ -2,7 +2,7 @@
 //! describes the route from these types, so that the two cannot differ.
 //!
 //! Nothing of a body or a query is checked before the credential: the handler reads its inputs after it has
-//! [admitted](Call::admit) its caller.
+//! [admitted](crate::auth::call::Call::admit) its caller.
 
 pub use super::body::{Input, JsonBody, LongBody, OptionalBody};
 

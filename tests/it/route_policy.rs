@@ -395,7 +395,7 @@ impl World {
         }
         let query = "SELECT f.id AS n FROM files f JOIN versions v ON v.id = f.version_id \
                      JOIN packages p ON p.id = v.package_id JOIN owners o ON o.id = p.owner_id \
-                     WHERE o.name = $1 AND p.name = $2 LIMIT 1";
+                     WHERE o.name = $1 AND p.name = $2 AND v.version = '1' LIMIT 1";
         let query = diesel::sql_query(query).bind::<Text, _>(org).bind::<Text, _>(package);
         self.db(|conn| query.get_result::<Row>(conn).unwrap().n)
     }
@@ -504,7 +504,10 @@ async fn request(world: &World, row: &Row, person: Person, org: &str) -> (String
             body = Some(json!({"confirm": name}));
             fill(pattern, &[("{name}", &name), ("{id}", &id)])
         }
-        ("POST" | "PATCH", pattern) if pattern.contains("generic/{name}") && !pattern.contains("link") => {
+        ("POST" | "PATCH", pattern)
+            if pattern.contains("generic/{name}")
+                && !["link", "/channels", "/copy", "/move"].iter().any(|part| pattern.contains(part)) =>
+        {
             let name = world.fresh("package");
             let draft = if pattern.ends_with("/publish") { "?draft=true" } else { "" };
             admin.publish(&format!("{}{draft}", path(&[&org, &name, "1", "f"])), "bytes").await;

@@ -76,7 +76,7 @@ fn stays_the_same(there: &Existing, declared: &DeclaredUpload) -> bool {
 /// # Errors
 /// As [`can_publish`]; [`Error::TooLarge`], [`Error::WrongState`], [`Error::Conflict`], [`Error::PreconditionFailed`],
 /// [`Error::Quota`]; [`Error::Blocked`] if a directory has the name of the file, or a file has the name of its
-/// directory; as [`expiry::demand_same`].
+/// directory; [`Error::WrongState`] if the version exists with another expiry.
 pub fn admit(
     conn: &mut PgConnection,
     caller: &Caller,
@@ -127,9 +127,9 @@ pub fn admit(
 /// Creates a file from a stored blob: package, version, blob, file, quota and audit record in the caller's transaction.
 ///
 /// # Errors
-/// As [`replacing::judge`] when the name has a file, also one of a faster upload; [`Error::WrongState`] when the version
-/// was sealed or published in the meantime, [`Error::Quota`]; [`Error::Blocked`] as [`admit`]; as
-/// [`expiry::demand_same`].
+/// [`Error::Conflict`] or [`Error::PreconditionFailed`] when the name has a file, also one of a faster upload;
+/// [`Error::WrongState`] when the version was sealed or published in the meantime, or has another expiry;
+/// [`Error::Quota`]; [`Error::Blocked`] as [`admit`].
 pub fn publish_file(
     conn: &mut PgConnection,
     caller: &Caller,
