@@ -145,7 +145,7 @@ mod tests {
         let url = "'http://[::1]:3000/api/packages/ada/generic/tool/1.0%2F%C3%BC/linux/a%20b/tool.gz'";
         assert_eq!(all.curl, format!("curl -fL -o tool.gz {url}"));
         assert!(all.check.contains("/linux/a%20b/tool.gz.sha256'"), "{}", all.check);
-        assert!(all.check_all.contains("/%C3%BC/linux/a%20b/SHA256SUMS'"), "{}", all.check_all);
+        assert!(all.check_all.contains("%2F%C3%BC/linux/a%20b/SHA256SUMS'"), "{}", all.check_all);
         let next = Publish::next("http://h", &path("1.2.3"), &"linux/tool-1.2.3.zip".parse().unwrap());
         assert!(
             next.curl
