@@ -111,6 +111,7 @@ pub(super) fn routes() -> Routes<Api> {
         .delete("/api/v1/admin/users/{user}", admin::delete).right(SiteAdmin).scope(write(Admin))
             .event(Event::UserDelete).id("adminDelete").about("Delete a user")
             .says(422, "The user owns packages, is an organization's only owner, or is the only administrator")
+            .says(409, "A version of theirs is on hold")
         .post("/api/v1/admin/users/{user}/rename", admin::rename).right(SiteAdmin).scope(write(Admin))
             .event(Event::UserRename).id("adminRename")
             .about("Rename a user; the old name redirects until someone takes it")

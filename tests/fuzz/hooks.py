@@ -58,6 +58,19 @@ def restore_person(name, password):
         ask("PATCH", f"/admin/users/{name}", {**wanted, "admin": False, "password": PASSWORD})
 
 
+def restore_state(path):
+    """Makes it possible again to publish to a version, and to delete it."""
+    package = path.rsplit("/", 1)[0]
+    settings = find(f"/packages{package}/-/settings")
+    if settings is not None and settings["archived"]:
+        ask("PATCH", f"/packages{package}", {"archived": False})
+    version = find(f"/packages{path}")
+    if version is not None and version["hold"]:
+        ask("PATCH", f"/packages{path}", {"hold": False})
+    if version is not None and version["state"] != "published":
+        ask("DELETE", f"/packages{path}?purge=true")
+
+
 def restore(password=False):
     """Creates the users, the organization and the packages of the document's examples that are missing."""
     for name in ("ada", "bob"):
@@ -79,6 +92,7 @@ def restore(password=False):
             ask("PATCH", f"/{kind}/{owner}/quota", {"versions": None, "bytes": None, "file_bytes": None})
         for version in ("1.0.0", "2.0.0-rc.1"):
             path = f"/{owner}/generic/hello/{version}"
+            restore_state(path)
             files = find(f"/packages{path}/files?limit=50") or []
             if "hello.txt" not in [file["name"].lower() for file in files]:
                 ask("PUT", f"/api/packages{path}/hello.txt", data=b"hello, world\n", base=URL)
@@ -166,6 +180,12 @@ BEYOND_SCHEMAS = (
     "config.url: ",
     "events: package is the only one there is",
     "the expiration time must be in the future",
+    "is in the past",
+    "the rule neither deletes nor keeps anything",
+    "a token for feeds alone has the scope",
+    "a pattern has 1 to 1024 bytes",
+    "list 1 to 32 patterns",
+    "the SHA-256 of a file is 64 hexadecimal digits",
 )
 
 
@@ -175,6 +195,9 @@ def filter_failure(_context, failure, _case, response):
     text = response.text
     if failure.code == "ST201" and "violates `minLength`" in failure.message and "/password" in failure.message:
         # The server counts bytes, and a schema counts characters.
+        return False
+    if failure.code == "ST201" and (response.status_code == 412 or "keep_pattern: Invalid enum value" in failure.message):
+        # The request asked for 412. A pattern may be any regular expression, whatever the generator takes for its values.
         return False
     if failure.code == "ST201" and response.status_code == 200:
         # Invalid page parameters count as missing, as in Gitea. The document says so.
