@@ -168,6 +168,7 @@ def after_call(_context, case, response):
         tokens.update({CALLER: token_of_caller()} if tokens else {})
 
 
+VERSION = "/api/v1/packages/{owner}/generic/{name}/{version}"
 # Reasons for a refusal that no schema can express.
 BEYOND_SCHEMAS = (
     "this password is too common",
@@ -192,9 +193,14 @@ BEYOND_SCHEMAS = (
 
 
 @schemathesis.hook
-def filter_failure(_context, failure, _case, response):
+def filter_failure(_context, failure, case, response):
     """Drops findings of a check that are not failures."""
     text = response.text
+    # Whether a field of these bodies is right depends on others, which their schemas don't say; and a preview ignores the
+    # fields of a stored rule.
+    depends = "/-/retention" in case.operation.path or (case.operation.path, case.method) == (VERSION, "PATCH")
+    if depends and failure.code in ("ST201", "ST202") and response.status_code in (200, 422):
+        return False
     if failure.code == "ST201" and "violates `minLength`" in failure.message and "/password" in failure.message:
         # The server counts bytes, and a schema counts characters.
         return False
