@@ -189,6 +189,7 @@ BEYOND_SCHEMAS = (
     "the SHA-256 of a file is 64 hexadecimal digits",
     "there is nothing to explain, because",
     "use names and values of up to 255 bytes",
+    "error parsing glob",
 )
 
 
