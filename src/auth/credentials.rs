@@ -31,8 +31,8 @@ pub struct Credentials {
 
 impl Credentials {
     /// Reads the credential of a request: `Authorization` with `Bearer`, `token` or `Basic`, or, if the setting allows
-    /// it, `?token=` and `?access_token=`; for a feed `?feed_token=`. Passwords and two-factor codes are checked here already, because that takes
-    /// long; whether the user may still sign in is checked again together with the work.
+    /// it, `?token=` and `?access_token=`; for a feed `?feed_token=`. Passwords and two-factor codes are checked here
+    /// already, because that takes long; whether the user may still sign in is checked again together with the work.
     ///
     /// # Errors
     /// [`Error::BadCredential`], [`Error::Unauthenticated`] if the route is not open to the anonymous,
