@@ -130,7 +130,8 @@ pub async fn send(
         Found::Selected(version) => return Ok(redirect(&call.req, call.app.link(address(&version)))),
     };
     let patterns = patterns(&call)?;
-    let plan = Plan::new(content, format, &patterns, public && !call.app.config.require_signin)?;
+    let public = public && !call.app.config.require_signin && !content.is_draft;
+    let plan = Plan::new(content, format, &patterns, public)?;
     let headers = call.req.headers();
     match judge_tag(headers, &plan.etag) {
         Verdict::Failed => return Err(Error::PreconditionFailed("the archive does not match If-Match")),
@@ -198,7 +199,8 @@ async fn send_tar(call: Call, path: VersionPath, plan: Plan) -> Result<HttpRespo
     if *call.req.method() == Method::HEAD {
         return Ok(head.body(Promised(plan.length)));
     }
-    if range.start == 0 {
+    // A part of an archive is no download of all files.
+    if status == StatusCode::OK {
         plan.count(&call);
     }
     let length = range.end.saturating_sub(range.start);
@@ -227,7 +229,7 @@ fn within(files: Vec<Planned>, range: Range<u64>) -> (Vec<Planned>, Window) {
 
 impl Plan {
     fn new(content: archives::Content, format: Format, patterns: &[FileGlob], public: bool) -> Result<Self> {
-        let archives::Content { package, version, files: members } = content;
+        let archives::Content { package, version, files: members, .. } = content;
         let mut hasher = Sha256::new();
         hasher.update(format.revision());
         let (mut files, mut length) = (Vec::new(), tar::END as u64);

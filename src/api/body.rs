@@ -74,28 +74,31 @@ impl<T: DeserializeOwned, const MOST: usize> JsonBody<T, MOST> {
 /// A JSON object with texts of many lines or the names of many files.
 pub type LongBody<T> = JsonBody<T, MAX_LONG_JSON>;
 
-/// A [`LongBody`] that may be left out.
-pub struct OptionalBody<T>(LongBody<T>);
+/// A JSON object that may be left out.
+pub struct OptionalBody<T, const MOST: usize = MAX_JSON>(JsonBody<T, MOST>);
 
-impl<T> FromRequest for OptionalBody<T> {
+/// A [`LongBody`] that may be left out.
+pub type OptionalLongBody<T> = OptionalBody<T, MAX_LONG_JSON>;
+
+impl<T, const MOST: usize> FromRequest for OptionalBody<T, MOST> {
     type Error = actix_web::Error;
     type Future = Ready<Result<Self, actix_web::Error>>;
 
     fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        ready(LongBody::from_request(req, payload).into_inner().map(Self))
+        ready(JsonBody::from_request(req, payload).into_inner().map(Self))
     }
 }
 
-impl<T: ToSchema> Input for OptionalBody<T> {
+impl<T: ToSchema, const MOST: usize> Input for OptionalBody<T, MOST> {
     fn describe(description: &mut Description) {
-        LongBody::<T>::describe(description);
+        JsonBody::<T, MOST>::describe(description);
         if let Some(body) = &mut description.body {
             body.required = Some(Required::False);
         }
     }
 }
 
-impl<T: DeserializeOwned + Default> OptionalBody<T> {
+impl<T: DeserializeOwned + Default, const MOST: usize> OptionalBody<T, MOST> {
     /// Reads the body; without one, everything has its default.
     ///
     /// # Errors

@@ -4,7 +4,7 @@
 //! Nothing of a body or a query is checked before the credential: the handler reads its inputs after it has
 //! [admitted](crate::auth::call::Call::admit) its caller.
 
-pub use super::body::{Input, JsonBody, LongBody, OptionalBody};
+pub use super::body::{Input, JsonBody, LongBody, OptionalLongBody};
 
 use crate::domain::path::escape;
 use crate::error::{Error, Result};

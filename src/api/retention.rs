@@ -14,8 +14,10 @@ use crate::registry::access::{can_see_retention, can_set_retention};
 use crate::registry::packages::retention::preview::{self, Preview, PreviewLine};
 use crate::registry::packages::retention::rules::{self, StoredRule};
 use crate::registry::packages::retention::verdict::Condition;
+use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
+use std::fmt;
 use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Type};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
@@ -171,7 +173,43 @@ impl EditRetentionRule {
 #[serde(deny_unknown_fields)]
 pub struct PreviewRetention {
     /// The rules to try. Left out: the rules that the owner has.
+    #[serde(default, deserialize_with = "few_rules")]
+    #[schema(max_items = 100)]
     rules: Option<Vec<EditRetentionRule>>,
+}
+
+/// Reads no more rules than an owner can have: each may have regular expressions to compile.
+fn few_rules<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<EditRetentionRule>>, D::Error> {
+    struct Few(Vec<EditRetentionRule>);
+
+    impl<'de> Deserialize<'de> for Few {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            struct Reader;
+
+            impl<'de> Visitor<'de> for Reader {
+                type Value = Few;
+
+                fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    f.write_str("a list of rules")
+                }
+
+                fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Few, A::Error> {
+                    let mut rules = Vec::new();
+                    while let Some(rule) = list.next_element()? {
+                        if rules.len() == rules::MOST {
+                            return Err(A::Error::custom(format!("at most {} are possible", rules::MOST)));
+                        }
+                        rules.push(rule);
+                    }
+                    Ok(Few(rules))
+                }
+            }
+
+            deserializer.deserialize_seq(Reader)
+        }
+    }
+
+    Ok(Option::<Few>::deserialize(deserializer)?.map(|few| few.0))
 }
 
 /// What would happen to a version.

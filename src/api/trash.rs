@@ -8,7 +8,7 @@ use crate::domain::names::{FileName, OwnerName, PackageName};
 use crate::domain::trash::{TrashKind, TrashReason};
 use crate::domain::version::Version;
 use crate::error::{Result, What};
-use crate::registry::access::{can_publish, can_see_trash, can_upload};
+use crate::registry::access::can_see_trash;
 use crate::registry::packages::restoration;
 use crate::registry::packages::trash_entries::{self, TrashEntry};
 use serde::Serialize;
@@ -94,9 +94,7 @@ pub async fn restore(call: Call) -> Result<Json<TrashBody>> {
     let (quota, now) = (call.app.upload_limits().quota, call.app.clock.now());
     let restored = call
         .writing(move |conn, caller| {
-            let right = can_upload(conn, caller, &owner)?;
-            let found = trash_entries::find(conn, &right, id)?;
-            let right = can_publish(conn, caller, &owner, &found.package)?;
+            let (right, _) = trash_entries::find_to_change(conn, caller, &owner, id)?;
             restoration::restore(conn, caller, &right, id, quota, now)
         })
         .await?;
@@ -108,9 +106,7 @@ pub async fn purge(call: Call) -> Result<NoContent> {
     let (owner, id) = entry(&call).await?;
     let now = call.app.clock.now();
     call.writing(move |conn, caller| {
-        let right = can_upload(conn, caller, &owner)?;
-        let found = trash_entries::find(conn, &right, id)?;
-        let right = can_publish(conn, caller, &owner, &found.package)?;
+        let (right, _) = trash_entries::find_to_change(conn, caller, &owner, id)?;
         trash_entries::purge(conn, caller, &right, id, now).map(drop)
     })
     .await?;

@@ -1,6 +1,6 @@
 //! The states and flags of versions: publishing a draft, sealing, yanking, deprecating and holding.
 
-use super::endpoint::{Json, LongBody, OptionalBody};
+use super::endpoint::{Json, LongBody, OptionalLongBody};
 use super::fields::changed;
 use super::packages::{PackageBody, full, version_path};
 use crate::auth::call::Call;
@@ -46,7 +46,7 @@ async fn admit(call: &Call, path: &VersionPath) -> Result<()> {
 }
 
 /// `POST /packages/{owner}/generic/{name}/{version}/publish`.
-pub async fn publish(call: Call, body: OptionalBody<PublishVersion>) -> Result<Json<PackageBody>> {
+pub async fn publish(call: Call, body: OptionalLongBody<PublishVersion>) -> Result<Json<PackageBody>> {
     let path = version_path(&call).await?;
     admit(&call, &path).await?;
     let expected = body.read(&call.app).await?.expected()?;

@@ -15,6 +15,8 @@ use zip::{CompressionMethod, ZipWriter};
 
 /// The most bytes of a blob that are read at once.
 const READ: usize = 256 << 10;
+/// How many bytes of files one step reads at most, so that nobody holds a thread for long.
+const MOST_READ: usize = 4 << 20;
 /// The size from which a file in a zip archive needs a number of 64 bits.
 const LARGE: u64 = u32::MAX as u64;
 
@@ -103,16 +105,20 @@ impl Packer {
     }
 
     /// Packs until there are about `most` bytes or no more files, and returns them; blocks. After the last files it
-    /// ends the archive.
+    /// ends the archive. What compresses very well may need several steps until there is a byte.
     ///
     /// # Errors
     /// [`Error::Busy`] when a blob cannot be read or is damaged: nothing of the last part of it was returned.
     pub fn step(&mut self, most: usize, is_last: bool) -> Result<Bytes> {
-        while self.ready() < most {
+        let mut read = 0;
+        while self.ready() < most && read < MOST_READ {
             if let Some((reader, size)) = &mut self.open {
                 let size = *size;
                 match reader.next(READ)? {
-                    Some(bytes) => self.data(&bytes)?,
+                    Some(bytes) => {
+                        read += bytes.len();
+                        self.data(&bytes)?;
+                    }
                     None => {
                         self.open = None;
                         self.end(size)?;

@@ -20,7 +20,7 @@ const MAX_LABELS: usize = 32;
 const MAX_LABEL_BYTES: usize = 255;
 /// The most bytes in a regular expression, and in its compiled form: counted repetitions can make it very large.
 const MAX_REGEX_BYTES: usize = 500;
-const MAX_COMPILED_BYTES: usize = 256 << 10;
+const MAX_COMPILED_BYTES: usize = 64 << 10;
 /// How deep groups may be nested in a regular expression.
 const MAX_NESTING: u32 = 20;
 

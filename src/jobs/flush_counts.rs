@@ -9,6 +9,9 @@ use crate::registry::accounts::{sessions, tokens};
 use crate::registry::packages::downloads::{self, DownloadsOfFile};
 use crate::registry::packages::quotas;
 
+/// How many files are counted in one transaction, which must end before the limit of its connection.
+const BATCH: usize = 5_000;
+
 /// Writes downloads and uses of tokens and sessions, and folds the changes of owners' usage into their counts. Counts
 /// that could not be written stay in memory for the next run.
 ///
@@ -16,15 +19,20 @@ use crate::registry::packages::quotas;
 /// Database errors.
 pub async fn run(db: &Db, counters: &Counters, clock: &Clock) -> Result<()> {
     let counts = counters.take_downloads();
-    if !counts.is_empty() {
-        let written: Vec<DownloadsOfFile> = counts.iter().map(|(file, all)| (*file, all.count, all.last)).collect();
+    let mut rest = &counts[..];
+    while !rest.is_empty() {
+        let (batch, more) = rest.split_at(rest.len().min(BATCH));
+        let written: Vec<DownloadsOfFile> = batch.iter().map(|(file, all)| (*file, all.count, all.last)).collect();
         let now = clock.now();
         let done = db.write(move |conn| downloads::add(conn, &written, now)).await;
-        // After an unknown outcome the counts may already be stored: losing one batch is better than counting it twice.
-        if done.as_ref().is_err_and(|error| !matches!(error, crate::error::Error::OutcomeUnknown)) {
-            counters.put_back_downloads(&counts);
+        if let Err(error) = done {
+            // After an unknown outcome the counts may already be stored: losing one batch is better than counting it
+            // twice.
+            let lost = matches!(error, crate::error::Error::OutcomeUnknown);
+            counters.put_back_downloads(if lost { more } else { rest });
+            return Err(error);
         }
-        done?;
+        rest = more;
     }
     let uses: Vec<TokenUse> = counters
         .take_token_uses()

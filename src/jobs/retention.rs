@@ -4,7 +4,7 @@
 use crate::db::Db;
 use crate::domain::clock::Clock;
 use crate::domain::ids::OwnerId;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::registry::operations::lease;
 use crate::registry::packages::retention::removal::{self, Removed};
 use std::time::Duration;
@@ -54,9 +54,10 @@ pub async fn lease_due(db: &Db, clock: &Clock, plan: RetentionPlan) -> Result<bo
 }
 
 /// One run of the server that holds the lease, for all owners or for one. `tell` gets each version that was moved away.
+/// A version or an owner that fails is logged, and the others have their turn.
 ///
 /// # Errors
-/// Database errors; what was moved away before the error stays away.
+/// The last database error; what was moved away stays away.
 pub async fn run(
     db: &Db,
     clock: &Clock,
@@ -64,21 +65,24 @@ pub async fn run(
     only: Option<OwnerId>,
     mut tell: impl FnMut(&Removed),
 ) -> Result<Outcome> {
-    let mut run = Run { db, clock, plan, seen: 0, outcome: Outcome::default() };
+    let mut run = Run { db, clock, plan, seen: 0, failed: None, outcome: Outcome::default() };
     run.remove_expired(only, &mut tell).await?;
     let owners = match only {
         Some(owner) => vec![owner],
         None => db.read(removal::owners_with_rules).await?.into_iter().map(|(owner, _)| owner).collect(),
     };
     for owner in owners {
-        if !run.outcome.taken_over {
-            run.apply_rules(owner, &mut tell).await?;
+        if !run.outcome.taken_over
+            && let Err(error) = run.apply_rules(owner, &mut tell).await
+        {
+            tracing::warn!(owner = owner.0, %error, "could not apply the retention rules of an owner");
+            run.failed = Some(error);
         }
     }
     if !run.outcome.taken_over {
         db.write(move |conn| lease::end(conn, (LEASE, plan.server))).await?;
     }
-    Ok(run.outcome)
+    run.failed.map_or(Ok(run.outcome), Err)
 }
 
 struct Run<'a> {
@@ -87,6 +91,8 @@ struct Run<'a> {
     plan: RetentionPlan,
     /// How many versions were looked at.
     seen: usize,
+    /// The last error of a version or an owner.
+    failed: Option<Error>,
     outcome: Outcome,
 }
 
@@ -101,10 +107,16 @@ impl Run<'_> {
                     return Ok(());
                 }
                 let (keep, now) = (self.plan.keep, self.clock.now());
-                let removed = self.db.write(move |conn| removal::remove_expired(conn, version, keep, now)).await?;
-                if let Some(removed) = removed {
-                    self.outcome.expired += 1;
-                    self.note("expiry", &removed, tell);
+                match self.db.write(move |conn| removal::remove_expired(conn, version, keep, now)).await {
+                    Ok(Some(removed)) => {
+                        self.outcome.expired += 1;
+                        self.note("expiry", &removed, tell);
+                    }
+                    Ok(None) => {}
+                    Err(error) => {
+                        tracing::warn!(version = version.1.0, %error, "could not move an expired version to the trash");
+                        self.failed = Some(error);
+                    }
                 }
             }
             // The others were held or changed in the meantime.

@@ -6,6 +6,7 @@ mod running;
 
 use crate::error::{Error, Result};
 use crate::jobs::check::{self, Options, Outcome};
+use crate::jobs::clock_watch::ClockWatch;
 use crate::jobs::scrub::{self, ScrubPlan, Scrubbed};
 use crate::jobs::sweep::Swept;
 use crate::jobs::task_status::Task;
@@ -14,7 +15,7 @@ use crate::state::{App, scrub_plan, sweep_plan};
 use crate::web::format::{Bytes, Count};
 use running::{Running, counted, size};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 use tracing::Instrument;
 
@@ -277,11 +278,19 @@ async fn forget_now(app: &App) {
 }
 
 async fn empty_trash_regularly(app: Arc<App>) {
+    let mut watch = ClockWatch::default();
     let mut ticks = tokio::time::interval(PURGE_EVERY);
-    // The first tick comes at once, and the start is busy enough.
-    ticks.tick().await;
     loop {
         ticks.tick().await;
+        let (is_first, now) = (!watch.has_looked(), app.clock.now());
+        if watch.jumped(now, Instant::now()) {
+            tracing::warn!(%now, "the clock jumped ahead; the trash is emptied an hour later");
+            continue;
+        }
+        // The first tick comes at once, and the start is busy enough.
+        if is_first {
+            continue;
+        }
         empty_trash_now(&app).instrument(run_span("empty-trash")).await;
     }
 }

@@ -17,7 +17,6 @@ use crate::registry::access::{can_publish, can_read};
 use crate::registry::packages::channels::{self, Channel, ChannelState};
 use crate::registry::packages::versions::{self, VersionOrder};
 use crate::registry::pages::Slice;
-use actix_web::http::StatusCode;
 use askama::Template;
 use serde::Deserialize;
 
@@ -151,8 +150,7 @@ pub async fn set(call: Call, form: Protected<ChannelForm>) -> Result<Reply> {
         Err(error) => {
             let problems = match error {
                 Error::NotFound(What::Version) => Problems::on("version", &format!("there is no version {version}")),
-                Error::Clash(text) => Problems::whole(StatusCode::UNPROCESSABLE_ENTITY, &text),
-                other => return Err(other),
+                other => Problems::of(other, "channel")?,
             };
             let page = page(&call, form, problems).await?;
             page.problems.reply(&page)

@@ -68,7 +68,9 @@ impl Problems {
             Error::Invalid { field: "form" | "query", .. } => return Err(error),
             Error::Invalid { field, problem } => Self::on(field, &problem),
             Error::Conflict(_) => Self::on(taken, "this name is taken: choose another"),
-            Error::Blocked(text) | Error::WrongState(text) => Self::whole(StatusCode::UNPROCESSABLE_ENTITY, &text),
+            Error::Blocked(text) | Error::Clash(text) | Error::WrongState(text) => {
+                Self::whole(StatusCode::UNPROCESSABLE_ENTITY, &text)
+            }
             Error::RateLimited { retry_after, .. } => Self::limited(retry_after, ""),
             other => return Err(other),
         })

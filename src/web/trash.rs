@@ -13,7 +13,7 @@ use crate::domain::ids::TrashId;
 use crate::domain::names::OwnerName;
 use crate::domain::trash::{TrashKind, TrashReason};
 use crate::error::{Error, Result, What};
-use crate::registry::access::{can_publish, can_see_trash, can_upload};
+use crate::registry::access::can_see_trash;
 use crate::registry::packages::freed::{self, Given};
 use crate::registry::packages::restoration;
 use crate::registry::packages::trash_entries::{self, TrashEntry};
@@ -116,9 +116,7 @@ pub async fn restore(call: Call, form: Protected<Nothing>) -> Result<Reply> {
     let (asked, quota, now) = (owner.clone(), call.app.upload_limits().quota, call.app.clock.now());
     let restored = call
         .writing(move |conn, caller| {
-            let right = can_upload(conn, caller, &asked)?;
-            let found = trash_entries::find(conn, &right, id)?;
-            let right = can_publish(conn, caller, &asked, &found.package)?;
+            let (right, _) = trash_entries::find_to_change(conn, caller, &asked, id)?;
             restoration::restore(conn, caller, &right, id, quota, now)
         })
         .await;
@@ -130,7 +128,7 @@ pub async fn restore(call: Call, form: Protected<Nothing>) -> Result<Reply> {
             };
             Ok(Reply::to(&to).notice(&call.app, &format!("{} has been restored.", restored.path())))
         }
-        Err(Error::WrongState(text) | Error::Quota(text)) => {
+        Err(Error::Clash(text) | Error::WrongState(text) | Error::Quota(text)) => {
             Ok(Reply::to(&address::trash_page(&owner)).notice(&call.app, &format!("Not restored: {text}.")))
         }
         Err(error) => Err(error),
@@ -151,9 +149,7 @@ pub async fn delete_form(call: Call) -> Result<Reply> {
     let (name, id) = entry(&call).await?;
     let now = call.app.clock.now();
     let (frame, (owner, entry, freed)) = frame(&call, move |conn, caller| {
-        let right = can_upload(conn, caller, &name)?;
-        let entry = trash_entries::find(conn, &right, id)?;
-        let right = can_publish(conn, caller, &name, &entry.package)?;
+        let (right, entry) = trash_entries::find_to_change(conn, caller, &name, id)?;
         trash_entries::demand_purge(&right)?;
         let owner = Owner::of(conn, caller, right.owner())?;
         Ok((owner, entry, freed::bytes(conn, Given::Entries(&[id]))?))
@@ -170,9 +166,7 @@ pub async fn delete(call: Call, form: Protected<Nothing>) -> Result<Reply> {
     let (asked, now) = (owner.clone(), call.app.clock.now());
     let purged = call
         .writing(move |conn, caller| {
-            let right = can_upload(conn, caller, &asked)?;
-            let found = trash_entries::find(conn, &right, id)?;
-            let right = can_publish(conn, caller, &asked, &found.package)?;
+            let (right, _) = trash_entries::find_to_change(conn, caller, &asked, id)?;
             trash_entries::purge(conn, caller, &right, id, now)
         })
         .await?;

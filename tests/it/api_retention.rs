@@ -181,3 +181,30 @@ async fn a_preview_without_a_body_uses_the_stored_rules() {
     assert_eq!(nothing["deleted"], 0);
     site.ci().post(&preview, &json!([])).await.is(422);
 }
+
+#[tokio::test]
+async fn a_preview_reads_no_more_rules_than_an_owner_can_have() {
+    let site = Site::new();
+    let preview = format!("{RULES}/preview");
+    let rules = |count: usize| json!({"rules": vec![json!({"name": "a", "delete_pattern": "x"}); count]});
+    site.ada().post(&preview, &rules(101)).await.is(422).says("at most 100 are possible");
+    let long = json!({"rules": [{"name": "a", "packages": vec!["p".repeat(200); 400]}]});
+    site.ada().post(&preview, &long).await.is(422).says("longer than 65536 bytes");
+    let large = json!({"rules": [{"name": "a", "delete_pattern": "\\pL{300}"}]});
+    site.ada().post(&preview, &large).await.is(422).says("too large when compiled");
+}
+
+#[tokio::test]
+async fn a_token_that_may_not_publish_sees_no_drafts_in_a_preview() {
+    let site = Site::new();
+    site.ci().publish(&crate::support::path(&["ada", "tool", "1", "f"]), "x").await;
+    let draft = format!("{}?draft=true", crate::support::path(&["ada", "tool", "2", "f"]));
+    site.ci().publish(&draft, "x").await;
+    let preview = format!("{RULES}/preview");
+    let seen = |answer: crate::support::Answer| {
+        let json = answer.is(200).json();
+        (json["kept"].as_i64(), json["versions"].as_array().map(Vec::len))
+    };
+    assert_eq!(seen(site.ci().post(&preview, &json!({})).await), (Some(2), Some(2)));
+    assert_eq!(seen(site.reader().post(&preview, &json!({})).await), (Some(1), Some(1)));
+}

@@ -191,3 +191,51 @@ async fn copies_and_moves_in_both_directions_do_not_block_each_other() {
     }
     assert!(site.db_broken().await.is_empty());
 }
+
+#[tokio::test]
+async fn a_copy_of_a_draft_is_a_draft_and_a_moved_version_keeps_its_flags() {
+    let site = Site::new();
+    let draft = |version: &str| format!("{}?draft=true", path(&["ada", "tool", version, "f"]));
+    site.ci().publish(&draft("2.0-rc"), "secret").await;
+    for (what, to) in [("copy", "2.0-copy"), ("move", "2.0")] {
+        let made = run(&site, what, ["ada", "tool", to], json!({"version": "2.0-rc"})).await.is(201).json();
+        assert_eq!(made["state"], "draft", "{what}");
+        site.anon().get(&path(&["ada", "tool", to, "f"])).await.is(404);
+    }
+    site.ci().publish(&path(&["ada", "tool", "1.0", "f"]), "x").await;
+    let flags = json!({"yanked": true, "yank_reason": "broken", "expires_at": "2030-01-01T00:00:00Z"});
+    site.ci().patch("/api/v1/packages/ada/generic/tool/1.0", &flags).await.is(200);
+    let moved = run(&site, "move", ["ada", "tool", "1.0.0"], json!({"version": "1.0"})).await.is(201).json();
+    let kept = (&moved["yanked"], &moved["yank_reason"], &moved["expires_at"]);
+    assert_eq!(kept, (&flags["yanked"], &flags["yank_reason"], &flags["expires_at"]));
+    assert!(site.db_broken().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_copy_never_makes_a_file_a_directory_too() {
+    let site = Site::new();
+    site.ci().publish(&path(&["ada", "tool", "1.0", "bin/tool"]).replace("%2F", "/"), "x").await;
+    site.ci().publish(&path(&["ada", "tool", "2.0", "BIN"]), "y").await;
+    let refused = run(&site, "copy", ["ada", "tool", "2.0"], json!({"version": "1.0"})).await.is(409);
+    refused.says("BIN would be a file of the version, and a directory that contains bin/tool");
+    let refused = run(&site, "copy", ["ada", "tool", "1.0"], json!({"version": "2.0"})).await.is(409);
+    refused.says("BIN would be a file of the version, and a directory that contains bin/tool");
+    assert!(site.db_broken().await.is_empty());
+}
+
+#[tokio::test]
+async fn thousands_of_files_are_copied_into_a_version_that_exists() {
+    let site = Site::new();
+    site.ci().publish(&path(&["ada", "tool", "1.0", "first"]), "x").await;
+    // More than there is room for in Postgres's table of locks, if each file took one.
+    site.db_execute(
+        "INSERT INTO files (version_id, blob_id, name, lower_name, creator_id, created_at) \
+         SELECT version_id, blob_id, n || '/' || n, n || '/' || n, creator_id, created_at \
+         FROM files, generate_series(1, 9000) n",
+    );
+    site.db_execute("UPDATE owner_usage SET bytes = 9001");
+    site.db_execute("DELETE FROM usage_changes");
+    site.ci().publish(&path(&["ada", "tool", "2.0", "other"]), "y").await;
+    run(&site, "copy", ["ada", "tool", "2.0"], json!({"version": "1.0"})).await.is(200);
+    assert_eq!(files(&site, "ada", "tool", "2.0").await.len(), 9002);
+}

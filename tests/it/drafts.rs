@@ -254,3 +254,29 @@ async fn a_file_uploaded_while_its_draft_is_published_is_expected_or_refused() {
     }
     assert!(site.db_broken().await.is_empty());
 }
+
+#[tokio::test]
+async fn a_draft_of_a_public_owner_is_for_no_cache_and_no_other_site() {
+    let site = Site::new();
+    with_draft(&site).await;
+    for address in [
+        path(&["ada", "tool", "2.0", "secretfile.txt"]),
+        "/api/v1/packages/ada/generic/tool/2.0/archive.tar".to_owned(),
+    ] {
+        let answer = site.ci().get(&address).await.is(200);
+        assert!(answer.header("cache-control").unwrap().starts_with("private,"), "{address}");
+        assert_eq!(answer.header("access-control-allow-origin"), None, "{address}");
+    }
+}
+
+#[tokio::test]
+async fn a_published_draft_takes_further_files_with_the_same_expiry() {
+    let site = Site::new();
+    let file = |name: &str| format!("{}?expires_in=P7D", path(&["ada", "tool", "1.0", name]));
+    site.ci().publish(&format!("{}&draft=true", file("a")), "a").await;
+    site.pass(Duration::from_secs(3600));
+    site.ci().post(&publish("tool", "1.0"), &json!({})).await.is(200);
+    site.ci().put(&file("b"), "b").await.is(201);
+    let other = file("c").replace("P7D", "P8D");
+    site.ci().put(&other, "c").await.is(409).says("expires at 2026-01-09T03:04:05Z");
+}

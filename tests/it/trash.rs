@@ -723,3 +723,32 @@ fn check_names_damaged_files_in_the_trash_and_a_backup_has_them() {
     assert_eq!(server.get("ada/generic/app/1/small.bin"), (200, small));
     server.stop();
 }
+
+#[tokio::test]
+async fn nothing_is_restored_into_an_archived_package() {
+    let site = Site::new();
+    site.ci().publish(&file("1", "a"), "x").await;
+    site.ci().publish(&file("1", "b"), "x").await;
+    site.ci().delete(&file("1", "b")).await.is(204);
+    let package = "/api/v1/packages/ada/generic/tool";
+    site.ci().patch(package, &json!({"archived": true})).await.is(200);
+    let id = last(&site).await;
+    restore(&site, id).await.is(409).says("the package tool is archived");
+    site.ci().patch(package, &json!({"archived": false})).await.is(200);
+    restore(&site, id).await.is(200);
+}
+
+#[tokio::test]
+async fn a_token_that_may_not_publish_sees_no_drafts_in_the_trash() {
+    let site = Site::new();
+    for (version, name) in [("1", "a"), ("2", "a"), ("2", "b")] {
+        let query = if version == "2" { "?draft=true" } else { "" };
+        site.ci().publish(&format!("{}{query}", file(version, name)), "x").await;
+    }
+    site.ci().delete(&file("2", "b")).await.is(204);
+    site.ci().delete(&path(&["ada", "tool", "2"])).await.is(204);
+    site.ci().delete(&path(&["ada", "tool", "1"])).await.is(204);
+    assert_eq!(entries(&site.ci()).await.len(), 3);
+    let seen = site.reader().get(TRASH).await.is(200);
+    assert_eq!((seen.json()[0]["version"].as_str(), seen.header("x-total-count")), (Some("1"), Some("1")));
+}

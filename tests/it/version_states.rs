@@ -230,10 +230,16 @@ async fn a_version_on_hold_cannot_be_deleted_in_any_way() {
         who.delete("/api/v1/packages/ada/generic/tool").await.is(409).says(why);
     }
     site.admin().delete("/api/v1/admin/users/ada?purge=true").await.is(409).says(why);
-    // A file that is not the last one may go.
+    // Files may be added, but none of them may go or be replaced, although others are left.
     site.ci().publish(&file("b"), "b").await;
-    site.ci().delete(&file("b")).await.is(204);
+    site.ci().delete(&file("b")).await.is(409).says(why);
+    site.ci().patch("/api/v1/packages/ada/generic/tool", &json!({"overwrite": "always"})).await.is(200);
+    site.ci().put(&file("b"), "other").await.is(409).says(why);
+    let part = json!({"name": "tool", "version": "1.0", "files": ["b"]});
+    site.ci().post("/api/v1/packages/ada/generic/tool/2.0/move", &part).await.is(409).says(why);
+    site.anon().get(&file("b")).await.is(200).says("b");
     site.ci().patch(VERSION, &json!({"hold": false})).await.is(200);
+    site.ci().delete(&file("b")).await.is(204);
     site.ci().delete(VERSION).await.is(204);
 }
 

@@ -11,11 +11,17 @@ use diesel::prelude::*;
 #[derive(Debug, Clone)]
 pub struct CanSeeRetention {
     owner: Visited,
+    sees_drafts: bool,
 }
 
 impl CanSeeRetention {
     pub fn owner(&self) -> &Visited {
         &self.owner
+    }
+
+    /// Whether the caller's credential may publish, and so see drafts.
+    pub fn sees_drafts(&self) -> bool {
+        self.sees_drafts
     }
 }
 
@@ -30,7 +36,7 @@ pub fn can_see_retention(conn: &mut PgConnection, caller: &Caller, name: &OwnerN
     if owner.permission() < Some(Permission::Write) {
         return Err(Error::Forbidden(format!("{} does not have write access to {}", user.name, owner.name)));
     }
-    Ok(CanSeeRetention { owner })
+    Ok(CanSeeRetention { owner, sees_drafts: caller.may_publish() })
 }
 
 /// The right to change an owner's retention rules.
@@ -44,9 +50,9 @@ impl CanSetRetention {
         &self.owner
     }
 
-    /// Who may change the rules may see them.
+    /// Everyone who may change the rules may also see them.
     pub fn to_see(&self) -> CanSeeRetention {
-        CanSeeRetention { owner: self.owner.clone() }
+        CanSeeRetention { owner: self.owner.clone(), sees_drafts: true }
     }
 }
 

@@ -9,6 +9,7 @@ use crate::domain::ids::{BlobId, FileId, VersionId};
 use crate::domain::names::{FileName, PackageName};
 use crate::domain::path::VersionPath;
 use crate::domain::version::Version;
+use crate::domain::version_state::VersionState;
 use crate::error::{Error, Result, What};
 use crate::registry::access::{CanRead, shown};
 use diesel::dsl::sql;
@@ -21,6 +22,7 @@ use std::collections::HashMap;
 pub struct Content {
     pub package: PackageName,
     pub version: Version,
+    pub is_draft: bool,
     /// By path, byte for byte.
     pub files: Vec<Member>,
 }
@@ -41,14 +43,14 @@ pub struct Member {
 /// # Errors
 /// [`Error::NotFound`] for an unknown version, and for a draft of someone who may not publish.
 pub fn content(conn: &mut PgConnection, right: &CanRead, path: &VersionPath) -> Result<Content> {
-    let found: Option<(VersionId, PackageName, Version)> = versions_table::table
+    let found: Option<(VersionId, PackageName, Version, VersionState)> = versions_table::table
         .inner_join(packages_table::table)
         .filter(version_is(right.owner().id, path))
         .filter(shown(right.draft_limit()))
-        .select((versions_table::id, packages_table::name, versions_table::version))
+        .select((versions_table::id, packages_table::name, versions_table::version, versions_table::state))
         .first(conn)
         .optional()?;
-    let (id, package, version) = found.ok_or(Error::NotFound(What::Version))?;
+    let (id, package, version, state) = found.ok_or(Error::NotFound(What::Version))?;
     let rows: Vec<(FileId, BlobId, FileName, i64, Vec<u8>)> = files::table
         .inner_join(blobs::table)
         .filter(files::version_id.eq(id))
@@ -64,7 +66,7 @@ pub fn content(conn: &mut PgConnection, right: &CanRead, path: &VersionPath) -> 
     if files.is_empty() {
         return Err(Error::NotFound(What::Version));
     }
-    Ok(Content { package, version, files })
+    Ok(Content { package, version, is_draft: state == VersionState::Draft, files })
 }
 
 /// Files with what it takes to read them, by their ids.

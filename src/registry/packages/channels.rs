@@ -1,13 +1,13 @@
 //! Channels: names of a package, such as `beta`, that each stand for one of its versions until somebody moves them.
 
 use super::lookup;
-use super::versions::PUBLISHED;
 use crate::db::schema::{channels, owners, packages, versions};
 use crate::domain::channel::ChannelName;
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::PackageId;
 use crate::domain::names::{OwnerName, PackageName};
 use crate::domain::version::Version;
+use crate::domain::version_state::VersionState;
 use crate::error::{Error, Result, What};
 use crate::registry::access::{CanPublish, CanRead};
 use crate::registry::audit::{self, Event, Subject};
@@ -55,11 +55,12 @@ impl Channel {
     }
 }
 
-type ChannelRow = (i64, ChannelName, Version, Timestamp, i64, Option<OwnerName>, Option<(i16, Option<Timestamp>)>);
+type ChannelRow =
+    (i64, ChannelName, Version, Timestamp, i64, Option<OwnerName>, Option<(VersionState, Option<Timestamp>)>);
 
 fn channel((id, name, version, updated_at, revision, updater, now): ChannelRow) -> Channel {
     let state = match now {
-        Some((state, _)) if state < PUBLISHED => ChannelState::Broken,
+        Some((VersionState::Draft, _)) => ChannelState::Broken,
         Some((_, Some(_))) => ChannelState::Yanked,
         Some((_, None)) => ChannelState::Good,
         None => ChannelState::Broken,
@@ -183,7 +184,7 @@ pub fn set(
     let found: Option<(Version, Option<Timestamp>)> = versions::table
         .filter(versions::package_id.eq(id))
         .filter(versions::lower_version.eq(version.lower()))
-        .filter(versions::state.ge(PUBLISHED))
+        .filter(versions::state.ne(VersionState::Draft))
         .select((versions::version, versions::yanked_at))
         .first(conn)
         .optional()?;

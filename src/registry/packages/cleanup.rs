@@ -75,6 +75,10 @@ pub fn forget_blobs(
     Ok(Some(diesel::delete(gone).returning(blobs::storage_key).get_results(conn)?))
 }
 
+/// Entries of the trash without all of their files.
+const TRASH_LACKS_FILES: &str =
+    "SELECT FROM trash e WHERE e.files <> (SELECT count(*) FROM trashed_files t WHERE t.trash_id = e.id)";
+
 /// Whether the stored usage counts equal the sums over the files. They differ when rows of files are missing that
 /// nobody deleted, as in the middle of a restore; then blobs look unused although they are needed.
 ///
@@ -88,7 +92,7 @@ pub fn files_are_whole(conn: &mut PgConnection) -> Result<bool> {
     }
     // The statement timeout is meant for requests; this query reads a whole table.
     diesel::sql_query("SET LOCAL statement_timeout = 0").execute(conn)?;
-    let query = format!("SELECT NOT EXISTS ({}) AS whole", quotas::MISCOUNTED);
+    let query = format!("SELECT NOT EXISTS ({}) AND NOT EXISTS ({TRASH_LACKS_FILES}) AS whole", quotas::MISCOUNTED);
     Ok(diesel::sql_query(query).get_result::<Whole>(conn)?.whole)
 }
 

@@ -1,15 +1,16 @@
 //! Copying and moving files between versions. No bytes move: the new files name the same blobs.
 //!
 //! Rows are locked in the order of uploads: packages (two of them by their ids), versions, blobs, files. So a copy cannot
-//! deadlock with an upload, a deletion or another copy.
+//! deadlock with an upload, a deletion or another copy. A target version that exists is locked for itself alone, which
+//! takes one lock however many files there are.
 
-use super::archives::{self, Member};
+use super::archives::{self, Content, Member};
 use super::lookup::{self, package_is};
 use super::publish::UploadLimits;
 use super::quotas::{self, Usage};
 use super::trash::Deletion;
 use super::{changeable, directories, files, versions};
-use crate::db::schema::{blobs, packages as packages_table};
+use crate::db::schema::{blobs, files as files_table, packages as packages_table, versions as versions_table};
 use crate::domain::clock::Timestamp;
 use crate::domain::glob::FileGlob;
 use crate::domain::ids::{BlobId, FileId, OwnerId, PackageId, VersionId};
@@ -38,7 +39,7 @@ pub struct Copying {
 }
 
 /// Copies files to another version, and creates that version if it does not exist; true when it did not. All files are
-/// copied or none. A new version that gets all files also gets the notes and the labels.
+/// copied or none. A new version that gets all files also gets the notes and the labels. A copy of a draft is a draft.
 ///
 /// # Errors
 /// [`Error::NotFound`] when the version does not exist or no file matches; [`Error::Clash`] naming the files that exist,
@@ -52,9 +53,9 @@ pub fn copy(
     now: Timestamp,
 ) -> Result<bool> {
     lock(conn, (source.owner().id, false), target.owner().id, copying)?;
-    let members = members(conn, source, copying)?;
-    let is_new = insert(conn, caller, target, (copying, &members, false), limits, now)?;
-    record(conn, caller, (Event::VersionCopy, target), (copying, &members), now)?;
+    let content = source_content(conn, source, copying)?;
+    let is_new = insert(conn, caller, target, (copying, &content, false), limits, now)?;
+    record(conn, caller, (Event::VersionCopy, target), (copying, &content.files), now)?;
     Ok(is_new)
 }
 
@@ -71,17 +72,17 @@ pub fn relocate(
     now: Timestamp,
 ) -> Result<bool> {
     lock(conn, (source.owner().id, true), target.owner().id, copying)?;
-    let members = members(conn, source, copying)?;
-    let is_new = insert(conn, caller, target, (copying, &members, true), limits, now)?;
+    let content = source_content(conn, source, copying)?;
+    let is_new = insert(conn, caller, target, (copying, &content, true), limits, now)?;
     let deletion = Deletion::new(limits.trash_kept, now).because(TrashReason::Moved, "");
     if copying.files.is_empty() {
         versions::delete(conn, caller, from, &copying.from, &deletion)?;
     } else {
-        for member in &members {
+        for member in &content.files {
             files::delete(conn, caller, from, &copying.from.with_file(member.name.clone()), &deletion)?;
         }
     }
-    record(conn, caller, (Event::VersionMove, target), (copying, &members), now)?;
+    record(conn, caller, (Event::VersionMove, target), (copying, &content.files), now)?;
     Ok(is_new)
 }
 
@@ -106,19 +107,29 @@ fn lock(conn: &mut PgConnection, source: (OwnerId, bool), target: OwnerId, copyi
             return Err(Error::NotFound(What::Package));
         }
     }
+    // Uploads and restores share this lock, so nobody adds a file beside the copied ones.
+    if let Some(to) = to {
+        let row = versions_table::table
+            .filter(versions_table::package_id.eq(to))
+            .filter(versions_table::lower_version.eq(copying.to.version.lower()))
+            .select(versions_table::id)
+            .for_update();
+        let _: Option<VersionId> = row.first(conn).optional()?;
+    }
     Ok(())
 }
 
-/// The files to copy.
-fn members(conn: &mut PgConnection, source: &CanRead, copying: &Copying) -> Result<Vec<Member>> {
-    let mut members = archives::content(conn, source, &copying.from)?.files;
+/// The version that the files come from, with only the files to copy.
+fn source_content(conn: &mut PgConnection, source: &CanRead, copying: &Copying) -> Result<Content> {
+    let mut content = archives::content(conn, source, &copying.from)?;
+    let members = &mut content.files;
     if !copying.files.is_empty() {
         members.retain(|member| copying.files.iter().any(|pattern| pattern.matches(member.name.as_str())));
     }
     if members.is_empty() {
         return Err(Error::NotFound(What::File));
     }
-    Ok(members)
+    Ok(content)
 }
 
 #[derive(QueryableByName)]
@@ -132,20 +143,14 @@ fn insert(
     conn: &mut PgConnection,
     caller: &Caller,
     target: &CanPublish,
-    (copying, members, keeps_counts): (&Copying, &[Member], bool),
+    (copying, content, moves): (&Copying, &Content, bool),
     limits: &UploadLimits,
     now: Timestamp,
 ) -> Result<bool> {
-    let owner = target.owner();
-    let found = versions::find_or_insert(conn, (owner.id, &copying.to), false, target.user().id, now)?;
+    let (owner, members) = (target.owner(), &content.files[..]);
+    let found = versions::find_or_insert(conn, (owner.id, &copying.to), content.is_draft, target.user().id, now)?;
     changeable::demand_addable(&copying.to, found.place, false, now)?;
     let (version, is_new) = (found.id, found.is_new);
-    // Nobody else knows a version that this transaction has created.
-    if !is_new {
-        for member in members {
-            directories::hold(conn, version, &member.name)?;
-        }
-    }
     let mut used: Vec<BlobId> = members.iter().map(|member| member.blob).collect();
     used.sort_unstable();
     used.dedup();
@@ -165,21 +170,25 @@ fn insert(
     .bind::<BigInt, _>(version)
     .bind::<BigInt, _>(target.user().id)
     .bind::<Timestamptz, _>(now)
-    .bind::<Bool, _>(keeps_counts)
-    .bind::<Array<BigInt>, _>(ids)
+    .bind::<Bool, _>(moves)
+    .bind::<Array<BigInt>, _>(&ids)
     .load(conn)?;
     if inserted.len() != members.len() {
-        return Err(taken(copying, members, &inserted));
+        // Of the source, an upload may have replaced a file in the meantime.
+        let left: i64 = files_table::table.filter(files_table::id.eq_any(&ids)).count().get_result(conn)?;
+        return Err(if usize::try_from(left) == Ok(ids.len()) {
+            taken(copying, members, &inserted)
+        } else {
+            Error::Retry
+        });
     }
     if !is_new {
-        for member in members {
-            directories::admit(conn, owner.id, &copying.to.with_file(member.name.clone()))?;
-        }
+        directories::demand_none_is_file(conn, version)?;
+    }
+    if is_new && copying.files.is_empty() {
+        describe(conn, version, members, moves)?;
     }
     if is_new && !found.is_draft {
-        if copying.files.is_empty() {
-            describe(conn, version, members)?;
-        }
         outbox::announce(conn, caller, (owner.id, HookAction::Created, Announced::Version(version)), now)?;
     }
     let size = |member: &Member| i64::try_from(member.size).unwrap_or(i64::MAX);
@@ -203,13 +212,20 @@ fn taken(copying: &Copying, members: &[Member], inserted: &[Inserted]) -> Error 
     Error::Clash(format!("nothing was changed, because {} has these files already: {named}{more}", copying.to))
 }
 
-/// Gives a version the notes and labels of the version that its files come from.
-fn describe(conn: &mut PgConnection, version: VersionId, members: &[Member]) -> Result<()> {
+/// Gives a version the notes and labels of the version that its files come from, and if that moves, its flags too.
+fn describe(conn: &mut PgConnection, version: VersionId, members: &[Member], moves: bool) -> Result<()> {
     let Some(first) = members.first() else { return Ok(()) };
-    diesel::sql_query(
-        "UPDATE versions SET notes = v.notes, labels = v.labels, is_prerelease = v.is_prerelease \
-         FROM files f JOIN versions v ON v.id = f.version_id WHERE versions.id = $1 AND f.id = $2",
-    )
+    let flags = match moves {
+        true => {
+            ", yanked_at = v.yanked_at, yank_reason = v.yank_reason, deprecated_at = v.deprecated_at, \
+             deprecation_message = v.deprecation_message, successor = v.successor, expires_at = v.expires_at"
+        }
+        false => "",
+    };
+    diesel::sql_query(format!(
+        "UPDATE versions SET notes = v.notes, labels = v.labels, is_prerelease = v.is_prerelease{flags} \
+         FROM files f JOIN versions v ON v.id = f.version_id WHERE versions.id = $1 AND f.id = $2"
+    ))
     .bind::<BigInt, _>(version)
     .bind::<BigInt, _>(first.id)
     .execute(conn)?;

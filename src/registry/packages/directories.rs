@@ -96,6 +96,48 @@ pub(super) fn admit(conn: &mut PgConnection, owner: OwnerId, path: &FilePath) ->
     refuse(&path.file, found.flatten())
 }
 
+/// Checks all files of a version that the caller has locked, after many were added.
+///
+/// # Errors
+/// [`Error::Clash`] naming a file that is also a directory.
+pub(super) fn demand_none_is_file(conn: &mut PgConnection, version: VersionId) -> Result<()> {
+    #[derive(QueryableByName)]
+    struct Both {
+        #[diesel(sql_type = Text)]
+        file: FileName,
+        #[diesel(sql_type = Text)]
+        below: FileName,
+    }
+    let both: Option<Both> = diesel::sql_query(
+        "WITH directories AS MATERIALIZED ( \
+           SELECT array_to_string((string_to_array(lower_name, '/'))[:n], '/') AS directory, min(name) AS below \
+           FROM files CROSS JOIN LATERAL generate_series(1, cardinality(string_to_array(lower_name, '/')) - 1) n \
+           WHERE version_id = $1 AND position('/' IN lower_name) > 0 GROUP BY 1) \
+         SELECT f.name AS file, below FROM directories \
+         JOIN files f ON f.version_id = $1 AND f.lower_name = directory LIMIT 1",
+    )
+    .bind::<BigInt, _>(version)
+    .get_result(conn)
+    .optional()?;
+    match both {
+        Some(Both { file, below }) => {
+            Err(Error::Clash(format!("{file} would be a file of the version, and a directory that contains {below}")))
+        }
+        None => Ok(()),
+    }
+}
+
+/// [`admit`] for a file that comes without an upload: out of the trash.
+///
+/// # Errors
+/// [`Error::Clash`].
+pub(super) fn demand_place(conn: &mut PgConnection, owner: OwnerId, path: &FilePath) -> Result<()> {
+    admit(conn, owner, path).map_err(|error| match error {
+        Error::Blocked(text) => Error::Clash(text),
+        other => other,
+    })
+}
+
 /// Whether a version has files in this directory.
 ///
 /// # Errors

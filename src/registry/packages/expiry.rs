@@ -1,7 +1,7 @@
 //! The expiry of a version, which the file that creates it may set.
 
 use super::lookup::version_is;
-use crate::db::schema::{packages, versions};
+use crate::db::schema::{files, packages, versions};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{OwnerId, VersionId};
 use crate::domain::iso_duration::{InvalidDuration, IsoDuration};
@@ -51,14 +51,24 @@ pub(super) fn demand_same(
     path: &VersionPath,
     life: IsoDuration,
 ) -> Result<()> {
-    let row: Option<(Timestamp, Option<Timestamp>)> = versions::table
+    let row: Option<(VersionId, Timestamp, Option<Timestamp>)> = versions::table
         .inner_join(packages::table)
         .filter(version_is(owner, path))
-        .select((versions::created_at, versions::expires_at))
+        .select((versions::id, versions::created_at, versions::expires_at))
         .first(conn)
         .optional()?;
-    let Some((created_at, expires_at)) = row else { return Ok(()) };
+    let Some((id, created_at, expires_at)) = row else { return Ok(()) };
     if expires_at == Some(created_at.plus(life.into())) {
+        return Ok(());
+    }
+    // Publishing a draft sets a new date, but not those of its files: the expiry counts from the first of them.
+    let dates: Vec<Timestamp> = files::table
+        .filter(files::version_id.eq(id))
+        .order(files::created_at)
+        .select(files::created_at)
+        .limit(1)
+        .load(conn)?;
+    if dates.iter().any(|first| expires_at == Some(first.plus(life.into()))) {
         return Ok(());
     }
     let has = expires_at.map_or_else(|| "never expires".to_owned(), |at| format!("expires at {at}"));

@@ -2,16 +2,17 @@
 
 use super::lookup;
 use super::search::{self, Search};
-use super::versions::PUBLISHED;
 use crate::db::schema::{owners, packages, versions};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{OwnerId, VersionId};
 use crate::domain::names::{OwnerName, PackageName};
 use crate::domain::version::Version;
+use crate::domain::version_state::VersionState;
 use crate::error::Result;
 use crate::registry::access::{CanRead, CanSearch};
 use crate::registry::like::like_any;
 use crate::registry::packages::releases;
+use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::{Array, BigInt, Nullable, Text};
@@ -43,10 +44,11 @@ struct IdRow {
 /// Versions of one owner or package, the last published first. Most versions are published when they are created; the
 /// others were drafts before, and are found by another index.
 fn newest(conn: &mut PgConnection, column: &str, of: i64, patterns: Option<Vec<String>>) -> Result<Vec<VersionId>> {
+    let draft = VersionState::Draft.number();
     let half = |at: &str, condition: &str| {
         format!(
             "(SELECT v.id, v.{at} AS at FROM versions v JOIN packages p ON p.id = v.package_id WHERE v.{column} = $1 \
-             AND v.state >= {PUBLISHED} AND v.published_at {condition} AND ($2 IS NULL OR p.lower_name LIKE ANY ($2)) \
+             AND v.state > {draft} AND v.published_at {condition} AND ($2 IS NULL OR p.lower_name LIKE ANY ($2)) \
              ORDER BY v.{at} DESC, v.id DESC LIMIT {MOST})"
         )
     };
@@ -88,6 +90,9 @@ pub fn of_search(conn: &mut PgConnection, right: &CanSearch, wanted: Search) -> 
     load(conn, &ids)
 }
 
+/// The notes, up to one character more than a feed shows.
+const NOTES: &str = "left(versions.notes, 32769)";
+
 /// Published versions in the order of these ids.
 fn load(conn: &mut PgConnection, ids: &[VersionId]) -> Result<Vec<Item>> {
     type ItemRow = (VersionId, OwnerName, PackageName, Version, String, Timestamp, Option<Timestamp>, Option<OwnerId>);
@@ -95,13 +100,13 @@ fn load(conn: &mut PgConnection, ids: &[VersionId]) -> Result<Vec<Item>> {
         .inner_join(packages::table)
         .inner_join(owners::table.on(owners::id.eq(versions::owner_id)))
         .filter(versions::id.eq_any(ids))
-        .filter(versions::state.ge(PUBLISHED))
+        .filter(versions::state.ne(VersionState::Draft))
         .select((
             versions::id,
             owners::name,
             packages::name,
             versions::version,
-            versions::notes,
+            sql::<Text>(NOTES),
             versions::created_at,
             versions::published_at,
             versions::creator_id,

@@ -349,7 +349,7 @@ pub fn find_by_id(conn: &mut PgConnection, version: VersionId, id: FileId) -> Re
 /// Deletes a file. Deleting the last file deletes its version, and deleting the last version deletes its package.
 ///
 /// # Errors
-/// [`Error::NotFound`]; [`Error::WrongState`] for a file of a sealed version, and for the last file of one on hold.
+/// [`Error::NotFound`]; [`Error::WrongState`] for a file of a sealed version, and for one on hold.
 pub fn delete(
     conn: &mut PgConnection,
     caller: &Caller,

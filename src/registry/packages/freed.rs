@@ -1,7 +1,7 @@
 //! The bytes that really become free: those of blobs that no other file uses, in a package or in the trash. Bytes that
 //! are shared with something else stay.
 
-use crate::domain::ids::{OwnerId, PackageId, TrashId, VersionId};
+use crate::domain::ids::{OwnerId, TrashId, VersionId};
 use crate::error::Result;
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt};
@@ -9,8 +9,6 @@ use diesel::sql_types::{Array, BigInt};
 /// The files that would be removed from the disk.
 #[derive(Debug, Clone, Copy)]
 pub enum Given<'a> {
-    /// All files of these packages.
-    Packages(&'a [PackageId]),
     /// All files of these versions.
     Versions(&'a [VersionId]),
     /// The files of these entries of the trash.
@@ -25,9 +23,6 @@ impl Given<'_> {
     /// The blob of each file.
     fn blobs(self) -> &'static str {
         match self {
-            Self::Packages(_) => {
-                "SELECT f.blob_id FROM files f JOIN versions v ON v.id = f.version_id WHERE v.package_id = ANY ($1)"
-            }
             Self::Versions(_) => "SELECT f.blob_id FROM files f WHERE f.version_id = ANY ($1)",
             Self::Entries(_) => "SELECT t.blob_id FROM trashed_files t WHERE t.trash_id = ANY ($1)",
             Self::TrashOf(_) => {
@@ -40,7 +35,6 @@ impl Given<'_> {
 
     fn ids(self) -> Vec<i64> {
         match self {
-            Self::Packages(ids) => ids.iter().map(|id| id.0).collect(),
             Self::Versions(ids) => ids.iter().map(|id| id.0).collect(),
             Self::Entries(ids) => ids.iter().map(|id| id.0).collect(),
             Self::TrashOf(ids) => ids.iter().map(|id| id.0).collect(),

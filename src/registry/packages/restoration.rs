@@ -25,8 +25,8 @@ use serde_json::json;
 /// Restores an entry of the trash, whole or not at all.
 ///
 /// # Errors
-/// [`Error::NotFound`] when it was restored or purged already; [`Error::WrongState`] when its name is taken or its
-/// version is sealed; [`Error::Quota`].
+/// [`Error::NotFound`] when it was restored or purged already; [`Error::Clash`] when its name is taken,
+/// [`Error::WrongState`] when its version is sealed; [`Error::Quota`].
 pub fn restore(
     conn: &mut PgConnection,
     caller: &Caller,
@@ -77,7 +77,7 @@ fn taken(entry: &TrashEntry) -> Error {
         TrashKind::Version => What::Version,
         TrashKind::Package => What::Package,
     };
-    Error::WrongState(format!(
+    Error::Clash(format!(
         "{what} {} cannot be restored, because another one has this name by now: delete that one first",
         entry.path()
     ))
@@ -123,10 +123,10 @@ fn find_or_restore_package(conn: &mut PgConnection, owner: OwnerId, entry: &Tras
         let found = packages::table
             .filter(packages::owner_id.eq(owner))
             .filter(packages::lower_name.eq(entry.package.lower()))
-            .select(packages::id)
+            .select((packages::id, packages::archived_at.is_not_null()))
             .for_key_share();
-        if let Some(id) = found.first(conn).optional()? {
-            return Ok((id, false));
+        if let Some((id, archived)) = found.first(conn).optional()? {
+            return if archived { Err(changeable::archived(&entry.package)) } else { Ok((id, false)) };
         }
         let restored: Option<Restored> = diesel::sql_query(format!(
             "INSERT INTO packages ({columns}) OVERRIDING SYSTEM VALUE SELECT {values} FROM trashed_packages t, \
@@ -258,10 +258,7 @@ fn demand_place(
 ) -> Result<()> {
     let file = entry.file.clone().ok_or(Error::NotFound(What::TrashEntry))?;
     directories::hold(conn, version, &file)?;
-    directories::admit(conn, owner, &path.with_file(file)).map_err(|error| match error {
-        Error::Blocked(text) => Error::WrongState(text),
-        other => other,
-    })
+    directories::demand_place(conn, owner, &path.with_file(file))
 }
 
 /// Creates the version of a file again, as it was when the file was deleted. It gets its former id, unless another entry

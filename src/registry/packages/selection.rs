@@ -2,14 +2,14 @@
 
 use super::channels;
 use super::lookup;
-use super::versions::{self, selectable};
+use super::standing::{RANK_COLUMNS, RankedRow};
+use super::versions;
 use crate::db::schema::versions as versions_table;
-use crate::domain::clock::Timestamp;
-use crate::domain::ids::{PackageId, VersionId};
+use crate::domain::ids::PackageId;
 use crate::domain::names::PackageName;
 use crate::domain::path::VersionPath;
 use crate::domain::selector::{Requirement, Selector};
-use crate::domain::version::{self, Ranked, Version};
+use crate::domain::version::{self, Version};
 use crate::error::{Error, Result, What};
 use crate::registry::access::CanRead;
 use diesel::prelude::*;
@@ -49,36 +49,23 @@ pub fn select(conn: &mut PgConnection, right: &CanRead, path: &VersionPath) -> R
 /// The latest of the versions that fit a requirement.
 fn best(conn: &mut PgConnection, package: PackageId, wanted: &Requirement) -> Result<Option<Version>> {
     let mut all = by_number(conn, package)?;
-    all.retain(|(version, _, _, prerelease)| wanted.accepts(version, *prerelease));
-    Ok(all.into_iter().next().map(|(version, ..)| version))
+    all.retain(|row| wanted.accepts(&row.version, row.prerelease));
+    Ok(all.into_iter().next().map(|row| row.version))
 }
 
-type SelectableRow = (Version, Timestamp, VersionId, Option<bool>);
-
 /// The versions that can be selected, the latest first.
-fn by_number(conn: &mut PgConnection, package: PackageId) -> Result<Vec<SelectableRow>> {
-    let mut all: Vec<SelectableRow> = versions_table::table
-        .filter(versions_table::package_id.eq(package))
-        .filter(selectable())
-        .select((
-            versions_table::version,
-            versions_table::created_at,
-            versions_table::id,
-            versions_table::is_prerelease,
-        ))
-        .load(conn)?;
-    version::sort_by_number(&mut all, |(version, made, id, prerelease)| Ranked {
-        version,
-        prerelease: *prerelease,
-        date: (*made, *id),
-    });
+fn by_number(conn: &mut PgConnection, package: PackageId) -> Result<Vec<RankedRow>> {
+    let rows = versions_table::table.filter(versions_table::package_id.eq(package)).select(RANK_COLUMNS);
+    let mut all: Vec<RankedRow> = rows.load(conn)?;
+    all.retain(RankedRow::may_be_latest);
+    version::sort_by_number(&mut all, RankedRow::ranked);
     Ok(all)
 }
 
 /// The error when no version fits: it names the latest ones that could have been selected.
 fn none_fits(conn: &mut PgConnection, package: PackageId, name: &PackageName, asked: &Version) -> Result<Error> {
     let all = by_number(conn, package)?;
-    let known: Vec<&str> = all.iter().take(NAMED).map(|(version, ..)| version.as_str()).collect();
+    let known: Vec<&str> = all.iter().take(NAMED).map(|row| row.version.as_str()).collect();
     let more = match all.len().saturating_sub(known.len()) {
         0 => String::new(),
         more => format!(", and {more} more"),

@@ -83,7 +83,8 @@ pub(super) struct RankedRow {
     pub version: Version,
     pub created_at: Timestamp,
     pub id: VersionId,
-    prerelease: Option<bool>,
+    /// Whether the publisher says that it is a pre-release.
+    pub prerelease: Option<bool>,
     yanked_at: Option<Timestamp>,
     state: VersionState,
 }

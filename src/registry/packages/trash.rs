@@ -128,7 +128,7 @@ struct Taken {
 /// delete from a sealed version is decided before.
 ///
 /// # Errors
-/// [`crate::error::Error::WrongState`] for a version on hold: nobody can delete it.
+/// [`crate::error::Error::WrongState`] for a version on hold: nobody can delete it, or a file of it.
 pub(in crate::registry) fn discard(
     conn: &mut PgConnection,
     caller: &Caller,
@@ -137,9 +137,7 @@ pub(in crate::registry) fn discard(
     deletion: &Deletion,
 ) -> Result<Removed> {
     let taken = taken(conn, package, what)?;
-    if taken.version {
-        changeable::demand_not_held(conn, &[package], what.version(), name)?;
-    }
+    changeable::demand_not_held(conn, &[package], what.version(), name)?;
     let announced = match what.version() {
         Some(version) => taken.version.then_some(Announced::Version(version)),
         None => Some(Announced::Package(package)),

@@ -9,7 +9,7 @@ use crate::domain::role::{Level, Permission};
 use crate::domain::trash::{TrashKind, TrashReason};
 use crate::domain::version::Version;
 use crate::error::{Error, Result, What};
-use crate::registry::access::{CanPublish, CanSeeTrash, CanUpload, visit};
+use crate::registry::access::{CanPublish, CanSeeTrash, can_publish, can_upload, visit};
 use crate::registry::audit::{self, Event, Subject};
 use crate::registry::caller::Caller;
 use crate::registry::like::like_any;
@@ -84,6 +84,10 @@ const ENTRY_COLUMNS: EntryColumns = (
     trash::bytes,
 );
 
+/// Whether an entry has no draft in it, and no file of one.
+const NO_DRAFT: &str = "coalesce(trash.version_facts->>'state', '') <> '0' AND NOT EXISTS \
+    (SELECT FROM trashed_versions t WHERE t.trash_id = trash.id AND t.facts->>'state' = '0')";
+
 /// The trash of an owner, what was deleted last first. It leaves out packages that the caller's token does not allow.
 ///
 /// # Errors
@@ -101,18 +105,29 @@ pub fn list(conn: &mut PgConnection, caller: &Caller, right: &CanSeeTrash, slice
             None => rows,
         }
     };
+    // A token that may not publish sees no drafts.
+    let sees_drafts = caller.may_publish();
+    let rows = || if sees_drafts { rows() } else { rows().filter(sql::<Bool>(NO_DRAFT)) };
     let total = rows().count().get_result(conn)?;
     let page = rows().order(trash::id.desc()).offset(slice.offset).limit(slice.limit);
     Ok(Page { items: page.select(ENTRY_COLUMNS).load(conn)?, total })
 }
 
-/// An entry of an owner's trash.
+/// An entry of an owner's trash, and the right to its package: to restore or purge it.
 ///
 /// # Errors
-/// [`Error::NotFound`].
-pub fn find(conn: &mut PgConnection, right: &CanUpload, id: TrashId) -> Result<TrashEntry> {
+/// [`Error::NotFound`]; as [`can_publish`].
+pub fn find_to_change(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    owner: &OwnerName,
+    id: TrashId,
+) -> Result<(CanPublish, TrashEntry)> {
+    let right = can_upload(conn, caller, owner)?;
     let row = trash::table.filter(trash::owner_id.eq(right.owner().id)).filter(trash::id.eq(id));
-    row.select(ENTRY_COLUMNS).first(conn).optional()?.ok_or(Error::NotFound(What::TrashEntry))
+    let entry: Option<TrashEntry> = row.select(ENTRY_COLUMNS).first(conn).optional()?;
+    let entry = entry.ok_or(Error::NotFound(What::TrashEntry))?;
+    Ok((can_publish(conn, caller, owner, &entry.package)?, entry))
 }
 
 /// Locks an entry: of those who restore and purge it, one is first, and the others find nothing.

@@ -18,16 +18,13 @@ use crate::registry::access::{CanPublish, CanRead, shown};
 use crate::registry::audit::{self, Event, Subject};
 use crate::registry::caller::Caller;
 use crate::registry::pages::{ByAge, Page, Slice};
-use diesel::dsl::{auto_type, sql};
+use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 use serde_json::json;
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::str::FromStr;
-
-/// The lowest `versions.state` of what everybody may see; a draft has a lower one.
-pub(in crate::registry) const PUBLISHED: i16 = 1;
 
 /// A version in a list.
 #[derive(Debug, Clone, Queryable)]
@@ -273,14 +270,6 @@ pub fn summaries(conn: &mut PgConnection, right: &CanRead, ids: &[VersionId]) ->
 pub fn newest(conn: &mut PgConnection, right: &CanRead, package: &PackageName) -> Result<Version> {
     let all = ranked(conn, right, package)?;
     standing::latest(&all).map(|row| row.version.clone()).ok_or(Error::NotFound(What::Package))
-}
-
-/// Whether `latest`, requirements and channels may lead to the version of the query's row: it is no draft, and nobody
-/// has yanked it.
-#[auto_type(no_type_alias)]
-pub(super) fn selectable() -> _ {
-    let published: i16 = PUBLISHED;
-    versions::state.ge(published).and(versions::yanked_at.is_null())
 }
 
 /// The version that was created last, a pre-release or not, among those that `latest` may stand for.

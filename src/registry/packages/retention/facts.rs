@@ -112,26 +112,6 @@ pub(super) fn of_versions(conn: &mut PgConnection, owner: OwnerId, ids: &[Versio
     Ok(query.bind::<BigInt, _>(owner).bind::<Array<BigInt>, _>(ids).load(conn)?)
 }
 
-/// The bytes that would become free if these versions were gone: of blobs that no other version and nothing in the trash
-/// uses.
-///
-/// # Errors
-/// Database errors.
-pub(in crate::registry) fn free_bytes(conn: &mut PgConnection, ids: &[VersionId]) -> Result<i64> {
-    #[derive(QueryableByName)]
-    struct Sum {
-        #[diesel(sql_type = BigInt)]
-        bytes: i64,
-    }
-    let query = diesel::sql_query(
-        "SELECT coalesce(sum(b.size), 0)::bigint AS bytes FROM (SELECT f.blob_id, count(*) AS files FROM files f \
-           WHERE f.version_id = ANY($1) GROUP BY f.blob_id) gone JOIN blobs b ON b.id = gone.blob_id \
-         WHERE gone.files = (SELECT count(*) FROM files f WHERE f.blob_id = b.id) \
-           AND NOT EXISTS (SELECT FROM trashed_files t WHERE t.blob_id = b.id)",
-    );
-    Ok(query.bind::<Array<BigInt>, _>(ids).get_result::<Sum>(conn)?.bytes)
-}
-
 /// Notes when a server begins to record the last download of each version. What was downloaded before is unknown, and
 /// rules must not take that for never.
 ///

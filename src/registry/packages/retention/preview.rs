@@ -11,6 +11,7 @@ use crate::domain::retention::{RetentionRule, RuleName};
 use crate::domain::version;
 use crate::error::{Error, Result};
 use crate::registry::access::CanSeeRetention;
+use crate::registry::packages::freed::{self, Given};
 use diesel::prelude::*;
 
 /// A version, with what would happen to it.
@@ -56,7 +57,26 @@ pub fn preview(
     if given.is_some_and(|rules| rules.len() > rules::MOST) {
         return Err(Error::invalid("rules", format!("rules: at most {} are possible", rules::MOST)));
     }
-    of_owner(conn, right.owner().id, given, now)
+    let mut preview = of_owner(conn, right.owner().id, given, now)?;
+    if !right.sees_drafts() {
+        preview.leave_out_drafts();
+    }
+    Ok(preview)
+}
+
+impl Preview {
+    /// They take part in the decisions all the same.
+    fn leave_out_drafts(&mut self) {
+        let drafts: Vec<PreviewLine> = self.lines.extract_if(.., |line| line.facts.is_draft()).collect();
+        for line in drafts {
+            if line.decision.deletes {
+                self.deleted -= 1;
+                self.deleted_bytes -= line.facts.bytes;
+            } else {
+                self.kept -= 1;
+            }
+        }
+    }
 }
 
 /// [`preview`] without a caller, for the command line.
@@ -90,7 +110,7 @@ pub fn of_owner(
         let rule = decision.rule.and_then(|at| rules.get(at)).map(|rule| rule.name.clone());
         preview.lines.push(PreviewLine { facts, decision, rule });
     }
-    preview.free_bytes = facts::free_bytes(conn, &gone)?;
+    preview.free_bytes = freed::bytes(conn, Given::Versions(&gone))?;
     Ok(preview)
 }
 

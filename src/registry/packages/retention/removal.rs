@@ -7,7 +7,7 @@ use super::verdict::{Condition, Moment};
 use super::{facts, rules};
 use crate::db::schema::{owners, packages, retention_rules, versions};
 use crate::domain::clock::Timestamp;
-use crate::domain::ids::{OwnerId, PackageId, VersionId};
+use crate::domain::ids::{OwnerId, PackageId, RetentionRuleId, VersionId};
 use crate::domain::names::{OwnerName, PackageName};
 use crate::domain::retention::{RetentionRule, RuleName};
 use crate::domain::trash::TrashReason;
@@ -16,9 +16,12 @@ use crate::error::Result;
 use crate::registry::audit::{self, Event, Subject};
 use crate::registry::caller::Caller;
 use crate::registry::packages::trash::{self, Deletion, Discarded};
+use diesel::dsl::sql;
 use diesel::prelude::*;
+use diesel::sql_types::Text;
 use serde_json::json;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A version that was due when somebody looked.
@@ -27,6 +30,7 @@ pub struct Candidate {
     pub owner: OwnerId,
     pub package: PackageId,
     pub version: VersionId,
+    rules: Arc<KnownRules>,
     /// The other versions that the decision rests on.
     witnesses: Vec<VersionId>,
 }
@@ -91,19 +95,21 @@ pub fn owner_named(conn: &mut PgConnection, name: &OwnerName) -> Result<Option<(
 /// # Errors
 /// Database errors.
 pub fn candidates(conn: &mut PgConnection, owner: OwnerId, now: Timestamp) -> Result<Vec<Candidate>> {
-    let rules = enabled_rules(conn, owner)?;
+    let known = Arc::new(KnownRules::read(conn, owner)?);
+    let rules = &known.rules[..];
     if !rules.iter().any(RetentionRule::deletes) {
         return Ok(Vec::new());
     }
     let moment = Moment { now, recorded_since: facts::recorded_since(conn, now)? };
     let versions = facts::of_owner(conn, owner)?;
-    let judge = Judge::new(&rules, &versions, moment);
+    let judge = Judge::new(rules, &versions, moment);
     let due = versions.iter().enumerate().filter(|(at, _)| judge.decide(*at).deletes);
     Ok(due
         .map(|(at, facts)| Candidate {
             owner,
             package: facts.package_id,
             version: facts.id,
+            rules: Arc::clone(&known),
             witnesses: judge.witnesses(at),
         })
         .collect())
@@ -121,13 +127,14 @@ pub fn remove(
     now: Timestamp,
 ) -> Result<Option<Removed>> {
     let Some(locked) = lock(conn, candidate.package, candidate.version)? else { return Ok(None) };
-    let rules = enabled_rules(conn, candidate.owner)?;
+    let known = KnownRules::renewed(&candidate.rules, conn, candidate.owner)?;
+    let rules = &known.rules[..];
     let moment = Moment { now, recorded_since: facts::recorded_since(conn, now)? };
     let mut ids = candidate.witnesses.clone();
     ids.push(candidate.version);
     let versions = facts::of_versions(conn, candidate.owner, &ids)?;
     let Some(at) = versions.iter().position(|facts| facts.id == candidate.version) else { return Ok(None) };
-    let decision = Judge::new(&rules, &versions, moment).decide(at);
+    let decision = Judge::new(rules, &versions, moment).decide(at);
     let Some(rule) = decision.rule.and_then(|at| rules.get(at)).filter(|_| decision.deletes) else { return Ok(None) };
     let cause = Cause::Rule { name: rule.name.clone(), conditions: decision.conditions, reason: decision.reason };
     discard(conn, locked, cause, keep, now).map(Some)
@@ -189,9 +196,32 @@ pub fn remove_expired(
     due.map(|at| discard(conn, locked, Cause::Expired(at), keep, now)).transpose()
 }
 
-fn enabled_rules(conn: &mut PgConnection, owner: OwnerId) -> Result<Vec<RetentionRule>> {
-    let all = rules::of_owner(conn, owner)?.into_iter().map(|stored| stored.rule);
-    Ok(all.filter(|rule| rule.enabled).collect())
+/// The enabled rules of an owner. Their regular expressions take long to compile, so they are read again only if a rule
+/// has changed.
+#[derive(Debug)]
+struct KnownRules {
+    /// Each row's id and the transaction that wrote it.
+    written: Vec<(RetentionRuleId, String)>,
+    rules: Vec<RetentionRule>,
+}
+
+impl KnownRules {
+    fn read(conn: &mut PgConnection, owner: OwnerId) -> Result<Self> {
+        // In this order: a rule that changes in between is read again the next time.
+        let written = Self::written(conn, owner)?;
+        let all = rules::of_owner(conn, owner)?.into_iter().map(|stored| stored.rule);
+        Ok(Self { written, rules: all.filter(|rule| rule.enabled).collect() })
+    }
+
+    fn renewed(this: &Arc<Self>, conn: &mut PgConnection, owner: OwnerId) -> Result<Arc<Self>> {
+        let is_same = this.written == Self::written(conn, owner)?;
+        if is_same { Ok(Arc::clone(this)) } else { Self::read(conn, owner).map(Arc::new) }
+    }
+
+    fn written(conn: &mut PgConnection, owner: OwnerId) -> Result<Vec<(RetentionRuleId, String)>> {
+        let rows = retention_rules::table.filter(retention_rules::owner_id.eq(owner)).order(retention_rules::id);
+        Ok(rows.select((retention_rules::id, sql::<Text>("xmin::text"))).load(conn)?)
+    }
 }
 
 /// Locks a package and a version of it, in the order in which everybody does; `None` if one of them is gone.
