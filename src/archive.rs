@@ -122,7 +122,7 @@ pub async fn send(
                 Some(version) => Ok(Found::Selected(VersionPath { version, ..of.clone() })),
                 None => Err(Error::NotFound(What::Version)),
             },
-            content => content.map(|content| Found::Archive(content, right.owner().visibility == Visibility::Public)),
+            content => content.map(|content| Found::Archive(content, right.visibility() == Visibility::Public)),
         }
     });
     let (content, public) = match found.await? {

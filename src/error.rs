@@ -24,6 +24,8 @@ pub enum What {
     Session,
     Hook,
     Delivery,
+    Grant,
+    Protection,
     TrashEntry,
     RetentionRule,
     Page,
@@ -44,6 +46,8 @@ impl fmt::Display for What {
             Self::Session => "session",
             Self::Hook => "webhook",
             Self::Delivery => "delivery",
+            Self::Grant => "grant",
+            Self::Protection => "protection",
             Self::TrashEntry => "trash entry",
             Self::RetentionRule => "retention rule",
             Self::Page => "page",
@@ -200,12 +204,15 @@ fn what_vanished(info: &dyn DatabaseErrorInformation) -> Option<What> {
         | "owner_redirects_owner_id_fkey"
         | "hooks_owner_id_fkey"
         | "trash_owner_id_fkey"
-        | "retention_rules_owner_id_fkey" => Some(What::Owner),
+        | "retention_rules_owner_id_fkey"
+        | "grants_owner_id_fkey"
+        | "protections_owner_id_fkey" => Some(What::Owner),
         "hook_deliveries_hook_id_fkey" => Some(What::Hook),
         "hook_attempts_delivery_id_fkey" => Some(What::Delivery),
         "teams_org_id_fkey" => Some(What::Organization),
-        "team_members_team_id_fkey" => Some(What::Team),
+        "team_members_team_id_fkey" | "grants_team_id_fkey" => Some(What::Team),
         "team_members_user_id_fkey"
+        | "grants_user_id_fkey"
         | "tokens_user_id_fkey"
         | "sessions_user_id_fkey"
         | "second_factors_user_id_fkey"

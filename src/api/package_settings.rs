@@ -9,11 +9,13 @@ use crate::domain::iso_duration::IsoDuration;
 use crate::domain::labels::Labels;
 use crate::domain::names::PackageName;
 use crate::domain::overwrite::Overwrite;
+use crate::domain::package_access::PackageVisibility;
 use crate::domain::package_texts::{Markdown, Summary};
 use crate::domain::text::{Line, Website};
 use crate::error::Result;
 use crate::registry::access::{can_publish, can_read};
 use crate::registry::packages::settings::{self, PackageEdit, PackageSettings};
+use crate::registry::packages::visibility;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -37,6 +39,7 @@ pub struct PackageSettingsBody {
     overwrite: Overwrite,
     /// How long after its publication a version is sealed; null: never.
     seal_after: Option<IsoDuration>,
+    visibility: PackageVisibility,
 }
 
 impl From<PackageSettings> for PackageSettingsBody {
@@ -53,6 +56,7 @@ impl From<PackageSettings> for PackageSettingsBody {
             archived_at: package.archived_at,
             overwrite: package.overwrite,
             seal_after: package.seal_after,
+            visibility: package.visibility.into(),
         }
     }
 }
@@ -77,6 +81,9 @@ pub struct EditPackage {
     #[serde(default, deserialize_with = "changed")]
     #[schema(value_type = Option<IsoDuration>)]
     seal_after: Option<Option<IsoDuration>>,
+    /// This needs the permission `admin` for the package; more visible than its owner, that of an owner. It writes the
+    /// audit event `package.visibility`.
+    visibility: Option<PackageVisibility>,
 }
 
 impl From<EditPackage> for PackageEdit {
@@ -112,11 +119,15 @@ pub async fn edit(call: Call, body: LongBody<EditPackage>) -> Result<Json<Packag
     let path = package_path(&call).await?;
     let asked = path.clone();
     call.admit(move |conn, caller| can_publish(conn, caller, &asked.owner, &asked.package).map(drop)).await?;
-    let edit = PackageEdit::from(body.read(&call.app).await?);
+    let edit = body.read(&call.app).await?;
+    let (visibility, edit) = (edit.visibility, PackageEdit::from(edit));
     let now = call.app.clock.now();
     let found = call
         .writing(move |conn, caller| {
             let right = can_publish(conn, caller, &path.owner, &path.package)?;
+            if let Some(visibility) = visibility {
+                visibility::set(conn, caller, &right, visibility.own(), now)?;
+            }
             settings::update(conn, caller, &right, (&path.package, &edit), now)?;
             settings::find_own(conn, &right, &path.package)
         })

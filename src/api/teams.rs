@@ -7,12 +7,12 @@ use crate::auth::call::Call;
 use crate::db::Connection;
 use crate::domain::ids::{OwnerId, TeamId};
 use crate::domain::names::OwnerName;
-use crate::domain::role::Permission;
+use crate::domain::role::{PackagePattern, Permission};
 use crate::domain::text::{Prose, TeamName};
 use crate::error::{Error, Result, What};
 use crate::registry::access::{can_govern, can_inspect};
 use crate::registry::owners::orgs::{self, Org};
-use crate::registry::owners::teams::{self, NewTeam, Team, TeamEdit};
+use crate::registry::owners::teams::{self, NewTeam, Team, TeamEdit, TeamPackages};
 use crate::registry::pages::Page;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -30,7 +30,7 @@ pub struct TeamBody {
     name: String,
     description: String,
     organization: OrgBody,
-    /// Always true: a team's permission applies to everything the organization has.
+    /// Whether the team's permission applies to everything the organization has.
     includes_all_repositories: bool,
     permission: Permission,
     /// Always `repo.packages`: there is no other unit here.
@@ -39,6 +39,8 @@ pub struct TeamBody {
     units_map: BTreeMap<&'static str, Permission>,
     /// Always false: there are no repositories.
     can_create_org_repo: bool,
+    /// The only packages that the permission applies to, as patterns; null for all.
+    packages: Option<Vec<String>>,
 }
 
 impl TeamBody {
@@ -48,11 +50,12 @@ impl TeamBody {
             name: team.name,
             description: team.description,
             organization: org.into(),
-            includes_all_repositories: true,
+            includes_all_repositories: team.package_patterns.is_none(),
             permission: team.permission,
             units: [UNIT],
             units_map: BTreeMap::from([(UNIT, team.permission)]),
             can_create_org_repo: false,
+            packages: team.package_patterns,
         }
     }
 }
@@ -69,6 +72,18 @@ pub struct CreateTeam {
     #[serde(default, deserialize_with = "given")]
     #[schema(schema_with = given_schema::<Permission>)]
     permission: Option<Permission>,
+    /// The only packages that the permission applies to, as patterns with `*`; none or null for all.
+    #[schema(value_type = Option<Vec<PackagePattern>>)]
+    packages: Option<Vec<String>>,
+}
+
+/// The packages that a team is limited to.
+fn team_packages(list: Vec<String>) -> Result<Option<TeamPackages>> {
+    let pattern = |text: String| {
+        let wrong = |error| Error::invalid("packages", format!("packages: {text:?} is not a pattern: {error}"));
+        text.parse::<PackagePattern>().map_err(wrong)
+    };
+    TeamPackages::new(list.into_iter().map(pattern).collect::<Result<_>>()?)
 }
 
 /// `POST /orgs/{org}/teams`.
@@ -81,6 +96,7 @@ pub async fn create(call: Call, body: JsonBody<CreateTeam>) -> Result<Created<Te
         name: body.name,
         description: body.description.unwrap_or_default(),
         permission: body.permission.unwrap_or(Permission::Read),
+        packages: team_packages(body.packages.unwrap_or_default())?,
     };
     let now = call.app.clock.now();
     let made = call
@@ -162,14 +178,18 @@ pub struct EditTeam {
     #[serde(default, deserialize_with = "given")]
     #[schema(schema_with = given_schema::<Permission>)]
     permission: Option<Permission>,
+    /// The only packages that the permission applies to, as patterns with `*`; an empty list for all.
+    #[schema(value_type = Option<Vec<PackagePattern>>)]
+    packages: Option<Vec<String>>,
 }
 
 /// `PATCH /teams/{team}`.
 pub async fn edit(call: Call, body: JsonBody<EditTeam>) -> Result<Json<TeamBody>> {
     let id = TeamId(call.part("team", What::Team).await?);
     call.admit(move |conn, caller| teams::govern(conn, caller, id).map(drop)).await?;
-    let EditTeam { name, description, permission } = body.read(&call.app).await?;
-    let edit = TeamEdit { name, description, permission };
+    let EditTeam { name, description, permission, packages } = body.read(&call.app).await?;
+    let packages = packages.map(team_packages).transpose()?;
+    let edit = TeamEdit { name, description, permission, packages };
     let now = call.app.clock.now();
     let edited = call
         .writing(move |conn, caller| {

@@ -7,7 +7,7 @@ use crate::domain::path::{FilePath, PackagePath, VersionPath};
 use crate::error::{Error, Result, What};
 use crate::http::request_log::log_fields;
 use crate::http::segment::{Segment, segment_of_route};
-use crate::registry::access::visit;
+use crate::registry::access::visit_packages;
 use crate::registry::caller::Caller;
 use crate::state::App;
 use actix_web::dev::Payload;
@@ -123,7 +123,7 @@ impl Call {
     async fn why_absent(&self, segment: &Segment<'_>, what: What) -> Error {
         let owner = segment.owner_before(&self.req);
         let look = move |conn: &mut Connection, caller: &Caller| match &owner {
-            Some(owner) => visit(conn, caller, owner).map(drop),
+            Some(owner) => visit_packages(conn, caller, owner).map(drop),
             None => caller.signed_in().map(drop),
         };
         self.reading(look).await.err().unwrap_or(Error::NotFound(what))

@@ -50,6 +50,8 @@ pub enum Right {
     Reader,
     /// The caller may write to the owner in the path.
     Writer,
+    /// The caller has the permission `admin` for the package in the path.
+    PackageAdmin,
     /// The caller is the user in the path, or a site administrator.
     SelfOrAdmin,
     /// The caller is a member of the organization in the path, or a site administrator.

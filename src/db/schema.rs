@@ -88,6 +88,20 @@ diesel::table! {
 }
 
 diesel::table! {
+    grants (id) {
+        id -> Int8,
+        owner_id -> Int8,
+        pattern -> Text,
+        lower_pattern -> Text,
+        user_id -> Nullable<Int8>,
+        team_id -> Nullable<Int8>,
+        permission -> Int2,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     hook_attempts (delivery_id, number) {
         delivery_id -> Int8,
         number -> Int4,
@@ -175,6 +189,8 @@ diesel::table! {
         quota_bytes -> Nullable<Int8>,
         quota_file_bytes -> Nullable<Int8>,
         created_at -> Timestamptz,
+        widest_package -> Int2,
+        narrowest_package -> Int2,
     }
 }
 
@@ -195,6 +211,22 @@ diesel::table! {
         visibility -> Nullable<Int2>,
         overwrite_versions -> Array<Text>,
         seal_after_seconds -> Nullable<Int8>,
+    }
+}
+
+diesel::table! {
+    protections (id) {
+        id -> Int8,
+        owner_id -> Int8,
+        name -> Text,
+        lower_name -> Text,
+        packages -> Text,
+        versions -> Text,
+        publish -> Int2,
+        replace -> Int2,
+        remove -> Int2,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
     }
 }
 
@@ -279,6 +311,7 @@ diesel::table! {
         description -> Text,
         permission -> Int2,
         created_at -> Timestamptz,
+        package_patterns -> Nullable<Array<Text>>,
     }
 }
 
@@ -418,6 +451,8 @@ diesel::joinable!(files -> versions (version_id));
 diesel::joinable!(files -> blobs (blob_id));
 diesel::joinable!(damaged_blobs -> blobs (blob_id));
 diesel::joinable!(channels -> packages (package_id));
+diesel::joinable!(grants -> owners (owner_id));
+diesel::joinable!(protections -> owners (owner_id));
 diesel::joinable!(retention_rules -> owners (owner_id));
 diesel::joinable!(trash -> owners (owner_id));
 diesel::joinable!(trashed_files -> trash (trash_id));
@@ -438,6 +473,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     daily_totals,
     damaged_blobs,
     files,
+    grants,
     hook_attempts,
     hook_deliveries,
     hooks,
@@ -446,6 +482,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     owner_usage,
     owners,
     packages,
+    protections,
     recovery_codes,
     retention_rules,
     second_factors,

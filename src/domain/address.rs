@@ -2,7 +2,7 @@
 //! protocol, and of pages for packages, organizations, teams, tokens, webhooks and the administration.
 
 use super::channel::ChannelName;
-use super::ids::{DeliveryId, FileId, HookId, RetentionRuleId, TeamId, TokenId, TrashId};
+use super::ids::{DeliveryId, FileId, GrantId, HookId, ProtectionId, RetentionRuleId, TeamId, TokenId, TrashId};
 use super::names::{FileName, OwnerName, PackageName};
 use super::path::{FilePath, PackagePath, VersionPath, escape, escape_file};
 use super::version::Version;
@@ -154,6 +154,11 @@ pub fn package_settings(owner: &OwnerName, name: &PackageName) -> String {
     format!("/{}/-/packages/settings/generic/{}", escape(owner.as_str()), escape(name.as_str()))
 }
 
+/// The form that sets the visibility of a package.
+pub fn package_visibility(owner: &OwnerName, name: &PackageName) -> String {
+    format!("{}/visibility", package_settings(owner, name))
+}
+
 /// The page with the channels of a package.
 pub fn channels_page(owner: &OwnerName, name: &PackageName) -> String {
     format!("{}/channels", package_settings(owner, name))
@@ -167,6 +172,31 @@ pub fn channel_deletion(owner: &OwnerName, name: &PackageName) -> String {
 /// The form that deletes a package.
 pub fn package_deletion(owner: &OwnerName, name: &PackageName) -> String {
     format!("{}/delete", package_settings(owner, name))
+}
+
+/// The page with an owner's grants and protection rules.
+pub fn access(name: &OwnerName) -> String {
+    format!("{}/-/access", owner_page(name))
+}
+
+/// The form that creates a grant.
+pub fn grants(name: &OwnerName) -> String {
+    format!("{}/grants", access(name))
+}
+
+/// The form that deletes a grant.
+pub fn grant_deletion(name: &OwnerName, id: GrantId) -> String {
+    format!("{}/{id}/delete", grants(name))
+}
+
+/// The form that creates a protection rule.
+pub fn protections(name: &OwnerName) -> String {
+    format!("{}/protections", access(name))
+}
+
+/// The form that deletes a protection rule.
+pub fn protection_deletion(name: &OwnerName, id: ProtectionId) -> String {
+    format!("{}/{id}/delete", protections(name))
 }
 
 /// The trash of an owner.

@@ -60,6 +60,10 @@ id!(
     HookId,
     /// A delivery of a webhook.
     DeliveryId,
+    /// A grant of an owner.
+    GrantId,
+    /// A protection rule of an owner.
+    ProtectionId,
     /// An entry of the trash.
     TrashId,
     /// A retention rule of an owner.

@@ -12,6 +12,7 @@ pub mod limit;
 pub mod names;
 pub mod network;
 pub mod overwrite;
+pub mod package_access;
 pub mod package_texts;
 pub mod path;
 pub mod pattern;

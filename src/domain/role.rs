@@ -34,6 +34,17 @@ macro_rules! word {
             pub fn number(self) -> i16 {
                 self as i16
             }
+
+            /// The value with this number in the database.
+            ///
+            /// # Errors
+            /// No value has the number.
+            pub fn from_number(number: i16) -> Result<Self, $crate::domain::role::UnknownWord> {
+                match number {
+                    $($number => Ok(Self::$variant),)*
+                    _ => Err($crate::domain::role::UnknownWord { given: number.to_string(), allowed: $allowed }),
+                }
+            }
         }
 
         impl std::fmt::Display for $name {

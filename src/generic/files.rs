@@ -80,8 +80,11 @@ fn find(conn: &mut Connection, caller: &Caller, path: &VersionPath, name: &Downl
             Err(error) => return Err(error),
         }
     }
-    // The caller may read the owner, but there is no such file: it may be a directory, or a file that is computed.
-    let right = can_read(conn, caller, &path.owner, Some(&path.package))?;
+    // The caller may read the package, but there is no such file: it may be a directory, or a file that is computed.
+    let right = match can_read(conn, caller, &path.owner, Some(&path.package)) {
+        Err(Error::NotFound(What::Package)) => return Err(Error::NotFound(What::File)),
+        right => right?,
+    };
     if let Some(directory) = name.file()
         && directories::exists(conn, &right, path, directory)?
     {
@@ -91,7 +94,7 @@ fn find(conn: &mut Connection, caller: &Caller, path: &VersionPath, name: &Downl
         return Ok(Downloaded::Sidecar(Box::new(sidecar)));
     }
     if let Some(version) = selection::select(conn, &right, path).map_err(not_found_as_file)? {
-        let public = right.owner().visibility == Visibility::Public;
+        let public = right.visibility() == Visibility::Public;
         return Ok(Downloaded::Selected(VersionPath { version, ..path.clone() }, public));
     }
     Err(Error::NotFound(What::File))

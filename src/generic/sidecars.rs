@@ -128,7 +128,7 @@ pub(super) fn find(
         version: version.clone(),
         about: about.clone(),
         files,
-        public: right.owner().visibility == Visibility::Public,
+        public: right.visibility() == Visibility::Public,
     };
     let order = ByAge::OldestFirst;
     let ids = match about {

@@ -1,6 +1,7 @@
 //! The credential that a request presents, and the caller that it identifies.
 
-use crate::db::schema::{owners, sessions, team_members, teams, tokens, users};
+use super::reach::{Reach, ReachColumn, VisibilityLimit};
+use crate::db::schema::{owners, sessions, tokens, users};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{OwnerId, SessionId, TokenId};
 use crate::domain::names::{OwnerName, PackageName};
@@ -9,10 +10,10 @@ use crate::domain::secret::TokenHash;
 use crate::error::{Error, Result, What};
 use crate::registry::accounts::session_expiry::is_live;
 use crate::registry::draft_limit::DraftLimit;
+use core::fmt::Display;
 use core::net::IpAddr;
-use diesel::dsl::array;
 use diesel::prelude::*;
-use diesel::sql_types::BigInt;
+use serde_json::Value;
 
 /// The credential that a request presents. It is checked in the same database call as the work, so that an earlier
 /// result is never reused.
@@ -62,22 +63,12 @@ struct TokenGrant {
 #[derive(Debug, Clone)]
 pub struct Caller {
     user: Option<SignedIn>,
-    /// The organizations that the user is a member of, read together with the user.
-    orgs: Vec<OwnerId>,
-    /// Those of them that the user may publish to.
-    writable: Vec<OwnerId>,
+    /// What the user reaches of other owners, read together with the user.
+    reach: Reach,
     /// The administrator who acts as the user (`Sudo`).
     administrator: Option<SignedIn>,
     grant: Grant,
     address: Option<IpAddr>,
-}
-
-/// The visibility of owners for a caller: the parameters of [`super::access::readable`].
-#[derive(Debug, Clone)]
-pub struct VisibilityLimit {
-    pub(super) widest: i16,
-    pub(super) user: OwnerId,
-    pub(super) orgs: Vec<OwnerId>,
 }
 
 /// A token's limits to some owners and to public owners: the parameters of [`super::access::within_token_limits`].
@@ -94,8 +85,7 @@ impl TokenLimits {
     }
 }
 
-/// An id that no owner has.
-pub const NOBODY: OwnerId = OwnerId(0);
+pub use super::reach::NOBODY;
 
 /// The error for a bad token. It does not say whether the token is unknown, expired, revoked or locked.
 pub const BAD_TOKEN: Error = Error::BadCredential("the access token is not valid: it is unknown, expired or revoked");
@@ -112,13 +102,12 @@ pub const BAD_LOGIN: Error = Error::BadCredential("wrong username or password, o
 impl Caller {
     /// A caller without a credential.
     pub fn anonymous(address: Option<IpAddr>) -> Self {
-        let (orgs, writable) = (Vec::new(), Vec::new());
-        Self { user: None, orgs, writable, administrator: None, grant: Grant::Whole("none"), address }
+        Self { user: None, reach: Reach::default(), administrator: None, grant: Grant::Whole("none"), address }
     }
 
     /// A user with everything they may do with this credential.
-    fn with((user, orgs, writable): Identity, grant: Grant, address: Option<IpAddr>) -> Self {
-        Self { user: Some(user), orgs, writable, administrator: None, grant, address }
+    fn with(user: SignedIn, reach: Reach, grant: Grant, address: Option<IpAddr>) -> Self {
+        Self { user: Some(user), reach, administrator: None, grant, address }
     }
 
     /// The command line, which may do everything.
@@ -283,11 +272,11 @@ impl Caller {
         }
     }
 
-    /// Checks the token's limit to public owners.
+    /// Checks the token's limit to public owners and packages.
     ///
     /// # Errors
     /// [`Error::Forbidden`] naming the limit.
-    pub fn demand_visible(&self, name: &OwnerName, visibility: Visibility) -> Result<()> {
+    pub fn demand_visible(&self, name: &impl Display, visibility: Visibility) -> Result<()> {
         match &self.grant {
             Grant::Token(token) if token.scopes.public_only() && visibility != Visibility::Public => {
                 Err(Error::Forbidden(format!("the access token has the scope public-only, and {name} is not public")))
@@ -301,61 +290,50 @@ impl Caller {
         self.user.is_some() && self.demand_scope(Area::Package, Level::Write).is_ok()
     }
 
-    /// Where the caller sees drafts: wherever this credential may publish.
+    /// Where the caller sees drafts: wherever this credential may publish to all packages. Where it may publish only to
+    /// some, [`Self::write_limit`] tells.
     pub(super) fn draft_limit(&self) -> DraftLimit {
         match &self.user {
             Some(user) if user.is_admin && self.may_publish() => DraftLimit::everything(),
             Some(user) if self.may_publish() => {
-                let writable = self.writable.iter().copied().chain([user.id]).collect();
+                let writable = self.reach.whole_owners(Permission::Write).chain([user.id]).collect();
                 DraftLimit { writable, ..DraftLimit::published() }
             }
             _ => DraftLimit::published(),
         }
     }
 
-    /// The owners that the user sees, whatever the token's limits are: those give 403, not 404.
+    /// What the user sees, whatever the token's limits are: those give 403, not 404.
     pub fn visibility_limit(&self) -> VisibilityLimit {
-        let (widest, user) = match &self.user {
-            None => (Visibility::Public, NOBODY),
-            Some(user) if user.is_admin => (Visibility::Private, user.id),
-            Some(user) => (Visibility::Limited, user.id),
-        };
-        VisibilityLimit { widest: widest.number(), user, orgs: self.orgs.clone() }
+        match &self.user {
+            None => VisibilityLimit::of_guest(),
+            Some(user) => VisibilityLimit::of_user(user.id, user.is_admin, &self.reach),
+        }
+    }
+
+    /// What this credential may publish to, before a token's limits to some owners and packages: a package is among these
+    /// exactly if [`super::access::package_readable`] with this limit is true for it.
+    pub fn write_limit(&self) -> VisibilityLimit {
+        match &self.user {
+            Some(user) if self.may_publish() => VisibilityLimit::to_write(user.id, user.is_admin, &self.reach),
+            _ => VisibilityLimit::nothing(),
+        }
+    }
+
+    /// What the user reaches of other owners.
+    pub(super) fn reach(&self) -> &Reach {
+        &self.reach
     }
 }
 
-/// The organizations that the user of the query's row is a member of. They are read with the user, once per request, so
-/// that whether an owner may be seen is decided by the owner's row alone: a query that looked up memberships only for
-/// owners that exist would take longer for a private owner than for an absent one.
-macro_rules! org_ids {
-    ($least:expr) => {
-        array::<BigInt, _>(
-            teams::table
-                .inner_join(team_members::table)
-                .filter(team_members::user_id.eq(users::id))
-                .filter(teams::permission.ge($least))
-                .select(teams::org_id)
-                .distinct(),
-        )
-    };
-}
+type UserRow = (OwnerId, OwnerName, bool, bool, bool, Value);
 
-/// The columns of a [`UserRow`].
-macro_rules! user_columns {
-    () => {
-        (
-            (users::id, owners::name, users::is_admin, users::is_active, users::is_locked),
-            (org_ids!(Permission::Read), org_ids!(Permission::Write)),
-        )
-    };
-}
-
-type UserRow = ((OwnerId, OwnerName, bool, bool, bool), (Vec<OwnerId>, Vec<OwnerId>));
-/// A user, their organizations, and those that they may publish to.
-type Identity = (SignedIn, Vec<OwnerId>, Vec<OwnerId>);
-
-fn signed_in(((id, name, is_admin, is_active, is_locked), (orgs, writable)): UserRow) -> Option<Identity> {
-    (is_active && !is_locked).then_some((SignedIn { id, name, is_admin }, orgs, writable))
+/// The user of a row; `None` for one without access.
+fn signed_in((id, name, is_admin, is_active, is_locked, reach): UserRow) -> Result<Option<(SignedIn, Reach)>> {
+    if !is_active || is_locked {
+        return Ok(None);
+    }
+    Ok(Some((SignedIn { id, name, is_admin }, Reach::from_row(reach)?)))
 }
 
 /// Makes an administrator's request the request of another user (`Sudo`): it can do what both the user and the
@@ -374,12 +352,12 @@ pub fn act_as(conn: &mut PgConnection, caller: Caller, name: &str, level: Level)
     let row: Option<UserRow> = users::table
         .inner_join(owners::table)
         .filter(owners::lower_name.eq(name.lower()))
-        .select(user_columns!())
+        .select((users::id, owners::name, users::is_admin, users::is_active, users::is_locked, ReachColumn))
         .first(conn)
         .optional()?;
     let no_access = || Error::Forbidden(format!("{name} has no access: the account is locked or not approved yet"));
-    let identity = signed_in(row.ok_or(Error::NotFound(What::User))?).ok_or_else(no_access)?;
-    Ok(Caller { administrator: caller.user, ..Caller::with(identity, caller.grant, caller.address) })
+    let (user, reach) = signed_in(row.ok_or(Error::NotFound(What::User))?)?.ok_or_else(no_access)?;
+    Ok(Caller { user: Some(user), reach, administrator: caller.user, grant: caller.grant, address: caller.address })
 }
 
 /// Identifies the caller by their credential.
@@ -393,7 +371,7 @@ pub fn identify(
     address: Option<IpAddr>,
     now: Timestamp,
 ) -> Result<Caller> {
-    let columns = user_columns!();
+    let columns = (users::id, owners::name, users::is_admin, users::is_active, users::is_locked, ReachColumn);
     match credential {
         Credential::Anonymous => Ok(Caller::anonymous(address)),
         Credential::Login { user, epoch } => {
@@ -405,11 +383,11 @@ pub fn identify(
                 .first(conn)
                 .optional()?;
             let (user, must_change) = row.ok_or(BAD_LOGIN)?;
-            let identity = signed_in(user).ok_or(BAD_LOGIN)?;
+            let (user, reach) = signed_in(user)?.ok_or(BAD_LOGIN)?;
             if must_change {
                 return Err(Error::MustChangePassword);
             }
-            Ok(Caller::with(identity, Grant::Whole("password"), address))
+            Ok(Caller::with(user, reach, Grant::Whole("password"), address))
         }
         Credential::Session(id) => {
             let row: Option<(UserRow, bool)> = sessions::table
@@ -421,9 +399,9 @@ pub fn identify(
                 .first(conn)
                 .optional()?;
             // A user who was signed out elsewhere becomes a guest and can keep reading what guests may read.
-            let found = row.and_then(|(user, must_change)| Some((signed_in(user)?, must_change)));
-            let Some((identity, must_change)) = found else { return Ok(Caller::anonymous(address)) };
-            Ok(Caller::with(identity, Grant::Session { id: *id, must_change }, address))
+            let Some((user, must_change)) = row else { return Ok(Caller::anonymous(address)) };
+            let Some((user, reach)) = signed_in(user)? else { return Ok(Caller::anonymous(address)) };
+            Ok(Caller::with(user, reach, Grant::Session { id: *id, must_change }, address))
         }
         Credential::Token(hash) | Credential::FeedToken(hash) => {
             type TokenRow = (TokenId, Vec<String>, Option<Vec<OwnerId>>, Option<Vec<String>>, bool);
@@ -438,7 +416,7 @@ pub fn identify(
                 .first(conn)
                 .optional()?;
             let (user, (id, scopes, owner_ids, patterns, feeds_only)) = row.ok_or(BAD_TOKEN)?;
-            let identity = signed_in(user).ok_or(BAD_TOKEN)?;
+            let (user, reach) = signed_in(user)?.ok_or(BAD_TOKEN)?;
             match (credential, feeds_only) {
                 (Credential::FeedToken(_), false) => return Err(NOT_FOR_FEEDS),
                 (Credential::Token(_), true) => return Err(FOR_FEEDS_ALONE),
@@ -450,7 +428,7 @@ pub fn identify(
                 .transpose()
                 .map_err(Error::internal)?;
             let grant = Grant::Token(TokenGrant { id, scopes, owners: owner_ids, packages });
-            Ok(Caller::with(identity, grant, address))
+            Ok(Caller::with(user, reach, grant, address))
         }
     }
 }

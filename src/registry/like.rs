@@ -8,11 +8,12 @@ use diesel::sql_types::{Array, Bool, Text};
 
 /// Token limits as LIKE patterns that match the same names as [`PackagePattern::matches`].
 pub(super) fn like_any(patterns: &[PackagePattern]) -> Vec<String> {
-    let like = |pattern: &PackagePattern| {
-        let lower = pattern.as_str().to_lowercase();
-        lower.split('*').map(escape_like).collect::<Vec<_>>().join("%")
-    };
-    patterns.iter().map(like).collect()
+    patterns.iter().map(like_of).collect()
+}
+
+/// One token limit, or the pattern of a grant, as a LIKE pattern.
+pub(super) fn like_of(pattern: &PackagePattern) -> String {
+    pattern.as_str().to_lowercase().split('*').map(escape_like).collect::<Vec<_>>().join("%")
 }
 
 /// Whether the package of the query's row has a name that matches one of these LIKE patterns.

@@ -14,4 +14,5 @@ pub mod operations;
 pub mod owners;
 pub mod packages;
 pub mod pages;
+pub mod reach;
 pub mod webhooks;

@@ -4,8 +4,8 @@ use super::table::{Face, Routes, Serve, Service, read, write};
 use crate::api::endpoint::{Answer, Input};
 use crate::api::error::render_error;
 use crate::api::webhooks::{self, deliveries};
-use crate::api::{account, admin, archives, audit, channels, copies, members, meta, orgs, package_settings, packages};
-use crate::api::{quotas, retention, search, teams, tokens, trash, users, version_states};
+use crate::api::{account, admin, archives, audit, channels, copies, grants, members, meta, orgs, package_settings};
+use crate::api::{packages, protections, quotas, retention, search, teams, tokens, trash, users, version_states};
 use crate::auth::policy::AcceptedCredentials::{self, Any, Ignored, Password, Token};
 use crate::auth::policy::Right::{
     Everybody, Member, OrgOwner, Owner, Reader, SelfOrAdmin, SignedIn, SiteAdmin, Writer,
@@ -311,4 +311,30 @@ pub(super) fn routes() -> Routes<Api> {
         .get("/api/v1/packages/{owner}/generic/{name}/{version}/archive.zip", archives::download::<archives::Zip>)
             .right(Reader).scope(read(Package)).cross_origin().id("archivesZip")
             .about("Download a version as a zip archive")
+
+        // Who may do what with an owner's packages.
+        .get("/api/v1/packages/{owner}/-/grants", grants::list).right(Owner).scope(read(Organization))
+            .id("grantsList").about("List an owner's grants: permissions of users and teams for some packages")
+        .post("/api/v1/packages/{owner}/-/grants", grants::create).right(Owner).scope(write(Organization))
+            .event(Event::GrantCreate).id("grantsCreate")
+            .about("Give a user or a team a permission for an owner's packages by a pattern")
+        .get("/api/v1/packages/{owner}/-/grants/{grant}", grants::get).right(Owner).scope(read(Organization))
+            .id("grantsGet").about("Get a grant")
+        .put("/api/v1/packages/{owner}/-/grants/{grant}", grants::edit).right(Owner)
+            .scope(write(Organization)).event(Event::GrantUpdate).id("grantsEdit").about("Change a grant")
+        .delete("/api/v1/packages/{owner}/-/grants/{grant}", grants::delete).right(Owner)
+            .scope(write(Organization)).event(Event::GrantDelete).id("grantsDelete").about("Delete a grant")
+        .get("/api/v1/packages/{owner}/-/protections", protections::list).right(Owner)
+            .scope(read(Organization)).id("protectionsList").about("List an owner's protection rules, by name")
+        .post("/api/v1/packages/{owner}/-/protections", protections::create).right(Owner)
+            .scope(write(Organization)).event(Event::ProtectionCreate).id("protectionsCreate")
+            .about("Create a rule for who may publish, replace and delete some versions")
+        .get("/api/v1/packages/{owner}/-/protections/{protection}", protections::get).right(Owner)
+            .scope(read(Organization)).id("protectionsGet").about("Get a protection rule")
+        .put("/api/v1/packages/{owner}/-/protections/{protection}", protections::edit).right(Owner)
+            .scope(write(Organization)).event(Event::ProtectionUpdate).id("protectionsEdit")
+            .about("Change a protection rule")
+        .delete("/api/v1/packages/{owner}/-/protections/{protection}", protections::delete).right(Owner)
+            .scope(write(Organization)).event(Event::ProtectionDelete).id("protectionsDelete")
+            .about("Delete a protection rule")
 }

@@ -2,18 +2,20 @@
 
 use super::table::{Face, Routes, Serve, Service, read, write};
 use crate::auth::policy::AcceptedCredentials::{self, Feed, Session, SessionOrAny};
-use crate::auth::policy::Right::{AnyUser, Everybody, Member, OrgOwner, Public, Reader, SignedIn, SiteAdmin, Writer};
+use crate::auth::policy::Right::{
+    AnyUser, Everybody, Member, OrgOwner, Owner, PackageAdmin, Public, Reader, SignedIn, SiteAdmin, Writer,
+};
 use crate::domain::role::Area::{Admin, Package};
 use crate::error::Result;
 use crate::registry::audit::Event;
 use crate::state::App;
 use crate::web::error::render_error;
 use crate::web::page::Reply;
-use crate::web::{account, admin, delete, download, explore, home, login, manual, members, org_settings, orgs};
+use crate::web::{access, account, admin, delete, download, explore, home, login, manual, members, org_settings, orgs};
 use crate::web::{channels, feeds};
 use crate::web::{
-    package_settings, packages, password, profile, register, retention, security, teams, theme, token_new, tokens,
-    two_factor,
+    package_settings, package_visibility, packages, password, profile, register, retention, security, teams, theme,
+    token_new, tokens, two_factor,
 };
 use crate::web::{site_files, standing, trash, upload, version, versions, webhooks};
 use actix_web::{FromRequest, Handler, HttpRequest, web};
@@ -107,6 +109,16 @@ pub(super) fn routes() -> Routes<Web> {
         .get("/org/{org}/members", members::list).right(Member)
         .get("/org/{org}/members/{user}/remove", members::remove_form).right(OrgOwner)
         .post("/org/{org}/members/{user}/remove", members::remove).right(OrgOwner).event(Event::OrgMemberRemove)
+
+        // Pages: who may do what with an owner's packages.
+        .get("/{owner}/-/access", access::show).right(Owner)
+        .post("/{owner}/-/access/grants", access::create_grant).right(Owner).event(Event::GrantCreate)
+        .post("/{owner}/-/access/grants/{grant}/delete", access::delete_grant).right(Owner)
+            .event(Event::GrantDelete)
+        .post("/{owner}/-/access/protections", access::create_protection).right(Owner)
+            .event(Event::ProtectionCreate)
+        .post("/{owner}/-/access/protections/{protection}/delete", access::delete_protection).right(Owner)
+            .event(Event::ProtectionDelete)
 
         // Pages: webhooks.
         .get("/user/settings/hooks", webhooks::list).right(SignedIn)
@@ -211,6 +223,8 @@ pub(super) fn routes() -> Routes<Web> {
             .scope(write(Package)).event(Event::VersionUpdate)
         .post("/{owner}/-/packages/settings/generic/{name}/delete", package_settings::delete).right(Writer)
             .scope(write(Package)).event(Event::PackageDelete)
+        .post("/{owner}/-/packages/settings/generic/{name}/visibility", package_visibility::set).right(PackageAdmin)
+            .scope(write(Package)).event(Event::PackageVisibility)
         .get("/{owner}/-/packages/settings/generic/{name}/channels", channels::show).right(Writer)
             .scope(write(Package))
         .post("/{owner}/-/packages/settings/generic/{name}/channels", channels::set).right(Writer)

@@ -87,12 +87,12 @@ pub struct ChannelForm {
 async fn page(call: &Call, form: ChannelForm, problems: Problems) -> Result<ChannelsPage> {
     let path = packages::named(call).await?;
     let (frame, (owner, package, all, suggested)) = frame(call, move |conn, caller| {
-        let writer = can_publish(conn, caller, &path.owner, &path.package)?;
+        can_publish(conn, caller, &path.owner, &path.package)?;
         let right = can_read(conn, caller, &path.owner, Some(&path.package))?;
         let found = versions::browse(conn, &right, &path.package, "", VersionOrder::Newest, SUGGESTED)?;
         let all = channels::list(conn, &right, &path.package)?;
         let suggested = found.page.items.into_iter().map(|summary| summary.version).collect();
-        Ok((Owner::of(conn, caller, writer.owner())?, found.package, all, suggested))
+        Ok((Owner::of_package(conn, caller, &right)?, found.package, all, suggested))
     })
     .await?;
     let rows = rows(call, all);

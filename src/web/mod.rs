@@ -1,5 +1,6 @@
 //! The web pages: rendered on the server, and working without JavaScript. Their routes are in `crate::routes`.
 
+pub mod access;
 pub mod account;
 pub mod admin;
 pub mod assets;
@@ -23,6 +24,7 @@ pub mod org_settings;
 pub mod orgs;
 pub mod owner;
 pub mod package_settings;
+pub mod package_visibility;
 pub mod packages;
 pub mod page;
 pub mod password;

@@ -10,9 +10,9 @@ use crate::domain::ids::OwnerId;
 use crate::domain::names::OwnerName;
 use crate::domain::role::{OwnerKind, Permission, Visibility};
 use crate::error::{Error, Result, What};
-use crate::registry::access::{self, Visited};
+use crate::registry::access::{self, CanRead, Visited};
 use crate::registry::caller::Caller;
-use crate::registry::owners::namespace;
+use crate::registry::owners::namespace::{self, OwnerDetails, Profile};
 
 /// The number of colors for avatars (`data-tint` in the style sheet).
 const TINTS: u32 = 6;
@@ -25,6 +25,7 @@ pub enum Tab {
     Teams,
     Members,
     Hooks,
+    Access,
     Retention,
     Settings,
 }
@@ -43,6 +44,10 @@ pub struct Owner {
     pub created_at: Timestamp,
     /// The reader's role in this owner.
     permission: Option<Permission>,
+    /// Whether the reader is in a team of this organization.
+    is_member: bool,
+    /// Whether the reader can publish here, if only to some packages.
+    can_publish: bool,
     /// Whether the reader is this user.
     is_reader: bool,
 }
@@ -57,12 +62,27 @@ impl Owner {
         Self::of(conn, caller, &visited)
     }
 
+    /// The same, on the page of a package: with the caller's permission for this package, and its visibility.
+    ///
+    /// # Errors
+    /// As [`Self::of`].
+    pub fn of_package(conn: &mut Connection, caller: &Caller, right: &CanRead) -> Result<Self> {
+        let owner = Self::of(conn, caller, right.owner())?;
+        let can_publish = right.permission() >= Some(Permission::Write);
+        Ok(Self { can_publish, visibility: right.visibility(), ..owner })
+    }
+
     /// Loads what pages show of an owner that the caller may see.
     ///
     /// # Errors
     /// Errors of the database; [`Error::NotFound`] if the owner has been deleted.
     pub fn of(conn: &mut Connection, caller: &Caller, visited: &Visited) -> Result<Self> {
         let about = namespace::about(conn, visited.id)?.ok_or(Error::NotFound(What::Owner))?;
+        // Whoever sees only some packages sees nothing else of the owner.
+        let about = match visited.is_whole() {
+            true => about,
+            false => OwnerDetails { full_name: String::new(), profile: Profile::default(), ..about },
+        };
         Ok(Self {
             id: visited.id,
             name: visited.name.clone(),
@@ -74,6 +94,8 @@ impl Owner {
             visibility: visited.visibility,
             created_at: about.created_at,
             permission: visited.permission(),
+            is_member: visited.is_member(),
+            can_publish: access::may_upload(caller, visited),
             is_reader: caller.user().is_some_and(|user| user.id == visited.id),
         })
     }
@@ -90,7 +112,7 @@ impl Owner {
 
     /// Whether the reader can publish and delete packages here.
     pub fn can_publish(&self) -> bool {
-        self.permission >= Some(Permission::Write)
+        self.can_publish
     }
 
     /// Whether the reader can put versions on hold and lift the hold.
@@ -105,7 +127,7 @@ impl Owner {
 
     /// Whether the reader can see the organization's teams and members.
     pub fn can_inspect(&self) -> bool {
-        self.is_org() && self.permission.is_some()
+        self.is_org() && self.is_member
     }
 
     /// Whether the reader can change the organization itself.
@@ -166,6 +188,16 @@ impl Owner {
     /// The address of the organization's webhooks.
     pub fn hooks_url(&self) -> String {
         HookPages::of(Some(&self.name)).list().to_owned()
+    }
+
+    /// Whether the reader can say who may do what with the packages.
+    pub fn can_share(&self) -> bool {
+        self.permission >= Some(Permission::Owner)
+    }
+
+    /// The address of the page with grants and protection rules.
+    pub fn access_url(&self) -> String {
+        address::access(&self.name)
     }
 
     /// The address of the organization's retention rules.

@@ -4,6 +4,7 @@ use super::delete::{DeletionFigures, kept_until};
 use super::format::When;
 use super::forms::Protected;
 use super::orgs::lines;
+use super::package_visibility::VisibilityForm;
 use super::packages;
 use super::page::{Frame, Reply, frame};
 use super::problems::Problems;
@@ -26,6 +27,7 @@ struct PackagePage {
     owner: OwnerName,
     package: PackageName,
     form: SettingsForm,
+    visibility: Option<VisibilityForm>,
     loss: DeletionFigures,
     /// The text typed to confirm.
     typed: String,
@@ -52,6 +54,10 @@ impl PackagePage {
 
     fn settings_url(&self) -> String {
         address::package_settings(&self.owner, &self.package)
+    }
+
+    fn visibility_url(&self) -> String {
+        address::package_visibility(&self.owner, &self.package)
     }
 
     fn delete_url(&self) -> String {
@@ -120,16 +126,17 @@ struct Typed {
 
 async fn page(call: &Call, typed: Typed) -> Result<Reply> {
     let PackagePath { owner, package: name } = packages::named(call).await?;
-    let (frame, (owner, settings, (package, loss))) = frame(call, move |conn, caller| {
+    let (frame, (owner, settings, visibility, (package, loss))) = frame(call, move |conn, caller| {
         let right = can_publish(conn, caller, &owner, &name)?;
         let settings = settings::find_own(conn, &right, &name)?;
-        Ok((right.owner().name.clone(), settings, deletion_preview::of_package(conn, &right, &name)?))
+        let visibility = VisibilityForm::of(conn, &right)?;
+        Ok((right.owner().name.clone(), settings, visibility, deletion_preview::of_package(conn, &right, &name)?))
     })
     .await?;
     let Typed { settings: form, confirm, problems } = typed;
     let form = form.unwrap_or_else(|| SettingsForm::of(&settings));
     let (loss, kept_until) = (loss.into(), kept_until(call));
-    let page = PackagePage { frame, owner, package, form, loss, typed: confirm, problems, kept_until };
+    let page = PackagePage { frame, owner, package, form, visibility, loss, typed: confirm, problems, kept_until };
     if page.problems.is_empty() { Reply::page(&page) } else { page.problems.reply(&page) }
 }
 

@@ -11,14 +11,14 @@ use crate::auth::call::Call;
 use crate::db::Connection;
 use crate::domain::address;
 use crate::domain::names::OwnerName;
-use crate::domain::role::Permission;
+use crate::domain::role::{PackagePattern, Permission};
 use crate::domain::text::TeamName;
 use crate::error::{Error, Result, What};
 use crate::registry::access::{CanGovern, can_govern, can_inspect};
 use crate::registry::accounts::users::{self, User};
 use crate::registry::caller::Caller;
 use crate::registry::owners::members::{self, MembersOf};
-use crate::registry::owners::teams::{self, Counted, NewTeam, Team, TeamEdit};
+use crate::registry::owners::teams::{self, Counted, NewTeam, Team, TeamEdit, TeamPackages};
 use crate::registry::pages::Slice;
 use askama::Template;
 use serde::Deserialize;
@@ -30,7 +30,7 @@ type Choice = (Permission, &'static str, &'static str);
 const PERMISSIONS: [Choice; 4] = [
     (Permission::Read, "Read", "Can see the organization, its teams and members, and download its packages."),
     (Permission::Write, "Write", "Can read, publish and delete packages."),
-    (Permission::Admin, "Admin", "Same as Write. Kept for compatibility with Gitea clients."),
+    (Permission::Admin, "Admin", "Can also change the visibility of packages."),
     (Permission::Owner, "Owner", "Full control of the organization."),
 ];
 
@@ -67,6 +67,16 @@ pub struct TeamForm {
     name: String,
     description: String,
     permission: String,
+    packages: String,
+}
+
+impl TeamForm {
+    /// The packages that the team is limited to.
+    fn packages(&self) -> Result<Option<TeamPackages>, String> {
+        let patterns = self.packages.split(|c: char| c.is_whitespace() || c == ',').filter(|text| !text.is_empty());
+        let patterns: Result<Vec<PackagePattern>, _> = patterns.map(str::parse).collect();
+        TeamPackages::new(patterns.map_err(|error| error.to_string())?).map_err(|error| error.to_string())
+    }
 }
 
 async fn list_page(call: &Call, org: &OwnerName, form: TeamForm, problems: Problems) -> Result<Reply> {
@@ -100,8 +110,10 @@ pub async fn create(call: Call, form: Protected<TeamForm>) -> Result<Reply> {
     let name = problems.take("name", form.name.trim().parse());
     let description = problems.take("description", lines(&form.description).parse());
     let permission = problems.take("permission", form.permission.parse());
-    if let (Some(name), Some(description), Some(permission)) = (name, description, permission) {
-        let new = NewTeam { name, description, permission };
+    let packages = problems.take("packages", form.packages());
+    if let (Some(name), Some(description), Some(permission), Some(packages)) = (name, description, permission, packages)
+    {
+        let new = NewTeam { name, description, permission, packages };
         let now = call.app.clock.now();
         let governed = org.clone();
         let made = call.writing(move |conn, caller| {
@@ -198,6 +210,7 @@ async fn team_page(call: &Call, typed: Typed) -> Result<Reply> {
         name: team.name.clone(),
         description: team.description.clone(),
         permission: team.permission.to_string(),
+        packages: team.package_patterns.as_deref().unwrap_or_default().join(" "),
     });
     let page = TeamPage {
         pager: Pager::new(&call.req, members.total),
@@ -245,8 +258,9 @@ pub async fn update(call: Call, form: Protected<TeamForm>) -> Result<Reply> {
     let name = problems.take("name", form.name.trim().parse());
     let description = problems.take("description", lines(&form.description).parse());
     let permission = problems.take("permission", form.permission.parse());
+    let packages = problems.take("packages", form.packages());
     if problems.is_empty() {
-        let edit = TeamEdit { name, description, permission };
+        let edit = TeamEdit { name, description, permission, packages };
         let now = call.app.clock.now();
         let changed =
             change(&call, move |conn, caller, right, team| teams::update(conn, caller, right, team, &edit, now));

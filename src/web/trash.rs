@@ -92,7 +92,7 @@ pub async fn list(call: Call) -> Result<Reply> {
         let right = can_see_trash(conn, caller, &name)?;
         let owner = Owner::of(conn, caller, right.owner())?;
         let page = trash_entries::list(conn, caller, &right, slice)?;
-        let freed = freed::bytes(conn, Given::TrashOf(&[owner.id]))?;
+        let freed = trash_entries::occupied_by(conn, caller, &right)?;
         Ok((owner, page, freed))
     })
     .await?;

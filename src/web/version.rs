@@ -226,12 +226,12 @@ fn find(
     let largest = files.items.iter().rev().filter(|file| is_content(file)).max_by_key(|file| file.blob.size);
     let chosen = chosen.or_else(|| largest.or(files.items.first()).cloned());
     let makers: Vec<OwnerId> = files.items.iter().filter_map(|file| file.creator).collect();
-    let publishers = releases::people(conn, makers.into_iter())?;
+    let publishers = if right.owner().is_whole() { releases::people(conn, makers.into_iter())? } else { Vec::new() };
     let others = versions::browse(conn, &right, &path.package, "", versions::VersionOrder::Number, first(SIBLINGS))?;
     let about = settings::find(conn, &right, &path.package)?;
     let notes = releases::notes(conn, release.id)?;
     let readme = if about.readme.is_empty() { readme::find(conn, &right, &path)? } else { None };
-    let owner = Owner::of(conn, caller, right.owner())?;
+    let owner = Owner::of_package(conn, caller, &right)?;
     Ok(VersionOrRedirect::Version(Box::new(VersionDetails {
         owner,
         release,

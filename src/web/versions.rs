@@ -101,7 +101,7 @@ pub async fn list(call: Call) -> Result<Reply> {
         let right = can_read(conn, caller, &path.owner, Some(&path.package))?;
         let found = versions::browse(conn, &right, &path.package, &part, order, slice)?;
         let channels = channels::list(conn, &right, &path.package)?;
-        Ok((Owner::of(conn, caller, right.owner())?, found, channels))
+        Ok((Owner::of_package(conn, caller, &right)?, found, channels))
     })
     .await?;
     let now = call.app.clock.now();

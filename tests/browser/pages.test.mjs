@@ -72,6 +72,7 @@ const long = `/${OWNER}/-/packages/generic/${LONG}`;
 const VISITS = {
   "/": { anonymous: ["/"], ada: ["/"], idle: ["/"] },
   "/explore": { anonymous: ["/explore", "/explore?q=nothing-is-called-so"], ada: ["/explore"] },
+  "/{owner}/-/access": { ada: ["/ada/-/access"] },
   "/explore/packages": {
     anonymous: ["/explore/packages", "/explore/packages?q=nothing-is-called-so", "/explore/packages?q=part"],
     ada: ["/explore/packages?page=2"],

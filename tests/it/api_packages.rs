@@ -237,7 +237,7 @@ async fn missing_owners_packages_versions_and_files_are_404() {
     for (url, message) in [
         (of("other"), "package not found"),
         (of("other/-/latest"), "package not found"),
-        (of("other/1"), "package version not found"),
+        (of("other/1"), "package not found"),
         (of("tool/2"), "package version not found"),
         (of("tool/2/files"), "package version not found"),
         (of("%24x"), "package not found"),

@@ -125,7 +125,8 @@ async fn a_team_is_created_read_and_changed() {
     "permission":"write",
     "units":["repo.packages"],
     "units_map":{"repo.packages":"write"},
-    "can_create_org_repo":false}
+    "can_create_org_repo":false,
+    "packages":null}
     "#);
     let url = format!("/api/v1/teams/{}", made.json()["id"]);
     for name in ["ada", "acme-read", "admin"] {

@@ -68,7 +68,7 @@ const NOT_RUN: [(&str, &str, &str); 14] = [
 const NO_SHELL: [&str; 12] =
     ["text", "json", "toml", "ini", "nginx", "haproxy", "sql", "yaml", "python", "cmake", "hcl", "nix"];
 /// The pages whose examples follow each other, in this order. The last one removes what they leave.
-const PAGES: [&str; 21] = [
+const PAGES: [&str; 22] = [
     "docs/getting-started.md",
     "docs/usage/packages/generic.md",
     "docs/usage/packages/states.md",
@@ -83,6 +83,7 @@ const PAGES: [&str; 21] = [
     "docs/usage/accounts.md",
     "docs/operations/quotas.md",
     "docs/operations/audit.md",
+    "docs/usage/package-access.md",
     "docs/operations/reverse-proxy.md",
     "docs/operations/running.md",
     "docs/operations/upgrade.md",

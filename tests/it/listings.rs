@@ -169,5 +169,5 @@ async fn listing_something_missing_is_404() {
     site.ci().publish(&file("1", "f"), "x").await;
     site.anon().get(&path(&["ada", "other"])).await.is(404).says("package not found");
     site.anon().get(&path(&["ada", "tool", "2"])).await.is(404).says("package version not found");
-    site.anon().get(&path(&["ada", "other", "1"])).await.is(404).says("package version not found");
+    site.anon().get(&path(&["ada", "other", "1"])).await.is(404).says("package not found");
 }

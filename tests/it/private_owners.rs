@@ -212,3 +212,53 @@ async fn a_search_in_a_private_owner_costs_the_same_as_in_an_absent_one() {
         }
     }
 }
+
+/// Everything that begins by finding a package of a public owner, by the package's name.
+fn package_ways(caller: &Caller, package: &str) -> Vec<Way> {
+    let version = VersionPath {
+        owner: "open".parse().unwrap(),
+        package: package.parse().unwrap(),
+        version: "1".parse().unwrap(),
+    };
+    let file: FilePath = version.with_file("f".parse().unwrap());
+    let of = || (caller.clone(), version.clone());
+    let (c1, v1) = of();
+    let (c2, v2) = of();
+    let c3 = caller.clone();
+    vec![
+        ("read", Box::new(move |conn| can_read(conn, &c1, &v1.owner, Some(&v1.package)).map(drop))),
+        ("page", Box::new(move |conn| files::find_downloadable_by_id(conn, &c2, &v2, FileId(1)).map(drop))),
+        ("download", Box::new(move |conn| files::find_downloadable(conn, &c3, &file).map(drop))),
+    ]
+}
+
+#[tokio::test]
+async fn a_private_package_costs_the_same_statements_as_an_absent_one() {
+    let site = settle().await;
+    for package in ["tool", "hidden", "empty"] {
+        site.ada().publish(&path(&["open", package, "1", "f"]), "hello").await;
+    }
+    site.db_execute("UPDATE packages SET visibility = 2 WHERE name IN ('hidden', 'empty')");
+    site.db_execute(
+        "DELETE FROM files WHERE version_id = (SELECT v.id FROM versions v JOIN packages p \
+                     ON p.id = v.package_id WHERE p.name = 'empty')",
+    );
+    let callers: Vec<Caller> = callers(&site)
+        .into_iter()
+        .filter(|caller| caller.user().is_none_or(|user| user.name.as_str() != "open-read"))
+        .collect();
+    let mut conn = PgConnection::establish(&site.url).unwrap();
+    for caller in &callers {
+        for at in 0..package_ways(caller, "never").len() {
+            let mut measure = |package: &str| {
+                let (name, mut work) = package_ways(caller, package).remove(at);
+                let _ = measured(&mut conn, &mut *work);
+                (name, measured(&mut conn, &mut *work))
+            };
+            let (name, absent) = measure("never");
+            for hidden in ["hidden", "empty"] {
+                assert_eq!(measure(hidden).1, absent, "{name} of {hidden} by {caller:?}");
+            }
+        }
+    }
+}

@@ -180,6 +180,7 @@ fn expected(row: &Row, person: Person, sent: Sent, visibility: Visibility) -> Ou
         Right::Writer => by_owner(at_least(Permission::Write)),
         Right::Member => by_owner(at_least(Permission::Read)),
         Right::OrgOwner | Right::Owner => by_owner(at_least(Permission::Owner)),
+        Right::PackageAdmin => by_owner(at_least(Permission::Admin)),
         // The user in the path is the owner of the organization.
         Right::SelfOrAdmin if administrator || person == Person::Owner => Outcome::Done,
         Right::SelfOrAdmin => Outcome::Forbidden,
@@ -371,6 +372,45 @@ impl World {
         (ids.hook, ids.delivery)
     }
 
+    /// A new grant of an organization to a guest, for packages that nobody has.
+    fn db_grant(&self, org: &str, pattern: &str) -> i64 {
+        self.db_insert(
+            org,
+            pattern,
+            "INSERT INTO grants (owner_id, pattern, lower_pattern, user_id, permission, created_at, updated_at) \
+             SELECT o.id, $2, $2, (SELECT id FROM owners WHERE name = 'guest'), 1, now(), now() FROM owners o \
+             WHERE o.name = $1 RETURNING id AS n",
+        )
+    }
+
+    /// A new protection rule of an organization, which allows everything.
+    fn db_protection(&self, org: &str, name: &str) -> i64 {
+        self.db_insert(
+            org,
+            name,
+            "INSERT INTO protections (owner_id, name, lower_name, packages, versions, publish, replace, remove, created_at, \
+             updated_at) SELECT o.id, $2, $2, '*', '*', 2, 2, 2, now(), now() FROM owners o WHERE o.name = $1 \
+             RETURNING id AS n",
+        )
+    }
+
+    fn db_insert(&self, org: &str, text: &str, sql: &str) -> i64 {
+        #[derive(QueryableByName)]
+        struct Row {
+            #[diesel(sql_type = BigInt)]
+            n: i64,
+        }
+        let query = diesel::sql_query(sql).bind::<Text, _>(org).bind::<Text, _>(text);
+        // At most a hundred rules and some hundred grants are allowed.
+        self.db(|conn| {
+            diesel::sql_query("DELETE FROM protections WHERE id < (SELECT max(id) FROM protections)")
+                .execute(conn)
+                .unwrap();
+            diesel::sql_query("DELETE FROM grants WHERE id < (SELECT max(id) FROM grants)").execute(conn).unwrap();
+            query.get_result::<Row>(conn).unwrap().n
+        })
+    }
+
     /// The only retention rule of an owner.
     fn db_rule(&self, owner: &str) -> i64 {
         #[derive(QueryableByName)]
@@ -506,7 +546,9 @@ async fn request(world: &World, row: &Row, person: Person, org: &str) -> (String
         }
         ("POST" | "PATCH", pattern)
             if pattern.contains("generic/{name}")
-                && !["link", "/channels", "/copy", "/move"].iter().any(|part| pattern.contains(part)) =>
+                && !["link", "/channels", "/copy", "/move", "/visibility"]
+                    .iter()
+                    .any(|part| pattern.contains(part)) =>
         {
             let name = world.fresh("package");
             let draft = if pattern.ends_with("/publish") { "?draft=true" } else { "" };
@@ -587,6 +629,12 @@ async fn request(world: &World, row: &Row, person: Person, org: &str) -> (String
         ("GET", pattern) if pattern.contains("/files/{id}") => {
             fill(pattern, &[("{id}", &world.db_file(&org, "tool").to_string())])
         }
+        ("GET", pattern) if pattern.ends_with("/{grant}") => {
+            fill(pattern, &[("{grant}", &world.db_grant(&org, &world.fresh("other")).to_string())])
+        }
+        ("GET", pattern) if pattern.ends_with("/{protection}") => {
+            fill(pattern, &[("{protection}", &world.db_protection(&org, &world.fresh("other")).to_string())])
+        }
         ("GET", pattern) if pattern.starts_with("/-/admin/") => fill(pattern, &[]),
         ("POST", "/-/admin/users/new") => {
             let name = world.fresh("user");
@@ -629,6 +677,44 @@ async fn request(world: &World, row: &Row, person: Person, org: &str) -> (String
         ("DELETE", pattern) if pattern.contains("/generic/{name}") => {
             let name = world.fresh("package");
             admin.publish(&path(&[&org, &name, "1", "f"]), "bytes").await;
+            fill(pattern, &[("{name}", &name)])
+        }
+        ("POST", pattern) if pattern.ends_with("/-/access/grants") => {
+            let names = format!("{}-*", world.fresh("tool"));
+            body = Some(json!({"to": "guest", "pattern": names, "permission": "read"}));
+            fill(pattern, &[])
+        }
+        ("POST", pattern) if pattern.ends_with("/-/access/protections") => {
+            // Nobody is refused by it, and there is room for another.
+            world.db_protection(&org, &world.fresh("other"));
+            body = Some(json!({
+                "name": world.fresh("rule"), "packages": "secret-*", "versions": "*", "publish": "write",
+                "replace": "write", "delete": "write",
+            }));
+            fill(pattern, &[])
+        }
+        ("POST", pattern) if pattern.contains("/-/access/") => {
+            let grant = world.db_grant(&org, &world.fresh("other")).to_string();
+            let protection = world.db_protection(&org, &world.fresh("other")).to_string();
+            fill(pattern, &[("{grant}", &grant), ("{protection}", &protection)])
+        }
+        (_, pattern) if pattern.contains("/-/grants") => {
+            // Another pattern each time, for the same user.
+            let pattern_of_names = format!("{}-*", world.fresh("tool"));
+            body = (method != "DELETE").then(|| json!({"pattern": pattern_of_names, "permission": "read"}));
+            if method == "POST" {
+                body.as_mut().unwrap()["user"] = json!("guest");
+            }
+            fill(pattern, &[("{grant}", &world.db_grant(&org, &world.fresh("other")).to_string())])
+        }
+        (_, pattern) if pattern.contains("/-/protections") => {
+            body = (method != "DELETE").then(|| json!({"name": world.fresh("rule"), "packages": "secret-*"}));
+            fill(pattern, &[("{protection}", &world.db_protection(&org, &world.fresh("other")).to_string())])
+        }
+        ("POST", pattern) if pattern.ends_with("/settings/generic/{name}/visibility") => {
+            let name = world.fresh("package");
+            admin.publish(&path(&[&org, &name, "1", "f"]), "bytes").await;
+            body = Some(json!({"visibility": "private"}));
             fill(pattern, &[("{name}", &name)])
         }
         ("POST", pattern @ "/api/v1/users/{user}/tokens") => {

@@ -84,6 +84,7 @@ pub fn demands(policy: Policy) -> String {
         Right::SelfOrAdmin => "The user themselves and site administrators may call this.",
         Right::Member => "Members of the organization and site administrators may call this.",
         Right::OrgOwner => "Owners of the organization and site administrators may call this.",
+        Right::PackageAdmin => "Callers with the permission admin for the package may call this.",
         Right::Owner => "The user themselves, owners of the organization and site administrators may call this.",
         Right::SiteAdmin => "Site administrators may call this.",
     };
@@ -133,6 +134,8 @@ pub fn path_parameter(name: &str) -> (&'static str, RefOr<Schema>, Value) {
         "entry" => ("An entry of the trash, by its id.", id(), json!(4)),
         "team" => ("A team, by its id.", id(), json!(1)),
         "hook" => ("A webhook, by its id.", id(), json!(1)),
+        "grant" => ("A grant of the owner, by its id.", id(), json!(1)),
+        "protection" => ("A protection rule of the owner, by its id.", id(), json!(1)),
         "rule" => ("A retention rule, by its id.", id(), json!(1)),
         "delivery" => ("A delivery of the webhook, by its id.", id(), json!(1)),
         "token" => {

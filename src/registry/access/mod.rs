@@ -6,17 +6,22 @@ mod owner_rights;
 mod package_rights;
 mod retention_rights;
 mod visibility;
+mod visible_packages;
 
 pub use drafts::shown;
-pub(in crate::registry) use drafts::{has_shown_version, shown_packages_sql, shown_sql};
+pub(in crate::registry) use drafts::{has_shown_version, has_shown_version_sql, shown_sql};
 pub use owner_rights::{
-    CanAdminister, CanAudit, CanChangeOwn, CanGovern, CanHook, CanInspect, CanSeeQuota, CanSetQuota, HooksOf,
+    CanAdminister, CanAudit, CanChangeOwn, CanGovern, CanHook, CanInspect, CanSeeQuota, CanSetQuota, CanShare, HooksOf,
     can_administer, can_audit, can_change_own, can_govern, can_hook, can_inspect, can_see_quota, can_set_quota,
+    can_share,
 };
 pub use package_rights::{
     CanPublish, CanRead, CanSearch, CanSeeTrash, CanUpload, can_publish, can_read, can_search, can_see_trash,
-    can_upload, confirm_read,
+    can_upload, confirm_read, may_upload,
 };
 pub use retention_rights::{CanSeeRetention, CanSetRetention, can_see_retention, can_set_retention};
 pub(in crate::registry) use visibility::absent;
-pub use visibility::{Visited, readable, visit, visit_org, visit_user, within_token_limits};
+pub use visibility::{
+    Visited, has_readable_packages, readable, visit, visit_org, visit_packages, visit_user, within_token_limits,
+};
+pub use visible_packages::{OwnerPackages, PackageReadable, effective, listable, package_readable};

@@ -71,7 +71,7 @@ pub fn can_inspect(conn: &mut PgConnection, caller: &Caller, org: &OwnerName) ->
     let user = caller.signed_in()?;
     caller.demand_scope(Area::Organization, Level::Read)?;
     let owner = visit_org(conn, caller, org)?;
-    if owner.permission().is_none() {
+    if !owner.is_member() {
         return Err(Error::Forbidden(format!(
             "only members of {} can do this, and {} is not a member",
             owner.name, user.name
@@ -230,6 +230,43 @@ pub fn can_hook(conn: &mut PgConnection, caller: &Caller, of: &HooksOf, level: L
         HooksOf::Organization(org) => visit_own_org(conn, caller, org, level)?,
     };
     Ok(CanHook { owner })
+}
+
+/// The right to say who may do what with an owner's packages: its grants and its protection rules.
+#[derive(Debug, Clone)]
+pub struct CanShare {
+    owner: Visited,
+}
+
+impl CanShare {
+    pub fn owner(&self) -> &Visited {
+        &self.owner
+    }
+}
+
+/// Checks that a caller may see or change an owner's grants and protection rules: the user themselves, an organization's
+/// owners and site administrators may. A token needs the scope for organizations: one that only publishes must not be
+/// able to give others lasting access.
+///
+/// # Errors
+/// [`Error::Unauthenticated`]; [`Error::NotFound`] when the caller cannot see the owner as such; [`Error::Forbidden`]
+/// naming the missing scope or right, or the token's limit to some packages.
+pub fn can_share(conn: &mut PgConnection, caller: &Caller, owner: &OwnerName, level: Level) -> Result<CanShare> {
+    let user = caller.signed_in()?;
+    caller.demand_scope(Area::Organization, level)?;
+    let owner = visit(conn, caller, owner)?;
+    if owner.permission() < Some(Permission::Owner) {
+        return Err(Error::Forbidden(format!(
+            "only owners of {} can do this, and {} is not an owner",
+            owner.name, user.name
+        )));
+    }
+    if caller.only_packages().is_some() {
+        return Err(Error::Forbidden(
+            "the access token is limited to some packages, and this is about all packages of an owner".to_owned(),
+        ));
+    }
+    Ok(CanShare { owner })
 }
 
 /// Finds an organization that the caller owns. Site administrators count as owners of every organization.

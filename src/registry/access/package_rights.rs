@@ -1,26 +1,39 @@
 //! Rights to packages: read, search, publish and delete.
 
-use super::visibility::{Visited, visit};
+use super::drafts::has_shown_version;
+use super::visibility::{Visited, visit_packages};
+use super::visible_packages::{self, OwnerPackages, effective};
+use crate::db::schema::packages;
 use crate::domain::ids::OwnerId;
 use crate::domain::names::{OwnerName, PackageName};
 use crate::domain::role::{Area, Level, PackagePattern, Permission, Visibility};
-use crate::error::{Error, Result};
-use crate::registry::caller::{Caller, SignedIn, VisibilityLimit};
+use crate::error::{Error, Result, What};
+use crate::registry::caller::{Caller, SignedIn};
 use crate::registry::draft_limit::DraftLimit;
+use crate::registry::reach::VisibilityLimit;
 use diesel::prelude::*;
 
-/// The right to read an owner's packages.
+/// The right to read an owner's packages: one package that was found, or those in the owner's lists.
 #[derive(Debug, Clone)]
 pub struct CanRead {
     owner: Visited,
+    listed: OwnerPackages,
     packages: Option<Vec<PackagePattern>>,
     drafts: DraftLimit,
+    visibility: Visibility,
+    permission: Option<Permission>,
 }
 
 impl CanRead {
     /// The owner of the packages.
     pub fn owner(&self) -> &Visited {
         &self.owner
+    }
+
+    /// The packages of the owner that the caller may see. Every list and count of the owner's packages has this
+    /// condition.
+    pub fn listed(&self) -> &OwnerPackages {
+        &self.listed
     }
 
     /// The only packages the caller may read, when a token is limited to some packages. Lists and counts contain only
@@ -33,12 +46,23 @@ impl CanRead {
     pub fn draft_limit(&self) -> DraftLimit {
         self.drafts.clone()
     }
+
+    /// The visibility of the package, or of the owner if the right is for its lists.
+    pub fn visibility(&self) -> Visibility {
+        self.visibility
+    }
+
+    /// The caller's permission for the package, or for all packages of the owner if the right is for its lists.
+    pub fn permission(&self) -> Option<Permission> {
+        self.permission
+    }
 }
 
-/// Checks that a caller may read a package of an owner.
+/// Checks that a caller may read a package of an owner, or the owner's lists.
 ///
 /// # Errors
-/// As [`visit`]; [`Error::Forbidden`] also for a token without `read:package` or limited to other packages.
+/// As [`visit_packages`]; [`Error::NotFound`] both for a package that does not exist and for one that the caller cannot
+/// see; [`Error::Forbidden`] also for a token without `read:package` or limited to other packages.
 pub fn can_read(
     conn: &mut PgConnection,
     caller: &Caller,
@@ -46,25 +70,74 @@ pub fn can_read(
     package: Option<&PackageName>,
 ) -> Result<CanRead> {
     caller.demand_scope(Area::Package, Level::Read)?;
-    let owner = visit(conn, caller, owner)?;
+    let owner = visit_packages(conn, caller, owner)?;
     package.map_or(Ok(()), |package| caller.demand_package(package))?;
-    let packages = caller.only_packages().map(<[PackagePattern]>::to_vec);
-    let publishes = caller.may_publish() && owner.permission() >= Some(Permission::Write);
+    let permission = match package {
+        Some(package) => permission_for(caller, &owner, package),
+        None => owner.permission(),
+    };
+    let publishes = caller.may_publish() && permission >= Some(Permission::Write);
     let drafts = if publishes { DraftLimit::everything() } else { DraftLimit::published() };
-    Ok(CanRead { owner, packages, drafts })
+    let visibility = match package {
+        Some(package) => find(conn, caller, &owner, (package, &drafts))?.ok_or(Error::NotFound(What::Package))?,
+        None => owner.visibility,
+    };
+    let listed = visible_packages::listed(&owner, caller);
+    let packages = caller.only_packages().map(<[PackagePattern]>::to_vec);
+    Ok(CanRead { owner, listed, packages, drafts, visibility, permission })
 }
 
-/// Runs the checks of [`can_read`] that remain for a file whose query had [`super::readable`] among its conditions.
+/// The effective visibility of a package that the caller can see, within the token's limit to what is public. A package
+/// that has nothing but drafts is only seen by its publishers.
+fn find(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    owner: &Visited,
+    (package, drafts): (&PackageName, &DraftLimit),
+) -> Result<Option<Visibility>> {
+    let own: Option<Option<Visibility>> = packages::table
+        .filter(packages::owner_id.eq(owner.id))
+        .filter(packages::lower_name.eq(package.lower()))
+        .filter(OwnerPackages::of(owner, &caller.visibility_limit()))
+        .filter(has_shown_version(drafts, owner.id))
+        .select(packages::visibility)
+        .first(conn)
+        .optional()?;
+    // Where no package is found, the owner's visibility counts: a token for what is public is refused as elsewhere.
+    demand_public(caller, (&owner.name, owner.visibility), (package, own.flatten()))?;
+    Ok(own.map(|own| effective(own, owner.visibility)))
+}
+
+/// A caller's permission for a package, whether it exists or not.
+fn permission_for(caller: &Caller, owner: &Visited, package: &PackageName) -> Option<Permission> {
+    owner.permission().max(caller.reach().permission_for(owner.id, &package.lower()))
+}
+
+/// Runs the checks of [`can_read`] that remain for a file whose query had [`super::package_readable`] among its
+/// conditions. Both visibilities are as in the database: the owner's, and the package's own.
 ///
 /// # Errors
 /// [`Error::Forbidden`] when a limit of the token excludes the owner or the package.
 pub fn confirm_read(
     caller: &Caller,
     (id, name, visibility): (OwnerId, &OwnerName, Visibility),
-    package: &PackageName,
+    (package, own): (&PackageName, Option<Visibility>),
 ) -> Result<()> {
-    caller.demand_owner(id, name, visibility)?;
-    caller.demand_package(package)
+    caller.demand_owner(id, name, Visibility::Public)?;
+    caller.demand_package(package)?;
+    demand_public(caller, (name, visibility), (package, own))
+}
+
+/// Checks a token's limit to what is public, for a package with a visibility of its own or its owner's.
+fn demand_public(
+    caller: &Caller,
+    (owner, visibility): (&OwnerName, Visibility),
+    (package, own): (&PackageName, Option<Visibility>),
+) -> Result<()> {
+    match own {
+        Some(own) => caller.demand_visible(&format_args!("{package} of {owner}"), own),
+        None => caller.demand_visible(owner, visibility),
+    }
 }
 
 /// The right to publish to an owner, though not to a particular package: enough to see the upload form.
@@ -73,6 +146,9 @@ pub fn confirm_read(
 pub struct CanUpload {
     owner: Visited,
     user: SignedIn,
+    listed: OwnerPackages,
+    patterns: Option<Vec<PackagePattern>>,
+    elsewhere: Vec<OwnerId>,
 }
 
 impl CanUpload {
@@ -85,91 +161,158 @@ impl CanUpload {
     pub fn user(&self) -> &SignedIn {
         &self.user
     }
+
+    /// The packages of the owner that the user may see.
+    pub fn listed(&self) -> &OwnerPackages {
+        &self.listed
+    }
+
+    /// The only packages that the user may publish to, if they may not publish to all.
+    pub fn patterns(&self) -> Option<&[PackagePattern]> {
+        self.patterns.as_deref()
+    }
+
+    /// The other owners that the user may publish to, if only to some of their packages.
+    pub fn elsewhere(&self) -> &[OwnerId] {
+        &self.elsewhere
+    }
 }
 
 /// The right to see what an owner has in the trash: for whoever may publish there, because it may have been a draft.
 #[derive(Debug, Clone)]
-pub struct CanSeeTrash {
-    owner: Visited,
-}
+pub struct CanSeeTrash(CanUpload);
 
 impl CanSeeTrash {
     /// The owner of the trash.
     pub fn owner(&self) -> &Visited {
-        &self.owner
+        self.0.owner()
+    }
+
+    /// The only packages whose deletions the user may see, if they may not publish to all.
+    pub fn patterns(&self) -> Option<&[PackagePattern]> {
+        self.0.patterns()
     }
 }
 
-/// Checks that a caller may see an owner's trash.
+/// Checks that a caller may see an owner's trash, if only of some packages.
 ///
 /// # Errors
-/// As [`can_publish`], but a token needs only `read:package`.
+/// As [`can_upload`], but a token needs only `read:package`.
 pub fn can_see_trash(conn: &mut PgConnection, caller: &Caller, owner: &OwnerName) -> Result<CanSeeTrash> {
-    may_write(conn, caller, (owner, None), Level::Read).map(|CanUpload { owner, .. }| CanSeeTrash { owner })
+    as_publisher(conn, caller, owner, Level::Read).map(CanSeeTrash)
 }
 
 /// The right to publish to a package of an owner and to delete from it: the limits of the token allow this package too.
+/// What an owner protects is checked besides, once the version is known: see
+/// [`crate::registry::packages::protections::check`].
 #[derive(Debug, Clone)]
-pub struct CanPublish(CanUpload);
+pub struct CanPublish {
+    owner: Visited,
+    user: SignedIn,
+    package: PackageName,
+    permission: Permission,
+}
 
 impl CanPublish {
     /// The owner of the package.
     pub fn owner(&self) -> &Visited {
-        self.0.owner()
+        &self.owner
     }
 
     /// The user who holds the right.
     pub fn user(&self) -> &SignedIn {
-        self.0.user()
+        &self.user
+    }
+
+    /// The package, as the request spells it.
+    pub fn package(&self) -> &PackageName {
+        &self.package
+    }
+
+    /// The user's permission for the package: at least [`Permission::Write`].
+    pub fn permission(&self) -> Permission {
+        self.permission
+    }
+
+    /// Checks that the user has a permission for the package.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] naming it.
+    pub fn demand(&self, least: Permission) -> Result<()> {
+        if self.permission >= least {
+            return Ok(());
+        }
+        Err(Error::Forbidden(format!(
+            "this needs the permission {least} for {} of {}, and {} has {}",
+            self.package, self.owner.name, self.user.name, self.permission
+        )))
     }
 }
 
-/// Checks that a caller may publish to an owner.
+/// Checks that a caller may publish to an owner, if only to some packages.
 ///
 /// # Errors
 /// As [`can_publish`].
 pub fn can_upload(conn: &mut PgConnection, caller: &Caller, owner: &OwnerName) -> Result<CanUpload> {
-    can_write(conn, caller, owner, None)
+    as_publisher(conn, caller, owner, Level::Write)
 }
 
-/// Checks that a caller may publish to a package of an owner and delete from it.
+/// Checks that a caller may publish to an owner, if only to some packages, and that their token has a scope of this
+/// level.
+fn as_publisher(conn: &mut PgConnection, caller: &Caller, owner: &OwnerName, level: Level) -> Result<CanUpload> {
+    let user = caller.signed_in()?.clone();
+    caller.demand_scope(Area::Package, level)?;
+    let owner = visit_packages(conn, caller, owner)?;
+    let whole = owner.permission() >= Some(Permission::Write);
+    let patterns = caller.reach().patterns(owner.id, Permission::Write);
+    if !whole && patterns.is_empty() {
+        return Err(no_write_access(&user, &owner));
+    }
+    let listed = visible_packages::listed(&owner, caller);
+    let elsewhere = caller.reach().owners(Permission::Write);
+    Ok(CanUpload { owner, user, listed, patterns: (!whole).then_some(patterns), elsewhere })
+}
+
+/// Whether a caller may publish to an owner, if only to some packages, whatever the token's scope is.
+pub fn may_upload(caller: &Caller, owner: &Visited) -> bool {
+    owner.permission() >= Some(Permission::Write) || !caller.reach().patterns(owner.id, Permission::Write).is_empty()
+}
+
+fn no_write_access(user: &SignedIn, owner: &Visited) -> Error {
+    Error::Forbidden(format!("{} does not have write access to {}", user.name, owner.name))
+}
+
+/// Checks that a caller may publish to a package of an owner and delete from it. The package need not exist.
 ///
 /// # Errors
-/// [`Error::Unauthenticated`]; [`Error::NotFound`] when the caller cannot even read the package; [`Error::Forbidden`]
-/// naming the missing scope or right.
+/// [`Error::Unauthenticated`]; [`Error::NotFound`] when the caller cannot see the owner or any package of it;
+/// [`Error::Forbidden`] naming the missing scope or right. It is the same for a package that does not exist and for one
+/// that the caller cannot see.
 pub fn can_publish(
     conn: &mut PgConnection,
     caller: &Caller,
     owner: &OwnerName,
     package: &PackageName,
 ) -> Result<CanPublish> {
-    can_write(conn, caller, owner, Some(package)).map(CanPublish)
-}
-
-fn can_write(
-    conn: &mut PgConnection,
-    caller: &Caller,
-    owner: &OwnerName,
-    package: Option<&PackageName>,
-) -> Result<CanUpload> {
-    may_write(conn, caller, (owner, package), Level::Write)
-}
-
-/// Checks that a caller may write to an owner, and that their token has a scope of this level.
-fn may_write(
-    conn: &mut PgConnection,
-    caller: &Caller,
-    (owner, package): (&OwnerName, Option<&PackageName>),
-    level: Level,
-) -> Result<CanUpload> {
     let user = caller.signed_in()?.clone();
-    caller.demand_scope(Area::Package, level)?;
-    let owner = visit(conn, caller, owner)?;
-    package.map_or(Ok(()), |package| caller.demand_package(package))?;
-    if owner.permission() < Some(Permission::Write) {
-        return Err(Error::Forbidden(format!("{} does not have write access to {}", user.name, owner.name)));
+    caller.demand_scope(Area::Package, Level::Write)?;
+    let owner = visit_packages(conn, caller, owner)?;
+    caller.demand_package(package)?;
+    let Some(permission) = permission_for(caller, &owner, package).filter(|own| *own >= Permission::Write) else {
+        let patterns = caller.reach().patterns(owner.id, Permission::Write);
+        let Some(first) = patterns.first() else { return Err(no_write_access(&user, &owner)) };
+        let others = if patterns.len() > 1 { " and others" } else { "" };
+        return Err(Error::Forbidden(format!(
+            "{} does not have write access to {package} of {}, only to {}{others}",
+            user.name,
+            owner.name,
+            first.as_str()
+        )));
+    };
+    if caller.limits().public_only() {
+        find(conn, caller, &owner, (package, &DraftLimit::everything()))?;
     }
-    Ok(CanUpload { owner, user })
+    Ok(CanPublish { owner, user, package: package.clone(), permission })
 }
 
 /// The right to search: everything the caller sees, within the limits of their token. A search leaves out the results
@@ -183,7 +326,7 @@ pub struct CanSearch {
 }
 
 impl CanSearch {
-    /// The owners to search: the parameters of [`super::readable`].
+    /// What to search: the parameters of [`super::package_readable`].
     pub fn visibility_limit(&self) -> VisibilityLimit {
         self.scope.clone()
     }
@@ -191,6 +334,11 @@ impl CanSearch {
     /// The versions to search: the parameter of [`super::shown`].
     pub fn draft_limit(&self) -> DraftLimit {
         self.drafts.clone()
+    }
+
+    /// Whether the caller sees an owner as such, and not only some of its packages.
+    pub fn sees(&self, owner: OwnerId, visibility: Visibility) -> bool {
+        self.scope.sees(owner, visibility)
     }
 
     /// The only owners to search, when a token is limited to some owners.
@@ -211,8 +359,7 @@ impl CanSearch {
 pub fn can_search(caller: &Caller) -> Result<CanSearch> {
     caller.demand_scope(Area::Package, Level::Read)?;
     let limits = caller.limits();
-    let scope =
-        if limits.public_only() { Caller::anonymous(None).visibility_limit() } else { caller.visibility_limit() };
+    let scope = visible_packages::listable(caller);
     let (owners, packages) = (limits.owners, caller.only_packages().map(<[PackagePattern]>::to_vec));
     Ok(CanSearch { scope, drafts: caller.draft_limit(), owners, packages })
 }

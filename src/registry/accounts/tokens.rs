@@ -7,7 +7,7 @@ use crate::domain::names::OwnerName;
 use crate::domain::role::{PackagePattern, Scopes};
 use crate::domain::secret::TokenSecret;
 use crate::error::{Error, Result, What};
-use crate::registry::access::visit;
+use crate::registry::access::visit_packages;
 use crate::registry::audit::{self, Event, Subject};
 use crate::registry::caller::{Caller, SignedIn};
 use crate::registry::pages::{Page, Slice};
@@ -127,7 +127,7 @@ fn check(new: &NewToken, now: Timestamp) -> Result<()> {
 fn owner_ids(conn: &mut PgConnection, caller: &Caller, names: &[OwnerName]) -> Result<Vec<OwnerId>> {
     let mut ids = Vec::new();
     for name in names {
-        let owner = visit(conn, caller, name).map_err(|error| match error {
+        let owner = visit_packages(conn, caller, name).map_err(|error| match error {
             Error::NotFound(_) | Error::Moved { .. } => {
                 Error::invalid("owners", format!("there is no owner named {name}"))
             }

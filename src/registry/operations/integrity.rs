@@ -72,7 +72,7 @@ struct Line {
 }
 
 /// Rules that hold between rows. Each query returns a line for each violation, which says what to do.
-const RULES: [&str; 11] = [
+const RULES: [&str; 12] = [
     "SELECT o.name || '/' || p.name || '/' || v.version || ': the version has no file; delete the version' AS text \
      FROM versions v JOIN packages p ON p.id = v.package_id JOIN owners o ON o.id = p.owner_id \
      WHERE NOT EXISTS (SELECT FROM files f WHERE f.version_id = v.id)",
@@ -100,6 +100,10 @@ const RULES: [&str; 11] = [
      FROM generate_series(1, 15) n) \
      JOIN versions v ON v.id = f.version_id JOIN packages p ON p.id = v.package_id JOIN owners o ON o.id = p.owner_id \
      WHERE position('/' IN f.lower_name) > 0",
+    "SELECT o.name || ': the recorded visibilities of its packages are wrong; change the visibility of one of them' AS text \
+     FROM owners o CROSS JOIN LATERAL (SELECT coalesce(min(p.visibility), 2) AS widest, coalesce(max(p.visibility), 0) \
+     AS narrowest FROM packages p WHERE p.owner_id = o.id AND p.visibility IS NOT NULL) span \
+     WHERE (o.widest_package, o.narrowest_package) IS DISTINCT FROM (span.widest, span.narrowest)",
     "SELECT o.name || '/' || concat_ws('/', e.package_name, e.version, e.file_name) || ': entry ' || e.id \
      || ' of the trash has ' || f.files || ' files of ' || f.bytes || ' bytes instead of ' || e.files || ' of ' \
      || e.bytes || '; restore or delete it' AS text FROM trash e JOIN owners o ON o.id = e.owner_id, LATERAL \

@@ -172,9 +172,9 @@ pub struct Seated {
 }
 
 impl Seated {
-    /// The member's permission in the organization: the highest of their teams.
+    /// The member's permission in the organization: the highest of their teams that are not limited to some packages.
     pub fn permission(&self) -> Option<Permission> {
-        self.teams.iter().map(|team| team.permission).max()
+        self.teams.iter().filter(|team| team.package_patterns.is_none()).map(|team| team.permission).max()
     }
 }
 
@@ -270,6 +270,8 @@ pub fn permission_of(
         .inner_join(team_members::table)
         .filter(teams::org_id.eq(org.id))
         .filter(team_members::user_id.eq_any(named))
+        // A team that is limited to some packages gives no right to the organization.
+        .filter(teams::package_patterns.is_null())
         .select(max(teams::permission))
         .first(conn)?;
     if best.is_none() && own.name.lower() != user.lower() {

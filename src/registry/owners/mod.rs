@@ -1,5 +1,6 @@
 //! Owners of packages: organizations, their teams and members, and the names that users and organizations share.
 
+pub mod grants;
 pub mod members;
 pub mod namespace;
 pub mod org_creation;

@@ -1,21 +1,21 @@
 //! The names that users and organizations share.
 
-use crate::db::schema::{owner_redirects, owners, users};
+use crate::db::schema::{owner_redirects, owners, packages, users};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::OwnerId;
 use crate::domain::names::OwnerName;
 use crate::domain::role::{OwnerKind, Visibility};
 use crate::domain::text::{Line, Prose, Website};
 use crate::error::{Error, Result, What};
-use crate::registry::access::{readable, shown_packages_sql, within_token_limits};
+use crate::registry::access::{has_shown_version_sql, listable, package_readable, readable, within_token_limits};
 use crate::registry::caller::Caller;
 use crate::registry::like::containing;
 use crate::registry::operations::settings::{self, BASE_PATH_OWNER};
-use crate::registry::packages::trash_entries;
+use crate::registry::packages::{trash_entries, visibility};
 use crate::registry::pages::{Page, Slice};
 use diesel::dsl::sql;
 use diesel::prelude::*;
-use diesel::sql_types::BigInt;
+use diesel::sql_types::Bool;
 use serde_json::json;
 
 /// The properties of an owner to create.
@@ -162,6 +162,9 @@ pub(in crate::registry) fn edit(conn: &mut PgConnection, id: OwnerId, edit: &Own
     if edit.fields().is_empty() {
         return Ok(());
     }
+    if let Some(visibility) = edit.visibility {
+        visibility::set_of_owner(conn, id, visibility)?;
+    }
     match diesel::update(owners::table.find(id)).set(edit).execute(conn)? {
         0 => Err(Error::NotFound(What::Owner)),
         _ => Ok(()),
@@ -244,7 +247,7 @@ pub struct Listed {
     pub kind: OwnerKind,
     pub visibility: Visibility,
     pub created_at: Timestamp,
-    /// How many packages it has.
+    /// How many of its packages the caller may see.
     pub packages: i64,
 }
 
@@ -299,7 +302,13 @@ pub fn browse(
         owners::kind,
         owners::visibility,
         owners::created_at,
-        sql::<BigInt>(&shown_packages_sql(&caller.draft_limit())),
+        packages::table
+            .filter(packages::owner_id.eq(owners::id))
+            .filter(package_readable(listable(caller)))
+            .filter(sql::<Bool>(&has_shown_version_sql(&caller.draft_limit())))
+            .count()
+            .single_value()
+            .assume_not_null(),
     ));
     let rows = match order {
         OwnerListOrder::Name => rows.order(owners::lower_name.asc()),

@@ -99,13 +99,18 @@ pub fn of_caller(conn: &mut PgConnection, caller: &Caller, slice: Slice) -> Resu
         .inner_join(team_members::table)
         .filter(team_members::user_id.eq(user))
         .filter(teams_table::org_id.eq_any(&ids))
+        .filter(teams_table::package_patterns.is_null())
         .group_by(teams_table::org_id)
         .select((teams_table::org_id, max(teams_table::permission)))
         .load(conn)?
         .into_iter()
         .collect();
-    let with = |org: Org| best.get(&org.id).copied().flatten().map(|permission| (org, permission));
-    Ok(Page { items: page.items.into_iter().filter_map(with).collect(), total: page.total })
+    // Whoever is only in teams that are limited to some packages sees the organization, and no more.
+    let with = |org: Org| {
+        let permission = best.get(&org.id).copied().flatten().unwrap_or(Permission::Read);
+        (org, permission)
+    };
+    Ok(Page { items: page.items.into_iter().map(with).collect(), total: page.total })
 }
 
 /// The contents of an organization, which are deleted with it.

@@ -17,6 +17,12 @@ pub struct Person {
 }
 
 impl Person {
+    /// The owner as somebody sees them who sees only some of their packages: nothing but the name.
+    #[must_use]
+    pub fn in_part(self) -> Self {
+        Self { full_name: String::new(), created_at: Timestamp::from_unix(0), ..self }
+    }
+
     /// Gitea's Ghost, who stands for every deleted user.
     pub fn ghost() -> Self {
         Self {

@@ -6,7 +6,7 @@ use crate::db::schema::{owners, team_members, teams};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{OwnerId, TeamId};
 use crate::domain::names::OwnerName;
-use crate::domain::role::{Area, Level, Permission};
+use crate::domain::role::{Area, Level, PackagePattern, Permission};
 use crate::domain::text::{Prose, TeamName};
 use crate::error::{Error, Result, What};
 use crate::registry::access::{CanGovern, CanInspect, can_govern, can_inspect, readable, within_token_limits};
@@ -33,6 +33,8 @@ pub struct Team {
     pub name: String,
     pub description: String,
     pub permission: Permission,
+    /// The only packages that the permission is for; `None` for all.
+    pub package_patterns: Option<Vec<String>>,
 }
 
 impl Team {
@@ -48,6 +50,8 @@ pub struct NewTeam {
     pub name: TeamName,
     pub description: Prose,
     pub permission: Permission,
+    /// The only packages that the permission is for; `None` for all.
+    pub packages: Option<TeamPackages>,
 }
 
 /// A change to a team. A field that is `None` keeps its value.
@@ -56,6 +60,44 @@ pub struct TeamEdit {
     pub name: Option<TeamName>,
     pub description: Option<Prose>,
     pub permission: Option<Permission>,
+    /// `Some(None)` for all packages.
+    pub packages: Option<Option<TeamPackages>>,
+}
+
+/// The packages that a team is limited to: between 1 and [`TeamPackages::MOST`] patterns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TeamPackages(Vec<PackagePattern>);
+
+impl TeamPackages {
+    /// The most patterns of a team.
+    pub const MOST: usize = 50;
+
+    /// The patterns of a team; `None` for no patterns, which means no limit.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for too many.
+    pub fn new(patterns: Vec<PackagePattern>) -> Result<Option<Self>> {
+        if patterns.len() > Self::MOST {
+            return Err(Error::invalid("packages", format!("packages: list at most {} patterns", Self::MOST)));
+        }
+        Ok((!patterns.is_empty()).then_some(Self(patterns)))
+    }
+
+    fn texts(&self) -> Vec<String> {
+        self.0.iter().map(|pattern| pattern.as_str().to_owned()).collect()
+    }
+}
+
+/// Checks that a team that is limited to some packages does not own the organization.
+fn demand_fitting(permission: Permission, is_limited: bool) -> Result<()> {
+    if permission == Permission::Owner && is_limited {
+        return Err(Error::invalid(
+            "packages",
+            "packages: a team with the permission owner cannot be limited to some packages: owners manage all of the \
+             organization",
+        ));
+    }
+    Ok(())
 }
 
 /// Creates an organization's first team.
@@ -63,14 +105,14 @@ pub struct TeamEdit {
 /// # Errors
 /// Database errors.
 pub(in crate::registry) fn insert_owners(conn: &mut PgConnection, org: OwnerId, now: Timestamp) -> Result<TeamId> {
-    let team = insert(conn, org, (OWNERS, "", Permission::Owner), now)?;
+    let team = insert(conn, org, (OWNERS, "", Permission::Owner, None), now)?;
     team.map(|team| team.id).ok_or(Error::Conflict(What::Team))
 }
 
 fn insert(
     conn: &mut PgConnection,
     org: OwnerId,
-    (name, description, permission): (&str, &str, Permission),
+    (name, description, permission, packages): (&str, &str, Permission, Option<&TeamPackages>),
     now: Timestamp,
 ) -> Result<Option<Team>> {
     Ok(diesel::insert_into(teams::table)
@@ -80,6 +122,7 @@ fn insert(
             teams::lower_name.eq(name.to_lowercase()),
             teams::description.eq(description),
             teams::permission.eq(permission),
+            teams::package_patterns.eq(packages.map(TeamPackages::texts)),
             teams::created_at.eq(now),
         ))
         .on_conflict((teams::org_id, teams::lower_name))
@@ -100,9 +143,11 @@ pub fn create(
     new: &NewTeam,
     now: Timestamp,
 ) -> Result<Team> {
-    let said = (new.name.as_str(), new.description.as_str(), new.permission);
+    let said = (new.name.as_str(), new.description.as_str(), new.permission, new.packages.as_ref());
+    demand_fitting(new.permission, new.packages.is_some())?;
     let team = insert(conn, right.org().id, said, now)?.ok_or(Error::Conflict(What::Team))?;
-    record(conn, caller, Event::TeamCreate, right, &team, json!({"permission": team.permission.as_str()}), now)?;
+    let detail = json!({"permission": team.permission.as_str(), "packages": team.package_patterns});
+    record(conn, caller, Event::TeamCreate, right, &team, detail, now)?;
     Ok(team)
 }
 
@@ -263,11 +308,16 @@ pub fn update(
 ) -> Result<Team> {
     let name = edit.name.as_ref().map(TeamName::as_str).filter(|name| *name != team.name);
     let permission = edit.permission.filter(|permission| *permission != team.permission);
+    let packages = match &edit.packages {
+        Some(packages) => packages.as_ref().map(TeamPackages::texts),
+        None => team.package_patterns.clone(),
+    };
     if team.is_owners() && (name.is_some() || permission.is_some()) {
         return Err(Error::Blocked(format!(
             "the name and permission of the team {OWNERS} cannot be changed: every organization needs it"
         )));
     }
+    demand_fitting(permission.unwrap_or(team.permission), packages.is_some())?;
     let owning = Owning::lock(conn, team.org_id)?;
     let updated: Option<Team> = diesel::update(teams::table.find(team.id))
         .set((
@@ -275,6 +325,7 @@ pub fn update(
             teams::lower_name.eq(name.unwrap_or(&team.name).to_lowercase()),
             teams::description.eq(edit.description.as_ref().map_or(team.description.as_str(), Prose::as_str)),
             teams::permission.eq(permission.unwrap_or(team.permission)),
+            teams::package_patterns.eq(packages),
         ))
         .returning(Team::as_returning())
         .get_result(conn)
@@ -289,7 +340,11 @@ pub fn update(
         })?;
     let updated = updated.ok_or(Error::NotFound(What::Team))?;
     owning.demand_left(conn)?;
-    let detail = json!({"from": name.map(|_| &team.name), "permission": updated.permission.as_str()});
+    let detail = json!({
+        "from": name.map(|_| &team.name),
+        "permission": updated.permission.as_str(),
+        "packages": updated.package_patterns,
+    });
     record(conn, caller, Event::TeamUpdate, right, &updated, detail, now)?;
     Ok(updated)
 }

@@ -4,24 +4,24 @@
 //! files of that page's packages are read.
 
 use super::standing::{self, RANK_COLUMNS, RankedRow};
-use crate::db::schema::{owners, packages, team_members, teams, versions};
+use crate::db::schema::{owners, packages, versions};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{OwnerId, PackageId};
 use crate::domain::names::{OwnerName, PackageName};
 use crate::domain::role::{OwnerKind, Permission};
 use crate::domain::version::Version;
 use crate::error::{Error, Result};
-use crate::registry::access::{CanRead, has_shown_version, shown, shown_sql};
+use crate::registry::access::{CanRead, OwnerPackages, PackageReadable, has_shown_version, package_readable};
+use crate::registry::access::{shown, shown_sql};
 use crate::registry::caller::Caller;
 use crate::registry::draft_limit::DraftLimit;
 use crate::registry::like::{containing, like_any, package_is_like_any};
 use crate::registry::pages::{ByAge, Page, Slice};
-use diesel::dsl::max;
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::query_builder::BoxedSqlQuery;
 use diesel::sql_query;
-use diesel::sql_types::{Array, BigInt, Text};
+use diesel::sql_types::{Array, BigInt, Bool, SmallInt, Text};
 use std::collections::HashMap;
 use std::str::FromStr;
 
@@ -110,9 +110,9 @@ pub fn of_owner(
     likes.extend((!part.is_empty()).then(|| vec![containing(part)]));
     likes.extend(right.packages().map(like_any));
     let (owner, limit) = (right.owner().id, right.draft_limit());
-    let ids = ids_of_owner(conn, (owner, &limit), &likes, order, slice)?;
+    let ids = ids_of_owner(conn, right, &likes, order, slice)?;
     let all = packages::table.filter(packages::owner_id.eq(owner)).filter(has_shown_version(&limit, owner));
-    let mut all = all.into_boxed::<Pg>();
+    let mut all = all.filter(right.listed().clone()).into_boxed::<Pg>();
     for like in &likes {
         all = all.filter(package_is_like_any(like.clone()));
     }
@@ -127,7 +127,7 @@ pub fn ids(conn: &mut PgConnection, right: &CanRead, order: ByAge, slice: Slice)
     let (owner, limit) = (right.owner().id, right.draft_limit());
     let rows = || {
         let rows = packages::table.filter(packages::owner_id.eq(owner)).filter(has_shown_version(&limit, owner));
-        let rows = rows.into_boxed::<Pg>();
+        let rows = rows.filter(right.listed().clone()).into_boxed::<Pg>();
         match right.packages().map(like_any) {
             Some(patterns) => rows.filter(package_is_like_any(patterns)),
             None => rows,
@@ -142,12 +142,12 @@ pub fn ids(conn: &mut PgConnection, right: &CanRead, order: ByAge, slice: Slice)
     Ok(Page { items, total })
 }
 
-/// The names of packages in the order of these ids. A package that was deleted in the meantime is left out.
+/// The names of packages in the order of these ids. A package that was deleted or hidden in the meantime is left out.
 ///
 /// # Errors
 /// Database errors.
 pub fn names(conn: &mut PgConnection, right: &CanRead, ids: &[PackageId]) -> Result<Vec<PackageName>> {
-    let rows = packages::table.filter(packages::id.eq_any(ids));
+    let rows = packages::table.filter(packages::id.eq_any(ids)).filter(right.listed().clone());
     let rows = rows.filter(has_shown_version(&right.draft_limit(), right.owner().id));
     let rows = rows.select((packages::id, packages::name));
     let mut found: HashMap<PackageId, PackageName> = rows.load::<(PackageId, PackageName)>(conn)?.into_iter().collect();
@@ -156,19 +156,23 @@ pub fn names(conn: &mut PgConnection, right: &CanRead, ids: &[PackageId]) -> Res
 
 fn ids_of_owner(
     conn: &mut PgConnection,
-    (owner, limit): (OwnerId, &DraftLimit),
+    right: &CanRead,
     likes: &[Vec<String>],
     order: CatalogOrder,
     slice: Slice,
 ) -> Result<Vec<PackageId>> {
-    let named: String = (0..likes.len()).map(|n| format!(" AND packages.lower_name LIKE ANY (${})", n + 4)).collect();
+    let everything = likes.is_empty() && right.listed().are_all();
+    let seen = OwnerPackages::sql([4, 5, 6, 7]);
+    let named: String = (0..likes.len()).map(|n| format!(" AND packages.lower_name LIKE ANY (${})", n + 8)).collect();
+    let named = format!(" AND {seen}{named}");
+    let limit = &right.draft_limit();
     let (shown, last) = (shown_sql(limit, "versions"), last_of_package(limit));
     let of_all = format!(
         "FROM packages JOIN versions ON versions.package_id = packages.id AND {shown} \
          JOIN files ON files.version_id = versions.id"
     );
     let rows = match order {
-        CatalogOrder::Updated if likes.is_empty() => format!(
+        CatalogOrder::Updated if everything => format!(
             "SELECT versions.package_id AS id FROM versions WHERE versions.owner_id = $1 AND {shown} AND {last} \
              ORDER BY versions.created_at DESC, versions.id DESC"
         ),
@@ -192,9 +196,14 @@ fn ids_of_owner(
     };
     let mut query: BoxedSqlQuery<'_, Pg, _> = sql_query(format!("{rows} OFFSET $2 LIMIT $3"))
         .into_boxed()
-        .bind::<BigInt, _>(owner)
+        .bind::<BigInt, _>(right.owner().id)
         .bind::<BigInt, _>(slice.offset)
         .bind::<BigInt, _>(slice.limit);
+    if !(everything && order == CatalogOrder::Updated) {
+        let (all, inherited, widest, patterns) = right.listed().values();
+        query = query.bind::<Bool, _>(all).bind::<SmallInt, _>(inherited).bind::<SmallInt, _>(widest);
+        query = query.bind::<Array<Text>, _>(patterns);
+    }
     for like in likes {
         query = query.bind::<Array<Text>, _>(like.clone());
     }
@@ -263,8 +272,10 @@ pub struct Belonging {
     pub name: OwnerName,
     pub full_name: String,
     pub kind: OwnerKind,
-    /// The user's permission there.
+    /// The user's permission there; for some packages only if not `is_whole`.
     pub permission: Permission,
+    /// Whether the permission is for all packages.
+    is_whole: bool,
 }
 
 /// A user's owners: the user first, then their organizations by name.
@@ -279,29 +290,23 @@ pub fn belonging(conn: &mut PgConnection, caller: &Caller) -> Result<Vec<Belongi
         .select((owners::id, owners::name, owners::full_name, owners::kind))
         .first(conn)
         .optional()?;
-    let best: HashMap<OwnerId, Option<Permission>> = teams::table
-        .inner_join(team_members::table)
-        .filter(team_members::user_id.eq(user))
-        .group_by(teams::org_id)
-        .select((teams::org_id, max(teams::permission)))
-        .load(conn)?
-        .into_iter()
-        .collect();
+    let reach = caller.reach();
     let orgs: Vec<BelongingRow> = owners::table
-        .filter(owners::id.eq_any(best.keys().copied().collect::<Vec<_>>()))
+        .filter(owners::id.eq_any(reach.member_of()))
         .order(owners::lower_name)
         .select((owners::id, owners::name, owners::full_name, owners::kind))
         .load(conn)?;
     let all = own.into_iter().chain(orgs);
     Ok(all
         .map(|(id, name, full_name, kind)| {
-            let permission = best.get(&id).copied().flatten().unwrap_or(Permission::Owner);
-            Belonging { id, name, full_name, kind, permission }
+            let permission = if id == user { Permission::Owner } else { reach.best(id).unwrap_or(Permission::Read) };
+            let is_whole = id == user || reach.permission(id).is_some();
+            Belonging { id, name, full_name, kind, permission, is_whole }
         })
         .collect())
 }
 
-/// The most recently updated packages of some owners.
+/// The most recently updated packages of some owners, as far as the caller may see them.
 ///
 /// # Errors
 /// Database errors.
@@ -309,15 +314,26 @@ pub fn recent(conn: &mut PgConnection, caller: &Caller, of: &[Belonging], limit:
     let drafts = caller.draft_limit();
     let (shown, last) = (shown_sql(&drafts, "versions"), last_of_package(&drafts));
     let owners: Vec<OwnerId> = of.iter().map(|owner| owner.id).collect();
+    let whole: Vec<bool> = of.iter().map(|owner| owner.is_whole).collect();
+    let seen = PackageReadable::sql([4, 5, 6, 7, 8]);
+    let (widest, user, orgs, sharing, patterns) = package_readable(caller.visibility_limit()).values();
     // Each owner has their own index scan: a walk over all versions would take too long for owners without any.
     let rows: Vec<Id> = sql_query(format!(
-        "SELECT each.package_id AS id FROM unnest($1) AS owner (id), LATERAL (SELECT versions.package_id, \
+        "SELECT each.package_id AS id FROM unnest($1, $3) AS owner (id, is_whole), LATERAL (SELECT versions.package_id, \
          versions.created_at, versions.id AS version_id FROM versions WHERE versions.owner_id = owner.id AND \
-         {shown} AND {last} ORDER BY versions.created_at DESC, versions.id DESC LIMIT $2) each \
+         {shown} AND {last} AND (owner.is_whole OR coalesce((SELECT {seen} FROM packages JOIN owners \
+         ON owners.id = packages.owner_id WHERE packages.id = versions.package_id), false)) \
+         ORDER BY versions.created_at DESC, versions.id DESC LIMIT $2) each \
          ORDER BY each.created_at DESC, each.version_id DESC LIMIT $2"
     ))
     .bind::<Array<BigInt>, _>(owners)
     .bind::<BigInt, _>(limit)
+    .bind::<Array<Bool>, _>(whole)
+    .bind::<SmallInt, _>(widest)
+    .bind::<BigInt, _>(user)
+    .bind::<Array<BigInt>, _>(orgs)
+    .bind::<Array<BigInt>, _>(sharing)
+    .bind::<Array<Text>, _>(patterns)
     .load(conn)?;
     load(conn, &drafts, &rows.into_iter().map(|row| row.id).collect::<Vec<_>>())
 }

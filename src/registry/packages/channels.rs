@@ -48,6 +48,11 @@ pub struct Channel {
 }
 
 impl Channel {
+    /// Whoever sees only some packages of an owner must not learn who its members are.
+    fn seen_by(self, right: &CanRead) -> Self {
+        if right.owner().is_whole() { self } else { Self { updater: None, ..self } }
+    }
+
     /// The entity tag of the channel, which changes with each of its changes. One that is deleted and made again gets
     /// another.
     pub fn etag(&self) -> String {
@@ -102,7 +107,7 @@ fn one(conn: &mut PgConnection, package: PackageId, name: &ChannelName) -> Resul
 pub fn list(conn: &mut PgConnection, right: &CanRead, package: &PackageName) -> Result<Vec<Channel>> {
     let (id, _) = lookup::shown_package(conn, right, package)?;
     let rows: Vec<ChannelRow> = of_package!(id).order(channels::lower_name).load(conn)?;
-    Ok(rows.into_iter().map(channel).collect())
+    Ok(rows.into_iter().map(channel).map(|channel| channel.seen_by(right)).collect())
 }
 
 /// One channel.
@@ -111,7 +116,7 @@ pub fn list(conn: &mut PgConnection, right: &CanRead, package: &PackageName) -> 
 /// [`Error::NotFound`].
 pub fn find(conn: &mut PgConnection, right: &CanRead, package: &PackageName, name: &ChannelName) -> Result<Channel> {
     let (id, _) = lookup::shown_package(conn, right, package)?;
-    one(conn, id, name)?.ok_or(Error::NotFound(What::Channel))
+    Ok(one(conn, id, name)?.ok_or(Error::NotFound(What::Channel))?.seen_by(right))
 }
 
 /// The version that a channel stands for, to download it.
@@ -190,7 +195,8 @@ pub fn set(
         .optional()?;
     let (version, yanked_at) = found.ok_or(Error::NotFound(What::Version))?;
     if let Some(before) = before.as_ref().filter(|before| before.version == version) {
-        return Ok((before.clone(), false));
+        let updater = before.updater.clone().filter(|_| right.owner().is_whole());
+        return Ok((Channel { updater, ..before.clone() }, false));
     }
     if yanked_at.is_some() {
         return Err(Error::Clash(format!("{version} was yanked, so no channel can stand for it")));

@@ -6,6 +6,7 @@
 
 use super::archives::{self, Content, Member};
 use super::lookup::{self, package_is};
+use super::protections::{self, Action};
 use super::publish::UploadLimits;
 use super::quotas::{self, Usage};
 use super::trash::Deletion;
@@ -43,7 +44,7 @@ pub struct Copying {
 ///
 /// # Errors
 /// [`Error::NotFound`] when the version does not exist or no file matches; [`Error::Clash`] naming the files that exist,
-/// and for a sealed version; [`Error::Quota`].
+/// and for a sealed version; [`Error::Quota`]; [`Error::Forbidden`] when a protection rule forbids it.
 pub fn copy(
     conn: &mut PgConnection,
     caller: &Caller,
@@ -148,6 +149,7 @@ fn insert(
     now: Timestamp,
 ) -> Result<bool> {
     let (owner, members) = (target.owner(), &content.files[..]);
+    protections::check(conn, target, Action::Publish, &copying.to.version)?;
     let found = versions::find_or_insert(conn, (owner.id, &copying.to), content.is_draft, target.user().id, now)?;
     changeable::demand_addable(&copying.to, found.place, false, now)?;
     let (version, is_new) = (found.id, found.is_new);

@@ -1,6 +1,7 @@
 //! Files of a version: finding a file to send, listing, deleting.
 
 use super::lookup::{self, file_is, version_is};
+use super::protections::{self, Action};
 use super::standing::{STANDING_COLUMNS, Standing};
 use super::trash::{self, Deletion, Discarded};
 use super::{changeable, lifecycle};
@@ -53,7 +54,7 @@ pub struct Downloadable {
     pub id: FileId,
     pub name: FileName,
     pub created_at: Timestamp,
-    /// Whether anonymous readers may see its owner.
+    /// Whether anonymous readers may see its package.
     pub public: bool,
     /// The version that it belongs to, as its names are written.
     pub version: VersionPath,
@@ -98,7 +99,8 @@ impl Blob {
 }
 
 /// Finds a file for a caller to download, in one query. The query judges the owner before it looks for anything of the
-/// owner's: the owner's name leads to one row, and if that row is not readable, nothing is joined to it.
+/// owner's, and the package before it looks for anything in it: the owner's name leads to one row, and if nothing of
+/// that owner is readable, nothing is joined to it.
 ///
 /// # Errors
 /// As [`access::can_read`] when the caller may not read the owner; [`Error::NotFound`] when they may, and the file does
@@ -106,16 +108,17 @@ impl Blob {
 pub fn find_downloadable(conn: &mut PgConnection, caller: &Caller, path: &FilePath) -> Result<Downloadable> {
     caller.demand_scope(Area::Package, Level::Read)?;
     type Names = (OwnerName, PackageName, Version);
-    type DownloadRow = (OwnerId, Visibility, Names, (FileId, FileName, Timestamp), Standing, (BlobRow, Vec<u8>));
+    type Seen = (OwnerId, Visibility, Option<Visibility>);
+    type DownloadRow = (Seen, Names, (FileId, FileName, Timestamp), Standing, (BlobRow, Vec<u8>));
     let row: Option<DownloadRow> = files::table
         .inner_join(versions_table::table.inner_join(packages_table::table.inner_join(owners::table)))
         .inner_join(blobs::table)
         .filter(file_is(path))
-        .filter(access::readable(caller.visibility_limit()))
-        .filter(access::shown(caller.draft_limit()))
+        .filter(access::has_readable_packages(caller.visibility_limit()))
+        .filter(access::package_readable(caller.visibility_limit()))
+        .filter(access::shown(caller.draft_limit()).or(access::package_readable(caller.write_limit())))
         .select((
-            owners::id,
-            owners::visibility,
+            (owners::id, owners::visibility, packages_table::visibility),
             (owners::name, packages_table::name, versions_table::version),
             (files::id, files::name, files::created_at),
             STANDING_COLUMNS,
@@ -123,14 +126,16 @@ pub fn find_downloadable(conn: &mut PgConnection, caller: &Caller, path: &FilePa
         ))
         .first(conn)
         .optional()?;
-    let Some((owner_id, visibility, names, (id, name, created_at), standing, (blob, block_checksums))) = row else {
+    let Some((seen, names, (id, name, created_at), standing, (blob, block_checksums))) = row else {
         // Only failures pay for the second query, which finds the reason.
-        access::can_read(conn, caller, &path.owner, Some(&path.package))?;
-        return Err(Error::NotFound(What::File));
+        return Err(match access::can_read(conn, caller, &path.owner, Some(&path.package)) {
+            Ok(_) | Err(Error::NotFound(What::Package)) => Error::NotFound(What::File),
+            Err(error) => error,
+        });
     };
-    let (owner, package, version) = names;
-    access::confirm_read(caller, (owner_id, &owner, visibility), &path.package)?;
-    let public = visibility == Visibility::Public;
+    let ((owner_id, visibility, own), (owner, package, version)) = (seen, names);
+    access::confirm_read(caller, (owner_id, &owner, visibility), (&path.package, own))?;
+    let public = access::effective(own, visibility) == Visibility::Public;
     let version = VersionPath { owner, package, version };
     Ok(Downloadable { id, name, created_at, public, version, standing, blob: Blob::from_row(blob)?, block_checksums })
 }
@@ -367,6 +372,7 @@ pub fn delete(
         .first(conn)
         .optional()?
         .ok_or(Error::NotFound(What::File))?;
+    protections::check(conn, right, Action::Delete, &path.version)?;
     changeable::demand_changeable(conn, version, &path.in_version(), deletion.now())?;
     let discarded = Discarded::File(version, file);
     let removed = trash::discard(conn, caller, ((owner.id, &owner.name), package), discarded, deletion)?;

@@ -3,6 +3,7 @@
 use super::changeable;
 use super::contents::{self, Contents};
 use super::lookup::package_is;
+use super::protections::{self, Action};
 use super::quotas;
 use super::trash::{self, Deletion, Discarded, Removed};
 use crate::db::schema::packages;
@@ -99,6 +100,7 @@ pub fn delete(
 ) -> Result<()> {
     let owner = right.owner();
     let package = lock(conn, owner.id, name)?;
+    protections::check_all(conn, right, Action::Delete)?;
     changeable::demand_deletable(conn, right, package, None, deletion.now())?;
     let removed = trash::discard(conn, caller, ((owner.id, &owner.name), package), Discarded::Package, deletion)?;
     let Removed { versions, bytes, .. } = removed;

@@ -3,6 +3,7 @@
 use super::declared::DeclaredUpload;
 use super::files::StoredBlob;
 use super::lookup::file_is;
+use super::protections::{self, Action};
 use super::quotas::{Allowance, Usage};
 use super::replacing::{self, Existing, Verdict};
 use super::{changeable, directories, expiry, quotas, versions};
@@ -86,6 +87,7 @@ pub fn admit(
     now: Timestamp,
 ) -> Result<Admission> {
     let right = can_publish(conn, caller, &path.owner, &path.package)?;
+    protections::check(conn, &right, Action::Publish, &path.version)?;
     if let (Some(length), Some(limit)) = (declared.length, limits.file_bytes)
         && length > limit
     {
@@ -107,7 +109,7 @@ pub fn admit(
     match &existing {
         Some(there) => match replacing::judge(there, path, declared, None)? {
             Verdict::SameIsThere => return Ok(Admission::SameIsThere(Box::new(there.stored.clone()))),
-            Verdict::Replaces => {}
+            Verdict::Replaces => protections::check(conn, &right, Action::Replace, &path.version)?,
         },
         None => replacing::demand_expected(declared, None)?,
     }
@@ -139,6 +141,7 @@ pub fn publish_file(
     now: Timestamp,
 ) -> Result<PublishOutcome> {
     let owner = right.owner();
+    protections::check(conn, right, Action::Publish, &path.version)?;
     let in_version = path.in_version();
     let version = versions::find_or_insert(conn, (owner.id, &in_version), declared.draft, right.user().id, now)?;
     // Decided with the version's row locked: whoever seals or publishes it waits, or was faster.
@@ -162,7 +165,10 @@ pub fn publish_file(
         let Some(there) = replacing::existing(conn, owner.id, path)? else { continue };
         match replacing::judge(&there, path, declared, Some(blob.sha256))? {
             Verdict::SameIsThere => return Ok(PublishOutcome { created: false, superseded }),
-            Verdict::Replaces => replaced = replacing::clear(conn, caller, right, &there, limits.trash_kept, now)?,
+            Verdict::Replaces => {
+                protections::check(conn, right, Action::Replace, &path.version)?;
+                replaced = replacing::clear(conn, caller, right, &there, limits.trash_kept, now)?;
+            }
         }
     }
     if replaced.is_none() {

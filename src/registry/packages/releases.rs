@@ -12,7 +12,7 @@ use crate::domain::package_texts::Markdown;
 use crate::domain::path::VersionPath;
 use crate::domain::version::Version;
 use crate::error::{Error, Result, What};
-use crate::registry::access::{CanRead, shown};
+use crate::registry::access::{CanRead, OwnerPackages, shown};
 use crate::registry::draft_limit::DraftLimit;
 use crate::registry::like::{containing, like_any, package_is_like_any};
 use crate::registry::owners::person::Person;
@@ -40,6 +40,19 @@ pub struct Release {
     pub labels: Labels,
 }
 
+impl Release {
+    /// Whoever sees only some packages of an owner must not learn who its members are.
+    fn seen_by(self, right: &CanRead) -> Self {
+        if right.owner().is_whole() { self } else { self.in_part() }
+    }
+
+    /// The version without its creator.
+    #[must_use]
+    pub fn in_part(self) -> Self {
+        Self { creator: None, ..self }
+    }
+}
+
 /// The versions of an owner to return.
 #[derive(Debug, Clone, Copy)]
 pub enum Filter<'a> {
@@ -52,8 +65,8 @@ pub enum Filter<'a> {
 /// A filter whose package was looked up: its versions are a range of an index, counted and ordered.
 enum Target {
     Owner(OwnerId),
-    /// A name pattern to search for, and the patterns that a token is limited to.
-    Names(OwnerId, Option<String>, Option<Vec<String>>),
+    /// The packages that the caller sees, a name pattern to search for, and the patterns that a token is limited to.
+    Names(OwnerId, OwnerPackages, Option<String>, Option<Vec<String>>),
     Package(PackageId),
 }
 
@@ -65,9 +78,10 @@ impl Target {
         let owner = right.owner().id;
         let limits = right.packages().map(like_any);
         Ok(match filter {
-            Filter::NameContains("") if limits.is_none() => Some(Self::Owner(owner)),
+            Filter::NameContains("") if limits.is_none() && right.listed().are_all() => Some(Self::Owner(owner)),
             Filter::NameContains(part) => {
-                Some(Self::Names(owner, (!part.is_empty()).then(|| containing(part)), limits))
+                let part = (!part.is_empty()).then(|| containing(part));
+                Some(Self::Names(owner, right.listed().clone(), part, limits))
             }
             Filter::Package(name) => {
                 let query = packages::table.filter(package_is(owner, name)).select(packages::id).into_boxed();
@@ -83,8 +97,9 @@ impl Target {
     fn condition(&self) -> Condition {
         match self {
             Self::Owner(owner) => Box::new(versions::owner_id.eq(*owner)),
-            Self::Names(owner, part, limits) => {
+            Self::Names(owner, seen, part, limits) => {
                 let names = packages::table.filter(packages::owner_id.eq(*owner)).select(packages::id).into_boxed();
+                let names = if seen.are_all() { names } else { names.filter(seen.clone()) };
                 let names = match part {
                     // As SQL text, which Diesel does not keep prepared: Postgres then plans with the number of names
                     // that match this text.
@@ -126,7 +141,7 @@ pub fn list(conn: &mut PgConnection, right: &CanRead, filter: Filter<'_>, slice:
     let total = versions::table.filter(target.condition()).filter(shown(limit.clone())).count().get_result(conn)?;
     // The ids first, then the details: only the files of this page are summed up.
     let ids = target.ids(conn, limit, slice)?;
-    let items = load(conn, &ids)?.into_iter().map(|(_, release)| release).collect();
+    let items = load(conn, &ids)?.into_iter().map(|(_, release)| release.seen_by(right)).collect();
     Ok(Page { items, total })
 }
 
@@ -138,7 +153,8 @@ pub fn find(conn: &mut PgConnection, right: &CanRead, path: &VersionPath) -> Res
     let row = versions::table.inner_join(packages::table).filter(version_is(right.owner().id, path));
     let row = row.filter(shown(right.draft_limit()));
     let id: Option<VersionId> = row.select(versions::id).first(conn).optional()?;
-    load(conn, id.as_slice())?.into_iter().next().map(|(_, release)| release).ok_or(Error::NotFound(What::Version))
+    let found = load(conn, id.as_slice())?.into_iter().next();
+    found.map(|(_, release)| release.seen_by(right)).ok_or(Error::NotFound(What::Version))
 }
 
 /// The notes of a version, which lists leave out.
@@ -195,13 +211,14 @@ pub fn people(conn: &mut PgConnection, ids: impl Iterator<Item = OwnerId>) -> Re
         .load(conn)?)
 }
 
-/// An owner, with the fields that every reader may see.
+/// An owner, with the fields that the reader may see.
 ///
 /// # Errors
 /// Database errors.
 pub fn owner(conn: &mut PgConnection, right: &CanRead) -> Result<Person> {
-    Ok(owners::table
+    let person: Person = owners::table
         .find(right.owner().id)
         .select((owners::id, owners::name, owners::full_name, owners::visibility, owners::created_at))
-        .first(conn)?)
+        .first(conn)?;
+    Ok(if right.owner().is_whole() { person } else { person.in_part() })
 }

@@ -3,9 +3,10 @@
 //!
 //! What a file or version belonged to may be gone too; then it is created again, as it was at the time of the deletion.
 
+use super::protections::Action;
 use super::quotas::{self, Usage};
 use super::trash_entries::{self, TrashEntry};
-use super::{changeable, directories};
+use super::{changeable, directories, visibility};
 use crate::db::schema::{packages, trash, versions};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{OwnerId, PackageId, TrashId, VersionId};
@@ -26,7 +27,8 @@ use serde_json::json;
 ///
 /// # Errors
 /// [`Error::NotFound`] when it was restored or purged already; [`Error::Clash`] when its name is taken,
-/// [`Error::WrongState`] when its version is sealed; [`Error::Quota`].
+/// [`Error::WrongState`] when its version is sealed; [`Error::Quota`]; [`Error::Forbidden`] when a protection rule forbids
+/// it.
 pub fn restore(
     conn: &mut PgConnection,
     caller: &Caller,
@@ -37,6 +39,7 @@ pub fn restore(
 ) -> Result<TrashEntry> {
     let owner = right.owner();
     let entry = trash_entries::lock(conn, owner.id, id)?;
+    trash_entries::check_protections(conn, right, Action::Publish, &entry)?;
     let (package, is_new) = find_or_restore_package(conn, owner.id, &entry)?;
     if entry.kind == TrashKind::Package && !is_new {
         return Err(taken(&entry));
@@ -67,7 +70,7 @@ pub fn restore(
         json!({"versions": versions, "files": entry.files, "bytes": entry.bytes, "deleted_at": entry.deleted_at});
     let subject = Subject { owner: Some((owner.id, &owner.name)), text: entry.path(), detail };
     audit::record(conn, caller, Event::TrashRestore, &subject, now)?;
-    Ok(entry)
+    Ok(entry.seen_at(owner))
 }
 
 /// The error for a name that something else has by now.
@@ -128,6 +131,8 @@ fn find_or_restore_package(conn: &mut PgConnection, owner: OwnerId, entry: &Tras
         if let Some((id, archived)) = found.first(conn).optional()? {
             return if archived { Err(changeable::archived(&entry.package)) } else { Ok((id, false)) };
         }
+        // Held, so that the owner cannot become narrower without seeing this package.
+        let around = visibility::hold(conn, owner)?;
         let restored: Option<Restored> = diesel::sql_query(format!(
             "INSERT INTO packages ({columns}) OVERRIDING SYSTEM VALUE SELECT {values} FROM trashed_packages t, \
              jsonb_populate_record(NULL::packages, t.facts || jsonb_build_object('owner_id', $2, 'id', \
@@ -141,6 +146,7 @@ fn find_or_restore_package(conn: &mut PgConnection, owner: OwnerId, entry: &Tras
         .optional()?;
         // No row was inserted: a publisher was faster, and the next query finds their row.
         if let Some(Restored { id }) = restored {
+            visibility::narrow(conn, PackageId(id), around)?;
             restore_channels(conn, PackageId(id), entry.id)?;
             return Ok((PackageId(id), true));
         }

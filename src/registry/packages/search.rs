@@ -3,7 +3,7 @@
 //!
 //! Two plans give the same result, and only the number of matching rows decides between them. With few matches, the
 //! trigram and digest indexes return them all, and they are sorted. With many matches, the versions are walked in the
-//! requested order until the page is full. In both plans, [`readable`] leaves out everything that the caller cannot
+//! requested order until the page is full. In both plans, [`package_readable`] leaves out everything that the caller cannot
 //! see.
 
 pub mod packages;
@@ -20,7 +20,7 @@ use crate::domain::digest::Sha256;
 use crate::domain::ids::{OwnerId, VersionId};
 use crate::domain::names::OwnerName;
 use crate::error::{Error, Result};
-use crate::registry::access::{CanSearch, readable, shown};
+use crate::registry::access::{CanSearch, has_readable_packages, package_readable, shown};
 use crate::registry::like::{containing, like_any, package_is_like_any};
 use crate::registry::owners::person::Person;
 use diesel::dsl::sql;
@@ -160,7 +160,7 @@ pub fn search(conn: &mut PgConnection, right: &CanSearch, search: &Search) -> Re
         return Ok(FoundVersions { hits: Vec::new(), total: 0, next: None });
     };
     let ids: Vec<VersionId> = places.iter().map(|place| place.version).collect();
-    Ok(FoundVersions { hits: hits(conn, &ids)?, total, next })
+    Ok(FoundVersions { hits: hits(conn, right, &ids)?, total, next })
 }
 
 /// The positions of a page's results.
@@ -192,11 +192,17 @@ fn stretch(conn: &mut PgConnection, right: &CanSearch, search: &Search, rows: Ro
     Ok(Some(Stretch { places, total, next }))
 }
 
-fn hits(conn: &mut PgConnection, ids: &[VersionId]) -> Result<Vec<Hit>> {
+fn hits(conn: &mut PgConnection, right: &CanSearch, ids: &[VersionId]) -> Result<Vec<Hit>> {
     let releases = releases::load(conn, ids)?;
     let people = releases::people(conn, releases.iter().map(|(owner, _)| *owner))?;
-    let owner = |id: OwnerId| people.iter().find(|person| person.id == id).cloned();
-    Ok(releases.into_iter().filter_map(|(id, release)| owner(id).map(|owner| Hit { owner, release })).collect())
+    let hit = |(id, release): (OwnerId, Release)| {
+        let owner = people.iter().find(|person| person.id == id)?.clone();
+        Some(match right.sees(owner.id, owner.visibility) {
+            true => Hit { owner, release },
+            false => Hit { owner: owner.in_part(), release: release.in_part() },
+        })
+    };
+    Ok(releases.into_iter().filter_map(hit).collect())
 }
 
 /// The plan of a search.
@@ -214,7 +220,7 @@ impl Plan {
             Some(name) => {
                 let named = owners::table
                     .filter(owners::lower_name.eq(name.lower()))
-                    .filter(readable(right.visibility_limit()));
+                    .filter(has_readable_packages(right.visibility_limit()));
                 let Some(id) = named.select(owners::id).first(conn).optional()? else { return Ok(None) };
                 Some(id)
             }
@@ -249,7 +255,7 @@ impl Plan {
         let mut query = versions::table
             .inner_join(packages_table::table)
             .inner_join(owners::table.on(owners::id.eq(versions::owner_id)))
-            .filter(readable(right.visibility_limit()))
+            .filter(package_readable(right.visibility_limit()))
             .filter(shown(right.draft_limit()))
             .select((versions::created_at, versions::id, packages_table::lower_name))
             .limit(limit)

@@ -11,6 +11,7 @@ use crate::domain::labels::Labels;
 use crate::domain::names::PackageName;
 use crate::domain::overwrite::Overwrite;
 use crate::domain::package_texts::{Markdown, Summary};
+use crate::domain::role::Visibility;
 use crate::domain::text::{Line, Website};
 use crate::error::{Error, Result, What};
 use crate::registry::access::{CanPublish, CanRead, has_shown_version};
@@ -39,6 +40,8 @@ pub struct PackageSettings {
     /// How long after its publication a version is sealed.
     #[diesel(column_name = seal_after_seconds)]
     pub seal_after: Option<IsoDuration>,
+    /// Its own visibility, which [`super::visibility`] changes; `None` for its owner's.
+    pub visibility: Option<Visibility>,
 }
 
 /// The changes to a package. A field that is `None` keeps its value.
@@ -139,6 +142,7 @@ fn edited(before: &PackageSettings, edit: &PackageEdit, now: Timestamp) -> Packa
         },
         overwrite: overwrite.as_ref().unwrap_or(&before.overwrite).clone(),
         seal_after: seal_after.unwrap_or(before.seal_after),
+        visibility: before.visibility,
     }
 }
 

@@ -1,20 +1,22 @@
 //! The entries of the trash: listing them, and deleting them for good. `restoration` brings them back.
 
 use super::freed::{self, Given};
+use super::protections::{self, Action};
 use crate::db::schema::{owners, trash};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{OwnerId, TrashId};
 use crate::domain::names::{FileName, OwnerName, PackageName};
-use crate::domain::role::{Level, Permission};
+use crate::domain::role::{Level, PackagePattern, Permission};
 use crate::domain::trash::{TrashKind, TrashReason};
 use crate::domain::version::Version;
 use crate::error::{Error, Result, What};
-use crate::registry::access::{CanPublish, CanSeeTrash, can_publish, can_upload, visit};
+use crate::registry::access::{CanPublish, CanSeeTrash, Visited, can_publish, can_upload, visit};
 use crate::registry::audit::{self, Event, Subject};
 use crate::registry::caller::Caller;
 use crate::registry::like::like_any;
 use crate::registry::pages::{Page, Slice};
 use diesel::dsl::sql;
+use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Bool, Text, Timestamptz};
 use serde_json::json;
@@ -33,7 +35,7 @@ pub struct TrashEntry {
     pub reason: TrashReason,
     /// The name of the retention rule, or empty.
     pub rule: String,
-    /// Who deleted it, by the name of that time.
+    /// Who deleted it, by the name of that time; empty for those who see only some packages of the owner.
     pub actor: String,
     pub deleted_at: Timestamp,
     pub keep_until: Timestamp,
@@ -45,6 +47,11 @@ pub struct TrashEntry {
 }
 
 impl TrashEntry {
+    /// Whoever sees only some packages of an owner must not learn who its members are.
+    pub(super) fn seen_at(self, owner: &Visited) -> Self {
+        if owner.is_whole() { self } else { Self { actor: String::new(), ..self } }
+    }
+
     /// The path below the owner: `package`, `package/version` or `package/version/file`.
     pub fn path(&self) -> String {
         let version = self.version.as_ref().map(Version::as_str);
@@ -88,35 +95,61 @@ const ENTRY_COLUMNS: EntryColumns = (
 const NO_DRAFT: &str = "coalesce(trash.version_facts->>'state', '') <> '0' AND NOT EXISTS \
     (SELECT FROM trashed_versions t WHERE t.trash_id = trash.id AND t.facts->>'state' = '0')";
 
-/// The trash of an owner, what was deleted last first. It leaves out packages that the caller's token does not allow.
+/// The entries of an owner that are about packages to which the user may publish. Others are absent.
+fn within(owner: &Visited, patterns: Option<&[PackagePattern]>) -> trash::BoxedQuery<'static, Pg> {
+    narrowed(trash::table.filter(trash::owner_id.eq(owner.id)).into_boxed(), patterns)
+}
+
+/// Only the entries whose packages match one of these patterns, if there are some.
+fn narrowed(
+    rows: trash::BoxedQuery<'static, Pg>,
+    patterns: Option<&[PackagePattern]>,
+) -> trash::BoxedQuery<'static, Pg> {
+    match patterns {
+        Some(patterns) => rows.filter(
+            sql::<Bool>("lower(trash.package_name COLLATE \"C\") LIKE ANY (")
+                .bind::<Array<Text>, _>(like_any(patterns))
+                .sql(")"),
+        ),
+        None => rows,
+    }
+}
+
+/// The entries that [`list`] shows: no packages to which the user may not publish or that the caller's token does not
+/// allow, and for a token that may not publish no drafts.
+fn shown(caller: &Caller, right: &CanSeeTrash) -> trash::BoxedQuery<'static, Pg> {
+    let rows = narrowed(within(right.owner(), right.patterns()), caller.only_packages());
+    if caller.may_publish() { rows } else { rows.filter(sql::<Bool>(NO_DRAFT)) }
+}
+
+/// The trash of an owner that the caller may see, what was deleted last first.
 ///
 /// # Errors
 /// Database errors.
 pub fn list(conn: &mut PgConnection, caller: &Caller, right: &CanSeeTrash, slice: Slice) -> Result<Page<TrashEntry>> {
-    let likes = caller.only_packages().map(like_any);
-    let rows = || {
-        let rows = trash::table.filter(trash::owner_id.eq(right.owner().id)).into_boxed();
-        match &likes {
-            Some(likes) => rows.filter(
-                sql::<Bool>("lower(trash.package_name COLLATE \"C\") LIKE ANY (")
-                    .bind::<Array<Text>, _>(likes.clone())
-                    .sql(")"),
-            ),
-            None => rows,
-        }
-    };
-    // A token that may not publish sees no drafts.
-    let sees_drafts = caller.may_publish();
-    let rows = || if sees_drafts { rows() } else { rows().filter(sql::<Bool>(NO_DRAFT)) };
+    let rows = || shown(caller, right);
     let total = rows().count().get_result(conn)?;
     let page = rows().order(trash::id.desc()).offset(slice.offset).limit(slice.limit);
-    Ok(Page { items: page.select(ENTRY_COLUMNS).load(conn)?, total })
+    let items: Vec<TrashEntry> = page.select(ENTRY_COLUMNS).load(conn)?;
+    Ok(Page { items: items.into_iter().map(|entry| entry.seen_at(right.owner())).collect(), total })
+}
+
+/// The bytes that would be free without the entries of an owner that [`list`] shows.
+///
+/// # Errors
+/// Database errors.
+pub fn occupied_by(conn: &mut PgConnection, caller: &Caller, right: &CanSeeTrash) -> Result<i64> {
+    if right.patterns().is_none() && caller.only_packages().is_none() && caller.may_publish() {
+        return freed::bytes(conn, Given::TrashOf(&[right.owner().id]));
+    }
+    let ids: Vec<TrashId> = shown(caller, right).select(trash::id).load(conn)?;
+    freed::bytes(conn, Given::Entries(&ids))
 }
 
 /// An entry of an owner's trash, and the right to its package: to restore or purge it.
 ///
 /// # Errors
-/// [`Error::NotFound`]; as [`can_publish`].
+/// [`Error::NotFound`], also for a package to which the user may not publish; as [`can_publish`].
 pub fn find_to_change(
     conn: &mut PgConnection,
     caller: &Caller,
@@ -124,9 +157,9 @@ pub fn find_to_change(
     id: TrashId,
 ) -> Result<(CanPublish, TrashEntry)> {
     let right = can_upload(conn, caller, owner)?;
-    let row = trash::table.filter(trash::owner_id.eq(right.owner().id)).filter(trash::id.eq(id));
-    let entry: Option<TrashEntry> = row.select(ENTRY_COLUMNS).first(conn).optional()?;
-    let entry = entry.ok_or(Error::NotFound(What::TrashEntry))?;
+    let row = within(right.owner(), right.patterns()).filter(trash::id.eq(id)).select(ENTRY_COLUMNS);
+    let entry: TrashEntry = row.first(conn).optional()?.ok_or(Error::NotFound(What::TrashEntry))?;
+    let entry = entry.seen_at(right.owner());
     Ok((can_publish(conn, caller, owner, &entry.package)?, entry))
 }
 
@@ -154,10 +187,36 @@ pub fn demand_purge(right: &CanPublish) -> Result<()> {
     )))
 }
 
+/// Checks that the owner's protection rules let a publisher do something to the versions of an entry.
+///
+/// # Errors
+/// As [`protections::check`].
+pub(super) fn check_protections(
+    conn: &mut PgConnection,
+    right: &CanPublish,
+    action: Action,
+    entry: &TrashEntry,
+) -> Result<()> {
+    match &entry.version {
+        Some(version) => protections::check(conn, right, action, version),
+        None => protections::check_each(conn, right, action, |conn| {
+            #[derive(QueryableByName)]
+            struct Row {
+                #[diesel(sql_type = Text)]
+                version: Version,
+            }
+            let query = "SELECT facts->>'version' AS version FROM trashed_versions WHERE trash_id = $1 ORDER BY id";
+            let rows: Vec<Row> = diesel::sql_query(query).bind::<BigInt, _>(entry.id).load(conn)?;
+            Ok(rows.into_iter().map(|row| row.version).collect())
+        }),
+    }
+}
+
 /// Deletes an entry for good, at once.
 ///
 /// # Errors
-/// [`Error::NotFound`]; [`Error::Forbidden`] when the caller may not [purge](demand_purge).
+/// [`Error::NotFound`]; [`Error::Forbidden`] when the caller may not [purge](demand_purge), or a protection rule forbids
+/// it.
 pub fn purge(
     conn: &mut PgConnection,
     caller: &Caller,
@@ -168,6 +227,7 @@ pub fn purge(
     demand_purge(right)?;
     let owner = right.owner();
     let entry = lock(conn, owner.id, id)?;
+    check_protections(conn, right, Action::Delete, &entry)?;
     drop_entries(conn, &[id], now)?;
     let detail = json!({"versions": entry.versions, "files": entry.files, "bytes": entry.bytes});
     let subject = Subject { owner: Some((owner.id, &owner.name)), text: entry.path(), detail };

@@ -5,17 +5,20 @@ use super::changeable;
 use super::lookup;
 use super::publish::UploadLimits;
 use super::quotas::{self, Usage};
-use crate::db::schema::{files, owners, packages, team_members, teams, versions};
+use crate::db::schema::{files, owners, packages, versions};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::PackageId;
 use crate::domain::names::{FileName, OwnerName, PackageName};
 use crate::domain::path::VersionPath;
-use crate::domain::role::{OwnerKind, Permission};
 use crate::domain::version::Version;
 use crate::error::{Error, Result};
 use crate::registry::access::CanUpload;
-use crate::registry::like::escape_like;
+use crate::registry::like::{escape_like, like_any, package_is_like_any};
+use diesel::dsl::sql;
+use diesel::expression::BoxableExpression;
+use diesel::pg::Pg;
 use diesel::prelude::*;
+use diesel::sql_types::Bool;
 
 /// The most suggestions of each kind.
 const PROPOSED: i64 = 50;
@@ -41,8 +44,7 @@ pub struct ExistingVersion {
 /// The facts about an upload that may follow.
 #[derive(Debug, Clone)]
 pub struct Prospect {
-    /// The owners that the user can publish to: themselves first, then their organizations by name, and the owner of
-    /// this form.
+    /// The owners that the user can publish to: themselves first, then others by name, and the owner of this form.
     pub owners: Vec<OwnerName>,
     /// Packages whose names begin with the typed text.
     pub packages: Vec<PackageName>,
@@ -80,7 +82,7 @@ pub fn prospect(
         obstacle: None,
     };
     let package = typed.package.parse::<PackageName>().ok();
-    let found = package.map(|name| lookup::if_found(lookup::package(conn, owner.id, &name))).transpose()?.flatten();
+    let found = package.map(|name| existing(conn, right, &name)).transpose()?.flatten();
     if let Some((id, name)) = found {
         prospect.package = Some(name);
         prospect.versions = newest_versions(conn, id)?;
@@ -108,14 +110,8 @@ pub fn prospect(
 
 fn publishable(conn: &mut PgConnection, right: &CanUpload) -> Result<Vec<OwnerName>> {
     let user = right.user();
-    let orgs = teams::table
-        .inner_join(team_members::table)
-        .filter(team_members::user_id.eq(user.id))
-        .filter(teams::permission.ge(Permission::Write))
-        .select(teams::org_id);
     let orgs: Vec<OwnerName> = owners::table
-        .filter(owners::kind.eq(OwnerKind::Organization))
-        .filter(owners::id.eq_any(orgs))
+        .filter(owners::id.eq_any(right.elsewhere()))
         .order(owners::lower_name)
         .select(owners::name)
         .load(conn)?;
@@ -134,11 +130,37 @@ fn beginning(conn: &mut PgConnection, right: &CanUpload, text: &str) -> Result<V
     }
     Ok(packages::table
         .filter(packages::owner_id.eq(right.owner().id))
+        .filter(right.listed().clone())
+        .filter(writable(right))
         .filter(packages::lower_name.like(format!("{}%", escape_like(&text.to_lowercase()))))
         .order(packages::lower_name)
         .limit(PROPOSED)
         .select(packages::name)
         .load(conn)?)
+}
+
+/// Whether the user may publish to the package of the query's row, whatever the limits of a token. Publishers see
+/// drafts, so the form has no facts about other packages.
+fn writable<QS: 'static>(right: &CanUpload) -> Box<dyn BoxableExpression<QS, Pg, SqlType = Bool>> {
+    match right.patterns() {
+        Some(patterns) => package_is_like_any(like_any(patterns)),
+        None => Box::new(sql::<Bool>("true")),
+    }
+}
+
+/// The package of this name, if it exists and the user may see it and publish to it.
+fn existing(
+    conn: &mut PgConnection,
+    right: &CanUpload,
+    name: &PackageName,
+) -> Result<Option<(PackageId, PackageName)>> {
+    Ok(packages::table
+        .filter(lookup::package_is(right.owner().id, name))
+        .filter(right.listed().clone())
+        .filter(writable(right))
+        .select((packages::id, packages::name))
+        .first(conn)
+        .optional()?)
 }
 
 fn newest_versions(conn: &mut PgConnection, package: PackageId) -> Result<Vec<Version>> {

@@ -4,6 +4,7 @@
 
 use super::changeable;
 use super::lookup::package_is;
+use super::protections::{self, Action};
 use super::standing::{STANDING_COLUMNS, Standing};
 use crate::db::schema::{blobs, files, packages, versions};
 use crate::domain::clock::Timestamp;
@@ -128,6 +129,7 @@ pub fn publish(
     if !version.standing.is_draft() {
         return Ok(());
     }
+    protections::check(conn, right, Action::Publish, &version.version)?;
     if version.archived {
         return Err(changeable::archived(&version.package));
     }

@@ -4,6 +4,7 @@ use super::changeable::{self, Place};
 use super::contents::{DOWNLOADS, SIZE};
 use super::lifecycle;
 use super::lookup::{self, package_is, version_is};
+use super::protections::{self, Action};
 use super::standing::{self, LIFE_COLUMNS, RANK_COLUMNS, RankedRow, STANDING_COLUMNS, Standing};
 use super::trash::{self, Deletion, Discarded};
 use crate::db::schema::{packages as packages_table, versions};
@@ -307,6 +308,7 @@ pub fn delete(
     let owner = right.owner();
     let package = lifecycle::lock(conn, owner.id, &path.package)?;
     let (version, _) = lookup::version(conn, package, &path.version)?;
+    protections::check(conn, right, Action::Delete, &path.version)?;
     changeable::demand_deletable(conn, right, package, Some(version), deletion.now())?;
     let discarded = Discarded::Version(version);
     let removed = trash::discard(conn, caller, ((owner.id, &owner.name), package), discarded, deletion)?;

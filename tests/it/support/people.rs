@@ -113,7 +113,7 @@ pub fn new_org(name: &OwnerName, visibility: Visibility) -> NewOrg {
 
 /// A team with an empty description.
 pub fn new_team(name: &str, permission: Permission) -> NewTeam {
-    NewTeam { name: name.parse().unwrap(), description: Default::default(), permission }
+    NewTeam { name: name.parse().unwrap(), description: Default::default(), permission, packages: None }
 }
 
 /// Creates an organization of `ada`'s with a team for each permission. Each team has one member, who is named after

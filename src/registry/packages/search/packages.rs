@@ -65,7 +65,10 @@ pub fn search(conn: &mut PgConnection, right: &CanSearch, search: &Search) -> Re
     let entries = catalog::load(conn, &limit, &ids)?;
     let people = releases::people(conn, entries.iter().map(|entry| entry.owner))?;
     let mut reasons = why(conn, (search, &limit), &entries)?;
-    let person = |id: OwnerId| people.iter().find(|person| person.id == id).cloned();
+    let person = |id: OwnerId| {
+        let person = people.iter().find(|person| person.id == id)?.clone();
+        Some(if right.sees(id, person.visibility) { person } else { person.in_part() })
+    };
     let hit = |entry: Entry| Some(PackageHit { owner: person(entry.owner)?, why: reasons.remove(&entry.id), entry });
     Ok(FoundPackages { hits: entries.into_iter().filter_map(hit).collect(), total, next })
 }

@@ -1,0 +1,1 @@
+DROP INDEX CONCURRENTLY packages_own_visibility_idx;
