@@ -41,6 +41,8 @@ pub struct RecordBody {
     /// One of token, password, session, command-line or system.
     credential: String,
     token_id: Option<TokenId>,
+    /// Who made the token, if its user did not: the tokens of a robot are made by people. Otherwise null.
+    token_creator: Option<String>,
     /// The address the request came from.
     address: Option<String>,
     event: String,
@@ -63,6 +65,7 @@ impl RecordBody {
             administrator: record.administrator_name.map(|name| Named { id: known(record.administrator_id), name }),
             credential: record.credential,
             token_id: record.token_id,
+            token_creator: record.token_creator,
             address: record.address,
             event: record.event,
             owner: record.owner_name.map(|name| Named { id: known(record.owner_id), name }),

@@ -58,6 +58,12 @@ fn given<T: FromStr<Err: Display>>(field: &'static str, text: &str) -> Result<Op
     (!text.is_empty()).then(|| text.parse().map_err(wrong)).transpose()
 }
 
+/// The name of a user, an organization or a robot.
+fn account(field: &'static str, text: &str) -> Result<Option<OwnerName>> {
+    let wrong = |error| Error::invalid(field, format!("{field}: {error}"));
+    (!text.is_empty()).then(|| OwnerName::of_account(text).map_err(wrong)).transpose()
+}
+
 fn moment(field: &'static str, text: &str) -> Result<Option<Timestamp>> {
     let wrong =
         |_| Error::invalid(field, format!("{field}: a moment as RFC 3339 has it, such as 2026-01-02T03:04:05Z"));
@@ -80,8 +86,8 @@ impl AuditQuery {
             _ => return Err(Error::invalid("format", "format: json or ndjson")),
         };
         let filter = Filter {
-            actor: given::<OwnerName>("actor", &self.actor)?,
-            owner: given::<OwnerName>("owner", &self.owner)?,
+            actor: account("actor", &self.actor)?,
+            owner: account("owner", &self.owner)?,
             event: (!self.event.is_empty()).then(|| self.event.parse()).transpose()?,
             since: moment("since", &self.since)?,
             before: moment("before", &self.before)?,

@@ -4,12 +4,12 @@ use super::endpoint::{Created, Json, JsonBody, Listed, NoContent, Pages};
 use crate::auth::call::Call;
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{GrantId, TeamId};
-use crate::domain::names::OwnerName;
+use crate::domain::names::{OwnerName, RobotName};
 use crate::domain::role::{Level, PackagePattern, Permission};
 use crate::domain::text::TeamName;
 use crate::error::{Error, Result, What};
 use crate::registry::access::can_share;
-use crate::registry::owners::grants::{self, Gift, Grant, Grantee, NewGrantee};
+use crate::registry::owners::grants::{self, Gift, Grant, GrantedTeam, Grantee, NewGrantee};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -22,7 +22,7 @@ pub struct GrantTeamBody {
     name: String,
 }
 
-/// A permission that an owner gives a user or a team for some of its packages.
+/// A permission that an owner gives a user, a team or a robot for some of its packages.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Grant)]
 pub struct GrantBody {
@@ -31,19 +31,26 @@ pub struct GrantBody {
     #[schema(value_type = PackagePattern)]
     pattern: String,
     permission: Permission,
-    /// The user; null for a grant to a team.
+    /// The user; otherwise null.
     user: Option<OwnerName>,
-    /// The team; null for a grant to a user.
+    /// The team; otherwise null.
     team: Option<GrantTeamBody>,
+    /// The robot of the organization; otherwise null.
+    robot: Option<RobotName>,
     created_at: Timestamp,
     updated_at: Timestamp,
 }
 
 impl From<Grant> for GrantBody {
     fn from(grant: Grant) -> Self {
-        let (user, team) = match grant.grantee {
-            Grantee::User(name) => (Some(name), None),
-            Grantee::Team(team) => (None, Some(GrantTeamBody { id: team.id, organization: team.org, name: team.name })),
+        let (user, team, robot) = match grant.grantee {
+            Grantee::User(name) => match name.as_robot() {
+                Some((_, robot)) => (None, None, Some(robot)),
+                None => (Some(name), None, None),
+            },
+            Grantee::Team(GrantedTeam { id, org, name }) => {
+                (None, Some(GrantTeamBody { id, organization: org, name }), None)
+            }
         };
         Self {
             id: grant.id,
@@ -51,6 +58,7 @@ impl From<Grant> for GrantBody {
             permission: grant.permission,
             user,
             team,
+            robot,
             created_at: grant.created_at,
             updated_at: grant.updated_at,
         }
@@ -63,7 +71,7 @@ fn gift(pattern: &str, permission: Permission) -> Result<Gift> {
     Gift::new(pattern.parse::<PackagePattern>().map_err(wrong)?, permission)
 }
 
-/// The body of `POST /packages/{owner}/-/grants`: with `user` or with `team`.
+/// The body of `POST /packages/{owner}/-/grants`: with one of `user`, `team` and `robot`.
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct CreateGrant {
     /// The packages, `*` for any characters.
@@ -76,14 +84,17 @@ pub struct CreateGrant {
     /// The team to give it to, as `organization/team`.
     #[schema(pattern = "^[^/]+/[^/]+$")]
     team: Option<String>,
+    /// The robot of this organization to give it to.
+    robot: Option<RobotName>,
 }
 
 impl CreateGrant {
     fn check(self) -> Result<(NewGrantee, Gift)> {
-        let to = match (self.user, self.team) {
-            (Some(user), None) => NewGrantee::User(user),
-            (None, Some(team)) => team_of(&team)?,
-            _ => return Err(Error::invalid("user", "user: name either a user or a team")),
+        let to = match (self.user, self.team, self.robot) {
+            (Some(user), None, None) => NewGrantee::User(user),
+            (None, Some(team), None) => team_of(&team)?,
+            (None, None, Some(robot)) => NewGrantee::Robot(robot),
+            _ => return Err(Error::invalid("user", "user: name one user, one team or one robot")),
         };
         Ok((to, gift(&self.pattern, self.permission)?))
     }

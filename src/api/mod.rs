@@ -21,6 +21,7 @@ pub mod packages;
 pub mod protections;
 pub mod quotas;
 pub mod retention;
+pub mod robots;
 pub mod search;
 pub mod swagger;
 pub mod teams;

@@ -37,10 +37,12 @@ pub struct TokenBody {
     packages: Option<Vec<String>>,
     /// Whether it works only as `?feed_token=` in the address of a feed.
     feeds_only: bool,
+    /// Who made it, if its user did not; otherwise null.
+    creator: Option<String>,
 }
 
 impl TokenBody {
-    fn new(token: Token, names: &HashMap<OwnerId, OwnerName>, secret: &str) -> Self {
+    pub(super) fn new(token: Token, names: &HashMap<OwnerId, OwnerName>, secret: &str) -> Self {
         let owners = token.owner_ids.map(|ids| {
             let mut owners: Vec<OwnerName> = ids.iter().filter_map(|id| names.get(id).cloned()).collect();
             owners.sort_by_key(OwnerName::lower);
@@ -58,6 +60,7 @@ impl TokenBody {
             owners,
             packages: token.package_patterns,
             feeds_only: token.feeds_only,
+            creator: token.creator_name,
         }
     }
 }
@@ -143,7 +146,7 @@ pub struct CreateToken {
 }
 
 impl CreateToken {
-    fn check(self) -> Result<NewToken> {
+    pub(super) fn check(self) -> Result<NewToken> {
         let scopes = self.scopes.unwrap_or_default();
         let words = scopes.iter().map(String::as_str);
         let wrong =

@@ -24,6 +24,7 @@ diesel::table! {
         detail -> Jsonb,
         administrator_id -> Nullable<Int8>,
         administrator_name -> Nullable<Text>,
+        token_creator -> Nullable<Text>,
     }
 }
 
@@ -331,6 +332,7 @@ diesel::table! {
         last_used_at -> Nullable<Timestamptz>,
         last_used_from -> Nullable<Text>,
         feeds_only -> Bool,
+        creator_name -> Nullable<Text>,
     }
 }
 
@@ -406,6 +408,7 @@ diesel::table! {
         must_change_password -> Bool,
         auth_epoch -> Int4,
         last_login_at -> Nullable<Timestamptz>,
+        robot_of -> Nullable<Int8>,
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::channel::ChannelName;
 use super::ids::{DeliveryId, FileId, GrantId, HookId, ProtectionId, RetentionRuleId, TeamId, TokenId, TrashId};
-use super::names::{FileName, OwnerName, PackageName};
+use super::names::{FileName, OwnerName, PackageName, RobotName};
 use super::path::{FilePath, PackagePath, VersionPath, escape, escape_file};
 use super::version::Version;
 
@@ -49,9 +49,12 @@ pub fn archive_link(version: &VersionPath, ending: &str) -> String {
     format!("{page}/{}/archive.{ending}", escape(version.version.as_str()))
 }
 
-/// The page of an owner, with the owner's packages.
+/// The page of an owner, with the owner's packages. For a robot it is the page of its organization.
 pub fn owner_page(name: &OwnerName) -> String {
-    format!("/{}", escape(name.as_str()))
+    match name.as_robot() {
+        Some((org, _)) => owner_page(&org),
+        None => format!("/{}", escape(name.as_str())),
+    }
 }
 
 /// The list of an owner's packages, which can be searched.
@@ -292,6 +295,41 @@ pub fn org_team_members(name: &OwnerName, team: &str, id: TeamId) -> String {
 /// The form that removes a member from a team.
 pub fn org_team_member_removal(name: &OwnerName, team: &str, id: TeamId, user: &OwnerName) -> String {
     format!("{}/{}/remove", org_team_members(name, team, id), escape(user.as_str()))
+}
+
+/// The page with the robots of an organization.
+pub fn org_robots(name: &OwnerName) -> String {
+    format!("{}/robots", org(name))
+}
+
+/// The page of a robot.
+pub fn org_robot(name: &OwnerName, robot: &RobotName) -> String {
+    format!("{}/{}", org_robots(name), escape(robot.as_str()))
+}
+
+/// The form that deletes a robot.
+pub fn org_robot_deletion(name: &OwnerName, robot: &RobotName) -> String {
+    format!("{}/delete", org_robot(name, robot))
+}
+
+/// The form that gives a robot access to packages.
+pub fn org_robot_grants(name: &OwnerName, robot: &RobotName) -> String {
+    format!("{}/grants", org_robot(name, robot))
+}
+
+/// The form that takes access away from a robot.
+pub fn org_robot_grant_deletion(name: &OwnerName, robot: &RobotName, grant: GrantId) -> String {
+    format!("{}/{grant}/delete", org_robot_grants(name, robot))
+}
+
+/// The form that creates a token for a robot.
+pub fn org_robot_tokens(name: &OwnerName, robot: &RobotName) -> String {
+    format!("{}/tokens", org_robot(name, robot))
+}
+
+/// The form that revokes a token of a robot.
+pub fn org_robot_token_revocation(name: &OwnerName, robot: &RobotName, token: TokenId) -> String {
+    format!("{}/{token}/revoke", org_robot_tokens(name, robot))
 }
 
 /// The page that asks before a token is revoked.

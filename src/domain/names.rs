@@ -52,9 +52,13 @@ pub(crate) fn text_schema(description: &str, pattern: &str) -> ObjectBuilder {
     ObjectBuilder::new().schema_type(Type::String).description(Some(description)).pattern(Some(pattern))
 }
 
-/// Implements what every name has: one constructor, the two spellings, serde and Diesel through the constructor.
+/// Implements what every name has: one constructor, the two spellings, serde and Diesel through the constructor. With
+/// `stored`, the database may also hold values that another check accepts.
 macro_rules! name {
     ($(#[$doc:meta])* $name:ident, $check:path, $schema:expr) => {
+        $crate::domain::names::name!($(#[$doc])* $name, $check, stored $check, $schema);
+    };
+    ($(#[$doc:meta])* $name:ident, $check:path, stored $stored:path, $schema:expr) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, Hash)]
         #[derive(diesel::expression::AsExpression, diesel::deserialize::FromSqlRow)]
@@ -129,7 +133,8 @@ macro_rules! name {
                 let text = <String as diesel::deserialize::FromSql<diesel::sql_types::Text, diesel::pg::Pg>>::from_sql(
                     bytes,
                 )?;
-                Ok(Self::try_from(text)?)
+                $stored(&text)?;
+                Ok(Self(text))
             }
         }
     };
@@ -139,9 +144,19 @@ pub(crate) use name;
 name!(
     /// A user's or an organization's name: `^[0-9A-Za-z][-.\w]*$`, at most 40 bytes, no two of `-._` in a row, not
     /// ending in one. Creating an owner also checks whether the name is [reserved](OwnerName::is_reserved).
+    ///
+    /// The database also has the names of robots, [`OwnerName::of_robot`]. No request can name them, so that no robot is
+    /// ever taken for an owner.
     OwnerName,
     check_owner,
+    stored check_account,
     text_schema("A user's or an organization's name.", r"^[0-9A-Za-z]([-._]?[0-9A-Za-z])*$").max_length(Some(MAX_OWNER_BYTES))
+);
+name!(
+    /// A robot's name within its organization, of the same shape as an owner's name.
+    RobotName,
+    check_owner,
+    text_schema("A robot's name within its organization.", r"^[0-9A-Za-z]([-._]?[0-9A-Za-z])*$").max_length(Some(MAX_OWNER_BYTES))
 );
 name!(
     /// A package's name: `^[-_+.\w]+$` (ASCII), at most 255 bytes, not `..`; a single character must be a letter or a
@@ -154,6 +169,26 @@ impl OwnerName {
     /// The name that stands for a deleted user, as in Gitea. It is reserved, so nobody has it.
     pub fn ghost() -> Self {
         Self("Ghost".to_owned())
+    }
+
+    /// The name of a robot's account: `organization/robot`.
+    pub fn of_robot(org: &Self, robot: &RobotName) -> Self {
+        Self(format!("{org}/{robot}"))
+    }
+
+    /// The organization and the robot's name within it, if this is the name of a robot.
+    pub fn as_robot(&self) -> Option<(Self, RobotName)> {
+        let (org, robot) = self.0.split_once('/')?;
+        Some((Self(org.to_owned()), RobotName(robot.to_owned())))
+    }
+
+    /// The name of any account, robots included, as the server itself wrote it down.
+    ///
+    /// # Errors
+    /// [`InvalidName`].
+    pub fn of_account(text: &str) -> Result<Self, InvalidName> {
+        check_account(text)?;
+        Ok(Self(text.to_owned()))
     }
 
     /// Whether the server uses this name as a first path segment, now or soon, or for itself in the audit log.
@@ -250,6 +285,14 @@ fn check_length(text: &str, most: usize) -> Result<(), InvalidName> {
 
 fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_'
+}
+
+/// An owner's name, or a robot's.
+fn check_account(text: &str) -> Result<(), InvalidName> {
+    match text.split_once('/') {
+        Some((org, robot)) => check_owner(org).and_then(|()| check_owner(robot)),
+        None => check_owner(text),
+    }
 }
 
 fn check_owner(text: &str) -> Result<(), InvalidName> {

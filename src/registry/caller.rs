@@ -57,6 +57,8 @@ struct TokenGrant {
     scopes: Scopes,
     owners: Option<Vec<OwnerId>>,
     packages: Option<Vec<PackagePattern>>,
+    /// Who made the token, if its user did not.
+    creator: Option<String>,
 }
 
 /// The user or guest who makes a request.
@@ -152,6 +154,14 @@ impl Caller {
     pub fn token(&self) -> Option<TokenId> {
         match &self.grant {
             Grant::Token(token) => Some(token.id),
+            Grant::Whole(_) | Grant::Session { .. } => None,
+        }
+    }
+
+    /// Who made the token in use, if its user did not: a robot's tokens are made by owners of its organization.
+    pub fn token_creator(&self) -> Option<&str> {
+        match &self.grant {
+            Grant::Token(token) => token.creator.as_deref(),
             Grant::Whole(_) | Grant::Session { .. } => None,
         }
     }
@@ -404,18 +414,25 @@ pub fn identify(
             Ok(Caller::with(user, reach, Grant::Session { id: *id, must_change }, address))
         }
         Credential::Token(hash) | Credential::FeedToken(hash) => {
-            type TokenRow = (TokenId, Vec<String>, Option<Vec<OwnerId>>, Option<Vec<String>>, bool);
+            type TokenRow = (TokenId, Vec<String>, Option<Vec<OwnerId>>, Option<Vec<String>>, bool, Option<String>);
             let row: Option<(UserRow, TokenRow)> = tokens::table
                 .inner_join(users::table.inner_join(owners::table))
                 .filter(tokens::hash.eq(hash.as_bytes()))
                 .filter(tokens::expires_at.is_null().or(tokens::expires_at.gt(now)))
                 .select((
                     columns,
-                    (tokens::id, tokens::scopes, tokens::owner_ids, tokens::package_patterns, tokens::feeds_only),
+                    (
+                        tokens::id,
+                        tokens::scopes,
+                        tokens::owner_ids,
+                        tokens::package_patterns,
+                        tokens::feeds_only,
+                        tokens::creator_name,
+                    ),
                 ))
                 .first(conn)
                 .optional()?;
-            let (user, (id, scopes, owner_ids, patterns, feeds_only)) = row.ok_or(BAD_TOKEN)?;
+            let (user, (id, scopes, owner_ids, patterns, feeds_only, creator)) = row.ok_or(BAD_TOKEN)?;
             let (user, reach) = signed_in(user)?.ok_or(BAD_TOKEN)?;
             match (credential, feeds_only) {
                 (Credential::FeedToken(_), false) => return Err(NOT_FOR_FEEDS),
@@ -427,7 +444,7 @@ pub fn identify(
                 .map(|patterns| patterns.iter().map(|pattern| pattern.parse()).collect::<Result<Vec<_>, _>>())
                 .transpose()
                 .map_err(Error::internal)?;
-            let grant = Grant::Token(TokenGrant { id, scopes, owners: owner_ids, packages });
+            let grant = Grant::Token(TokenGrant { id, scopes, owners: owner_ids, packages, creator });
             Ok(Caller::with(user, reach, grant, address))
         }
     }

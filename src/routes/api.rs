@@ -5,7 +5,9 @@ use crate::api::endpoint::{Answer, Input};
 use crate::api::error::render_error;
 use crate::api::webhooks::{self, deliveries};
 use crate::api::{account, admin, archives, audit, channels, copies, grants, members, meta, orgs, package_settings};
-use crate::api::{packages, protections, quotas, retention, search, teams, tokens, trash, users, version_states};
+use crate::api::{
+    packages, protections, quotas, retention, robots, search, teams, tokens, trash, users, version_states,
+};
 use crate::auth::policy::AcceptedCredentials::{self, Any, Ignored, Password, Token};
 use crate::auth::policy::Right::{
     Everybody, Member, OrgOwner, Owner, Reader, SelfOrAdmin, SignedIn, SiteAdmin, Writer,
@@ -146,6 +148,25 @@ pub(super) fn routes() -> Routes<Api> {
         .delete("/api/v1/orgs/{org}/members/{user}", members::expel).right(OrgOwner).scope(write(Organization))
             .event(Event::OrgMemberRemove).id("membersExpel")
             .about("Remove a user from all teams; members may remove themselves")
+        .get("/api/v1/orgs/{org}/robots", robots::list).right(OrgOwner).scope(read(Organization)).id("robotsList")
+            .about("List an organization's robots, by name")
+        .post("/api/v1/orgs/{org}/robots", robots::create).right(OrgOwner).scope(write(Organization))
+            .event(Event::RobotCreate).id("robotsCreate").about("Create a robot")
+        .get("/api/v1/orgs/{org}/robots/{robot}", robots::get).right(OrgOwner).scope(read(Organization))
+            .id("robotsGet").about("Get a robot")
+        .patch("/api/v1/orgs/{org}/robots/{robot}", robots::edit).right(OrgOwner).scope(write(Organization))
+            .event(Event::RobotUpdate).id("robotsEdit").about("Change what is said about a robot")
+        .delete("/api/v1/orgs/{org}/robots/{robot}", robots::delete).right(OrgOwner).scope(write(Organization))
+            .event(Event::RobotDelete).id("robotsDelete").about("Delete a robot with its tokens and grants")
+        .get("/api/v1/orgs/{org}/robots/{robot}/tokens", robots::list_tokens).right(OrgOwner).credentials(Password)
+            .id("robotsListTokens").about("List a robot's access tokens")
+        .post("/api/v1/orgs/{org}/robots/{robot}/tokens", robots::create_token).right(OrgOwner).credentials(Password)
+            .event(Event::TokenCreate).id("robotsCreateToken")
+            .about("Create an access token of a robot, which can read and publish packages")
+        .delete("/api/v1/orgs/{org}/robots/{robot}/tokens/{token}", robots::revoke_token).right(OrgOwner)
+            .credentials(Password).event(Event::TokenRevoke).id("robotsRevokeToken")
+            .about("Revoke an access token of a robot, by its id or its name")
+            .says(409, "The id of one token is the name of another; the message names both")
         .get("/api/v1/orgs/{org}/teams", teams::list).right(Member).scope(read(Organization)).id("teamsList")
             .about("List an organization's teams, by name")
         .post("/api/v1/orgs/{org}/teams", teams::create).right(OrgOwner).scope(write(Organization))

@@ -14,8 +14,8 @@ use crate::web::page::Reply;
 use crate::web::{access, account, admin, delete, download, explore, home, login, manual, members, org_settings, orgs};
 use crate::web::{channels, feeds};
 use crate::web::{
-    package_settings, package_visibility, packages, password, profile, register, retention, security, teams, theme,
-    token_new, tokens, two_factor,
+    package_settings, package_visibility, packages, password, profile, register, retention, robots, security, teams,
+    theme, token_new, tokens, two_factor,
 };
 use crate::web::{site_files, standing, trash, upload, version, versions, webhooks};
 use actix_web::{FromRequest, Handler, HttpRequest, web};
@@ -109,6 +109,17 @@ pub(super) fn routes() -> Routes<Web> {
         .get("/org/{org}/members", members::list).right(Member)
         .get("/org/{org}/members/{user}/remove", members::remove_form).right(OrgOwner)
         .post("/org/{org}/members/{user}/remove", members::remove).right(OrgOwner).event(Event::OrgMemberRemove)
+        .get("/org/{org}/robots", robots::list).right(OrgOwner)
+        .post("/org/{org}/robots", robots::create).right(OrgOwner).event(Event::RobotCreate)
+        .get("/org/{org}/robots/{robot}", robots::show).right(OrgOwner)
+        .post("/org/{org}/robots/{robot}", robots::update).right(OrgOwner).event(Event::RobotUpdate)
+        .post("/org/{org}/robots/{robot}/delete", robots::delete).right(OrgOwner).event(Event::RobotDelete)
+        .post("/org/{org}/robots/{robot}/grants", robots::create_grant).right(OrgOwner).event(Event::GrantCreate)
+        .post("/org/{org}/robots/{robot}/grants/{grant}/delete", robots::delete_grant).right(OrgOwner)
+            .event(Event::GrantDelete)
+        .post("/org/{org}/robots/{robot}/tokens", robots::create_token).right(OrgOwner).event(Event::TokenCreate)
+        .post("/org/{org}/robots/{robot}/tokens/{token}/revoke", robots::revoke_token).right(OrgOwner)
+            .event(Event::TokenRevoke)
 
         // Pages: who may do what with an owner's packages.
         .get("/{owner}/-/access", access::show).right(Owner)

@@ -21,7 +21,7 @@ use askama::Template;
 use serde::Deserialize;
 
 /// The permissions of a grant.
-const PERMISSIONS: [(&str, &str); 3] =
+pub(super) const PERMISSIONS: [(&str, &str); 3] =
     [("read", "Read: download"), ("write", "Write: publish and delete"), ("admin", "Admin: also change visibility")];
 /// The roles of a protection rule.
 const ROLES: [(&str, &str); 4] =

@@ -35,6 +35,7 @@ pub mod quote;
 pub mod readme;
 pub mod register;
 pub mod retention;
+pub mod robots;
 pub mod security;
 pub mod settings;
 pub mod site_files;

@@ -26,6 +26,7 @@ pub enum Tab {
     Members,
     Hooks,
     Access,
+    Robots,
     Retention,
     Settings,
 }
@@ -198,6 +199,11 @@ impl Owner {
     /// The address of the page with grants and protection rules.
     pub fn access_url(&self) -> String {
         address::access(&self.name)
+    }
+
+    /// The address of the organization's robots.
+    pub fn robots_url(&self) -> String {
+        address::org_robots(&self.name)
     }
 
     /// The address of the organization's retention rules.

@@ -27,17 +27,17 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 #[derive(Clone, Deserialize)]
 #[serde(default)]
 pub struct Draft {
-    name: String,
+    pub(super) name: String,
     /// One of [`PRESETS`].
-    preset: String,
+    pub(super) preset: String,
     area_package: String,
     area_user: String,
     area_organization: String,
     area_admin: String,
     public_only: Option<String>,
     /// One of [`EXPIRIES`].
-    expiry: String,
-    expires_on: String,
+    pub(super) expiry: String,
+    pub(super) expires_on: String,
     owners: Vec<String>,
     packages: String,
     current_password: String,
@@ -95,7 +95,7 @@ struct AreaChoice {
 }
 
 /// The expiration times: a word and its label.
-const EXPIRIES: [(&str, &str); 5] = [
+pub(super) const EXPIRIES: [(&str, &str); 5] = [
     ("30", "30 days"),
     ("90", "90 days (recommended)"),
     ("365", "1 year"),
@@ -104,6 +104,16 @@ const EXPIRIES: [(&str, &str); 5] = [
 ];
 
 impl Draft {
+    /// The password that confirms the creation.
+    pub(super) fn password(&self) -> &str {
+        &self.current_password
+    }
+
+    /// What was typed, to show it again: passwords are never sent back.
+    pub(super) fn without_password(self) -> Self {
+        Self { current_password: String::new(), ..self }
+    }
+
     fn areas(&self, is_admin: bool) -> Vec<AreaChoice> {
         let area = |field, label, word, read, write, chosen: &String| AreaChoice {
             field,
@@ -168,7 +178,7 @@ impl Draft {
     }
 
     /// The token to create, or the problems of the form.
-    fn check(&self, now: Timestamp) -> Result<NewToken, Problems> {
+    pub(super) fn check(&self, now: Timestamp) -> Result<NewToken, Problems> {
         let mut problems = Problems::default();
         let scopes = problems.take("scopes", self.scopes());
         let expires_at = problems.take("expires_at", self.expires_at(now));
@@ -225,7 +235,7 @@ async fn page(call: &Call, problems: Problems, draft: Draft) -> Result<NewPage> 
 
 /// `GET /user/settings/tokens/new`.
 pub async fn form(call: Call) -> Result<Reply> {
-    let draft = Draft { current_password: String::new(), ..query(&call.req) };
+    let draft = query::<Draft>(&call.req).without_password();
     Reply::page(&page(&call, Problems::default(), draft).await?)
 }
 
@@ -245,11 +255,17 @@ pub async fn create(call: Call, form: Protected<Draft>) -> Result<Reply> {
     match make(&call, &draft).await {
         Ok((user, line, secret)) => {
             let frame = Frame::new(&call.req, &call.app, Some(user));
-            let example = example(&frame, &line)?;
+            let owner = match (line.owners.as_ref().and_then(|owners| owners.first()), &frame.user) {
+                (Some(owner), _) => owner.to_string(),
+                (None, Some(user)) => user.name.to_string(),
+                (None, None) => String::new(),
+            };
+            let patterns = line.token.package_patterns.as_deref().unwrap_or_default();
+            let example = first_use(&frame, &line, &owner, patterns.first().map(String::as_str))?;
             Reply::page(&MadePage { frame, line, secret, example })
         }
         Err(Refused::Form(problems)) => {
-            let page = page(&call, problems, Draft { current_password: String::new(), ..draft }).await?;
+            let page = page(&call, problems, draft.without_password()).await?;
             page.problems.reply(&page)
         }
         Err(Refused::Other(error)) => Err(error),
@@ -286,18 +302,18 @@ async fn make(call: &Call, draft: &Draft) -> Result<(SignedIn, Line, TokenSecret
     Ok(made)
 }
 
-/// A first use for a new token: its purpose if it is clear, or else showing the token's own permissions.
-fn example(frame: &Frame, line: &Line) -> Result<(&'static str, String)> {
+/// A first use for a new token, with a package of this owner whose name matches the pattern: its purpose if it is clear,
+/// or else showing the token's own permissions.
+pub(super) fn first_use(
+    frame: &Frame,
+    line: &Line,
+    owner: &str,
+    pattern: Option<&str>,
+) -> Result<(&'static str, String)> {
     let scopes = Scopes::from_words(line.token.scopes.iter().map(String::as_str)).map_err(Error::internal)?;
-    let owner = match (line.owners.as_ref().and_then(|owners| owners.first()), &frame.user) {
-        (Some(owner), _) => owner.to_string(),
-        (None, Some(user)) => user.name.to_string(),
-        (None, None) => String::new(),
-    };
-    let patterns = line.token.package_patterns.as_deref().unwrap_or_default();
-    let package = patterns.first().map_or_else(|| "hello".to_owned(), |pattern| pattern.replace('*', "hello"));
+    let package = pattern.map_or_else(|| "hello".to_owned(), |pattern| pattern.replace('*', "hello"));
     let curl = r#"curl -f -H "Authorization: Bearer $TOKEN""#;
-    let file = format!("{}{}", frame.root, address::generic_example(&owner, &package, "1.0.0", "hello.txt"));
+    let file = format!("{}{}", frame.root, address::generic_example(owner, &package, "1.0.0", "hello.txt"));
     if line.token.feeds_only {
         let owner = owner.parse().map_err(Error::internal)?;
         return Ok((

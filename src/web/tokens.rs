@@ -72,7 +72,10 @@ pub fn meaning(scope: &str) -> &'static str {
 }
 
 /// Tokens with the names of their owners.
-fn lines(conn: &mut Connection, tokens: Vec<Token>, now: Timestamp) -> Result<Vec<Line>> {
+///
+/// # Errors
+/// Errors of the database.
+pub fn lines(conn: &mut Connection, tokens: Vec<Token>, now: Timestamp) -> Result<Vec<Line>> {
     let names = tokens::owner_names(conn, &tokens)?;
     let line = |token: Token| {
         let owners = token.owner_ids.as_ref().map(|ids| {

@@ -64,6 +64,7 @@ async fn an_audit_entry_has_actor_event_owner_credential_address_and_time() {
     "administrator":null,
     "credential":"token",
     "token_id":4,
+    "token_creator":"command-line",
     "address":"127.0.0.1",
     "event":"file.publish",
     "owner":{"id":2,
@@ -77,6 +78,7 @@ async fn an_audit_entry_has_actor_event_owner_credential_address_and_time() {
     "administrator":null,
     "credential":"token",
     "token_id":1,
+    "token_creator":"command-line",
     "address":"127.0.0.1",
     "event":"file.publish",
     "owner":{"id":2,
@@ -120,7 +122,7 @@ async fn the_audit_log_filters_by_actor_owner_event_and_time_combined() {
         assert_eq!(find(&site.admin(), query).await, expected, "{query}");
     }
     for (query, field) in [
-        ("actor=a%2Fb", "actor:"),
+        ("actor=a%2Fb%2Fc", "actor:"),
         ("owner=-x-", "owner:"),
         ("event=User.Create", "event:"),
         ("event=a%25", "event:"),

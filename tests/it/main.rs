@@ -72,6 +72,7 @@ mod replacing;
 mod request_id;
 mod request_limits;
 mod retention;
+mod robots;
 mod route_policy;
 mod scripts;
 mod scrub;

@@ -9,10 +9,12 @@ use packhouse::auth::policy::{AcceptedCredentials, Right};
 use packhouse::domain::names::OwnerName;
 use packhouse::domain::role::{Level, Permission, Scope, Visibility};
 use packhouse::domain::secret::TokenSecret;
-use packhouse::registry::access::can_govern;
+use packhouse::domain::text::Prose;
+use packhouse::registry::access::{can_govern, can_share};
 use packhouse::registry::audit::Event;
 use packhouse::registry::caller::Caller;
-use packhouse::registry::owners::{members, org_creation, teams};
+use packhouse::registry::owners::grants::{self, Gift, NewGrantee};
+use packhouse::registry::owners::{members, org_creation, robots, teams};
 use packhouse::routes::{Row, table};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
@@ -30,6 +32,8 @@ enum Person {
     Removed,
     Locked,
     Administrator,
+    /// A robot of the organization `open`, which may publish all of its packages and nothing else.
+    Robot,
 }
 
 impl Person {
@@ -43,6 +47,7 @@ impl Person {
             Self::Removed => "removed",
             Self::Locked => "locked",
             Self::Administrator => "admin",
+            Self::Robot => "open/robot",
         }
     }
 
@@ -104,6 +109,12 @@ const SENT: [Sent; 16] = [
     Sent::Password,
     Sent::HeadWithBearer,
 ];
+
+/// The ways of sending a token, besides the usual one.
+const SENDINGS: [Sent; 4] =
+    [Sent::TokenScheme, Sent::BasicTokenAsPassword, Sent::BasicTokenAsUser, Sent::BasicTokenOauth];
+/// Tokens that are no good.
+const BAD: [Sent; 3] = [Sent::Bearer(Token::Expired), Sent::Bearer(Token::Revoked), Sent::Bearer(Token::Unknown)];
 
 impl Sent {
     /// The token that the credential contains.
@@ -168,6 +179,7 @@ fn expected(row: &Row, person: Person, sent: Sent, visibility: Visibility) -> Ou
     let administrator = person == Person::Administrator;
     let sees = administrator || person.permission().is_some() || visibility < Visibility::Private;
     let at_least = |least: Permission| administrator || person.permission() >= Some(least);
+    let granted = person == Person::Robot && visibility == Visibility::Public;
     let by_owner = |right: bool| match (sees, sent.token(), right) {
         (false, ..) => Outcome::Absent,
         (true, Some(Token::PublicOnly), _) if visibility != Visibility::Public => Outcome::Forbidden,
@@ -177,7 +189,7 @@ fn expected(row: &Row, person: Person, sent: Sent, visibility: Visibility) -> Ou
     match policy.right {
         Right::Public | Right::Everybody | Right::SignedIn | Right::AnyUser => Outcome::Done,
         Right::Reader => by_owner(true),
-        Right::Writer => by_owner(at_least(Permission::Write)),
+        Right::Writer => by_owner(granted || at_least(Permission::Write)),
         Right::Member => by_owner(at_least(Permission::Read)),
         Right::OrgOwner | Right::Owner => by_owner(at_least(Permission::Owner)),
         Right::PackageAdmin => by_owner(at_least(Permission::Admin)),
@@ -200,7 +212,7 @@ struct World {
 }
 
 const ORGS: [(&str, Visibility); 2] = [("open", Visibility::Public), ("closed", Visibility::Private)];
-const PEOPLE: [Person; 8] = [
+const PEOPLE: [Person; 9] = [
     Person::Anonymous,
     Person::Stranger,
     Person::Reader,
@@ -209,6 +221,7 @@ const PEOPLE: [Person; 8] = [
     Person::Removed,
     Person::Locked,
     Person::Administrator,
+    Person::Robot,
 ];
 
 impl World {
@@ -218,7 +231,7 @@ impl World {
         let world = Self { site, conn, count: Cell::new(0), session: None.into() };
         world.db(|conn| {
             for person in PEOPLE {
-                if !["stranger", "admin"].contains(&person.name()) {
+                if !["stranger", "admin", "open/robot"].contains(&person.name()) {
                     db_user(conn, person.name(), Visibility::Public, false).unwrap();
                 }
             }
@@ -228,6 +241,11 @@ impl World {
             for (org, visibility) in ORGS {
                 db_org(conn, org, visibility);
             }
+            db_robot(conn, "open", "robot");
+            let everything = Gift::new("*".parse().unwrap(), Permission::Write).unwrap();
+            let share = can_share(conn, &Caller::command_line(), &"open".parse().unwrap(), Level::Write).unwrap();
+            let to = NewGrantee::Robot("robot".parse().unwrap());
+            grants::create(conn, &Caller::command_line(), &share, (&to, &everything), morning()).unwrap();
         });
         if person == Person::Locked {
             let mut browser = world.site.browser_of("locked").await;
@@ -264,12 +282,13 @@ impl World {
             return known.clone();
         }
         let mut browser = match person {
-            Person::Anonymous => self.site.browser(),
+            Person::Anonymous | Person::Robot => self.site.browser(),
             // A locked user has a session from before the lock.
             Person::Locked => return self.session.borrow().clone().unwrap(),
             _ => self.site.browser_of(person.name()).await,
         };
-        browser.go(if person == Person::Anonymous { "/login" } else { "/" }).await.is(200);
+        let guest = matches!(person, Person::Anonymous | Person::Robot);
+        browser.go(if guest { "/login" } else { "/" }).await.is(200);
         let found = (browser.cookie_header(), browser.csrf());
         *self.session.borrow_mut() = Some(found.clone());
         found
@@ -406,7 +425,9 @@ impl World {
             diesel::sql_query("DELETE FROM protections WHERE id < (SELECT max(id) FROM protections)")
                 .execute(conn)
                 .unwrap();
-            diesel::sql_query("DELETE FROM grants WHERE id < (SELECT max(id) FROM grants)").execute(conn).unwrap();
+            diesel::sql_query("DELETE FROM grants WHERE id < (SELECT max(id) FROM grants) AND pattern <> '*'")
+                .execute(conn)
+                .unwrap();
             query.get_result::<Row>(conn).unwrap().n
         })
     }
@@ -485,6 +506,12 @@ fn db_org(conn: &mut PgConnection, name: &str, visibility: Visibility) {
     }
 }
 
+fn db_robot(conn: &mut PgConnection, org: &str, name: &str) {
+    let caller = Caller::command_line();
+    let right = can_govern(conn, &caller, &org.parse().unwrap()).unwrap();
+    robots::create(conn, &caller, &right, (&name.parse().unwrap(), &Prose::default()), morning()).unwrap();
+}
+
 fn db_token_id(conn: &mut PgConnection, name: &str) -> i64 {
     #[derive(QueryableByName)]
     struct Row {
@@ -529,6 +556,37 @@ async fn request(world: &World, row: &Row, person: Person, org: &str) -> (String
         ("GET", pattern) if pattern.contains("{team}") || pattern.contains("/members/{user}") => {
             let team = world.db_team(&org, "Members").to_string();
             fill(pattern, &[("{team}", &team), ("{user}", "member")])
+        }
+        (_, pattern) if pattern.contains("/robots") => {
+            let (robot, token) = (world.fresh("robot"), world.fresh("doomed"));
+            if pattern.contains("{robot}") {
+                world.db(|conn| db_robot(conn, &org, &robot));
+            }
+            let account = format!("{org}/{robot}");
+            if pattern.contains("{token}") {
+                world.db(|conn| db_token(conn, &account, &token, &["read:package"], |_| {}).unwrap());
+            }
+            // In pages, tokens and grants are named by their ids.
+            let id = match pattern.starts_with("/org/") && pattern.contains("{token}") {
+                true => world.db(|conn| db_token_id(conn, &token)).to_string(),
+                false => token.clone(),
+            };
+            let grant = if pattern.contains("{grant}") { world.db_grant(&org, &account) } else { 0 };
+            let give = "UPDATE grants SET user_id = (SELECT id FROM owners WHERE name = pattern) WHERE id = $1";
+            world.db(|conn| diesel::sql_query(give).bind::<BigInt, _>(grant).execute(conn).unwrap());
+            let made = json!({"name": world.fresh("made"), "scopes": ["read:package"]});
+            body = match (method, pattern.rsplit('/').next()) {
+                ("GET" | "DELETE", _) => None,
+                (_, Some("robots")) => Some(json!({"name": robot})),
+                (_, Some("tokens")) if pattern.starts_with("/api/") => Some(made),
+                (_, Some("tokens")) => Some(json!({"name": token, "preset": "publish", "expiry": "30",
+                    "current_password": PASSWORD})),
+                (_, Some("grants")) => Some(json!({"pattern": world.fresh("tool"), "permission": "read"})),
+                (_, Some("delete")) if !pattern.contains("{grant}") => Some(json!({"confirm": robot})),
+                (_, Some("{robot}")) => Some(json!({"description": "another"})),
+                _ => None,
+            };
+            fill(pattern, &[("{robot}", &robot), ("{token}", &id), ("{grant}", &grant.to_string())])
         }
         // The address of a manual page ends in a slash.
         ("GET", "/docs") => "/docs/".to_owned(),
@@ -956,7 +1014,7 @@ const OWN_CHANGES: [&str; 6] = [
 async fn walk(person: Person) {
     let world = World::new(person).await;
     let mut wrong = Vec::new();
-    for row in table() {
+    for (at, row) in table().into_iter().enumerate() {
         // The first has its own token, `web_sessions` tests the second, and the third only refuses.
         let refuses = row.path.contains("/-/link/") || row.path.ends_with("/-/unlink");
         if row.policy.credentials == AcceptedCredentials::Own || row.policy.right == Right::Public || refuses {
@@ -968,6 +1026,8 @@ async fn walk(person: Person) {
         for sent in SENT {
             let wanted = match sent {
                 Sent::Nothing => person == Person::Anonymous,
+                // A robot can't sign in.
+                Sent::Cookie | Sent::Password if person == Person::Robot => false,
                 Sent::Cookie => true,
                 Sent::HeadWithBearer if row.method != "GET" => false,
                 // Pages accept only cookies. Two other kinds are enough to show it.
@@ -978,6 +1038,15 @@ async fn walk(person: Person) {
             if !wanted || undoes && expected(&row, person, sent, ORGS[0].1) == Outcome::Done {
                 continue;
             }
+            // How a token is sent, and why it is no good, makes the same difference everywhere: one way of each for a route
+            // and a person, in turn.
+            let turn = at + person as usize;
+            let in_turn = |ways: &[Sent]| ways.iter().position(|way| *way == sent).map(|way| way == turn % ways.len());
+            let orgs = match in_turn(&SENDINGS).or_else(|| in_turn(&BAD)) {
+                Some(true) => &orgs[turn % orgs.len()..][..1],
+                Some(false) => &[],
+                None => orgs,
+            };
             for org in orgs {
                 wrong.extend(attempt(&world, &row, person, sent, *org).await.err());
             }
@@ -1019,6 +1088,11 @@ async fn a_removed_member_can_do_exactly_what_the_route_table_says() {
 #[tokio::test]
 async fn a_locked_user_can_do_exactly_what_the_route_table_says() {
     walk(Person::Locked).await;
+}
+
+#[tokio::test]
+async fn a_robot_can_do_exactly_what_the_route_table_says() {
+    walk(Person::Robot).await;
 }
 
 #[tokio::test]

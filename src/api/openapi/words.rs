@@ -3,7 +3,7 @@
 use super::super::swagger;
 use crate::auth::policy::{AcceptedCredentials, Policy, Right};
 use crate::domain::channel::ChannelName;
-use crate::domain::names::{FileName, OwnerName, PackageName};
+use crate::domain::names::{FileName, OwnerName, PackageName, RobotName};
 use crate::domain::role::Scope;
 use crate::domain::version::Version;
 use crate::http::description::{integer, text, text_like};
@@ -41,7 +41,7 @@ const TAGS: [(&str, &str); 11] = [
     ("packages", "Packages, their versions and files, as JSON"),
     ("retention", "Retention rules of owners, and what they delete"),
     ("users", "Users"),
-    ("tokens", "Access tokens of users"),
+    ("tokens", "Access tokens of users and robots"),
     ("organizations", "Organizations, their teams and members"),
     ("quotas", "Storage quotas and storage used"),
     ("webhooks", "Messages to other servers when packages change"),
@@ -134,6 +134,7 @@ pub fn path_parameter(name: &str) -> (&'static str, RefOr<Schema>, Value) {
         "entry" => ("An entry of the trash, by its id.", id(), json!(4)),
         "team" => ("A team, by its id.", id(), json!(1)),
         "hook" => ("A webhook, by its id.", id(), json!(1)),
+        "robot" => ("A robot of the organization, by its name.", RobotName::schema(), json!("deploy")),
         "grant" => ("A grant of the owner, by its id.", id(), json!(1)),
         "protection" => ("A protection rule of the owner, by its id.", id(), json!(1)),
         "rule" => ("A retention rule, by its id.", id(), json!(1)),

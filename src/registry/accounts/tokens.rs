@@ -45,6 +45,8 @@ pub struct Token {
     pub last_used_from: Option<String>,
     /// Whether it works only as `?feed_token=` of feeds.
     pub feeds_only: bool,
+    /// Who made it, if its user did not.
+    pub creator_name: Option<String>,
 }
 
 /// The most bytes in a token's name.
@@ -82,6 +84,7 @@ pub fn create(
             tokens::created_at.eq(now),
             tokens::expires_at.eq(new.expires_at),
             tokens::feeds_only.eq(new.feeds_only),
+            tokens::creator_name.eq(creator(caller, user)),
         ))
         .on_conflict((tokens::user_id, tokens::lower_name))
         .do_nothing()
@@ -91,6 +94,12 @@ pub fn create(
         .ok_or(Error::Conflict(What::Token))?;
     record(conn, caller, Event::TokenCreate, user, &token, now)?;
     Ok((token, secret))
+}
+
+/// Who makes a token, if its user does not.
+fn creator<'a>(caller: &'a Caller, user: &SignedIn) -> Option<&'a str> {
+    let maker = caller.administrator().or(caller.user())?;
+    (maker.id != user.id).then_some(maker.name.as_str())
 }
 
 fn check(new: &NewToken, now: Timestamp) -> Result<()> {

@@ -42,6 +42,8 @@ pub struct Record {
     pub administrator_id: Option<OwnerId>,
     /// That administrator's name at that time.
     pub administrator_name: Option<String>,
+    /// Who made the token in use, if its user did not.
+    pub token_creator: Option<String>,
 }
 
 /// One event by its name, or all events whose names begin with a prefix (`user.`).

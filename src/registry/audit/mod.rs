@@ -57,6 +57,9 @@ pub enum Event {
     TeamDelete,
     MemberAdd,
     MemberRemove,
+    RobotCreate,
+    RobotUpdate,
+    RobotDelete,
     OwnerQuota,
     GrantCreate,
     GrantUpdate,
@@ -123,6 +126,9 @@ impl Event {
             Self::TeamDelete => "team.delete",
             Self::MemberAdd => "team.member.add",
             Self::MemberRemove => "team.member.remove",
+            Self::RobotCreate => "robot.create",
+            Self::RobotUpdate => "robot.update",
+            Self::RobotDelete => "robot.delete",
             Self::OwnerQuota => "owner.quota",
             Self::GrantCreate => "grant.create",
             Self::GrantUpdate => "grant.update",
@@ -179,6 +185,7 @@ pub fn record(
             audit::detail.eq(&subject.detail),
             audit::administrator_id.eq(caller.administrator().map(|user| user.id)),
             audit::administrator_name.eq(caller.administrator().map(|user| user.name.as_str())),
+            audit::token_creator.eq(caller.token_creator()),
         ))
         .execute(conn)?;
     Ok(())

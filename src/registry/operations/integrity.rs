@@ -72,7 +72,7 @@ struct Line {
 }
 
 /// Rules that hold between rows. Each query returns a line for each violation, which says what to do.
-const RULES: [&str; 12] = [
+const RULES: [&str; 13] = [
     "SELECT o.name || '/' || p.name || '/' || v.version || ': the version has no file; delete the version' AS text \
      FROM versions v JOIN packages p ON p.id = v.package_id JOIN owners o ON o.id = p.owner_id \
      WHERE NOT EXISTS (SELECT FROM files f WHERE f.version_id = v.id)",
@@ -83,6 +83,9 @@ const RULES: [&str; 12] = [
      (SELECT FROM teams t JOIN team_members m ON m.team_id = t.id WHERE t.org_id = o.id AND t.permission = 4)",
     "SELECT o.name || ': the owner is a user without an account; delete the owner or restore a backup' AS text \
      FROM owners o WHERE o.kind = 0 AND NOT EXISTS (SELECT FROM users u WHERE u.id = o.id)",
+    "SELECT r.name || ': the robot is not named after its organization; rename ' || o.name || ' and back' AS text \
+     FROM users u JOIN owners r ON r.id = u.id JOIN owners o ON o.id = u.robot_of \
+     WHERE split_part(r.lower_name, '/', 1) <> o.lower_name OR o.kind <> 1",
     "SELECT o.name || '/' || p.name || '/' || v.version || '/' || f.name || ': the version was sealed before this file \
      was added; find out who changed the database, and restore a backup' AS text FROM versions v \
      JOIN packages p ON p.id = v.package_id JOIN owners o ON o.id = p.owner_id JOIN files f ON f.version_id = v.id \

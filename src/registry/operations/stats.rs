@@ -66,7 +66,7 @@ pub fn overview(conn: &mut PgConnection, caller: &Caller) -> Result<Overview> {
     let people = diesel::sql_query(
         "SELECT count(*) AS users, count(*) FILTER (WHERE is_admin) AS admins, \
            count(*) FILTER (WHERE is_locked) AS locked, count(*) FILTER (WHERE NOT is_active) AS inactive, \
-           (SELECT count(*) FROM owners WHERE kind = 1) AS orgs FROM users",
+           (SELECT count(*) FROM owners WHERE kind = 1) AS orgs FROM users WHERE robot_of IS NULL",
     );
     let stored = diesel::sql_query(
         "SELECT coalesce(sum(versions), 0)::bigint AS versions, coalesce(sum(bytes), 0)::bigint AS bytes FROM \

@@ -1,11 +1,11 @@
 //! Grants: permissions that an owner gives users and teams for some of its packages. They are read with the caller, in
 //! [`crate::registry::reach`].
 
-use super::namespace;
+use super::{namespace, robots};
 use crate::db::schema::{grants, owners, teams};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{GrantId, OwnerId, TeamId};
-use crate::domain::names::OwnerName;
+use crate::domain::names::{OwnerName, RobotName};
 use crate::domain::role::{OwnerKind, PackagePattern, Permission};
 use crate::domain::text::TeamName;
 use crate::error::{Error, Result, What};
@@ -62,6 +62,8 @@ pub enum NewGrantee {
     User(OwnerName),
     /// A team of an organization.
     Team(OwnerName, TeamName),
+    /// A robot of the organization that owns the packages.
+    Robot(RobotName),
 }
 
 /// What a grant gives: packages and a permission.
@@ -140,6 +142,16 @@ pub fn list(conn: &mut PgConnection, right: &CanShare, slice: Slice) -> Result<P
     Ok(Page { items: load(conn, rows)?, total })
 }
 
+/// The grants that an owner gives one user, in the order of their creation. An owner has at most 500 grants in all.
+///
+/// # Errors
+/// Database errors.
+pub fn of_user(conn: &mut PgConnection, right: &CanShare, user: OwnerId) -> Result<Vec<Grant>> {
+    let own = grants::table.filter(grants::owner_id.eq(right.owner().id)).filter(grants::user_id.eq(user));
+    let rows = own.order(grants::id).select(COLUMNS).load(conn)?;
+    load(conn, rows)
+}
+
 /// A grant of an owner.
 ///
 /// # Errors
@@ -174,6 +186,11 @@ fn grantee(
                 Some(id) => Ok((Some(id), None)),
                 None => Err(Error::invalid("user", format!("user: there is no user named {name}"))),
             }
+        }
+        NewGrantee::Robot(name) => {
+            let owner = right.owner();
+            let absent = || Error::invalid("robot", format!("robot: {} has no robot named {name}", owner.name));
+            Ok((Some(robots::id_of(conn, owner, name)?.ok_or_else(absent)?), None))
         }
         NewGrantee::Team(org, name) => {
             let found: Option<(TeamId, OwnerId)> = teams::table

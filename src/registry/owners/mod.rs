@@ -6,4 +6,5 @@ pub mod namespace;
 pub mod org_creation;
 pub mod orgs;
 pub mod person;
+pub mod robots;
 pub mod teams;

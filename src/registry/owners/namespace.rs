@@ -15,7 +15,7 @@ use crate::registry::packages::{trash_entries, visibility};
 use crate::registry::pages::{Page, Slice};
 use diesel::dsl::sql;
 use diesel::prelude::*;
-use diesel::sql_types::Bool;
+use diesel::sql_types::{BigInt, Bool, Text};
 use serde_json::json;
 
 /// The properties of an owner to create.
@@ -203,6 +203,7 @@ pub(in crate::registry) fn rename(
         }
         _ => Error::from(error),
     })?;
+    rename_robots(conn, id, to)?;
     leads_nowhere(conn, to)?;
     if from.lower() != to.lower() {
         let values = (owner_redirects::owner_id.eq(id), owner_redirects::created_at.eq(now));
@@ -216,6 +217,20 @@ pub(in crate::registry) fn rename(
     Ok(())
 }
 
+/// Gives the robots of an organization its new name.
+fn rename_robots(conn: &mut PgConnection, org: OwnerId, to: &OwnerName) -> Result<()> {
+    diesel::sql_query(
+        "UPDATE owners SET name = $2 || substr(name, strpos(name, '/')), \
+         lower_name = $3 || substr(lower_name, strpos(lower_name, '/')) \
+         WHERE id IN (SELECT id FROM users WHERE robot_of = $1)",
+    )
+    .bind::<BigInt, _>(org)
+    .bind::<Text, _>(to)
+    .bind::<Text, _>(to.lower())
+    .execute(conn)?;
+    Ok(())
+}
+
 /// Locks an owner until the end of the transaction, so that nobody adds anything to it: anyone who publishes or adds a
 /// team waits or has committed already.
 ///
@@ -226,12 +241,14 @@ pub(in crate::registry) fn lock(conn: &mut PgConnection, id: OwnerId) -> Result<
     found.map(drop).ok_or(Error::NotFound(What::Owner))
 }
 
-/// Deletes an owner without packages, and what is in their trash. The caller has [locked](lock) the owner.
+/// Deletes an owner without packages, their robots, and what is in their trash. The caller has [locked](lock) the owner.
 ///
 /// # Errors
 /// [`Error::NotFound`] when the owner no longer exists.
 pub(in crate::registry) fn delete(conn: &mut PgConnection, id: OwnerId, now: Timestamp) -> Result<()> {
     trash_entries::drop_all_of(conn, id, now)?;
+    let robots = users::table.filter(users::robot_of.eq(id)).select(users::id);
+    diesel::delete(owners::table.filter(owners::id.eq_any(robots))).execute(conn)?;
     match diesel::delete(owners::table.find(id)).execute(conn)? {
         0 => Err(Error::NotFound(What::Owner)),
         _ => Ok(()),
@@ -283,6 +300,7 @@ pub fn browse(
             .filter(readable(caller.visibility_limit()))
             .filter(within_token_limits(caller.limits()))
             .filter(users::is_active.is_null().or(users::is_active.eq(true)))
+            .filter(users::robot_of.is_null())
             .into_boxed::<diesel::pg::Pg>();
         let query = match kind {
             Some(kind) => query.filter(owners::kind.eq(kind)),

@@ -9,16 +9,23 @@ use crate::domain::version::Version;
 use crate::domain::webhook::HookAction;
 use crate::error::{Error, Result};
 use crate::registry::owners::person::Person;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// A user or an organization at the time of the event.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct OwnerSnapshot {
     pub id: OwnerId,
+    #[serde(deserialize_with = "account_name")]
     pub name: OwnerName,
     pub full_name: String,
     pub visibility: i16,
     pub created_at: Timestamp,
+}
+
+/// A stored name, which may be a robot's.
+fn account_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<OwnerName, D::Error> {
+    OwnerName::of_account(&String::deserialize(deserializer)?).map_err(D::Error::custom)
 }
 
 /// An organization's profile.

@@ -2,6 +2,7 @@
 
 use crate::auth::call::Call;
 use crate::domain::clock::Timestamp;
+use crate::domain::names::OwnerName;
 use crate::domain::path::escape;
 use crate::error::{Error, Result};
 use crate::export;
@@ -55,7 +56,7 @@ fn moment(text: &str, whole_day: bool) -> Result<Option<Timestamp>, &'static str
 impl AuditPageQuery {
     fn filter(&self) -> Result<Filter, Problems> {
         let mut problems = Problems::default();
-        let name = |text: &str| (!text.is_empty()).then(|| text.parse()).transpose();
+        let name = |text: &str| (!text.is_empty()).then(|| OwnerName::of_account(text)).transpose();
         let actor = problems.take("actor", name(self.actor.trim()));
         let owner = problems.take("owner", name(self.owner.trim()));
         let event = self.event.trim();

@@ -226,7 +226,8 @@ pub fn search_among(
     }
     let contains = format!("%{}%", escape_like(&part.to_lowercase()));
     let condition = || -> Condition<'_> {
-        let seen = readable(caller.visibility_limit()).and(within_token_limits(caller.limits()));
+        let people = readable(caller.visibility_limit()).and(users::robot_of.is_null());
+        let seen = people.and(within_token_limits(caller.limits()));
         let named = owners_table::lower_name.like(&contains).or(owners_table::full_name.ilike(&contains));
         let wanted: Condition<'_> = match (part, caller.is_admin()) {
             ("", _) => Box::new(seen),
@@ -271,7 +272,10 @@ pub enum UserOrder {
 /// As [`Caller::demand_admin`].
 pub fn list(conn: &mut PgConnection, caller: &Caller, order: UserOrder, slice: Slice) -> Result<Page<User>> {
     caller.demand_admin(Level::Read)?;
-    let all = || users::table.inner_join(owners_table::table).filter(within_token_limits(caller.limits()));
+    let all = || {
+        let people = users::table.inner_join(owners_table::table).filter(users::robot_of.is_null());
+        people.filter(within_token_limits(caller.limits()))
+    };
     let total = all().count().get_result(conn)?;
     let rows = all().select(User::as_select()).offset(slice.offset).limit(slice.limit).into_boxed();
     let rows = match order {
@@ -290,6 +294,7 @@ pub fn list(conn: &mut PgConnection, caller: &Caller, order: UserOrder, slice: S
 pub fn all(conn: &mut PgConnection) -> Result<Vec<User>> {
     Ok(users::table
         .inner_join(owners_table::table)
+        .filter(users::robot_of.is_null())
         .order(owners_table::lower_name)
         .select(User::as_select())
         .load(conn)?)
