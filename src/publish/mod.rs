@@ -1,4 +1,4 @@
-//! Receiving an upload, through any face: checks of rights and limits first, then its bytes, then one transaction.
+//! Receiving an upload, through any interface: checks of rights and limits first, then its bytes, then one transaction.
 
 mod form;
 

@@ -1,6 +1,6 @@
 //! The routes of the REST API v1. A more specific route comes before one that would match it too.
 
-use super::table::{Face, Routes, Serve, Service, read, write};
+use super::table::{Interface, Routes, Serve, Service, read, write};
 use crate::api::endpoint::{Answer, Input};
 use crate::api::error::render_error;
 use crate::api::webhooks::{self, deliveries};
@@ -21,7 +21,7 @@ use std::sync::Arc;
 /// The REST API: the types of a handler describe its inputs and answers, and errors are JSON.
 pub(super) struct Api;
 
-impl Face for Api {
+impl Interface for Api {
     const CREDENTIALS: AcceptedCredentials = Any;
 }
 

@@ -57,10 +57,10 @@ pub fn tags() -> impl Iterator<Item = Tag> {
 /// The group of a path.
 pub fn tag(path: &str) -> &'static str {
     let mut segments = path.trim_start_matches('/').split('/');
-    let (face, rest): (Option<&str>, Vec<&str>) = (segments.nth(1), segments.collect());
+    let (interface, rest): (Option<&str>, Vec<&str>) = (segments.nth(1), segments.collect());
     match rest.as_slice() {
-        _ if face == Some("packages") => "generic",
-        _ if face != Some("v1") => "server",
+        _ if interface == Some("packages") => "generic",
+        _ if interface != Some("v1") => "server",
         ["packages", _, "-", "retention", ..] => "retention",
         ["packages", ..] => "packages",
         [.., "quota"] => "quotas",
