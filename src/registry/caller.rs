@@ -91,10 +91,10 @@ pub use super::reach::NOBODY;
 pub const BAD_TOKEN: Error = Error::BadCredential("the access token is not valid: it is unknown, expired or revoked");
 /// The error for a token of feeds that is sent elsewhere.
 const FOR_FEEDS_ALONE: Error =
-    Error::BadCredential("the access token is for feeds alone: it works only as ?feed_token= in the address of a feed");
+    Error::BadCredential("the access token is only for feeds: it works only as ?feed_token= in the address of a feed");
 /// The error for any other token in the address of a feed: it could do more than reading, and addresses are logged.
 const NOT_FOR_FEEDS: Error = Error::BadCredential(
-    "?feed_token= needs an access token that was created for feeds alone: create one, because addresses are logged",
+    "?feed_token= needs an access token that was created only for feeds: create one, because addresses are logged",
 );
 /// The error for a bad username or password.
 pub const BAD_LOGIN: Error = Error::BadCredential("wrong username or password, or the account has no access");

@@ -263,7 +263,8 @@ pub fn can_share(conn: &mut PgConnection, caller: &Caller, owner: &OwnerName, le
     }
     if caller.only_packages().is_some() {
         return Err(Error::Forbidden(
-            "the access token is limited to some packages, and this is about all packages of an owner".to_owned(),
+            "the access token is limited to some packages, but this request is about all packages of an owner"
+                .to_owned(),
         ));
     }
     Ok(CanShare { owner })
