@@ -187,7 +187,7 @@ BEYOND_SCHEMAS = (
     "a pattern has 1 to 1024 bytes",
     "list 1 to 32 patterns",
     "the SHA-256 of a file is 64 hexadecimal digits",
-    "there is nothing to explain, because",
+    "leave it out, because",
     "use names and values of up to 255 bytes",
     "error parsing glob",
 )
