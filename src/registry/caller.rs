@@ -337,8 +337,8 @@ fn signed_in((id, name, is_admin, is_active, is_locked, reach): UserRow) -> Resu
 }
 
 /// Makes an administrator's request the request of another user (`Sudo`): it can do what both the user and the
-/// administrator's credential can do. A token needs the scope `admin` for it, because the user's own settings are
-/// otherwise out of its reach.
+/// administrator's credential can do. A token needs the scope `write:admin` for it, or `read:admin` to read, because the
+/// user's own settings are otherwise out of its reach.
 ///
 /// # Errors
 /// [`Error::Unauthenticated`]; [`Error::Forbidden`] for everybody but administrators, and for a user without access;
