@@ -164,7 +164,7 @@ impl DataDir {
     /// [`DataDirError::DamagedKey`] when the file does not hold exactly one key, and [`DataDirError::Io`].
     pub fn secret_key(&self) -> Result<[u8; 32], DataDirError> {
         let path = self.secret_key_file();
-        // A file elsewhere may be a mounted secret, whose mode is somebody else's decision.
+        // A file elsewhere may be a mounted secret, whose mode is someone else's decision.
         if self.key_file.is_none() && path.exists() {
             demand_closed(&path, 0o077, "600")?;
         }

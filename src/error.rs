@@ -198,7 +198,7 @@ impl Error {
     }
 }
 
-/// The referenced thing of a violated foreign key: somebody else deleted it a moment ago.
+/// The referenced thing of a violated foreign key: someone else deleted it a moment ago.
 fn what_vanished(info: &dyn DatabaseErrorInformation) -> Option<What> {
     match info.constraint_name()? {
         "packages_owner_id_fkey"

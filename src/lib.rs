@@ -1,8 +1,8 @@
 //! Packhouse: a self-hosted registry for any file.
 //!
-//! Layers: [`domain`] (pure values) ← [`registry`] (the rules and their SQL; no HTTP, no files) ← the faces [`generic`]
-//! (plain text), [`api`] (JSON), [`web`] (pages) and [`ops`] (health), with [`jobs`] and [`cli`] beside them. [`db`]
-//! and [`storage`] meet only in the faces and in the jobs.
+//! Layers: [`domain`] (pure values) ← [`registry`] (the rules and their SQL; no HTTP, no files) ← the interfaces
+//! [`generic`] (plain text), [`api`] (JSON), [`web`] (pages) and [`ops`] (health), with [`jobs`] and [`cli`] beside
+//! them. [`db`] and [`storage`] meet only in the interfaces and in the jobs.
 //!
 //! `docs/ARCHITECTURE.md` has the map and the table of which module may use which; `tests/it/architecture` reads the
 //! table and enforces it.

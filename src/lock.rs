@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_millis(500);
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Locks a file; false when somebody else keeps it locked. Blocks for up to half a second.
+/// Locks a file; false when someone else keeps it locked. Blocks for up to half a second.
 ///
 /// # Errors
 /// File system errors.

@@ -1,4 +1,4 @@
-//! Sending a file that its caller may read, for every face with downloads.
+//! Sending a file that its caller may read, for every interface with downloads.
 
 use crate::auth::call::Call;
 use crate::domain::address;

@@ -151,7 +151,7 @@ impl App {
         if self.config.webhooks.enabled {
             return Ok(());
         }
-        Err(Error::Forbidden("webhooks are switched off on this server (webhooks.enabled)".to_owned()))
+        Err(Error::Forbidden("webhooks are turned off on this server (webhooks.enabled)".to_owned()))
     }
 
     /// An address within the site, with the site's own address in front if it is set.

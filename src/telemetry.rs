@@ -101,16 +101,16 @@ fn describe() {
     describe_counter!("packhouse_received_bytes_total", "Bytes of uploads that were received.");
     describe_histogram!("packhouse_db_wait_seconds", "Waiting for a connection to the database.");
     describe_gauge!("packhouse_db_connections_used", "Connections to the database in use, by lane.");
-    describe_gauge!("packhouse_db_connections", "Connections to the database there may be, by lane.");
-    describe_gauge!("packhouse_argon2_queue", "Passwords being hashed or waiting for it.");
+    describe_gauge!("packhouse_db_connections", "The maximum number of connections to the database, by lane.");
+    describe_gauge!("packhouse_argon2_queue", "Passwords that are being hashed or are waiting to be hashed.");
     describe_gauge!("packhouse_connections", "Open connections of clients.");
     describe_counter!("packhouse_connections_refused_total", "Connections refused because of a limit.");
-    describe_counter!("packhouse_unreadable_requests_total", "Connections closed because no valid request came.");
+    describe_counter!("packhouse_unreadable_requests_total", "Connections closed because they sent no valid request.");
     describe_counter!("packhouse_log_lines_lost_total", "Lines of the log that could not be written.");
     describe_gauge!("packhouse_blobs", "Blobs in the database.");
     describe_gauge!("packhouse_blob_bytes", "Bytes of all blobs.");
     describe_gauge!("packhouse_store_free_bytes", "Bytes that may still be written to the store.");
-    describe_counter!("packhouse_retention_versions_total", "Versions moved away by expiry and retention rules.");
+    describe_counter!("packhouse_retention_versions_total", "Versions that expiry and retention moved to the trash.");
     describe_counter!("packhouse_retention_bytes_total", "Bytes of these versions.");
     describe_counter!("packhouse_swept_bytes_total", "Bytes that sweeps removed.");
 }

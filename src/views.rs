@@ -1,4 +1,4 @@
-//! JSON answers that more than one face uses.
+//! JSON answers that more than one interface uses.
 
 use crate::domain::address;
 use crate::domain::clock::Timestamp;

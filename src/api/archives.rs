@@ -45,7 +45,7 @@ impl<P: Packed> Answer for Archive<P> {
 
     fn describe(description: &mut Description) {
         let kind = P::FORMAT.media_type();
-        let about = "Only files whose path matches: `*` and `?` stop at a `/`, `**` does not. Can be repeated.";
+        let about = "Only files whose path matches: `*` and `?` do not match a `/`, `**` does. Can be repeated.";
         description.query("match", about, text());
         description.head("If-None-Match", "The `ETag` of the archive you have; you get 304 if it is the same.", text());
         description.head("If-Match", "The `ETag` of the archive you expect; you get 412 if it is another.", text());
@@ -70,7 +70,7 @@ impl<P: Packed> Answer for Archive<P> {
 }
 
 fn tagged(description: &mut Description) {
-    description.with("ETag", "Depends on the paths and contents alone.", text_like(r#"^"[0-9a-f]{64}"$"#));
+    description.with("ETag", "Depends only on the paths and contents of the files.", text_like(r#"^"[0-9a-f]{64}"$"#));
     description.with("Content-Disposition", "The name to save it under.", text());
 }
 

@@ -66,7 +66,7 @@ fn account(field: &'static str, text: &str) -> Result<Option<OwnerName>> {
 
 fn moment(field: &'static str, text: &str) -> Result<Option<Timestamp>> {
     let wrong =
-        |_| Error::invalid(field, format!("{field}: a moment as RFC 3339 has it, such as 2026-01-02T03:04:05Z"));
+        |_| Error::invalid(field, format!("{field}: use a time in RFC 3339 format, such as 2026-01-02T03:04:05Z"));
     (!text.is_empty()).then(|| Timestamp::try_from(text.to_owned()).map_err(wrong)).transpose()
 }
 

@@ -29,7 +29,7 @@ pub struct ChannelBody {
     name: ChannelName,
     /// The version it stands for.
     version: Version,
-    /// `good`; `broken` if the version does not exist any more; `yanked` if it was yanked. Only a good channel can be
+    /// `good`; `broken` if the version no longer exists; `yanked` if it was yanked. Only a good channel can be
     /// downloaded from.
     #[schema(pattern = "^(good|broken|yanked)$")]
     state: &'static str,
@@ -37,7 +37,7 @@ pub struct ChannelBody {
     updated_at: Timestamp,
     /// Who did that; null if the account was deleted.
     updated_by: Option<OwnerName>,
-    /// The address in which the channel takes the version's place, without a file.
+    /// The address with the channel in place of the version, without a file.
     download_url: String,
 }
 

@@ -22,14 +22,14 @@ use utoipa::ToSchema;
 /// The most patterns of a request.
 const PATTERNS: usize = 100;
 
-/// The body of `POST …/{version}/copy` and `…/move`: the version that the files come from. What is left out is the same
-/// as in the path.
+/// The body of `POST …/{version}/copy` and `…/move`: the version that the files come from. Fields that are left out are
+/// the same as in the path.
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct CopyFrom {
     owner: Option<OwnerName>,
     name: Option<PackageName>,
     version: Option<Version>,
-    /// Only files whose path matches one of these: `*` and `?` stop at a `/`, `**` does not. All files if this is left
+    /// Only files whose path matches one of these: `*` and `?` do not match a `/`, `**` does. All files if this is left
     /// out.
     files: Option<Vec<String>>,
 }
@@ -63,7 +63,7 @@ impl Answer for Target {
     }
 
     fn describe(description: &mut Description) {
-        description.answers_json::<PackageBody>(StatusCode::OK, "The version, which existed");
+        description.answers_json::<PackageBody>(StatusCode::OK, "The version existed already");
         description.answers_json::<PackageBody>(StatusCode::CREATED, "The new version");
         description
             .refuses(StatusCode::CONFLICT, "Files exist already, which the message names, or the version is sealed");

@@ -152,7 +152,7 @@ impl FromRequest for PagesIfAsked {
 
 impl Input for PagesIfAsked {
     fn describe(description: &mut Description) {
-        description.query("page", "The page, from 1. Without `page` and `limit` the list is whole.", integer(1));
+        description.query("page", "The page, from 1. Without `page` and `limit` the list is complete.", integer(1));
         description.query("limit", "Entries per page: at most 50, and 30 if only `page` is given.", integer(1));
     }
 }

@@ -13,7 +13,7 @@ const VERSION: &str = concat!("1.25.0+packhouse-", env!("CARGO_PKG_VERSION"));
 /// The server's version.
 #[derive(Serialize, ToSchema)]
 pub struct ServerVersion {
-    /// The Gitea version whose API the server implements; behind the `+`, the server's own version.
+    /// The Gitea version whose API the server implements; after the `+`, the server's own version.
     version: &'static str,
 }
 

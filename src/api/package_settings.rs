@@ -81,8 +81,8 @@ pub struct EditPackage {
     #[serde(default, deserialize_with = "changed")]
     #[schema(value_type = Option<IsoDuration>)]
     seal_after: Option<Option<IsoDuration>>,
-    /// This needs the permission `admin` for the package; more visible than its owner, that of an owner. It writes the
-    /// audit event `package.visibility`.
+    /// Changing it needs the permission `admin` for the package. Making the package more visible than its owner needs
+    /// the permission `owner`. It writes the audit event `package.visibility`.
     visibility: Option<PackageVisibility>,
 }
 

@@ -62,7 +62,7 @@ pub struct PackageBody {
     /// Markdown; null in lists.
     notes: Option<Markdown>,
     labels: Labels,
-    /// Whether the publisher says that it is a pre-release, or else its name.
+    /// Whether it is a pre-release: the publisher's choice decides, or else the version's name.
     prerelease: bool,
     /// Whether `latest` skips it.
     yanked: bool,
@@ -213,7 +213,7 @@ pub async fn version(call: Call) -> Result<Json<PackageBody>> {
 #[derive(Deserialize, IntoParams)]
 pub struct LatestQuery {
     /// `true`, the default: the highest release, or else the newest pre-release. `false`: the version that was created
-    /// last, a pre-release or not, as in Gitea.
+    /// last, even if it is a pre-release, as in Gitea.
     stable: Option<bool>,
 }
 
@@ -261,7 +261,7 @@ pub async fn list_files(call: Call, pages: PagesIfAsked) -> Result<Whole<FileVie
 /// The query of a deletion.
 #[derive(Deserialize, IntoParams)]
 pub struct DeletionQuery {
-    /// Delete for good at once, past the trash. Only owners and administrators may.
+    /// Delete for good at once, without the trash. Only owners and administrators may do this.
     #[serde(default)]
     purge: bool,
 }

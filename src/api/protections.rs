@@ -54,7 +54,7 @@ fn write() -> LeastRole {
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = EditProtection)]
 pub struct ProtectionFields {
-    /// Refusals name it; unique for the owner, ignoring case.
+    /// The name in error messages; unique for the owner, ignoring case.
     #[schema(min_length = 1, max_length = 255, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$")]
     name: String,
     /// The packages, `*` for any characters; all if this is left out.

@@ -33,11 +33,11 @@ pub struct RetentionRuleBody {
     name: RuleName,
     /// Only enabled rules delete or protect anything.
     enabled: bool,
-    /// The packages that the rule is about; empty for all.
+    /// The packages that the rule applies to; empty for all.
     packages: Vec<NamePattern>,
-    /// The versions that it is about; empty for all.
+    /// The versions that it applies to; empty for all.
     versions: Vec<NamePattern>,
-    /// The labels that a version must have for the rule to be about it.
+    /// The labels that a version must have for the rule to apply to it.
     labels: BTreeMap<String, String>,
     /// Whether the two regular expressions are compared with `package/version` instead of the version.
     match_full_name: bool,
@@ -240,10 +240,10 @@ pub struct RetentionDecision {
     package: PackageName,
     version: Version,
     decision: Fate,
-    /// The name of the rule that decided; null for what is so whatever the rules say.
+    /// The name of the rule that decided; null if no rule decided.
     #[schema(value_type = Option<String>)]
     rule: Option<RuleName>,
-    /// For a deletion the conditions of the rule, which all hold; otherwise the one that keeps the version.
+    /// For a deletion, the conditions of the rule, which are all met; otherwise the condition that keeps the version.
     #[schema(schema_with = conditions_schema)]
     conditions: Vec<&'static str>,
     /// The reason in words, as the end of a sentence about the version.
@@ -252,7 +252,7 @@ pub struct RetentionDecision {
     #[schema(minimum = 0)]
     size: i64,
     created_at: Timestamp,
-    /// Null if it was never downloaded, or not since this is recorded.
+    /// Null if it was never downloaded, or not since downloads are recorded.
     #[schema(value_type = Option<Timestamp>)]
     last_downloaded_at: Option<Timestamp>,
 }

@@ -9,7 +9,7 @@ use crate::domain::ids::OwnerId;
 use crate::domain::names::{OwnerName, RobotName};
 use crate::domain::text::Prose;
 use crate::error::{Result, What};
-use crate::registry::access::can_govern;
+use crate::registry::access::{can_govern, can_oversee};
 use crate::registry::accounts::tokens::{self, Token};
 use crate::registry::owners::robots::{self, Robot};
 use serde::{Deserialize, Serialize};
@@ -75,7 +75,7 @@ pub async fn list(call: Call, pages: Pages) -> Result<Listed<RobotBody>> {
     let (org, slice) = (org(&call).await?, pages.slice());
     let page = call
         .reading(move |conn, caller| {
-            let right = can_govern(conn, caller, &org)?;
+            let right = can_oversee(conn, caller, &org)?;
             robots::list(conn, &right, slice)
         })
         .await?;
@@ -100,8 +100,8 @@ pub async fn create(call: Call, body: JsonBody<CreateRobot>) -> Result<Created<R
 pub async fn get(call: Call) -> Result<Json<RobotBody>> {
     let (org, robot) = names(&call).await?;
     let found = call.reading(move |conn, caller| {
-        let right = can_govern(conn, caller, &org)?;
-        robots::find(conn, &right, &robot)
+        let right = can_oversee(conn, caller, &org)?;
+        robots::get(conn, &right, &robot)
     });
     Ok(Json(found.await?.into()))
 }

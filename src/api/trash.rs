@@ -28,7 +28,8 @@ pub struct TrashBody {
     reason: TrashReason,
     /// The name of the retention rule that deleted it; empty for other reasons.
     rule: String,
-    /// The name at that time of who deleted it; empty for the server itself, and for callers who see only some packages.
+    /// The name at that time of the user who deleted it; empty for the server itself, and for callers who see only some
+    /// packages.
     deleted_by: String,
     deleted_at: Timestamp,
     /// It is deleted for good after this.

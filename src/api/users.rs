@@ -40,7 +40,7 @@ pub struct PersonBody {
     last_login: Option<Timestamp>,
 }
 
-/// A user. Fields that concern only the user and administrators are empty for everybody else.
+/// A user. Fields that concern only the user and administrators are empty for everyone else.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[schema(as = User)]
 pub struct UserBody {

@@ -82,7 +82,7 @@ pub struct EditVersion {
     notes: Option<Markdown>,
     /// All labels: the ones that are left out are removed.
     labels: Option<Labels>,
-    /// Null: as the version's name says.
+    /// Null: the version's name decides.
     #[serde(default, deserialize_with = "changed")]
     #[schema(value_type = Option<bool>)]
     prerelease: Option<Option<bool>>,

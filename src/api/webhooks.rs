@@ -84,7 +84,7 @@ pub struct CreateHook {
     #[serde(rename = "type")]
     kind: HookKind,
     config: CreateHookConfig,
-    /// Left out or empty: all events, which is `package` alone. Gitea's other events are ignored beside it.
+    /// Left out or empty: all events. Only `package` exists; Gitea's other events are ignored.
     events: Option<Vec<String>>,
     /// The value of an `Authorization` header to send.
     #[serde(default, deserialize_with = "given")]
@@ -123,7 +123,7 @@ pub struct EditHook {
 
 fn check_events(events: Option<&[String]>) -> Result<()> {
     let fits = events.is_none_or(|events| events.is_empty() || events.iter().any(|event| event == PACKAGE));
-    if fits { Ok(()) } else { Err(Error::invalid("events", "events: package is the only one there is")) }
+    if fits { Ok(()) } else { Err(Error::invalid("events", "events: only package exists")) }
 }
 
 /// Checks a webhook's address before it is stored: an address that could never be called is refused now.

@@ -1,4 +1,4 @@
-//! A request to any face: its caller and the names in its path.
+//! A request to any interface: its caller and the names in its path.
 
 use super::credentials::Credentials;
 use crate::db::Connection;

@@ -16,7 +16,7 @@ pub const FIELD: &str = "current_password";
 /// [`Error::Busy`].
 pub async fn password(call: &Call, password: &str) -> Result<()> {
     if password.is_empty() {
-        return Err(Error::invalid(FIELD, "type your password, to show that it is you"));
+        return Err(Error::invalid(FIELD, "type your password to confirm that it is you"));
     }
     let (user, session) = call.reading(|_, caller| Ok((caller.signed_in()?.clone(), caller.session()))).await?;
     let password = Password::new(password);

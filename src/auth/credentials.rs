@@ -16,8 +16,8 @@ use actix_web::{HttpMessage, HttpRequest};
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
-/// The credentials of a request: the faces for programs never accept a cookie, and pages accept nothing else, except for
-/// the links to files.
+/// The credentials of a request: the interfaces for programs never accept a cookie, and pages accept nothing else,
+/// except for the links to files.
 #[derive(Debug, Clone)]
 pub struct Credentials {
     credential: Credential,

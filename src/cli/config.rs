@@ -5,13 +5,13 @@ use crate::config::{Config, SAMPLE};
 use anyhow::Result;
 use std::process::ExitCode;
 
-/// Print all settings with their defaults and explanations, as a file to begin with
+/// Print all settings with their defaults and explanations, as a configuration file to start from
 ///
 /// Save it as packhouse.toml: `packhouse config >packhouse.toml`. Then change what you want to change, and remove the
 /// rest.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Check the configuration, and print the settings in force and where each comes from: the file, an environment
+    /// Check the configuration, and print the current settings and where each comes from: the file, an environment
     /// variable, or the default. Secrets aren't shown
     #[arg(long)]
     pub(super) check: bool,

@@ -11,7 +11,7 @@ use anyhow::Result;
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// Remove unused blobs now; the server does this by itself every hour
+/// Remove unused blobs now; the server also does this by itself, every hour by default
 ///
 /// Removes blobs whose last file was deleted. Blobs that the database does not know are moved to the store's folder
 /// "held"; a later run removes them after a second grace period. Running uploads are safe, however long they take. The

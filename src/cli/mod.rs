@@ -41,7 +41,7 @@ enum Command {
     ///
     /// It listens on 127.0.0.1:3000. To use another address or port, set `listen` in the configuration file:
     /// listen = "127.0.0.1:8080", or the environment variable: PACKHOUSE_LISTEN=127.0.0.1:8080. Instead of an IP
-    /// address, it can be the name of a host, such as localhost.
+    /// address, you can write a host name, such as localhost.
     Serve,
     /// Migrate the database to the current schema; `serve` does this too
     Migrate,
@@ -74,7 +74,7 @@ enum Command {
 enum SecretKeyCommand {
     /// Make the key in secret_key_file the key of the database, after the former one was lost.
     ///
-    /// It is refused while two-factor secrets or webhooks are encrypted with the former key. Every session ends.
+    /// This is refused while two-factor secrets or webhooks are encrypted with the former key. It signs everyone out.
     Adopt,
 }
 

@@ -18,7 +18,8 @@ use std::process::ExitCode;
 /// The retention commands.
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
-    /// Move versions to the trash that expired or that retention rules delete; the server does this by itself
+    /// Move versions to the trash because they expired or because a retention rule deletes them; the server also does
+    /// this by itself
     Run {
         /// Only print what would be moved
         #[arg(long)]

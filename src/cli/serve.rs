@@ -114,7 +114,7 @@ async fn serve(config: Config, file: Option<PathBuf>) -> Result<ExitCode> {
         signals.stop().await;
         draining.start_draining();
         if !lame_duck.is_zero() {
-            tracing::info!(seconds = lame_duck.as_secs(), "stopping soon: not ready any more, but still accepting");
+            tracing::info!(seconds = lame_duck.as_secs(), "stopping soon: not ready, but still accepting connections");
             tokio::select! { () = tokio::time::sleep(lame_duck) => {}, () = signals.stop() => {} }
         }
         tracing::info!("stopping: running transfers may finish; a second signal cuts them off");

@@ -34,8 +34,8 @@ pub(super) enum Command {
         /// The only owners the token works for; repeat the option or separate them with commas
         #[arg(long = "owner", value_delimiter = ',')]
         owners: Vec<OwnerName>,
-        /// The only package names the token works for, * for any characters; repeat the option or separate them with
-        /// commas
+        /// The only package names the token works for, with * for any characters; repeat the option or separate them
+        /// with commas
         #[arg(long = "package", value_delimiter = ',')]
         packages: Vec<PackagePattern>,
         /// The token works only as ?feed_token= in the address of a feed; its scope is read:package

@@ -14,16 +14,16 @@ use std::time::Duration;
 /// The commands for the trash.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// List what can be restored: id, path, bytes, when it was deleted, until when it is kept, the reason, by whom
+    /// List what can be restored: id, path, bytes, time of the deletion, time until which it is kept, reason, and user
     List {
         /// Only the trash of this user or organization
         #[arg(long, value_name = "NAME")]
         owner: Option<OwnerName>,
     },
-    /// Delete what is in the trash for good
+    /// Delete everything in the trash for good
     ///
-    /// The server does this by itself when trash.keep_days are over. The space on the disk is freed by the next garbage
-    /// collection after its grace period, or by `packhouse gc --grace 0`.
+    /// The server deletes each entry by itself after trash.keep_days. The next garbage collection after its grace
+    /// period frees the disk space, or `packhouse gc --grace 0`.
     Empty {
         /// Only the trash of this user or organization
         #[arg(long, value_name = "NAME")]

@@ -240,7 +240,7 @@ impl Serialize for NameRegex {
 
 impl utoipa::PartialSchema for NameRegex {
     fn schema() -> RefOr<Schema> {
-        let about = "A regular expression that a whole name must match, whatever its case.";
+        let about = "A regular expression that must match the whole text, ignoring case.";
         text_schema(about, r"^[a-z0-9.]+$").max_length(Some(MAX_REGEX_BYTES)).build().into()
     }
 }

@@ -89,7 +89,7 @@ fn of_a_refusal(description: &mut Description) {
 fn of_its_version(description: &mut Description) {
     let yanked = "Why the version was yanked, percent-encoded; only for a yanked version.";
     description.may_have("X-Packhouse-Yanked", yanked, text_like("^[\\x20-\\x7e]+$"));
-    description.may_have("Deprecation", "Since when the version is deprecated (RFC 9745).", text_like("^@[0-9]+$"));
+    description.may_have("Deprecation", "When the version was deprecated (RFC 9745).", text_like("^@[0-9]+$"));
     description.may_have("Sunset", "When the version will be deleted (RFC 8594).", text_like("GMT$"));
     description.may_have("Link", "`rel=\"successor-version\"`: the version to use instead.", text());
 }
@@ -117,19 +117,18 @@ pub fn upload(description: &mut Description) {
     let about = "`true`: a new version becomes a draft, and an existing one must be a draft.";
     description.query("draft", about, text_like("^(true|false)$"));
     declared(description);
-    let about = "How long the version lives that this file creates, such as `P7D` or `12h`; later files may repeat it.";
+    let about = "The time until the version that this file creates expires, such as `P7D`; later files may repeat it.";
     description.query("expires_in", about, IsoDuration::schema());
     description.answers(StatusCode::CREATED, "Stored");
     stored(description);
-    description.answers(StatusCode::OK, "The version had this file already: with the same content, or it was replaced");
+    description.answers(StatusCode::OK, "The file already exists with the same content, or it was replaced");
     stored(description);
     description.refuses(StatusCode::BAD_REQUEST, "A name, a digest, a form or a header is invalid");
     description.refuses(StatusCode::FORBIDDEN, "The owner's quota is exceeded; the message has the figures");
     description.refuses(StatusCode::REQUEST_TIMEOUT, "The body was too slow or incomplete");
     description.refuses(
         StatusCode::CONFLICT,
-        "A file or directory of this name exists and is not replaced, the version has another expiry, is sealed or \
-         no draft, or the package is archived",
+        "A file or directory of this name exists and is not replaced, or the version or package does not allow it",
     );
     description.refuses(StatusCode::LENGTH_REQUIRED, "The request has neither a length nor chunked encoding");
     description.refuses(StatusCode::PRECONDITION_FAILED, "If-Match or If-None-Match does not hold");
@@ -168,7 +167,7 @@ fn stored(description: &mut Description) {
 
 /// `DELETE`.
 pub fn delete(description: &mut Description) {
-    let about = "`true`: delete for good at once, past the trash. Only owners and administrators may.";
+    let about = "`true`: delete for good at once, without the trash. Only owners and administrators may do this.";
     description.query("purge", about, text_like("^(true|false)?$"));
     description.answers(StatusCode::NO_CONTENT, "Deleted; it can be restored for some days, unless it was purged");
     description.refuses(StatusCode::BAD_REQUEST, "`purge` is neither `true` nor `false`");
@@ -195,7 +194,7 @@ pub fn files(description: &mut Description) {
 /// A list: one name per line, or JSON for clients that ask for it.
 fn list<T: ToSchema>(description: &mut Description) {
     description.query("order", "`oldest`, the default, or `newest` first.", text_like("^(oldest|newest)?$"));
-    description.query("page", "The page, from 1. Without `page` and `limit` the list is whole.", integer(1));
+    description.query("page", "The page, from 1. Without `page` and `limit` the list is complete.", integer(1));
     description.query("limit", "Entries per page: at most 1,000, which is also the default.", integer(1));
     let about = "One name per line; objects for clients that accept JSON; of a package or a version also an index page";
     description.answers_with(StatusCode::OK, about, TEXT, text());
@@ -221,7 +220,7 @@ fn redirect(description: &mut Description) {
     description.with("Location", about, text());
     description.may_have(
         "Link",
-        "For a selector: the same with `rel=\"immutable\"`: this address always means the same.",
+        "For a selector: the same with `rel=\"immutable\"`: it always stands for the same version.",
         text(),
     );
 }

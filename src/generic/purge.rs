@@ -1,10 +1,10 @@
-//! `?purge=true` of a `DELETE`: past the trash.
+//! `?purge=true` of a `DELETE`: deletes for good, without the trash.
 
 use crate::error::{Error, Result};
 use crate::http::paging::param;
 use actix_web::HttpRequest;
 
-/// Whether the request deletes past the trash.
+/// Whether the request deletes for good, without the trash.
 ///
 /// # Errors
 /// [`Error::Invalid`].

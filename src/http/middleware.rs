@@ -184,7 +184,7 @@ fn refusal(req: &ServiceRequest, guard: &Guard) -> Option<HttpResponse> {
     let headers = req.headers();
     let size: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
     if size > MAX_HEAD || headers.len() > MAX_FIELDS {
-        let message = "the header fields are more than 64, or longer than 16384 bytes";
+        let message = "there are more than 64 header fields, or they are longer than 16384 bytes";
         return say(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_large", message);
     }
     None

@@ -84,7 +84,7 @@ pub fn retry_after(error: &Error) -> Option<u64> {
 }
 
 /// Logs an internal error with its causes; the line's span has the ID of the request. This is the only place that logs
-/// it, and each face calls it once, where it renders the error.
+/// it, and each interface calls it once, where it renders the error.
 pub fn log_internal(req: &HttpRequest, error: &Error) {
     if let Error::Internal(source) = error {
         let route = route(req);

@@ -132,8 +132,8 @@ async fn demand_few_unused(db: &Db, plan: &SweepPlan, before: Timestamp) -> Resu
         return Ok(());
     }
     Err(Error::Blocked(format!(
-        "{unused} of {all} blobs have no file, but the storage used by the owners says that they should: rows of files \
-         are missing, as in the middle of a restore. Nothing was removed. Finish restoring the database; if it is \
+        "{unused} of {all} blobs have no file, but the storage used by the owners shows that they should have: rows of \
+         files are missing, as in the middle of a restore. Nothing was removed. Finish restoring the database; if it is \
          complete, run `packhouse gc --confirm-orphans`"
     )))
 }

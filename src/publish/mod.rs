@@ -1,4 +1,4 @@
-//! Receiving an upload, through any face: checks of rights and limits first, then its bytes, then one transaction.
+//! Receiving an upload, through any interface: checks of rights and limits first, then its bytes, then one transaction.
 
 mod form;
 
@@ -171,11 +171,11 @@ fn check_head(headers: &HeaderMap) -> Result<Declared> {
         return Err(Error::LengthRequired);
     }
     if headers.contains_key(header::CONTENT_RANGE) {
-        return Err(Error::invalid("Content-Range", "a file is published whole: leave Content-Range out"));
+        return Err(Error::invalid("Content-Range", "a file is published in one piece: leave Content-Range out"));
     }
     if is_form(headers) && declared::speaks_of_content(headers) {
         let problem =
-            "a digest of a form is not one of the file in it: send X-Checksum-Sha256, or the file as the body";
+            "this digest describes the form, not the file in it: send X-Checksum-Sha256, or the file as the body";
         return Err(Error::invalid("digest", problem));
     }
     declared::digests(headers)

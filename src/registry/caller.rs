@@ -93,10 +93,10 @@ pub use super::reach::NOBODY;
 pub const BAD_TOKEN: Error = Error::BadCredential("the access token is not valid: it is unknown, expired or revoked");
 /// The error for a token of feeds that is sent elsewhere.
 const FOR_FEEDS_ALONE: Error =
-    Error::BadCredential("the access token is for feeds alone: it works only as ?feed_token= in the address of a feed");
+    Error::BadCredential("the access token is only for feeds: it works only as ?feed_token= in the address of a feed");
 /// The error for any other token in the address of a feed: it could do more than reading, and addresses are logged.
 const NOT_FOR_FEEDS: Error = Error::BadCredential(
-    "?feed_token= needs an access token that was created for feeds alone: create one, because addresses are logged",
+    "?feed_token= needs an access token that was created only for feeds: create one, because addresses are logged",
 );
 /// The error for a bad username or password.
 pub const BAD_LOGIN: Error = Error::BadCredential("wrong username or password, or the account has no access");
@@ -347,8 +347,8 @@ fn signed_in((id, name, is_admin, is_active, is_locked, reach): UserRow) -> Resu
 }
 
 /// Makes an administrator's request the request of another user (`Sudo`): it can do what both the user and the
-/// administrator's credential can do. A token needs the scope `admin` for it, because the user's own settings are
-/// otherwise out of its reach.
+/// administrator's credential can do. A token needs the scope `write:admin` for it, or `read:admin` to read, because the
+/// user's own settings are otherwise out of its reach.
 ///
 /// # Errors
 /// [`Error::Unauthenticated`]; [`Error::Forbidden`] for everybody but administrators, and for a user without access;

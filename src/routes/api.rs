@@ -1,6 +1,6 @@
 //! The routes of the REST API v1. A more specific route comes before one that would match it too.
 
-use super::table::{Face, Routes, Serve, Service, read, write};
+use super::table::{Interface, Routes, Serve, Service, read, write};
 use crate::api::endpoint::{Answer, Input};
 use crate::api::error::render_error;
 use crate::api::webhooks::{self, deliveries};
@@ -23,7 +23,7 @@ use std::sync::Arc;
 /// The REST API: the types of a handler describe its inputs and answers, and errors are JSON.
 pub(super) struct Api;
 
-impl Face for Api {
+impl Interface for Api {
     const CREDENTIALS: AcceptedCredentials = Any;
 }
 
@@ -144,7 +144,7 @@ pub(super) fn routes() -> Routes<Api> {
         .get("/api/v1/orgs/{org}/members/{user}", members::is_in_org).right(Member).scope(read(Organization))
             .id("membersIsInOrg").about("Check whether a user is a member; all users may ask about themselves")
         .get("/api/v1/orgs/{org}/public_members", members::list_public).right(Reader).scope(read(Organization))
-            .id("membersListPublic").about("List the members who are shown to everybody: always none")
+            .id("membersListPublic").about("List the public members: always none")
         .delete("/api/v1/orgs/{org}/members/{user}", members::expel).right(OrgOwner).scope(write(Organization))
             .event(Event::OrgMemberRemove).id("membersExpel")
             .about("Remove a user from all teams; members may remove themselves")
@@ -286,7 +286,7 @@ pub(super) fn routes() -> Routes<Api> {
             .scope(read(Package)).id("channelsGet").about("Get a channel")
         .put("/api/v1/packages/{owner}/generic/{name}/-/channels/{channel}", channels::set).right(Writer)
             .scope(write(Package)).event(Event::ChannelSet).id("channelsSet")
-            .about("Make a channel stand for a version; creates it if it does not exist")
+            .about("Make a channel stand for a version; creates the channel if it does not exist")
         .delete("/api/v1/packages/{owner}/generic/{name}/-/channels/{channel}", channels::delete).right(Writer)
             .scope(write(Package)).event(Event::ChannelDelete).id("channelsDelete").about("Delete a channel")
         .get("/api/v1/packages/{owner}/generic/{name}/-/settings", package_settings::get).right(Reader)
@@ -298,7 +298,7 @@ pub(super) fn routes() -> Routes<Api> {
             .says(409, "The package is archived, or the files are not the expected ones; the message names them")
         .post("/api/v1/packages/{owner}/generic/{name}/{version}/seal", version_states::seal).right(Writer)
             .scope(write(Package)).event(Event::VersionSeal).id("versionStatesSeal")
-            .about("Seal a version: no file can be added, replaced or deleted any more").says(409, "It is a draft")
+            .about("Seal a version: after that, no file can be added, replaced or deleted").says(409, "It is a draft")
         .patch("/api/v1/packages/{owner}/generic/{name}/{version}", version_states::edit).right(Writer)
             .scope(write(Package)).event(Event::VersionUpdate).id("versionStatesEdit")
             .about("Change the notes, labels and flags of a version")
@@ -308,11 +308,11 @@ pub(super) fn routes() -> Routes<Api> {
             .scope(write(Package)).event(Event::VersionDelete).id("packagesDeleteVersion").about("Delete a version")
             .says(409, "It is on hold")
         .get("/api/v1/packages/{owner}/-/trash", trash::list).right(Writer).scope(read(Package)).id("trashList")
-            .about("List what was deleted and can be restored, last deleted first")
+            .about("List what can be restored, most recently deleted first")
         .post("/api/v1/packages/{owner}/-/trash/{entry}/restore", trash::restore).right(Writer).scope(write(Package))
             .event(Event::TrashRestore).id("trashRestore").about("Restore a deleted file, version or package")
             .says(403, "The owner's quota is exceeded; the message has the figures")
-            .says(409, "Another one has the name by now, or the version is sealed")
+            .says(409, "The name is taken, the version is sealed, or the package is archived")
         .delete("/api/v1/packages/{owner}/-/trash/{entry}", trash::purge).right(OrgOwner).scope(write(Package))
             .event(Event::TrashPurge).id("trashPurge").about("Delete something in the trash for good")
         .get("/api/v1/packages/{owner}/generic/{name}/{version}/files", packages::list_files).right(Reader)
@@ -338,7 +338,7 @@ pub(super) fn routes() -> Routes<Api> {
             .id("grantsList").about("List an owner's grants: permissions of users and teams for some packages")
         .post("/api/v1/packages/{owner}/-/grants", grants::create).right(Owner).scope(write(Organization))
             .event(Event::GrantCreate).id("grantsCreate")
-            .about("Give a user or a team a permission for an owner's packages by a pattern")
+            .about("Give a user or a team a permission for the packages whose names match a pattern")
         .get("/api/v1/packages/{owner}/-/grants/{grant}", grants::get).right(Owner).scope(read(Organization))
             .id("grantsGet").about("Get a grant")
         .put("/api/v1/packages/{owner}/-/grants/{grant}", grants::edit).right(Owner)

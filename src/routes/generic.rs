@@ -1,6 +1,6 @@
 //! The routes of the generic package protocol.
 
-use super::table::{Face, Routes, Serve, Service, read, write};
+use super::table::{Interface, Routes, Serve, Service, read, write};
 use crate::auth::policy::AcceptedCredentials::{self, Any};
 use crate::auth::policy::Right::{Reader, Writer};
 use crate::domain::role::Area::Package;
@@ -14,7 +14,7 @@ use std::sync::Arc;
 /// The generic protocol: errors are one line of text.
 pub(super) struct Generic;
 
-impl Face for Generic {
+impl Interface for Generic {
     const CREDENTIALS: AcceptedCredentials = Any;
 }
 

@@ -1,6 +1,6 @@
-//! All addresses of the server, in one file per face: method, path, handler, and the demands on the caller. The router
-//! and the OpenAPI document are built from this table; a handler that is not in it cannot be reached, and a handler
-//! that reads a credential without a policy answers nothing.
+//! All addresses of the server, in one file per interface: method, path, handler, and the demands on the caller. The
+//! router and the OpenAPI document are built from this table; a handler that is not in it cannot be reached, and a
+//! handler that reads a credential without a policy answers nothing.
 
 mod api;
 mod generic;

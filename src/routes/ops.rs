@@ -1,6 +1,6 @@
 //! The routes for operators, and of the OpenAPI document.
 
-use super::table::{Face, Routes, Serve};
+use super::table::{Interface, Routes, Serve};
 use crate::api::{openapi, swagger};
 use crate::auth::policy::AcceptedCredentials::{self, Ignored, Own};
 use crate::auth::policy::Right::Everybody;
@@ -10,7 +10,7 @@ use actix_web::{FromRequest, Handler, Responder};
 /// Handlers that build their own responses.
 pub(super) struct Ops;
 
-impl Face for Ops {
+impl Interface for Ops {
     const CREDENTIALS: AcceptedCredentials = Ignored;
 }
 

@@ -20,14 +20,14 @@ pub(super) const fn write(area: Area) -> (Area, Level) {
 }
 
 /// A group of routes whose handlers are rendered in the same way.
-pub(super) trait Face {
+pub(super) trait Interface {
     /// The credentials that its routes accept by default.
     const CREDENTIALS: AcceptedCredentials;
 }
 
-/// A handler of a face. `I` lets the compiler tell the faces' implementations apart.
-pub(super) trait Serve<F: Face, I> {
-    /// The handler, wrapped so that its errors are rendered in the face's format.
+/// A handler of an interface. `I` lets the compiler tell the interfaces' implementations apart.
+pub(super) trait Serve<F: Interface, I> {
+    /// The handler, wrapped so that its errors are rendered in the interface's format.
     fn service(self) -> Service;
 }
 
@@ -104,10 +104,10 @@ impl Row {
     }
 }
 
-/// The routes of one face.
+/// The routes of one interface.
 pub(super) struct Routes<F> {
     rows: Vec<Row>,
-    face: PhantomData<F>,
+    interface: PhantomData<F>,
 }
 
 /// A route that still needs its right.
@@ -118,7 +118,7 @@ pub(super) struct WithoutRight<F> {
     service: Service,
 }
 
-impl<F: Face> WithoutRight<F> {
+impl<F: Interface> WithoutRight<F> {
     /// The right that the caller needs, in addition to the scope of their token.
     pub(super) fn right(mut self, right: Right) -> Routes<F> {
         let policy = Policy { credentials: F::CREDENTIALS, scope: None, right, event: None };
@@ -132,9 +132,9 @@ impl<F: Face> WithoutRight<F> {
 }
 
 /// Each of the first five methods adds a route; the others add to the last route.
-impl<F: Face> Routes<F> {
+impl<F: Interface> Routes<F> {
     pub(super) fn new() -> Self {
-        Self { rows: Vec::new(), face: PhantomData }
+        Self { rows: Vec::new(), interface: PhantomData }
     }
 
     pub(super) fn get<I>(self, path: &'static str, handler: impl Serve<F, I>) -> WithoutRight<F> {
@@ -173,7 +173,7 @@ impl<F: Face> Routes<F> {
         self.last(|row| row.policy.scope = Some(scope))
     }
 
-    /// The accepted credentials, if they differ from the face's default.
+    /// The accepted credentials, if they differ from the interface's default.
     pub(super) fn credentials(self, credentials: AcceptedCredentials) -> Self {
         self.last(|row| row.policy.credentials = credentials)
     }

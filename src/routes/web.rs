@@ -1,6 +1,6 @@
 //! The routes of the pages. They accept session cookies and no other credential.
 
-use super::table::{Face, Routes, Serve, Service, read, write};
+use super::table::{Interface, Routes, Serve, Service, read, write};
 use crate::auth::policy::AcceptedCredentials::{self, Feed, Session, SessionOrAny};
 use crate::auth::policy::Right::{
     AnyUser, Everybody, Member, OrgOwner, Owner, PackageAdmin, Public, Reader, SignedIn, SiteAdmin, Writer,
@@ -24,7 +24,7 @@ use std::sync::Arc;
 /// The pages: errors are pages too.
 pub(super) struct Web;
 
-impl Face for Web {
+impl Interface for Web {
     const CREDENTIALS: AcceptedCredentials = Session;
 }
 

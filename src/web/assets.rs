@@ -102,8 +102,8 @@ fn private_folder(folder: &Path) -> Result<()> {
         let path = path?;
         if loose(&path)? {
             bail!(
-                "{} may be written by other users, and its content is served as the site's own scripts: delete {}, \
-                 and it is created anew",
+                "{} can be changed by other users, but its files are served as the site's own scripts: delete {}, \
+                 and it will be created again",
                 path.display(),
                 folder.display()
             );

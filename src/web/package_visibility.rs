@@ -20,7 +20,7 @@ pub struct VisibilityForm {
     pub chosen: &'static str,
 }
 
-const WIDER: &str = " This is wider than the owner.";
+const WIDER: &str = " This is more visible than the owner.";
 
 impl VisibilityForm {
     /// The form for a package; `None` for a reader who may not change it.
@@ -34,7 +34,7 @@ impl VisibilityForm {
         let chosen = PackageVisibility::from(visibility::own(conn, right)?).as_str();
         let owner = right.owner();
         let inherit = format!("Visible to everyone who sees {}, which is {}.", owner.name, owner.visibility);
-        let mut choices = vec![(PackageVisibility::Inherit.to_string(), "As its owner", inherit)];
+        let mut choices = vec![(PackageVisibility::Inherit.to_string(), "Same as the owner", inherit)];
         let all = [
             (Visibility::Public, "Public", "Anyone can see and download the package."),
             (Visibility::Limited, "Limited", "Any signed-in user can see and download the package."),

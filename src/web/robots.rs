@@ -21,7 +21,7 @@ use crate::domain::names::{OwnerName, RobotName};
 use crate::domain::role::{Level, PackagePattern, Permission};
 use crate::domain::secret::TokenSecret;
 use crate::error::{Error, Result, What};
-use crate::registry::access::{CanGovern, can_govern, can_share};
+use crate::registry::access::{CanGovern, can_govern, can_oversee, can_share};
 use crate::registry::caller::Caller;
 use crate::registry::owners::grants::{self, Gift, Grant, NewGrantee};
 use crate::registry::owners::robots::{self, Robot};
@@ -62,7 +62,7 @@ impl RobotsPage {
 async fn list_page(call: &Call, org: OwnerName, form: RobotForm, problems: Problems) -> Result<Reply> {
     let (wanted, now) = (slice(&call.req), call.app.clock.now());
     let (frame, (owner, page)) = frame(call, move |conn, caller| {
-        let right = can_govern(conn, caller, &org)?;
+        let right = can_oversee(conn, caller, &org)?;
         Ok((Owner::of(conn, caller, right.org())?, robots::list(conn, &right, wanted)?))
     })
     .await?;
@@ -166,7 +166,8 @@ async fn robot_page(call: &Call, typed: Typed) -> Result<Reply> {
     let now = call.app.clock.now();
     let load = move |conn: &mut Connection, caller: &Caller| {
         let right = can_govern(conn, caller, &org)?;
-        let robot = robots::find(conn, &right, &name)?;
+        let seen = can_oversee(conn, caller, &org)?;
+        let robot = robots::get(conn, &seen, &name)?;
         let share = can_share(conn, caller, &org, Level::Read)?;
         let grants = grants::of_user(conn, &share, robot.id)?;
         let tokens = robots::list_tokens(conn, &right, &name, Slice::WHOLE)?.items;
@@ -275,8 +276,8 @@ pub async fn delete_grant(call: Call, form: Protected<Nothing>) -> Result<Reply>
     form.read(&call).await?;
     let now = call.app.clock.now();
     call.writing(move |conn, caller| {
-        let governed = can_govern(conn, caller, &org)?;
-        let robot = robots::find(conn, &governed, &name)?;
+        let seen = can_oversee(conn, caller, &org)?;
+        let robot = robots::get(conn, &seen, &name)?;
         let right = can_share(conn, caller, &org, Level::Write)?;
         if !grants::of_user(conn, &right, robot.id)?.iter().any(|grant| grant.id == id) {
             return Err(Error::NotFound(What::Grant));
@@ -332,7 +333,8 @@ pub async fn create_token(call: Call, form: Protected<Draft>) -> Result<Reply> {
 async fn made_page(call: &Call, (org, name): (OwnerName, RobotName), line: Line, secret: TokenSecret) -> Result<Reply> {
     let (frame, (owner, robot, grants)) = frame(call, move |conn, caller| {
         let right = can_govern(conn, caller, &org)?;
-        let robot = robots::find(conn, &right, &name)?;
+        let seen = can_oversee(conn, caller, &org)?;
+        let robot = robots::get(conn, &seen, &name)?;
         let share = can_share(conn, caller, &org, Level::Read)?;
         let grants = grants::of_user(conn, &share, robot.id)?;
         Ok((Owner::of(conn, caller, right.org())?, robot, grants))

@@ -61,7 +61,7 @@ pub fn badges(standing: &Standing, version: &Version, now: Timestamp) -> Vec<Bad
         ),
         (
             standing.expires_at.is_some(),
-            Badge { word: "Expires", class: "warn", meaning: "It is deleted at a fixed time" },
+            Badge { word: "Expires", class: "warn", meaning: "It will be deleted at a set time" },
         ),
     ];
     all.into_iter().filter(|(is_so, _)| *is_so).map(|(_, badge)| badge).collect()

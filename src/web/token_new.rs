@@ -79,7 +79,7 @@ const PRESETS: [(&str, &str, &str); 5] = [
     (
         "all",
         "Everything",
-        "Full access to all you can do, including managing your account and organizations. Use only if necessary.",
+        "Everything you can do, including managing your account and organizations. Use only if necessary.",
     ),
     ("custom", "Custom", "Choose the access for each area below."),
 ];

@@ -59,7 +59,7 @@ mkdir downloaded
 ) || fail "$(cat log)"
 cmp repository/greeter_1.1_all.deb downloaded/greeter_1.1_all.deb || fail "another file was downloaded"
 
-# A list that somebody else made, signed by nobody.
+# A list that someone else made, signed by nobody.
 sed -i 's|debian/latest|debian/9|' root/sources/ada.sources
 for file in Packages Release; do
     curl --fail-with-body -H "Authorization: Bearer $PACKHOUSE_TOKEN" -T "repository/$file" "$packages/debian/9/"

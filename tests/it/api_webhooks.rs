@@ -94,7 +94,7 @@ async fn an_invalid_webhook_is_422_and_the_field_named() {
         ("config.content_type", json!("xml"), "config.content_type: \"xml\" is not one of json, form"),
         ("config.secret", json!("a\nb"), "config.secret"),
         ("config.secret", json!("x".repeat(256)), "config.secret"),
-        ("events", json!(["push"]), "events: package is the only one"),
+        ("events", json!(["push"]), "events: only package exists"),
         ("authorization_header", json!("a\r\nX: y"), "authorization_header"),
         ("active", json!("yes"), "active"),
     ] {

@@ -109,7 +109,7 @@ async fn a_channel_whose_version_goes_is_broken_until_it_comes_back() {
     site.ci().delete(&path(&["ada", "tool", "1.1.0"])).await.is(204);
     assert_eq!(site.anon().get(&format!("{CHANNELS}/beta")).await.is(200).json()["state"], "broken");
     let broken = site.anon().get(&path(&["ada", "tool", "@beta", "f"])).await.is(404);
-    assert_eq!(broken.text(), "the channel beta of tool is broken: its version 1.1.0 does not exist any more\n");
+    assert_eq!(broken.text(), "the channel beta of tool is broken: its version 1.1.0 no longer exists\n");
     let mut browser = site.browser_of("ada").await;
     browser.go("/ada/-/packages/generic/tool/versions").await.is(200);
     assert!(browser.one(".notice.warn").contains("The channel beta is broken"));

@@ -140,7 +140,7 @@ async fn a_feed_token_works_nowhere_else_and_no_other_token_opens_a_feed_by_its_
     let secret = made["sha1"].as_str().unwrap();
     let file = path(&["ada", "tool", "1.0", "f"]);
     for client in [site.anon().bearer(secret), site.anon().basic("ada", secret), site.anon().basic(secret, "")] {
-        client.get(&file).await.is(401).says("for feeds alone");
+        client.get(&file).await.is(401).says("only for feeds");
         client.get("/api/v1/packages/ada").await.is(401);
         client.get("/api/v1/token").await.is(401);
         client.get(OWNER).await.is(401);
@@ -148,7 +148,7 @@ async fn a_feed_token_works_nowhere_else_and_no_other_token_opens_a_feed_by_its_
     // Elsewhere the parameter means nothing.
     site.anon().get(&format!("/api/v1/user?feed_token={secret}")).await.is(401);
     let ordinary = site.db_token("ada", &["read:package"]);
-    site.anon().get(&format!("{OWNER}?feed_token={ordinary}")).await.is(401).says("created for feeds alone");
+    site.anon().get(&format!("{OWNER}?feed_token={ordinary}")).await.is(401).says("created only for feeds");
     site.anon().get(&format!("{OWNER}?feed_token=nonsense")).await.is(401);
     site.anon().bearer(&ordinary).get(OWNER).await.is(200);
     let strict = Site::with(&[("PACKHOUSE_AUTH_QUERY_TOKENS", "true")]);

@@ -1,4 +1,4 @@
-//! Nobody can lock somebody else out: wrong passwords from elsewhere don't count against a browser, an address or a
+//! Nobody can lock someone else out: wrong passwords from elsewhere don't count against a browser, an address or a
 //! token that is known to be the user's, and nobody gains attempts by that.
 
 use crate::credentials::private_with;

@@ -179,7 +179,11 @@ fn expected(row: &Row, person: Person, sent: Sent, visibility: Visibility) -> Ou
     let administrator = person == Person::Administrator;
     let sees = administrator || person.permission().is_some() || visibility < Visibility::Private;
     let at_least = |least: Permission| administrator || person.permission() >= Some(least);
-    let granted = person == Person::Robot && visibility == Visibility::Public;
+    let granted = person == Person::Robot && visibility == Visibility::Public && !row.path.contains("/retention");
+    // A robot has no public account.
+    if person == Person::Robot && row.path.contains("/user/hooks") && sent.token() == Some(Token::PublicOnly) {
+        return Outcome::Forbidden;
+    }
     let by_owner = |right: bool| match (sees, sent.token(), right) {
         (false, ..) => Outcome::Absent,
         (true, Some(Token::PublicOnly), _) if visibility != Visibility::Public => Outcome::Forbidden,

@@ -287,11 +287,7 @@ async fn a_purge_deletes_at_once_and_only_owners_may() {
     for name in ["a", "b", "c"] {
         writer.publish(&of(name), name.to_owned()).await;
     }
-    writer
-        .delete(&format!("{}?purge=true", of("a")))
-        .await
-        .is(403)
-        .says("only owners of acme can delete past the trash");
+    writer.delete(&format!("{}?purge=true", of("a"))).await.is(403).says("only owners of acme can delete for good");
     writer.delete(&format!("{}?purge=maybe", of("a"))).await.is(400).says("purge: use true or false");
     writer.delete("/api/v1/packages/acme/generic/tool/1?purge=maybe").await.is(422);
     owner.delete(&format!("{}?purge=true", of("a"))).await.is(204);

@@ -16,7 +16,7 @@ fn redirect(browser: &Browser) -> &str {
 }
 
 /// The latest version according to each place that shows or uses it.
-async fn latest_of_all_faces(site: &Site) -> Vec<(&'static str, String)> {
+async fn latest_of_all_interfaces(site: &Site) -> Vec<(&'static str, String)> {
     let (anon, mut browser) = (site.anon(), site.browser());
     let last = |url: &str| url.rsplit('/').next().unwrap().to_owned();
     let mut found = Vec::new();
@@ -66,20 +66,20 @@ async fn every_face_agrees_which_version_is_the_latest() {
         ("18446744073709551615.9", "18446744073709551616"),
     ] {
         publish(&site, version).await;
-        for (face, found) in latest_of_all_faces(&site).await {
-            assert_eq!(found, latest, "{face}, after publishing {version}");
+        for (interface, found) in latest_of_all_interfaces(&site).await {
+            assert_eq!(found, latest, "{interface}, after publishing {version}");
         }
     }
     site.ci().delete(&path(&["ada", "tool", "18446744073709551616"])).await.is(204);
     site.ci().delete(&path(&["ada", "tool", "18446744073709551615.9"])).await.is(204);
-    for (face, found) in latest_of_all_faces(&site).await {
-        assert_eq!(found, "2026.02.0", "{face}, after deletions");
+    for (interface, found) in latest_of_all_interfaces(&site).await {
+        assert_eq!(found, "2026.02.0", "{interface}, after deletions");
     }
     // Published again, an old version is not the latest, whatever its date.
     site.ci().delete(&path(&["ada", "tool", "1.9.1"])).await.is(204);
     publish(&site, "1.9.1").await;
-    for (face, found) in latest_of_all_faces(&site).await {
-        assert_eq!(found, "2026.02.0", "{face}, after publishing again");
+    for (interface, found) in latest_of_all_interfaces(&site).await {
+        assert_eq!(found, "2026.02.0", "{interface}, after publishing again");
     }
     let mut browser = site.browser();
     browser.go(&format!("{PACKAGE}/versions")).await.is(200);

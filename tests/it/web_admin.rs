@@ -102,7 +102,7 @@ async fn sensitive_changes_ask_for_the_administrators_own_password() {
         let form = format!("form[action='{path}']");
         browser.submit(&form, &[("current_password", "")]).await.is(422);
         assert!(browser.one("#current_password-problem").contains("Type your password"), "{page}");
-        browser.submit(&form, &[("current_password", "somebody else's")]).await.is(422);
+        browser.submit(&form, &[("current_password", "someone else's")]).await.is(422);
         assert_eq!(browser.one("#current_password-problem"), "Incorrect password.", "{page}");
     }
     assert_eq!(site.db_number(count), before);
@@ -172,7 +172,7 @@ async fn deleting_a_user_lists_holdings_and_purges_only_on_request() {
     let form = "form[action$='/delete']";
     browser.submit(form, &[AGAIN]).await.is(422);
     assert!(
-        browser.one("[role=alert]").contains("The user grace is the sole owner of lonely. Make somebody else an owner"),
+        browser.one("[role=alert]").contains("The user grace is the sole owner of lonely. Make someone else an owner"),
         "{}",
         browser.one("[role=alert]")
     );

@@ -19,32 +19,32 @@ Packhouse is a registry for any file: publish it with one PUT and download it by
 The paths below `/api/packages` implement Gitea's generic package protocol, the paths below `/api/v1` its REST API. \
 Every path that supports GET also supports HEAD. An unsupported method gets 405 with `Allow`, a request target longer \
 than 8 KiB gets 414, headers longer than 16 KiB or more than 64 of them get 431, and a request with a body and an \
-`Upgrade` header gets 400. Unknown fields of a JSON body are ignored. As in Gitea, a body may also be a form \
-with the fields of the JSON object (`application/x-www-form-urlencoded` or `multipart/form-data`); a list repeats its \
-name.
+`Upgrade` header gets 400. Unknown fields of a JSON body are ignored, except in retention rules. As in Gitea, a body \
+may also be a form with the fields of the JSON object (`application/x-www-form-urlencoded` or `multipart/form-data`); \
+for a list, repeat the field.
 
-A site administrator acts as another user with the header `Sudo: name` or the parameter `?sudo=name`, in every request \
-that takes a credential. An access token needs the scope `admin` for it. Everybody else gets 403, and an unknown user \
-404.
+A site administrator can act as another user with the header `Sudo: name` or the parameter `?sudo=name`, in every \
+request that takes a credential. An access token needs the scope `write:admin` for this, or `read:admin` for requests \
+that only read. Everyone else gets 403. If the user does not exist, the answer is 404.
 
 An error below `/api/v1` is an object with a message for people and a code for programs. An error below \
-`/api/packages` is one line of text, unless `Accept` contains `application/json`.";
+`/api/packages` is one line of text, unless `Accept` prefers `application/json`.";
 
-pub const BASIC: &str = "User name or email address, and password; or an access token in place of either";
+pub const BASIC: &str = "Username or email address, and password; or an access token in place of either";
 pub const BEARER: &str = "An access token";
 pub const TOKEN: &str = "`token X`, where X is an access token, as Gitea's clients send it";
 pub const OTP: &str = "The two-factor code, in addition to the password; each code works once";
 
 /// The groups of routes, in display order.
 const TAGS: [(&str, &str); 11] = [
-    ("generic", "The generic package protocol: publish, fetch, list and delete files"),
+    ("generic", "The generic package protocol: publish, download, list and delete files"),
     ("packages", "Packages, their versions and files, as JSON"),
     ("retention", "Retention rules of owners, and what they delete"),
     ("users", "Users"),
     ("tokens", "Access tokens of users and robots"),
     ("organizations", "Organizations, their teams and members"),
     ("quotas", "Storage quotas and storage used"),
-    ("webhooks", "Messages to other servers when packages change"),
+    ("webhooks", "Requests to other servers when packages change"),
     ("administration", "For site administrators"),
     ("settings", "The server's version and settings"),
     ("server", "Health, metrics and this document"),
@@ -57,10 +57,10 @@ pub fn tags() -> impl Iterator<Item = Tag> {
 /// The group of a path.
 pub fn tag(path: &str) -> &'static str {
     let mut segments = path.trim_start_matches('/').split('/');
-    let (face, rest): (Option<&str>, Vec<&str>) = (segments.nth(1), segments.collect());
+    let (interface, rest): (Option<&str>, Vec<&str>) = (segments.nth(1), segments.collect());
     match rest.as_slice() {
-        _ if face == Some("packages") => "generic",
-        _ if face != Some("v1") => "server",
+        _ if interface == Some("packages") => "generic",
+        _ if interface != Some("v1") => "server",
         ["packages", _, "-", "retention", ..] => "retention",
         ["packages", ..] => "packages",
         [.., "quota"] => "quotas",
@@ -77,9 +77,9 @@ pub fn tag(path: &str) -> &'static str {
 /// The sentence that says who may call a route.
 pub fn demands(policy: Policy) -> String {
     let who = match policy.right {
-        Right::Public | Right::Everybody => "Everybody may call this.",
+        Right::Public | Right::Everybody => "Everyone may call this.",
         Right::SignedIn | Right::AnyUser => "Signed-in users may call this.",
-        Right::Reader => "Everybody who can see the owner may call this; public owners need no credential.",
+        Right::Reader => "Everyone who can see the owner may call this; public owners need no credential.",
         Right::Writer => "Users with write access to the owner may call this.",
         Right::SelfOrAdmin => "The user themselves and site administrators may call this.",
         Right::Member => "Members of the organization and site administrators may call this.",

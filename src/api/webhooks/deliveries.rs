@@ -30,7 +30,7 @@ pub struct DeliveryBody {
     /// Whether this is a test, about a change that never happened.
     is_test: bool,
     status: DeliveryState,
-    /// How often it was sent.
+    /// The number of attempts to send it.
     attempts: i32,
     /// The status of the last answer; null when there was none.
     response_status: Option<i32>,

@@ -254,7 +254,7 @@ impl Files {
     /// place for sockets.
     ///
     /// # Errors
-    /// [`ManagedError::SocketDirectory`], also when somebody else created a directory with that name.
+    /// [`ManagedError::SocketDirectory`], also when someone else created a directory with that name.
     pub fn socket(&self, options: &ManagedOptions, launcher: &Launcher) -> Result<Socket, ManagedError> {
         let own = self.directory.join("socket");
         if usable(&own) {

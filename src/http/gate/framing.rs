@@ -100,7 +100,7 @@ pub fn head(bytes: &[u8]) -> Result<Option<Head>, Refusal> {
 /// The refusal of a header section that is too large.
 pub const TOO_LARGE: Refusal = Refusal {
     status: StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-    message: "the header fields are more than 64, or longer than 16384 bytes",
+    message: "there are more than 64 header fields, or they are longer than 16384 bytes",
 };
 
 /// Whether the request line ends with another version of HTTP, rather than with something else.

@@ -11,9 +11,9 @@ mod visible_packages;
 pub use drafts::shown;
 pub(in crate::registry) use drafts::{has_shown_version, has_shown_version_sql, shown_sql};
 pub use owner_rights::{
-    CanAdminister, CanAudit, CanChangeOwn, CanGovern, CanHook, CanInspect, CanSeeQuota, CanSetQuota, CanShare, HooksOf,
-    can_administer, can_audit, can_change_own, can_govern, can_hook, can_inspect, can_see_quota, can_set_quota,
-    can_share,
+    CanAdminister, CanAudit, CanChangeOwn, CanGovern, CanHook, CanInspect, CanOversee, CanSeeQuota, CanSetQuota,
+    CanShare, HooksOf, can_administer, can_audit, can_change_own, can_govern, can_hook, can_inspect, can_oversee,
+    can_see_quota, can_set_quota, can_share,
 };
 pub use package_rights::{
     CanPublish, CanRead, CanSearch, CanSeeTrash, CanUpload, can_publish, can_read, can_search, can_see_trash,

@@ -50,6 +50,26 @@ pub fn can_govern(conn: &mut PgConnection, caller: &Caller, org: &OwnerName) -> 
     Ok(CanGovern { owner: visit_own_org(conn, caller, org, Level::Write)? })
 }
 
+/// The right to see what only the owners of an organization see: its robots.
+#[derive(Debug, Clone)]
+pub struct CanOversee {
+    owner: Visited,
+}
+
+impl CanOversee {
+    pub fn org(&self) -> &Visited {
+        &self.owner
+    }
+}
+
+/// Checks that a caller may see what only the owners of an organization see.
+///
+/// # Errors
+/// As [`can_govern`], but a token needs only `read:organization`.
+pub fn can_oversee(conn: &mut PgConnection, caller: &Caller, org: &OwnerName) -> Result<CanOversee> {
+    Ok(CanOversee { owner: visit_own_org(conn, caller, org, Level::Read)? })
+}
+
 /// The right to see an organization from inside: its teams and their members.
 #[derive(Debug, Clone)]
 pub struct CanInspect {
@@ -263,7 +283,8 @@ pub fn can_share(conn: &mut PgConnection, caller: &Caller, owner: &OwnerName, le
     }
     if caller.only_packages().is_some() {
         return Err(Error::Forbidden(
-            "the access token is limited to some packages, and this is about all packages of an owner".to_owned(),
+            "the access token is limited to some packages, but this request is about all packages of an owner"
+                .to_owned(),
         ));
     }
     Ok(CanShare { owner })

@@ -112,10 +112,7 @@ fn check(new: &NewToken, now: Timestamp) -> Result<()> {
     }
     let reads_packages = new.scopes.words().iter().all(|word| matches!(&**word, "read:package" | "public-only"));
     if new.feeds_only && !reads_packages {
-        return Err(Error::invalid(
-            "scopes",
-            "scopes: a token for feeds alone has the scope read:package and no other",
-        ));
+        return Err(Error::invalid("scopes", "scopes: a token only for feeds has the scope read:package and no other"));
     }
     let too_many = |field: &'static str| {
         Error::invalid(field, format!("{field}: list at most {MAX_LIMITS}, or none for no limit"))
@@ -235,7 +232,7 @@ pub fn revoke(
 fn ambiguous(text: &str, by_id: &Token, by_name: &Token) -> Error {
     Error::Ambiguous(format!(
         "{text} is the id of the access token \"{}\", and the name of the access token with the id {}: nothing was \
-         revoked. Name the first by its name, or the second by its id",
+         revoked. To revoke the first, use its name. To revoke the second, use its id",
         by_id.name, by_name.id
     ))
 }

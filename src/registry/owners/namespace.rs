@@ -171,7 +171,7 @@ pub(in crate::registry) fn edit(conn: &mut PgConnection, id: OwnerId, edit: &Own
     }
 }
 
-/// Renames an owner. The old name redirects to it until somebody else takes that name. `field` is the request field
+/// Renames an owner. The old name redirects to it until someone else takes that name. `field` is the request field
 /// that holds the new name.
 ///
 /// # Errors

@@ -159,7 +159,7 @@ pub fn update(
     audit::record_owner(conn, caller, Event::OrgUpdate, (org.id, &org.name), detail, now)
 }
 
-/// Renames an organization. The old name redirects to it until somebody else takes that name.
+/// Renames an organization. The old name redirects to it until someone else takes that name.
 ///
 /// # Errors
 /// [`Error::Invalid`] for a reserved name, [`Error::Conflict`] for one that is taken.
@@ -219,7 +219,7 @@ impl Owning {
             return Ok(());
         }
         Err(Error::Forbidden(
-            "this would remove the last owner of the organization: make somebody else an owner first".to_owned(),
+            "this would remove the last owner of the organization: make someone else an owner first".to_owned(),
         ))
     }
 }

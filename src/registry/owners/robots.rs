@@ -12,7 +12,7 @@ use crate::domain::role::{OwnerKind, Visibility};
 use crate::domain::secret::TokenSecret;
 use crate::domain::text::Prose;
 use crate::error::{Error, Result, What};
-use crate::registry::access::{CanGovern, Visited};
+use crate::registry::access::{CanGovern, CanOversee, Visited};
 use crate::registry::accounts::tokens::{self as user_tokens, NewToken, Token};
 use crate::registry::audit::{self, Event};
 use crate::registry::caller::{Caller, SignedIn};
@@ -70,7 +70,7 @@ fn load(conn: &mut PgConnection, rows: Vec<RobotRow>) -> Result<Vec<Robot>> {
 ///
 /// # Errors
 /// Database errors.
-pub fn list(conn: &mut PgConnection, right: &CanGovern, slice: Slice) -> Result<Page<Robot>> {
+pub fn list(conn: &mut PgConnection, right: &CanOversee, slice: Slice) -> Result<Page<Robot>> {
     let own = || {
         owners::table.inner_join(users::table.on(users::id.eq(owners::id))).filter(users::robot_of.eq(right.org().id))
     };
@@ -97,8 +97,12 @@ pub(super) fn id_of(conn: &mut PgConnection, org: &Visited, name: &RobotName) ->
 ///
 /// # Errors
 /// [`Error::NotFound`].
-pub fn find(conn: &mut PgConnection, right: &CanGovern, name: &RobotName) -> Result<Robot> {
-    let id = id_of(conn, right.org(), name)?.ok_or(Error::NotFound(What::Robot))?;
+pub fn get(conn: &mut PgConnection, right: &CanOversee, name: &RobotName) -> Result<Robot> {
+    find(conn, right.org(), name)
+}
+
+fn find(conn: &mut PgConnection, org: &Visited, name: &RobotName) -> Result<Robot> {
+    let id = id_of(conn, org, name)?.ok_or(Error::NotFound(What::Robot))?;
     let row: Option<RobotRow> = owners::table.find(id).select(COLUMNS).first(conn).optional()?;
     load(conn, row.into_iter().collect())?.pop().ok_or(Error::NotFound(What::Robot))
 }
@@ -147,7 +151,7 @@ pub fn create(
     diesel::insert_into(users::table)
         .values((users::id.eq(id), users::email.eq(""), users::robot_of.eq(org)))
         .execute(conn)?;
-    let robot = find(conn, right, name)?;
+    let robot = find(conn, right.org(), name)?;
     record(conn, caller, (Event::RobotCreate, right), &robot, now)?;
     Ok(robot)
 }
@@ -179,9 +183,9 @@ pub fn update(
     (name, description): (&RobotName, &Prose),
     now: Timestamp,
 ) -> Result<Robot> {
-    let id = find(conn, right, name)?.id;
+    let id = find(conn, right.org(), name)?.id;
     diesel::update(owners::table.find(id)).set(owners::description.eq(description)).execute(conn)?;
-    let robot = find(conn, right, name)?;
+    let robot = find(conn, right.org(), name)?;
     record(conn, caller, (Event::RobotUpdate, right), &robot, now)?;
     Ok(robot)
 }
@@ -197,7 +201,7 @@ pub fn delete(
     name: &RobotName,
     now: Timestamp,
 ) -> Result<()> {
-    let robot = find(conn, right, name)?;
+    let robot = find(conn, right.org(), name)?;
     match diesel::delete(owners::table.find(robot.id)).execute(conn)? {
         0 => Err(Error::NotFound(What::Robot)),
         _ => record(conn, caller, (Event::RobotDelete, right), &robot, now),
@@ -223,7 +227,7 @@ pub fn create_token(
             format!("scopes: a robot's token has the scope read:package or write:package, and not {other}"),
         ));
     }
-    let robot = find(conn, right, name)?;
+    let robot = find(conn, right.org(), name)?;
     user_tokens::create(conn, caller, &robot.user(), new, now)
 }
 
@@ -232,7 +236,7 @@ pub fn create_token(
 /// # Errors
 /// [`Error::NotFound`].
 pub fn list_tokens(conn: &mut PgConnection, right: &CanGovern, name: &RobotName, slice: Slice) -> Result<Page<Token>> {
-    let robot = find(conn, right, name)?;
+    let robot = find(conn, right.org(), name)?;
     user_tokens::list(conn, robot.id, slice)
 }
 
@@ -247,7 +251,7 @@ pub fn revoke_token(
     (name, token): (&RobotName, &str),
     now: Timestamp,
 ) -> Result<()> {
-    let robot = find(conn, right, name)?;
+    let robot = find(conn, right.org(), name)?;
     user_tokens::revoke(conn, caller, &robot.user(), token, now)
 }
 
@@ -262,7 +266,7 @@ pub fn remove_token(
     (name, id): (&RobotName, TokenId),
     now: Timestamp,
 ) -> Result<String> {
-    let robot = find(conn, right, name)?;
+    let robot = find(conn, right.org(), name)?;
     let token = user_tokens::find(conn, robot.id, id)?.ok_or(Error::NotFound(What::Token))?;
     user_tokens::remove(conn, caller, &robot.user(), &token, now)?;
     Ok(token.name)

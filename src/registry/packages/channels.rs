@@ -27,7 +27,7 @@ const NAMED: i64 = 20;
 pub enum ChannelState {
     /// It can be downloaded through the channel.
     Good,
-    /// It does not exist any more.
+    /// It no longer exists.
     Broken,
     /// It was yanked, so the channel does not lead to it.
     Yanked,
@@ -146,7 +146,7 @@ pub(super) fn version_of(
     match channel.state {
         ChannelState::Good => Ok(version.clone()),
         ChannelState::Broken => Err(Error::NoVersionFits(format!(
-            "the channel {name} of {package_name} is broken: its version {version} does not exist any more"
+            "the channel {name} of {package_name} is broken: its version {version} no longer exists"
         ))),
         ChannelState::Yanked => Err(Error::NoVersionFits(format!(
             "the channel {name} of {package_name} leads nowhere: its version {version} was yanked"
@@ -217,7 +217,7 @@ pub fn set(
             let all: i64 = channels::table.filter(channels::package_id.eq(id)).count().get_result(conn)?;
             if all >= MOST {
                 return Err(Error::Clash(format!(
-                    "{package} has {all} channels, and more are not possible: delete one"
+                    "{package} has {all} channels, which is the limit: delete one first"
                 )));
             }
             let names = (channels::package_id.eq(id), channels::name.eq(name), channels::lower_name.eq(name.lower()));

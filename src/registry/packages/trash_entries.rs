@@ -182,7 +182,7 @@ pub fn demand_purge(right: &CanPublish) -> Result<()> {
         return Ok(());
     }
     Err(Error::Forbidden(format!(
-        "only owners of {} can delete past the trash, and {} is not an owner: delete without purge, or ask an owner",
+        "only owners of {} can delete for good, and {} is not an owner: delete without purge, or ask an owner",
         owner.name, user.name
     )))
 }

@@ -106,7 +106,7 @@ impl Flag {
         match (since, given) {
             (None, Some(_)) => {
                 let [flag, field] = fields;
-                Err(Error::invalid(field, format!("{field}: there is nothing to explain, because {flag} is not true")))
+                Err(Error::invalid(field, format!("{field}: leave it out, because {flag} is not true")))
             }
             (None, None) => Ok(Self { since, why: Reason::default() }),
             (Some(_), _) => Ok(Self { since, why: why.unwrap_or(before.1).clone() }),

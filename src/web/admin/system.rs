@@ -40,10 +40,9 @@ pub(super) fn words(task: Task) -> (&'static str, &'static str) {
             "Compares the database with the storage and reads all files. Takes about 5 seconds of CPU time per GiB.",
         ),
         Task::Scrub => ("Scrubbing", "Slowly reads all stored files to find damage."),
-        Task::Retention => (
-            "Retention",
-            "Moves versions to the trash that expired or that the retention rules of their owners delete.",
-        ),
+        Task::Retention => {
+            ("Retention", "Moves versions to the trash because they expired or because a retention rule deletes them.")
+        }
         Task::Digests => ("Checksums", "Computes SHA-512, SHA-1 and MD5 of large files after their upload."),
         Task::Counts => ("Counters", "Saves download counts and when tokens and sessions were last used."),
     }

@@ -102,7 +102,7 @@ fn the_layer_table_has_every_layer_once() {
 #[test]
 fn the_layer_table_is_read_as_it_stands() {
     let table = Table::parse(
-        "### Who may name whom\n\n| layer | may use |\n|---|---|\n| `a`, `a::b` | nothing of ours |\n| `c` | `a` |\n\
+        "### What a layer may use\n\n| layer | may use |\n|---|---|\n| `a`, `a::b` | no other layer |\n| `c` | `a` |\n\
          | `d` | every layer above |\n\nText.\n\n| `e` | `f` |\n|---|---|\n",
     );
     assert_eq!(table.layers().collect::<Vec<_>>(), ["a", "a::b", "c", "d"]);
@@ -116,14 +116,14 @@ fn the_layer_table_is_read_as_it_stands() {
 #[test]
 #[should_panic(expected = "a row uses only layers above it")]
 fn a_layer_table_with_a_circle_is_refused() {
-    Table::parse("### Who may name whom\n| layer | may use |\n|---|---|\n| `a` | `b` |\n| `b` | `a` |\n");
+    Table::parse("### What a layer may use\n| layer | may use |\n|---|---|\n| `a` | `b` |\n| `b` | `a` |\n");
 }
 
 #[test]
 #[should_panic(expected = "not a list of names")]
 fn a_layer_table_with_prose_is_refused() {
     Table::parse(
-        "### Who may name whom\n| layer | may use |\n|---|---|\n| `a` | nothing of ours |\n| `b` | all but `a` |\n",
+        "### What a layer may use\n| layer | may use |\n|---|---|\n| `a` | no other layer |\n| `b` | all but `a` |\n",
     );
 }
 

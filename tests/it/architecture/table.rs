@@ -1,4 +1,4 @@
-//! The table "Who may name whom" of `docs/ARCHITECTURE.md`, which is the only one.
+//! The table "What a layer may use" of `docs/ARCHITECTURE.md`, which is the only one.
 
 const DOCUMENT: &str = include_str!("../../../docs/ARCHITECTURE.md");
 
@@ -10,9 +10,9 @@ impl Table {
         Self::parse(DOCUMENT)
     }
 
-    /// A cell is a list of names in backticks. `nothing of ours` and `every layer above` can stand for one.
+    /// A cell is a list of names in backticks. `no other layer` and `every layer above` can stand for one.
     pub fn parse(document: &str) -> Self {
-        let section = document.split("### Who may name whom").nth(1).expect("the section is in the document");
+        let section = document.split("### What a layer may use").nth(1).expect("the section is in the document");
         let rows = section.lines().skip_while(|line| !line.starts_with("|---")).skip(1);
         let mut layers: Vec<(String, Vec<String>)> = Vec::new();
         for row in rows.take_while(|line| line.starts_with('|')) {
@@ -20,7 +20,7 @@ impl Table {
                 panic!("a row has two cells: {row}");
             };
             let may_use = match right {
-                "nothing of ours" => Vec::new(),
+                "no other layer" => Vec::new(),
                 "every layer above" => layers.iter().map(|(layer, _)| layer.clone()).collect(),
                 names => list(names),
             };

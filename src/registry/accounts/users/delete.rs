@@ -164,7 +164,7 @@ fn refusal(user: &Visited, orphans: &[Orphan], purge: bool) -> Option<Error> {
     match (kept.as_slice(), purge) {
         ([], _) => None,
         (kept, false) => Some(Error::Blocked(format!(
-            "the user {name} is the sole owner of {}. Make somebody else an owner, or delete the organization first",
+            "the user {name} is the sole owner of {}. Make someone else an owner, or delete the organization first",
             kept.join(", ")
         ))),
         (kept, true) => Some(Error::Blocked(format!(

@@ -84,7 +84,7 @@ pub(super) fn able_admins(conn: &mut PgConnection, locked: bool) -> Result<Vec<O
 pub(super) fn demand_other_able(able: &[OwnerId], user: OwnerId, name: &OwnerName) -> Result<()> {
     if able == [user] {
         return Err(Error::Blocked(format!(
-            "the user {name} is the last administrator who can sign in: give somebody else administrator rights first"
+            "the user {name} is the last administrator who can sign in: give someone else administrator rights first"
         )));
     }
     Ok(())
@@ -154,7 +154,7 @@ pub fn update(
     audit::record_owner(conn, caller, Event::UserUpdate, (id, name), detail, now)
 }
 
-/// Renames a user. The old name redirects to the new one until somebody else takes it.
+/// Renames a user. The old name redirects to the new one until someone else takes it.
 ///
 /// # Errors
 /// [`Error::Invalid`] for a reserved name, [`Error::Conflict`] for one that is taken.

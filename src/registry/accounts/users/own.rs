@@ -54,7 +54,7 @@ pub fn set_own_email(
     audit::record_owner(conn, caller, Event::UserUpdate, (user.id, &user.name), json!({"changed": ["email"]}), now)
 }
 
-/// Renames the caller. The old name redirects to the new one until somebody else takes it.
+/// Renames the caller. The old name redirects to the new one until someone else takes it.
 ///
 /// # Errors
 /// [`Error::Invalid`] for a reserved name, [`Error::Conflict`] for one that is taken.

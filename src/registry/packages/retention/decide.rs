@@ -199,7 +199,7 @@ impl<'a> Judge<'a> {
             let no = match facts.last_downloaded_at {
                 Some(_) => format!("was downloaded within {}", in_words(days)),
                 None if has_passed(days, facts.since(), now) => {
-                    format!("may have been downloaded within {}: that is recorded since {}", in_words(days), last)
+                    format!("may have been downloaded within {}: downloads are recorded since {}", in_words(days), last)
                 }
                 None => format!("is younger than {}", in_words(days)),
             };
@@ -212,7 +212,7 @@ impl<'a> Judge<'a> {
                 && facts.version.semver_order().zip(highest).is_some_and(|(own, (highest, _))| own < *highest);
             let by = highest.and_then(|(_, at)| self.versions.get(*at)).map(|facts| facts.version.to_string());
             let yes = format!("is a pre-release superseded by {}", by.unwrap_or_default());
-            demand(Condition::Superseded, superseded, yes, "is no superseded pre-release".to_owned())?;
+            demand(Condition::Superseded, superseded, yes, "is not a superseded pre-release".to_owned())?;
         }
         if let Some(regex) = &rule.delete_pattern {
             let (yes, no) = (format!("matches {}", regex.as_str()), format!("does not match {}", regex.as_str()));
