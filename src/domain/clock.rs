@@ -59,6 +59,11 @@ impl Timestamp {
         Self(self.0.checked_sub(span).unwrap_or(jiff::Timestamp::MIN))
     }
 
+    /// The day in UTC, such as `2026-11-26`.
+    pub fn day(self) -> String {
+        self.0.strftime("%Y-%m-%d").to_string()
+    }
+
     /// The minute in UTC as web servers write it in an index of a directory: `26-Nov-2026 20:08`.
     pub fn in_index(self) -> String {
         self.0.strftime("%d-%b-%Y %H:%M").to_string()

@@ -28,6 +28,10 @@ pub enum InvalidLabels {
     Key(String),
     #[error("the value of the label {0} is invalid: use up to 255 bytes without control characters")]
     Value(String),
+    #[error("the line {0:?} is not a label: write key=value")]
+    Line(String),
+    #[error("the label {0} is there twice")]
+    Twice(String),
 }
 
 /// Up to 32 labels: keys of up to 63 letters, digits and `-_./`, and values of up to 255 bytes. Keys are compared with
@@ -41,6 +45,27 @@ impl Labels {
     /// The keys and values, by key.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(key, value)| (key.as_str(), value.as_str()))
+    }
+
+    /// Parses a text with one label a line, as `key=value`, which is how people type labels. Empty lines don't count.
+    ///
+    /// # Errors
+    /// [`InvalidLabels`] naming the line or the label.
+    pub fn from_lines(text: &str) -> Result<Self, InvalidLabels> {
+        let mut labels = BTreeMap::new();
+        for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+            let (key, value) = line.split_once('=').ok_or_else(|| InvalidLabels::Line(line.to_owned()))?;
+            let key = key.trim();
+            if labels.insert(key.to_owned(), value.trim().to_owned()).is_some() {
+                return Err(InvalidLabels::Twice(key.to_owned()));
+            }
+        }
+        Self::try_from(labels)
+    }
+
+    /// The text that [`Self::from_lines`] parses.
+    pub fn to_lines(&self) -> String {
+        self.iter().map(|(key, value)| format!("{key}={value}\n")).collect()
     }
 
     /// Whether there are none.
@@ -121,6 +146,17 @@ mod tests {
         Labels::try_from(
             all.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect::<BTreeMap<_, _>>(),
         )
+    }
+
+    #[test]
+    fn labels_are_typed_one_a_line() {
+        let typed = Labels::from_lines(" kind = ci\r\n\nurl=https://x.example/?a=b\n").unwrap();
+        assert_eq!(typed.to_lines(), "kind=ci\nurl=https://x.example/?a=b\n");
+        assert_eq!(Labels::from_lines(&typed.to_lines()), Ok(typed));
+        assert_eq!(Labels::from_lines("\n"), Ok(Labels::default()));
+        assert_eq!(Labels::from_lines("kind"), Err(InvalidLabels::Line("kind".to_owned())));
+        assert_eq!(Labels::from_lines("a=1\na=2"), Err(InvalidLabels::Twice("a".to_owned())));
+        assert_eq!(Labels::from_lines("=1"), Err(InvalidLabels::Key(String::new())));
     }
 
     #[test]

@@ -60,6 +60,18 @@ impl Overwrite {
         }
     }
 
+    /// Parses patterns separated by spaces or commas, which is how people type them.
+    ///
+    /// # Errors
+    /// Text that says what to do.
+    pub fn for_versions(text: &str) -> Result<Self, String> {
+        let words = text.split(|c: char| c.is_whitespace() || c == ',').filter(|word| !word.is_empty());
+        let patterns: Result<Vec<NamePattern>, _> = words.map(str::parse).collect();
+        let patterns = patterns.map_err(|error| error.to_string())?;
+        let wrong = |_| format!("type 1 to {MAX_PATTERNS} patterns, such as nightly or *-SNAPSHOT");
+        Patterns::try_from(patterns).map(Self::Versions).map_err(wrong)
+    }
+
     /// The setting as the database has it: a list of patterns.
     pub fn patterns(&self) -> Vec<String> {
         match self {

@@ -10,7 +10,9 @@ use super::page::{Frame, Reply, frame};
 use super::problems::Problems;
 use crate::auth::call::Call;
 use crate::domain::address;
+use crate::domain::labels::Labels;
 use crate::domain::names::{OwnerName, PackageName};
+use crate::domain::overwrite::Overwrite;
 use crate::domain::path::PackagePath;
 use crate::error::{Error, Result};
 use crate::registry::access::can_publish;
@@ -65,6 +67,10 @@ impl PackagePage {
     }
 }
 
+/// Which versions let uploads replace files: a word and its label.
+const OVERWRITES: [(&str, &str); 3] =
+    [("never", "No version"), ("some", "Some versions, by pattern"), ("always", "Every version")];
+
 /// The settings as typed.
 #[derive(Deserialize, Default)]
 #[serde(default)]
@@ -74,6 +80,12 @@ pub struct SettingsForm {
     source_url: String,
     license: String,
     readme: String,
+    /// A form without the field changes nothing.
+    labels: Option<String>,
+    /// Which versions let uploads replace files: one of [`OVERWRITES`].
+    overwrite: String,
+    /// The patterns for `some`.
+    overwrite_versions: String,
     /// A duration, or empty for never.
     seal_after: String,
     /// Present if the box is ticked.
@@ -88,6 +100,17 @@ impl SettingsForm {
             source_url: settings.source_url.to_string(),
             license: settings.license.to_string(),
             readme: settings.readme.to_string(),
+            labels: Some(settings.labels.to_lines()),
+            overwrite: match settings.overwrite {
+                Overwrite::Never => "never",
+                Overwrite::Always => "always",
+                Overwrite::Versions(_) => "some",
+            }
+            .to_owned(),
+            overwrite_versions: match settings.overwrite {
+                Overwrite::Versions(_) => settings.overwrite.patterns().join(" "),
+                Overwrite::Never | Overwrite::Always => String::new(),
+            },
             seal_after: settings.seal_after.map(|after| after.to_string()).unwrap_or_default(),
             archived: settings.archived_at.map(|_| "on".to_owned()),
         }
@@ -99,6 +122,17 @@ impl SettingsForm {
         let source_url = problems.take("source_url", self.source_url.trim().parse());
         let license = problems.take("license", self.license.trim().parse());
         let readme = problems.take("readme", lines(&self.readme).parse());
+        let labels = match &self.labels {
+            Some(text) => problems.take("labels", Labels::from_lines(text)).map(Some),
+            None => Some(None),
+        };
+        let overwrite = match self.overwrite.as_str() {
+            // A form without the field changes nothing.
+            "" => Some(None),
+            "never" => Some(Some(Overwrite::Never)),
+            "always" => Some(Some(Overwrite::Always)),
+            _ => problems.take("overwrite_versions", Overwrite::for_versions(&self.overwrite_versions)).map(Some),
+        };
         let seal_after = match self.seal_after.trim() {
             "" => Some(None),
             text => problems.take("seal_after", text.parse()).map(Some),
@@ -111,7 +145,8 @@ impl SettingsForm {
             readme: Some(readme?),
             seal_after: Some(seal_after?),
             archived: Some(self.archived.is_some()),
-            ..PackageEdit::default()
+            labels: labels?,
+            overwrite: overwrite?,
         })
     }
 }

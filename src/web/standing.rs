@@ -9,6 +9,7 @@ use super::page::Reply;
 use crate::auth::call::Call;
 use crate::domain::address;
 use crate::domain::clock::Timestamp;
+use crate::domain::labels::Labels;
 use crate::domain::path::VersionPath;
 use crate::domain::version::Version;
 use crate::domain::version_state::VersionState;
@@ -79,6 +80,8 @@ pub struct StandingView {
     pub hold: Option<(When, String)>,
     pub sealed: Option<When>,
     pub expires: Option<When>,
+    /// Whether the publisher says that it is a pre-release: `yes`, `no`, or empty: as its name says.
+    pub prerelease: &'static str,
     path: VersionPath,
 }
 
@@ -96,6 +99,11 @@ impl StandingView {
             hold: standing.held_at.map(|at| (when(at), standing.hold_reason.to_string())),
             sealed: standing.life.sealed_at(now).map(when),
             expires: standing.expires_at.map(when),
+            prerelease: match standing.prerelease {
+                Some(true) => "yes",
+                Some(false) => "no",
+                None => "",
+            },
             path: path.clone(),
         }
     }
@@ -116,9 +124,19 @@ impl StandingView {
         address::version_sealing(&self.path.owner, &self.path.package, &self.path.version)
     }
 
+    /// The day on which it expires (UTC).
+    pub fn expires_on(&self) -> String {
+        self.expires.map_or_else(String::new, |when| when.at.day())
+    }
+
     pub fn edit_url(&self) -> String {
         address::version_edit(&self.path.owner, &self.path.package, &self.path.version)
     }
+}
+
+/// The last moment of a day (UTC), such as `2027-12-31`.
+pub(super) fn last_moment_of(day: &str) -> Result<Timestamp, &'static str> {
+    Timestamp::try_from(format!("{day}T23:59:59Z")).map_err(|_| "choose a date, such as 2027-12-31")
 }
 
 /// The version that the path of a form names.
@@ -166,12 +184,17 @@ pub struct Change {
     reason: String,
     successor: String,
     notes: String,
+    labels: String,
+    /// Whether it is a pre-release: `yes`, `no`, or empty: as its name says.
+    prerelease: String,
+    /// A date, or empty for never.
+    expires_on: String,
 }
 
 impl Change {
     /// The change, and what the next page says about it.
     fn read(&self) -> Result<(VersionEdit, &'static str)> {
-        let wrong = |field: &'static str, why: &dyn std::fmt::Display| Error::invalid(field, format!("{field}: {why}"));
+        let wrong = |field: &'static str, why: &dyn std::fmt::Display| Error::invalid(field, why.to_string());
         let reason = || self.reason.trim().parse().map(Some).map_err(|why| wrong("reason", &why));
         let successor = match self.successor.trim() {
             "" => None,
@@ -196,6 +219,22 @@ impl Change {
             "notes" => {
                 let notes = lines(&self.notes).parse().map_err(|why| wrong("notes", &why))?;
                 (VersionEdit { notes: Some(notes), ..edit }, "has new notes")
+            }
+            "details" => {
+                let labels = Labels::from_lines(&self.labels).map_err(|why| wrong("labels", &why))?;
+                let prerelease = match self.prerelease.as_str() {
+                    "yes" => Some(true),
+                    "no" => Some(false),
+                    _ => None,
+                };
+                (VersionEdit { labels: Some(labels), prerelease: Some(prerelease), ..edit }, "has been saved")
+            }
+            "expire" => {
+                let expires_at = match self.expires_on.trim() {
+                    "" => None,
+                    day => Some(last_moment_of(day).map_err(|why| wrong("expires_at", &why))?),
+                };
+                (VersionEdit { expires_at: Some(expires_at), ..edit }, "has a new expiration")
             }
             other => return Err(Error::invalid("change", format!("change: {other:?} is not a change of a version"))),
         })

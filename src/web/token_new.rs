@@ -4,6 +4,7 @@ use super::forms::Protected;
 use super::list::query;
 use super::page::{Frame, Reply, frame};
 use super::problems::Problems;
+use super::standing::last_moment_of;
 use super::tokens::{Line, line};
 use crate::auth::call::Call;
 use crate::auth::confirm;
@@ -169,10 +170,7 @@ impl Draft {
             "90" => days(90),
             "365" => days(365),
             "never" => Ok(None),
-            "date" => {
-                let end = Timestamp::try_from(format!("{}T23:59:59Z", self.expires_on.trim()));
-                end.map(Some).map_err(|_| "choose a date, such as 2027-12-31".to_owned())
-            }
+            "date" => last_moment_of(self.expires_on.trim()).map(Some).map_err(str::to_owned),
             _ => Err("choose an expiration".to_owned()),
         }
     }
@@ -229,7 +227,7 @@ async fn page(call: &Call, problems: Problems, draft: Draft) -> Result<NewPage> 
         Ok(std::iter::once(user.name.clone()).chain(own.items.into_iter().map(|org| org.name)).collect())
     })
     .await?;
-    let today = call.app.clock.now().to_string().split('T').next().unwrap_or_default().to_owned();
+    let today = call.app.clock.now().day();
     Ok(NewPage { frame, problems, draft, owners, today })
 }
 

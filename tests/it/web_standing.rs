@@ -92,6 +92,66 @@ async fn package_settings_are_changed_in_the_browser() {
 }
 
 #[tokio::test]
+async fn labels_and_replacing_are_set_in_the_browser() {
+    let site = Site::new();
+    let file = path(&["ada", "tool", "nightly", "a"]);
+    site.ci().publish(&file, "a").await;
+    let mut browser = site.browser_of("ada").await;
+    let settings = || async { site.ci().get("/api/v1/packages/ada/generic/tool/-/settings").await.is(200).json() };
+    browser.go(SETTINGS).await.is(200);
+    for (field, value, told) in [
+        ("labels", "team", "write key=value"),
+        ("labels", "-team=x", "invalid"),
+        ("overwrite_versions", "", "1 to 32 patterns"),
+    ] {
+        let overwrite = if field == "labels" { "never" } else { "some" };
+        browser.submit("#settings", &[("overwrite", overwrite), (field, value)]).await.is(422);
+        assert_eq!(browser.attrs("[aria-invalid=true]", "name"), [field]);
+        assert!(browser.text().contains(told), "{}", browser.text());
+        browser.go(SETTINGS).await.is(200);
+    }
+    let fields =
+        [("labels", "team=core\nkind = tool"), ("overwrite", "some"), ("overwrite_versions", "nightly, *-dev")];
+    browser.submit("#settings", &fields).await.is(303);
+    let saved = settings().await;
+    assert_eq!(saved["labels"], json!({"team": "core", "kind": "tool"}));
+    assert_eq!(saved["overwrite"], json!({"versions": ["nightly", "*-dev"]}));
+    site.ci().put(&file, "b").await.is(200);
+    // The page shows what is set, and saves it as it is.
+    browser.go(SETTINGS).await.is(200);
+    assert_eq!(browser.attrs("#overwrite option[selected]", "value"), ["some"]);
+    browser.submit("#settings", &[]).await.is(303);
+    assert_eq!(settings().await, saved);
+    browser.go(SETTINGS).await.is(200);
+    browser.submit("#settings", &[("overwrite", "never"), ("labels", "")]).await.is(303);
+    assert_eq!((&settings().await["overwrite"], &settings().await["labels"]), (&json!("never"), &json!({})));
+}
+
+#[tokio::test]
+async fn labels_pre_release_and_expiration_are_set_on_the_page_of_a_version() {
+    let site = Site::new();
+    site.ci().publish(&path(&["ada", "tool", "1.0", "a"]), "a").await;
+    let mut browser = site.browser_of("ada").await;
+    browser.go(PAGE).await.is(200);
+    browser.submit("#edit-details", &[("labels", "channel=edge"), ("prerelease", "yes")]).await.is(303);
+    let json = site.ci().get(VERSION).await.is(200).json();
+    assert_eq!((&json["labels"], &json["prerelease"]), (&json!({"channel": "edge"}), &json!(true)));
+    browser.go(PAGE).await.is(200);
+    assert!(browser.all(".page-head .badge").contains(&"Pre-release".to_owned()));
+    browser.submit("#expire", &[("expires_on", "2026-03-01")]).await.is(303);
+    assert_eq!(site.ci().get(VERSION).await.is(200).json()["expires_at"], "2026-03-01T23:59:59Z");
+    browser.go(PAGE).await.is(200);
+    assert_eq!(browser.attrs("#expires_on", "value"), ["2026-03-01"]);
+    for wrong in ["soon", "2020-01-01"] {
+        browser.go(PAGE).await.is(200);
+        browser.submit("#expire", &[("expires_on", wrong)]).await.is(400);
+    }
+    browser.go(PAGE).await.is(200);
+    browser.submit("#expire", &[("expires_on", "")]).await.is(303);
+    assert_eq!(site.ci().get(VERSION).await.is(200).json()["expires_at"], json!(null));
+}
+
+#[tokio::test]
 async fn files_are_uploaded_as_a_draft_in_the_browser() {
     let site = Site::new();
     let mut browser = site.browser_of("ada").await;
