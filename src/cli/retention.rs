@@ -98,7 +98,10 @@ async fn foretell(app: &App, only: Option<(OwnerId, OwnerName)>) -> Result<ExitC
 async fn apply(app: &App, plan: RetentionPlan, only: Option<(OwnerId, OwnerName)>) -> Result<ExitCode> {
     let clock: Clock = clock();
     if !retention::lease_due(&app.db, &clock, plan).await.map_err(explain)? {
-        bail!("a server is applying expiry and retention rules at the moment: try again when it is done");
+        bail!(
+            "a server or another command is applying expiry and retention rules at the moment: try again when it is done; \
+             if it was killed, you can try again within 5 minutes"
+        );
     }
     let mut said = Ok(());
     let run = retention::run(&app.db, &clock, plan, only.map(|(id, _)| id), |removed| {

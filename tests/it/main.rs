@@ -47,6 +47,7 @@ mod faults;
 mod feeds;
 mod gitea_clients;
 mod index_pages;
+mod killed_changes;
 mod listings;
 mod lockouts;
 mod managed_postgres;

@@ -98,6 +98,16 @@ impl Home {
         diesel::sql_query(query).execute(&mut self.database()).unwrap();
     }
 
+    /// The number that a query returns as `n`.
+    pub fn count(&self, query: &str) -> i64 {
+        #[derive(QueryableByName)]
+        struct Row {
+            #[diesel(sql_type = diesel::sql_types::BigInt)]
+            n: i64,
+        }
+        diesel::sql_query(query).get_result::<Row>(&mut self.database()).unwrap().n
+    }
+
     /// The path of the blob with this content.
     pub fn blob(&self, bytes: &[u8]) -> PathBuf {
         let digest = to_hex(&sha2::Sha256::digest(bytes));
@@ -221,6 +231,23 @@ pub fn http(address: &str, method: &str, path: &str, headers: &[(&str, &str)], b
     // The server may refuse before the whole request is sent.
     let _ = stream.write_all(body);
     read_answer(&mut stream)
+}
+
+/// An answer; `None` if the server is gone.
+pub fn try_http(at: &str, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Option<(u16, Vec<u8>)> {
+    let mut stream = TcpStream::connect(at).ok()?;
+    let mut head = format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n");
+    for (name, value) in headers {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    head.push_str(&format!("Content-Length: {}\r\n\r\n", body.len()));
+    stream.write_all(head.as_bytes()).ok()?;
+    stream.write_all(body).ok()?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).ok()?;
+    let end = answer.windows(4).position(|part| part == b"\r\n\r\n")? + 4;
+    let status = std::str::from_utf8(answer.get(9..12)?).ok()?.parse().ok()?;
+    Some((status, answer.split_off(end)))
 }
 
 pub fn read_answer(stream: &mut TcpStream) -> (u16, Vec<u8>) {

@@ -1,6 +1,6 @@
 //! The trash: what is deleted can be restored for some days, whole or not at all, and is purged afterwards.
 
-use crate::program::{Home, Server, eventually, finds, flip, is_clean, signal, with_two_files};
+use crate::program::{Home, Server, eventually, finds, flip, is_clean, signal, try_http, with_two_files};
 use crate::support::people::{db_caller, db_org};
 use crate::support::{Answer, Client, Plan, Site, noise, path, sha256};
 use diesel::RunQueryDsl;
@@ -9,7 +9,6 @@ use packhouse::domain::role::Visibility;
 use packhouse::jobs::empty_trash;
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use std::io::{Read, Write};
 use std::time::Duration;
 
 const TRASH: &str = "/api/v1/packages/ada/-/trash";
@@ -626,23 +625,6 @@ fn a_server_killed_while_deleting_restoring_and_replacing_loses_nothing() {
     is_clean(&home, &["check", "--digests", "--grace", "0"]);
     assert_eq!(home.ok(&["trash", "list"]), "");
     server.stop();
-}
-
-/// An answer; `None` if the server is gone.
-fn try_http(at: &str, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Option<(u16, Vec<u8>)> {
-    let mut stream = std::net::TcpStream::connect(at).ok()?;
-    let mut head = format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n");
-    for (name, value) in headers {
-        head.push_str(&format!("{name}: {value}\r\n"));
-    }
-    head.push_str(&format!("Content-Length: {}\r\n\r\n", body.len()));
-    stream.write_all(head.as_bytes()).ok()?;
-    stream.write_all(body).ok()?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).ok()?;
-    let end = answer.windows(4).position(|part| part == b"\r\n\r\n")? + 4;
-    let status = std::str::from_utf8(answer.get(9..12)?).ok()?.parse().ok()?;
-    Some((status, answer.split_off(end)))
 }
 
 #[test]
