@@ -45,6 +45,7 @@ impl SearchQuery {
             text: given(&self.q).map(|text| text.parse()).transpose()?,
             owner: None,
             sha256: sha256.map_err(|error| Error::invalid("sha256", format!("sha256: {error}")))?,
+            by_words: false,
             sort: self.sort.parse()?,
             after: given(&self.after).map(|place| place.parse()).transpose()?,
             offset,

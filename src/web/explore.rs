@@ -21,6 +21,9 @@ const OWNER_ORDERS: [(&str, &str); 2] = [("name", "Name"), ("newest", "Newest")]
 /// The ways to sort packages.
 const ORDERS: [(&str, &str); 3] =
     [("newest", "Recently updated"), ("oldest", "Least recently updated"), ("name", "Name")];
+/// The ways to sort the results of a search.
+const SEARCH_ORDERS: [(&str, &str); 4] =
+    [("best", "Best match"), ("newest", "Recently updated"), ("oldest", "Least recently updated"), ("name", "Name")];
 
 /// The pages that explore the site, shown as tabs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,6 +129,10 @@ struct PackagesPage {
     q: String,
     sort: String,
     orders: Vec<Choice>,
+    /// The words of a search without results, to search for one of them.
+    words: Vec<String>,
+    /// Whether the pages have numbers; otherwise each leads to the next.
+    numbered: bool,
     pager: Pager,
     chain: Chain,
     /// Why the search text was rejected.
@@ -141,7 +148,11 @@ pub async fn packages(call: Call) -> Result<Reply> {
     let problem = text.as_ref().err().map(ToString::to_string);
     let search = Search {
         text: text.ok().flatten(),
-        sort: wanted.sort.parse::<Sort>().unwrap_or_default(),
+        by_words: true,
+        sort: match wanted.sort.as_str() {
+            "" | "best" if !q.is_empty() => Sort::Best,
+            other => other.parse().unwrap_or_default(),
+        },
         // An invalid position means the first page.
         after: wanted.after.parse::<Place>().ok(),
         offset: slice.offset.min(COUNTED),
@@ -149,6 +160,7 @@ pub async fn packages(call: Call) -> Result<Reply> {
         ..Search::default()
     };
     let nothing = problem.is_some();
+    let is_best = search.sort == Sort::Best;
     let (frame, found) = frame(&call, move |conn, caller| {
         let right = can_search(caller)?;
         if nothing {
@@ -164,11 +176,20 @@ pub async fn packages(call: Call) -> Result<Reply> {
         rows: found.hits.into_iter().map(row).collect(),
         total: Count(found.total),
         exact: found.total < COUNTED,
-        q,
         sort: wanted.sort,
-        orders: choices(&call.req, "sort", &ORDERS),
+        orders: match q.is_empty() {
+            true => choices(&call.req, "sort", &ORDERS),
+            false => choices(&call.req, "sort", &SEARCH_ORDERS),
+        },
+        words: match found.total {
+            0 => q.split_whitespace().filter(|word| *word != q).map(str::to_owned).collect(),
+            _ => Vec::new(),
+        },
+        // In the order of best matches, pages are numbered however many results there are.
+        numbered: found.total < COUNTED || is_best,
         pager: Pager::new(&call.req, found.total),
         chain: Chain::new(&call.req, found.next.as_ref()),
+        q,
         problem,
     })
 }

@@ -70,7 +70,7 @@ pub async fn of_search(call: Call) -> Result<Reply> {
             (format!("Packages matching {q}"), format!("/explore/packages?q={}", crate::domain::path::escape(q)))
         }
     };
-    let search = Search { text, ..Search::default() };
+    let search = Search { text, by_words: true, ..Search::default() };
     let items = call
         .reading(move |conn, caller| {
             let right = can_search(caller)?;

@@ -105,6 +105,7 @@ mod web_pages;
 mod web_password;
 mod web_register;
 mod web_retention;
+mod web_search;
 mod web_security;
 mod web_sessions;
 mod web_standing;

@@ -6,6 +6,7 @@
 //! requested order until the page is full. In both plans, [`package_readable`] leaves out everything that the caller cannot
 //! see.
 
+mod best;
 pub mod packages;
 mod rows;
 mod text_match;
@@ -24,6 +25,7 @@ use crate::registry::access::{CanSearch, has_readable_packages, package_readable
 use crate::registry::like::{containing, like_any, package_is_like_any};
 use crate::registry::owners::person::Person;
 use diesel::dsl::sql;
+use diesel::internal::table_macro::{BoxedSelectStatement, FromClause};
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Text, Timestamptz};
@@ -38,6 +40,8 @@ const MAX_NEEDLE_BYTES: usize = 255;
 /// A text with fewer characters than this is searched in package names only: it has no trigram, and nearly every file
 /// name contains it.
 const SHORT: usize = 3;
+/// The most words of a search text: each is looked for on its own.
+const MAX_WORDS: usize = 8;
 
 /// A text to search for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +63,21 @@ impl FromStr for Needle {
     }
 }
 
+impl Needle {
+    /// The words of the text in lower case, as people type them: `acme/shipit 1.2` has three. More than [`MAX_WORDS`] are
+    /// one text.
+    fn words(&self) -> Vec<String> {
+        let lower = self.0.to_lowercase();
+        let mut words: Vec<String> = Vec::new();
+        for word in lower.split(|c: char| c.is_whitespace() || c == '/').filter(|word| !word.is_empty()) {
+            if !words.iter().any(|known| known == word) {
+                words.push(word.to_owned());
+            }
+        }
+        if words.is_empty() || words.len() > MAX_WORDS { vec![lower] } else { words }
+    }
+}
+
 /// The order of the results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Sort {
@@ -69,6 +88,8 @@ pub enum Sort {
     Oldest,
     /// By the package's name, in lower case and byte by byte.
     Name,
+    /// What matches best first: see [`best`]. Only for packages.
+    Best,
 }
 
 impl FromStr for Sort {
@@ -123,6 +144,9 @@ impl FromStr for Place {
 pub struct Search {
     /// A part of the name of a package, a version or a file, ignoring case, or the full digest of a file.
     pub text: Option<Needle>,
+    /// Whether the text is words, as people type them. Each must be a part of one of these names, of the owner's name, or
+    /// of a label, or a digest.
+    pub by_words: bool,
     /// Only versions of this owner.
     pub owner: Option<OwnerName>,
     /// Only versions with a file of these bytes.
@@ -174,9 +198,12 @@ struct Stretch {
 fn stretch(conn: &mut PgConnection, right: &CanSearch, search: &Search, rows: Rows) -> Result<Option<Stretch>> {
     let Some(plan) = Plan::new(conn, right, search, rows)? else { return Ok(None) };
     let counted = COUNTED.max(search.offset.saturating_add(search.limit).min(2 * COUNTED));
-    let mut places = plan.places(conn, right, search, None, counted + 1)?;
+    let mut places = match (&search.text, search.sort) {
+        (Some(needle), Sort::Best) => best::places(conn, &plan, right, (search, needle), counted + 1)?,
+        _ => plan.places(conn, right, search, None, counted + 1)?,
+    };
     let total = i64::try_from(places.len()).unwrap_or(COUNTED).min(COUNTED);
-    if let Some(after) = &search.after {
+    if let Some(after) = search.after.as_ref().filter(|_| search.sort != Sort::Best) {
         places = plan.places(conn, right, search, Some(after), search.limit + 1)?;
     } else if search.offset > COUNTED && total == COUNTED {
         let problem =
@@ -230,11 +257,20 @@ impl Plan {
             let bytes = blobs::table.filter(blobs::sha256.eq(sha256.as_bytes().to_vec()));
             all.push(TextMatch::Bytes(bytes.select(blobs::id).load(conn)?));
         }
-        if let Some(Needle(text)) = &search.text {
-            all.push(match text.chars().count() < SHORT {
+        match &search.text {
+            Some(needle) if search.by_words => {
+                for word in needle.words() {
+                    all.push(match word.chars().count() < SHORT {
+                        true => TextMatch::PackageOrOwner(containing(&word)),
+                        false => TextMatch::Word(containing(&word), of_digest(conn, &word)?),
+                    });
+                }
+            }
+            Some(Needle(text)) => all.push(match text.chars().count() < SHORT {
                 true => TextMatch::Package(containing(text)),
                 false => TextMatch::Any(containing(text), of_digest(conn, text)?),
-            });
+            }),
+            None => {}
         }
         let criteria = all
             .into_iter()
@@ -252,17 +288,41 @@ impl Plan {
         after: Option<&Place>,
         limit: i64,
     ) -> Result<Vec<Place>> {
+        let mut query = self.rows_that_match(right).limit(limit);
+        if let Some(place) = after {
+            query = query.filter(search.sort.behind(place));
+        }
+        let query = match search.sort {
+            Sort::Newest | Sort::Best => query.order((versions::created_at.desc(), versions::id.desc())),
+            Sort::Oldest => query.order((versions::created_at.asc(), versions::id.asc())),
+            Sort::Name => query.order((sql::<Text>("packages.lower_name COLLATE \"C\""), versions::id.asc())),
+        };
+        load(conn, query)
+    }
+
+    /// Whether all results come from the indexes.
+    fn is_small(&self) -> bool {
+        self.criteria.iter().all(|criterion| criterion.few.is_some())
+    }
+
+    /// The rows that match, in no order.
+    fn rows_that_match(&self, right: &CanSearch) -> PlaceQuery {
+        let mut query = self.readable_rows(right);
+        for criterion in &self.criteria {
+            query = query.filter(criterion.condition(self.rows, &right.draft_limit()));
+        }
+        query
+    }
+
+    /// The rows that the caller may see, whether they match or not.
+    fn readable_rows(&self, right: &CanSearch) -> PlaceQuery {
         let mut query = versions::table
             .inner_join(packages_table::table)
             .inner_join(owners::table.on(owners::id.eq(versions::owner_id)))
             .filter(package_readable(right.visibility_limit()))
             .filter(shown(right.draft_limit()))
-            .select((versions::created_at, versions::id, packages_table::lower_name))
-            .limit(limit)
+            .select(PLACE_COLUMNS)
             .into_boxed::<Pg>();
-        for criterion in &self.criteria {
-            query = query.filter(criterion.condition(self.rows, &right.draft_limit()));
-        }
         if self.rows == Rows::Packages {
             query = query.filter(sql::<Bool>(&last_of_package(&right.draft_limit())));
         }
@@ -275,18 +335,18 @@ impl Plan {
         if let Some(patterns) = right.packages() {
             query = query.filter(package_is_like_any(like_any(patterns)));
         }
-        if let Some(place) = after {
-            query = query.filter(search.sort.behind(place));
-        }
-        let query = match search.sort {
-            Sort::Newest => query.order((versions::created_at.desc(), versions::id.desc())),
-            Sort::Oldest => query.order((versions::created_at.asc(), versions::id.asc())),
-            Sort::Name => query.order((sql::<Text>("packages.lower_name COLLATE \"C\""), versions::id.asc())),
-        };
-        let rows: Vec<(Timestamp, VersionId, String)> = query.load(conn)?;
-        let place = |(created_at, version, package)| Place { created_at, version, package };
-        Ok(rows.into_iter().map(place).collect())
+        query
     }
+}
+
+type PlaceColumns = (versions::created_at, versions::id, packages_table::lower_name);
+const PLACE_COLUMNS: PlaceColumns = (versions::created_at, versions::id, packages_table::lower_name);
+type PlaceQuery = BoxedSelectStatement<'static, (Timestamptz, BigInt, Text), FromClause<rows::Source>, Pg>;
+
+fn load(conn: &mut PgConnection, query: PlaceQuery) -> Result<Vec<Place>> {
+    let rows: Vec<(Timestamp, VersionId, String)> = query.load(conn)?;
+    let place = |(created_at, version, package)| Place { created_at, version, package };
+    Ok(rows.into_iter().map(place).collect())
 }
 
 impl Sort {
@@ -300,7 +360,7 @@ impl Sort {
                 .sql(")")
         };
         match self {
-            Self::Newest => Box::new(by_time("<")),
+            Self::Newest | Self::Best => Box::new(by_time("<")),
             Self::Oldest => Box::new(by_time(">")),
             // Both conditions are needed: only the first one is a range of the name index.
             Self::Name => Box::new(

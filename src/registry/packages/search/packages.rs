@@ -64,7 +64,7 @@ pub fn search(conn: &mut PgConnection, right: &CanSearch, search: &Search) -> Re
     let limit = right.draft_limit();
     let entries = catalog::load(conn, &limit, &ids)?;
     let people = releases::people(conn, entries.iter().map(|entry| entry.owner))?;
-    let mut reasons = why(conn, (search, &limit), &entries)?;
+    let mut reasons = why(conn, (search, &limit), (&entries, &people))?;
     let person = |id: OwnerId| {
         let person = people.iter().find(|person| person.id == id)?.clone();
         Some(if right.sees(id, person.visibility) { person } else { person.in_part() })
@@ -77,7 +77,7 @@ pub fn search(conn: &mut PgConnection, right: &CanSearch, search: &Search) -> Re
 fn why(
     conn: &mut PgConnection,
     (search, limit): (&Search, &DraftLimit),
-    entries: &[Entry],
+    (entries, people): (&[Entry], &[Person]),
 ) -> Result<HashMap<PackageId, Why>> {
     #[derive(QueryableByName)]
     struct MatchRow {
@@ -88,23 +88,31 @@ fn why(
         #[diesel(sql_type = Nullable<Text>)]
         file: Option<FileName>,
     }
-    let Some(super::Needle(text)) = &search.text else { return Ok(HashMap::new()) };
-    let lower = text.to_lowercase();
-    let others = entries.iter().filter(|entry| !entry.name.lower().contains(&lower));
+    let Some(needle) = &search.text else { return Ok(HashMap::new()) };
+    let words = if search.by_words { needle.words() } else { vec![needle.0.to_lowercase()] };
+    let is_named = |entry: &Entry, word: &String| {
+        let owner = people.iter().find(|person| person.id == entry.owner).map(|person| person.name.lower());
+        entry.name.lower().contains(word) || search.by_words && owner.is_some_and(|owner| owner.contains(word))
+    };
+    let others = entries.iter().filter(|entry| !words.iter().all(|word| is_named(entry, word)));
     let ids: Vec<PackageId> = others.map(|entry| entry.id).collect();
     if ids.is_empty() {
         return Ok(HashMap::new());
     }
-    let blobs: Vec<BlobId> = of_digest(conn, text)?;
+    let mut blobs: Vec<BlobId> = Vec::new();
+    for word in &words {
+        blobs.extend(of_digest(conn, word)?);
+    }
+    let likes: Vec<String> = words.iter().map(|word| containing(word)).collect();
     let rows: Vec<MatchRow> = sql_query(format!(
         "SELECT DISTINCT ON (v.package_id) v.package_id AS id, v.version, f.name AS file FROM versions v \
-         LEFT JOIN files f ON f.version_id = v.id AND (f.lower_name LIKE $2 OR f.blob_id = ANY ($3)) \
-         WHERE v.package_id = ANY ($1) AND {} AND (v.lower_version LIKE $2 OR f.id IS NOT NULL) \
+         LEFT JOIN files f ON f.version_id = v.id AND (f.lower_name LIKE ANY ($2) OR f.blob_id = ANY ($3)) \
+         WHERE v.package_id = ANY ($1) AND {} AND (v.lower_version LIKE ANY ($2) OR f.id IS NOT NULL) \
          ORDER BY v.package_id, v.created_at DESC, v.id DESC, f.lower_name",
         shown_sql(limit, "v")
     ))
     .bind::<Array<BigInt>, _>(ids)
-    .bind::<Text, _>(containing(text))
+    .bind::<Array<Text>, _>(likes)
     .bind::<Array<BigInt>, _>(blobs)
     .load(conn)?;
     Ok(rows.into_iter().map(|row| (row.id, Why { version: row.version, file: row.file })).collect())

@@ -22,7 +22,17 @@ pub(super) enum TextMatch {
     Any(String, Vec<BlobId>),
     /// A file has one of these blobs.
     Bytes(Vec<BlobId>),
+    /// The name of the package or of its owner contains the text.
+    PackageOrOwner(String),
+    /// Any name contains the text, the owner's included, or a label does, or a file has one of these blobs.
+    Word(String, Vec<BlobId>),
 }
+
+/// The versions whose owner's name is like `$1`.
+const OF_OWNERS: &str = "SELECT v.id FROM owners o JOIN versions v ON v.owner_id = o.id WHERE o.lower_name LIKE $1";
+/// Whether a label of the row is like a parameter, which follows.
+const LABELED: &str = "EXISTS (SELECT FROM jsonb_each_text(labels) AS label \
+    WHERE lower(label.key || '=' || label.value) LIKE ";
 
 /// A condition, and the versions that meet it if they are few, whoever may see them.
 pub(super) struct Criterion {
@@ -51,6 +61,20 @@ impl TextMatch {
             .bind::<Text, _>(like)
             .bind::<Array<BigInt>, _>(blobs)
             .load(conn)?,
+            Self::PackageOrOwner(like) => {
+                limited(&format!("{PACKAGES} UNION ALL {OF_OWNERS}")).bind::<Text, _>(like).load(conn)?
+            }
+            Self::Word(like, blobs) => limited(&format!(
+                "{PACKAGES} UNION ALL {OF_OWNERS} UNION ALL SELECT id FROM versions WHERE lower_version LIKE $1 \
+                 UNION ALL SELECT version_id FROM files WHERE lower_name LIKE $1 \
+                 UNION ALL SELECT version_id FROM files WHERE blob_id = ANY ($2) \
+                 UNION ALL SELECT id FROM versions WHERE labels <> '{{}}' AND {LABELED} $1) \
+                 UNION ALL SELECT v.id FROM (SELECT id FROM packages WHERE labels <> '{{}}' AND {LABELED} $1)) AS p \
+                 JOIN versions v ON v.package_id = p.id"
+            ))
+            .bind::<Text, _>(like)
+            .bind::<Array<BigInt>, _>(blobs)
+            .load(conn)?,
             Self::Bytes(blobs) => limited("SELECT version_id AS id FROM files WHERE blob_id = ANY ($1)")
                 .bind::<Array<BigInt>, _>(blobs)
                 .load(conn)?,
@@ -63,6 +87,7 @@ impl TextMatch {
     /// Postgres checks it during the walk and does not join everything with everything.
     fn of_each(&self, rows: Rows, limit: &DraftLimit) -> Condition {
         const PACKAGE: &str = "EXISTS (SELECT FROM packages p WHERE p.id = versions.package_id AND p.lower_name LIKE ";
+        const OWNER: &str = "EXISTS (SELECT FROM owners o WHERE o.id = versions.owner_id AND o.lower_name LIKE ";
         // For a package, any of its versions that are shown may match.
         let shown = shown_sql(limit, "one");
         let any =
@@ -74,6 +99,37 @@ impl TextMatch {
         let file = format!("EXISTS (SELECT FROM files f WHERE f.version_id = {one}.id AND ");
         match self {
             Self::Package(like) => Box::new(sql::<Bool>(PACKAGE).bind::<Text, _>(like.clone()).sql(")")),
+            Self::PackageOrOwner(like) => Box::new(
+                sql::<Bool>(&format!("({PACKAGE}"))
+                    .bind::<Text, _>(like.clone())
+                    .sql(&format!(") OR {OWNER}"))
+                    .bind::<Text, _>(like.clone())
+                    .sql("))"),
+            ),
+            Self::Word(like, blobs) => Box::new(
+                sql::<Bool>("(")
+                    .sql(OWNER)
+                    .bind::<Text, _>(like.clone())
+                    .sql(&format!(") OR {PACKAGE}"))
+                    .bind::<Text, _>(like.clone())
+                    .sql(&format!(") OR {any}{one}.lower_version LIKE "))
+                    .bind::<Text, _>(like.clone())
+                    .sql(&format!(" OR {file} f.lower_name LIKE "))
+                    .bind::<Text, _>(like.clone())
+                    .sql(&format!(") OR {file} f.blob_id = ANY ("))
+                    .bind::<Array<BigInt>, _>(blobs.clone())
+                    .sql(&format!(
+                        ")) OR {one}.labels <> '{{}}' AND EXISTS (SELECT FROM jsonb_each_text({one}.labels) \
+                        AS label WHERE lower(label.key || '=' || label.value) LIKE "
+                    ))
+                    .bind::<Text, _>(like.clone())
+                    .sql(&format!(
+                        "){end} OR EXISTS (SELECT FROM packages WHERE packages.id = versions.package_id AND \
+                        {LABELED}"
+                    ))
+                    .bind::<Text, _>(like.clone())
+                    .sql(")))"),
+            ),
             Self::Any(like, blobs) => Box::new(
                 sql::<Bool>(&format!("({any}{one}.lower_version LIKE "))
                     .bind::<Text, _>(like.clone())
