@@ -10,15 +10,15 @@ use super::readme;
 use crate::auth::call::Call;
 use crate::db::Connection;
 use crate::domain::address;
+use crate::domain::names::PackageName;
 use crate::domain::package_texts::Markdown;
 use crate::domain::path::{PackagePath, VersionPath};
 use crate::domain::version::Version;
 use crate::error::{Error, Result, What};
 use crate::registry::access::{CanRead, can_read};
 use crate::registry::caller::Caller;
-use crate::registry::packages::comparison::{self, Comparison, Difference};
+use crate::registry::packages::comparison::{self, ComparedVersions, Comparison, Difference};
 use crate::registry::packages::files::FileSummary;
-use crate::registry::packages::neighbors;
 use crate::registry::packages::releases::{self, Release};
 use crate::registry::packages::versions::{self, VersionOrder};
 use crate::registry::pages::Slice;
@@ -105,7 +105,7 @@ impl ComparisonPage {
     }
 }
 
-/// The version that a text names; `latest` may stand for one.
+/// The version that a text names.
 fn named(text: &str) -> Result<Option<Version>> {
     match text.trim() {
         "" => Ok(None),
@@ -113,8 +113,9 @@ fn named(text: &str) -> Result<Option<Version>> {
     }
 }
 
-fn load(conn: &mut Connection, right: &CanRead, path: VersionPath) -> Result<Compared> {
-    let release = releases::find(conn, right, &path)?;
+fn load(conn: &mut Connection, right: &CanRead, package: &PackageName, release: Release) -> Result<Compared> {
+    let path =
+        VersionPath { owner: right.owner().name.clone(), package: package.clone(), version: release.version.clone() };
     let readme = readme::find(conn, right, &path)?;
     Ok(Compared { notes: releases::notes(conn, release.id)?, readme, release })
 }
@@ -132,17 +133,12 @@ struct Found {
 fn find(conn: &mut Connection, caller: &Caller, path: &PackagePath, query: &ComparisonQuery) -> Result<Found> {
     let right = can_read(conn, caller, &path.owner, Some(&path.package))?;
     let others = versions::browse(conn, &right, &path.package, "", VersionOrder::Number, PROPOSED)?;
-    let to = named(&query.to)?.filter(|version| !version.is_latest()).unwrap_or_else(|| others.newest.clone());
-    let from = match named(&query.from)? {
-        Some(from) => from,
-        // The first version has none before it: it is compared with itself.
-        None => neighbors::of(conn, &right, &path.package, &to)?.previous.unwrap_or_else(|| to.clone()),
-    };
-    let path = PackagePath { owner: right.owner().name.clone(), package: others.package };
-    let at = |version| VersionPath { owner: path.owner.clone(), package: path.package.clone(), version };
-    let (from, to) = (load(conn, &right, at(from))?, load(conn, &right, at(to))?);
-    let files = comparison::of(conn, (from.release.id, &from.release.version), (to.release.id, &to.release.version))?;
+    let wanted = (named(&query.from)?, named(&query.to)?);
+    let ComparedVersions { from, to, files } = comparison::between(conn, &right, &others.package, wanted)?;
+    let package = others.package;
+    let (from, to) = (load(conn, &right, &package, from)?, load(conn, &right, &package, to)?);
     let proposed = others.page.items.into_iter().map(|summary| summary.version).collect();
+    let path = PackagePath { owner: right.owner().name.clone(), package };
     Ok(Found { owner: Owner::of_package(conn, caller, &right)?, path, from, to, files, proposed })
 }
 

@@ -117,7 +117,8 @@ impl DownloadChoice {
         });
         let mut left = MOST;
         let mut group = |(os, offers): (Os, Vec<&Offer>)| {
-            let taken: Vec<&Offer> = offers.into_iter().take(left).collect();
+            let mut taken: Vec<&Offer> = offers.into_iter().take(left).collect();
+            taken.sort_by_key(|offer| (Some(offer.id) != best.map(|best| best.id), offer.platform.arch));
             left -= taken.len();
             (os.label(), others(&taken, best.map(|offer| offer.id)))
         };
@@ -148,9 +149,7 @@ fn others(offers: &[&Offer], best: Option<FileId>) -> Vec<OtherFile> {
         url: offer.url.clone(),
         is_best: Some(offer.id) == best,
     };
-    let mut files: Vec<OtherFile> = offers.iter().zip(&labels).map(other).collect();
-    files.sort_by_key(|file| !file.is_best);
-    files
+    offers.iter().zip(&labels).map(other).collect()
 }
 
 fn label(offer: &Offer) -> String {

@@ -62,8 +62,9 @@ pub fn find(conn: &mut Connection, right: &CanRead, browsed: &Browsed, now: Time
     let about = settings::find(conn, right, package)?;
     let readme = if about.readme.is_empty() { readme::find(conn, right, &path)? } else { None };
     let days = download_days::of_package(conn, right, package, now)?;
-    let size = |summary: &VersionSummary| (summary.version.to_string(), summary.size);
-    let sizes = browsed.page.items.iter().rev().map(size).collect();
+    let mut summaries: Vec<&VersionSummary> = browsed.page.items.iter().collect();
+    summaries.sort_by_key(|summary| summary.created_at);
+    let sizes = summaries.iter().map(|summary| (summary.version.to_string(), summary.size)).collect();
     Ok(Found { about, shown, path, neighbors, prerelease, publication, readme, days, sizes })
 }
 

@@ -121,7 +121,7 @@ impl Subject<'_> {
     /// An address with mise's placeholder for the version, where it is clear what the version is.
     fn with_placeholder(&self, url: &str) -> String {
         let version = self.path.version.as_str();
-        let segment = format!("/{}/", escape(version));
+        let segment = ["/", &escape(version).to_string(), "/"].concat();
         let Some((before, after)) = url.split_once(&segment) else { return url.to_owned() };
         let is_plain = version.len() >= 3 && version.chars().all(|c| c.is_ascii_alphanumeric() || ".-".contains(c));
         if !is_plain {
@@ -242,4 +242,67 @@ impl Subject<'_> {
 /// A text in double quotes, as JSON, TOML, YAML and Starlark read it.
 fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The texts for the example of the manual.
+    fn recipes(package: &str, version: &str, file: &str, token: bool) -> Vec<Recipe> {
+        let path = VersionPath {
+            owner: "ada".parse().unwrap(),
+            package: package.parse().unwrap(),
+            version: version.parse().unwrap(),
+        };
+        let hex = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+        let source = Source { name: file.parse().unwrap(), sha256: hex.parse().unwrap() };
+        let mise = vec![("linux-x64", source.clone())];
+        let root = "https://packages.example.org";
+        Subject { root, path: &path, file: source, mise, token }.recipes()
+    }
+
+    fn page(recipe: &Recipe) -> String {
+        let name = recipe.manual.trim_end_matches('/').rsplit('/').next().unwrap();
+        let path = format!("{}/docs/usage/clients/{name}.md", env!("CARGO_MANIFEST_DIR"));
+        std::fs::read_to_string(path).unwrap()
+    }
+
+    /// The lines of a text that its page of the manual does not have.
+    fn unknown(recipe: &Recipe) -> Vec<String> {
+        // The manual writes the address of an owner's packages once.
+        let page = page(recipe).replace("${packages}", "https://packages.example.org/api/packages/ada/generic");
+        let known: Vec<&str> = page.lines().map(|line| line.trim().trim_end_matches(')')).collect();
+        let lines = recipe.text.lines().map(|line| line.trim().trim_end_matches(')')).filter(|line| !line.is_empty());
+        lines.filter(|line| !known.contains(line)).map(|line| format!("{}: {line}", recipe.program)).collect()
+    }
+
+    #[test]
+    fn texts_are_those_of_the_manual() {
+        let mut wrong = Vec::new();
+        for (package, version, file, programs) in [
+            ("tool", "1.4.2", "tool-linux-x64.tar.gz", &["mise", "Renovate"][..]),
+            ("greeter", "1.0.0", "greeter-1.0.0.tar.gz", &["Bazel", "Nix", "CMake"]),
+            ("tool", "1.4.2", "tool-linux-amd64.tar.gz", &["Dockerfile"]),
+        ] {
+            let all = recipes(package, version, file, false);
+            wrong.extend(all.iter().filter(|recipe| programs.contains(&recipe.program)).flat_map(unknown));
+        }
+        for (file, programs) in
+            [("tool-linux-amd64.tar.gz", &["Dockerfile"][..]), ("tool-linux-amd64", &["GitHub Actions", "GitLab CI"])]
+        {
+            let all = recipes("tool", "1.4.2", file, true);
+            wrong.extend(all.iter().filter(|recipe| programs.contains(&recipe.program)).flat_map(unknown));
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+
+    #[test]
+    fn no_name_means_anything_in_another_language() {
+        for recipe in recipes("c++", "1/0 ü", "a ${{ x }} {{ y }} $(id).bin", true) {
+            for part in ["${{ x", "{{ y", "$(id)"] {
+                assert!(!recipe.text.contains(part), "{}: {}", recipe.program, recipe.text);
+            }
+        }
+    }
 }

@@ -1,10 +1,16 @@
 //! What differs between the files of two versions.
 
+use super::neighbors;
+use super::releases::{self, Release};
+use super::versions::{self, VersionOrder};
 use crate::domain::digest::Sha256;
 use crate::domain::ids::VersionId;
-use crate::domain::names::FileName;
+use crate::domain::names::{FileName, PackageName};
+use crate::domain::path::VersionPath;
 use crate::domain::version::Version;
 use crate::error::{Error, Result};
+use crate::registry::access::CanRead;
+use crate::registry::pages::Slice;
 use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::{BigInt, Binary, Nullable, Text};
@@ -85,11 +91,44 @@ struct Unchanged {
     number: i64,
 }
 
-/// Compares two versions, which the caller may read.
+/// Two versions, and what differs between their files.
+#[derive(Debug, Clone)]
+pub struct ComparedVersions {
+    pub from: Release,
+    pub to: Release,
+    pub files: Comparison,
+}
+
+/// Compares two versions of a package. The newer one is the latest version if none is named, and the older one is the one
+/// before that. The first version has none before it: it is compared with itself.
 ///
 /// # Errors
-/// Database errors.
-pub fn of(
+/// [`Error::NotFound`] for a version that doesn't exist or that the caller doesn't see.
+pub fn between(
+    conn: &mut PgConnection,
+    right: &CanRead,
+    package: &PackageName,
+    (from, to): (Option<Version>, Option<Version>),
+) -> Result<ComparedVersions> {
+    let at = |version| VersionPath { owner: right.owner().name.clone(), package: package.clone(), version };
+    let to = match to {
+        Some(to) => to,
+        None => {
+            let nothing = Slice { offset: 0, limit: 0 };
+            versions::browse(conn, right, package, "", VersionOrder::Number, nothing)?.newest
+        }
+    };
+    let to = releases::find(conn, right, &at(to))?;
+    let from = match from {
+        Some(from) => from,
+        None => neighbors::of(conn, right, package, &to.version)?.previous.unwrap_or_else(|| to.version.clone()),
+    };
+    let from = releases::find(conn, right, &at(from))?;
+    let files = of(conn, (from.id, &from.version), (to.id, &to.version))?;
+    Ok(ComparedVersions { from, to, files })
+}
+
+fn of(
     conn: &mut PgConnection,
     (from, from_name): (VersionId, &Version),
     (to, to_name): (VersionId, &Version),
