@@ -6,6 +6,7 @@ pub mod archives;
 pub mod audit;
 mod body;
 pub mod channels;
+pub mod comparison;
 pub mod copies;
 pub mod endpoint;
 pub mod error;

@@ -76,6 +76,14 @@ diesel::table! {
 }
 
 diesel::table! {
+    download_days (package_id, day) {
+        package_id -> Int8,
+        day -> Date,
+        downloads -> Int8,
+    }
+}
+
+diesel::table! {
     files (id) {
         id -> Int8,
         version_id -> Int8,

@@ -152,6 +152,18 @@ pub fn version_edit(owner: &OwnerName, name: &PackageName, version: &Version) ->
     version_form(owner, name, version, "edit")
 }
 
+/// The page that compares two versions of a package. It is beside the pages of versions, as that of the settings is: below
+/// them, any word could be a version.
+pub fn comparison_page(owner: &OwnerName, name: &PackageName) -> String {
+    format!("/{}/-/packages/compare/generic/{}", escape(owner.as_str()), escape(name.as_str()))
+}
+
+/// The comparison of two versions of a package.
+pub fn comparison(owner: &OwnerName, name: &PackageName, from: &Version, to: &Version) -> String {
+    let (from, to) = (escape(from.as_str()), escape(to.as_str()));
+    format!("{}?from={from}&to={to}", comparison_page(owner, name))
+}
+
 /// The page with the settings of a package.
 pub fn package_settings(owner: &OwnerName, name: &PackageName) -> String {
     format!("/{}/-/packages/settings/generic/{}", escape(owner.as_str()), escape(name.as_str()))

@@ -6,6 +6,7 @@ pub mod clock_watch;
 pub mod digests;
 pub mod empty_trash;
 pub mod flush_counts;
+pub mod forget_downloads;
 pub mod note_totals;
 pub mod retention;
 pub mod scrub;

@@ -6,7 +6,7 @@ use crate::api::error::render_error;
 use crate::api::webhooks::{self, deliveries};
 use crate::api::{account, admin, archives, audit, channels, copies, grants, members, meta, orgs, package_settings};
 use crate::api::{
-    packages, protections, quotas, retention, robots, search, teams, tokens, trash, users, version_states,
+    comparison, packages, protections, quotas, retention, robots, search, teams, tokens, trash, users, version_states,
 };
 use crate::auth::policy::AcceptedCredentials::{self, Any, Ignored, Password, Token};
 use crate::auth::policy::Right::{
@@ -280,6 +280,8 @@ pub(super) fn routes() -> Routes<Api> {
             .says(404, "There are no repositories")
         .get("/api/v1/packages/{owner}/generic/{name}/-/latest", packages::latest).right(Reader).scope(read(Package))
             .id("packagesLatest").about("Get the latest version: the release with the highest number")
+        .get("/api/v1/packages/{owner}/generic/{name}/-/compare", comparison::get).right(Reader).scope(read(Package))
+            .id("comparisonGet").about("Compare the files of two versions")
         .get("/api/v1/packages/{owner}/generic/{name}/-/channels", channels::list).right(Reader).scope(read(Package))
             .id("channelsList").about("List the channels of a package, by name")
         .get("/api/v1/packages/{owner}/generic/{name}/-/channels/{channel}", channels::get).right(Reader)

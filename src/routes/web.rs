@@ -12,7 +12,7 @@ use crate::state::App;
 use crate::web::error::render_error;
 use crate::web::page::Reply;
 use crate::web::{access, account, admin, delete, download, explore, home, login, manual, members, org_settings, orgs};
-use crate::web::{channels, feeds};
+use crate::web::{channels, compare, feeds};
 use crate::web::{
     package_settings, package_visibility, packages, password, profile, register, retention, robots, security, teams,
     theme, token_new, tokens, two_factor,
@@ -276,6 +276,7 @@ pub(super) fn routes() -> Routes<Web> {
         .get("/{owner}", packages::of_owner).right(Reader)
         .get("/{owner}/-/packages", packages::of_owner).right(Reader)
         .get("/{owner}/-/packages.atom", feeds::of_owner).right(Reader).credentials(Feed).scope(read(Package))
+        .get("/{owner}/-/packages/compare/generic/{name}", compare::page).right(Reader)
         .get("/{owner}/-/packages/generic/{name}", packages::newest).right(Reader)
         .get("/{owner}/-/packages/generic/{name}/versions", versions::list).right(Reader)
         .get("/{owner}/-/packages/generic/{name}/versions.atom", feeds::of_package).right(Reader).credentials(Feed)

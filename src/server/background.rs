@@ -10,7 +10,9 @@ use crate::jobs::clock_watch::ClockWatch;
 use crate::jobs::scrub::{self, ScrubPlan, Scrubbed};
 use crate::jobs::sweep::Swept;
 use crate::jobs::task_status::Task;
-use crate::jobs::{digests, empty_trash, flush_counts, note_totals, run_span, seal_versions, sweep, webhooks};
+use crate::jobs::{
+    digests, empty_trash, flush_counts, forget_downloads, note_totals, run_span, seal_versions, sweep, webhooks,
+};
 use crate::state::{App, scrub_plan, sweep_plan};
 use crate::web::format::{Bytes, Count};
 use running::{Running, counted, size};
@@ -25,7 +27,7 @@ const NOTE_EVERY: Duration = Duration::from_secs(300);
 const SCRUB_LOOK_EVERY: Duration = Duration::from_secs(60);
 /// How often to check for versions that are due to be sealed.
 const SEAL_EVERY: Duration = Duration::from_secs(60);
-/// How often to check for webhook deliveries that are old enough to be deleted.
+/// How often to check for webhook deliveries and days of downloads that are old enough to be deleted.
 const FORGET_EVERY: Duration = Duration::from_secs(3600);
 
 /// How often to check for entries of the trash that were kept long enough.
@@ -274,6 +276,9 @@ async fn forget_deliveries(app: Arc<App>) {
 async fn forget_now(app: &App) {
     if let Err(error) = webhooks::forget(&app.db, &app.clock, app.config.webhooks_kept()).await {
         tracing::warn!(%error, "could not delete old webhook deliveries; trying again in an hour");
+    }
+    if let Err(error) = forget_downloads::run(&app.db, &app.clock).await {
+        tracing::warn!(%error, "could not delete old days of downloads; trying again in an hour");
     }
 }
 

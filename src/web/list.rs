@@ -17,7 +17,12 @@ pub fn query<T: DeserializeOwned + Default>(req: &HttpRequest) -> T {
 
 /// The requested page of a list.
 pub fn slice(req: &HttpRequest) -> Slice {
-    let paging = Paging::read(req, ROWS, ROWS);
+    slice_of(req, ROWS)
+}
+
+/// The requested page of a list with this many rows on a page.
+pub fn slice_of(req: &HttpRequest, rows: i64) -> Slice {
+    let paging = Paging::read(req, rows, rows);
     Slice { offset: paging.offset(), limit: paging.limit() }
 }
 
@@ -34,8 +39,13 @@ pub struct Pager {
 impl Pager {
     /// For the page of this request.
     pub fn new(req: &HttpRequest, total: i64) -> Self {
-        let page = slice(req).offset / ROWS + 1;
-        let last = ((total + ROWS - 1) / ROWS).max(1);
+        Self::of(req, total, ROWS)
+    }
+
+    /// For the page of this request in a list with this many rows on a page.
+    pub fn of(req: &HttpRequest, total: i64, rows: i64) -> Self {
+        let page = slice_of(req, rows).offset / rows + 1;
+        let last = ((total + rows - 1) / rows).max(1);
         let list = Paging::rest(req);
         let join = if list.contains('?') { '&' } else { '?' };
         let link = |page: i64| if page == 1 { list.clone() } else { format!("{list}{join}page={page}") };

@@ -26,6 +26,10 @@ pub struct PackageListRow {
     pub owner: OwnerName,
     pub name: PackageName,
     pub newest: Version,
+    /// When that version was published.
+    pub newest_at: When,
+    /// The version that was published last, if it is another one.
+    pub last: Option<Version>,
     pub versions: Count,
     pub size: Bytes,
     pub downloads: Count,
@@ -40,6 +44,8 @@ impl PackageListRow {
         Self {
             owner,
             name: entry.name,
+            newest_at: When { at: entry.newest_at, now },
+            last: Some(entry.last).filter(|last| *last != entry.newest),
             newest: entry.newest,
             versions: Count(entry.versions),
             size: Bytes(entry.size),
@@ -52,6 +58,11 @@ impl PackageListRow {
     /// The page of the latest version.
     pub fn url(&self) -> String {
         address::version_page(&self.owner, &self.name, &self.newest)
+    }
+
+    /// The page of the version that was published last.
+    pub fn last_url(&self, last: &Version) -> String {
+        address::version_page(&self.owner, &self.name, last)
     }
 
     pub fn owner_url(&self) -> String {

@@ -166,13 +166,15 @@ pub struct Reply {
     target: Option<String>,
     cookies: Vec<Cookie<'static>>,
     revalidated: bool,
+    /// The request's headers that the page depends on, besides the cookie.
+    varies: &'static str,
     /// A response that is not a page and was built elsewhere.
     made: Option<HttpResponse>,
 }
 
 impl Reply {
     fn new(builder: HttpResponseBuilder, body: String) -> Self {
-        Self { builder, body, target: None, cookies: Vec::new(), revalidated: false, made: None }
+        Self { builder, body, target: None, cookies: Vec::new(), revalidated: false, varies: "", made: None }
     }
 
     /// A page.
@@ -254,12 +256,19 @@ impl Reply {
         self
     }
 
+    /// Names the request's headers that the page depends on, besides the cookie.
+    pub fn varying(mut self, names: &'static str) -> Self {
+        self.varies = names;
+        self
+    }
+
     /// Sets the cache headers. Every page contains the reader's CSRF token, signed in or not, so no shared cache may
     /// store it.
     fn caching(&mut self, req: &HttpRequest, has_notice: bool) {
         let is_unchanged_for_reader = self.revalidated && !has_notice;
         let cached = if is_unchanged_for_reader { "private, no-cache" } else { "no-store" };
-        self.builder.insert_header((header::CACHE_CONTROL, cached)).insert_header((header::VARY, "Cookie"));
+        let varies = if self.varies.is_empty() { "Cookie".to_owned() } else { format!("Cookie, {}", self.varies) };
+        self.builder.insert_header((header::CACHE_CONTROL, cached)).insert_header((header::VARY, varies));
         if is_unchanged_for_reader {
             let etag = format!("\"{}\"", to_hex(&Sha256::digest(&self.body)));
             if has_tag(req.headers(), &etag) {

@@ -65,6 +65,20 @@ pub async fn read(app: &App, path: &VersionPath, version: VersionId, file: FileS
     Ok(Readme { name, url: own, html: Some(html) })
 }
 
+/// The text of a README; `None` if it is too large or not text.
+///
+/// # Errors
+/// [`Error::Busy`] if the bytes cannot be read.
+pub async fn text(app: &App, file: &FileSummary) -> Result<Option<String>> {
+    if file.blob.size > LONGEST {
+        return Ok(None);
+    }
+    let key: StorageKey = file.blob.storage_key.parse().map_err(Error::internal)?;
+    let (store, size) = (app.store.clone(), file.blob.size);
+    let bytes = spawn_blocking(move || store.read_small(&key, size)).await.map_err(Error::internal)??;
+    Ok(std::str::from_utf8(&bytes).ok().map(str::to_owned))
+}
+
 /// Renders the README in the settings of a package, if there is one.
 ///
 /// # Errors

@@ -20,6 +20,9 @@ use crate::registry::packages::version_edit::{self, VersionEdit};
 use crate::registry::packages::version_states;
 use serde::Deserialize;
 
+/// What the badge of the latest version means.
+pub const LATEST_MEANING: &str = "The release with the highest number; pre-releases and yanked versions don't count";
+
 /// A word about a version, and what it means.
 pub struct Badge {
     pub word: &'static str,

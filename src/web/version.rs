@@ -1,6 +1,8 @@
-//! The page of a version: its files, the commands to download them, and its README.
+//! The page of a version: the right file, all files, the commands to download them, and its README.
 
 use super::commands::{Commands, Publish};
+use super::download_choice::{self, DownloadChoice, Offer};
+use super::file_list::{self, FileList, FileRow, Wanted};
 use super::format::{Bytes, Count, When};
 use super::list::{self, Choice, Pager, choices};
 use super::markdown::Html;
@@ -8,7 +10,8 @@ use super::owner::{self, Owner};
 use super::packages;
 use super::page::{Frame, Reply, frame};
 use super::readme::{self, Readme};
-use super::standing::StandingView;
+use super::standing::{LATEST_MEANING, StandingView};
+use super::use_in::{self, Recipe, Source, Subject};
 use crate::auth::call::Call;
 use crate::db::Connection;
 use crate::domain::address;
@@ -16,6 +19,9 @@ use crate::domain::digest::OtherDigests;
 use crate::domain::ids::{FileId, OwnerId};
 use crate::domain::package_texts::Markdown;
 use crate::domain::path::{PackagePath, VersionPath};
+use crate::domain::platform::Platform;
+use crate::domain::version::Version;
+use crate::domain::visitor::Visitor;
 use crate::error::{Error, Result, What};
 use crate::http::segment::with_query;
 use crate::jobs::digests;
@@ -23,11 +29,13 @@ use crate::registry::access::can_read;
 use crate::registry::caller::Caller;
 use crate::registry::owners::person::Person;
 use crate::registry::packages::files::{self, FileOrder, FileSummary};
+use crate::registry::packages::neighbors::{self, Neighbors};
 use crate::registry::packages::releases::{self, Release};
 use crate::registry::packages::settings::{self, PackageSettings};
 use crate::registry::packages::versions::{self, Browsed};
-use crate::registry::pages::{Page, Slice};
+use crate::registry::pages::Slice;
 use crate::state::App;
+use actix_web::http::header::{HeaderName, HeaderValue};
 use askama::Template;
 use serde::Deserialize;
 
@@ -51,11 +59,14 @@ struct VersionDetails {
     owner: Owner,
     release: Release,
     path: VersionPath,
-    files: Page<FileSummary>,
+    files: FileList,
     /// The number of files, whatever the search.
     all: i64,
     /// The file that the commands are for.
     chosen: Option<FileSummary>,
+    /// The files for the systems that mise knows.
+    mise: Vec<(&'static str, FileSummary)>,
+    neighbors: Neighbors,
     publishers: Vec<Person>,
     others: Browsed,
     readme: Option<FileSummary>,
@@ -63,20 +74,16 @@ struct VersionDetails {
     about: PackageSettings,
 }
 
-/// A row in the list of files.
-struct FileRow {
-    id: FileId,
+/// The file that the commands are for, as the page shows it.
+struct Chosen {
     name: String,
-    url: String,
-    /// The page that shows the commands for this file.
-    commands_url: String,
-    size: Bytes,
-    exact_size: Count,
+    commands: Commands,
+    recipes: Vec<Recipe>,
     sha256: String,
-    other: OtherDigests,
-    downloads: Count,
-    published: When,
-    publisher: Option<Person>,
+    sri: String,
+    exact_size: Count,
+    /// The other digests, if the reader asked for this file.
+    other: Option<OtherDigests>,
 }
 
 /// A version in the list beside the files.
@@ -86,6 +93,7 @@ struct Sibling {
     published: When,
     here: bool,
     latest: bool,
+    prerelease: bool,
 }
 
 #[derive(Template)]
@@ -104,7 +112,9 @@ struct VersionPage {
     sort: String,
     orders: Vec<Choice>,
     pager: Pager,
-    chosen: Option<(String, Commands)>,
+    /// The right file for the reader; not beside a search.
+    choice: Option<DownloadChoice>,
+    chosen: Option<Chosen>,
     publish: Option<Publish>,
     /// Whether download commands need a token.
     token: bool,
@@ -112,6 +122,12 @@ struct VersionPage {
     is_latest: bool,
     /// Another version that it stands for.
     latest: Option<(String, String)>,
+    /// Whether that is a release, and this version a pre-release.
+    is_before_release: bool,
+    /// A pre-release after the latest version.
+    prerelease: Option<(String, String)>,
+    /// The comparison with the version before this one, and its name.
+    changes: Option<(String, String)>,
     siblings: Vec<Sibling>,
     versions: Count,
     readme: Option<Readme>,
@@ -159,6 +175,11 @@ impl VersionPage {
         address::package_settings(&self.path.owner, &self.path.package)
     }
 
+    /// What the badge of the latest version means.
+    fn latest_meaning(&self) -> &'static str {
+        LATEST_MEANING
+    }
+
     /// The page of a publisher.
     fn person_url(&self, person: &Person) -> String {
         owner::url(&person.name)
@@ -197,7 +218,7 @@ fn find(
     caller: &Caller,
     path: &VersionPath,
     wanted: &FileListQuery,
-    slice: Slice,
+    (slice, visitor): (Slice, Visitor),
 ) -> Result<VersionOrRedirect> {
     let right = can_read(conn, caller, &path.owner, Some(&path.package))?;
     let release = match releases::find(conn, &right, path) {
@@ -217,15 +238,23 @@ fn find(
     };
     let order: FileOrder = wanted.sort.parse().unwrap_or_default();
     let part = if wanted.q.chars().any(char::is_control) { "" } else { wanted.q.trim() };
-    let files = files::browse(conn, &right, &path, part, order, slice)?;
-    let all = if part.is_empty() { files.total } else { files::count(conn, release.id)? };
-    let chosen = match wanted.file.parse().map(FileId) {
+    let all = files::count(conn, release.id)?;
+    let files = FileList::read(conn, &right, (&path, release.id), all, &Wanted { part, order, slice })?;
+    let asked = match wanted.file.parse().map(FileId) {
         Ok(id) => files::find_by_id(conn, release.id, id)?,
         Err(_) => None,
     };
-    let largest = files.items.iter().rev().filter(|file| is_content(file)).max_by_key(|file| file.blob.size);
-    let chosen = chosen.or_else(|| largest.or(files.items.first()).cloned());
-    let makers: Vec<OwnerId> = files.items.iter().filter_map(|file| file.creator).collect();
+    let named = mise_files(&files.offers);
+    let mut ids: Vec<FileId> = named.iter().map(|(_, id)| *id).collect();
+    let foremost = download_choice::foremost(&files.offers, visitor).map(|offer| offer.id);
+    ids.extend(foremost);
+    let loaded = files::load(conn, &ids)?;
+    let chosen = asked.or_else(|| loaded.iter().find(|file| Some(file.id) == foremost).cloned());
+    let mise =
+        named.iter().filter_map(|(system, id)| Some((*system, loaded.iter().find(|file| file.id == *id)?.clone())));
+    let mise = mise.collect();
+    let neighbors = neighbors::of(conn, &right, &path.package, &path.version)?;
+    let makers: Vec<OwnerId> = files.files().filter_map(|file| file.creator).collect();
     let publishers = if right.owner().is_whole() { releases::people(conn, makers.into_iter())? } else { Vec::new() };
     let others = versions::browse(conn, &right, &path.package, "", versions::VersionOrder::Number, first(SIBLINGS))?;
     let about = settings::find(conn, &right, &path.package)?;
@@ -239,6 +268,8 @@ fn find(
         files,
         all,
         chosen,
+        mise,
+        neighbors,
         publishers,
         others,
         readme,
@@ -251,67 +282,111 @@ fn first(limit: i64) -> Slice {
     Slice { offset: 0, limit }
 }
 
-/// Whether a file is content, and not a checksum or signature of another file.
-fn is_content(file: &FileSummary) -> bool {
-    let lower = file.name.lower();
-    let about = [".md", ".sha256", ".sha512", ".asc", ".sig", ".minisig", ".pem", "sums", ".json"];
-    !about.iter().any(|end| lower.ends_with(end))
+/// The files for the systems that mise knows, each as if someone with such a computer looked for it.
+fn mise_files(offers: &[Offer]) -> Vec<(&'static str, FileId)> {
+    let exact = |platform: &Platform, os, arch| platform.os == Some(os) && platform.arch == Some(arch);
+    let file = |(system, os, arch): &(&'static str, _, _)| {
+        let best = download_choice::best(offers, Visitor { os: Some(*os), arch: Some(*arch) })?;
+        exact(&best.platform, *os, *arch).then_some((*system, best.id))
+    };
+    use_in::MISE.iter().filter_map(file).collect()
+}
+
+impl Chosen {
+    fn new(frame: &Frame, found: &VersionDetails, file: &FileSummary, token: bool) -> Self {
+        let source = |file: &FileSummary| Source { name: file.name.clone(), sha256: file.blob.sha256 };
+        let subject = Subject {
+            root: &frame.root,
+            path: &found.path,
+            file: source(file),
+            mise: found.mise.iter().map(|(system, file)| (*system, source(file))).collect(),
+            token,
+        };
+        Self {
+            name: file.name.to_string(),
+            commands: Commands::new(&frame.root, &found.path, &file.name, &file.blob.sha256, token),
+            recipes: subject.recipes(),
+            sha256: file.blob.sha256.to_hex(),
+            sri: use_in::sri(&file.blob.sha256),
+            exact_size: Count(i64::try_from(file.blob.size).unwrap_or(i64::MAX)),
+            other: None,
+        }
+    }
 }
 
 /// `GET /{owner}/-/packages/generic/{name}/{version}`.
 pub async fn page(call: Call) -> Result<Reply> {
     let path = named(&call).await?;
     let wanted: FileListQuery = list::query(&call.req);
-    let slice = list::slice(&call.req);
+    let slice = list::slice_of(&call.req, file_list::ROWS);
+    let visitor = download_choice::visitor(call.req.headers());
     let asked = wanted.clone();
-    let (frame, shown) = frame(&call, move |conn, caller| find(conn, caller, &path, &asked, slice)).await?;
+    let (frame, shown) = frame(&call, move |conn, caller| find(conn, caller, &path, &asked, (slice, visitor))).await?;
     let found = match shown {
         VersionOrRedirect::Version(found) => *found,
         VersionOrRedirect::Newest(url) => return Ok(Reply::to(&with_query(url, &call.req))),
     };
-    let app = &call.app;
-    let mut files = Vec::new();
-    for file in found.files.items {
-        let other = digests::of_blob(&app.db, &app.store, &app.digesting, &file.blob).await?;
-        files.push(file_row(app, &found.path, &found.publishers, file, other));
+    let page = shown_page(&call, frame, found, wanted, visitor).await?;
+    let wanted_hints = HeaderValue::from_static(download_choice::WANTED_HINTS);
+    let reply = Reply::page(&page)?.varying(download_choice::VARIES);
+    Ok(reply.header(HeaderName::from_static("accept-ch"), wanted_hints))
+}
+
+async fn shown_page(
+    call: &Call,
+    frame: Frame,
+    found: VersionDetails,
+    wanted: FileListQuery,
+    visitor: Visitor,
+) -> Result<VersionPage> {
+    let (app, now) = (&call.app, call.app.clock.now());
+    let token = app.config.require_signin || !found.owner.is_open();
+    let mut chosen = found.chosen.as_ref().map(|file| Chosen::new(&frame, &found, file, token));
+    if let (Some(chosen), Some(file), false) = (&mut chosen, &found.chosen, wanted.file.is_empty()) {
+        chosen.other = Some(digests::of_blob(&app.db, &app.store, &app.digesting, &file.blob).await?);
     }
+    let publish = found.chosen.as_ref().filter(|_| found.owner.can_publish());
+    let publish = publish.map(|file| Publish::next(&frame.root, &found.path, &file.name));
+    let choice = wanted.q.trim().is_empty().then(|| DownloadChoice::new(&found.files.offers, visitor));
+    let total = found.files.total;
+    let files = found.files.rows(app, &found.path, &found.publishers).await?;
     let readme = match found.readme {
         Some(source) => Some(readme::read(app, &found.path, found.release.id, source).await?),
         None => readme::of_package(&found.about.readme).await?,
     };
     let notes = readme::render_notes(&found.notes).await?;
-    let token = app.config.require_signin || !found.owner.is_open();
-    let commands = |file: &FileSummary| {
-        let commands = Commands::new(&frame.root, &found.path, &file.name, &file.blob.sha256, token);
-        (file.name.to_string(), commands)
-    };
-    let chosen = found.chosen.as_ref().map(commands);
-    let publish = found.chosen.as_ref().filter(|_| found.owner.can_publish());
-    let publish = publish.map(|file| Publish::next(&frame.root, &found.path, &file.name));
-    let latest = found.others.latest.as_ref().filter(|latest| **latest != found.path.version);
-    let latest = latest
-        .map(|latest| (latest.to_string(), address::version_page(&found.path.owner, &found.path.package, latest)));
-    let is_latest = found.others.latest.as_ref() == Some(&found.path.version);
-    let now = app.clock.now();
-    Reply::page(&VersionPage {
+    let (owner_name, package) = (&found.path.owner, &found.path.package);
+    let named = |version: &Version| (version.to_string(), address::version_page(owner_name, package, version));
+    let latest = found.neighbors.latest.as_ref().filter(|latest| **latest != found.path.version);
+    let is_latest = found.neighbors.latest.as_ref() == Some(&found.path.version);
+    let prerelease = found.neighbors.prerelease.as_ref();
+    let changes = found.neighbors.previous.as_ref().map(|previous| {
+        (previous.to_string(), address::comparison(owner_name, package, previous, &found.path.version))
+    });
+    Ok(VersionPage {
+        latest: latest.map(named),
+        is_before_release: found.neighbors.latest_is_release
+            && found.release.standing.is_prerelease(&found.path.version),
+        prerelease: prerelease.filter(|_| is_latest).map(named),
+        changes,
         siblings: siblings(app, &found.path, &found.others),
         versions: Count(found.others.all),
         published: When { at: found.release.created_at, now },
         size: Bytes(found.release.size),
         downloads: Count(found.release.downloads),
         all: Count(found.all),
-        pager: Pager::new(&call.req, found.files.total),
+        pager: Pager::of(&call.req, total, file_list::ROWS),
         orders: choices(&call.req, "sort", &ORDERS),
         q: wanted.q.trim().to_owned(),
         sort: wanted.sort,
         owner: found.owner,
         frame,
         files,
+        choice: choice.filter(|choice| !choice.is_empty()),
         chosen,
         publish,
         token,
         is_latest,
-        latest,
         readme,
         standing: StandingView::new(&found.release.standing, &found.path, now),
         notes,
@@ -323,25 +398,6 @@ pub async fn page(call: Call) -> Result<Reply> {
     })
 }
 
-fn file_row(app: &App, path: &VersionPath, people: &[Person], file: FileSummary, other: OtherDigests) -> FileRow {
-    let here = address::version_page(&path.owner, &path.package, &path.version);
-    let join = if here.contains('?') { '&' } else { '?' };
-    let size = i64::try_from(file.blob.size).unwrap_or(i64::MAX);
-    FileRow {
-        url: address::file_download(&path.owner, &path.package, &path.version, file.id, &file.name),
-        commands_url: format!("{here}{join}file={}#get", file.id),
-        id: file.id,
-        name: file.name.to_string(),
-        size: Bytes(size),
-        exact_size: Count(size),
-        sha256: file.blob.sha256.to_hex(),
-        other,
-        downloads: Count(file.downloads),
-        published: When { at: file.created_at, now: app.clock.now() },
-        publisher: file.creator.and_then(|id| people.iter().find(|person| person.id == id).cloned()),
-    }
-}
-
 fn siblings(app: &App, path: &VersionPath, others: &Browsed) -> Vec<Sibling> {
     let sibling = |other: &versions::VersionSummary| Sibling {
         version: other.version.to_string(),
@@ -349,6 +405,7 @@ fn siblings(app: &App, path: &VersionPath, others: &Browsed) -> Vec<Sibling> {
         published: When { at: other.created_at, now: app.clock.now() },
         here: other.version == path.version,
         latest: Some(&other.version) == others.latest.as_ref(),
+        prerelease: other.standing.is_prerelease(&other.version),
     };
     others.page.items.iter().map(sibling).collect()
 }

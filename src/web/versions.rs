@@ -1,12 +1,13 @@
-//! The list of a package's versions.
+//! The page of a package: what it is, and the list of its versions.
 
 use super::channels::{ChannelRow, rows as channel_rows};
 use super::format::{Bytes, Count, When};
 use super::list::{self, Choice, Pager, choices};
 use super::owner::Owner;
+use super::package_overview::{self, Overview};
 use super::packages;
 use super::page::{Frame, Reply, frame};
-use super::standing::{Badge, badges};
+use super::standing::{Badge, LATEST_MEANING, badges};
 use super::version;
 use crate::auth::call::Call;
 use crate::domain::address;
@@ -52,6 +53,8 @@ struct VersionsPage {
     owner: Owner,
     package: PackageName,
     all: Count,
+    /// What the package is, above its first versions; not beside a search.
+    overview: Option<Overview>,
     /// Channels that lead nowhere.
     broken: Vec<ChannelRow>,
     rows: Vec<VersionRow>,
@@ -66,12 +69,13 @@ impl VersionsPage {
         address::versions_page(&self.owner.name, &self.package)
     }
 
-    fn feed_url(&self) -> String {
-        address::versions_feed(&self.owner.name, &self.package)
+    /// What the badge of the latest version means.
+    fn latest_meaning(&self) -> &'static str {
+        LATEST_MEANING
     }
 
-    fn package_url(&self) -> String {
-        address::package_page(&self.owner.name, &self.package)
+    fn feed_url(&self) -> String {
+        address::versions_feed(&self.owner.name, &self.package)
     }
 
     fn upload_url(&self) -> String {
@@ -97,14 +101,20 @@ pub async fn list(call: Call) -> Result<Reply> {
     let (q, slice) = (wanted.q.trim().to_owned(), list::slice(&call.req));
     let order: VersionOrder = wanted.sort.parse().unwrap_or_default();
     let part = q.clone();
-    let (frame, (owner, found, channels)) = frame(&call, move |conn, caller| {
+    let now = call.app.clock.now();
+    let is_first = q.is_empty() && slice.offset == 0 && order == VersionOrder::Number;
+    let (frame, (owner, found, channels, overview)) = frame(&call, move |conn, caller| {
         let right = can_read(conn, caller, &path.owner, Some(&path.package))?;
         let found = versions::browse(conn, &right, &path.package, &part, order, slice)?;
         let channels = channels::list(conn, &right, &path.package)?;
-        Ok((Owner::of_package(conn, caller, &right)?, found, channels))
+        let overview = if is_first { Some(package_overview::find(conn, &right, &found, now)?) } else { None };
+        Ok((Owner::of_package(conn, caller, &right)?, found, channels, overview))
     })
     .await?;
-    let now = call.app.clock.now();
+    let overview = match overview {
+        Some(overview) => Some(Overview::new(&call.app, overview, now).await?),
+        None => None,
+    };
     let row = |summary: versions::VersionSummary| VersionRow {
         url: address::version_page(&owner.name, &found.package, &summary.version),
         latest: Some(&summary.version) == found.latest.as_ref(),
@@ -127,5 +137,6 @@ pub async fn list(call: Call) -> Result<Reply> {
     let package = found.package;
     let broken = channels.into_iter().filter(|channel| channel.state == ChannelState::Broken).collect();
     let broken = channel_rows(&call, broken);
-    Reply::page(&VersionsPage { frame, owner, package, all, broken, rows, q, sort: wanted.sort, orders, pager })
+    let sort = wanted.sort;
+    Reply::page(&VersionsPage { frame, owner, package, all, overview, broken, rows, q, sort, orders, pager })
 }

@@ -140,6 +140,9 @@ const VISITS = {
   "/-/admin/system": { admin: ["/-/admin/system"] },
   "/{owner}": { anonymous: ["/ada", "/idle", `/${OWNER}`], ada: ["/ada", "/acme", "/hidden"], idle: ["/idle"] },
   "/{owner}/-/packages": { anonymous: ["/ada/-/packages?q=many&sort=name", "/ada/-/packages?q=nothing-is-called-so"] },
+  "/{owner}/-/packages/compare/generic/{name}": {
+    anonymous: ["/ada/-/packages/compare/generic/versions?from=0.1.0&to=0.2.0", `/${OWNER}/-/packages/compare/generic/${LONG}`],
+  },
   // Redirects to the newest version.
   "/{owner}/-/packages/generic/{name}": { anonymous: ["/ada/-/packages/generic/many"] },
   "/{owner}/-/packages/generic/{name}/versions": {

@@ -121,7 +121,7 @@ fn with_any(texts: &[(String, String)], parts: &[&str]) -> Vec<String> {
 }
 
 /// The addresses in templates that are not paths within the site: external ones, and data in the page itself.
-const NO_PATHS: [&str; 8] = [
+const NO_PATHS: [&str; 10] = [
     "#",
     "{{ frame.asset(",
     "{{ frame.icon(",
@@ -129,6 +129,8 @@ const NO_PATHS: [&str; 8] = [
     "{{ owner.website }}",
     "{{ about.homepage }}",
     "{{ about.source_url }}",
+    "{{ overview.about.homepage }}",
+    "{{ overview.about.source_url }}",
     "{{ file }}",
 ];
 

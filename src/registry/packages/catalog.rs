@@ -35,6 +35,10 @@ pub struct Entry {
     pub latest: Option<Version>,
     /// The version to show: the latest, or without one, another.
     pub newest: Version,
+    /// When that version was created.
+    pub newest_at: Timestamp,
+    /// The version that was created last.
+    pub last: Version,
     /// The number of versions.
     pub versions: i64,
     /// Bytes in all files of all versions.
@@ -233,11 +237,27 @@ pub fn load(conn: &mut PgConnection, limit: &DraftLimit, ids: &[PackageId]) -> R
     let entry = |(id, owner, name, created_at): PackageRow| {
         let all = versions_of.remove(&id)?;
         let versions = i64::try_from(all.len()).unwrap_or(i64::MAX);
-        let updated_at = all.iter().map(|row| row.created_at).max()?;
+        let last = all.iter().max_by_key(|row| (row.created_at, row.id))?;
+        let (last, updated_at) = (last.version.clone(), last.created_at);
         let latest = standing::latest(&all).map(|row| row.version.clone());
-        let newest = standing::foremost(&all)?.version.clone();
+        let newest = standing::foremost(&all)?;
+        let (newest, newest_at) = (newest.version.clone(), newest.created_at);
         let (size, downloads) = totals.get(&id).copied().unwrap_or_default();
-        Some((id, Entry { id, owner, name, latest, newest, versions, size, downloads, created_at, updated_at }))
+        let entry = Entry {
+            id,
+            owner,
+            name,
+            latest,
+            newest,
+            newest_at,
+            last,
+            versions,
+            size,
+            downloads,
+            created_at,
+            updated_at,
+        };
+        Some((id, entry))
     };
     let mut entries: HashMap<PackageId, Entry> = named.into_iter().filter_map(entry).collect();
     Ok(ids.iter().filter_map(|id| entries.remove(id)).collect())

@@ -1,6 +1,7 @@
 //! Download counts and the time of the last download. Each server collects them in memory and a job writes them, so that
 //! no download waits for a write.
 
+use super::download_days;
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::FileId;
 use crate::error::Result;
@@ -19,6 +20,7 @@ pub fn add(conn: &mut PgConnection, downloads: &[DownloadsOfFile], now: Timestam
     let ids: Vec<FileId> = downloads.iter().map(|(id, ..)| *id).collect();
     let counts: Vec<i64> = downloads.iter().map(|(_, count, _)| *count).collect();
     let times: Vec<Timestamp> = downloads.iter().map(|(.., last)| *last).collect();
+    download_days::add(conn, &ids, &counts, &times)?;
     // The versions come first, as in a deletion, and in the order of their ids, as in other servers. A stored time that
     // is yet to come is from a clock that was ahead, and gives way.
     diesel::sql_query(

@@ -284,7 +284,11 @@ pub fn last_created(conn: &mut PgConnection, right: &CanRead, package: &PackageN
     last.map(|row| row.version).ok_or(Error::NotFound(What::Package))
 }
 
-fn ranked(conn: &mut PgConnection, right: &CanRead, package: &PackageName) -> Result<Vec<RankedRow>> {
+/// All shown versions of a package, with what orders them.
+///
+/// # Errors
+/// Database errors.
+pub(super) fn ranked(conn: &mut PgConnection, right: &CanRead, package: &PackageName) -> Result<Vec<RankedRow>> {
     Ok(versions::table
         .inner_join(packages_table::table)
         .filter(package_is(right.owner().id, package))
