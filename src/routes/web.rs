@@ -264,7 +264,8 @@ pub(super) fn routes() -> Routes<Web> {
 
         // Pages: browsing.
         .get("/", home::home).right(Everybody)
-        .get("/explore", explore::owners).right(Everybody)
+        .get("/explore", explore::start).right(Everybody)
+        .get("/explore/owners", explore::owners).right(Everybody)
         .get("/explore/packages", explore::packages).right(Everybody)
         .get("/explore/packages.atom", feeds::of_search).right(Everybody).credentials(Feed).scope(read(Package))
 

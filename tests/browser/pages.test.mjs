@@ -71,7 +71,9 @@ const long = `/${OWNER}/-/packages/generic/${LONG}`;
 /** For each route of the table: the users who visit it, and the addresses they visit. */
 const VISITS = {
   "/": { anonymous: ["/"], ada: ["/"], idle: ["/"] },
-  "/explore": { anonymous: ["/explore", "/explore?q=nothing-is-called-so"], ada: ["/explore"] },
+  // Redirects to the packages.
+  "/explore": { anonymous: ["/explore"] },
+  "/explore/owners": { anonymous: ["/explore/owners", "/explore/owners?q=nothing-is-called-so"], ada: ["/explore/owners"] },
   "/{owner}/-/access": { ada: ["/ada/-/access"] },
   "/explore/packages": {
     anonymous: ["/explore/packages", "/explore/packages?q=nothing-is-called-so", "/explore/packages?q=part"],

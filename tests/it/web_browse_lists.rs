@@ -271,19 +271,19 @@ async fn explore_lists_only_owners_that_the_reader_may_see() {
     site.admin().publish(&path(&["ada", "tool", "1", "f"]), "x").await;
     let names = |browser: &Browser| browser.all(".owner-card .name");
     let mut anonymous = site.browser();
-    anonymous.go("/explore?kind=organization").await.is(200);
+    anonymous.go("/explore/owners?kind=organization").await.is(200);
     assert!(anonymous.one(".empty").contains("No users or organizations found"));
-    anonymous.go("/explore?q=COUNT").await.is(200);
+    anonymous.go("/explore/owners?q=COUNT").await.is(200);
     assert_eq!(names(&anonymous), ["ada"]);
     assert!(anonymous.one(".owner-card").contains("1 package "), "{}", anonymous.one(".owner-card"));
-    anonymous.go("/explore").await.is(200);
+    anonymous.go("/explore/owners").await.is(200);
     assert!(!names(&anonymous).contains(&"waiting".to_owned()));
     let mut stranger = site.browser_of("stranger").await;
-    stranger.go("/explore?kind=organization").await.is(200);
+    stranger.go("/explore/owners?kind=organization").await.is(200);
     assert_eq!(names(&stranger), ["acme"]);
     assert!(stranger.one(".owner-card").contains("Limited"));
     let mut ada = site.browser_of("ada").await;
-    ada.go("/explore?kind=organization&sort=newest").await.is(200);
+    ada.go("/explore/owners?kind=organization&sort=newest").await.is(200);
     assert_eq!(names(&ada), ["secret", "acme"]);
     ada.go("/").await.is(200);
     assert_eq!(ada.all(".own .name"), ["ada", "acme", "secret"]);
@@ -292,7 +292,7 @@ async fn explore_lists_only_owners_that_the_reader_may_see() {
     reader.go("/").await.is(200);
     assert_eq!(reader.attrs(".own .btn", "href"), ["/acme-read/-/upload"], "who may only read uploads nothing");
     for query in ["?q=%00", "?q=%25", "?kind=nonsense&sort=nonsense", "?page=99"] {
-        anonymous.go(&format!("/explore{query}")).await.is(200);
+        anonymous.go(&format!("/explore/owners{query}")).await.is(200);
     }
 }
 
@@ -301,7 +301,7 @@ async fn nothing_is_shown_before_signing_in_where_it_is_required() {
     let site = Site::with(&[("PACKHOUSE_REQUIRE_SIGNIN", "true")]);
     site.ci().publish(&path(&["ada", "tool", "1.0", "f"]), "x").await;
     let mut anonymous = site.browser();
-    for page in ["/", "/explore", "/explore/packages", "/ada", "/ada/-/packages/generic/tool/1.0"] {
+    for page in ["/", "/explore/owners", "/explore/packages", "/ada", "/ada/-/packages/generic/tool/1.0"] {
         let location = anonymous.go(page).await.is(303).answer.header("location").unwrap().to_owned();
         assert!(location.starts_with("/login"), "{page}: {location}");
     }
