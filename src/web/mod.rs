@@ -30,6 +30,7 @@ pub mod page;
 pub mod password;
 pub mod problems;
 pub mod profile;
+pub mod purpose;
 pub mod quota;
 pub mod quote;
 pub mod readme;

@@ -118,6 +118,17 @@ impl Frame {
         self.user.as_ref().is_some_and(|user| user.name.lower() == name.lower())
     }
 
+    /// The words of the search in the header: those of the search whose results the page shows.
+    pub fn searched(&self) -> String {
+        #[derive(serde::Deserialize)]
+        struct Words {
+            #[serde(default)]
+            q: String,
+        }
+        let Some(("/explore/packages", query)) = self.here.split_once('?') else { return String::new() };
+        serde_html_form::from_str::<Words>(query).map(|words| words.q).unwrap_or_default()
+    }
+
     /// Whether the page is at or below a path, to mark it in the navigation.
     pub fn is_at(&self, path: &str) -> bool {
         let here = self.here.split('?').next().unwrap_or_default();
