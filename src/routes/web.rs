@@ -260,6 +260,7 @@ pub(super) fn routes() -> Routes<Web> {
         // Files that programs ask every site for.
         .get("/robots.txt", site_files::robots).right(Everybody)
         .get("/favicon.ico", site_files::favicon).right(Everybody)
+        .get("/.well-known/security.txt", site_files::security).right(Everybody)
         .get("/swagger.v1.json", site_files::swagger).right(Everybody)
 
         // Pages: browsing.

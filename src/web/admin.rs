@@ -157,13 +157,14 @@ fn hooks_url(failing: &FailingHooks) -> String {
 /// `GET /-/admin`.
 pub async fn overview(call: Call) -> Result<Reply> {
     let now = call.app.clock.now();
-    let (frame, (overview, mut days, damaged, trash, trash_freed, failing_hooks)) = frame(&call, move |conn, caller| {
-        let (trash, freed) = (trash_entries::occupied(conn, caller)?, freed::bytes(conn, Given::Trash)?);
-        let (overview, days) = (stats::overview(conn, caller)?, stats::growth(conn, caller, now)?);
-        let failing_hooks = failing::list(conn, caller, FAILING_SHOWN)?;
-        Ok((overview, days, damage::count(conn)?, trash, freed, failing_hooks))
-    })
-    .await?;
+    let (frame, (overview, mut days, damaged, trash, trash_freed, failing_hooks)) =
+        frame(&call, move |conn, caller| {
+            let (trash, freed) = (trash_entries::occupied(conn, caller)?, freed::bytes(conn, Given::Trash)?);
+            let (overview, days) = (stats::overview(conn, caller)?, stats::growth(conn, caller, now)?);
+            let failing_hooks = failing::list(conn, caller, FAILING_SHOWN)?;
+            Ok((overview, days, damage::count(conn)?, trash, freed, failing_hooks))
+        })
+        .await?;
     let failed = |task: &Task| call.app.tasks.status(*task).last.is_some_and(|last| !last.is_good);
     let failed = Task::ALL.into_iter().filter(failed).map(|task| system::words(task).0).collect();
     let totals = call.app.blob_totals().await;

@@ -3,8 +3,8 @@
 use super::login::LOST;
 use super::page::{Frame, Reply, site_root, within_site};
 use super::problems::sentence;
-use crate::auth::policy::{AcceptedCredentials, accepted_credentials};
 use crate::auth::origin::field;
+use crate::auth::policy::{AcceptedCredentials, accepted_credentials};
 use crate::auth::reader;
 use crate::domain::path::escape;
 use crate::domain::request_id::RequestId;

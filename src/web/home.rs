@@ -90,9 +90,7 @@ pub async fn home(call: Call) -> Result<Reply> {
     let rows = own.into_iter().filter_map(row).collect();
     let first = commands::first(&frame.root, &user.name);
     let page = slice.offset / slice.limit.max(1) + 1;
-    let chain = Chain {
-        first: (page > 1).then(|| "/".to_owned()),
-        next: has_more.then(|| format!("/?page={}", page + 1)),
-    };
+    let chain =
+        Chain { first: (page > 1).then(|| "/".to_owned()), next: has_more.then(|| format!("/?page={}", page + 1)) };
     Reply::page(&HomePage { owners: owners.into_iter().map(Own).collect(), frame, rows, chain, first })
 }

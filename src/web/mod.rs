@@ -20,6 +20,7 @@ pub mod login;
 pub mod manual;
 pub mod markdown;
 pub mod members;
+pub mod notice;
 pub mod org_settings;
 pub mod orgs;
 pub mod owner;

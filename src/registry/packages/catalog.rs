@@ -310,12 +310,7 @@ pub fn belonging(conn: &mut PgConnection, caller: &Caller) -> Result<Vec<Belongi
 ///
 /// # Errors
 /// Database errors.
-pub fn recent(
-    conn: &mut PgConnection,
-    caller: &Caller,
-    of: &[Belonging],
-    slice: Slice,
-) -> Result<(Vec<Entry>, bool)> {
+pub fn recent(conn: &mut PgConnection, caller: &Caller, of: &[Belonging], slice: Slice) -> Result<(Vec<Entry>, bool)> {
     let drafts = caller.draft_limit();
     let (shown, last) = (shown_sql(&drafts, "versions"), last_of_package(&drafts));
     let owners: Vec<OwnerId> = of.iter().map(|owner| owner.id).collect();
