@@ -165,6 +165,7 @@ const VISITS = {
   "/{owner}/-/packages/generic/{name}/versions.atom": {},
   "/robots.txt": {},
   "/favicon.ico": {},
+  "/.well-known/security.txt": {},
   "/swagger.v1.json": {},
   "/{owner}/-/packages/generic/{name}/{version}/files/{id}/delete": { ada: [`/ada/-/packages/generic/many/1.0/files/${file.id}/delete`] },
   "/{owner}/-/packages/settings/generic/{name}": { ada: ["/ada/-/packages/settings/generic/many"], [OWNER]: [`/${OWNER}/-/packages/settings/generic/${LONG}`] },

@@ -984,11 +984,7 @@ async fn attempt(
         404 => Outcome::Absent,
         other => return Err(format!("{what}: {other} {said}")),
     };
-    let wanted = match expected(row, person, sent, visibility) {
-        // A page that someone may not see is 404.
-        Outcome::Forbidden if pages && row.method == "GET" => Outcome::Absent,
-        wanted => wanted,
-    };
+    let wanted = expected(row, person, sent, visibility);
     if outcome != wanted {
         return Err(format!("{what}: {outcome:?} instead of {wanted:?}: {said}"));
     }

@@ -33,9 +33,24 @@ async fn the_overview_shows_counts_savings_and_growth() {
     assert_eq!(browser.all("#checks .badge.good"), ["Database", "Storage", "Accepting requests"]);
     assert_eq!(browser.all(".side a[aria-current]"), ["Overview"]);
     for page in ["/-/admin", "/-/admin/users", "/-/admin/orgs", "/-/admin/packages"] {
-        site.browser_of("ada").await.go(page).await.is(404);
+        site.browser_of("ada").await.go(page).await.is(403);
         site.browser().go(page).await.is(303);
     }
+}
+
+#[tokio::test]
+async fn every_page_about_a_user_has_a_title_that_says_what_it_does() {
+    let site = Site::new();
+    let mut browser = site.browser_of("admin").await;
+    let mut titles = std::collections::BTreeSet::new();
+    let pages = ["", "/edit", "/password", "/role", "/rename", "/delete", "/quota"];
+    for page in pages {
+        browser.go(&format!("/-/admin/users/ada{page}")).await.is(200);
+        let title = browser.one("title");
+        assert!(title.contains("ada") && title.ends_with(" · Administration · Packhouse"), "{title}");
+        titles.insert(title);
+    }
+    assert_eq!(titles.len(), pages.len(), "{titles:?}");
 }
 
 #[tokio::test]

@@ -259,6 +259,56 @@ async fn a_long_search_continues_by_position_without_duplicates() {
 }
 
 #[tokio::test]
+async fn explore_opens_the_packages_and_old_links_lead_to_the_owners() {
+    let site = Site::new();
+    let mut browser = site.browser();
+    for (from, to) in [
+        ("/explore", "/explore/packages"),
+        ("/explore?q=a", "/explore/packages?q=a"),
+        ("/explore?kind=user&page=2", "/explore/owners?kind=user&page=2"),
+    ] {
+        browser.go(from).await.is(303);
+        assert_eq!(browser.answer.header("location"), Some(to));
+    }
+    browser.go("/explore/packages").await.is(200);
+    assert_eq!(browser.attrs("nav[aria-label=Main] a[aria-current]", "href"), ["/explore/packages"]);
+    assert_eq!(browser.attrs(".tabs a", "href"), ["/explore/packages", "/explore/owners"]);
+}
+
+#[tokio::test]
+async fn the_search_in_the_header_keeps_its_words() {
+    let site = Site::new();
+    let mut browser = site.browser();
+    browser.go("/explore/packages?q=acme+%26+%22tool%22&sort=name").await.is(200);
+    assert_eq!(browser.attrs("#top-q", "value"), ["acme & \"tool\""]);
+    for page in ["/explore/packages", "/explore/owners?q=ada", "/ada?q=tool"] {
+        browser.go(page).await.is(200);
+        assert_eq!(browser.attrs("#top-q", "value"), [""], "{page}");
+    }
+}
+
+#[tokio::test]
+async fn the_home_page_leads_to_all_of_ones_packages() {
+    let site = Site::new();
+    for number in 0..62 {
+        site.ci().publish(&path(&["ada", &format!("tool-{number}"), "1", "f"]), "x").await;
+    }
+    let mut browser = site.browser_of("ada").await;
+    browser.go("/").await.is(200);
+    let mut seen = Vec::new();
+    loop {
+        seen.extend(browser.all(".packages tbody th a:not(.quiet)"));
+        let Some(next) = browser.attrs(".pager a[rel=next]", "href").pop() else { break };
+        browser.go(&next).await.is(200);
+        assert_eq!(browser.attrs(".pager a:not([rel=next])", "href"), ["/"]);
+    }
+    let all: Vec<_> = (0..62).rev().map(|number| format!("tool-{number}")).collect();
+    assert_eq!(seen, all);
+    browser.go("/?page=9").await.is(200);
+    assert!(browser.one(".empty").contains("This page is empty"));
+}
+
+#[tokio::test]
 async fn explore_lists_only_owners_that_the_reader_may_see() {
     let site = Site::new();
     site.db(|conn| {

@@ -87,6 +87,11 @@ async fn a_member_leaves_after_confirming_and_the_sole_owner_stays() {
     assert!(ada.all("tbody .actions").contains(&"Sole owner".to_owned()));
     ada.go("/org/acme/members/ada/remove").await.is(200);
     assert!(ada.one(".notice.warn").contains("You are the sole owner of acme."));
+    for page in ["/org/acme/members", "/user/settings/organizations"] {
+        ada.go(page).await.is(200);
+        assert!(!ada.text().contains("Leave"), "{page}: nobody may leave who is the only owner");
+        assert!(ada.text().contains("Sole owner"), "{page}");
+    }
     assert_eq!(ada.all("main form"), Vec::<String>::new());
     let csrf = ada.csrf();
     ada.post("/org/acme/members/ada/remove", format!("csrf={csrf}")).await.is(422);
