@@ -4,8 +4,8 @@ use super::login::LOST;
 use super::page::{Frame, Reply, site_root, within_site};
 use super::problems::sentence;
 use crate::auth::origin::field;
-use crate::auth::policy::{AcceptedCredentials, accepted_credentials};
-use crate::auth::reader;
+use crate::auth::policy::{AcceptedCredentials, accepted_credentials, is_for_administrators};
+use crate::auth::{reader, session};
 use crate::domain::path::escape;
 use crate::domain::request_id::RequestId;
 use crate::error::{Error, What};
@@ -123,6 +123,12 @@ pub async fn render_error(req: &HttpRequest, app: &Arc<App>, error: Error) -> Re
             Some(path) => return Reply::to(&path),
             None => Error::NotFound(What::Page),
         },
+        // To everybody else, the pages of administrators do not exist.
+        Error::Forbidden(_)
+            if reads && is_for_administrators(req) && (!program || session::read(req, app).is_some()) =>
+        {
+            Error::NotFound(What::Page)
+        }
         other => other,
     };
     if program {

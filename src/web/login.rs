@@ -2,6 +2,7 @@
 //! session.
 
 use super::forms::Protected;
+use super::notice::Notice;
 use super::page::{Frame, Reply, frame, within, within_site};
 use super::problems::Problems;
 use super::purpose::purpose;
@@ -183,7 +184,12 @@ pub struct Code {
 /// `POST /login/two-factor`.
 pub async fn submit_code(call: Call, form: Protected<Code>) -> Result<Reply> {
     let fields = form.read(&call).await?;
-    let Some((user, epoch)) = session::pending(&call.req, &call.app) else { return Ok(Reply::to("/login")) };
+    let Some((user, epoch)) = session::pending(&call.req, &call.app) else {
+        let back = within_site(&fields.back);
+        let again = format!("/login?redirect_to={}", crate::domain::path::escape(&back));
+        let notice = Notice::bad("The time for the code is over. Enter your password again.");
+        return Ok(Reply::to(&again).tell(&call.app, &notice));
+    };
     let source = SignInSource::of(&call.req, &call.app);
     let problems = match password::use_code(&call.app, (user, epoch), &fields.code, true, &source).await {
         Ok(Some(factor)) => return begin(&call, (user, epoch), Some(factor), &within_site(&fields.back)).await,

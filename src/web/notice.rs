@@ -75,6 +75,11 @@ impl Notice {
         Self { undo, ..Self::good(text) }
     }
 
+    /// The name of its icon.
+    pub fn icon(&self) -> &'static str {
+        if self.is_bad { "circle-x" } else { "circle-check" }
+    }
+
     /// The value of its cookie.
     pub(super) fn to_cookie(&self) -> String {
         let second = match &self.undo {

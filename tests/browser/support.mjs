@@ -111,6 +111,8 @@ const ARGS = [
   "--disable-background-networking",
   "--disable-component-update",
   "--disable-sync",
+  // A host that is not this computer to the browser, for what needs https.
+  "--host-resolver-rules=MAP packages.test 127.0.0.1",
 ];
 
 let launched;
@@ -136,7 +138,6 @@ export async function visit(site, options = {}) {
     baseURL: site.url, viewport: WIDE, colorScheme: "light", reducedMotion: "reduce", acceptDownloads: true, ...options,
   });
   context.setDefaultTimeout(20_000);
-  if (process.env.LIVE_CSS) { await context.route("**/assets/app.*.css", (r) => r.fulfill({ path: process.env.LIVE_CSS, contentType: "text/css" })); await context.route("**/assets/app.*.js", (r) => r.fulfill({ path: process.env.LIVE_CSS.replace(".css", ".js"), contentType: "text/javascript" })); }
   const wrong = [];
   await context.addInitScript(() => {
     document.addEventListener("securitypolicyviolation", (event) => {

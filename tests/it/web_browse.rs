@@ -26,7 +26,7 @@ async fn public_pages_describe_themselves_with_one_address_and_their_feed() {
             "tool 1.0",
             "/ada/-/packages/generic/tool/versions.atom",
         ),
-        ("/docs/", "/docs/", "Packhouse", ""),
+        ("/docs/", "/docs/", "Manual", ""),
     ] {
         browser.go(at).await.is(200);
         let url = format!("https://packages.example.org{own}");
