@@ -235,5 +235,5 @@ async fn an_owner_manages_a_robot_in_the_browser() {
     browser.follow().await.is(200);
     assert!(browser.text().contains("No robots yet"));
     let mut other = site.browser_of("stranger").await;
-    other.go("/org/acme/robots").await.is(404);
+    other.go("/org/acme/robots").await.is(403);
 }

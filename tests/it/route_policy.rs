@@ -230,7 +230,7 @@ const PEOPLE: [Person; 9] = [
 
 impl World {
     async fn new(person: Person) -> Self {
-        let site = Site::new();
+        let site = Site::with(&[("PACKHOUSE_SECURITY_CONTACT", "mailto:security@example.org")]);
         let conn = PgConnection::establish(&site.url).unwrap().into();
         let world = Self { site, conn, count: Cell::new(0), session: None.into() };
         world.db(|conn| {

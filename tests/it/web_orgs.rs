@@ -101,7 +101,7 @@ async fn settings_are_for_owners_and_hidden_from_everyone_else() {
         ("stranger", false),
     ] {
         let mut browser = site.browser_of(name).await;
-        browser.go("/org/acme/settings").await.is(if seen { 200 } else { 404 });
+        browser.go("/org/acme/settings").await.is(if seen { 200 } else { 403 });
         browser.go("/acme").await.is(200);
         let tabs = browser.all(".tabs a");
         assert_eq!(tabs.contains(&"Settings".to_owned()), seen, "{name}: {tabs:?}");

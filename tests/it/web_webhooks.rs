@@ -136,7 +136,7 @@ async fn hooks_are_visible_only_to_the_owners_of_their_organization() {
     for user in ["acme-admin", "stranger"] {
         let mut browser = site.browser_of(user).await;
         for page in [ORGS.to_owned(), format!("{ORGS}/new"), format!("{ORGS}/{id}")] {
-            browser.go(&page).await.is(404);
+            browser.go(&page).await.is(403);
         }
         browser.go("/acme").await.is(200);
         assert!(!browser.text().contains("settings/hooks\""));
