@@ -60,6 +60,9 @@ for (const of of ["/user", "/orgs/acme"]) {
   hooks[of] = `${hook.id}/deliveries/${delivery.id}`;
 }
 
+await api(site, "ada", "POST", "/api/v1/orgs/acme/robots", { name: "deploy" });
+await api(site, "ada", "POST", "/api/v1/orgs/acme/robots/deploy/tokens", { name: "ci", scopes: ["write:package"] });
+
 const rules = {};
 for (const owner of ["ada", "acme"]) {
   const rule = { name: "nightlies", versions: ["*-nightly.*"], delete_older_than_days: 14, keep_last: 5 };
@@ -90,6 +93,8 @@ const VISITS = {
   "/org/{org}/teams": { ada: ["/org/acme/teams"], [OWNER]: ["/org/acme/teams"] },
   "/org/{org}/teams/{team}": { ada: ["/org/acme/teams/Owners", "/org/acme/teams/Readers"], [OWNER]: ["/org/acme/teams/Readers"] },
   "/org/{org}/members": { ada: ["/org/acme/members", "/org/acme/members?q=nobody"] },
+  "/org/{org}/robots": { ada: ["/org/acme/robots"] },
+  "/org/{org}/robots/{robot}": { ada: ["/org/acme/robots/deploy"] },
   "/org/{org}/members/{user}/remove": { ada: [`/org/acme/members/${OWNER}/remove`, "/org/acme/members/ada/remove"] },
   "/user/settings": { ada: ["/user/settings"], [OWNER]: ["/user/settings"] },
   "/user/settings/email": { ada: ["/user/settings/email"] },

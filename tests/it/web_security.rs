@@ -142,7 +142,7 @@ async fn a_code_that_comes_too_late_leads_back_to_the_password_with_the_reason()
     let site = Site::new();
     let codes = set_up(&mut site.browser_of("ada").await, &site).await;
     let mut browser = knock(&site).await;
-    site.pass(std::time::Duration::from_secs(301));
+    site.pass(Duration::from_secs(301));
     browser.submit(CODE_FORM, &[("code", &codes[0]), ("back", "/docs")]).await.is(303);
     assert_eq!(browser.answer.header("location"), Some("/login?redirect_to=%2Fdocs"));
     browser.follow().await.is(200);
