@@ -70,7 +70,11 @@ async fn the_head_of_an_owner_says_who_it_is_and_what_who_looks_may_do() {
     for (name, seen, may_upload) in [
         ("acme-read", &["Packages", "Teams", "Members"][..], false),
         ("acme-write", &["Packages", "Trash", "Teams", "Members"], true),
-        ("ada", &["Packages", "Trash", "Teams", "Members", "Webhooks", "Retention", "Settings"], true),
+        (
+            "ada",
+            &["Packages", "Trash", "Teams", "Members", "Access", "Robots", "Webhooks", "Retention", "Settings"],
+            true,
+        ),
     ] {
         let mut member = site.browser_of(name).await;
         member.go("/acme").await.is(200);
@@ -80,7 +84,7 @@ async fn the_head_of_an_owner_says_who_it_is_and_what_who_looks_may_do() {
     }
     let mut ada = site.browser_of("ada").await;
     ada.go("/ada").await.is(200);
-    assert_eq!(ada.all(tabs), ["Packages", "Trash", "Settings"]);
+    assert_eq!(ada.all(tabs), ["Packages", "Trash", "Access", "Settings"]);
     assert_eq!(ada.attrs(tabs, "href"), ["/ada", "/ada/-/trash", "/user/settings"]);
     ada.go("/stranger").await.is(200);
     assert_eq!(ada.all(tabs), ["Packages"]);
