@@ -74,21 +74,24 @@ fn advice(error: &Error, reads: bool) -> Option<&'static str> {
     }
 }
 
-/// The page of this site that led here, if the browser tells, and if it is another one.
-fn came_from(req: &HttpRequest, app: &App) -> Option<String> {
-    let referer = field(req, header::REFERER.as_str())?;
+/// The page of this site that led here, if the browser tells.
+fn referrer(req: &HttpRequest, app: &App) -> Option<String> {
     let root = site_root(req, app);
-    let path = referer.strip_prefix(root.as_str()).filter(|path| path.starts_with('/'))?;
-    let path = within_site(path);
+    let path = field(req, header::REFERER.as_str())?.strip_prefix(root.as_str())?;
+    path.starts_with('/').then(|| within_site(path))
+}
+
+/// The same, if it is another page than this one.
+fn came_from(req: &HttpRequest, app: &App) -> Option<String> {
     let here = req.uri().path_and_query().map_or("/", |target| target.as_str());
-    (path != here).then_some(path)
+    referrer(req, app).filter(|page| page != here)
 }
 
 /// The query that leads back to the requested page after signing in or changing the password; after a form, to the page
 /// with the form, with a mark that it was not saved.
 fn way_back(req: &HttpRequest, app: &App, reads: bool) -> String {
     if !reads {
-        let page = came_from(req, app).map(|page| format!("&redirect_to={}", escape(&page))).unwrap_or_default();
+        let page = referrer(req, app).map(|page| format!("&redirect_to={}", escape(&page))).unwrap_or_default();
         return format!("?{LOST}=1{page}");
     }
     let here = req.uri().path_and_query().map_or("/", |target| target.as_str());

@@ -186,7 +186,8 @@ pub async fn submit_code(call: Call, form: Protected<Code>) -> Result<Reply> {
     let fields = form.read(&call).await?;
     let Some((user, epoch)) = session::pending(&call.req, &call.app) else {
         let back = within_site(&fields.back);
-        let again = format!("/login?redirect_to={}", crate::domain::path::escape(&back));
+        let query = format!("?redirect_to={}", crate::domain::path::escape(&back));
+        let again = format!("/login{}", if back == "/" { "" } else { query.as_str() });
         let notice = Notice::bad("The time for the code is over. Enter your password again.");
         return Ok(Reply::to(&again).tell(&call.app, &notice));
     };

@@ -35,6 +35,7 @@ async fn settle(proxy: Option<Proxy>) -> Site {
         db_user(conn, "empty", Visibility::Public, false)
     });
     let ada = site.anon().bearer(&site.db_token("ada", &["all"]));
+    ada.post("/api/v1/orgs/acme/robots", &serde_json::json!({"name": "deploy"})).await.is(201);
     for owner in ["ada", "acme", "inside"] {
         for version in ["1.0.0", "2.0.0-rc.1 with spaces and ümlauts"] {
             let readme = "# Tool\n\nRead [the manual](https://example.org/manual).\n\n```sh\nmake\n```\n";
@@ -74,6 +75,7 @@ async fn address(site: &Site, row: &Row) -> String {
         ("{name}", "tool"),
         ("{version}", "1.0.0"),
         ("{team}", "Owners"),
+        ("{robot}", "deploy"),
         ("{id}", &file.to_string()),
         ("{file}", "README.md"),
         ("{session}", &session),

@@ -83,7 +83,7 @@ async fn error_pages_have_the_request_id_and_a_way_back() {
     let id = browser.answer.header("x-request-id").unwrap().to_owned();
     assert!(browser.one("main").contains(&id));
     let hrefs = browser.attrs(".ways a", "href");
-    let sign_in = "/login?redirect_to=%2Fada%2F-%2Fpackages%2Fgeneric%2Fnothing%2F1%2E0";
+    let sign_in = "/login?redirect_to=%2Fada%2F-%2Fpackages%2Fgeneric%2Fnothing%2F1.0";
     assert_eq!(hrefs, ["/explore/packages?q=a", sign_in, "/explore/packages", "/"]);
     for foreign in ["https://evil.example/x", "http://127.0.0.1.evil.example/x", "javascript:alert(1)"] {
         browser.send("GET", page, &[("accept", "text/html"), ("referer", foreign)], None).await.is(404);

@@ -128,7 +128,7 @@ async fn the_team_owners_keeps_its_name_role_and_last_member() {
     let site = settle();
     let mut browser = site.browser_of("ada").await;
     browser.go("/org/acme/teams/Owners").await.is(200);
-    assert_eq!(browser.all("main details"), Vec::<String>::new(), "it cannot be deleted");
+    assert_eq!(browser.all("main details.card"), Vec::<String>::new(), "it cannot be deleted");
     let csrf = browser.csrf();
     browser.post("/org/acme/teams/Owners/delete", format!("csrf={csrf}")).await.is(422);
     assert_eq!(browser.one("[role=alert]"), "The team Owners cannot be deleted: every organization needs it.");
