@@ -150,6 +150,6 @@ test("a page of the audit log has one line a record", async () => {
   assert.ok(opened.height > 40, "the whole name is shown");
   await page.setViewportSize({ width: 390, height: 844 });
   await page.reload();
-  assert.ok(await page.evaluate(() => document.documentElement.scrollHeight) < 7000);
+  assert.ok(await page.evaluate(() => document.documentElement.scrollHeight) < 7500);
   await done(browser);
 });

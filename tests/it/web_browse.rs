@@ -85,7 +85,7 @@ async fn the_head_of_an_owner_says_who_it_is_and_what_who_looks_may_do() {
     let mut ada = site.browser_of("ada").await;
     ada.go("/ada").await.is(200);
     assert_eq!(ada.all(tabs), ["Packages", "Trash", "Access", "Settings"]);
-    assert_eq!(ada.attrs(tabs, "href"), ["/ada", "/ada/-/trash", "/user/settings"]);
+    assert_eq!(ada.attrs(tabs, "href"), ["/ada", "/ada/-/trash", "/ada/-/access", "/user/settings"]);
     ada.go("/stranger").await.is(200);
     assert_eq!(ada.all(tabs), ["Packages"]);
 }

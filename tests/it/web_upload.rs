@@ -237,7 +237,7 @@ async fn the_upload_page_lists_owners_and_what_already_exists() {
     assert_eq!(browser.answer.header("location"), Some("/zoo/-/upload?package=tool&version=1%201"));
     // Readers are told what they lack. To people who can't see the owner, the page doesn't exist.
     for (who, owner, status) in
-        [("acme-read", "acme", 403), ("stranger", "acme", 404), ("stranger", "zoo", 404), ("stranger", "nobody", 404)]
+        [("acme-read", "acme", 403), ("stranger", "acme", 404), ("stranger", "zoo", 403), ("stranger", "nobody", 404)]
     {
         site.browser_of(who).await.go(&format!("/{owner}/-/upload")).await.is(status);
     }

@@ -103,14 +103,6 @@ impl RecordRow {
         spelled(&self.record.actor_name)
     }
 
-    /// What the record is about, in full.
-    fn target(&self) -> String {
-        match &self.record.owner_name {
-            Some(owner) if *owner != self.record.subject => format!("{owner} {}", self.record.subject),
-            _ => self.record.subject.clone(),
-        }
-    }
-
     fn access_method(&self) -> &str {
         spelled(&self.record.credential)
     }
