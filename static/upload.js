@@ -12,7 +12,7 @@ const hasValidName = (name) => name.length <= 1024 && name.split("/").length <= 
 const AT_ONCE = 2;
 const WORDS = { waiting: "Waiting", sending: "Uploading", stored: "Uploaded", failed: "Upload failed", canceled: "Canceled" };
 const items = [];
-let sending = 0, running = false, started = 0, sentBefore = 0;
+let sending = 0, running = false, started = 0, sentBefore = 0, quarterSaid = 0;
 
 const say = (text) => { byId("said").textContent = text; };
 
@@ -30,6 +30,20 @@ const uploads = () => `${form.dataset.site}${encodeURIComponent(owner.value)}/-/
 
 const sum = (list, of) => list.reduce((all, item) => all + of(item), 0);
 const counted = () => items.filter((item) => item.state !== "canceled");
+
+// How many files were uploaded, of all that were chosen, and how many were canceled.
+const outcome = () => {
+  const count = (state) => items.filter((item) => item.state === state).length;
+  const canceled = count("canceled");
+  return `${count("stored")} of ${plural(items.length, "file")} uploaded${canceled ? `, ${canceled} canceled` : ""}`;
+};
+
+// Removes what the page says about the names, which no longer holds while they change. What it says of a quota stays.
+const forget = () => {
+  for (const line of byId("state").querySelectorAll(".hint, #exists")) line.remove();
+  byId("look").hidden = true;
+  showWaiting();
+};
 
 // Requests the page again: what exists under the typed names, how much fits, and a fresh CSRF token.
 let asked = 0;
@@ -99,15 +113,18 @@ const showWaiting = () => { for (const item of items) if (item.state === "waitin
 
 const total = () => {
   const all = counted();
-  byId("total").hidden = !all.length;
+  byId("total").hidden = !items.length;
   const bytes = sum(all, (item) => item.file.size);
   const sent = sum(all, (item) => (item.state === "stored" ? item.file.size : item.sent));
   const done = all.filter((item) => item.state === "stored").length;
   byId("total-bar").value = bytes ? sent / bytes : done / (all.length || 1);
+  const quarter = running && bytes ? Math.floor((4 * sent) / bytes) : 0;
+  if (quarter > quarterSaid && quarter < 4) say(`${quarter * 25}% uploaded`);
+  quarterSaid = quarter;
   const seconds = (performance.now() - started) / 1000;
   const rate = running && seconds > 2 ? (sent - sentBefore) / seconds : 0;
   const left = rate > 0 ? ` · ${size(Math.round(rate))}/s, ${wait((bytes - sent) / rate)} left` : "";
-  byId("total-text").textContent = `${done} of ${plural(all.length, "file")} uploaded · ${size(sent)} of ${size(bytes)}${left}`;
+  byId("total-text").textContent = `${outcome()} · ${size(sent)} of ${size(bytes)}${left}`;
   byId("stop").hidden = !running;
   byId("send").disabled = running || !all.some((item) => item.state === "waiting");
   byId("where").disabled = owner.disabled = running;
@@ -215,16 +232,22 @@ const next = () => {
   const all = counted();
   const done = all.filter((item) => item.state === "stored").length;
   byId("look").hidden = !done;
-  if (done && done === all.length) {
+  if (done && done === items.length) {
     say(`All ${plural(done, "file")} uploaded`);
     byId("look").focus();
-  } else if (done || all.some((item) => item.state === "failed")) {
-    say(`${done} of ${plural(all.length, "file")} uploaded`);
+  } else {
+    say(outcome());
   }
 };
 
 const start = async () => {
   if (!form.reportValidity()) return;
+  const waiting = items.filter((item) => item.state === "waiting");
+  if (!running && waiting.length && waiting.every(problemOf)) {
+    say(`No file can be uploaded. ${waiting[0].name}: ${problemOf(waiting[0])}`);
+    waiting[0].row.querySelector("input").focus();
+    return;
+  }
   if (!running) {
     try {
       await refresh();
@@ -286,6 +309,7 @@ window.addEventListener("beforeunload", (event) => { if (sending) event.preventD
 let typing;
 for (const field of [byId("package"), byId("version"), owner]) {
   field.addEventListener("input", () => {
+    forget();
     clearTimeout(typing);
     typing = setTimeout(() => refresh().catch(() => {}), 300);
   });

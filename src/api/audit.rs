@@ -28,7 +28,7 @@ pub struct AuditQuery {
     #[serde(default)]
     #[param(schema_with = or_empty::<OwnerName>)]
     owner: String,
-    /// One event, such as `user.create`, or all events with a prefix: `user.`.
+    /// One event, such as `user.create`, or all events of a group: `user`.
     #[serde(default)]
     #[param(pattern = "^([a-z_]+([.][a-z_]+)*[.]?)?$", max_length = 100)]
     event: String,

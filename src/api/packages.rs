@@ -273,7 +273,7 @@ pub async fn delete_package(call: Call, query: Query<DeletionQuery>) -> Result<N
     call.writing(move |conn, caller| {
         let right = can_publish(conn, caller, &path.owner, &path.package)?;
         let purge = query.as_ref().map_err(Error::again)?.purge;
-        lifecycle::delete(conn, caller, &right, &path.package, &Deletion::asked(&right, purge, keep, now)?)
+        lifecycle::delete(conn, caller, &right, &path.package, &Deletion::asked(&right, purge, keep, now)?).map(drop)
     })
     .await?;
     Ok(NoContent)
@@ -286,7 +286,7 @@ pub async fn delete_version(call: Call, query: Query<DeletionQuery>) -> Result<N
     call.writing(move |conn, caller| {
         let right = can_publish(conn, caller, &path.owner, &path.package)?;
         let purge = query.as_ref().map_err(Error::again)?.purge;
-        versions::delete(conn, caller, &right, &path, &Deletion::asked(&right, purge, keep, now)?)
+        versions::delete(conn, caller, &right, &path, &Deletion::asked(&right, purge, keep, now)?).map(drop)
     })
     .await?;
     Ok(NoContent)

@@ -34,6 +34,11 @@ pub fn accepted_credentials(req: &HttpRequest) -> Option<AcceptedCredentials> {
     req.extensions().get::<Policy>().map(|policy| policy.credentials)
 }
 
+/// Whether the route of a request is for site administrators alone.
+pub fn is_for_administrators(req: &HttpRequest) -> bool {
+    req.extensions().get::<Policy>().is_some_and(|policy| policy.right == Right::SiteAdmin)
+}
+
 /// The right that a route demands of its caller, in addition to the scope of their token. Rights to the names in the
 /// path are checked by [`crate::registry::access`], in the same transaction as the work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

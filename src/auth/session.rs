@@ -152,6 +152,11 @@ pub fn end(app: &App) -> Cookie<'static> {
     removal(app, SESSION)
 }
 
+/// Whether the browser sends the cookie of a session, which may have ended.
+pub fn is_sent(req: &HttpRequest, app: &App) -> bool {
+    cookie_value(req, app, SESSION).is_some()
+}
+
 /// The session that the request's cookie names.
 pub fn read(req: &HttpRequest, app: &App) -> Option<SessionId> {
     subject(app, Purpose::Session, &cookie_value(req, app, SESSION)?)?.parse().ok()

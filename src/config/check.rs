@@ -19,6 +19,12 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
     if config.registration.email_domains.iter().any(domain) {
         return Err(bad("registration.email_domains", "must list domains such as example.org"));
     }
+    let contact = config.security_contact.as_str();
+    let is_address = ["mailto:", "https://", "tel:"].iter().any(|scheme| contact.starts_with(scheme));
+    let is_plain = contact.chars().all(|c| c.is_ascii_graphic());
+    if !contact.is_empty() && (!is_address || !is_plain) {
+        return Err(bad("security_contact", "must be an address such as mailto:security@example.org or https://…"));
+    }
     if !is_filter(&config.log.level) {
         return Err(bad(
             "log.level",

@@ -32,6 +32,7 @@ pub struct Config {
     #[serde(deserialize_with = "public_url::optional")]
     pub public_url: Option<PublicUrl>,
     pub require_signin: bool,
+    pub security_contact: String,
     pub trusted_proxies: Vec<Network>,
     pub workers: usize,
     pub database: DatabaseConfig,

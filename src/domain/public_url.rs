@@ -45,8 +45,9 @@ impl BasePath {
 
 /// The first segments of the site's own paths. A base path begins with none of them: a proxy may remove the base path
 /// or keep it, and `/api/…` could mean either.
-pub const FIRST_SEGMENTS: [&str; 16] = [
+pub const FIRST_SEGMENTS: [&str; 17] = [
     "-",
+    ".well-known",
     "api",
     "assets",
     "docs",

@@ -130,7 +130,7 @@ pub async fn delete(call: Call) -> Result<HttpResponse> {
     call.writing(move |conn, caller| {
         let right = can_publish(conn, caller, &path.owner, &path.package)?;
         let purge = *purge.as_ref().map_err(Error::again)?;
-        files::delete(conn, caller, &right, &path, &Deletion::asked(&right, purge, keep, now)?)
+        files::delete(conn, caller, &right, &path, &Deletion::asked(&right, purge, keep, now)?).map(drop)
     })
     .await?;
     Ok(HttpResponse::NoContent().finish())

@@ -16,7 +16,7 @@ pub async fn delete(call: Call) -> Result<HttpResponse> {
     call.writing(move |conn, caller| {
         let right = can_publish(conn, caller, &path.owner, &path.package)?;
         let purge = *purge.as_ref().map_err(Error::again)?;
-        versions::delete(conn, caller, &right, &path, &Deletion::asked(&right, purge, keep, now)?)
+        versions::delete(conn, caller, &right, &path, &Deletion::asked(&right, purge, keep, now)?).map(drop)
     })
     .await?;
     Ok(HttpResponse::NoContent().finish())

@@ -260,11 +260,13 @@ pub(super) fn routes() -> Routes<Web> {
         // Files that programs ask every site for.
         .get("/robots.txt", site_files::robots).right(Everybody)
         .get("/favicon.ico", site_files::favicon).right(Everybody)
+        .get("/.well-known/security.txt", site_files::security).right(Everybody)
         .get("/swagger.v1.json", site_files::swagger).right(Everybody)
 
         // Pages: browsing.
         .get("/", home::home).right(Everybody)
-        .get("/explore", explore::owners).right(Everybody)
+        .get("/explore", explore::start).right(Everybody)
+        .get("/explore/owners", explore::owners).right(Everybody)
         .get("/explore/packages", explore::packages).right(Everybody)
         .get("/explore/packages.atom", feeds::of_search).right(Everybody).credentials(Feed).scope(read(Package))
 

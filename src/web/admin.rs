@@ -11,12 +11,15 @@ use super::format::{Bytes, Count};
 use super::page::{Frame, Reply, frame};
 use crate::auth::call::Call;
 use crate::blocking::spawn_blocking;
+use crate::domain::address::{HookPages, admin_user};
+use crate::domain::role::OwnerKind;
 use crate::error::Result;
 use crate::jobs::task_status::Task;
 use crate::registry::operations::damage;
 use crate::registry::operations::stats::{self, Day, Figure, Overview};
 use crate::registry::packages::freed::{self, Given};
 use crate::registry::packages::trash_entries;
+use crate::registry::webhooks::failing::{self, FailingHooks};
 use crate::state::health::Check;
 use askama::Template;
 
@@ -41,9 +44,12 @@ pub fn is_at(frame: &Frame, path: &str) -> bool {
     }
 }
 
+/// The most owners with failing webhooks that the overview names.
+const FAILING_SHOWN: i64 = 5;
+
 /// The dimensions of the plot: its height, where the bars start, and the width of a day.
 const HEIGHT: i64 = 160;
-const LEFT: i64 = 64;
+const LEFT: i64 = 2;
 const STEP: i64 = 20;
 
 /// A day in the plot and in its data table.
@@ -136,17 +142,29 @@ struct OverviewPage {
     damaged: Count,
     /// Jobs whose last run failed.
     failed: Vec<&'static str>,
+    /// Owners whose webhooks fail.
+    failing_hooks: Vec<FailingHooks>,
+}
+
+/// The page about an owner's webhooks that an administrator can open.
+fn hooks_url(failing: &FailingHooks) -> String {
+    match failing.kind {
+        OwnerKind::Organization => HookPages::of(Some(&failing.owner)).list().to_owned(),
+        OwnerKind::User => admin_user(&failing.owner),
+    }
 }
 
 /// `GET /-/admin`.
 pub async fn overview(call: Call) -> Result<Reply> {
     let now = call.app.clock.now();
-    let (frame, (overview, mut days, damaged, trash, trash_freed)) = frame(&call, move |conn, caller| {
-        let (trash, freed) = (trash_entries::occupied(conn, caller)?, freed::bytes(conn, Given::Trash)?);
-        let (overview, days) = (stats::overview(conn, caller)?, stats::growth(conn, caller, now)?);
-        Ok((overview, days, damage::count(conn)?, trash, freed))
-    })
-    .await?;
+    let (frame, (overview, mut days, damaged, trash, trash_freed, failing_hooks)) =
+        frame(&call, move |conn, caller| {
+            let (trash, freed) = (trash_entries::occupied(conn, caller)?, freed::bytes(conn, Given::Trash)?);
+            let (overview, days) = (stats::overview(conn, caller)?, stats::growth(conn, caller, now)?);
+            let failing_hooks = failing::list(conn, caller, FAILING_SHOWN)?;
+            Ok((overview, days, damage::count(conn)?, trash, freed, failing_hooks))
+        })
+        .await?;
     let failed = |task: &Task| call.app.tasks.status(*task).last.is_some_and(|last| !last.is_good);
     let failed = Task::ALL.into_iter().filter(failed).map(|task| system::words(task).0).collect();
     let totals = call.app.blob_totals().await;
@@ -181,6 +199,7 @@ pub async fn overview(call: Call) -> Result<Reply> {
         health: call.app.health().await,
         damaged: Count(damaged),
         failed,
+        failing_hooks,
         overview,
     })
 }

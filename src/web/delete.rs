@@ -4,12 +4,14 @@
 use super::format::{Bytes, Count, When};
 use super::forms::Protected;
 use super::login::Nothing;
+use super::notice::{Notice, Undo};
 use super::page::{Frame, Reply, frame};
 use crate::auth::call::Call;
 use crate::domain::address;
 use crate::domain::ids::FileId;
 use crate::domain::names::{OwnerName, PackageName};
 use crate::domain::path::VersionPath;
+use crate::domain::trash::TrashKind;
 use crate::domain::version::Version;
 use crate::error::{Result, What};
 use crate::registry::access::can_publish;
@@ -103,16 +105,17 @@ pub async fn delete_version(call: Call, form: Protected<Nothing>) -> Result<Repl
     form.read(&call).await?;
     let path = version(&call).await?;
     let (asked, deletion) = (path.clone(), Deletion::new(call.app.config.trash_kept(), call.app.clock.now()));
-    let (package_too, version) = call
+    let (package_too, version, entry) = call
         .writing(move |conn, caller| {
             let right = can_publish(conn, caller, &asked.owner, &asked.package)?;
             let (version, _, package_too) = deletion_preview::of_version(conn, &right, &asked)?;
-            versions::delete(conn, caller, &right, &asked, &deletion)?;
-            Ok((package_too, version))
+            let entry = versions::delete(conn, caller, &right, &asked, &deletion)?;
+            Ok((package_too, version, entry))
         })
         .await?;
     let notice = format!("Version {version} of {} {}.", path.package, outcome(kept_until(&call)));
-    Ok(after(&path, package_too).notice(&call.app, &notice))
+    let undo = entry.map(|entry| Undo::of(TrashKind::Version, &path.owner, entry));
+    Ok(after(&path, package_too).tell(&call.app, &Notice::deleted(&notice, undo)))
 }
 
 /// Where to go after a version has been deleted.
@@ -174,17 +177,19 @@ pub async fn delete_file(call: Call, form: Protected<Nothing>) -> Result<Reply> 
     form.read(&call).await?;
     let (path, id) = file(&call).await?;
     let (asked, deletion) = (path.clone(), Deletion::new(call.app.config.trash_kept(), call.app.clock.now()));
-    let gone = call
+    let (gone, entry) = call
         .writing(move |conn, caller| {
             let right = can_publish(conn, caller, &asked.owner, &asked.package)?;
             let gone = deletion_preview::of_file(conn, &right, &asked, id)?;
-            files::delete(conn, caller, &right, &asked.with_file(gone.name.clone()), &deletion)?;
-            Ok(gone)
+            let entry = files::delete(conn, caller, &right, &asked.with_file(gone.name.clone()), &deletion)?;
+            Ok((gone, entry))
         })
         .await?;
     let reply = match gone.takes_version {
         true => after(&path, gone.takes_package),
         false => Reply::to(&address::version_page(&path.owner, &path.package, &path.version)),
     };
-    Ok(reply.notice(&call.app, &format!("{} {}.", gone.name, outcome(kept_until(&call)))))
+    let notice = format!("{} {}.", gone.name, outcome(kept_until(&call)));
+    let undo = entry.map(|entry| Undo::of(TrashKind::File, &path.owner, entry));
+    Ok(reply.tell(&call.app, &Notice::deleted(&notice, undo)))
 }

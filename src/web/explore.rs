@@ -8,6 +8,8 @@ use super::page::{Frame, Reply, frame};
 use crate::auth::call::Call;
 use crate::domain::role::{OwnerKind, Visibility};
 use crate::error::Result;
+use crate::http::paging::param;
+use crate::http::segment::with_query;
 use crate::registry::access::can_search;
 use crate::registry::owners::namespace::{self, Listed, OwnerListOrder};
 use crate::registry::packages::search::packages::{self, FoundPackages, PackageHit};
@@ -86,7 +88,14 @@ struct OwnersPage {
     pager: Pager,
 }
 
-/// `GET /explore`.
+/// `GET /explore`: leads to the packages, or to the owners for a link that chooses a kind of owner.
+pub async fn start(call: Call) -> Result<Reply> {
+    call.admit(|_, _| Ok(())).await?;
+    let page = if param(&call.req, "kind").is_some() { "/explore/owners" } else { "/explore/packages" };
+    Ok(Reply::to(&with_query(page.to_owned(), &call.req)))
+}
+
+/// `GET /explore/owners`.
 pub async fn owners(call: Call) -> Result<Reply> {
     let wanted: WantedOwners = list::query(&call.req);
     let (q, slice) = (wanted.q.trim().to_owned(), list::slice(&call.req));

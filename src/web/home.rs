@@ -1,6 +1,7 @@
 //! The home page: the user's packages and organizations, or, without a session, the public packages.
 
 use super::commands;
+use super::list::{self, Chain};
 use super::owner;
 use super::packages::PackageListRow;
 use super::page::{Frame, Reply, frame};
@@ -14,7 +15,7 @@ use crate::registry::packages::search::Search;
 use crate::registry::packages::search::packages as package_search;
 use askama::Template;
 
-/// How many packages the home page shows.
+/// How many packages the home page shows to visitors.
 const ROWS: i64 = 12;
 
 /// The home page of a signed-in user.
@@ -24,6 +25,7 @@ struct HomePage {
     frame: Frame,
     owners: Vec<Own>,
     rows: Vec<PackageListRow>,
+    chain: Chain,
     /// The command that publishes a first file.
     first: String,
 }
@@ -67,14 +69,15 @@ impl Own {
 
 /// `GET /`.
 pub async fn home(call: Call) -> Result<Reply> {
-    let (frame, (owners, own, all)) = frame(&call, |conn, caller| {
+    let slice = list::slice(&call.req);
+    let (frame, (owners, (own, has_more), all)) = frame(&call, move |conn, caller| {
         if caller.user().is_some() {
             let owners = catalog::belonging(conn, caller)?;
-            let own = catalog::recent(conn, caller, &owners, ROWS)?;
+            let own = catalog::recent(conn, caller, &owners, slice)?;
             return Ok((owners, own, Vec::new()));
         }
         let newest = Search { limit: ROWS, ..Search::default() };
-        Ok((Vec::new(), Vec::new(), package_search::search(conn, &can_search(caller)?, &newest)?.hits))
+        Ok((Vec::new(), (Vec::new(), false), package_search::search(conn, &can_search(caller)?, &newest)?.hits))
     })
     .await?;
     let now = call.app.clock.now();
@@ -86,5 +89,8 @@ pub async fn home(call: Call) -> Result<Reply> {
     let row = |entry: catalog::Entry| name(entry.owner).map(|owner| PackageListRow::new(owner, entry, None, now));
     let rows = own.into_iter().filter_map(row).collect();
     let first = commands::first(&frame.root, &user.name);
-    Reply::page(&HomePage { owners: owners.into_iter().map(Own).collect(), frame, rows, first })
+    let page = slice.offset / slice.limit.max(1) + 1;
+    let chain =
+        Chain { first: (page > 1).then(|| "/".to_owned()), next: has_more.then(|| format!("/?page={}", page + 1)) };
+    Reply::page(&HomePage { owners: owners.into_iter().map(Own).collect(), frame, rows, chain, first })
 }

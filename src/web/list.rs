@@ -85,6 +85,11 @@ pub struct Choice {
     pub chosen: bool,
 }
 
+/// The label of the way that is chosen.
+pub fn chosen(ways: &[Choice]) -> &'static str {
+    ways.iter().find(|way| way.chosen).map_or("", |way| way.label)
+}
+
 /// The ways to show a list by a query parameter; the first is the default, without the parameter. The links keep the
 /// search text and lead to the first page.
 pub fn choices(req: &HttpRequest, name: &str, words: &[(&str, &'static str)]) -> Vec<Choice> {

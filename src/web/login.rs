@@ -2,8 +2,10 @@
 //! session.
 
 use super::forms::Protected;
+use super::notice::Notice;
 use super::page::{Frame, Reply, frame, within, within_site};
 use super::problems::Problems;
+use super::purpose::purpose;
 use crate::auth::call::Call;
 use crate::auth::password::SignInSource;
 use crate::auth::{device, password, session};
@@ -31,7 +33,27 @@ struct LoginPage {
     problems: Problems,
     /// Whether people can create their own accounts here.
     may_register: bool,
+    /// What they sign in for.
+    purpose: Option<String>,
+    /// Why they have to, if they were signed in before.
+    reason: Option<&'static str>,
 }
+
+impl LoginPage {
+    fn new(call: &Call, frame: Frame, (name, back): (String, String), problems: Problems) -> Self {
+        let reason = match (param(&call.req, LOST).is_some(), session::is_sent(&call.req, &call.app)) {
+            (true, _) => Some("Your session has ended, so the form was not saved. Sign in and send it again."),
+            (false, true) => Some("Your session has ended. Sign in again."),
+            (false, false) => None,
+        };
+        let reason = reason.filter(|_| problems.is_empty());
+        let (purpose, may_register) = (purpose(&back), call.app.config.registration.enabled);
+        Self { frame, name, back, problems, may_register, purpose, reason }
+    }
+}
+
+/// Marks, in the query of the sign-in page, that a form was not saved.
+pub(super) const LOST: &str = "lost";
 
 #[derive(Template)]
 #[template(path = "two_factor.html")]
@@ -54,8 +76,7 @@ pub async fn form(call: Call) -> Result<Reply> {
     if frame.user.is_some() {
         return Ok(Reply::to(&back));
     }
-    let may_register = call.app.config.registration.enabled;
-    Reply::page(&LoginPage { frame, name: String::new(), back, problems: Problems::default(), may_register })
+    Reply::page(&LoginPage::new(&call, frame, (String::new(), back), Problems::default()))
 }
 
 #[derive(Deserialize)]
@@ -93,8 +114,7 @@ pub async fn submit(call: Call, form: Protected<SignIn>) -> Result<Reply> {
         Err(error) => {
             let problems = problems(error)?;
             let (frame, ()) = frame(&call, |_, _| Ok(())).await?;
-            let may_register = call.app.config.registration.enabled;
-            let page = LoginPage { frame, name: fields.name, back, problems, may_register };
+            let page = LoginPage::new(&call, frame, (fields.name, back), problems);
             return page.problems.reply(&page);
         }
     };
@@ -164,7 +184,13 @@ pub struct Code {
 /// `POST /login/two-factor`.
 pub async fn submit_code(call: Call, form: Protected<Code>) -> Result<Reply> {
     let fields = form.read(&call).await?;
-    let Some((user, epoch)) = session::pending(&call.req, &call.app) else { return Ok(Reply::to("/login")) };
+    let Some((user, epoch)) = session::pending(&call.req, &call.app) else {
+        let back = within_site(&fields.back);
+        let query = format!("?redirect_to={}", crate::domain::path::escape(&back));
+        let again = format!("/login{}", if back == "/" { "" } else { query.as_str() });
+        let notice = Notice::bad("The time for the code is over. Enter your password again.");
+        return Ok(Reply::to(&again).tell(&call.app, &notice));
+    };
     let source = SignInSource::of(&call.req, &call.app);
     let problems = match password::use_code(&call.app, (user, epoch), &fields.code, true, &source).await {
         Ok(Some(factor)) => return begin(&call, (user, epoch), Some(factor), &within_site(&fields.back)).await,

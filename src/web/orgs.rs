@@ -6,12 +6,14 @@ use super::page::{Frame, Reply, frame};
 use super::problems::Problems;
 use crate::auth::call::Call;
 use crate::domain::address;
+use crate::domain::ids::OwnerId;
 use crate::domain::role::{Permission, Visibility};
 use crate::error::Result;
 use crate::registry::owners::org_creation::{self, NewOrg};
 use crate::registry::owners::orgs::{self, Org};
 use askama::Template;
 use serde::Deserialize;
+use std::collections::HashSet;
 
 /// A visibility, with its label and meaning.
 pub(super) const VISIBILITIES: [(Visibility, &str, &str); 3] = [
@@ -93,13 +95,21 @@ pub async fn create(call: Call, form: Protected<Creation>) -> Result<Reply> {
 struct OwnPage {
     frame: Frame,
     orgs: Vec<(Org, Permission)>,
+    /// Those that the user can't leave, because nobody else owns them.
+    only_owned: HashSet<OwnerId>,
     pager: Pager,
 }
 
 /// `GET /user/settings/organizations`.
 pub async fn own(call: Call) -> Result<Reply> {
     let wanted = slice(&call.req);
-    let (frame, page) = frame(&call, move |conn, caller| orgs::of_caller(conn, caller, wanted)).await?;
+    let (frame, (page, only_owned)) = frame(&call, move |conn, caller| {
+        let page = orgs::of_caller(conn, caller, wanted)?;
+        let ids: Vec<OwnerId> = page.items.iter().map(|(org, _)| org.id).collect();
+        let only_owned = orgs::only_owned_by(conn, caller.signed_in()?.id, &ids)?;
+        Ok((page, only_owned))
+    })
+    .await?;
     let pager = Pager::new(&call.req, page.total);
-    Reply::page(&OwnPage { frame, orgs: page.items, pager })
+    Reply::page(&OwnPage { frame, orgs: page.items, only_owned, pager })
 }

@@ -3,6 +3,7 @@
 use super::delete::{DeletionFigures, kept_until};
 use super::format::When;
 use super::forms::Protected;
+use super::notice::{Notice, Undo};
 use super::orgs::lines;
 use super::package_visibility::VisibilityForm;
 use super::packages;
@@ -14,6 +15,7 @@ use crate::domain::labels::Labels;
 use crate::domain::names::{OwnerName, PackageName};
 use crate::domain::overwrite::Overwrite;
 use crate::domain::path::PackagePath;
+use crate::domain::trash::TrashKind;
 use crate::error::{Error, Result};
 use crate::registry::access::can_publish;
 use crate::registry::packages::settings::{self, PackageEdit, PackageSettings};
@@ -221,18 +223,19 @@ pub async fn delete(call: Call, form: Protected<Confirmed>) -> Result<Reply> {
                     format!("this is not the package name: type {package} to confirm"),
                 ));
             }
-            lifecycle::delete(conn, caller, &right, &package, &deletion)?;
-            Ok(package)
+            let entry = lifecycle::delete(conn, caller, &right, &package, &deletion)?;
+            Ok((package, entry))
         })
         .await;
     match deleted {
-        Ok(package) => {
+        Ok((package, entry)) => {
             let reply = Reply::to(&address::owner_page(&owner));
             let notice = match kept_until(&call) {
                 Some(until) => format!("{package} and all its versions are in the trash until {}.", until.exact()),
                 None => format!("{package} and all its versions have been deleted."),
             };
-            Ok(reply.notice(&call.app, &notice))
+            let undo = entry.map(|entry| Undo::of(TrashKind::Package, &owner, entry));
+            Ok(reply.tell(&call.app, &Notice::deleted(&notice, undo)))
         }
         Err(error) => {
             let problems = Problems::of(error, "confirm")?;

@@ -106,6 +106,16 @@ struct OwnerPage {
     first: String,
 }
 
+impl OwnerPage {
+    /// What the page is about, for search engines and messengers.
+    fn summary(&self) -> String {
+        match self.owner.description.lines().next().filter(|line| !line.is_empty()) {
+            Some(line) => line.to_owned(),
+            None => format!("{} published by {}.", self.total.of("package"), self.owner.name),
+        }
+    }
+}
+
 /// `GET /{owner}`, `GET /{owner}/-/packages`.
 pub async fn of_owner(call: Call) -> Result<Reply> {
     let name = owner::named(&call)?;

@@ -1,5 +1,6 @@
 //! What every page has: the frame around its content, and the security headers.
 
+use super::notice::Notice;
 use super::{assets, forms};
 use crate::auth::call::Call;
 use crate::auth::session;
@@ -77,7 +78,7 @@ pub struct Frame {
     /// The path and query of this page within the site, to come back to.
     pub here: String,
     /// The notice about what was just done.
-    pub notice: Option<String>,
+    pub notice: Option<Notice>,
     /// The address of the site, for the commands to copy.
     pub root: String,
     /// The path in front of every link.
@@ -87,10 +88,7 @@ pub struct Frame {
 impl Frame {
     /// For a request of this user.
     pub fn new(req: &HttpRequest, app: &App, user: Option<SignedIn>) -> Self {
-        let notice = session::cookie_value(req, app, NOTICE).and_then(|value| {
-            let text = percent_encoding::percent_decode_str(&value).decode_utf8().ok()?;
-            Some(text.chars().filter(|c| !c.is_control()).take(200).collect())
-        });
+        let notice = session::cookie_value(req, app, NOTICE).and_then(|value| Notice::of_cookie(&value));
         Self {
             user,
             theme: Theme::read(req, app),
@@ -116,6 +114,17 @@ impl Frame {
     /// Whether this is the reader's own name.
     pub fn is_me(&self, name: &crate::domain::names::OwnerName) -> bool {
         self.user.as_ref().is_some_and(|user| user.name.lower() == name.lower())
+    }
+
+    /// The words of the search in the header: those of the search whose results the page shows.
+    pub fn searched(&self) -> String {
+        #[derive(serde::Deserialize)]
+        struct Words {
+            #[serde(default)]
+            q: String,
+        }
+        let Some(("/explore/packages", query)) = self.here.split_once('?') else { return String::new() };
+        serde_html_form::from_str::<Words>(query).map(|words| words.q).unwrap_or_default()
     }
 
     /// Whether the page is at or below a path, to mark it in the navigation.
@@ -230,8 +239,12 @@ impl Reply {
 
     /// Shows a notice on the next page.
     pub fn notice(self, app: &App, text: &str) -> Self {
-        let value = percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string();
-        let mut cookie = session::cookie(app, NOTICE, value);
+        self.tell(app, &Notice::good(text))
+    }
+
+    /// Shows a notice on the next page that says more than that something worked.
+    pub fn tell(self, app: &App, notice: &Notice) -> Self {
+        let mut cookie = session::cookie(app, NOTICE, notice.to_cookie());
         cookie.set_max_age(actix_web::cookie::time::Duration::minutes(1));
         self.cookie(cookie)
     }

@@ -51,9 +51,11 @@ pub struct NewPassword {
 pub async fn submit(call: Call, form: Protected<NewPassword>) -> Result<Reply> {
     let fields = form.read(&call).await?;
     let back = within_site(&fields.back);
+    // Whoever had to change the password came from the sign-in page, and goes on from there.
+    let was_forced = call.reading(|_, caller| Ok(caller.must_change_password())).await?;
     match change(&call, fields).await {
         Ok(session) => {
-            let to = if back == "/" { "/user/settings/password" } else { &back };
+            let to = if back == "/" && !was_forced { "/user/settings/password" } else { &back };
             let reply = Reply::to(to)
                 .notice(&call.app, "Your password has been changed. You've been signed out on other devices.");
             renew(&call, reply, session).await

@@ -94,11 +94,19 @@ impl Problems {
         self.fields.iter().find(|(name, _)| *name == field).map(|(_, text)| text.as_str())
     }
 
-    /// The problem that belongs to none of these space-separated fields; it is shown above the form.
-    pub fn beside(&self, fields: &str) -> Option<&str> {
-        let shown = |name: &str| fields.split(' ').any(|field| field == name);
-        let other = self.fields.iter().find(|(name, _)| !shown(name)).map(|(_, text)| text.as_str());
-        self.general.as_deref().or(other)
+    /// All problems, for the summary above the form: each with the id of the input it is about, if the form has it.
+    /// `inputs` are the names of the form's inputs, separated by spaces; one with another id than its name is `name:id`.
+    pub fn summary<'a>(&'a self, inputs: &'a str) -> Vec<(Option<&'a str>, &'a str)> {
+        let id_of = |name: &str| {
+            let mut known = inputs.split(' ').map(|input| input.split_once(':').unwrap_or((input, input)));
+            known.find(|(known, _)| *known == name).map(|(_, id)| id)
+        };
+        let mut all: Vec<_> = self.general.iter().map(|text| (None, text.as_str())).collect();
+        for (index, (name, text)) in self.fields.iter().enumerate() {
+            let is_first = !self.fields.iter().take(index).any(|(other, _)| other == name);
+            all.extend(is_first.then(|| (id_of(name), text.as_str())));
+        }
+        all
     }
 
     /// The page with the form, shown again.
@@ -121,11 +129,17 @@ mod tests {
         let of = |error| Problems::of(error, "name");
         let email = of(Error::invalid("email", "email: the address a@b is taken")).unwrap();
         assert_eq!(email.at("email"), Some("The address a@b is taken."));
-        assert_eq!((email.at("name"), email.beside("name email")), (None, None));
-        assert_eq!(email.beside("name"), Some("The address a@b is taken."), "no field of the form");
+        assert_eq!(email.at("name"), None);
+        assert_eq!(email.summary("name email:mail"), [(Some("mail"), "The address a@b is taken.")]);
+        assert_eq!(email.summary("name"), [(None, "The address a@b is taken.")], "no field of the form");
         assert_eq!(of(Error::Conflict(What::Token)).unwrap().at("name"), Some("This name is taken: choose another."));
         let limited = of(Error::RateLimited { retry_after: 61, instead: "" }).unwrap();
-        assert_eq!(limited.beside("name"), Some("Too many attempts: try again in 2 minutes."));
+        assert_eq!(limited.summary("name"), [(None, "Too many attempts: try again in 2 minutes.")]);
+        let mut several = Problems::on("name", "name: too long");
+        several.add("name", "name: has a space");
+        several.add("email", "email: no @");
+        let lines = several.summary("name email");
+        assert_eq!(lines, [(Some("name"), "Too long."), (Some("email"), "No @.")], "the first of each field");
         assert!(of(Error::NotFound(What::User)).is_err());
         assert!(of(Error::invalid("form", "the form is invalid")).is_err());
     }

@@ -341,7 +341,7 @@ async fn made_page(call: &Call, (org, name): (OwnerName, RobotName), line: Line,
     })
     .await?;
     let pattern = grants.first().map(|grant| grant.pattern.as_str());
-    let example = first_use(&frame, &line, owner.name.as_str(), pattern)?;
+    let example = first_use(call, &frame, &line, (&owner.name, pattern)).await?;
     Reply::page(&MadePage { frame, owner, robot, line, secret, example })
 }
 

@@ -10,13 +10,16 @@ use crate::auth::call::Call;
 use crate::auth::confirm;
 use crate::domain::address;
 use crate::domain::clock::Timestamp;
-use crate::domain::names::OwnerName;
+use crate::domain::names::{OwnerName, PackageName};
+use crate::domain::path::VersionPath;
 use crate::domain::role::{Area, Level, PackagePattern, Scopes};
 use crate::domain::secret::TokenSecret;
 use crate::error::{Error, Result};
+use crate::registry::access::can_read;
 use crate::registry::accounts::tokens::{self, NewToken};
 use crate::registry::caller::SignedIn;
 use crate::registry::owners::orgs::{self, Which};
+use crate::registry::packages::versions;
 use crate::registry::pages::Slice;
 use askama::Template;
 use serde::Deserialize;
@@ -253,13 +256,11 @@ pub async fn create(call: Call, form: Protected<Draft>) -> Result<Reply> {
     match make(&call, &draft).await {
         Ok((user, line, secret)) => {
             let frame = Frame::new(&call.req, &call.app, Some(user));
-            let owner = match (line.owners.as_ref().and_then(|owners| owners.first()), &frame.user) {
-                (Some(owner), _) => owner.to_string(),
-                (None, Some(user)) => user.name.to_string(),
-                (None, None) => String::new(),
-            };
+            let user = frame.user.as_ref().map(|user| user.name.clone());
+            let owner = line.owners.as_ref().and_then(|owners| owners.first().cloned()).or(user);
+            let owner = owner.ok_or(Error::Unauthenticated)?;
             let patterns = line.token.package_patterns.as_deref().unwrap_or_default();
-            let example = first_use(&frame, &line, &owner, patterns.first().map(String::as_str))?;
+            let example = first_use(&call, &frame, &line, (&owner, patterns.first().map(String::as_str))).await?;
             Reply::page(&MadePage { frame, line, secret, example })
         }
         Err(Refused::Form(problems)) => {
@@ -302,30 +303,44 @@ async fn make(call: &Call, draft: &Draft) -> Result<(SignedIn, Line, TokenSecret
 
 /// A first use for a new token, with a package of this owner whose name matches the pattern: its purpose if it is clear,
 /// or else showing the token's own permissions.
-pub(super) fn first_use(
+pub(super) async fn first_use(
+    call: &Call,
     frame: &Frame,
     line: &Line,
-    owner: &str,
-    pattern: Option<&str>,
+    (owner, pattern): (&OwnerName, Option<&str>),
 ) -> Result<(&'static str, String)> {
     let scopes = Scopes::from_words(line.token.scopes.iter().map(String::as_str)).map_err(Error::internal)?;
-    let package = pattern.map_or_else(|| "hello".to_owned(), |pattern| pattern.replace('*', "hello"));
     let curl = r#"curl -f -H "Authorization: Bearer $TOKEN""#;
-    let file = format!("{}{}", frame.root, address::generic_example(owner, &package, "1.0.0", "hello.txt"));
     if line.token.feeds_only {
-        let owner = owner.parse().map_err(Error::internal)?;
-        return Ok((
-            "Read a feed",
-            format!(r#"curl -f "{}{}?feed_token=$TOKEN""#, frame.root, address::owner_feed(&owner)),
-        ));
+        let feed = format!(r#"curl -f "{}{}?feed_token=$TOKEN""#, frame.root, address::owner_feed(owner));
+        return Ok(("Read a feed", feed));
     }
     Ok(if scopes.allow(Area::Package, Level::Write) {
-        ("Publish a file", format!("{curl} -T hello.txt {file}"))
+        let (package, version) = unused(call, owner, pattern, line).await?;
+        let file = address::generic_example(owner.as_str(), &package, &version, "hello.txt");
+        ("Publish a file", format!("{curl} -T hello.txt {}{file}", frame.root))
     } else if scopes.allow(Area::Package, Level::Read) {
-        ("Download a file", format!("{curl} -O {file}"))
+        ("List the packages of an owner", format!("{curl} {}/api/v1/packages/{owner}", frame.root))
     } else {
         ("Check what the token can do", format!("{curl} {}/api/v1/token", frame.root))
     })
+}
+
+/// A package that the token may publish to, and a version of it that doesn't exist: an example must not add files to a
+/// version that somebody uses.
+async fn unused(call: &Call, owner: &OwnerName, pattern: Option<&str>, line: &Line) -> Result<(String, String)> {
+    let package = pattern.map_or_else(|| "hello".to_owned(), |pattern| pattern.replace('*', "hello"));
+    let usual = "1.0.0";
+    let Ok(name) = package.parse::<PackageName>() else { return Ok((package, usual.to_owned())) };
+    let path = VersionPath { owner: owner.clone(), package: name, version: usual.parse().map_err(Error::internal)? };
+    let is_used = call.reading(move |conn, caller| match can_read(conn, caller, &path.owner, Some(&path.package)) {
+        Ok(right) => versions::is_shown(conn, &right, &path),
+        Err(Error::NotFound(_)) => Ok(false),
+        Err(error) => Err(error),
+    });
+    // A pre-release never becomes the latest version of a package that has releases.
+    let version = if is_used.await? { format!("0.0.0-test.{}", line.token.id) } else { usual.to_owned() };
+    Ok((package, version))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use super::format::{Bytes, Count, When};
 use super::forms::Protected;
 use super::list::{Pager, slice};
 use super::login::Nothing;
+use super::notice::{Notice, noun};
 use super::owner::Owner;
 use super::page::{Frame, Reply, frame};
 use crate::auth::call::Call;
@@ -11,7 +12,7 @@ use crate::domain::address;
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::TrashId;
 use crate::domain::names::OwnerName;
-use crate::domain::trash::{TrashKind, TrashReason};
+use crate::domain::trash::TrashReason;
 use crate::error::{Error, Result, What};
 use crate::registry::access::can_see_trash;
 use crate::registry::packages::freed::{self, Given};
@@ -46,11 +47,7 @@ impl Line {
 
     /// What it is, for the buttons.
     fn noun(&self) -> &'static str {
-        match self.entry.kind {
-            TrashKind::File => "file",
-            TrashKind::Version => "version",
-            TrashKind::Package => "package",
-        }
+        noun(self.entry.kind)
     }
 
     /// Why it is in the trash, as the beginning of a sentence that ends with who did it.
@@ -129,7 +126,7 @@ pub async fn restore(call: Call, form: Protected<Nothing>) -> Result<Reply> {
             Ok(Reply::to(&to).notice(&call.app, &format!("{} has been restored.", restored.path())))
         }
         Err(Error::Clash(text) | Error::WrongState(text) | Error::Quota(text)) => {
-            Ok(Reply::to(&address::trash_page(&owner)).notice(&call.app, &format!("Not restored: {text}.")))
+            Ok(Reply::to(&address::trash_page(&owner)).tell(&call.app, &Notice::bad(&format!("Not restored: {text}."))))
         }
         Err(error) => Err(error),
     }

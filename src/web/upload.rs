@@ -7,6 +7,7 @@ pub mod raw;
 use super::format::Bytes;
 use super::list::query;
 use super::page::{Frame, Reply, frame};
+use super::problems::Problems;
 use crate::auth::call::Call;
 use crate::domain::address;
 use crate::domain::names::{OwnerName, PackageName};
@@ -27,14 +28,6 @@ struct Outcome {
     failed: Vec<(String, String)>,
 }
 
-/// The problems of the fields of a form.
-#[derive(Debug, Default)]
-struct UploadProblems {
-    package: Option<String>,
-    version: Option<String>,
-    files: Option<String>,
-}
-
 #[derive(Template)]
 #[template(path = "upload.html")]
 struct UploadPage {
@@ -42,7 +35,7 @@ struct UploadPage {
     owner: OwnerName,
     typed: Typed,
     prospect: Prospect,
-    problems: UploadProblems,
+    problems: Problems,
     outcome: Option<Outcome>,
 }
 
@@ -96,14 +89,14 @@ pub async fn page(call: Call) -> Result<Reply> {
         return Ok(Reply::to(&address::upload_page_with(&to, &asked.package, &asked.version)));
     }
     let typed = Typed { package: asked.package, version: asked.version };
-    show(&call, owner, typed, (StatusCode::OK, UploadProblems::default(), None)).await
+    show(&call, owner, typed, (StatusCode::OK, Problems::default(), None)).await
 }
 
 async fn show(
     call: &Call,
     owner: OwnerName,
     typed: Typed,
-    (status, problems, outcome): (StatusCode, UploadProblems, Option<Outcome>),
+    (status, problems, outcome): (StatusCode, Problems, Option<Outcome>),
 ) -> Result<Reply> {
     call.about(&owner);
     let (limits, wanted, now) = (call.app.upload_limits(), typed.clone(), call.app.clock.now());

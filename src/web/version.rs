@@ -141,6 +141,15 @@ struct VersionPage {
 }
 
 impl VersionPage {
+    /// What the page is about, for search engines and messengers.
+    fn summary(&self) -> String {
+        let Self { path, all, size, .. } = self;
+        match self.about.description.as_str() {
+            "" => format!("Download {} {} of {}: {}, {size}.", path.package, path.version, path.owner, all.of("file")),
+            description => description.to_owned(),
+        }
+    }
+
     fn url(&self) -> String {
         url(&self.path)
     }

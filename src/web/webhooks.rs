@@ -24,7 +24,7 @@ use crate::domain::webhook::DeliveryState;
 use crate::error::{Error, Result};
 use crate::registry::access::{CanHook, HooksOf, can_hook};
 use crate::registry::caller::Caller;
-use crate::registry::webhooks::log::{self, Delivery};
+use crate::registry::webhooks::log::{self, Delivery, LastDelivery};
 use crate::registry::webhooks::{self, Hook, outbox};
 use askama::Template;
 use form::{CONTENTS, Content};
@@ -46,12 +46,13 @@ fn head(conn: &mut Connection, caller: &Caller, (of, right): (&HooksOf, &CanHook
     }
 }
 
-/// The result of a delivery in a word, with the class of its badge.
-pub(super) fn outcome(state: DeliveryState) -> (&'static str, &'static str) {
+/// The result of a delivery after this many attempts, with the class of its badge.
+pub(super) fn outcome(state: DeliveryState, attempts: i32) -> (String, &'static str) {
     match state {
-        DeliveryState::Pending => ("Pending", "warn"),
-        DeliveryState::Delivered => ("Delivered", "good"),
-        DeliveryState::Failed => ("Failed", "bad"),
+        DeliveryState::Pending if attempts > 0 => (format!("Retrying ({attempts} failed)"), "bad"),
+        DeliveryState::Pending => ("Pending".to_owned(), "warn"),
+        DeliveryState::Delivered => ("Delivered".to_owned(), "good"),
+        DeliveryState::Failed => ("Failed".to_owned(), "bad"),
     }
 }
 
@@ -62,7 +63,7 @@ struct ListPage {
     owner: Option<Owner>,
     urls: HookPages,
     hooks: Vec<Hook>,
-    last: HashMap<HookId, (DeliveryState, Timestamp)>,
+    last: HashMap<HookId, LastDelivery>,
     enabled: bool,
     full: bool,
     now: Timestamp,
@@ -70,10 +71,10 @@ struct ListPage {
 
 impl ListPage {
     /// The result of the last delivery, and its time.
-    fn last(&self, hook: &Hook) -> Option<(&'static str, &'static str, When)> {
-        let (state, at) = *self.last.get(&hook.id)?;
-        let (word, class) = outcome(state);
-        Some((word, class, When { at, now: self.now }))
+    fn last(&self, hook: &Hook) -> Option<(String, &'static str, When)> {
+        let last = self.last.get(&hook.id)?;
+        let (word, class) = outcome(last.state, last.attempts);
+        Some((word, class, When { at: last.created_at, now: self.now }))
     }
 }
 
@@ -162,8 +163,8 @@ struct HookPage {
 }
 
 impl HookPage {
-    fn outcome(&self, delivery: &Delivery) -> (&'static str, &'static str) {
-        outcome(delivery.state)
+    fn outcome(&self, delivery: &Delivery) -> (String, &'static str) {
+        outcome(delivery.state, delivery.attempts)
     }
 
     fn when(&self, delivery: &Delivery) -> When {

@@ -121,6 +121,7 @@ test("signing out everywhere ends the sessions in all browsers immediately", asy
   await here.page.goto("/user/settings/security");
   assert.equal(await here.page.locator("main tbody tr").count(), 2);
   await inspect(here.page);
+  await here.page.locator("summary", { hasText: "Sign out everywhere" }).click();
   await here.page.getByRole("button", { name: "Sign out everywhere" }).click();
   for (const { page } of [here, there]) {
     await page.goto("/user/settings");

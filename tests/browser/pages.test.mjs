@@ -60,6 +60,9 @@ for (const of of ["/user", "/orgs/acme"]) {
   hooks[of] = `${hook.id}/deliveries/${delivery.id}`;
 }
 
+await api(site, "ada", "POST", "/api/v1/orgs/acme/robots", { name: "deploy" });
+await api(site, "ada", "POST", "/api/v1/orgs/acme/robots/deploy/tokens", { name: "ci", scopes: ["write:package"] });
+
 const rules = {};
 for (const owner of ["ada", "acme"]) {
   const rule = { name: "nightlies", versions: ["*-nightly.*"], delete_older_than_days: 14, keep_last: 5 };
@@ -71,7 +74,9 @@ const long = `/${OWNER}/-/packages/generic/${LONG}`;
 /** For each route of the table: the users who visit it, and the addresses they visit. */
 const VISITS = {
   "/": { anonymous: ["/"], ada: ["/"], idle: ["/"] },
-  "/explore": { anonymous: ["/explore", "/explore?q=nothing-is-called-so"], ada: ["/explore"] },
+  // Redirects to the packages.
+  "/explore": { anonymous: ["/explore"] },
+  "/explore/owners": { anonymous: ["/explore/owners", "/explore/owners?q=nothing-is-called-so"], ada: ["/explore/owners"] },
   "/{owner}/-/access": { ada: ["/ada/-/access"] },
   "/explore/packages": {
     anonymous: ["/explore/packages", "/explore/packages?q=nothing-is-called-so", "/explore/packages?q=part"],
@@ -88,6 +93,8 @@ const VISITS = {
   "/org/{org}/teams": { ada: ["/org/acme/teams"], [OWNER]: ["/org/acme/teams"] },
   "/org/{org}/teams/{team}": { ada: ["/org/acme/teams/Owners", "/org/acme/teams/Readers"], [OWNER]: ["/org/acme/teams/Readers"] },
   "/org/{org}/members": { ada: ["/org/acme/members", "/org/acme/members?q=nobody"] },
+  "/org/{org}/robots": { ada: ["/org/acme/robots"] },
+  "/org/{org}/robots/{robot}": { ada: ["/org/acme/robots/deploy"] },
   "/org/{org}/members/{user}/remove": { ada: [`/org/acme/members/${OWNER}/remove`, "/org/acme/members/ada/remove"] },
   "/user/settings": { ada: ["/user/settings"], [OWNER]: ["/user/settings"] },
   "/user/settings/email": { ada: ["/user/settings/email"] },
@@ -166,6 +173,7 @@ const VISITS = {
   "/{owner}/-/packages/generic/{name}/versions.atom": {},
   "/robots.txt": {},
   "/favicon.ico": {},
+  "/.well-known/security.txt": {},
   "/swagger.v1.json": {},
   "/{owner}/-/packages/generic/{name}/{version}/files/{id}/delete": { ada: [`/ada/-/packages/generic/many/1.0/files/${file.id}/delete`] },
   "/{owner}/-/packages/settings/generic/{name}": { ada: ["/ada/-/packages/settings/generic/many"], [OWNER]: [`/${OWNER}/-/packages/settings/generic/${LONG}`] },

@@ -111,6 +111,8 @@ const ARGS = [
   "--disable-background-networking",
   "--disable-component-update",
   "--disable-sync",
+  // A host that is not this computer to the browser, for what needs https.
+  "--host-resolver-rules=MAP packages.test 127.0.0.1",
 ];
 
 let launched;
@@ -180,7 +182,60 @@ export async function visitAs(site, name, options) {
 
 // --- Checks of pages ---
 
-/** Checks the page with axe, wide and on a phone, light and dark. Nothing may be wider than the window either. */
+/** What people would see is wrong with the page at the width that its window has. Runs in the page. */
+function layoutFaults() {
+  const faults = [];
+  const isShown = (element) => element.checkVisibility() && element.getClientRects().length > 0 && !element.closest(".visually-hidden");
+  const html = (element) => element.outerHTML.replaceAll(/\s+/g, " ").slice(0, 120);
+  const gap = (above, below) => below.getBoundingClientRect().top - above.getBoundingClientRect().bottom;
+  for (const box of document.querySelectorAll("main .table-box")) {
+    if (box.scrollWidth > box.clientWidth + 1) faults.push(`a table is cut off: ${html(box.querySelector("table"))}`);
+  }
+  // Boxes that hide what they hold. These scroll, or end with an ellipsis, on purpose.
+  const scrolls = "textarea, pre, select, .about, .owner-choices, .manual-pages *, .manual-sections *, .visually-hidden";
+  for (const box of document.querySelectorAll("main *")) {
+    const { overflowY, clipPath } = getComputedStyle(box);
+    const hides = overflowY !== "visible" && clipPath === "none" && box.scrollHeight > box.clientHeight + 4;
+    if (hides && isShown(box) && !box.matches(scrolls)) faults.push(`a box hides a part of its content: ${html(box)}`);
+  }
+  // Words that are short enough for a line.
+  const texts = document.createTreeWalker(document.querySelector("main"), NodeFilter.SHOW_TEXT);
+  for (let node = texts.nextNode(); node; node = texts.nextNode()) {
+    const parent = node.parentElement;
+    if (!node.data.trim() || !isShown(parent)) continue;
+    const size = parent.closest("svg") ? parent.getBoundingClientRect().height : parseFloat(getComputedStyle(parent).fontSize);
+    if (size < 11) faults.push(`a text of ${size.toFixed(1)} px: ${node.data.trim()}`);
+    if (!parent.closest("td, th")) continue;
+    for (const { 0: word, index } of node.data.matchAll(/[\w.@]{2,24}/g)) {
+      const range = document.createRange();
+      range.setStart(node, index);
+      range.setEnd(node, index + word.length);
+      const lines = new Set([...range.getClientRects()].map((rect) => Math.round(rect.top)));
+      const isWhole = !/[\w.@]/.test(node.data[index + word.length] ?? " ") && !/[\w.@]/.test(node.data[index - 1] ?? " ");
+      if (lines.size > 1 && isWhole) faults.push(`a word is broken: ${word} in ${html(parent)}`);
+    }
+  }
+  for (const notice of document.querySelectorAll("main .notice")) {
+    const { previousElementSibling: above, nextElementSibling: below } = notice;
+    if (above && isShown(above) && gap(above, notice) < 8) faults.push(`a notice touches what is above it: ${html(above)}`);
+    if (below && isShown(below) && gap(notice, below) < 8) faults.push(`a notice touches what is below it: ${html(below)}`);
+  }
+  for (const heading of document.querySelectorAll("main :is(h1, h2, h3)")) {
+    const below = heading.nextElementSibling;
+    const isBox = below && isShown(below) && parseFloat(getComputedStyle(below).borderTopWidth) > 0;
+    const isBeside = isBox && gap(heading, below) < 0;
+    if (isBox && !isBeside && isShown(heading) && gap(heading, below) < 6) faults.push(`a heading touches the box below it: ${html(heading)}`);
+  }
+  return faults;
+}
+
+/** The window sizes at which `inspect` looks at the layout. */
+const LAYOUT_SIZES = [{ width: 1440, height: 900 }, { width: 1024, height: 800 }, PHONE];
+
+/**
+ * Checks the page with axe, wide and on a phone, light and dark, and its layout at three widths. Nothing may be wider than
+ * the window either.
+ */
 export async function inspect(page, { schemes = ["light", "dark"] } = {}) {
   const found = new Map();
   const tell = (line, mode) => found.set(line, [...found.get(line) ?? [], mode]);
@@ -208,6 +263,10 @@ export async function inspect(page, { schemes = ["light", "dark"] } = {}) {
       return { wide: document.documentElement.scrollWidth > width, out: out.map((one) => one.outerHTML.slice(0, 120)) };
     });
     if (wide) tell(`wider than the window: ${out.join(" | ")}`, viewport.width);
+  }
+  for (const size of LAYOUT_SIZES) {
+    await page.setViewportSize(size);
+    for (const line of await page.evaluate(layoutFaults)) tell(line, size.width);
   }
   await page.setViewportSize(WIDE);
   await page.emulateMedia({ colorScheme: "light" });

@@ -58,6 +58,7 @@ fn other(key: &str, default: &Value) -> (String, String) {
         "log.level" => "debug",
         "database.url" => "postgres://another.example/db",
         "trusted_proxies" | "webhooks.allowed_networks" => "192.0.2.1, 10.0.0.0/8",
+        "security_contact" => "mailto:security@example.org",
         _ => match default {
             Value::Integer(_) => "57",
             Value::Boolean(true) => "false",
@@ -253,6 +254,7 @@ fn invalid_configuration_values_are_named() {
         ("public_url = \"https://h/a/../b\"", &["`public_url`", "letters, digits"]),
         ("public_url = \"https://h/api\"", &["`public_url`", "/api", "choose another path"]),
         ("public_url = \"https://h/boss\"\n[admin]\nuser = \"boss\"", &["`admin.user`", "public_url"]),
+        ("security_contact = \"security@example.org\"", &["`security_contact`", "mailto:"]),
         ("[log]\nformat = \"xml\"", &["`log.format`", "xml"]),
         ("[log]\nlevel = \"a=b=c\"", &["`log.level`"]),
         ("[log]\nlevel = \"loud\"", &["`log.level`", "info or debug"]),

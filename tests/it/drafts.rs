@@ -145,9 +145,9 @@ async fn pages_show_drafts_to_publishers_alone() {
         stranger.go(page).await.is(404);
         anon.go(page).await.is(404);
     }
-    anon.go("/explore").await.is(200);
+    anon.go("/explore/owners").await.is(200);
     assert!(!anon.all("main").join(" ").contains("2 packages"), "the hidden package is not counted");
-    owner.go("/explore").await.is(200);
+    owner.go("/explore/owners").await.is(200);
     assert!(owner.all("main").join(" ").contains("2 packages"), "its owner counts it");
     owner.go("/ada/-/packages/generic/hiddenpackage").await.is(303);
 }

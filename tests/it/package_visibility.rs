@@ -138,7 +138,7 @@ async fn a_stranger_sees_nothing_else_of_a_private_owner() {
             "/api/v1/packages/vault/generic/shown/1.0",
             "/api/v1/packages/search?q=shown",
             "/explore/packages?q=shown",
-            "/explore",
+            "/explore/owners",
             "/api/packages/vault/generic",
         ] {
             let text = text(&client, address).await;
@@ -191,7 +191,7 @@ async fn hidden_packages_are_in_no_list_count_or_search() {
         assert!(!client.get("/").await.text().contains("cloak"), "{who}");
     }
     // The count of packages on the page of all owners.
-    let page = text(&site.anon(), "/explore?q=ada").await;
+    let page = text(&site.anon(), "/explore/owners?q=ada").await;
     assert!(page.contains("1 package") && !page.contains("2 packages"), "{page}");
     // Whoever belongs to the owner sees all of it.
     assert_eq!(text(&site.ada(), &path(&["ada"])).await, "shown\ncloak\n");

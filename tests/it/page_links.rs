@@ -67,7 +67,7 @@ async fn a_browser_without_a_session_is_led_to_sign_in_and_gets_no_challenge() {
         let answer = site.anon().get(&link).header(fields.0, fields.1).await.is(303);
         assert!(answer.header("location").unwrap().starts_with("/login?redirect_to=%2Fsecret"), "{fields:?}");
         assert_eq!(answer.header("www-authenticate"), None);
-        let public = site.anon().bearer("nonsense").get("/explore").header(fields.0, fields.1);
+        let public = site.anon().bearer("nonsense").get("/explore/owners").header(fields.0, fields.1);
         public.await.is(200);
     }
     // Signing in leads back to the file.
@@ -159,7 +159,7 @@ async fn every_page_that_needs_a_session_refuses_programs_instead_of_leading_to_
 impl Site {
     /// Programs get a page that everybody may see, as before.
     async fn assert_public_pages_are_pages(&self) {
-        for page in ["/", "/explore", "/ada", "/login", "/docs/"] {
+        for page in ["/", "/explore/owners", "/ada", "/login", "/docs/"] {
             let answer = self.anon().get(page).await.is(200);
             assert_eq!(answer.header("content-type"), Some("text/html; charset=utf-8"), "{page}");
         }

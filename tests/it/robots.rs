@@ -92,7 +92,7 @@ async fn nobody_signs_in_as_a_robot_or_finds_it_among_users() {
     let users = site.admin().get("/api/v1/admin/users").await.is(200).json();
     assert_eq!(users.as_array().unwrap().len(), before);
     assert!(!users.to_string().contains("deploy"));
-    for search in ["/api/v1/users/search?q=deploy", "/api/v1/users/search?q=acme%2F", "/explore?q=deploy"] {
+    for search in ["/api/v1/users/search?q=deploy", "/api/v1/users/search?q=acme%2F", "/explore/owners?q=deploy"] {
         let answer = site.admin().get(search).await.is(200);
         assert!(!answer.text().contains("acme/deploy"), "{search}");
     }

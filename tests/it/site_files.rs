@@ -9,10 +9,11 @@ async fn robots_may_read_pages_and_the_manual_but_no_files_and_no_forms() {
     assert_eq!(answer.header("content-type"), Some("text/plain; charset=utf-8"));
     let rules = answer.lines();
     assert_eq!(rules[0], "User-agent: *");
-    for closed in ["/api/", "/login", "/user/", "/-/", "/*/-/packages/generic/*/*/files/"] {
+    for closed in ["/api/", "/login", "/user/", "/-/", "/*/-/packages/generic/*/*/files/", "/*/-/trash", "/*?"] {
         assert!(rules.contains(&&*format!("Disallow: {closed}")), "{closed}");
     }
     assert!(!rules.contains(&"Disallow: /"));
+    assert!(rules.contains(&"Allow: /*?page="), "lists in their usual order have an end");
     // `wget -r` reads these rules too, and must be able to mirror a package.
     assert!(answer.text().ends_with("\n\nUser-agent: Wget\nDisallow:\n"));
     let closed = Site::with(&[("PACKHOUSE_REQUIRE_SIGNIN", "true")]);
@@ -30,6 +31,17 @@ async fn the_icon_is_at_its_customary_address_too() {
     let etag = answer.header("etag").unwrap();
     site.anon().get("/favicon.ico").header("if-none-match", etag).await.is(304);
     site.anon().head("/favicon.ico").await.is(200);
+}
+
+#[tokio::test]
+async fn a_security_contact_is_published_as_security_txt() {
+    let (contact, url) = ("mailto:security@example.org", "https://packages.example.org");
+    let settings = [("PACKHOUSE_SECURITY_CONTACT", contact), ("PACKHOUSE_PUBLIC_URL", url)];
+    let site = Site::with(&[&settings[..], &[("PACKHOUSE_REQUIRE_SIGNIN", "true")]].concat());
+    let answer = site.anon().get("/.well-known/security.txt").await.is(200);
+    assert_eq!(answer.header("content-type"), Some("text/plain; charset=utf-8"));
+    let own = format!("Canonical: {url}/.well-known/security.txt");
+    assert_eq!(answer.lines(), [&format!("Contact: {contact}"), "Expires: 2026-07-01T03:04:05Z", &own]);
 }
 
 #[tokio::test]

@@ -188,7 +188,7 @@ async fn settings_need_a_session_and_are_gone_for_locked_users() {
     browser.go("/user/settings").await.is(200);
     site.db_execute("UPDATE users SET is_locked = true WHERE lower_email = 'ada@example.org'");
     browser.submit(PROFILE, &[("full_name", "late")]).await.is(303);
-    assert_eq!(browser.answer.header("location"), Some("/login"));
+    assert_eq!(browser.answer.header("location"), Some("/login?lost=1"));
     for page in pages {
         browser.go(page).await.is(303);
         assert!(browser.answer.header("location").unwrap().starts_with("/login?redirect_to="), "{page}");

@@ -39,6 +39,21 @@ async fn the_overview_shows_counts_savings_and_growth() {
 }
 
 #[tokio::test]
+async fn every_page_about_a_user_has_a_title_that_says_what_it_does() {
+    let site = Site::new();
+    let mut browser = site.browser_of("admin").await;
+    let mut titles = std::collections::BTreeSet::new();
+    let pages = ["", "/edit", "/password", "/role", "/rename", "/delete", "/quota"];
+    for page in pages {
+        browser.go(&format!("/-/admin/users/ada{page}")).await.is(200);
+        let title = browser.one("title");
+        assert!(title.contains("ada") && title.ends_with(" · Administration · Packhouse"), "{title}");
+        titles.insert(title);
+    }
+    assert_eq!(titles.len(), pages.len(), "{titles:?}");
+}
+
+#[tokio::test]
 async fn users_are_found_by_part_of_their_name_and_by_status() {
     let site = Site::new();
     site.db(|conn| db_user(conn, "grace", Visibility::Private, false));

@@ -14,7 +14,7 @@ async fn the_audit_log_is_filtered_by_actor_owner_event_and_time() {
     let events = |browser: &crate::support::browser::Browser| browser.all("#records tbody th");
     browser.go("/-/admin/audit").await.is(200);
     assert_eq!(events(&browser), ["session.begin", "file.delete", "file.publish", "file.publish"]);
-    assert!(browser.attrs("#events option", "value").contains(&"file.publish".to_owned()));
+    assert!(browser.attrs("#event option", "value").contains(&"file.publish".to_owned()));
     let rows = browser.all("#records tbody tr");
     assert!(rows[3].contains("file.publish ada ada tool/1/a"), "{rows:?}");
     assert!(rows[3].contains(&sha256("x")), "the details are there");
@@ -22,6 +22,7 @@ async fn the_audit_log_is_filtered_by_actor_owner_event_and_time() {
         ("actor=ADA", &["file.delete", "file.publish"][..]),
         ("owner=stranger", &["file.publish"]),
         ("event=file.", &["file.delete", "file.publish", "file.publish"]),
+        ("event=file", &["file.delete", "file.publish", "file.publish"]),
         ("event=file.delete", &["file.delete"]),
         ("until=2026-01-02", &["file.publish"]),
         ("since=2026-01-03&actor=ada", &["file.delete"]),
@@ -35,7 +36,12 @@ async fn the_audit_log_is_filtered_by_actor_owner_event_and_time() {
     assert!(browser.one("#since-problem").contains("2026-01-31"));
     assert_eq!(browser.all(".field-problem").len(), 3);
     assert!(browser.all(".empty").is_empty(), "nothing was searched");
-    assert_eq!(browser.attrs("#event", "value"), ["X"]);
+    assert_eq!(browser.attrs("#event option[selected]", "value"), ["X"]);
+    browser.go("/-/admin/audit?event=files").await.is(200);
+    assert!(browser.one(".empty").contains("No event named files was ever recorded."));
+    assert_eq!(browser.attrs("#event option[selected]", "value"), ["files"]);
+    browser.go("/-/admin/audit?event=file.").await.is(200);
+    assert_eq!(browser.attrs("#event option[selected]", "value"), ["file"]);
     site.browser_of("ada").await.go("/-/admin/audit").await.is(404);
 }
 

@@ -1,8 +1,45 @@
 //! Looking around in a browser: owners, their packages, versions and files.
 
-use crate::support::Site;
 use crate::support::people::db_org;
+use crate::support::{Site, path};
 use packhouse::domain::role::Visibility;
+
+#[tokio::test]
+async fn public_pages_describe_themselves_with_one_address_and_their_feed() {
+    let site = Site::with(&[("PACKHOUSE_PUBLIC_URL", "https://packages.example.org")]);
+    site.ci().publish(&path(&["ada", "tool", "1.0", "f"]), "x").await;
+    let mut browser = site.browser();
+    for (at, own, title, feed) in [
+        ("/", "/", "Packhouse", "/explore/packages.atom"),
+        ("/explore/packages?sort=name", "/explore/packages", "Packages", "/explore/packages.atom"),
+        ("/explore/owners?kind=user", "/explore/owners", "Users and organizations", ""),
+        ("/ada/-/packages?sort=name", "/ada", "ada", "/ada/-/packages.atom"),
+        (
+            "/ada/-/packages/generic/tool/versions?sort=oldest",
+            "/ada/-/packages/generic/tool/versions",
+            "Versions of ada/tool",
+            "/ada/-/packages/generic/tool/versions.atom",
+        ),
+        (
+            "/ada/-/packages/generic/tool/1.0?file=1",
+            "/ada/-/packages/generic/tool/1.0",
+            "tool 1.0",
+            "/ada/-/packages/generic/tool/versions.atom",
+        ),
+        ("/docs/", "/docs/", "Manual", ""),
+    ] {
+        browser.go(at).await.is(200);
+        let url = format!("https://packages.example.org{own}");
+        assert_eq!(browser.attrs("link[rel=canonical]", "href"), [url.as_str()], "{at}");
+        assert_eq!(browser.attrs("meta[property='og:url']", "content"), [url.as_str()], "{at}");
+        assert_eq!(browser.attrs("meta[property='og:title']", "content"), [title], "{at}");
+        let text = browser.attrs("meta[name=description]", "content");
+        assert!(text[0].len() > 15 && text == browser.attrs("meta[property='og:description']", "content"), "{at}");
+        assert_eq!(browser.attrs("link[type='application/atom+xml']", "href").pop().unwrap_or_default(), feed, "{at}");
+    }
+    browser.go("/explore/packages?q=tool").await.is(200);
+    assert_eq!(browser.attrs("meta[name=robots]", "content"), ["noindex"]);
+}
 
 #[tokio::test]
 async fn the_head_of_an_owner_says_who_it_is_and_what_who_looks_may_do() {
@@ -33,7 +70,11 @@ async fn the_head_of_an_owner_says_who_it_is_and_what_who_looks_may_do() {
     for (name, seen, may_upload) in [
         ("acme-read", &["Packages", "Teams", "Members"][..], false),
         ("acme-write", &["Packages", "Trash", "Teams", "Members"], true),
-        ("ada", &["Packages", "Trash", "Teams", "Members", "Webhooks", "Retention", "Settings"], true),
+        (
+            "ada",
+            &["Packages", "Trash", "Teams", "Members", "Access", "Robots", "Webhooks", "Retention", "Settings"],
+            true,
+        ),
     ] {
         let mut member = site.browser_of(name).await;
         member.go("/acme").await.is(200);
@@ -43,8 +84,8 @@ async fn the_head_of_an_owner_says_who_it_is_and_what_who_looks_may_do() {
     }
     let mut ada = site.browser_of("ada").await;
     ada.go("/ada").await.is(200);
-    assert_eq!(ada.all(tabs), ["Packages", "Trash", "Settings"]);
-    assert_eq!(ada.attrs(tabs, "href"), ["/ada", "/ada/-/trash", "/user/settings"]);
+    assert_eq!(ada.all(tabs), ["Packages", "Trash", "Access", "Settings"]);
+    assert_eq!(ada.attrs(tabs, "href"), ["/ada", "/ada/-/trash", "/ada/-/access", "/user/settings"]);
     ada.go("/stranger").await.is(200);
     assert_eq!(ada.all(tabs), ["Packages"]);
 }

@@ -264,6 +264,56 @@ async fn a_long_search_continues_by_position_without_duplicates() {
 }
 
 #[tokio::test]
+async fn explore_opens_the_packages_and_old_links_lead_to_the_owners() {
+    let site = Site::new();
+    let mut browser = site.browser();
+    for (from, to) in [
+        ("/explore", "/explore/packages"),
+        ("/explore?q=a", "/explore/packages?q=a"),
+        ("/explore?kind=user&page=2", "/explore/owners?kind=user&page=2"),
+    ] {
+        browser.go(from).await.is(303);
+        assert_eq!(browser.answer.header("location"), Some(to));
+    }
+    browser.go("/explore/packages").await.is(200);
+    assert_eq!(browser.attrs("nav[aria-label=Main] a[aria-current]", "href"), ["/explore/packages"]);
+    assert_eq!(browser.attrs(".tabs a", "href"), ["/explore/packages", "/explore/owners"]);
+}
+
+#[tokio::test]
+async fn the_search_in_the_header_keeps_its_words() {
+    let site = Site::new();
+    let mut browser = site.browser();
+    browser.go("/explore/packages?q=acme+%26+%22tool%22&sort=name").await.is(200);
+    assert_eq!(browser.attrs("#top-q", "value"), ["acme & \"tool\""]);
+    for page in ["/explore/packages", "/explore/owners?q=ada", "/ada?q=tool"] {
+        browser.go(page).await.is(200);
+        assert_eq!(browser.attrs("#top-q", "value"), [""], "{page}");
+    }
+}
+
+#[tokio::test]
+async fn the_home_page_leads_to_all_of_ones_packages() {
+    let site = Site::new();
+    for number in 0..62 {
+        site.ci().publish(&path(&["ada", &format!("tool-{number}"), "1", "f"]), "x").await;
+    }
+    let mut browser = site.browser_of("ada").await;
+    browser.go("/").await.is(200);
+    let mut seen = Vec::new();
+    loop {
+        seen.extend(browser.all(".packages tbody th a:not(.quiet)"));
+        let Some(next) = browser.attrs(".pager a[rel=next]", "href").pop() else { break };
+        browser.go(&next).await.is(200);
+        assert_eq!(browser.attrs(".pager a:not([rel=next])", "href"), ["/"]);
+    }
+    let all: Vec<_> = (0..62).rev().map(|number| format!("tool-{number}")).collect();
+    assert_eq!(seen, all);
+    browser.go("/?page=9").await.is(200);
+    assert!(browser.one(".empty").contains("This page is empty"));
+}
+
+#[tokio::test]
 async fn explore_lists_only_owners_that_the_reader_may_see() {
     let site = Site::new();
     site.db(|conn| {
@@ -276,19 +326,19 @@ async fn explore_lists_only_owners_that_the_reader_may_see() {
     site.admin().publish(&path(&["ada", "tool", "1", "f"]), "x").await;
     let names = |browser: &Browser| browser.all(".owner-card .name");
     let mut anonymous = site.browser();
-    anonymous.go("/explore?kind=organization").await.is(200);
+    anonymous.go("/explore/owners?kind=organization").await.is(200);
     assert!(anonymous.one(".empty").contains("No users or organizations found"));
-    anonymous.go("/explore?q=COUNT").await.is(200);
+    anonymous.go("/explore/owners?q=COUNT").await.is(200);
     assert_eq!(names(&anonymous), ["ada"]);
     assert!(anonymous.one(".owner-card").contains("1 package "), "{}", anonymous.one(".owner-card"));
-    anonymous.go("/explore").await.is(200);
+    anonymous.go("/explore/owners").await.is(200);
     assert!(!names(&anonymous).contains(&"waiting".to_owned()));
     let mut stranger = site.browser_of("stranger").await;
-    stranger.go("/explore?kind=organization").await.is(200);
+    stranger.go("/explore/owners?kind=organization").await.is(200);
     assert_eq!(names(&stranger), ["acme"]);
     assert!(stranger.one(".owner-card").contains("Limited"));
     let mut ada = site.browser_of("ada").await;
-    ada.go("/explore?kind=organization&sort=newest").await.is(200);
+    ada.go("/explore/owners?kind=organization&sort=newest").await.is(200);
     assert_eq!(names(&ada), ["secret", "acme"]);
     ada.go("/").await.is(200);
     assert_eq!(ada.all(".own .name"), ["ada", "acme", "secret"]);
@@ -297,7 +347,7 @@ async fn explore_lists_only_owners_that_the_reader_may_see() {
     reader.go("/").await.is(200);
     assert_eq!(reader.attrs(".own .btn", "href"), ["/acme-read/-/upload"], "who may only read uploads nothing");
     for query in ["?q=%00", "?q=%25", "?kind=nonsense&sort=nonsense", "?page=99"] {
-        anonymous.go(&format!("/explore{query}")).await.is(200);
+        anonymous.go(&format!("/explore/owners{query}")).await.is(200);
     }
 }
 
@@ -306,7 +356,7 @@ async fn nothing_is_shown_before_signing_in_where_it_is_required() {
     let site = Site::with(&[("PACKHOUSE_REQUIRE_SIGNIN", "true")]);
     site.ci().publish(&path(&["ada", "tool", "1.0", "f"]), "x").await;
     let mut anonymous = site.browser();
-    for page in ["/", "/explore", "/explore/packages", "/ada", "/ada/-/packages/generic/tool/1.0"] {
+    for page in ["/", "/explore/owners", "/explore/packages", "/ada", "/ada/-/packages/generic/tool/1.0"] {
         let location = anonymous.go(page).await.is(303).answer.header("location").unwrap().to_owned();
         assert!(location.starts_with("/login"), "{page}: {location}");
     }

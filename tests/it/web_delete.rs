@@ -101,7 +101,7 @@ async fn readers_see_no_page_to_delete_anything() {
         let mut browser = site.browser_of(who).await;
         let csrf = browser.go("/acme").await.csrf();
         for page in &pages {
-            browser.go(page).await.is(404);
+            browser.go(page).await.is(403);
         }
         browser.post(&pages[1], format!("csrf={csrf}")).await.is(403);
         browser.post(&pages[2], format!("csrf={csrf}")).await.is(403);

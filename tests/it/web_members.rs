@@ -25,7 +25,7 @@ async fn members_see_each_other_with_their_teams_and_highest_role() {
     let mut browser = site.browser_of("acme-owner").await;
     browser.go("/org/acme/members").await.is(200);
     assert_eq!(browser.all("tbody .actions a").len(), 5);
-    site.browser_of("stranger").await.go("/org/acme/members").await.is(404);
+    site.browser_of("stranger").await.go("/org/acme/members").await.is(403);
     site.browser().go("/org/acme/members").await.is(303);
 }
 
@@ -61,7 +61,7 @@ async fn an_owner_removes_a_member_from_all_teams_after_confirming() {
     browser.go("/org/acme/members/nobody/remove").await.is(404);
     for name in ["acme-admin", "acme-read", "stranger"] {
         let mut browser = site.browser_of(name).await;
-        browser.go("/org/acme/members/ada/remove").await.is(404);
+        browser.go("/org/acme/members/ada/remove").await.is(403);
         let csrf = browser.csrf();
         browser.post("/org/acme/members/ada/remove", format!("csrf={csrf}")).await.is(403);
     }
@@ -87,6 +87,13 @@ async fn a_member_leaves_after_confirming_and_the_sole_owner_stays() {
     assert!(ada.all("tbody .actions").contains(&"Sole owner".to_owned()));
     ada.go("/org/acme/members/ada/remove").await.is(200);
     assert!(ada.one(".notice.warn").contains("You are the sole owner of acme."));
+    for page in ["/org/acme/members", "/user/settings/organizations"] {
+        ada.go(page).await.is(200);
+        let rows = ada.all("tbody tr");
+        let own: Vec<_> = rows.iter().filter(|row| row.contains("Sole owner")).collect();
+        assert!(own.len() == 1 && !own[0].contains("Leave"), "{page}: {rows:?}");
+        assert!(ada.all("aside a").is_empty(), "{page}: the only owner is not offered to leave");
+    }
     assert_eq!(ada.all("main form"), Vec::<String>::new());
     let csrf = ada.csrf();
     ada.post("/org/acme/members/ada/remove", format!("csrf={csrf}")).await.is(422);

@@ -46,7 +46,7 @@ async fn any_signed_in_user_can_create_an_organization() {
     assert_eq!(browser.answer.header("location"), Some("/Acme"));
     browser.follow().await.is(200);
     assert_eq!(notice(&browser), "Organization Acme created.");
-    let tabs = ["Packages", "Trash", "Teams", "Members", "Webhooks", "Retention", "Settings"];
+    let tabs = ["Packages", "Trash", "Teams", "Members", "Access", "Robots", "Webhooks", "Retention", "Settings"];
     assert_eq!(browser.all(".tabs a"), tabs);
     assert_eq!(records(&site), ["org.create by stranger on Acme"]);
     let said = site.user("stranger").get("/api/v1/orgs/acme").await.is(200).json();
@@ -101,7 +101,7 @@ async fn settings_are_for_owners_and_hidden_from_everyone_else() {
         ("stranger", false),
     ] {
         let mut browser = site.browser_of(name).await;
-        browser.go("/org/acme/settings").await.is(if seen { 200 } else { 404 });
+        browser.go("/org/acme/settings").await.is(if seen { 200 } else { 403 });
         browser.go("/acme").await.is(200);
         let tabs = browser.all(".tabs a");
         assert_eq!(tabs.contains(&"Settings".to_owned()), seen, "{name}: {tabs:?}");

@@ -35,6 +35,7 @@ async fn settle(proxy: Option<Proxy>) -> Site {
         db_user(conn, "empty", Visibility::Public, false)
     });
     let ada = site.anon().bearer(&site.db_token("ada", &["all"]));
+    ada.post("/api/v1/orgs/acme/robots", &serde_json::json!({"name": "deploy"})).await.is(201);
     for owner in ["ada", "acme", "inside"] {
         for version in ["1.0.0", "2.0.0-rc.1 with spaces and ümlauts"] {
             let readme = "# Tool\n\nRead [the manual](https://example.org/manual).\n\n```sh\nmake\n```\n";
@@ -74,6 +75,7 @@ async fn address(site: &Site, row: &Row) -> String {
         ("{name}", "tool"),
         ("{version}", "1.0.0"),
         ("{team}", "Owners"),
+        ("{robot}", "deploy"),
         ("{id}", &file.to_string()),
         ("{file}", "README.md"),
         ("{session}", &session),
@@ -314,6 +316,8 @@ fn judge(page: &Html) -> Vec<String> {
         ("h1", 1, 1),
         ("main", 1, 1),
         ("meta[name=viewport]", 1, 1),
+        ("meta[name=description]", 0, 1),
+        ("link[rel=canonical]", 0, 1),
         ("[style]", 0, 0),
         ("style", 0, 0),
         ("script:not([src])", 0, 0),
@@ -351,6 +355,7 @@ fn judge(page: &Html) -> Vec<String> {
             wrong.push(format!("<{} {name}>", element.name()));
         }
     }
+    wrong.extend(hasty(page));
     wrong.extend(names(page));
     wrong.extend(tables(page));
     for form in select(page, "form") {
@@ -360,6 +365,21 @@ fn judge(page: &Html) -> Vec<String> {
         let right = if is_post { tokens.len() == 1 && tokens[0].len() == 64 } else { tokens.is_empty() };
         if !right {
             wrong.push(format!("the form {:?} has the tokens {tokens:?}", form.attr("action")));
+        }
+    }
+    wrong
+}
+
+/// Steps that destroy something at once: without a second step, a page of their own, or something to type.
+fn hasty(page: &Html) -> Vec<String> {
+    let calm = Selector::parse("a.btn, input:not([type=hidden])").unwrap();
+    let mut wrong = Vec::new();
+    for button in select(page, "form button.danger") {
+        let around: Vec<_> = button.ancestors().filter_map(ElementRef::wrap).collect();
+        let is_second = around.iter().any(|element| element.value().name() == "details");
+        let form = around.into_iter().find(|element| element.value().name() == "form");
+        if !is_second && form.is_some_and(|form| form.select(&calm).next().is_none()) {
+            wrong.push(format!("{} acts at once", text(button)));
         }
     }
     wrong

@@ -98,6 +98,18 @@ async fn a_required_password_change_redirects_there_and_back() {
 }
 
 #[tokio::test]
+async fn after_a_required_password_change_one_lands_on_the_home_page() {
+    let site = Site::new();
+    site.db_execute("UPDATE users SET must_change_password = true WHERE lower_email = 'ada@example.org'");
+    let mut browser = site.browser_of("ada").await;
+    browser.go("/").await.is(303);
+    browser.follow().await.is(200);
+    let fields = [("current_password", PASSWORD), ("new_password", NEW), ("again", NEW)];
+    browser.submit(FORM, &fields).await.is(303);
+    assert_eq!(browser.answer.header("location"), Some("/"));
+}
+
+#[tokio::test]
 async fn signing_in_again_ends_the_session_that_the_browser_had() {
     let site = Site::new();
     let mut browser = site.browser_of("ada").await;

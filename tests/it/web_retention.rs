@@ -107,7 +107,7 @@ async fn retention_pages_are_visible_only_to_the_owners_of_their_organization() 
     for user in ["acme-write", "stranger"] {
         let mut browser = site.browser_of(user).await;
         for page in [ORGS.to_owned(), format!("{ORGS}/new"), format!("{ORGS}/preview")] {
-            browser.go(&page).await.is(404);
+            browser.go(&page).await.is(403);
         }
     }
     let mut ada = site.browser_of("ada").await;

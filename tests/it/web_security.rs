@@ -138,6 +138,19 @@ async fn a_recovery_code_works_once_and_shows_how_many_are_left() {
 }
 
 #[tokio::test]
+async fn a_code_that_comes_too_late_leads_back_to_the_password_with_the_reason() {
+    let site = Site::new();
+    let codes = set_up(&mut site.browser_of("ada").await, &site).await;
+    let mut browser = knock(&site).await;
+    site.pass(Duration::from_secs(301));
+    browser.submit(CODE_FORM, &[("code", &codes[0]), ("back", "/docs")]).await.is(303);
+    assert_eq!(browser.answer.header("location"), Some("/login?redirect_to=%2Fdocs"));
+    browser.follow().await.is(200);
+    assert!(browser.one("[role=alert].notice").contains("The time for the code is over."));
+    assert_eq!(browser.one("#purpose"), "Sign in to read the manual.");
+}
+
+#[tokio::test]
 async fn only_one_of_many_sign_ins_with_one_recovery_code_succeeds() {
     let site = Site::new();
     let codes = set_up(&mut site.browser_of("ada").await, &site).await;

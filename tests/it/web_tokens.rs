@@ -20,6 +20,23 @@ async fn make(browser: &mut Browser, values: &[(&str, &str)]) {
     browser.submit(FORM, &values).await;
 }
 
+#[tokio::test]
+async fn the_example_of_a_token_never_writes_into_an_existing_version() {
+    let site = Site::new();
+    site.ci().publish(&path(&["ada", "router", "1.0.0", "router.bin"]), "x").await;
+    let mut browser = site.browser_of("ada").await;
+    make(&mut browser, &[("name", "limited"), ("packages", "router")]).await;
+    browser.is(200);
+    let command = browser.all(".copy code").pop().unwrap();
+    let id = site.db_number("SELECT max(id) AS n FROM tokens");
+    assert!(command.ends_with(&format!("/api/packages/ada/generic/router/0.0.0-test.{id}/hello.txt")), "{command}");
+    make(&mut browser, &[("name", "others"), ("packages", "tool-*")]).await;
+    assert!(browser.all(".copy code").pop().unwrap().ends_with("/tool-hello/1.0.0/hello.txt"));
+    make(&mut browser, &[("name", "downloader"), ("preset", "download")]).await;
+    let command = browser.all(".copy code").pop().unwrap();
+    assert!(command.ends_with("/api/v1/packages/ada"), "{command}");
+}
+
 fn changes(site: &Site) -> Vec<String> {
     site.db_audit().into_iter().filter(|record| record.starts_with("token.")).collect()
 }
@@ -109,7 +126,7 @@ async fn the_choices_set_exactly_the_permissions_of_the_token() {
 
     make(&mut browser, &[("name", "guest"), ("preset", "download"), ("public_only", "on"), ("expiry", "never")]).await;
     browser.is(200);
-    assert!(browser.all(".copy code")[2].contains("-O "), "{:?}", browser.all(".copy code"));
+    assert!(browser.all(".copy code")[2].ends_with("/api/v1/packages/ada"), "{:?}", browser.all(".copy code"));
     let machine = site.anon().bearer(&browser.one("#secret"));
     machine.get(&path(&["acme", "tool-x", "1"])).await.is(403);
     assert_eq!(machine.get("/api/v1/token").await.json()["expires_at"], serde_json::Value::Null);

@@ -62,11 +62,11 @@ async fn owners_delete_for_good_after_a_page_that_asks_and_writers_cannot() {
     assert!(writer.all("#trash a.danger").is_empty());
     let entry = site.db_number("SELECT id AS n FROM trash");
     let page = format!("/acme/-/trash/{entry}/delete");
-    writer.go(&page).await.is(404);
+    writer.go(&page).await.is(403);
     let csrf = writer.go("/acme/-/trash").await.csrf();
     writer.post(&page, format!("csrf={csrf}")).await.is(403);
     let mut reader = site.browser_of("acme-read").await;
-    reader.go("/acme/-/trash").await.is(404);
+    reader.go("/acme/-/trash").await.is(403);
     reader.go("/acme").await.is(200);
     assert!(!reader.all(".tabs a").contains(&"Trash".to_owned()));
 

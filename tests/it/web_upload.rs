@@ -235,9 +235,11 @@ async fn the_upload_page_lists_owners_and_what_already_exists() {
     }
     browser.go("/acme/-/upload?to=zoo&package=tool&version=1%201").await.is(303);
     assert_eq!(browser.answer.header("location"), Some("/zoo/-/upload?package=tool&version=1%201"));
-    // Who may only read does not see the page; who could not even see the owner neither.
-    for (who, owner) in [("acme-read", "acme"), ("stranger", "acme"), ("stranger", "zoo"), ("stranger", "nobody")] {
-        site.browser_of(who).await.go(&format!("/{owner}/-/upload")).await.is(404);
+    // Readers are told what they lack. To people who can't see the owner, the page doesn't exist.
+    for (who, owner, status) in
+        [("acme-read", "acme", 403), ("stranger", "acme", 404), ("stranger", "zoo", 403), ("stranger", "nobody", 404)]
+    {
+        site.browser_of(who).await.go(&format!("/{owner}/-/upload")).await.is(status);
     }
     let mut writer = site.browser_of("acme-write").await;
     writer.go("/acme/-/upload").await.is(200);

@@ -110,7 +110,16 @@ async fn a_failed_delivery_shows_its_reason_escaped_and_the_next_attempt() {
     deliver(&site).await;
     browser.go(&page).await.is(200);
     assert_eq!(browser.all("tbody tr > *")[..4], ["tool 1 created", "Retrying (1 failed)", "500", "1"]);
-    browser.go(&browser.attrs("tbody a", "href")[0].clone()).await.is(200);
+    // A later delivery doesn't hide that this one is retried.
+    site.ci().publish(&path(&["ada", "tool", "2", "f"]), "x").await;
+    browser.go(OWN).await.is(200);
+    assert_eq!(browser.one("tbody td[data-label='Last delivery'] .badge.bad"), "Retrying (1 failed)");
+    let mut admin = site.browser_of("admin").await;
+    admin.go("/-/admin").await.is(200);
+    assert!(admin.one(".failing-hooks").starts_with("1 webhook of ada fails"));
+    assert_eq!(admin.attrs(".failing-hooks a", "href"), ["/-/admin/users/ada"]);
+    browser.go(&page).await.is(200);
+    browser.go(&browser.attrs("tbody a", "href")[1].clone()).await.is(200);
     assert!(browser.one("section").contains("the receiver answered 500"));
     assert_eq!(browser.all("dl dt, dl dd")[2..], ["Attempts", "1", "Next attempt", "in a moment"]);
     assert!(browser.all("section pre")[1].contains(script) && !browser.text().contains(script));
@@ -127,7 +136,7 @@ async fn hooks_are_visible_only_to_the_owners_of_their_organization() {
     for user in ["acme-admin", "stranger"] {
         let mut browser = site.browser_of(user).await;
         for page in [ORGS.to_owned(), format!("{ORGS}/new"), format!("{ORGS}/{id}")] {
-            browser.go(&page).await.is(404);
+            browser.go(&page).await.is(403);
         }
         browser.go("/acme").await.is(200);
         assert!(!browser.text().contains("settings/hooks\""));

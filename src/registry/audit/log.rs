@@ -46,7 +46,7 @@ pub struct Record {
     pub token_creator: Option<String>,
 }
 
-/// One event by its name, or all events whose names begin with a prefix (`user.`).
+/// One event by its name, or all events of a group, with or without the dot (`user.`, `user`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Events(String);
 
@@ -60,7 +60,7 @@ impl FromStr for Events {
         if text.len() <= 100 && words.all(is_word) {
             return Ok(Self(text.to_owned()));
         }
-        Err(Error::invalid("event", "event: use an event such as user.create, or a prefix such as user."))
+        Err(Error::invalid("event", "event: use an event such as user.create, or a group such as user"))
     }
 }
 
@@ -259,13 +259,13 @@ pub fn events(conn: &mut PgConnection) -> Result<Vec<String>> {
     beginning(conn, "")
 }
 
-/// The names of these events. For a prefix, all recorded events with that prefix: each costs one index look-up, however
-/// many records there are.
+/// The names of these events: the event itself, and all recorded events of the group: each costs one index look-up,
+/// however many records there are.
 fn named(conn: &mut PgConnection, Events(text): &Events) -> Result<Vec<String>> {
-    if !text.ends_with('.') {
-        return Ok(vec![text.clone()]);
-    }
-    beginning(conn, text)
+    let name = text.strip_suffix('.').unwrap_or(text);
+    let mut all = beginning(conn, &format!("{name}."))?;
+    all.push(name.to_owned());
+    Ok(all)
 }
 
 fn beginning(conn: &mut PgConnection, text: &str) -> Result<Vec<String>> {

@@ -17,7 +17,7 @@ use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::sql_types::Bool;
 use serde_json::json;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// An organization, with the fields that everyone who sees it may see.
 #[derive(Debug, Clone, Queryable, Selectable)]
@@ -238,6 +238,23 @@ pub fn only_owner(conn: &mut PgConnection, org: OwnerId) -> Result<Option<OwnerI
         .limit(2)
         .load(conn)?;
     Ok(if let [only] = owners.as_slice() { Some(*only) } else { None })
+}
+
+/// Those of some organizations whose only owner is this user.
+///
+/// # Errors
+/// Database errors.
+pub fn only_owned_by(conn: &mut PgConnection, user: OwnerId, orgs: &[OwnerId]) -> Result<HashSet<OwnerId>> {
+    let owners: Vec<(OwnerId, OwnerId)> = teams_table::table
+        .inner_join(team_members::table)
+        .filter(teams_table::org_id.eq_any(orgs))
+        .filter(teams_table::permission.eq(Permission::Owner))
+        .select((teams_table::org_id, team_members::user_id))
+        .distinct()
+        .load(conn)?;
+    let (own, others): (Vec<_>, Vec<_>) = owners.into_iter().partition(|(_, owner)| *owner == user);
+    let others: HashSet<OwnerId> = others.into_iter().map(|(org, _)| org).collect();
+    Ok(own.into_iter().map(|(org, _)| org).filter(|org| !others.contains(org)).collect())
 }
 
 fn has_owner(conn: &mut PgConnection, org: OwnerId) -> Result<bool> {

@@ -326,11 +326,11 @@ pub fn belonging(conn: &mut PgConnection, caller: &Caller) -> Result<Vec<Belongi
         .collect())
 }
 
-/// The most recently updated packages of some owners, as far as the caller may see them.
+/// The most recently updated packages of some owners, as far as the caller may see them, and whether there are more.
 ///
 /// # Errors
 /// Database errors.
-pub fn recent(conn: &mut PgConnection, caller: &Caller, of: &[Belonging], limit: i64) -> Result<Vec<Entry>> {
+pub fn recent(conn: &mut PgConnection, caller: &Caller, of: &[Belonging], slice: Slice) -> Result<(Vec<Entry>, bool)> {
     let drafts = caller.draft_limit();
     let (shown, last) = (shown_sql(&drafts, "versions"), last_of_package(&drafts));
     let owners: Vec<OwnerId> = of.iter().map(|owner| owner.id).collect();
@@ -344,16 +344,20 @@ pub fn recent(conn: &mut PgConnection, caller: &Caller, of: &[Belonging], limit:
          {shown} AND {last} AND (owner.is_whole OR coalesce((SELECT {seen} FROM packages JOIN owners \
          ON owners.id = packages.owner_id WHERE packages.id = versions.package_id), false)) \
          ORDER BY versions.created_at DESC, versions.id DESC LIMIT $2) each \
-         ORDER BY each.created_at DESC, each.version_id DESC LIMIT $2"
+         ORDER BY each.created_at DESC, each.version_id DESC OFFSET $9 LIMIT $10"
     ))
     .bind::<Array<BigInt>, _>(owners)
-    .bind::<BigInt, _>(limit)
+    .bind::<BigInt, _>(slice.offset.saturating_add(slice.limit).saturating_add(1))
     .bind::<Array<Bool>, _>(whole)
     .bind::<SmallInt, _>(widest)
     .bind::<BigInt, _>(user)
     .bind::<Array<BigInt>, _>(orgs)
     .bind::<Array<BigInt>, _>(sharing)
     .bind::<Array<Text>, _>(patterns)
+    .bind::<BigInt, _>(slice.offset)
+    .bind::<BigInt, _>(slice.limit.saturating_add(1))
     .load(conn)?;
-    load(conn, &drafts, &rows.into_iter().map(|row| row.id).collect::<Vec<_>>())
+    let length = usize::try_from(slice.limit).unwrap_or_default();
+    let ids: Vec<PackageId> = rows.iter().take(length).map(|row| row.id).collect();
+    Ok((load(conn, &drafts, &ids)?, rows.len() > length))
 }

@@ -8,7 +8,7 @@ use super::{changeable, lifecycle};
 use crate::db::schema::{blobs, files, owners, packages as packages_table, versions as versions_table};
 use crate::domain::clock::Timestamp;
 use crate::domain::digest::{Md5, OtherDigests, Sha1, Sha256, Sha512};
-use crate::domain::ids::{BlobId, FileId, OwnerId, VersionId};
+use crate::domain::ids::{BlobId, FileId, OwnerId, TrashId, VersionId};
 use crate::domain::names::{FileName, OwnerName, PackageName};
 use crate::domain::path::{FilePath, VersionPath};
 use crate::domain::role::{Area, Level, Visibility};
@@ -352,6 +352,7 @@ pub fn find_by_id(conn: &mut PgConnection, version: VersionId, id: FileId) -> Re
 }
 
 /// Deletes a file. Deleting the last file deletes its version, and deleting the last version deletes its package.
+/// Returns its entry in the trash, if it is kept.
 ///
 /// # Errors
 /// [`Error::NotFound`]; [`Error::WrongState`] for a file of a sealed version, and for one on hold.
@@ -361,7 +362,7 @@ pub fn delete(
     right: &CanPublish,
     path: &FilePath,
     deletion: &Deletion,
-) -> Result<()> {
+) -> Result<Option<TrashId>> {
     let owner = right.owner();
     let package = lifecycle::lock(conn, owner.id, &path.package)?;
     let (version, _) = lookup::version(conn, package, &path.version)?;
@@ -379,5 +380,6 @@ pub fn delete(
     let text = format!("{}/{}/{}", path.package, path.version, path.file);
     let detail = json!({"bytes": removed.bytes, "kept_until": deletion.keep_until()});
     let subject = Subject { owner: Some((owner.id, &owner.name)), text, detail };
-    audit::record(conn, caller, Event::FileDelete, &subject, deletion.now())
+    audit::record(conn, caller, Event::FileDelete, &subject, deletion.now())?;
+    Ok(removed.entry)
 }

@@ -5,10 +5,10 @@ use super::contents::{self, Contents};
 use super::lookup::package_is;
 use super::protections::{self, Action};
 use super::quotas;
-use super::trash::{self, Deletion, Discarded, Removed};
+use super::trash::{self, Deletion, Discarded};
 use crate::db::schema::packages;
 use crate::domain::clock::Timestamp;
-use crate::domain::ids::{OwnerId, PackageId};
+use crate::domain::ids::{OwnerId, PackageId, TrashId};
 use crate::domain::names::{OwnerName, PackageName};
 use crate::error::{Error, Result, What};
 use crate::registry::access::CanPublish;
@@ -86,7 +86,7 @@ fn remove(conn: &mut PgConnection, owner: OwnerId, ids: &[PackageId], now: Times
     Ok((versions, bytes))
 }
 
-/// Deletes a package with all its versions and files.
+/// Deletes a package with all its versions and files, and returns its entry in the trash, if it is kept.
 ///
 /// # Errors
 /// [`Error::NotFound`]; [`Error::WrongState`] for a version on hold; [`Error::Forbidden`] for a sealed version, unless the
@@ -97,16 +97,16 @@ pub fn delete(
     right: &CanPublish,
     name: &PackageName,
     deletion: &Deletion,
-) -> Result<()> {
+) -> Result<Option<TrashId>> {
     let owner = right.owner();
     let package = lock(conn, owner.id, name)?;
     protections::check_all(conn, right, Action::Delete)?;
     changeable::demand_deletable(conn, right, package, None, deletion.now())?;
     let removed = trash::discard(conn, caller, ((owner.id, &owner.name), package), Discarded::Package, deletion)?;
-    let Removed { versions, bytes, .. } = removed;
-    let detail = json!({"versions": versions, "bytes": bytes, "kept_until": deletion.keep_until()});
+    let detail = json!({"versions": removed.versions, "bytes": removed.bytes, "kept_until": deletion.keep_until()});
     let subject = Subject { owner: Some((owner.id, &owner.name)), text: name.to_string(), detail };
-    audit::record(conn, caller, Event::PackageDelete, &subject, deletion.now())
+    audit::record(conn, caller, Event::PackageDelete, &subject, deletion.now())?;
+    Ok(removed.entry)
 }
 
 /// How many packages an owner has.

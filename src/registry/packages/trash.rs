@@ -114,6 +114,9 @@ pub(in crate::registry) struct Removed {
     /// In all files; shared bytes count once per file.
     #[diesel(sql_type = BigInt)]
     pub bytes: i64,
+    /// What keeps it in the trash.
+    #[diesel(sql_type = Nullable<BigInt>)]
+    pub entry: Option<TrashId>,
 }
 
 /// What disappears besides the files.
@@ -150,7 +153,9 @@ pub(in crate::registry) fn discard(
         removed.versions = 0;
     }
     match deletion.keep_until {
-        Some(keep_until) => keep(conn, caller, (package, what, taken), removed, (deletion, keep_until))?,
+        Some(keep_until) => {
+            removed.entry = Some(keep(conn, caller, (package, what, taken), removed, (deletion, keep_until))?);
+        }
         None => contents::let_go(conn, &[package], what.version(), what.file(), deletion.now)?,
     }
     match (what.version(), what.file()) {
@@ -189,7 +194,8 @@ const FILES: &str = "FROM versions v JOIN files f ON f.version_id = v.id \
 
 fn weigh(conn: &mut PgConnection, package: PackageId, what: Discarded) -> Result<Removed> {
     let query = format!(
-        "SELECT count(DISTINCT x.version_id) AS versions, count(*) AS files, coalesce(sum(b.size), 0)::bigint AS bytes \
+        "SELECT count(DISTINCT x.version_id) AS versions, count(*) AS files, coalesce(sum(b.size), 0)::bigint AS bytes, \
+         NULL::bigint AS entry \
          FROM (SELECT f.version_id, f.blob_id {FILES}) AS x JOIN blobs b ON b.id = x.blob_id"
     );
     Ok(diesel::sql_query(query)
@@ -199,14 +205,14 @@ fn weigh(conn: &mut PgConnection, package: PackageId, what: Discarded) -> Result
         .get_result(conn)?)
 }
 
-/// Copies the rows of a deletion into the trash.
+/// Copies the rows of a deletion into the trash, and returns its entry there.
 fn keep(
     conn: &mut PgConnection,
     caller: &Caller,
     (package, what, taken): (PackageId, Discarded, Taken),
     removed: Removed,
     (deletion, keep_until): (&Deletion, Timestamp),
-) -> Result<()> {
+) -> Result<TrashId> {
     let version_facts = if taken.version { "to_jsonb(v)" } else { "to_jsonb(v) - 'notes'" };
     let actor = caller.user().filter(|user| user.id != NOBODY);
     let id: Entered = diesel::sql_query(format!(
@@ -230,7 +236,8 @@ fn keep(
     .bind::<BigInt, _>(removed.files)
     .bind::<BigInt, _>(removed.bytes)
     .get_result(conn)?;
-    keep_rows(conn, id.id, (package, what, taken))
+    keep_rows(conn, id.id, (package, what, taken))?;
+    Ok(id.id)
 }
 
 #[derive(QueryableByName)]

@@ -9,7 +9,7 @@ use super::standing::{self, LIFE_COLUMNS, RANK_COLUMNS, RankedRow, STANDING_COLU
 use super::trash::{self, Deletion, Discarded};
 use crate::db::schema::{packages as packages_table, versions};
 use crate::domain::clock::Timestamp;
-use crate::domain::ids::{OwnerId, VersionId};
+use crate::domain::ids::{OwnerId, TrashId, VersionId};
 use crate::domain::names::PackageName;
 use crate::domain::path::VersionPath;
 use crate::domain::version::{self, Version};
@@ -297,7 +297,7 @@ pub(super) fn ranked(conn: &mut PgConnection, right: &CanRead, package: &Package
         .load(conn)?)
 }
 
-/// Deletes a version with all its files.
+/// Deletes a version with all its files, and returns its entry in the trash, if it is kept.
 ///
 /// # Errors
 /// [`Error::NotFound`]; [`Error::WrongState`] for a version on hold; [`Error::Forbidden`] for a sealed version, unless the
@@ -308,7 +308,7 @@ pub fn delete(
     right: &CanPublish,
     path: &VersionPath,
     deletion: &Deletion,
-) -> Result<()> {
+) -> Result<Option<TrashId>> {
     let owner = right.owner();
     let package = lifecycle::lock(conn, owner.id, &path.package)?;
     let (version, _) = lookup::version(conn, package, &path.version)?;
@@ -319,5 +319,6 @@ pub fn delete(
     let text = format!("{}/{}", path.package, path.version);
     let detail = json!({"bytes": removed.bytes, "kept_until": deletion.keep_until()});
     let subject = Subject { owner: Some((owner.id, &owner.name)), text, detail };
-    audit::record(conn, caller, Event::VersionDelete, &subject, deletion.now())
+    audit::record(conn, caller, Event::VersionDelete, &subject, deletion.now())?;
+    Ok(removed.entry)
 }

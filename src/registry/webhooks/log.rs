@@ -116,18 +116,32 @@ pub fn list(conn: &mut PgConnection, right: &CanHook, hook: HookId, slice: Slice
     Ok(Page { items: rows.into_iter().map(Delivery::from_row).collect::<Result<_>>()?, total })
 }
 
-/// The state and time of the last delivery of each of these webhooks.
+/// How the last delivery of a webhook went, or the one that is retried before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Queryable)]
+pub struct LastDelivery {
+    pub state: DeliveryState,
+    /// How often it was tried.
+    pub attempts: i32,
+    pub created_at: Timestamp,
+}
+
+/// The last delivery of each of these webhooks. A delivery that is being retried comes first: later ones may wait
+/// behind it, and would look as if nothing had failed.
 ///
 /// # Errors
 /// Database errors.
-pub fn last(conn: &mut PgConnection, hooks: &[HookId]) -> Result<HashMap<HookId, (DeliveryState, Timestamp)>> {
-    let rows: Vec<(HookId, DeliveryState, Timestamp)> = hook_deliveries::table
+pub fn last(conn: &mut PgConnection, hooks: &[HookId]) -> Result<HashMap<HookId, LastDelivery>> {
+    let is_retried = hook_deliveries::state.eq(DeliveryState::Pending).and(hook_deliveries::attempts.gt(0));
+    let rows: Vec<(HookId, LastDelivery)> = hook_deliveries::table
         .filter(hook_deliveries::hook_id.eq_any(hooks))
         .distinct_on(hook_deliveries::hook_id)
-        .order((hook_deliveries::hook_id, hook_deliveries::id.desc()))
-        .select((hook_deliveries::hook_id, hook_deliveries::state, hook_deliveries::created_at))
+        .order((hook_deliveries::hook_id, is_retried.desc(), hook_deliveries::id.desc()))
+        .select((
+            hook_deliveries::hook_id,
+            (hook_deliveries::state, hook_deliveries::attempts, hook_deliveries::created_at),
+        ))
         .load(conn)?;
-    Ok(rows.into_iter().map(|(hook, state, at)| (hook, (state, at))).collect())
+    Ok(rows.into_iter().collect())
 }
 
 /// One delivery with all its attempts, the first attempt first.

@@ -2,6 +2,7 @@
 //! [`delivery_queue`] takes deliveries from there, and [`log`] shows the results.
 
 pub mod delivery_queue;
+pub mod failing;
 pub mod log;
 pub mod outbox;
 pub mod payload;

@@ -114,12 +114,46 @@ struct AuditPage {
     frame: Frame,
     asked: AuditPageQuery,
     problems: Problems,
-    events: Vec<String>,
+    events: Vec<EventGroup>,
+    /// A typed event that was never recorded.
+    unknown: Option<String>,
     records: Vec<RecordRow>,
     /// The number of records; a lower bound if there are more than are counted.
     total: String,
     chain: Chain,
     export: String,
+}
+
+/// The recorded events whose names begin with the same word.
+struct EventGroup {
+    word: String,
+    events: Vec<String>,
+}
+
+/// Groups events, which are in the order of their names.
+fn grouped(events: Vec<String>) -> Vec<EventGroup> {
+    let mut groups: Vec<EventGroup> = Vec::new();
+    for event in events {
+        let word = event.split('.').next().unwrap_or_default().to_owned();
+        match groups.last_mut().filter(|group| group.word == word) {
+            Some(group) => group.events.push(event),
+            None => groups.push(EventGroup { word, events: vec![event] }),
+        }
+    }
+    groups
+}
+
+impl EventGroup {
+    fn has(&self, name: &str) -> bool {
+        self.word == name || self.events.iter().any(|event| event == name || event.starts_with(&format!("{name}.")))
+    }
+}
+
+impl AuditPage {
+    /// Whether this event or group is the chosen one; a group may be typed with its dot.
+    fn is_chosen(&self, name: &str) -> bool {
+        self.asked.event.trim().trim_end_matches('.') == name
+    }
 }
 
 type FoundRecords = (Vec<String>, Page<Record>, bool);
@@ -141,9 +175,13 @@ pub async fn list(call: Call) -> Result<Reply> {
     let last = page.items.last().filter(|_| more).map(|record| record.id);
     let join = if query.is_empty() { "" } else { "&" };
     let problems = filter.err().unwrap_or_default();
+    let events = grouped(events);
+    let event = asked.event.trim().trim_end_matches('.');
+    let unknown = (!event.is_empty() && !events.iter().any(|group| group.has(event))).then(|| event.to_owned());
     let page = AuditPage {
         frame,
         events,
+        unknown,
         records: page.items.into_iter().map(|record| shown(record, now)).collect(),
         total: if page.total >= COUNTED {
             format!("{} or more records", Count(COUNTED))

@@ -174,6 +174,20 @@ impl ChangePage {
         admin_user(&self.user.name)
     }
 
+    /// The heading, which is the title too.
+    fn title(&self) -> String {
+        let name = &self.user.name;
+        match self.kind {
+            Kind::Edit => format!("Edit {name}'s profile"),
+            Kind::Password => format!("Reset {name}'s password"),
+            Kind::Role if self.user.is_admin => format!("Remove administrator rights from {name}"),
+            Kind::Role => format!("Grant administrator rights to {name}"),
+            Kind::Factor => format!("Remove two-factor authentication from {name}"),
+            Kind::Rename => format!("Change {name}'s username"),
+            Kind::Delete => format!("Delete user {name}"),
+        }
+    }
+
     /// The address of this page, which is also the address of its form.
     fn url(&self) -> String {
         let action = match self.kind {

@@ -1,7 +1,7 @@
 //! Uploads several files in one form, for browsers without JavaScript. Each part is streamed into the store as it
 //! arrives, and accepted or rejected by itself. The fields with the package and version come before the files.
 
-use super::{Outcome, Typed, UploadProblems, show, version_page};
+use super::{Outcome, Typed, show, version_page};
 use crate::auth::call::Call;
 use crate::domain::names::OwnerName;
 use crate::domain::path::VersionPath;
@@ -12,7 +12,7 @@ use crate::publish::{self, Target, is_form};
 use crate::registry::access::can_upload;
 use crate::web::forms;
 use crate::web::page::Reply;
-use crate::web::problems::sentence;
+use crate::web::problems::{Problems, sentence};
 use actix_multipart::{Field, Multipart};
 use actix_web::http::StatusCode;
 use actix_web::web;
@@ -47,7 +47,8 @@ pub async fn submit(call: Call, payload: web::Payload) -> Result<Reply> {
         }
         End::Files(_, outcome, Some(status)) => {
             let Reading { owner, typed, .. } = reading;
-            show(&call, owner, typed, (status, UploadProblems::default(), Some(outcome))).await
+            let problems = Problems::whole(status, "some files were not uploaded: see the list below");
+            show(&call, owner, typed, (status, problems, Some(outcome))).await
         }
     }
 }
@@ -55,7 +56,7 @@ pub async fn submit(call: Call, payload: web::Payload) -> Result<Reply> {
 /// The result of reading a form.
 enum End {
     /// The fields have problems, and no file was read.
-    Fields(UploadProblems),
+    Fields(Problems),
     /// The files were read; the status is the one of the first that was not stored.
     Files(VersionPath, Outcome, Option<StatusCode>),
 }
@@ -110,8 +111,9 @@ impl Reading<'_> {
         match path {
             Some(path) => Ok(End::Files(path, outcome, status)),
             None => {
-                let problems = self.path().err().unwrap_or_default();
-                Ok(End::Fields(UploadProblems { files: Some("Choose at least one file.".to_owned()), ..problems }))
+                let mut problems = self.path().err().unwrap_or_default();
+                problems.add("files", "choose at least one file");
+                Ok(End::Fields(problems))
             }
         }
     }
@@ -148,15 +150,16 @@ impl Reading<'_> {
     }
 
     /// The version to upload to.
-    fn path(&self) -> Result<VersionPath, UploadProblems> {
+    fn path(&self) -> Result<VersionPath, Problems> {
         let (package, version) = (self.typed.package.parse(), self.typed.version.parse());
         match (package, version) {
             (Ok(package), Ok(version)) => Ok(VersionPath { owner: self.owner.clone(), package, version }),
-            (package, version) => Err(UploadProblems {
-                package: package.err().map(|error| format!("Invalid package name: {error}.")),
-                version: version.err().map(|error| format!("Invalid version: {error}.")),
-                files: None,
-            }),
+            (package, version) => {
+                let mut problems = Problems::default();
+                problems.take("package", package.map_err(|error| format!("invalid package name: {error}")));
+                problems.take("version", version.map_err(|error| format!("invalid version: {error}")));
+                Err(problems)
+            }
         }
     }
 

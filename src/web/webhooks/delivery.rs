@@ -38,8 +38,8 @@ struct DeliveryPage {
 }
 
 impl DeliveryPage {
-    fn outcome(&self) -> (&'static str, &'static str) {
-        outcome(self.delivery.state)
+    fn outcome(&self) -> (String, &'static str) {
+        outcome(self.delivery.state, self.delivery.attempts)
     }
 
     fn begun(&self) -> When {
