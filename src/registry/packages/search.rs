@@ -7,10 +7,14 @@
 //! see.
 
 mod best;
+mod needle;
 pub mod packages;
 mod rows;
 mod text_match;
 
+pub use self::needle::Needle;
+
+use self::needle::MAX_NEEDLE_BYTES;
 use self::rows::{Condition, Rows};
 use self::text_match::{Criterion, TextMatch, of_digest};
 use super::catalog::last_of_package;
@@ -29,54 +33,16 @@ use diesel::internal::table_macro::{BoxedSelectStatement, FromClause};
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Text, Timestamptz};
+use std::collections::HashSet;
 use std::fmt;
 use std::str::FromStr;
 
 /// How far results are counted: a total of this many means as many or more. Counting a million results takes longer
 /// than finding the first ones.
 pub const COUNTED: i64 = 1000;
-/// The most bytes of a search text.
-const MAX_NEEDLE_BYTES: usize = 255;
 /// A text with fewer characters than this is searched in package names only: it has no trigram, and nearly every file
 /// name contains it.
 const SHORT: usize = 3;
-/// The most words of a search text: each is looked for on its own.
-const MAX_WORDS: usize = 8;
-
-/// A text to search for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Needle(String);
-
-impl FromStr for Needle {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        let wrong = |problem: &str| Err(Error::invalid("q", problem.to_owned()));
-        match text.trim() {
-            "" => wrong("q: the search text is empty"),
-            text if text.len() > MAX_NEEDLE_BYTES => wrong("q: the search text is longer than 255 bytes"),
-            text if text.chars().any(char::is_control) => {
-                wrong("q: the search text must not contain control characters")
-            }
-            text => Ok(Self(text.to_owned())),
-        }
-    }
-}
-
-impl Needle {
-    /// The words of the text in lower case, as people type them: `acme/shipit 1.2` has three. More than [`MAX_WORDS`] are
-    /// one text.
-    fn words(&self) -> Vec<String> {
-        let lower = self.0.to_lowercase();
-        let mut words: Vec<String> = Vec::new();
-        for word in lower.split(|c: char| c.is_whitespace() || c == '/').filter(|word| !word.is_empty()) {
-            if !words.iter().any(|known| known == word) {
-                words.push(word.to_owned());
-            }
-        }
-        if words.is_empty() || words.len() > MAX_WORDS { vec![lower] } else { words }
-    }
-}
 
 /// The order of the results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -88,7 +54,7 @@ pub enum Sort {
     Oldest,
     /// By the package's name, in lower case and byte by byte.
     Name,
-    /// What matches best first: see [`best`]. Only for packages.
+    /// What matches best first. Only for packages.
     Best,
 }
 
@@ -199,7 +165,7 @@ fn stretch(conn: &mut PgConnection, right: &CanSearch, search: &Search, rows: Ro
     let Some(plan) = Plan::new(conn, right, search, rows)? else { return Ok(None) };
     let counted = COUNTED.max(search.offset.saturating_add(search.limit).min(2 * COUNTED));
     let mut places = match (&search.text, search.sort) {
-        (Some(needle), Sort::Best) => best::places(conn, &plan, right, (search, needle), counted + 1)?,
+        (Some(needle), Sort::Best) => plan.best_places(conn, right, (search, needle), counted + 1)?,
         _ => plan.places(conn, right, search, None, counted + 1)?,
     };
     let total = i64::try_from(places.len()).unwrap_or(COUNTED).min(COUNTED);
@@ -298,6 +264,36 @@ impl Plan {
             Sort::Name => query.order((sql::<Text>("packages.lower_name COLLATE \"C\""), versions::id.asc())),
         };
         load(conn, query)
+    }
+
+    /// The positions of the results, what matches best first. If there are very many, those whose package or owner has
+    /// all words in its name come first, and the others by time: only few names can be the right one, and sorting all
+    /// would read all.
+    fn best_places(
+        &self,
+        conn: &mut PgConnection,
+        right: &CanSearch,
+        (search, needle): (&Search, &Needle),
+        limit: i64,
+    ) -> Result<Vec<Place>> {
+        let words = needle.words();
+        let order = || (best::rank(&words), versions::created_at.desc(), versions::id.desc());
+        if self.is_small() {
+            return load(conn, self.rows_that_match(right).order(order()).limit(limit));
+        }
+        let mut named = self.readable_rows(right);
+        for word in &words {
+            named = named.filter(best::is_named(word));
+        }
+        let mut places = load(conn, named.order(order()).limit(limit))?;
+        let wanted = usize::try_from(limit).unwrap_or(0);
+        if places.len() < wanted {
+            let known: HashSet<VersionId> = places.iter().map(|place| place.version).collect();
+            let others = self.places(conn, right, search, None, limit)?;
+            places.extend(others.into_iter().filter(|place| !known.contains(&place.version)));
+            places.truncate(wanted);
+        }
+        Ok(places)
     }
 
     /// Whether all results come from the indexes.
