@@ -1,5 +1,6 @@
 //! Running an instance: statistics, settings, tasks, and whether the database and the store agree.
 
+pub mod backups;
 pub mod damage;
 pub mod integrity;
 pub mod lease;
