@@ -3,6 +3,7 @@
 pub mod backups;
 pub mod damage;
 pub mod integrity;
+pub mod largest;
 pub mod lease;
 pub mod scrub;
 pub mod settings;
