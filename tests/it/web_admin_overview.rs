@@ -47,7 +47,7 @@ async fn server_errors_are_listed_with_request_id_and_cause_for_a_day() {
     let answer = site.ci().put(&path(&["ada", "tool", "1", "a"]), "x").await.is(500);
     let id = answer.header("x-request-id").unwrap().to_owned();
     site.db_execute("ALTER TABLE packages_elsewhere RENAME TO packages");
-    site.anon().get("/nobody-there").await.is(404);
+    site.ada().get("/api/v1/users/nobody-there").await.is(404);
     let mut browser = site.browser_of("admin").await;
     browser.go(OVERVIEW).await.is(200);
     assert_eq!(browser.one("#failures.warn a"), "1 request ended with a server error in the last day");

@@ -29,6 +29,9 @@ const LIVE_EVERY: u64 = 30;
 /// The most server errors that are shown.
 const FAILURES_SHOWN: usize = 20;
 
+/// The most days that a trend of 30 days says something about.
+const TRUSTED_DAYS: i64 = 1_000;
+
 /// A count, with `about` before an estimate.
 struct EstimatedCount(Figure);
 
@@ -182,7 +185,7 @@ pub async fn page(call: Call) -> Result<Reply> {
         saved: Bytes(saved),
         saved_part: i64::try_from(i128::from(saved) * 100 / i128::from(all.max(1))).unwrap_or(0),
         free,
-        days_left: days_left.map(Count),
+        days_left: days_left.filter(|days| *days < TRUSTED_DAYS).map(Count),
         trash: Bytes(stored.trash.bytes),
         trashed_files: Count(stored.trash.files),
         trash_freed: Bytes(stored.trash_freed),
@@ -192,7 +195,7 @@ pub async fn page(call: Call) -> Result<Reply> {
         plot: Plot::new(stored.days),
         large_owners,
         large_packages,
-        large_at: When { at: largest.map_or(now, |largest| largest.at), now },
+        large_at: When { at: largest.map_or(now, |largest| largest.at.min(now)), now },
         jobs: task_rows(app, &stored.scrub, blob_bytes).into_iter().filter(is_busy).collect(),
         health,
         overview,
