@@ -1,4 +1,5 @@
-//! The whole audit log as newline-delimited JSON, for the API and the pages. Only one batch is in memory at a time.
+//! The whole audit log as newline-delimited JSON, for the API and the pages, or as CSV. Only one batch is in memory at a
+//! time.
 
 use crate::auth::call::Call;
 use crate::domain::clock::Timestamp;
@@ -79,12 +80,68 @@ impl RecordBody {
         line.push(b'\n');
         Ok(line)
     }
+
+    /// The record as a row of [`COLUMNS`].
+    fn row(record: Record) -> Vec<u8> {
+        let token = record.token_id.map(|id| id.to_string()).unwrap_or_default();
+        let fields = [
+            record.id.to_string(),
+            record.at.to_string(),
+            record.event,
+            record.actor_name,
+            record.administrator_name.unwrap_or_default(),
+            record.credential,
+            token,
+            record.token_creator.unwrap_or_default(),
+            record.address.unwrap_or_default(),
+            record.owner_name.unwrap_or_default(),
+            record.subject,
+            record.detail.to_string(),
+        ];
+        let fields: Vec<String> = fields.iter().map(|field| quoted(field)).collect();
+        format!("{}\r\n", fields.join(",")).into_bytes()
+    }
+}
+
+/// The first line of an export as CSV.
+const COLUMNS: &str =
+    "id,at,event,actor,administrator,credential,token_id,token_creator,address,owner,subject,detail\r\n";
+
+/// A field of CSV (RFC 4180). Spreadsheets would run a text that begins like a formula, and users choose the names of
+/// their files, so such a text gets an apostrophe in front.
+fn quoted(field: &str) -> String {
+    let guard = if field.starts_with(['=', '+', '-', '@', '\t', '\r']) { "'" } else { "" };
+    if guard.is_empty() && !field.contains([',', '"', '\n', '\r']) {
+        return field.to_owned();
+    }
+    format!("\"{guard}{}\"", field.replace('"', "\"\""))
+}
+
+/// The format of an export.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// One JSON object per line.
+    Lines,
+    /// Comma-separated values with a line of column names.
+    Csv,
+}
+
+impl Format {
+    fn media_type(self) -> &'static str {
+        match self {
+            Self::Lines => LINES,
+            Self::Csv => "text/csv; charset=utf-8",
+        }
+    }
 }
 
 /// The position of an export.
 struct Export {
     call: Call,
     filter: Filter,
+    format: Format,
+    /// What comes before the first record.
+    head: Option<&'static str>,
     behind: i64,
     last: i64,
 }
@@ -93,6 +150,9 @@ impl Export {
     /// The next lines; none at the end. Each batch checks the caller's right again: a caller who loses it gets no more
     /// records.
     async fn batch(&mut self) -> Result<Option<Bytes>> {
+        if let Some(head) = self.head.take() {
+            return Ok(Some(Bytes::from_static(head.as_bytes())));
+        }
         let (filter, behind, last) = (self.filter.clone(), self.behind, self.last);
         let records = self
             .call
@@ -103,7 +163,11 @@ impl Export {
             .await?;
         let Some(newest) = records.last() else { return Ok(None) };
         self.behind = newest.id;
-        let lines = records.into_iter().map(RecordBody::line).collect::<Result<Vec<_>>>()?;
+        let line = |record| match self.format {
+            Format::Lines => RecordBody::line(record),
+            Format::Csv => Ok(RecordBody::row(record)),
+        };
+        let lines = records.into_iter().map(line).collect::<Result<Vec<_>>>()?;
         Ok(Some(lines.concat().into()))
     }
 }
@@ -113,15 +177,35 @@ impl Export {
 ///
 /// # Errors
 /// As [`can_audit`].
-pub async fn records(call: Call, filter: Filter, after: Option<i64>) -> Result<HttpResponse> {
+pub async fn records(call: Call, filter: Filter, after: Option<i64>, format: Format) -> Result<HttpResponse> {
     let last = call.reading(|conn, caller| can_audit(caller).and_then(|_| log::newest(conn))).await?;
     let req = call.req.clone();
-    let export = Export { call, filter, behind: after.unwrap_or(0), last };
+    let head = (format == Format::Csv).then_some(COLUMNS);
+    let export = Export { call, filter, format, head, behind: after.unwrap_or(0), last };
     let lines = stream::try_unfold(export, async |mut export| {
         let lines = export.batch().await?;
         Ok(lines.map(|lines| (lines, export)))
     });
     let mut response = HttpResponse::Ok();
-    response.content_type(LINES).insert_header((header::CACHE_CONTROL, "no-store"));
+    response.content_type(format.media_type()).insert_header((header::CACHE_CONTROL, "no-store"));
     Ok(streamed(&req, &mut response, lines))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quoted;
+
+    #[test]
+    fn csv_fields_are_quoted_and_no_field_is_a_formula() {
+        for (field, text) in [
+            ("tool/1/a", "tool/1/a"),
+            ("", ""),
+            ("a,b", "\"a,b\""),
+            ("say \"hi\"\n", "\"say \"\"hi\"\"\n\""),
+            ("=1+1", "\"'=1+1\""),
+            ("-x", "\"'-x\""),
+        ] {
+            assert_eq!(quoted(field), text);
+        }
+    }
 }

@@ -61,6 +61,7 @@ impl Server {
         );
         let shared = web::Data::new(Arc::clone(app));
         let counted = web::Data::from(Arc::clone(&connections));
+        let recent = web::Data::from(Arc::clone(&app.recent));
         let drained = Arc::clone(app);
         let guarded = web::Data::new(Guard {
             connections: Arc::clone(&connections),
@@ -83,6 +84,7 @@ impl Server {
                 .app_data(shared.clone())
                 .app_data(counted.clone())
                 .app_data(guarded.clone())
+                .app_data(recent.clone())
                 .wrap(from_fn(guard))
                 .app_data(document.clone())
                 .configure(|config| routes::configure(config, &assets_dir))

@@ -1,6 +1,7 @@
 //! The state that all handlers and jobs share, created once at the start.
 
 pub mod health;
+pub mod largest;
 
 use crate::config::Config;
 use crate::counters::Counters;
@@ -10,6 +11,7 @@ use crate::domain::quota::Quota;
 use crate::domain::secret::MasterKey;
 use crate::error::{Error, Result};
 use crate::http::body::Pace;
+use crate::http::recent::RecentRequests;
 use crate::jobs::digests::Turns;
 use crate::jobs::retention::RetentionPlan;
 use crate::jobs::scrub::ScrubPlan;
@@ -19,6 +21,7 @@ use crate::jobs::webhooks::WebhookSender;
 use crate::outbound::{Allowed, Outbound};
 use crate::password::Passwords;
 use crate::registry::operations::integrity::BlobTotals;
+use crate::registry::operations::largest::Largest;
 use crate::registry::packages::publish::UploadLimits;
 use crate::storage::BlobStore;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -47,8 +50,12 @@ pub struct App {
     pub digesting: Turns,
     /// The status of the background tasks.
     pub tasks: TaskStatuses,
+    /// What this server answered recently.
+    pub recent: Arc<RecentRequests>,
     /// The last blob count and its time: counting takes a scan.
     known_blobs: Mutex<Option<(Instant, BlobTotals)>>,
+    /// The last figures that take a scan of all files, and their time.
+    known_largest: Mutex<Option<(Instant, Largest)>>,
     draining: AtomicBool,
 }
 
@@ -90,6 +97,7 @@ impl App {
             config,
             db,
             store,
+            recent: Arc::new(RecentRequests::new(clock.clone())),
             clock,
             key,
             passwords: Passwords::default(),
@@ -101,6 +109,7 @@ impl App {
             digesting: Turns::default(),
             tasks: TaskStatuses::default(),
             known_blobs: Mutex::default(),
+            known_largest: Mutex::default(),
             draining: AtomicBool::new(false),
         }
     }

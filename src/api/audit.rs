@@ -6,7 +6,7 @@ use crate::auth::call::Call;
 use crate::domain::clock::Timestamp;
 use crate::domain::names::OwnerName;
 use crate::error::{Error, Result};
-use crate::export::{self, LINES, RecordBody};
+use crate::export::{self, Format, LINES, RecordBody};
 use crate::http::accept::{JSON, preferred};
 use crate::http::description::{Description, integer, text};
 use crate::registry::access::can_audit;
@@ -130,7 +130,7 @@ pub async fn list(call: Call, query: Query<AuditQuery>, pages: Pages) -> Result<
         }
     };
     if asked.lines {
-        return export::records(call, asked.filter, asked.after).await.map(Records::Lines);
+        return export::records(call, asked.filter, asked.after, Format::Lines).await.map(Records::Lines);
     }
     let slice = pages.slice();
     let (page, more) = call

@@ -4,6 +4,7 @@ use super::open::{clock, in_instance};
 use super::terminal::{complain, count, say};
 use crate::config::Config;
 use crate::jobs::backup::{self, Source};
+use crate::registry::operations::backups::{self, LastBackup};
 use anyhow::Result;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -37,6 +38,12 @@ pub(super) async fn run(config: Config, args: Args) -> Result<ExitCode> {
         let now = clock().now();
         let made = move || backup::make(&source, &args.directory, args.verify, now).map(|made| (made, args.directory));
         let (made, directory) = tokio::task::spawn_blocking(made).await??;
+        let lost = u64::try_from(made.lost.len()).unwrap_or(u64::MAX);
+        let noted = LastBackup { at: now, blobs: made.blobs, bytes: made.bytes, lost };
+        // For the administration. The backup is complete without it, even if the database is read-only.
+        if let Err(error) = instance.app.db.write(move |conn| backups::note(conn, noted)).await {
+            complain(&format!("the backup is complete, but its time could not be recorded: {}", error.explained()));
+        }
         say(&format!(
             "backed up {} and {} of {} bytes into {}; {} of {} bytes were new",
             count(made.rows, "row"),

@@ -8,8 +8,9 @@ use diesel::migration::MigrationSource;
 use diesel::pg::{Pg, PgConnection};
 use diesel::query_dsl::RunQueryDsl;
 use diesel::result::{ConnectionError, OptionalExtension};
-use diesel::sql_types::{Bool, Nullable, Text};
+use diesel::sql_types::{Array, Bool, Nullable, Text};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!();
@@ -65,6 +66,28 @@ pub fn migrate_to(url: &str, schema: &[String], patience: Duration) -> Result<()
         ))),
         None => Ok(()),
     }
+}
+
+/// How the schema of the database differs from the one of this program.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SchemaState {
+    /// Migrations of this program that the database lacks.
+    pub pending: usize,
+    /// Migrations of the database that this program doesn't know.
+    pub unknown: usize,
+}
+
+/// Compares the schema of the database with the one of this program. Unlike Diesel's own functions, this only reads.
+///
+/// # Errors
+/// Database errors.
+pub fn schema_state(conn: &mut PgConnection) -> Result<SchemaState> {
+    let known = MigrationSource::<Pg>::migrations(&MIGRATIONS).map_err(internal)?;
+    let known: BTreeSet<String> = known.iter().map(|migration| migration.name().version().to_string()).collect();
+    let done = "SELECT array_agg(version::text) FROM __diesel_schema_migrations";
+    let done = diesel::select(sql::<Nullable<Array<Text>>>(&format!("({done})")));
+    let done: BTreeSet<String> = done.get_result::<Option<Vec<String>>>(conn)?.into_iter().flatten().collect();
+    Ok(SchemaState { pending: known.difference(&done).count(), unknown: done.difference(&known).count() })
 }
 
 /// Refuses a database that a newer version has migrated: this version does not know its rules, and could write what that

@@ -11,7 +11,7 @@ mod migrations;
 mod pool;
 pub mod schema;
 
-pub use migrations::{migrate, migrate_to};
+pub use migrations::{SchemaState, migrate, migrate_to, schema_state};
 
 use crate::config::DatabaseConfig;
 use crate::error::{Error, Result};

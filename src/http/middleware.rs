@@ -4,6 +4,7 @@
 use super::body;
 use super::connections::Connections;
 use super::problem::{self, Shape};
+use super::recent::{Answer, RecentRequests};
 use super::request_log::{LoggedBody, RequestLog, request_id};
 use crate::domain::public_url::BasePath;
 use crate::domain::request_id::RequestId;
@@ -65,6 +66,12 @@ pub async fn guard(
     strip_base(&mut req, &guard.base);
     body::hold(&mut req);
     let (shape, method, uri) = (Shape::of(req.request()), req.method().clone(), req.uri().clone());
+    let recent = req.app_data::<web::Data<RecentRequests>>().cloned();
+    // Answers without a log line, which notes the others.
+    let note = |status: StatusCode, cause: &str| {
+        let answer = Answer { id: &id, status, method: &method, path: uri.path(), actor: None, cause: Some(cause) };
+        recent.iter().for_each(|recent| recent.note(&answer, started.elapsed()));
+    };
     let mut response = match refusal(&req, &guard) {
         Some(response) => {
             // The body is not read: the client gets the answer and is cut off.
@@ -76,6 +83,7 @@ pub async fn guard(
             Ok(Ok(response)) => response.map_into_boxed_body(),
             Ok(Err(error)) => {
                 let response = error.error_response();
+                note(response.status(), &error.to_string());
                 return Err(with_id(error, response, &id));
             }
             Err(_) => {
@@ -84,6 +92,7 @@ pub async fn guard(
                     || tracing::error!(%method, path, ms, "a handler panicked; its request was answered 500"),
                 );
                 let status = StatusCode::INTERNAL_SERVER_ERROR;
+                note(status, "a handler panicked: the log has the reason");
                 let response = problem::line(&id, status, "internal", "internal error", shape, &guard.root);
                 return Err(with_id("a handler panicked", response, &id));
             }

@@ -1,7 +1,7 @@
 //! Errors in HTTP: a status, a stable code, and one line for people, as text or as JSON.
 
 use super::accept::{JSON, TEXT, preferred};
-use super::request_log::request_id;
+use super::request_log::{log_fields, request_id};
 use super::segment::{renamed, route};
 use crate::domain::public_url::PublicUrl;
 use crate::domain::request_id::RequestId;
@@ -84,12 +84,16 @@ pub fn retry_after(error: &Error) -> Option<u64> {
 }
 
 /// Logs an internal error with its causes; the line's span has the ID of the request. This is the only place that logs
-/// it, and each interface calls it once, where it renders the error.
+/// it, and each interface calls it once, where it renders the error. The administration shows the causes too, and those
+/// of other server errors.
 pub fn log_internal(req: &HttpRequest, error: &Error) {
     if let Error::Internal(source) = error {
         let route = route(req);
         let (source, path) = (format!("{source:#}"), visible(req.path()));
         tracing::error!(error = source, method = %req.method(), route, path = &*path, "internal error");
+        log_fields(req, |log| log.cause = Some(source));
+    } else if status_of(error).0.is_server_error() {
+        log_fields(req, |log| log.cause = Some(error.to_string()));
     }
 }
 

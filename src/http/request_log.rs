@@ -1,12 +1,13 @@
 //! The log line of each request, and the fields that its handler adds to it.
 
+use super::recent::{Answer, RecentRequests};
 use super::segment::route;
 use crate::domain::request_id::RequestId;
 use crate::domain::text::visible;
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::ServiceResponse;
 use actix_web::http::{Method, StatusCode};
-use actix_web::{HttpMessage, HttpRequest};
+use actix_web::{HttpMessage, HttpRequest, web};
 use bytes::Bytes;
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -33,13 +34,25 @@ pub struct RequestLog {
     pub administrator: Option<String>,
     /// Bytes of the body that were accepted.
     pub received: u64,
+    /// Why the server could not do what was asked, if that is its own fault. The error has its own log line.
+    pub cause: Option<String>,
 }
 
 impl RequestLog {
     /// The fields at the start of a request.
     pub fn new(id: RequestId, client: Option<IpAddr>, path: &str) -> Self {
         let path = path.to_owned();
-        Self { id, client, path, is_folded: false, owner: None, actor: None, administrator: None, received: 0 }
+        Self {
+            id,
+            client,
+            path,
+            is_folded: false,
+            owner: None,
+            actor: None,
+            administrator: None,
+            received: 0,
+            cause: None,
+        }
     }
 }
 
@@ -131,8 +144,8 @@ impl Drop for LoggedBody {
             BodySize::Sized(size) => self.sent == size || request.method() == Method::HEAD,
             BodySize::Stream => self.complete,
         };
-        let route = route(&request);
-        let seconds = started.elapsed().as_secs_f64();
+        let (route, took) = (route(&request), started.elapsed());
+        let seconds = took.as_secs_f64();
         let extensions = request.extensions();
         let Some(log) = extensions.get::<RequestLog>() else { return };
         let method = metric_method(request.method());
@@ -142,6 +155,11 @@ impl Drop for LoggedBody {
         metrics::histogram!("packhouse_request_seconds", "method" => method, "route" => route.clone()).record(seconds);
         metrics::counter!("packhouse_sent_bytes_total").increment(self.sent);
         metrics::counter!("packhouse_received_bytes_total").increment(log.received);
+        if let Some(recent) = request.app_data::<web::Data<RecentRequests>>() {
+            let (actor, cause) = (log.actor.as_deref(), log.cause.as_deref());
+            let answer = Answer { id: &log.id, status, method: request.method(), path: &log.path, actor, cause };
+            recent.note(&answer, took);
+        }
         tracing::info!(
             method = %request.method(),
             route,

@@ -173,7 +173,7 @@ pub(super) fn routes() -> Routes<Web> {
             .event(Event::RetentionDelete)
 
         // Pages: administration.
-        .get("/-/admin", admin::overview).right(SiteAdmin).scope(read(Admin))
+        .get("/-/admin", admin::overview::page).right(SiteAdmin).scope(read(Admin))
         .get("/-/admin/users", admin::users::list).right(SiteAdmin).scope(read(Admin))
         .get("/-/admin/users/new", admin::users::new).right(SiteAdmin).scope(read(Admin))
         .post("/-/admin/users/new", admin::users::create).right(SiteAdmin).scope(write(Admin))

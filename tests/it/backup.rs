@@ -52,9 +52,10 @@ fn all_rows(database: &mut PgConnection) -> String {
     assert!(tables.len() > 12);
     let mut all = String::new();
     for table in tables {
-        // The identity of the store, its sweeps, and the audit entry of the restore itself differ.
+        // The identity of the store, its sweeps, the time of the last backup, and the audit entry of the restore itself
+        // differ.
         let query = format!(
-            "SELECT '{0} ' || t::text AS text FROM {0} t WHERE t::text !~ 'store_id|sweeps|instance.restore' ORDER BY t::text",
+            "SELECT '{0} ' || t::text AS text FROM {0} t WHERE t::text !~ 'store_id|sweeps|last_backup|instance.restore' ORDER BY t::text",
             table.text
         );
         for row in diesel::sql_query(query).load::<Row>(database).unwrap() {
@@ -102,6 +103,9 @@ fn a_restored_backup_is_the_same_registry() {
         !rows.contains("usage_changes") && rows.matches("blobs ").count() == 3 && !rows.contains(",,,,\"20")
     });
     home.ok(&["backup", dir]);
+    let noted = "SELECT value ->> 'blobs' AS text FROM settings WHERE key = 'last_backup'";
+    let noted: Row = diesel::sql_query(noted).get_result(&mut home.database()).unwrap();
+    assert_eq!(noted.text, "3", "the administration shows the last backup");
     let rows = all_rows(&mut home.database());
     server.stop();
 

@@ -94,6 +94,7 @@ mod version_order;
 mod version_states;
 mod web_account;
 mod web_admin;
+mod web_admin_overview;
 mod web_admin_system;
 mod web_browse;
 mod web_browse_lists;

@@ -21,7 +21,7 @@ async fn the_overview_shows_counts_savings_and_growth() {
     site.db_execute("UPDATE users SET is_active = false WHERE lower_email LIKE 'acme-read@%'");
     let mut browser = site.browser_of("admin").await;
     browser.go("/-/admin").await.is(200);
-    assert_eq!(browser.all("#figures b"), ["7", "1", "2", "3", "3.0 KiB", "0 B", "2.0 KiB"]);
+    assert_eq!(browser.all("#figures b"), ["7", "1", "2", "3", "3.0 KiB", "0 B", "2.0 KiB", "0 B", "none"]);
     let figures = browser.one("#figures");
     for words in ["1 administrator, 0 locked", "3 versions", "5.0 KiB in total", "2 blobs", "40%"] {
         assert!(figures.contains(words), "{words}: {figures}");
@@ -76,6 +76,24 @@ async fn users_are_found_by_part_of_their_name_and_by_status() {
     browser.follow().await;
     assert!(browser.one("main .notice.good").contains("grace is approved and can sign in now"));
     site.browser_of("grace").await.go("/").await.is(200);
+}
+
+#[tokio::test]
+async fn users_are_listed_with_their_size_and_last_sign_in() {
+    let site = Site::new();
+    site.ci().publish(&path(&["ada", "tool", "1", "a"]), vec![7; 100]).await;
+    site.stranger().publish(&path(&["stranger", "tool", "1", "a"]), vec![8; 4096]).await;
+    let mut browser = site.browser_of("admin").await;
+    let names = |browser: &crate::support::browser::Browser| browser.all("#users tbody th a");
+    browser.go("/-/admin/users").await.is(200);
+    assert_eq!(names(&browser), ["ada", "admin", "stranger"]);
+    assert_eq!(browser.all("#users td[data-label=Size]"), ["100 B", "0 B", "4.0 KiB"]);
+    assert_eq!(browser.all("#users td[data-label='Last signed in']"), ["never", "just now", "never"]);
+    browser.go("/-/admin/users?sort=size").await.is(200);
+    assert_eq!(names(&browser), ["stranger", "ada", "admin"]);
+    assert_eq!(browser.attrs("#sort option[selected]", "value"), ["size"]);
+    browser.go("/-/admin/users?sort=sign-in").await.is(200);
+    assert_eq!(names(&browser), ["admin", "ada", "stranger"]);
 }
 
 #[tokio::test]

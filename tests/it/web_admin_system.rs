@@ -78,6 +78,58 @@ async fn the_audit_log_is_paged_and_exported_as_jsonl() {
 }
 
 #[tokio::test]
+async fn links_show_deletions_changed_rights_and_sign_ins() {
+    let site = Site::new();
+    site.ci().publish(&path(&["ada", "tool", "1", "a"]), "x").await;
+    site.ci().delete(&path(&["ada", "tool", "1", "a"])).await.is(204);
+    let token = serde_json::json!({"name": "another", "scopes": ["read:package"]});
+    site.ada().post("/api/v1/users/ada/tokens", &token).await.is(201);
+    site.browser_of("ada").await;
+    let mut browser = site.browser_of("admin").await;
+    browser.go("/-/admin/audit?actor=ada").await.is(200);
+    let links = browser.attrs(".choices a", "href");
+    let sets = ["", "&event=deletions", "&event=rights", "&event=sign-ins"];
+    assert_eq!(links, sets.map(|set| format!("/-/admin/audit?actor=ada{set}")));
+    assert_eq!(browser.all(".choices a[aria-current]"), ["Everything"]);
+    for (link, (event, label, set)) in links[1..].iter().zip([
+        ("file.delete", "Deletions", "deletions"),
+        ("token.create", "Rights", "rights"),
+        ("session.begin", "Sign-ins", "sign-ins"),
+    ]) {
+        browser.go(link).await.is(200);
+        assert_eq!(browser.all("#records tbody th"), [event]);
+        assert_eq!(browser.all(".choices a[aria-current]"), [label]);
+        assert_eq!(browser.attrs("#event option[selected]", "value"), [set]);
+        let export = browser.attrs("#export", "href").remove(0);
+        browser.go(&export).await.is(200);
+        assert_eq!(browser.text().lines().count(), 1, "{export}");
+    }
+    browser.go("/-/admin/audit?event=file.delete").await.is(200);
+    assert!(browser.all(".choices a[aria-current]").is_empty(), "a single event is none of them");
+}
+
+#[tokio::test]
+async fn the_audit_log_is_exported_as_csv() {
+    let site = Site::new();
+    site.ci().publish(&path(&["ada", "tool", "1", "$(b)"]), "x").await;
+    let mut browser = site.browser_of("admin").await;
+    browser.go("/-/admin/audit?event=file").await.is(200);
+    let export = browser.attrs("#export-csv", "href").remove(0);
+    browser.go(&export).await.is(200);
+    assert_eq!(browser.answer.header("content-type"), Some("text/csv; charset=utf-8"));
+    assert_eq!(browser.answer.header("content-disposition"), Some("attachment; filename=\"audit.csv\""));
+    let text = browser.text();
+    let lines: Vec<&str> = text.split("\r\n").collect();
+    assert_eq!(lines.len(), 3, "{text}");
+    let columns = "id,at,event,actor,administrator,credential,token_id,token_creator,address,owner,subject,detail";
+    assert_eq!(lines[0], columns);
+    assert!(lines[1].contains(",file.publish,ada,,token,"), "{text}");
+    assert!(lines[1].contains(",127.0.0.1,ada,tool/1/$(b),\"{"), "{text}");
+    assert!(lines[1].contains("\"\"sha256\"\""), "{text}");
+    assert_eq!(lines[2], "");
+}
+
+#[tokio::test]
 async fn jobs_are_started_with_a_button_and_show_their_result() {
     let site = Site::with(&[("PACKHOUSE_JOBS_SWEEP_GRACE_SECONDS", "0")]);
     site.ci().publish(&path(&["ada", "tool", "1", "a"]), vec![1; 5000]).await;

@@ -1,6 +1,7 @@
 //! Accounts: users and their ways to sign in.
 
 pub mod attempts;
+pub mod expiring_tokens;
 pub mod factor;
 pub mod known_addresses;
 pub mod session_expiry;

@@ -2,6 +2,7 @@
 
 use super::super::access::CanAudit;
 use super::super::pages::{Page, Slice};
+use super::sets::EventSet;
 use crate::db::schema::{audit, owners};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{OwnerId, TokenId};
@@ -46,9 +47,14 @@ pub struct Record {
     pub token_creator: Option<String>,
 }
 
-/// One event by its name, or all events of a group, with or without the dot (`user.`, `user`).
+/// The events of a filter.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Events(String);
+pub enum Events {
+    /// One event by its name, or all events of a group, with or without the dot (`user.`, `user`).
+    Named(String),
+    /// All events of a set.
+    Of(EventSet),
+}
 
 impl FromStr for Events {
     type Err = Error;
@@ -58,7 +64,7 @@ impl FromStr for Events {
         let is_word =
             |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
         if text.len() <= 100 && words.all(is_word) {
-            return Ok(Self(text.to_owned()));
+            return Ok(Self::Named(text.to_owned()));
         }
         Err(Error::invalid("event", "event: use an event such as user.create, or a group such as user"))
     }
@@ -261,7 +267,11 @@ pub fn events(conn: &mut PgConnection) -> Result<Vec<String>> {
 
 /// The names of these events: the event itself, and all recorded events of the group: each costs one index look-up,
 /// however many records there are.
-fn named(conn: &mut PgConnection, Events(text): &Events) -> Result<Vec<String>> {
+fn named(conn: &mut PgConnection, wanted: &Events) -> Result<Vec<String>> {
+    let text = match wanted {
+        Events::Named(text) => text,
+        Events::Of(set) => return Ok(events(conn)?.into_iter().filter(|event| set.has(event)).collect()),
+    };
     let name = text.strip_suffix('.').unwrap_or(text);
     let mut all = beginning(conn, &format!("{name}."))?;
     all.push(name.to_owned());

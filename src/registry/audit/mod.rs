@@ -2,6 +2,7 @@
 //! written in the change's own transaction.
 
 pub mod log;
+pub mod sets;
 
 use super::caller::Caller;
 use crate::db::schema::audit;

@@ -1,7 +1,9 @@
 //! Running an instance: statistics, settings, tasks, and whether the database and the store agree.
 
+pub mod backups;
 pub mod damage;
 pub mod integrity;
+pub mod largest;
 pub mod lease;
 pub mod scrub;
 pub mod settings;

@@ -14,8 +14,9 @@ use crate::registry::access::{CanPublish, CanSeeQuota, CanSetQuota, Visited};
 use crate::registry::audit::{self, Event, Subject};
 use crate::registry::caller::{Caller, SignedIn};
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Text};
+use diesel::sql_types::{Array, BigInt, Text};
 use serde_json::json;
+use std::collections::HashMap;
 
 /// The storage that an owner uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -56,6 +57,31 @@ pub fn usage(conn: &mut PgConnection, owner: OwnerId) -> Result<Usage> {
     .bind::<BigInt, _>(owner)
     .get_result(conn)?;
     Ok(Usage { versions: row.versions, bytes: row.bytes })
+}
+
+/// The storage that each of these owners uses now; owners without any are missing.
+///
+/// # Errors
+/// Database errors.
+pub fn usage_of_all(conn: &mut PgConnection, owners: &[OwnerId]) -> Result<HashMap<OwnerId, Usage>> {
+    #[derive(QueryableByName)]
+    struct OwnerUsageRow {
+        #[diesel(sql_type = BigInt)]
+        owner_id: OwnerId,
+        #[diesel(sql_type = BigInt)]
+        versions: i64,
+        #[diesel(sql_type = BigInt)]
+        bytes: i64,
+    }
+    let rows: Vec<OwnerUsageRow> = diesel::sql_query(
+        "SELECT owner_id, sum(versions)::bigint AS versions, sum(bytes)::bigint AS bytes FROM (\
+         SELECT owner_id, versions, bytes FROM owner_usage WHERE owner_id = ANY ($1) UNION ALL \
+         SELECT owner_id, versions, bytes FROM usage_changes WHERE owner_id = ANY ($1)) AS parts GROUP BY owner_id",
+    )
+    .bind::<Array<BigInt>, _>(owners)
+    .load(conn)?;
+    let usage = |row: OwnerUsageRow| (row.owner_id, Usage { versions: row.versions, bytes: row.bytes });
+    Ok(rows.into_iter().map(usage).collect())
 }
 
 /// An owner's own limits and their storage used.

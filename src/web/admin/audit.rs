@@ -1,16 +1,17 @@
-//! The audit log: filtered, page by page, or exported as JSONL.
+//! The audit log: filtered, page by page, or exported as JSON lines or CSV.
 
 use crate::auth::call::Call;
 use crate::domain::clock::Timestamp;
 use crate::domain::names::OwnerName;
 use crate::domain::path::escape;
 use crate::error::{Error, Result};
-use crate::export;
+use crate::export::{self, Format};
 use crate::registry::access::can_audit;
-use crate::registry::audit::log::{self, COUNTED, Filter, Log, Record};
+use crate::registry::audit::log::{self, COUNTED, Events, Filter, Log, Record};
+use crate::registry::audit::sets::EventSet;
 use crate::registry::pages::{Page, Slice};
 use crate::web::format::{Count, When};
-use crate::web::list::{Chain, query};
+use crate::web::list::{Chain, Choice, choices, query};
 use crate::web::page::{Frame, Reply, frame};
 use crate::web::problems::Problems;
 use actix_web::http::header::{self, HeaderValue};
@@ -40,6 +41,18 @@ pub struct AuditPageQuery {
     /// Only records older than the one with this id.
     #[serde(default)]
     after: String,
+    /// The format of an export: `csv`, or else JSON lines.
+    #[serde(default)]
+    format: String,
+}
+
+/// The sets of events in words, the first for all events.
+const SETS: [(&str, &str); 4] =
+    [("", "Everything"), ("deletions", "Deletions"), ("rights", "Rights"), ("sign-ins", "Sign-ins")];
+
+/// An event, a group of events, or one of the sets.
+fn events_of(text: &str) -> Result<Events> {
+    EventSet::of(text).map_or_else(|| text.parse(), |set| Ok(Events::Of(set)))
 }
 
 /// Parses a day, as date fields send it, or a time.
@@ -60,7 +73,7 @@ impl AuditPageQuery {
         let actor = problems.take("actor", name(self.actor.trim()));
         let owner = problems.take("owner", name(self.owner.trim()));
         let event = self.event.trim();
-        let event = problems.take("event", (!event.is_empty()).then(|| event.parse()).transpose());
+        let event = problems.take("event", (!event.is_empty()).then(|| events_of(event)).transpose());
         let since = problems.take("since", moment(self.since.trim(), false));
         let before = problems.take("until", moment(self.until.trim(), true));
         match (actor, owner, event, since, before) {
@@ -121,7 +134,11 @@ struct AuditPage {
     /// The number of records; a lower bound if there are more than are counted.
     total: String,
     chain: Chain,
+    /// Links to the sets of events.
+    sets: Vec<Choice>,
+    /// The addresses of the exports.
     export: String,
+    export_csv: String,
 }
 
 /// The recorded events whose names begin with the same word.
@@ -177,7 +194,9 @@ pub async fn list(call: Call) -> Result<Reply> {
     let problems = filter.err().unwrap_or_default();
     let events = grouped(events);
     let event = asked.event.trim().trim_end_matches('.');
-    let unknown = (!event.is_empty() && !events.iter().any(|group| group.has(event))).then(|| event.to_owned());
+    let is_set = EventSet::of(event).is_some();
+    let unknown =
+        (!event.is_empty() && !is_set && !events.iter().any(|group| group.has(event))).then(|| event.to_owned());
     let page = AuditPage {
         frame,
         events,
@@ -192,11 +211,19 @@ pub async fn list(call: Call) -> Result<Reply> {
             first: (!asked.after.is_empty()).then(|| format!("/-/admin/audit?{query}")),
             next: last.map(|id| format!("/-/admin/audit?{query}{join}after={id}")),
         },
+        sets: sets(&call, is_set || event.is_empty()),
         export: format!("/-/admin/audit/export?{query}"),
+        export_csv: format!("/-/admin/audit/export?{query}{join}format=csv"),
         asked,
         problems,
     };
     if page.problems.is_empty() { Reply::page(&page) } else { page.problems.reply(&page) }
+}
+
+/// Links to the sets of events; none is chosen if the filter names an event.
+fn sets(call: &Call, one_is_chosen: bool) -> Vec<Choice> {
+    let all = choices(&call.req, "event", &SETS).into_iter();
+    all.map(|choice| Choice { chosen: choice.chosen && one_is_chosen, ..choice }).collect()
 }
 
 fn shown(record: Record, now: Timestamp) -> RecordRow {
@@ -210,8 +237,12 @@ pub async fn export(call: Call) -> Result<Reply> {
     let asked: AuditPageQuery = query(&call.req);
     let filter =
         asked.filter().map_err(|_| Error::invalid("query", "the filter is invalid: go back and correct it"))?;
-    let mut response = export::records(call, filter, None).await?;
-    let name = HeaderValue::from_static("attachment; filename=\"audit.ndjson\"");
+    let (format, name) = match asked.format.as_str() {
+        "csv" => (Format::Csv, "attachment; filename=\"audit.csv\""),
+        _ => (Format::Lines, "attachment; filename=\"audit.ndjson\""),
+    };
+    let mut response = export::records(call, filter, None, format).await?;
+    let name = HeaderValue::from_static(name);
     response.headers_mut().insert(header::CONTENT_DISPOSITION, name);
     Ok(Reply::raw(response))
 }

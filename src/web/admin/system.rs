@@ -7,7 +7,8 @@ use crate::domain::damage::Damage;
 use crate::error::{Error, Result, What};
 use crate::jobs::scrub::in_words;
 use crate::jobs::task_status::{Task, TaskStatus};
-use crate::registry::operations::{damage, stats, tasks};
+use crate::registry::operations::{damage, scrub, stats, tasks};
+use crate::state::App;
 use crate::state::health::Check;
 use crate::web::format::{Bytes, Count, When};
 use crate::web::forms::Protected;
@@ -19,15 +20,39 @@ use askama::Template;
 const DAMAGED_SHOWN: i64 = 100;
 
 /// A row in the list of jobs.
-struct TaskRow {
-    word: &'static str,
-    label: &'static str,
+pub(super) struct TaskRow {
+    pub word: &'static str,
+    pub label: &'static str,
     about: String,
     can_start: bool,
-    status: TaskStatus,
-    running: Option<When>,
+    pub status: TaskStatus,
+    pub running: Option<When>,
     ended: Option<When>,
     seconds: u64,
+    /// The progress of the current run, if the job knows it.
+    pub progress: Option<JobProgress>,
+}
+
+/// The progress of a job.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct JobProgress {
+    pub done: Bytes,
+    pub total: Bytes,
+}
+
+impl JobProgress {
+    /// The progress of scrubbing, if a pass is running.
+    fn of_scrub(progress: &scrub::Progress, total: i64) -> Option<Self> {
+        let runs = progress.began_at.is_some() && progress.finished_at.is_none();
+        // Files that were uploaded or removed since change the total.
+        let done = i64::try_from(progress.bytes).unwrap_or(i64::MAX).min(total);
+        runs.then_some(Self { done: Bytes(done), total: Bytes(total) })
+    }
+
+    /// In percent.
+    pub(super) fn percent(&self) -> i64 {
+        i64::try_from(i128::from(self.done.0) * 100 / i128::from(self.total.0.max(1))).unwrap_or(100)
+    }
 }
 
 /// The name and description of a job.
@@ -59,6 +84,27 @@ fn about(task: Task, scrub_every_days: u64) -> String {
     }
 }
 
+/// All jobs. The progress of scrubbing is compared with the bytes of all blobs.
+pub(super) fn task_rows(app: &App, scrub: &scrub::Progress, blob_bytes: i64) -> Vec<TaskRow> {
+    let now = app.clock.now();
+    let row = |task: Task| {
+        let ((label, _), status) = (words(task), app.tasks.status(task));
+        let running = status.running.map(|at| When { at, now });
+        TaskRow {
+            word: task.as_str(),
+            label,
+            about: about(task, app.config.jobs.scrub_every_days),
+            can_start: task.can_be_asked_for(),
+            progress: running.filter(|_| task == Task::Scrub).and_then(|_| JobProgress::of_scrub(scrub, blob_bytes)),
+            running,
+            ended: status.last.as_ref().map(|last| When { at: last.at, now }),
+            seconds: status.last.as_ref().map_or(0, |last| last.at.since(last.began).as_secs()),
+            status,
+        }
+    };
+    Task::ALL.into_iter().map(row).collect()
+}
+
 #[derive(Template)]
 #[template(path = "admin_system.html")]
 struct SystemPage {
@@ -88,25 +134,12 @@ struct DamagedFiles {
 
 /// `GET /-/admin/system`.
 pub async fn page(call: Call) -> Result<Reply> {
-    let (frame, (database, damaged, damaged_total)) = frame(&call, |conn, caller| {
+    let (frame, (database, damaged, damaged_total, scrub)) = frame(&call, |conn, caller| {
         let database = stats::database(conn, caller)?;
-        Ok((database, damage::list(conn, DAMAGED_SHOWN)?, damage::count(conn)?))
+        Ok((database, damage::list(conn, DAMAGED_SHOWN)?, damage::count(conn)?, scrub::progress(conn)?))
     })
     .await?;
     let (app, now) = (&call.app, call.app.clock.now());
-    let shown = |task: Task| {
-        let ((label, _), status) = (words(task), app.tasks.status(task));
-        TaskRow {
-            word: task.as_str(),
-            label,
-            about: about(task, app.config.jobs.scrub_every_days),
-            can_start: task.can_be_asked_for(),
-            running: status.running.map(|at| When { at, now }),
-            ended: status.last.as_ref().map(|last| When { at: last.at, now }),
-            seconds: status.last.as_ref().map_or(0, |last| last.at.since(last.began).as_secs()),
-            status,
-        }
-    };
     let store = app.store.clone();
     let free = spawn_blocking(move || store.free_space()).await;
     let totals = app.blob_totals().await;
@@ -119,7 +152,7 @@ pub async fn page(call: Call) -> Result<Reply> {
         frame,
         damaged_total: (damaged_total > DAMAGED_SHOWN).then_some(Count(damaged_total)),
         damaged: damaged.collect(),
-        tasks: Task::ALL.into_iter().map(shown).collect(),
+        tasks: task_rows(app, &scrub, totals.map_or(0, |totals| totals.bytes)),
         health: app.health().await,
         database_size: Bytes(database.bytes),
         database,

@@ -3,13 +3,15 @@
 use crate::auth::call::Call;
 use crate::auth::{confirm, password};
 use crate::domain::address;
+use crate::domain::ids::OwnerId;
 use crate::domain::names::OwnerName;
 use crate::domain::role::Visibility;
 use crate::domain::secret::Password;
 use crate::domain::text::Line;
 use crate::error::{Error, Result};
-use crate::registry::accounts::users::{self, NewUser, Standing, User};
-use crate::web::format::When;
+use crate::registry::accounts::users::{self, FoundOrder, NewUser, Standing, User};
+use crate::registry::packages::quotas;
+use crate::web::format::{Bytes, When};
 use crate::web::forms::Protected;
 use crate::web::list::{Pager, query, slice};
 use crate::web::page::{Frame, Reply, frame};
@@ -22,6 +24,8 @@ struct UserListRow {
     user: User,
     created: When,
     last_login: Option<When>,
+    /// The size of all files of the user.
+    bytes: Bytes,
 }
 
 #[derive(Template)]
@@ -30,6 +34,7 @@ struct UsersPage {
     frame: Frame,
     q: String,
     standing: &'static str,
+    sort: FoundOrder,
     users: Vec<UserListRow>,
     pager: Pager,
 }
@@ -41,6 +46,8 @@ pub struct UserListQuery {
     q: String,
     #[serde(default)]
     standing: String,
+    #[serde(default)]
+    sort: String,
 }
 
 /// Parses the status filter in addresses.
@@ -57,17 +64,27 @@ fn standing(word: &str) -> (Standing, &'static str) {
 pub async fn list(call: Call) -> Result<Reply> {
     let asked: UserListQuery = query(&call.req);
     let (among, word) = standing(&asked.standing);
+    let sort = match asked.sort.as_str() {
+        "size" => FoundOrder::Size,
+        "sign-in" => FoundOrder::SignIn,
+        _ => FoundOrder::Name,
+    };
     let (part, slice, now) = (asked.q.trim().to_owned(), slice(&call.req), call.app.clock.now());
-    let (frame, page) =
-        frame(&call, move |conn, caller| users::search_among(conn, caller, (&part, None, among), slice)).await?;
+    let (frame, (page, usage)) = frame(&call, move |conn, caller| {
+        let page = users::search_among(conn, caller, (&part, None, among, sort), slice)?;
+        let ids: Vec<OwnerId> = page.items.iter().map(|user| user.id).collect();
+        Ok((page, quotas::usage_of_all(conn, &ids)?))
+    })
+    .await?;
     let pager = Pager::new(&call.req, page.total);
     let shown = |user: User| UserListRow {
         created: When { at: user.created_at, now },
         last_login: user.last_login_at.map(|at| When { at, now }),
+        bytes: Bytes(usage.get(&user.id).map_or(0, |usage| usage.bytes)),
         user,
     };
     let users = page.items.into_iter().map(shown).collect();
-    Reply::page(&UsersPage { frame, q: asked.q, standing: word, users, pager })
+    Reply::page(&UsersPage { frame, q: asked.q, standing: word, sort, users, pager })
 }
 
 /// The form that creates a user.

@@ -11,6 +11,6 @@ pub use edit::{UserEdit, rename, set_locked, set_password, update};
 pub use own::{change_password, delete_own, edit_own, obstacles, rename_own, set_own_email};
 pub use register::{Registration, approve, register};
 pub use user::{
-    Login, NewUser, Standing, User, UserOrder, all, any, create, find, find_login, list, lock_first, note_login,
-    search, search_among, see,
+    FoundOrder, Login, NewUser, Standing, User, UserOrder, all, any, create, find, find_login, list, lock_first,
+    note_login, search, search_among, see,
 };

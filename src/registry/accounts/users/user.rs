@@ -12,9 +12,10 @@ use crate::registry::caller::Caller;
 use crate::registry::like::escape_like;
 use crate::registry::owners::namespace::{self, NewOwner, Profile};
 use crate::registry::pages::{Page, Slice};
+use diesel::dsl::sql;
 use diesel::pg::Pg;
 use diesel::prelude::*;
-use diesel::sql_types::Bool;
+use diesel::sql_types::{Bool, Integer};
 use serde_json::json;
 
 /// A user with everything that they and administrators may see.
@@ -195,7 +196,7 @@ pub fn search(
     id: Option<OwnerId>,
     slice: Slice,
 ) -> Result<Page<User>> {
-    search_among(conn, caller, (part, id, Standing::Any), slice)
+    search_among(conn, caller, (part, id, Standing::Any, FoundOrder::Name), slice)
 }
 
 /// A filter for [`search_among`].
@@ -209,17 +210,42 @@ pub enum Standing {
     Inactive,
 }
 
-/// [`search`] limited to some users. For callers who are not administrators, `standing` makes no difference.
+/// The order in which [`search_among`] returns users.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FoundOrder {
+    #[default]
+    Name,
+    /// Those who use the most storage first.
+    Size,
+    /// Those who signed in last first.
+    SignIn,
+}
+
+impl FoundOrder {
+    fn as_sql(self) -> &'static str {
+        match self {
+            Self::Name => "owners.lower_name",
+            Self::Size => {
+                "(SELECT coalesce(sum(bytes), 0) FROM (SELECT bytes FROM owner_usage WHERE owner_id = users.id UNION ALL \
+                 SELECT bytes FROM usage_changes WHERE owner_id = users.id) AS parts) DESC, owners.lower_name"
+            }
+            Self::SignIn => "users.last_login_at DESC NULLS LAST, owners.lower_name",
+        }
+    }
+}
+
+/// [`search`] limited to some users. For callers who are not administrators, `standing` and `order` make no
+/// difference.
 ///
 /// # Errors
 /// Database errors.
 pub fn search_among(
     conn: &mut PgConnection,
     caller: &Caller,
-    (part, id, standing): (&str, Option<OwnerId>, Standing),
+    (part, id, standing, order): (&str, Option<OwnerId>, Standing, FoundOrder),
     slice: Slice,
 ) -> Result<Page<User>> {
-    let standing = if caller.is_admin() { standing } else { Standing::Any };
+    let (standing, order) = if caller.is_admin() { (standing, order) } else { (Standing::Any, FoundOrder::Name) };
     // No user has such a name, and Postgres rejects NUL in a text.
     if part.contains('\0') {
         return Ok(Page { items: Vec::new(), total: 0 });
@@ -249,7 +275,7 @@ pub fn search_among(
     let rows = users::table
         .inner_join(owners_table::table)
         .filter(condition())
-        .order(owners_table::lower_name)
+        .order(sql::<Integer>(order.as_sql()))
         .offset(slice.offset)
         .limit(slice.limit);
     let found: Vec<User> = rows.select(User::as_select()).load(conn)?;
