@@ -163,7 +163,8 @@ async fn a_token_can_describe_itself_and_revoke_itself() {
     "owners":["ada",
     "stranger"],
     "packages":["tool-*"],
-    "feeds_only":false}
+    "feeds_only":false,
+    "creator":"command-line"}
     "#);
     assert_eq!(token.head("/api/v1/token").await.is(200).body.len(), 0);
     for method in ["GET", "DELETE"] {

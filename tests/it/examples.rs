@@ -65,8 +65,8 @@ const NOT_RUN: [(&str, &str, &str); 14] = [
     ("docs/usage/clients/index.md", "read -rs PACKHOUSE_TOKEN && export PACKHOUSE_TOKEN", "it asks for a token"),
 ];
 /// The languages of blocks that no shell runs.
-const NO_SHELL: [&str; 12] =
-    ["text", "json", "toml", "ini", "nginx", "haproxy", "sql", "yaml", "python", "cmake", "hcl", "nix"];
+const NO_SHELL: [&str; 13] =
+    ["text", "json", "toml", "ini", "nginx", "haproxy", "sql", "yaml", "python", "cmake", "hcl", "nix", "dockerfile"];
 /// The pages whose examples follow each other, in this order. The last one removes what they leave.
 const PAGES: [&str; 22] = [
     "docs/getting-started.md",
