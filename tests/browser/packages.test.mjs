@@ -194,7 +194,7 @@ test("signing in and uploading with the plain form work without JavaScript", asy
   assert.deepEqual(await files("ada", "plain", "1.0"), { "one.txt": sha256("one.txt"), "two.txt": sha256("two.txt") });
   const got = await download(page, page.getByRole("link", { name: "one.txt" }).first());
   assert.equal(got.bytes.toString(), "one.txt");
-  await page.locator("details.menu summary").click();
+  await page.locator("header details.menu summary").click();
   await page.getByRole("button", { name: "Sign out" }).click();
   await page.locator("nav[aria-label=Account]").waitFor();
   await done(browser);
