@@ -140,7 +140,7 @@ ALTER TABLE packages
     ADD CONSTRAINT packages_seal_after_seconds_sane CHECK (seal_after_seconds >= 0) NOT VALID;
 COMMENT ON COLUMN packages.readme IS 'Markdown; empty: the README file of its newest version is shown.';
 COMMENT ON COLUMN packages.archived_at IS 'Since when nothing can be published to it.';
-COMMENT ON COLUMN packages.visibility IS 'Not used yet: always null.';
+COMMENT ON COLUMN packages.visibility IS '0 public, 1 limited (signed-in), 2 private; null: as its owner.';
 COMMENT ON COLUMN packages.overwrite_versions IS 'Patterns of the versions whose files may be replaced; empty: of none.';
 COMMENT ON COLUMN packages.seal_after_seconds IS 'A version is sealed this long after it was published; null: never.';
 

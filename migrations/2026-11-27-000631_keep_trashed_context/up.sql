@@ -1,5 +1,5 @@
 -- A file can be restored after its version or package has disappeared, with the settings that they had when the file
--- was deleted. No server has written to the trash yet.
+-- was deleted: a package that was private must not come back public. No server has written to the trash yet.
 
 SET LOCAL lock_timeout = '5s';
 

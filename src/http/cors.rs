@@ -22,6 +22,17 @@ pub fn allow_any_origin(headers: &mut HeaderMap) {
     }
 }
 
+/// The headers of a redirect to an owner's new name that let any site's scripts follow it: none if the request says who
+/// sent it, because only without that is everybody redirected like this. Whether the scripts may read what is at the new
+/// address is said by its own answer.
+pub fn let_follow(req: &HttpRequest) -> &'static [(HeaderName, HeaderValue)] {
+    let sent = req.headers();
+    let says_who = sent.contains_key(header::AUTHORIZATION) || sent.contains_key(header::COOKIE);
+    if says_who { &[] } else { &FOLLOWED }
+}
+
+static FOLLOWED: [(HeaderName, HeaderValue); 2] = [ANY_ORIGIN, EXPOSED];
+
 /// The methods that these scripts may use.
 const METHODS: &str = "GET, HEAD";
 /// The headers that these scripts may send. Without `Authorization`: they get what everybody gets.

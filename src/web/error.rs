@@ -10,6 +10,7 @@ use crate::domain::path::escape;
 use crate::domain::request_id::RequestId;
 use crate::error::{Error, What};
 use crate::http::browser::is_browser;
+use crate::http::cors::let_follow;
 use crate::http::problem::{self, Shape, log_internal, retry_after, status_of};
 use crate::http::request_log::request_id;
 use crate::http::segment::renamed;
@@ -123,7 +124,10 @@ pub async fn render_error(req: &HttpRequest, app: &Arc<App>, error: Error) -> Re
             return Reply::to(&format!("/user/settings/password{}", way_back(req, app, reads)));
         }
         Error::Moved { from, to, .. } if reads => match renamed(req, &from, &to) {
-            Some(path) => return Reply::to(&path),
+            Some(path) => {
+                let fields = let_follow(req).iter().cloned();
+                return fields.fold(Reply::to(&path), |reply, (name, value)| reply.header(name, value));
+            }
             None => Error::NotFound(What::Page),
         },
         // To everybody else, the pages of administrators do not exist.

@@ -4,6 +4,7 @@ use crate::support::people::{db_org, db_user};
 use crate::support::wire::ask;
 use crate::support::{Answer, Request, Site, path};
 use packhouse::domain::role::Visibility;
+use serde_json::json;
 
 const ORIGIN: (&str, &str) = ("Origin", "https://flash.example.org");
 
@@ -66,6 +67,24 @@ async fn scripts_of_other_sites_may_read_what_anonymous_readers_may_see() {
     }
     let latest = site.anon().get(&path(&["ada", "firmware", "latest", "esp32.bin"])).await.is(302);
     assert!(allows(&latest), "a script follows redirects that it may read");
+}
+
+#[tokio::test]
+async fn scripts_of_other_sites_may_follow_a_redirect_to_an_owners_new_name() {
+    let site = settle(&[]).await;
+    let page = site.browser_page_link("ada").await;
+    site.admin().post("/api/v1/admin/users/ada/rename", &json!({"new_username": "grace"})).await.is(204);
+    for (address, status) in [(file("ada"), 307), (page, 303)] {
+        let answer = with(site.anon().get(&address), &[ORIGIN]).await.is(status);
+        assert!(allows(&answer), "{address}");
+        let target = answer.header("location").unwrap().to_owned();
+        assert!(allows(&site.anon().get(&target).await.is(200)), "{target}");
+        let answer = with(site.admin().get(&address), &[ORIGIN]).await.is(status);
+        assert!(!allows(&answer), "{address}: this answer depends on who asks");
+    }
+    let closed = settle(&[("PACKHOUSE_REQUIRE_SIGNIN", "true")]).await;
+    closed.admin().post("/api/v1/admin/users/ada/rename", &json!({"new_username": "grace"})).await.is(204);
+    assert!(!allows(&with(closed.anon().get(&file("ada")), &[ORIGIN]).await.is(401)));
 }
 
 #[tokio::test]

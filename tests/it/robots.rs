@@ -81,6 +81,9 @@ async fn a_robot_outlives_the_person_who_created_it() {
     robot.publish(&path(&["acme", "tool", "1", "f"]), "x").await;
     let records = site.admin().get("/api/v1/admin/audit?event=file.publish").await.is(200).json();
     assert_eq!((&records[0]["actor"]["name"], &records[0]["token_creator"]), (&json!("acme/deploy"), &json!("bob")));
+    let mut browser = site.browser_of("admin").await;
+    browser.go("/-/admin/audit?event=file.publish").await.is(200);
+    assert!(browser.one("#records details").contains("with a token that bob created"));
 }
 
 #[tokio::test]

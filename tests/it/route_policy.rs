@@ -460,7 +460,7 @@ impl World {
         }
         let query = "SELECT f.id AS n FROM files f JOIN versions v ON v.id = f.version_id \
                      JOIN packages p ON p.id = v.package_id JOIN owners o ON o.id = p.owner_id \
-                     WHERE o.name = $1 AND p.name = $2 AND v.version = '1' LIMIT 1";
+                     WHERE o.name = $1 AND p.name = $2 AND v.version = '1' AND f.name = 'f'";
         let query = diesel::sql_query(query).bind::<Text, _>(org).bind::<Text, _>(package);
         self.db(|conn| query.get_result::<Row>(conn).unwrap().n)
     }

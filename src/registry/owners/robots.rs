@@ -3,7 +3,7 @@
 //!
 //! A robot is a user whose owner row is named `organization/robot`, so everything that names a user can name a robot too.
 
-use super::namespace;
+use super::namespace::{self, NewOwner};
 use crate::db::schema::{owners, tokens, users};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{OwnerId, TokenId};
@@ -103,6 +103,10 @@ pub fn get(conn: &mut PgConnection, right: &CanOversee, name: &RobotName) -> Res
 
 fn find(conn: &mut PgConnection, org: &Visited, name: &RobotName) -> Result<Robot> {
     let id = id_of(conn, org, name)?.ok_or(Error::NotFound(What::Robot))?;
+    with_id(conn, id)
+}
+
+fn with_id(conn: &mut PgConnection, id: OwnerId) -> Result<Robot> {
     let row: Option<RobotRow> = owners::table.find(id).select(COLUMNS).first(conn).optional()?;
     load(conn, row.into_iter().collect())?.pop().ok_or(Error::NotFound(What::Robot))
 }
@@ -130,28 +134,23 @@ pub fn create(
         )));
     }
     let account = OwnerName::of_robot(&org_name, name);
-    let id: Option<OwnerId> = diesel::insert_into(owners::table)
-        .values((
-            owners::kind.eq(OwnerKind::User),
-            owners::name.eq(&account),
-            owners::lower_name.eq(account.lower()),
-            owners::full_name.eq(""),
-            owners::description.eq(description),
-            owners::website.eq(""),
-            owners::location.eq(""),
-            owners::visibility.eq(Visibility::Private),
-            owners::created_at.eq(now),
-        ))
-        .on_conflict(owners::lower_name)
-        .do_nothing()
-        .returning(owners::id)
-        .get_result(conn)
-        .optional()?;
-    let id = id.ok_or(Error::Conflict(What::Robot))?;
+    let owner = NewOwner {
+        kind: OwnerKind::User,
+        name: &account,
+        full_name: "",
+        description: description.as_str(),
+        website: "",
+        location: "",
+        visibility: Visibility::Private,
+    };
+    let id = namespace::insert(conn, &owner, now).map_err(|error| match error {
+        Error::Conflict(_) => Error::Conflict(What::Robot),
+        other => other,
+    })?;
     diesel::insert_into(users::table)
         .values((users::id.eq(id), users::email.eq(""), users::robot_of.eq(org)))
         .execute(conn)?;
-    let robot = find(conn, right.org(), name)?;
+    let robot = with_id(conn, id)?;
     record(conn, caller, (Event::RobotCreate, right), &robot, now)?;
     Ok(robot)
 }
@@ -185,7 +184,7 @@ pub fn update(
 ) -> Result<Robot> {
     let id = find(conn, right.org(), name)?.id;
     diesel::update(owners::table.find(id)).set(owners::description.eq(description)).execute(conn)?;
-    let robot = find(conn, right.org(), name)?;
+    let robot = with_id(conn, id)?;
     record(conn, caller, (Event::RobotUpdate, right), &robot, now)?;
     Ok(robot)
 }

@@ -17,6 +17,7 @@ use crate::web::problems::Problems;
 use actix_web::http::header::{self, HeaderValue};
 use askama::Template;
 use serde::Deserialize;
+use serde_json::Value;
 use std::time::Duration;
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -102,7 +103,7 @@ impl AuditPageQuery {
 struct RecordRow {
     record: Record,
     when: When,
-    /// The details, if there are any.
+    /// The details, a line each, if there are any.
     detail: Option<String>,
 }
 
@@ -114,6 +115,11 @@ fn spelled(word: &str) -> &str {
 impl RecordRow {
     fn actor(&self) -> &str {
         spelled(&self.record.actor_name)
+    }
+
+    /// Who created the token of a robot: the robot itself is no person.
+    fn token_creator(&self) -> Option<&str> {
+        self.record.token_creator.as_deref().filter(|_| self.record.actor_name.contains('/')).map(spelled)
     }
 
     fn access_method(&self) -> &str {
@@ -227,8 +233,14 @@ fn sets(call: &Call, one_is_chosen: bool) -> Vec<Choice> {
 }
 
 fn shown(record: Record, now: Timestamp) -> RecordRow {
-    let empty = record.detail.as_object().is_none_or(serde_json::Map::is_empty);
-    let detail = (!empty).then(|| serde_json::to_string_pretty(&record.detail).unwrap_or_default());
+    let fields = record.detail.as_object().filter(|fields| !fields.is_empty());
+    let detail = fields.map(|fields| {
+        let lines = fields.iter().map(|(name, value)| match value {
+            Value::String(text) => format!("{name}: {text}"),
+            other => format!("{name}: {other}"),
+        });
+        lines.collect::<Vec<_>>().join("\n")
+    });
     RecordRow { when: When { at: record.at, now }, detail, record }
 }
 
