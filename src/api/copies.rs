@@ -19,9 +19,6 @@ use actix_web::http::header;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-/// The most patterns of a request.
-const PATTERNS: usize = 100;
-
 /// The body of `POST …/{version}/copy` and `…/move`: the version that the files come from. Fields that are left out are
 /// the same as in the path.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -42,11 +39,8 @@ impl CopyFrom {
             version: self.version.unwrap_or_else(|| to.version.clone()),
         };
         let texts = self.files.unwrap_or_default();
-        if texts.len() > PATTERNS {
-            return Err(Error::invalid("files", format!("files: use at most {PATTERNS} patterns")));
-        }
-        let pattern = |text: String| text.parse().map_err(|why| Error::invalid("files", format!("files: {why}")));
-        Ok(Copying { from, to, files: texts.into_iter().map(pattern).collect::<Result<Vec<FileGlob>>>()? })
+        let files = FileGlob::list(texts.iter().map(String::as_str));
+        Ok(Copying { from, to, files: files.map_err(|why| Error::invalid("files", format!("files: {why}")))? })
     }
 }
 
@@ -89,15 +83,9 @@ async fn run(call: Call, body: JsonBody<CopyFrom>, moves: bool) -> Result<Target
     let (now, limits) = (call.app.clock.now(), call.app.upload_limits());
     let (person, release, is_new) = call
         .writing(move |conn, caller| {
-            let (from, to) = (&copying.from, &copying.to);
+            let to = &copying.to;
             let target = can_publish(conn, caller, &to.owner, &to.package)?;
-            let source = can_read(conn, caller, &from.owner, Some(&from.package))?;
-            let is_new = if moves {
-                let gives = can_publish(conn, caller, &from.owner, &from.package)?;
-                copies::relocate(conn, caller, (&source, &gives, &target), &copying, &limits, now)?
-            } else {
-                copies::copy(conn, caller, (&source, &target), &copying, &limits, now)?
-            };
+            let is_new = copies::transfer(conn, caller, &target, (&copying, moves), &limits, now)?;
             let here = can_read(conn, caller, &to.owner, Some(&to.package))?;
             Ok((releases::owner(conn, &here)?, releases::find(conn, &here, to)?, is_new))
         })

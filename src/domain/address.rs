@@ -152,6 +152,16 @@ pub fn version_edit(owner: &OwnerName, name: &PackageName, version: &Version) ->
     version_form(owner, name, version, "edit")
 }
 
+/// The page that copies or moves the files of a version, and its form that copies them.
+pub fn version_copy(owner: &OwnerName, name: &PackageName, version: &Version) -> String {
+    version_form(owner, name, version, "copy")
+}
+
+/// The form that moves the files of a version.
+pub fn version_move(owner: &OwnerName, name: &PackageName, version: &Version) -> String {
+    version_form(owner, name, version, "move")
+}
+
 /// The page that compares two versions of a package. It is beside the pages of versions, as that of the settings is: below
 /// them, any word could be a version.
 pub fn comparison_page(owner: &OwnerName, name: &PackageName) -> String {

@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 /// The most bytes in a pattern.
 const MOST: usize = 1024;
+/// The most patterns in a list.
+const MOST_PATTERNS: usize = 100;
 
 /// A pattern, compared with the whole path of a file, ignoring case as file names do. It takes time proportional to the
 /// length of the path, whatever the pattern is.
@@ -12,6 +14,19 @@ const MOST: usize = 1024;
 pub struct FileGlob(GlobMatcher);
 
 impl FileGlob {
+    /// The patterns of a list.
+    ///
+    /// # Errors
+    /// What is wrong with one of them, or that there are too many.
+    pub fn list<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Vec<Self>, String> {
+        let patterns: Vec<Self> =
+            texts.into_iter().take(MOST_PATTERNS + 1).map(str::parse).collect::<Result<_, _>>()?;
+        if patterns.len() > MOST_PATTERNS {
+            return Err(format!("use at most {MOST_PATTERNS} patterns"));
+        }
+        Ok(patterns)
+    }
+
     /// Whether a path matches.
     pub fn matches(&self, path: &str) -> bool {
         self.0.is_match(path)

@@ -11,13 +11,16 @@ use crate::registry::audit::Event;
 use crate::state::App;
 use crate::web::error::render_error;
 use crate::web::page::Reply;
-use crate::web::{access, account, admin, delete, download, explore, home, login, manual, members, org_settings, orgs};
+use crate::web::{
+    access, account, admin, copies, delete, download, explore, home, login, manual, members, org_settings, orgs,
+    version_edit,
+};
 use crate::web::{channels, compare, feeds};
 use crate::web::{
     package_settings, package_visibility, packages, password, profile, register, retention, robots, security, teams,
     theme, token_new, tokens, two_factor,
 };
-use crate::web::{site_files, standing, trash, upload, version, versions, webhooks};
+use crate::web::{site_files, trash, upload, version, versions, webhooks};
 use actix_web::{FromRequest, Handler, HttpRequest, web};
 use std::sync::Arc;
 
@@ -226,11 +229,11 @@ pub(super) fn routes() -> Routes<Web> {
             .scope(write(Package))
         .post("/{owner}/-/packages/settings/generic/{name}", package_settings::update).right(Writer)
             .scope(write(Package)).event(Event::PackageUpdate)
-        .post("/{owner}/-/packages/generic/{name}/{version}/publish", standing::publish).right(Writer)
+        .post("/{owner}/-/packages/generic/{name}/{version}/publish", version_edit::publish).right(Writer)
             .scope(write(Package)).event(Event::VersionPublish)
-        .post("/{owner}/-/packages/generic/{name}/{version}/seal", standing::seal).right(Writer)
+        .post("/{owner}/-/packages/generic/{name}/{version}/seal", version_edit::seal).right(Writer)
             .scope(write(Package)).event(Event::VersionSeal)
-        .post("/{owner}/-/packages/generic/{name}/{version}/edit", standing::edit).right(Writer)
+        .post("/{owner}/-/packages/generic/{name}/{version}/edit", version_edit::edit).right(Writer)
             .scope(write(Package)).event(Event::VersionUpdate)
         .post("/{owner}/-/packages/settings/generic/{name}/delete", package_settings::delete).right(Writer)
             .scope(write(Package)).event(Event::PackageDelete)
@@ -242,6 +245,11 @@ pub(super) fn routes() -> Routes<Web> {
             .scope(write(Package)).event(Event::ChannelSet)
         .post("/{owner}/-/packages/settings/generic/{name}/channels/delete", channels::delete).right(Writer)
             .scope(write(Package)).event(Event::ChannelDelete)
+        .get("/{owner}/-/packages/generic/{name}/{version}/copy", copies::form).right(Writer).scope(write(Package))
+        .post("/{owner}/-/packages/generic/{name}/{version}/copy", copies::copy).right(Writer).scope(write(Package))
+            .event(Event::VersionCopy)
+        .post("/{owner}/-/packages/generic/{name}/{version}/move", copies::relocate).right(Writer)
+            .scope(write(Package)).event(Event::VersionMove)
         .get("/{owner}/-/packages/generic/{name}/{version}/delete", delete::version_form).right(Writer)
             .scope(write(Package))
         .post("/{owner}/-/packages/generic/{name}/{version}/delete", delete::delete_version).right(Writer)

@@ -3,7 +3,6 @@
 
 use super::format::{Bytes, Count, When};
 use super::forms::Protected;
-use super::login::Nothing;
 use super::notice::{Notice, Undo};
 use super::page::{Frame, Reply, frame};
 use crate::auth::call::Call;
@@ -18,8 +17,10 @@ use crate::registry::access::can_publish;
 use crate::registry::packages::contents::Contents;
 use crate::registry::packages::deletion_preview::{self, FileDeletionPreview};
 use crate::registry::packages::trash::Deletion;
+use crate::registry::packages::trash_entries::can_purge;
 use crate::registry::packages::{files, versions};
 use askama::Template;
+use serde::Deserialize;
 
 /// What will be deleted, as the page shows it.
 pub(super) struct DeletionFigures {
@@ -36,10 +37,22 @@ impl From<Contents> for DeletionFigures {
     }
 }
 
+/// The forms that delete something.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub struct DeletionForm {
+    /// Present if the box is ticked.
+    purge: Option<String>,
+}
+
 /// Until when something can be restored that is deleted now; `None`: not at all.
 pub(super) fn kept_until(call: &Call) -> Option<When> {
-    let now = call.app.clock.now();
-    Deletion::new(call.app.config.trash_kept(), now).keep_until().map(|at| When { at, now })
+    when_lost(&Deletion::new(call.app.config.trash_kept(), call.app.clock.now()))
+}
+
+/// Until when something can be restored that was deleted like this; `None`: not at all.
+pub(super) fn when_lost(deletion: &Deletion) -> Option<When> {
+    deletion.keep_until().map(|at| When { at, now: deletion.now() })
 }
 
 /// What happened, in the notice after a deletion.
@@ -70,6 +83,7 @@ struct VersionPage {
     loss: DeletionFigures,
     takes_package: bool,
     kept_until: Option<When>,
+    can_purge: bool,
 }
 
 impl VersionPage {
@@ -92,28 +106,30 @@ pub async fn version_form(call: Call) -> Result<Reply> {
     let (frame, found) = frame(&call, move |conn, caller| {
         let right = can_publish(conn, caller, &path.owner, &path.package)?;
         let (package, _) = deletion_preview::of_package(conn, &right, &path.package)?;
-        Ok((right.owner().name.clone(), package, deletion_preview::of_version(conn, &right, &path)?))
+        let preview = deletion_preview::of_version(conn, &right, &path)?;
+        Ok((right.owner().name.clone(), package, preview, can_purge(&right)))
     })
     .await?;
-    let (owner, package, (version, loss, takes_package)) = found;
+    let (owner, package, (version, loss, takes_package), can_purge) = found;
     let (loss, kept_until) = (loss.into(), kept_until(&call));
-    Reply::page(&VersionPage { frame, owner, package, version, loss, takes_package, kept_until })
+    Reply::page(&VersionPage { frame, owner, package, version, loss, takes_package, kept_until, can_purge })
 }
 
 /// `POST /{owner}/-/packages/generic/{name}/{version}/delete`.
-pub async fn delete_version(call: Call, form: Protected<Nothing>) -> Result<Reply> {
-    form.read(&call).await?;
+pub async fn delete_version(call: Call, form: Protected<DeletionForm>) -> Result<Reply> {
+    let purge = form.read(&call).await?.purge.is_some();
     let path = version(&call).await?;
-    let (asked, deletion) = (path.clone(), Deletion::new(call.app.config.trash_kept(), call.app.clock.now()));
-    let (package_too, version, entry) = call
+    let (asked, keep, now) = (path.clone(), call.app.config.trash_kept(), call.app.clock.now());
+    let (package_too, version, entry, kept) = call
         .writing(move |conn, caller| {
             let right = can_publish(conn, caller, &asked.owner, &asked.package)?;
+            let deletion = Deletion::asked(&right, purge, keep, now)?;
             let (version, _, package_too) = deletion_preview::of_version(conn, &right, &asked)?;
             let entry = versions::delete(conn, caller, &right, &asked, &deletion)?;
-            Ok((package_too, version, entry))
+            Ok((package_too, version, entry, when_lost(&deletion)))
         })
         .await?;
-    let notice = format!("Version {version} of {} {}.", path.package, outcome(kept_until(&call)));
+    let notice = format!("Version {version} of {} {}.", path.package, outcome(kept));
     let undo = entry.map(|entry| Undo::of(TrashKind::Version, &path.owner, entry));
     Ok(after(&path, package_too).tell(&call.app, &Notice::deleted(&notice, undo)))
 }
@@ -137,6 +153,7 @@ struct FilePage {
     bytes: Bytes,
     downloads: Count,
     kept_until: Option<When>,
+    can_purge: bool,
 }
 
 impl FilePage {
@@ -163,33 +180,35 @@ async fn file(call: &Call) -> Result<(VersionPath, FileId)> {
 pub async fn file_form(call: Call) -> Result<Reply> {
     let (path, id) = file(&call).await?;
     let asked = path.clone();
-    let (frame, (owner, file)) = frame(&call, move |conn, caller| {
+    let (frame, (owner, file, can_purge)) = frame(&call, move |conn, caller| {
         let right = can_publish(conn, caller, &asked.owner, &asked.package)?;
-        Ok((right.owner().name.clone(), deletion_preview::of_file(conn, &right, &asked, id)?))
+        let preview = deletion_preview::of_file(conn, &right, &asked, id)?;
+        Ok((right.owner().name.clone(), preview, can_purge(&right)))
     })
     .await?;
-    let (bytes, downloads) = (Bytes(file.bytes), Count(file.downloads));
-    Reply::page(&FilePage { frame, owner, path, id, file, bytes, downloads, kept_until: kept_until(&call) })
+    let (bytes, downloads, kept_until) = (Bytes(file.bytes), Count(file.downloads), kept_until(&call));
+    Reply::page(&FilePage { frame, owner, path, id, file, bytes, downloads, kept_until, can_purge })
 }
 
 /// `POST /{owner}/-/packages/generic/{name}/{version}/files/{id}/delete`.
-pub async fn delete_file(call: Call, form: Protected<Nothing>) -> Result<Reply> {
-    form.read(&call).await?;
+pub async fn delete_file(call: Call, form: Protected<DeletionForm>) -> Result<Reply> {
+    let purge = form.read(&call).await?.purge.is_some();
     let (path, id) = file(&call).await?;
-    let (asked, deletion) = (path.clone(), Deletion::new(call.app.config.trash_kept(), call.app.clock.now()));
-    let (gone, entry) = call
+    let (asked, keep, now) = (path.clone(), call.app.config.trash_kept(), call.app.clock.now());
+    let (gone, entry, kept) = call
         .writing(move |conn, caller| {
             let right = can_publish(conn, caller, &asked.owner, &asked.package)?;
+            let deletion = Deletion::asked(&right, purge, keep, now)?;
             let gone = deletion_preview::of_file(conn, &right, &asked, id)?;
             let entry = files::delete(conn, caller, &right, &asked.with_file(gone.name.clone()), &deletion)?;
-            Ok((gone, entry))
+            Ok((gone, entry, when_lost(&deletion)))
         })
         .await?;
     let reply = match gone.takes_version {
         true => after(&path, gone.takes_package),
         false => Reply::to(&address::version_page(&path.owner, &path.package, &path.version)),
     };
-    let notice = format!("{} {}.", gone.name, outcome(kept_until(&call)));
+    let notice = format!("{} {}.", gone.name, outcome(kept));
     let undo = entry.map(|entry| Undo::of(TrashKind::File, &path.owner, entry));
     Ok(reply.tell(&call.app, &Notice::deleted(&notice, undo)))
 }

@@ -1,9 +1,8 @@
 //! Error pages.
 
 use super::login::LOST;
-use super::page::{Frame, Reply, site_root, within_site};
+use super::page::{Frame, Reply, referrer};
 use super::problems::sentence;
-use crate::auth::origin::field;
 use crate::auth::policy::{AcceptedCredentials, accepted_credentials, is_for_administrators};
 use crate::auth::{reader, session};
 use crate::domain::path::escape;
@@ -73,13 +72,6 @@ fn advice(error: &Error, reads: bool) -> Option<&'static str> {
         Error::Internal(_) => Some("Try again. If it happens again, tell an administrator the request ID."),
         _ => None,
     }
-}
-
-/// The page of this site that led here, if the browser tells.
-fn referrer(req: &HttpRequest, app: &App) -> Option<String> {
-    let root = site_root(req, app);
-    let path = field(req, header::REFERER.as_str())?.strip_prefix(root.as_str())?;
-    path.starts_with('/').then(|| within_site(path))
 }
 
 /// The same, if it is another page than this one.

@@ -1,6 +1,6 @@
 //! The settings of a package, and deleting it.
 
-use super::delete::{DeletionFigures, kept_until};
+use super::delete::{DeletionFigures, kept_until, when_lost};
 use super::format::When;
 use super::forms::Protected;
 use super::notice::{Notice, Undo};
@@ -20,6 +20,7 @@ use crate::error::{Error, Result};
 use crate::registry::access::can_publish;
 use crate::registry::packages::settings::{self, PackageEdit, PackageSettings};
 use crate::registry::packages::trash::Deletion;
+use crate::registry::packages::trash_entries::can_purge;
 use crate::registry::packages::{deletion_preview, lifecycle};
 use askama::Template;
 use serde::Deserialize;
@@ -37,6 +38,7 @@ struct PackagePage {
     typed: String,
     problems: Problems,
     kept_until: Option<When>,
+    can_purge: bool,
 }
 
 impl PackagePage {
@@ -163,17 +165,20 @@ struct Typed {
 
 async fn page(call: &Call, typed: Typed) -> Result<Reply> {
     let PackagePath { owner, package: name } = packages::named(call).await?;
-    let (frame, (owner, settings, visibility, (package, loss))) = frame(call, move |conn, caller| {
+    let (frame, (owner, settings, visibility, preview, can_purge)) = frame(call, move |conn, caller| {
         let right = can_publish(conn, caller, &owner, &name)?;
         let settings = settings::find_own(conn, &right, &name)?;
         let visibility = VisibilityForm::of(conn, &right)?;
-        Ok((right.owner().name.clone(), settings, visibility, deletion_preview::of_package(conn, &right, &name)?))
+        let preview = deletion_preview::of_package(conn, &right, &name)?;
+        Ok((right.owner().name.clone(), settings, visibility, preview, can_purge(&right)))
     })
     .await?;
+    let (package, loss) = preview;
     let Typed { settings: form, confirm, problems } = typed;
     let form = form.unwrap_or_else(|| SettingsForm::of(&settings));
     let (loss, kept_until) = (loss.into(), kept_until(call));
-    let page = PackagePage { frame, owner, package, form, visibility, loss, typed: confirm, problems, kept_until };
+    let typed = confirm;
+    let page = PackagePage { frame, owner, package, form, visibility, loss, typed, problems, kept_until, can_purge };
     if page.problems.is_empty() { Reply::page(&page) } else { page.problems.reply(&page) }
 }
 
@@ -200,19 +205,22 @@ pub async fn update(call: Call, form: Protected<SettingsForm>) -> Result<Reply> 
     Ok(Reply::to(&url).notice(&call.app, "Package settings saved."))
 }
 
-/// The name of the package, typed to confirm.
-#[derive(Deserialize)]
+/// The form that deletes the package.
+#[derive(Deserialize, Default)]
+#[serde(default)]
 pub struct Confirmed {
-    #[serde(default)]
+    /// The name of the package, typed to confirm.
     confirm: String,
+    /// Present if the box is ticked.
+    purge: Option<String>,
 }
 
 /// `POST /{owner}/-/packages/settings/generic/{name}/delete`.
 pub async fn delete(call: Call, form: Protected<Confirmed>) -> Result<Reply> {
-    let typed = form.read(&call).await?.confirm;
+    let Confirmed { confirm: typed, purge } = form.read(&call).await?;
     let PackagePath { owner, package: name } = packages::named(&call).await?;
     let (asked, confirm) = (owner.clone(), typed.clone());
-    let deletion = Deletion::new(call.app.config.trash_kept(), call.app.clock.now());
+    let (keep, now) = (call.app.config.trash_kept(), call.app.clock.now());
     let deleted = call
         .writing(move |conn, caller| {
             let right = can_publish(conn, caller, &asked, &name)?;
@@ -223,14 +231,15 @@ pub async fn delete(call: Call, form: Protected<Confirmed>) -> Result<Reply> {
                     format!("this is not the package name: type {package} to confirm"),
                 ));
             }
+            let deletion = Deletion::asked(&right, purge.is_some(), keep, now)?;
             let entry = lifecycle::delete(conn, caller, &right, &package, &deletion)?;
-            Ok((package, entry))
+            Ok((package, entry, when_lost(&deletion)))
         })
         .await;
     match deleted {
-        Ok((package, entry)) => {
+        Ok((package, entry, kept)) => {
             let reply = Reply::to(&address::owner_page(&owner));
-            let notice = match kept_until(&call) {
+            let notice = match kept {
                 Some(until) => format!("{package} and all its versions are in the trash until {}.", until.exact()),
                 None => format!("{package} and all its versions have been deleted."),
             };

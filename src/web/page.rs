@@ -3,6 +3,7 @@
 use super::notice::Notice;
 use super::{assets, forms};
 use crate::auth::call::Call;
+use crate::auth::origin::field;
 use crate::auth::session;
 use crate::db::Connection;
 use crate::domain::digest::to_hex;
@@ -14,8 +15,8 @@ use crate::http::conditional::has_tag;
 use crate::registry::caller::{Caller, SignedIn};
 use crate::state::App;
 use actix_web::cookie::Cookie;
-use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use askama::Template;
 use serde::Serialize;
@@ -85,6 +86,20 @@ pub struct Frame {
     base: BasePath,
 }
 
+/// The page of this site that led here, if the browser tells.
+pub(super) fn referrer(req: &HttpRequest, app: &App) -> Option<String> {
+    let root = site_root(req, app);
+    let path = field(req, header::REFERER.as_str())?.strip_prefix(root.as_str())?;
+    path.starts_with('/').then(|| within_site(path))
+}
+
+/// The page that a request shows: for a form that is shown again, the page that it was sent from.
+fn here(req: &HttpRequest, app: &App) -> String {
+    let reads = matches!(*req.method(), Method::GET | Method::HEAD);
+    let sent_from = if reads { None } else { referrer(req, app) };
+    sent_from.unwrap_or_else(|| req.uri().path_and_query().map_or_else(String::new, ToString::to_string))
+}
+
 impl Frame {
     /// For a request of this user.
     pub fn new(req: &HttpRequest, app: &App, user: Option<SignedIn>) -> Self {
@@ -93,7 +108,7 @@ impl Frame {
             user,
             theme: Theme::read(req, app),
             csrf: forms::token(req, app).unwrap_or_default(),
-            here: req.uri().path_and_query().map_or_else(String::new, ToString::to_string),
+            here: here(req, app),
             notice,
             root: site_root(req, app),
             base: app.config.base_path().clone(),

@@ -3,6 +3,7 @@
 
 mod form;
 pub mod preview;
+mod rule_preview;
 
 pub use form::RuleForm;
 
@@ -24,6 +25,7 @@ use crate::registry::caller::Caller;
 use crate::registry::packages::retention::rules::{self, StoredRule};
 use askama::Template;
 use form::PERIODS;
+use rule_preview::RulePreview;
 
 /// The organization whose rules the address is about; `None` for the signed-in user's own.
 async fn org_of(call: &Call) -> Result<Option<OwnerName>> {
@@ -138,6 +140,8 @@ struct RulePage {
     /// The rule that is being changed; none on the page that creates one.
     stored: Option<StoredRule>,
     problems: Problems,
+    /// What the rules would do with this one as it is typed.
+    preview: Option<RulePreview>,
     periods: [(&'static str, &'static str); 3],
 }
 
@@ -151,27 +155,43 @@ impl RulePage {
     }
 }
 
+/// What was typed into the form, to show it again.
+#[derive(Default)]
+struct TypedRule {
+    form: Option<RuleForm>,
+    problems: Problems,
+    /// The rule to preview, and its place.
+    preview: Option<(RetentionRule, Option<i32>)>,
+}
+
+impl TypedRule {
+    fn with_problems(form: RuleForm, problems: Problems) -> Self {
+        Self { form: Some(form), problems, preview: None }
+    }
+}
+
 async fn rule_page(
     call: &Call,
     (org, id): (Option<OwnerName>, Option<RetentionRuleId>),
-    form: Option<RuleForm>,
-    problems: Problems,
+    TypedRule { form, problems, preview }: TypedRule,
 ) -> Result<Reply> {
-    let urls = RetentionPages::of(org.as_ref());
+    let (urls, now) = (RetentionPages::of(org.as_ref()), call.app.clock.now());
     let load = move |conn: &mut Connection, caller: &Caller| {
         let (right, owner) = right(conn, caller, org.as_ref())?;
         let stored = id.map(|id| rules::find(conn, &right.to_see(), id)).transpose()?;
-        Ok((owner, stored))
+        let preview = preview.clone().map(|(rule, place)| RulePreview::of(conn, &right, (id, rule, place), now));
+        let preview = preview.transpose()?;
+        Ok((owner, stored, preview))
     };
-    let (frame, (owner, stored)) = frame(call, load).await?;
+    let (frame, (owner, stored, preview)) = frame(call, load).await?;
     let form = form.unwrap_or_else(|| stored.as_ref().map_or_else(RuleForm::fresh, RuleForm::of));
-    let page = RulePage { frame, owner, urls, form, stored, problems, periods: PERIODS };
+    let page = RulePage { frame, owner, urls, form, stored, problems, preview, periods: PERIODS };
     if page.problems.is_empty() { Reply::page(&page) } else { page.problems.reply(&page) }
 }
 
 /// `GET /user/settings/retention/new` and `GET /org/{org}/settings/retention/new`.
 pub async fn create_form(call: Call) -> Result<Reply> {
-    rule_page(&call, (org_of(&call).await?, None), None, Problems::default()).await
+    rule_page(&call, (org_of(&call).await?, None), TypedRule::default()).await
 }
 
 /// `POST /user/settings/retention/new` and `POST /org/{org}/settings/retention/new`.
@@ -180,6 +200,10 @@ pub async fn create(call: Call, form: Protected<RuleForm>) -> Result<Reply> {
     let form = form.read(&call).await?;
     let mut problems = Problems::default();
     if let Some((rule, place)) = form.read(&mut problems) {
+        if form.preview.is_some() {
+            let preview = Some((rule, place));
+            return rule_page(&call, (org, None), TypedRule { form: Some(form), problems, preview }).await;
+        }
         let (asked, now) = (org.clone(), call.app.clock.now());
         let made = call.writing(move |conn, caller| {
             let (right, _) = right(conn, caller, asked.as_ref())?;
@@ -193,13 +217,13 @@ pub async fn create(call: Call, form: Protected<RuleForm>) -> Result<Reply> {
             Err(error) => problems = Problems::of(error, "name")?,
         }
     }
-    rule_page(&call, (org, None), Some(form), problems).await
+    rule_page(&call, (org, None), TypedRule::with_problems(form, problems)).await
 }
 
 /// `GET /user/settings/retention/{rule}` and `GET /org/{org}/settings/retention/{rule}`.
 pub async fn show(call: Call) -> Result<Reply> {
     let at = (org_of(&call).await?, Some(rule_id(&call).await?));
-    rule_page(&call, at, None, Problems::default()).await
+    rule_page(&call, at, TypedRule::default()).await
 }
 
 /// `POST /user/settings/retention/{rule}` and `POST /org/{org}/settings/retention/{rule}`.
@@ -208,6 +232,10 @@ pub async fn update(call: Call, form: Protected<RuleForm>) -> Result<Reply> {
     let form = form.read(&call).await?;
     let mut problems = Problems::default();
     if let Some((rule, place)) = form.read(&mut problems) {
+        if form.preview.is_some() {
+            let preview = Some((rule, place));
+            return rule_page(&call, (org, Some(id)), TypedRule { form: Some(form), problems, preview }).await;
+        }
         let (asked, now) = (org.clone(), call.app.clock.now());
         let changed = call.writing(move |conn, caller| {
             let (right, _) = right(conn, caller, asked.as_ref())?;
@@ -221,7 +249,7 @@ pub async fn update(call: Call, form: Protected<RuleForm>) -> Result<Reply> {
             Err(error) => problems = Problems::of(error, "name")?,
         }
     }
-    rule_page(&call, (org, Some(id)), Some(form), problems).await
+    rule_page(&call, (org, Some(id)), TypedRule::with_problems(form, problems)).await
 }
 
 /// `POST /user/settings/retention/{rule}/delete` and `POST /org/{org}/settings/retention/{rule}/delete`.

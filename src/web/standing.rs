@@ -1,23 +1,17 @@
-//! How a version stands: its badges in lists, the notices on its page, and the forms that change its state and flags.
+//! How a version stands: its badges in lists, the notices on its page, and the fields of the forms that change it.
 
 use super::format::When;
-use super::forms::Protected;
-use super::login::Nothing;
 use super::orgs::lines;
-use super::packages;
-use super::page::Reply;
-use crate::auth::call::Call;
 use crate::domain::address;
 use crate::domain::clock::Timestamp;
 use crate::domain::labels::Labels;
+use crate::domain::package_texts::Markdown;
 use crate::domain::path::VersionPath;
 use crate::domain::version::Version;
 use crate::domain::version_state::VersionState;
-use crate::error::{Error, Result, What};
-use crate::registry::access::can_publish;
+use crate::error::{Error, Result};
 use crate::registry::packages::standing::Standing;
-use crate::registry::packages::version_edit::{self, VersionEdit};
-use crate::registry::packages::version_states;
+use crate::registry::packages::version_edit::VersionEdit;
 use serde::Deserialize;
 
 /// What the badge of the latest version means.
@@ -83,8 +77,6 @@ pub struct StandingView {
     pub hold: Option<(When, String)>,
     pub sealed: Option<When>,
     pub expires: Option<When>,
-    /// Whether the publisher says that it is a pre-release: `yes`, `no`, or empty: as its name says.
-    pub prerelease: &'static str,
     path: VersionPath,
 }
 
@@ -102,11 +94,6 @@ impl StandingView {
             hold: standing.held_at.map(|at| (when(at), standing.hold_reason.to_string())),
             sealed: standing.life.sealed_at(now).map(when),
             expires: standing.expires_at.map(when),
-            prerelease: match standing.prerelease {
-                Some(true) => "yes",
-                Some(false) => "no",
-                None => "",
-            },
             path: path.clone(),
         }
     }
@@ -127,9 +114,8 @@ impl StandingView {
         address::version_sealing(&self.path.owner, &self.path.package, &self.path.version)
     }
 
-    /// The day on which it expires (UTC).
-    pub fn expires_on(&self) -> String {
-        self.expires.map_or_else(String::new, |when| when.at.day())
+    pub fn copy_url(&self) -> String {
+        address::version_copy(&self.path.owner, &self.path.package, &self.path.version)
     }
 
     pub fn edit_url(&self) -> String {
@@ -142,61 +128,72 @@ pub(super) fn last_moment_of(day: &str) -> Result<Timestamp, &'static str> {
     Timestamp::try_from(format!("{day}T23:59:59Z")).map_err(|_| "choose a date, such as 2027-12-31")
 }
 
-/// The version that the path of a form names.
-async fn named(call: &Call) -> Result<VersionPath> {
-    let path = packages::named(call).await?;
-    let version = call.part("version", What::Version).await?;
-    Ok(VersionPath { owner: path.owner, package: path.package, version })
-}
-
-fn back(path: &VersionPath) -> Reply {
-    Reply::to(&address::version_page(&path.owner, &path.package, &path.version))
-}
-
-/// `POST /{owner}/-/packages/generic/{name}/{version}/publish`.
-pub async fn publish(call: Call, form: Protected<Nothing>) -> Result<Reply> {
-    form.read(&call).await?;
-    let path = named(&call).await?;
-    let (asked, now) = (path.clone(), call.app.clock.now());
-    call.writing(move |conn, caller| {
-        let right = can_publish(conn, caller, &asked.owner, &asked.package)?;
-        version_states::publish(conn, caller, &right, (&asked, None), now)
-    })
-    .await?;
-    Ok(back(&path).notice(&call.app, &format!("Version {} has been published.", path.version)))
-}
-
-/// `POST /{owner}/-/packages/generic/{name}/{version}/seal`.
-pub async fn seal(call: Call, form: Protected<Nothing>) -> Result<Reply> {
-    form.read(&call).await?;
-    let path = named(&call).await?;
-    let (asked, now) = (path.clone(), call.app.clock.now());
-    call.writing(move |conn, caller| {
-        let right = can_publish(conn, caller, &asked.owner, &asked.package)?;
-        version_states::seal(conn, caller, &right, &asked, now)
-    })
-    .await?;
-    Ok(back(&path).notice(&call.app, &format!("Version {} has been sealed.", path.version)))
-}
-
-/// One of the forms that change a version.
+/// The forms that change a version, as they are stored or as one of them was typed.
 #[derive(Deserialize, Default)]
 #[serde(default)]
-pub struct Change {
-    change: String,
-    reason: String,
-    successor: String,
-    notes: String,
-    labels: String,
+pub struct VersionForms {
+    /// Which one was sent: a word of [`VersionForms::read`].
+    pub change: String,
+    /// Why it is yanked, deprecated or on hold.
+    pub reason: String,
+    pub successor: String,
+    pub notes: String,
+    pub labels: String,
     /// Whether it is a pre-release: `yes`, `no`, or empty: as its name says.
-    prerelease: String,
+    pub prerelease: String,
     /// A date, or empty for never.
-    expires_on: String,
+    pub expires_on: String,
 }
 
-impl Change {
+impl VersionForms {
+    /// The forms before anything is typed.
+    pub fn of(standing: &Standing, labels: &Labels, notes: &Markdown) -> Self {
+        let prerelease = match standing.prerelease {
+            Some(true) => "yes",
+            Some(false) => "no",
+            None => "",
+        };
+        Self {
+            notes: notes.to_string(),
+            labels: labels.to_lines(),
+            prerelease: prerelease.to_owned(),
+            expires_on: standing.expires_at.map(|at| at.day()).unwrap_or_default(),
+            ..Self::default()
+        }
+    }
+
+    /// These forms, with the one that was sent as it was typed.
+    pub fn with(self, typed: Self) -> Self {
+        match typed.change.as_str() {
+            "notes" => Self { change: typed.change, notes: typed.notes, ..self },
+            "details" => Self { change: typed.change, labels: typed.labels, prerelease: typed.prerelease, ..self },
+            "expire" => Self { change: typed.change, expires_on: typed.expires_on, ..self },
+            _ => Self { change: typed.change, reason: typed.reason, successor: typed.successor, ..self },
+        }
+    }
+
+    /// The reason as it was typed in one of the forms.
+    pub fn reason_of(&self, change: &str) -> &str {
+        if self.change == change { &self.reason } else { "" }
+    }
+
+    /// The field of the form that was sent that a problem is about. Three forms ask for a reason.
+    pub fn field_of(&self, field: &'static str) -> &'static str {
+        match (field, self.change.as_str()) {
+            ("reason" | "yank_reason", "yank") => "yank-reason",
+            ("reason" | "deprecation_message", "deprecate") => "deprecation-message",
+            ("reason" | "hold_reason", "hold") => "hold-reason",
+            ("notes", _) => "notes-text",
+            ("expires_at", _) => "expires_on",
+            _ => field,
+        }
+    }
+
     /// The change, and what the next page says about it.
-    fn read(&self) -> Result<(VersionEdit, &'static str)> {
+    ///
+    /// # Errors
+    /// [`Error::Invalid`].
+    pub fn read(&self) -> Result<(VersionEdit, &'static str)> {
         let wrong = |field: &'static str, why: &dyn std::fmt::Display| Error::invalid(field, why.to_string());
         let reason = || self.reason.trim().parse().map(Some).map_err(|why| wrong("reason", &why));
         let successor = match self.successor.trim() {
@@ -242,17 +239,4 @@ impl Change {
             other => return Err(Error::invalid("change", format!("change: {other:?} is not a change of a version"))),
         })
     }
-}
-
-/// `POST /{owner}/-/packages/generic/{name}/{version}/edit`.
-pub async fn edit(call: Call, form: Protected<Change>) -> Result<Reply> {
-    let (edit, done) = form.read_long(&call).await?.read()?;
-    let path = named(&call).await?;
-    let (asked, now) = (path.clone(), call.app.clock.now());
-    call.writing(move |conn, caller| {
-        let right = can_publish(conn, caller, &asked.owner, &asked.package)?;
-        version_edit::update(conn, caller, &right, (&asked, &edit), now)
-    })
-    .await?;
-    Ok(back(&path).notice(&call.app, &format!("Version {} {done}.", path.version)))
 }

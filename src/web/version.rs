@@ -9,8 +9,9 @@ use super::markdown::Html;
 use super::owner::{self, Owner};
 use super::packages;
 use super::page::{Frame, Reply, frame};
+use super::problems::Problems;
 use super::readme::{self, Readme};
-use super::standing::{LATEST_MEANING, StandingView};
+use super::standing::{LATEST_MEANING, StandingView, VersionForms};
 use super::use_in::{self, Recipe, Source, Subject};
 use crate::auth::call::Call;
 use crate::db::Connection;
@@ -132,9 +133,11 @@ struct VersionPage {
     versions: Count,
     readme: Option<Readme>,
     standing: StandingView,
-    /// The release notes, as they are shown and as they are written.
+    /// The release notes.
     notes: Option<Html>,
-    notes_text: Markdown,
+    forms: VersionForms,
+    /// Problems of the form that was sent.
+    problems: Problems,
     /// The settings of the package.
     about: PackageSettings,
     package_archived: bool,
@@ -152,6 +155,11 @@ impl VersionPage {
 
     fn url(&self) -> String {
         url(&self.path)
+    }
+
+    /// Whether this form was sent and has problems.
+    fn is_open(&self, change: &str) -> bool {
+        !self.problems.is_empty() && self.forms.change == change
     }
 
     fn deletion_url(&self, file: &FileRow) -> String {
@@ -336,8 +344,25 @@ pub async fn page(call: Call) -> Result<Reply> {
         VersionOrRedirect::Newest(url) => return Ok(Reply::to(&with_query(url, &call.req))),
     };
     let page = shown_page(&call, frame, found, wanted, visitor).await?;
+    respond(&page)
+}
+
+/// Shows the page again after a form of it was sent that has problems.
+pub async fn again(call: Call, path: VersionPath, typed: VersionForms, problems: Problems) -> Result<Reply> {
+    let visitor = download_choice::visitor(call.req.headers());
+    let wanted = FileListQuery::default();
+    let (asked, slice) = (wanted.clone(), first(i64::from(file_list::ROWS)));
+    let (frame, shown) = frame(&call, move |conn, caller| find(conn, caller, &path, &asked, (slice, visitor))).await?;
+    let VersionOrRedirect::Version(found) = shown else { return Err(Error::NotFound(What::Version)) };
+    let mut page = shown_page(&call, frame, *found, wanted, visitor).await?;
+    page.forms = page.forms.with(typed);
+    page.problems = problems;
+    page.problems.reply(&page)
+}
+
+fn respond(page: &VersionPage) -> Result<Reply> {
     let wanted_hints = HeaderValue::from_static(download_choice::WANTED_HINTS);
-    let reply = Reply::page(&page)?.varying(download_choice::VARIES);
+    let reply = Reply::page(page)?.varying(download_choice::VARIES);
     Ok(reply.header(HeaderName::from_static("accept-ch"), wanted_hints))
 }
 
@@ -399,7 +424,8 @@ async fn shown_page(
         readme,
         standing: StandingView::new(&found.release.standing, &found.path, now),
         notes,
-        notes_text: found.notes,
+        forms: VersionForms::of(&found.release.standing, &found.release.labels, &found.notes),
+        problems: Problems::default(),
         package_archived: found.about.archived_at.is_some(),
         about: found.about,
         path: found.path,

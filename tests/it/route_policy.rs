@@ -213,6 +213,8 @@ struct World {
     count: Cell<u32>,
     /// The cookies and the form token of the current caller.
     session: std::cell::RefCell<Option<(String, String)>>,
+    /// The same of a visitor.
+    visit: std::cell::RefCell<Option<(String, String)>>,
 }
 
 const ORGS: [(&str, Visibility); 2] = [("open", Visibility::Public), ("closed", Visibility::Private)];
@@ -232,7 +234,7 @@ impl World {
     async fn new(person: Person) -> Self {
         let site = Site::with(&[("PACKHOUSE_SECURITY_CONTACT", "mailto:security@example.org")]);
         let conn = PgConnection::establish(&site.url).unwrap().into();
-        let world = Self { site, conn, count: Cell::new(0), session: None.into() };
+        let world = Self { site, conn, count: Cell::new(0), session: None.into(), visit: None.into() };
         world.db(|conn| {
             for person in PEOPLE {
                 if !["stranger", "admin", "open/robot"].contains(&person.name()) {
@@ -277,12 +279,10 @@ impl World {
         format!("{what}{}", self.count.get())
     }
 
-    /// A browser in which a user is signed in, or which is at the sign-in page. Every change gets a new one, because it
-    /// may end the session.
-    async fn browser(&self, row: &Row, person: Person) -> (String, String) {
-        if row.method == "GET"
-            && let Some(known) = self.session.borrow().as_ref()
-        {
+    /// The cookies and the form token of a browser in which a user is signed in, or which is at the sign-in page. It is
+    /// the same one until its session ends.
+    async fn browser(&self, person: Person) -> (String, String) {
+        if let Some(known) = self.session.borrow().as_ref() {
             return known.clone();
         }
         let mut browser = match person {
@@ -353,11 +353,16 @@ impl World {
         }
     }
 
-    /// The cookies and the form token of a new visitor.
+    /// The cookies and the form token of a visitor.
     async fn visit(&self) -> (String, String) {
+        if let Some(known) = self.visit.borrow().as_ref() {
+            return known.clone();
+        }
         let mut browser = self.site.browser();
         browser.go("/login").await.is(200);
-        (browser.cookie_header(), browser.csrf())
+        let found = (browser.cookie_header(), browser.csrf());
+        *self.visit.borrow_mut() = Some(found.clone());
+        found
     }
 
     fn db_team(&self, org: &str, name: &str) -> i64 {
@@ -685,8 +690,13 @@ async fn request(world: &World, row: &Row, person: Person, org: &str) -> (String
         ("POST", pattern) if pattern.ends_with("/{version}/copy") || pattern.ends_with("/{version}/move") => {
             let (name, version) = (world.fresh("package"), world.fresh("copied"));
             admin.publish(&path(&[&org, &name, "1", "f"]), "bytes").await;
-            body = Some(json!({"name": name, "version": "1"}));
-            fill(pattern, &[("{version}", &version)])
+            if pattern.starts_with("/api") {
+                body = Some(json!({"name": name, "version": "1"}));
+                fill(pattern, &[("{version}", &version)])
+            } else {
+                body = Some(json!({"to_version": version}));
+                fill(pattern, &[("{name}", &name)])
+            }
         }
         ("GET", pattern) if pattern.contains("/files/{id}") => {
             fill(pattern, &[("{id}", &world.db_file(&org, "tool").to_string())])
@@ -923,7 +933,7 @@ async fn attempt(
     let (path, body) = request(world, row, person, org).await;
     let pages = row.policy.credentials == AcceptedCredentials::Session;
     let (cookies, csrf) = match (sent, pages) {
-        (Sent::Cookie, _) | (_, true) => world.browser(row, person).await,
+        (Sent::Cookie, _) | (_, true) => world.browser(person).await,
         _ => Default::default(),
     };
     let client = world.client(row, person, sent);

@@ -79,6 +79,38 @@ async fn a_rule_is_created_previewed_changed_and_deleted_by_its_owner() {
 }
 
 #[tokio::test]
+async fn a_rule_is_previewed_before_it_is_saved_and_nothing_changes() {
+    let site = settle();
+    for version in ["1", "2", "3"] {
+        site.ci().publish(&path(&["ada", "tool", version, "f"]), "bytes").await;
+    }
+    site.pass(Duration::from_secs(40 * 86_400));
+    let mut browser = site.browser_of("ada").await;
+    browser.go(&format!("{OWN}/new")).await.is(200);
+    let rule = [("name", "old"), ("delete_older_than_days", "30"), ("keep_last", "1"), ("packages", "tool")];
+    let preview: Vec<_> = rule.into_iter().chain([("preview", "1")]).collect();
+    browser.submit("#rule", &preview).await.is(200);
+    assert!(
+        browser.one("#totals").contains("the next run would delete 2 versions and keep"),
+        "{}",
+        browser.one("#totals")
+    );
+    let listed = browser.all("tbody th");
+    assert_eq!(listed, ["tool 2", "tool 1"]);
+    assert_eq!(browser.attrs("#delete_older_than_days", "value"), ["30"], "what was typed stays");
+    assert_eq!(site.db_number("SELECT count(*) AS n FROM retention_rules"), 0);
+    browser.submit("#rule", &[]).await.is(303);
+    browser.go(OWN).await.is(200);
+    let page = browser.attrs("tbody a", "href").remove(0);
+    browser.go(&page).await.is(200);
+    browser.submit("#rule", &[("keep_last", "2"), ("preview", "1")]).await.is(200);
+    assert!(browser.one("#totals").contains("the next run would delete 1 version and keep"));
+    browser.go(&page).await.is(200);
+    assert_eq!(browser.attrs("#keep_last", "value"), ["1"]);
+    site.ci().get(&path(&["ada", "tool", "1", "f"])).await.is(200);
+}
+
+#[tokio::test]
 async fn problems_of_a_rule_are_shown_beside_their_fields() {
     let site = settle();
     let mut browser = site.browser_of("ada").await;

@@ -19,7 +19,7 @@ use crate::domain::path::VersionPath;
 use crate::domain::trash::TrashReason;
 use crate::domain::webhook::HookAction;
 use crate::error::{Error, Result, What};
-use crate::registry::access::{CanPublish, CanRead};
+use crate::registry::access::{CanPublish, CanRead, can_publish, can_read};
 use crate::registry::audit::{self, Event, Subject};
 use crate::registry::caller::Caller;
 use crate::registry::webhooks::outbox::{self, Announced};
@@ -39,13 +39,34 @@ pub struct Copying {
     pub files: Vec<FileGlob>,
 }
 
+/// [Copies](copy) or [moves](relocate) files from a version that the caller may read, and for a move change.
+///
+/// # Errors
+/// As these and the rights to the source.
+pub fn transfer(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    target: &CanPublish,
+    (copying, moves): (&Copying, bool),
+    limits: &UploadLimits,
+    now: Timestamp,
+) -> Result<bool> {
+    let from = &copying.from;
+    let source = can_read(conn, caller, &from.owner, Some(&from.package))?;
+    if !moves {
+        return copy(conn, caller, (&source, target), copying, limits, now);
+    }
+    let gives = can_publish(conn, caller, &from.owner, &from.package)?;
+    relocate(conn, caller, (&source, &gives, target), copying, limits, now)
+}
+
 /// Copies files to another version, and creates that version if it does not exist; true when it did not. All files are
 /// copied or none. A new version that gets all files also gets the notes and the labels. A copy of a draft is a draft.
 ///
 /// # Errors
 /// [`Error::NotFound`] when the version does not exist or no file matches; [`Error::Clash`] naming the files that exist,
 /// and for a sealed version; [`Error::Quota`]; [`Error::Forbidden`] when a protection rule forbids it.
-pub fn copy(
+fn copy(
     conn: &mut PgConnection,
     caller: &Caller,
     (source, target): (&CanRead, &CanPublish),
@@ -64,7 +85,7 @@ pub fn copy(
 ///
 /// # Errors
 /// As [`copy`] and the deletion of a version or a file.
-pub fn relocate(
+fn relocate(
     conn: &mut PgConnection,
     caller: &Caller,
     (source, from, target): (&CanRead, &CanPublish, &CanPublish),

@@ -172,15 +172,20 @@ pub(in crate::registry) fn lock(conn: &mut PgConnection, owner: OwnerId, id: Tra
     row.for_update().first(conn).optional()?.ok_or(Error::NotFound(What::TrashEntry))
 }
 
-/// Checks that the caller may delete for good: owners and administrators may.
+/// Whether the caller may delete for good: owners and administrators may.
+pub fn can_purge(right: &CanPublish) -> bool {
+    right.owner().permission() >= Some(Permission::Owner)
+}
+
+/// Checks that the caller [can delete for good](can_purge).
 ///
 /// # Errors
 /// [`Error::Forbidden`].
 pub fn demand_purge(right: &CanPublish) -> Result<()> {
-    let (owner, user) = (right.owner(), right.user());
-    if owner.permission() >= Some(Permission::Owner) {
+    if can_purge(right) {
         return Ok(());
     }
+    let (owner, user) = (right.owner(), right.user());
     Err(Error::Forbidden(format!(
         "only owners of {} can delete for good, and {} is not an owner: delete without purge, or ask an owner",
         owner.name, user.name

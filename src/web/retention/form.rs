@@ -34,6 +34,8 @@ pub struct RuleForm {
     pub(super) keep_versions: String,
     pub(super) keep_pattern: String,
     pub(super) keep_if_downloaded_within_days: String,
+    /// Present if the form was sent with the button that previews it.
+    pub(super) preview: Option<String>,
 }
 
 fn lines(text: &str) -> impl Iterator<Item = &str> {
@@ -88,6 +90,7 @@ impl RuleForm {
             keep_versions: joined(&rule.keep_versions),
             keep_pattern: rule.keep_pattern.as_ref().map_or_else(String::new, |regex| regex.as_str().to_owned()),
             keep_if_downloaded_within_days: number(rule.keep_if_downloaded_within_days.map(|days| days.number())),
+            preview: None,
         }
     }
 

@@ -1,20 +1,19 @@
 //! What the retention rules would delete now: every version with keep or delete, and why.
 
-use super::super::format::{Bytes, Count, When};
+use super::super::format::{Bytes, Count};
 use super::super::list::{Choice, Pager, choices, slice};
 use super::super::owner::Owner;
 use super::super::page::{Frame, Reply, frame};
+use super::rule_preview::PreviewTable;
 use super::{org_of, right};
 use crate::auth::call::Call;
 use crate::db::Connection;
-use crate::domain::address::{self, RetentionPages};
-use crate::domain::clock::Timestamp;
-use crate::domain::names::OwnerName;
+use crate::domain::address::RetentionPages;
 use crate::domain::retention::RetentionRule;
 use crate::error::Result;
 use crate::http::paging::param;
 use crate::registry::caller::Caller;
-use crate::registry::packages::retention::preview::{self, Preview, PreviewLine};
+use crate::registry::packages::retention::preview::{self, Preview};
 use crate::registry::packages::retention::rules;
 use askama::Template;
 
@@ -24,33 +23,13 @@ struct PreviewPage {
     frame: Frame,
     owner: Option<Owner>,
     urls: RetentionPages,
-    name: OwnerName,
     fates: Vec<Choice>,
     sets: Vec<Choice>,
     deleted: Count,
     kept: Count,
     free: Bytes,
-    lines: Vec<PreviewLine>,
+    table: PreviewTable,
     pager: Pager,
-    now: Timestamp,
-}
-
-impl PreviewPage {
-    fn url(&self, line: &PreviewLine) -> String {
-        address::version_page(&self.name, &line.facts.package, &line.facts.version)
-    }
-
-    fn size(&self, line: &PreviewLine) -> Bytes {
-        Bytes(line.facts.bytes)
-    }
-
-    fn published(&self, line: &PreviewLine) -> When {
-        self.when(&line.facts.since())
-    }
-
-    fn when(&self, at: &Timestamp) -> When {
-        When { at: *at, now: self.now }
-    }
 }
 
 /// `GET /user/settings/retention/preview` and `GET /org/{org}/settings/retention/preview`.
@@ -81,14 +60,12 @@ pub async fn show(call: Call) -> Result<Reply> {
         frame,
         owner,
         urls,
-        name,
         fates,
         sets,
         deleted: Count(deleted),
         kept: Count(kept),
         free: Bytes(free_bytes),
-        lines: wanted.cut(lines),
+        table: PreviewTable::new(name, wanted.cut(lines), now),
         pager,
-        now,
     })
 }
