@@ -72,7 +72,7 @@ enum Command {
 
 #[derive(Debug, Subcommand)]
 enum SecretKeyCommand {
-    /// Make the key in secret_key_file the key of the database, after the former one was lost.
+    /// Make the key in secret_key_file the key of the database, after the former key was lost.
     ///
     /// This is refused while two-factor secrets or webhooks are encrypted with the former key. It signs everyone out.
     Adopt,

@@ -81,7 +81,7 @@ fn taken(entry: &TrashEntry) -> Error {
         TrashKind::Package => What::Package,
     };
     Error::Clash(format!(
-        "{what} {} cannot be restored, because another one has this name by now: delete that one first",
+        "{what} {} cannot be restored, because another one has taken its name: delete that one first",
         entry.path()
     ))
 }
