@@ -28,7 +28,7 @@ pub struct Record {
     pub actor_id: Option<OwnerId>,
     /// The actor's name at that time.
     pub actor_name: String,
-    /// One of token, password, session, command-line or system.
+    /// One of token, password, session, command-line and system; none for someone who registers.
     pub credential: String,
     pub token_id: Option<TokenId>,
     pub address: Option<String>,

@@ -189,7 +189,7 @@ pub fn update(
     Ok(robot)
 }
 
-/// Deletes a robot with its tokens and grants. What it published stays.
+/// Deletes a robot with its tokens and grants. The files that it published stay.
 ///
 /// # Errors
 /// [`Error::NotFound`].

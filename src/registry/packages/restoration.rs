@@ -1,7 +1,7 @@
 //! Restoring from the trash: the rows move back into the tables of packages, versions and files, with their ids, dates,
 //! publishers, states, settings and download counts.
 //!
-//! What a file or version belonged to may be gone too; then it is created again, as it was at the time of the deletion.
+//! If a file's version, or a version's package, is gone too, it is created again, as it was at the time of the deletion.
 
 use super::protections::Action;
 use super::quotas::{self, Usage};
