@@ -85,8 +85,8 @@ impl Command {
         matches!(self, Self::Serve | Self::Migrate | Self::Restore(_) | Self::User(users::Command::Create { .. }))
     }
 
-    /// Whether root runs it as the instance's owner. A backup belongs to whoever makes it, and creates nothing in the
-    /// instance. A server keeps the user whom the administrator chose.
+    /// Whether root runs it as the instance's owner. A backup belongs to the user who makes it, and creates nothing in
+    /// the instance. A server keeps the user whom the administrator chose.
     fn is_for_the_owner(&self) -> bool {
         !matches!(self, Self::Serve | Self::Backup(_))
     }

@@ -215,7 +215,7 @@ impl VisibilityLimit {
         self.shares.iter().filter(|(id, _)| *id == owner).map(|(_, like)| like.clone()).collect()
     }
 
-    /// The owners of whom some packages are seen by their names, and the organizations of the user.
+    /// The owners with packages that the user sees through patterns of names, and the user's organizations.
     pub(super) fn known(&self) -> Vec<OwnerId> {
         self.member_of.iter().copied().chain(self.shares.iter().map(|(id, _)| *id)).collect()
     }

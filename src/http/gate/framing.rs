@@ -1,7 +1,7 @@
 //! Where a request ends in a stream of bytes: its header section, and a body of a declared length or in chunks
 //! (RFC 9112 §6 and §7.1).
 //!
-//! The rules are those of actix-http or stricter, so a request never ends later for actix than it does here.
+//! The rules are as strict as in actix-http, or stricter, so a request never ends later for actix than it does here.
 
 use actix_web::http::{StatusCode, Uri};
 use std::ops::Range;

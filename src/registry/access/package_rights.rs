@@ -178,8 +178,8 @@ impl CanUpload {
     }
 }
 
-/// The right to see what an owner has in the trash. Only people who may publish there have it, because a deleted version
-/// may have been a draft.
+/// The right to see what an owner has in the trash. Only publishers have it, because a deleted version may have been a
+/// draft.
 #[derive(Debug, Clone)]
 pub struct CanSeeTrash(CanUpload);
 
