@@ -42,7 +42,7 @@ pub struct RecordBody {
     /// One of token, password, session, command-line and system; none for someone who registers.
     credential: String,
     token_id: Option<TokenId>,
-    /// The person who created the token, if it belongs to someone else, such as a robot; otherwise null.
+    /// The creator of the token, if it was not its own user: a person, or `command-line`. Otherwise null.
     token_creator: Option<String>,
     /// The address the request came from.
     address: Option<String>,

@@ -37,7 +37,7 @@ pub struct TokenBody {
     packages: Option<Vec<String>>,
     /// Whether it works only as `?feed_token=` in the address of a feed.
     feeds_only: bool,
-    /// The person who created it, if it belongs to someone else, such as a robot; otherwise null.
+    /// The name of its creator, if it was not its own user: a person, or `command-line`. Otherwise null.
     creator: Option<String>,
 }
 
