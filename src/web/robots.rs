@@ -29,7 +29,7 @@ use crate::registry::pages::Slice;
 use askama::Template;
 use serde::Deserialize;
 
-/// The form that creates a robot, or changes what is said about it, as typed.
+/// The form that creates a robot, or changes its description, as typed.
 #[derive(Deserialize, Default)]
 #[serde(default)]
 pub struct RobotForm {
