@@ -42,7 +42,7 @@ pub enum DataDirError {
     },
     /// The directory has been used with another key.
     #[error(
-        "the data directory has another secret key than the backup: use a new data directory, or move {} away",
+        "the data directory and the backup have different secret keys: use a new data directory, or move {} away",
          .0.display()
     )]
     OtherKey(PathBuf),

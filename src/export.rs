@@ -35,21 +35,21 @@ pub struct Named {
 pub struct RecordBody {
     id: i64,
     at: Timestamp,
-    /// The user who made the change.
+    /// The user or robot who made the change.
     actor: Named,
     /// The administrator who acted as the user with `Sudo`; null if none did.
     administrator: Option<Named>,
-    /// One of token, password, session, command-line or system.
+    /// One of token, password, session, command-line and system; none for someone who registers.
     credential: String,
     token_id: Option<TokenId>,
-    /// Who made the token, if its user did not: the tokens of a robot are made by people. Otherwise null.
+    /// The creator of the token, if it was not its own user: a person, or `command-line`. Otherwise null.
     token_creator: Option<String>,
     /// The address the request came from.
     address: Option<String>,
     event: String,
     /// The owner of the changed thing.
     owner: Option<Named>,
-    /// The changed thing, in the words people use for it.
+    /// The changed thing, such as `tool/1.0/tool.zip`.
     subject: String,
     /// More details about this event.
     detail: Value,

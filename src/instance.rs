@@ -176,9 +176,9 @@ async fn check_key(db: &Db, key: &MasterKey) -> Result<()> {
     let known = db.write(move |conn| Ok(settings::get_or_set(conn, SECRET_KEY_CHECK, &own)? == own));
     if !known.await.map_err(explain)? {
         bail!(
-            "is not the key of this database: servers of one database share one file, set by `secret_key_file`, and a \
-             backup contains the key too. If the key is lost and nothing is encrypted with it, \
-             `packhouse secret-key adopt` makes this one the key"
+            "is not the key of this database: copy the key file of another server of this database, or take the key \
+             from a backup. If the key is lost and nothing is encrypted with it, `packhouse secret-key adopt` makes \
+             this one the key"
         );
     }
     Ok(())

@@ -56,7 +56,7 @@ impl<K, R> Listing<K, R> {
         Self::open_by(BATCH, ids, of, load)
     }
 
-    /// [`Listing::open`] for rows of which fewer are read at a time, because each takes longer.
+    /// [`Listing::open`] for rows that take longer, so fewer are read at a time.
     ///
     /// # Errors
     /// As [`Listing::open`].

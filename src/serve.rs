@@ -42,7 +42,7 @@ pub async fn send(call: &Call, file: Downloadable, small: Option<Bytes>) -> Resu
         date_is_strong: has_dated_range(headers) && is_strong(call, file.id, file.created_at, now).await?,
         now: now.into(),
         sha512: sha512.map(|other| other.sha512),
-        // A draft is for its publishers alone, whoever its owner is.
+        // Only publishers may see a draft, no matter who owns it.
         public: is_open(app, file.public) && !file.standing.is_draft(),
         standing: standing(app, &file.version, &file.standing, now),
         small,

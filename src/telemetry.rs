@@ -96,17 +96,17 @@ pub fn metrics() -> Option<PrometheusHandle> {
 fn describe() {
     use metrics::{describe_counter, describe_gauge, describe_histogram};
     describe_counter!("packhouse_requests_total", "Requests answered, by method, route and status.");
-    describe_histogram!("packhouse_request_seconds", "From a request's head to the end of its answer.");
-    describe_counter!("packhouse_sent_bytes_total", "Bytes of answers' bodies that were sent.");
+    describe_histogram!("packhouse_request_seconds", "Time from a request's headers to the end of its answer.");
+    describe_counter!("packhouse_sent_bytes_total", "Bytes sent in the bodies of answers.");
     describe_counter!("packhouse_received_bytes_total", "Bytes of uploads that were received.");
-    describe_histogram!("packhouse_db_wait_seconds", "Waiting for a connection to the database.");
+    describe_histogram!("packhouse_db_wait_seconds", "Time spent waiting for a database connection.");
     describe_gauge!("packhouse_db_connections_used", "Connections to the database in use, by lane.");
     describe_gauge!("packhouse_db_connections", "The maximum number of connections to the database, by lane.");
     describe_gauge!("packhouse_argon2_queue", "Passwords that are being hashed or are waiting to be hashed.");
     describe_gauge!("packhouse_connections", "Open connections of clients.");
     describe_counter!("packhouse_connections_refused_total", "Connections refused because of a limit.");
     describe_counter!("packhouse_unreadable_requests_total", "Connections closed because they sent no valid request.");
-    describe_counter!("packhouse_log_lines_lost_total", "Lines of the log that could not be written.");
+    describe_counter!("packhouse_log_lines_lost_total", "Log lines that could not be written.");
     describe_gauge!("packhouse_blobs", "Blobs in the database.");
     describe_gauge!("packhouse_blob_bytes", "Bytes of all blobs.");
     describe_gauge!("packhouse_store_free_bytes", "Bytes that may still be written to the store.");

@@ -113,7 +113,7 @@ impl Answer for Records {
     fn describe(description: &mut Description) {
         Chained::<RecordBody>::describe(description);
         description.or(LINES, text());
-        let about = "The length of the whole list, up to 1,000; `ndjson` answers do not have it.";
+        let about = "The length of the whole list, up to 1,000. Not in `ndjson` answers.";
         description.may_have("X-Total-Count", about, integer(0));
     }
 }
@@ -126,7 +126,7 @@ pub async fn list(call: Call, query: Query<AuditQuery>, pages: Pages) -> Result<
         Ok(asked) => asked,
         Err(error) => {
             call.admit(move |_, caller| can_audit(caller).and(Err(error.again()))).await?;
-            return Err(Error::invalid("query", "the query does not fit"));
+            return Err(Error::invalid("query", "the query is invalid"));
         }
     };
     if asked.lines {

@@ -120,18 +120,18 @@ async fn parse<T: DeserializeOwned>(content_type: Option<HeaderValue>, text: Vec
 fn read_json<T: DeserializeOwned>(text: &[u8]) -> Result<T> {
     // Otherwise an array would be accepted as the fields of the object in their order.
     if !text.trim_ascii_start().starts_with(b"{") {
-        return Err(Error::invalid("body", "the JSON does not fit: an object is expected"));
+        return Err(Error::invalid("body", "the JSON is not an object: send the fields as an object"));
     }
     let mut json = serde_json::Deserializer::from_slice(text);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let field = error.path().to_string();
         let problem = problem_of(&error.into_inner());
         match field.as_str() {
-            "." => Error::invalid("body", format!("the JSON does not fit: {problem}")),
+            "." => Error::invalid("body", format!("the JSON is invalid: {problem}")),
             field => Error::invalid("body", format!("{field}: {problem}")),
         }
     })?;
-    json.end().map_err(|error| Error::invalid("body", format!("the JSON does not fit: {error}")))?;
+    json.end().map_err(|error| Error::invalid("body", format!("the JSON is invalid: {error}")))?;
     Ok(value)
 }
 

@@ -33,9 +33,9 @@ pub struct ChannelBody {
     /// downloaded from.
     #[schema(pattern = "^(good|broken|yanked)$")]
     state: &'static str,
-    /// When it was last made to stand for another version.
+    /// When it was last set or moved.
     updated_at: Timestamp,
-    /// Who did that; null if the account was deleted.
+    /// The user who did that; null if the account was deleted.
     updated_by: Option<OwnerName>,
     /// The address with the channel in place of the version, without a file.
     download_url: String,

@@ -37,7 +37,7 @@ pub(super) fn kind(content_type: Option<&HeaderValue>, text: &[u8]) -> Option<Ki
 /// # Errors
 /// [`Error::Invalid`] naming the first field that is wrong.
 pub(super) async fn read<T: DeserializeOwned>(kind: Kind, text: Vec<u8>) -> Result<T> {
-    let wrong = |problem: &dyn std::fmt::Display| Error::invalid("body", format!("the form does not fit: {problem}"));
+    let wrong = |problem: &dyn std::fmt::Display| Error::invalid("body", format!("the form is invalid: {problem}"));
     let fields = match kind {
         Kind::Urlencoded => {
             demand_utf8_form(&text)?;

@@ -74,7 +74,7 @@ fn gift(pattern: &str, permission: Permission) -> Result<Gift> {
 /// The body of `POST /packages/{owner}/-/grants`: with one of `user`, `team` and `robot`.
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct CreateGrant {
-    /// The packages, `*` for any characters.
+    /// The packages, as a pattern in which `*` stands for any characters.
     #[schema(value_type = PackagePattern)]
     pattern: String,
     /// `read`, `write` or `admin`.
@@ -160,10 +160,10 @@ pub async fn get(call: Call) -> Result<Json<GrantBody>> {
     Ok(Json(found.await?.into()))
 }
 
-/// The body of `PUT /packages/{owner}/-/grants/{grant}`. The user or team stays.
+/// The body of `PUT /packages/{owner}/-/grants/{grant}`. It can't change the user, team or robot.
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct EditGrant {
-    /// The packages, `*` for any characters.
+    /// The packages, as a pattern in which `*` stands for any characters.
     #[schema(value_type = PackagePattern)]
     pattern: String,
     /// `read`, `write` or `admin`.

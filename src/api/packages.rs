@@ -261,7 +261,7 @@ pub async fn list_files(call: Call, pages: PagesIfAsked) -> Result<Whole<FileVie
 /// The query of a deletion.
 #[derive(Deserialize, IntoParams)]
 pub struct DeletionQuery {
-    /// Delete for good at once, without the trash. Only owners and administrators may do this.
+    /// Delete for good at once, without the trash. Only owners and site administrators may do this.
     #[serde(default)]
     purge: bool,
 }

@@ -25,11 +25,11 @@ pub struct ProtectionBody {
     /// Their versions.
     #[schema(value_type = VersionPattern)]
     versions: String,
-    /// The least role that may add files.
+    /// The lowest role that may add files.
     publish: LeastRole,
-    /// The least role that may replace files.
+    /// The lowest role that may replace files.
     replace: LeastRole,
-    /// The least role that may delete files and versions.
+    /// The lowest role that may delete files and versions.
     delete: LeastRole,
     created_at: Timestamp,
     updated_at: Timestamp,
@@ -57,21 +57,21 @@ pub struct ProtectionFields {
     /// The name in error messages; unique for the owner, ignoring case.
     #[schema(min_length = 1, max_length = 255, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$")]
     name: String,
-    /// The packages, `*` for any characters; all if this is left out.
+    /// The packages, as a pattern in which `*` stands for any characters; all if this is left out.
     #[serde(default = "any")]
     #[schema(value_type = PackagePattern)]
     packages: String,
-    /// Their versions, likewise.
+    /// Their versions, as such a pattern; all if this is left out.
     #[serde(default = "any")]
     #[schema(value_type = VersionPattern)]
     versions: String,
-    /// The least role that may add files: `write` if this is left out, as without a rule.
+    /// The lowest role that may add files; `write` if this is left out.
     #[serde(default = "write")]
     publish: LeastRole,
-    /// The least role that may replace files, likewise.
+    /// The lowest role that may replace files; `write` if this is left out.
     #[serde(default = "write")]
     replace: LeastRole,
-    /// The least role that may delete files and versions, likewise.
+    /// The lowest role that may delete files and versions; `write` if this is left out.
     #[serde(default = "write")]
     delete: LeastRole,
 }

@@ -45,7 +45,7 @@ pub struct QuotaLimit {
 pub struct QuotaBody {
     /// Package versions.
     versions: QuotaUse,
-    /// Bytes in all files; shared bytes count once per file.
+    /// Bytes in all files; identical files each count.
     bytes: QuotaUse,
     /// Bytes in one file.
     file_bytes: QuotaLimit,

@@ -31,7 +31,7 @@ pub struct RetentionRuleBody {
     #[schema(minimum = 1)]
     place: i32,
     name: RuleName,
-    /// Only enabled rules delete or protect anything.
+    /// Only enabled rules delete or keep anything.
     enabled: bool,
     /// The packages that the rule applies to; empty for all.
     packages: Vec<NamePattern>,
@@ -248,11 +248,11 @@ pub struct RetentionDecision {
     conditions: Vec<&'static str>,
     /// The reason in words, as the end of a sentence about the version.
     reason: String,
-    /// In all its files; shared bytes count once per file.
+    /// In all its files; identical files each count.
     #[schema(minimum = 0)]
     size: i64,
     created_at: Timestamp,
-    /// Null if it was never downloaded, or not since downloads are recorded.
+    /// Null if no download was recorded.
     #[schema(value_type = Option<Timestamp>)]
     last_downloaded_at: Option<Timestamp>,
 }
@@ -284,10 +284,10 @@ pub struct RetentionPreviewBody {
     /// How many versions would be kept.
     #[schema(minimum = 0)]
     kept: i64,
-    /// In all files of the versions that would be deleted; shared bytes count once per file.
+    /// In all files of the versions that would be deleted; identical files each count.
     #[schema(minimum = 0)]
     deleted_bytes: i64,
-    /// The bytes that really become free once the trash is emptied: no other version and nothing in the trash has them.
+    /// The bytes that become free once the trash is emptied, without those that a remaining file shares.
     #[schema(minimum = 0)]
     free_bytes: i64,
     /// Every version, or one page of them, by package and then by number, the latest first.

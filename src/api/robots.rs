@@ -50,7 +50,7 @@ impl From<Robot> for RobotBody {
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct CreateRobot {
     name: RobotName,
-    /// What it is for.
+    /// A description for people, such as the job that uses the robot.
     #[serde(default)]
     description: Prose,
 }
@@ -58,7 +58,7 @@ pub struct CreateRobot {
 /// The body of `PATCH /orgs/{org}/robots/{robot}`.
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct EditRobot {
-    /// What it is for.
+    /// A description for people, such as the job that uses the robot.
     description: Prose,
 }
 

@@ -32,12 +32,12 @@ pub struct TokenBody {
     expires_at: Option<Timestamp>,
     /// The only owners the token works for; null for all.
     owners: Option<Vec<OwnerName>>,
-    /// The only package names the token works for, `*` for any characters; null for all.
+    /// The only packages the token works for, as patterns with `*`; null for all.
     #[schema(value_type = Option<Vec<PackagePattern>>)]
     packages: Option<Vec<String>>,
     /// Whether it works only as `?feed_token=` in the address of a feed.
     feeds_only: bool,
-    /// Who made it, if its user did not; otherwise null.
+    /// The name of its creator, if it was not its own user: a person, or `command-line`. Otherwise null.
     creator: Option<String>,
 }
 
@@ -137,7 +137,7 @@ pub struct CreateToken {
     expires_at: Option<String>,
     /// The only owners the token works for; all if this is left out.
     owners: Option<Vec<OwnerName>>,
-    /// The only package names the token works for, `*` for any characters; all if this is left out.
+    /// The only packages the token works for, as patterns with `*`; all if this is left out.
     #[schema(value_type = Option<Vec<PackagePattern>>)]
     packages: Option<Vec<String>>,
     /// Whether it works only as `?feed_token=` in the address of a feed. Its scope is `read:package`.

@@ -95,7 +95,7 @@ pub struct EditVersion {
     #[serde(default, deserialize_with = "changed")]
     #[schema(value_type = Option<Version>)]
     successor: Option<Option<Version>>,
-    /// A version on hold cannot be deleted. Only owners and administrators may change it.
+    /// A version on hold cannot be deleted. Only owners and site administrators may change this.
     hold: Option<bool>,
     hold_reason: Option<Reason>,
     /// When the version is to be deleted; null: never.

@@ -63,7 +63,7 @@ pub fn padding(size: u64) -> usize {
     (BLOCK - over) % BLOCK
 }
 
-/// A range of a sequence of bytes of which not everything is wanted.
+/// The wanted range of a longer sequence of bytes.
 #[derive(Debug, Clone)]
 pub struct Window {
     /// How many of the next bytes are not wanted.

@@ -29,7 +29,7 @@ const FOREIGN: &str = "a page of another site sent this request with the passwor
 ///
 /// # Errors
 /// [`Error::Forbidden`] when a page of another site would change something with a password that the browser remembers;
-/// those of the sign-in.
+/// the errors of a sign-in.
 pub(super) async fn credential(req: &HttpRequest, app: &App, encoded: &str) -> Result<Credential> {
     if !req.method().is_safe() && is_foreign(req, app) {
         return Err(Error::Forbidden(FOREIGN.to_owned()));

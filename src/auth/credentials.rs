@@ -158,7 +158,7 @@ pub async fn reader(req: &HttpRequest, app: &Arc<App>) -> Option<SignedIn> {
     caller.user().cloned()
 }
 
-/// The user as whom an administrator wants to act: `Sudo: name` or `?sudo=name`, as in Gitea. It is never ignored,
+/// The user that an administrator wants to act as: `Sudo: name` or `?sudo=name`, as in Gitea. It is never ignored,
 /// because the request would then be the administrator's own.
 #[derive(Debug, Clone)]
 struct Sudo {

@@ -62,7 +62,7 @@ impl SignInSource {
         Ok(device.or_else(|| known_address.map(|address| KnownPlace::Address(user, address))))
     }
 
-    /// The buckets of a password sign-in, which have room, and whether they are those of a known place.
+    /// The buckets of a password sign-in, which have room, and whether they belong to a known place.
     fn look(
         &self,
         conn: &mut Connection,

@@ -21,8 +21,8 @@ pub(super) struct Args {
     /// Read every blob and compare all its digests and block checksums: about 5 seconds of CPU per GiB
     #[arg(long)]
     digests: bool,
-    /// Seconds after which unused data counts as a problem [default: jobs.sweep_grace_seconds plus the interval of
-    /// sweeps]
+    /// Seconds after which unused data counts as a problem [default: jobs.sweep_grace_seconds plus
+    /// jobs.sweep_every_seconds]
     #[arg(long, value_name = "SECONDS")]
     grace: Option<u64>,
 }

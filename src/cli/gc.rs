@@ -24,8 +24,8 @@ pub(super) struct Args {
     /// Only print what would be removed
     #[arg(long)]
     dry_run: bool,
-    /// Continue although rows seem to be missing from the database. Use this only after you have made sure that it is
-    /// the right database, and not an older state or a copy of it
+    /// Continue even though rows seem to be missing from the database. Use this only after you have made sure that it
+    /// is the right database, and not an older state or a copy of it
     #[arg(long, conflicts_with = "dry_run")]
     confirm_orphans: bool,
 }

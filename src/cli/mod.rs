@@ -72,7 +72,7 @@ enum Command {
 
 #[derive(Debug, Subcommand)]
 enum SecretKeyCommand {
-    /// Make the key in secret_key_file the key of the database, after the former one was lost.
+    /// Make the key in secret_key_file the key of the database, after the former key was lost.
     ///
     /// This is refused while two-factor secrets or webhooks are encrypted with the former key. It signs everyone out.
     Adopt,
@@ -85,8 +85,8 @@ impl Command {
         matches!(self, Self::Serve | Self::Migrate | Self::Restore(_) | Self::User(users::Command::Create { .. }))
     }
 
-    /// Whether root runs it as the instance's owner. A backup belongs to whoever makes it, and creates nothing in the
-    /// instance. A server keeps the user whom the administrator chose.
+    /// Whether root runs it as the instance's owner. A backup belongs to the user who makes it, and creates nothing in
+    /// the instance. A server keeps the user whom the administrator chose.
     fn is_for_the_owner(&self) -> bool {
         !matches!(self, Self::Serve | Self::Backup(_))
     }

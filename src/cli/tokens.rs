@@ -17,7 +17,7 @@ use std::process::ExitCode;
 /// The token commands.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Create a token and print its secret alone on standard output; it cannot be shown again
+    /// Create a token and print only its secret, which cannot be shown again
     Create {
         /// The user the token belongs to
         #[arg(long)]

@@ -22,8 +22,8 @@ pub(super) enum Command {
     },
     /// Delete everything in the trash for good
     ///
-    /// The server deletes each entry by itself after trash.keep_days. The next garbage collection after its grace
-    /// period frees the disk space, or `packhouse gc --grace 0`.
+    /// The server deletes each entry by itself after trash.keep_days. Garbage collection frees the disk space after its
+    /// grace period; `packhouse gc --grace 0` frees it at once.
     Empty {
         /// Only the trash of this user or organization
         #[arg(long, value_name = "NAME")]

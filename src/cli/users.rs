@@ -64,7 +64,7 @@ pub(super) struct PasswordSource {
     /// Read the password as one line from standard input
     #[arg(long)]
     password_stdin: bool,
-    /// Generate a random password and print it alone on standard output
+    /// Generate a random password, and print only the password
     #[arg(long)]
     random_password: bool,
 }

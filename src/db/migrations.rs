@@ -68,7 +68,7 @@ pub fn migrate_to(url: &str, schema: &[String], patience: Duration) -> Result<()
     }
 }
 
-/// How the schema of the database differs from the one of this program.
+/// How the schema of the database differs from this program's schema.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SchemaState {
     /// Migrations of this program that the database lacks.
@@ -77,7 +77,7 @@ pub struct SchemaState {
     pub unknown: usize,
 }
 
-/// Compares the schema of the database with the one of this program. Unlike Diesel's own functions, this only reads.
+/// Compares the schema of the database with this program's schema. Unlike Diesel's own functions, this only reads.
 ///
 /// # Errors
 /// Database errors.

@@ -162,8 +162,8 @@ pub fn version_move(owner: &OwnerName, name: &PackageName, version: &Version) ->
     version_form(owner, name, version, "move")
 }
 
-/// The page that compares two versions of a package. It is beside the pages of versions, as that of the settings is: below
-/// them, any word could be a version.
+/// The page that compares two versions of a package. Like the page of the settings, it isn't below the pages of
+/// versions, where any word could be a version.
 pub fn comparison_page(owner: &OwnerName, name: &PackageName) -> String {
     format!("/{}/-/packages/compare/generic/{}", escape(owner.as_str()), escape(name.as_str()))
 }

@@ -26,7 +26,7 @@ impl Companion {
     }
 }
 
-/// What stands behind the name of the file that it is about, in lower case. The first that fits counts.
+/// The ending after the name of the file that it is about, in lower case. The first one that fits counts.
 const ENDINGS: &[(&str, Companion)] = &[
     (".sha256.txt", Companion::Checksum),
     (".sha512.txt", Companion::Checksum),
@@ -76,13 +76,13 @@ const ENDINGS: &[(&str, Companion)] = &[
     (".att", Companion::Attestation),
 ];
 
-/// The names of what a file may be about, the longest first, and what it says about them.
+/// The names of the files that a file may be about, the longest first, each with what it says about that file.
 fn bases(lower: &str) -> impl Iterator<Item = (&str, Companion)> {
     ENDINGS.iter().filter_map(move |(ending, companion)| Some((lower.strip_suffix(ending)?, *companion)))
 }
 
-/// Finds the companions among the files of a version, by their names in lower case. The answer has for each file, in the
-/// same order, the place of the file that it is about; `None` for a file that stands for itself.
+/// Finds the companions among the files of a version, by their names in lower case. The answer has for each file, in
+/// the same order, the place of the file that it is about; `None` for a file that isn't about another.
 ///
 /// A companion of a companion, such as a signature of a checksum, belongs to the same file. `tool-1.0.sbom.json` also
 /// belongs to `tool-1.0.tar.gz`, if no other file begins like this.

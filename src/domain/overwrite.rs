@@ -14,12 +14,12 @@ const MAX_PATTERNS: usize = 32;
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Overwrite {
-    /// Of no version.
+    /// No file of any version.
     #[default]
     Never,
-    /// Of every version.
+    /// The files of every version.
     Always,
-    /// Of the versions that match one of these patterns.
+    /// The files of versions that match one of these patterns.
     Versions(Patterns),
 }
 

@@ -40,12 +40,12 @@ impl From<Option<Visibility>> for PackageVisibility {
 }
 
 word!(
-    /// The least role that may do something with a protected version; a stricter one is greater. The first three are the
-    /// permissions of the same name, and have their numbers.
+    /// The lowest role that may do something with a protected version; a stricter one is greater. The first three are
+    /// the permissions of the same name, and have their numbers.
     LeastRole, "write, admin, owner, nobody" {
         /// Everybody who may publish.
         Write = 2 "write",
-        /// Whoever has the permission `admin`.
+        /// Users with the permission `admin`.
         Admin = 3 "admin",
         /// The owner's owners and site administrators.
         Owner = 4 "owner",

@@ -251,7 +251,7 @@ impl utoipa::ToSchema for NameRegex {}
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RetentionRule {
     pub name: RuleName,
-    /// Only enabled rules delete or protect anything.
+    /// Only enabled rules delete or keep anything.
     pub enabled: bool,
     /// The packages that the rule is about; empty for all.
     pub packages: Vec<NamePattern>,

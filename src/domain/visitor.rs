@@ -6,7 +6,7 @@ use super::platform::{Arch, Kind, Libc, Os, Platform};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Visitor {
     pub os: Option<Os>,
-    /// `None` if the browser doesn't say: Safari calls every Mac an Intel one.
+    /// `None` if the browser doesn't say, or can't be trusted: Safari says that every Mac has an Intel processor.
     pub arch: Option<Arch>,
 }
 
@@ -22,7 +22,7 @@ pub struct Hints<'a> {
 }
 
 impl Visitor {
-    /// Reads the header `User-Agent` and the client hints, which know more.
+    /// Reads the header `User-Agent` and the client hints, which have more details.
     pub fn read(user_agent: &str, hints: Hints<'_>) -> Self {
         let of_agent = Self::of_agent(user_agent);
         let os = match hints.platform {
@@ -59,7 +59,7 @@ impl Visitor {
             () => return Self::default(),
         };
         let arch = match () {
-            // All of these are the same text on every Mac, phone or tablet.
+            // On these, the header names the same processor for every device.
             () if matches!(os, Os::MacOs | Os::Ios | Os::Android) => None,
             () if has("aarch64") || has("ARM64") || has("arm64") => Some(Arch::Arm64),
             () if has("x86_64") || has("x64") || has("Win64") || has("WOW64") || has("amd64") => Some(Arch::X86_64),
@@ -111,8 +111,8 @@ impl Visitor {
         Some((arch, kind, u8::from(file.libc == Some(Libc::Musl))))
     }
 
-    /// The place of the file that is right for this computer, if there is one. Of files that fit equally well, the one
-    /// with the shortest name is the plainest.
+    /// The place of the file that is right for this computer, if there is one. If several files fit equally well, it is
+    /// the one with the shortest name.
     pub fn choose<'a>(self, files: impl Iterator<Item = (&'a str, &'a Platform)>) -> Option<usize> {
         let fitting = files
             .enumerate()

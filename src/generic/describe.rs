@@ -128,7 +128,7 @@ pub fn upload(description: &mut Description) {
     description.refuses(StatusCode::REQUEST_TIMEOUT, "The body was too slow or incomplete");
     description.refuses(
         StatusCode::CONFLICT,
-        "A file or directory of this name exists and is not replaced, or the version or package does not allow it",
+        "The name is taken and the file may not be replaced, or the version or the package accepts no files",
     );
     description.refuses(StatusCode::LENGTH_REQUIRED, "The request has neither a length nor chunked encoding");
     description.refuses(StatusCode::PRECONDITION_FAILED, "If-Match or If-None-Match does not hold");
@@ -167,7 +167,7 @@ fn stored(description: &mut Description) {
 
 /// `DELETE`.
 pub fn delete(description: &mut Description) {
-    let about = "`true`: delete for good at once, without the trash. Only owners and administrators may do this.";
+    let about = "`true`: delete for good at once, without the trash. Only owners and site administrators may do this.";
     description.query("purge", about, text_like("^(true|false)?$"));
     description.answers(StatusCode::NO_CONTENT, "Deleted; it can be restored for some days, unless it was purged");
     description.refuses(StatusCode::BAD_REQUEST, "`purge` is neither `true` nor `false`");
@@ -196,7 +196,7 @@ fn list<T: ToSchema>(description: &mut Description) {
     description.query("order", "`oldest`, the default, or `newest` first.", text_like("^(oldest|newest)?$"));
     description.query("page", "The page, from 1. Without `page` and `limit` the list is complete.", integer(1));
     description.query("limit", "Entries per page: at most 1,000, which is also the default.", integer(1));
-    let about = "One name per line; objects for clients that accept JSON; of a package or a version also an index page";
+    let about = "One name per line, or JSON if `Accept` prefers it; for a package or a version also an index page";
     description.answers_with(StatusCode::OK, about, TEXT, text());
     description.or("text/html", text());
     let objects = ArrayBuilder::new().items(description.schema::<T>());
@@ -220,7 +220,7 @@ fn redirect(description: &mut Description) {
     description.with("Location", about, text());
     description.may_have(
         "Link",
-        "For a selector: the same with `rel=\"immutable\"`: it always stands for the same version.",
+        "For a selector: the same address with `rel=\"immutable\"`, because it always names the same version.",
         text(),
     );
 }

@@ -208,7 +208,7 @@ pub struct ListedVersion {
     #[schema(minimum = 0)]
     download_count: i64,
     state: VersionState,
-    /// Whether the publisher says that it is a pre-release, or else its name.
+    /// Whether it is a pre-release: the publisher's choice decides, or else the version's name.
     prerelease: bool,
     /// Whether `latest` skips it.
     yanked: bool,

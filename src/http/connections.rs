@@ -143,8 +143,8 @@ impl Connections {
 
     /// The client of a request: the peer, or the address that a trusted proxy reports.
     ///
-    /// The reports are followed from the nearest proxy outwards, as long as each reporting address is trusted. An entry
-    /// without an address ends that: whoever it stands for may have written everything farther out.
+    /// The reports are followed from the nearest proxy outwards, as long as each reporting address is trusted. They end
+    /// at an entry without an address, because the unknown client behind it may have written all the entries before.
     pub fn client(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> Option<IpAddr> {
         let mut client = peer?.to_canonical();
         if !self.is_trusted(client) {

@@ -124,7 +124,7 @@ impl RecentRequests {
             kept.minutes.push_back(Minute { number, ..Minute::default() });
             kept.minutes.retain(|minute| minute.number > number - HOUR && minute.number <= number);
         }
-        // A clock that jumps to and fro must not fill the memory.
+        // A clock that jumps back and forth must not fill the memory.
         if kept.minutes.len() > MINUTES {
             kept.minutes.pop_front();
         }

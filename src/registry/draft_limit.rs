@@ -3,8 +3,8 @@
 use crate::domain::ids::OwnerId;
 use crate::domain::version_state::VersionState;
 
-/// Which versions a caller sees: those of at least this state, and all versions of some owners. It is the parameter of
-/// [`super::access::shown`].
+/// The versions that a caller sees: versions of at least this state, and all versions of some owners. It is the
+/// parameter of [`super::access::shown`].
 #[derive(Debug, Clone)]
 pub struct DraftLimit {
     pub(super) least: VersionState,

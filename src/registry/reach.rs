@@ -1,7 +1,7 @@
-//! What a user reaches of other owners: organizations through teams, and packages through limited teams and grants. It
-//! is read with the user, once per request, so that whether an owner or a package may be seen is decided by comparing
-//! its row with values: a query that looked up memberships only for owners that exist would take longer for a private
-//! owner than for an absent one.
+//! What a user can access of other owners: organizations through teams, and packages through limited teams and grants.
+//! It is read with the user, once per request, so that whether an owner or a package may be seen is decided by
+//! comparing its row with values: a query that looked up memberships only for owners that exist would take longer for a
+//! private owner than for an absent one.
 
 use super::like::like_of;
 use crate::domain::ids::OwnerId;
@@ -25,7 +25,7 @@ struct Share {
     permission: Permission,
 }
 
-/// What a user reaches of other owners.
+/// What a user can access of other owners.
 #[derive(Debug, Clone, Default)]
 pub struct Reach {
     /// The organizations of all the user's teams.
@@ -161,7 +161,7 @@ pub struct VisibilityLimit {
     pub(super) shares: Vec<(OwnerId, String)>,
 }
 
-/// The widest limit of a scope that no visibility is within.
+/// A value of `widest` that no visibility is within.
 const NOTHING: i16 = -1;
 
 impl VisibilityLimit {
@@ -200,7 +200,7 @@ impl VisibilityLimit {
         }
     }
 
-    /// Whether all of an owner is seen that anybody with this visibility sees, and not only some packages.
+    /// Whether an owner of this visibility is seen as such, and not only some of its packages.
     pub(super) fn sees(&self, owner: OwnerId, visibility: Visibility) -> bool {
         visibility.number() <= self.widest || owner == self.user || self.member_of.contains(&owner)
     }
@@ -215,7 +215,7 @@ impl VisibilityLimit {
         self.shares.iter().filter(|(id, _)| *id == owner).map(|(_, like)| like.clone()).collect()
     }
 
-    /// The owners of whom some packages are seen by their names, and the organizations of the user.
+    /// The owners with packages that the user sees through patterns of names, and the user's organizations.
     pub(super) fn known(&self) -> Vec<OwnerId> {
         self.member_of.iter().copied().chain(self.shares.iter().map(|(id, _)| *id)).collect()
     }

@@ -155,7 +155,7 @@ pub(super) fn routes() -> Routes<Api> {
         .get("/api/v1/orgs/{org}/robots/{robot}", robots::get).right(OrgOwner).scope(read(Organization))
             .id("robotsGet").about("Get a robot")
         .patch("/api/v1/orgs/{org}/robots/{robot}", robots::edit).right(OrgOwner).scope(write(Organization))
-            .event(Event::RobotUpdate).id("robotsEdit").about("Change what is said about a robot")
+            .event(Event::RobotUpdate).id("robotsEdit").about("Change the description of a robot")
         .delete("/api/v1/orgs/{org}/robots/{robot}", robots::delete).right(OrgOwner).scope(write(Organization))
             .event(Event::RobotDelete).id("robotsDelete").about("Delete a robot with its tokens and grants")
         .get("/api/v1/orgs/{org}/robots/{robot}/tokens", robots::list_tokens).right(OrgOwner).credentials(Password)
@@ -337,10 +337,10 @@ pub(super) fn routes() -> Routes<Api> {
 
         // Who may do what with an owner's packages.
         .get("/api/v1/packages/{owner}/-/grants", grants::list).right(Owner).scope(read(Organization))
-            .id("grantsList").about("List an owner's grants: permissions of users and teams for some packages")
+            .id("grantsList").about("List an owner's grants: permissions of users, teams and robots for some packages")
         .post("/api/v1/packages/{owner}/-/grants", grants::create).right(Owner).scope(write(Organization))
             .event(Event::GrantCreate).id("grantsCreate")
-            .about("Give a user or a team a permission for the packages whose names match a pattern")
+            .about("Give a user, team or robot a permission for packages whose names match a pattern")
         .get("/api/v1/packages/{owner}/-/grants/{grant}", grants::get).right(Owner).scope(read(Organization))
             .id("grantsGet").about("Get a grant")
         .put("/api/v1/packages/{owner}/-/grants/{grant}", grants::edit).right(Owner)

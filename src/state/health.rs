@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 pub struct Check {
     pub name: &'static str,
     pub problem: Option<String>,
-    /// Downloads work in spite of the problem.
+    /// Downloads work despite the problem.
     pub is_degraded: bool,
 }
 

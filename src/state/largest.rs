@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 const MAX_AGE: Duration = Duration::from_secs(300);
 
 impl App {
-    /// The largest owners and packages, at most five minutes old; `None` if the database could not say.
+    /// The largest owners and packages, at most five minutes old; `None` if the database did not answer.
     pub async fn largest(&self) -> Option<Largest> {
         let mut known = self.known_largest.lock().await;
         if let Some((at, largest)) = &*known

@@ -156,7 +156,8 @@ impl BlobStore {
         Ok(self.local().find(key)?.map(|(_, size)| size))
     }
 
-    /// Removes a blob, whoever holds it; `false` when it did not exist; blocks. A sweep uses [`BlobStore::claim`].
+    /// Removes a blob, even while someone holds it; `false` when it did not exist; blocks. A sweep uses
+    /// [`BlobStore::claim`].
     ///
     /// # Errors
     /// [`StoreError::NotAStore`], [`StoreError::Away`].

@@ -24,8 +24,12 @@ use serde::Deserialize;
 pub(super) const PERMISSIONS: [(&str, &str); 3] =
     [("read", "Read: download"), ("write", "Write: publish and delete"), ("admin", "Admin: also change visibility")];
 /// The roles of a protection rule.
-const ROLES: [(&str, &str); 4] =
-    [("write", "Everyone with write access"), ("admin", "Administrators"), ("owner", "Owners"), ("nobody", "Nobody")];
+const ROLES: [(&str, &str); 4] = [
+    ("write", "Role Write or higher"),
+    ("admin", "Role Admin or higher"),
+    ("owner", "Role Owner"),
+    ("nobody", "Nobody"),
+];
 
 /// The form that creates a grant, as typed.
 #[derive(Deserialize, Default)]

@@ -128,7 +128,7 @@ fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
 /// Serves the assets.
 pub fn service(folder: &Path) -> impl HttpServiceFactory + use<> {
     let files = Files::new("", folder).prefer_utf8(true).disable_content_disposition().use_etag(false);
-    // The name says which content it is. A date would be that of the last start, by a clock that may be wrong.
+    // The name says which content it is. A date would be the time of the last start, by a clock that may be wrong.
     let files = files.use_last_modified(false);
     web::scope("/assets").wrap(from_fn(keep)).service(files)
 }

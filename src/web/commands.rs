@@ -49,7 +49,7 @@ impl Commands {
         let (curl, wget, ps) = authorization(token);
         let plain = format!("{root}{}", address::generic_file(&path.with_file(file.clone())));
         let url = sh(&plain);
-        // A file is saved without its directories, so the list is the one of the directory that it is in.
+        // A file is saved without its directories, so the list must be that directory's own.
         let beside = file.directories().last().map_or_else(|| SUMS.to_owned(), |within| format!("{within}/{SUMS}"));
         let sums = sh(&format!("{root}{}", address::generic_download(path, &beside)));
         let sidecar = sh(&format!("{plain}.sha256"));

@@ -9,7 +9,7 @@ use std::time::Duration;
 const CONTEXT: usize = 3;
 /// The most lines that are shown.
 const MOST: usize = 1_000;
-/// After this time, what is left counts as different.
+/// After this time, the remaining lines count as different.
 const LONGEST: Duration = Duration::from_millis(500);
 
 /// A line of one text or both.

@@ -14,10 +14,10 @@ use std::collections::BTreeMap;
 pub const VARIES: &str = "User-Agent, Sec-CH-UA-Platform, Sec-CH-UA-Arch, Sec-CH-UA-Bitness";
 /// The client hints that browsers send only if they are asked to.
 pub const WANTED_HINTS: &str = "Sec-CH-UA-Arch, Sec-CH-UA-Bitness";
-/// The most files that stand beside the button; the list below has all of them.
+/// The most files that are listed below the button; the list of files has all of them.
 const MOST: usize = 48;
 
-/// The computer of whoever sent a request.
+/// The computer that sent a request.
 pub fn visitor(headers: &HeaderMap) -> Visitor {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(|text| text.trim_matches('"'));
     let hints = Hints {
@@ -62,14 +62,14 @@ pub fn foremost(offers: &[Offer], visitor: Visitor) -> Option<&Offer> {
     best(offers, visitor).or_else(usable).or(offers.first())
 }
 
-/// A file beside the button.
+/// A file listed below the button.
 pub struct OtherFile {
     /// What tells it apart from the others of its system, such as `arm64 .zip`.
     pub label: String,
     pub name: String,
     pub size: Bytes,
     pub url: String,
-    /// Whether it is the one of the button.
+    /// Whether it is the button's file.
     pub is_best: bool,
 }
 
@@ -132,7 +132,7 @@ impl DownloadChoice {
         self.button.is_none() && self.groups.is_empty()
     }
 
-    /// Whether there are files beside the one of the button.
+    /// Whether there are files besides the button's.
     pub fn has_others(&self) -> bool {
         self.groups.iter().flat_map(|(_, files)| files).any(|file| !file.is_best)
     }

@@ -55,7 +55,8 @@ fn message(error: &Error, reader: Option<&SignedIn>) -> String {
         Error::Forbidden(text) => {
             let name = reader.map(|user| user.name.to_string()).unwrap_or_default();
             let lacks = text.strip_prefix(&name).and_then(|rest| rest.strip_prefix(" does not have "));
-            lacks.map_or_else(|| sentence("", text), |what| format!("You don't have {what}."))
+            let about_you = || text.replace(&format!(", and {name} is not "), ", and you are not ");
+            lacks.map_or_else(|| sentence("", &about_you()), |what| format!("You don't have {what}."))
         }
         Error::NotFound(_) | Error::Moved { .. } => {
             "It may have been deleted, or you may not have access to it. Check the address.".to_owned()
@@ -67,7 +68,7 @@ fn message(error: &Error, reader: Option<&SignedIn>) -> String {
 /// What to do about an error that a page shows.
 fn advice(error: &Error, reads: bool) -> Option<&'static str> {
     match error {
-        Error::Forbidden(_) if reads => Some("To get access, ask an owner of the organization or an administrator."),
+        Error::Forbidden(_) if reads => Some("To get access, ask an owner or an administrator."),
         Error::Busy(_) => Some("Wait a moment, then reload the page."),
         Error::Internal(_) => Some("Try again. If it happens again, tell an administrator the request ID."),
         _ => None,

@@ -186,7 +186,7 @@ impl Arranged {
     }
 }
 
-/// A file that belongs to the one of a row.
+/// A file that belongs to the file of a row.
 pub struct AttachedRow {
     pub label: &'static str,
     pub name: String,
@@ -212,7 +212,7 @@ pub struct FileRow {
     pub directory: String,
     /// The name in the directory.
     pub name: String,
-    /// Whether the name of the directory stands above the row.
+    /// Whether the name of the directory is shown above the row.
     pub heading: bool,
     pub url: String,
     /// The page that shows the commands for this file.

@@ -79,7 +79,7 @@ impl Owner {
     /// Errors of the database; [`Error::NotFound`] if the owner has been deleted.
     pub fn of(conn: &mut Connection, caller: &Caller, visited: &Visited) -> Result<Self> {
         let about = namespace::about(conn, visited.id)?.ok_or(Error::NotFound(What::Owner))?;
-        // Whoever sees only some packages sees nothing else of the owner.
+        // People who see only some packages see nothing else of the owner.
         let about = match visited.is_whole() {
             true => about,
             false => OwnerDetails { full_name: String::new(), profile: Profile::default(), ..about },

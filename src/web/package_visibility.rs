@@ -38,7 +38,7 @@ impl VisibilityForm {
         let all = [
             (Visibility::Public, "Public", "Anyone can see and download the package."),
             (Visibility::Limited, "Limited", "Any signed-in user can see and download the package."),
-            (Visibility::Private, "Private", "Only the owner and those the package is shared with can see it."),
+            (Visibility::Private, "Private", "Only the owner, its members, and everyone with a grant can see it."),
         ];
         for (value, label, meaning) in all {
             let wider = value < owner.visibility;

@@ -26,7 +26,7 @@ use sha2::{Digest, Sha256};
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
                       form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
-/// The color theme the reader chose; by default that of their system.
+/// The color theme the reader chose; by default their system's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Theme {
     System,
@@ -131,7 +131,7 @@ impl Frame {
         self.user.as_ref().is_some_and(|user| user.name.lower() == name.lower())
     }
 
-    /// The words of the search in the header: those of the search whose results the page shows.
+    /// The words in the search box of the header, if the page shows the results of a search.
     pub fn searched(&self) -> String {
         #[derive(serde::Deserialize)]
         struct Words {

@@ -51,7 +51,7 @@ pub struct NewPassword {
 pub async fn submit(call: Call, form: Protected<NewPassword>) -> Result<Reply> {
     let fields = form.read(&call).await?;
     let back = within_site(&fields.back);
-    // Whoever had to change the password came from the sign-in page, and goes on from there.
+    // People who had to change their password came from the sign-in page, and continue from there.
     let was_forced = call.reading(|_, caller| Ok(caller.must_change_password())).await?;
     match change(&call, fields).await {
         Ok(session) => {

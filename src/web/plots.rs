@@ -54,7 +54,7 @@ impl Plot {
     }
 }
 
-/// A length with one digit behind the point, or none.
+/// A length with at most one digit after the decimal point.
 fn pixels(length: f64) -> String {
     let text = format!("{length:.1}");
     text.strip_suffix(".0").map(str::to_owned).unwrap_or(text)

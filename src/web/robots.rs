@@ -29,7 +29,7 @@ use crate::registry::pages::Slice;
 use askama::Template;
 use serde::Deserialize;
 
-/// The form that creates a robot, or changes what is said about it, as typed.
+/// The form that creates a robot, or changes its description, as typed.
 #[derive(Deserialize, Default)]
 #[serde(default)]
 pub struct RobotForm {
@@ -233,7 +233,7 @@ pub async fn delete(call: Call, form: Protected<DeletionForm>) -> Result<Reply> 
     let (org, name) = names(&call).await?;
     let form = form.read(&call).await?;
     if form.confirm.trim().to_lowercase() != name.lower() {
-        let problems = Problems::on("confirm", "type the name of the robot, to show that you mean this one");
+        let problems = Problems::on("confirm", "this is not the robot's name: type its name to confirm");
         return robot_page(&call, Typed { problems, ..Typed::default() }).await;
     }
     let now = call.app.clock.now();
@@ -285,7 +285,7 @@ pub async fn delete_grant(call: Call, form: Protected<Nothing>) -> Result<Reply>
         grants::delete(conn, caller, &right, id, now)
     })
     .await?;
-    Ok(Reply::to(&own_page(&call).await?).notice(&call.app, "Access taken away."))
+    Ok(Reply::to(&own_page(&call).await?).notice(&call.app, "Access removed."))
 }
 
 #[derive(Template)]

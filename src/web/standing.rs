@@ -203,7 +203,7 @@ impl VersionForms {
         let edit = VersionEdit::default();
         Ok(match self.change.as_str() {
             "yank" => (VersionEdit { yanked: Some(true), yank_reason: reason()?, ..edit }, "has been yanked"),
-            "restore" => (VersionEdit { yanked: Some(false), ..edit }, "has been restored"),
+            "restore" => (VersionEdit { yanked: Some(false), ..edit }, "is no longer yanked"),
             "deprecate" => (
                 VersionEdit {
                     deprecated: Some(true),

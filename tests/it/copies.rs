@@ -217,9 +217,9 @@ async fn a_copy_never_makes_a_file_a_directory_too() {
     site.ci().publish(&path(&["ada", "tool", "1.0", "bin/tool"]).replace("%2F", "/"), "x").await;
     site.ci().publish(&path(&["ada", "tool", "2.0", "BIN"]), "y").await;
     let refused = run(&site, "copy", ["ada", "tool", "2.0"], json!({"version": "1.0"})).await.is(409);
-    refused.says("BIN would be a file of the version, and a directory that contains bin/tool");
+    refused.says("BIN would be both a file and a directory, which contains bin/tool");
     let refused = run(&site, "copy", ["ada", "tool", "1.0"], json!({"version": "2.0"})).await.is(409);
-    refused.says("BIN would be a file of the version, and a directory that contains bin/tool");
+    refused.says("BIN would be both a file and a directory, which contains bin/tool");
     assert!(site.db_broken().await.is_empty());
 }
 

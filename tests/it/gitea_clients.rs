@@ -168,7 +168,7 @@ async fn wrong_forms_name_the_field_and_json_stays_json() {
     let request = admin.request("POST", "/api/v1/orgs").header("content-type", "application/x-www-form-urlencoded");
     request.body(body).await.is(201);
     let request = admin.request("POST", "/api/v1/orgs").header("content-type", "application/json");
-    request.body("username=other").await.is(422).says("an object is expected");
+    request.body("username=other").await.is(422).says("the JSON is not an object");
     let long = format!("username={}", "x".repeat(70_000));
     let request = admin.request("POST", "/api/v1/orgs").header("content-type", "application/x-www-form-urlencoded");
     request.body(long).await.is(422).says("longer than 65536 bytes");

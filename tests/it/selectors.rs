@@ -65,7 +65,7 @@ async fn a_selector_that_nothing_fits_is_404_and_names_the_versions() {
         "no version of tool fits @^9: there are 1.11.0, 1.10.0, 1.9.0, 1.8.0, 1.7.0, 1.6.0, 1.5.0, 1.4.0, 1.3.0, \
          1.2.0, and 2 more\n"
     );
-    for (selector, why) in [("@beta", "tool has no channel beta: it has none"), ("@^a.b", "it is no selector")] {
+    for (selector, why) in [("@beta", "tool has no channel beta: it has none"), ("@^a.b", "this isn't a selector")] {
         site.anon().get(&path(&["ada", "tool", selector, "f"])).await.is(404).says(why);
         site.anon().get(&path(&["ada", "tool", selector])).await.is(404).says(why);
     }

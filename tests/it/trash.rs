@@ -196,7 +196,7 @@ async fn what_a_restored_file_belonged_to_is_created_again_as_it_was() {
     assert_eq!(site.db_texts("SELECT yank_reason AS text FROM versions"), ["broken"]);
     assert_eq!(site.db_number("SELECT extract(epoch FROM created_at)::bigint AS n FROM versions"), made.unix());
     let refused = restore(&site, second).await.is(409);
-    refused.says("package tool cannot be restored, because another one has this name by now");
+    refused.says("package tool cannot be restored, because another one has taken its name");
     assert!(site.db_broken().await.is_empty());
 
     // The other way round: the version keeps its id in the trash, so the file's version gets a new one.

@@ -379,7 +379,7 @@ async fn a_test_delivery_has_a_made_up_package_and_is_sent_once() {
     deliver(&site).await;
     assert_eq!(log(&site.ada(), &hook).await[0], "created failed 1 500");
     site.ada().patch(&hook, &json!({"active": false})).await.is(200);
-    site.ada().post(&format!("{hook}/tests"), &json!({})).await.is(422).says("the webhook is off");
+    site.ada().post(&format!("{hook}/tests"), &json!({})).await.is(422).says("the webhook is inactive");
 }
 
 #[tokio::test]

@@ -79,12 +79,14 @@ pub fn demands(policy: Policy) -> String {
     let who = match policy.right {
         Right::Public | Right::Everybody => "Everyone may call this.",
         Right::SignedIn | Right::AnyUser => "Signed-in users may call this.",
-        Right::Reader => "Everyone who can see the owner may call this; public owners need no credential.",
-        Right::Writer => "Users with write access to the owner may call this.",
+        Right::Reader => {
+            "Everyone who can see the owner or the package may call this; what is public needs no credential."
+        }
+        Right::Writer => "Users who may publish to the owner, or to the package, may call this.",
         Right::SelfOrAdmin => "The user themselves and site administrators may call this.",
         Right::Member => "Members of the organization and site administrators may call this.",
         Right::OrgOwner => "Owners of the organization and site administrators may call this.",
-        Right::PackageAdmin => "Callers with the permission admin for the package may call this.",
+        Right::PackageAdmin => "Users with the permission admin for the package may call this.",
         Right::Owner => "The user themselves, owners of the organization and site administrators may call this.",
         Right::SiteAdmin => "Site administrators may call this.",
     };

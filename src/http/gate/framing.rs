@@ -1,7 +1,7 @@
 //! Where a request ends in a stream of bytes: its header section, and a body of a declared length or in chunks
 //! (RFC 9112 §6 and §7.1).
 //!
-//! The rules are those of actix-http or stricter, so a request never ends later for actix than it does here.
+//! The rules are as strict as in actix-http, or stricter, so a request never ends later for actix than it does here.
 
 use actix_web::http::{StatusCode, Uri};
 use std::ops::Range;
@@ -165,7 +165,7 @@ impl Fields {
                 return Err(Refusal::bad("HTTP/1.0 has no Transfer-Encoding"));
             }
             if std::mem::replace(&mut self.chunked, true) || !is_word(value, b"chunked") {
-                return Err(Refusal::bad("the only Transfer-Encoding that is understood is chunked"));
+                return Err(Refusal::bad("only the Transfer-Encoding chunked is supported"));
             }
         } else if name.eq_ignore_ascii_case("expect") {
             self.expects |= value.split(|byte| *byte == b',').any(|item| is_word(item, b"100-continue"));

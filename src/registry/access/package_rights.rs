@@ -178,7 +178,8 @@ impl CanUpload {
     }
 }
 
-/// The right to see what an owner has in the trash: for whoever may publish there, because it may have been a draft.
+/// The right to see what an owner has in the trash. Only publishers have it, because a deleted version may have been a
+/// draft.
 #[derive(Debug, Clone)]
 pub struct CanSeeTrash(CanUpload);
 
@@ -203,7 +204,7 @@ pub fn can_see_trash(conn: &mut PgConnection, caller: &Caller, owner: &OwnerName
 }
 
 /// The right to publish to a package of an owner and to delete from it: the limits of the token allow this package too.
-/// What an owner protects is checked besides, once the version is known: see
+/// Protection rules are checked separately, once the version is known: see
 /// [`crate::registry::packages::protections::check`].
 #[derive(Debug, Clone)]
 pub struct CanPublish {

@@ -102,7 +102,8 @@ pub fn visit(conn: &mut PgConnection, caller: &Caller, name: &OwnerName) -> Resu
     Ok(visited)
 }
 
-/// Finds an owner of whom the caller may read some package, or the owner as such. [`Visited::is_whole`] tells which.
+/// Finds an owner if the caller may read the owner as such, or one of their packages. [`Visited::is_whole`] tells
+/// which.
 ///
 /// # Errors
 /// As [`visit`], except that the token's limit to what is public is left to check for each package: it excludes an owner

@@ -164,8 +164,8 @@ pub fn look(conn: &mut PgConnection, buckets: &[Bucket], now: Timestamp) -> Resu
     full.map_or(Ok(()), Err)
 }
 
-/// Counts an attempt in every bucket before its result is known, so that of many concurrent attempts no more than the
-/// bucket's size get through.
+/// Counts an attempt in every bucket before its result is known, so that no more concurrent attempts get through than
+/// the bucket holds.
 ///
 /// # Errors
 /// [`Error::RateLimited`] when a bucket is full; the attempt is then not counted in any bucket.

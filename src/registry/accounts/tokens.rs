@@ -178,8 +178,8 @@ pub fn owner_names(conn: &mut PgConnection, tokens: &[Token]) -> Result<HashMap<
 /// The token that the caller uses.
 ///
 /// # Errors
-/// [`Error::NotFound`] when the caller uses no token. An administrator's token is not in use by the user as whom they
-/// act.
+/// [`Error::NotFound`] when the caller uses no token. The token of an administrator who acts as another user does not
+/// count as that user's.
 pub fn in_use(conn: &mut PgConnection, caller: &Caller) -> Result<Token> {
     let user = caller.signed_in()?.id;
     let id = caller.token().ok_or(Error::NotFound(What::Token))?;

@@ -28,7 +28,7 @@ pub struct Record {
     pub actor_id: Option<OwnerId>,
     /// The actor's name at that time.
     pub actor_name: String,
-    /// One of token, password, session, command-line or system.
+    /// One of token, password, session, command-line and system; none for someone who registers.
     pub credential: String,
     pub token_id: Option<TokenId>,
     pub address: Option<String>,
@@ -137,9 +137,9 @@ impl Log {
         })
     }
 
-    /// The parts of the answer that are read one after another. Whoever is asked for acted as themselves, or as an
-    /// administrator in the name of others: each is a range of an index, and with both in one query Postgres would sort
-    /// all records of the account.
+    /// The parts of the answer that are read one after another. The actor acted as themselves, or as an administrator
+    /// in the name of others: each is a range of an index, and with both in one query Postgres would sort all records
+    /// of the account.
     fn parts(&self) -> &'static [Part] {
         if matches!(self.actor, Some(Account::Id(_))) { &[Part::Own, Part::AsOthers] } else { &[Part::Own] }
     }

@@ -82,7 +82,7 @@ impl Gift {
         if permission == Permission::Owner {
             return Err(Error::invalid(
                 "permission",
-                "permission: use read, write or admin: an owner owns all packages, so add the user to a team of owners",
+                "permission: use read, write or admin: an owner owns all packages, so no grant can give that role",
             ));
         }
         Ok(Self { pattern, permission })

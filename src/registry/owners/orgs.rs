@@ -105,7 +105,7 @@ pub fn of_caller(conn: &mut PgConnection, caller: &Caller, slice: Slice) -> Resu
         .load(conn)?
         .into_iter()
         .collect();
-    // Whoever is only in teams that are limited to some packages sees the organization, and no more.
+    // Members who are only in limited teams see the organization, and those packages.
     let with = |org: Org| {
         let permission = best.get(&org.id).copied().flatten().unwrap_or(Permission::Read);
         (org, permission)

@@ -1,5 +1,6 @@
-//! Robots: an organization's own accounts, for machines. A robot has no password and cannot sign in: it has tokens, which
-//! the organization's owners create, and grants. It belongs to the organization, so it outlives whoever created it.
+//! Robots: an organization's own accounts, for machines. A robot has no password and cannot sign in: it has tokens,
+//! which the organization's owners create, and grants. It belongs to the organization, so it stays when the person who
+//! created it leaves.
 //!
 //! A robot is a user whose owner row is named `organization/robot`, so everything that names a user can name a robot too.
 
@@ -189,7 +190,7 @@ pub fn update(
     Ok(robot)
 }
 
-/// Deletes a robot with its tokens and grants. What it published stays.
+/// Deletes a robot with its tokens and grants. The files that it published stay.
 ///
 /// # Errors
 /// [`Error::NotFound`].

@@ -49,7 +49,7 @@ pub(super) fn place(conn: &mut PgConnection, owner: OwnerId, path: &VersionPath)
     Ok(Place { archived: archived_at.is_some(), life })
 }
 
-/// The error for whoever publishes to an archived package.
+/// The error for publishing to an archived package.
 pub(super) fn archived(package: &PackageName) -> Error {
     Error::WrongState(format!(
         "the package {package} is archived, so nothing can be published to it: a publisher can change this in its settings"

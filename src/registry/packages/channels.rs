@@ -48,7 +48,7 @@ pub struct Channel {
 }
 
 impl Channel {
-    /// Whoever sees only some packages of an owner must not learn who its members are.
+    /// People who see only some packages of an owner must not learn who its members are.
     fn seen_by(self, right: &CanRead) -> Self {
         if right.owner().is_whole() { self } else { Self { updater: None, ..self } }
     }

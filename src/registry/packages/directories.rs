@@ -121,7 +121,7 @@ pub(super) fn demand_none_is_file(conn: &mut PgConnection, version: VersionId) -
     .optional()?;
     match both {
         Some(Both { file, below }) => {
-            Err(Error::Clash(format!("{file} would be a file of the version, and a directory that contains {below}")))
+            Err(Error::Clash(format!("{file} would be both a file and a directory, which contains {below}")))
         }
         None => Ok(()),
     }

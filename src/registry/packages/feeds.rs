@@ -108,8 +108,8 @@ pub fn of_search(conn: &mut PgConnection, right: &CanSearch, wanted: Search) -> 
 /// The notes, up to one character more than a feed shows.
 const NOTES: &str = "left(versions.notes, 32769)";
 
-/// Published versions in the order of these ids. Whoever sees only some packages of an owner, and not the owner as such,
-/// must not learn who creates them.
+/// Published versions in the order of these ids. People who see only some packages of an owner, and not the owner as
+/// such, must not learn who creates them.
 fn load(
     conn: &mut PgConnection,
     ids: &[VersionId],

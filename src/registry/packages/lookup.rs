@@ -57,7 +57,7 @@ pub(super) fn package(
         .ok_or(Error::NotFound(What::Package))
 }
 
-/// A package of which the reader sees a version, with its name in the original spelling.
+/// A package, with its name in the original spelling, if the reader sees one of its versions.
 ///
 /// # Errors
 /// [`Error::NotFound`].

@@ -40,8 +40,8 @@ fn is_prerelease(row: &RankedRow) -> bool {
     row.prerelease.unwrap_or_else(|| row.version.is_prerelease())
 }
 
-/// For a release, the release with the next lower number; for a pre-release, any version with it. Versions that don't
-/// read as numbers follow each other in time.
+/// For a release, the release with the next lower number; for a pre-release, the version with the next lower number,
+/// whether a release or not. Versions that aren't numeric are ordered by time.
 fn previous(rows: &[RankedRow], version: &Version) -> Option<Version> {
     let own = rows.iter().find(|row| row.version.lower() == version.lower())?;
     let others = || rows.iter().filter(|row| row.id != own.id && row.may_be_latest());

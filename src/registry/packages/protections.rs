@@ -1,4 +1,4 @@
-//! Protection rules of an owner: the least role that may publish, replace and delete files of some versions of some
+//! Protection rules of an owner: the lowest role that may publish, replace and delete files of some versions of some
 //! packages. [`check`] is the one place that enforces them; everything that changes a version calls it once the version
 //! is known.
 

@@ -144,7 +144,7 @@ pub fn publish_file(
     protections::check(conn, right, Action::Publish, &path.version)?;
     let in_version = path.in_version();
     let version = versions::find_or_insert(conn, (owner.id, &in_version), declared.draft, right.user().id, now)?;
-    // Decided with the version's row locked: whoever seals or publishes it waits, or was faster.
+    // Decided with the version's row locked: a request that seals or publishes it waits, or came first.
     if let Err(refusal) = changeable::demand_addable(&in_version, version.place, declared.draft, now) {
         let there = replacing::existing(conn, owner.id, path)?;
         there.filter(|there| stays_the_same(there, declared)).ok_or(refusal)?;

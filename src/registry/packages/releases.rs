@@ -41,7 +41,7 @@ pub struct Release {
 }
 
 impl Release {
-    /// Whoever sees only some packages of an owner must not learn who its members are.
+    /// People who see only some packages of an owner must not learn who its members are.
     fn seen_by(self, right: &CanRead) -> Self {
         if right.owner().is_whole() { self } else { self.in_part() }
     }

@@ -1,7 +1,7 @@
 //! Restoring from the trash: the rows move back into the tables of packages, versions and files, with their ids, dates,
 //! publishers, states, settings and download counts.
 //!
-//! What a file or version belonged to may be gone too; then it is created again, as it was at the time of the deletion.
+//! If a file's version or a version's package is gone too, it is created again, as it was at the time of the deletion.
 
 use super::protections::Action;
 use super::quotas::{self, Usage};
@@ -81,7 +81,7 @@ fn taken(entry: &TrashEntry) -> Error {
         TrashKind::Package => What::Package,
     };
     Error::Clash(format!(
-        "{what} {} cannot be restored, because another one has this name by now: delete that one first",
+        "{what} {} cannot be restored, because another one has taken its name: delete that one first",
         entry.path()
     ))
 }
@@ -113,8 +113,8 @@ fn columns(conn: &mut PgConnection, table: &'static str, keys: &str, entry: Tras
     .get_result(conn)?)
 }
 
-/// The package that an entry belongs to, which nobody deletes until the end of the transaction: the one with its name,
-/// or else the one of the deletion. True when it was restored.
+/// The package that an entry belongs to, which nobody deletes until the end of the transaction: the package that has
+/// its name now, or else the deleted one. True when it was restored.
 fn find_or_restore_package(conn: &mut PgConnection, owner: OwnerId, entry: &TrashEntry) -> Result<(PackageId, bool)> {
     let Columns { columns, values } = columns(
         conn,

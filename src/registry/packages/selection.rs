@@ -40,8 +40,8 @@ pub fn select(conn: &mut PgConnection, right: &CanRead, path: &VersionPath) -> R
         },
         Ok(Selector::Channel(name)) => channels::version_of(conn, id, &package, &name).map(Some),
         Err(why) => Err(Error::NoVersionFits(format!(
-            "{package} has no version named {asked}, and it is no selector: {why}. Selectors are latest, the name of a \
-             channel such as @beta, and a requirement such as @^1.2"
+            "{package} has no version named {asked}, and this isn't a selector: {why}. Selectors are latest, the name \
+             of a channel such as @beta, and a requirement such as @^1.2"
         ))),
     }
 }

@@ -2,7 +2,7 @@
 //! files, so no query for readers finds them, and their names are free at once. Their blobs stay, because the trash
 //! refers to them. `restoration` moves the rows back.
 //!
-//! Whoever deletes calls `discard`, which does everything but the audit record of the deletion.
+//! Code that deletes something calls `discard`, which does everything but the audit record of the deletion.
 
 use super::trash_entries::demand_purge;
 use super::{changeable, contents, quotas};

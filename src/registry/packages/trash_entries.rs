@@ -47,7 +47,7 @@ pub struct TrashEntry {
 }
 
 impl TrashEntry {
-    /// Whoever sees only some packages of an owner must not learn who its members are.
+    /// People who see only some packages of an owner must not learn who its members are.
     pub(super) fn seen_at(self, owner: &Visited) -> Self {
         if owner.is_whole() { self } else { Self { actor: String::new(), ..self } }
     }

@@ -27,8 +27,8 @@ pub fn own(conn: &mut PgConnection, right: &CanPublish) -> Result<Option<Visibil
         .ok_or(Error::NotFound(What::Package))
 }
 
-/// Sets the visibility of a package; `None` for its owner's. Whoever has the permission `admin` for the package may make
-/// it narrower than its owner, and only an owner of its owner may make it wider.
+/// Sets the visibility of a package; `None` for its owner's. Users with the permission `admin` for the package may make
+/// it narrower than its owner. Only the owner, or an organization's owners, may make it wider.
 ///
 /// # Errors
 /// [`Error::NotFound`]; [`Error::Forbidden`] naming the missing permission, or the token's limit to what is public.
@@ -84,9 +84,9 @@ pub(super) fn narrow(conn: &mut PgConnection, package: PackageId, around: Visibi
     Ok(())
 }
 
-/// Changes the visibility of an owner. If it becomes narrower, packages that would be wider than it lose their own
-/// visibility: whoever closes an account expects all of it to be closed, and can open single packages again. Returns how
-/// many packages that were.
+/// Changes the visibility of an owner. If it becomes narrower, packages that would be wider than the owner lose their
+/// own visibility, because people who make an account private expect all of it to be private. They can open single
+/// packages again. Returns how many packages changed.
 ///
 /// # Errors
 /// [`Error::NotFound`] when the owner was deleted.

@@ -152,7 +152,7 @@ pub(in crate::registry) fn announce(
 }
 
 fn demand_active(active: bool) -> Result<()> {
-    if active { Ok(()) } else { Err(Error::Blocked("the webhook is off: turn it on first".to_owned())) }
+    if active { Ok(()) } else { Err(Error::Blocked("the webhook is inactive: activate it first".to_owned())) }
 }
 
 /// Announces the creation of a version that does not exist, so that the receiver can be tested without harm.

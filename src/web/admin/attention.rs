@@ -123,7 +123,7 @@ fn disk(around: &Surroundings<'_>) -> Option<Concern> {
         days => format!("The disk will be full in about {}", Count(days).of("day")),
     };
     let free = around.free.map(|free| format!("{free} is free. ")).unwrap_or_default();
-    let advice = format!("{free}Make room, or set quotas and retention rules.");
+    let advice = format!("{free}Free some space, or set quotas and retention rules.");
     let is_bad = days < VERY_FEW_DAYS;
     Some(Concern {
         kind: "disk",
@@ -151,7 +151,7 @@ fn schema(state: &SchemaState) -> Option<Concern> {
         (text, "Update this server to the same version.")
     } else if state.pending > 0 {
         let pending = i64::try_from(state.pending).unwrap_or(i64::MAX);
-        (format!("The database lacks {}", Count(pending).of("migration")), "Restart this server, which applies them.")
+        (format!("The database lacks {}", Count(pending).of("migration")), "Restart this server to apply them.")
     } else {
         return None;
     };
@@ -176,7 +176,7 @@ fn failing_hooks(failing: &FailingHooks) -> Concern {
     };
     let fail = if failing.hooks == 1 { "fails" } else { "fail" };
     let text = format!("{} of {} {fail}", Count(failing.hooks).of("webhook"), failing.owner);
-    let advice = "The last delivery was not accepted.".to_owned();
+    let advice = "The receiver didn't accept the last delivery.".to_owned();
     Concern { kind: "failing-hooks", is_bad: false, icon: "webhook", text, href, advice, lines: Vec::new() }
 }
 
@@ -223,7 +223,7 @@ fn expiring(tokens: &[ExpiringToken], now: Timestamp) -> Option<Concern> {
     if more > 0 {
         lines.push(format!("and {more} more"));
     }
-    let advice = "Their users need new ones.".to_owned();
+    let advice = "Their users must create new ones.".to_owned();
     Some(Concern { kind: "expiring-tokens", icon: "key-round", text, advice, lines, ..Concern::default() })
 }
 

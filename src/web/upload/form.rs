@@ -57,7 +57,7 @@ pub async fn submit(call: Call, payload: web::Payload) -> Result<Reply> {
 enum End {
     /// The fields have problems, and no file was read.
     Fields(Problems),
-    /// The files were read; the status is the one of the first that was not stored.
+    /// The files were read; the status belongs to the first file that was not stored.
     Files(VersionPath, Outcome, Option<StatusCode>),
 }
 

@@ -126,7 +126,7 @@ impl<'a> Judge<'a> {
         let Some((place, held)) = deletion else {
             return match why_not {
                 Some((place, condition, reason)) => Decision::keep(Some(place), condition, reason),
-                None => Decision::keep(None, Condition::NoRule, "is matched by no rule that deletes"),
+                None => Decision::keep(None, Condition::NoRule, "matches no rule that deletes"),
             };
         };
         if let Some(decision) = self.always(at, facts) {
@@ -163,7 +163,7 @@ impl<'a> Judge<'a> {
         let (condition, reason) = if facts.is_held {
             (Condition::Hold, "is on hold".to_owned())
         } else if let Some(channel) = &facts.channel {
-            (Condition::Channel, format!("is what the channel {channel} stands for"))
+            (Condition::Channel, format!("is the version of the channel {channel}"))
         } else if facts.is_draft() && self.moment.now.since(facts.created_at) < YOUNG_DRAFT {
             (Condition::YoungDraft, "is a draft younger than a day".to_owned())
         } else if is_latest {
@@ -199,7 +199,11 @@ impl<'a> Judge<'a> {
             let no = match facts.last_downloaded_at {
                 Some(_) => format!("was downloaded within {}", in_words(days)),
                 None if has_passed(days, facts.since(), now) => {
-                    format!("may have been downloaded within {}: downloads are recorded since {}", in_words(days), last)
+                    format!(
+                        "may have been downloaded within {}: no downloads were recorded before {}",
+                        in_words(days),
+                        last
+                    )
                 }
                 None => format!("is younger than {}", in_words(days)),
             };

@@ -61,7 +61,7 @@ enum Cause {
     Rule { name: RuleName, conditions: Vec<Condition>, reason: String },
 }
 
-/// A version of which nobody else can change anything until the end of the transaction.
+/// A version that nobody else can change until the end of the transaction.
 struct Locked {
     owner: (OwnerId, OwnerName),
     package: (PackageId, PackageName),
