@@ -50,6 +50,7 @@ impl SearchQuery {
             after: given(&self.after).map(|place| place.parse()).transpose()?,
             offset,
             limit,
+            ..Search::default()
         };
         Ok(match given(&self.owner).map(|owner| owner.parse()) {
             None => Some(search),

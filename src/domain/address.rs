@@ -152,6 +152,11 @@ pub fn version_edit(owner: &OwnerName, name: &PackageName, version: &Version) ->
     version_form(owner, name, version, "edit")
 }
 
+/// The address that leads to the right file for the reader's computer.
+pub fn right_file(owner: &OwnerName, name: &PackageName, version: &Version) -> String {
+    version_form(owner, name, version, "download")
+}
+
 /// The page that copies or moves the files of a version, and its form that copies them.
 pub fn version_copy(owner: &OwnerName, name: &PackageName, version: &Version) -> String {
     version_form(owner, name, version, "copy")

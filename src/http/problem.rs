@@ -1,7 +1,6 @@
 //! Errors in HTTP: a status, a stable code, and one line for people, as text or as JSON.
 
 use super::accept::{JSON, TEXT, preferred};
-use super::cors::let_follow;
 use super::request_log::{log_fields, request_id};
 use super::segment::{renamed, route};
 use crate::domain::public_url::PublicUrl;
@@ -106,7 +105,7 @@ pub fn answer(req: &HttpRequest, error: &Error, status: StatusCode, shape: Shape
         && let Some(path) = renamed(req, from, to)
     {
         let below = root.parse::<PublicUrl>().map(|site| site.base().link(&path));
-        return redirect(req, &below.unwrap_or(path));
+        return redirect(&below.unwrap_or(path));
     }
     let (_, code) = status_of(error);
     let mut response = line(&request_id(req), status, code, &error.to_string(), shape, root);
@@ -122,13 +121,11 @@ pub fn answer(req: &HttpRequest, error: &Error, status: StatusCode, shape: Shape
 
 /// Redirects to an owner's new name. The redirect is temporary, because the old name may be taken by another owner. It
 /// has no host: at another one, clients drop their credential.
-fn redirect(req: &HttpRequest, path: &str) -> HttpResponse {
-    let mut builder = HttpResponse::TemporaryRedirect();
-    builder.insert_header((header::LOCATION, path)).insert_header((header::CACHE_CONTROL, "no-store"));
-    for field in let_follow(req) {
-        builder.insert_header(field.clone());
-    }
-    builder.finish()
+fn redirect(path: &str) -> HttpResponse {
+    HttpResponse::TemporaryRedirect()
+        .insert_header((header::LOCATION, path))
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .finish()
 }
 
 /// An error as JSON: Gitea's two fields, and a code that stays the same when the message is improved.

@@ -292,6 +292,8 @@ pub(super) fn routes() -> Routes<Web> {
         .get("/{owner}/-/packages/generic/{name}/versions.atom", feeds::of_package).right(Reader).credentials(Feed)
             .scope(read(Package))
         .get("/{owner}/-/packages/generic/{name}/{version}", version::page).right(Reader)
+        .get("/{owner}/-/packages/generic/{name}/{version}/download", download::right_file).right(Reader)
+            .credentials(SessionOrAny).scope(read(Package))
         .get("/{owner}/-/packages/generic/{name}/{version}/archive.tar.gz", download::tar_gz).right(Reader)
             .credentials(SessionOrAny).scope(read(Package))
         .get("/{owner}/-/packages/generic/{name}/{version}/archive.zip", download::zip).right(Reader)

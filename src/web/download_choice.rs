@@ -48,6 +48,11 @@ impl Offer {
             name: name.clone(),
         }
     }
+
+    /// The link to download it.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
 }
 
 /// The offer that is right for a computer, if there is one.

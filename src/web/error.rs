@@ -118,8 +118,9 @@ pub async fn render_error(req: &HttpRequest, app: &Arc<App>, error: Error) -> Re
         }
         Error::Moved { from, to, .. } if reads => match renamed(req, &from, &to) {
             Some(path) => {
-                let fields = let_follow(req).iter().cloned();
-                return fields.fold(Reply::to(&path), |reply, (name, value)| reply.header(name, value));
+                let is_download = accepted_credentials(req) == Some(AcceptedCredentials::SessionOrAny);
+                let fields = if is_download { let_follow(req) } else { &[] };
+                return fields.iter().cloned().fold(Reply::to(&path), |reply, (name, value)| reply.header(name, value));
             }
             None => Error::NotFound(What::Page),
         },

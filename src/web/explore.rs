@@ -5,6 +5,7 @@ use super::list::{self, Chain, Choice, Pager, choices};
 use super::owner;
 use super::packages::PackageListRow;
 use super::page::{Frame, Reply, frame};
+use super::search_filters::{FilterQuery, Filters};
 use crate::auth::call::Call;
 use crate::domain::role::{OwnerKind, Visibility};
 use crate::error::Result;
@@ -146,18 +147,25 @@ struct PackagesPage {
     chain: Chain,
     /// Why the search text was rejected.
     problem: Option<String>,
+    filters: Filters,
 }
 
 /// `GET /explore/packages`.
 pub async fn packages(call: Call) -> Result<Reply> {
     let wanted: WantedPackages = list::query(&call.req);
     let q = wanted.q.trim().to_owned();
-    let slice = list::slice(&call.req);
+    let (slice, now) = (list::slice(&call.req), call.app.clock.now());
+    let filtered: FilterQuery = list::query(&call.req);
+    let read = filtered.read(now);
     let text = if q.is_empty() { Ok(None) } else { q.parse::<Needle>().map(Some) };
     let problem = text.as_ref().err().map(ToString::to_string);
+    let nothing = problem.is_some() || read.is_none();
+    let (owner, filter) = read.unwrap_or_default();
     let search = Search {
         text: text.ok().flatten(),
         by_words: true,
+        owner,
+        filter,
         sort: match wanted.sort.as_str() {
             "" | "best" if !q.is_empty() => Sort::Best,
             other => other.parse().unwrap_or_default(),
@@ -168,17 +176,17 @@ pub async fn packages(call: Call) -> Result<Reply> {
         limit: slice.limit,
         ..Search::default()
     };
-    let nothing = problem.is_some();
     let is_best = search.sort == Sort::Best;
     let (frame, found) = frame(&call, move |conn, caller| {
         let right = can_search(caller)?;
         if nothing {
-            return Ok(FoundPackages { hits: Vec::new(), total: 0, next: None });
+            return Ok(FoundPackages::default());
         }
         packages::search(conn, &right, &search)
     })
     .await?;
-    let now = call.app.clock.now();
+    let owners = found.hits.iter().map(|hit| &hit.owner.name);
+    let filters = Filters::new(&call.req, &filtered, owners, &found.labels);
     let row = |hit: PackageHit| PackageListRow::new(hit.owner.name, hit.entry, hit.why, now);
     Reply::page(&PackagesPage {
         frame,
@@ -200,5 +208,6 @@ pub async fn packages(call: Call) -> Result<Reply> {
         chain: Chain::new(&call.req, found.next.as_ref()),
         q,
         problem,
+        filters,
     })
 }

@@ -90,19 +90,23 @@ pub fn chosen(ways: &[Choice]) -> &'static str {
     ways.iter().find(|way| way.chosen).map_or("", |way| way.label)
 }
 
+/// The first page of this list with another value of a query parameter, or without it.
+pub fn changed(req: &HttpRequest, name: &str, value: Option<&str>) -> String {
+    let list = Paging::rest(req);
+    let (path, query) = list.split_once('?').unwrap_or((&list, ""));
+    let others = query.split('&').filter(|pair| !pair.is_empty() && pair.split('=').next() != Some(name));
+    let own = value.map(|value| format!("{name}={}", escape(value)));
+    let pairs: Vec<String> = others.map(str::to_owned).chain(own).collect();
+    if pairs.is_empty() { path.to_owned() } else { format!("{path}?{}", pairs.join("&")) }
+}
+
 /// The ways to show a list by a query parameter; the first is the default, without the parameter. The links keep the
 /// search text and lead to the first page.
 pub fn choices(req: &HttpRequest, name: &str, words: &[(&str, &'static str)]) -> Vec<Choice> {
     let given = param(req, name).unwrap_or_default();
     let known = words.iter().skip(1).any(|(word, _)| *word == given);
-    let list = Paging::rest(req);
-    let (path, query) = list.split_once('?').unwrap_or((&list, ""));
-    let others: Vec<&str> = query.split('&').filter(|pair| pair.split('=').next() != Some(name)).collect();
     let choice = |(index, (word, label)): (usize, &(&str, &'static str))| {
-        let own = (index > 0).then(|| format!("{name}={word}"));
-        let pairs = others.iter().map(|pair| (*pair).to_owned()).chain(own).filter(|pair| !pair.is_empty());
-        let query = pairs.collect::<Vec<_>>().join("&");
-        let href = if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") };
+        let href = changed(req, name, (index > 0).then_some(*word));
         Choice { label, href, chosen: if known { *word == given } else { index == 0 } }
     };
     words.iter().enumerate().map(choice).collect()

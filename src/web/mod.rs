@@ -45,6 +45,7 @@ pub mod readme;
 pub mod register;
 pub mod retention;
 pub mod robots;
+pub mod search_filters;
 pub mod security;
 pub mod settings;
 pub mod site_files;

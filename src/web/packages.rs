@@ -60,6 +60,11 @@ impl PackageListRow {
         address::version_page(&self.owner, &self.name, &self.newest)
     }
 
+    /// The link to the right file of the latest version.
+    pub fn download_url(&self) -> String {
+        address::right_file(&self.owner, &self.name, &self.newest)
+    }
+
     /// The page of the version that was published last.
     pub fn last_url(&self, last: &Version) -> String {
         address::version_page(&self.owner, &self.name, last)

@@ -18,6 +18,7 @@ use crate::db::Connection;
 use crate::domain::address;
 use crate::domain::digest::OtherDigests;
 use crate::domain::ids::{FileId, OwnerId};
+use crate::domain::names::PackageName;
 use crate::domain::package_texts::Markdown;
 use crate::domain::path::{PackagePath, VersionPath};
 use crate::domain::platform::Platform;
@@ -26,7 +27,7 @@ use crate::domain::visitor::Visitor;
 use crate::error::{Error, Result, What};
 use crate::http::segment::with_query;
 use crate::jobs::digests;
-use crate::registry::access::can_read;
+use crate::registry::access::{CanRead, can_read};
 use crate::registry::caller::Caller;
 use crate::registry::owners::person::Person;
 use crate::registry::packages::files::{self, FileOrder, FileSummary};
@@ -240,10 +241,8 @@ fn find(
     let right = can_read(conn, caller, &path.owner, Some(&path.package))?;
     let release = match releases::find(conn, &right, path) {
         Err(Error::NotFound(_)) if path.version.is_latest() => {
-            let found = versions::browse(conn, &right, &path.package, "", versions::VersionOrder::default(), first(0))?;
-            let latest = found.latest.ok_or(Error::NotFound(What::Version))?;
-            let url = address::version_page(&right.owner().name, &found.package, &latest);
-            return Ok(VersionOrRedirect::Newest(url));
+            let latest = latest(conn, &right, &path.package)?;
+            return Ok(VersionOrRedirect::Newest(url(&latest)));
         }
         found => found?,
     };
@@ -295,7 +294,14 @@ fn find(
     })))
 }
 
-fn first(limit: i64) -> Slice {
+/// The version that `latest` stands for.
+pub(super) fn latest(conn: &mut Connection, right: &CanRead, package: &PackageName) -> Result<VersionPath> {
+    let found = versions::browse(conn, right, package, "", versions::VersionOrder::default(), first(0))?;
+    let version = found.latest.ok_or(Error::NotFound(What::Version))?;
+    Ok(VersionPath { owner: right.owner().name.clone(), package: found.package, version })
+}
+
+pub(super) fn first(limit: i64) -> Slice {
     Slice { offset: 0, limit }
 }
 

@@ -987,7 +987,7 @@ async fn attempt(
         303 if pages && answer.header("location").is_some_and(|to| to.starts_with("/login")) => {
             Outcome::Unauthenticated
         }
-        303 if pages => Outcome::Done,
+        303 if pages || row.path.ends_with("/{version}/download") => Outcome::Done,
         200..300 | 308 => Outcome::Done,
         401 => Outcome::Unauthenticated,
         403 => Outcome::Forbidden,

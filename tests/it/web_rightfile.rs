@@ -324,3 +324,34 @@ async fn badges_explain_themselves_and_dates_belong_to_their_version() {
     assert!(browser.one(".notice").contains("This is a pre-release. The latest release is 2.33.0."));
     assert_eq!(browser.one(".page-head .badge"), "Pre-release");
 }
+
+#[tokio::test]
+async fn one_link_leads_to_the_right_file_for_each_computer() {
+    let site = Site::new();
+    for file in ["tool-linux-amd64.tar.gz", "tool-windows-amd64.zip", "tool-darwin-arm64.tar.gz", "SHA256SUMS.txt"] {
+        site.ci().publish(&path(&["ada", "tool", "1.0", file]), file).await;
+    }
+    site.ci().publish(&path(&["ada", "data", "2026", "set.csv"]), "a,b").await;
+    let linux = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/130.0 Safari/537.36";
+    let windows = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 Chrome/130.0 Safari/537.36";
+    let link = "/ada/-/packages/generic/tool";
+    for (version, agent, file) in [
+        ("1.0", linux, "/tool-linux-amd64.tar.gz"),
+        ("1.0", windows, "/tool-windows-amd64.zip"),
+        ("latest", windows, "/tool-windows-amd64.zip"),
+        ("1.0", "curl/8.0", "/generic/tool/1.0"),
+    ] {
+        let answer = site.anon().get(&format!("{link}/{version}/download")).header("user-agent", agent).await.is(303);
+        let target = answer.header("location").unwrap();
+        assert!(target.ends_with(file), "{version} {agent}: {target}");
+        assert!(answer.header("vary").unwrap().contains("User-Agent"));
+    }
+    let only = site.anon().get("/ada/-/packages/generic/data/2026/download").await.is(303);
+    assert!(only.header("location").unwrap().ends_with("/set.csv"), "the only file is right for everyone");
+    for absent in ["tool/2.0", "other/1.0", "other/latest"] {
+        site.anon().get(&format!("/ada/-/packages/generic/{absent}/download")).await.is(404);
+    }
+    let mut browser = site.browser();
+    browser.go("/explore/packages?q=tool").await.is(200);
+    assert!(browser.attrs("td a", "href").contains(&format!("{link}/1.0/download")));
+}

@@ -121,3 +121,72 @@ async fn best_matches_lead_however_many_there_are() {
     others.sort();
     assert_eq!(others, ["ada/other", "ada/versions"]);
 }
+
+#[tokio::test]
+async fn filters_narrow_a_search_by_owner_time_pre_release_and_label() {
+    let site = settle().await;
+    site.pass(Duration::from_secs(40 * 86_400));
+    for (version, is_prerelease) in [
+        ("1.0.0-rc.1", true),
+        ("v2-beta+build.5", true),
+        ("2026-02", true),
+        ("1.0.0", false),
+        ("1.0-a..b", false),
+        ("1.0.0+exp-sha", false),
+        ("beta", false),
+        ("1..2-rc", false),
+        ("1.0-\u{212a}", false),
+    ] {
+        let name = format!("kit-{}", sha256(version).get(..8).unwrap());
+        publish(&site, "ada", &name, version, "f").await;
+        let pre = found(&site, &format!("{name}&versions=pre")).await;
+        assert_eq!(pre.len() == 1, is_prerelease, "{version}");
+        let badge = {
+            let mut browser = site.browser();
+            browser.go(&format!("/ada/-/packages/generic/{name}/versions")).await.is(200);
+            browser.all("th.name .badge").contains(&"Pre-release".to_owned())
+        };
+        assert_eq!(badge, is_prerelease, "the filter agrees with the badge of {version}");
+    }
+    let edit = json!({"labels": {"tier": "gold"}});
+    site.admin().patch("/api/v1/packages/ada/generic/shipit-docs", &edit).await.is(200);
+    let edit = json!({"labels": {"tier": "gold", "channel": "nightly"}});
+    site.admin().patch("/api/v1/packages/acme-tools/generic/shipit/1.0", &edit).await.is(200);
+    let secret = json!({"labels": {"tier": "gold"}});
+    publish(&site, "vault", "shipit-secret", "1", "f").await;
+    site.admin().patch("/api/v1/packages/vault/generic/shipit-secret", &secret).await.is(200);
+    for (query, expected) in [
+        ("shipit&owner=ada", &["ada/old-shipit", "ada/other", "ada/shipit-docs", "ada/versions"][..]),
+        ("shipit&owner=ACME-tools", &["acme-tools/shipit"]),
+        ("shipit&owner=vault", &[]),
+        ("shipit&owner=no+name", &[]),
+        ("shipit&label=tier%3Dgold", &["acme-tools/shipit", "ada/shipit-docs"]),
+        ("&label=tier%3Dgold", &["acme-tools/shipit", "ada/shipit-docs"]),
+        ("shipit&label=channel%3Dnightly", &["acme-tools/shipit"]),
+        ("shipit&label=tier%3Dsilver", &[]),
+        ("shipit&label=nonsense", &[]),
+        ("shipit&since=30", &[]),
+        ("kit-&since=7&owner=acme-tools", &[]),
+    ] {
+        let mut names = found(&site, query).await;
+        names.sort();
+        assert_eq!(names, expected, "{query}");
+    }
+    assert_eq!(found(&site, "kit-&since=7").await.len(), 9);
+    let mut browser = site.browser();
+    browser.go("/explore/packages?q=shipit&sort=name").await.is(200);
+    assert!(browser.all("#filters a").contains(&"tier=gold".to_owned()));
+    let narrow = |browser: &crate::support::browser::Browser, text: &str| {
+        let (links, texts) = (browser.attrs("#filters a", "href"), browser.all("#filters a"));
+        links[texts.iter().position(|it| it == text).unwrap_or_else(|| panic!("{text} in {texts:?}"))].clone()
+    };
+    browser.go(&narrow(&browser, "acme-tools")).await.is(200);
+    assert_eq!(browser.attrs("th.name a:not(.quiet)", "href").len(), 1);
+    browser.go(&narrow(&browser, "Last 7 days")).await.is(200);
+    assert!(browser.one(".empty").contains("No results for shipit with these filters."));
+    let all = browser.attrs(".empty a", "href").remove(0);
+    assert_eq!(all, "/explore/packages?q=shipit&sort=name");
+    browser.go("/explore/packages?q=shipit&owner=ada").await.is(200);
+    let without = browser.attrs("nav[aria-label='Chosen filters'] a", "href");
+    assert_eq!(without, ["/explore/packages?q=shipit"]);
+}

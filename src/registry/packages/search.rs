@@ -7,11 +7,13 @@
 //! see.
 
 mod best;
+mod filter;
 mod needle;
 pub mod packages;
 mod rows;
 mod text_match;
 
+pub use self::filter::Filter;
 pub use self::needle::Needle;
 
 use self::needle::MAX_NEEDLE_BYTES;
@@ -115,6 +117,8 @@ pub struct Search {
     pub by_words: bool,
     /// Only versions of this owner.
     pub owner: Option<OwnerName>,
+    /// What else to leave out. Only for packages.
+    pub filter: Filter,
     /// Only versions with a file of these bytes.
     pub sha256: Option<Sha256>,
     pub sort: Sort,
@@ -202,6 +206,7 @@ fn hits(conn: &mut PgConnection, right: &CanSearch, ids: &[VersionId]) -> Result
 struct Plan {
     rows: Rows,
     owner: Option<OwnerId>,
+    filter: Filter,
     criteria: Vec<Criterion>,
 }
 
@@ -242,7 +247,7 @@ impl Plan {
             .into_iter()
             .map(|text_match| Ok(Criterion { few: text_match.few(conn)?, text_match }))
             .collect::<Result<_>>()?;
-        Ok(Some(Self { rows, owner, criteria }))
+        Ok(Some(Self { rows, owner, filter: search.filter.clone(), criteria }))
     }
 
     /// The positions right after the results, in the same order.
@@ -321,6 +326,9 @@ impl Plan {
             .into_boxed::<Pg>();
         if self.rows == Rows::Packages {
             query = query.filter(sql::<Bool>(&last_of_package(&right.draft_limit())));
+            for condition in self.filter.conditions(&right.draft_limit()) {
+                query = query.filter(condition);
+            }
         }
         if let Some(owner) = self.owner {
             query = query.filter(versions::owner_id.eq(owner));

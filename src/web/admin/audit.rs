@@ -22,7 +22,7 @@ use std::time::Duration;
 
 const DAY: Duration = Duration::from_secs(86_400);
 /// The number of rows on a page.
-const ROWS: i64 = 50;
+const ROWS: i64 = 40;
 
 /// The query: the filter of the records.
 #[derive(Debug, Clone, Deserialize, Default)]

@@ -1,5 +1,6 @@
 //! Searching for packages: one entry per package, at the position of its last version, with the text that matched.
 
+use super::filter::common_labels;
 use super::rows::Rows;
 use super::text_match::of_digest;
 use super::{Place, Search, Stretch, stretch};
@@ -36,13 +37,15 @@ pub struct PackageHit {
 }
 
 /// A page of results.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct FoundPackages {
     pub hits: Vec<PackageHit>,
     /// The total number of results, up to [`super::COUNTED`].
     pub total: i64,
     /// The start of the next page.
     pub next: Option<Place>,
+    /// Labels that most of these packages have, as key and value.
+    pub labels: Vec<(String, String)>,
 }
 
 /// Searches for packages. [`Sort`](super::Sort) orders them by their last versions.
@@ -51,7 +54,7 @@ pub struct FoundPackages {
 /// As [`search()`](super::search()).
 pub fn search(conn: &mut PgConnection, right: &CanSearch, search: &Search) -> Result<FoundPackages> {
     let Some(Stretch { places, total, next }) = stretch(conn, right, search, Rows::Packages)? else {
-        return Ok(FoundPackages { hits: Vec::new(), total: 0, next: None });
+        return Ok(FoundPackages::default());
     };
     let at: Vec<VersionId> = places.iter().map(|place| place.version).collect();
     let of: HashMap<VersionId, PackageId> = versions::table
@@ -70,7 +73,8 @@ pub fn search(conn: &mut PgConnection, right: &CanSearch, search: &Search) -> Re
         Some(if right.sees(id, person.visibility) { person } else { person.in_part() })
     };
     let hit = |entry: Entry| Some(PackageHit { owner: person(entry.owner)?, why: reasons.remove(&entry.id), entry });
-    Ok(FoundPackages { hits: entries.into_iter().filter_map(hit).collect(), total, next })
+    let labels = common_labels(conn, &ids, &at)?;
+    Ok(FoundPackages { hits: entries.into_iter().filter_map(hit).collect(), total, next, labels })
 }
 
 /// The match in each package whose name does not match: its last matching version.
