@@ -2,7 +2,7 @@
 //! its name.
 
 use crate::error::{Error, Result};
-use crate::http::body::{BodyError, demand_utf8_form};
+use crate::http::body::{BodyError, demand_no_length, demand_utf8_form};
 use actix_multipart::Multipart;
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
 use bytes::Bytes;
@@ -63,6 +63,7 @@ async fn parts(content_type: HeaderValue, text: Vec<u8>) -> Result<Vec<(String, 
     let mut fields = Vec::new();
     while let Some(part) = form.next().await {
         let mut part = part?;
+        demand_no_length(&part)?;
         let name = part.name().unwrap_or_default().to_owned();
         let mut value = Vec::new();
         while let Some(chunk) = part.next().await {

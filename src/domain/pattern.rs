@@ -1,6 +1,7 @@
 //! Patterns for names, in which `*` stands for any run of characters.
 
 use super::names::{InvalidName, MAX_NAME_BYTES, name, text_schema};
+use std::borrow::Cow;
 
 name!(
     /// A pattern for packages or versions: `*` matches any run of characters, every other character matches itself, ignoring case.
@@ -17,8 +18,14 @@ name!(
 impl NamePattern {
     /// Whether a name in lower case matches.
     pub fn matches(&self, lower_name: &str) -> bool {
-        matches(&self.lower(), lower_name)
+        matches(&one_sigma(self.lower().into()), &one_sigma(lower_name.into()))
     }
+}
+
+/// A text in lower case with one form of the Greek letter sigma. Its form at the end of a word depends on what follows
+/// (Unicode Standard §3.13), and in a pattern that is something else than in the name.
+fn one_sigma(lower: Cow<'_, str>) -> Cow<'_, str> {
+    if lower.contains('ς') { Cow::Owned(lower.replace('ς', "σ")) } else { lower }
 }
 
 fn check(text: &str) -> Result<(), InvalidName> {
@@ -62,6 +69,7 @@ mod tests {
         assert!(matches("*-SNAPSHOT", "1.0-snapshot"));
         assert!(!matches("*-SNAPSHOT", "1.0-snapshot.1"));
         assert!(matches("1.*/ü*", "1.2/übung"));
+        assert!(matches("ΑΣ*", &"ΑΣΑ".to_lowercase()) && matches("*ΑΣ", &"ΑΣΑ ΑΣ".to_lowercase()));
         assert!("".parse::<NamePattern>().is_err() && "a\nb".parse::<NamePattern>().is_err());
         assert!("*".repeat(256).parse::<NamePattern>().is_err());
     }

@@ -42,10 +42,17 @@ name!(
     text_schema("A team's name.", r"^[\p{L}\p{N}\-_.]([\p{L}\p{N}\-_. ]*[\p{L}\p{N}\-_.])?$").max_length(Some(MAX_LINE_BYTES))
 );
 
-/// A text that a terminal and a browser show as text: control characters other than line breaks and tabs become visible
-/// symbols. Others wrote the text, and control characters could recolor, hide or overwrite what surrounds it.
+/// Whether a character is one of the 66 that no text may contain (Unicode Standard §23.7). XML forbids some of them.
+fn is_noncharacter(c: char) -> bool {
+    let code = u32::from(c);
+    code & 0xfffe == 0xfffe || matches!(code, 0xfdd0..=0xfdef)
+}
+
+/// A text that a terminal, a browser and a feed reader show as text: control characters other than line breaks and tabs,
+/// and noncharacters, become visible symbols. Others wrote the text, and control characters could recolor, hide or
+/// overwrite what surrounds it.
 pub fn visible(text: &str) -> Cow<'_, str> {
-    let hidden = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
+    let hidden = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t') || is_noncharacter(c);
     if !text.contains(hidden) {
         return Cow::Borrowed(text);
     }

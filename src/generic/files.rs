@@ -62,8 +62,10 @@ pub async fn download(call: Call) -> Result<HttpResponse> {
         Downloaded::Directory(directory) => listings::directory(call, version, directory).await,
         Downloaded::Sidecar(sidecar) => sidecars::answer(call, *sidecar).await,
         Downloaded::Selected(version, public) => {
+            // A version's name may be such that the result is no name of a file, but a path out of the package.
             let name = name.as_str().replace(selected::VERSION, version.version.as_str());
-            let mut response = from_selector(&call, &address::generic_download(&version, &name));
+            let name: DownloadName = name.parse().map_err(|_| Error::NotFound(What::File))?;
+            let mut response = from_selector(&call, &address::generic_download(&version, name.as_str()));
             if serve::is_open(&call.app, public) {
                 allow_any_origin(response.headers_mut());
             }

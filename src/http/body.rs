@@ -143,9 +143,27 @@ impl From<PayloadError> for BodyError {
     }
 }
 
+/// Checks that a part of a form has no `Content-Length`, which forms must not have (RFC 7578 §4.8): the parser would
+/// believe it, and a wrong one would store other bytes than were sent.
+///
+/// # Errors
+/// [`Error::Invalid`].
+pub fn demand_no_length(part: &actix_multipart::Field) -> Result<(), BodyError> {
+    match part.headers().contains_key(header::CONTENT_LENGTH) {
+        true => Err(BodyError(Error::invalid(
+            "body",
+            "a part of the form has a Content-Length, which forms must not have: leave it out, or send the file as the body",
+        ))),
+        false => Ok(()),
+    }
+}
+
 impl From<actix_multipart::MultipartError> for BodyError {
     fn from(error: actix_multipart::MultipartError) -> Self {
         match error {
+            actix_multipart::MultipartError::Payload(PayloadError::Overflow) => {
+                Self(Error::invalid("body", "this multipart/form-data cannot be read: a part has no end of its header"))
+            }
             actix_multipart::MultipartError::Payload(error) => error.into(),
             other => Self(Error::invalid("body", format!("this multipart/form-data cannot be read: {other}"))),
         }

@@ -80,9 +80,9 @@ impl Paging {
     }
 }
 
-/// The raw value of a query parameter.
+/// The raw value of a query parameter, empty for one without a `=`.
 pub fn param<'a>(req: &'a HttpRequest, wanted: &str) -> Option<&'a str> {
-    let pairs = req.query_string().split('&').filter_map(|pair| pair.split_once('='));
+    let pairs = req.query_string().split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
     pairs.filter(|(name, _)| *name == wanted).map(|(_, value)| value).next()
 }
 

@@ -1,7 +1,7 @@
 //! A form with one file in it (`multipart/form-data`), as the stream of that file's bytes.
 
 use crate::error::Error;
-use crate::http::body::BodyError;
+use crate::http::body::{BodyError, demand_no_length};
 use actix_multipart::{Field, Multipart};
 use actix_web::http::header::{self, HeaderMap};
 use bytes::Bytes;
@@ -57,6 +57,7 @@ impl FormReader {
             }
             let Some(part) = self.form.next().await else { break };
             let part = part?;
+            demand_no_length(&part)?;
             if !is_file(&part) {
                 self.pass_over(part).await?;
             } else if self.found {

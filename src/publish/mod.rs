@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::http::body::BodyError;
 use crate::http::conditional;
 use crate::http::declared;
-use crate::http::paging::param;
+use crate::http::paging::params;
 use crate::http::request_log::log_fields;
 use crate::registry::access::can_publish;
 use crate::registry::packages::declared::DeclaredUpload;
@@ -100,11 +100,19 @@ impl Target {
 /// # Errors
 /// [`Error::Invalid`].
 pub fn wants_draft(call: &Call) -> Result<bool> {
-    match param(&call.req, "draft") {
-        None | Some("false") => Ok(false),
-        Some("true") => Ok(true),
-        Some(other) => Err(Error::invalid("draft", format!("draft: {other:?} is neither true nor false"))),
+    let mut asked = None;
+    for value in params(&call.req, "draft") {
+        let draft = match value.as_str() {
+            "false" => false,
+            "true" => true,
+            other => return Err(Error::invalid("draft", format!("draft: {other:?} is neither true nor false"))),
+        };
+        if asked.is_some_and(|before| before != draft) {
+            return Err(Error::invalid("draft", "draft: it is there twice, as true and as false"));
+        }
+        asked = Some(draft);
     }
+    Ok(asked.unwrap_or(false))
 }
 
 /// Receives a file: checks rights and limits before a byte of the body is read, stores the body, and inserts the rows.

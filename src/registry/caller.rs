@@ -247,6 +247,34 @@ impl Caller {
         }
     }
 
+    /// Checks that the token in use, if any, is not limited to what is public: the request is also about what is hidden.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] naming the limit.
+    pub(super) fn demand_hidden(&self) -> Result<()> {
+        match &self.grant {
+            Grant::Token(token) if token.scopes.public_only() => Err(Error::Forbidden(
+                "the access token has the scope public-only, but this request is also about what is not public"
+                    .to_owned(),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks that the token in use, if any, is not limited to some packages or to public ones.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] naming the limit.
+    pub(super) fn demand_all_packages(&self) -> Result<()> {
+        if self.only_packages().is_some() {
+            return Err(Error::Forbidden(
+                "the access token is limited to some packages, but this request is about all packages of an owner"
+                    .to_owned(),
+            ));
+        }
+        self.demand_hidden()
+    }
+
     /// Checks the token's limits to some owners and to public owners.
     pub(super) fn demand_owner(&self, id: OwnerId, name: &OwnerName, visibility: Visibility) -> Result<()> {
         let Grant::Token(token) = &self.grant else { return Ok(()) };

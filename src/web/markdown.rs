@@ -88,7 +88,39 @@ fn sanitize(raw: &str, find: impl Fn(Use, &str) -> Option<String> + Send + Sync 
             (_, "href") => address(Use::Link, value, &find).map(Cow::Owned),
             _ => Some(Cow::Borrowed(value)),
         });
-    rules.clean(raw).to_string()
+    rules.clean(&with_short_texts(raw)).to_string()
+}
+
+/// Texts of at most about so many bytes are written fast enough whatever they contain.
+const SHORT_TEXT: usize = 1024;
+
+/// The same HTML with an empty comment, which the sanitizer drops, in long texts. The sanitizer's writer searches the
+/// rest of a text again for each `&` in it and for each character from U+0080 to U+00BF, so a text full of them would take
+/// time proportional to the square of its length.
+fn with_short_texts(raw: &str) -> Cow<'_, str> {
+    if raw.split(['<', '>']).all(|text| text.len() <= 2 * SHORT_TEXT) {
+        return Cow::Borrowed(raw);
+    }
+    let mut split = String::with_capacity(raw.len() + raw.len() / 64);
+    let mut length = 0;
+    for (at, c) in raw.char_indices() {
+        length = if matches!(c, '<' | '>') { 0 } else { length + c.len_utf8() };
+        // Not within a character reference, such as `&amp;`.
+        let is_apart = matches!(c, '&' | ' ' | '\n') || length > 2 * SHORT_TEXT && !is_in_reference(raw, at);
+        if length > SHORT_TEXT && is_apart {
+            split.push_str("<!---->");
+            length = 0;
+        }
+        split.push(c);
+    }
+    Cow::Owned(split)
+}
+
+/// Whether a character reference may have begun right before a place.
+fn is_in_reference(html: &str, at: usize) -> bool {
+    /// The longest name, `&CounterClockwiseContourIntegral;`, has this many bytes.
+    const LONGEST: usize = 33;
+    html.as_bytes().get(at.saturating_sub(LONGEST)..at).is_some_and(|before| before.contains(&b'&'))
 }
 
 /// The target of an address in the text, if it is allowed.
@@ -287,6 +319,21 @@ mod tests {
         assert!(html("- [x] done\n- [ ] not yet").contains("☑ done"));
         assert!(html("```sh\ncurl <x>\n```").contains("curl &lt;x&gt;"));
         assert!(html("<details open><summary>More</summary>x</details>").contains("<summary>More</summary>"));
+    }
+
+    #[test]
+    fn long_texts_are_written_in_short_pieces_and_stay_as_they_are() {
+        for unit in ["&", "£", "« »", "&amp;", "&CounterClockwiseContourIntegral;", "\u{a0}", "x"] {
+            let text = unit.repeat(20_000 / unit.len());
+            let short = with_short_texts(&text);
+            let longest = short.split("<!---->").map(str::len).max().unwrap_or_default();
+            assert!(longest <= 2 * SHORT_TEXT + 64, "{unit}: {longest}");
+            assert_eq!(short.replace("<!---->", ""), text, "{unit}");
+            assert!(!short.contains("&am<!---->") && !short.contains("&Counter<!---->"), "{unit}");
+            let (once, page) = (html(unit), html(&text));
+            let inner = |html: &str| html.trim().trim_start_matches("<p>").trim_end_matches("</p>").to_owned();
+            assert_eq!(inner(&page).len(), inner(&once).len() * (text.len() / unit.len()), "{unit}");
+        }
     }
 
     #[test]

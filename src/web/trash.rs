@@ -149,7 +149,8 @@ pub async fn delete_form(call: Call) -> Result<Reply> {
         let (right, entry) = trash_entries::find_to_change(conn, caller, &name, id)?;
         trash_entries::demand_purge(&right)?;
         let owner = Owner::of(conn, caller, right.owner())?;
-        Ok((owner, entry, freed::bytes(conn, Given::Entries(&[id]))?))
+        let freed = freed::bytes(conn, Given::Entries(&[id]), Some(right.owner().id))?;
+        Ok((owner, entry, freed))
     })
     .await?;
     let line = Line { owner: owner.name.clone(), entry, now };

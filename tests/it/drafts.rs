@@ -280,3 +280,15 @@ async fn a_published_draft_takes_further_files_with_the_same_expiry() {
     let other = file("c").replace("P7D", "P8D");
     site.ci().put(&other, "c").await.is(409).says("expires at 2026-01-09T03:04:05Z");
 }
+
+#[tokio::test]
+async fn a_wish_for_a_draft_that_is_unclear_publishes_nothing() {
+    let site = Site::new();
+    let file = path(&["ada", "tool", "1.0", "f"]);
+    for query in ["draft", "draft=", "draft=1", "draft=TRUE", "draft=false&draft=true", "draft=true&draft=false"] {
+        site.ci().put(&format!("{file}?{query}"), "x").await.is(400).says("draft");
+    }
+    site.ci().get(&file).await.is(404);
+    site.ci().put(&format!("{file}?draft=%74rue&draft=true"), "x").await.is(201);
+    site.anon().get(&file).await.is(404);
+}

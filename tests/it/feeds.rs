@@ -199,3 +199,19 @@ async fn pages_name_their_feeds_and_a_token_for_them_is_made_in_the_browser() {
     assert!(browser.text().contains("?feed_token=$TOKEN"));
     assert_eq!(site.db_number("SELECT count(*) AS n FROM tokens WHERE feeds_only"), 1);
 }
+
+#[tokio::test]
+async fn a_feed_is_well_formed_whatever_characters_people_use() {
+    let site = Site::new();
+    for (version, notes) in [("1\u{ffff}", "plain"), ("2\u{fdd0}\u{10fffe}", "\u{fffe}&<![CDATA[ \u{ffff}")] {
+        publish(&site, "ada", "tool", version).await;
+        let address = format!("/api/v1{}", path(&["ada", "tool", version]).strip_prefix("/api").unwrap());
+        let edit = serde_json::json!({"notes": notes});
+        site.ci().patch(&address, &edit).await.is(200);
+    }
+    for feed in [OWNER, "/explore/packages.atom", "/explore/packages.atom?q=tool%EF%BF%BF"] {
+        let xml = site.anon().get(feed).await.is(200);
+        let titles = read(xml.text(), "a:entry/a:title");
+        assert!(feed.contains('?') || titles == ["tool 2\u{fffd}\u{fffd}", "tool 1\u{fffd}"], "{feed} {titles:?}");
+    }
+}

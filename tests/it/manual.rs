@@ -29,7 +29,8 @@ fn files(dir: &Path, found: &mut Vec<String>) {
 fn sources() -> BTreeSet<String> {
     let mut found = Vec::new();
     files(&root().join("docs"), &mut found);
-    found.into_iter().filter(|file| file.ends_with(".md") && !file.ends_with("ARCHITECTURE.md")).collect()
+    let is_for_developers = |file: &String| file.bytes().next().is_some_and(|first| first.is_ascii_uppercase());
+    found.into_iter().filter(|file| file.ends_with(".md") && !is_for_developers(file)).collect()
 }
 
 /// The links, images and anchors of a page.
@@ -214,12 +215,13 @@ async fn a_manual_page_is_revalidated_and_sent_again_only_if_changed() {
 }
 
 /// What is read on the web: the README, and pages that are not part of the manual.
-const BESIDE_THE_MANUAL: [&str; 7] = [
+const BESIDE_THE_MANUAL: [&str; 8] = [
     "README.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
     "SECURITY.md",
     "docs/ARCHITECTURE.md",
+    "docs/CLICKS.md",
     "migrations/README.md",
     "tests/README.md",
 ];

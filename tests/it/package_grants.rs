@@ -326,3 +326,20 @@ async fn retention_rules_are_for_publishers_of_the_whole_owner() {
     bob.get("/api/v1/packages/vault/-/retention").await.is(404);
     token(&site, "acme-write").get("/api/v1/packages/acme/-/retention").await.is(200);
 }
+
+#[tokio::test]
+async fn a_quota_tells_guests_nothing_about_how_much_is_stored() {
+    let site = settle().await;
+    grant(&site, "vault", json!({"user": "bob", "pattern": "firmware-*", "permission": "write"})).await;
+    let quota = "/api/v1/orgs/vault/quota";
+    let guest = token(&site, "bob");
+    for (limit, at) in [(json!({"bytes": 16}), "2.0"), (json!({"bytes": null, "versions": 3}), "2.1")] {
+        site.admin().patch(quota, &limit).await.is(200);
+        let file = path(&["vault", "firmware-a", at, "more"]);
+        let refused = guest.put(&file, "more than fits").await;
+        assert!([403, 413].contains(&refused.status), "{}", refused.text());
+        assert_eq!(refused.text().trim(), "the quota of vault is used up: ask one of its owners");
+        let told = token(&site, "ada").put(&file, "more than fits").await;
+        assert!(told.text().contains("15 are used") || told.text().contains("3 of 3"), "{}", told.text());
+    }
+}

@@ -370,3 +370,31 @@ async fn a_package_comes_back_from_the_trash_no_wider_than_its_owner() {
     site.stranger().get(&path(&["vault", "cloak", "1.0", "file"])).await.is(404);
     assert!(site.db_broken().await.is_empty());
 }
+
+#[tokio::test]
+async fn a_limited_token_is_refused_where_hidden_packages_count_too() {
+    let site = settle().await;
+    site.ada().delete(&path(&["ada", "cloak", "1.0", "file"])).await.is(204);
+    let public = site.anon().bearer(&site.db_token("ada", &["all", "public-only"]));
+    let some = site.db_limited_token("ada", &["all"], |new| new.packages = Some(vec!["shown".parse().unwrap()]));
+    let some = site.anon().bearer(&some);
+    let packages = "/api/v1/packages/ada/-";
+    let rule = json!({"name": "all", "packages": ["cloak"], "delete_older_than_days": 0});
+    let hook = json!({"type": "gitea", "config": {"url": "https://ci.example.org/", "content_type": "json"}});
+    let grant = json!({"user": "stranger", "pattern": "cloak", "permission": "write"});
+    for (limited, why) in [(&public, "public-only"), (&some, "limited to some packages")] {
+        limited.post(&format!("{packages}/retention"), &rule).await.is(403).says(why);
+        limited.post(&format!("{packages}/retention/preview"), &json!({"rules": [rule]})).await.is(403).says(why);
+        limited.post(&format!("{packages}/grants"), &grant).await.is(403).says(why);
+        limited.get(&format!("{packages}/protections")).await.is(403).says(why);
+        limited.post("/api/v1/user/hooks", &hook).await.is(403).says(why);
+        limited.get("/api/v1/user/hooks").await.is(403).says(why);
+    }
+    public.get(&format!("{packages}/trash")).await.is(403).says("public-only");
+    assert_eq!(some.get(&format!("{packages}/trash")).await.is(200).json(), json!([]));
+    let entry = site.ada().get(&format!("{packages}/trash")).await.is(200).json()[0]["id"].to_string();
+    public.post(&format!("{packages}/trash/{entry}/restore"), &json!({})).await.is(403).says("public-only");
+    let hidden = some.post(&format!("{packages}/trash/{entry}/restore"), &json!({})).await.is(404);
+    let absent = some.post(&format!("{packages}/trash/99999/restore"), &json!({})).await.is(404);
+    assert_eq!(hidden.looks(), absent.looks(), "what the list leaves out is absent");
+}

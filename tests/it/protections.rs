@@ -35,6 +35,11 @@ async fn protect(site: &Site, what: &str, least: &str) -> String {
     format!("{RULES}/{}", made["id"])
 }
 
+/// Lets a channel stand for a version.
+async fn set(client: &Client, channel: &str, version: Value) -> crate::support::Answer {
+    client.request("PUT", channel).header("content-type", "application/json").body(version.to_string()).await
+}
+
 async fn trash(site: &Site) -> Vec<Value> {
     token(site, "acme-owner").get(TRASH).await.is(200).json().as_array().unwrap().clone()
 }
@@ -123,4 +128,48 @@ async fn a_rule_about_publishing_stops_copies_and_moves_to_a_version() {
     }
     writer.post("/api/v1/packages/acme/generic/tool/3.0/copy", &from).await.is(201);
     assert!(site.db_broken().await.is_empty());
+}
+
+#[tokio::test]
+async fn nobody_gets_round_a_rule_with_an_expiry_a_seal_a_flag_or_a_channel() {
+    let site = settle().await;
+    let (owner, writer) = (token(&site, "acme-owner"), token(&site, "acme-write"));
+    let tool = "/api/v1/packages/acme/generic/tool";
+    let expiry = json!({"expires_at": "2030-01-01T00:00:00Z"});
+    set(&owner, &format!("{tool}/-/channels/stable"), json!({"version": "1.0"})).await.is(201);
+    let rule = protect(&site, "delete", "owner").await;
+    writer.patch(&format!("{tool}/1.0"), &expiry).await.is(403).says("delete from");
+    writer.patch(&format!("{tool}/2.0"), &expiry).await.is(200);
+    writer.patch(&format!("{tool}/1.0"), &json!({"notes": "new"})).await.is(200);
+    owner.patch(&format!("{tool}/1.0"), &expiry).await.is(200);
+    let later = json!({"expires_at": "2031-01-01T00:00:00Z"});
+    writer.patch(&format!("{tool}/1.0"), &later).await.is(200);
+    writer.patch(&format!("{tool}/1.0"), &expiry).await.is(403).says("delete from");
+    writer.patch(&format!("{tool}/1.0"), &json!({"expires_at": null})).await.is(200);
+    owner.delete(&rule).await.is(204);
+    let rule = protect(&site, "publish", "owner").await;
+    for edit in
+        [json!({"yanked": true}), json!({"deprecated": true}), json!({"notes": "x"}), json!({"labels": {"a": "b"}})]
+    {
+        writer.patch(&format!("{tool}/1.0"), &edit).await.is(403).says("releases");
+    }
+    writer.post(&format!("{tool}/1.0/seal"), &json!({})).await.is(403).says("releases");
+    writer.patch(tool, &json!({"seal_after": "PT0S"})).await.is(403).says("releases");
+    writer.patch(tool, &json!({"description": "said"})).await.is(200);
+    let channel = format!("{tool}/-/channels/stable");
+    for target in ["1.0", "2.0"] {
+        let moved = set(&writer, &channel, json!({"version": target})).await;
+        assert_eq!(
+            moved.status,
+            if target == "1.0" { 200 } else { 403 },
+            "{target}: it stands for a protected version"
+        );
+    }
+    writer.delete(&channel).await.is(403).says("releases");
+    set(&writer, &format!("{tool}/-/channels/next"), json!({"version": "2.0"})).await.is(201);
+    assert_eq!(site.anon().get(&file("tool", "1.0")).await.is(200).text(), "1.0");
+    owner.delete(&rule).await.is(204);
+    owner.post(&format!("{tool}/1.0/seal"), &json!({})).await.is(200);
+    writer.patch(&format!("{tool}/1.0"), &expiry).await.is(403).says("sealed");
+    owner.patch(&format!("{tool}/1.0"), &expiry).await.is(200);
 }

@@ -338,3 +338,25 @@ async fn errors_are_json_on_request_and_a_line_of_text_otherwise() {
     }
     "#);
 }
+
+#[tokio::test]
+async fn a_part_of_a_form_that_says_its_length_is_refused_and_nothing_is_stored() {
+    let site = Site::new();
+    for length in ["3", "0", "6", "8", "60", "-1", "x"] {
+        let body = format!(
+            "--edge\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a\"\r\nContent-Length: {length}\r\n\r\n\
+             abcdef\r\n--edge--\r\n"
+        );
+        let address = path(&["ada", "tool", "1", "a"]);
+        let kind = "multipart/form-data; boundary=edge";
+        let answer = site.ci().put(&address, body).header("content-type", kind).await;
+        assert!([400, 408].contains(&answer.status), "{length}: {} {}", answer.status, answer.text());
+        site.anon().get(&address).await.is(404);
+    }
+    let long = format!("--edge\r\nContent-Disposition: form-data; x=\"{}\"\r\n\r\n", "y".repeat(70_000));
+    let answer = site
+        .ci()
+        .put(&path(&["ada", "tool", "1", "a"]), long)
+        .header("content-type", "multipart/form-data; boundary=edge");
+    answer.await.is(400).says("a part has no end of its header");
+}

@@ -128,3 +128,16 @@ async fn selectors_of_private_owners_look_like_those_of_absent_ones() {
     }
     own.get(&path(&["hidden", "tool", "@beta", "f"])).await.is(302);
 }
+
+#[tokio::test]
+async fn a_version_name_in_a_file_name_leads_nowhere_else() {
+    let site = Site::new();
+    let version = "x/../../../../../../packages/ada/generic/other/1/tool";
+    site.ci().publish(&path(&["ada", "tool", version, "f"]), "x").await;
+    site.ci().publish(&path(&["ada", "other", "1", "tool"]), "elsewhere").await;
+    let channel = "/api/v1/packages/ada/generic/tool/-/channels/stable";
+    let target = serde_json::json!({"version": version}).to_string();
+    site.ci().request("PUT", channel).header("content-type", "application/json").body(target).await.is(201);
+    site.anon().get("/api/packages/ada/generic/tool/@stable/tool-%7Bversion%7D").await.is(404);
+    site.anon().get("/api/packages/ada/generic/tool/@stable/f").await.is(302);
+}

@@ -126,7 +126,6 @@ pub fn can_administer(conn: &mut PgConnection, caller: &Caller, user: &OwnerName
 #[derive(Debug, Clone)]
 pub struct CanAudit {
     owners: Option<Vec<OwnerId>>,
-    public_only: bool,
 }
 
 impl CanAudit {
@@ -134,21 +133,17 @@ impl CanAudit {
     pub fn owners(&self) -> Option<&[OwnerId]> {
         self.owners.as_deref()
     }
-
-    /// Whether the caller may read records of public owners only.
-    pub fn public_only(&self) -> bool {
-        self.public_only
-    }
 }
 
-/// Checks that a caller may read the audit log: site administrators may, within the limits of their tokens.
+/// Checks that a caller may read the audit log: site administrators may. A token may be limited to some owners. One that
+/// is limited to some packages or to what is public may not, because records don't say which of them they are about.
 ///
 /// # Errors
-/// As [`Caller::demand_admin`].
+/// As [`Caller::demand_admin`]; [`Error::Forbidden`] naming the token's limit.
 pub fn can_audit(caller: &Caller) -> Result<CanAudit> {
     caller.demand_admin(Level::Read)?;
-    let limits = caller.limits();
-    Ok(CanAudit { public_only: limits.public_only(), owners: limits.owners })
+    caller.demand_all_packages()?;
+    Ok(CanAudit { owners: caller.limits().owners })
 }
 
 /// The right to see an owner's quota.
@@ -249,6 +244,7 @@ pub fn can_hook(conn: &mut PgConnection, caller: &Caller, of: &HooksOf, level: L
         }
         HooksOf::Organization(org) => visit_own_org(conn, caller, org, level)?,
     };
+    caller.demand_all_packages()?;
     Ok(CanHook { owner })
 }
 
@@ -281,12 +277,7 @@ pub fn can_share(conn: &mut PgConnection, caller: &Caller, owner: &OwnerName, le
             owner.name, user.name
         )));
     }
-    if caller.only_packages().is_some() {
-        return Err(Error::Forbidden(
-            "the access token is limited to some packages, but this request is about all packages of an owner"
-                .to_owned(),
-        ));
-    }
+    caller.demand_all_packages()?;
     Ok(CanShare { owner })
 }
 

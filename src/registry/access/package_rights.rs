@@ -200,7 +200,9 @@ impl CanSeeTrash {
 /// # Errors
 /// As [`can_upload`], but a token needs only `read:package`.
 pub fn can_see_trash(conn: &mut PgConnection, caller: &Caller, owner: &OwnerName) -> Result<CanSeeTrash> {
-    as_publisher(conn, caller, owner, Level::Read).map(CanSeeTrash)
+    let publisher = as_publisher(conn, caller, owner, Level::Read)?;
+    caller.demand_hidden()?;
+    Ok(CanSeeTrash(publisher))
 }
 
 /// The right to publish to a package of an owner and to delete from it: the limits of the token allow this package too.

@@ -77,10 +77,6 @@ pub fn can_set_retention(conn: &mut PgConnection, caller: &Caller, name: &OwnerN
 fn visit_whole(conn: &mut PgConnection, caller: &Caller, (name, level): (&OwnerName, Level)) -> Result<Visited> {
     caller.demand_scope(Area::Package, level)?;
     let owner = visit(conn, caller, name)?;
-    if caller.only_packages().is_some() {
-        return Err(Error::Forbidden(
-            "the access token is limited to some packages, and retention rules are about all of them".to_owned(),
-        ));
-    }
+    caller.demand_all_packages()?;
     Ok(owner)
 }

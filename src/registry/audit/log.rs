@@ -7,7 +7,6 @@ use crate::db::schema::{audit, owners};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{OwnerId, TokenId};
 use crate::domain::names::OwnerName;
-use crate::domain::role::Visibility;
 use crate::error::{Error, Result};
 use diesel::dsl::sql;
 use diesel::pg::Pg;
@@ -95,7 +94,6 @@ pub struct Log {
     since: Option<Timestamp>,
     before: Option<Timestamp>,
     only: Option<Vec<OwnerId>>,
-    public_only: bool,
 }
 
 /// See [`Log::parts`].
@@ -133,7 +131,6 @@ impl Log {
             since: filter.since,
             before: filter.before,
             only: right.owners().map(<[_]>::to_vec),
-            public_only: right.public_only(),
         })
     }
 
@@ -179,10 +176,6 @@ impl Log {
         }
         if let Some(only) = &self.only {
             all.push(Box::new(audit::owner_id.eq_any(only.clone())));
-        }
-        if self.public_only {
-            let public = owners::table.filter(owners::visibility.eq(Visibility::Public)).select(owners::id.nullable());
-            all.push(Box::new(audit::owner_id.eq_any(public)));
         }
         all
     }

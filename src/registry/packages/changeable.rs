@@ -128,12 +128,14 @@ pub(super) fn demand_deletable(
     };
     let rows: Vec<(Version, Life)> = query.load(conn)?;
     match rows.into_iter().find(|(_, life)| life.state(now) == VersionState::Sealed) {
-        Some((version, _)) => Err(Error::Forbidden(format!(
-            "version {version} is sealed: only an owner of {} or an administrator can delete it",
-            owner.name
-        ))),
+        Some((version, _)) => Err(sealed_for_owners(&version, &owner.name)),
         None => Ok(()),
     }
+}
+
+/// Only owners and administrators can delete a sealed version.
+pub(super) fn sealed_for_owners(version: &Version, owner: &OwnerName) -> Error {
+    Error::Forbidden(format!("version {version} is sealed: only an owner of {owner} or an administrator can delete it"))
 }
 
 /// Checks that no version of these packages, or not this one of them, is on hold. The caller holds the locks of the

@@ -1,6 +1,7 @@
 //! Channels: names of a package, such as `beta`, that each stand for one of its versions until somebody moves them.
 
 use super::lookup;
+use super::protections::{self, Action};
 use crate::db::schema::{channels, owners, packages, versions};
 use crate::domain::channel::ChannelName;
 use crate::domain::clock::Timestamp;
@@ -172,7 +173,7 @@ const CHANGED: Error = Error::PreconditionFailed("the channel does not match If-
 ///
 /// # Errors
 /// [`Error::NotFound`] for an unknown package, version or draft; [`Error::PreconditionFailed`]; [`Error::Clash`] for a
-/// version that was yanked, and for one channel too many.
+/// version that was yanked, and for one channel too many; [`Error::Forbidden`] when a protection rule forbids it.
 pub fn set(
     conn: &mut PgConnection,
     caller: &Caller,
@@ -197,6 +198,10 @@ pub fn set(
     if let Some(before) = before.as_ref().filter(|before| before.version == version) {
         let updater = before.updater.clone().filter(|_| right.owner().is_whole());
         return Ok((Channel { updater, ..before.clone() }, false));
+    }
+    // A channel is what people are told to use, so moving it changes both versions.
+    for changed in before.iter().map(|before| &before.version).chain([&version]) {
+        protections::check(conn, right, Action::Publish, changed)?;
     }
     if yanked_at.is_some() {
         return Err(Error::Clash(format!("{version} was yanked, so no channel can stand for it")));
@@ -234,7 +239,7 @@ pub fn set(
 /// Deletes a channel; `allows` as for [`set`].
 ///
 /// # Errors
-/// [`Error::NotFound`]; [`Error::PreconditionFailed`].
+/// [`Error::NotFound`]; [`Error::PreconditionFailed`]; [`Error::Forbidden`] when a protection rule forbids it.
 pub fn delete(
     conn: &mut PgConnection,
     caller: &Caller,
@@ -249,6 +254,7 @@ pub fn delete(
         return Err(CHANGED);
     }
     let before = before.ok_or(Error::NotFound(What::Channel))?;
+    protections::check(conn, right, Action::Publish, &before.version)?;
     diesel::delete(channels::table.find(before.id)).execute(conn)?;
     let detail = json!({"from": before.version, "to": null});
     record(conn, caller, (Event::ChannelDelete, right), (&package, &before.name), detail, now)

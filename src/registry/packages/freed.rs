@@ -4,7 +4,7 @@
 use crate::domain::ids::{OwnerId, TrashId, VersionId};
 use crate::error::Result;
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt};
+use diesel::sql_types::{Array, BigInt, Nullable};
 
 /// The files that would be removed from the disk.
 #[derive(Debug, Clone, Copy)]
@@ -49,19 +49,24 @@ struct Bytes {
     bytes: i64,
 }
 
-/// The bytes that a sweep removes from the disk once these files are gone for good.
+/// The bytes that a sweep removes from the disk once these files are gone for good, as far as this owner alone uses them:
+/// what others store is not told, so that nobody can find out whether a file exists on the site. `None` counts the files
+/// of all owners, for administrators.
 ///
 /// # Errors
 /// Database errors.
-pub fn bytes(conn: &mut PgConnection, of: Given<'_>) -> Result<i64> {
+pub fn bytes(conn: &mut PgConnection, of: Given<'_>, owner: Option<OwnerId>) -> Result<i64> {
     // A blob becomes free if all its files are among these: their numbers are compared, because the list can be long.
     let query = format!(
         "SELECT coalesce(sum(b.size), 0)::bigint AS bytes \
          FROM (SELECT blob_id, count(*) AS uses FROM ({}) AS given GROUP BY blob_id) AS own \
          JOIN blobs b ON b.id = own.blob_id \
-         WHERE own.uses = (SELECT count(*) FROM files f WHERE f.blob_id = b.id) \
-           + (SELECT count(*) FROM trashed_files t WHERE t.blob_id = b.id)",
+         WHERE own.uses = (SELECT count(*) FROM files f JOIN versions v ON v.id = f.version_id \
+             WHERE f.blob_id = b.id AND ($2 IS NULL OR v.owner_id = $2)) \
+           + (SELECT count(*) FROM trashed_files t JOIN trash e ON e.id = t.trash_id \
+             WHERE t.blob_id = b.id AND ($2 IS NULL OR e.owner_id = $2))",
         of.blobs()
     );
-    Ok(diesel::sql_query(query).bind::<Array<BigInt>, _>(of.ids()).get_result::<Bytes>(conn)?.bytes)
+    let query = diesel::sql_query(query).bind::<Array<BigInt>, _>(of.ids()).bind::<Nullable<BigInt>, _>(owner);
+    Ok(query.get_result::<Bytes>(conn)?.bytes)
 }

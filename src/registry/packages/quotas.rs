@@ -122,18 +122,26 @@ pub(super) fn check_making_room(
     }
     let used = usage(conn, owner.id)?;
     if let Some(limit) = of(quota.versions, used.versions + more_versions).filter(|_| more_versions > 0) {
-        return Err(Error::Quota(format!(
-            "the quota of {} is used up: {} of {limit} package versions exist",
-            owner.name, used.versions
-        )));
+        return Err(exceeded(owner, format!("is used up: {} of {limit} package versions exist", used.versions)));
     }
     if let Some(limit) = of(quota.bytes, (used.bytes - room).saturating_add(more_bytes)) {
-        return Err(Error::Quota(format!(
-            "the quota of {} allows {limit} bytes: {} are used, and {more_bytes} more do not fit",
-            owner.name, used.bytes
-        )));
+        let why = format!("allows {limit} bytes: {} are used, and {more_bytes} more do not fit", used.bytes);
+        return Err(exceeded(owner, why));
     }
     Ok(())
+}
+
+/// The error for a quota, with the figures if the caller may see how much the owner stores.
+fn exceeded(owner: &Visited, figures: String) -> Error {
+    Error::Quota(exceeded_text(owner, figures))
+}
+
+fn exceeded_text(owner: &Visited, figures: String) -> String {
+    let name = &owner.name;
+    match owner.is_whole() {
+        true => format!("the quota of {name} {figures}"),
+        false => format!("the quota of {name} is used up: ask one of its owners"),
+    }
 }
 
 /// How many bytes a file may still have.
@@ -156,7 +164,7 @@ pub fn allowance(conn: &mut PgConnection, owner: &Visited, quota: Quota, room: i
     let name = &owner.name;
     let exceeded = match quota.bytes {
         Some(limit) if left == Some(bytes) => {
-            format!("the quota of {name} allows {limit} bytes: {used} are used, and this file does not fit")
+            exceeded_text(owner, format!("allows {limit} bytes: {used} are used, and this file does not fit"))
         }
         _ => format!("the quota of {name} allows {bytes} bytes per file, and this file is larger"),
     };

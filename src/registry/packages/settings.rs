@@ -1,6 +1,7 @@
 //! The settings of a package: what is said about it, and the rules for its versions.
 
 use super::lookup::package_is;
+use super::protections::{self, Action};
 use super::version_states;
 use super::{lifecycle, lookup};
 use crate::db::schema::packages;
@@ -86,7 +87,7 @@ fn load(conn: &mut PgConnection, id: PackageId) -> Result<PackageSettings> {
 /// Changes the settings of a package. This waits for running uploads, so that none ends after the package was archived.
 ///
 /// # Errors
-/// [`Error::NotFound`].
+/// [`Error::NotFound`]; [`Error::Forbidden`] when a protection rule forbids it.
 pub fn update(
     conn: &mut PgConnection,
     caller: &Caller,
@@ -103,6 +104,8 @@ pub fn update(
         return Ok(());
     }
     if after.seal_after != before.seal_after {
+        // It seals versions, which cannot be undone.
+        protections::check_all(conn, right, Action::Publish)?;
         // What is sealed under the old setting stays sealed.
         seal_all_due(conn, caller, id, now)?;
     }

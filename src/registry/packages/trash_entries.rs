@@ -140,10 +140,10 @@ pub fn list(conn: &mut PgConnection, caller: &Caller, right: &CanSeeTrash, slice
 /// Database errors.
 pub fn occupied_by(conn: &mut PgConnection, caller: &Caller, right: &CanSeeTrash) -> Result<i64> {
     if right.patterns().is_none() && caller.only_packages().is_none() && caller.may_publish() {
-        return freed::bytes(conn, Given::TrashOf(&[right.owner().id]));
+        return freed::bytes(conn, Given::TrashOf(&[right.owner().id]), Some(right.owner().id));
     }
     let ids: Vec<TrashId> = shown(caller, right).select(trash::id).load(conn)?;
-    freed::bytes(conn, Given::Entries(&ids))
+    freed::bytes(conn, Given::Entries(&ids), Some(right.owner().id))
 }
 
 /// An entry of an owner's trash, and the right to its package: to restore or purge it.
@@ -157,7 +157,9 @@ pub fn find_to_change(
     id: TrashId,
 ) -> Result<(CanPublish, TrashEntry)> {
     let right = can_upload(conn, caller, owner)?;
-    let row = within(right.owner(), right.patterns()).filter(trash::id.eq(id)).select(ENTRY_COLUMNS);
+    caller.demand_hidden()?;
+    let rows = narrowed(within(right.owner(), right.patterns()), caller.only_packages());
+    let row = rows.filter(trash::id.eq(id)).select(ENTRY_COLUMNS);
     let entry: TrashEntry = row.first(conn).optional()?.ok_or(Error::NotFound(What::TrashEntry))?;
     let entry = entry.seen_at(right.owner());
     Ok((can_publish(conn, caller, owner, &entry.package)?, entry))
@@ -381,7 +383,7 @@ pub fn empty(
     )
     .bind::<Array<BigInt>, _>(&ids)
     .load(conn)?;
-    let freed = freed::bytes(conn, Given::Entries(&ids))?;
+    let freed = freed::bytes(conn, Given::Entries(&ids), None)?;
     drop_entries(conn, &ids, now)?;
     for Emptied { id, owner, entries, files, bytes } in &emptied {
         let detail = json!({"entries": entries, "files": files, "bytes": bytes});

@@ -1,5 +1,7 @@
 //! Changing what is said about a version: its notes, labels and flags.
 
+use super::changeable;
+use super::protections::{self, Action};
 use super::version_states::{self, LockedVersion};
 use crate::db::schema::versions;
 use crate::domain::clock::Timestamp;
@@ -8,6 +10,7 @@ use crate::domain::package_texts::{Markdown, Reason};
 use crate::domain::path::VersionPath;
 use crate::domain::role::Permission;
 use crate::domain::version::Version;
+use crate::domain::version_state::VersionState;
 use crate::error::{Error, Result};
 use crate::registry::access::CanPublish;
 use crate::registry::audit::Event;
@@ -37,8 +40,9 @@ pub struct VersionEdit {
 /// Changes a version. Changes that concern others are announced to webhooks.
 ///
 /// # Errors
-/// [`Error::NotFound`]; [`Error::Forbidden`] for a hold by someone who is not an owner; [`Error::Invalid`] for values
-/// that contradict each other.
+/// [`Error::NotFound`]; [`Error::Forbidden`] for a hold by someone who is not an owner, when a protection rule forbids it,
+/// and for the expiry of a version that the caller may not delete; [`Error::Invalid`] for values that contradict each
+/// other.
 pub fn update(
     conn: &mut PgConnection,
     caller: &Caller,
@@ -59,6 +63,7 @@ pub fn update(
     if changes.is_empty() {
         return Ok(());
     }
+    demand(conn, right, (&before, &after), now)?;
     after.write(conn, &before)?;
     if !before.standing.is_draft() {
         let news = after.news(&before);
@@ -68,6 +73,31 @@ pub fn update(
     }
     let owner = (owner.id, &owner.name);
     version_states::record(conn, caller, (Event::VersionUpdate, owner), (&before, Value::Object(changes)), now)
+}
+
+/// Checks that the caller may change the version like this. Whoever lets it expire, or expire sooner, deletes it.
+fn demand(
+    conn: &mut PgConnection,
+    right: &CanPublish,
+    (before, after): (&LockedVersion, &Edited),
+    now: Timestamp,
+) -> Result<()> {
+    protections::check(conn, right, Action::Publish, &before.version)?;
+    let sooner = match (before.standing.expires_at, after.expires_at) {
+        (_, None) => false,
+        (None, Some(_)) => true,
+        (Some(before), Some(after)) => after < before,
+    };
+    if !sooner {
+        return Ok(());
+    }
+    protections::check(conn, right, Action::Delete, &before.version)?;
+    let owner = right.owner();
+    let is_sealed = before.standing.life.state(now) == VersionState::Sealed;
+    if is_sealed && owner.permission() < Some(Permission::Owner) {
+        return Err(changeable::sealed_for_owners(&before.version, &owner.name));
+    }
+    Ok(())
 }
 
 /// What is said about a version after an edit.

@@ -187,7 +187,7 @@ fn listed(word: &str, names: &[&str]) -> String {
 /// Seals a version. A sealed version stays as it is, so that the request can be repeated.
 ///
 /// # Errors
-/// [`Error::NotFound`]; [`Error::WrongState`] for a draft.
+/// [`Error::NotFound`]; [`Error::WrongState`] for a draft; [`Error::Forbidden`] when a protection rule forbids it.
 pub fn seal(
     conn: &mut PgConnection,
     caller: &Caller,
@@ -206,6 +206,7 @@ pub fn seal(
     if version.standing.life.stored == VersionState::Sealed {
         return Ok(());
     }
+    protections::check(conn, right, Action::Publish, &version.version)?;
     let since = version.standing.life.sealed_at(now).unwrap_or(now);
     write_seal(conn, caller, (owner.id, &owner.name), (&version, since), now)
 }

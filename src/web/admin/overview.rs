@@ -58,7 +58,7 @@ impl Stored {
             overview: stats::overview(conn, caller)?,
             days: stats::growth(conn, caller, now)?,
             trash: trash_entries::occupied(conn, caller)?,
-            trash_freed: freed::bytes(conn, Given::Trash)?,
+            trash_freed: freed::bytes(conn, Given::Trash, None)?,
             facts: Facts::read(conn, caller, now)?,
             scrub: scrub::progress(conn)?,
         })

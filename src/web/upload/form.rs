@@ -6,7 +6,7 @@ use crate::auth::call::Call;
 use crate::domain::names::OwnerName;
 use crate::domain::path::VersionPath;
 use crate::error::{Error, Result, What};
-use crate::http::body::{BodyError, PacedBody};
+use crate::http::body::{BodyError, PacedBody, demand_no_length};
 use crate::http::problem::{log_internal, status_of};
 use crate::publish::{self, Target, is_form};
 use crate::registry::access::can_upload;
@@ -78,6 +78,7 @@ impl Reading<'_> {
         let (mut path, mut outcome, mut status) = (None, Outcome::default(), None);
         while let Some(field) = form.next().await {
             let mut field = field.map_err(|error| BodyError::from(error).0)?;
+            demand_no_length(&field).map_err(|error| error.0)?;
             let Some(name) = file_name(&field) else {
                 self.text(&mut field).await?;
                 continue;

@@ -110,7 +110,7 @@ pub fn of_owner(
         let rule = decision.rule.and_then(|at| rules.get(at)).map(|rule| rule.name.clone());
         preview.lines.push(PreviewLine { facts, decision, rule });
     }
-    preview.free_bytes = freed::bytes(conn, Given::Versions(&gone))?;
+    preview.free_bytes = freed::bytes(conn, Given::Versions(&gone), Some(owner))?;
     Ok(preview)
 }
 
