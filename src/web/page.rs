@@ -81,6 +81,8 @@ pub struct Frame {
     pub notice: Option<Notice>,
     /// The address of the site, for the commands to copy.
     pub root: String,
+    /// Whether the instance sends mail: no page mentions it otherwise.
+    pub sends_mail: bool,
     /// The path in front of every link.
     base: BasePath,
 }
@@ -96,6 +98,7 @@ impl Frame {
             here: req.uri().path_and_query().map_or_else(String::new, ToString::to_string),
             notice,
             root: site_root(req, app),
+            sends_mail: app.sends_mail(),
             base: app.config.base_path().clone(),
         }
     }
