@@ -29,6 +29,7 @@ pub enum What {
     Robot,
     TrashEntry,
     RetentionRule,
+    Invitation,
     Page,
 }
 
@@ -52,6 +53,7 @@ impl fmt::Display for What {
             Self::Robot => "robot",
             Self::TrashEntry => "trash entry",
             Self::RetentionRule => "retention rule",
+            Self::Invitation => "invitation",
             Self::Page => "page",
         })
     }

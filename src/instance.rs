@@ -7,8 +7,12 @@ use crate::db::managed::{self, ManagedOptions, ManagedPostgres};
 use crate::db::{self, Db};
 use crate::domain::clock::Clock;
 use crate::domain::digest::to_hex;
+use crate::domain::public_url::PublicUrl;
 use crate::domain::secret::MasterKey;
+use crate::mailer::Mailer;
+use crate::outbound::system_lookup;
 use crate::registry::accounts::two_factor;
+use crate::registry::mail;
 use crate::registry::operations::settings::{self, SECRET_KEY_CHECK, STORE_ID};
 use crate::registry::owners::namespace;
 use crate::registry::packages::retention;
@@ -165,9 +169,28 @@ impl Instance {
             let now = clock.now();
             db.write(move |conn| retention::facts::begin_recording(conn, now)).await.map_err(explain)?;
         }
-        let app = App::new(config, db, store, clock, key);
+        if exclusive {
+            let sends = config.sends_mail();
+            db.write(move |conn| mail::set_enabled(conn, sends)).await.map_err(explain)?;
+        }
+        let mailer = mailer(&config)?;
+        let mut app = App::new(config, db, store, clock, key);
+        app.mailer = mailer.map(Arc::new);
         Ok(Self { app: Arc::new(app), database })
     }
+}
+
+/// The client of the SMTP server that is configured.
+///
+/// # Errors
+/// A message that names the setting.
+pub fn mailer(config: &Config) -> Result<Option<Mailer>> {
+    if !config.sends_mail() {
+        return Ok(None);
+    }
+    let host = config.public_url.as_ref().map_or("localhost", PublicUrl::host);
+    let made = Mailer::new(config.mail.smtp_url.reveal(), &config.mail.from, host, system_lookup());
+    made.map(Some).map_err(|problem| anyhow::anyhow!(problem))
 }
 
 /// Checks that the secret key is this database's: all its servers share one key. The first server's key counts.

@@ -6,6 +6,7 @@ use crate::error::Error;
 use crate::http::connections::Connections;
 use crate::http::description::{Description, text};
 use crate::http::problem::{self, Shape};
+use crate::registry::mail;
 use crate::registry::operations::damage;
 use crate::state::App;
 use crate::state::health::Check;
@@ -137,6 +138,12 @@ async fn gauges(app: &Arc<App>, connections: &Connections) {
     }
     if let Ok(damaged) = app.db.read(damage::count).await {
         metrics::gauge!("packhouse_damaged_blobs").set(float(damaged.try_into().unwrap_or(0)));
+    }
+    if app.sends_mail()
+        && let Ok(queued) = app.db.read(mail::log::count).await
+    {
+        metrics::gauge!("packhouse_mail_waiting").set(float(queued.waiting.try_into().unwrap_or(0)));
+        metrics::gauge!("packhouse_mail_failed").set(float(queued.failed.try_into().unwrap_or(0)));
     }
     let store = app.store.clone();
     if let Ok(Ok(space)) = spawn_blocking(move || store.free_space()).await {

@@ -67,7 +67,7 @@ pub type Lookup = Arc<dyn Fn(String) -> BoxFuture<'static, std::io::Result<Vec<I
 
 /// The machine's own name lookup. It runs on a separate thread that nothing waits for at shutdown, because the C
 /// library cannot cancel a lookup.
-fn system_lookup() -> Lookup {
+pub fn system_lookup() -> Lookup {
     Arc::new(|name| {
         Box::pin(async move {
             let (done, found) = oneshot::channel();

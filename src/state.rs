@@ -9,15 +9,18 @@ use crate::db::Db;
 use crate::domain::clock::Clock;
 use crate::domain::quota::Quota;
 use crate::domain::secret::MasterKey;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, What};
 use crate::http::body::Pace;
 use crate::http::recent::RecentRequests;
 use crate::jobs::digests::Turns;
+use crate::jobs::mail::MailSender;
+use crate::jobs::mail_alerts::AlertPlan;
 use crate::jobs::retention::RetentionPlan;
 use crate::jobs::scrub::ScrubPlan;
 use crate::jobs::sweep::SweepPlan;
 use crate::jobs::task_status::TaskStatuses;
 use crate::jobs::webhooks::WebhookSender;
+use crate::mailer::Mailer;
 use crate::outbound::{Allowed, Outbound};
 use crate::password::Passwords;
 use crate::registry::operations::integrity::BlobTotals;
@@ -41,6 +44,8 @@ pub struct App {
     pub counters: Counters,
     /// The client for requests to other servers.
     pub outbound: Arc<Outbound>,
+    /// The client of the SMTP server, if one is configured.
+    pub mailer: Option<Arc<Mailer>>,
     pub metrics: Option<PrometheusHandle>,
     /// How many lines of the log were lost.
     pub lost_log_lines: fn() -> u64,
@@ -69,6 +74,9 @@ pub fn sweep_plan(config: &Config) -> SweepPlan {
     }
 }
 
+/// Why something that needs mail is refused.
+pub const NO_MAIL: &str = "this server sends no mail (mail.smtp_url is not set)";
+
 /// The id of this process, in leases.
 static SERVER: LazyLock<u64> = LazyLock::new(rand::random);
 
@@ -80,6 +88,11 @@ pub fn scrub_plan(config: &Config) -> ScrubPlan {
         now_please: false,
         server: *SERVER,
     }
+}
+
+/// When to tell administrators by mail, from the settings.
+pub fn alert_plan(config: &Config) -> AlertPlan {
+    AlertPlan { backup_patience: config.backup_patience(), reserve_bytes: config.store.reserve_bytes }
 }
 
 /// When to apply expiry and retention rules, from the settings.
@@ -103,6 +116,7 @@ impl App {
             passwords: Passwords::default(),
             counters: Counters::default(),
             outbound,
+            mailer: None,
             metrics: None,
             lost_log_lines: || 0,
             digests_wanted: Notify::new(),
@@ -150,6 +164,34 @@ impl App {
             key: self.key.clone(),
             root: self.url(""),
         }
+    }
+
+    /// Whether Packhouse sends mail.
+    pub fn sends_mail(&self) -> bool {
+        self.config.sends_mail()
+    }
+
+    /// Checks that Packhouse sends mail.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]: no page and no address is about mail otherwise.
+    pub fn demand_mail(&self) -> Result<()> {
+        if self.sends_mail() { Ok(()) } else { Err(Error::NotFound(What::Page)) }
+    }
+
+    /// Checks that Packhouse sends mail, for the API.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] naming the setting.
+    pub fn allow_mail(&self) -> Result<()> {
+        if self.sends_mail() { Ok(()) } else { Err(Error::Forbidden(NO_MAIL.to_owned())) }
+    }
+
+    /// The sender of mail, if an SMTP server is configured.
+    pub fn mail_sender(&self) -> Option<MailSender> {
+        let mailer = Arc::clone(self.mailer.as_ref()?);
+        let (db, clock, key) = (self.db.clone(), self.clock.clone(), self.key.clone());
+        Some(MailSender { db, mailer, clock, key, root: self.url("") })
     }
 
     /// Checks that webhooks are enabled on this instance.

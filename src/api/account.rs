@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 #[schema(as = EmailAddress)]
 pub struct EmailBody {
     email: String,
-    /// Whether the user may sign in with it: an administrator has set or confirmed it.
+    /// Whether the user may sign in with it: an administrator has set it, or the user followed a link.
     verified: bool,
     /// Always true: a user has one address.
     primary: bool,

@@ -13,6 +13,7 @@ pub mod error;
 mod fields;
 mod form;
 pub mod grants;
+pub mod invitations;
 pub mod members;
 pub mod meta;
 pub mod openapi;

@@ -48,6 +48,12 @@ pub(super) fn id_for(devices: &[Device], (user, epoch): (OwnerId, i32)) -> Optio
     own.map(|device| DeviceId(device.id.clone()))
 }
 
+/// Whether a user signed in with this browser before, at any epoch of their account. It only decides whether they are
+/// told of a new device.
+pub fn is_known(req: &HttpRequest, app: &App, user: OwnerId) -> bool {
+    read(req, app).iter().any(|device| device.user == user.0)
+}
+
 /// The cookie of a browser in which a user has just signed in, completely.
 ///
 /// # Errors

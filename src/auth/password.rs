@@ -11,7 +11,7 @@ use crate::registry::accounts::attempts::{Bucket, KnownPlace};
 use crate::registry::accounts::factor::Factor;
 use crate::registry::accounts::two_factor::{self, recovery};
 use crate::registry::accounts::users::Login;
-use crate::registry::accounts::{attempts, known_addresses, users};
+use crate::registry::accounts::{attempts, known_addresses, sessions, users};
 use crate::registry::caller::{BAD_LOGIN, NOBODY};
 use crate::state::App;
 use actix_web::HttpRequest;
@@ -91,7 +91,7 @@ pub async fn sign_in(app: &App, name: &str, password: Password, source: &SignInS
 }
 
 /// Remembers where a user signed in from, after their password and their two-factor code were correct: sign-ins from
-/// there no longer share a bucket with strangers.
+/// there no longer share a bucket with strangers. With mail, users are told of a new one.
 ///
 /// # Errors
 /// Database errors; [`Error::NotFound`] when the user was deleted a moment ago.
@@ -101,7 +101,8 @@ pub async fn remember_address(app: &App, login: &Login, source: &SignInSource) -
     if app.passwords.remembers_address(user, epoch, address, now) {
         return Ok(());
     }
-    app.db.write(move |conn| known_addresses::remember(conn, (user, epoch), address, now)).await?;
+    let is_first = login.last_login_at.is_none();
+    app.db.write(move |conn| sessions::note_program(conn, (user, epoch), address, is_first, now)).await?;
     app.passwords.remember_address(user, epoch, address, now);
     Ok(())
 }

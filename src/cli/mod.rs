@@ -6,6 +6,7 @@ mod check;
 mod config;
 mod gc;
 mod instance_owner;
+mod mail;
 mod open;
 mod restore;
 mod retention;
@@ -51,6 +52,9 @@ enum Command {
     /// Manage access tokens: create
     #[command(subcommand)]
     Token(tokens::Command),
+    /// Check the mail server: test
+    #[command(subcommand)]
+    Mail(mail::Command),
     /// Manage the secret key: adopt a new one
     #[command(subcommand)]
     SecretKey(SecretKeyCommand),
@@ -79,16 +83,19 @@ enum SecretKeyCommand {
 }
 
 impl Command {
-    /// Whether the command may start from nothing. With a mistyped directory the others would create an empty instance
+    /// Whether the command may start from nothing, or needs no instance. With a mistyped directory the others would create an empty instance
     /// and report on it: a backup of nothing, a check without problems.
     fn may_make_an_instance(&self) -> bool {
-        matches!(self, Self::Serve | Self::Migrate | Self::Restore(_) | Self::User(users::Command::Create { .. }))
+        matches!(
+            self,
+            Self::Serve | Self::Migrate | Self::Restore(_) | Self::Mail(_) | Self::User(users::Command::Create { .. })
+        )
     }
 
     /// Whether root runs it as the instance's owner. A backup belongs to the user who makes it, and creates nothing in
     /// the instance. A server keeps the user whom the administrator chose.
     fn is_for_the_owner(&self) -> bool {
-        !matches!(self, Self::Serve | Self::Backup(_))
+        !matches!(self, Self::Serve | Self::Backup(_) | Self::Mail(_))
     }
 }
 
@@ -136,6 +143,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Migrate => migrate(&config),
         Command::User(command) => block_on(users::run(config, command)),
         Command::Token(command) => block_on(tokens::run(config, command)),
+        Command::Mail(command) => block_on(mail::run(config, command)),
         Command::Trash(command) => block_on(trash::run(config, command)),
         Command::SecretKey(SecretKeyCommand::Adopt) => block_on(adopt_secret_key(&config)),
         Command::Retention(command) => block_on(retention::run(config, command)),

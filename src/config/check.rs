@@ -1,6 +1,7 @@
 //! Checks of values beyond their types. An error names its key and stops the start; a secret's value is never shown.
 
 use super::keys::{Config, ConfigError, LimitsConfig};
+use crate::domain::mail::{Sender, SmtpServer};
 use crate::domain::names::{Email, OwnerName};
 use crate::domain::secret::Password;
 use tracing_subscriber::EnvFilter;
@@ -35,7 +36,26 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
     if !database.is_empty() {
         connection(database).map_err(|problem| bad("database.url", problem))?;
     }
+    mail(config)?;
     administrator(config)
+}
+
+fn mail(config: &Config) -> Result<(), ConfigError> {
+    let (server, sender) = (config.mail.smtp_url.reveal(), &config.mail.from);
+    if !sender.is_empty() {
+        sender.parse::<Sender>().map_err(|problem| bad("mail.from", problem.to_string()))?;
+    }
+    if server.is_empty() {
+        return Ok(());
+    }
+    server.parse::<SmtpServer>().map_err(|problem| bad("mail.smtp_url", problem.to_string()))?;
+    if sender.is_empty() {
+        return Err(bad("mail.from", "must be set, because mail.smtp_url is: the address that mail comes from"));
+    }
+    if config.public_url.is_none() {
+        return Err(bad("public_url", "must be set, because mail.smtp_url is: mail contains links to this site"));
+    }
+    Ok(())
 }
 
 fn numbers(config: &Config) -> Result<(), ConfigError> {

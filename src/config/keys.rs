@@ -45,6 +45,7 @@ pub struct Config {
     pub registration: RegistrationConfig,
     pub jobs: JobsConfig,
     pub webhooks: WebhooksConfig,
+    pub mail: MailConfig,
     pub log: LogConfig,
     pub metrics: MetricsConfig,
     pub admin: AdminConfig,
@@ -119,6 +120,7 @@ pub struct LimitsConfig {
 #[serde(deny_unknown_fields)]
 pub struct HealthConfig {
     pub degraded_is_ready: bool,
+    pub backup_days: u64,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -161,6 +163,7 @@ pub struct JobsConfig {
     pub scrub_bytes_per_second: u64,
     pub retention_every_seconds: u64,
     pub webhooks_every_seconds: u64,
+    pub mail_every_seconds: u64,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -171,6 +174,13 @@ pub struct WebhooksConfig {
     pub allowed_hosts: Vec<String>,
     pub timeout_seconds: u64,
     pub keep_days: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MailConfig {
+    pub smtp_url: SecretText,
+    pub from: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -234,6 +244,17 @@ impl Config {
     /// The most bytes one file may have by the instance's own limit; `None` for no limit.
     pub fn file_limit(&self) -> Option<u64> {
         u64::try_from(self.limits.file_bytes).ok()
+    }
+
+    /// Whether Packhouse sends mail.
+    pub fn sends_mail(&self) -> bool {
+        !self.mail.smtp_url.is_empty()
+    }
+
+    /// How old the last backup may be; `None` for any age.
+    pub fn backup_patience(&self) -> Option<Duration> {
+        let days = self.health.backup_days;
+        (days > 0).then(|| Duration::from_secs(days.saturating_mul(86_400)))
     }
 
     /// How long webhook deliveries are kept.

@@ -12,7 +12,7 @@ pub const SAMPLE: &str = include_str!("../../packhouse.sample.toml");
 /// dots.
 const PREFIX: &str = "PACKHOUSE_";
 /// Keys whose value can be in a file, which `<key>_file` names.
-const SECRET_KEYS: [&str; 3] = ["database.url", "admin.password", "metrics.token"];
+const SECRET_KEYS: [&str; 4] = ["database.url", "admin.password", "metrics.token", "mail.smtp_url"];
 
 impl Config {
     /// Reads the sample's defaults, then the file (the given one, or `packhouse.toml` if it exists), then the

@@ -11,8 +11,8 @@ mod load;
 
 pub use keys::{
     AdminConfig, AuthConfig, Config, ConfigError, DatabaseConfig, HealthConfig, JobsConfig, LimitsConfig, LogConfig,
-    LogFormat, MetricsConfig, Origin, QuotaConfig, RegistrationConfig, Setting, StoreConfig, Surroundings, TrashConfig,
-    WebhooksConfig,
+    LogFormat, MailConfig, MetricsConfig, Origin, QuotaConfig, RegistrationConfig, Setting, StoreConfig, Surroundings,
+    TrashConfig, WebhooksConfig,
 };
 pub use libpq::leave_libpq_variables;
 pub use listen::ListenAddress;

@@ -84,6 +84,20 @@ diesel::table! {
 }
 
 diesel::table! {
+    email_links (id) {
+        id -> Int8,
+        kind -> Int2,
+        user_id -> Int8,
+        hash -> Bytea,
+        email -> Text,
+        auth_epoch -> Int4,
+        created_at -> Timestamptz,
+        expires_at -> Timestamptz,
+        used_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
     files (id) {
         id -> Int8,
         version_id -> Int8,
@@ -168,6 +182,23 @@ diesel::table! {
 }
 
 diesel::table! {
+    mails (id) {
+        id -> Int8,
+        kind -> Int2,
+        user_id -> Int8,
+        recipient -> Text,
+        facts -> Jsonb,
+        sealed_code -> Nullable<Bytea>,
+        created_at -> Timestamptz,
+        retry_until -> Timestamptz,
+        next_attempt_at -> Nullable<Timestamptz>,
+        leased_until -> Nullable<Timestamptz>,
+        attempts -> Int4,
+        error -> Text,
+    }
+}
+
+diesel::table! {
     owner_redirects (lower_name) {
         lower_name -> Text,
         owner_id -> Int8,
@@ -244,6 +275,15 @@ diesel::table! {
         user_id -> Int8,
         hash -> Bytea,
         used_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    reset_requests (id) {
+        id -> Int8,
+        sealed_name -> Bytea,
+        address -> Text,
+        requested_at -> Timestamptz,
     }
 }
 
@@ -341,6 +381,7 @@ diesel::table! {
         last_used_from -> Nullable<Text>,
         feeds_only -> Bool,
         creator_name -> Nullable<Text>,
+        expiry_announced -> Bool,
     }
 }
 
@@ -417,6 +458,8 @@ diesel::table! {
         auth_epoch -> Int4,
         last_login_at -> Nullable<Timestamptz>,
         robot_of -> Nullable<Int8>,
+        confirmed_email -> Nullable<Text>,
+        muted_mails -> Array<Int2>,
     }
 }
 
@@ -455,6 +498,8 @@ diesel::joinable!(team_members -> users (user_id));
 diesel::joinable!(tokens -> users (user_id));
 diesel::joinable!(known_addresses -> users (user_id));
 diesel::joinable!(sessions -> users (user_id));
+diesel::joinable!(mails -> users (user_id));
+diesel::joinable!(email_links -> users (user_id));
 diesel::joinable!(second_factors -> users (user_id));
 diesel::joinable!(packages -> owners (owner_id));
 diesel::joinable!(versions -> packages (package_id));
@@ -483,18 +528,21 @@ diesel::allow_tables_to_appear_in_same_query!(
     channels,
     daily_totals,
     damaged_blobs,
+    email_links,
     files,
     grants,
     hook_attempts,
     hook_deliveries,
     hooks,
     known_addresses,
+    mails,
     owner_redirects,
     owner_usage,
     owners,
     packages,
     protections,
     recovery_codes,
+    reset_requests,
     retention_rules,
     second_factors,
     sessions,

@@ -68,6 +68,10 @@ id!(
     TrashId,
     /// A retention rule of an owner.
     RetentionRuleId,
+    /// A mail in the outbox.
+    MailId,
+    /// A link that was sent to an address.
+    EmailLinkId,
 );
 
 impl OwnerId {

@@ -10,6 +10,7 @@ pub mod ids;
 pub mod iso_duration;
 pub mod labels;
 pub mod limit;
+pub mod mail;
 pub mod names;
 pub mod network;
 pub mod overwrite;

@@ -321,7 +321,7 @@ fn check_package(text: &str) -> Result<(), InvalidName> {
     }
 }
 
-/// An email address is not valid. This registry sends no mail and checks only the shape.
+/// An email address is not valid. Only its shape is checked; `mailer::is_deliverable` checks more.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("enter an email address such as name@example.org, with at most 254 bytes")]
 pub struct InvalidEmail;

@@ -7,6 +7,8 @@ pub mod digests;
 pub mod empty_trash;
 pub mod flush_counts;
 pub mod forget_downloads;
+pub mod mail;
+pub mod mail_alerts;
 pub mod note_totals;
 pub mod retention;
 pub mod scrub;

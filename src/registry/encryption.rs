@@ -22,6 +22,10 @@ pub(super) const SEED_OFFER: Kind = Kind("offers of second factors");
 pub(super) const HOOK_SECRET: Kind = Kind("secrets of webhooks");
 /// The `Authorization` values that webhooks send.
 pub(super) const HOOK_AUTHORIZATION: Kind = Kind("authorizations of webhooks");
+/// The secrets of links in mail that is to be sent.
+pub(super) const MAIL_CODE: Kind = Kind("links in mail");
+/// The names that people type to reset a password.
+pub(super) const RESET_NAME: Kind = Kind("names in password resets");
 
 fn cipher(key: &MasterKey, kind: Kind) -> XChaCha20Poly1305 {
     XChaCha20Poly1305::new(&key.derive(kind.0).into())

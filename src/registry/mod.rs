@@ -10,6 +10,7 @@ pub mod caller;
 pub mod draft_limit;
 mod encryption;
 mod like;
+pub mod mail;
 pub mod operations;
 pub mod owners;
 pub mod packages;

@@ -4,9 +4,10 @@ use super::table::{Interface, Routes, Serve, Service, read, write};
 use crate::api::endpoint::{Answer, Input};
 use crate::api::error::render_error;
 use crate::api::webhooks::{self, deliveries};
-use crate::api::{account, admin, archives, audit, channels, copies, grants, members, meta, orgs, package_settings};
+use crate::api::{account, admin, archives, audit, channels, copies, grants, invitations, members, meta, orgs};
 use crate::api::{
-    comparison, packages, protections, quotas, retention, robots, search, teams, tokens, trash, users, version_states,
+    comparison, package_settings, packages, protections, quotas, retention, robots, search, teams, tokens, trash,
+    users, version_states,
 };
 use crate::auth::policy::AcceptedCredentials::{self, Any, Ignored, Password, Token};
 use crate::auth::policy::Right::{
@@ -114,6 +115,17 @@ pub(super) fn routes() -> Routes<Api> {
             .event(Event::UserDelete).id("adminDelete").about("Delete a user")
             .says(422, "The user owns packages, is an organization's only owner, or is the only administrator")
             .says(409, "A version of theirs is on hold")
+        .post("/api/v1/admin/invitations", invitations::create).right(SiteAdmin).scope(write(Admin))
+            .event(Event::UserCreate).id("adminInvite")
+            .about("Create a user who gets a link to choose a password; the server must send mail")
+        .get("/api/v1/admin/users/{user}/invitation", invitations::get).right(SiteAdmin).scope(read(Admin))
+            .id("adminGetInvitation").about("Get a user's open invitation")
+        .post("/api/v1/admin/users/{user}/invitation", invitations::resend).right(SiteAdmin).scope(write(Admin))
+            .event(Event::InvitationSend).id("adminResendInvitation")
+            .about("Send a user another invitation, which replaces the earlier one")
+            .says(422, "The user has a password already, or may not sign in with their email address")
+        .delete("/api/v1/admin/users/{user}/invitation", invitations::withdraw).right(SiteAdmin).scope(write(Admin))
+            .event(Event::InvitationWithdraw).id("adminWithdrawInvitation").about("Withdraw a user's open invitation")
         .post("/api/v1/admin/users/{user}/rename", admin::rename).right(SiteAdmin).scope(write(Admin))
             .event(Event::UserRename).id("adminRename")
             .about("Rename a user; the old name redirects until someone takes it")

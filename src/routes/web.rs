@@ -15,7 +15,7 @@ use crate::web::{
     access, account, admin, copies, delete, download, explore, home, login, manual, members, org_settings, orgs,
     version_edit,
 };
-use crate::web::{channels, compare, feeds};
+use crate::web::{channels, compare, email_link, feeds, notifications};
 use crate::web::{
     package_settings, package_visibility, packages, password, profile, register, retention, robots, security, teams,
     theme, token_new, tokens, two_factor,
@@ -59,6 +59,14 @@ pub(super) fn routes() -> Routes<Web> {
         .post("/login", login::submit).right(Public).event(Event::SessionBegin)
         .get("/login/two-factor", login::code_form).right(Public)
         .post("/login/two-factor", login::submit_code).right(Public).event(Event::SessionBegin)
+        .get("/login/forgot", email_link::forgot_form).right(Public)
+        .post("/login/forgot", email_link::forget).right(Public).event(Event::PasswordResetRequest)
+        .get("/login/reset", email_link::reset_form).right(Public)
+        .post("/login/reset", email_link::reset).right(Public).event(Event::PasswordReset)
+        .get("/login/invitation", email_link::invitation_form).right(Public)
+        .post("/login/invitation", email_link::accept_invitation).right(Public).event(Event::InvitationAccept)
+        .get("/login/confirm-email", email_link::confirm_form).right(Public)
+        .post("/login/confirm-email", email_link::confirm).right(Public).event(Event::EmailConfirm)
         .get("/register", register::form).right(Public)
         .post("/register", register::submit).right(Public).event(Event::UserRegister)
         .post("/logout", login::logout).right(Public).event(Event::SessionEnd)
@@ -87,6 +95,8 @@ pub(super) fn routes() -> Routes<Web> {
             .event(Event::RecoveryCodes)
         .get("/user/settings/security/disable", two_factor::disable_form).right(SignedIn)
         .post("/user/settings/security/disable", two_factor::disable).right(SignedIn).event(Event::TwoFactorRemove)
+        .get("/user/settings/notifications", notifications::form).right(SignedIn)
+        .post("/user/settings/notifications", notifications::submit).right(SignedIn).event(Event::UserUpdate)
         .get("/user/settings/tokens", tokens::list).right(SignedIn)
         .get("/user/settings/tokens/new", token_new::form).right(SignedIn)
         .post("/user/settings/tokens/new", token_new::create).right(SignedIn).event(Event::TokenCreate)
@@ -188,6 +198,10 @@ pub(super) fn routes() -> Routes<Web> {
             .event(Event::UserUnlock)
         .post("/-/admin/users/{user}/approve", admin::user::approve).right(SiteAdmin).scope(write(Admin))
             .event(Event::UserApprove)
+        .post("/-/admin/users/{user}/invitation", admin::user::invite).right(SiteAdmin).scope(write(Admin))
+            .event(Event::InvitationSend)
+        .post("/-/admin/users/{user}/invitation/withdraw", admin::user::withdraw_invitation).right(SiteAdmin)
+            .scope(write(Admin)).event(Event::InvitationWithdraw)
         .get("/-/admin/users/{user}/edit", admin::user::edit_form).right(SiteAdmin).scope(read(Admin))
         .post("/-/admin/users/{user}/edit", admin::user::edit).right(SiteAdmin).scope(write(Admin))
             .event(Event::UserUpdate)
@@ -216,6 +230,9 @@ pub(super) fn routes() -> Routes<Web> {
         .get("/-/admin/packages", admin::owners::packages).right(SiteAdmin).scope(read(Admin))
         .get("/-/admin/audit", admin::audit::list).right(SiteAdmin).scope(read(Admin))
         .get("/-/admin/audit/export", admin::audit::export).right(SiteAdmin).scope(read(Admin))
+        .get("/-/admin/mail", admin::mail::page).right(SiteAdmin).scope(read(Admin))
+        .post("/-/admin/mail/dismiss", admin::mail::dismiss).right(SiteAdmin).scope(write(Admin))
+            .event(Event::MailDismiss)
         .get("/-/admin/system", admin::system::page).right(SiteAdmin).scope(read(Admin))
         .post("/-/admin/system/tasks/{task}", admin::system::start).right(SiteAdmin).scope(write(Admin))
             .event(Event::TaskStart)

@@ -11,9 +11,10 @@ use crate::jobs::scrub::{self, ScrubPlan, Scrubbed};
 use crate::jobs::sweep::Swept;
 use crate::jobs::task_status::Task;
 use crate::jobs::{
-    digests, empty_trash, flush_counts, forget_downloads, note_totals, run_span, seal_versions, sweep, webhooks,
+    digests, empty_trash, flush_counts, forget_downloads, mail, mail_alerts, note_totals, run_span, seal_versions,
+    sweep, webhooks,
 };
-use crate::state::{App, scrub_plan, sweep_plan};
+use crate::state::{App, alert_plan, scrub_plan, sweep_plan};
 use crate::web::format::{Bytes, Count};
 use running::{Running, counted, size};
 use std::sync::Arc;
@@ -30,17 +31,22 @@ const SEAL_EVERY: Duration = Duration::from_secs(60);
 /// How often to check for webhook deliveries and days of downloads that are old enough to be deleted.
 const FORGET_EVERY: Duration = Duration::from_secs(3600);
 
+/// How often to look for what people are told by mail without having done anything.
+const NOTICES_EVERY: Duration = Duration::from_secs(300);
+
 /// How often to check for entries of the trash that were kept long enough.
 const PURGE_EVERY: Duration = Duration::from_secs(3600);
 
 /// Starts all background work.
-pub(super) fn start(app: &Arc<App>) -> [JoinHandle<()>; 11] {
+pub(super) fn start(app: &Arc<App>) -> [JoinHandle<()>; 13] {
     [
         actix_web::rt::spawn(flush_regularly(Arc::clone(app))),
         actix_web::rt::spawn(complete_digests(Arc::clone(app))),
         actix_web::rt::spawn(sweep_regularly(Arc::clone(app))),
         actix_web::rt::spawn(tell_webhooks(Arc::clone(app))),
         actix_web::rt::spawn(forget_deliveries(Arc::clone(app))),
+        actix_web::rt::spawn(send_mail(Arc::clone(app))),
+        actix_web::rt::spawn(write_notices(Arc::clone(app))),
         actix_web::rt::spawn(empty_trash_regularly(Arc::clone(app))),
         actix_web::rt::spawn(note_regularly(Arc::clone(app))),
         actix_web::rt::spawn(scrub_regularly(Arc::clone(app))),
@@ -263,6 +269,37 @@ async fn tell_webhooks(app: Arc<App>) {
     }
 }
 
+async fn send_mail(app: Arc<App>) {
+    let every = app.config.jobs.mail_every_seconds;
+    if let Some(sender) = app.mail_sender().filter(|_| every > 0) {
+        sender.serve(Duration::from_secs(every)).await;
+    }
+}
+
+/// Writes mail that no change of a user causes.
+async fn write_notices(app: Arc<App>) {
+    if !app.sends_mail() || app.config.jobs.mail_every_seconds == 0 {
+        return;
+    }
+    let mut ticks = tokio::time::interval(NOTICES_EVERY);
+    // The first tick comes at once, and the start is busy enough.
+    ticks.tick().await;
+    loop {
+        ticks.tick().await;
+        write_notices_now(&app).instrument(run_span("mail-notices")).await;
+    }
+}
+
+async fn write_notices_now(app: &App) {
+    let plan = alert_plan(&app.config);
+    if let Err(error) = mail_alerts::run(&app.db, &app.store, &app.clock, plan).await {
+        tracing::warn!(%error, "could not look for what administrators must know; trying again in five minutes");
+    }
+    if let Err(error) = mail::announce_expiring(&app.db, &app.clock).await {
+        tracing::warn!(%error, "could not look for tokens that expire; trying again in five minutes");
+    }
+}
+
 async fn forget_deliveries(app: Arc<App>) {
     let mut ticks = tokio::time::interval(FORGET_EVERY);
     // The first tick comes at once, and the start is busy enough.
@@ -276,6 +313,9 @@ async fn forget_deliveries(app: Arc<App>) {
 async fn forget_now(app: &App) {
     if let Err(error) = webhooks::forget(&app.db, &app.clock, app.config.webhooks_kept()).await {
         tracing::warn!(%error, "could not delete old webhook deliveries; trying again in an hour");
+    }
+    if let Err(error) = mail::forget(&app.db, &app.clock).await {
+        tracing::warn!(%error, "could not delete old mail and links; trying again in an hour");
     }
     if let Err(error) = forget_downloads::run(&app.db, &app.clock).await {
         tracing::warn!(%error, "could not delete old days of downloads; trying again in an hour");

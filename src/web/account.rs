@@ -1,15 +1,19 @@
 //! Account settings: the username, the email address and deleting the account. Each change asks for the password
 //! again.
 
+use super::format::When;
 use super::forms::Protected;
 use super::page::{Frame, Reply, frame};
 use super::problems::{Problems, sentence};
 use crate::auth::call::Call;
 use crate::auth::{confirm, session};
+use crate::domain::mail::LinkKind;
 use crate::domain::names::{Email, OwnerName};
 use crate::error::{Error, Result, What};
+use crate::mailer::is_deliverable;
 use crate::registry::access::can_change_own;
-use crate::registry::accounts::users::{self, User, delete_own, obstacles, rename_own, set_own_email};
+use crate::registry::accounts::email_links;
+use crate::registry::accounts::users::{self, EmailChange, User, change_own_email, delete_own, obstacles, rename_own};
 use askama::Template;
 use serde::Deserialize;
 
@@ -29,13 +33,27 @@ struct EmailPage {
     problems: Problems,
     user: User,
     email: String,
+    /// An address that a link was sent to, and when it expires.
+    pending: Option<(String, When)>,
+}
+
+async fn email_page(call: &Call, problems: Problems, typed: Option<String>) -> Result<EmailPage> {
+    let now = call.app.clock.now();
+    let (frame, (user, pending)) = frame(call, move |conn, caller| {
+        let name = caller.signed_in()?.name.clone();
+        let user = users::find(conn, &name)?.ok_or(Error::NotFound(What::User))?;
+        let pending = email_links::pending(conn, user.id, LinkKind::Confirmation, now)?;
+        Ok((user, pending))
+    })
+    .await?;
+    let pending = pending.filter(|_| frame.sends_mail).map(|link| (link.email, When { at: link.expires_at, now }));
+    let email = typed.unwrap_or_else(|| user.email.clone());
+    Ok(EmailPage { frame, problems, user, email, pending })
 }
 
 /// `GET /user/settings/email`.
 pub async fn email_form(call: Call) -> Result<Reply> {
-    let (frame, user) = own(&call).await?;
-    let email = user.email.clone();
-    Reply::page(&EmailPage { frame, problems: Problems::default(), user, email })
+    Reply::page(&email_page(&call, Problems::default(), None).await?)
 }
 
 #[derive(Deserialize)]
@@ -48,23 +66,28 @@ pub struct NewEmail {
 pub async fn set_email(call: Call, form: Protected<NewEmail>) -> Result<Reply> {
     let fields = form.read(&call).await?;
     match change_email(&call, &fields).await {
-        Ok(()) => Ok(Reply::to("/user/settings").notice(&call.app, "Your email address has been changed.")),
+        Ok(EmailChange::Set) => {
+            Ok(Reply::to("/user/settings").notice(&call.app, "Your email address has been changed."))
+        }
+        Ok(EmailChange::LinkSent) => Ok(Reply::to("/user/settings/email")
+            .notice(&call.app, "We've sent you an email. Open the link in it to confirm your address.")),
         Err(error) => {
-            let problems = Problems::of(error, "email")?;
-            let (frame, user) = own(&call).await?;
-            let page = EmailPage { frame, problems, user, email: fields.email };
+            let page = email_page(&call, Problems::of(error, "email")?, Some(fields.email)).await?;
             page.problems.reply(&page)
         }
     }
 }
 
-async fn change_email(call: &Call, fields: &NewEmail) -> Result<()> {
+async fn change_email(call: &Call, fields: &NewEmail) -> Result<EmailChange> {
     let email: Email = fields.email.trim().parse().map_err(|error| wrong("email", &error))?;
+    if call.app.sends_mail() && !is_deliverable(email.as_str()) {
+        return Err(Error::invalid("email", "no mail can be sent to this address: check its spelling"));
+    }
     confirm::password(call, &fields.current_password).await?;
-    let now = call.app.clock.now();
+    let (now, key) = (call.app.clock.now(), call.app.key.clone());
     call.writing(move |conn, caller| {
         let right = can_change_own(conn, caller)?;
-        set_own_email(conn, caller, &right, &email, now)
+        change_own_email(conn, caller, &right, (&email, &key), now)
     })
     .await
 }

@@ -2,7 +2,7 @@
 
 mod attention;
 pub mod audit;
-mod forecast;
+pub mod mail;
 pub mod overview;
 pub mod owners;
 mod plot;
@@ -22,7 +22,14 @@ pub const SIDE: &[(&str, &str, &str)] = &[
     ("/-/admin/packages", "package", "Packages"),
     ("/-/admin/audit", "history", "Audit log"),
     ("/-/admin/system", "activity", "System"),
+    (mail::PAGE, "mail", "Mail"),
 ];
+
+/// The pages of [`SIDE`] that this instance has.
+pub fn side(frame: &Frame) -> impl Iterator<Item = &'static (&'static str, &'static str, &'static str)> {
+    let sends_mail = frame.sends_mail;
+    SIDE.iter().filter(move |(path, ..)| sends_mail || *path != mail::PAGE)
+}
 
 const OVERVIEW: &str = "/-/admin";
 

@@ -1,6 +1,7 @@
 //! Signing in and out: first the password, then the two-factor code of users who have set it up, and only then a
 //! session.
 
+use super::device::device as device_name;
 use super::forms::Protected;
 use super::notice::Notice;
 use super::page::{Frame, Reply, frame, within, within_site};
@@ -33,6 +34,8 @@ struct LoginPage {
     problems: Problems,
     /// Whether people can create their own accounts here.
     may_register: bool,
+    /// Whether people can reset their passwords here.
+    may_reset: bool,
     /// What they sign in for.
     purpose: Option<String>,
     /// Why they have to, if they were signed in before.
@@ -48,9 +51,13 @@ impl LoginPage {
         };
         let reason = reason.filter(|_| problems.is_empty());
         let (purpose, may_register) = (purpose(&back), call.app.config.registration.enabled);
-        Self { frame, name, back, problems, may_register, purpose, reason }
+        let may_reset = call.app.sends_mail();
+        Self { frame, name, back, problems, may_register, may_reset, purpose, reason }
     }
 }
+
+/// The most characters of a browser's name in a mail: an unknown one says what it likes.
+const MOST_OF_DEVICE: usize = 60;
 
 /// Marks, in the query of the sign-in page, that a form was not saved.
 pub(super) const LOST: &str = "lost";
@@ -124,12 +131,31 @@ pub async fn submit(call: Call, form: Protected<SignIn>) -> Result<Reply> {
         let next = format!("/login/two-factor?redirect_to={}", crate::domain::path::escape(&back));
         return Ok(Reply::to(&next).cookie(pending));
     }
-    begin(&call, (user, login.auth_epoch), None, &back).await
+    match login.last_login_at {
+        Some(_) => begin(&call, (user, login.auth_epoch), None, &back).await,
+        None => begin_quietly(&call, (user, login.auth_epoch), &back).await,
+    }
 }
 
-/// Starts a session and sets its cookie. The browser's previous session ends.
+/// Starts a session and sets its cookie. The browser's previous session ends. With mail, the user is told if they did
+/// not sign in with this browser before.
 pub(super) async fn begin(call: &Call, of: (OwnerId, i32), factor: Option<Factor>, back: &str) -> Result<Reply> {
-    let (id, left) = enter(call, of, factor).await?;
+    let is_new = !device::is_known(&call.req, &call.app, of.0);
+    begin_with(call, of, (factor, is_new), back).await
+}
+
+/// [`begin`] for somebody who signs in for the first time, or with a link from their mail: nobody else needs to be told.
+pub(super) async fn begin_quietly(call: &Call, of: (OwnerId, i32), back: &str) -> Result<Reply> {
+    begin_with(call, of, (None, false), back).await
+}
+
+async fn begin_with(
+    call: &Call,
+    of: (OwnerId, i32),
+    (factor, is_new): (Option<Factor>, bool),
+    back: &str,
+) -> Result<Reply> {
+    let (id, left) = enter(call, of, factor, is_new).await?;
     let reply = Reply::to(back).cookie(session::begin(&call.app, id)?).cookie(session::unpend(&call.app));
     let reply = reply.cookie(device::remember(&call.req, &call.app, of)?);
     Ok(match left {
@@ -152,12 +178,19 @@ pub(super) async fn renew(call: &Call, reply: Reply, session: Option<SessionId>)
 }
 
 /// The new session and, if a recovery code was used, the number of codes left.
-async fn enter(call: &Call, of: (OwnerId, i32), factor: Option<Factor>) -> Result<(SessionId, Option<i64>)> {
+async fn enter(
+    call: &Call,
+    of: (OwnerId, i32),
+    factor: Option<Factor>,
+    is_new: bool,
+) -> Result<(SessionId, Option<i64>)> {
     let agent = call.req.headers().get(header::USER_AGENT).and_then(|value| value.to_str().ok());
     let (agent, address) = (agent.unwrap_or_default().to_owned(), client(&call.req));
     let (previous, now) = (session::read(&call.req, &call.app), call.app.clock.now());
     let begin = move |conn: &mut Connection| {
-        let arrival = Arrival { address, user_agent: &agent, previous, factor };
+        let name: String = device_name(&agent).chars().take(MOST_OF_DEVICE).collect();
+        let new_device = is_new.then_some(name.as_str());
+        let arrival = Arrival { address, user_agent: &agent, previous, factor, new_device };
         let id = sessions::begin(conn, of, &arrival, now)?;
         let left = (factor == Some(Factor::RecoveryCode)).then(|| recovery::left(conn, of.0)).transpose()?;
         Ok((id, left))

@@ -82,6 +82,8 @@ pub struct Frame {
     pub notice: Option<Notice>,
     /// The address of the site, for the commands to copy.
     pub root: String,
+    /// Whether the instance sends mail: no page mentions it otherwise.
+    pub sends_mail: bool,
     /// The path in front of every link.
     base: BasePath,
 }
@@ -111,6 +113,7 @@ impl Frame {
             here: here(req, app),
             notice,
             root: site_root(req, app),
+            sends_mail: app.sends_mail(),
             base: app.config.base_path().clone(),
         }
     }

@@ -11,6 +11,7 @@ use crate::domain::names::{Email, OwnerName};
 use crate::domain::secret::Password;
 use crate::error::{Error, Result, What};
 use crate::http::request_log::client;
+use crate::mailer::is_deliverable;
 use crate::registry::accounts::attempts;
 use crate::registry::accounts::users::{Registration, register};
 use askama::Template;
@@ -37,6 +38,10 @@ pub struct Account {
     #[serde(default)]
     back: String,
 }
+
+const WELCOME: &str = "Welcome! Your account has been created.";
+const WELCOME_LINK: &str =
+    "Welcome! Your account has been created. Open the link in the email that we sent you to confirm your address.";
 
 /// Checks that the site lets people register; otherwise the page is not found.
 fn demand_open(call: &Call) -> Result<()> {
@@ -67,12 +72,18 @@ pub async fn submit(call: Call, form: Protected<Account>) -> Result<Reply> {
     let fields = form.read(&call).await?;
     match make(&call, &fields).await {
         Ok(_) if call.app.config.registration.needs_approval => {
-            let told = "Account created. You can sign in once an administrator has approved it.";
+            let told = match call.app.sends_mail() {
+                true => {
+                    "Account created. Open the link in the email that we sent you to confirm your address. You can \
+                         sign in once an administrator has approved your account."
+                }
+                false => "Account created. You can sign in once an administrator has approved it.",
+            };
             Ok(Reply::to("/login").notice(&call.app, told))
         }
         Ok(user) => {
-            let reply = login::begin(&call, user, None, &within_site(&fields.back)).await?;
-            Ok(reply.notice(&call.app, "Welcome! Your account has been created."))
+            let reply = login::begin_quietly(&call, user, &within_site(&fields.back)).await?;
+            Ok(reply.notice(&call.app, if call.app.sends_mail() { WELCOME_LINK } else { WELCOME }))
         }
         Err(error) => {
             let problems = Problems::of(error, "username")?;
@@ -88,6 +99,9 @@ fn check(call: &Call, fields: &Account) -> Result<(OwnerName, Email, Password)> 
     let wrong = |field, error: &dyn std::fmt::Display| Error::invalid(field, error.to_string());
     let name: OwnerName = fields.username.trim().parse().map_err(|error| wrong("username", &error))?;
     let email: Email = fields.email.trim().parse().map_err(|error| wrong("email", &error))?;
+    if call.app.sends_mail() && !is_deliverable(email.as_str()) {
+        return Err(Error::invalid("email", "no mail can be sent to this address: check its spelling"));
+    }
     let domains = &call.app.config.registration.email_domains;
     let lower = email.lower();
     let domain = lower.rsplit_once('@').map(|(_, domain)| domain).unwrap_or_default();
@@ -114,5 +128,6 @@ async fn make(call: &Call, fields: &Account) -> Result<(OwnerId, i32)> {
     let password_hash = call.app.passwords.hash(password).await?;
     let needs_approval = call.app.config.registration.needs_approval;
     let new = Registration { name, email, password_hash, needs_approval };
-    call.writing(move |conn, caller| register(conn, caller, &new, now)).await
+    let key = call.app.key.clone();
+    call.writing(move |conn, caller| register(conn, caller, (&new, &key), now)).await
 }

@@ -1,5 +1,6 @@
 //! The navigation of the account settings.
 
+use super::notifications;
 use super::page::Frame;
 
 /// The address, icon and title of each page. `templates/settings_side.html` shows them.
@@ -7,11 +8,18 @@ pub const SIDE: &[(&str, &str, &str)] = &[
     (PROFILE, "user", "Profile"),
     ("/user/settings/password", "lock", "Password"),
     ("/user/settings/security", "shield", "Security"),
+    (notifications::PAGE, "bell", "Notifications"),
     ("/user/settings/tokens", "key-round", "Access tokens"),
     ("/user/settings/hooks", "webhook", "Webhooks"),
     ("/user/settings/retention", "clock", "Retention"),
     ("/user/settings/organizations", "building-2", "Organizations"),
 ];
+
+/// The pages of [`SIDE`] that this instance has.
+pub fn side(frame: &Frame) -> impl Iterator<Item = &'static (&'static str, &'static str, &'static str)> {
+    let sends_mail = frame.sends_mail;
+    SIDE.iter().filter(move |(path, ..)| sends_mail || *path != notifications::PAGE)
+}
 
 const PROFILE: &str = "/user/settings";
 

@@ -87,6 +87,13 @@ const VISITS = {
   "/login": { anonymous: ["/login"] },
   // In accounts.test.mjs.
   "/login/two-factor": {},
+  // In mail.test.mjs, because these pages need a mail server.
+  "/login/forgot": {},
+  "/login/reset": {},
+  "/login/invitation": {},
+  "/login/confirm-email": {},
+  "/user/settings/notifications": {},
+  "/-/admin/mail": {},
   "/register": { anonymous: ["/register"] },
   "/org/create": { ada: ["/org/create"] },
   "/org/{org}/settings": { ada: ["/org/acme/settings"] },

@@ -59,6 +59,8 @@ fn other(key: &str, default: &Value) -> (String, String) {
         "database.url" => "postgres://another.example/db",
         "trusted_proxies" | "webhooks.allowed_networks" => "192.0.2.1, 10.0.0.0/8",
         "security_contact" => "mailto:security@example.org",
+        "mail.smtp_url" => "smtps://mail.example.org",
+        "mail.from" => "packhouse@example.org",
         _ => match default {
             Value::Integer(_) => "57",
             Value::Boolean(true) => "false",
@@ -76,13 +78,24 @@ fn other(key: &str, default: &Value) -> (String, String) {
     (toml, text.to_owned())
 }
 
+/// Keys without which a key is refused, as variables.
+fn needed(key: &str) -> Vec<(&'static str, &'static str)> {
+    match key {
+        "mail.smtp_url" => vec![
+            ("PACKHOUSE_PUBLIC_URL", "https://packages.example.org"),
+            ("PACKHOUSE_MAIL_FROM", "packhouse@packages.example.org"),
+        ],
+        _ => Vec::new(),
+    }
+}
+
 /// The whole configuration as text, including secrets, but not where each value comes from.
 fn shown(config: &Config) -> String {
     let mut config = config.clone();
     for setting in &mut config.settings {
         setting.origin = Origin::Default;
     }
-    let secrets = [&config.database.url, &config.admin.password, &config.metrics.token];
+    let secrets = [&config.database.url, &config.admin.password, &config.metrics.token, &config.mail.smtp_url];
     format!("{config:?} {:?}", secrets.map(|secret| secret.reveal().to_owned()))
 }
 
@@ -101,15 +114,18 @@ fn the_sample_has_every_key_with_its_default() {
 
 #[test]
 fn every_key_is_set_by_file_or_environment_and_environment_wins() {
-    let default = shown(&read("", &[]).unwrap());
     for (key, value) in keys() {
+        let needed = needed(&key);
+        let default = shown(&read("", &needed).unwrap());
         let (toml, text) = other(&key, &value);
         let file = match key.split_once('.') {
             Some((section, key)) => format!("[{section}]\n{key} = {toml}"),
             None => format!("{key} = {toml}"),
         };
-        let by_file = shown(&read(&file, &[]).unwrap_or_else(|error| panic!("{error}")));
-        let by_environment = shown(&read("", &[(&variable(&key), &text)]).unwrap_or_else(|error| panic!("{error}")));
+        let variable = variable(&key);
+        let with = |value| -> Vec<_> { needed.iter().copied().chain([(variable.as_str(), value)]).collect() };
+        let by_file = shown(&read(&file, &needed).unwrap_or_else(|error| panic!("{error}")));
+        let by_environment = shown(&read("", &with(&text)).unwrap_or_else(|error| panic!("{error}")));
         assert_ne!(by_file, default, "{key} has an effect");
         assert_eq!(by_file, by_environment, "{key}");
         let old = match &value {
@@ -118,7 +134,7 @@ fn every_key_is_set_by_file_or_environment_and_environment_wins() {
             Value::Boolean(truth) => truth.to_string(),
             _ => String::new(),
         };
-        assert_eq!(shown(&read(&file, &[(&variable(&key), &old)]).unwrap()), default, "{key}: the environment wins");
+        assert_eq!(shown(&read(&file, &with(&old)).unwrap()), default, "{key}: the environment wins");
     }
 }
 
@@ -170,6 +186,13 @@ fn secrets_can_be_read_from_files() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("secret");
     let secret = "postgres://let-me-in/db";
+    // It must be an address of a mail server there.
+    let mail = dir.path().join("mail");
+    fs::write(&mail, "smtps://let-me-in.example.org\n").unwrap();
+    let mut of_mail = needed("mail.smtp_url");
+    of_mail.push(("PACKHOUSE_MAIL_SMTP_URL_FILE", mail.to_str().unwrap()));
+    let config = read("", &of_mail).unwrap();
+    assert!(config.sends_mail() && !format!("{config:?}").contains("let-me-in"));
     fs::write(&file, format!("{secret}\n")).unwrap();
     let path = file.to_str().unwrap();
     for (section, key) in [("database", "url"), ("admin", "password"), ("metrics", "token")] {
@@ -266,6 +289,11 @@ fn invalid_configuration_values_are_named() {
         ("[admin]\npassword = \"short\"", &["`admin.password`", "at least 12 characters"]),
         ("[admin]\nuser = \"root-of-all-1\"\npassword = \"root-of-all-1\"", &["`admin.password`", "name"]),
         ("[database]\nread_connections = 0", &["database.read_connections"]),
+        ("[mail]\nsmtp_url = \"mail.example.org\"", &["`mail.smtp_url`", "smtps://"]),
+        ("[mail]\nsmtp_url = \"smtp://ada@mail\"", &["`mail.smtp_url`", "without a password"]),
+        ("[mail]\nsmtp_url = \"smtps://mail\"", &["`mail.from`", "must be set"]),
+        ("[mail]\nsmtp_url = \"smtps://mail\"\nfrom = \"p@example.org\"", &["`public_url`", "must be set"]),
+        ("[mail]\nfrom = \"Packhouse\"", &["`mail.from`", "Packhouse <packhouse@example.org>"]),
         ("listen = ", &["packhouse.toml", "TOML"]),
     ] {
         let error = read(file, &[]).unwrap_err().to_string();

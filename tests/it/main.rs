@@ -51,6 +51,8 @@ mod index_pages;
 mod killed_changes;
 mod listings;
 mod lockouts;
+mod mail;
+mod mail_notices;
 mod managed_postgres;
 mod manual;
 mod names_and_paths;

@@ -233,7 +233,13 @@ const PEOPLE: [Person; 9] = [
 
 impl World {
     async fn new(person: Person) -> Self {
-        let site = Site::with(&[("PACKHOUSE_SECURITY_CONTACT", "mailto:security@example.org")]);
+        // Mail is written and never sent.
+        let site = Site::with(&[
+            ("PACKHOUSE_SECURITY_CONTACT", "mailto:security@example.org"),
+            ("PACKHOUSE_PUBLIC_URL", "http://127.0.0.1"),
+            ("PACKHOUSE_MAIL_SMTP_URL", "smtps://mail.example.org"),
+            ("PACKHOUSE_MAIL_FROM", "packhouse@example.org"),
+        ]);
         let conn = PgConnection::establish(&site.url).unwrap().into();
         let world = Self { site, conn, count: Cell::new(0), session: None.into(), visit: None.into() };
         world.db(|conn| {
@@ -522,6 +528,16 @@ fn db_robot(conn: &mut PgConnection, org: &str, name: &str) {
     robots::create(conn, &caller, &right, (&name.parse().unwrap(), &Prose::default()), morning()).unwrap();
 }
 
+/// Invites the newest user, who has no password any more.
+fn db_invite(conn: &mut PgConnection) {
+    let of_newest = "UPDATE users SET password_hash = NULL WHERE id = (SELECT max(id) FROM users)";
+    diesel::sql_query(of_newest).execute(conn).unwrap();
+    let invite = "INSERT INTO email_links (kind, user_id, hash, email, auth_epoch, created_at, expires_at) \
+                  SELECT 2, u.id, u.id::text::bytea, u.email, u.auth_epoch, $1, $1 + interval '1 day' FROM users u ORDER BY u.id DESC \
+                  LIMIT 1";
+    diesel::sql_query(invite).bind::<diesel::sql_types::Timestamptz, _>(morning()).execute(conn).unwrap();
+}
+
 fn db_token_id(conn: &mut PgConnection, name: &str) -> i64 {
     #[derive(QueryableByName)]
     struct Row {
@@ -709,6 +725,12 @@ async fn request(world: &World, row: &Row, person: Person, org: &str) -> (String
             fill(pattern, &[("{protection}", &world.db_protection(&org, &world.fresh("other")).to_string())])
         }
         ("GET", pattern) if pattern.starts_with("/-/admin/") => fill(pattern, &[]),
+        ("GET", pattern @ "/api/v1/admin/users/{user}/invitation") => {
+            let name = world.fresh("user");
+            world.db(|conn| db_user(conn, &name, Visibility::Public, false).unwrap());
+            world.db(db_invite);
+            fill(pattern, &[("{user}", &name)])
+        }
         ("POST", "/-/admin/users/new") => {
             let name = world.fresh("user");
             body = Some(json!({
@@ -724,6 +746,9 @@ async fn request(world: &World, row: &Row, person: Person, org: &str) -> (String
                 let waits = "UPDATE users SET is_active = false WHERE id = (SELECT max(id) FROM users)";
                 world.db(|conn| diesel::sql_query(waits).execute(conn).unwrap());
             }
+            if pattern.contains("/invitation") {
+                world.db(db_invite);
+            }
             if pattern.ends_with("/second-factor") {
                 let enroll = "INSERT INTO second_factors (user_id, sealed_seed, last_step, confirmed_at) \
                               SELECT max(id), '', 0, now() FROM users";
@@ -735,6 +760,7 @@ async fn request(world: &World, row: &Row, person: Person, org: &str) -> (String
             }));
             fill(pattern, &[("{user}", &name)])
         }
+        ("POST", pattern @ "/-/admin/mail/dismiss") => pattern.to_owned(),
         ("POST", pattern @ "/-/admin/system/tasks/{task}") => fill(pattern, &[("{task}", "sweep")]),
         ("POST", pattern @ "/-/admin/orgs/{org}/quota") => {
             world.count.set(world.count.get() + 1);
@@ -804,9 +830,17 @@ async fn request(world: &World, row: &Row, person: Person, org: &str) -> (String
             body = Some(json!({"username": name, "email": format!("{name}@example.org"), "password": PASSWORD}));
             pattern.to_owned()
         }
+        ("POST", pattern @ "/api/v1/admin/invitations") => {
+            let name = world.fresh("user");
+            body = Some(json!({"username": name, "email": format!("{name}@example.org")}));
+            pattern.to_owned()
+        }
         (_, pattern) if pattern.starts_with("/api/v1/admin/users/{user}") => {
             let name = world.fresh("user");
             world.db(|conn| db_user(conn, &name, Visibility::Public, false).unwrap());
+            if pattern.ends_with("/invitation") {
+                world.db(db_invite);
+            }
             body = match pattern.rsplit('/').next() {
                 Some("rename") => Some(json!({"new_username": world.fresh("renamed")})),
                 Some("orgs") => Some(json!({"username": world.fresh("org")})),
@@ -909,7 +943,10 @@ async fn request(world: &World, row: &Row, person: Person, org: &str) -> (String
             body = Some(json!({"name": name, "preset": "publish", "expiry": "30", "current_password": PASSWORD}));
             pattern.to_owned()
         }
+        ("POST", pattern @ "/user/settings/notifications") => pattern.to_owned(),
         ("POST", pattern @ "/user/settings/email") => {
+            // Everybody may ask three times in five minutes.
+            world.db(|conn| diesel::sql_query("DELETE FROM attempts").execute(conn).unwrap());
             body = Some(json!({"email": format!("{}@example.org", world.fresh("mail")), "current_password": PASSWORD}));
             pattern.to_owned()
         }
@@ -945,8 +982,8 @@ async fn attempt(
     let method = if sent == Sent::HeadWithBearer { "HEAD" } else { row.method.as_str() };
     let mut asked = client.request(method, &path);
     if sent == Sent::Cookie {
-        let forged = format!("packhouse-{}=eyJhbGciOiJIUzI1NiJ9.e30.AAAA", world.site.address.port());
-        asked = asked.header("cookie", if person == Person::Anonymous { &forged } else { &cookies });
+        let forged = "packhouse=eyJhbGciOiJIUzI1NiJ9.e30.AAAA";
+        asked = asked.header("cookie", if person == Person::Anonymous { forged } else { &cookies });
     }
     asked = match body {
         _ if pages && row.method != "GET" => {

@@ -7,6 +7,7 @@ use crate::db::schema::attempts;
 use crate::domain::clock::Timestamp;
 use crate::domain::digest::to_hex;
 use crate::domain::ids::{OwnerId, SessionId};
+use crate::domain::names::Email;
 use crate::domain::network::{network_of, site_of};
 use crate::domain::secret::MasterKey;
 use crate::error::{Error, Result};
@@ -27,12 +28,17 @@ pub const SIGN_INS_IN_ALL: i32 = 3000;
 /// Two-factor codes allowed per account in one window.
 pub const CODES: i32 = 5;
 
-/// Registrations allowed per address in one window.
+/// Registrations, and requests to reset a password, allowed per address in one window.
 pub const REGISTRATIONS: i32 = 10;
-/// Registrations allowed per /48 of IPv6 in one window.
+/// The same per /48 of IPv6.
 pub const REGISTRATIONS_PER_SITE: i32 = 50;
 /// Registrations allowed in total in one window.
 pub const REGISTRATIONS_IN_ALL: i32 = 300;
+
+/// Mails that a user, or anybody for one address, may have sent in one window.
+pub const MAILS: i32 = 3;
+/// Password resets that may be requested in total in one window.
+pub const RESETS_IN_ALL: i32 = 300;
 
 /// A bucket and its size.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,10 +134,39 @@ pub fn code_buckets(user: OwnerId, place: Option<&KnownPlace>) -> Vec<Bucket> {
 
 /// The buckets a registration is counted in, in the order in which they are locked.
 pub fn registration_buckets(address: Option<IpAddr>) -> Vec<Bucket> {
-    let mut buckets = vec![Bucket::new("register in all".to_owned(), REGISTRATIONS_IN_ALL, "")];
+    strangers_buckets("register", REGISTRATIONS_IN_ALL, address)
+}
+
+/// The buckets a request to reset a password is counted in, whichever account it is for, in the order in which they are
+/// locked.
+pub fn reset_buckets(address: Option<IpAddr>) -> Vec<Bucket> {
+    strangers_buckets("reset", RESETS_IN_ALL, address)
+}
+
+/// The bucket of an account's password resets: only mail is limited by it, and nobody learns of it.
+pub fn account_reset_buckets(user: OwnerId) -> Vec<Bucket> {
+    vec![Bucket::new(format!("reset account {user}"), MAILS, "")]
+}
+
+/// The buckets of a link that a user has sent to an address, in the order in which they are locked. The address is
+/// stored as a digest.
+pub fn confirmation_buckets(key: &MasterKey, user: OwnerId, email: &Email) -> Vec<Bucket> {
+    let key = MasterKey::new(key.derive("addresses that links are sent to"));
+    let digest = to_hex(&key.authenticate(&[email.lower().as_bytes()]));
+    let mut buckets = vec![
+        Bucket::new(format!("confirm account {user}"), MAILS, ""),
+        Bucket::new(format!("confirm email {digest}"), MAILS, ""),
+    ];
+    buckets.sort_by(|one, other| one.name.cmp(&other.name));
+    buckets
+}
+
+/// The buckets of something that strangers do: by their address, and in all.
+fn strangers_buckets(what: &str, in_all: i32, address: Option<IpAddr>) -> Vec<Bucket> {
+    let mut buckets = vec![Bucket::new(format!("{what} in all"), in_all, "")];
     if let Some(address) = address {
-        buckets.push(Bucket::new(format!("register address {}", network_of(address)), REGISTRATIONS, ""));
-        let site = |site| Bucket::new(format!("register address {site}"), REGISTRATIONS_PER_SITE, "");
+        buckets.push(Bucket::new(format!("{what} address {}", network_of(address)), REGISTRATIONS, ""));
+        let site = |site| Bucket::new(format!("{what} address {site}"), REGISTRATIONS_PER_SITE, "");
         buckets.extend(site_of(address).map(site));
     }
     buckets.sort_by(|one, other| one.name.cmp(&other.name));

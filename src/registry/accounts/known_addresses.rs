@@ -36,6 +36,15 @@ pub fn is_known(
     Ok(diesel::select(diesel::dsl::exists(known)).get_result(conn)?)
 }
 
+/// Whether a user signed in from this address at any epoch of their account. It only decides whether they are told.
+///
+/// # Errors
+/// Database errors.
+pub(super) fn was_known(conn: &mut PgConnection, user: OwnerId, address: IpAddr) -> Result<bool> {
+    let known = known_addresses::table.find((user, network_of(address).to_string()));
+    Ok(diesel::select(diesel::dsl::exists(known)).get_result(conn)?)
+}
+
 /// Remembers the address of a user who proved their password, and their second factor if they have one.
 ///
 /// # Errors

@@ -1,9 +1,14 @@
 //! Accounts: users and their ways to sign in.
 
 pub mod attempts;
+pub mod email_confirmation;
+pub mod email_links;
 pub mod expiring_tokens;
 pub mod factor;
+pub mod invitations;
 pub mod known_addresses;
+pub mod muted_mail;
+pub mod password_reset;
 pub mod session_expiry;
 pub mod sessions;
 pub mod tokens;

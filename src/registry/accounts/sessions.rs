@@ -7,10 +7,12 @@ use super::session_expiry::{IDLE, LONGEST, is_live};
 use crate::db::schema::{sessions, users};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{OwnerId, SessionId};
+use crate::domain::mail::Facts;
 use crate::domain::names::OwnerName;
 use crate::error::{Error, Result, What};
 use crate::registry::audit::{self, Event, Subject};
 use crate::registry::caller::{self, Caller, Credential};
+use crate::registry::mail::{self, Readers};
 use core::net::IpAddr;
 use diesel::prelude::*;
 use diesel::sql_types::{Array, Timestamptz};
@@ -43,6 +45,8 @@ pub struct Arrival<'a> {
     pub previous: Option<SessionId>,
     /// The second factor that the user proved.
     pub factor: Option<Factor>,
+    /// The browser's name, if the user is to be told that they did not sign in with it before.
+    pub new_device: Option<&'a str>,
 }
 
 /// Starts a session for a user who has passed every check at this epoch of their account. The browser's previous
@@ -76,11 +80,34 @@ pub fn begin(
     if !surplus.is_empty() {
         diesel::delete(sessions::table.filter(sessions::id.eq_any(surplus))).execute(conn)?;
     }
+    if let Some(device) = arrival.new_device {
+        let from = arrival.address.map(|address| address.to_string()).unwrap_or_default();
+        mail::enqueue(conn, Readers::User(user), &Facts::NewDevice { device: device.to_owned(), from }, now)?;
+    }
     diesel::update(users::table.find(user)).set(users::last_login_at.eq(now)).execute(conn)?;
     let caller = caller::identify(conn, &Credential::Session(id), arrival.address, now)?;
     let detail = arrival.factor.map_or_else(|| json!({}), |factor| json!({"second_factor": factor.as_str()}));
     record(conn, &caller, Event::SessionBegin, detail, now)?;
     Ok(id)
+}
+
+/// Remembers the address of a program that signed in with a user's password, and tells the user if it is new. Nobody is
+/// told of their very first sign-in.
+///
+/// # Errors
+/// Database errors; [`Error::NotFound`] when the user was deleted a moment ago.
+pub fn note_program(
+    conn: &mut PgConnection,
+    (user, epoch): (OwnerId, i32),
+    address: IpAddr,
+    is_first: bool,
+    now: Timestamp,
+) -> Result<()> {
+    if !is_first && !known_addresses::was_known(conn, user, address)? {
+        let facts = Facts::NewDevice { device: String::new(), from: address.to_string() };
+        mail::enqueue(conn, Readers::User(user), &facts, now)?;
+    }
+    known_addresses::remember(conn, (user, epoch), address, now)
 }
 
 fn insert(

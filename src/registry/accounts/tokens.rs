@@ -3,6 +3,7 @@
 use crate::db::schema::{owners, tokens};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{OwnerId, TokenId};
+use crate::domain::mail::Facts;
 use crate::domain::names::OwnerName;
 use crate::domain::role::{PackagePattern, Scopes};
 use crate::domain::secret::TokenSecret;
@@ -10,6 +11,7 @@ use crate::error::{Error, Result, What};
 use crate::registry::access::visit_packages;
 use crate::registry::audit::{self, Event, Subject};
 use crate::registry::caller::{Caller, SignedIn};
+use crate::registry::mail::{self, Readers};
 use crate::registry::pages::{Page, Slice};
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Text, Timestamptz};
@@ -93,6 +95,13 @@ pub fn create(
         .optional()?
         .ok_or(Error::Conflict(What::Token))?;
     record(conn, caller, Event::TokenCreate, user, &token, now)?;
+    let facts = Facts::TokenCreated {
+        name: token.name.clone(),
+        scopes: token.scopes.clone(),
+        by: mail::maker(caller, user.id),
+        from: mail::origin(caller),
+    };
+    mail::enqueue(conn, Readers::User(user.id), &facts, now)?;
     Ok((token, secret))
 }
 

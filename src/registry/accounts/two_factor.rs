@@ -7,12 +7,14 @@ use super::sessions;
 use crate::db::schema::{second_factors, users};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{OwnerId, SessionId};
+use crate::domain::mail::{FactorChange, Facts};
 use crate::domain::secret::{MasterKey, random_bytes};
 use crate::error::{Error, Result};
 use crate::registry::access::{CanAdminister, CanChangeOwn, Visited};
 use crate::registry::audit::{self, Event, Subject};
 use crate::registry::caller::Caller;
 use crate::registry::encryption::{self, SEED, SEED_OFFER};
+use crate::registry::mail::{self, Readers};
 use diesel::prelude::*;
 use recovery::RecoveryCode;
 use serde_json::json;
@@ -199,6 +201,9 @@ fn take_away(conn: &mut PgConnection, caller: &Caller, user: &Visited, now: Time
 /// Increments the account's epoch, which ends every session and remembered login, and writes the audit record.
 fn changed(conn: &mut PgConnection, caller: &Caller, user: &Visited, event: Event, now: Timestamp) -> Result<()> {
     diesel::update(users::table.find(user.id)).set(users::auth_epoch.eq(users::auth_epoch + 1)).execute(conn)?;
+    let change = if event == Event::TwoFactorEnroll { FactorChange::On } else { FactorChange::Off };
+    let (by, from) = (mail::maker(caller, user.id), mail::origin(caller));
+    mail::enqueue(conn, Readers::User(user.id), &Facts::TwoFactorChanged { change, by, from }, now)?;
     let subject = Subject { owner: Some((user.id, &user.name)), text: user.name.to_string(), detail: json!({}) };
     audit::record(conn, caller, event, &subject, now)
 }

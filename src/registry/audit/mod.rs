@@ -36,6 +36,12 @@ pub enum Event {
     UserApprove,
     UserUpdate,
     UserPassword,
+    PasswordResetRequest,
+    PasswordReset,
+    EmailConfirm,
+    InvitationSend,
+    InvitationWithdraw,
+    InvitationAccept,
     UserLock,
     UserUnlock,
     UserRename,
@@ -77,6 +83,7 @@ pub enum Event {
     RetentionUpdate,
     RetentionDelete,
     InstanceRestore,
+    MailDismiss,
     TaskStart,
 }
 
@@ -105,6 +112,12 @@ impl Event {
             Self::UserApprove => "user.approve",
             Self::UserUpdate => "user.update",
             Self::UserPassword => "user.password",
+            Self::PasswordResetRequest => "user.password.reset_request",
+            Self::PasswordReset => "user.password.reset",
+            Self::EmailConfirm => "user.email.confirm",
+            Self::InvitationSend => "user.invitation.send",
+            Self::InvitationWithdraw => "user.invitation.withdraw",
+            Self::InvitationAccept => "user.invitation.accept",
             Self::UserLock => "user.lock",
             Self::UserUnlock => "user.unlock",
             Self::UserRename => "user.rename",
@@ -146,6 +159,7 @@ impl Event {
             Self::RetentionUpdate => "retention.update",
             Self::RetentionDelete => "retention.delete",
             Self::InstanceRestore => "instance.restore",
+            Self::MailDismiss => "mail.dismiss",
             Self::TaskStart => "task.start",
         }
     }

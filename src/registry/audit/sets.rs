@@ -34,7 +34,7 @@ impl EventSet {
         match self {
             Self::Deletions => [".delete", ".purge", ".empty"].iter().any(|word| event.ends_with(word)),
             Self::Rights => {
-                begins(&["grant.", "org.member.", "protection.", "robot.", "team.", "token."])
+                begins(&["grant.", "org.member.", "protection.", "robot.", "team.", "token.", "user.invitation."])
                     || [
                         "org.create",
                         "org.update",
@@ -48,7 +48,7 @@ impl EventSet {
                     ]
                     .contains(&event)
             }
-            Self::SignIns => begins(&["session.", "user.password", "user.two_factor."]),
+            Self::SignIns => begins(&["session.", "user.email.", "user.password", "user.two_factor."]),
         }
     }
 }
@@ -68,6 +68,9 @@ mod tests {
             ("user.update", &["rights"]),
             ("session.begin", &["sign-ins"]),
             ("user.two_factor.remove", &["sign-ins"]),
+            ("user.password.reset_request", &["sign-ins"]),
+            ("user.email.confirm", &["sign-ins"]),
+            ("user.invitation.accept", &["rights"]),
             ("file.publish", &[]),
         ] {
             let found = EventSet::ALL.into_iter().filter(|set| set.has(event)).map(EventSet::as_str);

@@ -2,6 +2,7 @@
 
 pub mod backups;
 pub mod damage;
+pub mod forecast;
 pub mod integrity;
 pub mod largest;
 pub mod lease;

@@ -2,6 +2,7 @@
 //! therefore never send for one webhook at once, each webhook's deliveries stay in order, and a slow receiver delays
 //! only itself. When a server dies, its lease expires and the delivery is sent again under the same id.
 
+use super::failing;
 use super::payload::Facts;
 use crate::db::schema::{hook_attempts, hook_deliveries, hooks, owners};
 use crate::domain::clock::Timestamp;
@@ -235,6 +236,9 @@ pub fn settle(conn: &mut PgConnection, leased: &LeasedHook, outcome: &Outcome, n
         false if next > leased.retry_until => (DeliveryState::Failed, None),
         false => (DeliveryState::Pending, Some(next)),
     };
+    if !outcome.is_delivered() {
+        failing::turn_off(conn, leased.hook, &outcome.error, now)?;
+    }
     // A redelivery may have been requested in the meantime: then the delivery is due, whatever the result of this
     // attempt. The row may also be gone.
     let row = hook_deliveries::table.find(leased.delivery);

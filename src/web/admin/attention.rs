@@ -1,6 +1,6 @@
 //! What needs an administrator's attention, the worst first.
 
-use super::system;
+use super::{mail as mail_page, system};
 use crate::auth::call::Call;
 use crate::db::{Connection, SchemaState, schema_state};
 use crate::domain::address::{HookPages, admin_user};
@@ -11,6 +11,7 @@ use crate::http::recent::Failure;
 use crate::jobs::task_status::Task;
 use crate::registry::accounts::expiring_tokens::{self, ExpiringToken};
 use crate::registry::caller::Caller;
+use crate::registry::mail;
 use crate::registry::operations::backups::{self, LastBackup};
 use crate::registry::operations::damage;
 use crate::registry::webhooks::failing::{self, FailingHooks};
@@ -26,8 +27,6 @@ const EXPIRING_SHOWN: i64 = 5;
 /// A disk that lasts fewer days than this needs attention, and soon.
 const FEW_DAYS: i64 = 30;
 const VERY_FEW_DAYS: i64 = 7;
-/// A backup that is older than this needs attention.
-const OLD_BACKUP: Duration = Duration::from_secs(7 * 86_400);
 
 /// Something that needs attention.
 #[derive(Debug, Clone, Default)]
@@ -61,6 +60,7 @@ pub(super) struct Facts {
     expiring: Vec<ExpiringToken>,
     pub backup: Option<LastBackup>,
     schema: SchemaState,
+    failed_mail: i64,
 }
 
 impl Facts {
@@ -71,6 +71,7 @@ impl Facts {
             expiring: expiring_tokens::list(conn, caller, now, EXPIRING_SHOWN)?,
             backup: backups::last(conn)?,
             schema: schema_state(conn)?,
+            failed_mail: mail::log::count(conn)?.failed,
         })
     }
 }
@@ -97,8 +98,9 @@ pub(super) fn concerns(call: &Call, facts: &Facts, around: &Surroundings<'_>) ->
     all.extend(schema(&facts.schema));
     all.extend(Task::ALL.into_iter().filter_map(|task| failed_job(call, task)));
     all.extend(facts.failing.iter().map(failing_hooks));
+    all.extend(failed_mail(facts.failed_mail));
     all.extend(errors(around.failures));
-    all.extend(backup(facts.backup, around.has_files, now));
+    all.extend(backup(facts.backup, call.app.config.backup_patience(), around.has_files, now));
     all.extend(expiring(&facts.expiring, now));
     all.extend(waiting(around.inactive));
     all.sort_by_key(|concern| !concern.is_bad);
@@ -187,17 +189,25 @@ fn errors(failures: &[Failure]) -> Option<Concern> {
     (count > 0).then(|| Concern { kind: "failures", icon, text, href, ..Concern::default() })
 }
 
-fn backup(last: Option<LastBackup>, has_files: bool, now: Timestamp) -> Option<Concern> {
+fn failed_mail(failed: i64) -> Option<Concern> {
+    let text = format!("{} could not be sent", Count(failed).of("mail"));
+    let (href, icon) = (mail_page::PAGE.to_owned(), "mail");
+    let advice = "The page says why. Run packhouse mail test ADDRESS to check the mail server.".to_owned();
+    (failed > 0).then(|| Concern { kind: "failed-mail", icon, text, href, advice, ..Concern::default() })
+}
+
+fn backup(last: Option<LastBackup>, patience: Option<Duration>, has_files: bool, now: Timestamp) -> Option<Concern> {
+    let is_old = |last: LastBackup| patience.is_some_and(|patience| last.at < now.minus(patience));
     let (text, is_bad) = match last {
         Some(last) if last.lost > 0 => {
             let lost = i64::try_from(last.lost).unwrap_or(i64::MAX);
             (format!("The last backup lacks {}", Count(lost).of("blob")), true)
         }
-        Some(last) if last.at < now.minus(OLD_BACKUP) => {
+        Some(last) if is_old(last) => {
             (format!("The last backup was made {}", When { at: last.at, now }.relative()), false)
         }
         Some(_) => return None,
-        None if has_files => ("No backup was ever made".to_owned(), false),
+        None if has_files && patience.is_some() => ("No backup was ever made".to_owned(), false),
         None => return None,
     };
     let advice = if is_bad {

@@ -1,7 +1,7 @@
 //! The overview: what needs attention, how much is stored, how it grows, and what the server answers.
 
 use super::attention::{Concern, Facts, Surroundings, concerns};
-use super::forecast::days_left;
+
 use super::plot::Plot;
 use super::system::{TaskRow, task_rows};
 use super::traffic::{FailureRow, TrafficFigures};
@@ -13,6 +13,7 @@ use crate::domain::clock::Timestamp;
 use crate::error::Result;
 use crate::http::paging::param;
 use crate::registry::caller::Caller;
+use crate::registry::operations::forecast::days_left;
 use crate::registry::operations::largest::{LargeOwner, LargePackage, Largest};
 use crate::registry::operations::scrub;
 use crate::registry::operations::stats::{self, Day, Figure, Overview};

@@ -5,12 +5,14 @@ use super::users::{PasswordPage, own_or_made};
 use crate::auth::call::Call;
 use crate::auth::{confirm, password};
 use crate::domain::address::{UserAction, admin_user, admin_user_action};
+use crate::domain::mail::LinkKind;
 use crate::domain::names::OwnerName;
 use crate::domain::role::Visibility;
 use crate::error::{Error, Result, What};
 use crate::registry::access::can_administer;
-use crate::registry::accounts::two_factor;
+use crate::registry::accounts::email_links::{self, PendingLink};
 use crate::registry::accounts::users::{self, Holdings, User, UserEdit};
+use crate::registry::accounts::{invitations, two_factor};
 use crate::registry::owners::namespace::OwnerEdit;
 use crate::web::format::{Bytes, Count, When};
 use crate::web::forms::Protected;
@@ -31,6 +33,8 @@ struct UserPage {
     bytes: Bytes,
     created: When,
     last_login: Option<When>,
+    /// When the user's open invitation was sent, and when it expires.
+    invitation: Option<(When, When)>,
 }
 
 impl UserPage {
@@ -46,12 +50,13 @@ async fn named(call: &Call) -> Result<OwnerName> {
     Ok(name)
 }
 
-async fn look(call: &Call) -> Result<(Frame, (User, Holdings))> {
-    let name = named(call).await?;
+async fn look(call: &Call) -> Result<(Frame, (User, Holdings, Option<PendingLink>))> {
+    let (name, now) = (named(call).await?, call.app.clock.now());
     frame(call, move |conn, caller| {
         let right = can_administer(conn, caller, &name)?;
         let user = users::find(conn, &name)?.ok_or(Error::NotFound(What::User))?;
-        Ok((user, users::holdings(conn, &right)?))
+        let invitation = email_links::pending(conn, user.id, LinkKind::Invitation, now)?;
+        Ok((user, users::holdings(conn, &right)?, invitation))
     })
     .await
 }
@@ -59,8 +64,10 @@ async fn look(call: &Call) -> Result<(Frame, (User, Holdings))> {
 /// `GET /-/admin/users/{user}`.
 pub async fn page(call: Call) -> Result<Reply> {
     let now = call.app.clock.now();
-    let (frame, (user, holdings)) = look(&call).await?;
+    let (frame, (user, holdings, invitation)) = look(&call).await?;
+    let of_link = |link: PendingLink| (When { at: link.created_at, now }, When { at: link.expires_at, now });
     Reply::page(&UserPage {
+        invitation: invitation.map(of_link),
         frame,
         packages: Count(holdings.packages),
         versions: Count(holdings.usage.versions),
@@ -95,6 +102,35 @@ async fn set_locked(call: Call, form: Protected<Nothing>, locked: bool) -> Resul
         true => format!("{name} is locked: they are signed out everywhere and their access tokens are disabled."),
         false => format!("{name} is unlocked and can sign in again."),
     };
+    Ok(Reply::to(&admin_user(&name)).notice(&call.app, &notice))
+}
+
+/// `POST /-/admin/users/{user}/invitation`.
+pub async fn invite(call: Call, form: Protected<Nothing>) -> Result<Reply> {
+    form.read(&call).await?;
+    call.app.demand_mail()?;
+    let name = named(&call).await?;
+    let (asked, key, now) = (name.clone(), call.app.key.clone(), call.app.clock.now());
+    call.writing(move |conn, caller| {
+        let right = can_administer(conn, caller, &asked)?;
+        invitations::resend(conn, caller, &right, &key, now)
+    })
+    .await?;
+    Ok(Reply::to(&admin_user(&name)).notice(&call.app, &format!("{name} gets an email with a new invitation.")))
+}
+
+/// `POST /-/admin/users/{user}/invitation/withdraw`.
+pub async fn withdraw_invitation(call: Call, form: Protected<Nothing>) -> Result<Reply> {
+    form.read(&call).await?;
+    call.app.demand_mail()?;
+    let (name, now) = (named(&call).await?, call.app.clock.now());
+    let asked = name.clone();
+    call.writing(move |conn, caller| {
+        let right = can_administer(conn, caller, &asked)?;
+        invitations::withdraw(conn, caller, &right, now)
+    })
+    .await?;
+    let notice = format!("The invitation of {name} is withdrawn. Their account stays; delete it if nobody needs it.");
     Ok(Reply::to(&admin_user(&name)).notice(&call.app, &notice))
 }
 
@@ -203,7 +239,7 @@ impl ChangePage {
 }
 
 async fn change_page(call: &Call, kind: Kind, typed: Option<Fields>, problems: Problems) -> Result<ChangePage> {
-    let (frame, (user, holdings)) = look(call).await?;
+    let (frame, (user, holdings, _)) = look(call).await?;
     let typed = typed.unwrap_or_else(|| Fields {
         email: user.email.clone(),
         full_name: user.full_name.clone(),

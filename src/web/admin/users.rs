@@ -9,6 +9,8 @@ use crate::domain::role::Visibility;
 use crate::domain::secret::Password;
 use crate::domain::text::Line;
 use crate::error::{Error, Result};
+use crate::mailer::is_deliverable;
+use crate::registry::accounts::invitations;
 use crate::registry::accounts::users::{self, FoundOrder, NewUser, Standing, User};
 use crate::registry::packages::quotas;
 use crate::web::format::{Bytes, When};
@@ -103,6 +105,9 @@ pub struct NewFields {
     password: String,
     #[serde(default)]
     must_change: Option<String>,
+    /// Whether the user gets a link to choose a password.
+    #[serde(default)]
+    invite: Option<String>,
     #[serde(default)]
     is_admin: Option<String>,
     #[serde(default)]
@@ -135,7 +140,8 @@ async fn new_page(call: &Call, typed: NewFields, problems: Problems) -> Result<N
 
 /// `GET /-/admin/users/new`.
 pub async fn new(call: Call) -> Result<Reply> {
-    let typed = NewFields { must_change: Some("on".to_owned()), ..NewFields::default() };
+    let on = || Some("on".to_owned());
+    let typed = NewFields { must_change: on(), invite: on().filter(|_| call.app.sends_mail()), ..NewFields::default() };
     Reply::page(&new_page(&call, typed, Problems::default()).await?)
 }
 
@@ -143,7 +149,12 @@ pub async fn new(call: Call) -> Result<Reply> {
 pub async fn create(call: Call, form: Protected<NewFields>) -> Result<Reply> {
     let typed = form.read(&call).await?;
     let (secret, must_change) = (own_or_made(&typed.password), typed.must_change.is_some());
+    let is_invited = is_invited(&call, &typed);
     match make(&call, &typed, &secret).await {
+        Ok(name) if is_invited => {
+            let notice = format!("User {name} created. They get an email with a link to choose a password.");
+            Ok(Reply::to(&address::admin_user(&name)).notice(&call.app, &notice))
+        }
         Ok(name) if typed.password.is_empty() => {
             let (frame, ()) = frame(&call, |_, _| Ok(())).await?;
             let secret = secret.reveal().to_owned();
@@ -155,6 +166,11 @@ pub async fn create(call: Call, form: Protected<NewFields>) -> Result<Reply> {
             page.problems.reply(&page)
         }
     }
+}
+
+/// Whether the new user gets a link to choose a password, instead of a password.
+fn is_invited(call: &Call, typed: &NewFields) -> bool {
+    call.app.sends_mail() && typed.invite.is_some()
 }
 
 /// The typed password, or a generated one.
@@ -173,19 +189,34 @@ async fn make(call: &Call, typed: &NewFields, secret: &Password) -> Result<Owner
         return Err(Ok(problems));
     };
     let mend = |error: Error| Problems::of(error, "username");
+    let is_invited = is_invited(call, typed);
+    if is_invited && !is_deliverable(typed.email.trim()) {
+        return Err(Ok(Problems::on("email", "no mail can be sent to this address: check its spelling")));
+    }
+    if is_invited && !typed.password.is_empty() {
+        return Err(Ok(Problems::on("password", "leave it empty: the invited user chooses a password")));
+    }
     password::check_new("password", secret, &[name.as_str(), typed.email.trim()]).map_err(mend)?;
     confirm::password(call, &typed.current_password).await.map_err(mend)?;
     let new = NewUser {
-        password_hash: Some(call.app.passwords.hash(secret.clone()).await.map_err(mend)?),
+        password_hash: match is_invited {
+            true => None,
+            false => Some(call.app.passwords.hash(secret.clone()).await.map_err(mend)?),
+        },
         full_name: full_name.into(),
         visibility,
         is_admin: typed.is_admin.is_some(),
-        must_change_password: typed.must_change.is_some(),
+        must_change_password: typed.must_change.is_some() && !is_invited,
         name: name.clone(),
         email,
     };
-    let now = call.app.clock.now();
-    let made = call.writing(move |conn, caller| users::create(conn, caller, &new, now).map(drop)).await;
+    let (now, key) = (call.app.clock.now(), call.app.key.clone());
+    let made = call
+        .writing(move |conn, caller| match is_invited {
+            true => invitations::create(conn, caller, (&new, &key), now).map(drop),
+            false => users::create(conn, caller, &new, now).map(drop),
+        })
+        .await;
     made.map_err(mend)?;
     Ok(name)
 }

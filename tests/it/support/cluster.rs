@@ -179,6 +179,7 @@ pub fn config(dir: &Path, url: &str, settings: &[(&str, &str)]) -> Config {
         ("PACKHOUSE_JOBS_FLUSH_SECONDS", "86400"),
         ("PACKHOUSE_JOBS_SWEEP_EVERY_SECONDS", "0"),
         ("PACKHOUSE_JOBS_WEBHOOKS_EVERY_SECONDS", "0"),
+        ("PACKHOUSE_JOBS_MAIL_EVERY_SECONDS", "0"),
         ("PACKHOUSE_LIMITS_DRAIN_SECONDS", "20"),
     ];
     environment.extend(settings);

@@ -6,6 +6,7 @@ pub mod cluster;
 pub mod log;
 pub mod people;
 pub mod receiver;
+pub mod smtp;
 pub mod wire;
 
 pub use client::{Answer, BASE, Client, Proxy, Request, path};

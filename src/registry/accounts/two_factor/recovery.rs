@@ -3,12 +3,14 @@
 use crate::db::schema::{recovery_codes, second_factors};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::OwnerId;
+use crate::domain::mail::{FactorChange, Facts};
 use crate::domain::secret::{MasterKey, random_bytes};
 use crate::error::Result;
 use crate::registry::access::CanChangeOwn;
 use crate::registry::accounts::factor::no_factor;
 use crate::registry::audit::{self, Event, Subject};
 use crate::registry::caller::Caller;
+use crate::registry::mail::{self, Readers};
 use diesel::prelude::*;
 use serde_json::json;
 use std::fmt;
@@ -99,6 +101,12 @@ pub fn renew(
         .optional()?;
     factor.ok_or_else(no_factor)?;
     let codes = replace(conn, key, user.id)?;
+    let facts = Facts::TwoFactorChanged {
+        change: FactorChange::NewCodes,
+        by: mail::maker(caller, user.id),
+        from: mail::origin(caller),
+    };
+    mail::enqueue(conn, Readers::User(user.id), &facts, now)?;
     let subject = Subject { owner: Some((user.id, &user.name)), text: user.name.to_string(), detail: json!({}) };
     audit::record(conn, caller, Event::RecoveryCodes, &subject, now)?;
     Ok(codes)

@@ -4,12 +4,15 @@ use super::user::{email_taken, find};
 use crate::db::schema::users;
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::OwnerId;
+use crate::domain::mail::Facts;
 use crate::domain::names::{Email, OwnerName};
 use crate::domain::role::OwnerKind;
 use crate::error::{Error, Result, What};
 use crate::registry::access::CanAdminister;
+use crate::registry::accounts::email_confirmation;
 use crate::registry::audit::{self, Event};
 use crate::registry::caller::Caller;
+use crate::registry::mail::{self, Readers};
 use crate::registry::owners::namespace::{self, OwnerEdit};
 use diesel::prelude::*;
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
@@ -110,9 +113,15 @@ pub fn update(
     if edit.weakens() {
         demand_other_admin(conn, id, name)?;
     }
-    let (admin, active, locked, epoch): (bool, bool, bool, i32) = users::table
+    let (admin, active, locked, epoch, old): (bool, bool, bool, i32, OldEmail) = users::table
         .find(id)
-        .select((users::is_admin, users::is_active, users::is_locked, users::auth_epoch))
+        .select((
+            users::is_admin,
+            users::is_active,
+            users::is_locked,
+            users::auth_epoch,
+            (users::email, users::lower_email),
+        ))
         .for_no_key_update()
         .first(conn)
         .optional()?
@@ -141,6 +150,7 @@ pub fn update(
         _ => Error::from(error),
     })?;
     namespace::edit(conn, id, &edit.owner)?;
+    tell(conn, caller, id, (edit, old), now)?;
     let mut detail = json!({"changed": edit.fields()});
     for (key, new, old) in [
         ("is_admin", edit.is_admin, admin),
@@ -152,6 +162,28 @@ pub fn update(
         }
     }
     audit::record_owner(conn, caller, Event::UserUpdate, (id, name), detail, now)
+}
+
+/// An address, and its form for comparisons if the user signs in with it.
+type OldEmail = (String, Option<String>);
+
+/// Tells a user what an administrator changed: a new password, and at the old address, a new address.
+fn tell(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    user: OwnerId,
+    (edit, (old, old_lower)): (&UserEdit, OldEmail),
+    now: Timestamp,
+) -> Result<()> {
+    let by = mail::maker(caller, user);
+    if let Some(email) = edit.email.as_ref().filter(|email| old_lower.is_some_and(|old| old != email.lower())) {
+        email_confirmation::tell_old(conn, user, &old, (email, by.clone()), now)?;
+    }
+    if edit.password_hash.is_some() {
+        let facts = Facts::PasswordChanged { by, from: mail::origin(caller) };
+        mail::enqueue(conn, Readers::User(user), &facts, now)?;
+    }
+    Ok(())
 }
 
 /// Renames a user. The old name redirects to the new one until someone else takes it.
@@ -189,6 +221,8 @@ pub fn set_password(
             users::auth_epoch.eq(users::auth_epoch + 1),
         ))
         .execute(conn)?;
+    let facts = Facts::PasswordChanged { by: mail::maker(caller, user.id), from: mail::origin(caller) };
+    mail::enqueue(conn, Readers::User(user.id), &facts, now)?;
     audit::record_owner(conn, caller, Event::UserPassword, (user.id, &user.name), json!({}), now)
 }
 

@@ -4,13 +4,16 @@ pub use super::delete::{delete_own, obstacles};
 use crate::db::schema::users;
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::SessionId;
+use crate::domain::mail::{Facts, LinkKind};
 use crate::domain::names::{Email, OwnerName};
 use crate::domain::role::OwnerKind;
+use crate::domain::secret::MasterKey;
 use crate::error::{Error, Result, What};
 use crate::registry::access::CanChangeOwn;
-use crate::registry::accounts::sessions;
+use crate::registry::accounts::{email_confirmation, email_links, sessions};
 use crate::registry::audit::{self, Event};
 use crate::registry::caller::Caller;
+use crate::registry::mail::{self, Readers};
 use crate::registry::owners::namespace::{self, OwnerEdit};
 use diesel::prelude::*;
 use serde_json::json;
@@ -32,12 +35,40 @@ pub fn edit_own(
     audit::record_owner(conn, caller, Event::UserUpdate, (user.id, &user.name), detail, now)
 }
 
-/// Sets a user's own email address. They cannot sign in with it until an administrator confirms it, because nobody
-/// knows whether it is theirs. It may therefore equal another user's address, and the answer does not reveal that.
+/// What became of an address that a user entered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EmailChange {
+    /// It is their address now.
+    Set,
+    /// It becomes their address when they follow the link that was sent there.
+    LinkSent,
+}
+
+/// Changes a user's own email address: with mail, after they follow a link that is sent there; otherwise at once.
 ///
 /// # Errors
-/// [`Error::NotFound`] when the user no longer exists.
-pub fn set_own_email(
+/// [`Error::NotFound`] when the user no longer exists; [`Error::RateLimited`].
+pub fn change_own_email(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    right: &CanChangeOwn,
+    (email, key): (&Email, &MasterKey),
+    now: Timestamp,
+) -> Result<EmailChange> {
+    let confirmed: Option<Option<String>> =
+        users::table.find(right.user().id).select(users::confirmed_email).first(conn).optional()?;
+    let is_confirmed = confirmed.ok_or(Error::NotFound(What::User))?.is_some_and(|known| known == email.lower());
+    if mail::is_enabled(conn)? && !is_confirmed {
+        email_confirmation::request(conn, caller, right, (email, key), now)?;
+        return Ok(EmailChange::LinkSent);
+    }
+    set_own_email(conn, caller, right, email, now)?;
+    Ok(EmailChange::Set)
+}
+
+/// Sets a user's own email address. They cannot sign in with it until an administrator confirms it, because nobody
+/// knows whether it is theirs. It may therefore equal another user's address, and the answer does not reveal that.
+fn set_own_email(
     conn: &mut PgConnection,
     caller: &Caller,
     right: &CanChangeOwn,
@@ -94,5 +125,9 @@ pub fn change_password(
         return Err(Error::NotFound(What::User));
     }
     audit::record_owner(conn, caller, Event::UserPassword, (user.id, &user.name), json!({}), now)?;
+    // Whoever knew the old password may have asked for another address.
+    email_links::replace(conn, user.id, &[LinkKind::Confirmation], now)?;
+    let facts = Facts::PasswordChanged { by: None, from: mail::origin(caller) };
+    mail::enqueue(conn, Readers::User(user.id), &facts, now)?;
     sessions::renew(conn, caller, now)
 }

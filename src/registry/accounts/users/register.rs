@@ -6,10 +6,13 @@ use crate::domain::clock::Timestamp;
 use crate::domain::ids::OwnerId;
 use crate::domain::names::{Email, OwnerName};
 use crate::domain::role::Visibility;
+use crate::domain::secret::MasterKey;
 use crate::error::{Error, Result, What};
 use crate::registry::access::CanAdminister;
+use crate::registry::accounts::email_confirmation;
 use crate::registry::audit::{self, Event};
 use crate::registry::caller::Caller;
+use crate::registry::mail;
 use diesel::prelude::*;
 use serde_json::json;
 
@@ -24,14 +27,15 @@ pub struct Registration {
 }
 
 /// Creates an account for a stranger. The email address is unverified and the answer says nothing about it: it may
-/// belong to another user, and nobody can sign in with it until an administrator confirms it.
+/// belong to another user. Nobody can sign in with it until an administrator confirms it or, with mail, its reader
+/// follows the link that is sent there.
 ///
 /// # Errors
 /// [`Error::Conflict`] for a name that is taken; [`Error::Invalid`] for a reserved one.
 pub fn register(
     conn: &mut PgConnection,
     caller: &Caller,
-    new: &Registration,
+    (new, key): (&Registration, &MasterKey),
     now: Timestamp,
 ) -> Result<(OwnerId, i32)> {
     let user = NewUser {
@@ -46,10 +50,12 @@ pub fn register(
     let id = insert(conn, &user, None, !new.needs_approval, now)?;
     let detail = json!({"needs_approval": new.needs_approval});
     audit::record_owner(conn, caller, Event::UserRegister, (id, &new.name), detail, now)?;
+    email_confirmation::welcome(conn, key, (id, &new.email), now)?;
     Ok((id, users::table.find(id).select(users::auth_epoch).first(conn)?))
 }
 
-/// Approves a user who is waiting, and confirms their email address if nobody else signs in with it.
+/// Approves a user who is waiting, and confirms their email address if nobody else signs in with it. If mail is on,
+/// only a link confirms an address: the administrator approves the account, and knows nothing of the address.
 ///
 /// # Errors
 /// [`Error::Blocked`] for a user who is active already.
@@ -68,7 +74,8 @@ pub fn approve(conn: &mut PgConnection, caller: &Caller, right: &CanAdminister, 
     let lower = email.to_lowercase();
     let others = users::table.filter(users::lower_email.eq(&lower)).filter(users::id.ne(user.id));
     let taken: bool = diesel::select(diesel::dsl::exists(others)).get_result(conn)?;
-    let confirmed = confirmed.or_else(|| Some(lower).filter(|_| !taken));
+    let by_link = mail::is_enabled(conn)?;
+    let confirmed = confirmed.or_else(|| Some(lower).filter(|_| !taken && !by_link));
     diesel::update(users::table.find(user.id))
         .set((
             users::is_active.eq(true),

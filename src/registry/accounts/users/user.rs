@@ -28,9 +28,14 @@ pub struct User {
     #[diesel(select_expression = owners_table::full_name)]
     pub full_name: String,
     pub email: String,
-    /// Whether the user may sign in with the address: an administrator has set or confirmed it.
+    /// Whether the user may sign in with the address: an administrator has set it, or the user followed a link.
     #[diesel(select_expression = users::lower_email.is_not_null())]
     pub signs_in_by_email: bool,
+    /// The address, in lower case, whose link the user followed.
+    pub confirmed_email: Option<String>,
+    /// Whether the user has a password.
+    #[diesel(select_expression = users::password_hash.is_not_null())]
+    pub has_password: bool,
     #[diesel(select_expression = owners_table::visibility)]
     pub visibility: Visibility,
     pub is_admin: bool,
@@ -44,6 +49,11 @@ pub struct User {
 }
 
 impl User {
+    /// Whether the user followed a link that was sent to their current address.
+    pub fn has_confirmed_email(&self) -> bool {
+        self.signs_in_by_email && self.confirmed_email.as_ref() == Some(&self.email.to_lowercase())
+    }
+
     /// The user as this caller may see them: fields that concern only the user and administrators are left empty.
     pub fn seen_by(self, caller: &Caller) -> Self {
         if caller.is_admin() || caller.user().is_some_and(|user| user.id == self.id) {
@@ -52,6 +62,8 @@ impl User {
         Self {
             email: String::new(),
             signs_in_by_email: false,
+            confirmed_email: None,
+            has_password: false,
             is_admin: false,
             is_active: false,
             is_locked: false,
@@ -83,6 +95,8 @@ pub struct Login {
     pub auth_epoch: i32,
     pub is_active: bool,
     pub is_locked: bool,
+    /// When the user signed in before.
+    pub last_login_at: Option<Timestamp>,
 }
 
 /// Creates a user.
@@ -91,10 +105,36 @@ pub struct Login {
 /// [`Error::Conflict`] for a name that is taken; [`Error::Invalid`] for an email address that is taken or a reserved
 /// name; [`Error::Forbidden`] for a user that the token in use cannot see.
 pub fn create(conn: &mut PgConnection, caller: &Caller, new: &NewUser, now: Timestamp) -> Result<OwnerId> {
+    create_with(conn, caller, new, false, now)
+}
+
+/// [`create`] for a user who gets an invitation.
+///
+/// # Errors
+/// As [`create`].
+pub(in crate::registry) fn create_invited(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    new: &NewUser,
+    now: Timestamp,
+) -> Result<OwnerId> {
+    create_with(conn, caller, new, true, now)
+}
+
+fn create_with(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    new: &NewUser,
+    invited: bool,
+    now: Timestamp,
+) -> Result<OwnerId> {
     caller.demand_any_owner()?;
     caller.demand_visible(&new.name, new.visibility)?;
     let id = insert(conn, new, Some(&new.email), true, now)?;
-    let detail = json!({"is_admin": new.is_admin, "visibility": new.visibility.as_str()});
+    let mut detail = json!({"is_admin": new.is_admin, "visibility": new.visibility.as_str()});
+    if let Some(detail) = detail.as_object_mut().filter(|_| invited) {
+        detail.insert("invited".to_owned(), json!(true));
+    }
     audit::record_owner(conn, caller, Event::UserCreate, (id, &new.name), detail, now)?;
     Ok(id)
 }

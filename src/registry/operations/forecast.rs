@@ -1,13 +1,13 @@
 //! How long the disk lasts if the store keeps growing as it did.
 
-use crate::registry::operations::stats::Day;
+use super::stats::Day;
 
 /// The least number of days with a record: fewer say little about a trend.
 const LEAST: usize = 7;
 
 /// In how many whole days the free space is used up, by the straight line that fits the last days best. `None` if there
 /// are too few days, or the store doesn't grow.
-pub(super) fn days_left(days: &[Day], free: i64) -> Option<i64> {
+pub fn days_left(days: &[Day], free: i64) -> Option<i64> {
     let points = (0_i128..).zip(days).filter_map(|(x, day)| Some((x, i128::from(day.blob_bytes?))));
     let points: Vec<(i128, i128)> = points.collect();
     if points.len() < LEAST {
