@@ -91,7 +91,8 @@ pub fn retention_plan(config: &Config) -> RetentionPlan {
 impl App {
     pub fn new(config: Config, db: Db, store: BlobStore, clock: Clock, key: MasterKey) -> Self {
         let webhooks = &config.webhooks;
-        let allowed = Allowed { networks: webhooks.allowed_networks.clone(), hosts: webhooks.allowed_hosts.clone() };
+        let (networks, hosts) = (webhooks.allowed_networks.clone(), webhooks.allowed_hosts.clone());
+        let allowed = Allowed { networks, hosts, origins: Vec::new() };
         let outbound = Arc::new(Outbound::new(allowed, Duration::from_secs(webhooks.timeout_seconds)));
         Self {
             config,
