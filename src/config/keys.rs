@@ -45,6 +45,7 @@ pub struct Config {
     pub registration: RegistrationConfig,
     pub jobs: JobsConfig,
     pub webhooks: WebhooksConfig,
+    pub trusted_publishing: TrustedPublishingConfig,
     pub log: LogConfig,
     pub metrics: MetricsConfig,
     pub admin: AdminConfig,
@@ -171,6 +172,13 @@ pub struct WebhooksConfig {
     pub allowed_hosts: Vec<String>,
     pub timeout_seconds: u64,
     pub keep_days: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrustedPublishingConfig {
+    pub allowed_issuers: Vec<String>,
+    pub timeout_seconds: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

@@ -93,6 +93,7 @@ diesel::table! {
         creator_id -> Nullable<Int8>,
         created_at -> Timestamptz,
         download_count -> Int8,
+        identity -> Nullable<Jsonb>,
     }
 }
 
@@ -220,6 +221,7 @@ diesel::table! {
         visibility -> Nullable<Int2>,
         overwrite_versions -> Array<Text>,
         seal_after_seconds -> Nullable<Int8>,
+        trusted_publishing_only -> Bool,
     }
 }
 
@@ -236,6 +238,20 @@ diesel::table! {
         remove -> Int2,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    publishers (id) {
+        id -> Int8,
+        owner_id -> Int8,
+        provider -> Int2,
+        issuer -> Text,
+        package_pattern -> Text,
+        conditions -> Jsonb,
+        environment -> Nullable<Text>,
+        created_at -> Timestamptz,
+        last_used_at -> Nullable<Timestamptz>,
     }
 }
 
@@ -341,6 +357,7 @@ diesel::table! {
         last_used_from -> Nullable<Text>,
         feeds_only -> Bool,
         creator_name -> Nullable<Text>,
+        identity -> Nullable<Jsonb>,
     }
 }
 
@@ -376,6 +393,7 @@ diesel::table! {
         creator_id -> Nullable<Int8>,
         created_at -> Timestamptz,
         download_count -> Int8,
+        identity -> Nullable<Jsonb>,
     }
 }
 
@@ -400,6 +418,13 @@ diesel::table! {
         owner_id -> Int8,
         versions -> Int8,
         bytes -> Int8,
+    }
+}
+
+diesel::table! {
+    used_identity_tokens (digest) {
+        digest -> Bytea,
+        expires_at -> Timestamptz,
     }
 }
 
@@ -464,6 +489,7 @@ diesel::joinable!(damaged_blobs -> blobs (blob_id));
 diesel::joinable!(channels -> packages (package_id));
 diesel::joinable!(grants -> owners (owner_id));
 diesel::joinable!(protections -> owners (owner_id));
+diesel::joinable!(publishers -> users (id));
 diesel::joinable!(retention_rules -> owners (owner_id));
 diesel::joinable!(trash -> owners (owner_id));
 diesel::joinable!(trashed_files -> trash (trash_id));
@@ -494,6 +520,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     owners,
     packages,
     protections,
+    publishers,
     recovery_codes,
     retention_rules,
     second_factors,
@@ -507,6 +534,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     trashed_packages,
     trashed_versions,
     usage_changes,
+    used_identity_tokens,
     users,
     versions,
 );

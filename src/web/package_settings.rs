@@ -15,6 +15,7 @@ use crate::domain::labels::Labels;
 use crate::domain::names::{OwnerName, PackageName};
 use crate::domain::overwrite::Overwrite;
 use crate::domain::path::PackagePath;
+use crate::domain::role::Permission;
 use crate::domain::trash::TrashKind;
 use crate::error::{Error, Result};
 use crate::registry::access::can_publish;
@@ -37,6 +38,8 @@ struct PackagePage {
     typed: String,
     problems: Problems,
     kept_until: Option<When>,
+    /// Whether the user may say who may add files.
+    can_restrict: bool,
 }
 
 impl PackagePage {
@@ -73,6 +76,10 @@ impl PackagePage {
 const OVERWRITES: [(&str, &str); 3] =
     [("never", "No version"), ("some", "Some versions, by pattern"), ("always", "Every version")];
 
+/// Who may add files: a word and its label.
+const PUBLISHING: [(&str, &str); 2] =
+    [("everyone", "Everyone with write access"), ("trusted", "Only trusted publishers")];
+
 /// The settings as typed.
 #[derive(Deserialize, Default)]
 #[serde(default)]
@@ -92,6 +99,8 @@ pub struct SettingsForm {
     seal_after: String,
     /// Present if the box is ticked.
     archived: Option<String>,
+    /// Who may add files: one of [`PUBLISHING`]. A form without the field changes nothing.
+    publishing: String,
 }
 
 impl SettingsForm {
@@ -115,6 +124,7 @@ impl SettingsForm {
             },
             seal_after: settings.seal_after.map(|after| after.to_string()).unwrap_or_default(),
             archived: settings.archived_at.map(|_| "on".to_owned()),
+            publishing: if settings.trusted_publishing_only { "trusted" } else { "everyone" }.to_owned(),
         }
     }
 
@@ -147,6 +157,11 @@ impl SettingsForm {
             readme: Some(readme?),
             seal_after: Some(seal_after?),
             archived: Some(self.archived.is_some()),
+            trusted_publishing_only: match self.publishing.as_str() {
+                "trusted" => Some(true),
+                "everyone" => Some(false),
+                _ => None,
+            },
             labels: labels?,
             overwrite: overwrite?,
         })
@@ -163,17 +178,20 @@ struct Typed {
 
 async fn page(call: &Call, typed: Typed) -> Result<Reply> {
     let PackagePath { owner, package: name } = packages::named(call).await?;
-    let (frame, (owner, settings, visibility, (package, loss))) = frame(call, move |conn, caller| {
+    let (frame, (owner, settings, visibility, can_restrict, (package, loss))) = frame(call, move |conn, caller| {
         let right = can_publish(conn, caller, &owner, &name)?;
         let settings = settings::find_own(conn, &right, &name)?;
         let visibility = VisibilityForm::of(conn, &right)?;
-        Ok((right.owner().name.clone(), settings, visibility, deletion_preview::of_package(conn, &right, &name)?))
+        let can_restrict = right.permission() >= Permission::Admin;
+        let loss = deletion_preview::of_package(conn, &right, &name)?;
+        Ok((right.owner().name.clone(), settings, visibility, can_restrict, loss))
     })
     .await?;
     let Typed { settings: form, confirm, problems } = typed;
     let form = form.unwrap_or_else(|| SettingsForm::of(&settings));
     let (loss, kept_until) = (loss.into(), kept_until(call));
-    let page = PackagePage { frame, owner, package, form, visibility, loss, typed: confirm, problems, kept_until };
+    let typed = confirm;
+    let page = PackagePage { frame, owner, package, form, visibility, loss, typed, problems, kept_until, can_restrict };
     if page.problems.is_empty() { Reply::page(&page) } else { page.problems.reply(&page) }
 }
 

@@ -58,6 +58,7 @@ fn other(key: &str, default: &Value) -> (String, String) {
         "log.level" => "debug",
         "database.url" => "postgres://another.example/db",
         "trusted_proxies" | "webhooks.allowed_networks" => "192.0.2.1, 10.0.0.0/8",
+        "trusted_publishing.allowed_issuers" => "https://git.example, http://10.0.0.7:3000",
         "security_contact" => "mailto:security@example.org",
         _ => match default {
             Value::Integer(_) => "57",
@@ -246,6 +247,12 @@ fn invalid_configuration_values_are_named() {
         ("[webhooks]\nallowed_networks = [\"localhost\"]", &["`webhooks.allowed_networks`", "localhost"]),
         ("[webhooks]\ntimeout_seconds = 0", &["`webhooks.timeout_seconds`", "at least 1"]),
         ("[webhooks]\ntimeout_seconds = 61", &["`webhooks.timeout_seconds`", "at most 60"]),
+        (
+            "[trusted_publishing]\nallowed_issuers = [\"git.intranet\"]",
+            &["`trusted_publishing.allowed_issuers`", "git.intranet"],
+        ),
+        ("[trusted_publishing]\ntimeout_seconds = 0", &["`trusted_publishing.timeout_seconds`", "at least 1"]),
+        ("[trusted_publishing]\ntimeout_seconds = 61", &["`trusted_publishing.timeout_seconds`", "at most 60"]),
         ("limits = 5", &["`limits`", "a section"]),
         ("trusted_proxies = [\"nonsense\"]", &["`trusted_proxies`", "nonsense"]),
         ("trusted_proxies = \"127.0.0.1\"", &["`trusted_proxies`", "a list"]),

@@ -34,6 +34,13 @@ pub const REGISTRATIONS_PER_SITE: i32 = 50;
 /// Registrations allowed in total in one window.
 pub const REGISTRATIONS_IN_ALL: i32 = 300;
 
+/// Refused exchanges of identity tokens allowed per address in one window: many jobs may share an address.
+pub const EXCHANGES: i32 = 50;
+/// Refused exchanges allowed per /48 of IPv6 in one window.
+pub const EXCHANGES_PER_SITE: i32 = 200;
+/// Refused exchanges allowed in total in one window.
+pub const EXCHANGES_IN_ALL: i32 = 3000;
+
 /// A bucket and its size.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bucket {
@@ -132,6 +139,19 @@ pub fn registration_buckets(address: Option<IpAddr>) -> Vec<Bucket> {
     if let Some(address) = address {
         buckets.push(Bucket::new(format!("register address {}", network_of(address)), REGISTRATIONS, ""));
         let site = |site| Bucket::new(format!("register address {site}"), REGISTRATIONS_PER_SITE, "");
+        buckets.extend(site_of(address).map(site));
+    }
+    buckets.sort_by(|one, other| one.name.cmp(&other.name));
+    buckets
+}
+
+/// The buckets a refused exchange of an identity token is counted in, in the order in which they are locked. Nobody can
+/// guess a signature: this only limits the work that refused requests cause.
+pub fn exchange_buckets(address: Option<IpAddr>) -> Vec<Bucket> {
+    let mut buckets = vec![Bucket::new("exchange in all".to_owned(), EXCHANGES_IN_ALL, "")];
+    if let Some(address) = address {
+        buckets.push(Bucket::new(format!("exchange address {}", network_of(address)), EXCHANGES, ""));
+        let site = |site| Bucket::new(format!("exchange address {site}"), EXCHANGES_PER_SITE, "");
         buckets.extend(site_of(address).map(site));
     }
     buckets.sort_by(|one, other| one.name.cmp(&other.name));

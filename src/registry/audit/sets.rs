@@ -34,7 +34,7 @@ impl EventSet {
         match self {
             Self::Deletions => [".delete", ".purge", ".empty"].iter().any(|word| event.ends_with(word)),
             Self::Rights => {
-                begins(&["grant.", "org.member.", "protection.", "robot.", "team.", "token."])
+                begins(&["grant.", "org.member.", "protection.", "publisher.", "robot.", "team.", "token."])
                     || [
                         "org.create",
                         "org.update",

@@ -11,6 +11,7 @@ use crate::registry::access::CanAdminister;
 use crate::registry::audit::{self, Event};
 use crate::registry::caller::Caller;
 use crate::registry::owners::namespace::{self, OwnerEdit};
+use crate::registry::owners::publishers;
 use diesel::prelude::*;
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use serde_json::json;
@@ -140,6 +141,9 @@ pub fn update(
         }
         _ => Error::from(error),
     })?;
+    if edit.is_locked == Some(true) || edit.is_active == Some(false) {
+        publishers::end_tokens(conn, id)?;
+    }
     namespace::edit(conn, id, &edit.owner)?;
     let mut detail = json!({"changed": edit.fields()});
     for (key, new, old) in [
@@ -210,6 +214,9 @@ pub fn set_locked(
     diesel::update(users::table.find(user.id))
         .set((users::is_locked.eq(locked), users::auth_epoch.eq(users::auth_epoch + 1)))
         .execute(conn)?;
+    if locked {
+        publishers::end_tokens(conn, user.id)?;
+    }
     let event = if locked { Event::UserLock } else { Event::UserUnlock };
     audit::record_owner(conn, caller, event, (user.id, &user.name), json!({}), now)
 }
