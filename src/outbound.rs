@@ -1,6 +1,9 @@
 //! The HTTP client for requests to other servers. It reaches only the public Internet unless settings allow more, only
 //! addresses that were checked, and it limits everything.
 //!
+//! A server that the configuration itself names, such as an issuer of identity tokens, may be anywhere: its origin is
+//! in [`Allowed::origins`], and only requests to exactly this scheme, host and port skip the check of addresses.
+//!
 //! A name is looked up once for each request. All its addresses must be allowed, and the connection goes to one of
 //! them, so a name that resolves differently a moment later gains nothing. The client follows no redirect, uses no
 //! proxy from the environment, and keeps no cookie and no connection.
@@ -10,9 +13,10 @@ use anyhow::{Context, anyhow};
 use futures_util::future::BoxFuture;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-use reqwest::redirect;
+use reqwest::{Method, redirect};
 use rustls::crypto::ring;
 use rustls::{ClientConfig, RootCertStore};
+use serde::de::DeserializeOwned;
 use std::error::Error as StdError;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
@@ -21,8 +25,10 @@ use tokio::sync::{OnceCell, oneshot};
 
 /// How long connecting may take, including name lookup and TLS.
 const CONNECT: Duration = Duration::from_secs(5);
-/// The most bytes that are read of an answer's body.
+/// The most bytes that are read of the body of an answer to [`Outbound::post`].
 pub const MAX_BODY: usize = 16 << 10;
+/// The most bytes of a JSON document that another server publishes, such as its keys.
+pub const MAX_DOCUMENT: usize = 512 << 10;
 /// The most bytes of an answer's headers that are kept.
 pub const MAX_HEAD: usize = 8 << 10;
 /// The most headers of an answer.
@@ -35,9 +41,22 @@ pub struct Allowed {
     pub networks: Vec<Network>,
     /// Names, whatever they resolve to; `*.example.org` matches everything below that name.
     pub hosts: Vec<String>,
+    /// Servers that the configuration names with scheme, host and port ([`origin`]), wherever they are.
+    pub origins: Vec<String>,
+}
+
+/// The scheme, host and port of an address, in the one way in which origins are compared.
+pub fn origin(url: &str) -> Option<String> {
+    let url = reqwest::Url::parse(url).ok()?;
+    (url.has_host() && matches!(url.scheme(), "http" | "https")).then(|| url.origin().ascii_serialization())
 }
 
 impl Allowed {
+    /// Whether the configuration names the server of this address.
+    fn origin(&self, url: &reqwest::Url) -> bool {
+        self.origins.contains(&url.origin().ascii_serialization())
+    }
+
     fn host(&self, name: &str) -> bool {
         let name = name.trim_end_matches('.').to_ascii_lowercase();
         self.hosts.iter().any(|allowed| {
@@ -94,6 +113,44 @@ pub struct Answer {
     pub cut: Option<String>,
 }
 
+impl Answer {
+    /// The value of a header, by its name in lowercase.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The value of the whole JSON body of a successful answer.
+    ///
+    /// # Errors
+    /// [`Failure`] for another status than 2xx, an incomplete body, or a body that is something else.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T, Failure> {
+        if !(200..300).contains(&self.status) {
+            return Err(Failure(format!("it answered with status {}", self.status)));
+        }
+        if let Some(cut) = &self.cut {
+            return Err(Failure(format!("its answer is incomplete: {cut}")));
+        }
+        serde_json::from_slice(&self.body).map_err(|error| Failure(format!("its answer is not as expected: {error}")))
+    }
+
+    /// How long the answer may be kept, as its `Cache-Control` says (RFC 9111 §5.2.2), less its `Age`. `None` if it says
+    /// nothing; zero if it forbids keeping.
+    pub fn fresh_for(&self) -> Option<Duration> {
+        let directives = self.header("cache-control")?.split(',').map(|part| part.trim().to_ascii_lowercase());
+        let mut fresh = None;
+        for directive in directives {
+            if matches!(directive.as_str(), "no-store" | "no-cache") {
+                return Some(Duration::ZERO);
+            }
+            if let Some(seconds) = directive.strip_prefix("max-age=") {
+                fresh = seconds.trim_matches('"').parse().ok().map(Duration::from_secs);
+            }
+        }
+        let age = self.header("age").and_then(|age| age.parse().ok()).map_or(Duration::ZERO, Duration::from_secs);
+        fresh.map(|fresh: Duration| fresh.saturating_sub(age))
+    }
+}
+
 /// Why no answer came, in words for the person who asked for the request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -105,6 +162,8 @@ pub struct Outbound {
     lookup: Lookup,
     total: Duration,
     client: OnceCell<reqwest::Client>,
+    /// The client for [`Allowed::origins`], which checks no address.
+    trusting: OnceCell<reqwest::Client>,
 }
 
 impl Outbound {
@@ -115,7 +174,7 @@ impl Outbound {
 
     /// A client with another name lookup.
     pub fn with_lookup(allowed: Allowed, total: Duration, lookup: Lookup) -> Self {
-        Self { allowed: Arc::new(allowed), lookup, total, client: OnceCell::new() }
+        Self { allowed: Arc::new(allowed), lookup, total, client: OnceCell::new(), trusting: OnceCell::new() }
     }
 
     /// Checks an address before anything is sent there, as far as possible without a name lookup.
@@ -134,6 +193,9 @@ impl Outbound {
         if !url.username().is_empty() || url.password().is_some() {
             return Err(Failure("an address with a user name or password is not allowed".to_owned()));
         }
+        if self.allowed.origin(&url) {
+            return Ok(url);
+        }
         // The parser turns every spelling of a numeric address into an IP address.
         let host = url.host_str().unwrap_or_default();
         let number = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().ok();
@@ -151,13 +213,63 @@ impl Outbound {
         }
     }
 
-    /// Posts a body and reads the answer.
+    /// Posts a body and reads up to [`MAX_BODY`] of the answer.
     ///
     /// # Errors
     /// [`Failure`] when the address is refused or no answer came in time.
     pub async fn post(&self, url: &str, headers: &[(String, String)], body: Vec<u8>) -> Result<Answer, Failure> {
+        self.ask(Method::POST, url, headers, body, MAX_BODY).await
+    }
+
+    /// Posts the fields of a form, for example to a token endpoint (RFC 6749 §4.1.3), and reads up to `most` bytes of
+    /// the answer.
+    ///
+    /// # Errors
+    /// As [`Self::post`].
+    pub async fn post_form(
+        &self,
+        url: &str,
+        headers: &[(String, String)],
+        fields: &[(&str, &str)],
+        most: usize,
+    ) -> Result<Answer, Failure> {
+        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        let mut headers = headers.to_vec();
+        headers.push(("content-type".to_owned(), "application/x-www-form-urlencoded".to_owned()));
+        self.ask(Method::POST, url, &headers, body.into_bytes(), most).await
+    }
+
+    /// Gets an address and reads up to `most` bytes of the answer.
+    ///
+    /// # Errors
+    /// As [`Self::post`].
+    pub async fn get(&self, url: &str, headers: &[(String, String)], most: usize) -> Result<Answer, Failure> {
+        self.ask(Method::GET, url, headers, Vec::new(), most).await
+    }
+
+    /// Gets a JSON document of up to [`MAX_DOCUMENT`], and the answer whose headers say how long to keep it.
+    ///
+    /// # Errors
+    /// As [`Self::post`], and as [`Answer::json`].
+    pub async fn get_json<T: DeserializeOwned>(&self, url: &str) -> Result<(T, Answer), Failure> {
+        let accept = ("accept".to_owned(), "application/json".to_owned());
+        let answer = self.get(url, &[accept], MAX_DOCUMENT).await?;
+        Ok((answer.json()?, answer))
+    }
+
+    async fn ask(
+        &self,
+        method: Method,
+        url: &str,
+        headers: &[(String, String)],
+        body: Vec<u8>,
+        most: usize,
+    ) -> Result<Answer, Failure> {
         let url = self.parse(url)?;
-        let client = self.client.get_or_try_init(async || self.build()).await;
+        let client = match self.allowed.origin(&url) {
+            true => self.trusting.get_or_try_init(async || self.build(true)).await,
+            false => self.client.get_or_try_init(async || self.build(false)).await,
+        };
         let client = client.map_err(|error| Failure(format!("this server cannot call other servers: {error:#}")))?;
         let mut fields = HeaderMap::new();
         for (name, value) in headers {
@@ -165,12 +277,12 @@ impl Outbound {
             let (name, value) = field.ok_or_else(|| Failure(format!("the header {name} cannot be sent")))?;
             fields.append(name, value);
         }
-        let sent = client.post(url).headers(fields).body(body).timeout(self.total).send();
+        let sent = client.request(method, url).headers(fields).body(body).timeout(self.total).send();
         let response = sent.await.map_err(|error| self.explain(&error))?;
-        Ok(self.read(response).await)
+        Ok(self.read(response, most).await)
     }
 
-    async fn read(&self, mut response: reqwest::Response) -> Answer {
+    async fn read(&self, mut response: reqwest::Response, most: usize) -> Answer {
         let (mut headers, mut kept) = (Vec::new(), 0);
         for (name, value) in response.headers() {
             let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
@@ -184,10 +296,10 @@ impl Outbound {
         loop {
             match response.chunk().await {
                 Ok(Some(chunk)) => {
-                    let room = MAX_BODY - answer.body.len();
+                    let room = most - answer.body.len();
                     answer.body.extend(chunk.iter().take(room));
                     if chunk.len() > room {
-                        answer.cut = Some(format!("only the first {MAX_BODY} bytes were read"));
+                        answer.cut = Some(format!("only the first {most} bytes were read"));
                         return answer;
                     }
                 }
@@ -217,8 +329,9 @@ impl Outbound {
         Failure(if error.is_connect() { format!("cannot connect: {cause}") } else { cause })
     }
 
-    fn build(&self) -> anyhow::Result<reqwest::Client> {
-        let resolver = Checked { allowed: Arc::clone(&self.allowed), lookup: Arc::clone(&self.lookup) };
+    fn build(&self, trusting: bool) -> anyhow::Result<reqwest::Client> {
+        let allowed = (!trusting).then(|| Arc::clone(&self.allowed));
+        let resolver = Checked { allowed, lookup: Arc::clone(&self.lookup) };
         reqwest::Client::builder()
             .tls_backend_preconfigured(tls(true)?)
             .dns_resolver(Arc::new(resolver))
@@ -270,7 +383,7 @@ pub fn tls(trusting: bool) -> anyhow::Result<ClientConfig> {
 /// the server's own network: they must not learn from errors which names its DNS knows, and to which addresses these
 /// lead. The reason is only logged.
 fn unreachable_name(name: &str, why: &dyn std::fmt::Display) -> Box<dyn StdError + Send + Sync> {
-    tracing::warn!(name, why = why.to_string(), "a webhook's host name cannot be called");
+    tracing::warn!(name, why = why.to_string(), "a host name cannot be called");
     anyhow!(
         "{name} is unknown, or leads to an address that this server isn't allowed to connect to. An administrator finds \
          the reason in the server's log"
@@ -280,21 +393,23 @@ fn unreachable_name(name: &str, why: &dyn std::fmt::Display) -> Box<dyn StdError
 
 /// Looks up names and passes only those all of whose addresses are allowed.
 struct Checked {
-    allowed: Arc<Allowed>,
+    /// What is allowed, or everything.
+    allowed: Option<Arc<Allowed>>,
     lookup: Lookup,
 }
 
 impl Resolve for Checked {
     fn resolve(&self, name: Name) -> Resolving {
         let name = name.as_str().to_owned();
-        let allowed = Arc::clone(&self.allowed);
+        let allowed = self.allowed.clone();
         let looking = (self.lookup)(name.clone());
         Box::pin(async move {
             let found = looking.await.map_err(|error| unreachable_name(&name, &error))?;
             if found.is_empty() {
                 return Err(unreachable_name(&name, &"it has no address"));
             }
-            if !allowed.host(&name)
+            if let Some(allowed) = allowed
+                && !allowed.host(&name)
                 && let Some(why) = found.iter().find_map(|address| allowed.refusal(*address))
             {
                 return Err(unreachable_name(&name, &why));

@@ -1,6 +1,7 @@
 //! The state that all handlers and jobs share, created once at the start.
 
 pub mod health;
+mod issuer_keys;
 pub mod largest;
 
 use crate::config::Config;
@@ -27,6 +28,7 @@ use crate::registry::operations::integrity::BlobTotals;
 use crate::registry::operations::largest::Largest;
 use crate::registry::packages::publish::UploadLimits;
 use crate::storage::BlobStore;
+use issuer_keys::IssuerKeys;
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
@@ -46,6 +48,8 @@ pub struct App {
     pub outbound: Arc<Outbound>,
     /// The client of the SMTP server, if one is configured.
     pub mailer: Option<Arc<Mailer>>,
+    /// The keys of the issuers that trusted publishers name.
+    pub issuers: IssuerKeys,
     pub metrics: Option<PrometheusHandle>,
     /// How many lines of the log were lost.
     pub lost_log_lines: fn() -> u64,
@@ -104,7 +108,11 @@ pub fn retention_plan(config: &Config) -> RetentionPlan {
 impl App {
     pub fn new(config: Config, db: Db, store: BlobStore, clock: Clock, key: MasterKey) -> Self {
         let webhooks = &config.webhooks;
-        let allowed = Allowed { networks: webhooks.allowed_networks.clone(), hosts: webhooks.allowed_hosts.clone() };
+        let (networks, hosts) = (webhooks.allowed_networks.clone(), webhooks.allowed_hosts.clone());
+        let allowed = Allowed { networks, hosts, origins: Vec::new() };
+        let (issuers, patience) =
+            (&config.trusted_publishing.allowed_issuers, config.trusted_publishing.timeout_seconds);
+        let issuers = IssuerKeys::new(allowed.clone(), issuers.clone(), Duration::from_secs(patience));
         let outbound = Arc::new(Outbound::new(allowed, Duration::from_secs(webhooks.timeout_seconds)));
         Self {
             config,
@@ -117,6 +125,7 @@ impl App {
             counters: Counters::default(),
             outbound,
             mailer: None,
+            issuers,
             metrics: None,
             lost_log_lines: || 0,
             digests_wanted: Notify::new(),

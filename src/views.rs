@@ -2,6 +2,7 @@
 
 use crate::domain::address;
 use crate::domain::clock::Timestamp;
+use crate::domain::identity::VerifiedIdentity;
 use crate::domain::ids::FileId;
 use crate::domain::names::FileName;
 use crate::domain::path::VersionPath;
@@ -32,6 +33,8 @@ pub struct FileView {
     #[schema(minimum = 0)]
     download_count: i64,
     download_url: String,
+    /// The job that published it, if it was a trusted publisher's.
+    verified_identity: Option<VerifiedIdentity>,
 }
 
 impl FileView {
@@ -52,6 +55,7 @@ impl FileView {
             sha512: other.sha512.to_hex(),
             created_at: file.created_at,
             download_count: file.downloads,
+            verified_identity: file.identity,
         })
     }
 }

@@ -10,7 +10,7 @@ use crate::domain::path::VersionPath;
 use crate::domain::version::Version;
 use crate::error::{Error, Result};
 use crate::http::description::Description;
-use crate::registry::access::{can_publish, can_read};
+use crate::registry::access::{can_add_files, can_publish, can_read};
 use crate::registry::packages::copies::{self, Copying};
 use crate::registry::packages::releases;
 use actix_web::HttpResponse;
@@ -78,13 +78,13 @@ pub async fn relocate(call: Call, body: JsonBody<CopyFrom>) -> Result<Target> {
 async fn run(call: Call, body: JsonBody<CopyFrom>, moves: bool) -> Result<Target> {
     let to = version_path(&call).await?;
     let of = to.clone();
-    call.admit(move |conn, caller| can_publish(conn, caller, &of.owner, &of.package).map(drop)).await?;
+    call.admit(move |conn, caller| can_add_files(conn, caller, &of.owner, &of.package).map(drop)).await?;
     let copying = body.read(&call.app).await?.to(to)?;
     let (now, limits) = (call.app.clock.now(), call.app.upload_limits());
     let (person, release, is_new) = call
         .writing(move |conn, caller| {
             let to = &copying.to;
-            let target = can_publish(conn, caller, &to.owner, &to.package)?;
+            let target = can_add_files(conn, caller, &to.owner, &to.package)?;
             let is_new = copies::transfer(conn, caller, &target, (&copying, moves), &limits, now)?;
             let here = can_read(conn, caller, &to.owner, Some(&to.package))?;
             Ok((releases::owner(conn, &here)?, releases::find(conn, &here, to)?, is_new))

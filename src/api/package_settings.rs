@@ -40,6 +40,8 @@ pub struct PackageSettingsBody {
     /// How long after its publication a version is sealed; null: never.
     seal_after: Option<IsoDuration>,
     visibility: PackageVisibility,
+    /// Whether only trusted publishers may add files.
+    trusted_publishing_only: bool,
 }
 
 impl From<PackageSettings> for PackageSettingsBody {
@@ -57,6 +59,7 @@ impl From<PackageSettings> for PackageSettingsBody {
             overwrite: package.overwrite,
             seal_after: package.seal_after,
             visibility: package.visibility.into(),
+            trusted_publishing_only: package.trusted_publishing_only,
         }
     }
 }
@@ -84,6 +87,9 @@ pub struct EditPackage {
     /// Changing it needs the permission `admin` for the package. Making the package more visible than its owner needs
     /// the permission `owner`. It writes the audit event `package.visibility`.
     visibility: Option<PackageVisibility>,
+    /// Whether only trusted publishers may add files. Changing it needs the permission `admin` for the package and, for
+    /// a token, also the scope `write:organization`.
+    trusted_publishing_only: Option<bool>,
 }
 
 impl From<EditPackage> for PackageEdit {
@@ -98,6 +104,7 @@ impl From<EditPackage> for PackageEdit {
             archived: edit.archived,
             overwrite: edit.overwrite,
             seal_after: edit.seal_after,
+            trusted_publishing_only: edit.trusted_publishing_only,
         }
     }
 }

@@ -6,6 +6,7 @@ use crate::auth::call::Call;
 use crate::db::Connection;
 use crate::domain::address;
 use crate::domain::clock::Timestamp;
+use crate::domain::identity::VerifiedIdentity;
 use crate::domain::ids::{FileId, VersionId};
 use crate::domain::labels::Labels;
 use crate::domain::names::{OwnerName, PackageName};
@@ -76,6 +77,8 @@ pub struct PackageBody {
     hold_reason: Reason,
     /// When it will be deleted.
     expires_at: Option<Timestamp>,
+    /// The job that published all its files, if it was a trusted publisher's.
+    verified_identity: Option<VerifiedIdentity>,
 }
 
 impl PackageBody {
@@ -109,6 +112,7 @@ impl PackageBody {
             hold: standing.held_at.is_some(),
             hold_reason: standing.hold_reason,
             expires_at: standing.expires_at,
+            verified_identity: release.identity,
         }
     }
 }

@@ -7,6 +7,7 @@ pub mod confirm;
 mod credentials;
 pub mod device;
 pub mod hooks;
+pub mod identity_token;
 pub mod origin;
 pub mod password;
 pub mod policy;

@@ -3,11 +3,12 @@
 use super::keys::{Config, ConfigError, LimitsConfig};
 use crate::domain::mail::{Sender, SmtpServer};
 use crate::domain::names::{Email, OwnerName};
+use crate::domain::publisher::IssuerUrl;
 use crate::domain::secret::Password;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
-/// The longest timeout for a webhook's receiver: well below the lease of a delivery.
+/// The longest timeout for another server: well below the lease of a webhook's delivery.
 const MOST_TIMEOUT_SECONDS: u64 = 60;
 
 fn bad(key: &str, problem: impl Into<String>) -> ConfigError {
@@ -25,6 +26,13 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
     let is_plain = contact.chars().all(|c| c.is_ascii_graphic());
     if !contact.is_empty() && (!is_address || !is_plain) {
         return Err(bad("security_contact", "must be an address such as mailto:security@example.org or https://…"));
+    }
+    let issuers = &config.trusted_publishing.allowed_issuers;
+    if let Some(wrong) = issuers.iter().find(|issuer| issuer.parse::<IssuerUrl>().is_err()) {
+        return Err(bad(
+            "trusted_publishing.allowed_issuers",
+            format!("must list addresses such as http://git.intranet:3000/api/actions, and {wrong:?} is none"),
+        ));
     }
     if !is_filter(&config.log.level) {
         return Err(bad(
@@ -64,6 +72,7 @@ fn numbers(config: &Config) -> Result<(), ConfigError> {
         ("jobs.flush_seconds", config.jobs.flush_seconds),
         ("webhooks.timeout_seconds", config.webhooks.timeout_seconds),
         ("webhooks.keep_days", config.webhooks.keep_days),
+        ("trusted_publishing.timeout_seconds", config.trusted_publishing.timeout_seconds),
         ("jobs.scrub_bytes_per_second", config.jobs.scrub_bytes_per_second),
         ("limits.upload_stall_seconds", limits.upload_stall_seconds),
         ("limits.download_stall_seconds", limits.download_stall_seconds),
@@ -92,6 +101,9 @@ fn numbers(config: &Config) -> Result<(), ConfigError> {
     }
     if config.webhooks.timeout_seconds > MOST_TIMEOUT_SECONDS {
         return Err(bad("webhooks.timeout_seconds", "must be at most 60"));
+    }
+    if config.trusted_publishing.timeout_seconds > MOST_TIMEOUT_SECONDS {
+        return Err(bad("trusted_publishing.timeout_seconds", "must be at most 60"));
     }
     Ok(())
 }

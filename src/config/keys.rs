@@ -46,6 +46,7 @@ pub struct Config {
     pub jobs: JobsConfig,
     pub webhooks: WebhooksConfig,
     pub mail: MailConfig,
+    pub trusted_publishing: TrustedPublishingConfig,
     pub log: LogConfig,
     pub metrics: MetricsConfig,
     pub admin: AdminConfig,
@@ -181,6 +182,13 @@ pub struct WebhooksConfig {
 pub struct MailConfig {
     pub smtp_url: SecretText,
     pub from: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrustedPublishingConfig {
+    pub allowed_issuers: Vec<String>,
+    pub timeout_seconds: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

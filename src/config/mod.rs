@@ -12,7 +12,7 @@ mod load;
 pub use keys::{
     AdminConfig, AuthConfig, Config, ConfigError, DatabaseConfig, HealthConfig, JobsConfig, LimitsConfig, LogConfig,
     LogFormat, MailConfig, MetricsConfig, Origin, QuotaConfig, RegistrationConfig, Setting, StoreConfig, Surroundings,
-    TrashConfig, WebhooksConfig,
+    TrashConfig, TrustedPublishingConfig, WebhooksConfig,
 };
 pub use libpq::leave_libpq_variables;
 pub use listen::ListenAddress;

@@ -107,6 +107,7 @@ diesel::table! {
         creator_id -> Nullable<Int8>,
         created_at -> Timestamptz,
         download_count -> Int8,
+        identity -> Nullable<Jsonb>,
     }
 }
 
@@ -251,6 +252,7 @@ diesel::table! {
         visibility -> Nullable<Int2>,
         overwrite_versions -> Array<Text>,
         seal_after_seconds -> Nullable<Int8>,
+        trusted_publishing_only -> Bool,
     }
 }
 
@@ -267,6 +269,20 @@ diesel::table! {
         remove -> Int2,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    publishers (id) {
+        id -> Int8,
+        owner_id -> Int8,
+        provider -> Int2,
+        issuer -> Text,
+        package_pattern -> Text,
+        conditions -> Jsonb,
+        environment -> Nullable<Text>,
+        created_at -> Timestamptz,
+        last_used_at -> Nullable<Timestamptz>,
     }
 }
 
@@ -382,6 +398,7 @@ diesel::table! {
         feeds_only -> Bool,
         creator_name -> Nullable<Text>,
         expiry_announced -> Bool,
+        identity -> Nullable<Jsonb>,
     }
 }
 
@@ -417,6 +434,7 @@ diesel::table! {
         creator_id -> Nullable<Int8>,
         created_at -> Timestamptz,
         download_count -> Int8,
+        identity -> Nullable<Jsonb>,
     }
 }
 
@@ -441,6 +459,13 @@ diesel::table! {
         owner_id -> Int8,
         versions -> Int8,
         bytes -> Int8,
+    }
+}
+
+diesel::table! {
+    used_identity_tokens (digest) {
+        digest -> Bytea,
+        expires_at -> Timestamptz,
     }
 }
 
@@ -509,6 +534,7 @@ diesel::joinable!(damaged_blobs -> blobs (blob_id));
 diesel::joinable!(channels -> packages (package_id));
 diesel::joinable!(grants -> owners (owner_id));
 diesel::joinable!(protections -> owners (owner_id));
+diesel::joinable!(publishers -> users (id));
 diesel::joinable!(retention_rules -> owners (owner_id));
 diesel::joinable!(trash -> owners (owner_id));
 diesel::joinable!(trashed_files -> trash (trash_id));
@@ -541,6 +567,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     owners,
     packages,
     protections,
+    publishers,
     recovery_codes,
     reset_requests,
     retention_rules,
@@ -555,6 +582,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     trashed_packages,
     trashed_versions,
     usage_changes,
+    used_identity_tokens,
     users,
     versions,
 );

@@ -2,7 +2,9 @@
 //! protocol, and of pages for packages, organizations, teams, tokens, webhooks and the administration.
 
 use super::channel::ChannelName;
-use super::ids::{DeliveryId, FileId, GrantId, HookId, ProtectionId, RetentionRuleId, TeamId, TokenId, TrashId};
+use super::ids::{
+    DeliveryId, FileId, GrantId, HookId, OwnerId, ProtectionId, RetentionRuleId, TeamId, TokenId, TrashId,
+};
 use super::names::{FileName, OwnerName, PackageName, RobotName};
 use super::path::{FilePath, PackagePath, VersionPath, escape, escape_file};
 use super::version::Version;
@@ -227,6 +229,16 @@ pub fn protections(name: &OwnerName) -> String {
 /// The form that deletes a protection rule.
 pub fn protection_deletion(name: &OwnerName, id: ProtectionId) -> String {
     format!("{}/{id}/delete", protections(name))
+}
+
+/// The page with an owner's trusted publishers.
+pub fn publishers(name: &OwnerName) -> String {
+    format!("{}/-/publishers", owner_page(name))
+}
+
+/// The form that deletes a trusted publisher.
+pub fn publisher_deletion(name: &OwnerName, id: OwnerId) -> String {
+    format!("{}/{id}/delete", publishers(name))
 }
 
 /// The trash of an owner.

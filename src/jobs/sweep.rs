@@ -10,6 +10,7 @@ use crate::domain::clock::{Clock, Timestamp};
 use crate::error::{Error, Result};
 use crate::registry::accounts::{attempts, known_addresses};
 use crate::registry::operations::settings;
+use crate::registry::owners::publishers;
 use crate::registry::packages::cleanup;
 use crate::storage::{BlobStore, Claim, Entry, StorageKey, StoreError, Walk};
 use std::time::{Duration, SystemTime};
@@ -93,6 +94,7 @@ async fn sweep(db: &Db, store: &BlobStore, clock: &Clock, plan: SweepPlan) -> Re
     db.write(move |conn| {
         attempts::forget_old(conn, now)?;
         known_addresses::forget_old(conn, now)?;
+        publishers::forget_old(conn, now)?;
         cleanup::forget_sessions(conn, now).map(drop)
     })
     .await?;

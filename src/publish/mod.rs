@@ -15,7 +15,7 @@ use crate::http::conditional;
 use crate::http::declared;
 use crate::http::paging::params;
 use crate::http::request_log::log_fields;
-use crate::registry::access::can_publish;
+use crate::registry::access::can_add_files;
 use crate::registry::packages::declared::DeclaredUpload;
 use crate::registry::packages::expiry;
 use crate::registry::packages::files::StoredBlob;
@@ -250,7 +250,7 @@ async fn commit(call: &Call, path: &FilePath, adopted: Adopted, declared: Declar
     let result = call
         .writing(move |conn, caller| {
             let _held = &held;
-            let right = can_publish(conn, caller, &wanted.owner, &wanted.package)?;
+            let right = can_add_files(conn, caller, &wanted.owner, &wanted.package)?;
             rows::publish_file(conn, caller, &right, (&wanted, &row, &declared), &limits, now)
         })
         .await;

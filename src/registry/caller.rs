@@ -3,6 +3,7 @@
 use super::reach::{Reach, ReachColumn, VisibilityLimit};
 use crate::db::schema::{owners, sessions, tokens, users};
 use crate::domain::clock::Timestamp;
+use crate::domain::identity::VerifiedIdentity;
 use crate::domain::ids::{OwnerId, SessionId, TokenId};
 use crate::domain::names::{OwnerName, PackageName};
 use crate::domain::role::{Area, Level, PackagePattern, Permission, Scope, Scopes, Visibility};
@@ -59,6 +60,8 @@ struct TokenGrant {
     packages: Option<Vec<PackagePattern>>,
     /// Who made the token, if its user did not.
     creator: Option<String>,
+    /// The job that got the token, for a token of a trusted publisher.
+    identity: Option<Box<VerifiedIdentity>>,
 }
 
 /// The user or guest who makes a request.
@@ -162,6 +165,14 @@ impl Caller {
     pub fn token_creator(&self) -> Option<&str> {
         match &self.grant {
             Grant::Token(token) => token.creator.as_deref(),
+            Grant::Whole(_) | Grant::Session { .. } => None,
+        }
+    }
+
+    /// The verified identity of the job that got the token in use from a trusted publisher.
+    pub fn identity(&self) -> Option<&VerifiedIdentity> {
+        match &self.grant {
+            Grant::Token(token) => token.identity.as_deref(),
             Grant::Whole(_) | Grant::Session { .. } => None,
         }
     }
@@ -442,7 +453,8 @@ pub fn identify(
             Ok(Caller::with(user, reach, Grant::Session { id: *id, must_change }, address))
         }
         Credential::Token(hash) | Credential::FeedToken(hash) => {
-            type TokenRow = (TokenId, Vec<String>, Option<Vec<OwnerId>>, Option<Vec<String>>, bool, Option<String>);
+            type Limits = (Option<Vec<OwnerId>>, Option<Vec<String>>);
+            type TokenRow = (TokenId, Vec<String>, Limits, bool, Option<String>, Option<Value>);
             let row: Option<(UserRow, TokenRow)> = tokens::table
                 .inner_join(users::table.inner_join(owners::table))
                 .filter(tokens::hash.eq(hash.as_bytes()))
@@ -452,15 +464,15 @@ pub fn identify(
                     (
                         tokens::id,
                         tokens::scopes,
-                        tokens::owner_ids,
-                        tokens::package_patterns,
+                        (tokens::owner_ids, tokens::package_patterns),
                         tokens::feeds_only,
                         tokens::creator_name,
+                        tokens::identity,
                     ),
                 ))
                 .first(conn)
                 .optional()?;
-            let (user, (id, scopes, owner_ids, patterns, feeds_only, creator)) = row.ok_or(BAD_TOKEN)?;
+            let (user, (id, scopes, (owner_ids, patterns), feeds_only, creator, identity)) = row.ok_or(BAD_TOKEN)?;
             let (user, reach) = signed_in(user)?.ok_or(BAD_TOKEN)?;
             match (credential, feeds_only) {
                 (Credential::FeedToken(_), false) => return Err(NOT_FOR_FEEDS),
@@ -472,7 +484,14 @@ pub fn identify(
                 .map(|patterns| patterns.iter().map(|pattern| pattern.parse()).collect::<Result<Vec<_>, _>>())
                 .transpose()
                 .map_err(Error::internal)?;
-            let grant = Grant::Token(TokenGrant { id, scopes, owners: owner_ids, packages, creator });
+            let identity: Option<Box<VerifiedIdentity>> =
+                identity.map(serde_json::from_value).transpose().map_err(Error::internal)?;
+            // A publisher may do what its token says and nothing else: it has neither teams nor grants.
+            let reach = match (&identity, &owner_ids, &packages) {
+                (Some(_), Some(owners), Some(packages)) => Reach::of_publisher(owners, packages),
+                _ => reach,
+            };
+            let grant = Grant::Token(TokenGrant { id, scopes, owners: owner_ids, packages, creator, identity });
             Ok(Caller::with(user, reach, grant, address))
         }
     }

@@ -97,6 +97,16 @@ impl Reach {
         Ok(reach)
     }
 
+    /// What a trusted publisher reaches: it may write to some packages of its owner.
+    pub(super) fn of_publisher(owners: &[OwnerId], packages: &[PackagePattern]) -> Self {
+        let permission = Permission::Write;
+        let of = |owner: &OwnerId| {
+            let owner = *owner;
+            packages.iter().map(move |pattern| Share { owner, pattern: pattern.clone(), permission })
+        };
+        Self { shares: owners.iter().flat_map(of).collect(), ..Self::default() }
+    }
+
     /// The user's permission for all packages of an owner.
     pub(super) fn permission(&self, owner: OwnerId) -> Option<Permission> {
         self.whole.iter().find(|(id, _)| *id == owner).map(|(_, permission)| *permission)

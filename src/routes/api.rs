@@ -6,12 +6,12 @@ use crate::api::error::render_error;
 use crate::api::webhooks::{self, deliveries};
 use crate::api::{account, admin, archives, audit, channels, copies, grants, invitations, members, meta, orgs};
 use crate::api::{
-    comparison, package_settings, packages, protections, quotas, retention, robots, search, teams, tokens, trash,
-    users, version_states,
+    comparison, identity_tokens, package_settings, packages, protections, publishers, quotas, retention, robots,
+    search, teams, tokens, trash, users, version_states,
 };
 use crate::auth::policy::AcceptedCredentials::{self, Any, Ignored, Password, Token};
 use crate::auth::policy::Right::{
-    Everybody, Member, OrgOwner, Owner, Reader, SelfOrAdmin, SignedIn, SiteAdmin, Writer,
+    Everybody, Member, OrgOwner, Owner, Public, Reader, SelfOrAdmin, SignedIn, SiteAdmin, Writer,
 };
 use crate::domain::role::Area::{Admin, Organization, Package, User};
 use crate::error::Result;
@@ -372,4 +372,21 @@ pub(super) fn routes() -> Routes<Api> {
         .delete("/api/v1/packages/{owner}/-/protections/{protection}", protections::delete).right(Owner)
             .scope(write(Organization)).event(Event::ProtectionDelete).id("protectionsDelete")
             .about("Delete a protection rule")
+
+        // Trusted publishing.
+        .post("/api/v1/oidc/token", identity_tokens::exchange).right(Public).credentials(Ignored)
+            .event(Event::TokenCreate).id("identityTokensExchange")
+            .about("Exchange an identity token of another system's job for a token of a trusted publisher")
+            .says(403, "No publisher accepts the identity token; the message names the claim that does not fit")
+            .says(429, "Too many refused exchanges")
+        .get("/api/v1/packages/{owner}/-/publishers", publishers::list).right(Owner)
+            .scope(read(Organization)).id("publishersList").about("List an owner's trusted publishers, by name")
+        .post("/api/v1/packages/{owner}/-/publishers", publishers::create).right(Owner).credentials(Password)
+            .scope(write(Organization)).event(Event::PublisherCreate).id("publishersCreate")
+            .about("Create a trusted publisher: jobs of another system that may publish some packages")
+        .get("/api/v1/packages/{owner}/-/publishers/{publisher}", publishers::get).right(Owner)
+            .scope(read(Organization)).id("publishersGet").about("Get a trusted publisher")
+        .delete("/api/v1/packages/{owner}/-/publishers/{publisher}", publishers::delete).right(Owner)
+            .scope(write(Organization)).event(Event::PublisherDelete).id("publishersDelete")
+            .about("Delete a trusted publisher, whose tokens end at once")
 }

@@ -17,8 +17,8 @@ use crate::web::{
 };
 use crate::web::{channels, compare, email_link, feeds, notifications};
 use crate::web::{
-    package_settings, package_visibility, packages, password, profile, register, retention, robots, security, teams,
-    theme, token_new, tokens, two_factor,
+    package_settings, package_visibility, packages, password, profile, publishers, register, retention, robots,
+    security, teams, theme, token_new, tokens, two_factor,
 };
 use crate::web::{site_files, trash, upload, version, versions, webhooks};
 use actix_web::{FromRequest, Handler, HttpRequest, web};
@@ -143,6 +143,12 @@ pub(super) fn routes() -> Routes<Web> {
             .event(Event::ProtectionCreate)
         .post("/{owner}/-/access/protections/{protection}/delete", access::delete_protection).right(Owner)
             .event(Event::ProtectionDelete)
+
+        // Pages: trusted publishers.
+        .get("/{owner}/-/publishers", publishers::show).right(Owner)
+        .post("/{owner}/-/publishers", publishers::create).right(Owner).event(Event::PublisherCreate)
+        .post("/{owner}/-/publishers/{publisher}/delete", publishers::delete).right(Owner)
+            .event(Event::PublisherDelete)
 
         // Pages: webhooks.
         .get("/user/settings/hooks", webhooks::list).right(SignedIn)

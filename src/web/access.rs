@@ -124,6 +124,10 @@ impl AccessPage {
         address::grant_deletion(&self.owner.name, grant.id)
     }
 
+    fn publishers_url(&self) -> String {
+        address::publishers(&self.owner.name)
+    }
+
     fn protections_url(&self) -> String {
         address::protections(&self.owner.name)
     }

@@ -9,7 +9,7 @@ use crate::domain::address;
 use crate::domain::glob::FileGlob;
 use crate::domain::path::VersionPath;
 use crate::error::{Error, Result, What};
-use crate::registry::access::{can_publish, can_read};
+use crate::registry::access::{can_add_files, can_publish, can_read};
 use crate::registry::packages::copies::{self, Copying};
 use crate::registry::packages::releases;
 use askama::Template;

@@ -40,6 +40,7 @@ pub mod password;
 pub mod plots;
 pub mod problems;
 pub mod profile;
+pub mod publishers;
 pub mod purpose;
 pub mod quota;
 pub mod quote;

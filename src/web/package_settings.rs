@@ -15,6 +15,7 @@ use crate::domain::labels::Labels;
 use crate::domain::names::{OwnerName, PackageName};
 use crate::domain::overwrite::Overwrite;
 use crate::domain::path::PackagePath;
+use crate::domain::role::Permission;
 use crate::domain::trash::TrashKind;
 use crate::error::{Error, Result};
 use crate::registry::access::can_publish;
@@ -39,6 +40,8 @@ struct PackagePage {
     problems: Problems,
     kept_until: Option<When>,
     can_purge: bool,
+    /// Whether the user may say who may add files.
+    can_restrict: bool,
 }
 
 impl PackagePage {
@@ -75,6 +78,10 @@ impl PackagePage {
 const OVERWRITES: [(&str, &str); 3] =
     [("never", "No version"), ("some", "Some versions, by pattern"), ("always", "Every version")];
 
+/// Who may add files: a word and its label.
+const PUBLISHING: [(&str, &str); 2] =
+    [("everyone", "Everyone with write access"), ("trusted", "Only trusted publishers")];
+
 /// The settings as typed.
 #[derive(Deserialize, Default)]
 #[serde(default)]
@@ -94,6 +101,8 @@ pub struct SettingsForm {
     seal_after: String,
     /// Present if the box is ticked.
     archived: Option<String>,
+    /// Who may add files: one of [`PUBLISHING`]. A form without the field changes nothing.
+    publishing: String,
 }
 
 impl SettingsForm {
@@ -117,6 +126,7 @@ impl SettingsForm {
             },
             seal_after: settings.seal_after.map(|after| after.to_string()).unwrap_or_default(),
             archived: settings.archived_at.map(|_| "on".to_owned()),
+            publishing: if settings.trusted_publishing_only { "trusted" } else { "everyone" }.to_owned(),
         }
     }
 
@@ -149,6 +159,11 @@ impl SettingsForm {
             readme: Some(readme?),
             seal_after: Some(seal_after?),
             archived: Some(self.archived.is_some()),
+            trusted_publishing_only: match self.publishing.as_str() {
+                "trusted" => Some(true),
+                "everyone" => Some(false),
+                _ => None,
+            },
             labels: labels?,
             overwrite: overwrite?,
         })
@@ -165,20 +180,34 @@ struct Typed {
 
 async fn page(call: &Call, typed: Typed) -> Result<Reply> {
     let PackagePath { owner, package: name } = packages::named(call).await?;
-    let (frame, (owner, settings, visibility, preview, can_purge)) = frame(call, move |conn, caller| {
-        let right = can_publish(conn, caller, &owner, &name)?;
-        let settings = settings::find_own(conn, &right, &name)?;
-        let visibility = VisibilityForm::of(conn, &right)?;
-        let preview = deletion_preview::of_package(conn, &right, &name)?;
-        Ok((right.owner().name.clone(), settings, visibility, preview, can_purge(&right)))
-    })
-    .await?;
+    let (frame, (owner, settings, visibility, preview, (can_purge, can_restrict))) =
+        frame(call, move |conn, caller| {
+            let right = can_publish(conn, caller, &owner, &name)?;
+            let settings = settings::find_own(conn, &right, &name)?;
+            let visibility = VisibilityForm::of(conn, &right)?;
+            let preview = deletion_preview::of_package(conn, &right, &name)?;
+            let rights = (can_purge(&right), right.permission() >= Permission::Admin);
+            Ok((right.owner().name.clone(), settings, visibility, preview, rights))
+        })
+        .await?;
     let (package, loss) = preview;
     let Typed { settings: form, confirm, problems } = typed;
     let form = form.unwrap_or_else(|| SettingsForm::of(&settings));
     let (loss, kept_until) = (loss.into(), kept_until(call));
     let typed = confirm;
-    let page = PackagePage { frame, owner, package, form, visibility, loss, typed, problems, kept_until, can_purge };
+    let page = PackagePage {
+        frame,
+        owner,
+        package,
+        form,
+        visibility,
+        loss,
+        typed,
+        problems,
+        kept_until,
+        can_purge,
+        can_restrict,
+    };
     if page.problems.is_empty() { Reply::page(&page) } else { page.problems.reply(&page) }
 }
 

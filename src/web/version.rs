@@ -17,6 +17,7 @@ use crate::auth::call::Call;
 use crate::db::Connection;
 use crate::domain::address;
 use crate::domain::digest::OtherDigests;
+use crate::domain::identity::VerifiedIdentity;
 use crate::domain::ids::{FileId, OwnerId};
 use crate::domain::names::PackageName;
 use crate::domain::package_texts::Markdown;
@@ -70,6 +71,8 @@ struct VersionDetails {
     mise: Vec<(&'static str, FileSummary)>,
     neighbors: Neighbors,
     publishers: Vec<Person>,
+    /// The jobs of trusted publishers that published files, each with how many.
+    identities: Vec<(VerifiedIdentity, i64)>,
     others: Browsed,
     readme: Option<FileSummary>,
     notes: Markdown,
@@ -98,6 +101,24 @@ struct Sibling {
     prerelease: bool,
 }
 
+/// A job of a trusted publisher that published files of the version.
+struct Origin {
+    identity: VerifiedIdentity,
+    /// How many files, if it did not publish all.
+    part: Option<String>,
+}
+
+impl Origin {
+    fn new((identity, files): (VerifiedIdentity, i64), all: i64) -> Self {
+        Self { identity, part: (files < all).then(|| format!("{files} of {all} files")) }
+    }
+
+    /// An address that a page may link to.
+    fn link<'a>(&self, url: &'a Option<String>) -> Option<&'a str> {
+        url.as_deref().filter(|url| url.starts_with("https://"))
+    }
+}
+
 #[derive(Template)]
 #[template(path = "version.html")]
 struct VersionPage {
@@ -106,6 +127,7 @@ struct VersionPage {
     path: VersionPath,
     release: Release,
     published: When,
+    origins: Vec<Origin>,
     size: Bytes,
     downloads: Count,
     all: Count,
@@ -272,6 +294,7 @@ fn find(
     let neighbors = neighbors::of(conn, &right, &path.package, &path.version)?;
     let makers: Vec<OwnerId> = files.files().filter_map(|file| file.creator).collect();
     let publishers = if right.owner().is_whole() { releases::people(conn, makers.into_iter())? } else { Vec::new() };
+    let identities = files::identities(conn, release.id)?;
     let others = versions::browse(conn, &right, &path.package, "", versions::VersionOrder::Number, first(SIBLINGS))?;
     let about = settings::find(conn, &right, &path.package)?;
     let notes = releases::notes(conn, release.id)?;
@@ -287,6 +310,7 @@ fn find(
         mise,
         neighbors,
         publishers,
+        identities,
         others,
         readme,
         notes,
@@ -412,6 +436,7 @@ async fn shown_page(
         siblings: siblings(app, &found.path, &found.others),
         versions: Count(found.others.all),
         published: When { at: found.release.created_at, now },
+        origins: found.identities.into_iter().map(|one| Origin::new(one, found.all)).collect(),
         size: Bytes(found.release.size),
         downloads: Count(found.release.downloads),
         all: Count(found.all),

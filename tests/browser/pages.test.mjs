@@ -78,6 +78,7 @@ const VISITS = {
   "/explore": { anonymous: ["/explore"] },
   "/explore/owners": { anonymous: ["/explore/owners", "/explore/owners?q=nothing-is-called-so"], ada: ["/explore/owners"] },
   "/{owner}/-/access": { ada: ["/ada/-/access"] },
+  "/{owner}/-/publishers": { ada: ["/ada/-/publishers", ...["gitlab", "forgejo", "kubernetes", "other"].map((word) => `/ada/-/publishers?provider=${word}`)] },
   "/explore/packages": {
     anonymous: ["/explore/packages", "/explore/packages?q=nothing-is-called-so", "/explore/packages?q=part"],
     ada: ["/explore/packages?page=2"],

@@ -30,7 +30,7 @@ fn settle(site: &Site) {
                     version: "1".parse().unwrap(),
                     file: "f".parse().unwrap(),
                 };
-                let right = access::can_publish(conn, &admin, &file.owner, &file.package)?;
+                let right = access::can_add_files(conn, &admin, &file.owner, &file.package)?;
                 let blob = publish::NewBlob {
                     sha256: crate::support::sha256("").parse().unwrap(),
                     size: 0,

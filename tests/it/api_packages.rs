@@ -40,7 +40,7 @@ async fn the_package_list_has_an_entry_per_version_newest_first() {
     insta::assert_snapshot!(list.shown(), @r#"
     200
     cache-control: no-store
-    content-length: 3018
+    content-length: 3093
     content-type: application/json
     x-total-count: 3
     "#);
@@ -48,7 +48,7 @@ async fn the_package_list_has_an_entry_per_version_newest_first() {
     insta::assert_snapshot!(one.shown(), @r#"
     200
     cache-control: no-store
-    content-length: 1012
+    content-length: 1037
     content-type: application/json
     "#);
     // The order of the fields is part of the format.
@@ -101,7 +101,8 @@ async fn the_package_list_has_an_entry_per_version_newest_first() {
     "successor":null,
     "hold":false,
     "hold_reason":"",
-    "expires_at":null}
+    "expires_at":null,
+    "verified_identity":null}
     "#);
     let listed = one.text().replace("\"notes\":\"\"", "\"notes\":null");
     assert!(list.text().contains(&listed), "a version is the same in the list and by itself, except for its notes");
@@ -195,12 +196,13 @@ async fn files_are_listed_by_name_with_every_digest() {
     "sha512":"1f40fc92da241694750979ee6cf582f2d5d7d28e18335de05abc54d0560e0f5302860c652bf08d560252aa5e74210546f369fbbbce8c12cfc7957b2652fe9a75",
     "created_at":"2026-01-02T03:04:08Z",
     "download_count":0,
-    "download_url":"/api/packages/ada/generic/tool/1/a"}]
+    "download_url":"/api/packages/ada/generic/tool/1/a",
+    "verified_identity":null}]
     "#);
     insta::assert_snapshot!(first.shown(), @r#"
     200
     cache-control: no-store
-    content-length: 444
+    content-length: 469
     content-type: application/json
     link: </api/v1/packages/ada/generic/tool/1/files?page=2&limit=1>; rel="next", </api/v1/packages/ada/generic/tool/1/files?page=3&limit=1>; rel="last"
     x-total-count: 3

@@ -74,7 +74,7 @@ const NOT_RUN: [(&str, &str, &str); 16] = [
 const NO_SHELL: [&str; 13] =
     ["text", "json", "toml", "ini", "nginx", "haproxy", "sql", "yaml", "python", "cmake", "hcl", "nix", "dockerfile"];
 /// The pages whose examples follow each other, in this order. The last one removes what they leave.
-const PAGES: [&str; 22] = [
+const PAGES: [&str; 23] = [
     "docs/getting-started.md",
     "docs/usage/packages/generic.md",
     "docs/usage/packages/states.md",
@@ -90,6 +90,7 @@ const PAGES: [&str; 22] = [
     "docs/operations/quotas.md",
     "docs/operations/audit.md",
     "docs/usage/package-access.md",
+    "docs/usage/trusted-publishing.md",
     "docs/operations/reverse-proxy.md",
     "docs/operations/running.md",
     "docs/operations/upgrade.md",

@@ -95,7 +95,8 @@ async fn json_file_lists_have_all_four_digests_at_any_size() {
         "sha1": "aaf4c61ddcc5e8a2dabede0f3b482cd9aea9434d",
         "sha256": "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824",
         "sha512": "9b71d224bd62f3785d96d46ad3ea3d73319bfbc2890caadae2dff72519673ca72323c3d99ba5c11d7c7acc6e14b8c5da0c4663475c2e5c3adef46f73bcdec043",
-        "size": 5
+        "size": 5,
+        "verified_identity": null
       }
     ]
     "#);

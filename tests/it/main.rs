@@ -90,6 +90,7 @@ mod sudo;
 mod support;
 mod surroundings;
 mod trash;
+mod trusted_publishing;
 mod two_factor;
 mod upload_limits;
 mod version_order;

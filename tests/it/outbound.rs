@@ -1,8 +1,9 @@
 //! Requests to other servers: host names that resolve to forbidden addresses, and DNS answers that change.
 
-use crate::support::receiver::Receiver;
+use crate::support::issuer::Issuer;
+use crate::support::receiver::{Receiver, Reply};
 use packhouse::domain::network::Network;
-use packhouse::outbound::{Allowed, Lookup, Outbound};
+use packhouse::outbound::{Allowed, Lookup, MAX_DOCUMENT, Outbound, origin};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,7 +24,7 @@ fn leading_to(addresses: &[&str]) -> (Lookup, Arc<AtomicUsize>) {
 
 fn allowed(networks: &[&str], hosts: &[&str]) -> Allowed {
     let networks = networks.iter().map(|network| Network::try_from((*network).to_owned()).unwrap()).collect();
-    Allowed { networks, hosts: hosts.iter().map(|host| (*host).to_owned()).collect() }
+    Allowed { networks, hosts: hosts.iter().map(|host| (*host).to_owned()).collect(), origins: Vec::new() }
 }
 
 /// The status of a request to a name with these addresses, or the reason why it failed.
@@ -133,4 +134,65 @@ async fn private_addresses_and_other_schemes_are_refused_in_any_notation() {
     {
         assert_eq!(outbound.check(good), Ok(()), "{good}");
     }
+}
+
+#[tokio::test]
+async fn configured_origins_are_reached_in_the_private_network_and_no_others() {
+    let (issuer, other) = (Issuer::new(), Receiver::new());
+    let (lookup, _) = leading_to(&["127.0.0.1"]);
+    let port = issuer.address.port();
+    let named = format!("http://Idp.Example.org:{port}/realm");
+    let origins = vec![issuer.url(), origin(&named).unwrap()];
+    let allowed = Allowed { origins, ..Allowed::default() };
+    let outbound = Outbound::with_lookup(allowed, Duration::from_secs(5), lookup);
+    for url in [issuer.url(), format!("http://idp.example.org:{port}")] {
+        let url = format!("{url}/.well-known/openid-configuration");
+        let (document, answer) = outbound.get_json::<serde_json::Value>(&url).await.unwrap();
+        assert_eq!(document["issuer"], issuer.url());
+        assert_eq!(answer.fresh_for(), Some(Duration::from_secs(300)));
+    }
+    // The same host with another port, and another host at the same address.
+    for other in [other.address.to_string(), format!("idp.example.org:{}", other.address.port())] {
+        outbound.get(&format!("http://{other}/"), &[], 10).await.unwrap_err();
+        outbound.post(&format!("http://{other}/"), &[], Vec::new()).await.unwrap_err();
+    }
+    outbound.get(&format!("http://other.example.org:{port}/"), &[], 10).await.unwrap_err();
+    assert_eq!((issuer.requests().len(), other.heard().len()), (2, 0));
+}
+
+#[tokio::test]
+async fn documents_of_other_servers_are_read_whole_or_refused() {
+    let issuer = Issuer::new();
+    let allowed = Allowed { origins: vec![issuer.url()], ..Allowed::default() };
+    let outbound = Outbound::new(allowed, Duration::from_secs(5));
+    let url = format!("{}/document", issuer.url());
+    let get = async || outbound.get_json::<serde_json::Value>(&url).await.map_err(|failure| failure.to_string());
+    let json = |cache: &str| Reply::json(&serde_json::json!({"a": 1}), cache);
+    for (cache, fresh) in [
+        ("", None),
+        ("Cache-Control: public, Max-Age=\"600\"\r\nAge: 100\r\n", Some(500)),
+        ("Cache-Control: max-age=10\r\nAge: 100\r\n", Some(0)),
+        ("Cache-Control: max-age=10, no-store\r\n", Some(0)),
+        ("Cache-Control: max-age=soon\r\n", None),
+    ] {
+        let cache = cache.to_owned();
+        issuer.answer("/document", move |_| json(&cache));
+        assert_eq!(get().await.unwrap().1.fresh_for(), fresh.map(Duration::from_secs));
+    }
+    issuer.answer("/document", |_| Reply::Endless("HTTP/1.1 200 OK\r\n\r\n".to_owned()));
+    assert!(get().await.unwrap_err().contains(&format!("incomplete: only the first {MAX_DOCUMENT} bytes")));
+    issuer.answer("/document", |_| Reply::status(404));
+    assert_eq!(get().await.unwrap_err(), "it answered with status 404");
+    issuer.answer("/document", |_| Reply::status(200));
+    assert!(get().await.unwrap_err().starts_with("its answer is not as expected"));
+    let elsewhere = "HTTP/1.1 302 Found\r\nLocation: /other\r\nContent-Length: 0\r\n\r\n";
+    issuer.answer("/document", |_| Reply::Bytes(elsewhere.to_owned()));
+    assert_eq!(get().await.unwrap_err(), "it answered with status 302");
+    assert_eq!(issuer.count("/other"), 0, "redirects are not followed");
+
+    issuer.answer("/token", |heard| Reply::json(&serde_json::json!({"body": heard.body}), ""));
+    let token = format!("{}/token", issuer.url());
+    let answer = outbound.post_form(&token, &[], &[("code", "a b&c"), ("key", "ü")], 100).await.unwrap();
+    assert_eq!(answer.json::<serde_json::Value>().unwrap()["body"], "code=a+b%26c&key=%C3%BC");
+    assert_eq!(issuer.requests().last().unwrap().header("content-type"), "application/x-www-form-urlencoded");
 }

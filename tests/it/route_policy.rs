@@ -7,6 +7,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 use packhouse::auth::policy::{AcceptedCredentials, Right};
 use packhouse::domain::names::OwnerName;
+use packhouse::domain::publisher::{Condition, Provider, Trust};
 use packhouse::domain::role::{Level, Permission, Scope, Visibility};
 use packhouse::domain::secret::TokenSecret;
 use packhouse::domain::text::Prose;
@@ -14,6 +15,7 @@ use packhouse::registry::access::{can_govern, can_share};
 use packhouse::registry::audit::Event;
 use packhouse::registry::caller::Caller;
 use packhouse::registry::owners::grants::{self, Gift, NewGrantee};
+use packhouse::registry::owners::publishers::{self, NewPublisher};
 use packhouse::registry::owners::{members, org_creation, robots, teams};
 use packhouse::routes::{Row, table};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -429,6 +431,20 @@ impl World {
         )
     }
 
+    /// A new trusted publisher of an organization, instead of all others.
+    fn db_publisher(&self, org: &str, name: &str) {
+        self.db(|conn| {
+            diesel::sql_query("DELETE FROM owners WHERE id IN (SELECT id FROM publishers)").execute(conn).unwrap();
+            let caller = Caller::command_line();
+            let right = can_share(conn, &caller, &org.parse().unwrap(), Level::Write).unwrap();
+            let conditions = vec![Condition::equals("sub", "job")];
+            let issuer = "https://ci.example.org".parse().unwrap();
+            let trust = Trust { provider: Provider::Other, issuer, conditions, environment: None };
+            let new = NewPublisher { name: name.parse().unwrap(), packages: "a".parse().unwrap(), trust };
+            publishers::create(conn, &caller, &right, &new, morning()).unwrap();
+        });
+    }
+
     fn db_insert(&self, org: &str, text: &str, sql: &str) -> i64 {
         #[derive(QueryableByName)]
         struct Row {
@@ -717,6 +733,25 @@ async fn request(world: &World, row: &Row, person: Person, org: &str) -> (String
         }
         ("GET", pattern) if pattern.contains("/files/{id}") => {
             fill(pattern, &[("{id}", &world.db_file(&org, "tool").to_string())])
+        }
+        (_, pattern) if pattern.contains("/-/publishers") => {
+            let name = world.fresh("publisher");
+            if pattern.contains("{publisher}") {
+                world.db_publisher(&org, &name);
+            }
+            let condition = json!([{"claim": "project_path", "equals": "acme/tool"}]);
+            body = match (method, pattern.starts_with("/api/")) {
+                ("POST", true) => {
+                    Some(json!({"name": name, "packages": "a", "provider": "gitlab", "conditions": condition}))
+                }
+                ("POST", false) if !pattern.contains("{publisher}") => Some(json!({
+                    "name": name, "packages": "a", "repository": "acme/tool",
+                    "issuer": "https://token.actions.githubusercontent.com",
+                })),
+                _ => None,
+            };
+            let id = world.site.db_number("SELECT coalesce(max(id), 0) AS n FROM publishers").to_string();
+            fill(pattern, &[("{publisher}", &id)])
         }
         ("GET", pattern) if pattern.ends_with("/{grant}") => {
             fill(pattern, &[("{grant}", &world.db_grant(&org, &world.fresh("other")).to_string())])

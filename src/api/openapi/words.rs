@@ -66,7 +66,7 @@ pub fn tag(path: &str) -> &'static str {
         [.., "quota"] => "quotas",
         rest if rest.contains(&"hooks") => "webhooks",
         rest if rest.contains(&"tokens") => "tokens",
-        ["token", ..] => "tokens",
+        ["token" | "oidc", ..] => "tokens",
         ["admin", ..] => "administration",
         ["orgs" | "teams", ..] | ["user" | "users", .., "orgs" | "teams"] => "organizations",
         ["user" | "users", ..] => "users",
@@ -139,6 +139,7 @@ pub fn path_parameter(name: &str) -> (&'static str, RefOr<Schema>, Value) {
         "robot" => ("A robot of the organization, by its name.", RobotName::schema(), json!("deploy")),
         "grant" => ("A grant of the owner, by its id.", id(), json!(1)),
         "protection" => ("A protection rule of the owner, by its id.", id(), json!(1)),
+        "publisher" => ("A trusted publisher of the owner, by its id.", id(), json!(7)),
         "rule" => ("A retention rule, by its id.", id(), json!(1)),
         "delivery" => ("A delivery of the webhook, by its id.", id(), json!(1)),
         "token" => {

@@ -16,8 +16,8 @@ pub use owner_rights::{
     can_see_quota, can_set_quota, can_share,
 };
 pub use package_rights::{
-    CanPublish, CanRead, CanSearch, CanSeeTrash, CanUpload, can_publish, can_read, can_search, can_see_trash,
-    can_upload, confirm_read, may_upload,
+    CanAddFiles, CanPublish, CanRead, CanSearch, CanSeeTrash, CanUpload, can_add_files, can_publish, can_read,
+    can_search, can_see_trash, can_upload, confirm_read, may_upload,
 };
 pub use retention_rights::{CanSeeRetention, CanSetRetention, can_see_retention, can_set_retention};
 pub(in crate::registry) use visibility::absent;

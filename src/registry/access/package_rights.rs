@@ -252,6 +252,63 @@ impl CanPublish {
     }
 }
 
+/// The right to add files to a package: [`CanPublish`] by a credential from which the package accepts files.
+#[derive(Debug, Clone)]
+pub struct CanAddFiles {
+    right: CanPublish,
+    /// Whether the credential is a trusted publisher's.
+    is_trusted: bool,
+}
+
+impl CanAddFiles {
+    /// Checks that the package accepts files from this credential, once more with its row locked: somebody may have
+    /// changed the setting.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] naming the setting.
+    pub fn demand_accepted(&self, trusted_only: bool) -> Result<()> {
+        if self.is_trusted || !trusted_only {
+            return Ok(());
+        }
+        Err(Error::Forbidden(format!(
+            "{} of {} accepts files only from trusted publishers: publish from a job that one of them accepts, or change \
+             the package's setting trusted_publishing_only",
+            self.right.package, self.right.owner.name
+        )))
+    }
+}
+
+impl std::ops::Deref for CanAddFiles {
+    type Target = CanPublish;
+
+    fn deref(&self) -> &CanPublish {
+        &self.right
+    }
+}
+
+/// Checks that a caller may add files to a package of an owner: a package may accept files from trusted publishers
+/// alone. It need not exist.
+///
+/// # Errors
+/// As [`can_publish`]; [`Error::Forbidden`] also for any credential but a trusted publisher's, if the package demands one.
+pub fn can_add_files(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    owner: &OwnerName,
+    package: &PackageName,
+) -> Result<CanAddFiles> {
+    let right = can_publish(conn, caller, owner, package)?;
+    let right = CanAddFiles { right, is_trusted: caller.identity().is_some() };
+    if !right.is_trusted {
+        let row = packages::table
+            .filter(packages::owner_id.eq(right.owner().id))
+            .filter(packages::lower_name.eq(package.lower()));
+        let trusted_only: Option<bool> = row.select(packages::trusted_publishing_only).first(conn).optional()?;
+        right.demand_accepted(trusted_only.unwrap_or_default())?;
+    }
+    Ok(right)
+}
+
 /// Checks that a caller may publish to an owner, if only to some packages.
 ///
 /// # Errors

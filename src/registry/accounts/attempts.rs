@@ -40,6 +40,13 @@ pub const MAILS: i32 = 3;
 /// Password resets that may be requested in total in one window.
 pub const RESETS_IN_ALL: i32 = 300;
 
+/// Refused exchanges of identity tokens allowed per address in one window: many jobs may share an address.
+pub const EXCHANGES: i32 = 50;
+/// Refused exchanges allowed per /48 of IPv6 in one window.
+pub const EXCHANGES_PER_SITE: i32 = 200;
+/// Refused exchanges allowed in total in one window.
+pub const EXCHANGES_IN_ALL: i32 = 3000;
+
 /// A bucket and its size.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bucket {
@@ -167,6 +174,19 @@ fn strangers_buckets(what: &str, in_all: i32, address: Option<IpAddr>) -> Vec<Bu
     if let Some(address) = address {
         buckets.push(Bucket::new(format!("{what} address {}", network_of(address)), REGISTRATIONS, ""));
         let site = |site| Bucket::new(format!("{what} address {site}"), REGISTRATIONS_PER_SITE, "");
+        buckets.extend(site_of(address).map(site));
+    }
+    buckets.sort_by(|one, other| one.name.cmp(&other.name));
+    buckets
+}
+
+/// The buckets a refused exchange of an identity token is counted in, in the order in which they are locked. Nobody can
+/// guess a signature: this only limits the work that refused requests cause.
+pub fn exchange_buckets(address: Option<IpAddr>) -> Vec<Bucket> {
+    let mut buckets = vec![Bucket::new("exchange in all".to_owned(), EXCHANGES_IN_ALL, "")];
+    if let Some(address) = address {
+        buckets.push(Bucket::new(format!("exchange address {}", network_of(address)), EXCHANGES, ""));
+        let site = |site| Bucket::new(format!("exchange address {site}"), EXCHANGES_PER_SITE, "");
         buckets.extend(site_of(address).map(site));
     }
     buckets.sort_by(|one, other| one.name.cmp(&other.name));

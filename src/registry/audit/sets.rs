@@ -34,19 +34,27 @@ impl EventSet {
         match self {
             Self::Deletions => [".delete", ".purge", ".empty"].iter().any(|word| event.ends_with(word)),
             Self::Rights => {
-                begins(&["grant.", "org.member.", "protection.", "robot.", "team.", "token.", "user.invitation."])
-                    || [
-                        "org.create",
-                        "org.update",
-                        "package.visibility",
-                        "user.approve",
-                        "user.create",
-                        "user.lock",
-                        "user.register",
-                        "user.unlock",
-                        "user.update",
-                    ]
-                    .contains(&event)
+                begins(&[
+                    "grant.",
+                    "org.member.",
+                    "protection.",
+                    "publisher.",
+                    "robot.",
+                    "team.",
+                    "token.",
+                    "user.invitation.",
+                ]) || [
+                    "org.create",
+                    "org.update",
+                    "package.visibility",
+                    "user.approve",
+                    "user.create",
+                    "user.lock",
+                    "user.register",
+                    "user.unlock",
+                    "user.update",
+                ]
+                .contains(&event)
             }
             Self::SignIns => begins(&["session.", "user.email.", "user.password", "user.two_factor."]),
         }

@@ -85,7 +85,8 @@ const RULES: [&str; 13] = [
      FROM owners o WHERE o.kind = 0 AND NOT EXISTS (SELECT FROM users u WHERE u.id = o.id)",
     "SELECT r.name || ': the robot is not named after its organization; rename ' || o.name || ' and back' AS text \
      FROM users u JOIN owners r ON r.id = u.id JOIN owners o ON o.id = u.robot_of \
-     WHERE split_part(r.lower_name, '/', 1) <> o.lower_name OR o.kind <> 1",
+     WHERE split_part(r.lower_name, '/', 1) <> o.lower_name \
+     OR o.kind <> 1 AND NOT EXISTS (SELECT FROM publishers b WHERE b.id = u.id AND b.owner_id = o.id)",
     "SELECT o.name || '/' || p.name || '/' || v.version || '/' || f.name || ': the version was sealed before this file \
      was added; find out who changed the database, and restore a backup' AS text FROM versions v \
      JOIN packages p ON p.id = v.package_id JOIN owners o ON o.id = p.owner_id JOIN files f ON f.version_id = v.id \

@@ -6,5 +6,6 @@ pub mod namespace;
 pub mod org_creation;
 pub mod orgs;
 pub mod person;
+pub mod publishers;
 pub mod robots;
 pub mod teams;

@@ -5,7 +5,7 @@
 //! A robot is a user whose owner row is named `organization/robot`, so everything that names a user can name a robot too.
 
 use super::namespace::{self, NewOwner};
-use crate::db::schema::{owners, tokens, users};
+use crate::db::schema::{owners, publishers, tokens, users};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{OwnerId, TokenId};
 use crate::domain::names::{OwnerName, RobotName};
@@ -18,7 +18,7 @@ use crate::registry::accounts::tokens::{self as user_tokens, NewToken, Token};
 use crate::registry::audit::{self, Event};
 use crate::registry::caller::{Caller, SignedIn};
 use crate::registry::pages::{Page, Slice};
-use diesel::dsl::max;
+use diesel::dsl::{auto_type, exists, max, not};
 use diesel::prelude::*;
 use serde_json::json;
 
@@ -67,13 +67,22 @@ fn load(conn: &mut PgConnection, rows: Vec<RobotRow>) -> Result<Vec<Robot>> {
     Ok(rows.into_iter().filter_map(robot).collect())
 }
 
+/// Whether the account of the query's row is not a trusted publisher, whose account looks like a robot's.
+#[auto_type(no_type_alias)]
+fn is_no_publisher() -> _ {
+    not(exists(publishers::table.filter(publishers::id.eq(users::id))))
+}
+
 /// The robots of an organization, by name.
 ///
 /// # Errors
 /// Database errors.
 pub fn list(conn: &mut PgConnection, right: &CanOversee, slice: Slice) -> Result<Page<Robot>> {
     let own = || {
-        owners::table.inner_join(users::table.on(users::id.eq(owners::id))).filter(users::robot_of.eq(right.org().id))
+        owners::table
+            .inner_join(users::table.on(users::id.eq(owners::id)))
+            .filter(users::robot_of.eq(right.org().id))
+            .filter(is_no_publisher())
     };
     let total = own().count().get_result(conn)?;
     let rows = own().order(owners::lower_name).offset(slice.offset).limit(slice.limit).select(COLUMNS).load(conn)?;
@@ -88,6 +97,7 @@ pub(super) fn id_of(conn: &mut PgConnection, org: &Visited, name: &RobotName) ->
     Ok(owners::table
         .inner_join(users::table.on(users::id.eq(owners::id)))
         .filter(users::robot_of.eq(org.id))
+        .filter(is_no_publisher())
         .filter(owners::lower_name.eq(OwnerName::of_robot(&org.name, name).lower()))
         .select(owners::id)
         .first(conn)
@@ -128,7 +138,7 @@ pub fn create(
     // Two requests for the last free place take turns, and nobody renames the organization in between.
     namespace::lock(conn, org)?;
     let org_name: OwnerName = owners::table.find(org).select(owners::name).first(conn)?;
-    let count: i64 = users::table.filter(users::robot_of.eq(org)).count().get_result(conn)?;
+    let count: i64 = users::table.filter(users::robot_of.eq(org)).filter(is_no_publisher()).count().get_result(conn)?;
     if count >= MOST {
         return Err(Error::Blocked(format!(
             "{org_name} already has {MOST} robots, which is the limit: delete one first"

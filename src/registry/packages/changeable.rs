@@ -3,6 +3,7 @@
 use crate::db::schema::{packages, versions};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{OwnerId, PackageId, VersionId};
+use crate::domain::iso_duration::IsoDuration;
 use crate::domain::names::{OwnerName, PackageName};
 use crate::domain::package_texts::Reason;
 use crate::domain::path::VersionPath;
@@ -19,6 +20,8 @@ use diesel::prelude::*;
 pub(super) struct Place {
     /// Whether the package is archived.
     pub archived: bool,
+    /// Whether the package accepts files from trusted publishers alone.
+    pub trusted_only: bool,
     /// The version, if it exists.
     pub life: Option<Life>,
 }
@@ -31,14 +34,19 @@ pub(super) fn place(conn: &mut PgConnection, owner: OwnerId, path: &VersionPath)
     type StateColumns = (VersionState, Timestamp, Option<Timestamp>, Option<Timestamp>);
     let same = versions::package_id.eq(packages::id).and(versions::lower_version.eq(path.version.lower()));
     let columns = (versions::state, versions::created_at, versions::published_at, versions::sealed_at);
-    let row: Option<(Option<Timestamp>, _, Option<StateColumns>)> = packages::table
+    type PlaceRow = ((Option<Timestamp>, bool), Option<IsoDuration>, Option<StateColumns>);
+    let row: Option<PlaceRow> = packages::table
         .left_join(versions::table.on(same))
         .filter(packages::owner_id.eq(owner))
         .filter(packages::lower_name.eq(path.package.lower()))
-        .select((packages::archived_at, packages::seal_after_seconds, columns.nullable()))
+        .select((
+            (packages::archived_at, packages::trusted_publishing_only),
+            packages::seal_after_seconds,
+            columns.nullable(),
+        ))
         .first(conn)
         .optional()?;
-    let Some((archived_at, seal_after, columns)) = row else { return Ok(Place::default()) };
+    let Some(((archived_at, trusted_only), seal_after, columns)) = row else { return Ok(Place::default()) };
     let life = columns.map(|(stored, created_at, published, sealed)| Life {
         stored,
         created_at,
@@ -46,7 +54,7 @@ pub(super) fn place(conn: &mut PgConnection, owner: OwnerId, path: &VersionPath)
         sealed,
         seal_after,
     });
-    Ok(Place { archived: archived_at.is_some(), life })
+    Ok(Place { archived: archived_at.is_some(), trusted_only, life })
 }
 
 /// The error for publishing to an archived package.

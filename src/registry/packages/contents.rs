@@ -21,6 +21,10 @@ pub struct Contents {
 /// Totals of a version's files. They are computed for the rows of one page, so that each is an index look-up.
 pub(super) const SIZE: &str = "(SELECT coalesce(sum(b.size), 0)::bigint FROM files f JOIN blobs b ON b.id = f.blob_id \
                                WHERE f.version_id = versions.id)";
+/// The verified identity of the job that published all files of a version; null if they were published by several, or
+/// without one.
+pub(super) const IDENTITY: &str = "(SELECT CASE WHEN count(*) = count(f.identity) AND count(DISTINCT f.identity) = 1 \
+                                   THEN min(f.identity::text)::jsonb END FROM files f WHERE f.version_id = versions.id)";
 pub(super) const DOWNLOADS: &str =
     "(SELECT coalesce(sum(f.download_count), 0)::bigint FROM files f WHERE f.version_id = versions.id)";
 

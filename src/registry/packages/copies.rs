@@ -19,12 +19,12 @@ use crate::domain::path::VersionPath;
 use crate::domain::trash::TrashReason;
 use crate::domain::webhook::HookAction;
 use crate::error::{Error, Result, What};
-use crate::registry::access::{CanPublish, CanRead, can_publish, can_read};
+use crate::registry::access::{CanAddFiles, CanPublish, CanRead, can_publish, can_read};
 use crate::registry::audit::{self, Event, Subject};
 use crate::registry::caller::Caller;
 use crate::registry::webhooks::outbox::{self, Announced};
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Bool, Text, Timestamptz};
+use diesel::sql_types::{Array, BigInt, Bool, Jsonb, Nullable, Text, Timestamptz};
 use serde_json::json;
 
 /// How many files an error names.
@@ -46,7 +46,7 @@ pub struct Copying {
 pub fn transfer(
     conn: &mut PgConnection,
     caller: &Caller,
-    target: &CanPublish,
+    target: &CanAddFiles,
     (copying, moves): (&Copying, bool),
     limits: &UploadLimits,
     now: Timestamp,
@@ -69,7 +69,7 @@ pub fn transfer(
 fn copy(
     conn: &mut PgConnection,
     caller: &Caller,
-    (source, target): (&CanRead, &CanPublish),
+    (source, target): (&CanRead, &CanAddFiles),
     copying: &Copying,
     limits: &UploadLimits,
     now: Timestamp,
@@ -88,7 +88,7 @@ fn copy(
 fn relocate(
     conn: &mut PgConnection,
     caller: &Caller,
-    (source, from, target): (&CanRead, &CanPublish, &CanPublish),
+    (source, from, target): (&CanRead, &CanPublish, &CanAddFiles),
     copying: &Copying,
     limits: &UploadLimits,
     now: Timestamp,
@@ -164,7 +164,7 @@ struct Inserted {
 fn insert(
     conn: &mut PgConnection,
     caller: &Caller,
-    target: &CanPublish,
+    target: &CanAddFiles,
     (copying, content, moves): (&Copying, &Content, bool),
     limits: &UploadLimits,
     now: Timestamp,
@@ -172,6 +172,7 @@ fn insert(
     let (owner, members) = (target.owner(), &content.files[..]);
     protections::check(conn, target, Action::Publish, &copying.to.version)?;
     let found = versions::find_or_insert(conn, (owner.id, &copying.to), content.is_draft, target.user().id, now)?;
+    target.demand_accepted(found.place.trusted_only)?;
     changeable::demand_addable(&copying.to, found.place, false, now)?;
     let (version, is_new) = (found.id, found.is_new);
     let mut used: Vec<BlobId> = members.iter().map(|member| member.blob).collect();
@@ -184,9 +185,11 @@ fn insert(
         return Err(Error::Retry);
     }
     let ids: Vec<FileId> = members.iter().map(|member| member.id).collect();
+    // Whoever copies a file answers for its new name, so the identity is theirs.
+    let identity = caller.identity().map(serde_json::to_value).transpose().map_err(Error::internal)?;
     let inserted: Vec<Inserted> = diesel::sql_query(
-        "INSERT INTO files (version_id, blob_id, name, lower_name, creator_id, created_at, download_count) \
-         SELECT $1, f.blob_id, f.name, f.lower_name, $2, $3, CASE WHEN $4 THEN f.download_count ELSE 0 END \
+        "INSERT INTO files (version_id, blob_id, name, lower_name, creator_id, created_at, download_count, identity) \
+         SELECT $1, f.blob_id, f.name, f.lower_name, $2, $3, CASE WHEN $4 THEN f.download_count ELSE 0 END, $6 \
          FROM files f WHERE f.id = ANY ($5) ORDER BY f.lower_name COLLATE \"C\" \
          ON CONFLICT (version_id, lower_name) DO NOTHING RETURNING lower_name",
     )
@@ -195,6 +198,7 @@ fn insert(
     .bind::<Timestamptz, _>(now)
     .bind::<Bool, _>(moves)
     .bind::<Array<BigInt>, _>(&ids)
+    .bind::<Nullable<Jsonb>, _>(identity)
     .load(conn)?;
     if inserted.len() != members.len() {
         // Of the source, an upload may have replaced a file in the meantime.

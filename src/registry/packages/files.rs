@@ -8,6 +8,7 @@ use super::{changeable, lifecycle};
 use crate::db::schema::{blobs, files, owners, packages as packages_table, versions as versions_table};
 use crate::domain::clock::Timestamp;
 use crate::domain::digest::{Md5, OtherDigests, Sha1, Sha256, Sha512};
+use crate::domain::identity::VerifiedIdentity;
 use crate::domain::ids::{BlobId, FileId, OwnerId, TrashId, VersionId};
 use crate::domain::names::{FileName, OwnerName, PackageName};
 use crate::domain::path::{FilePath, VersionPath};
@@ -24,7 +25,7 @@ use diesel::expression::expression_types::NotSelectable;
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::sql_types::{Bool, Text};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::str::FromStr;
 
@@ -73,6 +74,8 @@ pub struct FileSummary {
     pub downloads: i64,
     /// The user who published it, if the account still exists.
     pub creator: Option<OwnerId>,
+    /// The verified identity of the job that published it, if it was a trusted publisher's.
+    pub identity: Option<VerifiedIdentity>,
     pub blob: Blob,
 }
 
@@ -165,6 +168,9 @@ pub fn find_downloadable_by_id(
     let file = find_downloadable(conn, caller, &path.with_file(name))?;
     if file.id == id { Ok(file) } else { Err(Error::NotFound(What::File)) }
 }
+
+/// The most identities of a version that a page shows.
+const MOST_IDENTITIES: i64 = 10;
 
 /// The order of a list for programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -298,6 +304,26 @@ pub(super) fn version_id(conn: &mut PgConnection, right: &CanRead, path: &Versio
     row.select(versions_table::id).first(conn).optional()?.ok_or(Error::NotFound(What::Version))
 }
 
+/// The verified identities of the jobs that published files of a version, each with the number of its files: the most
+/// files first.
+///
+/// # Errors
+/// Database errors.
+pub fn identities(conn: &mut PgConnection, version: VersionId) -> Result<Vec<(VerifiedIdentity, i64)>> {
+    let rows: Vec<(Option<Value>, i64)> = files::table
+        .filter(files::version_id.eq(version))
+        .filter(files::identity.is_not_null())
+        .group_by(files::identity)
+        .select((files::identity, diesel::dsl::count_star()))
+        .order(diesel::dsl::count_star().desc())
+        .limit(MOST_IDENTITIES)
+        .load(conn)?;
+    let parse = |(value, count): (Option<Value>, i64)| {
+        Ok((serde_json::from_value(value.unwrap_or_default()).map_err(Error::internal)?, count))
+    };
+    rows.into_iter().map(parse).collect()
+}
+
 /// How many files a version has.
 ///
 /// # Errors
@@ -315,10 +341,17 @@ pub fn named(conn: &mut PgConnection, version: VersionId, lower: &[String]) -> R
     Ok(all.select((files::id, files::name)).load(conn)?)
 }
 
-type FileRow = (FileId, FileName, Timestamp, i64, Option<OwnerId>, BlobRow);
-type FileColumns = (files::id, files::name, files::created_at, files::download_count, files::creator_id, BlobColumns);
-const FILE_COLUMNS: FileColumns =
-    (files::id, files::name, files::created_at, files::download_count, files::creator_id, BLOB_COLUMNS);
+type FileRow = (FileId, FileName, Timestamp, i64, (Option<OwnerId>, Option<Value>), BlobRow);
+type MakerColumns = (files::creator_id, files::identity);
+type FileColumns = (files::id, files::name, files::created_at, files::download_count, MakerColumns, BlobColumns);
+const FILE_COLUMNS: FileColumns = (
+    files::id,
+    files::name,
+    files::created_at,
+    files::download_count,
+    (files::creator_id, files::identity),
+    BLOB_COLUMNS,
+);
 
 /// One file of a version, with the fields of a list.
 ///
@@ -338,8 +371,9 @@ pub fn find(conn: &mut PgConnection, right: &CanRead, path: &VersionPath, lower:
 }
 
 fn summary(row: FileRow) -> Result<FileSummary> {
-    let (id, name, created_at, downloads, creator, blob) = row;
-    Ok(FileSummary { id, name, created_at, downloads, creator, blob: Blob::from_row(blob)? })
+    let (id, name, created_at, downloads, (creator, identity), blob) = row;
+    let identity = identity.map(serde_json::from_value).transpose().map_err(Error::internal)?;
+    Ok(FileSummary { id, name, created_at, downloads, creator, identity, blob: Blob::from_row(blob)? })
 }
 
 /// One file of a version, by its id.

@@ -28,16 +28,16 @@ pub(in crate::registry) fn find_or_insert(
     owner: OwnerId,
     name: &PackageName,
     now: Timestamp,
-) -> Result<(PackageId, bool)> {
+) -> Result<(PackageId, bool, bool)> {
     loop {
-        let found: Option<(PackageId, Option<Timestamp>)> = packages::table
+        let found: Option<(PackageId, Option<Timestamp>, bool)> = packages::table
             .filter(package_is(owner, name))
-            .select((packages::id, packages::archived_at))
+            .select((packages::id, packages::archived_at, packages::trusted_publishing_only))
             .for_key_share()
             .first(conn)
             .optional()?;
-        if let Some((id, archived_at)) = found {
-            return Ok((id, archived_at.is_some()));
+        if let Some((id, archived_at, trusted_only)) = found {
+            return Ok((id, archived_at.is_some(), trusted_only));
         }
         let inserted = diesel::insert_into(packages::table)
             .values((
@@ -53,7 +53,7 @@ pub(in crate::registry) fn find_or_insert(
             .optional()?;
         // No row was inserted: another publisher was faster, and the next query finds their row.
         if let Some(id) = inserted {
-            return Ok((id, false));
+            return Ok((id, false, false));
         }
     }
 }

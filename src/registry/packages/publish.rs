@@ -16,7 +16,7 @@ use crate::domain::path::FilePath;
 use crate::domain::quota::Quota;
 use crate::domain::webhook::HookAction;
 use crate::error::{Error, Result};
-use crate::registry::access::{CanPublish, can_publish};
+use crate::registry::access::{CanAddFiles, can_add_files};
 use crate::registry::audit::{self, Event, Subject};
 use crate::registry::caller::Caller;
 use crate::registry::operations::damage;
@@ -75,7 +75,7 @@ fn stays_the_same(there: &Existing, declared: &DeclaredUpload) -> bool {
 /// quota.
 ///
 /// # Errors
-/// As [`can_publish`]; [`Error::TooLarge`], [`Error::WrongState`], [`Error::Conflict`], [`Error::PreconditionFailed`],
+/// As [`can_add_files`]; [`Error::TooLarge`], [`Error::WrongState`], [`Error::Conflict`], [`Error::PreconditionFailed`],
 /// [`Error::Quota`]; [`Error::Blocked`] if a directory has the name of the file, or a file has the name of its
 /// directory; [`Error::WrongState`] if the version exists with another expiry.
 pub fn admit(
@@ -86,7 +86,7 @@ pub fn admit(
     limits: &UploadLimits,
     now: Timestamp,
 ) -> Result<Admission> {
-    let right = can_publish(conn, caller, &path.owner, &path.package)?;
+    let right = can_add_files(conn, caller, &path.owner, &path.package)?;
     protections::check(conn, &right, Action::Publish, &path.version)?;
     if let (Some(length), Some(limit)) = (declared.length, limits.file_bytes)
         && length > limit
@@ -135,7 +135,7 @@ pub fn admit(
 pub fn publish_file(
     conn: &mut PgConnection,
     caller: &Caller,
-    right: &CanPublish,
+    right: &CanAddFiles,
     (path, blob, declared): (&FilePath, &NewBlob, &DeclaredUpload),
     limits: &UploadLimits,
     now: Timestamp,
@@ -144,6 +144,7 @@ pub fn publish_file(
     protections::check(conn, right, Action::Publish, &path.version)?;
     let in_version = path.in_version();
     let version = versions::find_or_insert(conn, (owner.id, &in_version), declared.draft, right.user().id, now)?;
+    right.demand_accepted(version.place.trusted_only)?;
     // Decided with the version's row locked: a request that seals or publishes it waits, or came first.
     if let Err(refusal) = changeable::demand_addable(&in_version, version.place, declared.draft, now) {
         let there = replacing::existing(conn, owner.id, path)?;
@@ -160,7 +161,7 @@ pub fn publish_file(
     };
     let (blob_id, superseded) = insert_blob(conn, blob, now)?;
     let mut replaced = None;
-    while !insert_file(conn, right, (version.id, blob_id), path, now)? {
+    while !insert_file(conn, caller, right, (version.id, blob_id), path, now)? {
         // Deleted in the meantime, or replaced by another upload: then the next try finds that one.
         let Some(there) = replacing::existing(conn, owner.id, path)? else { continue };
         match replacing::judge(&there, path, declared, Some(blob.sha256))? {
@@ -185,6 +186,9 @@ pub fn publish_file(
     if let (Some(at), Some(detail)) = (expires_at, detail.as_object_mut()) {
         detail.insert("expires_at".to_owned(), json!(at));
     }
+    if let (Some(identity), Some(detail)) = (caller.identity(), detail.as_object_mut()) {
+        detail.insert("identity".to_owned(), json!(identity));
+    }
     if let (Some(replaced), Some(detail)) = (replaced, detail.as_object_mut()) {
         detail.insert("replaced".to_owned(), replaced);
     }
@@ -196,7 +200,8 @@ pub fn publish_file(
 /// Inserts the file's row. False if the version has a file of this name.
 fn insert_file(
     conn: &mut PgConnection,
-    right: &CanPublish,
+    caller: &Caller,
+    right: &CanAddFiles,
     (version, blob): (VersionId, BlobId),
     path: &FilePath,
     now: Timestamp,
@@ -209,6 +214,11 @@ fn insert_file(
             files_table::lower_name.eq(path.file.lower()),
             files_table::creator_id.eq(right.user().id),
             files_table::created_at.eq(now),
+            files_table::identity.eq(caller
+                .identity()
+                .map(serde_json::to_value)
+                .transpose()
+                .map_err(Error::internal)?),
         ))
         .on_conflict((files_table::version_id, files_table::lower_name))
         .do_nothing()

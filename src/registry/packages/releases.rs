@@ -1,10 +1,11 @@
 //! Versions as the REST API returns them: one entry per version, with its package, its creators and its totals.
 
-use super::contents::{DOWNLOADS, SIZE};
+use super::contents::{DOWNLOADS, IDENTITY, SIZE};
 use super::lookup::{package_is, version_is};
 use super::standing::{STANDING_COLUMNS, Standing};
 use crate::db::schema::{owners, packages, versions};
 use crate::domain::clock::Timestamp;
+use crate::domain::identity::VerifiedIdentity;
 use crate::domain::ids::{OwnerId, PackageId, VersionId};
 use crate::domain::labels::Labels;
 use crate::domain::names::PackageName;
@@ -20,7 +21,8 @@ use crate::registry::pages::{Page, Slice};
 use diesel::dsl::sql;
 use diesel::pg::Pg;
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Bool, Text};
+use diesel::sql_types::{BigInt, Bool, Jsonb, Nullable, Text};
+use serde_json::Value;
 use std::collections::{HashMap, HashSet};
 
 /// A version with the details that every list shows.
@@ -36,6 +38,8 @@ pub struct Release {
     pub downloads: i64,
     /// The user who created it, if the account still exists.
     pub creator: Option<Person>,
+    /// The job of a trusted publisher that published all its files, if one did.
+    pub identity: Option<VerifiedIdentity>,
     pub standing: Standing,
     pub labels: Labels,
 }
@@ -169,14 +173,14 @@ pub fn notes(conn: &mut PgConnection, id: VersionId) -> Result<Markdown> {
 /// Versions with their owners, in the order of these ids. A version that was deleted in the meantime is left out.
 pub(in crate::registry) fn load(conn: &mut PgConnection, ids: &[VersionId]) -> Result<Vec<(OwnerId, Release)>> {
     type Details = (PackageName, Version, Timestamp, i64, i64, Standing, Labels);
-    type ReleaseRow = (VersionId, OwnerId, Option<OwnerId>, Details);
+    type ReleaseRow = (VersionId, OwnerId, (Option<OwnerId>, Option<Value>), Details);
     let rows: Vec<ReleaseRow> = versions::table
         .inner_join(packages::table)
         .filter(versions::id.eq_any(ids))
         .select((
             versions::id,
             versions::owner_id,
-            versions::creator_id.nullable(),
+            (versions::creator_id.nullable(), sql::<Nullable<Jsonb>>(IDENTITY)),
             (
                 packages::name,
                 versions::version,
@@ -188,14 +192,18 @@ pub(in crate::registry) fn load(conn: &mut PgConnection, ids: &[VersionId]) -> R
             ),
         ))
         .load(conn)?;
-    let makers = people(conn, rows.iter().filter_map(|row| row.2))?;
+    let makers = people(conn, rows.iter().filter_map(|row| row.2.0))?;
     let mut releases: HashMap<VersionId, (OwnerId, Release)> = rows
         .into_iter()
-        .map(|(id, owner, creator, (package, version, created_at, size, downloads, standing, labels))| {
+        .map(|(id, owner, (creator, identity), details)| {
+            let (package, version, created_at, size, downloads, standing, labels) = details;
             let creator = creator.and_then(|id| makers.iter().find(|person| person.id == id).cloned());
-            (id, (owner, Release { id, package, version, created_at, size, downloads, creator, standing, labels }))
+            let identity = identity.map(serde_json::from_value).transpose().map_err(Error::internal)?;
+            let release =
+                Release { id, package, version, created_at, size, downloads, creator, identity, standing, labels };
+            Ok((id, (owner, release)))
         })
-        .collect();
+        .collect::<Result<_>>()?;
     Ok(ids.iter().filter_map(|id| releases.remove(id)).collect())
 }
 

@@ -202,9 +202,9 @@ fn restore_versions(
 /// Restores the files of versions that were restored with their ids.
 fn restore_files(conn: &mut PgConnection, package: PackageId, entry: TrashId) -> Result<()> {
     diesel::sql_query(
-        "INSERT INTO files (id, version_id, blob_id, name, lower_name, creator_id, created_at, download_count) \
+        "INSERT INTO files (id, version_id, blob_id, name, lower_name, creator_id, created_at, download_count, identity) \
          OVERRIDING SYSTEM VALUE SELECT t.id, v.id, t.blob_id, t.name, t.lower_name, t.creator_id, t.created_at, \
-           t.download_count FROM trashed_files t JOIN versions v ON v.id = t.version_id \
+           t.download_count, t.identity FROM trashed_files t JOIN versions v ON v.id = t.version_id \
          WHERE t.trash_id = $1 AND v.package_id = $2 ORDER BY t.id",
     )
     .bind::<BigInt, _>(entry)
@@ -244,9 +244,10 @@ fn restore_file(
     };
     demand_place(conn, owner.id, version, &path, entry)?;
     let restored = diesel::sql_query(
-        "INSERT INTO files (id, version_id, blob_id, name, lower_name, creator_id, created_at, download_count) \
+        "INSERT INTO files (id, version_id, blob_id, name, lower_name, creator_id, created_at, download_count, identity) \
          OVERRIDING SYSTEM VALUE SELECT t.id, $2, t.blob_id, t.name, t.lower_name, t.creator_id, t.created_at, \
-           t.download_count FROM trashed_files t WHERE t.trash_id = $1 ON CONFLICT (version_id, lower_name) DO NOTHING",
+           t.download_count, t.identity FROM trashed_files t WHERE t.trash_id = $1 \
+         ON CONFLICT (version_id, lower_name) DO NOTHING",
     )
     .bind::<BigInt, _>(entry.id)
     .bind::<BigInt, _>(version)

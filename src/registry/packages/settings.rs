@@ -12,7 +12,7 @@ use crate::domain::labels::Labels;
 use crate::domain::names::PackageName;
 use crate::domain::overwrite::Overwrite;
 use crate::domain::package_texts::{Markdown, Summary};
-use crate::domain::role::Visibility;
+use crate::domain::role::{Area, Level, Permission, Visibility};
 use crate::domain::text::{Line, Website};
 use crate::error::{Error, Result, What};
 use crate::registry::access::{CanPublish, CanRead, has_shown_version};
@@ -43,6 +43,8 @@ pub struct PackageSettings {
     pub seal_after: Option<IsoDuration>,
     /// Its own visibility, which [`super::visibility`] changes; `None` for its owner's.
     pub visibility: Option<Visibility>,
+    /// Whether only trusted publishers may add files.
+    pub trusted_publishing_only: bool,
 }
 
 /// The changes to a package. A field that is `None` keeps its value.
@@ -58,6 +60,8 @@ pub struct PackageEdit {
     pub overwrite: Option<Overwrite>,
     /// `Some(None)`: versions are not sealed by time.
     pub seal_after: Option<Option<IsoDuration>>,
+    /// Changing it needs the permission `admin` for the package.
+    pub trusted_publishing_only: Option<bool>,
 }
 
 /// The settings of a package that is shown to a reader.
@@ -87,7 +91,8 @@ fn load(conn: &mut PgConnection, id: PackageId) -> Result<PackageSettings> {
 /// Changes the settings of a package. This waits for running uploads, so that none ends after the package was archived.
 ///
 /// # Errors
-/// [`Error::NotFound`]; [`Error::Forbidden`] when a protection rule forbids it.
+/// [`Error::NotFound`]; [`Error::Forbidden`] when a protection rule forbids it, and for who may add files, which needs the
+/// permission `admin` and, for a token, the scope `write:organization`.
 pub fn update(
     conn: &mut PgConnection,
     caller: &Caller,
@@ -102,6 +107,11 @@ pub fn update(
     let changes = changes(&before, &after);
     if changes.is_empty() {
         return Ok(());
+    }
+    if after.trusted_publishing_only != before.trusted_publishing_only {
+        // A token that only publishes must not be able to open the package to itself.
+        right.demand(Permission::Admin)?;
+        caller.demand_scope(Area::Organization, Level::Write)?;
     }
     if after.seal_after != before.seal_after {
         // It seals versions, which cannot be undone.
@@ -120,6 +130,7 @@ pub fn update(
             packages::archived_at.eq(after.archived_at),
             packages::overwrite_versions.eq(after.overwrite.patterns()),
             packages::seal_after_seconds.eq(after.seal_after),
+            packages::trusted_publishing_only.eq(after.trusted_publishing_only),
         ))
         .execute(conn)?;
     let subject =
@@ -128,8 +139,7 @@ pub fn update(
 }
 
 fn edited(before: &PackageSettings, edit: &PackageEdit, now: Timestamp) -> PackageSettings {
-    let PackageEdit { description, homepage, source_url, license, labels, readme, archived, overwrite, seal_after } =
-        edit;
+    let PackageEdit { description, homepage, source_url, license, labels, readme, archived, overwrite, .. } = edit;
     PackageSettings {
         name: before.name.clone(),
         description: description.as_ref().unwrap_or(&before.description).clone(),
@@ -144,8 +154,9 @@ fn edited(before: &PackageSettings, edit: &PackageEdit, now: Timestamp) -> Packa
             None => before.archived_at,
         },
         overwrite: overwrite.as_ref().unwrap_or(&before.overwrite).clone(),
-        seal_after: seal_after.unwrap_or(before.seal_after),
+        seal_after: edit.seal_after.unwrap_or(before.seal_after),
         visibility: before.visibility,
+        trusted_publishing_only: edit.trusted_publishing_only.unwrap_or(before.trusted_publishing_only),
     }
 }
 
@@ -161,6 +172,11 @@ fn changes(before: &PackageSettings, after: &PackageSettings) -> Map<String, Val
         ("archived", before.archived_at != after.archived_at, json!(after.archived_at.is_some())),
         ("overwrite", before.overwrite != after.overwrite, json!(after.overwrite)),
         ("seal_after", before.seal_after != after.seal_after, json!(after.seal_after)),
+        (
+            "trusted_publishing_only",
+            before.trusted_publishing_only != after.trusted_publishing_only,
+            json!(after.trusted_publishing_only),
+        ),
     ];
     all.into_iter().filter(|(_, changed, _)| *changed).map(|(field, _, value)| (field.to_owned(), value)).collect()
 }

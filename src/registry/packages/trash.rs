@@ -276,8 +276,9 @@ fn keep_rows(
     }
     diesel::sql_query(format!(
         "INSERT INTO trashed_files (id, trash_id, version_id, blob_id, name, lower_name, creator_id, created_at, \
-           download_count) \
-         SELECT f.id, $4, f.version_id, f.blob_id, f.name, f.lower_name, f.creator_id, f.created_at, f.download_count \
+           download_count, identity) \
+         SELECT f.id, $4, f.version_id, f.blob_id, f.name, f.lower_name, f.creator_id, f.created_at, f.download_count, \
+           f.identity \
          {FILES}"
     ))
     .bind::<BigInt, _>(package)

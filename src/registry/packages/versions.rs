@@ -68,18 +68,22 @@ pub(in crate::registry) fn find_or_insert(
     loop {
         // The package comes first: Postgres locks in the order of FROM, and deletions lock the package before its
         // version.
-        let found: Option<(VersionId, Option<Timestamp>, Life)> = packages_table::table
+        let found: Option<(VersionId, (Option<Timestamp>, bool), Life)> = packages_table::table
             .inner_join(versions::table)
             .filter(version_is(owner, path))
-            .select((versions::id, packages_table::archived_at, LIFE_COLUMNS))
+            .select((
+                versions::id,
+                (packages_table::archived_at, packages_table::trusted_publishing_only),
+                LIFE_COLUMNS,
+            ))
             .for_key_share()
             .first(conn)
             .optional()?;
-        if let Some((id, archived_at, life)) = found {
-            let place = Place { archived: archived_at.is_some(), life: Some(life) };
+        if let Some((id, (archived_at, trusted_only), life)) = found {
+            let place = Place { archived: archived_at.is_some(), trusted_only, life: Some(life) };
             return Ok(TargetVersion { id, is_new: false, is_draft: life.stored == VersionState::Draft, place });
         }
-        let (package, archived) = lifecycle::find_or_insert(conn, owner, &path.package, now)?;
+        let (package, archived, trusted_only) = lifecycle::find_or_insert(conn, owner, &path.package, now)?;
         let state = if as_draft { VersionState::Draft } else { VersionState::Published };
         let inserted = diesel::insert_into(versions::table)
             .values((
@@ -98,7 +102,7 @@ pub(in crate::registry) fn find_or_insert(
             .optional()?;
         // No row was inserted: another publisher was faster, and the next query finds their row.
         if let Some(id) = inserted {
-            let place = Place { archived, life: None };
+            let place = Place { archived, trusted_only, life: None };
             return Ok(TargetVersion { id, is_new: true, is_draft: as_draft, place });
         }
     }

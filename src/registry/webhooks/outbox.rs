@@ -62,7 +62,8 @@ macro_rules! announce {
             owner_snapshot!("o"),
             ", 'owner_kind', o.kind, 'about', \
                jsonb_build_object('description', o.description, 'website', o.website, 'location', o.location), \
-               'creator', ",
+               'identity', (SELECT CASE WHEN count(*) = count(f.identity) AND count(DISTINCT f.identity) = 1 \
+               THEN min(f.identity::text)::jsonb END FROM files f WHERE f.version_id = v.id), 'creator', ",
             owner_snapshot!("c"),
             ", 'sender', ",
             owner_snapshot!("s"),
@@ -184,6 +185,7 @@ pub fn test(
         sender,
         damaged_files: Vec::new(),
         changes: Vec::new(),
+        identity: None,
     };
     let delivery = diesel::insert_into(hook_deliveries::table)
         .values((

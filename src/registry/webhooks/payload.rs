@@ -2,6 +2,7 @@
 
 use crate::domain::address;
 use crate::domain::clock::Timestamp;
+use crate::domain::identity::VerifiedIdentity;
 use crate::domain::ids::{OwnerId, VersionId};
 use crate::domain::names::{FileName, OwnerName, PackageName};
 use crate::domain::role::{OwnerKind, Visibility};
@@ -55,6 +56,9 @@ pub struct Facts {
     /// What was changed, each change in a word.
     #[serde(default)]
     pub changes: Vec<String>,
+    /// The job of a trusted publisher that published all its files, if one did.
+    #[serde(default)]
+    pub identity: Option<VerifiedIdentity>,
 }
 
 #[derive(Serialize)]
@@ -68,6 +72,8 @@ struct Payload<'a> {
     damaged_files: &'a [FileName],
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     changes: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verified_identity: Option<&'a VerifiedIdentity>,
 }
 
 #[derive(Serialize)]
@@ -187,6 +193,7 @@ impl Facts {
             sender: self.sender.as_ref().map(|sender| sender.user(root)),
             damaged_files: &self.damaged_files,
             changes: &self.changes,
+            verified_identity: self.identity.as_ref(),
         };
         serde_json::to_string_pretty(&payload).map_err(Error::internal)
     }

@@ -3,6 +3,7 @@
 pub mod browser;
 pub mod client;
 pub mod cluster;
+pub mod issuer;
 pub mod log;
 pub mod people;
 pub mod receiver;

@@ -50,6 +50,34 @@ impl Reply {
     pub fn status(status: u16) -> Self {
         Self::Bytes(format!("HTTP/1.1 {status} Whatever\r\nContent-Length: 2\r\n\r\nok"))
     }
+
+    /// A JSON document, with further header lines, each ending in `\r\n`.
+    pub fn json(value: &serde_json::Value, headers: &str) -> Self {
+        let (body, head) = (value.to_string(), "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n");
+        Self::Bytes(format!("{head}{headers}Content-Length: {}\r\n\r\n{body}", body.len()))
+    }
+
+    /// Answers on a connection, until the client or the server ends.
+    pub fn send(&self, stream: &mut TcpStream, ended: &AtomicBool) {
+        match self {
+            Self::Bytes(bytes) => {
+                let _ = stream.write_all(bytes.as_bytes());
+            }
+            Self::Endless(bytes) => {
+                let _ = stream.write_all(bytes.as_bytes());
+                while stream.write_all(&[b'x'; 4096]).is_ok() && !ended.load(Ordering::SeqCst) {}
+            }
+            Self::Silence => {
+                stream.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+                while !ended.load(Ordering::SeqCst) {
+                    match stream.read(&mut [0; 64]) {
+                        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+                        _ => return,
+                    }
+                }
+            }
+        }
+    }
 }
 
 #[derive(Default)]
@@ -120,31 +148,15 @@ impl Drop for Receiver {
 }
 
 fn serve(mut stream: TcpStream, shared: &Shared) {
-    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
     let Some(heard) = read(&mut stream) else { return };
     shared.heard.lock().unwrap().push(heard);
     let reply = shared.reply.lock().unwrap().clone().unwrap_or_else(|| Reply::status(200));
-    match reply {
-        Reply::Bytes(bytes) => {
-            let _ = stream.write_all(bytes.as_bytes());
-        }
-        Reply::Endless(bytes) => {
-            let _ = stream.write_all(bytes.as_bytes());
-            while stream.write_all(&[b'x'; 4096]).is_ok() && !shared.ended.load(Ordering::SeqCst) {}
-        }
-        Reply::Silence => {
-            stream.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
-            while !shared.ended.load(Ordering::SeqCst) {
-                match stream.read(&mut [0; 64]) {
-                    Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
-                    _ => return,
-                }
-            }
-        }
-    }
+    reply.send(&mut stream, &shared.ended);
 }
 
-fn read(stream: &mut TcpStream) -> Option<Heard> {
+/// Reads one request.
+pub fn read(stream: &mut TcpStream) -> Option<Heard> {
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
     let mut input = Vec::new();
     let mut chunk = [0; 4096];
     let end = loop {

@@ -14,6 +14,7 @@ use crate::registry::audit::{self, Event};
 use crate::registry::caller::Caller;
 use crate::registry::mail::{self, Readers};
 use crate::registry::owners::namespace::{self, OwnerEdit};
+use crate::registry::owners::publishers;
 use diesel::prelude::*;
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use serde_json::json;
@@ -149,6 +150,9 @@ pub fn update(
         }
         _ => Error::from(error),
     })?;
+    if edit.is_locked == Some(true) || edit.is_active == Some(false) {
+        publishers::end_tokens(conn, id)?;
+    }
     namespace::edit(conn, id, &edit.owner)?;
     tell(conn, caller, id, (edit, old), now)?;
     let mut detail = json!({"changed": edit.fields()});
@@ -244,6 +248,9 @@ pub fn set_locked(
     diesel::update(users::table.find(user.id))
         .set((users::is_locked.eq(locked), users::auth_epoch.eq(users::auth_epoch + 1)))
         .execute(conn)?;
+    if locked {
+        publishers::end_tokens(conn, user.id)?;
+    }
     let event = if locked { Event::UserLock } else { Event::UserUnlock };
     audit::record_owner(conn, caller, event, (user.id, &user.name), json!({}), now)
 }
