@@ -25,6 +25,7 @@ pub mod instance;
 pub mod jobs;
 pub mod listing;
 pub mod lock;
+pub mod oidc;
 pub mod ops;
 pub mod outbound;
 pub mod password;

@@ -18,6 +18,7 @@ use crate::jobs::scrub::ScrubPlan;
 use crate::jobs::sweep::SweepPlan;
 use crate::jobs::task_status::TaskStatuses;
 use crate::jobs::webhooks::WebhookSender;
+use crate::oidc::Providers;
 use crate::outbound::{Allowed, Outbound};
 use crate::password::Passwords;
 use crate::registry::operations::integrity::BlobTotals;
@@ -41,6 +42,8 @@ pub struct App {
     pub counters: Counters,
     /// The client for requests to other servers.
     pub outbound: Arc<Outbound>,
+    /// The OpenID Connect providers that people sign in with.
+    pub oidc: Providers,
     pub metrics: Option<PrometheusHandle>,
     /// How many lines of the log were lost.
     pub lost_log_lines: fn() -> u64,
@@ -93,6 +96,7 @@ impl App {
         let webhooks = &config.webhooks;
         let (networks, hosts) = (webhooks.allowed_networks.clone(), webhooks.allowed_hosts.clone());
         let allowed = Allowed { networks, hosts, origins: Vec::new() };
+        let oidc = Providers::new(&config.auth.oidc, &allowed);
         let outbound = Arc::new(Outbound::new(allowed, Duration::from_secs(webhooks.timeout_seconds)));
         Self {
             config,
@@ -104,6 +108,7 @@ impl App {
             passwords: Passwords::default(),
             counters: Counters::default(),
             outbound,
+            oidc,
             metrics: None,
             lost_log_lines: || 0,
             digests_wanted: Notify::new(),

@@ -6,10 +6,10 @@ use crate::domain::secret::Password;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
-/// The longest timeout for a webhook's receiver: well below the lease of a delivery.
-const MOST_TIMEOUT_SECONDS: u64 = 60;
+/// The longest timeout for another server: well below the lease of a webhook's delivery.
+pub(super) const MOST_TIMEOUT_SECONDS: u64 = 60;
 
-fn bad(key: &str, problem: impl Into<String>) -> ConfigError {
+pub(super) fn bad(key: &str, problem: impl Into<String>) -> ConfigError {
     ConfigError::BadValue { origin: "configuration".to_owned(), key: key.to_owned(), problem: problem.into() }
 }
 

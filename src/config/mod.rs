@@ -8,6 +8,7 @@ mod keys;
 mod libpq;
 mod listen;
 mod load;
+mod oidc;
 
 pub use keys::{
     AdminConfig, AuthConfig, Config, ConfigError, DatabaseConfig, HealthConfig, JobsConfig, LimitsConfig, LogConfig,
@@ -17,3 +18,4 @@ pub use keys::{
 pub use libpq::leave_libpq_variables;
 pub use listen::ListenAddress;
 pub use load::SAMPLE;
+pub use oidc::OidcConfig;
