@@ -29,6 +29,8 @@ pub enum What {
     Robot,
     TrashEntry,
     RetentionRule,
+    Identity,
+    Provider,
     Page,
 }
 
@@ -52,6 +54,8 @@ impl fmt::Display for What {
             Self::Robot => "robot",
             Self::TrashEntry => "trash entry",
             Self::RetentionRule => "retention rule",
+            Self::Identity => "linked sign-in",
+            Self::Provider => "sign-in provider",
             Self::Page => "page",
         })
     }

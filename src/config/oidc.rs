@@ -165,7 +165,11 @@ impl Entries {
         let Some(default) = self.defaults.get(key) else {
             return Err(ConfigError::UnknownKey { origin: origin.to_owned(), key: dotted });
         };
-        if default.same_type(&value) { Ok((key.to_owned(), value)) } else { Err(bad_type(origin, &dotted, wanted(default))) }
+        if default.same_type(&value) {
+            Ok((key.to_owned(), value))
+        } else {
+            Err(bad_type(origin, &dotted, wanted(default)))
+        }
     }
 
     /// Sets a key of the one provider that the environment describes. `rest` is the variable's name after
@@ -174,11 +178,14 @@ impl Entries {
         let key = rest.to_lowercase();
         let value = match self.defaults.get(&key) {
             Some(Value::Table(_)) => teams(text).ok_or_else(|| {
-                bad_type(variable, "auth.oidc.teams", "a list such as group = organization/team, other = organization/team")
+                bad_type(
+                    variable,
+                    "auth.oidc.teams",
+                    "a list such as group = organization/team, other = organization/team",
+                )
             })?,
-            Some(default) => from_text(default, text).ok_or_else(|| {
-                bad_type(variable, &format!("auth.oidc.{key}"), wanted(default))
-            })?,
+            Some(default) => from_text(default, text)
+                .ok_or_else(|| bad_type(variable, &format!("auth.oidc.{key}"), wanted(default)))?,
             None => Value::String(text.to_owned()),
         };
         let (key, value) = self.read(&key, value, variable)?;
@@ -196,7 +203,10 @@ impl Entries {
             }
             let same = |other: &&Entry| other.name().eq_ignore_ascii_case(entry.name());
             if self.entries.iter().filter(same).count() > 1 {
-                return Err(bad("auth.oidc.name", format!("is {} twice: every provider needs a name of its own", entry.name())));
+                return Err(bad(
+                    "auth.oidc.name",
+                    format!("is {} twice: every provider needs a name of its own", entry.name()),
+                ));
             }
             for (key, value) in &entry.table {
                 let text = match (key.as_str(), value.as_str()) {

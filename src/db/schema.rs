@@ -159,6 +159,19 @@ diesel::table! {
 }
 
 diesel::table! {
+    identities (id) {
+        id -> Int8,
+        user_id -> Int8,
+        provider -> Text,
+        issuer -> Text,
+        subject -> Text,
+        email -> Text,
+        created_at -> Timestamptz,
+        last_used_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
     known_addresses (user_id, network) {
         user_id -> Int8,
         network -> Text,
@@ -292,6 +305,9 @@ diesel::table! {
         expires_at -> Timestamptz,
         address -> Text,
         user_agent -> Text,
+        identity_id -> Nullable<Int8>,
+        sealed_hint -> Nullable<Bytea>,
+        confirmed_at -> Nullable<Timestamptz>,
     }
 }
 
@@ -417,6 +433,7 @@ diesel::table! {
         auth_epoch -> Int4,
         last_login_at -> Nullable<Timestamptz>,
         robot_of -> Nullable<Int8>,
+        rescued_until -> Nullable<Timestamptz>,
     }
 }
 
@@ -454,6 +471,8 @@ diesel::joinable!(team_members -> teams (team_id));
 diesel::joinable!(team_members -> users (user_id));
 diesel::joinable!(tokens -> users (user_id));
 diesel::joinable!(known_addresses -> users (user_id));
+diesel::joinable!(identities -> users (user_id));
+diesel::joinable!(sessions -> identities (identity_id));
 diesel::joinable!(sessions -> users (user_id));
 diesel::joinable!(second_factors -> users (user_id));
 diesel::joinable!(packages -> owners (owner_id));
@@ -488,6 +507,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     hook_attempts,
     hook_deliveries,
     hooks,
+    identities,
     known_addresses,
     owner_redirects,
     owner_usage,

@@ -68,6 +68,8 @@ id!(
     TrashId,
     /// A retention rule of an owner.
     RetentionRuleId,
+    /// An identity of a user at an OpenID Connect provider.
+    IdentityId,
 );
 
 impl OwnerId {

@@ -1,11 +1,11 @@
 //! What works with a provider and what doesn't, for the administrators who set it up.
 
-use super::provider::Provider;
 use super::SKEW;
+use super::provider::Provider;
 use crate::domain::clock::Timestamp;
 use crate::outbound::MAX_DOCUMENT;
-use openidconnect::core::CoreJwsSigningAlgorithm;
 use openidconnect::JwsSigningAlgorithm;
+use openidconnect::core::CoreJwsSigningAlgorithm;
 
 /// One result of a test.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,7 +76,11 @@ impl Provider {
         found.add(
             "Mix-up protection",
             true,
-            also(names_itself, "the provider names itself in its answers (RFC 9207)", "the provider doesn't name itself"),
+            also(
+                names_itself,
+                "the provider names itself in its answers (RFC 9207)",
+                "the provider doesn't name itself",
+            ),
         );
         found
     }

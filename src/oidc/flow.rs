@@ -7,8 +7,8 @@ use super::{SKEW, moment};
 use crate::domain::clock::Timestamp;
 use openidconnect::core::{
     CoreAuthDisplay, CoreAuthPrompt, CoreAuthenticationFlow, CoreClientAuthMethod, CoreErrorResponseType,
-    CoreGenderClaim, CoreJsonWebKey, CoreJweContentEncryptionAlgorithm, CoreJwsSigningAlgorithm,
-    CoreRevocableToken, CoreRevocationErrorResponse, CoreTokenIntrospectionResponse, CoreTokenType,
+    CoreGenderClaim, CoreJsonWebKey, CoreJweContentEncryptionAlgorithm, CoreJwsSigningAlgorithm, CoreRevocableToken,
+    CoreRevocationErrorResponse, CoreTokenIntrospectionResponse, CoreTokenType,
 };
 use openidconnect::{
     AccessToken, AccessTokenHash, AuthType, AuthorizationCode, ClaimsVerificationError, Client, ClientId, ClientSecret,
@@ -20,8 +20,7 @@ use openidconnect::{
 use std::sync::Arc;
 use std::time::Duration;
 
-type OurIdToken =
-    IdToken<OtherClaims, CoreGenderClaim, CoreJweContentEncryptionAlgorithm, CoreJwsSigningAlgorithm>;
+type OurIdToken = IdToken<OtherClaims, CoreGenderClaim, CoreJweContentEncryptionAlgorithm, CoreJwsSigningAlgorithm>;
 type OurClaims = IdTokenClaims<OtherClaims, CoreGenderClaim>;
 type OurFields = IdTokenFields<
     OtherClaims,
@@ -100,7 +99,8 @@ impl Provider {
         let secret = (!secret.is_empty()).then(|| ClientSecret::new(secret.to_owned()));
         let redirect = RedirectUrl::new(redirect_uri.to_owned())
             .map_err(|error| Unreachable(format!("the redirect address {redirect_uri} is invalid: {error}")))?;
-        let client = OurClient::from_provider_metadata(metadata.clone(), ClientId::new(config.client_id.clone()), secret);
+        let client =
+            OurClient::from_provider_metadata(metadata.clone(), ClientId::new(config.client_id.clone()), secret);
         // Basic is the default where the provider doesn't say (OpenID Connect Discovery §3).
         let methods = metadata.token_endpoint_auth_methods_supported().cloned().unwrap_or_default();
         let takes = |method| methods.contains(&method);
@@ -139,7 +139,8 @@ impl Provider {
     /// # Errors
     /// [`Refusal`].
     pub async fn check_sender(&self, issuer: Option<&str>, now: Timestamp) -> Result<(), Refusal> {
-        let names_itself = self.metadata(now).await?.additional_metadata().authorization_response_iss_parameter_supported;
+        let names_itself =
+            self.metadata(now).await?.additional_metadata().authorization_response_iss_parameter_supported;
         match issuer {
             Some(issuer) if issuer == self.config().issuer => Ok(()),
             None if !names_itself => Ok(()),
@@ -213,9 +214,10 @@ impl Provider {
         let (earliest, latest) = (moment(now.minus(SKEW)), moment(now.plus(SKEW)));
         let since = since.map(|since| moment(since.minus(SKEW)));
         // Whoever knows the client's secret, or the public key, could make a token with a symmetric signature.
-        let algorithms = metadata.id_token_signing_alg_values_supported().iter().filter(|algorithm| {
-            **algorithm != CoreJwsSigningAlgorithm::None && !algorithm.uses_shared_secret()
-        });
+        let algorithms = metadata
+            .id_token_signing_alg_values_supported()
+            .iter()
+            .filter(|algorithm| **algorithm != CoreJwsSigningAlgorithm::None && !algorithm.uses_shared_secret());
         IdTokenVerifier::new_public_client(
             ClientId::new(self.config().client_id.clone()),
             metadata.issuer().clone(),
@@ -248,7 +250,8 @@ impl Provider {
         let wrong = |why: &dyn std::fmt::Display| Refusal::Token(format!("at_hash can't be checked: {why}"));
         let algorithm = token.signing_alg().map_err(|error| wrong(&error))?;
         let key = token.signing_key(verifier).map_err(|error| wrong(&error))?;
-        let actual = AccessTokenHash::from_token(tokens.access_token(), algorithm, key).map_err(|error| wrong(&error))?;
+        let actual =
+            AccessTokenHash::from_token(tokens.access_token(), algorithm, key).map_err(|error| wrong(&error))?;
         if actual == *expected {
             return Ok(());
         }
@@ -276,9 +279,7 @@ impl Provider {
 }
 
 /// Why the provider refused a code, without the code.
-fn explain_exchange(
-    error: &RequestTokenError<RequestFailed, StandardErrorResponse<CoreErrorResponseType>>,
-) -> Refusal {
+fn explain_exchange(error: &RequestTokenError<RequestFailed, StandardErrorResponse<CoreErrorResponseType>>) -> Refusal {
     match error {
         RequestTokenError::ServerResponse(answer) => Refusal::Code(match answer.error_description() {
             Some(description) => format!("{} ({description})", answer.error()),

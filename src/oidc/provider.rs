@@ -114,9 +114,11 @@ impl Provider {
     /// The address that ends the provider's own session, if it has one and is known.
     pub fn end_session_endpoint(&self) -> Option<String> {
         let (metadata, _) = self.known().metadata?;
-        metadata.additional_metadata().end_session_endpoint.clone().filter(|url| {
-            url::Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "https" | "http"))
-        })
+        metadata
+            .additional_metadata()
+            .end_session_endpoint
+            .clone()
+            .filter(|url| url::Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "https" | "http")))
     }
 
     /// The metadata, fetched if none is known or it is old. If it is only old and can't be fetched, it still counts.

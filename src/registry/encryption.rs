@@ -23,6 +23,11 @@ pub(super) const HOOK_SECRET: Kind = Kind("secrets of webhooks");
 /// The `Authorization` values that webhooks send.
 pub(super) const HOOK_AUTHORIZATION: Kind = Kind("authorizations of webhooks");
 
+/// What a browser keeps while it is at an OpenID Connect provider.
+pub(super) const SIGN_IN_STATE: Kind = Kind("states of sign-ins");
+/// ID tokens, for signing out at the provider.
+pub(super) const SIGN_OUT_HINT: Kind = Kind("hints for signing out");
+
 fn cipher(key: &MasterKey, kind: Kind) -> XChaCha20Poly1305 {
     XChaCha20Poly1305::new(&key.derive(kind.0).into())
 }

@@ -12,7 +12,7 @@ use crate::state::App;
 use crate::web::error::render_error;
 use crate::web::page::Reply;
 use crate::web::{access, account, admin, delete, download, explore, home, login, manual, members, org_settings, orgs};
-use crate::web::{channels, compare, feeds};
+use crate::web::{channels, compare, feeds, identities, logout, oidc};
 use crate::web::{
     package_settings, package_visibility, packages, password, profile, register, retention, robots, security, teams,
     theme, token_new, tokens, two_factor,
@@ -58,7 +58,12 @@ pub(super) fn routes() -> Routes<Web> {
         .post("/login/two-factor", login::submit_code).right(Public).event(Event::SessionBegin)
         .get("/register", register::form).right(Public)
         .post("/register", register::submit).right(Public).event(Event::UserRegister)
-        .post("/logout", login::logout).right(Public).event(Event::SessionEnd)
+        .get("/login/oidc/{provider}", oidc::start).right(Public)
+        .get("/login/oidc/{provider}/callback", oidc::callback).right(Public)
+        .get("/login/oidc/{provider}/confirm", oidc::confirm).right(AnyUser)
+        .get("/login/oidc/{provider}/signed-out", logout::signed_out).right(Public)
+        .get("/user/oauth2/{provider}/callback", oidc::gitea_callback).right(Public)
+        .post("/logout", logout::logout).right(Public).event(Event::SessionEnd)
         .post("/-/theme", theme::choose).right(Public)
 
         // Pages: one's own account.
@@ -84,6 +89,11 @@ pub(super) fn routes() -> Routes<Web> {
             .event(Event::RecoveryCodes)
         .get("/user/settings/security/disable", two_factor::disable_form).right(SignedIn)
         .post("/user/settings/security/disable", two_factor::disable).right(SignedIn).event(Event::TwoFactorRemove)
+        .get("/user/settings/security/identities/{provider}/link", identities::link_form).right(SignedIn)
+        .post("/user/settings/security/identities/{provider}/link", identities::link).right(SignedIn)
+        .get("/user/settings/security/identities/{identity}/unlink", identities::unlink_form).right(SignedIn)
+        .post("/user/settings/security/identities/{identity}/unlink", identities::unlink).right(SignedIn)
+            .event(Event::IdentityUnlink)
         .get("/user/settings/tokens", tokens::list).right(SignedIn)
         .get("/user/settings/tokens/new", token_new::form).right(SignedIn)
         .post("/user/settings/tokens/new", token_new::create).right(SignedIn).event(Event::TokenCreate)
@@ -211,6 +221,8 @@ pub(super) fn routes() -> Routes<Web> {
         .post("/-/admin/orgs/{org}/quota", admin::quota::set_for_org).right(SiteAdmin).scope(write(Admin))
             .event(Event::OwnerQuota)
         .get("/-/admin/packages", admin::owners::packages).right(SiteAdmin).scope(read(Admin))
+        .get("/-/admin/sign-in", admin::providers::list).right(SiteAdmin).scope(read(Admin))
+        .get("/-/admin/sign-in/{provider}", admin::providers::test).right(SiteAdmin).scope(read(Admin))
         .get("/-/admin/audit", admin::audit::list).right(SiteAdmin).scope(read(Admin))
         .get("/-/admin/audit/export", admin::audit::export).right(SiteAdmin).scope(read(Admin))
         .get("/-/admin/system", admin::system::page).right(SiteAdmin).scope(read(Admin))

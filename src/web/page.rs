@@ -3,6 +3,7 @@
 use super::notice::Notice;
 use super::{assets, forms};
 use crate::auth::call::Call;
+use crate::auth::confirm::{FreshSignIn, instead_of_password};
 use crate::auth::session;
 use crate::db::Connection;
 use crate::domain::digest::to_hex;
@@ -20,6 +21,7 @@ use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use askama::Template;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
+use std::sync::Arc;
 
 /// The content security policy: only the site's own style sheets, scripts and images; nothing inline.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
@@ -81,6 +83,8 @@ pub struct Frame {
     pub notice: Option<Notice>,
     /// The address of the site, for the commands to copy.
     pub root: String,
+    /// What forms ask for instead of the reader's password, if they have none that counts.
+    pub fresh: Option<FreshSignIn>,
     /// The path in front of every link.
     base: BasePath,
 }
@@ -96,6 +100,7 @@ impl Frame {
             here: req.uri().path_and_query().map_or_else(String::new, ToString::to_string),
             notice,
             root: site_root(req, app),
+            fresh: None,
             base: app.config.base_path().clone(),
         }
     }
@@ -163,8 +168,13 @@ pub async fn frame<T: Send + 'static>(
     call: &Call,
     mut work: impl FnMut(&mut Connection, &Caller) -> Result<T> + Send + 'static,
 ) -> Result<(Frame, T)> {
-    let (user, found) = call.reading(move |conn, caller| Ok((caller.user().cloned(), work(conn, caller)?))).await?;
-    Ok((Frame::new(&call.req, &call.app, user), found))
+    let app = Arc::clone(&call.app);
+    let read = move |conn: &mut Connection, caller: &Caller| {
+        let fresh = instead_of_password(conn, &app, caller)?;
+        Ok((caller.user().cloned(), fresh, work(conn, caller)?))
+    };
+    let (user, fresh, found) = call.reading(read).await?;
+    Ok((Frame { fresh, ..Frame::new(&call.req, &call.app, user) }, found))
 }
 
 /// A response of the web pages.
@@ -173,6 +183,8 @@ pub struct Reply {
     body: String,
     /// The path within the site that it redirects to.
     target: Option<String>,
+    /// The address of another site that it redirects to.
+    away: Option<HeaderValue>,
     cookies: Vec<Cookie<'static>>,
     revalidated: bool,
     /// The request's headers that the page depends on, besides the cookie.
@@ -183,7 +195,16 @@ pub struct Reply {
 
 impl Reply {
     fn new(builder: HttpResponseBuilder, body: String) -> Self {
-        Self { builder, body, target: None, cookies: Vec::new(), revalidated: false, varies: "", made: None }
+        Self {
+            builder,
+            body,
+            target: None,
+            away: None,
+            cookies: Vec::new(),
+            revalidated: false,
+            varies: "",
+            made: None,
+        }
     }
 
     /// A page.
@@ -224,6 +245,15 @@ impl Reply {
     /// Redirects the browser to a path of this site with GET.
     pub fn to(path: &str) -> Self {
         Self { target: Some(within_site(path)), ..Self::new(HttpResponse::SeeOther(), String::new()) }
+    }
+
+    /// Redirects the browser to the address of another site, which is never one that the request names.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] for an address that is none.
+    pub fn away(url: &str) -> Result<Self> {
+        let away = HeaderValue::from_str(url).map_err(Error::internal)?;
+        Ok(Self { away: Some(away), ..Self::new(HttpResponse::SeeOther(), String::new()) })
     }
 
     /// Redirects the browser permanently.
@@ -311,6 +341,9 @@ impl Reply {
         }
         if let Some(target) = &self.target {
             self.builder.insert_header((header::LOCATION, app.link(target)));
+        }
+        if let Some(away) = self.away.take() {
+            self.builder.insert_header((header::LOCATION, away));
         }
         self.builder
             .insert_header((header::CONTENT_SECURITY_POLICY, POLICY))

@@ -71,7 +71,7 @@ pub async fn submit(call: Call, form: Protected<Account>) -> Result<Reply> {
             Ok(Reply::to("/login").notice(&call.app, told))
         }
         Ok(user) => {
-            let reply = login::begin(&call, user, None, &within_site(&fields.back)).await?;
+            let reply = login::begin(&call, user, login::Proof::default(), &within_site(&fields.back)).await?;
             Ok(reply.notice(&call.app, "Welcome! Your account has been created."))
         }
         Err(error) => {

@@ -3,6 +3,7 @@
 pub mod attempts;
 pub mod expiring_tokens;
 pub mod factor;
+pub mod identities;
 pub mod known_addresses;
 pub mod session_expiry;
 pub mod sessions;

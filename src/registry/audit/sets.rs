@@ -48,7 +48,7 @@ impl EventSet {
                     ]
                     .contains(&event)
             }
-            Self::SignIns => begins(&["session.", "user.password", "user.two_factor."]),
+            Self::SignIns => begins(&["session.", "user.identity.", "user.password", "user.two_factor."]),
         }
     }
 }
@@ -68,6 +68,7 @@ mod tests {
             ("user.update", &["rights"]),
             ("session.begin", &["sign-ins"]),
             ("user.two_factor.remove", &["sign-ins"]),
+            ("user.identity.link", &["sign-ins"]),
             ("file.publish", &[]),
         ] {
             let found = EventSet::ALL.into_iter().filter(|set| set.has(event)).map(EventSet::as_str);

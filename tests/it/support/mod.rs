@@ -7,6 +7,7 @@ pub mod issuer;
 pub mod log;
 pub mod people;
 pub mod receiver;
+pub mod sign_in_provider;
 pub mod wire;
 
 pub use client::{Answer, BASE, Client, Proxy, Request, path};

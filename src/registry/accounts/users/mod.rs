@@ -6,8 +6,11 @@ mod own;
 mod register;
 mod user;
 
+pub(super) use edit::able_admins;
+pub(super) use user::insert;
+
 pub use delete::{Holdings, delete, holdings};
-pub use edit::{UserEdit, rename, set_locked, set_password, update};
+pub use edit::{RESCUE, UserEdit, rename, set_locked, set_password, update};
 pub use own::{change_password, delete_own, edit_own, obstacles, rename_own, set_own_email};
 pub use register::{Registration, approve, register};
 pub use user::{
