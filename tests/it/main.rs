@@ -54,6 +54,8 @@ mod lockouts;
 mod managed_postgres;
 mod manual;
 mod names_and_paths;
+mod oidc;
+mod oidc_hostile;
 mod openapi;
 mod outbound;
 mod package_grants;
