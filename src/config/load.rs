@@ -2,7 +2,8 @@
 
 use super::check::check;
 use super::keys::{Config, ConfigError, Origin, Setting, Surroundings};
-use super::oidc::{self, Entries};
+use super::providers::{self, Entries};
+use super::values::{bad_type, from_text, read_secret, wanted, written};
 use crate::domain::sign_in::PasswordSignIn;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -68,7 +69,9 @@ impl Config {
             let key = if name == "DATABASE_URL" {
                 set(&mut settings, "database.url", &value, &name)?;
                 "database.url".to_owned()
-            } else if let Some(rest) = name.strip_prefix(PREFIX).and_then(|rest| rest.strip_prefix(oidc::VARIABLES)) {
+            } else if let Some(rest) =
+                name.strip_prefix(PREFIX).and_then(|rest| rest.strip_prefix(providers::VARIABLES))
+            {
                 providers.set(rest, &value, &name)?;
                 continue;
             } else if let Some(rest) = name.strip_prefix(PREFIX) {
@@ -97,24 +100,9 @@ impl Config {
             }
         })?;
         config.settings = shown;
-        config.auth.oidc.iter_mut().try_for_each(|provider| provider.complete())?;
+        config.auth.oidc.iter_mut().try_for_each(providers::complete)?;
         check(&config)?;
         Ok(config)
-    }
-}
-
-/// A value as a configuration file has it.
-pub(super) fn written(value: &Value) -> String {
-    match value {
-        Value::String(text) => format!("{text:?}"),
-        Value::Integer(number) => number.to_string(),
-        Value::Boolean(truth) => truth.to_string(),
-        Value::Array(items) => format!("[{}]", items.iter().map(written).collect::<Vec<_>>().join(", ")),
-        Value::Table(table) => {
-            let pairs = table.iter().map(|(key, value)| format!("{key:?} = {}", written(value)));
-            format!("{{ {} }}", pairs.collect::<Vec<_>>().join(", ")).replace("{  }", "{}")
-        }
-        Value::Float(_) | Value::Datetime(_) => String::new(),
     }
 }
 
@@ -170,30 +158,6 @@ fn merge(base: &mut Table, over: Table, origin: &str, above: &str) -> Result<(),
 /// Whether this is the one word of a key that is otherwise true or false.
 fn is_password_word(key: &str, value: &Value) -> bool {
     key == PASSWORD_SIGN_IN && value.as_str() == Some(PasswordSignIn::ADMINS)
-}
-
-pub(super) fn wanted(value: &Value) -> &'static str {
-    match value {
-        Value::String(_) => "a text in quotes",
-        Value::Integer(_) => "a whole number",
-        Value::Boolean(_) => "true or false",
-        Value::Array(_) => "a list in brackets",
-        Value::Table(_) => "a section",
-        Value::Float(_) | Value::Datetime(_) => "another kind of value",
-    }
-}
-
-pub(super) fn bad_type(origin: &str, key: &str, wanted: &str) -> ConfigError {
-    ConfigError::BadValue { origin: origin.to_owned(), key: key.to_owned(), problem: format!("must be {wanted}") }
-}
-
-pub(super) fn read_secret(origin: &str, key: &str, path: &str) -> Result<String, ConfigError> {
-    let text = std::fs::read_to_string(path).map_err(|error| ConfigError::BadValue {
-        origin: origin.to_owned(),
-        key: key.to_owned(),
-        problem: format!("cannot be read from {path}: {error}"),
-    })?;
-    Ok(text.trim_end_matches(['\n', '\r']).to_owned())
 }
 
 /// Sets the key of a variable, and returns the key; `None` for a variable that is not meant for Packhouse. `rest` is the
@@ -268,17 +232,4 @@ fn set(settings: &mut Table, dotted: &str, text: &str, origin: &str) -> Result<(
     let word = Some(Value::String(text.trim().to_owned())).filter(|word| is_password_word(dotted, word));
     *slot = word.or_else(|| from_text(slot, text)).ok_or_else(|| bad_type(origin, dotted, wanted(slot)))?;
     Ok(())
-}
-
-/// The value of a text, parsed as the type of another value.
-pub(super) fn from_text(like: &Value, text: &str) -> Option<Value> {
-    match like {
-        Value::Integer(_) => text.trim().parse().ok().map(Value::Integer),
-        Value::Boolean(_) => text.trim().parse().ok().map(Value::Boolean),
-        Value::Array(_) => {
-            let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
-            Some(Value::Array(items.map(|item| Value::String(item.to_owned())).collect()))
-        }
-        _ => Some(Value::String(text.to_owned())),
-    }
 }

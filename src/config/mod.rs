@@ -9,6 +9,8 @@ mod libpq;
 mod listen;
 mod load;
 mod oidc;
+mod providers;
+mod values;
 
 pub use keys::{
     AdminConfig, AuthConfig, Config, ConfigError, DatabaseConfig, HealthConfig, JobsConfig, LimitsConfig, LogConfig,

@@ -2,9 +2,9 @@
 //! a new password ends the session at once.
 
 use super::factor::Factor;
+use super::known_addresses;
 use super::session_expiry::{IDLE, LONGEST, is_live};
-use super::{identities, known_addresses};
-use crate::db::schema::{sessions, users};
+use crate::db::schema::{identities, sessions, users};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{IdentityId, OwnerId, SessionId};
 use crate::domain::names::OwnerName;
@@ -92,7 +92,10 @@ pub fn begin(
         sealed_hint: proven.sealed_hint,
         confirmed_at: None,
     });
-    let provider = origin.identity.map(|id| identities::find(conn, id)).transpose()?.flatten();
+    let provider: Option<String> = match origin.identity {
+        Some(id) => identities::table.find(id).select(identities::provider).first(conn).optional()?,
+        None => None,
+    };
     let id = insert(conn, (user, epoch), (arrival.address, arrival.user_agent), origin, now)?;
     let own = sessions::table.filter(sessions::user_id.eq(user)).select(sessions::id);
     let kept = own.order((sessions::last_seen_at.desc(), sessions::created_at.desc(), sessions::id.eq(id).desc()));
@@ -106,8 +109,8 @@ pub fn begin(
     if let Some(factor) = arrival.factor {
         detail.insert("second_factor".to_owned(), json!(factor.as_str()));
     }
-    if let Some(identity) = provider {
-        detail.insert("provider".to_owned(), json!(identity.provider));
+    if let Some(provider) = provider {
+        detail.insert("provider".to_owned(), json!(provider));
     }
     record(conn, &caller, Event::SessionBegin, Value::Object(detail), now)?;
     Ok(id)
