@@ -125,6 +125,10 @@ impl Provider {
             request = request.add_prompt(CoreAuthPrompt::Login).set_max_age(Duration::ZERO);
         }
         let (url, state, nonce) = request.url();
+        // Browsers follow it.
+        if !matches!(url.scheme(), "https" | "http") {
+            return Err(Unreachable("its authorization endpoint is no http or https address".to_owned()));
+        }
         Ok(Started {
             url: url.into(),
             state: state.into_secret(),

@@ -17,7 +17,7 @@ use crate::domain::path::escape;
 use crate::domain::secret::Password;
 use crate::domain::sign_in::PasswordSignIn;
 use crate::error::{Error, Result};
-use crate::http::paging::param;
+use crate::http::paging::{param, params};
 use crate::http::request_log::client;
 use crate::oidc::Provider;
 use crate::registry::accounts::factor::Factor;
@@ -69,7 +69,9 @@ impl LoginPage {
         let purpose = purpose(&back);
         let passwords = call.app.config.auth.password_sign_in;
         // Someone who was rescued on the command line finds the form at an address of its own.
-        let takes_passwords = passwords != PasswordSignIn::Nobody || param(&call.req, "password").is_some();
+        let takes_passwords = passwords != PasswordSignIn::Nobody
+            || !problems.is_empty()
+            || params(&call.req, "password").next().is_some();
         let may_register = call.app.config.registration.enabled && passwords == PasswordSignIn::Everybody;
         let providers = buttons(call, &back);
         Self { frame, name, back, problems, may_register, purpose, reason, providers, takes_passwords }

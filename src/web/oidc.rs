@@ -269,7 +269,13 @@ async fn arrive(
             call.app.db.write(move |conn| attempts::give_back(conn, &buckets)).await?;
             Ok(Ok(person))
         }
-        Err(refusal) => Ok(Err(refused(&refusal))),
+        Err(refusal) => {
+            // The provider's own trouble is nobody's attempt.
+            if matches!(refusal, Refusal::Unreachable(_)) {
+                call.app.db.write(move |conn| attempts::give_back(conn, &buckets)).await?;
+            }
+            Ok(Err(refused(&refusal)))
+        }
     }
 }
 

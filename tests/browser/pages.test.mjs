@@ -87,6 +87,16 @@ const VISITS = {
   "/login": { anonymous: ["/login"] },
   // In accounts.test.mjs.
   "/login/two-factor": {},
+  // Without a provider, these pages don't exist; tests/it/oidc.rs has one.
+  "/login/oidc/{provider}": {},
+  "/login/oidc/{provider}/callback": {},
+  "/login/oidc/{provider}/confirm": {},
+  "/login/oidc/{provider}/signed-out": {},
+  "/user/oauth2/{provider}/callback": {},
+  "/user/settings/security/identities/{provider}/link": {},
+  "/user/settings/security/identities/{identity}/unlink": {},
+  "/-/admin/sign-in": { admin: ["/-/admin/sign-in"] },
+  "/-/admin/sign-in/{provider}": {},
   "/register": { anonymous: ["/register"] },
   "/org/create": { ada: ["/org/create"] },
   "/org/{org}/settings": { ada: ["/org/acme/settings"] },
