@@ -74,13 +74,14 @@ pub fn begin(
     arrival: &Arrival<'_>,
     now: Timestamp,
 ) -> Result<SessionId> {
+    // The row is updated below: sign-ins of one user that only shared it until then would deadlock.
     let good: Option<OwnerId> = users::table
         .find(user)
         .filter(users::auth_epoch.eq(epoch))
         .filter(users::is_active)
         .filter(diesel::dsl::not(users::is_locked))
         .select(users::id)
-        .for_share()
+        .for_no_key_update()
         .first(conn)
         .optional()?;
     let user = good.ok_or(Error::Unauthenticated)?;
