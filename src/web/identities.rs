@@ -36,7 +36,8 @@ struct ConfirmPage {
 struct ContinuePage {
     frame: Frame,
     label: String,
-    url: String,
+    /// The address at the provider.
+    provider_url: String,
 }
 
 #[derive(Deserialize)]
@@ -67,9 +68,9 @@ pub async fn link(call: Call, form: Protected<Confirmed>) -> Result<Reply> {
     }
     let session = own_session(&call).await?;
     match depart(&call, &provider, Purpose::Link(session.to_string()), SECURITY.to_owned()).await? {
-        Some((url, cookie)) => {
+        Some((provider_url, cookie)) => {
             let (frame, ()) = frame(&call, |_, _| Ok(())).await?;
-            let page = ContinuePage { frame, label: provider.config().label().to_owned(), url };
+            let page = ContinuePage { frame, label: provider.config().label().to_owned(), provider_url };
             Ok(Reply::page(&page)?.cookie(cookie))
         }
         None => Ok(Reply::to(SECURITY).tell(&call.app, &unreachable_notice(&provider))),

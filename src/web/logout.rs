@@ -64,7 +64,7 @@ struct SignedOutPage {
     frame: Frame,
     label: String,
     /// The address that ends the session there.
-    url: Option<String>,
+    provider_url: Option<String>,
 }
 
 /// `GET /login/oidc/{provider}/signed-out`.
@@ -73,7 +73,7 @@ pub async fn signed_out(call: Call) -> Result<Reply> {
     let config = provider.config();
     let known: Option<SignedOut> = open_cookie(&call, SIGNED_OUT);
     let hint = known.filter(|known| known.provider == config.name).and_then(|known| known.hint);
-    let url = provider.end_session_endpoint().and_then(|url| Url::parse(&url).ok()).map(|mut url| {
+    let provider_url = provider.end_session_endpoint().and_then(|url| Url::parse(&url).ok()).map(|mut url| {
         url.query_pairs_mut().append_pair("client_id", &config.client_id);
         if let Some(hint) = hint {
             url.query_pairs_mut().append_pair("id_token_hint", &hint);
@@ -81,6 +81,6 @@ pub async fn signed_out(call: Call) -> Result<Reply> {
         url.to_string()
     });
     let (frame, ()) = frame(&call, |_, _| Ok(())).await?;
-    let page = SignedOutPage { frame, label: config.label().to_owned(), url };
+    let page = SignedOutPage { frame, label: config.label().to_owned(), provider_url };
     Ok(Reply::page(&page)?.cookie(session::removal(&call.app, SIGNED_OUT)))
 }

@@ -121,7 +121,7 @@ fn with_any(texts: &[(String, String)], parts: &[&str]) -> Vec<String> {
 }
 
 /// The addresses in templates that are not paths within the site: external ones, and data in the page itself.
-const NO_PATHS: [&str; 10] = [
+const NO_PATHS: [&str; 12] = [
     "#",
     "{{ frame.asset(",
     "{{ frame.icon(",
@@ -132,6 +132,8 @@ const NO_PATHS: [&str; 10] = [
     "{{ overview.about.homepage }}",
     "{{ overview.about.source_url }}",
     "{{ file }}",
+    "{{ provider_url }}",
+    "{{ button.icon }}",
 ];
 
 #[test]
