@@ -181,7 +181,7 @@ async fn refuse(
 ) -> Result<Reply> {
     let (frame, ()) = frame(call, |_, _| Ok(())).await?;
     let page = RefusedPage { frame, label: label.to_owned(), message: message.into(), again: again.to_owned() };
-    Ok(Reply::page_with(status, &page)?)
+    Reply::page_with(status, &page)
 }
 
 /// A parameter of the query, decoded.

@@ -262,8 +262,9 @@ fn create(
     }
     let Some(email) = &claimed.email else { return Ok(Err(Refused::NoEmail)) };
     let domain = email.lower().rsplit_once('@').map(|(_, domain)| domain.to_owned()).unwrap_or_default();
-    let is_allowed = rules.allowed_domains.iter().any(|allowed| allowed.to_lowercase() == domain);
-    if !rules.allowed_domains.is_empty() && !(is_allowed && claimed.email_verified) {
+    let is_listed = rules.allowed_domains.iter().any(|allowed| allowed.to_lowercase() == domain);
+    let is_allowed = rules.allowed_domains.is_empty() || is_listed && claimed.email_verified;
+    if !is_allowed {
         return Ok(Err(Refused::Domain));
     }
     let full_name: String = claimed.full_name.chars().filter(|c| !c.is_control()).take(100).collect();
