@@ -8,6 +8,7 @@ use crate::support::{Site, log};
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 fn grace() -> Value {
@@ -115,7 +116,8 @@ async fn signatures_count_only_by_the_providers_own_asymmetric_keys() {
     rsa_alone["id_token_signing_alg_values_supported"] = json!(["RS256"]);
     provider.issuer.answer(DISCOVERY, move |_| Reply::json(&rsa_alone, ""));
     site.pass(Duration::from_secs(3601));
-    provider.forge(sign_with(TestKey::Ec1));
+    let issuer = Arc::downgrade(&provider.issuer);
+    provider.forge(move |claims| issuer.upgrade().unwrap().sign_es256(&claims));
     refused(&provider, &site, &grace(), "an algorithm that is not offered").await;
     provider.issuer.restore(DISCOVERY);
     site.pass(Duration::from_secs(3601));
