@@ -11,7 +11,7 @@ use crate::registry::accounts::attempts::{Bucket, KnownPlace};
 use crate::registry::accounts::factor::Factor;
 use crate::registry::accounts::two_factor::{self, recovery};
 use crate::registry::accounts::users::{Login, RESCUE};
-use crate::registry::accounts::{attempts, known_addresses, users};
+use crate::registry::accounts::{attempts, identities, known_addresses, users};
 use crate::registry::caller::{BAD_LOGIN, NOBODY};
 use crate::state::App;
 use actix_web::HttpRequest;
@@ -77,7 +77,7 @@ impl SignInSource {
     }
 }
 
-/// The error for a password of an account that has none.
+/// The error for a password of an account that has none, because a provider opens it.
 pub const NO_PASSWORD: Error = Error::BadCredential("this account has no password: use an access token");
 /// The error for a password that is right, where the settings forbid passwords.
 pub const PASSWORDS_OFF: Error =
@@ -183,8 +183,11 @@ async fn judge(
             // Only existing names are logged: people also type passwords and tokens into this field.
             let user = login.as_ref().map(|login| login.id.0);
             tracing::warn!(user, client = ?address, "sign-in failed");
-            let has_none = |login: &Login| login.password_hash.is_none() && login.is_active && !login.is_locked;
-            return Err(if login.as_ref().is_some_and(has_none) { NO_PASSWORD } else { BAD_LOGIN });
+            // Accounts that a provider opened are told how to go on. Others look like names that nobody has.
+            let has_none = |login: &&Login| login.password_hash.is_none() && login.is_active && !login.is_locked;
+            let Some(user) = login.as_ref().filter(has_none).map(|login| login.id) else { return Err(BAD_LOGIN) };
+            let is_linked = db.read(move |conn| Ok(!identities::list(conn, user)?.is_empty())).await?;
+            return Err(if is_linked { NO_PASSWORD } else { BAD_LOGIN });
         };
         passwords.remember(login.id, login.auth_epoch, &password, now);
         let user = login.id;
