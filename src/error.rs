@@ -31,6 +31,8 @@ pub enum What {
     TrashEntry,
     RetentionRule,
     Invitation,
+    Identity,
+    Provider,
     Page,
 }
 
@@ -56,6 +58,8 @@ impl fmt::Display for What {
             Self::TrashEntry => "trash entry",
             Self::RetentionRule => "retention rule",
             Self::Invitation => "invitation",
+            Self::Identity => "linked sign-in",
+            Self::Provider => "sign-in provider",
             Self::Page => "page",
         })
     }

@@ -26,6 +26,7 @@ pub mod jobs;
 pub mod listing;
 pub mod lock;
 pub mod mailer;
+pub mod oidc;
 pub mod ops;
 pub mod outbound;
 pub mod password;

@@ -22,6 +22,7 @@ use crate::jobs::sweep::SweepPlan;
 use crate::jobs::task_status::TaskStatuses;
 use crate::jobs::webhooks::WebhookSender;
 use crate::mailer::Mailer;
+use crate::oidc::Providers;
 use crate::outbound::{Allowed, Outbound};
 use crate::password::Passwords;
 use crate::registry::operations::integrity::BlobTotals;
@@ -50,6 +51,8 @@ pub struct App {
     pub mailer: Option<Arc<Mailer>>,
     /// The keys of the issuers that trusted publishers name.
     pub issuers: IssuerKeys,
+    /// The OpenID Connect providers that people sign in with.
+    pub oidc: Providers,
     pub metrics: Option<PrometheusHandle>,
     /// How many lines of the log were lost.
     pub lost_log_lines: fn() -> u64,
@@ -113,6 +116,7 @@ impl App {
         let (issuers, patience) =
             (&config.trusted_publishing.allowed_issuers, config.trusted_publishing.timeout_seconds);
         let issuers = IssuerKeys::new(allowed.clone(), issuers.clone(), Duration::from_secs(patience));
+        let oidc = Providers::new(&config.auth.oidc, &allowed);
         let outbound = Arc::new(Outbound::new(allowed, Duration::from_secs(webhooks.timeout_seconds)));
         Self {
             config,
@@ -126,6 +130,7 @@ impl App {
             outbound,
             mailer: None,
             issuers,
+            oidc,
             metrics: None,
             lost_log_lines: || 0,
             digests_wanted: Notify::new(),

@@ -10,7 +10,7 @@ use crate::domain::path::VersionPath;
 use crate::domain::version::Version;
 use crate::error::{Error, Result};
 use crate::http::description::Description;
-use crate::registry::access::{can_add_files, can_publish, can_read};
+use crate::registry::access::{can_add_files, can_read};
 use crate::registry::packages::copies::{self, Copying};
 use crate::registry::packages::releases;
 use actix_web::HttpResponse;

@@ -78,7 +78,7 @@ fn whose(conn: &mut Connection, caller: &Caller, name: &OwnerName) -> Result<Sig
         return Err(Error::Forbidden("only the user or an administrator can do this".to_owned()));
     }
     let user = users::see(conn, caller, name)?;
-    Ok(SignedIn { id: user.id, name: user.name, is_admin: user.is_admin })
+    Ok(SignedIn { id: user.id, name: user.name, is_admin: user.is_admin, has_password: true })
 }
 
 /// `GET /users/{user}/tokens`.

@@ -10,8 +10,8 @@ use crate::http::request_log::client;
 use crate::registry::accounts::attempts::{Bucket, KnownPlace};
 use crate::registry::accounts::factor::Factor;
 use crate::registry::accounts::two_factor::{self, recovery};
-use crate::registry::accounts::users::Login;
-use crate::registry::accounts::{attempts, known_addresses, sessions, users};
+use crate::registry::accounts::users::{Login, RESCUE};
+use crate::registry::accounts::{attempts, identities, known_addresses, sessions, users};
 use crate::registry::caller::{BAD_LOGIN, NOBODY};
 use crate::state::App;
 use actix_web::HttpRequest;
@@ -77,11 +77,32 @@ impl SignInSource {
     }
 }
 
-/// Finds the user with a name or email address, if the password is correct.
+/// The error for a password of an account that has none, because a provider opens it.
+pub const NO_PASSWORD: Error = Error::BadCredential("this account has no password: use an access token");
+/// The error for a password that is right, where the settings forbid passwords.
+pub const PASSWORDS_OFF: Error =
+    Error::BadCredential("this server accepts no password for this account: use an access token");
+
+/// Whether the settings let a user sign in with their password.
+fn may_use_password(app: &App, login: &Login, now: Timestamp) -> bool {
+    let is_rescued = login.rescued_until.is_some_and(|until| until > now && until <= now.latest_end_of(RESCUE));
+    is_rescued || app.config.auth.password_sign_in.allows(login.is_admin)
+}
+
+/// Finds the user with a name or email address, if the password is correct and may be used.
 ///
 /// # Errors
 /// [`Error::BadCredential`], the same for a wrong name and a wrong password; [`Error::RateLimited`], [`Error::Busy`].
 pub async fn sign_in(app: &App, name: &str, password: Password, source: &SignInSource) -> Result<Login> {
+    let login = check(app, name, password, source).await?;
+    if may_use_password(app, &login, app.clock.now()) { Ok(login) } else { Err(PASSWORDS_OFF) }
+}
+
+/// Finds the user with a name or email address, if the password is correct, whether it may be used to sign in or not.
+///
+/// # Errors
+/// As [`sign_in`].
+pub(super) async fn check(app: &App, name: &str, password: Password, source: &SignInSource) -> Result<Login> {
     let now = app.clock.now();
     let wanted = name.to_owned();
     let login = app.db.read(move |conn| users::find_login(conn, &wanted)).await?;
@@ -158,11 +179,16 @@ async fn judge(
                 return Err(error);
             }
         };
-        let Some(login) = login.as_ref().filter(|login| right && login.is_active && !login.is_locked) else {
+        let admitted = login.as_ref().filter(|login| right && login.is_active && !login.is_locked);
+        let Some(login) = admitted else {
             // Only existing names are logged: people also type passwords and tokens into this field.
             let user = login.as_ref().map(|login| login.id.0);
             tracing::warn!(user, client = ?address, "sign-in failed");
-            return Err(BAD_LOGIN);
+            // Accounts that a provider opened are told how to go on. Others look like names that nobody has.
+            let has_none = |login: &&Login| login.password_hash.is_none() && login.is_active && !login.is_locked;
+            let Some(user) = login.as_ref().filter(has_none).map(|login| login.id) else { return Err(BAD_LOGIN) };
+            let is_linked = db.read(move |conn| Ok(!identities::list(conn, user)?.is_empty())).await?;
+            return Err(if is_linked { NO_PASSWORD } else { BAD_LOGIN });
         };
         passwords.remember(login.id, login.auth_epoch, &password, now);
         let user = login.id;

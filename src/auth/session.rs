@@ -2,7 +2,7 @@
 //! cookie names the session's row and proves nothing without it.
 
 use crate::domain::clock::Timestamp;
-use crate::domain::ids::{OwnerId, SessionId};
+use crate::domain::ids::{IdentityId, OwnerId, SessionId};
 use crate::domain::public_url::PublicUrl;
 use crate::error::{Error, Result};
 use crate::registry::accounts::session_expiry::LONGEST;
@@ -132,7 +132,7 @@ pub(super) fn subject(app: &App, purpose: Purpose, token: &str) -> Option<String
 }
 
 /// A cookie that the browser keeps for this time.
-pub(super) fn lasting(app: &App, name: &'static str, value: String, life: Duration) -> Cookie<'static> {
+pub fn lasting(app: &App, name: &'static str, value: String, life: Duration) -> Cookie<'static> {
     let mut cookie = cookie(app, name, value);
     cookie.set_max_age(actix_web::cookie::time::Duration::seconds(life.as_secs().try_into().unwrap_or(i64::MAX)));
     cookie
@@ -162,12 +162,26 @@ pub fn read(req: &HttpRequest, app: &App) -> Option<SessionId> {
     subject(app, Purpose::Session, &cookie_value(req, app, SESSION)?)?.parse().ok()
 }
 
-/// The cookie of a user whose password was correct and who must enter a two-factor code now.
+/// A user whose password was correct, or for whom a provider vouched, and who must enter a two-factor code now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PendingUser {
+    pub id: OwnerId,
+    /// The epoch of their account at that time.
+    pub epoch: i32,
+    /// The identity that a provider vouched for, instead of a password.
+    pub identity: Option<IdentityId>,
+}
+
+/// The cookie of a user who must enter a two-factor code now.
 ///
 /// # Errors
 /// [`Error::Internal`].
-pub fn pend(app: &App, user: OwnerId, epoch: i32) -> Result<Cookie<'static>> {
-    Ok(cookie(app, PENDING_NAME, issue(app, Purpose::Pending, user.to_string(), epoch, PENDING)?))
+pub fn pend(app: &App, user: PendingUser) -> Result<Cookie<'static>> {
+    let sub = match user.identity {
+        Some(identity) => format!("{} {identity}", user.id),
+        None => user.id.to_string(),
+    };
+    Ok(cookie(app, PENDING_NAME, issue(app, Purpose::Pending, sub, user.epoch, PENDING)?))
 }
 
 /// Removes that cookie.
@@ -175,8 +189,12 @@ pub fn unpend(app: &App) -> Cookie<'static> {
     removal(app, PENDING_NAME)
 }
 
-/// The user whose two-factor code is needed, and the epoch of their account when their password was correct.
-pub fn pending(req: &HttpRequest, app: &App) -> Option<(OwnerId, i32)> {
+/// The user whose two-factor code is needed.
+pub fn pending(req: &HttpRequest, app: &App) -> Option<PendingUser> {
     let claims = open(app, Purpose::Pending, &cookie_value(req, app, PENDING_NAME)?)?;
-    Some((OwnerId(claims.sub.parse().ok()?), claims.epoch))
+    let (user, identity) = match claims.sub.split_once(' ') {
+        Some((user, identity)) => (user, Some(IdentityId(identity.parse().ok()?))),
+        None => (claims.sub.as_str(), None),
+    };
+    Some(PendingUser { id: OwnerId(user.parse().ok()?), epoch: claims.epoch, identity })
 }

@@ -70,7 +70,7 @@ pub(super) async fn run(config: Config, command: Command) -> Result<ExitCode> {
     let now = clock().now();
     let secret = in_database(&config, move |conn| {
         let user = users::find(conn, &user)?.ok_or(Error::NotFound(What::User))?;
-        let user = SignedIn { id: user.id, name: user.name, is_admin: user.is_admin };
+        let user = SignedIn { id: user.id, name: user.name, is_admin: user.is_admin, has_password: true };
         tokens::create(conn, &Caller::command_line(), &user, &new, now).map(|(_, secret)| secret)
     });
     say(secret.await?.reveal())?;

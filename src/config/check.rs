@@ -1,6 +1,7 @@
 //! Checks of values beyond their types. An error names its key and stops the start; a secret's value is never shown.
 
 use super::keys::{Config, ConfigError, LimitsConfig};
+use super::oidc::MOST_TIMEOUT_SECONDS;
 use crate::domain::mail::{Sender, SmtpServer};
 use crate::domain::names::{Email, OwnerName};
 use crate::domain::publisher::IssuerUrl;
@@ -8,10 +9,7 @@ use crate::domain::secret::Password;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
-/// The longest timeout for another server: well below the lease of a webhook's delivery.
-const MOST_TIMEOUT_SECONDS: u64 = 60;
-
-fn bad(key: &str, problem: impl Into<String>) -> ConfigError {
+pub(super) fn bad(key: &str, problem: impl Into<String>) -> ConfigError {
     ConfigError::BadValue { origin: "configuration".to_owned(), key: key.to_owned(), problem: problem.into() }
 }
 

@@ -1,9 +1,11 @@
 //! The configuration keys, and values derived from them.
 
 use super::listen::ListenAddress;
+use super::oidc::OidcConfig;
 use crate::domain::network::Network;
 use crate::domain::public_url::{self, BasePath, PublicUrl};
 use crate::domain::secret::SecretText;
+use crate::domain::sign_in::PasswordSignIn;
 use serde::Deserialize;
 use std::fmt;
 use std::path::PathBuf;
@@ -142,6 +144,8 @@ pub struct TrashConfig {
 #[serde(deny_unknown_fields)]
 pub struct AuthConfig {
     pub query_tokens: bool,
+    pub password_sign_in: PasswordSignIn,
+    pub oidc: Vec<OidcConfig>,
 }
 
 #[derive(Debug, Clone, Deserialize)]

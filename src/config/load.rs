@@ -2,6 +2,9 @@
 
 use super::check::check;
 use super::keys::{Config, ConfigError, Origin, Setting, Surroundings};
+use super::providers::{self, Entries};
+use super::values::{bad_type, from_text, read_secret, wanted, written};
+use crate::domain::sign_in::PasswordSignIn;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
@@ -13,6 +16,8 @@ pub const SAMPLE: &str = include_str!("../../packhouse.sample.toml");
 const PREFIX: &str = "PACKHOUSE_";
 /// Keys whose value can be in a file, which `<key>_file` names.
 const SECRET_KEYS: [&str; 4] = ["database.url", "admin.password", "metrics.token", "mail.smtp_url"];
+/// The key that is true, false or a word.
+const PASSWORD_SIGN_IN: &str = "auth.password_sign_in";
 
 impl Config {
     /// Reads the sample's defaults, then the file (the given one, or `packhouse.toml` if it exists), then the
@@ -43,12 +48,15 @@ impl Config {
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, ConfigError> {
         let mut settings = parse(Path::new("packhouse.sample.toml"), SAMPLE)?;
+        let mut providers = Entries::take_defaults(&mut settings);
+        let sample = settings.clone();
         let mut origins = BTreeMap::new();
         let default_file = Path::new("packhouse.toml");
         if let Some(path) = file.or_else(|| default_file.exists().then_some(default_file)) {
             let text = std::fs::read_to_string(path)
                 .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
-            let over = parse(path, &text)?;
+            let mut over = parse(path, &text)?;
+            providers.take_from_file(&mut over, path)?;
             for key in dotted_keys(&over, "") {
                 let key = key.strip_suffix("_file").filter(|key| SECRET_KEYS.contains(key)).unwrap_or(&key).to_owned();
                 origins.insert(key, Origin::File(path.to_owned()));
@@ -61,6 +69,11 @@ impl Config {
             let key = if name == "DATABASE_URL" {
                 set(&mut settings, "database.url", &value, &name)?;
                 "database.url".to_owned()
+            } else if let Some(rest) =
+                name.strip_prefix(PREFIX).and_then(|rest| rest.strip_prefix(providers::VARIABLES))
+            {
+                providers.set(rest, &value, &name)?;
+                continue;
             } else if let Some(rest) = name.strip_prefix(PREFIX) {
                 let Some(key) = set_from_environment(&mut settings, rest, &value, &name)? else { continue };
                 key
@@ -69,7 +82,13 @@ impl Config {
             };
             origins.insert(key, Origin::Variable(name));
         }
-        let shown = describe(&settings, &parse(Path::new("packhouse.sample.toml"), SAMPLE)?, &origins);
+        let mut shown = describe(&settings, &sample, &origins);
+        let (providers, of_providers) = providers.finish()?;
+        shown.extend(of_providers);
+        shown.sort_by_key(|setting| (setting.key.contains('.'), setting.key.clone()));
+        if let Some(auth) = settings.get_mut("auth").and_then(Value::as_table_mut) {
+            auth.insert("oidc".to_owned(), providers);
+        }
         let mut config: Self = Value::Table(settings).try_into().map_err(|error: toml::de::Error| {
             // The error has no field for the key; the last line of its text names it.
             let text = error.to_string();
@@ -81,19 +100,9 @@ impl Config {
             }
         })?;
         config.settings = shown;
+        config.auth.oidc.iter_mut().try_for_each(providers::complete)?;
         check(&config)?;
         Ok(config)
-    }
-}
-
-/// A value as a configuration file has it.
-fn written(value: &Value) -> String {
-    match value {
-        Value::String(text) => format!("{text:?}"),
-        Value::Integer(number) => number.to_string(),
-        Value::Boolean(truth) => truth.to_string(),
-        Value::Array(items) => format!("[{}]", items.iter().map(written).collect::<Vec<_>>().join(", ")),
-        Value::Table(_) | Value::Float(_) | Value::Datetime(_) => String::new(),
     }
 }
 
@@ -117,9 +126,7 @@ fn describe(settings: &Table, sample: &Table, origins: &BTreeMap<String, Origin>
         let origin = origins.get(&key).cloned().unwrap_or(Origin::Default);
         Setting { value: own, key, is_changed, origin }
     };
-    let mut keys = dotted_keys(settings, "");
-    keys.sort_by_key(|key| (key.contains('.'), key.clone()));
-    keys.into_iter().map(shown).collect()
+    dotted_keys(settings, "").into_iter().map(shown).collect()
 }
 
 fn parse(path: &Path, text: &str) -> Result<Table, ConfigError> {
@@ -141,35 +148,16 @@ fn merge(base: &mut Table, over: Table, origin: &str, above: &str) -> Result<(),
         match (base.get_mut(&key), value) {
             (None, _) => return Err(ConfigError::UnknownKey { origin: origin.to_owned(), key: dotted }),
             (Some(Value::Table(inner)), Value::Table(over)) => merge(inner, over, origin, &dotted)?,
-            (Some(old), new) if old.same_type(&new) => *old = new,
+            (Some(old), new) if old.same_type(&new) || is_password_word(&dotted, &new) => *old = new,
             (Some(old), _) => return Err(bad_type(origin, &dotted, wanted(old))),
         }
     }
     Ok(())
 }
 
-fn wanted(value: &Value) -> &'static str {
-    match value {
-        Value::String(_) => "a text in quotes",
-        Value::Integer(_) => "a whole number",
-        Value::Boolean(_) => "true or false",
-        Value::Array(_) => "a list in brackets",
-        Value::Table(_) => "a section",
-        Value::Float(_) | Value::Datetime(_) => "another kind of value",
-    }
-}
-
-fn bad_type(origin: &str, key: &str, wanted: &str) -> ConfigError {
-    ConfigError::BadValue { origin: origin.to_owned(), key: key.to_owned(), problem: format!("must be {wanted}") }
-}
-
-fn read_secret(origin: &str, key: &str, path: &str) -> Result<String, ConfigError> {
-    let text = std::fs::read_to_string(path).map_err(|error| ConfigError::BadValue {
-        origin: origin.to_owned(),
-        key: key.to_owned(),
-        problem: format!("cannot be read from {path}: {error}"),
-    })?;
-    Ok(text.trim_end_matches(['\n', '\r']).to_owned())
+/// Whether this is the one word of a key that is otherwise true or false.
+fn is_password_word(key: &str, value: &Value) -> bool {
+    key == PASSWORD_SIGN_IN && value.as_str() == Some(PasswordSignIn::ADMINS)
 }
 
 /// Sets the key of a variable, and returns the key; `None` for a variable that is not meant for Packhouse. `rest` is the
@@ -241,15 +229,7 @@ fn set(settings: &mut Table, dotted: &str, text: &str, origin: &str) -> Result<(
     let Some(slot) = table.and_then(|table| table.get_mut(key)) else {
         return Err(ConfigError::UnknownKey { origin: origin.to_owned(), key: dotted.to_owned() });
     };
-    let value = match slot {
-        Value::Integer(_) => text.trim().parse().ok().map(Value::Integer),
-        Value::Boolean(_) => text.trim().parse().ok().map(Value::Boolean),
-        Value::Array(_) => {
-            let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
-            Some(Value::Array(items.map(|item| Value::String(item.to_owned())).collect()))
-        }
-        _ => Some(Value::String(text.to_owned())),
-    };
-    *slot = value.ok_or_else(|| bad_type(origin, dotted, wanted(slot)))?;
+    let word = Some(Value::String(text.trim().to_owned())).filter(|word| is_password_word(dotted, word));
+    *slot = word.or_else(|| from_text(slot, text)).ok_or_else(|| bad_type(origin, dotted, wanted(slot)))?;
     Ok(())
 }

@@ -8,6 +8,9 @@ mod keys;
 mod libpq;
 mod listen;
 mod load;
+mod oidc;
+mod providers;
+mod values;
 
 pub use keys::{
     AdminConfig, AuthConfig, Config, ConfigError, DatabaseConfig, HealthConfig, JobsConfig, LimitsConfig, LogConfig,
@@ -17,3 +20,4 @@ pub use keys::{
 pub use libpq::leave_libpq_variables;
 pub use listen::ListenAddress;
 pub use load::SAMPLE;
+pub use oidc::OidcConfig;

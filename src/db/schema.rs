@@ -174,6 +174,19 @@ diesel::table! {
 }
 
 diesel::table! {
+    identities (id) {
+        id -> Int8,
+        user_id -> Int8,
+        provider -> Text,
+        issuer -> Text,
+        subject -> Text,
+        email -> Text,
+        created_at -> Timestamptz,
+        last_used_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
     known_addresses (user_id, network) {
         user_id -> Int8,
         network -> Text,
@@ -348,6 +361,9 @@ diesel::table! {
         expires_at -> Timestamptz,
         address -> Text,
         user_agent -> Text,
+        identity_id -> Nullable<Int8>,
+        sealed_hint -> Nullable<Bytea>,
+        confirmed_at -> Nullable<Timestamptz>,
     }
 }
 
@@ -485,6 +501,7 @@ diesel::table! {
         robot_of -> Nullable<Int8>,
         confirmed_email -> Nullable<Text>,
         muted_mails -> Array<Int2>,
+        rescued_until -> Nullable<Timestamptz>,
     }
 }
 
@@ -522,6 +539,8 @@ diesel::joinable!(team_members -> teams (team_id));
 diesel::joinable!(team_members -> users (user_id));
 diesel::joinable!(tokens -> users (user_id));
 diesel::joinable!(known_addresses -> users (user_id));
+diesel::joinable!(identities -> users (user_id));
+diesel::joinable!(sessions -> identities (identity_id));
 diesel::joinable!(sessions -> users (user_id));
 diesel::joinable!(mails -> users (user_id));
 diesel::joinable!(email_links -> users (user_id));
@@ -560,6 +579,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     hook_attempts,
     hook_deliveries,
     hooks,
+    identities,
     known_addresses,
     mails,
     owner_redirects,

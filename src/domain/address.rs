@@ -3,10 +3,11 @@
 
 use super::channel::ChannelName;
 use super::ids::{
-    DeliveryId, FileId, GrantId, HookId, OwnerId, ProtectionId, RetentionRuleId, TeamId, TokenId, TrashId,
+    DeliveryId, FileId, GrantId, HookId, IdentityId, OwnerId, ProtectionId, RetentionRuleId, TeamId, TokenId, TrashId,
 };
 use super::names::{FileName, OwnerName, PackageName, RobotName};
 use super::path::{FilePath, PackagePath, VersionPath, escape, escape_file};
+use super::sign_in::ProviderName;
 use super::version::Version;
 
 /// The list of a package's versions.
@@ -49,6 +50,41 @@ pub fn archive(version: &VersionPath, ending: &str) -> String {
 pub fn archive_link(version: &VersionPath, ending: &str) -> String {
     let page = package_page(&version.owner, &version.package);
     format!("{page}/{}/archive.{ending}", escape(version.version.as_str()))
+}
+
+/// Where signing in with a provider begins.
+pub fn oidc_start(name: &ProviderName) -> String {
+    format!("/login/oidc/{}", escape(name.as_str()))
+}
+
+/// Where a provider sends people back to.
+pub fn oidc_callback(name: &ProviderName) -> String {
+    format!("{}/callback", oidc_start(name))
+}
+
+/// The same where the provider knows the address of a Gitea.
+pub fn oidc_gitea_callback(name: &ProviderName) -> String {
+    format!("/user/oauth2/{}/callback", escape(name.as_str()))
+}
+
+/// Where people prove at a provider again who they are.
+pub fn oidc_confirmation(name: &ProviderName) -> String {
+    format!("{}/confirm", oidc_start(name))
+}
+
+/// The page after signing out of a session that began at a provider.
+pub fn oidc_signed_out(name: &ProviderName) -> String {
+    format!("{}/signed-out", oidc_start(name))
+}
+
+/// The page that links an account of a provider to one's own.
+pub fn identity_link(name: &ProviderName) -> String {
+    format!("/user/settings/security/identities/{}/link", escape(name.as_str()))
+}
+
+/// The page that unlinks an account of a provider.
+pub fn identity_unlink(id: IdentityId) -> String {
+    format!("/user/settings/security/identities/{id}/unlink")
 }
 
 /// The page of an owner, with the owner's packages. For a robot it is the page of its organization.
@@ -508,6 +544,11 @@ pub fn admin_org_quota(name: &OwnerName) -> String {
 /// The form that starts a job.
 pub fn admin_task(name: &str) -> String {
     format!("/-/admin/system/tasks/{}", escape(name))
+}
+
+/// The page that tests a sign-in provider.
+pub fn admin_provider(name: &ProviderName) -> String {
+    format!("/-/admin/sign-in/{}", escape(name.as_str()))
 }
 
 /// The audit log of what somebody did.

@@ -72,6 +72,8 @@ id!(
     MailId,
     /// A link that was sent to an address.
     EmailLinkId,
+    /// An identity of a user at an OpenID Connect provider.
+    IdentityId,
 );
 
 impl OwnerId {

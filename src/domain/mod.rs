@@ -29,6 +29,7 @@ pub mod retention;
 pub mod role;
 pub mod secret;
 pub mod selector;
+pub mod sign_in;
 pub mod text;
 pub mod trash;
 pub mod version;

@@ -38,6 +38,8 @@ pub struct SignedIn {
     pub id: OwnerId,
     pub name: OwnerName,
     pub is_admin: bool,
+    /// Whether the account has a password.
+    pub has_password: bool,
 }
 
 /// The kind of credential, which limits the caller's rights.
@@ -48,6 +50,7 @@ enum Grant {
     Session {
         id: SessionId,
         must_change: bool,
+        confirmed_at: Option<Timestamp>,
     },
     Token(TokenGrant),
 }
@@ -117,13 +120,19 @@ impl Caller {
 
     /// The command line, which may do everything.
     pub fn command_line() -> Self {
-        let user = "command-line".parse().ok().map(|name| SignedIn { id: NOBODY, name, is_admin: true });
+        let user =
+            "command-line".parse().ok().map(|name| SignedIn { id: NOBODY, name, is_admin: true, has_password: false });
         Self { user, grant: Grant::Whole("command-line"), ..Self::anonymous(None) }
     }
 
     /// The server itself, for the changes that its jobs make. It has no rights.
     pub fn system() -> Self {
         Self { grant: Grant::Whole("system"), ..Self::anonymous(None) }
+    }
+
+    /// The server itself, for the changes that it makes because a provider says so about somebody at this address.
+    pub(super) fn system_for(address: Option<IpAddr>) -> Self {
+        Self { address, ..Self::system() }
     }
 
     /// The user, if the caller is signed in.
@@ -188,6 +197,14 @@ impl Caller {
     /// Whether the caller signed in with a password that they must change before they do anything else.
     pub fn must_change_password(&self) -> bool {
         matches!(self.grant, Grant::Session { must_change: true, .. })
+    }
+
+    /// When the user last signed in again at a provider within this session, to confirm that it is they.
+    pub fn confirmed_at(&self) -> Option<Timestamp> {
+        match &self.grant {
+            Grant::Session { confirmed_at, .. } => *confirmed_at,
+            Grant::Whole(_) | Grant::Token(_) => None,
+        }
     }
 
     /// The address the request came from.
@@ -375,14 +392,16 @@ impl Caller {
     }
 }
 
-type UserRow = (OwnerId, OwnerName, bool, bool, bool, Value);
+type UserRow = (OwnerId, OwnerName, bool, bool, bool, bool, Value);
 
 /// The user of a row; `None` for one without access.
-fn signed_in((id, name, is_admin, is_active, is_locked, reach): UserRow) -> Result<Option<(SignedIn, Reach)>> {
+fn signed_in(
+    (id, name, is_admin, has_password, is_active, is_locked, reach): UserRow,
+) -> Result<Option<(SignedIn, Reach)>> {
     if !is_active || is_locked {
         return Ok(None);
     }
-    Ok(Some((SignedIn { id, name, is_admin }, Reach::from_row(reach)?)))
+    Ok(Some((SignedIn { id, name, is_admin, has_password }, Reach::from_row(reach)?)))
 }
 
 /// Makes an administrator's request the request of another user (`Sudo`): it can do what both the user and the
@@ -401,7 +420,15 @@ pub fn act_as(conn: &mut PgConnection, caller: Caller, name: &str, level: Level)
     let row: Option<UserRow> = users::table
         .inner_join(owners::table)
         .filter(owners::lower_name.eq(name.lower()))
-        .select((users::id, owners::name, users::is_admin, users::is_active, users::is_locked, ReachColumn))
+        .select((
+            users::id,
+            owners::name,
+            users::is_admin,
+            users::password_hash.is_not_null(),
+            users::is_active,
+            users::is_locked,
+            ReachColumn,
+        ))
         .first(conn)
         .optional()?;
     let no_access = || Error::Forbidden(format!("{name} has no access: the account is locked or not approved yet"));
@@ -420,7 +447,15 @@ pub fn identify(
     address: Option<IpAddr>,
     now: Timestamp,
 ) -> Result<Caller> {
-    let columns = (users::id, owners::name, users::is_admin, users::is_active, users::is_locked, ReachColumn);
+    let columns = (
+        users::id,
+        owners::name,
+        users::is_admin,
+        users::password_hash.is_not_null(),
+        users::is_active,
+        users::is_locked,
+        ReachColumn,
+    );
     match credential {
         Credential::Anonymous => Ok(Caller::anonymous(address)),
         Credential::Login { user, epoch } => {
@@ -439,18 +474,18 @@ pub fn identify(
             Ok(Caller::with(user, reach, Grant::Whole("password"), address))
         }
         Credential::Session(id) => {
-            let row: Option<(UserRow, bool)> = sessions::table
+            let row: Option<(UserRow, bool, Option<Timestamp>)> = sessions::table
                 .inner_join(users::table.inner_join(owners::table))
                 .filter(sessions::id.eq(id))
                 .filter(is_live(now))
                 .filter(sessions::auth_epoch.eq(users::auth_epoch))
-                .select((columns, users::must_change_password))
+                .select((columns, users::must_change_password, sessions::confirmed_at))
                 .first(conn)
                 .optional()?;
             // A user who was signed out elsewhere becomes a guest and can keep reading what guests may read.
-            let Some((user, must_change)) = row else { return Ok(Caller::anonymous(address)) };
+            let Some((user, must_change, confirmed_at)) = row else { return Ok(Caller::anonymous(address)) };
             let Some((user, reach)) = signed_in(user)? else { return Ok(Caller::anonymous(address)) };
-            Ok(Caller::with(user, reach, Grant::Session { id: *id, must_change }, address))
+            Ok(Caller::with(user, reach, Grant::Session { id: *id, must_change, confirmed_at }, address))
         }
         Credential::Token(hash) | Credential::FeedToken(hash) => {
             type Limits = (Option<Vec<OwnerId>>, Option<Vec<String>>);

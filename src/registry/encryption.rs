@@ -27,6 +27,11 @@ pub(super) const MAIL_CODE: Kind = Kind("links in mail");
 /// The names that people type to reset a password.
 pub(super) const RESET_NAME: Kind = Kind("names in password resets");
 
+/// What a browser keeps while it is at an OpenID Connect provider.
+pub(super) const SIGN_IN_STATE: Kind = Kind("states of sign-ins");
+/// ID tokens, for signing out at the provider.
+pub(super) const SIGN_OUT_HINT: Kind = Kind("hints for signing out");
+
 fn cipher(key: &MasterKey, kind: Kind) -> XChaCha20Poly1305 {
     XChaCha20Poly1305::new(&key.derive(kind.0).into())
 }

@@ -15,7 +15,7 @@ use crate::web::{
     access, account, admin, copies, delete, download, explore, home, login, manual, members, org_settings, orgs,
     version_edit,
 };
-use crate::web::{channels, compare, email_link, feeds, notifications};
+use crate::web::{channels, compare, email_link, feeds, identities, logout, notifications, oidc};
 use crate::web::{
     package_settings, package_visibility, packages, password, profile, publishers, register, retention, robots,
     security, teams, theme, token_new, tokens, two_factor,
@@ -69,7 +69,12 @@ pub(super) fn routes() -> Routes<Web> {
         .post("/login/confirm-email", email_link::confirm).right(Public).event(Event::EmailConfirm)
         .get("/register", register::form).right(Public)
         .post("/register", register::submit).right(Public).event(Event::UserRegister)
-        .post("/logout", login::logout).right(Public).event(Event::SessionEnd)
+        .get("/login/oidc/{provider}", oidc::start).right(Public)
+        .get("/login/oidc/{provider}/callback", oidc::callback).right(Public)
+        .get("/login/oidc/{provider}/confirm", oidc::confirm).right(AnyUser)
+        .get("/login/oidc/{provider}/signed-out", logout::signed_out).right(Public)
+        .get("/user/oauth2/{provider}/callback", oidc::gitea_callback).right(Public)
+        .post("/logout", logout::logout).right(Public).event(Event::SessionEnd)
         .post("/-/theme", theme::choose).right(Public)
 
         // Pages: one's own account.
@@ -97,6 +102,11 @@ pub(super) fn routes() -> Routes<Web> {
         .post("/user/settings/security/disable", two_factor::disable).right(SignedIn).event(Event::TwoFactorRemove)
         .get("/user/settings/notifications", notifications::form).right(SignedIn)
         .post("/user/settings/notifications", notifications::submit).right(SignedIn).event(Event::UserUpdate)
+        .get("/user/settings/security/identities/{provider}/link", identities::link_form).right(SignedIn)
+        .post("/user/settings/security/identities/{provider}/link", identities::link).right(SignedIn)
+        .get("/user/settings/security/identities/{identity}/unlink", identities::unlink_form).right(SignedIn)
+        .post("/user/settings/security/identities/{identity}/unlink", identities::unlink).right(SignedIn)
+            .event(Event::IdentityUnlink)
         .get("/user/settings/tokens", tokens::list).right(SignedIn)
         .get("/user/settings/tokens/new", token_new::form).right(SignedIn)
         .post("/user/settings/tokens/new", token_new::create).right(SignedIn).event(Event::TokenCreate)
@@ -234,6 +244,8 @@ pub(super) fn routes() -> Routes<Web> {
         .post("/-/admin/orgs/{org}/quota", admin::quota::set_for_org).right(SiteAdmin).scope(write(Admin))
             .event(Event::OwnerQuota)
         .get("/-/admin/packages", admin::owners::packages).right(SiteAdmin).scope(read(Admin))
+        .get("/-/admin/sign-in", admin::providers::list).right(SiteAdmin).scope(read(Admin))
+        .get("/-/admin/sign-in/{provider}", admin::providers::test).right(SiteAdmin).scope(read(Admin))
         .get("/-/admin/audit", admin::audit::list).right(SiteAdmin).scope(read(Admin))
         .get("/-/admin/audit/export", admin::audit::export).right(SiteAdmin).scope(read(Admin))
         .get("/-/admin/mail", admin::mail::page).right(SiteAdmin).scope(read(Admin))

@@ -6,6 +6,7 @@ pub mod mail;
 pub mod overview;
 pub mod owners;
 mod plot;
+pub mod providers;
 pub mod quota;
 pub mod system;
 mod traffic;
@@ -20,6 +21,7 @@ pub const SIDE: &[(&str, &str, &str)] = &[
     ("/-/admin/users", "users", "Users"),
     ("/-/admin/orgs", "building-2", "Organizations"),
     ("/-/admin/packages", "package", "Packages"),
+    ("/-/admin/sign-in", "key-round", "Sign-in"),
     ("/-/admin/audit", "history", "Audit log"),
     ("/-/admin/system", "activity", "System"),
     (mail::PAGE, "mail", "Mail"),

@@ -111,7 +111,7 @@ async fn run(call: Call, form: Protected<CopyForm>, moves: bool) -> Result<Reply
         // Whoever may not publish here gets the answer of every page of this version.
         can_publish(conn, caller, &copying.from.owner, &copying.from.package)?;
         let target =
-            can_publish(conn, caller, &copying.to.owner, &copying.to.package).map_err(|error| match error {
+            can_add_files(conn, caller, &copying.to.owner, &copying.to.package).map_err(|error| match error {
                 Error::NotFound(_) | Error::Forbidden(_) | Error::Moved { .. } => {
                     Error::invalid("to_owner", format!("to_owner: {error}"))
                 }

@@ -266,9 +266,9 @@ async fn set_password(
 async fn enter(call: &Call, kind: LinkKind, chosen: Chosen) -> Result<Reply> {
     let of = (chosen.user, chosen.epoch);
     if chosen.has_factor {
-        let pending = session::pend(&call.app, of.0, of.1)?;
+        let pending = session::PendingUser { id: of.0, epoch: of.1, identity: None };
         let notice = "Your password has been changed. Enter a code to sign in.";
-        return Ok(Reply::to("/login/two-factor").cookie(pending).notice(&call.app, notice));
+        return Ok(login::ask_for_code(call, pending, "/")?.notice(&call.app, notice));
     }
     let reply = login::begin_quietly(call, of, "/").await?;
     let notice = match kind {

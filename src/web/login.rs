@@ -9,21 +9,27 @@ use super::problems::Problems;
 use super::purpose::purpose;
 use crate::auth::call::Call;
 use crate::auth::password::SignInSource;
+use crate::auth::session::PendingUser;
 use crate::auth::{device, password, session};
 use crate::db::Connection;
+use crate::domain::address;
 use crate::domain::ids::{OwnerId, SessionId};
+use crate::domain::path::escape;
 use crate::domain::secret::Password;
+use crate::domain::sign_in::PasswordSignIn;
 use crate::error::{Error, Result};
-use crate::http::paging::param;
+use crate::http::paging::{param, params};
 use crate::http::request_log::client;
+use crate::oidc::Provider;
 use crate::registry::accounts::factor::Factor;
-use crate::registry::accounts::sessions::{self, Arrival};
+use crate::registry::accounts::sessions::{self, Arrival, ProvenIdentity};
 use crate::registry::accounts::two_factor::{self, recovery};
 use actix_web::http::StatusCode;
 use actix_web::http::header;
 use askama::Template;
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
+use std::sync::Arc;
 
 #[derive(Template)]
 #[template(path = "login.html")]
@@ -40,6 +46,19 @@ struct LoginPage {
     purpose: Option<String>,
     /// Why they have to, if they were signed in before.
     reason: Option<&'static str>,
+    /// The other ways to sign in.
+    providers: Vec<Button>,
+    /// Whether to ask for a password.
+    takes_passwords: bool,
+}
+
+/// The button of an OpenID Connect provider.
+struct Button {
+    label: String,
+    /// A data URL; empty for the icon that all others have.
+    icon: String,
+    url: String,
+    is_up: bool,
 }
 
 impl LoginPage {
@@ -50,10 +69,38 @@ impl LoginPage {
             (false, false) => None,
         };
         let reason = reason.filter(|_| problems.is_empty());
-        let (purpose, may_register) = (purpose(&back), call.app.config.registration.enabled);
-        let may_reset = call.app.sends_mail();
-        Self { frame, name, back, problems, may_register, may_reset, purpose, reason }
+        let purpose = purpose(&back);
+        let passwords = call.app.config.auth.password_sign_in;
+        // Someone who was rescued on the command line finds the form at an address of its own.
+        let takes_passwords = passwords != PasswordSignIn::Nobody
+            || !problems.is_empty()
+            || params(&call.req, "password").next().is_some();
+        let may_register = call.app.config.registration.enabled && passwords == PasswordSignIn::Everybody;
+        let providers = buttons(call, &back);
+        let may_reset = call.app.sends_mail() && passwords != PasswordSignIn::Nobody;
+        Self { frame, name, back, problems, may_register, may_reset, purpose, reason, providers, takes_passwords }
     }
+}
+
+/// The buttons of all providers. Those that can't be used are tried again in the background, and nobody waits for it.
+fn buttons(call: &Call, back: &str) -> Vec<Button> {
+    let now = call.app.clock.now();
+    let button = |provider: &Arc<Provider>| {
+        if provider.wants_look(now) {
+            let provider = Arc::clone(provider);
+            // A failure is remembered and logged there.
+            actix_web::rt::spawn(async move { drop(provider.look(now).await) });
+        }
+        let config = provider.config();
+        let query = if back == "/" { String::new() } else { format!("?redirect_to={}", escape(back)) };
+        Button {
+            label: config.label().to_owned(),
+            icon: config.icon.clone(),
+            url: format!("{}{query}", address::oidc_start(&config.name)),
+            is_up: provider.failure().is_none(),
+        }
+    };
+    call.app.oidc.all().iter().map(button).collect()
 }
 
 /// The most characters of a browser's name in a mail: an unknown one says what it likes.
@@ -127,35 +174,41 @@ pub async fn submit(call: Call, form: Protected<SignIn>) -> Result<Reply> {
     };
     let user = login.id;
     if call.app.db.read(move |conn| two_factor::is_enrolled(conn, user)).await? {
-        let pending = session::pend(&call.app, user, login.auth_epoch)?;
-        let next = format!("/login/two-factor?redirect_to={}", crate::domain::path::escape(&back));
-        return Ok(Reply::to(&next).cookie(pending));
+        return ask_for_code(&call, PendingUser { id: user, epoch: login.auth_epoch, identity: None }, &back);
     }
     match login.last_login_at {
-        Some(_) => begin(&call, (user, login.auth_epoch), None, &back).await,
+        Some(_) => begin(&call, (user, login.auth_epoch), Proof::default(), &back).await,
         None => begin_quietly(&call, (user, login.auth_epoch), &back).await,
     }
 }
 
+/// Asks a user for their two-factor code.
+pub(super) fn ask_for_code(call: &Call, user: PendingUser, back: &str) -> Result<Reply> {
+    let next = format!("/login/two-factor?redirect_to={}", escape(back));
+    Ok(Reply::to(&next).cookie(session::pend(&call.app, user)?))
+}
+
+/// What users proved besides their password, or instead of it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Proof {
+    pub(super) factor: Option<Factor>,
+    pub(super) identity: Option<ProvenIdentity>,
+}
+
 /// Starts a session and sets its cookie. The browser's previous session ends. With mail, the user is told if they did
 /// not sign in with this browser before.
-pub(super) async fn begin(call: &Call, of: (OwnerId, i32), factor: Option<Factor>, back: &str) -> Result<Reply> {
+pub(super) async fn begin(call: &Call, of: (OwnerId, i32), proof: Proof, back: &str) -> Result<Reply> {
     let is_new = !device::is_known(&call.req, &call.app, of.0);
-    begin_with(call, of, (factor, is_new), back).await
+    begin_with(call, of, (proof, is_new), back).await
 }
 
 /// [`begin`] for somebody who signs in for the first time, or with a link from their mail: nobody else needs to be told.
 pub(super) async fn begin_quietly(call: &Call, of: (OwnerId, i32), back: &str) -> Result<Reply> {
-    begin_with(call, of, (None, false), back).await
+    begin_with(call, of, (Proof::default(), false), back).await
 }
 
-async fn begin_with(
-    call: &Call,
-    of: (OwnerId, i32),
-    (factor, is_new): (Option<Factor>, bool),
-    back: &str,
-) -> Result<Reply> {
-    let (id, left) = enter(call, of, factor, is_new).await?;
+async fn begin_with(call: &Call, of: (OwnerId, i32), (proof, is_new): (Proof, bool), back: &str) -> Result<Reply> {
+    let (id, left) = enter(call, of, (proof, is_new)).await?;
     let reply = Reply::to(back).cookie(session::begin(&call.app, id)?).cookie(session::unpend(&call.app));
     let reply = reply.cookie(device::remember(&call.req, &call.app, of)?);
     Ok(match left {
@@ -178,19 +231,15 @@ pub(super) async fn renew(call: &Call, reply: Reply, session: Option<SessionId>)
 }
 
 /// The new session and, if a recovery code was used, the number of codes left.
-async fn enter(
-    call: &Call,
-    of: (OwnerId, i32),
-    factor: Option<Factor>,
-    is_new: bool,
-) -> Result<(SessionId, Option<i64>)> {
+async fn enter(call: &Call, of: (OwnerId, i32), (proof, is_new): (Proof, bool)) -> Result<(SessionId, Option<i64>)> {
     let agent = call.req.headers().get(header::USER_AGENT).and_then(|value| value.to_str().ok());
     let (agent, address) = (agent.unwrap_or_default().to_owned(), client(&call.req));
     let (previous, now) = (session::read(&call.req, &call.app), call.app.clock.now());
     let begin = move |conn: &mut Connection| {
         let name: String = device_name(&agent).chars().take(MOST_OF_DEVICE).collect();
         let new_device = is_new.then_some(name.as_str());
-        let arrival = Arrival { address, user_agent: &agent, previous, factor, new_device };
+        let (factor, identity) = (proof.factor, proof.identity.as_ref());
+        let arrival = Arrival { address, user_agent: &agent, previous, factor, new_device, identity };
         let id = sessions::begin(conn, of, &arrival, now)?;
         let left = (factor == Some(Factor::RecoveryCode)).then(|| recovery::left(conn, of.0)).transpose()?;
         Ok((id, left))
@@ -217,16 +266,21 @@ pub struct Code {
 /// `POST /login/two-factor`.
 pub async fn submit_code(call: Call, form: Protected<Code>) -> Result<Reply> {
     let fields = form.read(&call).await?;
-    let Some((user, epoch)) = session::pending(&call.req, &call.app) else {
+    let Some(pending) = session::pending(&call.req, &call.app) else {
         let back = within_site(&fields.back);
-        let query = format!("?redirect_to={}", crate::domain::path::escape(&back));
+        let query = format!("?redirect_to={}", escape(&back));
         let again = format!("/login{}", if back == "/" { "" } else { query.as_str() });
-        let notice = Notice::bad("The time for the code is over. Enter your password again.");
+        let notice = Notice::bad("The time for the code is over. Sign in again.");
         return Ok(Reply::to(&again).tell(&call.app, &notice));
     };
     let source = SignInSource::of(&call.req, &call.app);
-    let problems = match password::use_code(&call.app, (user, epoch), &fields.code, true, &source).await {
-        Ok(Some(factor)) => return begin(&call, (user, epoch), Some(factor), &within_site(&fields.back)).await,
+    let of = (pending.id, pending.epoch);
+    let problems = match password::use_code(&call.app, of, &fields.code, true, &source).await {
+        Ok(Some(factor)) => {
+            let identity = pending.identity.map(|id| ProvenIdentity { id, sealed_hint: None });
+            let proof = Proof { factor: Some(factor), identity };
+            return begin(&call, of, proof, &within_site(&fields.back)).await;
+        }
         Ok(None) => {
             Problems::whole(StatusCode::UNAUTHORIZED, "the code is wrong or has already been used: enter the next code")
         }
@@ -240,15 +294,3 @@ pub async fn submit_code(call: Call, form: Protected<Code>) -> Result<Reply> {
 /// A form with no fields but the CSRF token.
 #[derive(Deserialize)]
 pub struct Nothing {}
-
-/// `POST /logout`.
-pub async fn logout(call: Call, form: Protected<Nothing>) -> Result<Reply> {
-    form.read(&call).await?;
-    let now = call.app.clock.now();
-    call.writing(move |conn, caller| match caller.session() {
-        Some(id) => sessions::end(conn, caller, id, now),
-        None => Ok(()),
-    })
-    .await?;
-    Ok(Reply::to("/").cookie(session::end(&call.app)))
-}

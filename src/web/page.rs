@@ -3,6 +3,7 @@
 use super::notice::Notice;
 use super::{assets, forms};
 use crate::auth::call::Call;
+use crate::auth::confirm::{FreshSignIn, instead_of_password};
 use crate::auth::origin::field;
 use crate::auth::session;
 use crate::db::Connection;
@@ -21,6 +22,7 @@ use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use askama::Template;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
+use std::sync::Arc;
 
 /// The content security policy: only the site's own style sheets, scripts and images; nothing inline.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
@@ -84,6 +86,8 @@ pub struct Frame {
     pub root: String,
     /// Whether the instance sends mail: no page mentions it otherwise.
     pub sends_mail: bool,
+    /// What forms ask for instead of the reader's password, if they have none that counts.
+    pub fresh: Option<FreshSignIn>,
     /// The path in front of every link.
     base: BasePath,
 }
@@ -114,6 +118,7 @@ impl Frame {
             notice,
             root: site_root(req, app),
             sends_mail: app.sends_mail(),
+            fresh: None,
             base: app.config.base_path().clone(),
         }
     }
@@ -181,8 +186,13 @@ pub async fn frame<T: Send + 'static>(
     call: &Call,
     mut work: impl FnMut(&mut Connection, &Caller) -> Result<T> + Send + 'static,
 ) -> Result<(Frame, T)> {
-    let (user, found) = call.reading(move |conn, caller| Ok((caller.user().cloned(), work(conn, caller)?))).await?;
-    Ok((Frame::new(&call.req, &call.app, user), found))
+    let app = Arc::clone(&call.app);
+    let read = move |conn: &mut Connection, caller: &Caller| {
+        let fresh = instead_of_password(conn, &app, caller)?;
+        Ok((caller.user().cloned(), fresh, work(conn, caller)?))
+    };
+    let (user, fresh, found) = call.reading(read).await?;
+    Ok((Frame { fresh, ..Frame::new(&call.req, &call.app, user) }, found))
 }
 
 /// A response of the web pages.
@@ -191,6 +201,8 @@ pub struct Reply {
     body: String,
     /// The path within the site that it redirects to.
     target: Option<String>,
+    /// The address of another site that it redirects to.
+    away: Option<HeaderValue>,
     cookies: Vec<Cookie<'static>>,
     revalidated: bool,
     /// The request's headers that the page depends on, besides the cookie.
@@ -201,7 +213,16 @@ pub struct Reply {
 
 impl Reply {
     fn new(builder: HttpResponseBuilder, body: String) -> Self {
-        Self { builder, body, target: None, cookies: Vec::new(), revalidated: false, varies: "", made: None }
+        Self {
+            builder,
+            body,
+            target: None,
+            away: None,
+            cookies: Vec::new(),
+            revalidated: false,
+            varies: "",
+            made: None,
+        }
     }
 
     /// A page.
@@ -242,6 +263,15 @@ impl Reply {
     /// Redirects the browser to a path of this site with GET.
     pub fn to(path: &str) -> Self {
         Self { target: Some(within_site(path)), ..Self::new(HttpResponse::SeeOther(), String::new()) }
+    }
+
+    /// Redirects the browser to the address of another site, which is never one that the request names.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] for an address that is none.
+    pub fn away(url: &str) -> Result<Self> {
+        let away = HeaderValue::from_str(url).map_err(Error::internal)?;
+        Ok(Self { away: Some(away), ..Self::new(HttpResponse::SeeOther(), String::new()) })
     }
 
     /// Redirects the browser permanently.
@@ -329,6 +359,9 @@ impl Reply {
         }
         if let Some(target) = &self.target {
             self.builder.insert_header((header::LOCATION, app.link(target)));
+        }
+        if let Some(away) = self.away.take() {
+            self.builder.insert_header((header::LOCATION, away));
         }
         self.builder
             .insert_header((header::CONTENT_SECURITY_POLICY, POLICY))

@@ -9,6 +9,7 @@ use crate::auth::password;
 use crate::domain::ids::OwnerId;
 use crate::domain::names::{Email, OwnerName};
 use crate::domain::secret::Password;
+use crate::domain::sign_in::PasswordSignIn;
 use crate::error::{Error, Result, What};
 use crate::http::request_log::client;
 use crate::mailer::is_deliverable;
@@ -43,9 +44,12 @@ const WELCOME: &str = "Welcome! Your account has been created.";
 const WELCOME_LINK: &str =
     "Welcome! Your account has been created. Open the link in the email that we sent you to confirm your address.";
 
-/// Checks that the site lets people register; otherwise the page is not found.
+/// Checks that the site lets people register; otherwise the page is not found. They choose a password, so passwords must
+/// be for everybody.
 fn demand_open(call: &Call) -> Result<()> {
-    if call.app.config.registration.enabled { Ok(()) } else { Err(Error::NotFound(What::Page)) }
+    let config = &call.app.config;
+    let is_open = config.registration.enabled && config.auth.password_sign_in == PasswordSignIn::Everybody;
+    if is_open { Ok(()) } else { Err(Error::NotFound(What::Page)) }
 }
 
 async fn page(call: &Call, problems: Problems, fields: Account) -> Result<RegisterPage> {

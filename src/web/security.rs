@@ -1,19 +1,24 @@
-//! Security settings: two-factor authentication and active sessions.
+//! Security settings: two-factor authentication, linked accounts of providers, and active sessions.
 
 use super::device::{device, icon};
 use super::format::When;
 use super::forms::Protected;
+use super::identities::label;
 use super::login::Nothing;
 use super::page::{Frame, Reply, frame};
 use crate::auth::call::Call;
 use crate::auth::session;
+use crate::domain::address;
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::SessionId;
 use crate::error::{Error, Result, What};
+use crate::oidc::Provider;
+use crate::registry::accounts::identities::{self, Identity};
 use crate::registry::accounts::sessions::{self, Session};
 use crate::registry::accounts::two_factor::{enrolled_since, recovery};
 use askama::Template;
 use serde::Deserialize;
+use std::sync::Arc;
 
 /// A row in the list of sessions.
 struct Line {
@@ -48,22 +53,47 @@ struct SecurityPage {
     /// When two-factor authentication was turned on, if it is.
     factor: Option<When>,
     codes_left: i64,
+    /// The linked accounts of providers.
+    linked: Vec<Linked>,
+    /// The providers to link: what people call them, and the address of the page for it.
+    providers: Vec<(String, String)>,
     lines: Vec<Line>,
+}
+
+/// A linked account of a provider.
+struct Linked {
+    identity: Identity,
+    label: String,
+    used: Option<When>,
+    unlink_url: String,
 }
 
 /// `GET /user/settings/security`.
 pub async fn show(call: Call) -> Result<Reply> {
     let now = call.app.clock.now();
-    let (frame, (factor, codes_left, mut lines)) = frame(&call, move |conn, caller| {
+    let (frame, (factor, codes_left, identities, mut lines)) = frame(&call, move |conn, caller| {
         let user = caller.signed_in()?.id;
         let line = |session: Session| Line { here: caller.session() == Some(session.id), session, now };
         let lines: Vec<Line> = sessions::list(conn, user, now)?.into_iter().map(line).collect();
-        Ok((enrolled_since(conn, user)?, recovery::left(conn, user)?, lines))
+        let identities = identities::list(conn, user)?;
+        Ok((enrolled_since(conn, user)?, recovery::left(conn, user)?, identities, lines))
     })
     .await?;
     lines.sort_by_key(|line| !line.here);
     let factor = factor.map(|at| When { at, now });
-    Reply::page(&SecurityPage { frame, factor, codes_left, lines })
+    let linked = identities.into_iter().map(|identity| Linked {
+        label: label(&call, &identity),
+        used: identity.last_used_at.map(|at| When { at, now }),
+        unlink_url: address::identity_unlink(identity.id),
+        identity,
+    });
+    let linked = linked.collect();
+    let link = |provider: &Arc<Provider>| {
+        let config = provider.config();
+        (config.label().to_owned(), address::identity_link(&config.name))
+    };
+    let providers = call.app.oidc.all().iter().map(link).collect();
+    Reply::page(&SecurityPage { frame, factor, codes_left, linked, providers, lines })
 }
 
 #[derive(Deserialize)]

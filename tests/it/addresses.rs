@@ -121,7 +121,7 @@ fn with_any(texts: &[(String, String)], parts: &[&str]) -> Vec<String> {
 }
 
 /// The addresses in templates that are not paths within the site: external ones, and data in the page itself.
-const NO_PATHS: [&str; 11] = [
+const NO_PATHS: [&str; 13] = [
     "#",
     "{{ frame.asset(",
     "{{ frame.icon(",
@@ -133,6 +133,8 @@ const NO_PATHS: [&str; 11] = [
     "{{ overview.about.source_url }}",
     "{{ file }}",
     "{{ origin_url }}",
+    "{{ provider_url }}",
+    "{{ button.icon }}",
 ];
 
 #[test]

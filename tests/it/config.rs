@@ -1,6 +1,7 @@
 //! The configuration: the sample file, files and environment, error messages.
 
 use packhouse::config::{Config, ConfigError, Origin, SAMPLE};
+use packhouse::domain::sign_in::PasswordSignIn;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use toml::{Table, Value};
@@ -19,7 +20,9 @@ fn keys() -> BTreeMap<String, Value> {
     let mut keys = BTreeMap::new();
     for (name, value) in SAMPLE.parse::<Table>().unwrap() {
         match value {
-            Value::Table(section) => {
+            Value::Table(mut section) => {
+                // Providers are no single keys; they have a test of their own.
+                section.remove("oidc");
                 keys.extend(section.into_iter().map(|(key, value)| (format!("{name}.{key}"), value)));
             }
             value => {
@@ -171,6 +174,126 @@ fn the_manuals_kinds_of_values_are_those_of_the_code() {
         }
     }
     assert_eq!(of_kind("one of a few words"), words);
+}
+
+/// A provider with everything that it needs.
+const PROVIDER: &str = "[[auth.oidc]]\nname = \"corp\"\nissuer = \"https://login.example.org\"\nclient_id = \"x\"\n";
+
+#[test]
+fn every_key_of_a_provider_is_set_by_file_or_environment_and_documented() {
+    let sample = SAMPLE.parse::<Table>().unwrap();
+    let defaults = sample["auth"]["oidc"][0].as_table().unwrap().clone();
+    let default = shown(&read(PROVIDER, &[]).unwrap());
+    let dir = tempfile::tempdir().unwrap();
+    let icon = dir.path().join("icon.svg");
+    fs::write(&icon, "<svg/>").unwrap();
+    for (key, value) in &defaults {
+        let text = match (key.as_str(), value) {
+            ("name", _) => "other",
+            ("issuer", _) => "http://10.0.0.1:8080/realms/x",
+            ("icon", _) => icon.to_str().unwrap(),
+            ("teams", _) => "a=acme/One, b=acme/Two",
+            (_, Value::Boolean(false)) => "true",
+            (_, Value::Integer(_)) => "7",
+            _ => "one, two",
+        };
+        let toml = match value {
+            Value::String(_) => format!("{key} = {text:?}\n"),
+            Value::Array(_) => format!("{key} = [\"one\", \"two\"]\n"),
+            Value::Table(_) => "teams = { \"a\" = \"acme/One\", \"b\" = \"acme/Two\" }\n".to_owned(),
+            _ => format!("{key} = {text}\n"),
+        };
+        let lines = PROVIDER.lines().filter(|line| !line.starts_with(&format!("{key} ")));
+        let file: String = lines.map(|line| format!("{line}\n")).chain([toml]).collect();
+        let by_file = shown(&read(&file, &[]).unwrap_or_else(|error| panic!("{error}")));
+        assert_ne!(by_file, default, "{key} has an effect");
+        if key != "name" {
+            let variable = format!("PACKHOUSE_AUTH_OIDC_{}", key.to_uppercase());
+            let by_environment = shown(&read(PROVIDER, &[(&variable, text)]).unwrap_or_else(|error| panic!("{error}")));
+            assert_eq!(by_file, by_environment, "{key}");
+        }
+        let written = match value {
+            Value::String(text) => format!("{text:?}"),
+            Value::Integer(number) => number.to_string(),
+            Value::Boolean(truth) => truth.to_string(),
+            Value::Array(items) => {
+                format!(
+                    "[{}]",
+                    items.iter().map(|item| format!("{:?}", item.as_str().unwrap())).collect::<Vec<_>>().join(", ")
+                )
+            }
+            _ => "{}".to_owned(),
+        };
+        let row = format!("| `auth.oidc.{key}` | `{written}` | ");
+        assert!(MANUAL.lines().any(|line| line.starts_with(&row)), "docs/operations/configuration.md lacks {row}");
+    }
+}
+
+#[test]
+fn providers_come_from_the_file_and_one_from_the_environment() {
+    let names = |config: &Config| -> Vec<String> {
+        config.auth.oidc.iter().map(|provider| format!("{} {}", provider.name, provider.client_id)).collect()
+    };
+    let two = format!("{PROVIDER}{}", PROVIDER.replace("corp", "other"));
+    assert_eq!(names(&read("", &[]).unwrap()), [""; 0]);
+    assert_eq!(names(&read(&two, &[]).unwrap()), ["corp x", "other x"]);
+    let id = ("PACKHOUSE_AUTH_OIDC_CLIENT_ID", "y");
+    assert_eq!(names(&read(PROVIDER, &[id]).unwrap()), ["corp y"], "the only one");
+    let name = |name| ("PACKHOUSE_AUTH_OIDC_NAME", name);
+    assert_eq!(names(&read(&two, &[id, name("other")]).unwrap()), ["corp x", "other y"]);
+    let issuer = ("PACKHOUSE_AUTH_OIDC_ISSUER", "https://third.example");
+    assert_eq!(names(&read(&two, &[id, name("third"), issuer]).unwrap()), ["corp x", "other x", "third y"]);
+    let dir = tempfile::tempdir().unwrap();
+    let secret = dir.path().join("secret");
+    fs::write(&secret, "hush-hush\n").unwrap();
+    let path = secret.to_str().unwrap();
+    for config in [
+        read(&format!("{PROVIDER}client_secret_file = {path:?}"), &[]).unwrap(),
+        read(PROVIDER, &[("PACKHOUSE_AUTH_OIDC_CLIENT_SECRET_FILE", path)]).unwrap(),
+    ] {
+        assert_eq!(config.auth.oidc[0].client_secret.reveal(), "hush-hush");
+        assert!(!format!("{config:?}").contains("hush"), "it is not shown");
+        let setting = config.settings.iter().find(|setting| setting.key == "auth.oidc.corp.client_secret").unwrap();
+        assert_eq!((setting.value.as_str(), setting.is_changed), ("set, not shown", true));
+    }
+    let bad_name = PROVIDER.replace("corp", "a b");
+    let bad_issuer = PROVIDER.replace("https://login", "login");
+    let twice = format!("{PROVIDER}{}", PROVIDER.replace("corp", "Corp"));
+    for (file, environment, words) in [
+        (&*two, &[id][..], &["auth.oidc.name", "PACKHOUSE_AUTH_OIDC_NAME"][..]),
+        ("", &[id], &["auth.oidc.name", "PACKHOUSE_AUTH_OIDC_NAME"]),
+        ("[[auth.oidc]]\nissuer = \"https://x.example\"", &[], &["auth.oidc.name", "missing"]),
+        (&twice, &[], &["auth.oidc.name", "twice"]),
+        (&bad_name, &[], &["name", "letters, digits"]),
+        (&bad_issuer, &[], &["auth.oidc.issuer of corp", "https://"]),
+        (&PROVIDER.replace("\"x\"", "\"\""), &[], &["auth.oidc.client_id of corp"]),
+        (&format!("{PROVIDER}timeout_seconds = 0"), &[], &["auth.oidc.timeout_seconds of corp", "from 1 to 60"]),
+        (&format!("{PROVIDER}allowed_domains = [\"a@b\"]"), &[], &["auth.oidc.allowed_domains of corp"]),
+        (&format!("{PROVIDER}icon = \"/nowhere.svg\""), &[], &["auth.oidc.icon of corp", "/nowhere.svg"]),
+        (&format!("{PROVIDER}icon = \"/nowhere.gif\""), &[], &["auth.oidc.icon of corp", ".png"]),
+        (&format!("{PROVIDER}scopez = []"), &[], &["`auth.oidc.scopez`", "packhouse.toml"]),
+        (&format!("{PROVIDER}scopes = \"a\""), &[], &["`auth.oidc.scopes`", "a list"]),
+        (&format!("{PROVIDER}teams = {{ a = \"acme\" }}"), &[], &["organization/team"]),
+        ("[auth.oidc]\nname = \"x\"", &[], &["`auth.oidc`", "[[auth.oidc]]"]),
+        ("[auth]\npassword_sign_in = \"some\"", &[], &["`auth.password_sign_in`", "true or false"]),
+        ("", &[("PACKHOUSE_AUTH_OIDC_ISUER", "x")], &["PACKHOUSE_AUTH_OIDC_ISUER", "`auth.oidc.isuer`"]),
+        ("", &[("PACKHOUSE_AUTH_OIDC_TEAMS", "x")], &["PACKHOUSE_AUTH_OIDC_TEAMS", "organization/team"]),
+    ] {
+        let error = read(file, environment).unwrap_err().to_string();
+        assert!(words.iter().all(|word| error.contains(word)), "{file} {environment:?}: {error}");
+    }
+    for (text, expected) in [
+        ("true", PasswordSignIn::Everybody),
+        ("admins", PasswordSignIn::Administrators),
+        ("false", PasswordSignIn::Nobody),
+    ] {
+        let config = read("", &[("PACKHOUSE_AUTH_PASSWORD_SIGN_IN", text)]).unwrap();
+        assert_eq!(config.auth.password_sign_in, expected);
+    }
+    assert_eq!(
+        read("[auth]\npassword_sign_in = \"admins\"", &[]).unwrap().auth.password_sign_in,
+        PasswordSignIn::Administrators
+    );
 }
 
 #[test]

@@ -56,6 +56,8 @@ mod mail_notices;
 mod managed_postgres;
 mod manual;
 mod names_and_paths;
+mod oidc;
+mod oidc_hostile;
 mod openapi;
 mod outbound;
 mod package_grants;

@@ -220,6 +220,9 @@ struct World {
     visit: std::cell::RefCell<Option<(String, String)>>,
 }
 
+/// A provider that refuses every connection.
+const UNREACHABLE: &str = "http://127.0.0.1:1";
+
 const ORGS: [(&str, Visibility); 2] = [("open", Visibility::Public), ("closed", Visibility::Private)];
 const PEOPLE: [Person; 9] = [
     Person::Anonymous,
@@ -241,6 +244,9 @@ impl World {
             ("PACKHOUSE_PUBLIC_URL", "http://127.0.0.1"),
             ("PACKHOUSE_MAIL_SMTP_URL", "smtps://mail.example.org"),
             ("PACKHOUSE_MAIL_FROM", "packhouse@example.org"),
+            ("PACKHOUSE_AUTH_OIDC_NAME", "corp"),
+            ("PACKHOUSE_AUTH_OIDC_ISSUER", UNREACHABLE),
+            ("PACKHOUSE_AUTH_OIDC_CLIENT_ID", "packhouse"),
         ]);
         let conn = PgConnection::establish(&site.url).unwrap().into();
         let world = Self { site, conn, count: Cell::new(0), session: None.into(), visit: None.into() };
@@ -598,6 +604,21 @@ async fn request(world: &World, row: &Row, person: Person, org: &str) -> (String
         ("GET", pattern) if pattern.contains("{team}") || pattern.contains("/members/{user}") => {
             let team = world.db_team(&org, "Members").to_string();
             fill(pattern, &[("{team}", &team), ("{user}", "member")])
+        }
+        (_, pattern) if pattern.contains("{provider}") => {
+            body = (method == "POST").then(|| json!({"current_password": PASSWORD}));
+            fill(pattern, &[("{provider}", "corp")])
+        }
+        (_, pattern) if pattern.contains("{identity}") => {
+            let of = if person == Person::Robot { "open/robot" } else { person.name() };
+            let id = world.db_insert(
+                of,
+                &world.fresh("subject"),
+                "INSERT INTO identities (user_id, provider, issuer, subject, email, created_at) SELECT id, 'corp', \
+                 'https://login.example.org', $2, '', now() FROM owners WHERE name = $1 RETURNING id AS n",
+            );
+            body = (method == "POST").then(|| json!({"current_password": PASSWORD}));
+            fill(pattern, &[("{identity}", &id.to_string())])
         }
         (_, pattern) if pattern.contains("/robots") => {
             let (robot, token) = (world.fresh("robot"), world.fresh("doomed"));
@@ -1194,7 +1215,9 @@ fn every_changing_route_names_its_audit_event_and_no_reading_route() {
         let refuses = row.path.contains("/-/link/") || row.path.ends_with("/-/unlink");
         // A preview takes rules and changes nothing.
         let previews = row.path.ends_with("/-/retention/preview");
-        let changes = row.method != "GET" && row.path != "/-/theme" && !refuses && !previews;
+        // The way back from the provider links the account and records it.
+        let leads_away = row.path.ends_with("/identities/{provider}/link");
+        let changes = row.method != "GET" && row.path != "/-/theme" && !refuses && !previews && !leads_away;
         assert_eq!(row.policy.event.is_some(), changes, "{} {}", row.method, row.path);
     }
 }

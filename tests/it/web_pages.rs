@@ -28,7 +28,19 @@ const MORE: [&str; 8] = [
 
 /// A site with something on every page.
 async fn settle(proxy: Option<Proxy>) -> Site {
-    let site = proxy.map_or_else(Site::new, Site::behind);
+    // A provider that refuses every connection.
+    let public = if proxy.is_some() { "https://host.test/packages" } else { "" };
+    let mut site = Site::with(&[
+        ("PACKHOUSE_PUBLIC_URL", public),
+        ("PACKHOUSE_AUTH_OIDC_NAME", "corp"),
+        ("PACKHOUSE_AUTH_OIDC_ISSUER", "http://127.0.0.1:1"),
+        ("PACKHOUSE_AUTH_OIDC_CLIENT_ID", "packhouse"),
+    ]);
+    site.proxy = proxy;
+    site.db_execute(
+        "INSERT INTO identities (user_id, provider, issuer, subject, email, created_at) SELECT id, 'corp', \
+         'http://127.0.0.1:1', 'subject of ada', 'ada@example.org', now() FROM owners WHERE name = 'ada'",
+    );
     site.db(|conn| {
         db_org(conn, "acme", Visibility::Public)?;
         db_org(conn, "inside", Visibility::Private)?;
@@ -60,6 +72,7 @@ async fn address(site: &Site, row: &Row) -> String {
         ("{delivery}", "hook_deliveries"),
         ("{entry}", "trash"),
         ("{rule}", "retention_rules"),
+        ("{identity}", "identities"),
     ] {
         if address.contains(part) {
             let id = site.db_number(&format!("SELECT coalesce(min(id), 1) AS n FROM {table}"));
@@ -76,6 +89,7 @@ async fn address(site: &Site, row: &Row) -> String {
         ("{version}", "1.0.0"),
         ("{team}", "Owners"),
         ("{robot}", "deploy"),
+        ("{provider}", "corp"),
         ("{id}", &file.to_string()),
         ("{file}", "README.md"),
         ("{session}", &session),

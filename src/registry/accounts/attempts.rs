@@ -193,6 +193,18 @@ pub fn exchange_buckets(address: Option<IpAddr>) -> Vec<Bucket> {
     buckets
 }
 
+/// The buckets in which answers of OpenID Connect providers are counted that turn out to be wrong.
+pub fn provider_buckets(address: Option<IpAddr>) -> Vec<Bucket> {
+    let mut buckets = vec![Bucket::new("provider in all".to_owned(), SIGN_INS_IN_ALL, USE_A_TOKEN)];
+    if let Some(address) = address {
+        let of = |network: String| Bucket::new(format!("provider address {network}"), SIGN_INS_PER_SITE, USE_A_TOKEN);
+        buckets.push(of(network_of(address).to_string()));
+        buckets.extend(site_of(address).map(of));
+    }
+    buckets.sort_by(|one, other| one.name.cmp(&other.name));
+    buckets
+}
+
 fn names(buckets: &[Bucket]) -> Vec<&str> {
     buckets.iter().map(|bucket| bucket.name.as_str()).collect()
 }

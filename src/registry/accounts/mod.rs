@@ -5,6 +5,7 @@ pub mod email_confirmation;
 pub mod email_links;
 pub mod expiring_tokens;
 pub mod factor;
+pub mod identities;
 pub mod invitations;
 pub mod known_addresses;
 pub mod muted_mail;

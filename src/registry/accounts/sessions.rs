@@ -4,9 +4,9 @@
 use super::factor::Factor;
 use super::known_addresses;
 use super::session_expiry::{IDLE, LONGEST, is_live};
-use crate::db::schema::{sessions, users};
+use crate::db::schema::{identities, sessions, users};
 use crate::domain::clock::Timestamp;
-use crate::domain::ids::{OwnerId, SessionId};
+use crate::domain::ids::{IdentityId, OwnerId, SessionId};
 use crate::domain::mail::Facts;
 use crate::domain::names::OwnerName;
 use crate::error::{Error, Result, What};
@@ -47,6 +47,24 @@ pub struct Arrival<'a> {
     pub factor: Option<Factor>,
     /// The browser's name, if the user is to be told that they did not sign in with it before.
     pub new_device: Option<&'a str>,
+    /// The identity that a provider vouched for, instead of a password.
+    pub identity: Option<&'a ProvenIdentity>,
+}
+
+/// The identity that a session begins with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProvenIdentity {
+    pub id: IdentityId,
+    /// The encrypted ID token, if it is short enough to sign out with.
+    pub sealed_hint: Option<Vec<u8>>,
+}
+
+/// The origin of a session that a replacement takes over.
+#[derive(Debug, Clone, Default)]
+struct Origin {
+    identity: Option<IdentityId>,
+    sealed_hint: Option<Vec<u8>>,
+    confirmed_at: Option<Timestamp>,
 }
 
 /// Starts a session for a user who has passed every check at this epoch of their account. The browser's previous
@@ -60,20 +78,30 @@ pub fn begin(
     arrival: &Arrival<'_>,
     now: Timestamp,
 ) -> Result<SessionId> {
+    // The row is updated below: sign-ins of one user that only shared it until then would deadlock.
     let good: Option<OwnerId> = users::table
         .find(user)
         .filter(users::auth_epoch.eq(epoch))
         .filter(users::is_active)
         .filter(diesel::dsl::not(users::is_locked))
         .select(users::id)
-        .for_share()
+        .for_no_key_update()
         .first(conn)
         .optional()?;
     let user = good.ok_or(Error::Unauthenticated)?;
     if let Some(previous) = arrival.previous {
         diesel::delete(sessions::table.filter(sessions::id.eq(previous))).execute(conn)?;
     }
-    let id = insert(conn, (user, epoch), (arrival.address, arrival.user_agent), now)?;
+    let origin = arrival.identity.cloned().map_or_else(Origin::default, |proven| Origin {
+        identity: Some(proven.id),
+        sealed_hint: proven.sealed_hint,
+        confirmed_at: None,
+    });
+    let provider: Option<String> = match origin.identity {
+        Some(id) => identities::table.find(id).select(identities::provider).first(conn).optional()?,
+        None => None,
+    };
+    let id = insert(conn, (user, epoch), (arrival.address, arrival.user_agent), origin, now)?;
     let own = sessions::table.filter(sessions::user_id.eq(user)).select(sessions::id);
     let kept = own.order((sessions::last_seen_at.desc(), sessions::created_at.desc(), sessions::id.eq(id).desc()));
     let surplus: Vec<SessionId> = kept.offset(MOST).load(conn)?;
@@ -86,8 +114,14 @@ pub fn begin(
     }
     diesel::update(users::table.find(user)).set(users::last_login_at.eq(now)).execute(conn)?;
     let caller = caller::identify(conn, &Credential::Session(id), arrival.address, now)?;
-    let detail = arrival.factor.map_or_else(|| json!({}), |factor| json!({"second_factor": factor.as_str()}));
-    record(conn, &caller, Event::SessionBegin, detail, now)?;
+    let mut detail = serde_json::Map::new();
+    if let Some(factor) = arrival.factor {
+        detail.insert("second_factor".to_owned(), json!(factor.as_str()));
+    }
+    if let Some(provider) = provider {
+        detail.insert("provider".to_owned(), json!(provider));
+    }
+    record(conn, &caller, Event::SessionBegin, Value::Object(detail), now)?;
     Ok(id)
 }
 
@@ -114,6 +148,7 @@ fn insert(
     conn: &mut PgConnection,
     (user, epoch): (OwnerId, i32),
     (address, user_agent): (Option<IpAddr>, &str),
+    origin: Origin,
     now: Timestamp,
 ) -> Result<SessionId> {
     let id = SessionId::generate();
@@ -129,6 +164,9 @@ fn insert(
             sessions::expires_at.eq(now.plus(IDLE)),
             sessions::address.eq(address.map(|address| address.to_string()).unwrap_or_default()),
             sessions::user_agent.eq(agent.get(..end.unwrap_or(0)).unwrap_or_default()),
+            sessions::identity_id.eq(origin.identity),
+            sessions::sealed_hint.eq(origin.sealed_hint),
+            sessions::confirmed_at.eq(origin.confirmed_at),
         ))
         .execute(conn)?;
     if let Some(address) = address {
@@ -179,6 +217,25 @@ pub fn end(conn: &mut PgConnection, caller: &Caller, id: SessionId, now: Timesta
     record(conn, caller, Event::SessionEnd, json!({}), now)
 }
 
+/// The identity that a session began with, and its encrypted ID token.
+///
+/// # Errors
+/// Database errors.
+pub fn proven_identity(conn: &mut PgConnection, id: SessionId) -> Result<Option<ProvenIdentity>> {
+    let row: Option<(Option<IdentityId>, Option<Vec<u8>>)> =
+        sessions::table.find(id).select((sessions::identity_id, sessions::sealed_hint)).first(conn).optional()?;
+    Ok(row.and_then(|(id, sealed_hint)| Some(ProvenIdentity { id: id?, sealed_hint })))
+}
+
+/// Records that the user of a session has just signed in again at a provider.
+///
+/// # Errors
+/// Database errors.
+pub(super) fn confirm(conn: &mut PgConnection, id: SessionId, now: Timestamp) -> Result<()> {
+    diesel::update(sessions::table.find(id)).set(sessions::confirmed_at.eq(now)).execute(conn)?;
+    Ok(())
+}
+
 /// Replaces the caller's session with a new one at the current epoch of the account and ends all their other sessions.
 /// Changes that end every session call this, so that the user who made the change need not sign in again. `None`: the
 /// caller has no session.
@@ -191,13 +248,21 @@ pub(in crate::registry) fn renew(
     now: Timestamp,
 ) -> Result<Option<SessionId>> {
     let user = caller.signed_in()?.id;
-    let ended: Vec<(SessionId, String)> = diesel::delete(sessions::table.filter(sessions::user_id.eq(user)))
-        .returning((sessions::id, sessions::user_agent))
+    type Ended = (SessionId, String, Option<IdentityId>, Option<Vec<u8>>, Option<Timestamp>);
+    let ended: Vec<Ended> = diesel::delete(sessions::table.filter(sessions::user_id.eq(user)))
+        .returning((
+            sessions::id,
+            sessions::user_agent,
+            sessions::identity_id,
+            sessions::sealed_hint,
+            sessions::confirmed_at,
+        ))
         .get_results(conn)?;
-    let own = ended.into_iter().find(|(id, _)| caller.session() == Some(*id));
-    let Some((_, agent)) = own else { return Ok(None) };
+    let own = ended.into_iter().find(|(id, ..)| caller.session() == Some(*id));
+    let Some((_, agent, identity, sealed_hint, confirmed_at)) = own else { return Ok(None) };
+    let origin = Origin { identity, sealed_hint, confirmed_at };
     let epoch: i32 = users::table.find(user).select(users::auth_epoch).first(conn)?;
-    insert(conn, (user, epoch), (caller.address(), &agent), now).map(Some)
+    insert(conn, (user, epoch), (caller.address(), &agent), origin, now).map(Some)
 }
 
 /// Ends every session of the caller, including the current one.

@@ -56,7 +56,9 @@ impl EventSet {
                 ]
                 .contains(&event)
             }
-            Self::SignIns => begins(&["session.", "user.email.", "user.password", "user.two_factor."]),
+            Self::SignIns => {
+                begins(&["session.", "user.email.", "user.identity.", "user.password", "user.two_factor."])
+            }
         }
     }
 }
@@ -79,6 +81,7 @@ mod tests {
             ("user.password.reset_request", &["sign-ins"]),
             ("user.email.confirm", &["sign-ins"]),
             ("user.invitation.accept", &["rights"]),
+            ("user.identity.link", &["sign-ins"]),
             ("file.publish", &[]),
         ] {
             let found = EventSet::ALL.into_iter().filter(|set| set.has(event)).map(EventSet::as_str);

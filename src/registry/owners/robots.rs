@@ -43,7 +43,7 @@ pub struct Robot {
 impl Robot {
     /// The robot as the user of its tokens.
     fn user(&self) -> SignedIn {
-        SignedIn { id: self.id, name: self.account.clone(), is_admin: false }
+        SignedIn { id: self.id, name: self.account.clone(), is_admin: false, has_password: false }
     }
 }
 

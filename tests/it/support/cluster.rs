@@ -163,10 +163,14 @@ fn remove_abandoned(fast: &Path) {
     }
 }
 
+/// The setting that is the text of the configuration file.
+pub const FILE: &str = "packhouse.toml";
+
 /// The configuration of a test's server: defaults for tests, then the test's own settings.
 pub fn config(dir: &Path, url: &str, settings: &[(&str, &str)]) -> Config {
     let file = dir.join("packhouse.toml");
-    fs::write(&file, "").unwrap();
+    let text = settings.iter().find(|(name, _)| *name == FILE).map_or("", |(_, text)| text);
+    fs::write(&file, text).unwrap();
     let data = dir.join("data");
     let mut environment = vec![
         ("PACKHOUSE_LISTEN", "127.0.0.1:0"),
@@ -182,7 +186,7 @@ pub fn config(dir: &Path, url: &str, settings: &[(&str, &str)]) -> Config {
         ("PACKHOUSE_JOBS_MAIL_EVERY_SECONDS", "0"),
         ("PACKHOUSE_LIMITS_DRAIN_SECONDS", "20"),
     ];
-    environment.extend(settings);
+    environment.extend(settings.iter().filter(|(name, _)| *name != FILE));
     let environment = environment.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
     // The last setting of a key counts.
     let last: std::collections::BTreeMap<_, _> = environment.collect();

@@ -7,6 +7,7 @@ pub mod issuer;
 pub mod log;
 pub mod people;
 pub mod receiver;
+pub mod sign_in_provider;
 pub mod smtp;
 pub mod wire;
 
@@ -53,7 +54,7 @@ pub struct Site {
 /// Options for starting a [`Site`].
 #[derive(Default)]
 pub struct Plan<'a> {
-    /// Settings, named by their environment variables.
+    /// Settings, named by their environment variables, or as [`cluster::FILE`] the text of the configuration file.
     pub settings: &'a [(&'a str, &'a str)],
     /// Use the real time instead of a clock that only [`Site::pass`] moves.
     pub real_time: bool,

@@ -79,7 +79,7 @@ pub fn db_user(conn: &mut PgConnection, name: &str, visibility: Visibility, is_a
 /// The identity of a user, as the server has it after they signed in.
 pub fn db_signed_in(conn: &mut PgConnection, name: &str) -> Result<SignedIn> {
     let user = users::find(conn, &OwnerName::of_account(name).unwrap())?.expect("the user exists");
-    Ok(SignedIn { id: user.id, name: user.name, is_admin: user.is_admin })
+    Ok(SignedIn { id: user.id, name: user.name, is_admin: user.is_admin, has_password: true })
 }
 
 /// Creates a token of a user, and lets the closure set its limits.

@@ -1,7 +1,7 @@
 //! Changing a user: by the user, by administrators, from the command line.
 
 use super::user::{email_taken, find};
-use crate::db::schema::users;
+use crate::db::schema::{identities, users};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::OwnerId;
 use crate::domain::mail::Facts;
@@ -18,6 +18,7 @@ use crate::registry::owners::publishers;
 use diesel::prelude::*;
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use serde_json::json;
+use std::time::Duration;
 
 /// A change to a user. A field that is `None` keeps its value.
 #[derive(Debug, Clone, Default)]
@@ -73,12 +74,13 @@ pub(super) fn demand_other_admin(conn: &mut PgConnection, user: OwnerId, name: &
 }
 
 /// The administrators who can sign in. With `locked`, their rows stay locked until the end of the transaction.
-pub(super) fn able_admins(conn: &mut PgConnection, locked: bool) -> Result<Vec<OwnerId>> {
+pub(in crate::registry::accounts) fn able_admins(conn: &mut PgConnection, locked: bool) -> Result<Vec<OwnerId>> {
+    let linked = identities::table.filter(identities::user_id.eq(users::id)).select(identities::id);
     let able = users::table
         .filter(users::is_admin)
         .filter(users::is_active)
         .filter(diesel::dsl::not(users::is_locked))
-        .filter(users::password_hash.is_not_null())
+        .filter(users::password_hash.is_not_null().or(diesel::dsl::exists(linked)))
         .order(users::id)
         .select(users::id);
     Ok(if locked { able.for_no_key_update().load(conn)? } else { able.load(conn)? })
@@ -206,7 +208,11 @@ pub fn rename(
     audit::record_owner(conn, caller, Event::UserRename, (user.id, to), json!({"from": user.name}), now)
 }
 
-/// Sets a password and ends every session and remembered login.
+/// How long a password that the command line set opens the account whatever the settings say.
+pub const RESCUE: Duration = Duration::from_secs(3600);
+
+/// Sets a password and ends every session and remembered login. For the command line: for an hour, the user may sign in
+/// with it even where the settings forbid passwords.
 ///
 /// # Errors
 /// [`Error::NotFound`].
@@ -223,6 +229,7 @@ pub fn set_password(
             users::password_hash.eq(password_hash),
             users::must_change_password.eq(false),
             users::auth_epoch.eq(users::auth_epoch + 1),
+            users::rescued_until.eq(now.plus(RESCUE)),
         ))
         .execute(conn)?;
     let facts = Facts::PasswordChanged { by: mail::maker(caller, user.id), from: mail::origin(caller) };

@@ -93,10 +93,13 @@ pub struct Login {
     pub id: OwnerId,
     pub password_hash: Option<String>,
     pub auth_epoch: i32,
+    pub is_admin: bool,
     pub is_active: bool,
     pub is_locked: bool,
     /// When the user signed in before.
     pub last_login_at: Option<Timestamp>,
+    /// Until when a password opens the account whatever the settings say.
+    pub rescued_until: Option<Timestamp>,
 }
 
 /// Creates a user.
@@ -140,7 +143,7 @@ fn create_with(
 }
 
 /// Inserts the rows of a user, who may also sign in with this address.
-pub(super) fn insert(
+pub(in crate::registry::accounts) fn insert(
     conn: &mut PgConnection,
     new: &NewUser,
     signs_in_by: Option<&Email>,
