@@ -413,8 +413,8 @@ diesel::table! {
         last_used_from -> Nullable<Text>,
         feeds_only -> Bool,
         creator_name -> Nullable<Text>,
-        expiry_announced -> Bool,
         identity -> Nullable<Jsonb>,
+        expiry_announced -> Bool,
     }
 }
 
@@ -499,9 +499,9 @@ diesel::table! {
         auth_epoch -> Int4,
         last_login_at -> Nullable<Timestamptz>,
         robot_of -> Nullable<Int8>,
+        rescued_until -> Nullable<Timestamptz>,
         confirmed_email -> Nullable<Text>,
         muted_mails -> Array<Int2>,
-        rescued_until -> Nullable<Timestamptz>,
     }
 }
 

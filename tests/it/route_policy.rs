@@ -183,7 +183,8 @@ fn expected(row: &Row, person: Person, sent: Sent, visibility: Visibility) -> Ou
     let at_least = |least: Permission| administrator || person.permission() >= Some(least);
     let granted = person == Person::Robot && visibility == Visibility::Public && !row.path.contains("/retention");
     // What is about all packages of an owner is about the hidden ones too.
-    let is_about_all = ["/retention", "/-/trash", "/-/grants", "/-/protections", "hooks", "/admin/audit"];
+    let is_about_all =
+        ["/retention", "/-/trash", "/-/grants", "/-/protections", "/-/publishers", "hooks", "/admin/audit"];
     if sent.token() == Some(Token::PublicOnly) && is_about_all.iter().any(|part| row.path.contains(part)) {
         return if sees { Outcome::Forbidden } else { Outcome::Absent };
     }

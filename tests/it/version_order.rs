@@ -41,7 +41,7 @@ async fn latest_of_all_interfaces(site: &Site) -> Vec<(&'static str, String)> {
     found.push(("the versions page's badge", browser.one("th.name:has(.badge.good) a")));
     for (name, list) in [("the owner's page", "/ada"), ("the search", "/explore/packages?q=tool"), ("the start", "/")] {
         browser.go(list).await.is(200);
-        found.push((name, browser.one(".packages td[data-label='Latest version'] a")));
+        found.push((name, browser.one(".packages td[data-label='Latest version'] a.mono")));
     }
     found
 }
