@@ -381,7 +381,7 @@ pub async fn page(call: Call) -> Result<Reply> {
 pub async fn again(call: Call, path: VersionPath, typed: VersionForms, problems: Problems) -> Result<Reply> {
     let visitor = download_choice::visitor(call.req.headers());
     let wanted = FileListQuery::default();
-    let (asked, slice) = (wanted.clone(), first(i64::from(file_list::ROWS)));
+    let (asked, slice) = (wanted.clone(), first(file_list::ROWS));
     let (frame, shown) = frame(&call, move |conn, caller| find(conn, caller, &path, &asked, (slice, visitor))).await?;
     let VersionOrRedirect::Version(found) = shown else { return Err(Error::NotFound(What::Version)) };
     let mut page = shown_page(&call, frame, *found, wanted, visitor).await?;
