@@ -39,10 +39,14 @@ pub struct Copying {
     pub files: Vec<FileGlob>,
 }
 
-/// [Copies](copy) or [moves](relocate) files from a version that the caller may read, and for a move change.
+/// Copies or moves files from a version that the caller may read, and for a move change. All files are copied or none. A
+/// move deletes them where they were, in the same transaction; they keep their download counts. True if the target
+/// version is new.
 ///
 /// # Errors
-/// As these and the rights to the source.
+/// [`Error::NotFound`] when the version does not exist or no file matches; [`Error::Clash`] naming the files that exist,
+/// and for a sealed version; [`Error::Quota`]; [`Error::Forbidden`] when a protection rule forbids it; as the rights to
+/// the source and, for a move, as the deletion of a version or a file.
 pub fn transfer(
     conn: &mut PgConnection,
     caller: &Caller,
