@@ -180,6 +180,9 @@ const VISITS = {
     [OWNER]: [`${long}/${LONG}`],
   },
   "/{owner}/-/packages/generic/{name}/{version}/delete": { ada: ["/ada/-/packages/generic/many/1.0/delete"], [OWNER]: [`${long}/${LONG}/delete`] },
+  "/{owner}/-/packages/generic/{name}/{version}/copy": { ada: ["/ada/-/packages/generic/many/1.0/copy"], [OWNER]: [`${long}/${LONG}/copy`] },
+  // Redirects to a file.
+  "/{owner}/-/packages/generic/{name}/{version}/download": {},
   // Not a page, but a file.
   "/{owner}/-/packages/generic/{name}/{version}/files/{id}": {},
   "/{owner}/-/packages/generic/{name}/{version}/files/{id}/{file}": {},
