@@ -175,6 +175,7 @@ pub(super) fn routes() -> Routes<Api> {
         .post("/api/v1/orgs/{org}/robots/{robot}/tokens", robots::create_token).right(OrgOwner).credentials(Password)
             .event(Event::TokenCreate).id("robotsCreateToken")
             .about("Create an access token of a robot, which can read and publish packages")
+            .says(400, "A scope is missing or not for robots, or the robot already has a token of this name")
         .delete("/api/v1/orgs/{org}/robots/{robot}/tokens/{token}", robots::revoke_token).right(OrgOwner)
             .credentials(Password).event(Event::TokenRevoke).id("robotsRevokeToken")
             .about("Revoke an access token of a robot, by its id or its name")

@@ -90,6 +90,9 @@ def restore(password=False):
         quota = find(f"/{kind}/{owner}/quota")
         if any(limit["source"] == "owner" for limit in quota.values()):
             ask("PATCH", f"/{kind}/{owner}/quota", {"versions": None, "bytes": None, "file_bytes": None})
+        settings = find(f"/packages/{owner}/generic/hello/-/settings")
+        if settings is not None and settings["trusted_publishing_only"]:
+            ask("PATCH", f"/packages/{owner}/generic/hello", {"trusted_publishing_only": False})
         for version in ("1.0.0", "2.0.0-rc.1"):
             path = f"/{owner}/generic/hello/{version}"
             restore_state(path)
@@ -190,6 +193,8 @@ BEYOND_SCHEMAS = (
     "leave it out, because",
     "use names and values of up to 255 bytes",
     "error parsing glob",
+    "an owner owns all packages, so no grant",
+    "a robot's token has the scope",
 )
 
 
@@ -200,6 +205,7 @@ def filter_failure(_context, failure, case, response):
     # Whether a field of these bodies is right depends on others, which their schemas don't say; and a preview ignores the
     # fields of a stored rule.
     depends = "/-/retention" in case.operation.path or (case.operation.path, case.method) == (VERSION, "PATCH")
+    depends = depends or case.operation.path.endswith(("/-/grants", "/-/publishers", "/oidc/token"))
     if depends and failure.code in ("ST201", "ST202") and response.status_code in (200, 422):
         return False
     if failure.code == "ST201" and "violates `minLength`" in failure.message and "/password" in failure.message:
