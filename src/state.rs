@@ -10,6 +10,7 @@ use crate::db::Db;
 use crate::domain::clock::Clock;
 use crate::domain::quota::Quota;
 use crate::domain::secret::MasterKey;
+use crate::domain::sign_in::PasswordSignIn;
 use crate::error::{Error, Result, What};
 use crate::http::body::Pace;
 use crate::http::recent::RecentRequests;
@@ -191,6 +192,20 @@ impl App {
     /// [`Error::NotFound`]: no page and no address is about mail otherwise.
     pub fn demand_mail(&self) -> Result<()> {
         if self.sends_mail() { Ok(()) } else { Err(Error::NotFound(What::Page)) }
+    }
+
+    /// Whether people choose a password with a link from their mail: only where a password lets everybody in. Otherwise
+    /// the link would be a way in beside the providers.
+    pub fn offers_password_links(&self) -> bool {
+        self.sends_mail() && self.config.auth.password_sign_in == PasswordSignIn::Everybody
+    }
+
+    /// Checks that Packhouse [offers links](Self::offers_password_links) to choose a password.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub fn demand_password_links(&self) -> Result<()> {
+        if self.offers_password_links() { Ok(()) } else { Err(Error::NotFound(What::Page)) }
     }
 
     /// Checks that Packhouse sends mail, for the API.

@@ -36,7 +36,7 @@ const SENT: &str = "sent";
 
 /// `GET /login/forgot`.
 pub async fn forgot_form(call: Call) -> Result<Reply> {
-    call.app.demand_mail()?;
+    call.app.demand_password_links()?;
     let (frame, ()) = frame(&call, |_, _| Ok(())).await?;
     let is_sent = param(&call.req, SENT).is_some();
     Reply::page(&ForgotPage { frame, problems: Problems::default(), name: String::new(), is_sent })
@@ -49,7 +49,7 @@ pub struct Forgotten {
 
 /// `POST /login/forgot`. The answer and the work are the same for every name.
 pub async fn forget(call: Call, form: Protected<Forgotten>) -> Result<Reply> {
-    call.app.demand_mail()?;
+    call.app.demand_password_links()?;
     let Forgotten { name } = form.read(&call).await?;
     let (key, typed) = (call.app.key.clone(), name.clone());
     let (address, now) = (client(&call.req), call.app.clock.now());
@@ -226,7 +226,7 @@ pub async fn accept_invitation(call: Call, form: Protected<Choice>) -> Result<Re
 }
 
 async fn choose(call: Call, form: Protected<Choice>, kind: LinkKind) -> Result<Reply> {
-    call.app.demand_mail()?;
+    call.app.demand_password_links()?;
     let fields = form.read(&call).await?;
     let link = match find(&call, kind, &fields.code).await? {
         Ok(link) => link,

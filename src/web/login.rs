@@ -77,7 +77,7 @@ impl LoginPage {
             || params(&call.req, "password").next().is_some();
         let may_register = call.app.config.registration.enabled && passwords == PasswordSignIn::Everybody;
         let providers = buttons(call, &back);
-        let may_reset = call.app.sends_mail() && passwords != PasswordSignIn::Nobody;
+        let may_reset = call.app.offers_password_links();
         Self { frame, name, back, problems, may_register, may_reset, purpose, reason, providers, takes_passwords }
     }
 }

@@ -563,6 +563,23 @@ async fn a_reset_asks_for_the_two_factor_code() {
 }
 
 #[tokio::test]
+async fn where_passwords_let_not_everybody_in_no_link_from_mail_does() {
+    let smtp = Smtp::new();
+    for setting in ["false", "admins"] {
+        let site = smtp.site(&[("PACKHOUSE_AUTH_PASSWORD_SIGN_IN", setting)]);
+        let mut browser = site.browser();
+        browser.go("/login/forgot").await.is(404);
+        browser.go("/login").await.is(200);
+        assert!(!browser.text().contains("/login/forgot"), "{setting}");
+        for page in ["/login/forgot", "/login/reset", "/login/invitation"] {
+            let form = format!("csrf={}&name=ada&code=x&new_password={NEW}&again={NEW}", browser.csrf());
+            browser.post(page, form).await.is(404);
+            browser.go("/login").await;
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_reset_lets_its_user_in_while_strangers_guess() {
     let smtp = Smtp::new();
     let site = smtp.site(&[]);
