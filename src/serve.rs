@@ -1,5 +1,7 @@
 //! Sending a file that its caller may read, for every interface with downloads.
 
+pub mod hot;
+
 use crate::auth::call::Call;
 use crate::domain::address;
 use crate::domain::clock::Timestamp;
@@ -10,20 +12,47 @@ use crate::error::{Error, Result};
 use crate::http::blob::{BlobToServe, Served, respond};
 use crate::http::conditional::has_dated_range;
 use crate::http::preferred_digest::prefers_sha512;
+use crate::http::ready::ReadyAnswer;
 use crate::http::standing::StandingHeaders;
 use crate::jobs::digests;
 use crate::registry::packages::files::Downloadable;
 use crate::registry::packages::replacement;
 use crate::registry::packages::standing::Standing;
 use crate::state::App;
+use crate::state::download_cache::ReadyDownload;
 use crate::storage::Stored;
+use actix_web::http::Method;
+use actix_web::http::header::{self, HeaderMap, HeaderValue};
 use bytes::Bytes;
+
+/// The answers to a plain GET of a small file, rendered once for all requests. `None` if there is none now: the clock is
+/// behind the file's date, which the answer must not show.
+///
+/// # Errors
+/// As [`respond`].
+pub async fn ready(app: &App, file: &Downloadable, content: &Bytes) -> Result<Option<ReadyDownload>> {
+    let now = app.clock.now();
+    if file.created_at > now {
+        return Ok(None);
+    }
+    let etag = format!("\"{}\"", file.blob.sha256);
+    let render = async |headers: &HeaderMap, body: Bytes| {
+        let blob = blob(app, file, now, Some(content.clone()))?;
+        let served = respond(&Method::GET, headers, &app.store, blob).await?;
+        Ok::<_, Error>(ReadyAnswer::of(&served.response, body))
+    };
+    let whole = render(&HeaderMap::new(), content.clone()).await?;
+    let mut same = HeaderMap::new();
+    same.insert(header::IF_NONE_MATCH, HeaderValue::from_str(&etag).map_err(Error::internal)?);
+    let unchanged = render(&same, Bytes::new()).await?;
+    Ok(Some(ReadyDownload { etag, whole, unchanged, state: file.standing.life.state(now) }))
+}
 
 /// Answers a GET or HEAD of a file. `small` is the whole content, if it was already read.
 ///
 /// # Errors
 /// As [`respond`] and [`replacement::is_possible`].
-pub async fn send(call: &Call, file: Downloadable, small: Option<Bytes>) -> Result<Served> {
+pub async fn send(call: &Call, file: &Downloadable, small: Option<Bytes>) -> Result<Served> {
     let (app, headers) = (&call.app, call.req.headers());
     let now = app.clock.now();
     let sha512 = match prefers_sha512(headers) {
@@ -31,23 +60,30 @@ pub async fn send(call: &Call, file: Downloadable, small: Option<Bytes>) -> Resu
         true => digests::of_blob(&app.db, &app.store, &app.digesting, &file.blob).await.ok(),
         false => None,
     };
-    let blob = BlobToServe {
+    let date_is_strong = has_dated_range(headers) && is_strong(call, file.id, file.created_at, now).await?;
+    let blob = blob(app, file, now, small)?;
+    let blob = BlobToServe { date_is_strong, sha512: sha512.map(|other| other.sha512), ..blob };
+    respond(call.req.method(), headers, &app.store, blob).await
+}
+
+fn blob<'a>(app: &App, file: &'a Downloadable, now: Timestamp, small: Option<Bytes>) -> Result<BlobToServe<'a>> {
+    let checksums = Some(&file.block_checksums).filter(|bytes| !bytes.is_empty());
+    Ok(BlobToServe {
         blob: Stored {
             key: file.blob.storage_key.parse().map_err(Error::internal)?,
             size: file.blob.size,
-            block_checksums: Some(file.block_checksums).filter(|bytes| !bytes.is_empty()).map(Bytes::from),
+            block_checksums: checksums.cloned().map(Bytes::from),
         },
         file_name: file.name.last_segment(),
         last_modified: file.created_at.into(),
-        date_is_strong: has_dated_range(headers) && is_strong(call, file.id, file.created_at, now).await?,
+        date_is_strong: false,
         now: now.into(),
-        sha512: sha512.map(|other| other.sha512),
+        sha512: None,
         // Only publishers may see a draft, no matter who owns it.
         public: is_open(app, file.public) && !file.standing.is_draft(),
         standing: standing(app, &file.version, &file.standing, now),
         small,
-    };
-    respond(call.req.method(), headers, &app.store, blob).await
+    })
 }
 
 /// What a download says about the version of the file.

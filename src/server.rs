@@ -4,12 +4,14 @@ mod background;
 mod listen;
 pub mod starting;
 
+use crate::db::coherence::ServerIdentity;
 use crate::http::accept::prefers_page;
 use crate::http::connections::Connections;
 use crate::http::gate::{Gate, one_at_a_time};
 use crate::http::middleware::{Guard, guard};
 use crate::jobs::flush_counts;
 use crate::routes;
+use crate::serve::hot::HotDownloads;
 use crate::state::App;
 use crate::web::{assets, error as web_error};
 use actix_http::HttpService;
@@ -70,6 +72,7 @@ impl Server {
             base: config.base_path().clone(),
         });
         let assets_dir = assets::unpack(&config.data_dir)?;
+        let shortcut = HotDownloads::new(app, routes::DOWNLOAD);
         let document = web::Data::new(routes::document(config.public_url.as_ref()));
         let mut server = actix_server::Server::build()
             .worker_max_blocking_threads(FILE_THREADS)
@@ -104,9 +107,10 @@ impl Server {
                     data.insert(gate.exchange());
                 })
                 .h1(handlers);
-            let connections = Arc::clone(&connections);
+            let (connections, shortcut) = (Arc::clone(&connections), shortcut.clone());
             fn_service(move |stream: TcpStream| {
-                let gate = stream.peer_addr().map(|peer| (connections.open_gate(stream, peer.ip()), Some(peer)));
+                let gate =
+                    stream.peer_addr().map(|peer| (connections.open_gate(stream, peer.ip(), &shortcut), Some(peer)));
                 ready(gate.map_err(DispatchError::Io))
             })
             .and_then(http)
@@ -132,6 +136,12 @@ impl Server {
     /// # Errors
     /// Listener errors.
     pub async fn run(self, app: Arc<App>) -> Result<()> {
+        let identity = ServerIdentity {
+            id: i64::from(rand::random::<u32>()),
+            address: self.address.to_string(),
+            remembers: app.downloads.is_on(),
+        };
+        app.db.join_servers(identity)?;
         let jobs = background::start(&app);
         let ended = self.inner.await;
         for job in jobs {
@@ -140,6 +150,7 @@ impl Server {
         if let Err(error) = flush_counts::run(&app.db, &app.counters, &app.clock).await {
             tracing::warn!(%error, "could not write the last counters to the database");
         }
+        app.db.leave_servers().await;
         Ok(ended?)
     }
 }

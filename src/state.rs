@@ -1,5 +1,6 @@
 //! The state that all handlers and jobs share, created once at the start.
 
+pub mod download_cache;
 pub mod health;
 mod issuer_keys;
 pub mod largest;
@@ -30,6 +31,7 @@ use crate::registry::operations::integrity::BlobTotals;
 use crate::registry::operations::largest::Largest;
 use crate::registry::packages::publish::UploadLimits;
 use crate::storage::BlobStore;
+use download_cache::DownloadCache;
 use issuer_keys::IssuerKeys;
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -63,6 +65,8 @@ pub struct App {
     pub digesting: Turns,
     /// The status of the background tasks.
     pub tasks: TaskStatuses,
+    /// Downloads that were resolved before.
+    pub downloads: DownloadCache,
     /// What this server answered recently.
     pub recent: Arc<RecentRequests>,
     /// The last blob count and its time: counting takes a scan.
@@ -120,6 +124,7 @@ impl App {
         let oidc = Providers::new(&config.auth.oidc, &allowed);
         let outbound = Arc::new(Outbound::new(allowed, Duration::from_secs(webhooks.timeout_seconds)));
         Self {
+            downloads: DownloadCache::new(config.limits.cache_bytes),
             config,
             db,
             store,

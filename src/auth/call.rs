@@ -5,11 +5,12 @@ use crate::db::Connection;
 use crate::domain::names::OwnerName;
 use crate::domain::path::{FilePath, PackagePath, VersionPath};
 use crate::error::{Error, Result, What};
-use crate::http::request_log::log_fields;
+use crate::http::request_log::{log_fields, path_as_sent};
 use crate::http::segment::{Segment, segment_of_route};
 use crate::registry::access::visit_packages;
 use crate::registry::caller::Caller;
 use crate::state::App;
+use crate::state::download_cache::CachedDownload;
 use actix_web::dev::Payload;
 use actix_web::http::Method;
 use actix_web::{FromRequest, HttpRequest, web};
@@ -83,6 +84,44 @@ impl Call {
         then: impl FnOnce(T) -> U + Send + 'static,
     ) -> Result<U> {
         self.credentials().await?.reading_then(&self.req, &self.app, work, then).await
+    }
+
+    /// The download of this address, if it was resolved before for the same credential and still holds.
+    ///
+    /// # Errors
+    /// As [`Call::demand_credentials`].
+    pub async fn recall(&self) -> Result<Option<Arc<CachedDownload>>> {
+        let credentials = self.credentials().await?;
+        let app = &self.app;
+        let Some(requester) = credentials.requester().filter(|_| app.downloads.is_on()) else { return Ok(None) };
+        let path = path_as_sent(&self.req);
+        let found = app.downloads.get(app.db.coherence(), requester, &path, app.clock.now());
+        if let Some(found) = &found {
+            credentials.note_reader(&self.req, app, &found.reader);
+        }
+        Ok(found)
+    }
+
+    /// Remembers a download of this address for the credential of the request.
+    ///
+    /// # Errors
+    /// As [`Call::demand_credentials`].
+    pub async fn remember(&self, download: CachedDownload) -> Result<()> {
+        if let Some(requester) = self.credentials().await?.requester() {
+            self.app.downloads.insert(requester, &path_as_sent(&self.req), download);
+        }
+        Ok(())
+    }
+
+    /// Forgets the download of this address for the credential of the request.
+    ///
+    /// # Errors
+    /// As [`Call::demand_credentials`].
+    pub async fn forget(&self) -> Result<()> {
+        if let Some(requester) = self.credentials().await?.requester() {
+            self.app.downloads.remove(requester, &path_as_sent(&self.req));
+        }
+        Ok(())
     }
 
     /// Runs one transaction, as the caller.

@@ -11,6 +11,7 @@ use crate::http::paging::{param, params};
 use crate::http::request_log::{client, log_fields};
 use crate::registry::caller::{self, Caller, Credential, SignedIn};
 use crate::state::App;
+use crate::state::download_cache::{Reader, Requester};
 use actix_web::http::header;
 use actix_web::{HttpMessage, HttpRequest};
 use std::net::IpAddr;
@@ -79,6 +80,21 @@ impl Credentials {
     /// Whether the request has no credential.
     pub fn is_absent(&self) -> bool {
         matches!(self.credential, Credential::Anonymous)
+    }
+
+    /// Whose request it is for the cache of downloads; `None` for a session, and for one user acting as another.
+    pub(super) fn requester(&self) -> Option<Requester> {
+        if self.sudo.is_some() { None } else { Requester::of(&self.credential) }
+    }
+
+    /// Records that the request is the reader's, whose credential was checked when an entry was remembered.
+    pub(super) fn note_reader(&self, req: &HttpRequest, app: &App, reader: &Reader) {
+        if let Some(token) = reader.token {
+            app.counters.token_use(token, app.clock.now(), self.address);
+        }
+        if let Some((_, name)) = &reader.user {
+            log_fields(req, |log| log.actor = Some(name.to_string()));
+        }
     }
 
     /// Runs work that only reads, as the caller, and then more work on the same thread without the connection.
@@ -225,6 +241,13 @@ async fn authorization(req: &HttpRequest, app: &App) -> Result<Credential> {
             }
         }
     }
+}
+
+/// The credential in an `Authorization` header with an access token, which takes no time to check; `None` for any other.
+pub fn bearer_credential(value: &str) -> Option<Credential> {
+    let (scheme, rest) = value.split_once(' ')?;
+    let is_token = scheme.eq_ignore_ascii_case("bearer") || scheme.eq_ignore_ascii_case("token");
+    is_token.then(|| token(rest.trim()).ok()).flatten()
 }
 
 /// The error for a token in the query where the setting forbids it.

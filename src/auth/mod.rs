@@ -13,4 +13,4 @@ pub mod password;
 pub mod policy;
 pub mod session;
 
-pub use credentials::reader;
+pub use credentials::{bearer_credential, reader};

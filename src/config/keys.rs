@@ -115,6 +115,7 @@ pub struct LimitsConfig {
     pub download_stall_seconds: u64,
     pub connections: usize,
     pub connections_per_address: usize,
+    pub cache_bytes: u64,
     pub lame_duck_seconds: u64,
     pub drain_seconds: u64,
 }

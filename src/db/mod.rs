@@ -4,6 +4,7 @@
 //! with each other. Closures contain SQL and nothing else. Other work on the same thread follows in [`Db::read_then`],
 //! after the connection is back in its pool.
 
+pub mod coherence;
 pub mod dump;
 mod fault;
 pub mod managed;
@@ -13,8 +14,10 @@ pub mod schema;
 
 pub use migrations::{SchemaState, migrate, migrate_to, schema_state};
 
+use crate::blocking::spawn_blocking;
 use crate::config::DatabaseConfig;
 use crate::error::{Error, Result};
+use coherence::{Coherence, LEASE, ServerIdentity};
 use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager};
 use diesel::dsl::sql;
 use diesel::pg::PgConnection;
@@ -24,8 +27,9 @@ use diesel::result::DatabaseErrorKind;
 use diesel::sql_types::Bool;
 use fault::{Fault, fault_of};
 use pool::{ExpectedStore, Manager, Mode};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// The connection that [`Db`] lends. It is a type of this layer instead of a re-export, so that code that passes it on
@@ -93,6 +97,17 @@ struct Inner {
     read: Lane,
     write: Lane,
     store: ExpectedStore,
+    url: String,
+    coherence: Arc<Coherence>,
+    /// The id of this server in the database; 0 for a command.
+    server: AtomicI64,
+    keeper: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.coherence.stop();
+    }
 }
 
 /// The state of a piece of work, set by its thread and by the task that waits for it.
@@ -111,7 +126,43 @@ impl Db {
             read: Lane::new(url, Mode::Read, ("read", config.read_connections), &store)?,
             write: Lane::new(url, Mode::Write, ("write", config.write_connections), &store)?,
             store,
+            url: url.to_owned(),
+            coherence: Arc::default(),
+            server: AtomicI64::new(0),
+            keeper: Mutex::default(),
         })))
+    }
+
+    /// Makes this process a server that the other servers of this database know, and that may remember what it read.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] when its thread cannot be started.
+    pub fn join_servers(&self, identity: ServerIdentity) -> Result<()> {
+        self.0.server.store(identity.id, Ordering::Relaxed);
+        let manager = Manager::new(&self.0.url, Mode::Write, Arc::clone(&self.0.store));
+        let keeper = coherence::start(&self.0.coherence, manager, identity).map_err(Error::internal)?;
+        *self.0.keeper.lock().unwrap_or_else(PoisonError::into_inner) = Some(keeper);
+        Ok(())
+    }
+
+    /// Ends that: the other servers no longer wait for this one.
+    pub async fn leave_servers(&self) {
+        self.0.coherence.stop();
+        let keeper = self.0.keeper.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(keeper) = keeper {
+            // A database that does not answer keeps the thread, and the lease ends by itself.
+            let _ = tokio::time::timeout(PATIENCE, spawn_blocking(move || keeper.join())).await;
+        }
+    }
+
+    /// The id of this server in the list of servers; 0 for a command.
+    pub fn server_id(&self) -> i64 {
+        self.0.server.load(Ordering::Relaxed)
+    }
+
+    /// What this server may rely on of what it has read.
+    pub fn coherence(&self) -> &Coherence {
+        &self.0.coherence
     }
 
     /// From now on, every new connection must lead to the database that belongs to this store; nothing is read from or
@@ -175,7 +226,46 @@ impl Db {
         &self,
         mut work: impl FnMut(&mut PgConnection) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        self.run(Which::Write, LONGEST_WRITE, move |lane| retrying(lane, |conn| transaction(conn, &mut work))).await
+        let done =
+            self.run(Which::Write, LONGEST_WRITE, move |lane| retrying(lane, |conn| transaction(conn, &mut work)));
+        match done.await {
+            Ok((value, false)) => Ok(value),
+            Ok((value, true)) => {
+                self.settle().await;
+                Ok(value)
+            }
+            // The commit may have happened.
+            Err(Error::OutcomeUnknown) => {
+                self.settle().await;
+                Err(Error::OutcomeUnknown)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Waits until no server uses what it remembered before this call of anything that was taken away.
+    pub async fn settle(&self) {
+        let server = self.server_id();
+        let sent = self
+            .run(Which::Write, LONGEST_WRITE, move |lane| retrying(lane, |conn| coherence::send_sync(conn, server)));
+        let settling = match sent.await {
+            Ok(settling) => settling,
+            Err(error) => {
+                tracing::warn!(%error, "could not tell the other servers of a change; waiting until their leases end");
+                return tokio::time::sleep(LEASE).await;
+            }
+        };
+        coherence::received_here(&self.0.coherence, settling.number).await;
+        let mut pause = Duration::from_millis(1);
+        let mut is_lagging = settling.others > 0;
+        while is_lagging {
+            let lagging = self.read(move |conn| coherence::lagging(conn, server, settling.number)).await;
+            is_lagging = lagging.map_or(true, |servers| servers > 0);
+            if is_lagging {
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(Duration::from_millis(20));
+            }
+        }
     }
 
     /// Checks that the database accepts writes, without writing anything.
@@ -332,11 +422,12 @@ fn cause(error: &Error) -> String {
     }
 }
 
-/// Runs one transaction and distinguishes a connection that dies during COMMIT from one that dies before.
-fn transaction<T>(conn: &mut PgConnection, work: &mut impl FnMut(&mut PgConnection) -> Result<T>) -> Result<T> {
+/// Runs one transaction and distinguishes a connection that dies during COMMIT from one that dies before. Also returns
+/// whether the transaction took something away.
+fn transaction<T>(conn: &mut PgConnection, work: &mut impl FnMut(&mut PgConnection) -> Result<T>) -> Result<(T, bool)> {
     type Manager = AnsiTransactionManager;
     <Manager as TransactionManager<PgConnection>>::begin_transaction(conn)?;
-    match work(conn) {
+    match work(conn).and_then(|value| Ok((value, coherence::took_away(conn)?))) {
         Ok(value) => match <Manager as TransactionManager<PgConnection>>::commit_transaction(conn) {
             Ok(()) => Ok(value),
             Err(error) => {

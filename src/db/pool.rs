@@ -41,6 +41,10 @@ struct StoreIdRow {
 }
 
 impl Manager {
+    pub(super) fn new(url: &str, mode: Mode, store: ExpectedStore) -> Self {
+        Self { url: url.to_owned(), mode, store }
+    }
+
     /// Whether the database belongs to another store: it was renamed under the running server and another one took its
     /// name, or a `search_path` leads elsewhere.
     fn is_foreign(&self, conn: &mut PgConnection) -> Result<bool, ConnectionError> {
@@ -72,7 +76,7 @@ pub(super) fn build(url: &str, mode: Mode, size: u32, store: ExpectedStore) -> P
         .connection_timeout(Duration::from_secs(2))
         // A test query per check-out costs a quarter of the throughput; a retry handles dead connections instead.
         .test_on_check_out(false)
-        .build_unchecked(Manager { url: url.to_owned(), mode, store })
+        .build_unchecked(Manager::new(url, mode, store))
 }
 
 /// Adds timeouts to a connection string, for a network or machine that silently drops everything; its own settings take

@@ -352,6 +352,18 @@ diesel::table! {
 }
 
 diesel::table! {
+    servers (id) {
+        id -> Int8,
+        version -> Text,
+        address -> Text,
+        started_at -> Timestamptz,
+        seen_at -> Timestamptz,
+        lease_until -> Nullable<Timestamptz>,
+        acknowledged -> Int8,
+    }
+}
+
+diesel::table! {
     sessions (id) {
         id -> Uuid,
         user_id -> Int8,
@@ -592,6 +604,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     reset_requests,
     retention_rules,
     second_factors,
+    servers,
     sessions,
     settings,
     team_members,

@@ -22,6 +22,7 @@ use crate::registry::packages::files::{self, Downloadable};
 use crate::registry::packages::trash::Deletion;
 use crate::registry::packages::{directories, selection};
 use crate::serve;
+use crate::state::download_cache::{CachedDownload, Reader};
 use crate::storage::BlobStore;
 use actix_web::HttpResponse;
 use bytes::Bytes;
@@ -43,13 +44,21 @@ enum Downloaded {
 pub async fn download(call: Call) -> Result<HttpResponse> {
     let (version, name): (_, DownloadName) = call.version_path_and("file", "filename").await?;
     call.about(&version.owner);
+    if let Some(known) = call.recall().await? {
+        match send(&call, &known.file, known.content.clone()).await {
+            // An upload of the same content replaces the blob, and the old one may be gone.
+            Err(Error::Busy(_)) if known.content.is_none() => call.forget().await?,
+            sent => return sent,
+        }
+    }
+    let moment = if call.app.downloads.is_on() { call.app.db.coherence().begin() } else { None };
     let store = call.app.store.clone();
     let (looked_in, wanted) = (version.clone(), name.clone());
-    let (found, small) = call
+    let ((found, reader), small) = call
         .reading_then(
-            move |conn, caller| find(conn, caller, &looked_in, &wanted),
+            move |conn, caller| Ok((find(conn, caller, &looked_in, &wanted)?, Reader::of(caller))),
             move |found| {
-                let small = match &found {
+                let small = match &found.0 {
                     Downloaded::File(file) if file.blob.size <= READ_AT_ONCE => Some(read(&store, file)),
                     _ => None,
                 };
@@ -58,7 +67,18 @@ pub async fn download(call: Call) -> Result<HttpResponse> {
         )
         .await?;
     match found {
-        Downloaded::File(file) => send(&call, *file, small.transpose()?).await,
+        Downloaded::File(file) => {
+            let content = small.transpose()?;
+            if let Some(moment) = moment {
+                let ready = match &content {
+                    Some(content) => serve::ready(&call.app, &file, content).await?,
+                    None => None,
+                };
+                let (file, content) = (Downloadable::clone(&file), content.clone());
+                call.remember(CachedDownload { moment, reader, file, content, ready }).await?;
+            }
+            send(&call, &file, content).await
+        }
         Downloaded::Directory(directory) => listings::directory(call, version, directory).await,
         Downloaded::Sidecar(sidecar) => sidecars::answer(call, *sidecar).await,
         Downloaded::Selected(version, public) => {
@@ -111,7 +131,7 @@ fn read(store: &BlobStore, file: &Downloadable) -> Result<Bytes> {
     Ok(store.read_small(&key, file.blob.size)?)
 }
 
-async fn send(call: &Call, file: Downloadable, small: Option<Bytes>) -> Result<HttpResponse> {
+async fn send(call: &Call, file: &Downloadable, small: Option<Bytes>) -> Result<HttpResponse> {
     let id = file.id;
     let served = serve::send(call, file, small).await?;
     if served.counts {

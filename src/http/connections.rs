@@ -1,7 +1,7 @@
 //! Counts connections, in total and per address, and finds the client behind one.
 
 use super::forwarded::reported;
-use super::gate::{Gate, Refusal};
+use super::gate::{Gate, Refusal, Shortcut};
 use crate::domain::network::{Network, network_of};
 use actix_web::http::StatusCode;
 use actix_web::http::header::HeaderMap;
@@ -99,7 +99,13 @@ impl Connections {
     }
 
     /// Counts a new connection, and puts a gate in front of it. Beyond a limit the gate answers 503 and closes.
-    pub fn open_gate(self: &Arc<Self>, stream: TcpStream, peer: IpAddr) -> Gate<TcpStream> {
+    /// `shortcut` answers clients that come directly: what a proxy reports about its clients is in their requests.
+    pub fn open_gate(
+        self: &Arc<Self>,
+        stream: TcpStream,
+        peer: IpAddr,
+        shortcut: &Option<Arc<dyn Shortcut + Send + Sync>>,
+    ) -> Gate<TcpStream> {
         let socket = SockRef::from(&stream);
         // The kernel ends a connection whose peer accepts no data for this long, including a closed window; actix has
         // no deadline for writes. A socket that does not support this option is not of a kind that can stall.
@@ -108,7 +114,10 @@ impl Connections {
         let _ = socket.set_tcp_nodelay(true);
         let address = peer.to_canonical();
         match self.admit(address) {
-            Ok(counted) => Gate::new(stream, self.head_deadline, counted),
+            Ok(counted) => {
+                let shortcut = shortcut.clone().filter(|_| !self.is_trusted(address));
+                Gate::new(stream, self.head_deadline, counted).with_shortcut(shortcut, address)
+            }
             Err(refusal) => {
                 metrics::counter!("packhouse_connections_refused_total").increment(1);
                 self.warn(address, refusal);

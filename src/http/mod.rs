@@ -18,6 +18,7 @@ pub mod paging;
 pub mod preferred_digest;
 pub mod problem;
 pub mod range;
+pub mod ready;
 pub mod recent;
 pub mod request_log;
 pub mod segment;

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tracing::Span;
 
 /// The fields of a request's log line that are not in its headers or its response.
@@ -145,37 +145,109 @@ impl Drop for LoggedBody {
             BodySize::Stream => self.complete,
         };
         let (route, took) = (route(&request), started.elapsed());
-        let seconds = took.as_secs_f64();
         let extensions = request.extensions();
         let Some(log) = extensions.get::<RequestLog>() else { return };
-        let method = metric_method(request.method());
-        metrics::counter!("packhouse_requests_total",
-            "method" => method, "route" => route.clone(), "status" => status.as_str().to_owned())
-        .increment(1);
-        metrics::histogram!("packhouse_request_seconds", "method" => method, "route" => route.clone()).record(seconds);
-        metrics::counter!("packhouse_sent_bytes_total").increment(self.sent);
-        metrics::counter!("packhouse_received_bytes_total").increment(log.received);
+        let answered = AnsweredRequest {
+            id: &log.id,
+            method: request.method(),
+            route: &route,
+            path: &log.path,
+            status,
+            owner: log.owner.as_deref(),
+            actor: log.actor.as_deref(),
+            administrator: log.administrator.as_deref(),
+            client: log.client,
+            received: log.received,
+            sent: self.sent,
+            took,
+            is_cut: !whole,
+            cause: log.cause.as_deref(),
+        };
+        RequestMetrics::new(answered.method, &route, status).record(&answered);
         if let Some(recent) = request.app_data::<web::Data<RecentRequests>>() {
-            let (actor, cause) = (log.actor.as_deref(), log.cause.as_deref());
-            let answer = Answer { id: &log.id, status, method: request.method(), path: &log.path, actor, cause };
-            recent.note(&answer, took);
+            recent.note(&answered.as_recent(), took);
         }
+        answered.log();
+    }
+}
+
+/// A request that was answered, for its log line, the metrics and the administration.
+#[derive(Debug, Clone, Copy)]
+pub struct AnsweredRequest<'a> {
+    pub id: &'a RequestId,
+    pub method: &'a Method,
+    pub route: &'a str,
+    /// As it was sent, without the query, which may contain a secret.
+    pub path: &'a str,
+    pub status: StatusCode,
+    pub owner: Option<&'a str>,
+    pub actor: Option<&'a str>,
+    pub administrator: Option<&'a str>,
+    pub client: Option<IpAddr>,
+    /// Bytes of the request's body.
+    pub received: u64,
+    /// Bytes of the answer's body.
+    pub sent: u64,
+    pub took: Duration,
+    /// Whether the answer ended early.
+    pub is_cut: bool,
+    pub cause: Option<&'a str>,
+}
+
+impl<'a> AnsweredRequest<'a> {
+    /// The answer for the administration.
+    pub fn as_recent(&self) -> Answer<'a> {
+        let Self { id, status, method, path, actor, cause, .. } = *self;
+        Answer { id, status, method, path, actor, cause }
+    }
+
+    /// Writes the log line, in the span of the request.
+    pub fn log(&self) {
         tracing::info!(
-            method = %request.method(),
-            route,
-            // Without the query, which may contain a secret.
-            path = &*visible(&log.path),
-            status = status.as_u16(),
-            owner = log.owner.as_deref(),
-            actor = log.actor.as_deref(),
-            administrator = log.administrator.as_deref(),
-            client = log.client.map(tracing::field::display),
-            received = log.received,
+            method = %self.method,
+            route = self.route,
+            path = &*visible(self.path),
+            status = self.status.as_u16(),
+            owner = self.owner,
+            actor = self.actor,
+            administrator = self.administrator,
+            client = self.client.map(tracing::field::display),
+            received = self.received,
             sent = self.sent,
-            ms = (seconds * 10_000.0).round() / 10.0,
-            cut = (!whole).then_some(true),
+            ms = (self.took.as_secs_f64() * 10_000.0).round() / 10.0,
+            cut = self.is_cut.then_some(true),
             "request"
         );
+    }
+}
+
+/// The metrics of the requests with the same method, route and status. To find them by their labels takes longer than to
+/// count a request.
+pub struct RequestMetrics {
+    requests: metrics::Counter,
+    seconds: metrics::Histogram,
+    sent: metrics::Counter,
+    received: metrics::Counter,
+}
+
+impl RequestMetrics {
+    pub fn new(method: &Method, route: &str, status: StatusCode) -> Self {
+        let method = metric_method(method);
+        Self {
+            requests: metrics::counter!("packhouse_requests_total",
+                "method" => method, "route" => route.to_owned(), "status" => status.as_str().to_owned()),
+            seconds: metrics::histogram!("packhouse_request_seconds", "method" => method, "route" => route.to_owned()),
+            sent: metrics::counter!("packhouse_sent_bytes_total"),
+            received: metrics::counter!("packhouse_received_bytes_total"),
+        }
+    }
+
+    /// Counts a request.
+    pub fn record(&self, answered: &AnsweredRequest<'_>) {
+        self.requests.increment(1);
+        self.seconds.record(answered.took.as_secs_f64());
+        self.sent.increment(answered.sent);
+        self.received.increment(answered.received);
     }
 }
 

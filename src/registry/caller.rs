@@ -65,6 +65,7 @@ struct TokenGrant {
     creator: Option<String>,
     /// The job that got the token, for a token of a trusted publisher.
     identity: Option<Box<VerifiedIdentity>>,
+    expires_at: Option<Timestamp>,
 }
 
 /// The user or guest who makes a request.
@@ -166,6 +167,14 @@ impl Caller {
     pub fn token(&self) -> Option<TokenId> {
         match &self.grant {
             Grant::Token(token) => Some(token.id),
+            Grant::Whole(_) | Grant::Session { .. } => None,
+        }
+    }
+
+    /// When the token in use expires.
+    pub fn expires_at(&self) -> Option<Timestamp> {
+        match &self.grant {
+            Grant::Token(token) => token.expires_at,
             Grant::Whole(_) | Grant::Session { .. } => None,
         }
     }
@@ -489,7 +498,7 @@ pub fn identify(
         }
         Credential::Token(hash) | Credential::FeedToken(hash) => {
             type Limits = (Option<Vec<OwnerId>>, Option<Vec<String>>);
-            type TokenRow = (TokenId, Vec<String>, Limits, bool, Option<String>, Option<Value>);
+            type TokenRow = (TokenId, Vec<String>, Limits, bool, (Option<String>, Option<Timestamp>), Option<Value>);
             let row: Option<(UserRow, TokenRow)> = tokens::table
                 .inner_join(users::table.inner_join(owners::table))
                 .filter(tokens::hash.eq(hash.as_bytes()))
@@ -501,13 +510,14 @@ pub fn identify(
                         tokens::scopes,
                         (tokens::owner_ids, tokens::package_patterns),
                         tokens::feeds_only,
-                        tokens::creator_name,
+                        (tokens::creator_name, tokens::expires_at),
                         tokens::identity,
                     ),
                 ))
                 .first(conn)
                 .optional()?;
-            let (user, (id, scopes, (owner_ids, patterns), feeds_only, creator, identity)) = row.ok_or(BAD_TOKEN)?;
+            let (user, token) = row.ok_or(BAD_TOKEN)?;
+            let (id, scopes, (owner_ids, patterns), feeds_only, (creator, expires_at), identity) = token;
             let (user, reach) = signed_in(user)?.ok_or(BAD_TOKEN)?;
             match (credential, feeds_only) {
                 (Credential::FeedToken(_), false) => return Err(NOT_FOR_FEEDS),
@@ -526,7 +536,8 @@ pub fn identify(
                 (Some(_), Some(owners), Some(packages)) => Reach::of_publisher(owners, packages),
                 _ => reach,
             };
-            let grant = Grant::Token(TokenGrant { id, scopes, owners: owner_ids, packages, creator, identity });
+            let limits = TokenGrant { id, scopes, owners: owner_ids, packages, creator, identity, expires_at };
+            let grant = Grant::Token(limits);
             Ok(Caller::with(user, reach, grant, address))
         }
     }

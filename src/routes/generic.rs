@@ -32,17 +32,20 @@ where
     }
 }
 
+/// The route of downloads.
+pub const DOWNLOAD: &str = "/api/packages/{owner}/generic/{name}/{version}/{file}";
+
 #[rustfmt::skip]
 pub(super) fn routes() -> Routes<Generic> {
     Routes::new()
         // The generic package protocol.
-        .get("/api/packages/{owner}/generic/{name}/{version}/{file}", files::download).right(Reader)
+        .get(DOWNLOAD, files::download).right(Reader)
             .takes_rest().scope(read(Package)).cross_origin().id("genericFilesDownload").about("Download a file")
             .described_by(describe::download)
-        .put("/api/packages/{owner}/generic/{name}/{version}/{file}", upload::upload).right(Writer)
+        .put(DOWNLOAD, upload::upload).right(Writer)
             .takes_rest().scope(write(Package)).event(Event::FilePublish).id("genericUpload").about("Publish a file")
             .described_by(describe::upload)
-        .delete("/api/packages/{owner}/generic/{name}/{version}/{file}", files::delete).right(Writer)
+        .delete(DOWNLOAD, files::delete).right(Writer)
             .takes_rest().scope(write(Package)).event(Event::FileDelete).id("genericFilesDelete").about("Delete a file")
             .described_by(describe::delete)
         .get("/api/packages/{owner}/generic/{name}/{version}", listings::files).right(Reader).scope(read(Package))

@@ -8,6 +8,7 @@ mod ops;
 mod table;
 mod web;
 
+pub use generic::DOWNLOAD;
 pub use table::Row;
 
 use crate::api::openapi::{Document, Entry};

@@ -31,6 +31,7 @@ mod check_and_gc;
 mod cli;
 mod clients;
 mod clock;
+mod coherence;
 mod comparison;
 mod config;
 mod connections;

@@ -13,6 +13,8 @@ const MAX_TARGET: usize = 65_534;
 const MAX_HEADERS: usize = 96;
 /// The most bytes of a header section that are kept.
 pub const MAX_HEAD: usize = 128 << 10;
+/// The most bytes of the header section of a [`PlainGet`]: far below the limits for clients.
+const MAX_PLAIN: usize = 4 << 10;
 /// The most bytes in the size line of a chunk, and in all trailers.
 const MAX_CHUNK_FRAMING: usize = 16 << 10;
 
@@ -45,11 +47,12 @@ pub struct Head {
     pub upgrade: Vec<Range<usize>>,
 }
 
-/// Reads a header section; `None` if it isn't complete yet.
+/// Reads a header section; `None` if it isn't complete yet. Also returns what a [`PlainGet`] asks for, if the request is
+/// one.
 ///
 /// # Errors
 /// A [`Refusal`] if it can't become a valid request, whatever follows.
-pub fn head(bytes: &[u8]) -> Result<Option<Head>, Refusal> {
+pub fn head(bytes: &[u8]) -> Result<Option<(Head, Option<PlainGet<'_>>)>, Refusal> {
     if bytes.first() == Some(&0x16) {
         return Err(Refusal::bad("this port speaks http, not https"));
     }
@@ -76,7 +79,9 @@ pub fn head(bytes: &[u8]) -> Result<Option<Head>, Refusal> {
     let is_1_1 = request.version == Some(1);
     let mut connection = Connection::default();
     let mut fields = Fields::default();
+    let mut plain = (is_1_1 && request.method == Some("GET")).then(|| PlainGet::new(target)).flatten();
     for header in request.headers.iter() {
+        plain = plain.and_then(|plain| plain.with(header));
         let start = header.value.as_ptr() as usize - bytes.as_ptr() as usize;
         fields.read(header, is_1_1)?;
         if header.name.eq_ignore_ascii_case("connection") {
@@ -88,13 +93,47 @@ pub fn head(bytes: &[u8]) -> Result<Option<Head>, Refusal> {
     if is_1_1 && !fields.host {
         return Err(Refusal::bad("the Host header is missing"));
     }
-    Ok(Some(Head {
+    let head = Head {
         length,
         closes: connection.close || !(is_1_1 || connection.keep_alive),
         expects: is_1_1 && fields.expects,
         body: fields.body()?,
         upgrade: connection.upgrade,
-    }))
+    };
+    Ok(Some((head, plain.filter(|_| length <= MAX_PLAIN))))
+}
+
+/// A GET that asks for nothing beyond the resource itself: without a query, without a body, and only with headers that
+/// don't change the answer or that are named here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PlainGet<'a> {
+    pub path: &'a str,
+    pub authorization: Option<&'a [u8]>,
+    pub if_none_match: Option<&'a [u8]>,
+}
+
+impl<'a> PlainGet<'a> {
+    fn new(target: &'a str) -> Option<Self> {
+        let is_path = target.starts_with('/') && !target.contains(['?', '#']);
+        is_path.then_some(Self { path: target, authorization: None, if_none_match: None })
+    }
+
+    /// The request with one more header; `None` if it is then no longer plain.
+    fn with(mut self, header: &httparse::Header<'a>) -> Option<Self> {
+        const IGNORED: [&str; 6] = ["host", "user-agent", "accept", "accept-encoding", "accept-language", "pragma"];
+        let is = |name: &str| header.name.eq_ignore_ascii_case(name);
+        let once = |place: &mut Option<&'a [u8]>| place.replace(header.value).is_none();
+        let is_plain = if is("authorization") {
+            once(&mut self.authorization)
+        } else if is("if-none-match") {
+            once(&mut self.if_none_match)
+        } else if is("connection") {
+            is_word(header.value, b"keep-alive")
+        } else {
+            IGNORED.into_iter().any(is)
+        };
+        is_plain.then_some(self)
+    }
 }
 
 /// The refusal of a header section that is too large.

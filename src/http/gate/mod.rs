@@ -6,6 +6,9 @@
 //! could refuse, and answers a malformed chunk with silence. A [`Gate`] withholds bytes so that none of this can happen:
 //! it delivers a request up to its end, and the next one after the answer. It changes no byte except that it blanks
 //! what asks for another protocol (`framing::Head::upgrade`).
+//!
+//! What was requested before may be answered here, by a [`Shortcut`]: actix is then not involved, which doubles the
+//! throughput of small downloads.
 
 mod answer;
 mod exchange;
@@ -13,14 +16,16 @@ mod framing;
 
 pub use answer::one_at_a_time;
 pub use exchange::Exchange;
-pub use framing::Refusal;
+pub use framing::{PlainGet, Refusal};
 
 use bytes::{Buf, BytesMut};
 use framing::Body;
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
@@ -58,6 +63,16 @@ enum Continue {
     Sending(&'static [u8]),
 }
 
+/// Answers requests before actix sees them.
+pub trait Shortcut {
+    /// Writes a whole answer, after which the connection stays open; or writes nothing, and returns false.
+    fn answer(&self, request: &PlainGet<'_>, client: IpAddr, out: &mut BytesMut) -> bool;
+}
+
+/// How long a connection may use the shortcut before a request goes through actix again, which would otherwise consider
+/// the connection idle and close it after its keep-alive time.
+const SHORTCUT_FOR: Duration = Duration::from_secs(10);
+
 /// A connection that lets one request at a time through.
 pub struct Gate<T> {
     io: T,
@@ -86,6 +101,12 @@ pub struct Gate<T> {
     /// Whether the client may still be sending when the connection closes.
     lingers: bool,
     linger: Option<Pin<Box<Sleep>>>,
+    /// Who may answer before actix does, and the client that they answer.
+    shortcut: Option<(Arc<dyn Shortcut + Send + Sync>, IpAddr)>,
+    /// When actix last got a request.
+    delivered: Option<Instant>,
+    /// The answer of the shortcut, as far as it isn't written yet.
+    answer: BytesMut,
     /// Dropped with the connection.
     _counted: Box<dyn std::any::Any>,
 }
@@ -111,6 +132,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Gate<T> {
             last_words: BytesMut::new(),
             lingers: false,
             linger: None,
+            shortcut: None,
+            delivered: None,
+            answer: BytesMut::new(),
             _counted: Box::new(counted),
         }
     }
@@ -121,6 +145,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Gate<T> {
         gate.last_words = answer::last_words(refusal);
         gate.close();
         gate
+    }
+
+    /// Lets a shortcut answer the requests of this client.
+    #[must_use]
+    pub fn with_shortcut(mut self, shortcut: Option<Arc<dyn Shortcut + Send + Sync>>, client: IpAddr) -> Self {
+        self.shortcut = shortcut.map(|shortcut| (shortcut, client));
+        self
     }
 
     /// The state that the gate shares with the handling of its requests.
@@ -173,7 +204,19 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Gate<T> {
                 });
                 let partial = matches!(found, Ok(None));
                 match found {
-                    Ok(Some(head)) => self.begin(head),
+                    Ok(Some((head, plain))) => {
+                        let is_recent = self.delivered.is_some_and(|at| at.elapsed() < SHORTCUT_FOR);
+                        let plain = plain.filter(|_| is_recent && !head.closes && head.body.is_complete());
+                        let answered = plain.zip(self.shortcut.as_ref()).is_some_and(|(plain, (shortcut, client))| {
+                            shortcut.answer(&plain, *client, &mut self.answer)
+                        });
+                        if answered {
+                            self.held.advance(head.length);
+                            (self.partial, self.timer) = (0, None);
+                        } else {
+                            self.begin(head);
+                        }
+                    }
                     Ok(None) => {}
                     Err(refusal) => self.refuse(refusal),
                 }
@@ -193,6 +236,18 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Gate<T> {
         Poll::Ready(Ok(()))
     }
 
+    /// Writes the rest of the shortcut's answer.
+    fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.answer.is_empty() {
+            let written = ready!(Pin::new(&mut self.io).poll_write(cx, &self.answer))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.answer.advance(written);
+        }
+        Poll::Ready(Ok(()))
+    }
+
     fn begin(&mut self, head: framing::Head) {
         let framing::Head { length, mut body, closes, expects, upgrade } = head;
         for range in upgrade {
@@ -201,6 +256,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Gate<T> {
             }
         }
         self.exchange.begin();
+        self.delivered = self.shortcut.is_some().then(Instant::now);
         (self.partial, self.timer, self.closes) = (0, None, closes);
         self.may_close = !body.is_complete();
         self.continues = if expects && !body.is_complete() { Continue::Expected } else { Continue::None };
@@ -294,7 +350,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Gate<T> {
                 return Poll::Ready(Ok(()));
             }
             match this.phase {
-                Phase::Head => ready!(this.poll_head(cx))?,
+                Phase::Head => {
+                    ready!(this.poll_answer(cx))?;
+                    ready!(this.poll_head(cx))?;
+                }
                 Phase::Body(_) => return this.poll_body(cx, buf),
                 Phase::Answer => ready!(this.poll_answered(cx))?,
                 Phase::Closed => return Poll::Ready(Ok(())),

@@ -7,6 +7,7 @@ pub mod integrity;
 pub mod largest;
 pub mod lease;
 pub mod scrub;
+pub mod servers;
 pub mod settings;
 pub mod stats;
 pub mod tasks;

@@ -53,6 +53,8 @@ pub struct StoredBlob {
 #[derive(Debug, Clone)]
 pub struct Downloadable {
     pub id: FileId,
+    /// Who owns its package.
+    pub owner: OwnerId,
     pub name: FileName,
     pub created_at: Timestamp,
     /// Whether anonymous readers may see its package.
@@ -140,7 +142,8 @@ pub fn find_downloadable(conn: &mut PgConnection, caller: &Caller, path: &FilePa
     access::confirm_read(caller, (owner_id, &owner, visibility), (&path.package, own))?;
     let public = access::effective(own, visibility) == Visibility::Public;
     let version = VersionPath { owner, package, version };
-    Ok(Downloadable { id, name, created_at, public, version, standing, blob: Blob::from_row(blob)?, block_checksums })
+    let blob = Blob::from_row(blob)?;
+    Ok(Downloadable { id, owner: owner_id, name, created_at, public, version, standing, blob, block_checksums })
 }
 
 /// [`find_downloadable`] for a file that is known by its id: a page's link to it.

@@ -7,6 +7,7 @@ use crate::domain::damage::Damage;
 use crate::error::{Error, Result, What};
 use crate::jobs::scrub::in_words;
 use crate::jobs::task_status::{Task, TaskStatus};
+use crate::registry::operations::servers::{self, ServerEntry};
 use crate::registry::operations::{damage, scrub, stats, tasks};
 use crate::state::App;
 use crate::state::health::Check;
@@ -119,10 +120,19 @@ struct SystemPage {
     free: Option<Bytes>,
     blobs: Count,
     blob_bytes: Bytes,
+    servers: Vec<ServerRow>,
     damaged: Vec<DamagedFiles>,
     /// How many there are, if the list doesn't have all of them.
     damaged_total: Option<Count>,
     settings: Vec<Setting>,
+}
+
+/// A row in the list of servers.
+struct ServerRow {
+    server: ServerEntry,
+    is_this: bool,
+    started: When,
+    seen: When,
 }
 
 /// A row in the list of damaged blobs.
@@ -134,9 +144,9 @@ struct DamagedFiles {
 
 /// `GET /-/admin/system`.
 pub async fn page(call: Call) -> Result<Reply> {
-    let (frame, (database, damaged, damaged_total, scrub)) = frame(&call, |conn, caller| {
-        let database = stats::database(conn, caller)?;
-        Ok((database, damage::list(conn, DAMAGED_SHOWN)?, damage::count(conn)?, scrub::progress(conn)?))
+    let (frame, (database, servers, damaged, damaged_total, scrub)) = frame(&call, |conn, caller| {
+        let (database, servers) = (stats::database(conn, caller)?, servers::list(conn, caller)?);
+        Ok((database, servers, damage::list(conn, DAMAGED_SHOWN)?, damage::count(conn)?, scrub::progress(conn)?))
     })
     .await?;
     let (app, now) = (&call.app, call.app.clock.now());
@@ -148,8 +158,16 @@ pub async fn page(call: Call) -> Result<Reply> {
         damage: blob.damage,
         found: When { at: blob.found_at, now },
     });
+    let this = app.db.server_id();
+    let servers = servers.into_iter().map(|server| ServerRow {
+        is_this: server.id == this,
+        started: When { at: server.started_at, now },
+        seen: When { at: server.seen_at, now },
+        server,
+    });
     Reply::page(&SystemPage {
         frame,
+        servers: servers.collect(),
         damaged_total: (damaged_total > DAMAGED_SHOWN).then_some(Count(damaged_total)),
         damaged: damaged.collect(),
         tasks: task_rows(app, &scrub, totals.map_or(0, |totals| totals.bytes)),

@@ -3,6 +3,7 @@
 
 use super::people::People;
 use diesel::prelude::*;
+use diesel::sql_types::BigInt;
 use packhouse::config::Config;
 use packhouse::db;
 use packhouse::db::managed::{ManagedOptions, ManagedPostgres};
@@ -68,6 +69,27 @@ pub fn url_of(url: &str, database: &str) -> String {
 pub fn execute(url: &str, sql: &str) {
     let mut conn = PgConnection::establish(url).unwrap_or_else(|error| panic!("{error}"));
     diesel::sql_query(sql).execute(&mut conn).unwrap_or_else(|error| panic!("{sql}: {error}"));
+}
+
+#[derive(QueryableByName)]
+struct Number {
+    #[diesel(sql_type = BigInt)]
+    n: i64,
+}
+
+/// Waits until every server of the database has received what was committed before, as the program does after a change.
+pub fn settle(conn: &mut PgConnection) {
+    let mut number = |sql: &str| diesel::sql_query(sql).get_result::<Number>(conn).map_or(0, |row| row.n);
+    const SYNC: &str = "WITH sync AS MATERIALIZED (SELECT nextval('coherence_syncs') AS n) \
+        SELECT n, pg_notify('packhouse_coherence', 'sync ' || n) FROM sync";
+    const LEASED: &str = "SELECT count(*) AS n FROM servers WHERE lease_until > clock_timestamp()";
+    if number(LEASED) == 0 {
+        return;
+    }
+    let sent = number(SYNC);
+    while number(&format!("{LEASED} AND acknowledged < {sent}")) > 0 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
 
 impl Cluster {

@@ -156,7 +156,12 @@ impl Site {
 
     /// A client with a token of `ada` that may only read.
     pub fn reader(&self) -> Client {
-        self.anon().bearer(&cluster().people.reader)
+        self.anon().bearer(self.reader_token())
+    }
+
+    /// That token.
+    pub fn reader_token(&self) -> &'static str {
+        &cluster().people.reader
     }
 
     /// A client with a token of `stranger`, another user, that may publish.
@@ -184,15 +189,20 @@ impl Site {
         self.seconds.fetch_sub(i64::try_from(span.as_secs()).unwrap(), Ordering::SeqCst);
     }
 
-    /// Runs Rust code on a connection to the database.
+    /// Runs Rust code on a connection to the database, and waits until all servers know what it took away.
     pub fn db<T>(&self, work: impl FnOnce(&mut PgConnection) -> Result<T>) -> T {
         let mut conn = PgConnection::establish(&self.url).unwrap();
-        work(&mut conn).unwrap_or_else(|error| panic!("{error:?}"))
+        let done = work(&mut conn).unwrap_or_else(|error| panic!("{error:?}"));
+        cluster::settle(&mut conn);
+        done
     }
 
-    /// Runs SQL.
+    /// Runs SQL in the same way.
     pub fn db_execute(&self, sql: &str) {
-        cluster::execute(&self.url, sql);
+        self.db(|conn| {
+            diesel::sql_query(sql).execute(conn).unwrap_or_else(|error| panic!("{sql}: {error}"));
+            Ok(())
+        });
     }
 
     /// The number that a query returns as its column `n`.

@@ -1,0 +1,318 @@
+//! Servers remember downloads, and nothing that was taken away is served after the change was answered, on any server.
+
+use crate::support::wire::{self, Wire};
+use crate::support::{Client, Plan, Site, eventually, noise, path};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// Another server of the same database, with the same store and key.
+pub fn beside(first: &Site) -> Site {
+    let (store, key) = (first.dir.join("data/blobs"), first.dir.join("data/secret-key"));
+    let settings =
+        &[("PACKHOUSE_STORE_DIR", store.to_str().unwrap()), ("PACKHOUSE_SECRET_KEY_FILE", key.to_str().unwrap())];
+    Site::start(Plan { settings, real_time: true, url: Some(first.url.clone()), ..Plan::default() })
+}
+
+fn real_time() -> Site {
+    Site::start(Plan { real_time: true, ..Plan::default() })
+}
+
+/// Downloads a file until the server remembers it.
+async fn warm(site: &Site, client: &Client, file: &str) {
+    let before = site.app.downloads.usage().0;
+    eventually("the server remembers the file", async || {
+        client.get(file).await.is(200);
+        site.app.downloads.usage().0 > before
+    })
+    .await;
+    client.get(file).await.is(200);
+}
+
+fn file(version: &str, name: &str) -> String {
+    path(&["ada", "tool", version, name])
+}
+
+#[tokio::test]
+async fn a_deleted_file_is_served_by_no_server_after_its_deletion() {
+    let first = real_time();
+    let second = beside(&first);
+    let name = file("1.0", "tool.bin");
+    first.ci().publish(&name, "content").await;
+    for site in [&first, &second] {
+        warm(site, &site.anon(), &name).await;
+        warm(site, &site.reader(), &name).await;
+    }
+    first.ci().delete(&name).await.is(204);
+    for site in [&second, &first] {
+        site.anon().get(&name).await.is(404);
+        site.reader().get(&name).await.is(404);
+    }
+    first.ci().publish(&name, "another").await;
+    second.anon().get(&name).await.is(200).says("another");
+}
+
+#[tokio::test]
+async fn a_revoked_token_and_a_locked_user_stop_working_on_every_server() {
+    let first = real_time();
+    let second = beside(&first);
+    let name = file("1.0", "tool.bin");
+    first.ci().publish(&name, "content").await;
+    first.db_execute("UPDATE owners SET visibility = 2 WHERE name = 'ada'");
+    let token = first.db_token("ada", &["read:package"]);
+    let (here, there) = (first.anon().bearer(&token), second.anon().bearer(&token));
+    warm(&first, &here, &name).await;
+    warm(&second, &there, &name).await;
+    first
+        .app
+        .db
+        .write(|conn| {
+            use diesel::prelude::*;
+            diesel::sql_query("DELETE FROM tokens WHERE name LIKE 'token %'").execute(conn)?;
+            Ok(())
+        })
+        .await
+        .unwrap();
+    there.get(&name).await.is(401);
+    here.get(&name).await.is(401);
+    warm(&second, &second.reader(), &name).await;
+    first
+        .app
+        .db
+        .write(|conn| {
+            use diesel::prelude::*;
+            diesel::sql_query(
+                "UPDATE users SET is_locked = true FROM owners WHERE owners.id = users.id AND name = 'ada'",
+            )
+            .execute(conn)?;
+            Ok(())
+        })
+        .await
+        .unwrap();
+    second.reader().get(&name).await.is(401);
+}
+
+#[tokio::test]
+async fn a_package_made_private_is_hidden_by_every_server() {
+    let first = real_time();
+    let second = beside(&first);
+    let name = file("1.0", "tool.bin");
+    first.ci().publish(&name, "content").await;
+    warm(&second, &second.anon(), &name).await;
+    let private = serde_json::json!({"visibility": "private"});
+    let settings = first.ada().patch("/api/v1/packages/ada/generic/tool", &private).await;
+    assert!(settings.status < 300, "{}", settings.shown());
+    second.anon().get(&name).await.is(404);
+    second.reader().get(&name).await.is(200);
+}
+
+/// The answers of one connection, whose requests after the first few never reach actix. The date and the ID of a request
+/// differ.
+async fn same_connection(
+    site: &Site,
+    target: &str,
+    fields: &[(&str, &str)],
+    times: usize,
+) -> Vec<(u16, String, Vec<u8>)> {
+    let mut wire = Wire::open(site.address).await;
+    let mut answers = Vec::new();
+    for _ in 0..times {
+        wire.say(wire::head("GET", target, fields)).await;
+        let answer = wire.answer("GET").await.unwrap();
+        let mut lines: Vec<String> = answer
+            .headers
+            .iter()
+            .map(|(name, value)| match name.as_str() {
+                "date" | "x-request-id" => name.to_string(),
+                _ => format!("{name}: {}", value.to_str().unwrap()),
+            })
+            .collect();
+        lines.sort();
+        answers.push((answer.status, lines.join("\n"), answer.body));
+    }
+    answers
+}
+
+#[tokio::test]
+async fn answers_from_memory_are_the_same_as_from_the_database() {
+    let site = real_time();
+    let name = file("1.0", "a b.bin");
+    site.ci().publish(&name, noise(1500)).await;
+    let etag = site.anon().get(&name).await.header("etag").unwrap().to_owned();
+    warm(&site, &site.anon(), &name).await;
+    let reader = format!("Bearer {}", site.reader_token());
+    warm(&site, &site.reader(), &name).await;
+    for fields in [
+        &[][..],
+        &[("Accept", "*/*"), ("User-Agent", "curl/8")],
+        &[("Authorization", &*reader)],
+        &[("If-None-Match", &*etag)],
+        &[("If-None-Match", "\"another\"")],
+        &[("Range", "bytes=0-9")],
+        &[("If-Match", "\"another\"")],
+    ] {
+        let answers = same_connection(&site, &name, fields, 4).await;
+        let (first, rest) = answers.split_first().unwrap();
+        for answer in rest {
+            assert_eq!(answer, first, "{fields:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn downloads_from_memory_are_counted_and_logged_like_others() {
+    let site = real_time();
+    let name = file("1.0", "tool.bin");
+    site.ci().publish(&name, "content").await;
+    warm(&site, &site.reader(), &name).await;
+    site.db_flush().await;
+    let downloads = || site.db_number("SELECT download_count AS n FROM files");
+    let before = downloads();
+    let reader = format!("Bearer {}", site.reader_token());
+    let fields = [("Authorization", &*reader)];
+    same_connection(&site, &name, &fields, 10).await;
+    site.db_flush().await;
+    assert_eq!(downloads() - before, 10);
+    assert!(site.db_number("SELECT count(*) AS n FROM tokens WHERE last_used_from = '127.0.0.1'") > 0);
+}
+
+#[tokio::test]
+async fn pipelined_and_partial_requests_are_answered_from_memory_in_order() {
+    let site = real_time();
+    let (one, two) = (file("1.0", "one"), file("1.0", "two"));
+    site.ci().publish(&one, "first").await;
+    site.ci().publish(&two, noise(60_000)).await;
+    warm(&site, &site.anon(), &one).await;
+    warm(&site, &site.anon(), &two).await;
+    let mut wire = Wire::open(site.address).await;
+    let requests: Vec<Vec<u8>> = [&one, &two, &one, &two, &one].map(|name| wire::head("GET", name, &[])).to_vec();
+    let bytes = requests.concat();
+    let (start, end) = bytes.split_at(bytes.len() - 7);
+    wire.say(start).await;
+    let mut sizes = Vec::new();
+    for _ in 0..4 {
+        sizes.push(wire.answer("GET").await.unwrap().body.len());
+    }
+    wire.say(end).await;
+    sizes.push(wire.answer("GET").await.unwrap().body.len());
+    assert_eq!(sizes, [5, 60_000, 5, 60_000, 5]);
+    wire.say(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
+    assert_eq!(wire.answer("GET").await.unwrap().status, 200);
+    assert!(wire.closes().await);
+}
+
+#[tokio::test]
+async fn a_token_that_expires_is_refused_although_it_is_remembered() {
+    let site = Site::new();
+    let name = file("1.0", "tool.bin");
+    site.ci().publish(&name, "content").await;
+    let end = site.now().plus(Duration::from_secs(3600));
+    let token = site.db_limited_token("ada", &["read:package"], |token| token.expires_at = Some(end));
+    let client = site.anon().bearer(&token);
+    warm(&site, &client, &name).await;
+    site.pass(Duration::from_secs(3599));
+    client.get(&name).await.is(200);
+    site.pass(Duration::from_secs(1));
+    client.get(&name).await.is(401);
+}
+
+#[tokio::test]
+async fn a_server_that_is_cut_off_from_the_database_uses_nothing_it_remembers() {
+    let site = real_time();
+    let name = file("1.0", "tool.bin");
+    site.ci().publish(&name, "content").await;
+    warm(&site, &site.anon(), &name).await;
+    assert!(site.app.db.coherence().has_lease());
+    site.db_execute("ALTER TABLE servers RENAME TO servers_away");
+    eventually("the lease ends", async || !site.app.db.coherence().has_lease()).await;
+    site.anon().get(&name).await.is(200);
+    site.db_execute("ALTER TABLE servers_away RENAME TO servers");
+    eventually("the lease is back", async || {
+        site.anon().get(&name).await.is(200);
+        site.app.db.coherence().has_lease()
+    })
+    .await;
+}
+
+/// What a checker knows of one file: the last acknowledged change, and when it was acknowledged.
+#[derive(Debug, Clone, Copy)]
+enum Known {
+    /// Published; the version of its content.
+    Present(u32),
+    /// Its deletion was sent.
+    Deleting,
+    Deleted,
+}
+
+#[tokio::test]
+async fn no_answer_of_two_servers_contradicts_an_acknowledged_change() {
+    let first = Arc::new(real_time());
+    let second = Arc::new(beside(&first));
+    const FILES: u32 = 6;
+    let until = Instant::now() + Duration::from_secs(4);
+    let histories: Arc<Vec<Mutex<Vec<(Instant, Known)>>>> =
+        Arc::new((0..FILES).map(|_| Mutex::new(vec![(Instant::now(), Known::Deleted)])).collect());
+    let mut tasks = Vec::new();
+    // One writer for each file, at alternating servers; readers read all files at both.
+    for number in 0..FILES {
+        let (first, second, histories) = (Arc::clone(&first), Arc::clone(&second), Arc::clone(&histories));
+        tasks.push(tokio::spawn(async move {
+            let mut round = 0;
+            while Instant::now() < until {
+                round += 1;
+                let site = if round % 2 == 0 { &first } else { &second };
+                let name = file("1.0", &format!("f{number}"));
+                site.ci().publish(&name, format!("{round}")).await;
+                histories[number as usize].lock().unwrap().push((Instant::now(), Known::Present(round)));
+                tokio::time::sleep(Duration::from_millis(u64::from(number) * 7 + 5)).await;
+                histories[number as usize].lock().unwrap().push((Instant::now(), Known::Deleting));
+                site.ci().delete(&name).await.is(204);
+                histories[number as usize].lock().unwrap().push((Instant::now(), Known::Deleted));
+            }
+        }));
+    }
+    let answers: Arc<Mutex<HashMap<u16, usize>>> = Arc::default();
+    for reader in 0..18_u32 {
+        let (first, second, histories) = (Arc::clone(&first), Arc::clone(&second), Arc::clone(&histories));
+        let answers = Arc::clone(&answers);
+        tasks.push(tokio::spawn(async move {
+            let site = if reader % 2 == 0 { &first } else { &second };
+            let client = if reader % 3 == 0 { site.anon() } else { site.reader() };
+            let mut number = reader;
+            while Instant::now() < until {
+                number = (number + 1) % FILES;
+                let asked = Instant::now();
+                let answer = client.get(&file("1.0", &format!("f{number}"))).await;
+                *answers.lock().unwrap().entry(answer.status).or_default() += 1;
+                let history = histories[number as usize].lock().unwrap().clone();
+                // The last change acknowledged before the request was sent.
+                let (at, known) = *history.iter().rev().find(|(at, _)| *at < asked).unwrap();
+                let is_deleting = history.iter().any(|(then, known)| *then >= at && matches!(known, Known::Deleting));
+                match (answer.status, known) {
+                    (200, Known::Present(round)) => {
+                        let got: u32 = answer.text().parse().unwrap();
+                        assert!(got >= round, "file {number}: {got} after {round} was acknowledged");
+                    }
+                    (200 | 404, Known::Deleting) => {}
+                    (200, Known::Deleted) => {
+                        let got: u32 = answer.text().parse().unwrap();
+                        let before = history.iter().rev().filter(|(then, _)| *then <= at);
+                        let last = before.filter_map(|(_, known)| match known {
+                            Known::Present(round) => Some(*round),
+                            Known::Deleting | Known::Deleted => None,
+                        });
+                        assert!(last.max().is_none_or(|last| got > last), "file {number}: {got} after its deletion");
+                    }
+                    (404, Known::Deleted) => {}
+                    (404, Known::Present(round)) => assert!(is_deleting, "file {number}: {round} is absent"),
+                    (status, _) => panic!("{status}: {}", answer.shown()),
+                }
+            }
+        }));
+    }
+    for task in tasks {
+        task.await.unwrap();
+    }
+    let answers = answers.lock().unwrap().clone();
+    assert!(answers.get(&200).is_some_and(|count| *count > 50), "{answers:?}");
+}
