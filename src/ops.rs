@@ -145,6 +145,11 @@ async fn gauges(app: &Arc<App>, connections: &Connections) {
         metrics::gauge!("packhouse_mail_waiting").set(float(queued.waiting.try_into().unwrap_or(0)));
         metrics::gauge!("packhouse_mail_failed").set(float(queued.failed.try_into().unwrap_or(0)));
     }
+    let cache = app.downloads.usage();
+    metrics::gauge!("packhouse_cache_downloads").set(float(cache.entries));
+    metrics::gauge!("packhouse_cache_bytes").set(float(cache.bytes));
+    metrics::counter!("packhouse_cache_hits_total").absolute(cache.hits);
+    metrics::counter!("packhouse_cache_misses_total").absolute(cache.misses);
     let store = app.store.clone();
     if let Ok(Ok(space)) = spawn_blocking(move || store.free_space()).await {
         metrics::gauge!("packhouse_store_free_bytes").set(float(space.available));

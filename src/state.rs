@@ -89,8 +89,8 @@ pub fn sweep_plan(config: &Config) -> SweepPlan {
 /// Why something that needs mail is refused.
 pub const NO_MAIL: &str = "this server sends no mail (mail.smtp_url is not set)";
 
-/// The id of this process, in leases.
-static SERVER: LazyLock<u64> = LazyLock::new(rand::random);
+/// The id of a command, in leases.
+static PROCESS: LazyLock<u64> = LazyLock::new(rand::random);
 
 /// How to scrub, from the settings.
 pub fn scrub_plan(config: &Config) -> ScrubPlan {
@@ -98,7 +98,7 @@ pub fn scrub_plan(config: &Config) -> ScrubPlan {
         every: Duration::from_secs(config.jobs.scrub_every_days.saturating_mul(24 * 3600)),
         bytes_per_second: config.jobs.scrub_bytes_per_second,
         now_please: false,
-        server: *SERVER,
+        server: *PROCESS,
     }
 }
 
@@ -110,7 +110,7 @@ pub fn alert_plan(config: &Config) -> AlertPlan {
 /// When to apply expiry and retention rules, from the settings.
 pub fn retention_plan(config: &Config) -> RetentionPlan {
     let every = Duration::from_secs(config.jobs.retention_every_seconds);
-    RetentionPlan { every, now_please: false, keep: config.trash_kept(), server: *SERVER }
+    RetentionPlan { every, now_please: false, keep: config.trash_kept(), server: *PROCESS }
 }
 
 impl App {
@@ -156,6 +156,21 @@ impl App {
     /// Whether the server is stopping.
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
+    }
+
+    /// How this server scrubs, from the settings.
+    pub fn scrub_plan(&self) -> ScrubPlan {
+        ScrubPlan { server: self.server(), ..scrub_plan(&self.config) }
+    }
+
+    /// When this server applies expiry and retention rules, from the settings.
+    pub fn retention_plan(&self) -> RetentionPlan {
+        RetentionPlan { server: self.server(), ..retention_plan(&self.config) }
+    }
+
+    /// The id of this server in leases: the same as in the list of servers.
+    fn server(&self) -> u64 {
+        u64::try_from(self.db.server_id()).ok().filter(|id| *id > 0).unwrap_or(*PROCESS)
     }
 
     /// The instance's upload limits, from the settings.

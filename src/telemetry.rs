@@ -19,18 +19,33 @@ static DROPPED: OnceLock<ErrorCounter> = OnceLock::new();
 static SET_FILTER: OnceLock<Box<dyn Fn(EnvFilter) -> bool + Send + Sync>> = OnceLock::new();
 
 /// Standard error, as far as it takes lines. A full disk or a reader that went away must not stop a server that has more
-/// important things to do, so an error only counts.
-struct BestEffort;
+/// important things to do, so an error only counts. The thread that writes flushes when no line waits: under load, many
+/// lines are one system call.
+#[derive(Default)]
+struct BestEffort {
+    buffer: Vec<u8>,
+    lines: u64,
+}
+
+/// How many bytes are collected at most.
+const LOG_BUFFER: usize = 64 << 10;
 
 impl Write for BestEffort {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        if io::stderr().write_all(line).is_err() {
-            UNWRITTEN.fetch_add(1, Ordering::Relaxed);
+        self.buffer.extend_from_slice(line);
+        self.lines += 1;
+        if self.buffer.len() >= LOG_BUFFER {
+            self.flush()?;
         }
         Ok(line.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
+        if io::stderr().write_all(&self.buffer).is_err() {
+            UNWRITTEN.fetch_add(self.lines, Ordering::Relaxed);
+        }
+        self.buffer.clear();
+        self.lines = 0;
         Ok(())
     }
 }
@@ -42,7 +57,7 @@ pub struct LogGuard(#[expect(dead_code, reason = "its drop does the work")] Work
 /// Starts to log to standard error, as text or as JSON. A thread writes the lines, so that a reader of the log that
 /// pauses does not hold up requests. A second call changes nothing.
 pub fn start_log(config: &LogConfig) -> LogGuard {
-    let (writer, guard) = NonBlockingBuilder::default().lossy(true).thread_name("log").finish(BestEffort);
+    let (writer, guard) = NonBlockingBuilder::default().lossy(true).thread_name("log").finish(BestEffort::default());
     let dropped = writer.error_counter();
     let builder = tracing_subscriber::fmt().with_env_filter(filter(&config.level)).with_writer(writer);
     let started = match config.format {
@@ -110,6 +125,10 @@ fn describe() {
     describe_gauge!("packhouse_blobs", "Blobs in the database.");
     describe_gauge!("packhouse_blob_bytes", "Bytes of all blobs.");
     describe_gauge!("packhouse_store_free_bytes", "Bytes that may still be written to the store.");
+    describe_gauge!("packhouse_cache_downloads", "Downloads that this server remembers.");
+    describe_gauge!("packhouse_cache_bytes", "About how many bytes the remembered downloads take.");
+    describe_counter!("packhouse_cache_hits_total", "Downloads that were remembered.");
+    describe_counter!("packhouse_cache_misses_total", "Downloads that were not remembered.");
     describe_counter!("packhouse_retention_versions_total", "Versions that expiry and retention moved to the trash.");
     describe_counter!("packhouse_retention_bytes_total", "Bytes of these versions.");
     describe_counter!("packhouse_swept_bytes_total", "Bytes that sweeps removed.");

@@ -2,13 +2,14 @@
 SET LOCAL lock_timeout = '5s';
 
 CREATE TABLE servers (
-    id BIGINT PRIMARY KEY,
+    id BIGINT,
     version TEXT NOT NULL,
     address TEXT NOT NULL,
     started_at TIMESTAMPTZ NOT NULL,
     seen_at TIMESTAMPTZ NOT NULL,
     lease_until TIMESTAMPTZ,
-    acknowledged BIGINT NOT NULL DEFAULT 0
+    acknowledged BIGINT NOT NULL DEFAULT 0,
+    CONSTRAINT servers_pkey PRIMARY KEY (id)
 );
 COMMENT ON TABLE servers IS 'The servers of this database. All times are the clock of the database.';
 COMMENT ON COLUMN servers.lease_until IS 'Until then the server may use what it remembers, so a change that takes something away waits for its acknowledgment.';

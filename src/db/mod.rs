@@ -11,8 +11,10 @@ pub mod managed;
 mod migrations;
 mod pool;
 pub mod schema;
+mod turn;
 
 pub use migrations::{SchemaState, migrate, migrate_to, schema_state};
+pub use turn::JobTurn;
 
 use crate::blocking::spawn_blocking;
 use crate::config::DatabaseConfig;

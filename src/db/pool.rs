@@ -108,11 +108,11 @@ impl ManageConnection for Manager {
         inner
             .batch_execute(match self.mode {
                 Mode::Read => {
-                    "SET application_name = 'packhouse read'; SET statement_timeout = '8s'; SET jit = off; \
+                    "SET application_name = 'packhouse reader'; SET statement_timeout = '8s'; SET jit = off; \
                      SET row_security = off; SET default_transaction_read_only = on"
                 }
                 Mode::Write => {
-                    "SET application_name = 'packhouse write'; SET statement_timeout = '20s'; SET jit = off; \
+                    "SET application_name = 'packhouse writer'; SET statement_timeout = '20s'; SET jit = off; \
                      SET row_security = off; SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '60s'"
                 }
             })

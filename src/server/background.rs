@@ -14,7 +14,7 @@ use crate::jobs::{
     digests, empty_trash, flush_counts, forget_downloads, mail, mail_alerts, note_totals, run_span, seal_versions,
     sweep, webhooks,
 };
-use crate::state::{App, alert_plan, scrub_plan, sweep_plan};
+use crate::state::{App, alert_plan, sweep_plan};
 use crate::web::format::{Bytes, Count};
 use running::{Running, counted, size};
 use std::sync::Arc;
@@ -24,8 +24,8 @@ use tracing::Instrument;
 
 /// How often today's totals are recorded: this scans the blobs.
 const NOTE_EVERY: Duration = Duration::from_secs(300);
-/// How often to check whether a scrub is due.
-const SCRUB_LOOK_EVERY: Duration = Duration::from_secs(60);
+/// How often to check whether a scrub is due, or was left by a server that died.
+const SCRUB_LOOK_EVERY: Duration = Duration::from_secs(10);
 /// How often to check for versions that are due to be sealed.
 const SEAL_EVERY: Duration = Duration::from_secs(60);
 /// How often to check for webhook deliveries and days of downloads that are old enough to be deleted.
@@ -36,6 +36,24 @@ const NOTICES_EVERY: Duration = Duration::from_secs(300);
 
 /// How often to check for entries of the trash that were kept long enough.
 const PURGE_EVERY: Duration = Duration::from_secs(3600);
+
+/// How long after another server's turn to look for digests that are still missing.
+const DIGESTS_AGAIN_AFTER: Duration = Duration::from_secs(30);
+
+/// Runs a job unless another server of the database is running it; false then.
+async fn in_turn(app: &App, job: &'static str, run: impl Future<Output = ()>) -> bool {
+    match app.db.job_turn(job).await {
+        Ok(Some(_turn)) => {
+            run.instrument(run_span(job)).await;
+            true
+        }
+        Ok(None) => false,
+        Err(error) => {
+            tracing::warn!(%error, job, "could not start a job; trying again later");
+            false
+        }
+    }
+}
 
 /// Starts all background work.
 pub(super) fn start(app: &Arc<App>) -> [JoinHandle<()>; 13] {
@@ -81,8 +99,10 @@ async fn flush_now(app: &App) {
 /// Computes digests at the start, for blobs that an earlier process left, and after each large upload.
 async fn complete_digests(app: Arc<App>) {
     loop {
-        complete_digests_now(&app).instrument(run_span(Task::Digests.as_str())).await;
-        app.digests_wanted.notified().await;
+        let done = in_turn(&app, Task::Digests.as_str(), complete_digests_now(&app)).await;
+        // Another server may have looked before this server's last upload.
+        let again = if done { Duration::MAX } else { DIGESTS_AGAIN_AFTER };
+        let _ = tokio::time::timeout(again, app.digests_wanted.notified()).await;
     }
 }
 
@@ -112,7 +132,7 @@ async fn sweep_regularly(app: Arc<App>) {
     ticks.tick().await;
     loop {
         ticks.tick().await;
-        sweep_now(&app).instrument(run_span(Task::Sweep.as_str())).await;
+        in_turn(&app, Task::Sweep.as_str(), sweep_now(&app)).await;
     }
 }
 
@@ -148,9 +168,9 @@ async fn sweep_now(app: &App) {
     }
 }
 
-/// Checks every minute whether a pass is due, or was left by a server that died.
+/// Checks regularly whether a pass is due, or was left by a server that died.
 async fn scrub_regularly(app: Arc<App>) {
-    let plan = scrub_plan(&app.config);
+    let plan = app.scrub_plan();
     if plan.every.is_zero() {
         return;
     }
@@ -179,7 +199,7 @@ async fn scrub(app: &App, plan: ScrubPlan) {
         }
         Ok(None) => return,
         Err(error) => {
-            tracing::warn!(%error, "could not start scrubbing; trying again in a minute");
+            tracing::warn!(%error, "could not start scrubbing; trying again soon");
             return Running::begin(app, Task::Scrub).end(false, format!("could not start: {error}"), Vec::new());
         }
     };
@@ -236,7 +256,7 @@ async fn note_regularly(app: Arc<App>) {
     ticks.tick().await;
     loop {
         ticks.tick().await;
-        note_now(&app).instrument(run_span("note-totals")).await;
+        in_turn(&app, "note-totals", note_now(&app)).await;
     }
 }
 
@@ -250,7 +270,7 @@ async fn seal_regularly(app: Arc<App>) {
     let mut ticks = tokio::time::interval(SEAL_EVERY);
     loop {
         ticks.tick().await;
-        seal_now(&app).instrument(run_span("seal-versions")).await;
+        in_turn(&app, "seal-versions", seal_now(&app)).await;
     }
 }
 
@@ -286,7 +306,7 @@ async fn write_notices(app: Arc<App>) {
     ticks.tick().await;
     loop {
         ticks.tick().await;
-        write_notices_now(&app).instrument(run_span("mail-notices")).await;
+        in_turn(&app, "mail-notices", write_notices_now(&app)).await;
     }
 }
 
@@ -306,7 +326,7 @@ async fn forget_deliveries(app: Arc<App>) {
     ticks.tick().await;
     loop {
         ticks.tick().await;
-        forget_now(&app).instrument(run_span("forget-deliveries")).await;
+        in_turn(&app, "forget-deliveries", forget_now(&app)).await;
     }
 }
 
@@ -336,7 +356,7 @@ async fn empty_trash_regularly(app: Arc<App>) {
         if is_first {
             continue;
         }
-        empty_trash_now(&app).instrument(run_span("empty-trash")).await;
+        in_turn(&app, "empty-trash", empty_trash_now(&app)).await;
     }
 }
 
@@ -354,12 +374,17 @@ async fn do_what_is_asked(app: Arc<App>) {
         let task = app.tasks.next().await;
         let run = async {
             match task {
-                Task::Sweep => sweep_now(&app).await,
+                Task::Sweep => {
+                    if !in_turn(&app, task.as_str(), sweep_now(&app)).await {
+                        let outcome = "another server is already doing this, or the database is unavailable";
+                        Running::begin(&app, task).end(true, outcome.to_owned(), Vec::new());
+                    }
+                }
                 Task::Check | Task::DeepCheck => check_now(&app, task).await,
                 // Not awaited: it takes days if the store is large.
                 Task::Scrub => {
                     app.tasks.begin(Task::Scrub, app.clock.now());
-                    let plan = ScrubPlan { now_please: true, ..scrub_plan(&app.config) };
+                    let plan = ScrubPlan { now_please: true, ..app.scrub_plan() };
                     let app = Arc::clone(&app);
                     actix_web::rt::spawn(async move { scrub(&app, plan).await }.in_current_span());
                 }

@@ -17,6 +17,7 @@ use bytes::Bytes;
 use quick_cache::sync::Cache;
 use quick_cache::{Equivalent, Weighter};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// About what an entry takes without its content and its texts, in bytes: measured as the growth of the process with
 /// 100,000 entries.
@@ -134,20 +135,37 @@ impl Weighter<Key, Arc<CachedDownload>> for ByBytes {
     }
 }
 
-/// The downloads, by requester and path. Entries that no longer hold are dropped when they are found, or make room.
+/// The downloads, by requester and path. Entries that no longer hold are replaced when they are read again, or make room.
 #[derive(Debug)]
-pub struct DownloadCache(Option<Cache<Key, Arc<CachedDownload>, ByBytes>>);
+pub struct DownloadCache {
+    entries: Option<Cache<Key, Arc<CachedDownload>, ByBytes>>,
+    hits: AtomicU64,
+    misses: AtomicU64,
+}
+
+/// How a cache is used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CacheUsage {
+    /// The downloads it remembers.
+    pub entries: u64,
+    /// About how many bytes they take.
+    pub bytes: u64,
+    /// How many downloads it knew since the start, and how many not.
+    pub hits: u64,
+    pub misses: u64,
+}
 
 impl DownloadCache {
     /// A cache of about this many bytes; of 0 bytes, it remembers nothing.
     pub fn new(bytes: u64) -> Self {
         let entries = usize::try_from(bytes / TYPICAL_BYTES).unwrap_or(usize::MAX);
-        Self((bytes > 0).then(|| Cache::with_weighter(entries, bytes, ByBytes)))
+        let entries = (bytes > 0).then(|| Cache::with_weighter(entries, bytes, ByBytes));
+        Self { entries, hits: AtomicU64::new(0), misses: AtomicU64::new(0) }
     }
 
     /// Whether it remembers anything.
     pub fn is_on(&self) -> bool {
-        self.0.is_some()
+        self.entries.is_some()
     }
 
     /// The download of a path, as it was sent, if it is remembered and still holds.
@@ -158,35 +176,39 @@ impl DownloadCache {
         path: &str,
         now: Timestamp,
     ) -> Option<Arc<CachedDownload>> {
-        let cache = self.0.as_ref()?;
+        let cache = self.entries.as_ref()?;
         let lookup = Lookup { requester, path };
-        let found = cache.get(&lookup)?;
-        if found.holds(coherence, now) {
+        let found = cache.get(&lookup);
+        if let Some(found) = found.filter(|found| found.holds(coherence, now)) {
+            self.hits.fetch_add(1, Ordering::Relaxed);
             return Some(found);
         }
-        // Without a lease it may hold again later.
-        if coherence.has_lease() {
-            cache.remove(&lookup);
-        }
+        self.misses.fetch_add(1, Ordering::Relaxed);
         None
     }
 
     /// Remembers a download.
     pub fn insert(&self, requester: Requester, path: &str, download: CachedDownload) {
-        if let Some(cache) = &self.0 {
+        if let Some(cache) = &self.entries {
             cache.insert(Key { requester, path: path.into() }, Arc::new(download));
         }
     }
 
     /// Forgets a download.
     pub fn remove(&self, requester: Requester, path: &str) {
-        if let Some(cache) = &self.0 {
+        if let Some(cache) = &self.entries {
             cache.remove(&Lookup { requester, path });
         }
     }
 
-    /// How many downloads it remembers, and about how many bytes they take.
-    pub fn usage(&self) -> (u64, u64) {
-        self.0.as_ref().map_or((0, 0), |cache| (cache.len() as u64, cache.weight()))
+    /// How it is used.
+    pub fn usage(&self) -> CacheUsage {
+        let Some(cache) = &self.entries else { return CacheUsage::default() };
+        CacheUsage {
+            entries: cache.len() as u64,
+            bytes: cache.weight(),
+            hits: self.hits.load(Ordering::Relaxed),
+            misses: self.misses.load(Ordering::Relaxed),
+        }
     }
 }

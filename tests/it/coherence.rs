@@ -20,10 +20,10 @@ fn real_time() -> Site {
 
 /// Downloads a file until the server remembers it.
 async fn warm(site: &Site, client: &Client, file: &str) {
-    let before = site.app.downloads.usage().0;
+    let before = site.app.downloads.usage().entries;
     eventually("the server remembers the file", async || {
         client.get(file).await.is(200);
-        site.app.downloads.usage().0 > before
+        site.app.downloads.usage().entries > before
     })
     .await;
     client.get(file).await.is(200);

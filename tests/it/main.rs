@@ -80,6 +80,7 @@ mod request_id;
 mod request_limits;
 mod retention;
 mod robots;
+mod rolling_upgrade;
 mod route_policy;
 mod scripts;
 mod scrub;

@@ -10,7 +10,7 @@ use diesel::dsl::sql;
 use diesel::pg::PgConnection;
 use diesel::prelude::*;
 use diesel::r2d2::ManageConnection;
-use diesel::sql_types::{Nullable, Text, Timestamptz};
+use diesel::sql_types::{Bool, Nullable, Text, Timestamptz};
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -26,6 +26,8 @@ const IDLE_AFTER: Duration = Duration::from_secs(5);
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// How often to look for them without a lease, when nobody waits.
 const LOOK_IDLE_EVERY: Duration = Duration::from_millis(250);
+/// How long after a lease was not granted to ask again.
+const ASK_AGAIN_AFTER: Duration = Duration::from_millis(100);
 /// How long to wait after the connection was lost.
 const RECONNECT_AFTER: Duration = Duration::from_millis(500);
 /// How long the row of a server that ended without removing it is kept.
@@ -87,8 +89,9 @@ impl Keeper {
                 }
             }
             self.coherence.lapse();
-            if !self.is_stopped() {
-                self.coherence.rest(RECONNECT_AFTER);
+            let again = Instant::now() + RECONNECT_AFTER;
+            while !self.is_stopped() && Instant::now() < again {
+                self.coherence.rest(again.saturating_duration_since(Instant::now()));
             }
         }
     }
@@ -136,13 +139,15 @@ impl Keeper {
             session.used = Some(now);
         }
         let is_old = |at: Option<Instant>, age: Duration| at.is_none_or(|at| now.duration_since(at) >= age);
-        let wants_lease = self.identity.remembers && !is_old(session.used, IDLE_AFTER);
+        let mut wants_lease = self.identity.remembers && !is_old(session.used, IDLE_AFTER);
         let had_lease = self.coherence.has_lease();
         let every = if wants_lease { RENEW_EVERY } else { BEAT_EVERY };
-        let is_due = is_old(session.renewed, every) || wants_lease != had_lease || session.is_awaited;
-        if !is_due {
+        let lost = had_lease && !wants_lease;
+        let gained = !had_lease && wants_lease && is_old(session.renewed, ASK_AGAIN_AFTER);
+        if !(is_old(session.renewed, every) || lost || gained || session.is_awaited) {
             return Ok(());
         }
+        wants_lease = wants_lease && !session.has_earlier_servers()?;
         if !wants_lease {
             self.coherence.lapse();
         }
@@ -188,6 +193,14 @@ impl Session {
             coherence.received.send_replace(self.received);
         }
         Ok(())
+    }
+
+    /// Whether servers of a version run that knows no leases. Nothing is remembered until they were replaced, because
+    /// they wait for nobody. They are known by the names of their connections.
+    fn has_earlier_servers(&mut self) -> Result<bool> {
+        let query = "EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() \
+            AND application_name IN ('packhouse read', 'packhouse write'))";
+        Ok(diesel::select(sql::<Bool>(query)).get_result(&mut self.conn)?)
     }
 
     /// Writes the row of this server: that it lives, its lease, and what it has received.

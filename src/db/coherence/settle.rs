@@ -20,7 +20,7 @@ pub(in crate::db) struct Settling {
 }
 
 mod functions {
-    use diesel::sql_types::{Bool, Nullable, Text};
+    use diesel::sql_types::{Bool, Text};
 
     diesel::define_sql_function! {
         fn current_setting(name: Text, missing_ok: Bool) -> Nullable<Text>;
@@ -53,12 +53,15 @@ pub(in crate::db) fn lagging(conn: &mut PgConnection, server: i64, number: i64) 
     Ok(with_lease.count().get_result(conn)?)
 }
 
+/// How long after a look to look again: a notification arrives soon after the statement that sent it.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(2);
+
 /// Waits until this server has received the number, or has no lease.
 pub(in crate::db) async fn received_here(coherence: &Shared, number: i64) {
     let mut received = coherence.received.subscribe();
     coherence.wake();
     while coherence.has_lease() {
-        let arrived = tokio::time::timeout(Duration::from_millis(100), received.wait_for(|last| *last >= number)).await;
+        let arrived = tokio::time::timeout(LOOK_AGAIN_AFTER, received.wait_for(|last| *last >= number)).await;
         if arrived.is_ok() {
             return;
         }

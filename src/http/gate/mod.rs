@@ -244,6 +244,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Gate<T> {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.answer.advance(written);
+            if self.answer.is_empty() {
+                // An idle connection keeps no memory.
+                self.answer = BytesMut::new();
+            }
         }
         Poll::Ready(Ok(()))
     }

@@ -1,7 +1,7 @@
-//! Leases of jobs that one server at a time runs for all of them. A lease that is not renewed ends by itself, so that
-//! another server takes over from one that died.
+//! Leases of jobs that one server at a time runs for all of them. A lease ends when its server has died, or when it is
+//! not renewed, so that another server takes over.
 
-use super::settings;
+use super::{servers, settings};
 use crate::domain::clock::Timestamp;
 use crate::error::{Error, Result};
 use diesel::prelude::*;
@@ -33,7 +33,8 @@ pub fn take(
     now: Timestamp,
 ) -> Result<bool> {
     let mut lease = lock(conn, job)?;
-    let is_leased = lease.leased_until.is_some_and(|until| until > now && until <= now.latest_end_of(LEASE));
+    let is_leased = lease.leased_until.is_some_and(|until| until > now && until <= now.latest_end_of(LEASE))
+        && !servers::has_died(conn, lease.server)?;
     // A time to come is from a clock that was ahead. A run that left its lease behind is due again.
     let is_due =
         lease.began_at.is_none_or(|began| began > now || began <= now.minus(every)) || lease.leased_until.is_some();

@@ -1,7 +1,7 @@
 //! The progress of a scrub over all blobs and the lease of the server that runs it. One server scrubs at a time; if it
 //! dies, another one continues.
 
-use super::settings;
+use super::{servers, settings};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::BlobId;
 use crate::error::{Error, Result};
@@ -61,7 +61,7 @@ pub fn lease(
     settings::lock(conn, SCRUB)?;
     let mut progress = progress(conn)?;
     let leased = progress.leased_until.is_some_and(|until| until > now && until <= now.latest_end_of(LEASE));
-    if leased && progress.server != server {
+    if leased && progress.server != server && !servers::has_died(conn, progress.server)? {
         return Ok(None);
     }
     if progress.began_at.is_none() || progress.finished_at.is_some() {

@@ -27,6 +27,19 @@ pub struct ServerEntry {
     pub remembers: bool,
 }
 
+/// How long after its last sign of life a server counts as dead: three of its signs are missing.
+const DEAD_AFTER: &str = "interval '15 s'";
+
+/// Whether a server has died without saying so. A server that stopped regularly, and a command, are not in the list.
+///
+/// # Errors
+/// Database errors.
+pub(super) fn has_died(conn: &mut PgConnection, server: u64) -> Result<bool> {
+    let Ok(id) = i64::try_from(server) else { return Ok(false) };
+    let dead = sql::<Bool>(&format!("seen_at < clock_timestamp() - {DEAD_AFTER}"));
+    Ok(diesel::select(diesel::dsl::exists(servers::table.find(id).filter(dead))).get_result(conn)?)
+}
+
 /// All servers that ran within the last day and did not stop regularly, the oldest first.
 ///
 /// # Errors
@@ -42,7 +55,7 @@ pub fn list(conn: &mut PgConnection, caller: &Caller) -> Result<Vec<ServerEntry>
             servers::address,
             servers::started_at,
             servers::seen_at,
-            sql::<Bool>("seen_at > clock_timestamp() - interval '15 s'"),
+            sql::<Bool>(&format!("seen_at >= clock_timestamp() - {DEAD_AFTER}")),
             sql::<Bool>("coalesce(lease_until > clock_timestamp(), false)"),
         ))
         .load(conn)?;

@@ -271,9 +271,8 @@ impl Plan {
         load(conn, query)
     }
 
-    /// The positions of the results, what matches best first. If there are very many, those whose package or owner has
-    /// all words in its name come first, and the others by time: only few names can be the right one, and sorting all
-    /// would read all.
+    /// The positions of the results, what matches best first. If there are very many, those of [`best::named`] come
+    /// first, and the others by time: only few names can be the right one, and sorting all would read all.
     fn best_places(
         &self,
         conn: &mut PgConnection,
@@ -286,10 +285,7 @@ impl Plan {
         if self.is_small() {
             return load(conn, self.rows_that_match(right).order(order()).limit(limit));
         }
-        let mut named = self.readable_rows(right);
-        for word in &words {
-            named = named.filter(best::is_named(word));
-        }
+        let named = self.readable_rows(right).filter(versions::package_id.eq_any(best::named(conn, &words)?));
         let mut places = load(conn, named.order(order()).limit(limit))?;
         let wanted = usize::try_from(limit).unwrap_or(0);
         if places.len() < wanted {

@@ -5,20 +5,20 @@ use crate::jobs::clock_watch::ClockWatch;
 use crate::jobs::retention::{self, Outcome, RetentionPlan};
 use crate::jobs::task_status::Task;
 use crate::jobs::{flush_counts, run_span};
-use crate::state::{App, retention_plan};
+use crate::state::App;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tracing::Instrument;
 
-/// How often to check whether a run is due.
-const LOOK_EVERY: Duration = Duration::from_secs(60);
+/// How often to check whether a run is due, or was left by a server that died.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 /// How many of the versions that were moved away are listed.
 const MOST_LINES: usize = 200;
 
-/// Checks every minute whether a run is due.
+/// Checks regularly whether a run is due.
 pub(super) async fn apply_regularly(app: Arc<App>) {
-    let plan = retention_plan(&app.config);
+    let plan = app.retention_plan();
     if plan.every.is_zero() {
         return;
     }
@@ -44,7 +44,7 @@ pub(super) async fn apply_regularly(app: Arc<App>) {
 
 /// Applies them now, because an administrator asks.
 pub(super) async fn apply_now(app: &App) {
-    apply(app, RetentionPlan { now_please: true, ..retention_plan(&app.config) }).await;
+    apply(app, RetentionPlan { now_please: true, ..app.retention_plan() }).await;
 }
 
 async fn apply(app: &App, plan: RetentionPlan) {
@@ -56,7 +56,7 @@ async fn apply(app: &App, plan: RetentionPlan) {
         }
         Ok(false) => return,
         Err(error) => {
-            tracing::warn!(%error, "could not start to apply retention rules; trying again in a minute");
+            tracing::warn!(%error, "could not start to apply retention rules; trying again soon");
             return Running::begin(app, Task::Retention).end(false, format!("could not start: {error}"), Vec::new());
         }
     }

@@ -123,8 +123,8 @@ pub const RULES: &[Rule] = &[
         name: "actix_web is named where HTTP is spoken",
         is_broken: |seen| {
             let speaks_http = seen.is_in(&[
-                "http", "auth", "publish", "archive", "export", "listing", "generic", "api", "web", "ops", "routes",
-                "server", "cli",
+                "http", "auth", "publish", "archive", "serve", "export", "listing", "generic", "api", "web", "ops",
+                "routes", "server", "cli",
             ]);
             !speaks_http && seen.names(&["actix_web"])
         },
