@@ -32,7 +32,7 @@ const REPLACED: [(&str, &str); 3] = [
 ];
 
 /// The shell blocks that no test runs, by page and first line, with the reason.
-const NOT_RUN: [(&str, &str, &str); 16] = [
+const NOT_RUN: [(&str, &str, &str); 19] = [
     ("docs/api.md", "curl --fail-with-body -u ada http://127.0.0.1:3000/api/v1/user", "it asks for a password"),
     ("docs/getting-started.md", "script/server", "it builds the program"),
     ("docs/index.md", "curl --fail-with-body -u YOUR_NAME -T app.tar.gz \\", "the name is the reader's"),
@@ -55,6 +55,17 @@ const NOT_RUN: [(&str, &str, &str); 16] = [
         "docs/operations/running.md",
         "psql 'postgresql:///packhouse?host=/var/lib/packhouse/postgres/socket&user=packhouse'",
         "it waits for commands",
+    ),
+    ("docs/operations/several-servers.md", "docker compose up --build", "it needs containers"),
+    (
+        "docs/operations/sizing.md",
+        "curl -s http://127.0.0.1:3000/metrics | grep -E '^packhouse_(blobs|blob_bytes|store_free_bytes|db_)'",
+        "the numbers are the reader's",
+    ),
+    (
+        "docs/operations/several-servers.md",
+        "(umask 077 && openssl rand -hex 32 >secret-key)",
+        "the key is for other machines",
     ),
     (
         "docs/operations/upgrade.md",
