@@ -138,7 +138,7 @@ impl Server {
     pub async fn run(self, app: Arc<App>) -> Result<()> {
         let identity = ServerIdentity {
             id: i64::from(rand::random::<u32>()),
-            address: self.address.to_string(),
+            address: address_for_others(self.address),
             remembers: app.downloads.is_on(),
         };
         app.db.join_servers(identity)?;
@@ -153,6 +153,15 @@ impl Server {
         app.db.leave_servers().await;
         Ok(ended?)
     }
+}
+
+/// The address of a server for the list of servers. All machines have the same unspecified address.
+fn address_for_others(address: SocketAddr) -> String {
+    if !address.ip().is_unspecified() {
+        return address.to_string();
+    }
+    let system = rustix::system::uname();
+    format!("{}:{}", system.nodename().to_string_lossy(), address.port())
 }
 
 /// Nothing is at this address; the answer uses the client's error format.
