@@ -87,6 +87,7 @@ mod scrub;
 mod search;
 mod selectors;
 mod site_files;
+mod statement_counts;
 mod storage;
 mod storage_faults;
 mod store_safety;

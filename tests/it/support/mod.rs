@@ -9,6 +9,7 @@ pub mod people;
 pub mod receiver;
 pub mod sign_in_provider;
 pub mod smtp;
+pub mod statements;
 pub mod wire;
 
 pub use client::{Answer, BASE, Client, Proxy, Request, path};
@@ -85,6 +86,7 @@ impl Site {
     /// Starts a server with these options.
     pub fn start(plan: Plan<'_>) -> Self {
         log::capture();
+        statements::install();
         let dir = cluster().directory();
         let (database, url) = match plan.url {
             Some(url) => (None, url),

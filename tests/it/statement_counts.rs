@@ -1,0 +1,33 @@
+//! How many statements the most frequent requests take. Each costs a round trip to the database, so a longer list here
+//! is a slower server, and needs a reason.
+
+use crate::support::{Site, eventually, path, statements};
+
+#[tokio::test]
+async fn a_publish_takes_the_statements_that_are_written_down() {
+    let site = Site::new();
+    let file = |name: &str| path(&["ada", "tool", "1.0", name]);
+    site.ci().publish(&file("first"), "first").await;
+    let publish = async || {
+        site.ci().publish(&file("second"), "second").await;
+    };
+    insta::assert_snapshot!(statements::of(&site.url, publish()).await.join("\n"), @"");
+}
+
+#[tokio::test]
+async fn a_download_takes_two_statements_and_a_remembered_one_none() {
+    let site = Site::new();
+    let file = path(&["ada", "tool", "1.0", "tool.bin"]);
+    site.ci().publish(&file, "content").await;
+    let read = async || {
+        site.reader().get(&file).await.is(200);
+    };
+    insta::assert_snapshot!(statements::of(&site.url, read()).await.join("\n"), @"");
+    eventually("the server remembers it", async || {
+        read().await;
+        site.app.downloads.usage().entries > 0
+    })
+    .await;
+    let again = statements::of(&site.url, read()).await;
+    assert!(again.is_empty(), "{again:?}");
+}

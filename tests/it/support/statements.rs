@@ -1,0 +1,70 @@
+//! The statements that a server sends to its database.
+
+use diesel::connection::{Instrumentation, InstrumentationEvent, set_default_instrumentation};
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, Once, PoisonError};
+
+/// The statements on each database that is watched, by the beginning of its URL.
+static SEEN: Mutex<Option<HashMap<String, Vec<String>>>> = Mutex::new(None);
+
+fn seen() -> MutexGuard<'static, Option<HashMap<String, Vec<String>>>> {
+    SEEN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The URL without the parameters that the program adds.
+fn database_of(url: &str) -> String {
+    url.split('?').next().unwrap_or_default().to_owned()
+}
+
+/// Records the statements of one connection.
+#[derive(Default)]
+struct Recorder {
+    database: String,
+}
+
+impl Instrumentation for Recorder {
+    fn on_connection_event(&mut self, event: InstrumentationEvent<'_>) {
+        match event {
+            InstrumentationEvent::StartEstablishConnection { url, .. } => self.database = database_of(url),
+            InstrumentationEvent::StartQuery { query, .. } => {
+                if let Some(statements) = seen().as_mut().and_then(|seen| seen.get_mut(&self.database)) {
+                    statements.push(shortened(&query.to_string()));
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// What a statement does, and to which table.
+fn shortened(statement: &str) -> String {
+    let words: Vec<&str> = statement.split_whitespace().map(|word| word.trim_matches(['"', '(', ')', ';'])).collect();
+    let after = |word: &str| words.iter().position(|other| *other == word).and_then(|at| words.get(at + 1));
+    let table = ["INTO", "UPDATE", "FROM"].into_iter().find_map(after);
+    let verb = words.first().copied().unwrap_or_default();
+    table.map_or_else(|| words.join(" "), |table| format!("{verb} {}", table.split('"').next().unwrap_or_default()))
+}
+
+/// Records the statements of connections that are opened from now on.
+pub fn install() {
+    static INSTALLED: Once = Once::new();
+    INSTALLED.call_once(|| {
+        fn recorder() -> Option<Box<dyn Instrumentation>> {
+            Some(Box::new(Recorder::default()))
+        }
+        set_default_instrumentation(recorder).unwrap();
+    });
+}
+
+/// Runs some work, and returns the statements that were sent to a database meanwhile, in their order. What servers say
+/// about themselves is left out: it has its own times.
+pub async fn of<T>(url: &str, work: impl Future<Output = T>) -> Vec<String> {
+    let database = database_of(url);
+    seen().get_or_insert_default().insert(database.clone(), Vec::new());
+    work.await;
+    let statements = seen().as_mut().and_then(|seen| seen.remove(&database)).unwrap_or_default();
+    let is_own = |statement: &String| {
+        !["servers", "pg_stat_activity", "pg_notify", "LISTEN"].iter().any(|word| statement.contains(word))
+    };
+    statements.into_iter().filter(is_own).collect()
+}
