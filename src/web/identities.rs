@@ -103,12 +103,12 @@ pub async fn unlink_form(call: Call) -> Result<Reply> {
 pub async fn unlink(call: Call, form: Protected<Confirmed>) -> Result<Reply> {
     let id = IdentityId(call.part("identity", What::Identity).await?);
     let fields = form.read(&call).await?;
-    let now = call.app.clock.now();
+    let (now, open) = (call.app.clock.now(), call.app.open_ways());
     let removal = async {
         confirm::password(&call, &fields.current_password).await?;
         call.writing(move |conn, caller| {
             let right = can_change_own(conn, caller)?;
-            identities::unlink(conn, caller, &right, id, now)
+            identities::unlink(conn, caller, &right, (id, &open), now)
         })
         .await
     };

@@ -156,13 +156,22 @@ async fn update(call: &Call, name: &OwnerName, edit: UserEdit) -> Result<()> {
     .await
 }
 
+/// The label of the button that takes all second factors and passkeys away.
+pub(crate) fn factors_to_remove(holdings: &Holdings) -> &'static str {
+    match (holdings.has_second_factor, holdings.passkeys) {
+        (_, 0) => "Remove two-factor authentication",
+        (true, _) => "Remove two-factor authentication and passkeys",
+        (false, _) => "Remove passkeys",
+    }
+}
+
 /// The changes that have a page of their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Edit,
     Password,
     Role,
-    /// Removing two-factor authentication.
+    /// Removing two-factor authentication, and passkeys.
     Factor,
     Rename,
     Delete,
@@ -218,7 +227,7 @@ impl ChangePage {
             Kind::Password => format!("Reset {name}'s password"),
             Kind::Role if self.user.is_admin => format!("Remove administrator rights from {name}"),
             Kind::Role => format!("Grant administrator rights to {name}"),
-            Kind::Factor => format!("Remove two-factor authentication from {name}"),
+            Kind::Factor => format!("{} from {name}", factors_to_remove(&self.holdings)),
             Kind::Rename => format!("Change {name}'s username"),
             Kind::Delete => format!("Delete user {name}"),
         }
@@ -410,7 +419,9 @@ async fn take_factor(call: &Call, name: &OwnerName, typed: &Fields) -> Result<Re
         two_factor::reset(conn, caller, &right, now)
     })
     .await?;
-    let notice = format!("{name} now signs in with only a password until they set up two-factor authentication again.");
+    let notice = format!(
+        "{name} now signs in with only a password until they set up two-factor authentication or passkeys again."
+    );
     Ok(Reply::to(&admin_user(name)).notice(&call.app, &notice))
 }
 
