@@ -89,7 +89,7 @@ async fn unlink_page(call: &Call, problems: Problems) -> Result<ConfirmPage> {
 }
 
 /// What people call the provider of an identity, which may no longer be configured.
-pub(super) fn label(call: &Call, identity: &Identity) -> String {
+pub(in crate::web) fn label(call: &Call, identity: &Identity) -> String {
     let provider = call.app.oidc.of_issuer(&identity.issuer);
     provider.map_or_else(|| identity.provider.clone(), |provider| provider.config().label().to_owned())
 }
