@@ -492,6 +492,9 @@ async fn a_counter_that_goes_backwards_is_refused_and_told() {
     -- 
     Packhouse at https://p.example.org sent this to the user admin.
     "#);
+    let mut admin = site.browser_of("admin").await;
+    admin.go("/-/admin").await.is(200);
+    assert!(admin.text().contains("A passkey that may have been copied was refused in the last week"));
     // The one that counts on still works.
     sign_in(&site, &mut authenticator).await.is(303);
 }

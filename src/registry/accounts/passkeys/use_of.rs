@@ -1,7 +1,7 @@
 //! Using a passkey: finding the credential that answers, and recording the outcome.
 
 use super::relying_party::{Refusal, StoredCredential};
-use crate::db::schema::{owners, passkeys, users};
+use crate::db::schema::{audit as log, owners, passkeys, users};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{OwnerId, PasskeyId};
 use crate::domain::mail::Facts;
@@ -12,7 +12,9 @@ use crate::registry::audit::{self, Event};
 use crate::registry::caller::Caller;
 use crate::registry::mail::{self, Readers};
 use core::net::IpAddr;
+use diesel::dsl::sql;
 use diesel::prelude::*;
+use diesel::sql_types::Bool;
 use serde_json::json;
 
 /// A credential that answers, and its user.
@@ -76,6 +78,16 @@ pub fn note(conn: &mut PgConnection, credential: &Credential, state: &[u8], now:
     let noted =
         diesel::update(unchanged).set((passkeys::state.eq(state), passkeys::last_used_at.eq(now))).execute(conn)?;
     Ok(noted == 1)
+}
+
+/// How often a passkey was refused since then because it may have been copied.
+///
+/// # Errors
+/// Database errors.
+pub fn copies_since(conn: &mut PgConnection, since: Timestamp) -> Result<i64> {
+    let is_copy = sql::<Bool>("audit.detail->>'reason' = 'counter'");
+    let refused = log::table.filter(log::event.eq(Event::PasskeyRefuse.as_str())).filter(log::at.gt(since));
+    Ok(refused.filter(is_copy).count().get_result(conn)?)
 }
 
 /// Records that a passkey was refused. If it may have been copied, its user and the administrators are told.
