@@ -32,6 +32,7 @@ pub enum What {
     RetentionRule,
     Invitation,
     Identity,
+    Passkey,
     Provider,
     Page,
 }
@@ -59,6 +60,7 @@ impl fmt::Display for What {
             Self::RetentionRule => "retention rule",
             Self::Invitation => "invitation",
             Self::Identity => "linked sign-in",
+            Self::Passkey => "passkey",
             Self::Provider => "sign-in provider",
             Self::Page => "page",
         })
@@ -226,6 +228,7 @@ fn what_vanished(info: &dyn DatabaseErrorInformation) -> Option<What> {
         | "tokens_user_id_fkey"
         | "sessions_user_id_fkey"
         | "second_factors_user_id_fkey"
+        | "passkeys_user_id_fkey"
         | "known_addresses_user_id_fkey"
         | "versions_creator_id_fkey"
         | "channels_updater_id_fkey"

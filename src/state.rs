@@ -27,6 +27,8 @@ use crate::mailer::Mailer;
 use crate::oidc::Providers;
 use crate::outbound::{Allowed, Outbound};
 use crate::password::Passwords;
+use crate::registry::accounts::passkeys::relying_party::RelyingParty;
+use crate::registry::accounts::ways_in::OpenWays;
 use crate::registry::operations::integrity::BlobTotals;
 use crate::registry::operations::largest::Largest;
 use crate::registry::packages::publish::UploadLimits;
@@ -188,6 +190,20 @@ impl App {
         let limits = &self.config.limits;
         let stall = Duration::from_secs(limits.upload_stall_seconds);
         Pace { stall, least_rate: limits.upload_least_bytes_per_second }
+    }
+
+    /// The site as browsers' passkeys know it; `None` where they have none.
+    pub fn relying_party(&self) -> Option<RelyingParty> {
+        self.config.public_url.as_ref().and_then(RelyingParty::of)
+    }
+
+    /// The ways to sign in that the settings leave open.
+    pub fn open_ways(&self) -> OpenWays {
+        OpenWays {
+            passwords: self.config.auth.password_sign_in,
+            issuers: self.config.auth.oidc.iter().map(|provider| provider.issuer.clone()).collect(),
+            passkeys: self.relying_party().is_some(),
+        }
     }
 
     /// The sender of webhook deliveries.

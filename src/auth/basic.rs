@@ -4,6 +4,7 @@
 use super::bearer::{NOT_UNDERSTOOD, token};
 use super::origin::is_foreign;
 use super::password::{self, SignInSource};
+use crate::db::Connection;
 use crate::domain::secret::{Password, TokenSecret};
 use crate::error::{Error, Result};
 use crate::http::request_log::client;
@@ -20,6 +21,10 @@ const X_GITEA_OTP: HeaderName = HeaderName::from_static("x-gitea-otp");
 const CODE_WANTED: Error = Error::BadCredential(
     "this account has two-factor authentication: send the code as X-Gitea-OTP (each code works once) or use an access \
      token",
+);
+
+const NO_CODE: Error = Error::BadCredential(
+    "this account has two-factor authentication with a passkey, which works only in a browser: use an access token",
 );
 
 const FOREIGN: &str = "a page of another site sent this request with the password that the browser remembers, so nothing \
@@ -63,8 +68,12 @@ async fn sign_in(req: &HttpRequest, app: &App, name: &str, password: Password) -
 /// Requires the two-factor code of users who have two-factor authentication; each request needs a new code.
 async fn check_two_factor(req: &HttpRequest, app: &App, login: &Login, source: &SignInSource) -> Result<()> {
     let (user, epoch) = (login.id, login.auth_epoch);
-    if !app.db.read(move |conn| two_factor::is_enrolled(conn, user)).await? {
-        return Ok(());
+    let look =
+        move |conn: &mut Connection| Ok((two_factor::is_enrolled(conn, user)?, two_factor::has_totp(conn, user)?));
+    match app.db.read(look).await? {
+        (false, _) => return Ok(()),
+        (true, false) => return Err(NO_CODE),
+        (true, true) => {}
     }
     let code = req.headers().get(X_GITEA_OTP).and_then(|value| value.to_str().ok()).ok_or(CODE_WANTED)?.to_owned();
     password::use_code(app, (user, epoch), &code, false, source).await?.map(drop).ok_or(CODE_WANTED)

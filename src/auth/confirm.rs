@@ -1,5 +1,5 @@
-//! Asking signed-in users to prove again who they are: with their password, or with a fresh sign-in at their provider if
-//! they have no password that counts.
+//! Asking signed-in users to prove again who they are: with their password, with a passkey, or with a fresh sign-in at
+//! their provider if they have no password that counts.
 
 use super::call::Call;
 use super::password::{SignInSource, check};
@@ -16,7 +16,7 @@ use std::time::Duration;
 /// The form field for the password that is asked for again.
 pub const FIELD: &str = "current_password";
 
-/// How long a fresh sign-in confirms changes.
+/// How long a fresh sign-in, or a passkey, confirms changes.
 const FRESH: Duration = Duration::from_secs(300);
 
 /// What a form asks for instead of a password.
@@ -24,7 +24,9 @@ const FRESH: Duration = Duration::from_secs(300);
 pub struct FreshSignIn {
     /// The providers to sign in with: their names and what people call them.
     pub providers: Vec<(ProviderName, String)>,
-    /// Whether the user has just signed in again.
+    /// Whether a passkey of the user does too.
+    pub has_passkey: bool,
+    /// Whether the user has just done so.
     pub is_done: bool,
 }
 
@@ -32,15 +34,22 @@ fn is_fresh(caller: &Caller, now: Timestamp) -> bool {
     caller.confirmed_at().is_some_and(|at| at <= now && now.since(at) < FRESH)
 }
 
+/// Whether forms let the caller confirm with a passkey.
+pub fn takes_passkey(app: &App, caller: &Caller) -> bool {
+    caller.has_passkey() && app.relying_party().is_some()
+}
+
 /// What a form asks the caller for instead of their password; `None` if it asks for the password. It does if they have one
-/// that they may sign in with, or if they have nothing else.
+/// that they may sign in with and have not just used a passkey, or if they have nothing else.
 ///
 /// # Errors
 /// Database errors.
 pub fn instead_of_password(conn: &mut Connection, app: &App, caller: &Caller) -> Result<Option<FreshSignIn>> {
     let Some(user) = caller.user() else { return Ok(None) };
+    let (is_done, has_passkey) = (is_fresh(caller, app.clock.now()), takes_passkey(app, caller));
     if user.has_password && app.config.auth.password_sign_in.allows(user.is_admin) {
-        return Ok(None);
+        let is_confirmed = has_passkey && is_done;
+        return Ok(is_confirmed.then(|| FreshSignIn { providers: Vec::new(), has_passkey, is_done }));
     }
     let mut providers: Vec<(ProviderName, String)> = Vec::new();
     for identity in identities::list(conn, user.id)? {
@@ -51,15 +60,15 @@ pub fn instead_of_password(conn: &mut Connection, app: &App, caller: &Caller) ->
             }
         }
     }
-    if providers.is_empty() && user.has_password {
+    if providers.is_empty() && !has_passkey && user.has_password {
         return Ok(None);
     }
-    Ok(Some(FreshSignIn { providers, is_done: is_fresh(caller, app.clock.now()) }))
+    Ok(Some(FreshSignIn { providers, has_passkey, is_done }))
 }
 
 /// Asks signed-in users for their password again, before changes that nobody must be able to make with an unattended
 /// browser or a stolen cookie. A wrong password counts as a failed sign-in. Users without a password must have signed in
-/// again at their provider a moment ago.
+/// again at their provider, or used a passkey, a moment ago. Users with a password may use a passkey instead.
 ///
 /// # Errors
 /// [`Error::Invalid`] at the field [`FIELD`] for a wrong password; [`Error::Unauthenticated`], [`Error::RateLimited`],
@@ -74,8 +83,9 @@ pub async fn password(call: &Call, password: &str) -> Result<()> {
         .await?;
     match instead {
         Some(FreshSignIn { is_done: true, .. }) => return Ok(()),
-        Some(FreshSignIn { providers, .. }) => {
+        Some(FreshSignIn { providers, has_passkey, .. }) => {
             let how = match providers.first() {
+                _ if has_passkey => "use your passkey to confirm that it is you".to_owned(),
                 Some((_, label)) => format!("sign in again with {label} to confirm that it is you"),
                 None => "ask an administrator for a password: this change needs one, and you have none".to_owned(),
             };

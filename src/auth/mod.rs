@@ -9,6 +9,7 @@ pub mod device;
 pub mod hooks;
 pub mod identity_token;
 pub mod origin;
+pub mod passkey;
 pub mod password;
 pub mod policy;
 pub mod session;

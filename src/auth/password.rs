@@ -11,7 +11,7 @@ use crate::registry::accounts::attempts::{Bucket, KnownPlace};
 use crate::registry::accounts::factor::Factor;
 use crate::registry::accounts::two_factor::{self, recovery};
 use crate::registry::accounts::users::{Login, RESCUE};
-use crate::registry::accounts::{attempts, identities, known_addresses, sessions, users};
+use crate::registry::accounts::{attempts, identities, known_addresses, passkeys, sessions, users};
 use crate::registry::caller::{BAD_LOGIN, NOBODY};
 use crate::state::App;
 use actix_web::HttpRequest;
@@ -77,7 +77,7 @@ impl SignInSource {
     }
 }
 
-/// The error for a password of an account that has none, because a provider opens it.
+/// The error for a password of an account that has none, because a provider or a passkey opens it.
 pub const NO_PASSWORD: Error = Error::BadCredential("this account has no password: use an access token");
 /// The error for a password that is right, where the settings forbid passwords.
 pub const PASSWORDS_OFF: Error =
@@ -184,11 +184,14 @@ async fn judge(
             // Only existing names are logged: people also type passwords and tokens into this field.
             let user = login.as_ref().map(|login| login.id.0);
             tracing::warn!(user, client = ?address, "sign-in failed");
-            // Accounts that a provider opened are told how to go on. Others look like names that nobody has.
+            // Accounts that a provider or a passkey opens are told how to go on. Others look like names that nobody has.
             let has_none = |login: &&Login| login.password_hash.is_none() && login.is_active && !login.is_locked;
             let Some(user) = login.as_ref().filter(has_none).map(|login| login.id) else { return Err(BAD_LOGIN) };
-            let is_linked = db.read(move |conn| Ok(!identities::list(conn, user)?.is_empty())).await?;
-            return Err(if is_linked { NO_PASSWORD } else { BAD_LOGIN });
+            let look = move |conn: &mut Connection| {
+                Ok(!identities::list(conn, user)?.is_empty() || passkeys::count(conn, user)? > 0)
+            };
+            let has_other = db.read(look).await?;
+            return Err(if has_other { NO_PASSWORD } else { BAD_LOGIN });
         };
         passwords.remember(login.id, login.auth_epoch, &password, now);
         let user = login.id;

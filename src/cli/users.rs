@@ -50,7 +50,7 @@ pub(super) enum Command {
         #[arg(long)]
         undo: bool,
     },
-    /// Remove two-factor authentication from a user who lost their device, and end all their sessions
+    /// Remove two-factor authentication and all passkeys from a user who lost their device, and end all their sessions
     ResetSecondFactor {
         /// The user
         name: OwnerName,

@@ -270,6 +270,21 @@ diesel::table! {
 }
 
 diesel::table! {
+    passkeys (id) {
+        id -> Int8,
+        user_id -> Int8,
+        credential_id -> Bytea,
+        user_handle -> Bytea,
+        public_key -> Bytea,
+        state -> Bytea,
+        transports -> Int2,
+        name -> Text,
+        created_at -> Timestamptz,
+        last_used_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
     protections (id) {
         id -> Int8,
         owner_id -> Int8,
@@ -348,6 +363,7 @@ diesel::table! {
         sealed_seed -> Bytea,
         last_step -> Int8,
         confirmed_at -> Nullable<Timestamptz>,
+        has_totp -> Bool,
     }
 }
 
@@ -491,6 +507,13 @@ diesel::table! {
 }
 
 diesel::table! {
+    used_challenges (digest) {
+        digest -> Bytea,
+        expires_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     used_identity_tokens (digest) {
         digest -> Bytea,
         expires_at -> Timestamptz,
@@ -557,6 +580,7 @@ diesel::joinable!(sessions -> users (user_id));
 diesel::joinable!(mails -> users (user_id));
 diesel::joinable!(email_links -> users (user_id));
 diesel::joinable!(second_factors -> users (user_id));
+diesel::joinable!(passkeys -> users (user_id));
 diesel::joinable!(packages -> owners (owner_id));
 diesel::joinable!(versions -> packages (package_id));
 diesel::joinable!(files -> versions (version_id));
@@ -598,6 +622,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     owner_usage,
     owners,
     packages,
+    passkeys,
     protections,
     publishers,
     recovery_codes,
@@ -615,6 +640,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     trashed_packages,
     trashed_versions,
     usage_changes,
+    used_challenges,
     used_identity_tokens,
     users,
     versions,

@@ -3,7 +3,8 @@
 
 use super::channel::ChannelName;
 use super::ids::{
-    DeliveryId, FileId, GrantId, HookId, IdentityId, OwnerId, ProtectionId, RetentionRuleId, TeamId, TokenId, TrashId,
+    DeliveryId, FileId, GrantId, HookId, IdentityId, OwnerId, PasskeyId, ProtectionId, RetentionRuleId, TeamId,
+    TokenId, TrashId,
 };
 use super::names::{FileName, OwnerName, PackageName, RobotName};
 use super::path::{FilePath, PackagePath, VersionPath, escape, escape_file};
@@ -85,6 +86,16 @@ pub fn identity_link(name: &ProviderName) -> String {
 /// The page that unlinks an account of a provider.
 pub fn identity_unlink(id: IdentityId) -> String {
     format!("/user/settings/security/identities/{id}/unlink")
+}
+
+/// The page that renames a passkey.
+pub fn passkey_rename(id: PasskeyId) -> String {
+    format!("/user/settings/security/passkeys/{id}/rename")
+}
+
+/// The page that removes a passkey.
+pub fn passkey_remove(id: PasskeyId) -> String {
+    format!("/user/settings/security/passkeys/{id}/remove")
 }
 
 /// The page of an owner, with the owner's packages. For a robot it is the page of its organization.

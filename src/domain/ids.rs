@@ -74,6 +74,8 @@ id!(
     EmailLinkId,
     /// An identity of a user at an OpenID Connect provider.
     IdentityId,
+    /// A passkey of a user.
+    PasskeyId,
 );
 
 impl OwnerId {

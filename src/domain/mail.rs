@@ -74,6 +74,8 @@ pub enum FactorChange {
     On,
     Off,
     NewCodes,
+    PasskeyAdded,
+    PasskeyRemoved,
 }
 
 /// What a mail says, besides the secret of its link. Fields may be added: an older server ignores them.
@@ -113,6 +115,12 @@ pub enum Facts {
         by: Option<String>,
         from: String,
     },
+    /// A passkey of a user was refused, because it seems to have been copied.
+    PasskeyCopied {
+        user: String,
+        name: String,
+        from: String,
+    },
     /// A webhook of an owner was turned off; only the host of its address is told.
     HookOff {
         owner: String,
@@ -145,7 +153,7 @@ impl Facts {
             Self::TokenCreated { .. } => MailKind::TokenCreated,
             Self::NewDevice { .. } => MailKind::NewDevice,
             Self::PasswordChanged { .. } => MailKind::PasswordChanged,
-            Self::TwoFactorChanged { .. } => MailKind::TwoFactorChanged,
+            Self::TwoFactorChanged { .. } | Self::PasskeyCopied { .. } => MailKind::TwoFactorChanged,
             Self::HookOff { .. } => MailKind::HookOff,
             Self::TokenExpires { .. } => MailKind::TokenExpires,
             Self::DiskNearlyFull { .. } => MailKind::DiskNearlyFull,

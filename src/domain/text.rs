@@ -5,6 +5,8 @@ use std::borrow::Cow;
 
 /// The most bytes in a line.
 const MAX_LINE_BYTES: usize = 255;
+/// The most bytes in the name of a passkey.
+const MAX_PASSKEY_BYTES: usize = 100;
 /// The most bytes in a description.
 const MAX_PROSE_BYTES: usize = 2000;
 
@@ -40,6 +42,13 @@ name!(
     TeamName,
     check_team,
     text_schema("A team's name.", r"^[\p{L}\p{N}\-_.]([\p{L}\p{N}\-_. ]*[\p{L}\p{N}\-_.])?$").max_length(Some(MAX_LINE_BYTES))
+);
+
+name!(
+    /// What a user calls a passkey: one line of 1 to 100 bytes, no outer white space.
+    PasskeyName,
+    check_passkey,
+    text_schema("A passkey's name.", r"^[^\x00-\x1f\x7f-\x9f]+$").max_length(Some(MAX_PASSKEY_BYTES))
 );
 
 /// Whether a character is one of the 66 that no text may contain (Unicode Standard §23.7). XML forbids some of them.
@@ -78,6 +87,16 @@ fn check_team(text: &str) -> Result<(), InvalidName> {
         return Err(InvalidName::Characters("only letters, digits, spaces, hyphens, underscores, and periods"));
     }
     Ok(())
+}
+
+fn check_passkey(text: &str) -> Result<(), InvalidName> {
+    check_line(text)?;
+    match text {
+        "" => Err(InvalidName::Empty),
+        _ if text.trim() != text => Err(InvalidName::OuterSpace),
+        _ if text.len() > MAX_PASSKEY_BYTES => Err(InvalidName::TooLong(MAX_PASSKEY_BYTES)),
+        _ => Ok(()),
+    }
 }
 
 fn check_website(text: &str) -> Result<(), InvalidName> {

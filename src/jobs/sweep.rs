@@ -8,6 +8,7 @@
 use crate::db::Db;
 use crate::domain::clock::{Clock, Timestamp};
 use crate::error::{Error, Result};
+use crate::registry::accounts::passkeys::challenges;
 use crate::registry::accounts::{attempts, known_addresses};
 use crate::registry::operations::settings;
 use crate::registry::owners::publishers;
@@ -95,6 +96,7 @@ async fn sweep(db: &Db, store: &BlobStore, clock: &Clock, plan: SweepPlan) -> Re
         attempts::forget_old(conn, now)?;
         known_addresses::forget_old(conn, now)?;
         publishers::forget_old(conn, now)?;
+        challenges::forget_old(conn, now)?;
         cleanup::forget_sessions(conn, now).map(drop)
     })
     .await?;

@@ -1,7 +1,7 @@
 //! The credential that a request presents, and the caller that it identifies.
 
 use super::reach::{Reach, ReachColumn, VisibilityLimit};
-use crate::db::schema::{owners, sessions, tokens, users};
+use crate::db::schema::{owners, passkeys, sessions, tokens, users};
 use crate::domain::clock::Timestamp;
 use crate::domain::identity::VerifiedIdentity;
 use crate::domain::ids::{OwnerId, SessionId, TokenId};
@@ -13,6 +13,7 @@ use crate::registry::accounts::session_expiry::is_live;
 use crate::registry::draft_limit::DraftLimit;
 use core::fmt::Display;
 use core::net::IpAddr;
+use diesel::dsl::exists;
 use diesel::prelude::*;
 use serde_json::Value;
 
@@ -51,6 +52,7 @@ enum Grant {
         id: SessionId,
         must_change: bool,
         confirmed_at: Option<Timestamp>,
+        has_passkey: bool,
     },
     Token(TokenGrant),
 }
@@ -208,12 +210,17 @@ impl Caller {
         matches!(self.grant, Grant::Session { must_change: true, .. })
     }
 
-    /// When the user last signed in again at a provider within this session, to confirm that it is they.
+    /// When the user last proved again who they are within this session, at a provider or with a passkey.
     pub fn confirmed_at(&self) -> Option<Timestamp> {
         match &self.grant {
             Grant::Session { confirmed_at, .. } => *confirmed_at,
             Grant::Whole(_) | Grant::Token(_) => None,
         }
+    }
+
+    /// Whether the user of a session has a passkey. False for other callers, who can't use one.
+    pub fn has_passkey(&self) -> bool {
+        matches!(self.grant, Grant::Session { has_passkey: true, .. })
     }
 
     /// The address the request came from.
@@ -483,18 +490,22 @@ pub fn identify(
             Ok(Caller::with(user, reach, Grant::Whole("password"), address))
         }
         Credential::Session(id) => {
-            let row: Option<(UserRow, bool, Option<Timestamp>)> = sessions::table
+            let own = passkeys::table.filter(passkeys::user_id.eq(users::id)).select(passkeys::id);
+            let row: Option<(UserRow, bool, Option<Timestamp>, bool)> = sessions::table
                 .inner_join(users::table.inner_join(owners::table))
                 .filter(sessions::id.eq(id))
                 .filter(is_live(now))
                 .filter(sessions::auth_epoch.eq(users::auth_epoch))
-                .select((columns, users::must_change_password, sessions::confirmed_at))
+                .select((columns, users::must_change_password, sessions::confirmed_at, exists(own)))
                 .first(conn)
                 .optional()?;
             // A user who was signed out elsewhere becomes a guest and can keep reading what guests may read.
-            let Some((user, must_change, confirmed_at)) = row else { return Ok(Caller::anonymous(address)) };
+            let Some((user, must_change, confirmed_at, has_passkey)) = row else {
+                return Ok(Caller::anonymous(address));
+            };
             let Some((user, reach)) = signed_in(user)? else { return Ok(Caller::anonymous(address)) };
-            Ok(Caller::with(user, reach, Grant::Session { id: *id, must_change, confirmed_at }, address))
+            let grant = Grant::Session { id: *id, must_change, confirmed_at, has_passkey };
+            Ok(Caller::with(user, reach, grant, address))
         }
         Credential::Token(hash) | Credential::FeedToken(hash) => {
             type Limits = (Option<Vec<OwnerId>>, Option<Vec<String>>);

@@ -29,6 +29,8 @@ pub(super) const RESET_NAME: Kind = Kind("names in password resets");
 
 /// What a browser keeps while it is at an OpenID Connect provider.
 pub(super) const SIGN_IN_STATE: Kind = Kind("states of sign-ins");
+/// What a browser keeps while it asks for a passkey.
+pub(super) const PASSKEY_STATE: Kind = Kind("states of passkeys");
 /// ID tokens, for signing out at the provider.
 pub(super) const SIGN_OUT_HINT: Kind = Kind("hints for signing out");
 

@@ -12,13 +12,13 @@ use crate::state::App;
 use crate::web::error::render_error;
 use crate::web::page::Reply;
 use crate::web::{
-    access, account, admin, copies, delete, download, explore, home, login, manual, members, org_settings, orgs,
-    version_edit,
+    access, account, admin, copies, delete, download, explore, home, login, login_code, manual, members, org_settings,
+    orgs, version_edit,
 };
 use crate::web::{channels, compare, email_link, feeds, identities, logout, notifications, oidc};
 use crate::web::{
-    package_settings, package_visibility, packages, password, profile, publishers, register, retention, robots,
-    security, teams, theme, token_new, tokens, two_factor,
+    package_settings, package_visibility, packages, passkey_sign_in, passkeys, password, profile, publishers, register,
+    retention, robots, security, teams, theme, token_new, tokens, two_factor,
 };
 use crate::web::{site_files, trash, upload, version, versions, webhooks};
 use actix_web::{FromRequest, Handler, HttpRequest, web};
@@ -57,8 +57,13 @@ pub(super) fn routes() -> Routes<Web> {
         // Pages: signing in and out.
         .get("/login", login::form).right(Public)
         .post("/login", login::submit).right(Public).event(Event::SessionBegin)
-        .get("/login/two-factor", login::code_form).right(Public)
-        .post("/login/two-factor", login::submit_code).right(Public).event(Event::SessionBegin)
+        .get("/login/two-factor", login_code::form).right(Public)
+        .post("/login/two-factor", login_code::submit).right(Public).event(Event::SessionBegin)
+        .post("/login/two-factor/passkey", passkey_sign_in::prove_second_factor).right(Public)
+            .event(Event::SessionBegin)
+        .post("/login/passkey/options", passkey_sign_in::options).right(Public)
+        .post("/login/passkey", passkey_sign_in::sign_in).right(Public).event(Event::SessionBegin)
+        .post("/login/passkey/confirm", passkey_sign_in::confirm).right(AnyUser)
         .get("/login/forgot", email_link::forgot_form).right(Public)
         .post("/login/forgot", email_link::forget).right(Public).event(Event::PasswordResetRequest)
         .get("/login/reset", email_link::reset_form).right(Public)
@@ -100,6 +105,18 @@ pub(super) fn routes() -> Routes<Web> {
             .event(Event::RecoveryCodes)
         .get("/user/settings/security/disable", two_factor::disable_form).right(SignedIn)
         .post("/user/settings/security/disable", two_factor::disable).right(SignedIn).event(Event::TwoFactorRemove)
+        .get("/user/settings/security/enroll-passkeys", two_factor::passkeys_form).right(SignedIn)
+        .post("/user/settings/security/enroll-passkeys", two_factor::require_passkeys).right(SignedIn)
+            .event(Event::TwoFactorEnroll)
+        .get("/user/settings/security/passkeys/new", passkeys::new_form).right(SignedIn)
+        .post("/user/settings/security/passkeys/options", passkeys::options).right(SignedIn)
+        .post("/user/settings/security/passkeys/new", passkeys::add).right(SignedIn).event(Event::PasskeyAdd)
+        .get("/user/settings/security/passkeys/{passkey}/rename", passkeys::rename_form).right(SignedIn)
+        .post("/user/settings/security/passkeys/{passkey}/rename", passkeys::rename).right(SignedIn)
+            .event(Event::PasskeyRename)
+        .get("/user/settings/security/passkeys/{passkey}/remove", passkeys::remove_form).right(SignedIn)
+        .post("/user/settings/security/passkeys/{passkey}/remove", passkeys::remove).right(SignedIn)
+            .event(Event::PasskeyRemove)
         .get("/user/settings/notifications", notifications::form).right(SignedIn)
         .post("/user/settings/notifications", notifications::submit).right(SignedIn).event(Event::UserUpdate)
         .get("/user/settings/security/identities/{provider}/link", identities::link_form).right(SignedIn)

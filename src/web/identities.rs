@@ -89,7 +89,7 @@ async fn unlink_page(call: &Call, problems: Problems) -> Result<ConfirmPage> {
 }
 
 /// What people call the provider of an identity, which may no longer be configured.
-pub(super) fn label(call: &Call, identity: &Identity) -> String {
+pub(in crate::web) fn label(call: &Call, identity: &Identity) -> String {
     let provider = call.app.oidc.of_issuer(&identity.issuer);
     provider.map_or_else(|| identity.provider.clone(), |provider| provider.config().label().to_owned())
 }
@@ -103,12 +103,12 @@ pub async fn unlink_form(call: Call) -> Result<Reply> {
 pub async fn unlink(call: Call, form: Protected<Confirmed>) -> Result<Reply> {
     let id = IdentityId(call.part("identity", What::Identity).await?);
     let fields = form.read(&call).await?;
-    let now = call.app.clock.now();
+    let (now, open) = (call.app.clock.now(), call.app.open_ways());
     let removal = async {
         confirm::password(&call, &fields.current_password).await?;
         call.writing(move |conn, caller| {
             let right = can_change_own(conn, caller)?;
-            identities::unlink(conn, caller, &right, id, now)
+            identities::unlink(conn, caller, &right, (id, &open), now)
         })
         .await
     };

@@ -1,9 +1,8 @@
-//! Signing in and out: first the password, then the two-factor code of users who have set it up, and only then a
+//! Signing in: first the password, then the second step of users who have set it up (`login_code`), and only then a
 //! session.
 
 use super::device::device as device_name;
 use super::forms::Protected;
-use super::notice::Notice;
 use super::page::{Frame, Reply, frame, within, within_site};
 use super::problems::Problems;
 use super::purpose::purpose;
@@ -50,6 +49,8 @@ struct LoginPage {
     providers: Vec<Button>,
     /// Whether to ask for a password.
     takes_passwords: bool,
+    /// Whether to offer passkeys, which a browser without JavaScript doesn't show.
+    takes_passkeys: bool,
 }
 
 /// The button of an OpenID Connect provider.
@@ -78,7 +79,19 @@ impl LoginPage {
         let may_register = call.app.config.registration.enabled && passwords == PasswordSignIn::Everybody;
         let providers = buttons(call, &back);
         let may_reset = call.app.offers_password_links();
-        Self { frame, name, back, problems, may_register, may_reset, purpose, reason, providers, takes_passwords }
+        Self {
+            frame,
+            name,
+            back,
+            problems,
+            may_register,
+            may_reset,
+            purpose,
+            reason,
+            providers,
+            takes_passwords,
+            takes_passkeys: call.app.relying_party().is_some(),
+        }
     }
 }
 
@@ -109,12 +122,11 @@ const MOST_OF_DEVICE: usize = 60;
 /// Marks, in the query of the sign-in page, that a form was not saved.
 pub(super) const LOST: &str = "lost";
 
-#[derive(Template)]
-#[template(path = "two_factor.html")]
-struct CodePage {
-    frame: Frame,
-    back: String,
-    problems: Problems,
+/// The sign-in page after a problem.
+pub(super) async fn sign_in_again(call: &Call, name: String, back: String, problems: Problems) -> Result<Reply> {
+    let (frame, ()) = frame(call, |_, _| Ok(())).await?;
+    let page = LoginPage::new(call, frame, (name, back), problems);
+    page.problems.reply(&page)
 }
 
 /// Where to go after signing in.
@@ -142,7 +154,7 @@ pub struct SignIn {
 }
 
 /// The message for a failed sign-in; it doesn't say which part was wrong.
-fn problems(error: Error) -> Result<Problems> {
+pub(super) fn problems(error: Error) -> Result<Problems> {
     match error {
         Error::BadCredential(_) => Ok(Problems::whole(
             StatusCode::UNAUTHORIZED,
@@ -166,10 +178,7 @@ pub async fn submit(call: Call, form: Protected<SignIn>) -> Result<Reply> {
     let login = match signed_in {
         Ok(login) => login,
         Err(error) => {
-            let problems = problems(error)?;
-            let (frame, ()) = frame(&call, |_, _| Ok(())).await?;
-            let page = LoginPage::new(&call, frame, (fields.name, back), problems);
-            return page.problems.reply(&page);
+            return sign_in_again(&call, fields.name, back, problems(error)?).await;
         }
     };
     let user = login.id;
@@ -193,6 +202,16 @@ pub(super) fn ask_for_code(call: &Call, user: PendingUser, back: &str) -> Result
 pub(super) struct Proof {
     pub(super) factor: Option<Factor>,
     pub(super) identity: Option<ProvenIdentity>,
+    /// The name of the passkey that they signed in with.
+    pub(super) passkey: Option<String>,
+}
+
+impl Proof {
+    /// The first step that a user waits after, and the second factor.
+    pub(super) fn second(pending: PendingUser, factor: Factor) -> Self {
+        let identity = pending.identity.map(|id| ProvenIdentity { id, sealed_hint: None });
+        Self { factor: Some(factor), identity, passkey: None }
+    }
 }
 
 /// Starts a session and sets its cookie. The browser's previous session ends. With mail, the user is told if they did
@@ -238,57 +257,13 @@ async fn enter(call: &Call, of: (OwnerId, i32), (proof, is_new): (Proof, bool)) 
     let begin = move |conn: &mut Connection| {
         let name: String = device_name(&agent).chars().take(MOST_OF_DEVICE).collect();
         let new_device = is_new.then_some(name.as_str());
-        let (factor, identity) = (proof.factor, proof.identity.as_ref());
-        let arrival = Arrival { address, user_agent: &agent, previous, factor, new_device, identity };
+        let (factor, identity, passkey) = (proof.factor, proof.identity.as_ref(), proof.passkey.as_deref());
+        let arrival = Arrival { address, user_agent: &agent, previous, factor, new_device, identity, passkey };
         let id = sessions::begin(conn, of, &arrival, now)?;
         let left = (factor == Some(Factor::RecoveryCode)).then(|| recovery::left(conn, of.0)).transpose()?;
         Ok((id, left))
     };
     call.app.db.write(begin).await
-}
-
-/// `GET /login/two-factor`.
-pub async fn code_form(call: Call) -> Result<Reply> {
-    if session::pending(&call.req, &call.app).is_none() {
-        return Ok(Reply::to("/login"));
-    }
-    let (frame, ()) = frame(&call, |_, _| Ok(())).await?;
-    Reply::page(&CodePage { frame, back: back(&call), problems: Problems::default() })
-}
-
-#[derive(Deserialize)]
-pub struct Code {
-    code: String,
-    #[serde(default)]
-    back: String,
-}
-
-/// `POST /login/two-factor`.
-pub async fn submit_code(call: Call, form: Protected<Code>) -> Result<Reply> {
-    let fields = form.read(&call).await?;
-    let Some(pending) = session::pending(&call.req, &call.app) else {
-        let back = within_site(&fields.back);
-        let query = format!("?redirect_to={}", escape(&back));
-        let again = format!("/login{}", if back == "/" { "" } else { query.as_str() });
-        let notice = Notice::bad("The time for the code is over. Sign in again.");
-        return Ok(Reply::to(&again).tell(&call.app, &notice));
-    };
-    let source = SignInSource::of(&call.req, &call.app);
-    let of = (pending.id, pending.epoch);
-    let problems = match password::use_code(&call.app, of, &fields.code, true, &source).await {
-        Ok(Some(factor)) => {
-            let identity = pending.identity.map(|id| ProvenIdentity { id, sealed_hint: None });
-            let proof = Proof { factor: Some(factor), identity };
-            return begin(&call, of, proof, &within_site(&fields.back)).await;
-        }
-        Ok(None) => {
-            Problems::whole(StatusCode::UNAUTHORIZED, "the code is wrong or has already been used: enter the next code")
-        }
-        Err(error) => problems(error)?,
-    };
-    let (frame, ()) = frame(&call, |_, _| Ok(())).await?;
-    let page = CodePage { frame, back: within_site(&fields.back), problems };
-    page.problems.reply(&page)
 }
 
 /// A form with no fields but the CSRF token.

@@ -374,7 +374,8 @@ async fn sign_in(
         return ask_for_code(call, PendingUser { id: user, epoch, identity: Some(identity) }, back);
     }
     let sealed_hint = identities::seal_hint(&call.app.key, user, &person.id_token)?;
-    let proof = Proof { factor: None, identity: Some(ProvenIdentity { id: identity, sealed_hint }) };
+    let identity = Some(ProvenIdentity { id: identity, sealed_hint });
+    let proof = Proof { identity, ..Proof::default() };
     begin(call, (user, epoch), proof, back).await
 }
 

@@ -3,7 +3,7 @@
 use super::notice::Notice;
 use super::{assets, forms};
 use crate::auth::call::Call;
-use crate::auth::confirm::{FreshSignIn, instead_of_password};
+use crate::auth::confirm::{FreshSignIn, instead_of_password, takes_passkey};
 use crate::auth::origin::field;
 use crate::auth::session;
 use crate::db::Connection;
@@ -88,6 +88,8 @@ pub struct Frame {
     pub sends_mail: bool,
     /// What forms ask for instead of the reader's password, if they have none that counts.
     pub fresh: Option<FreshSignIn>,
+    /// Whether forms let the reader confirm with a passkey.
+    pub takes_passkey: bool,
     /// The path in front of every link.
     base: BasePath,
 }
@@ -119,6 +121,7 @@ impl Frame {
             root: site_root(req, app),
             sends_mail: app.sends_mail(),
             fresh: None,
+            takes_passkey: false,
             base: app.config.base_path().clone(),
         }
     }
@@ -189,10 +192,11 @@ pub async fn frame<T: Send + 'static>(
     let app = Arc::clone(&call.app);
     let read = move |conn: &mut Connection, caller: &Caller| {
         let fresh = instead_of_password(conn, &app, caller)?;
-        Ok((caller.user().cloned(), fresh, work(conn, caller)?))
+        let takes_passkey = takes_passkey(&app, caller);
+        Ok((caller.user().cloned(), (fresh, takes_passkey), work(conn, caller)?))
     };
-    let (user, fresh, found) = call.reading(read).await?;
-    Ok((Frame { fresh, ..Frame::new(&call.req, &call.app, user) }, found))
+    let (user, (fresh, takes_passkey), found) = call.reading(read).await?;
+    Ok((Frame { fresh, takes_passkey, ..Frame::new(&call.req, &call.app, user) }, found))
 }
 
 /// A response of the web pages.

@@ -109,6 +109,16 @@ impl Problems {
         all
     }
 
+    /// The first problem as JSON, for our own scripts: `{"message": …}`.
+    ///
+    /// # Errors
+    /// As [`Reply::json`].
+    pub fn reply_json(&self) -> Result<Reply> {
+        let message = self.summary("").into_iter().next().map(|(_, text)| text).unwrap_or_default();
+        let status = self.status.unwrap_or(StatusCode::UNPROCESSABLE_ENTITY);
+        Ok(Reply::json(status, &serde_json::json!({"message": message}))?.retry_after(self.retry_after))
+    }
+
     /// The page with the form, shown again.
     ///
     /// # Errors

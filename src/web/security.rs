@@ -1,4 +1,4 @@
-//! Security settings: two-factor authentication, linked accounts of providers, and active sessions.
+//! Security settings: two-factor authentication, passkeys, linked accounts of providers, and active sessions.
 
 use super::device::{device, icon};
 use super::format::When;
@@ -14,8 +14,9 @@ use crate::domain::ids::SessionId;
 use crate::error::{Error, Result, What};
 use crate::oidc::Provider;
 use crate::registry::accounts::identities::{self, Identity};
+use crate::registry::accounts::passkeys::{self, Passkey};
 use crate::registry::accounts::sessions::{self, Session};
-use crate::registry::accounts::two_factor::{enrolled_since, recovery};
+use crate::registry::accounts::two_factor::{enrolled_since, has_totp, recovery};
 use askama::Template;
 use serde::Deserialize;
 use std::sync::Arc;
@@ -52,12 +53,38 @@ struct SecurityPage {
     frame: Frame,
     /// When two-factor authentication was turned on, if it is.
     factor: Option<When>,
+    /// Whether codes of an authenticator app count.
+    has_totp: bool,
     codes_left: i64,
+    passkeys: Vec<PasskeyLine>,
+    /// Whether browsers have passkeys at the site's address.
+    takes_passkeys: bool,
     /// The linked accounts of providers.
     linked: Vec<Linked>,
     /// The providers to link: what people call them, and the address of the page for it.
     providers: Vec<(String, String)>,
     lines: Vec<Line>,
+}
+
+/// A row in the list of passkeys.
+struct PasskeyLine {
+    passkey: Passkey,
+    added: When,
+    used: Option<When>,
+    rename_url: String,
+    remove_url: String,
+}
+
+impl PasskeyLine {
+    fn new(passkey: Passkey, now: Timestamp) -> Self {
+        Self {
+            added: When { at: passkey.created_at, now },
+            used: passkey.last_used_at.map(|at| When { at, now }),
+            rename_url: address::passkey_rename(passkey.id),
+            remove_url: address::passkey_remove(passkey.id),
+            passkey,
+        }
+    }
 }
 
 /// A linked account of a provider.
@@ -71,16 +98,20 @@ struct Linked {
 /// `GET /user/settings/security`.
 pub async fn show(call: Call) -> Result<Reply> {
     let now = call.app.clock.now();
-    let (frame, (factor, codes_left, identities, mut lines)) = frame(&call, move |conn, caller| {
+    let (frame, (factor, passkeys, identities, mut lines)) = frame(&call, move |conn, caller| {
         let user = caller.signed_in()?.id;
         let line = |session: Session| Line { here: caller.session() == Some(session.id), session, now };
         let lines: Vec<Line> = sessions::list(conn, user, now)?.into_iter().map(line).collect();
         let identities = identities::list(conn, user)?;
-        Ok((enrolled_since(conn, user)?, recovery::left(conn, user)?, identities, lines))
+        let factor = (enrolled_since(conn, user)?, has_totp(conn, user)?, recovery::left(conn, user)?);
+        Ok((factor, passkeys::list(conn, user)?, identities, lines))
     })
     .await?;
     lines.sort_by_key(|line| !line.here);
-    let factor = factor.map(|at| When { at, now });
+    let (since, has_totp, codes_left) = factor;
+    let factor = since.map(|at| When { at, now });
+    let passkeys = passkeys.into_iter().map(|passkey| PasskeyLine::new(passkey, now)).collect();
+    let takes_passkeys = call.app.relying_party().is_some();
     let linked = identities.into_iter().map(|identity| Linked {
         label: label(&call, &identity),
         used: identity.last_used_at.map(|at| When { at, now }),
@@ -93,7 +124,17 @@ pub async fn show(call: Call) -> Result<Reply> {
         (config.label().to_owned(), address::identity_link(&config.name))
     };
     let providers = call.app.oidc.all().iter().map(link).collect();
-    Reply::page(&SecurityPage { frame, factor, codes_left, linked, providers, lines })
+    Reply::page(&SecurityPage {
+        frame,
+        factor,
+        has_totp,
+        codes_left,
+        passkeys,
+        takes_passkeys,
+        linked,
+        providers,
+        lines,
+    })
 }
 
 #[derive(Deserialize)]

@@ -12,7 +12,8 @@ use crate::domain::public_url::PublicUrl;
 use crate::error::{Error, Result};
 use crate::registry::access::can_change_own;
 use crate::registry::accounts::two_factor::recovery::{self, RecoveryCode};
-use crate::registry::accounts::two_factor::{self, Enrolled, Seed, accept, enroll, is_enrolled, offer};
+use crate::registry::accounts::two_factor::{self, Enrolled, Seed, accept, enroll, enroll_passkeys, has_totp};
+use crate::registry::accounts::two_factor::{is_enrolled, offer};
 use crate::registry::caller::SignedIn;
 use askama::Template;
 use base64::Engine;
@@ -57,21 +58,29 @@ fn enroll_page(call: &Call, frame: Frame, user: &SignedIn, seed: &Seed, problems
     Ok(EnrollPage { frame, problems, picture, spelled, offer: URL_SAFE_NO_PAD.encode(sealed) })
 }
 
-/// The signed-in user, and whether two-factor authentication is on.
-async fn own(call: &Call) -> Result<(Frame, SignedIn, bool)> {
-    let (frame, (user, enrolled)) = frame(call, |conn, caller| {
+/// What the signed-in user has set up.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct SetUp {
+    is_on: bool,
+    has_totp: bool,
+    has_passkey: bool,
+}
+
+/// The signed-in user, and what they have set up.
+async fn own(call: &Call) -> Result<(Frame, SignedIn, SetUp)> {
+    let (frame, (user, set_up)) = frame(call, |conn, caller| {
         let user = caller.signed_in()?.clone();
-        let enrolled = is_enrolled(conn, user.id)?;
-        Ok((user, enrolled))
+        let (is_on, has_totp) = (is_enrolled(conn, user.id)?, has_totp(conn, user.id)?);
+        Ok((user, SetUp { is_on, has_totp, has_passkey: caller.has_passkey() }))
     })
     .await?;
-    Ok((frame, user, enrolled))
+    Ok((frame, user, set_up))
 }
 
 /// `GET /user/settings/security/enroll`.
 pub async fn enroll_form(call: Call) -> Result<Reply> {
-    let (frame, user, enrolled) = own(&call).await?;
-    if enrolled {
+    let (frame, user, known) = own(&call).await?;
+    if known.has_totp {
         return Ok(Reply::to(SECURITY));
     }
     Reply::page(&enroll_page(&call, frame, &user, &Seed::generate(), Problems::default())?)
@@ -87,8 +96,8 @@ pub struct Enrollment {
 /// `POST /user/settings/security/enroll`.
 pub async fn submit_enroll(call: Call, form: Protected<Enrollment>) -> Result<Reply> {
     let fields = form.read(&call).await?;
-    let (frame, user, enrolled) = own(&call).await?;
-    if enrolled {
+    let (frame, user, known) = own(&call).await?;
+    if known.has_totp {
         return Ok(Reply::to(SECURITY));
     }
     let sealed = URL_SAFE_NO_PAD.decode(&fields.offer).unwrap_or_default();
@@ -130,7 +139,7 @@ struct CodesPage {
 }
 
 /// Shows the codes once, with the session that replaced the one that asked.
-async fn codes_reply(
+pub(super) async fn codes_reply(
     call: &Call,
     user: SignedIn,
     codes: &[RecoveryCode],
@@ -162,6 +171,8 @@ struct ConfirmPage {
 enum What {
     Codes,
     Disable,
+    /// To turn it on with passkeys alone.
+    Passkeys,
 }
 
 impl What {
@@ -169,13 +180,31 @@ impl What {
         match self {
             Self::Codes => "/user/settings/security/recovery-codes",
             Self::Disable => "/user/settings/security/disable",
+            Self::Passkeys => "/user/settings/security/enroll-passkeys",
+        }
+    }
+
+    /// The heading of the page, and the label of its button.
+    fn title(self) -> &'static str {
+        match self {
+            Self::Codes => "Create new recovery codes",
+            Self::Disable => "Turn off two-factor authentication",
+            Self::Passkeys => "Turn on two-factor authentication with passkeys",
+        }
+    }
+
+    /// Whether it makes sense for a user.
+    fn fits(self, known: SetUp) -> bool {
+        match self {
+            Self::Codes | Self::Disable => known.is_on,
+            Self::Passkeys => known.has_passkey && !known.is_on,
         }
     }
 }
 
 async fn confirm_page(call: &Call, what: What) -> Result<Reply> {
-    let (frame, _, enrolled) = own(call).await?;
-    if !enrolled {
+    let (frame, _, known) = own(call).await?;
+    if !what.fits(known) {
         return Ok(Reply::to(SECURITY));
     }
     Reply::page(&ConfirmPage { frame, problems: Problems::default(), what })
@@ -213,6 +242,29 @@ pub async fn renew_codes(call: Call, form: Protected<Confirmed>) -> Result<Reply
     match renew.await {
         Ok((user, codes)) => codes_reply(&call, user, &codes, None, false).await,
         Err(error) => confirm_again(&call, What::Codes, error).await,
+    }
+}
+
+/// `GET /user/settings/security/enroll-passkeys`.
+pub async fn passkeys_form(call: Call) -> Result<Reply> {
+    confirm_page(&call, What::Passkeys).await
+}
+
+/// `POST /user/settings/security/enroll-passkeys`.
+pub async fn require_passkeys(call: Call, form: Protected<Confirmed>) -> Result<Reply> {
+    let fields = form.read(&call).await?;
+    let turn_on = async {
+        confirm::password(&call, &fields.current_password).await?;
+        let (key, now) = (call.app.key.clone(), call.app.clock.now());
+        call.writing(move |conn, caller| {
+            let right = can_change_own(conn, caller)?;
+            Ok((caller.signed_in()?.clone(), enroll_passkeys(conn, caller, &right, &key, now)?))
+        })
+        .await
+    };
+    match turn_on.await {
+        Ok((user, done)) => codes_reply(&call, user, &done.codes, done.session, true).await,
+        Err(error) => confirm_again(&call, What::Passkeys, error).await,
     }
 }
 

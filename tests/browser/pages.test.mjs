@@ -121,6 +121,11 @@ const VISITS = {
   "/user/settings/organizations": { ada: ["/user/settings/organizations"], idle: ["/user/settings/organizations"] },
   "/user/settings/password": { ada: ["/user/settings/password"] },
   "/user/settings/security": { ada: ["/user/settings/security"] },
+  // tests/browser/passkeys.test.mjs has passkeys.
+  "/user/settings/security/enroll-passkeys": {},
+  "/user/settings/security/passkeys/new": { ada: ["/user/settings/security/passkeys/new"] },
+  "/user/settings/security/passkeys/{passkey}/rename": {},
+  "/user/settings/security/passkeys/{passkey}/remove": {},
   "/user/settings/security/enroll": { ada: ["/user/settings/security/enroll"] },
   // In accounts.test.mjs, because these pages need a user with two-factor authentication.
   "/user/settings/security/disable": {},

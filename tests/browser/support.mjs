@@ -169,7 +169,7 @@ export async function signIn(page, name, password = PASSWORD) {
   await page.goto("/login");
   await page.getByLabel("Username or email address").fill(name);
   await page.getByLabel("Password", { exact: true }).fill(password);
-  await page.getByRole("button", { name: "Sign in" }).click();
+  await page.getByRole("button", { name: "Sign in", exact: true }).click();
   await page.locator("header details.menu summary").waitFor();
 }
 

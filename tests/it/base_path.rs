@@ -11,6 +11,7 @@ use serde_json::json;
 
 const PROXIES: [Proxy; 2] = [Proxy::Keeps, Proxy::Strips];
 const ROOT: &str = "https://host.test";
+const LOGIN: &str = "main form[action$='/login']";
 
 /// The path of an address of the site, which is absolute or a path of its host.
 fn path_of(address: &str) -> String {
@@ -33,7 +34,7 @@ async fn people_sign_in_upload_and_delete_below_a_path() {
         browser.go("/packages/ada/-/upload?package=tool").await.is(303);
         assert_eq!(target(&browser), "/packages/login?redirect_to=%2Fada%2F-%2Fupload%3Fpackage%3Dtool");
         browser.follow().await.is(200);
-        browser.submit("main form", &[("name", "ada"), ("password", PASSWORD)]).await.is(303);
+        browser.submit(LOGIN, &[("name", "ada"), ("password", PASSWORD)]).await.is(303);
         assert_eq!(target(&browser), "/packages/ada/-/upload?package=tool", "{proxy:?}");
         browser.follow().await.is(200);
         assert_eq!(browser.attrs("#upload", "action"), ["/packages/ada/-/upload"]);
@@ -105,7 +106,7 @@ async fn redirect_to_is_a_path_of_the_site_with_or_without_its_base() {
     ] {
         let mut browser = site.browser();
         browser.go(&format!("/packages/login?redirect_to={wanted}")).await.is(200);
-        browser.submit("main form", &[("name", "ada"), ("password", PASSWORD)]).await.is(303);
+        browser.submit(LOGIN, &[("name", "ada"), ("password", PASSWORD)]).await.is(303);
         assert_eq!(target(&browser), to, "{wanted}");
     }
 }
@@ -253,7 +254,7 @@ async fn cookies_below_a_path_are_sent_to_this_path_only() {
         let mut all = set_cookies(&browser);
         browser.cookies.retain(|name, _| name.contains("visit"));
         let form = ("name", "ada");
-        browser.submit("main form", &[form, ("password", PASSWORD)]).await.is(303);
+        browser.submit(LOGIN, &[form, ("password", PASSWORD)]).await.is(303);
         all.extend(set_cookies(&browser));
         for (at, name) in ["-visit", "", "-pending"].into_iter().enumerate() {
             assert!(all[at].starts_with(&format!("{prefix}{name}{port}=")), "{url}: {all:?}");
@@ -274,7 +275,7 @@ async fn servers_on_other_ports_of_one_host_keep_each_others_sessions() {
     // A browser sends the cookies of a host to all of its ports.
     second.cookies = first.cookies.clone();
     second.go("/login").await.is(200);
-    second.submit("main form", &[("name", "ada"), ("password", PASSWORD)]).await.is(303);
+    second.submit(LOGIN, &[("name", "ada"), ("password", PASSWORD)]).await.is(303);
     second.go("/user/settings").await.is(200);
     first.cookies = second.cookies.clone();
     first.go("/user/settings").await.is(200);

@@ -65,6 +65,7 @@ mod package_grants;
 mod package_settings;
 mod package_visibility;
 mod page_links;
+mod passkeys;
 mod password_attempts;
 mod power_loss;
 mod private_owners;

@@ -78,6 +78,10 @@ async fn somebody_new_gets_an_account_and_signs_in_again_with_it() {
     assert_eq!(details(&site, "session.begin")[0], r#"{"provider": "corp"}"#);
     assert_eq!(details(&site, "user.identity.link")[0], r#"{"subject": "s1", "provider": "corp"}"#);
 
+    let mut admin = site.browser_of("admin").await;
+    admin.go("/-/admin/users/grace.hopper").await.is(200);
+    assert!(admin.one("#linked").starts_with("Corp: rear.admiral@example.org used"), "{}", admin.one("#linked"));
+
     // Programs are told what to do; a page tells nothing.
     let refused = site.anon().basic("grace.hopper", "any password at all").get("/api/v1/user").await;
     refused.is(401).says("this account has no password: use an access token");

@@ -1,7 +1,8 @@
 //! The route table against the server: every route, every role, every kind of credential. The expected answer is
 //! derived from the route's row alone. A change adds the one audit entry that its row names, and a refusal adds none.
 
-use crate::support::people::{db_token, db_user, new_org, new_team};
+use crate::support::browser::Browser;
+use crate::support::people::{db_token, db_user, new_org, new_team, password_hash};
 use crate::support::{Client, PASSWORD, Site, morning, path};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
@@ -36,6 +37,10 @@ enum Person {
     Administrator,
     /// A robot of the organization `open`, which may publish all of its packages and nothing else.
     Robot,
+    /// A stranger without a password, who signed in with a passkey and has just confirmed with it.
+    PasskeyOnly,
+    /// A stranger without a password, who signed in at an OpenID Connect provider, and has just done so again.
+    ProviderOnly,
 }
 
 impl Person {
@@ -50,6 +55,8 @@ impl Person {
             Self::Locked => "locked",
             Self::Administrator => "admin",
             Self::Robot => "open/robot",
+            Self::PasskeyOnly => "keyholder",
+            Self::ProviderOnly => "employee",
         }
     }
 
@@ -225,7 +232,7 @@ struct World {
 const UNREACHABLE: &str = "http://127.0.0.1:1";
 
 const ORGS: [(&str, Visibility); 2] = [("open", Visibility::Public), ("closed", Visibility::Private)];
-const PEOPLE: [Person; 9] = [
+const PEOPLE: [Person; 11] = [
     Person::Anonymous,
     Person::Stranger,
     Person::Reader,
@@ -235,6 +242,8 @@ const PEOPLE: [Person; 9] = [
     Person::Locked,
     Person::Administrator,
     Person::Robot,
+    Person::PasskeyOnly,
+    Person::ProviderOnly,
 ];
 
 impl World {
@@ -242,7 +251,7 @@ impl World {
         // Mail is written and never sent.
         let site = Site::with(&[
             ("PACKHOUSE_SECURITY_CONTACT", "mailto:security@example.org"),
-            ("PACKHOUSE_PUBLIC_URL", "http://127.0.0.1"),
+            ("PACKHOUSE_PUBLIC_URL", "http://localhost"),
             ("PACKHOUSE_MAIL_SMTP_URL", "smtps://mail.example.org"),
             ("PACKHOUSE_MAIL_FROM", "packhouse@example.org"),
             ("PACKHOUSE_AUTH_OIDC_NAME", "corp"),
@@ -305,6 +314,8 @@ impl World {
             Person::Anonymous | Person::Robot => self.site.browser(),
             // A locked user has a session from before the lock.
             Person::Locked => return self.session.borrow().clone().unwrap(),
+            Person::PasskeyOnly => self.db_session_by(person.name(), PASSKEY).await,
+            Person::ProviderOnly => self.db_session_by(person.name(), IDENTITY).await,
             _ => self.site.browser_of(person.name()).await,
         };
         let guest = matches!(person, Person::Anonymous | Person::Robot);
@@ -312,6 +323,17 @@ impl World {
         let found = (browser.cookie_header(), browser.csrf());
         *self.session.borrow_mut() = Some(found.clone());
         found
+    }
+
+    /// A browser of a user who has no password, and signed in with what this statement inserts.
+    async fn db_session_by(&self, name: &str, insert: &str) -> Browser {
+        let (hash, of_user) = (password_hash(), format!("WHERE id = (SELECT id FROM owners WHERE name = '{name}')"));
+        self.site.db_execute(&format!("UPDATE users SET password_hash = '{hash}' {of_user}"));
+        let browser = self.site.browser_of(name).await;
+        self.site.db_execute(&format!("UPDATE users SET password_hash = NULL {of_user}"));
+        self.db_insert(name, &self.fresh("way in"), insert);
+        self.site.db_execute("UPDATE sessions SET confirmed_at = created_at");
+        browser
     }
 
     /// The `Authorization` header of a user, and the other headers of the request.
@@ -612,14 +634,15 @@ async fn request(world: &World, row: &Row, person: Person, org: &str) -> (String
         }
         (_, pattern) if pattern.contains("{identity}") => {
             let of = if person == Person::Robot { "open/robot" } else { person.name() };
-            let id = world.db_insert(
-                of,
-                &world.fresh("subject"),
-                "INSERT INTO identities (user_id, provider, issuer, subject, email, created_at) SELECT id, 'corp', \
-                 'https://login.example.org', $2, '', now() FROM owners WHERE name = $1 RETURNING id AS n",
-            );
+            let id = world.db_insert(of, &world.fresh("subject"), IDENTITY);
             body = (method == "POST").then(|| json!({"current_password": PASSWORD}));
             fill(pattern, &[("{identity}", &id.to_string())])
+        }
+        (_, pattern) if pattern.contains("{passkey}") => {
+            let of = if person == Person::Robot { "open/robot" } else { person.name() };
+            let id = world.db_insert(of, &world.fresh("passkey"), PASSKEY);
+            body = (method == "POST").then(|| json!({"current_password": PASSWORD, "name": "Renamed"}));
+            fill(pattern, &[("{passkey}", &id.to_string())])
         }
         (_, pattern) if pattern.contains("/robots") => {
             let (robot, token) = (world.fresh("robot"), world.fresh("doomed"));
@@ -1110,14 +1133,29 @@ async fn attempt(
 
 /// Routes with which users end their own access. `web_account` and `web_security` test that they work. Here only
 /// callers who may not use them try.
-const OWN_CHANGES: [&str; 6] = [
+const OWN_CHANGES: [&str; 11] = [
     "/user/settings/rename",
     "/user/settings/delete",
     "/user/settings/password",
     "/user/settings/security/enroll",
     "/user/settings/security/recovery-codes",
     "/user/settings/security/disable",
+    // These need the answer of a passkey; `passkeys` tests that they work.
+    "/login/passkey/confirm",
+    "/user/settings/security/enroll-passkeys",
+    "/user/settings/security/passkeys/new",
+    "/user/settings/security/passkeys/options",
+    "/user/settings/security/passkeys/{passkey}/remove",
 ];
+
+/// Inserts an identity of a user at a provider.
+const IDENTITY: &str = "INSERT INTO identities (user_id, provider, issuer, subject, email, created_at) SELECT id, 'corp', \
+                        'http://127.0.0.1:1', $2, '', now() FROM owners WHERE name = $1 RETURNING id AS n";
+
+/// Inserts a passkey of a user whose credential has a name of its own, and that nobody can use.
+const PASSKEY: &str = "INSERT INTO passkeys (user_id, credential_id, user_handle, public_key, state, transports, name, \
+                       created_at) SELECT id, sha256($2::bytea), sha256(''), '', '\\x01000000000000', 0, $2, now() \
+                       FROM owners WHERE name = $1 RETURNING id AS n";
 
 /// Requests every route of the table in one role.
 async fn walk(person: Person) {
@@ -1137,6 +1175,7 @@ async fn walk(person: Person) {
                 Sent::Nothing => person == Person::Anonymous,
                 // A robot can't sign in.
                 Sent::Cookie | Sent::Password if person == Person::Robot => false,
+                Sent::Password if [Person::PasskeyOnly, Person::ProviderOnly].contains(&person) => false,
                 Sent::Cookie => true,
                 Sent::HeadWithBearer if row.method != "GET" => false,
                 // Pages accept only cookies. Two other kinds are enough to show it.
@@ -1205,6 +1244,16 @@ async fn a_robot_can_do_exactly_what_the_route_table_says() {
 }
 
 #[tokio::test]
+async fn a_user_with_only_a_passkey_can_do_exactly_what_the_route_table_says() {
+    walk(Person::PasskeyOnly).await;
+}
+
+#[tokio::test]
+async fn a_user_of_a_provider_can_do_exactly_what_the_route_table_says() {
+    walk(Person::ProviderOnly).await;
+}
+
+#[tokio::test]
 async fn an_administrator_can_do_exactly_what_the_route_table_says() {
     walk(Person::Administrator).await;
 }
@@ -1218,7 +1267,9 @@ fn every_changing_route_names_its_audit_event_and_no_reading_route() {
         let previews = row.path.ends_with("/-/retention/preview");
         // The way back from the provider links the account and records it.
         let leads_away = row.path.ends_with("/identities/{provider}/link");
-        let changes = row.method != "GET" && row.path != "/-/theme" && !refuses && !previews && !leads_away;
+        // Asking for a passkey, and confirming with one, changes nothing that others see.
+        let asks = row.path.ends_with("/passkeys/options") || row.path.starts_with("/login/passkey/");
+        let changes = row.method != "GET" && row.path != "/-/theme" && !refuses && !previews && !leads_away && !asks;
         assert_eq!(row.policy.event.is_some(), changes, "{} {}", row.method, row.path);
     }
 }

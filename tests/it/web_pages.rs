@@ -41,6 +41,11 @@ async fn settle(proxy: Option<Proxy>) -> Site {
         "INSERT INTO identities (user_id, provider, issuer, subject, email, created_at) SELECT id, 'corp', \
          'http://127.0.0.1:1', 'subject of ada', 'ada@example.org', now() FROM owners WHERE name = 'ada'",
     );
+    site.db_execute(
+        "INSERT INTO passkeys (user_id, credential_id, user_handle, public_key, state, transports, name, created_at) \
+         SELECT id, sha256('ada'), sha256('ada'), '', '\\x01000000000000', 0, 'Laptop', now() FROM owners \
+         WHERE name = 'ada'",
+    );
     site.db(|conn| {
         db_org(conn, "acme", Visibility::Public)?;
         db_org(conn, "inside", Visibility::Private)?;
@@ -73,6 +78,7 @@ async fn address(site: &Site, row: &Row) -> String {
         ("{entry}", "trash"),
         ("{rule}", "retention_rules"),
         ("{identity}", "identities"),
+        ("{passkey}", "passkeys"),
     ] {
         if address.contains(part) {
             let id = site.db_number(&format!("SELECT coalesce(min(id), 1) AS n FROM {table}"));

@@ -85,6 +85,8 @@ const ONCE: &str = "The link works once.";
 const IGNORE: &str = "If you didn't ask for this, you can ignore this email.";
 const WAS_IT_YOU: &str = "If this was you, there is nothing to do. If it wasn't, change your password and end all sessions \
                           you don't recognize:";
+const IS_PASSKEY_YOURS: &str = "If this was you, there is nothing to do. If it wasn't, remove the passkey, change your \
+                                password, and end all sessions you don't recognize:";
 const SECURITY: &str = "Open security settings";
 
 /// Writes a mail to a user. `code` is the secret of its link; `root` is the site's own address.
@@ -165,21 +167,48 @@ pub fn write(facts: &Facts, user: &OwnerName, code: Option<&str>, (root, at): (&
                 FactorChange::On => "Two-factor authentication was turned on",
                 FactorChange::Off => "Two-factor authentication was turned off",
                 FactorChange::NewCodes => "New recovery codes were created",
+                FactorChange::PasskeyAdded => "A passkey was added",
+                FactorChange::PasskeyRemoved => "A passkey was removed",
             }
             .to_owned(),
             format!(
-                "{} for your account {user} at {root}{}{} on {when}.\n\n{WAS_IT_YOU}",
+                "{} for your account {user} at {root}{}{} on {when}.\n\n{}",
                 match change {
                     FactorChange::On => "Two-factor authentication was turned on",
                     FactorChange::Off => "Two-factor authentication was turned off",
                     FactorChange::NewCodes => "New recovery codes, which replace the old ones, were created",
+                    FactorChange::PasskeyAdded => "A passkey, which signs you in without a password, was added",
+                    FactorChange::PasskeyRemoved => "A passkey was removed",
                 },
                 by(maker.as_ref()),
-                from(address)
+                from(address),
+                if *change == FactorChange::PasskeyAdded { IS_PASSKEY_YOURS } else { WAS_IT_YOU }
             ),
             Some((SECURITY, url("/user/settings/security"))),
             Vec::new(),
         ),
+        Facts::PasskeyCopied { user: of, name, from: address } => {
+            let is_own = *of == user.to_string();
+            let whose = if is_own { format!("of your account {of}") } else { format!("of {of}") };
+            let what_to_do = match is_own {
+                true => "Remove it, and add a new one if you still use that device:",
+                false => "Ask them to remove it and to add a new one. Their recent sign-ins are in the audit log:",
+            };
+            let page = match is_own {
+                true => (SECURITY, url("/user/settings/security")),
+                false => ("Show the audit log", url(&address::audit_of_actor(of))),
+            };
+            (
+                format!("A passkey of {of} may have been copied"),
+                format!(
+                    "The passkey \"{name}\" {whose} at {root} was refused on {when}{}, because it counts fewer uses than \
+                     before. Either somebody has a copy of it, or its device was reset. {what_to_do}",
+                    from(address)
+                ),
+                Some(page),
+                Vec::new(),
+            )
+        }
         Facts::HookOff { owner, host, reason } => (
             format!("A webhook of {owner} was turned off"),
             format!(

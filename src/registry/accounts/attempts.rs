@@ -205,6 +205,24 @@ pub fn provider_buckets(address: Option<IpAddr>) -> Vec<Bucket> {
     buckets
 }
 
+/// The buckets in which answers of passkeys are counted that turn out to be wrong. Nobody can guess a signature: this
+/// limits the work that refused answers cause, and the records of them. The account's bucket is filled only by those who
+/// know a credential of it.
+pub fn passkey_buckets(user: Option<OwnerId>, address: Option<IpAddr>, place: Option<&KnownPlace>) -> Vec<Bucket> {
+    if let Some(place) = place {
+        return vec![place.bucket("passkey", SIGN_INS)];
+    }
+    let mut buckets = vec![Bucket::new("passkey in all".to_owned(), SIGN_INS_IN_ALL, USE_A_TOKEN)];
+    buckets.extend(user.map(|user| Bucket::new(format!("passkey account {user}"), SIGN_INS, USE_A_TOKEN)));
+    if let Some(address) = address {
+        let of = |network: String, most| Bucket::new(format!("passkey address {network}"), most, USE_A_TOKEN);
+        buckets.push(of(network_of(address).to_string(), SIGN_INS));
+        buckets.extend(site_of(address).map(|site| of(site, SIGN_INS_PER_SITE)));
+    }
+    buckets.sort_by(|one, other| one.name.cmp(&other.name));
+    buckets
+}
+
 fn names(buckets: &[Bucket]) -> Vec<&str> {
     buckets.iter().map(|bucket| bucket.name.as_str()).collect()
 }

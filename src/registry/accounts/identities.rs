@@ -3,6 +3,7 @@
 
 use super::sessions;
 use super::users::{self, NewUser, able_admins};
+use super::ways_in::{self, GivenUp, OpenWays};
 use crate::db::schema::{identities, owners, sessions as session_rows, team_members, teams, users as users_table};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{IdentityId, OwnerId, TeamId};
@@ -458,30 +459,22 @@ pub fn unlink(
     conn: &mut PgConnection,
     caller: &Caller,
     right: &CanChangeOwn,
-    id: IdentityId,
+    (id, open): (IdentityId, &OpenWays),
     now: Timestamp,
 ) -> Result<String> {
     let user = right.user().id;
-    // Two requests at once take turns, so that one way to sign in is left.
-    let has_password: bool = users_table::table
-        .find(user)
-        .select(users_table::password_hash.is_not_null())
-        .for_no_key_update()
-        .first(conn)?;
-    let own = list(conn, user)?;
-    let identity = own.iter().find(|identity| identity.id == id).ok_or(Error::NotFound(What::Identity))?;
-    if !has_password && own.len() == 1 {
-        return Err(Error::Blocked(
-            "this is your only way to sign in: set a password or link another account first".to_owned(),
-        ));
-    }
+    let identity = find(conn, id)?.filter(|identity| identity.user_id == user);
+    let identity = identity.ok_or(Error::NotFound(What::Identity))?;
+    ways_in::demand_other(conn, user, GivenUp::Identity(id), open)?;
     let others = session_rows::table
         .filter(session_rows::identity_id.eq(id))
         .filter(session_rows::id.nullable().is_distinct_from(caller.session()));
     diesel::delete(others).execute(conn)?;
-    diesel::delete(identities::table.find(id)).execute(conn)?;
+    if diesel::delete(identities::table.find(id)).execute(conn)? == 0 {
+        return Err(Error::NotFound(What::Identity));
+    }
     record(conn, caller, Event::IdentityUnlink, user, &identity.provider, &identity.subject, now)?;
-    Ok(identity.provider.clone())
+    Ok(identity.provider)
 }
 
 /// Records in the caller's session that they have just proved an identity of their account again.

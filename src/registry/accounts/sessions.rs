@@ -49,6 +49,8 @@ pub struct Arrival<'a> {
     pub new_device: Option<&'a str>,
     /// The identity that a provider vouched for, instead of a password.
     pub identity: Option<&'a ProvenIdentity>,
+    /// The name of the passkey that the user signed in with, instead of a password.
+    pub passkey: Option<&'a str>,
 }
 
 /// The identity that a session begins with.
@@ -120,6 +122,9 @@ pub fn begin(
     }
     if let Some(provider) = provider {
         detail.insert("provider".to_owned(), json!(provider));
+    }
+    if let Some(passkey) = arrival.passkey {
+        detail.insert("passkey".to_owned(), json!(passkey));
     }
     record(conn, &caller, Event::SessionBegin, Value::Object(detail), now)?;
     Ok(id)
@@ -227,11 +232,11 @@ pub fn proven_identity(conn: &mut PgConnection, id: SessionId) -> Result<Option<
     Ok(row.and_then(|(id, sealed_hint)| Some(ProvenIdentity { id: id?, sealed_hint })))
 }
 
-/// Records that the user of a session has just signed in again at a provider.
+/// Records that the user of a session has just proved again who they are, at a provider or with a passkey.
 ///
 /// # Errors
 /// Database errors.
-pub(super) fn confirm(conn: &mut PgConnection, id: SessionId, now: Timestamp) -> Result<()> {
+pub fn confirm(conn: &mut PgConnection, id: SessionId, now: Timestamp) -> Result<()> {
     diesel::update(sessions::table.find(id)).set(sessions::confirmed_at.eq(now)).execute(conn)?;
     Ok(())
 }

@@ -1,23 +1,24 @@
-//! Two-factor authentication by TOTP (RFC 6238, SHA-1, 6 digits, 30 seconds). Each code works once.
+//! Two-factor authentication by TOTP (RFC 6238, SHA-1, 6 digits, 30 seconds), whose codes each work once, or by passkeys
+//! alone. Where it is on, a passkey always counts as the second factor.
 
 pub mod recovery;
 
 use super::factor::no_factor;
 use super::sessions;
-use crate::db::schema::{second_factors, users};
+use crate::db::schema::{passkeys, second_factors, users};
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::{OwnerId, SessionId};
 use crate::domain::mail::{FactorChange, Facts};
 use crate::domain::secret::{MasterKey, random_bytes};
 use crate::error::{Error, Result};
 use crate::registry::access::{CanAdminister, CanChangeOwn, Visited};
-use crate::registry::audit::{self, Event, Subject};
+use crate::registry::audit::{self, Event};
 use crate::registry::caller::Caller;
 use crate::registry::encryption::{self, SEED, SEED_OFFER};
 use crate::registry::mail::{self, Readers};
 use diesel::prelude::*;
 use recovery::RecoveryCode;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::fmt;
 use std::time::Duration;
 use totp_rs::{Builder, Secret, Totp};
@@ -148,15 +149,52 @@ pub fn enroll(
         )
     })?;
     let sealed = encryption::encrypt(key, SEED, user.id, &seed.0)?;
-    // Replace a setup that was started and never confirmed.
-    diesel::delete(second_factors::table.find(user.id).filter(second_factors::confirmed_at.is_null())).execute(conn)?;
+    // Replace a setup that was started and never confirmed, or one with passkeys alone.
+    let replaced = second_factors::confirmed_at.is_null().or(diesel::dsl::not(second_factors::has_totp));
+    diesel::delete(second_factors::table.find(user.id).filter(replaced)).execute(conn)?;
+    // The code that confirms the setup cannot be used again.
+    turn_on(conn, caller, user, (key, &sealed), (true, step), now)
+}
+
+/// Turns on two-factor authentication for a user whose second factor is a passkey alone. Sessions end as in [`enroll`].
+///
+/// # Errors
+/// [`Error::Blocked`] when the user has no passkey, or two-factor authentication is on already.
+pub fn enroll_passkeys(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    right: &CanChangeOwn,
+    key: &MasterKey,
+    now: Timestamp,
+) -> Result<Enrolled> {
+    let user = right.user();
+    // Nobody removes the last passkey at the same time.
+    let _: OwnerId = users::table.find(user.id).select(users::id).for_no_key_update().first(conn)?;
+    let own = passkeys::table.filter(passkeys::user_id.eq(user.id)).select(passkeys::id);
+    let has_passkey: bool = diesel::select(diesel::dsl::exists(own)).get_result(conn)?;
+    if !has_passkey {
+        return Err(Error::Blocked("you have no passkey: add one first".to_owned()));
+    }
+    // A seed that no device gets. Servers with an earlier version would ask for its codes.
+    let sealed = encryption::encrypt(key, SEED, user.id, &Seed::generate().0)?;
+    turn_on(conn, caller, user, (key, &sealed), (false, 0), now)
+}
+
+fn turn_on(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    user: &Visited,
+    (key, sealed): (&MasterKey, &[u8]),
+    (has_totp, last_step): (bool, i64),
+    now: Timestamp,
+) -> Result<Enrolled> {
     let inserted = diesel::insert_into(second_factors::table)
         .values((
             second_factors::user_id.eq(user.id),
-            second_factors::sealed_seed.eq(&sealed),
-            // The code that confirms the setup cannot be used again.
-            second_factors::last_step.eq(step),
+            second_factors::sealed_seed.eq(sealed),
+            second_factors::last_step.eq(last_step),
             second_factors::confirmed_at.eq(now),
+            second_factors::has_totp.eq(has_totp),
         ))
         .on_conflict_do_nothing()
         .execute(conn)?;
@@ -164,7 +202,8 @@ pub fn enroll(
         return Err(Error::Blocked("two-factor authentication is already on: turn it off first".to_owned()));
     }
     let codes = recovery::replace(conn, key, user.id)?;
-    changed(conn, caller, user, Event::TwoFactorEnroll, now)?;
+    let detail = if has_totp { json!({}) } else { json!({"method": "passkey"}) };
+    changed(conn, caller, user, (Event::TwoFactorEnroll, detail), now)?;
     Ok(Enrolled { codes, session: sessions::renew(conn, caller, now)? })
 }
 
@@ -178,34 +217,59 @@ pub fn remove(
     right: &CanChangeOwn,
     now: Timestamp,
 ) -> Result<Option<SessionId>> {
-    take_away(conn, caller, right.user(), now)?;
-    sessions::renew(conn, caller, now)
-}
-
-/// Turns off two-factor authentication for somebody who lost their device, as a site administrator. Every session of
-/// that user ends.
-///
-/// # Errors
-/// [`Error::Blocked`] when two-factor authentication is off.
-pub fn reset(conn: &mut PgConnection, caller: &Caller, right: &CanAdminister, now: Timestamp) -> Result<()> {
-    take_away(conn, caller, right.user(), now)
-}
-
-fn take_away(conn: &mut PgConnection, caller: &Caller, user: &Visited, now: Timestamp) -> Result<()> {
+    let user = right.user();
     if diesel::delete(second_factors::table.find(user.id)).execute(conn)? == 0 {
         return Err(no_factor());
     }
-    changed(conn, caller, user, Event::TwoFactorRemove, now)
+    changed(conn, caller, user, (Event::TwoFactorRemove, json!({})), now)?;
+    sessions::renew(conn, caller, now)
+}
+
+/// Turns off two-factor authentication and removes all passkeys of somebody who lost their device, as a site
+/// administrator: who has the device now could sign in with them. Every session of that user ends.
+///
+/// # Errors
+/// [`Error::Blocked`] when the user has neither.
+pub fn reset(conn: &mut PgConnection, caller: &Caller, right: &CanAdminister, now: Timestamp) -> Result<()> {
+    let user = right.user();
+    let factors = diesel::delete(second_factors::table.find(user.id)).execute(conn)?;
+    let passkeys = diesel::delete(passkeys::table.filter(passkeys::user_id.eq(user.id))).execute(conn)?;
+    if factors + passkeys == 0 {
+        return Err(no_factor());
+    }
+    let detail = if passkeys == 0 { json!({}) } else { json!({"passkeys": passkeys}) };
+    changed(conn, caller, user, (Event::TwoFactorRemove, detail), now)
+}
+
+/// Turns off two-factor authentication of a user who has just removed their last passkey, if they have no other second
+/// factor. False: nothing was changed.
+pub(super) fn end_without_passkeys(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    user: &Visited,
+    now: Timestamp,
+) -> Result<bool> {
+    let passkeys_alone = second_factors::table.find(user.id).filter(diesel::dsl::not(second_factors::has_totp));
+    if diesel::delete(passkeys_alone).execute(conn)? == 0 {
+        return Ok(false);
+    }
+    changed(conn, caller, user, (Event::TwoFactorRemove, json!({})), now)?;
+    Ok(true)
 }
 
 /// Increments the account's epoch, which ends every session and remembered login, and writes the audit record.
-fn changed(conn: &mut PgConnection, caller: &Caller, user: &Visited, event: Event, now: Timestamp) -> Result<()> {
+fn changed(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    user: &Visited,
+    (event, detail): (Event, Value),
+    now: Timestamp,
+) -> Result<()> {
     diesel::update(users::table.find(user.id)).set(users::auth_epoch.eq(users::auth_epoch + 1)).execute(conn)?;
     let change = if event == Event::TwoFactorEnroll { FactorChange::On } else { FactorChange::Off };
     let (by, from) = (mail::maker(caller, user.id), mail::origin(caller));
     mail::enqueue(conn, Readers::User(user.id), &Facts::TwoFactorChanged { change, by, from }, now)?;
-    let subject = Subject { owner: Some((user.id, &user.name)), text: user.name.to_string(), detail: json!({}) };
-    audit::record(conn, caller, event, &subject, now)
+    audit::record_owner(conn, caller, event, (user.id, &user.name), detail, now)
 }
 
 /// Since when the user has two-factor authentication; `None` when it is off.
@@ -226,6 +290,15 @@ pub fn is_enrolled(conn: &mut PgConnection, user: OwnerId) -> Result<bool> {
     Ok(enrolled_since(conn, user)?.is_some())
 }
 
+/// Whether the user has an authenticator app, whose codes count as the second factor.
+///
+/// # Errors
+/// Database errors.
+pub fn has_totp(conn: &mut PgConnection, user: OwnerId) -> Result<bool> {
+    let confirmed = second_factors::table.find(user).filter(second_factors::confirmed_at.is_not_null());
+    Ok(confirmed.select(second_factors::has_totp).first(conn).optional()?.unwrap_or(false))
+}
+
 /// Whether any user has a seed, confirmed or not: only the right key decrypts it.
 ///
 /// # Errors
@@ -240,7 +313,8 @@ pub fn any(conn: &mut PgConnection) -> Result<bool> {
 /// Database errors; [`Error::Internal`] when the seed does not decrypt.
 pub fn use_code(conn: &mut PgConnection, key: &MasterKey, user: OwnerId, code: &str, now: Timestamp) -> Result<bool> {
     let confirmed = second_factors::table.find(user).filter(second_factors::confirmed_at.is_not_null());
-    let row: Option<Vec<u8>> = confirmed.select(second_factors::sealed_seed).first(conn).optional()?;
+    let row: Option<Vec<u8>> =
+        confirmed.filter(second_factors::has_totp).select(second_factors::sealed_seed).first(conn).optional()?;
     let Some(sealed) = row else { return Ok(false) };
     let seed = encryption::decrypt(key, SEED, user, &sealed).ok().and_then(|seed| Seed::from_bytes(&seed)).ok_or_else(
         || {

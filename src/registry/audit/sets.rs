@@ -56,9 +56,14 @@ impl EventSet {
                 ]
                 .contains(&event)
             }
-            Self::SignIns => {
-                begins(&["session.", "user.email.", "user.identity.", "user.password", "user.two_factor."])
-            }
+            Self::SignIns => begins(&[
+                "session.",
+                "user.email.",
+                "user.identity.",
+                "user.passkey.",
+                "user.password",
+                "user.two_factor.",
+            ]),
         }
     }
 }
@@ -82,6 +87,7 @@ mod tests {
             ("user.email.confirm", &["sign-ins"]),
             ("user.invitation.accept", &["rights"]),
             ("user.identity.link", &["sign-ins"]),
+            ("user.passkey.refuse", &["sign-ins"]),
             ("file.publish", &[]),
         ] {
             let found = EventSet::ALL.into_iter().filter(|set| set.has(event)).map(EventSet::as_str);

@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::http::recent::Failure;
 use crate::jobs::task_status::Task;
 use crate::registry::accounts::expiring_tokens::{self, ExpiringToken};
+use crate::registry::accounts::passkeys::use_of;
 use crate::registry::caller::Caller;
 use crate::registry::mail;
 use crate::registry::operations::backups::{self, LastBackup};
@@ -27,6 +28,8 @@ const EXPIRING_SHOWN: i64 = 5;
 /// A disk that lasts fewer days than this needs attention, and soon.
 const FEW_DAYS: i64 = 30;
 const VERY_FEW_DAYS: i64 = 7;
+/// How long administrators are told of a passkey that may have been copied.
+const COPIES_SHOWN_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// Something that needs attention.
 #[derive(Debug, Clone, Default)]
@@ -61,6 +64,8 @@ pub(super) struct Facts {
     pub backup: Option<LastBackup>,
     schema: SchemaState,
     failed_mail: i64,
+    /// How often a passkey was refused recently because it may have been copied.
+    copied_passkeys: i64,
 }
 
 impl Facts {
@@ -72,6 +77,7 @@ impl Facts {
             backup: backups::last(conn)?,
             schema: schema_state(conn)?,
             failed_mail: mail::log::count(conn)?.failed,
+            copied_passkeys: use_of::copies_since(conn, now.minus(COPIES_SHOWN_FOR))?,
         })
     }
 }
@@ -98,6 +104,7 @@ pub(super) fn concerns(call: &Call, facts: &Facts, around: &Surroundings<'_>) ->
     all.extend(schema(&facts.schema));
     all.extend(Task::ALL.into_iter().filter_map(|task| failed_job(call, task)));
     all.extend(facts.failing.iter().map(failing_hooks));
+    all.extend(copied_passkeys(facts.copied_passkeys));
     all.extend(failed_mail(facts.failed_mail));
     all.extend(errors(around.failures));
     all.extend(backup(facts.backup, call.app.config.backup_patience(), around.has_files, now));
@@ -194,6 +201,23 @@ fn failed_mail(failed: i64) -> Option<Concern> {
     let (href, icon) = (mail_page::PAGE.to_owned(), "mail");
     let advice = "The page says why. Run packhouse mail test ADDRESS to check the mail server.".to_owned();
     (failed > 0).then(|| Concern { kind: "failed-mail", icon, text, href, advice, ..Concern::default() })
+}
+
+fn copied_passkeys(refused: i64) -> Option<Concern> {
+    let text = match refused {
+        1 => "A passkey that may have been copied was refused in the last week".to_owned(),
+        times => format!("Passkeys that may have been copied were refused {times} times in the last week"),
+    };
+    let href = "/-/admin/audit?event=user.passkey.refuse".to_owned();
+    let advice = "Ask their users to remove them, and look at their recent sign-ins.".to_owned();
+    (refused > 0).then(|| Concern {
+        kind: "copied-passkeys",
+        icon: "key-round",
+        text,
+        href,
+        advice,
+        ..Concern::default()
+    })
 }
 
 fn backup(last: Option<LastBackup>, patience: Option<Duration>, has_files: bool, now: Timestamp) -> Option<Concern> {

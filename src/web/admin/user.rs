@@ -11,11 +11,13 @@ use crate::domain::role::Visibility;
 use crate::error::{Error, Result, What};
 use crate::registry::access::can_administer;
 use crate::registry::accounts::email_links::{self, PendingLink};
+use crate::registry::accounts::identities::{self, Identity};
 use crate::registry::accounts::users::{self, Holdings, User, UserEdit};
 use crate::registry::accounts::{invitations, two_factor};
 use crate::registry::owners::namespace::OwnerEdit;
 use crate::web::format::{Bytes, Count, When};
 use crate::web::forms::Protected;
+use crate::web::identities::label;
 use crate::web::login::Nothing;
 use crate::web::page::{Frame, Reply, frame};
 use crate::web::problems::Problems;
@@ -35,6 +37,8 @@ struct UserPage {
     last_login: Option<When>,
     /// When the user's open invitation was sent, and when it expires.
     invitation: Option<(When, When)>,
+    /// The accounts of providers that the user signs in with: the provider, the account there, and the last use.
+    linked: Vec<(String, String, Option<When>)>,
 }
 
 impl UserPage {
@@ -50,13 +54,22 @@ async fn named(call: &Call) -> Result<OwnerName> {
     Ok(name)
 }
 
-async fn look(call: &Call) -> Result<(Frame, (User, Holdings, Option<PendingLink>))> {
+/// What is known about a user.
+struct Known {
+    user: User,
+    holdings: Holdings,
+    invitation: Option<PendingLink>,
+    identities: Vec<Identity>,
+}
+
+async fn look(call: &Call) -> Result<(Frame, Known)> {
     let (name, now) = (named(call).await?, call.app.clock.now());
     frame(call, move |conn, caller| {
         let right = can_administer(conn, caller, &name)?;
         let user = users::find(conn, &name)?.ok_or(Error::NotFound(What::User))?;
         let invitation = email_links::pending(conn, user.id, LinkKind::Invitation, now)?;
-        Ok((user, users::holdings(conn, &right)?, invitation))
+        let identities = identities::list(conn, user.id)?;
+        Ok(Known { user, holdings: users::holdings(conn, &right)?, invitation, identities })
     })
     .await
 }
@@ -64,10 +77,16 @@ async fn look(call: &Call) -> Result<(Frame, (User, Holdings, Option<PendingLink
 /// `GET /-/admin/users/{user}`.
 pub async fn page(call: Call) -> Result<Reply> {
     let now = call.app.clock.now();
-    let (frame, (user, holdings, invitation)) = look(&call).await?;
+    let (frame, Known { user, holdings, invitation, identities }) = look(&call).await?;
+    let linked = |identity: Identity| {
+        let (label, used) = (label(&call, &identity), identity.last_used_at.map(|at| When { at, now }));
+        (label, if identity.email.is_empty() { identity.subject } else { identity.email }, used)
+    };
+    let linked = identities.into_iter().map(linked).collect();
     let of_link = |link: PendingLink| (When { at: link.created_at, now }, When { at: link.expires_at, now });
     Reply::page(&UserPage {
         invitation: invitation.map(of_link),
+        linked,
         frame,
         packages: Count(holdings.packages),
         versions: Count(holdings.usage.versions),
@@ -156,13 +175,22 @@ async fn update(call: &Call, name: &OwnerName, edit: UserEdit) -> Result<()> {
     .await
 }
 
+/// The label of the button that takes all second factors and passkeys away.
+pub(crate) fn factors_to_remove(holdings: &Holdings) -> &'static str {
+    match (holdings.has_second_factor, holdings.passkeys) {
+        (_, 0) => "Remove two-factor authentication",
+        (true, _) => "Remove two-factor authentication and passkeys",
+        (false, _) => "Remove passkeys",
+    }
+}
+
 /// The changes that have a page of their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Edit,
     Password,
     Role,
-    /// Removing two-factor authentication.
+    /// Removing two-factor authentication, and passkeys.
     Factor,
     Rename,
     Delete,
@@ -218,7 +246,7 @@ impl ChangePage {
             Kind::Password => format!("Reset {name}'s password"),
             Kind::Role if self.user.is_admin => format!("Remove administrator rights from {name}"),
             Kind::Role => format!("Grant administrator rights to {name}"),
-            Kind::Factor => format!("Remove two-factor authentication from {name}"),
+            Kind::Factor => format!("{} from {name}", factors_to_remove(&self.holdings)),
             Kind::Rename => format!("Change {name}'s username"),
             Kind::Delete => format!("Delete user {name}"),
         }
@@ -239,7 +267,7 @@ impl ChangePage {
 }
 
 async fn change_page(call: &Call, kind: Kind, typed: Option<Fields>, problems: Problems) -> Result<ChangePage> {
-    let (frame, (user, holdings, _)) = look(call).await?;
+    let (frame, Known { user, holdings, .. }) = look(call).await?;
     let typed = typed.unwrap_or_else(|| Fields {
         email: user.email.clone(),
         full_name: user.full_name.clone(),
@@ -410,7 +438,9 @@ async fn take_factor(call: &Call, name: &OwnerName, typed: &Fields) -> Result<Re
         two_factor::reset(conn, caller, &right, now)
     })
     .await?;
-    let notice = format!("{name} now signs in with only a password until they set up two-factor authentication again.");
+    let notice = format!(
+        "{name} now signs in with only a password until they set up two-factor authentication or passkeys again."
+    );
     Ok(Reply::to(&admin_user(name)).notice(&call.app, &notice))
 }
 

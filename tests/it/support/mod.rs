@@ -1,5 +1,6 @@
 //! Test support: a server and a database for each test, clients with the credentials of the test users, and helpers.
 
+pub mod authenticator;
 pub mod browser;
 pub mod client;
 pub mod cluster;

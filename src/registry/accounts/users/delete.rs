@@ -9,7 +9,7 @@ use crate::domain::names::OwnerName;
 use crate::domain::role::{Permission, Visibility};
 use crate::error::{Error, Result, What};
 use crate::registry::access::{CanAdminister, CanChangeOwn, Visited};
-use crate::registry::accounts::two_factor;
+use crate::registry::accounts::{passkeys, two_factor};
 use crate::registry::audit::{self, Event};
 use crate::registry::caller::Caller;
 use crate::registry::owners::namespace;
@@ -85,6 +85,7 @@ pub struct Holdings {
     pub usage: Usage,
     pub tokens: i64,
     pub has_second_factor: bool,
+    pub passkeys: i64,
     /// Organizations whose last owner the user is, and whether other people are in them.
     pub orgs: Vec<(OwnerName, bool)>,
 }
@@ -100,6 +101,7 @@ pub fn holdings(conn: &mut PgConnection, right: &CanAdminister) -> Result<Holdin
         usage: quotas::usage(conn, user)?,
         tokens: tokens::table.filter(tokens::user_id.eq(user)).count().get_result(conn)?,
         has_second_factor: two_factor::is_enrolled(conn, user)?,
+        passkeys: passkeys::count(conn, user)?,
         orgs: last_owner_of(conn, user)?.into_iter().map(|org| (org.name, org.has_others)).collect(),
     })
 }
