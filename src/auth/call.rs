@@ -96,6 +96,7 @@ impl Call {
         let Some(requester) = credentials.requester().filter(|_| app.downloads.is_on()) else { return Ok(None) };
         let path = path_as_sent(&self.req);
         let found = app.downloads.get(app.db.coherence(), requester, &path, app.clock.now());
+        app.downloads.count(found.is_some());
         if let Some(found) = &found {
             credentials.note_reader(&self.req, app, &found.reader);
         }

@@ -12,7 +12,7 @@ use crate::http::request_log::{client, log_fields};
 use crate::registry::caller::{self, Caller, Credential, SignedIn};
 use crate::state::App;
 use crate::state::download_cache::{Reader, Requester};
-use actix_web::http::header;
+use actix_web::http::{Method, header};
 use actix_web::{HttpMessage, HttpRequest};
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
@@ -125,7 +125,12 @@ impl Credentials {
         work: impl FnMut(&mut Connection, &Caller) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let actor = Actor::default();
-        let done = app.db.write(self.as_caller(app, &actor, work)).await;
+        let work = self.as_caller(app, &actor, work);
+        // A PUT of a file waits only if it replaces something; it is too frequent to wait in any case.
+        let done = match *req.method() {
+            Method::PUT => app.db.write(work).await,
+            _ => app.db.write_and_settle(work).await,
+        };
         actor.log(req);
         done.map_err(|error| self.explained(error))
     }

@@ -226,22 +226,40 @@ impl Db {
     /// when the connection died during COMMIT or the database does not answer.
     pub async fn write<T: Send + 'static>(
         &self,
-        mut work: impl FnMut(&mut PgConnection) -> Result<T> + Send + 'static,
+        work: impl FnMut(&mut PgConnection) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let done =
-            self.run(Which::Write, LONGEST_WRITE, move |lane| retrying(lane, |conn| transaction(conn, &mut work)));
-        match done.await {
-            Ok((value, false)) => Ok(value),
-            Ok((value, true)) => {
-                self.settle().await;
-                Ok(value)
-            }
+        let (done, took_away) = self.commit(work).await;
+        if took_away {
+            self.settle().await;
+        }
+        done
+    }
+
+    /// [`Db::write`], which waits for the other servers in any case: an earlier request, which was not answered, may have
+    /// made the same change, and then this one takes nothing away.
+    ///
+    /// # Errors
+    /// As [`Db::write`].
+    pub async fn write_and_settle<T: Send + 'static>(
+        &self,
+        work: impl FnMut(&mut PgConnection) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (done, _) = self.commit(work).await;
+        self.settle().await;
+        done
+    }
+
+    /// Runs one transaction, and returns whether it may have taken something away.
+    async fn commit<T: Send + 'static>(
+        &self,
+        mut work: impl FnMut(&mut PgConnection) -> Result<T> + Send + 'static,
+    ) -> (Result<T>, bool) {
+        let transaction = move |lane: &Lane| retrying(lane, |conn| transaction(conn, &mut work));
+        match self.run(Which::Write, LONGEST_WRITE, transaction).await {
+            Ok((value, took_away)) => (Ok(value), took_away),
             // The commit may have happened.
-            Err(Error::OutcomeUnknown) => {
-                self.settle().await;
-                Err(Error::OutcomeUnknown)
-            }
-            Err(error) => Err(error),
+            Err(Error::OutcomeUnknown) => (Err(Error::OutcomeUnknown), true),
+            Err(error) => (Err(error), false),
         }
     }
 
@@ -258,15 +276,21 @@ impl Db {
             }
         };
         coherence::received_here(&self.0.coherence, settling.number).await;
+        if settling.others > 0 {
+            // By then, every other server has either renewed its lease, and so received the number, or lost it.
+            let _ = tokio::time::timeout(2 * LEASE, self.acknowledged(server, settling.number)).await;
+        }
+    }
+
+    /// Waits until every other server that has a lease has acknowledged a number.
+    async fn acknowledged(&self, server: i64, number: i64) {
         let mut pause = Duration::from_millis(1);
-        let mut is_lagging = settling.others > 0;
-        while is_lagging {
-            let lagging = self.read(move |conn| coherence::lagging(conn, server, settling.number)).await;
-            is_lagging = lagging.map_or(true, |servers| servers > 0);
-            if is_lagging {
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(Duration::from_millis(20));
+        loop {
+            if let Ok(0) = self.read(move |conn| coherence::lagging(conn, server, number)).await {
+                return;
             }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_millis(100));
         }
     }
 

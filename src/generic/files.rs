@@ -75,7 +75,8 @@ pub async fn download(call: Call) -> Result<HttpResponse> {
                     None => None,
                 };
                 let (file, content) = (Downloadable::clone(&file), content.clone());
-                call.remember(CachedDownload { moment, reader, file, content, ready }).await?;
+                let asked = version.owner.clone();
+                call.remember(CachedDownload { moment, asked, reader, file, content, ready }).await?;
             }
             send(&call, &file, content).await
         }

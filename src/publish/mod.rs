@@ -262,6 +262,10 @@ async fn commit(call: &Call, path: &FilePath, adopted: Adopted, declared: Declar
             return Err(error);
         }
     };
+    if !outcome.created {
+        // An earlier request, which was not answered, may have replaced the file with the same content.
+        app.db.settle().await;
+    }
     if let Some(superseded) = outcome.superseded {
         remove_superseded(app, &superseded).await;
     }

@@ -61,6 +61,7 @@ impl Shortcut for HotDownloads {
             Some(tag) if tag == ready.etag.as_bytes() => &ready.unchanged,
             Some(_) => return false,
         };
+        self.app.downloads.count(true);
         let id = RequestId::new(rand::random());
         answer.write(now, &id, out);
         let counters = &self.app.counters;
@@ -79,7 +80,7 @@ impl Shortcut for HotDownloads {
             route: self.route,
             path: request.path,
             status: answer.status,
-            owner: Some(download.file.version.owner.as_str()),
+            owner: Some(download.asked.as_str()),
             actor: download.reader.user.as_ref().map(|(_, name)| name.as_str()),
             administrator: None,
             client: Some(client),

@@ -68,6 +68,8 @@ impl Reader {
 pub struct CachedDownload {
     /// When it was read.
     pub moment: Moment,
+    /// The owner as the address spells it, for the log.
+    pub asked: OwnerName,
     pub reader: Reader,
     pub file: Downloadable,
     /// The whole content of a small file, verified when it was read.
@@ -176,15 +178,14 @@ impl DownloadCache {
         path: &str,
         now: Timestamp,
     ) -> Option<Arc<CachedDownload>> {
-        let cache = self.entries.as_ref()?;
-        let lookup = Lookup { requester, path };
-        let found = cache.get(&lookup);
-        if let Some(found) = found.filter(|found| found.holds(coherence, now)) {
-            self.hits.fetch_add(1, Ordering::Relaxed);
-            return Some(found);
-        }
-        self.misses.fetch_add(1, Ordering::Relaxed);
-        None
+        let found = self.entries.as_ref()?.get(&Lookup { requester, path });
+        found.filter(|found| found.holds(coherence, now))
+    }
+
+    /// Counts a download that was answered from memory, or not.
+    pub fn count(&self, is_hit: bool) {
+        let count = if is_hit { &self.hits } else { &self.misses };
+        count.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Remembers a download.

@@ -234,6 +234,22 @@ async fn a_server_that_is_cut_off_from_the_database_uses_nothing_it_remembers() 
     .await;
 }
 
+#[tokio::test]
+async fn servers_that_lose_their_listening_connection_forget_and_go_on() {
+    let first = real_time();
+    let second = beside(&first);
+    for round in 0..5 {
+        let name = file("1.0", &format!("f{round}"));
+        first.ci().publish(&name, "content").await;
+        warm(&second, &second.anon(), &name).await;
+        let cut = "SELECT count(pg_terminate_backend(pid)) AS n FROM pg_stat_activity \
+                   WHERE datname = current_database() AND application_name = 'packhouse listen'";
+        assert_eq!(first.db_number(cut), 2);
+        first.ci().delete(&name).await.is(204);
+        second.anon().get(&name).await.is(404);
+    }
+}
+
 /// What a checker knows of one file: the last acknowledged change, and when it was acknowledged.
 #[derive(Debug, Clone, Copy)]
 enum Known {

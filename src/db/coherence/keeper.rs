@@ -10,7 +10,7 @@ use diesel::dsl::sql;
 use diesel::pg::PgConnection;
 use diesel::prelude::*;
 use diesel::r2d2::ManageConnection;
-use diesel::sql_types::{Bool, Nullable, Text, Timestamptz};
+use diesel::sql_types::{BigInt, Bool, Nullable, Text, Timestamptz};
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -70,9 +70,8 @@ struct Session {
     conn: PgConnection,
     renewed: Option<Instant>,
     used: Option<Instant>,
-    /// The last number received, and the last one acknowledged.
+    /// The last number received.
     received: i64,
-    acknowledged: i64,
     /// Another process waits for an acknowledgment.
     is_awaited: bool,
     /// The last notification of this session's own that came back.
@@ -105,30 +104,29 @@ impl Keeper {
         if foreign {
             return Err(Error::Busy("this database belongs to another store"));
         }
-        // Nobody relies on these rows after a crash of the database.
+        // Nobody relies on these rows after a crash of the database. Postgres must notice when this server hangs: its
+        // queue of notifications cannot become shorter until then.
         conn.batch_execute(&format!(
-            "SET application_name = 'packhouse listen'; SET synchronous_commit = off; LISTEN {CHANNEL}"
+            "SET application_name = 'packhouse listen'; SET synchronous_commit = off; SET tcp_keepalives_idle = 5; \
+             SET tcp_user_timeout = '30s'; LISTEN {CHANNEL}"
         ))?;
         let forgotten = servers::seen_at.lt(sql::<Timestamptz>(&format!("clock_timestamp() - interval '{KEEP_DEAD}'")));
         diesel::delete(servers::table.filter(forgotten)).execute(&mut conn)?;
-        // Notifications were lost while no connection listened.
+        // Notifications were lost while no connection listened. Everything that was committed before a number was taken
+        // is forgotten with everything else, so these numbers are received.
+        let last = sql::<BigInt>("(SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM coherence_syncs)");
+        let received = diesel::select(last).get_result(&mut conn)?;
         self.coherence.forget_all();
-        let mut session = Session {
-            conn,
-            renewed: None,
-            used: None,
-            received: 0,
-            acknowledged: 0,
-            is_awaited: false,
-            returned: 0,
-            sent: 0,
-        };
+        self.coherence.received.send_replace(received);
+        let mut session =
+            Session { conn, renewed: None, used: None, received, is_awaited: false, returned: 0, sent: 0 };
         while !self.is_stopped() {
             session.receive(&self.coherence, &self.identity)?;
             self.renew_if_due(&mut session)?;
             let has_lease = self.coherence.has_lease();
             self.coherence.rest(if has_lease { LOOK_EVERY } else { LOOK_IDLE_EVERY });
         }
+        self.coherence.lapse();
         diesel::delete(servers::table.find(self.identity.id)).execute(&mut session.conn)?;
         Ok(())
     }
@@ -153,11 +151,12 @@ impl Keeper {
         }
         session.write_row(&self.identity, wants_lease)?;
         session.renewed = Some(now);
-        if wants_lease && !had_lease {
-            // While there was no lease, nobody waited for this server: what was sent until then must have arrived.
-            session.catch_up(&self.coherence, &self.identity)?;
-        }
         if wants_lease {
+            if !self.coherence.lasts() {
+                // While there was no lease, nobody waited for this server: what was sent until then must have arrived.
+                session.catch_up(&self.coherence, &self.identity)?;
+            }
+            session.receive(&self.coherence, &self.identity)?;
             self.coherence.trust_since(now);
         }
         Ok(())
@@ -223,7 +222,6 @@ impl Session {
             .do_update()
             .set((servers::seen_at.eq(now()), servers::lease_until.eq(until()), acknowledged))
             .execute(&mut self.conn)?;
-        self.acknowledged = self.received;
         self.is_awaited = false;
         Ok(())
     }

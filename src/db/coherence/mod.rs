@@ -27,6 +27,8 @@ use tokio::sync::watch;
 pub const LEASE: Duration = Duration::from_secs(2);
 /// How long a server trusts its own lease, counted from before it asked for it: less, because clocks run differently.
 const TRUST: Duration = Duration::from_millis(1500);
+/// A lease that ends so soon is not renewed, but regained.
+const MARGIN: Duration = Duration::from_millis(100);
 /// How many counters there are: owners with the same remainder share one, and are forgotten together.
 const SLOTS: usize = 4096;
 
@@ -51,6 +53,8 @@ pub struct Coherence {
     is_stopped: AtomicBool,
     /// The last number received.
     received: watch::Sender<i64>,
+    /// Whether the thread is to wake up; the first is for those who would wake it once more.
+    is_woken: AtomicBool,
     poked: Mutex<bool>,
     poke: Condvar,
 }
@@ -66,6 +70,7 @@ impl Default for Coherence {
             is_used: AtomicBool::new(false),
             is_stopped: AtomicBool::new(false),
             received: watch::Sender::new(0),
+            is_woken: AtomicBool::new(false),
             poked: Mutex::new(false),
             poke: Condvar::new(),
         }
@@ -87,15 +92,13 @@ impl Coherence {
     /// Whether what was read after `moment` still holds, as far as it depends on these owners and users.
     pub fn holds(&self, moment: Moment, owners: impl IntoIterator<Item = OwnerId>) -> bool {
         self.is_used.store(true, Ordering::Relaxed);
-        let is_later = |forgotten: &AtomicU64| forgotten.load(Ordering::Acquire) > moment.0;
-        if is_later(&self.all) || owners.into_iter().any(|owner| self.slot(owner).is_some_and(is_later)) {
-            return false;
-        }
+        // The lease comes first: what is forgotten before a lapsed lease is regained must be seen below.
         if !self.has_lease() {
             self.wake();
             return false;
         }
-        true
+        let is_later = |forgotten: &AtomicU64| forgotten.load(Ordering::Acquire) > moment.0;
+        !is_later(&self.all) && !owners.into_iter().any(|owner| self.slot(owner).is_some_and(is_later))
     }
 
     /// Whether this server may use what it remembers.
@@ -129,8 +132,19 @@ impl Coherence {
         self.forget(&self.all);
     }
 
+    /// Trusts a lease that was asked for at this time.
     fn trust_since(&self, asked: Instant) {
         self.trusted_until.store(self.since_origin(asked + TRUST), Ordering::Release);
+    }
+
+    /// Whether the lease will still be trusted for a while; otherwise it ends now. A lease must not end between this
+    /// check and its renewal: changes are answered without waiting then.
+    fn lasts(&self) -> bool {
+        let lasts = self.trusted_until.load(Ordering::Acquire) > self.since_origin(Instant::now() + MARGIN);
+        if !lasts {
+            self.lapse();
+        }
+        lasts
     }
 
     fn lapse(&self) {
@@ -139,6 +153,9 @@ impl Coherence {
 
     /// Wakes the thread that keeps the lease.
     fn wake(&self) {
+        if self.is_woken.swap(true, Ordering::AcqRel) {
+            return;
+        }
         *self.poked.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.poke.notify_one();
     }
@@ -148,6 +165,7 @@ impl Coherence {
         let poked = self.poked.lock().unwrap_or_else(PoisonError::into_inner);
         let woken = self.poke.wait_timeout_while(poked, longest, |poked| !*poked);
         *woken.unwrap_or_else(PoisonError::into_inner).0 = false;
+        self.is_woken.store(false, Ordering::Release);
     }
 
     /// Ends the thread that keeps the lease.

@@ -15,6 +15,8 @@ const MAX_HEADERS: usize = 96;
 pub const MAX_HEAD: usize = 128 << 10;
 /// The most bytes of the header section of a [`PlainGet`]: far below the limits for clients.
 const MAX_PLAIN: usize = 4 << 10;
+/// The most headers of a [`PlainGet`].
+const MAX_PLAIN_HEADERS: usize = 32;
 /// The most bytes in the size line of a chunk, and in all trailers.
 const MAX_CHUNK_FRAMING: usize = 16 << 10;
 
@@ -100,7 +102,8 @@ pub fn head(bytes: &[u8]) -> Result<Option<(Head, Option<PlainGet<'_>>)>, Refusa
         body: fields.body()?,
         upgrade: connection.upgrade,
     };
-    Ok(Some((head, plain.filter(|_| length <= MAX_PLAIN))))
+    let is_small = length <= MAX_PLAIN && request.headers.len() <= MAX_PLAIN_HEADERS;
+    Ok(Some((head, plain.filter(|_| is_small))))
 }
 
 /// A GET that asks for nothing beyond the resource itself: without a query, without a body, and only with headers that

@@ -397,6 +397,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Gate<T> {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        ready!(this.poll_answer(cx))?;
         while !this.last_words.is_empty() {
             let written = ready!(Pin::new(&mut this.io).poll_write(cx, &this.last_words))?;
             if written == 0 {

@@ -34,7 +34,7 @@ pub fn take(
 ) -> Result<bool> {
     let mut lease = lock(conn, job)?;
     let is_leased = lease.leased_until.is_some_and(|until| until > now && until <= now.latest_end_of(LEASE))
-        && !servers::has_died(conn, lease.server)?;
+        && !servers::has_ended(conn, lease.server)?;
     // A time to come is from a clock that was ahead. A run that left its lease behind is due again.
     let is_due =
         lease.began_at.is_none_or(|began| began > now || began <= now.minus(every)) || lease.leased_until.is_some();

@@ -61,7 +61,7 @@ pub fn lease(
     settings::lock(conn, SCRUB)?;
     let mut progress = progress(conn)?;
     let leased = progress.leased_until.is_some_and(|until| until > now && until <= now.latest_end_of(LEASE));
-    if leased && progress.server != server && !servers::has_died(conn, progress.server)? {
+    if leased && progress.server != server && !servers::has_ended(conn, progress.server)? {
         return Ok(None);
     }
     if progress.began_at.is_none() || progress.finished_at.is_some() {

@@ -30,14 +30,16 @@ pub struct ServerEntry {
 /// How long after its last sign of life a server counts as dead: three of its signs are missing.
 const DEAD_AFTER: &str = "interval '15 s'";
 
-/// Whether a server has died without saying so. A server that stopped regularly, and a command, are not in the list.
+/// Whether a server has stopped or died. The ids of servers have 32 bits; a command, whose id is longer, is never in the
+/// list, and nobody knows whether it runs.
 ///
 /// # Errors
 /// Database errors.
-pub(super) fn has_died(conn: &mut PgConnection, server: u64) -> Result<bool> {
-    let Ok(id) = i64::try_from(server) else { return Ok(false) };
-    let dead = sql::<Bool>(&format!("seen_at < clock_timestamp() - {DEAD_AFTER}"));
-    Ok(diesel::select(diesel::dsl::exists(servers::table.find(id).filter(dead))).get_result(conn)?)
+pub(super) fn has_ended(conn: &mut PgConnection, server: u64) -> Result<bool> {
+    let Ok(id) = u32::try_from(server) else { return Ok(false) };
+    let live = sql::<Bool>(&format!("seen_at >= clock_timestamp() - {DEAD_AFTER}"));
+    let row = servers::table.find(i64::from(id)).filter(live);
+    Ok(!diesel::select(diesel::dsl::exists(row)).get_result::<bool>(conn)?)
 }
 
 /// All servers that ran within the last day and did not stop regularly, the oldest first.
