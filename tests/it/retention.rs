@@ -602,25 +602,27 @@ async fn clocks_that_jump_never_end_a_version_early() {
 async fn one_server_at_a_time_applies_the_rules() {
     let site = Site::new();
     let hour = Duration::from_secs(3600);
+    // As commands have them: nobody knows whether they still run.
+    let (one, two) = (u64::MAX - 1, u64::MAX - 2);
     let due = async |server, now_please| {
         let plan = RetentionPlan { every: hour, now_please, server, ..plan(&site) };
         retention::lease_due(&site.app.db, &site.app.clock, plan).await.unwrap()
     };
-    assert!(due(1, false).await, "it never ran");
-    assert!(!due(2, false).await && !due(2, true).await, "another server holds the lease");
+    assert!(due(one, false).await, "it never ran");
+    assert!(!due(two, false).await && !due(two, true).await, "another server holds the lease");
     site.pass(Duration::from_secs(301));
-    assert!(due(2, false).await, "the other server died");
-    let plan = RetentionPlan { every: hour, now_please: false, server: u64::MAX - 2, ..plan(&site) };
+    assert!(due(two, false).await, "the other server died");
+    let plan = RetentionPlan { every: hour, now_please: false, server: two, ..plan(&site) };
     retention::run(&site.app.db, &site.app.clock, plan, None, |_| {}).await.unwrap();
-    assert!(!due(1, false).await, "it ran a moment ago");
-    assert!(due(1, true).await, "somebody asks for it");
-    let plan = RetentionPlan { server: u64::MAX - 1, ..plan };
+    assert!(!due(one, false).await, "it ran a moment ago");
+    assert!(due(one, true).await, "somebody asks for it");
+    let plan = RetentionPlan { server: one, ..plan };
     retention::run(&site.app.db, &site.app.clock, plan, None, |_| {}).await.unwrap();
     site.pass(hour);
-    assert!(due(2, false).await);
+    assert!(due(two, false).await);
     // A lease from a clock that was ahead bars nobody.
     site.put_back(10 * DAY);
-    assert!(due(1, false).await);
+    assert!(due(one, false).await);
 }
 
 #[tokio::test]
