@@ -146,7 +146,7 @@ async fn gauges(app: &Arc<App>, connections: &Connections) {
         metrics::gauge!("packhouse_mail_failed").set(float(queued.failed.try_into().unwrap_or(0)));
     }
     let store = app.store.clone();
-    if let Ok(Ok(space)) = spawn_blocking(move || store.free_space()).await {
+    if let Ok(Ok(Some(space))) = spawn_blocking(move || store.free_space()).await {
         metrics::gauge!("packhouse_store_free_bytes").set(float(space.available));
     }
 }

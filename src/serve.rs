@@ -9,6 +9,7 @@ use crate::domain::version_state::VersionState;
 use crate::error::{Error, Result};
 use crate::http::blob::{BlobToServe, Served, respond};
 use crate::http::conditional::has_dated_range;
+use crate::http::paging::params;
 use crate::http::preferred_digest::prefers_sha512;
 use crate::http::standing::StandingHeaders;
 use crate::jobs::digests;
@@ -34,6 +35,7 @@ pub async fn send(call: &Call, file: Downloadable, small: Option<Bytes>) -> Resu
     let blob = BlobToServe {
         blob: Stored {
             key: file.blob.storage_key.parse().map_err(Error::internal)?,
+            sha256: file.blob.sha256,
             size: file.blob.size,
             block_checksums: Some(file.block_checksums).filter(|bytes| !bytes.is_empty()).map(Bytes::from),
         },
@@ -46,8 +48,16 @@ pub async fn send(call: &Call, file: Downloadable, small: Option<Bytes>) -> Resu
         public: is_open(app, file.public) && !file.standing.is_draft(),
         standing: standing(app, &file.version, &file.standing, now),
         small,
+        redirects_from: redirects_from(call, &file.version, file.name.as_str(), file.blob.size),
     };
     respond(call.req.method(), headers, &app.store, blob).await
+}
+
+/// The file's own address, if the client may be sent to the object store for its bytes.
+fn redirects_from(call: &Call, version: &VersionPath, name: &str, size: u64) -> Option<String> {
+    let is_refused = || params(&call.req, "redirect").any(|value| value == "false");
+    let redirects = call.app.config.store.redirects(size) && !is_refused();
+    redirects.then(|| call.app.link(address::generic_download(version, name)))
 }
 
 /// What a download says about the version of the file.

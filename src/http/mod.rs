@@ -19,6 +19,7 @@ pub mod preferred_digest;
 pub mod problem;
 pub mod range;
 pub mod recent;
+mod redirected;
 pub mod request_log;
 pub mod segment;
 pub mod selected;

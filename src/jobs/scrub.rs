@@ -136,7 +136,7 @@ fn verify(store: &BlobStore, blob: Blob, checksums: Vec<u8>, pace: &mut Pace) ->
     let key = blob.storage_key.parse();
     let Ok(key) = key else { return Ok((blob, Some(Damage::Missing))) };
     let block_checksums = Some(checksums).filter(|sums| !sums.is_empty()).map(Bytes::from);
-    let stored = Stored { key, size: blob.size, block_checksums };
+    let stored = Stored { key, sha256: blob.sha256, size: blob.size, block_checksums };
     let damage = store.verify(&stored, |bytes| pace.wait(bytes))?;
     Ok((blob, damage))
 }
