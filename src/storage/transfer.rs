@@ -3,12 +3,15 @@
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 
+use bytes::Bytes;
+
 use super::BlobStore;
 use super::digests::{BLOCK, Declared, Hashers};
 use super::error::{StoreError, TransferError};
 use super::handle::Backend;
 use super::local::{Local, Temp};
 use super::s3;
+use super::source::Source;
 use super::stored::Stored;
 
 impl BlobStore {
@@ -32,6 +35,20 @@ impl BlobStore {
         if hashers.finish().sha256 == blob.sha256 { Ok(()) } else { Err(StoreError::Damaged(*key).into()) }
     }
 
+    /// Copies a blob to another store, under the same key; blocks. `pace` is called for every MiB and may sleep.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`]; [`StoreError::Damaged`], and then nothing is kept; the errors of both stores.
+    pub fn copy(&self, blob: &Stored, to: &Self, pace: impl FnMut(u64)) -> Result<(), TransferError> {
+        let mut reader =
+            SourceReader { source: self.0.open(blob)?, blob, position: 0, ready: Bytes::new(), pace, failed: None };
+        let imported = to.import(blob, &mut reader);
+        match reader.failed {
+            Some(error) => Err(error.into()),
+            None => imported,
+        }
+    }
+
     /// Stores the bytes of `source` as the blob with exactly this key, durable when this returns; blocks. No row names
     /// it yet: sweeps of this store must be blocked.
     ///
@@ -43,6 +60,38 @@ impl BlobStore {
             Backend::Local(local) => import_file(local, blob, source),
             Backend::S3(s3) => s3::import(s3, blob, source),
         }
+    }
+}
+
+/// The bytes of a blob, in order.
+struct SourceReader<'a, P> {
+    source: Source,
+    blob: &'a Stored,
+    position: u64,
+    ready: Bytes,
+    pace: P,
+    /// The error of the store, which an [`io::Error`] would hide.
+    failed: Option<StoreError>,
+}
+
+impl<P: FnMut(u64)> Read for SourceReader<'_, P> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.ready.is_empty() {
+            let length = (self.blob.size - self.position).min(BLOCK);
+            let read =
+                self.source.read_now(&self.blob.key, self.position, usize::try_from(length).unwrap_or(usize::MAX));
+            self.ready = read.map_err(|error| {
+                self.failed = Some(error);
+                io::Error::other("the blob cannot be read")
+            })?;
+            self.position += length;
+            (self.pace)(length);
+        }
+        let piece = self.ready.split_to(buffer.len().min(self.ready.len()));
+        if let Some(place) = buffer.get_mut(..piece.len()) {
+            place.copy_from_slice(&piece);
+        }
+        Ok(piece.len())
     }
 }
 

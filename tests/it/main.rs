@@ -91,6 +91,7 @@ mod selectors;
 mod site_files;
 mod storage;
 mod storage_faults;
+mod store_copy;
 mod store_safety;
 mod sudo;
 mod support;

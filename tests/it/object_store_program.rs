@@ -2,6 +2,7 @@
 
 use crate::program::{Home, MIB, Server, eventually, is_clean, noise, with_two_files};
 use crate::support::bucket::Bucket;
+use std::process::Stdio;
 
 /// The files of [`with_two_files`].
 const TWO_FILES: [&str; 2] = ["ada/generic/app/1/small.bin", "ada/generic/app/1/large.bin"];
@@ -66,6 +67,47 @@ fn an_upload_that_kill_9_ends_is_swept_from_the_bucket() {
     assert_eq!(bucket.uploads().len(), 0);
     is_clean(&home, &["check", "--digests"]);
     assert_eq!(server.put(&token, &file("x"), &first), 201);
+    server.stop();
+}
+
+#[test]
+fn a_copy_that_kill_9_ends_is_run_again_and_switched() {
+    let home = Home::new();
+    let (server, token, files) = with_two_files(&home);
+    for size in 1..=6 {
+        assert_eq!(server.put(&token, &file(&size.to_string()), &noise(size, 9 * MIB)), 201);
+    }
+    let bucket = Bucket::new(&home.path("s3"));
+    std::fs::write(home.path("new-store.toml"), bucket.described()).unwrap();
+    let mut copy = home.command(&["store", "copy", "--to", "new-store.toml", "--bytes-per-second", "20000000"]);
+    let mut copy = copy.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    eventually("two large blobs are there", || {
+        let ends = bucket.dir.join("blobs").read_dir().map_or(0, |dir| dir.count());
+        ends >= 2
+    });
+    copy.kill().unwrap();
+    copy.wait().unwrap();
+    let said = home.ok(&["store", "copy", "--to", "new-store.toml"]);
+    assert!(said.contains("has 8 blobs") && !said.contains("; 8 of "), "{said}");
+    let said = home.ok(&["store", "copy", "--to", "new-store.toml"]);
+    assert!(said.contains("; 0 of 0 bytes were copied now"), "{said}");
+    let said = home.ok(&["store", "switch", "--to", "new-store.toml"]);
+    assert!(said.contains("this is the store of the database now"), "{said}");
+    assert_eq!(server.put(&token, &file("late"), b"late"), 503);
+    server.stop();
+    let refused = home.run(&["check"]);
+    assert!(refused.code != 0 && refused.err.contains("the marker belongs to another store"), "{}", refused.err);
+
+    let mut moved = Home { dir: home.dir, env: home.env };
+    for (key, value) in bucket.settings() {
+        moved.set(key, value);
+    }
+    let server = Server::start(&moved);
+    for (path, bytes) in TWO_FILES.iter().zip(&files) {
+        assert_eq!(server.get(path), (200, bytes.clone()));
+    }
+    assert_eq!(server.put(&token, &file("late"), b"late"), 201);
+    is_clean(&moved, &["check", "--digests"]);
     server.stop();
 }
 

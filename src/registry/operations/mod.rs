@@ -9,4 +9,5 @@ pub mod lease;
 pub mod scrub;
 pub mod settings;
 pub mod stats;
+pub mod store_switch;
 pub mod tasks;
