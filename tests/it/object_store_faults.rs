@@ -1,7 +1,6 @@
 //! An object store that fails, is slow, or sends wrong bytes.
 
 use crate::support::bucket::Fault;
-use crate::support::wire::Wire;
 use crate::support::{Answer, Site, eventually, log, noise, path};
 use hyper::Method;
 use std::time::{Duration, Instant};
@@ -160,28 +159,4 @@ async fn an_object_that_the_store_lost_at_once_is_not_acknowledged() {
     is_unavailable(site.ci().put(&file("x"), noise(9 * MIB)).await);
     site.bucket().heal();
     assert_eq!(site.db_number("SELECT count(*) AS n FROM files"), 0);
-}
-
-#[tokio::test]
-async fn a_slow_reader_of_a_bucket_holds_little_memory() {
-    let site = Site::on_s3();
-    publish_large(&site, noise(64 * MIB)).await;
-    let before = resident();
-    let head = format!("GET {} HTTP/1.1\r\nHost: x\r\n\r\n", file("x"));
-    let mut readers = Vec::new();
-    for _ in 0..8 {
-        let mut reader = Wire::open(site.address).await;
-        reader.say(&head).await;
-        assert_eq!(reader.head().await.unwrap().status, 200);
-        readers.push(reader);
-    }
-    assert!(site.anon().get(&file("x")).await.is(200).body.len() == 64 * MIB);
-    let held = resident().saturating_sub(before);
-    assert!(held < 300 * MIB, "{held}");
-}
-
-/// The memory of this process in bytes, with that of the server and of the object store.
-fn resident() -> usize {
-    let text = std::fs::read_to_string("/proc/self/statm").unwrap();
-    text.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
 }

@@ -2,6 +2,8 @@
 
 use crate::program::{Home, MIB, Server, eventually, is_clean, noise, with_two_files};
 use crate::support::bucket::Bucket;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::process::Stdio;
 
 /// The files of [`with_two_files`].
@@ -116,6 +118,27 @@ fn peak(server: &Server) -> usize {
     let status = std::fs::read_to_string(format!("/proc/{}/status", server.child.id())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() << 10
+}
+
+#[test]
+fn slow_readers_of_a_bucket_hold_little_memory() {
+    let (home, _bucket) = home();
+    let (server, token, _) = with_two_files(&home);
+    assert_eq!(server.put(&token, &file("x"), &noise(1, 64 * MIB)), 201);
+    let before = peak(&server);
+    let readers: Vec<TcpStream> = (0..16)
+        .map(|_| {
+            let mut reader = TcpStream::connect(&server.address).unwrap();
+            write!(reader, "GET /api/packages/{} HTTP/1.1\r\nHost: x\r\n\r\n", file("x")).unwrap();
+            reader.read_exact(&mut [0; 1000]).unwrap();
+            reader
+        })
+        .collect();
+    assert_eq!(server.get(&file("x")).1.len(), 64 * MIB);
+    let held = peak(&server) - before;
+    assert!(held < 16 * 8 * MIB, "{held}");
+    drop(readers);
+    server.stop();
 }
 
 #[test]

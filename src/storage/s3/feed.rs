@@ -19,8 +19,9 @@ use crate::storage::error::StoreError;
 use crate::storage::key::StorageKey;
 use crate::storage::stored::Stored;
 
-/// How many pieces, of some kilobytes each, are read ahead.
-const AHEAD: usize = 64;
+/// How many pieces are read ahead, of up to 400 KiB each: a client that never reads holds no more. The system's buffer
+/// of the connection has some more bytes ready.
+const AHEAD: usize = 8;
 /// How many times in a row a transfer may break off without a byte in between.
 const BREAKS: u32 = 4;
 const PAUSE: Duration = Duration::from_millis(100);
