@@ -339,7 +339,8 @@ impl Flow {
                 .ok_or_else(|| Error::Clash("the version was changed while its archive was sent".to_owned()))?;
             let key = stored.blob.storage_key.parse().map_err(Error::internal)?;
             let block_checksums = Some(stored.block_checksums).filter(|sums| !sums.is_empty()).map(Bytes::from);
-            Ok(Member { path: name.to_string(), stored: Stored { key, size: stored.blob.size, block_checksums } })
+            let (sha256, size) = (stored.blob.sha256, stored.blob.size);
+            Ok(Member { path: name.to_string(), stored: Stored { key, sha256, size, block_checksums } })
         };
         planned.into_iter().map(member).collect()
     }

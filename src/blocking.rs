@@ -1,7 +1,7 @@
 //! Running blocking work on a thread for it.
 
 use std::sync::LazyLock;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::JoinHandle;
 use tracing::Span;
 
@@ -24,5 +24,19 @@ pub fn spawn_reading<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'stati
     match &*THREADS {
         Ok(threads) => threads.handle().spawn_blocking(work),
         Err(_) => tokio::task::spawn_blocking(work),
+    }
+}
+
+/// The runtime of connections to an object store. They outlive the requests that use them, and must not wait while the
+/// single thread of a worker is busy.
+///
+/// # Errors
+/// When its threads cannot be started.
+pub fn network() -> std::io::Result<&'static Handle> {
+    static THREADS: LazyLock<std::io::Result<Runtime>> =
+        LazyLock::new(|| Builder::new_multi_thread().worker_threads(2).thread_name("network").enable_all().build());
+    match &*THREADS {
+        Ok(threads) => Ok(threads.handle()),
+        Err(error) => Err(std::io::Error::new(error.kind(), error.to_string())),
     }
 }

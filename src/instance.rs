@@ -1,7 +1,7 @@
 //! Opening an instance: its data directory, database and store. The server and every command use it; a command works
 //! beside a running server or without one.
 
-use crate::config::Config;
+use crate::config::{Config, StoreKind};
 use crate::data_dir::{DataDir, DataDirError, DataDirLock};
 use crate::db::managed::{self, ManagedOptions, ManagedPostgres};
 use crate::db::{self, Db};
@@ -18,7 +18,7 @@ use crate::registry::owners::namespace;
 use crate::registry::packages::retention;
 use crate::registry::webhooks;
 use crate::state::App;
-use crate::storage::{BlobStore, StoreId};
+use crate::storage::{BlobStore, StoreId, StorePlace};
 use anyhow::{Context, Result, bail};
 use serde_json::json;
 use std::fs::File;
@@ -258,10 +258,10 @@ async fn reserve_base_path(config: &Config, db: &Db) -> Result<()> {
 async fn open_store(config: &Config, db: &Db) -> Result<BlobStore> {
     let known = db.read(|conn| settings::get(conn, STORE_ID)).await.map_err(explain)?;
     let expected = known.as_ref().map(parse_id).transpose()?;
-    let root = config.store_dir();
-    let shown = root.display().to_string();
+    let place = StorePlace::of(config);
+    let shown = place.to_string();
     let store = tokio::task::spawn_blocking(move || {
-        let store = BlobStore::open_local(root, expected.is_none(), expected)?;
+        let store = BlobStore::open(&place, expected.is_none(), expected)?;
         // A new database beside a store that is in use would sweep the store empty.
         let used = expected.is_none() && store.walk()?.next().is_some();
         Ok::<_, crate::storage::StoreError>((store, used))
@@ -272,17 +272,26 @@ async fn open_store(config: &Config, db: &Db) -> Result<BlobStore> {
     if used {
         bail!(
             "the store {shown} has the files of another database: restore that database from its backup, or set \
-             store.dir to an empty directory"
+             {} to an empty one",
+            place_key(config)
         );
     }
     if expected.is_none() {
         let own = json!(store.id().to_string());
         let holds = db.write(move |conn| settings::get_or_set(conn, STORE_ID, &own)).await.map_err(explain)?;
         if parse_id(&holds)? != store.id() {
-            bail!("the database belongs to another store than {shown}: set store.dir to that store");
+            bail!("the database belongs to another store than {shown}: set {} to that store", place_key(config));
         }
     }
     Ok(store)
+}
+
+/// The key of the setting that says where the store is.
+fn place_key(config: &Config) -> &'static str {
+    match config.store.kind {
+        StoreKind::Local => "store.dir",
+        StoreKind::S3 => "store.bucket or store.prefix",
+    }
 }
 
 fn parse_id(value: &serde_json::Value) -> Result<StoreId> {

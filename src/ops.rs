@@ -151,7 +151,7 @@ async fn gauges(app: &Arc<App>, connections: &Connections) {
     metrics::counter!("packhouse_cache_hits_total").absolute(cache.hits);
     metrics::counter!("packhouse_cache_misses_total").absolute(cache.misses);
     let store = app.store.clone();
-    if let Ok(Ok(space)) = spawn_blocking(move || store.free_space()).await {
+    if let Ok(Ok(Some(space))) = spawn_blocking(move || store.free_space()).await {
         metrics::gauge!("packhouse_store_free_bytes").set(float(space.available));
     }
 }

@@ -8,6 +8,10 @@
 //! them, so a name that resolves differently a moment later gains nothing. The client follows no redirect, uses no
 //! proxy from the environment, and keeps no cookie and no connection.
 
+mod bucket;
+
+pub use bucket::{BucketClient, COMPLETION};
+
 use crate::domain::network::{Network, special};
 use anyhow::{Context, anyhow};
 use futures_util::future::BoxFuture;

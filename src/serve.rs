@@ -11,6 +11,7 @@ use crate::domain::version_state::VersionState;
 use crate::error::{Error, Result};
 use crate::http::blob::{BlobToServe, Served, respond};
 use crate::http::conditional::has_dated_range;
+use crate::http::paging::params;
 use crate::http::preferred_digest::prefers_sha512;
 use crate::http::ready::ReadyAnswer;
 use crate::http::standing::StandingHeaders;
@@ -62,7 +63,8 @@ pub async fn send(call: &Call, file: &Downloadable, small: Option<Bytes>) -> Res
     };
     let date_is_strong = has_dated_range(headers) && is_strong(call, file.id, file.created_at, now).await?;
     let blob = blob(app, file, now, small)?;
-    let blob = BlobToServe { date_is_strong, sha512: sha512.map(|other| other.sha512), ..blob };
+    let redirects_from = redirects_from(call, &file.version, file.name.as_str(), file.blob.size);
+    let blob = BlobToServe { date_is_strong, sha512: sha512.map(|other| other.sha512), redirects_from, ..blob };
     respond(call.req.method(), headers, &app.store, blob).await
 }
 
@@ -71,6 +73,7 @@ fn blob<'a>(app: &App, file: &'a Downloadable, now: Timestamp, small: Option<Byt
     Ok(BlobToServe {
         blob: Stored {
             key: file.blob.storage_key.parse().map_err(Error::internal)?,
+            sha256: file.blob.sha256,
             size: file.blob.size,
             block_checksums: checksums.cloned().map(Bytes::from),
         },
@@ -83,7 +86,15 @@ fn blob<'a>(app: &App, file: &'a Downloadable, now: Timestamp, small: Option<Byt
         public: is_open(app, file.public) && !file.standing.is_draft(),
         standing: standing(app, &file.version, &file.standing, now),
         small,
+        redirects_from: None,
     })
+}
+
+/// The file's own address, if the client may be sent to the object store for its bytes.
+fn redirects_from(call: &Call, version: &VersionPath, name: &str, size: u64) -> Option<String> {
+    let is_refused = || params(&call.req, "redirect").any(|value| value == "false");
+    let redirects = call.app.config.store.redirects(size) && !is_refused();
+    redirects.then(|| call.app.link(address::generic_download(version, name)))
 }
 
 /// What a download says about the version of the file.

@@ -11,6 +11,7 @@ mod open;
 mod restore;
 mod retention;
 mod serve;
+mod store;
 mod terminal;
 mod tokens;
 mod trash;
@@ -64,6 +65,9 @@ enum Command {
     /// Apply expiry and retention rules: run
     #[command(subcommand)]
     Retention(retention::Command),
+    /// Move to another store: copy, switch
+    #[command(subcommand)]
+    Store(store::Command),
     // The help texts of these commands are at their arguments.
     Check(check::Args),
     Gc(gc::Args),
@@ -147,6 +151,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Trash(command) => block_on(trash::run(config, command)),
         Command::SecretKey(SecretKeyCommand::Adopt) => block_on(adopt_secret_key(&config)),
         Command::Retention(command) => block_on(retention::run(config, command)),
+        Command::Store(command) => block_on(store::run(config, command)),
         Command::Check(args) => block_on(check::run(config, args)),
         Command::Gc(args) => block_on(gc::run(config, args)),
         Command::Backup(args) => block_on(backup::run(config, args)),

@@ -11,7 +11,7 @@ use crate::jobs::backup::{Restore, Target};
 use crate::jobs::check::Options;
 use crate::jobs::sweep;
 use crate::state::sweep_plan;
-use crate::storage::BlobStore;
+use crate::storage::{BlobStore, StorePlace};
 use anyhow::Result;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -48,7 +48,7 @@ fn restore(config: &Config, directory: &Path) -> Result<(Database, BlobStore)> {
     let target = Target {
         url: database.url.clone(),
         patience: Duration::from_secs(config.database.start_timeout_seconds),
-        store: config.store_dir(),
+        store: StorePlace::of(config),
     };
     let store = backup.prepare(&target)?;
     database.data_dir.restore_secret_key(&backup.secret_key()?)?;

@@ -1,6 +1,6 @@
 //! Checks of values beyond their types. An error names its key and stops the start; a secret's value is never shown.
 
-use super::keys::{Config, ConfigError, LimitsConfig};
+use super::keys::{Config, ConfigError, LimitsConfig, StoreConfig, StoreKind};
 use super::oidc::MOST_TIMEOUT_SECONDS;
 use crate::domain::mail::{Sender, SmtpServer};
 use crate::domain::names::{Email, OwnerName};
@@ -43,7 +43,34 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
         connection(database).map_err(|problem| bad("database.url", problem))?;
     }
     mail(config)?;
+    store(&config.store)?;
     administrator(config)
+}
+
+fn store(store: &StoreConfig) -> Result<(), ConfigError> {
+    let is_known = matches!(store.server_side_encryption.as_str(), "" | "AES256" | "aws:kms")
+        || store.server_side_encryption.strip_prefix("aws:kms:").is_some_and(|key| !key.is_empty());
+    if !is_known {
+        return Err(bad("store.server_side_encryption", "must be \"AES256\", \"aws:kms\" or \"aws:kms:<key>\""));
+    }
+    let is_url = |text: &str| text.parse::<url::Url>().is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
+    if !store.endpoint.is_empty() && !is_url(&store.endpoint) {
+        return Err(bad("store.endpoint", "must be a URL such as https://s3.example.org"));
+    }
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
+    if !store.prefix.chars().all(is_plain) || store.prefix.split('/').any(|part| part == "." || part == "..") {
+        return Err(bad("store.prefix", "must be a path of letters, digits and - _ . such as packages/main"));
+    }
+    if store.kind == StoreKind::Local {
+        return Ok(());
+    }
+    if store.bucket.is_empty() {
+        return Err(bad("store.bucket", "must be set, because store.kind is \"s3\""));
+    }
+    if store.access_key_id.is_empty() != store.secret_access_key.is_empty() {
+        return Err(bad("store.access_key_id and store.secret_access_key", "must both be set, or neither"));
+    }
+    Ok(())
 }
 
 fn mail(config: &Config) -> Result<(), ConfigError> {
@@ -73,6 +100,7 @@ fn numbers(config: &Config) -> Result<(), ConfigError> {
         ("trusted_publishing.timeout_seconds", config.trusted_publishing.timeout_seconds),
         ("jobs.scrub_bytes_per_second", config.jobs.scrub_bytes_per_second),
         ("limits.upload_stall_seconds", limits.upload_stall_seconds),
+        ("store.timeout_seconds", config.store.timeout_seconds),
         ("limits.download_stall_seconds", limits.download_stall_seconds),
         ("limits.connections", (*connections).try_into().unwrap_or(u64::MAX)),
         ("limits.connections_per_address", (*connections_per_address).try_into().unwrap_or(u64::MAX)),

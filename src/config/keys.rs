@@ -102,8 +102,53 @@ pub struct DatabaseConfig {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StoreConfig {
+    pub kind: StoreKind,
     pub dir: String,
     pub reserve_bytes: u64,
+    pub bucket: String,
+    pub region: String,
+    pub endpoint: String,
+    pub prefix: String,
+    pub path_style: bool,
+    pub access_key_id: SecretText,
+    pub secret_access_key: SecretText,
+    pub server_side_encryption: String,
+    pub storage_class: String,
+    pub redirect: RedirectPolicy,
+    pub redirect_from_bytes: u64,
+    pub timeout_seconds: u64,
+}
+
+impl StoreConfig {
+    /// Whether downloads of files of this size, in bytes, are sent to the object store.
+    pub fn redirects(&self, size: u64) -> bool {
+        match self.redirect {
+            _ if self.kind == StoreKind::Local => false,
+            RedirectPolicy::Never => false,
+            RedirectPolicy::Auto => size >= self.redirect_from_bytes,
+            RedirectPolicy::Always => true,
+        }
+    }
+}
+
+/// Where blobs are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StoreKind {
+    Local,
+    S3,
+}
+
+/// Which downloads are sent to the object store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RedirectPolicy {
+    /// None.
+    Never,
+    /// Those of large files.
+    Auto,
+    /// All.
+    Always,
 }
 
 #[derive(Debug, Clone, Deserialize)]

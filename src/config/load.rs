@@ -15,7 +15,14 @@ pub const SAMPLE: &str = include_str!("../../packhouse.sample.toml");
 /// dots.
 const PREFIX: &str = "PACKHOUSE_";
 /// Keys whose value can be in a file, which `<key>_file` names.
-const SECRET_KEYS: [&str; 4] = ["database.url", "admin.password", "metrics.token", "mail.smtp_url"];
+const SECRET_KEYS: [&str; 6] = [
+    "database.url",
+    "admin.password",
+    "metrics.token",
+    "mail.smtp_url",
+    "store.access_key_id",
+    "store.secret_access_key",
+];
 /// The key that is true, false or a word.
 const PASSWORD_SIGN_IN: &str = "auth.password_sign_in";
 

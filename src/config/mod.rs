@@ -14,8 +14,8 @@ mod values;
 
 pub use keys::{
     AdminConfig, AuthConfig, Config, ConfigError, DatabaseConfig, HealthConfig, JobsConfig, LimitsConfig, LogConfig,
-    LogFormat, MailConfig, MetricsConfig, Origin, QuotaConfig, RegistrationConfig, Setting, StoreConfig, Surroundings,
-    TrashConfig, TrustedPublishingConfig, WebhooksConfig,
+    LogFormat, MailConfig, MetricsConfig, Origin, QuotaConfig, RedirectPolicy, RegistrationConfig, Setting,
+    StoreConfig, StoreKind, Surroundings, TrashConfig, TrustedPublishingConfig, WebhooksConfig,
 };
 pub use libpq::leave_libpq_variables;
 pub use listen::ListenAddress;

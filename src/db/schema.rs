@@ -498,6 +498,13 @@ diesel::table! {
 }
 
 diesel::table! {
+    upload_leases (storage_key) {
+        storage_key -> Text,
+        expires_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     usage_changes (id) {
         id -> Int8,
         owner_id -> Int8,
@@ -639,6 +646,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     trashed_files,
     trashed_packages,
     trashed_versions,
+    upload_leases,
     usage_changes,
     used_challenges,
     used_identity_tokens,

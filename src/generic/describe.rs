@@ -15,6 +15,8 @@ const ETAG: &str = r#"^"[0-9a-f]{64}"$"#;
 /// `GET` of a file.
 pub fn download(description: &mut Description) {
     asked_of_a_file(description);
+    let about = "`false`: send the bytes, even if the server would redirect to the object store.";
+    description.query("redirect", about, text_like("^(true|false)?$"));
     description.answers_with(
         StatusCode::OK,
         "The file; or the lines of a checksum file, or the list or index page of a directory",
@@ -47,6 +49,10 @@ pub fn download(description: &mut Description) {
     description.answers(StatusCode::NOT_MODIFIED, "Your copy is current");
     of_a_file(description);
     redirect(description);
+    let about = "The address of the bytes in the object store, if the server is set up so; it is valid for 10 minutes";
+    description.answers(StatusCode::TEMPORARY_REDIRECT, about);
+    of_a_file(description);
+    description.with("Location", "A signed address on another server.", text());
     description.refuses(StatusCode::PRECONDITION_FAILED, "If-Match or If-Unmodified-Since does not hold");
     of_a_refusal(description);
     description.refuses(StatusCode::RANGE_NOT_SATISFIABLE, "The file has no such range");

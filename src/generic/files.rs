@@ -23,7 +23,7 @@ use crate::registry::packages::trash::Deletion;
 use crate::registry::packages::{directories, selection};
 use crate::serve;
 use crate::state::download_cache::{CachedDownload, Reader};
-use crate::storage::BlobStore;
+use crate::storage::{BlobStore, Stored};
 use actix_web::HttpResponse;
 use bytes::Bytes;
 
@@ -59,7 +59,9 @@ pub async fn download(call: Call) -> Result<HttpResponse> {
             move |conn, caller| Ok((find(conn, caller, &looked_in, &wanted)?, Reader::of(caller))),
             move |found| {
                 let small = match &found.0 {
-                    Downloaded::File(file) if file.blob.size <= READ_AT_ONCE => Some(read(&store, file)),
+                    Downloaded::File(file) if file.blob.size <= READ_AT_ONCE && store.is_local() => {
+                        Some(read(&store, file))
+                    }
                     _ => None,
                 };
                 (found, small)
@@ -129,7 +131,7 @@ fn not_found_as_file(error: Error) -> Error {
 
 fn read(store: &BlobStore, file: &Downloadable) -> Result<Bytes> {
     let key = file.blob.storage_key.parse().map_err(Error::internal)?;
-    Ok(store.read_small(&key, file.blob.size)?)
+    Ok(store.read_small(&Stored::whole(key, file.blob.sha256, file.blob.size))?)
 }
 
 async fn send(call: &Call, file: &Downloadable, small: Option<Bytes>) -> Result<HttpResponse> {

@@ -24,6 +24,7 @@ use super::disposition::attachment;
 use super::preferred_digest::wants_digest;
 use super::problem::{Shape, line};
 use super::range::{Selection, select};
+use super::redirected;
 use super::standing::StandingHeaders;
 use crate::domain::digest::Sha512;
 use crate::domain::request_id::RequestId;
@@ -41,7 +42,7 @@ const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
 /// A file to send.
 #[derive(Debug, Clone)]
 pub struct BlobToServe<'a> {
-    /// The blob; its key contains the SHA-256.
+    /// The blob.
     pub blob: Stored,
     /// The file name to save it under.
     pub file_name: &'a str,
@@ -59,6 +60,8 @@ pub struct BlobToServe<'a> {
     pub standing: StandingHeaders,
     /// The whole content, when the caller has read and verified it already.
     pub small: Option<Bytes>,
+    /// The file's address on this site, if the client may be sent to the object store.
+    pub redirects_from: Option<String>,
 }
 
 /// An answer, and whether it counts for the statistics.
@@ -80,7 +83,7 @@ pub async fn respond(
     store: &BlobStore,
     file: BlobToServe<'_>,
 ) -> Result<Served, Error> {
-    let etag = format!("\"{}\"", file.blob.key.sha256());
+    let etag = format!("\"{}\"", file.blob.sha256);
     let validators = Validators { etag: &etag, last_modified: file.last_modified, date_is_strong: file.date_is_strong };
     let wants_digest = wants_digest(headers);
     match judge(headers, validators) {
@@ -98,6 +101,14 @@ pub async fn respond(
     };
     let size = file.blob.size;
     let counts = method == Method::GET && sends_first_byte(&selection);
+    let has_bytes = !matches!(selection, Selection::Unsatisfiable);
+    if let Some(own) = file.redirects_from.as_deref().filter(|_| method == Method::GET && has_bytes)
+        && let Some(address) = redirected::address(store, &file.blob, file.file_name).await?
+    {
+        let mut response = described(StatusCode::TEMPORARY_REDIRECT, &file, &etag, wants_digest).finish();
+        redirected::lead(&mut response, &address, own);
+        return Ok(Served { response, counts });
+    }
     let response = match selection {
         Selection::Unsatisfiable => {
             let mut response = refusal(StatusCode::RANGE_NOT_SATISFIABLE, &file, &etag);
@@ -159,7 +170,7 @@ fn protected(status: StatusCode, file: &BlobToServe<'_>, etag: &str) -> HttpResp
     file.standing.insert(&mut standing);
     builder
         .insert_header((header::CONTENT_DISPOSITION, attachment(file.file_name)))
-        .insert_header((SHA256, file.blob.key.sha256().to_hex()))
+        .insert_header((SHA256, file.blob.sha256.to_hex()))
         .insert_header((header::ETAG, etag))
         // Otherwise actix writes a date that may be half a second old, and so earlier than the upload.
         .insert_header((header::DATE, http_date(file.now)))
@@ -182,7 +193,7 @@ fn protected(status: StatusCode, file: &BlobToServe<'_>, etag: &str) -> HttpResp
 /// The same with the digests of the file, whether the answer has all of its bytes, a part of them, or none.
 fn described(status: StatusCode, file: &BlobToServe<'_>, etag: &str, wants_digest: bool) -> HttpResponseBuilder {
     const DIGEST: HeaderName = HeaderName::from_static("digest");
-    let sha256 = STANDARD.encode(file.blob.key.sha256().as_bytes());
+    let sha256 = STANDARD.encode(file.blob.sha256.as_bytes());
     let mut builder = protected(status, file, etag);
     if wants_digest {
         builder.insert_header((DIGEST, format!("SHA-256={sha256}")));

@@ -20,6 +20,7 @@ pub mod problem;
 pub mod range;
 pub mod ready;
 pub mod recent;
+mod redirected;
 pub mod request_log;
 pub mod segment;
 pub mod selected;

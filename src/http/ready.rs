@@ -33,7 +33,7 @@ impl ReadyAnswer {
                 head.put_slice(part);
             }
         }
-        Self { status, head: head.freeze(), body }
+        Self { status, head: Bytes::copy_from_slice(&head), body }
     }
 
     /// The bytes of its body.

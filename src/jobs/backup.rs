@@ -17,7 +17,7 @@ use crate::domain::digest::Sha256;
 use crate::error::Error;
 use crate::registry::operations::integrity;
 use crate::registry::packages::cleanup;
-use crate::storage::{BlobStore, StorageKey, StoreError, TransferError};
+use crate::storage::{BlobStore, StorageKey, StoreError, Stored, TransferError};
 use anyhow::{Context, Result};
 use folder::Folder;
 use manifest::{BlobRow, Blobs, FORMAT, Manifest, Table};
@@ -110,12 +110,12 @@ fn copy(
     if folder.has_blob(&sha256, size, verify)? {
         return Ok(());
     }
-    let mut copied = folder.take_blob(&source.store, &key, size);
+    let mut copied = folder.take_blob(&source.store, &Stored::whole(key, sha256, size));
     if is_lost(&copied) {
         // Somebody may have uploaded the same bytes since, and the row now points at the new copy.
         let now = export.run(|conn| integrity::key_of(conn, &sha256)).map_err(Error::explained)?;
         if let Some(now) = now.and_then(|now| now.parse().ok()).filter(|now| *now != key) {
-            copied = folder.take_blob(&source.store, &now, size);
+            copied = folder.take_blob(&source.store, &Stored::whole(now, sha256, size));
         }
     }
     if is_lost(&copied) {

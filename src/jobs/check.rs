@@ -4,7 +4,7 @@
 //! again, after its row. If the row is gone by then, its blob went with it, and a blob that an upload holds will get
 //! its row.
 
-use super::sweep::{Stray, blocking, for_each_stray};
+use super::sweep::{Stray, blocking, for_each_stray, leased};
 use crate::db::Db;
 use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::ids::BlobId;
@@ -13,7 +13,7 @@ use crate::registry::operations::integrity::{self, Totals};
 use crate::registry::operations::settings;
 use crate::registry::packages::cleanup;
 use crate::registry::packages::files::Blob;
-use crate::storage::{BLOCK, BlobStore, StorageKey, StoreError};
+use crate::storage::{BLOCK, BlobStore, StorageKey, StoreError, Stored};
 use std::time::Duration;
 
 /// How many rows are checked together.
@@ -163,9 +163,6 @@ async fn look_again(
 
 fn examine(store: &BlobStore, (blob, checksums): &(Blob, Vec<u8>), digests: bool) -> Result<Option<Fault>, StoreError> {
     let Ok(key) = blob.storage_key.parse::<StorageKey>() else { return Ok(Some(Fault::BadKey)) };
-    if key.sha256() != blob.sha256 {
-        return Ok(Some(Fault::BadKey));
-    }
     match store.stat(&key) {
         Ok(Some(size)) if size == blob.size => {}
         Ok(Some(size)) => return Ok(Some(Fault::Length(size))),
@@ -183,7 +180,7 @@ fn examine(store: &BlobStore, (blob, checksums): &(Blob, Vec<u8>), digests: bool
     if !digests {
         return Ok(None);
     }
-    Ok(match store.digests(&key, blob.size) {
+    Ok(match store.digests(&Stored::whole(key, blob.sha256, blob.size)) {
         Ok(all) if blob.other.is_some_and(|other| other != all.other) => Some(Fault::Others),
         Ok(all) if all.block_checksums != *checksums => Some(Fault::Checksums),
         Ok(_) => None,
@@ -247,8 +244,8 @@ async fn describe(db: &Db, store: &BlobStore, blob: &Blob, fault: &Fault) -> Res
 
 /// Checks for files in the store that no row names.
 async fn leftovers(db: &Db, store: &BlobStore, before: Timestamp, tell: &mut impl FnMut(&str)) -> Result<()> {
-    let looker = store.clone();
-    let incoming = blocking(move || looker.leftovers(before.into())).await?;
+    let (looker, leased) = (store.clone(), leased(db, store).await?);
+    let incoming = blocking(move || looker.leftovers(before.into(), &leased)).await?;
     if incoming.abandoned.files > 0 {
         tell(&format!(
             "{} crashed uploads left {} bytes in incoming, and no sweep removed them; run `packhouse gc`",

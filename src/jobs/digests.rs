@@ -9,7 +9,7 @@ use crate::domain::ids::BlobId;
 use crate::error::{Error, Result};
 use crate::registry::packages::cleanup;
 use crate::registry::packages::files::Blob;
-use crate::storage::{BlobStore, StorageKey};
+use crate::storage::{BlobStore, Stored};
 use std::time::Duration;
 use tokio::sync::{Mutex, MutexGuard};
 
@@ -44,9 +44,9 @@ pub async fn of_blob(db: &Db, store: &BlobStore, turns: &Turns, blob: &Blob) -> 
     if let Some(other) = db.read(move |conn| cleanup::other_digests(conn, id)).await? {
         return Ok(other);
     }
-    let key: StorageKey = blob.storage_key.parse().map_err(Error::internal)?;
-    let (store, size) = (store.clone(), blob.size);
-    let all = spawn_blocking(move || store.digests(&key, size)).await.map_err(Error::internal)??;
+    let key = blob.storage_key.parse().map_err(Error::internal)?;
+    let (store, stored) = (store.clone(), Stored::whole(key, blob.sha256, blob.size));
+    let all = spawn_blocking(move || store.digests(&stored)).await.map_err(Error::internal)??;
     db.write(move |conn| cleanup::set_other_digests(conn, id, &all.other)).await?;
     Ok(all.other)
 }

@@ -9,8 +9,8 @@ use crate::registry::caller::Caller;
 use crate::registry::mail::alerts;
 use crate::registry::operations::backups::{self, LastBackup};
 use crate::registry::operations::forecast::days_left;
-use crate::registry::operations::stats;
-use crate::storage::BlobStore;
+use crate::registry::operations::stats::{self, Day};
+use crate::storage::{BlobStore, Space};
 use std::time::Duration;
 
 /// A disk that lasts fewer days than this is nearly full.
@@ -33,6 +33,14 @@ fn old_backup(last: Option<LastBackup>, plan: AlertPlan, now: Timestamp) -> Opti
     (last.at < now.minus(patience)).then_some(Facts::OldBackup { made_at: last.at })
 }
 
+/// What to say about a disk that is full soon.
+fn full_disk(space: Space, days: &[Day], plan: AlertPlan) -> Option<Facts> {
+    let free = space.available.saturating_sub(plan.reserve_bytes);
+    let days_left = days_left(days, i64::try_from(free).unwrap_or(i64::MAX)).filter(|days| *days < FEW_DAYS);
+    let is_full = days_left.is_some() || free < space.total / FREE_PART;
+    is_full.then_some(Facts::DiskNearlyFull { free_bytes: space.available, days_left })
+}
+
 /// Looks at the disk and the backup, and writes mail about what has become wrong.
 ///
 /// # Errors
@@ -41,12 +49,13 @@ pub async fn run(db: &Db, store: &BlobStore, clock: &Clock, plan: AlertPlan) -> 
     let (now, store) = (clock.now(), store.clone());
     let space = spawn_blocking(move || store.free_space()).await.map_err(Error::internal)?;
     let space = space.map_err(Error::internal)?;
-    let free = space.available.saturating_sub(plan.reserve_bytes);
-    let free_of_uploads = i64::try_from(free).unwrap_or(i64::MAX);
-    let days = db.read(move |conn| stats::growth(conn, &Caller::command_line(), now)).await?;
-    let days_left = days_left(&days, free_of_uploads).filter(|days| *days < FEW_DAYS);
-    let is_full = days_left.is_some() || free < space.total / FREE_PART;
-    let disk = is_full.then_some(Facts::DiskNearlyFull { free_bytes: space.available, days_left });
+    let disk = match space {
+        Some(space) => {
+            let days = db.read(move |conn| stats::growth(conn, &Caller::command_line(), now)).await?;
+            full_disk(space, &days, plan)
+        }
+        None => None,
+    };
     db.write(move |conn| {
         let backup = old_backup(backups::last(conn)?, plan, now);
         alerts::tell_administrators(conn, disk.clone(), backup, now)

@@ -1,6 +1,7 @@
 //! Scrubbing: every stored blob is read in turn and compared with its checksums, so that damage is found before
 //! somebody needs the file. The progress of a pass is stored, and another server, or the next start, continues it.
 
+use super::pace::Pace;
 use crate::db::Db;
 use crate::domain::clock::Clock;
 use crate::domain::damage::Damage;
@@ -11,7 +12,7 @@ use crate::registry::operations::{damage, integrity, settings};
 use crate::registry::packages::files::Blob;
 use crate::storage::{BlobStore, StoreError, Stored};
 use bytes::Bytes;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// How many blobs, and about how many bytes, are read between two updates of the progress.
@@ -136,30 +137,9 @@ fn verify(store: &BlobStore, blob: Blob, checksums: Vec<u8>, pace: &mut Pace) ->
     let key = blob.storage_key.parse();
     let Ok(key) = key else { return Ok((blob, Some(Damage::Missing))) };
     let block_checksums = Some(checksums).filter(|sums| !sums.is_empty()).map(Bytes::from);
-    let stored = Stored { key, size: blob.size, block_checksums };
+    let stored = Stored { key, sha256: blob.sha256, size: blob.size, block_checksums };
     let damage = store.verify(&stored, |bytes| pace.wait(bytes))?;
     Ok((blob, damage))
-}
-
-/// Limits the read rate.
-struct Pace {
-    bytes_per_second: u64,
-    began: Instant,
-    bytes: u64,
-}
-
-impl Pace {
-    fn new(bytes_per_second: u64) -> Self {
-        Self { bytes_per_second: bytes_per_second.max(1), began: Instant::now(), bytes: 0 }
-    }
-
-    /// Sleeps until this many more bytes are within the rate.
-    fn wait(&mut self, bytes: u64) {
-        self.bytes = self.bytes.saturating_add(bytes);
-        let millis = u128::from(self.bytes) * 1000 / u128::from(self.bytes_per_second);
-        let due = Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX));
-        std::thread::sleep(due.saturating_sub(self.began.elapsed()));
-    }
 }
 
 async fn forget(db: &Db, blob: Blob) -> Result<()> {

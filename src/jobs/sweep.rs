@@ -12,8 +12,9 @@ use crate::registry::accounts::passkeys::challenges;
 use crate::registry::accounts::{attempts, known_addresses};
 use crate::registry::operations::settings;
 use crate::registry::owners::publishers;
-use crate::registry::packages::cleanup;
+use crate::registry::packages::{cleanup, upload_leases};
 use crate::storage::{BlobStore, Claim, Entry, StorageKey, StoreError, Walk};
+use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
 
 /// How many rows or keys are processed together.
@@ -80,8 +81,9 @@ async fn sweep(db: &Db, store: &BlobStore, clock: &Clock, plan: SweepPlan) -> Re
         demand_few_unused(db, &plan, before).await?;
     }
     forget_rows(db, store, before, &mut swept).await?;
-    let sweeper = store.clone();
-    let incoming = blocking(move || sweeper.sweep_incoming(before.into())).await?;
+    forget_leases(db, store, before, &mut swept).await?;
+    let (sweeper, leased) = (store.clone(), leased(db, store).await?);
+    let incoming = blocking(move || sweeper.sweep_incoming(before.into(), &leased)).await?;
     swept.orphans += incoming.files;
     swept.bytes += incoming.bytes;
     empty_holding_folder(db, store, clock.now(), before, &mut swept).await?;
@@ -149,8 +151,8 @@ async fn demand_few_unused(db: &Db, plan: &SweepPlan, before: Timestamp) -> Resu
 pub async fn preview(db: &Db, store: &BlobStore, clock: &Clock, grace: Duration) -> Result<Swept> {
     let before = clock.now().minus(grace);
     let (unused, bytes) = db.read(move |conn| cleanup::unused_blobs(conn, before)).await?;
-    let looker = store.clone();
-    let abandoned = blocking(move || looker.leftovers(before.into())).await?.abandoned;
+    let (looker, leased) = (store.clone(), leased(db, store).await?);
+    let abandoned = blocking(move || looker.leftovers(before.into(), &leased)).await?.abandoned;
     let mut swept = Swept {
         unused: u64::try_from(unused).unwrap_or_default(),
         orphans: abandoned.files,
@@ -304,17 +306,48 @@ async fn forget_rows(db: &Db, store: &BlobStore, before: Timestamp, swept: &mut 
         }
         // Committed: these keys are never used again, whatever is uploaded.
         for key in keys {
-            let key: StorageKey = key.parse().map_err(Error::internal)?;
-            let store = store.clone();
-            let size = blocking(move || {
-                let size = store.stat(&key)?.unwrap_or(0);
-                store.remove(&key).map(|_| size)
-            })
-            .await?;
+            swept.bytes += remove(store, &key).await?.unwrap_or(0);
             swept.unused += 1;
-            swept.bytes += size;
         }
     }
+}
+
+/// Removes the blobs of uploads that were given up, and copies that were replaced.
+async fn forget_leases(db: &Db, store: &BlobStore, before: Timestamp, swept: &mut Swept) -> Result<()> {
+    if store.is_local() {
+        return Ok(());
+    }
+    loop {
+        let id = store.id().to_string();
+        let taken = db.write(move |conn| upload_leases::take_expired(conn, &id, before, BATCH as i64)).await?;
+        let Some(keys) = taken.filter(|keys| !keys.is_empty()) else { return Ok(()) };
+        for key in keys {
+            if let Some(size) = remove(store, &key).await? {
+                swept.orphans += 1;
+                swept.bytes += size;
+            }
+        }
+    }
+}
+
+/// Removes a blob and returns its size in bytes, `None` when it did not exist.
+async fn remove(store: &BlobStore, key: &str) -> Result<Option<u64>> {
+    let key: StorageKey = key.parse().map_err(Error::internal)?;
+    let store = store.clone();
+    blocking(move || {
+        let size = store.stat(&key)?;
+        store.remove(&key).map(|_| size)
+    })
+    .await
+}
+
+/// The keys that have a lease, for a store whose sweep must know them.
+pub(super) async fn leased(db: &Db, store: &BlobStore) -> Result<HashSet<StorageKey>> {
+    if store.is_local() {
+        return Ok(HashSet::new());
+    }
+    let keys = db.write(upload_leases::keys).await?;
+    Ok(keys.iter().filter_map(|key| key.parse().ok()).collect())
 }
 
 /// Visits every stray entry in the store; blobs only if they were written before a time.

@@ -1,6 +1,7 @@
 //! Receiving an upload, through any interface: checks of rights and limits first, then its bytes, then one transaction.
 
 mod form;
+mod lease;
 
 pub use form::{FileOfForm, is_form};
 
@@ -21,11 +22,13 @@ use crate::registry::packages::expiry;
 use crate::registry::packages::files::StoredBlob;
 use crate::registry::packages::publish::{self as rows, Admission, NewBlob};
 use crate::registry::packages::quotas::Allowance;
+use crate::registry::packages::upload_leases;
 use crate::state::App;
 use crate::storage::{Adopted, Declared, Incoming, Space, StorageKey, Stored};
 use actix_web::http::header::{self, HeaderMap};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
+use lease::Lease;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -145,15 +148,17 @@ pub async fn receive<E: Into<BodyError>>(
     let allowed = allowance.as_ref().map(|allowance| allowance.bytes);
     let limit = call.app.upload_limits().file_bytes.into_iter().chain(allowed).min();
     let mut incoming = call.app.store.begin(limit, digests);
+    incoming.expect(declared.length);
+    let lease = Lease::begin(&call.app, &incoming).await?;
     read_body(call, &mut incoming, body).await.map_err(|error| over_quota(error, allowance.as_ref()))?;
     let adopted = incoming.finish().await?;
     let (sha256, size) = (adopted.sha256, adopted.size);
-    Ok(Published { created: commit(call, &path, adopted, declared).await?, sha256, size })
+    Ok(Published { created: commit(call, &path, adopted, declared, lease).await?, sha256, size })
 }
 
 /// Asks the database whether the body is wanted, and the store how much space there is, in one step on a blocking
 /// thread.
-async fn admit(call: &Call, path: &FilePath, declared: DeclaredUpload) -> Result<(Admission, Space)> {
+async fn admit(call: &Call, path: &FilePath, declared: DeclaredUpload) -> Result<(Admission, Option<Space>)> {
     let (limits, wanted, store) = (call.app.upload_limits(), path.clone(), call.app.store.clone());
     let now = call.app.clock.now();
     let (admission, space) = call
@@ -199,8 +204,9 @@ pub fn check_form_head(headers: &HeaderMap) -> Result<()> {
 
 /// Refuses an upload if this many more bytes would leave less than the reserve on the store's disk. The database may be
 /// on the same disk, which must never be full for it.
-fn leave_reserve(app: &App, space: Space, more: u64) -> Result<()> {
-    if space.available < more.saturating_add(app.config.store.reserve_bytes) { Err(Error::NoSpace) } else { Ok(()) }
+fn leave_reserve(app: &App, space: Option<Space>, more: u64) -> Result<()> {
+    let needed = more.saturating_add(app.config.store.reserve_bytes);
+    if space.is_some_and(|space| space.available < needed) { Err(Error::NoSpace) } else { Ok(()) }
 }
 
 /// A file larger than the rest of the owner's quota exceeds the quota, and the error says so.
@@ -234,7 +240,13 @@ async fn read_body<E: Into<BodyError>>(
 }
 
 /// Inserts the rows of a file whose bytes are stored. False if the name had a file already.
-async fn commit(call: &Call, path: &FilePath, adopted: Adopted, declared: DeclaredUpload) -> Result<bool> {
+async fn commit(
+    call: &Call,
+    path: &FilePath,
+    adopted: Adopted,
+    declared: DeclaredUpload,
+    lease: Option<Lease>,
+) -> Result<bool> {
     let app = &call.app;
     let blob = NewBlob {
         sha256: adopted.sha256,
@@ -247,18 +259,27 @@ async fn commit(call: &Call, path: &FilePath, adopted: Adopted, declared: Declar
     // The bytes are held for as long as the transaction may run, even if this request is gone: no sweep removes them.
     let adopted = Arc::new(adopted);
     let (held, wanted, row) = (Arc::clone(&adopted), path.clone(), blob.clone());
+    let leased = lease.as_ref().map(|lease| lease.key().to_owned());
     let result = call
         .writing(move |conn, caller| {
             let _held = &held;
             let right = can_add_files(conn, caller, &wanted.owner, &wanted.package)?;
-            rows::publish_file(conn, caller, &right, (&wanted, &row, &declared), &limits, now)
+            let Some(leased) = &leased else {
+                return rows::publish_file(conn, caller, &right, (&wanted, &row, &declared), &limits, now);
+            };
+            upload_leases::end(conn, leased)?;
+            let mut outcome = rows::publish_file(conn, caller, &right, (&wanted, &row, &declared), &limits, now)?;
+            if let Some(superseded) = outcome.superseded.take() {
+                upload_leases::retire(conn, &superseded, now)?;
+            }
+            Ok(outcome)
         })
         .await;
     let outcome = match result {
         Ok(outcome) => outcome,
         Err(Error::OutcomeUnknown) => return look_up(app, path, blob, now).await,
         Err(error) => {
-            discard(adopted).await;
+            discard(app, adopted, lease).await;
             return Err(error);
         }
     };
@@ -276,11 +297,16 @@ async fn commit(call: &Call, path: &FilePath, adopted: Adopted, declared: Declar
 }
 
 /// Removes bytes that no row names. If that fails, a sweep does it.
-async fn discard(adopted: Arc<Adopted>) {
+async fn discard(app: &App, adopted: Arc<Adopted>, lease: Option<Lease>) {
     let Ok(adopted) = Arc::try_unwrap(adopted) else { return };
     let done = spawn_blocking(move || adopted.discard()).await;
     if let Ok(Err(error)) = done {
-        tracing::warn!(%error, "could not remove unneeded bytes; a sweep will do it");
+        return tracing::warn!(%error, "could not remove unneeded bytes; a sweep will do it");
+    }
+    if let Some(lease) = lease {
+        let forgotten = app.db.write(move |conn| upload_leases::forget(conn, lease.key())).await;
+        // The sweep does it, too.
+        drop(forgotten);
     }
 }
 
@@ -299,6 +325,7 @@ async fn remove_superseded(app: &App, key: &str) {
 async fn is_sound(app: &App, stored: StoredBlob) -> Result<bool> {
     let blob = Stored {
         key: stored.blob.storage_key.parse().map_err(Error::internal)?,
+        sha256: stored.blob.sha256,
         size: stored.blob.size,
         block_checksums: Some(stored.block_checksums).filter(|sums| !sums.is_empty()).map(Bytes::from),
     };

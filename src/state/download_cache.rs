@@ -19,9 +19,9 @@ use quick_cache::{Equivalent, Weighter};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// About what an entry takes without its content and its texts, in bytes: measured as the growth of the process with
-/// 100,000 entries.
-const ENTRY_BYTES: u64 = 1200;
+/// About what an entry takes besides its content, its heads and its path, in bytes: its rows, and what the allocator
+/// and the cache's tables add.
+const ENTRY_BYTES: u64 = 2000;
 /// The size of an entry for which the cache's own tables are laid out.
 const TYPICAL_BYTES: u64 = 4096;
 

@@ -40,10 +40,10 @@ impl App {
         let writes = in_time(self.db.check_writable());
         let (store, reserve) = (self.store.clone(), self.config.store.reserve_bytes);
         let stored = spawn_blocking(move || {
-            let reads = store.free_space();
+            let reads = store.check_readable().and_then(|()| store.free_space());
             let writes = store.check_ready().map_err(Error::from);
             let has_room = |space: &Space| space.available >= reserve && space.inodes != Some(0);
-            let full = reads.as_ref().is_ok_and(|space| !has_room(space));
+            let full = reads.as_ref().is_ok_and(|space| space.as_ref().is_some_and(|space| !has_room(space)));
             (reads.map(drop).map_err(Error::from), writes.and(if full { Err(Error::NoSpace) } else { Ok(()) }))
         });
         let (reads, writes, stored) = tokio::join!(reads, writes, stored);

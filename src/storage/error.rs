@@ -35,6 +35,16 @@ pub enum StoreError {
     Away(#[source] io::Error),
 }
 
+/// An error of a transfer: in the store, or on the other side.
+#[derive(Debug, thiserror::Error)]
+pub enum TransferError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The destination or the source of the bytes.
+    #[error(transparent)]
+    Elsewhere(io::Error),
+}
+
 impl StoreError {
     /// Classifies an operating system error. An absent file becomes [`StoreError::Away`] here: where a blob may be
     /// absent, the caller has checked for it first.

@@ -1,42 +1,52 @@
-//! Receiving an upload into the store.
-//!
-//! Bytes are collected in a buffer of up to 1 MiB. A full buffer goes to two blocking threads at once, one that writes
-//! it and one that hashes it, while the network fills the next: hashing costs 0.7 s per GiB and would otherwise add to
-//! the time of writing. At most two buffers exist (20 uploads were measured to hold 2.1 MiB each), and no thread is
-//! held while the client is idle. A file of up to 1 MiB uses one thread, once, at its end.
-
-use std::fs::File;
-use std::io;
-use std::os::unix::fs::FileExt;
-use std::sync::Arc;
+//! Receiving an upload, whatever the store is.
 
 use bytes::Bytes;
-use tokio::task::JoinHandle;
 
-use super::digests::{BLOCK, Declared, Hashers, Sums, push_checksum};
+use super::adopted::{Adopted, Hold};
+use super::digests::Declared;
 use super::error::StoreError;
-use super::handle::{Handle, unjoined};
+use super::handle::{Backend, Handle};
 use super::key::StorageKey;
-use super::local::Temp;
-use crate::blocking::spawn_blocking;
-use crate::domain::digest::{OtherDigests, Sha256};
-
-const BUFFER: usize = BLOCK as usize;
-const FIRST_BUFFER: usize = 16 << 10;
+use super::local_incoming::LocalUpload;
+use super::s3;
 
 /// An upload in progress. Nothing of it is visible; dropping it removes the written bytes.
 pub struct Incoming {
     store: Handle,
     limit: Option<u64>,
-    declared: Declared,
     size: u64,
-    buffer: Vec<u8>,
-    pipeline: Option<Pipeline>,
+    upload: Upload,
+}
+
+enum Upload {
+    Local(Box<LocalUpload>),
+    S3(Box<s3::Upload>),
 }
 
 impl Incoming {
     pub(super) fn new(store: Handle, limit: Option<u64>, declared: Declared) -> Self {
-        Self { store, limit, declared, size: 0, buffer: Vec::new(), pipeline: None }
+        let upload = match store.backend() {
+            Backend::Local(_) => Upload::Local(Box::new(LocalUpload::new(store.clone(), declared))),
+            Backend::S3(s3) => Upload::S3(Box::new(s3::Upload::new(s3.clone(), declared))),
+        };
+        Self { store, limit, size: 0, upload }
+    }
+
+    /// Announces the size in bytes. An object store then gets parts of a fitting size: without it, a file may have at
+    /// most about 290 GiB there.
+    pub fn expect(&mut self, size: Option<u64>) {
+        if let Upload::S3(upload) = &mut self.upload {
+            upload.expect(size);
+        }
+    }
+
+    /// The key that the blob will have, if the store cannot protect it from sweeps by itself: hold a lease on it in the
+    /// database from before the first byte until its row is committed.
+    pub fn reserved_key(&self) -> Option<StorageKey> {
+        match &self.upload {
+            Upload::Local(_) => None,
+            Upload::S3(upload) => Some(upload.key()),
+        }
     }
 
     /// Bytes received so far.
@@ -44,217 +54,34 @@ impl Incoming {
         self.size
     }
 
-    /// Takes the next bytes; waits when the disk or the hasher is slower than the network. Drop the upload after an
+    /// Takes the next bytes; waits when the store or the hasher is slower than the network. Drop the upload after an
     /// error, or after this was canceled.
     ///
     /// # Errors
     /// [`StoreError::TooLarge`] beyond the limit; [`StoreError::NoSpace`], [`StoreError::NotAStore`] and
-    /// [`StoreError::Away`] from writing an earlier buffer.
-    pub async fn push(&mut self, mut chunk: Bytes) -> Result<(), StoreError> {
+    /// [`StoreError::Away`] from writing earlier bytes.
+    pub async fn push(&mut self, chunk: Bytes) -> Result<(), StoreError> {
         self.size = self.size.saturating_add(chunk.len() as u64);
         if let Some(limit) = self.limit.filter(|limit| self.size > *limit) {
             return Err(StoreError::TooLarge { limit });
         }
-        while !chunk.is_empty() {
-            if self.buffer.len() == BUFFER {
-                self.hand_over().await?;
-            }
-            let part = chunk.split_to(chunk.len().min(BUFFER - self.buffer.len()));
-            make_room(&mut self.buffer, part.len());
-            self.buffer.extend_from_slice(&part);
+        match &mut self.upload {
+            Upload::Local(upload) => upload.push(chunk).await,
+            Upload::S3(upload) => upload.push(chunk).await,
         }
-        Ok(())
-    }
-
-    async fn hand_over(&mut self) -> Result<(), StoreError> {
-        let pipeline = self.pipeline.get_or_insert_with(|| Pipeline::new(&self.declared));
-        let free = pipeline.wait().await?;
-        pipeline.start(&self.store, std::mem::replace(&mut self.buffer, free), false);
-        Ok(())
     }
 
     /// Ends the upload: hashes and writes the rest, compares the declared digests, makes bytes and name durable.
     ///
     /// # Errors
-    /// As [`Incoming::push`], and [`StoreError::DigestMismatch`]. Nothing is kept then. A failed fsync is final: the
-    /// file is removed, since a second fsync could succeed without the bytes.
-    pub async fn finish(mut self) -> Result<Adopted, StoreError> {
-        let (store, declared, size) = (self.store.clone(), self.declared, self.size);
-        let Some(mut pipeline) = self.pipeline.take() else {
-            let bytes = std::mem::take(&mut self.buffer);
-            return seen(spawn_blocking(move || store_small(&store, &declared, &bytes))).await;
-        };
-        pipeline.wait().await?;
-        pipeline.start(&store, std::mem::take(&mut self.buffer), true);
-        pipeline.wait().await?;
-        let Pipeline { temp, hashers, checksums, .. } = pipeline;
-        let sums = hashers.ok_or_else(lost)?.finish();
-        sums.check(&declared)?;
-        let temp = temp.and_then(Arc::into_inner).ok_or_else(lost)?;
-        seen(spawn_blocking(move || adopt(&store, temp, &sums, size, checksums))).await
-    }
-}
-
-/// Doubles a buffer as it fills, up to 1 MiB.
-fn make_room(buffer: &mut Vec<u8>, more: usize) {
-    let needed = buffer.len() + more;
-    if needed > buffer.capacity() {
-        let capacity = needed.max(2 * buffer.capacity()).clamp(FIRST_BUFFER, BUFFER);
-        buffer.reserve_exact(capacity - buffer.len());
-    }
-}
-
-/// The writing thread's result: the file, and the CRC-32 of the block it wrote.
-type Written = Result<(Arc<Temp>, u32), StoreError>;
-
-/// The two threads' work on the last buffer.
-struct Pipeline {
-    temp: Option<Arc<Temp>>,
-    hashers: Option<Hashers>,
-    checksums: Vec<u8>,
-    offset: u64,
-    block: Option<Arc<Vec<u8>>>,
-    writing: Option<JoinHandle<Written>>,
-    hashing: Option<JoinHandle<Hashers>>,
-}
-
-impl Pipeline {
-    fn new(declared: &Declared) -> Self {
-        Self {
-            temp: None,
-            hashers: Some(Hashers::wanted(declared)),
-            checksums: Vec::new(),
-            offset: 0,
-            block: None,
-            writing: None,
-            hashing: None,
-        }
-    }
-
-    /// Waits for both threads and returns their buffer, empty, to fill again.
-    async fn wait(&mut self) -> Result<Vec<u8>, StoreError> {
-        if let Some(writing) = &mut self.writing {
-            let written = writing.await;
-            self.writing = None;
-            let (temp, crc) = unjoined(written)??;
-            self.temp = Some(temp);
-            push_checksum(&mut self.checksums, crc);
-        }
-        if let Some(hashing) = &mut self.hashing {
-            let hashed = hashing.await;
-            self.hashing = None;
-            self.hashers = Some(unjoined(hashed)?);
-        }
-        let mut free = self.block.take().and_then(Arc::into_inner).unwrap_or_default();
-        free.clear();
-        Ok(free)
-    }
-
-    /// Writes and hashes a block on one thread each. The writer, which has less to do, also computes the checksum.
-    fn start(&mut self, store: &Handle, block: Vec<u8>, last: bool) {
-        let block = Arc::new(block);
-        let (bytes, offset, temp, store) = (Arc::clone(&block), self.offset, self.temp.take(), store.clone());
-        self.offset = offset.saturating_add(block.len() as u64);
-        self.writing = Some(spawn_blocking(move || {
-            let temp = match temp {
-                Some(temp) => temp,
-                None => Arc::new(Temp::create(store.local())?),
-            };
-            temp.file()?.write_all_at(&bytes, offset)?;
-            let crc = crc32fast::hash(&bytes);
-            drop(bytes);
-            if last {
-                sync(temp.file()?)?;
+    /// As [`Incoming::push`], and [`StoreError::DigestMismatch`]. Nothing is kept then.
+    pub async fn finish(self) -> Result<Adopted, StoreError> {
+        match self.upload {
+            Upload::Local(upload) => upload.finish().await,
+            Upload::S3(upload) => {
+                let s3::Finished { key, sums, size, block_checksums } = upload.finish().await?;
+                Ok(Adopted::new(self.store, key, &sums, size, block_checksums, Hold::Lease))
             }
-            Ok((temp, crc))
-        }));
-        if let Some(mut hashers) = self.hashers.take() {
-            let bytes = Arc::clone(&block);
-            self.hashing = Some(spawn_blocking(move || {
-                hashers.update(&bytes);
-                drop(bytes);
-                hashers
-            }));
-        }
-        self.block = Some(block);
-    }
-}
-
-/// Stores a small file in one blocking step, including all four digests.
-fn store_small(store: &Handle, declared: &Declared, bytes: &[u8]) -> Result<Unseen, StoreError> {
-    let mut hashers = Hashers::all();
-    hashers.update(bytes);
-    let sums = hashers.finish();
-    sums.check(declared)?;
-    let temp = Temp::create(store.local())?;
-    temp.file()?.write_all_at(bytes, 0)?;
-    sync(temp.file()?)?;
-    adopt(store, temp, &sums, bytes.len() as u64, Vec::new())
-}
-
-/// `fdatasync` is enough: it writes the bytes and the metadata needed to read them back, including the length. It
-/// leaves out the times. The name belongs to the directory, which is fsynced after the rename.
-fn sync(file: &File) -> Result<(), StoreError> {
-    Ok(file.sync_data()?)
-}
-
-fn adopt(store: &Handle, temp: Temp, sums: &Sums, size: u64, block_checksums: Vec<u8>) -> Result<Unseen, StoreError> {
-    let key = StorageKey::new(sums.sha256, rand::random());
-    let held = temp.adopt(store.local(), &key)?;
-    let (sha256, other, store) = (sums.sha256, sums.other(), store.clone());
-    Ok(Unseen(Some(Adopted { key, sha256, size, other, block_checksums, store, held })))
-}
-
-/// A blob that is stored durably and that no row names yet.
-///
-/// As long as this lives, no sweep touches the blob, in this process or another. Move it into the code that commits the
-/// row, so that it lives until the commit even if the request is dropped in the meantime. Dropping it removes nothing:
-/// where a commit's outcome is unknown the bytes must stay, and the sweep removes blobs that no row names.
-#[derive(Debug)]
-pub struct Adopted {
-    /// The blob's key.
-    pub key: StorageKey,
-    /// Its digest, and its ETag.
-    pub sha256: Sha256,
-    /// Its size in bytes.
-    pub size: u64,
-    /// SHA-512, SHA-1 and MD5: for every file up to 1 MiB, and for larger ones when all three were declared.
-    pub other: Option<OtherDigests>,
-    /// CRC-32, little-endian, of each 1 MiB block; empty for files up to 1 MiB.
-    pub block_checksums: Vec<u8>,
-    store: Handle,
-    held: Arc<File>,
-}
-
-impl Adopted {
-    /// Removes the blob. Call it only when no row names the blob for certain, as after a refused publish or when the
-    /// same bytes are in the store already. Blocks for the time of one `unlink`.
-    ///
-    /// # Errors
-    /// [`StoreError::NotAStore`], [`StoreError::Away`]. The sweep removes the blob then.
-    pub fn discard(self) -> Result<(), StoreError> {
-        let removed = self.store.local().remove(&self.key);
-        drop(self.held);
-        removed.map(|_| ())
-    }
-}
-
-/// A blob whose key nobody has seen yet: if the task that waits for it is gone, the blob is removed.
-struct Unseen(Option<Adopted>);
-
-impl Drop for Unseen {
-    fn drop(&mut self) {
-        if let Some(adopted) = self.0.take() {
-            let _ = adopted.discard();
         }
     }
-}
-
-async fn seen(task: JoinHandle<Result<Unseen, StoreError>>) -> Result<Adopted, StoreError> {
-    let mut adopted = unjoined(task.await)??;
-    adopted.0.take().ok_or_else(lost)
-}
-
-fn lost() -> StoreError {
-    StoreError::Away(io::Error::other("the upload lost its file"))
 }

@@ -18,6 +18,8 @@ use super::dir::{BLOBS, HELD, INCOMING, make_dir, open_dir, open_file};
 use super::error::StoreError;
 use super::key::{StorageKey, StoreId};
 use super::marker;
+use super::stored::Stored;
+use crate::domain::digest::Sha256;
 
 const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
 
@@ -124,19 +126,20 @@ impl Local {
 
     /// Opens a blob for reading and checks its size. Another copy of the same bytes is accepted too: an upload may have
     /// replaced this one since its row was read.
-    pub(super) fn open_blob(&self, key: &StorageKey, size: u64) -> Result<File, StoreError> {
+    pub(super) fn open_blob(&self, blob: &Stored) -> Result<File, StoreError> {
+        let key = &blob.key;
         let found = match self.find(key)? {
             Some(found) => Some(found),
-            None => self.find_twin(key)?,
+            None => self.find_twin(&blob.sha256)?,
         };
         let (file, found) = found.ok_or(StoreError::Missing(*key))?;
-        if found == size { Ok(file) } else { Err(StoreError::Damaged(*key)) }
+        if found == blob.size { Ok(file) } else { Err(StoreError::Damaged(*key)) }
     }
 
     /// Another copy of a blob's bytes, found by its SHA-256 in a scan of one directory.
-    fn find_twin(&self, key: &StorageKey) -> Result<Option<(File, u64)>, StoreError> {
-        let digest = format!("{}-", key.sha256());
-        for entry in Dir::read_from(self.dirs().shard(key)?)? {
+    fn find_twin(&self, sha256: &Sha256) -> Result<Option<(File, u64)>, StoreError> {
+        let digest = format!("{sha256}-");
+        for entry in Dir::read_from(self.dirs().shard(&StorageKey::new(*sha256, 0))?)? {
             let entry = entry?;
             let name = entry.file_name().to_string_lossy();
             if let Some(twin) = name.starts_with(&digest).then(|| name.parse().ok()).flatten()

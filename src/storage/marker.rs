@@ -14,13 +14,13 @@ use super::error::StoreError;
 use super::key::StoreId;
 use crate::domain::digest::to_hex;
 
-const MARKER: &str = "packhouse-store";
+pub(super) const MARKER: &str = "packhouse-store";
 /// The marker before it is complete: a crash leaves this, and the next start begins again.
 const MARKER_NEW: &str = "packhouse-store.new";
 const FIRST_LINE: &str = "packhouse store 1";
 
 /// The file beside the marker with the number of sweeps of this store. See [`read_sweeps`].
-const SWEEPS: &str = "sweeps";
+pub(super) const SWEEPS: &str = "sweeps";
 const SWEEPS_NEW: &str = "sweeps.new";
 
 /// Opens the store's root. The operator chose the path: links in it are followed.
@@ -48,11 +48,21 @@ pub(super) fn read(root: &OwnedFd) -> Result<Option<StoreId>, StoreError> {
     };
     let mut text = String::new();
     file.take(256).read_to_string(&mut text)?;
+    parse_marker(&text).map(Some)
+}
+
+/// The id in the text of a marker.
+pub(super) fn parse_marker(text: &str) -> Result<StoreId, StoreError> {
     let id = match text.split_once('\n') {
         Some((FIRST_LINE, id)) => id.trim_end().parse().ok(),
         _ => None,
     };
-    id.map(Some).ok_or(StoreError::NotAStore("this version cannot read the marker"))
+    id.ok_or(StoreError::NotAStore("this version cannot read the marker"))
+}
+
+/// The text of a marker.
+pub(super) fn write_marker(id: StoreId) -> String {
+    format!("{FIRST_LINE}\n{id}\n")
 }
 
 /// How many sweeps of this store have started; 0 before the first. The database counts the same and never fewer: one
@@ -65,6 +75,11 @@ pub(super) fn read_sweeps(root: &OwnedFd) -> Result<u64, StoreError> {
     };
     let mut text = String::new();
     file.take(64).read_to_string(&mut text)?;
+    parse_sweeps(&text)
+}
+
+/// The number in the text of the sweep count.
+pub(super) fn parse_sweeps(text: &str) -> Result<u64, StoreError> {
     text.trim_end().parse().map_err(|_| StoreError::NotAStore("its sweep count cannot be read"))
 }
 
@@ -96,7 +111,7 @@ pub(super) fn create(root: &OwnedFd) -> Result<StoreId, StoreError> {
     }
     make_directories(root)?;
     let id = StoreId::new(rand::random());
-    replace(root, (MARKER_NEW, MARKER), &format!("{FIRST_LINE}\n{id}\n"))?;
+    replace(root, (MARKER_NEW, MARKER), &write_marker(id))?;
     Ok(id)
 }
 

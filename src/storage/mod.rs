@@ -1,53 +1,53 @@
 //! The blob store.
 //!
-//! A store holds blobs under keys and knows nothing about packages. The only backend is a local directory; an object
-//! store can become another backend of the same [`BlobStore`], whose operations therefore use no paths. The
-//! documentation says which functions block and need a blocking thread; `async` functions find their own on the current
-//! tokio runtime.
+//! A store holds blobs under keys and knows nothing about packages. It is a local directory, or a bucket of an
+//! S3-compatible object store; only this layer knows which. The documentation says which functions block and need a
+//! blocking thread; `async` functions find their own on the current tokio runtime.
 
+mod adopted;
 mod digests;
 mod dir;
+mod entry;
 mod error;
 mod handle;
 mod incoming;
 mod key;
 mod local;
+mod local_incoming;
+mod local_sweep;
 mod marker;
+mod place;
 mod reader;
+mod s3;
+mod source;
+mod stored;
 mod sweep;
 mod transfer;
 mod verify;
 
+use std::collections::HashSet;
 use std::path::PathBuf;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 
+pub use self::adopted::Adopted;
 pub use self::digests::{BLOCK, Declared};
-pub use self::error::StoreError;
-pub use self::incoming::{Adopted, Incoming};
+pub use self::entry::{Entry, Held, Leftovers, Swept};
+pub use self::error::{StoreError, TransferError};
+pub use self::incoming::Incoming;
 pub use self::key::{InvalidStorageKey, StorageKey, StoreId};
 pub use self::local::Space;
-pub use self::reader::{BlobReader, BlockingReader, Stored, Transfer};
-pub use self::sweep::{Claim, Entry, Held, Leftovers, Swept, Walk};
-pub use self::transfer::TransferError;
+pub use self::place::StorePlace;
+pub use self::reader::{BlobReader, BlockingReader, Transfer};
+pub use self::stored::{AllDigests, Stored};
+pub use self::sweep::{Claim, Walk};
 
 use self::digests::{Hashers, push_checksum, sha256};
-use self::handle::Handle;
+use self::handle::{Backend, Handle};
 use self::local::Local;
+use self::s3::S3;
 use crate::domain::damage::Damage;
-use crate::domain::digest::{OtherDigests, Sha256};
-
-/// Everything that is computed from a blob's bytes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AllDigests {
-    /// SHA-256; it equals the key's.
-    pub sha256: Sha256,
-    /// The three other digests.
-    pub other: OtherDigests,
-    /// As [`Adopted::block_checksums`].
-    pub block_checksums: Vec<u8>,
-}
 
 /// The blob store. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -63,12 +63,32 @@ impl BlobStore {
     /// # Errors
     /// [`StoreError::NotAStore`] without the right marker; [`StoreError::Away`] and [`StoreError::NoSpace`].
     pub fn open_local(root: PathBuf, create: bool, expected: Option<StoreId>) -> Result<Self, StoreError> {
-        Ok(Self(Handle::new(Local::open(root, create, expected)?)))
+        Ok(Self(Handle::new(Backend::Local(Local::open(root, create, expected)?))))
+    }
+
+    /// Opens the store at a place; blocks. An object store is not asked before every upload whether it is still the
+    /// right one: a bucket is not a disk that may be unmounted.
+    ///
+    /// # Errors
+    /// As [`BlobStore::open_local`].
+    pub fn open(place: &StorePlace, create: bool, expected: Option<StoreId>) -> Result<Self, StoreError> {
+        match place {
+            StorePlace::Directory(root) => Self::open_local(root.clone(), create, expected),
+            StorePlace::Bucket(config) => Ok(Self(Handle::new(Backend::S3(S3::open(config, create, expected)?)))),
+        }
+    }
+
+    /// Whether reading a few bytes takes no longer than a query of the database.
+    pub fn is_local(&self) -> bool {
+        matches!(self.0.backend(), Backend::Local(_))
     }
 
     /// The id of this store.
     pub fn id(&self) -> StoreId {
-        self.local().id()
+        match self.0.backend() {
+            Backend::Local(local) => local.id(),
+            Backend::S3(s3) => s3.id(),
+        }
     }
 
     /// Begins an upload of at most `limit` bytes, whose digests are compared with `declared` before anything is kept.
@@ -103,11 +123,11 @@ impl BlobStore {
     ///
     /// # Errors
     /// [`StoreError::Missing`], [`StoreError::Damaged`] (also for a larger blob), [`StoreError::Away`].
-    pub fn read_small(&self, key: &StorageKey, size: u64) -> Result<Bytes, StoreError> {
-        let length = usize::try_from(size.min(BLOCK)).unwrap_or(usize::MAX);
-        let file = self.local().open_blob(key, size)?;
-        let bytes = reader::read_at(&file, key, 0, length)?;
-        if size <= BLOCK && sha256(&bytes) == key.sha256() { Ok(bytes) } else { Err(StoreError::Damaged(*key)) }
+    pub fn read_small(&self, blob: &Stored) -> Result<Bytes, StoreError> {
+        let length = usize::try_from(blob.size.min(BLOCK)).unwrap_or(usize::MAX);
+        let bytes = self.0.open(blob)?.read_now(&blob.key, 0, length)?;
+        let is_intact = blob.size <= BLOCK && sha256(&bytes) == blob.sha256;
+        if is_intact { Ok(bytes) } else { Err(StoreError::Damaged(blob.key)) }
     }
 
     /// Computes all four digests of a whole blob: 5 s of CPU per GiB; blocks.
@@ -115,14 +135,15 @@ impl BlobStore {
     /// # Errors
     /// [`StoreError::Missing`]; [`StoreError::Damaged`] when the size or SHA-256 differs from what was stored;
     /// [`StoreError::Away`].
-    pub fn digests(&self, key: &StorageKey, size: u64) -> Result<AllDigests, StoreError> {
-        let file = self.local().open_blob(key, size)?;
+    pub fn digests(&self, blob: &Stored) -> Result<AllDigests, StoreError> {
+        let (key, size) = (&blob.key, blob.size);
+        let mut source = self.0.open(blob)?;
         let mut hashers = Hashers::all();
         let mut block_checksums = Vec::new();
         let mut position = 0;
         while position < size {
             let length = usize::try_from((size - position).min(BLOCK)).unwrap_or(usize::MAX);
-            let bytes = reader::read_at(&file, key, position, length)?;
+            let bytes = source.read_now(key, position, length)?;
             hashers.update(&bytes);
             if size > BLOCK {
                 push_checksum(&mut block_checksums, crc32fast::hash(&bytes));
@@ -131,9 +152,7 @@ impl BlobStore {
         }
         let sums = hashers.finish();
         match sums.other() {
-            Some(other) if sums.sha256 == key.sha256() => {
-                Ok(AllDigests { sha256: sums.sha256, other, block_checksums })
-            }
+            Some(other) if sums.sha256 == blob.sha256 => Ok(AllDigests { sha256: sums.sha256, other, block_checksums }),
             _ => Err(StoreError::Damaged(*key)),
         }
     }
@@ -145,7 +164,7 @@ impl BlobStore {
     /// [`StoreError::NotAStore`] and [`StoreError::Away`] when the store itself cannot be used, which says nothing
     /// about the blob.
     pub fn verify(&self, blob: &Stored, pace: impl FnMut(u64)) -> Result<Option<Damage>, StoreError> {
-        verify::verify(self.local(), blob, pace)
+        verify::verify(&self.0, blob, pace)
     }
 
     /// The size of a blob in bytes, `None` when it does not exist; blocks.
@@ -153,7 +172,10 @@ impl BlobStore {
     /// # Errors
     /// [`StoreError::Away`]; [`StoreError::Damaged`] when something other than a plain file has its name.
     pub fn stat(&self, key: &StorageKey) -> Result<Option<u64>, StoreError> {
-        Ok(self.local().find(key)?.map(|(_, size)| size))
+        match self.0.backend() {
+            Backend::Local(local) => Ok(local.find(key)?.map(|(_, size)| size)),
+            Backend::S3(s3) => s3.stat(key),
+        }
     }
 
     /// Removes a blob, even while someone holds it; `false` when it did not exist; blocks. A sweep uses
@@ -162,7 +184,7 @@ impl BlobStore {
     /// # Errors
     /// [`StoreError::NotAStore`], [`StoreError::Away`].
     pub fn remove(&self, key: &StorageKey) -> Result<bool, StoreError> {
-        self.local().remove(key)
+        self.0.remove(key)
     }
 
     /// Claims a blob that seems to be unused; `None` when an upload holds it or it is gone; blocks.
@@ -170,7 +192,7 @@ impl BlobStore {
     /// # Errors
     /// [`StoreError::NotAStore`], [`StoreError::Away`].
     pub fn claim(&self, key: &StorageKey) -> Result<Option<Claim>, StoreError> {
-        Claim::new(self.local(), key)
+        Claim::new(&self.0, key)
     }
 
     /// As [`BlobStore::claim`], for a blob in the holding folder; blocks.
@@ -178,7 +200,7 @@ impl BlobStore {
     /// # Errors
     /// [`StoreError::NotAStore`], [`StoreError::Away`].
     pub fn claim_held(&self, key: &StorageKey) -> Result<Option<Claim>, StoreError> {
-        Claim::held(self.local(), key)
+        Claim::held(&self.0, key)
     }
 
     /// The blobs in the holding folder; blocks.
@@ -186,7 +208,7 @@ impl BlobStore {
     /// # Errors
     /// [`StoreError::NotAStore`], [`StoreError::Away`].
     pub fn held(&self) -> Result<Vec<Held>, StoreError> {
-        sweep::held(self.local())
+        sweep::held(&self.0)
     }
 
     /// Moves a held blob back to its place; false when it is not held; blocks.
@@ -194,7 +216,7 @@ impl BlobStore {
     /// # Errors
     /// [`StoreError::NotAStore`], [`StoreError::Away`].
     pub fn put_back(&self, key: &StorageKey) -> Result<bool, StoreError> {
-        self.local().verified()?.put_back(key)
+        sweep::put_back(&self.0, key)
     }
 
     /// How many sweeps of this store have started, according to the store itself; blocks. Its database counts them too:
@@ -203,7 +225,10 @@ impl BlobStore {
     /// # Errors
     /// [`StoreError::NotAStore`], [`StoreError::Away`].
     pub fn sweeps(&self) -> Result<u64, StoreError> {
-        self.local().sweeps()
+        match self.0.backend() {
+            Backend::Local(local) => local.sweeps(),
+            Backend::S3(s3) => s3.sweeps(),
+        }
     }
 
     /// Records the number of sweeps that have started; a larger number stays; blocks.
@@ -211,7 +236,10 @@ impl BlobStore {
     /// # Errors
     /// [`StoreError::NotAStore`], [`StoreError::NoSpace`], [`StoreError::Away`].
     pub fn set_sweeps(&self, sweeps: u64) -> Result<(), StoreError> {
-        self.local().set_sweeps(sweeps)
+        match self.0.backend() {
+            Backend::Local(local) => local.set_sweeps(sweeps),
+            Backend::S3(s3) => s3.set_sweeps(sweeps),
+        }
     }
 
     /// Walks over everything that is stored; blocks, as does each step.
@@ -219,24 +247,24 @@ impl BlobStore {
     /// # Errors
     /// [`StoreError::NotAStore`], [`StoreError::Away`]; from each step too.
     pub fn walk(&self) -> Result<Walk, StoreError> {
-        Walk::new(self.local())
+        Walk::new(&self.0)
     }
 
     /// Removes the leftovers of crashed uploads that were last written before `older_than` and that no upload of this
-    /// or another process holds; blocks.
+    /// or another process holds; blocks. `leased` are the keys with a lease; see [`Incoming::reserved_key`].
     ///
     /// # Errors
     /// [`StoreError::NotAStore`], [`StoreError::Away`].
-    pub fn sweep_incoming(&self, older_than: SystemTime) -> Result<Swept, StoreError> {
-        sweep::sweep_incoming(self.local(), older_than)
+    pub fn sweep_incoming(&self, older_than: SystemTime, leased: &HashSet<StorageKey>) -> Result<Swept, StoreError> {
+        sweep::sweep_incoming(&self.0, older_than, leased)
     }
 
     /// Counts what [`BlobStore::sweep_incoming`] would remove, and the foreign files there; blocks.
     ///
     /// # Errors
     /// [`StoreError::NotAStore`], [`StoreError::Away`].
-    pub fn leftovers(&self, older_than: SystemTime) -> Result<Leftovers, StoreError> {
-        sweep::leftovers(self.local(), older_than)
+    pub fn leftovers(&self, older_than: SystemTime, leased: &HashSet<StorageKey>) -> Result<Leftovers, StoreError> {
+        sweep::leftovers(&self.0, older_than, leased)
     }
 
     /// The path of a blob within the store, for people.
@@ -244,12 +272,26 @@ impl BlobStore {
         format!("{}/{}/{key}", dir::BLOBS, key.shard())
     }
 
-    /// How much space there is; blocks.
+    /// How much space there is, `None` where nobody knows, as in an object store; blocks.
     ///
     /// # Errors
     /// [`StoreError::NotAStore`], [`StoreError::Away`].
-    pub fn free_space(&self) -> Result<Space, StoreError> {
-        self.local().free_space()
+    pub fn free_space(&self) -> Result<Option<Space>, StoreError> {
+        match self.0.backend() {
+            Backend::Local(local) => local.free_space().map(Some),
+            Backend::S3(_) => Ok(None),
+        }
+    }
+
+    /// Checks that blobs can be read now; blocks.
+    ///
+    /// # Errors
+    /// [`StoreError::NotAStore`], [`StoreError::Away`].
+    pub fn check_readable(&self) -> Result<(), StoreError> {
+        match self.0.backend() {
+            Backend::Local(local) => local.verified().map(drop),
+            Backend::S3(s3) => s3.check_readable(),
+        }
     }
 
     /// Checks that a publish could be stored now: the marker is there, and a small file can be written; blocks.
@@ -257,10 +299,27 @@ impl BlobStore {
     /// # Errors
     /// [`StoreError::NotAStore`], [`StoreError::NoSpace`], [`StoreError::Away`].
     pub fn check_ready(&self) -> Result<(), StoreError> {
-        self.local().check_ready()
+        match self.0.backend() {
+            Backend::Local(local) => local.check_ready(),
+            Backend::S3(s3) => s3.check_ready(),
+        }
     }
 
-    fn local(&self) -> &Local {
-        self.0.local()
+    /// An address from which anyone can download a blob without this server, for some time; `None` if the store has
+    /// none. The answer there will have these headers. The bytes are not verified on the way.
+    ///
+    /// # Errors
+    /// [`StoreError::Away`] when there are no credentials.
+    pub async fn presign(
+        &self,
+        key: &StorageKey,
+        disposition: &str,
+        content_type: &str,
+        valid: Duration,
+    ) -> Result<Option<String>, StoreError> {
+        match self.0.backend() {
+            Backend::Local(_) => Ok(None),
+            Backend::S3(s3) => s3.presign(key, disposition, content_type, valid).await.map(Some),
+        }
     }
 }

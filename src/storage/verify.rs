@@ -2,26 +2,36 @@
 
 use super::digests::{BLOCK, Declared, Hashers, checksum_at};
 use super::error::StoreError;
+use super::handle::{Backend, Handle};
 use super::local::Local;
-use super::reader::{Stored, read_at};
+use super::source::Source;
+use super::stored::Stored;
 use crate::domain::damage::Damage;
 use rustix::fs::Advice;
-use std::fs::File;
 use std::num::NonZeroU64;
 
 /// See [`super::BlobStore::verify`].
-pub(super) fn verify(local: &Local, blob: &Stored, pace: impl FnMut(u64)) -> Result<Option<Damage>, StoreError> {
-    let file = match local.find(&blob.key) {
-        Ok(Some((file, size))) if size == blob.size => file,
-        Ok(Some(_)) | Err(StoreError::Damaged(_)) => return Ok(Some(Damage::WrongLength)),
-        Ok(None) => return Ok(Some(Damage::Missing)),
-        Err(error) => return unreadable(local, error),
+pub(super) fn verify(store: &Handle, blob: &Stored, pace: impl FnMut(u64)) -> Result<Option<Damage>, StoreError> {
+    let read = match store.backend() {
+        Backend::Local(local) => match local.find(&blob.key) {
+            Ok(Some((file, size))) if size == blob.size => read(&mut Source::File(file), blob, pace),
+            Ok(Some(_)) => Err(StoreError::Damaged(blob.key)),
+            Ok(None) => Err(StoreError::Missing(blob.key)),
+            Err(error) => Err(error),
+        },
+        Backend::S3(s3) => match s3.stat(&blob.key)? {
+            Some(size) if size == blob.size => read(&mut store.open(blob)?, blob, pace),
+            Some(_) => Err(StoreError::Damaged(blob.key)),
+            None => Err(StoreError::Missing(blob.key)),
+        },
     };
-    match read(&file, blob, pace) {
-        Ok(true) => Ok(None),
-        Ok(false) => Ok(Some(Damage::WrongBytes)),
-        Err(StoreError::Damaged(_)) => Ok(Some(Damage::WrongLength)),
-        Err(error) => unreadable(local, error),
+    match (read, store.backend()) {
+        (Ok(true), _) => Ok(None),
+        (Ok(false), _) => Ok(Some(Damage::WrongBytes)),
+        (Err(StoreError::Missing(_)), _) => Ok(Some(Damage::Missing)),
+        (Err(StoreError::Damaged(_)), _) => Ok(Some(Damage::WrongLength)),
+        (Err(error), Backend::Local(local)) => unreadable(local, error),
+        (Err(error), Backend::S3(_)) => Err(error),
     }
 }
 
@@ -36,16 +46,16 @@ fn unreadable(local: &Local, error: StoreError) -> Result<Option<Damage>, StoreE
     Ok(Some(Damage::Unreadable))
 }
 
-fn read(file: &File, blob: &Stored, mut pace: impl FnMut(u64)) -> Result<bool, StoreError> {
+/// Whether all bytes are as the row says. What follows them is not looked at: the caller has compared the size.
+fn read(source: &mut Source, blob: &Stored, mut pace: impl FnMut(u64)) -> Result<bool, StoreError> {
     // The page cache may be right when the disk is not. Bytes that were read once are not read again soon either, and
     // must not displace what other readers need. Both calls are only advice.
-    let forget = |from: u64, length: u64| rustix::fs::fadvise(file, from, NonZeroU64::new(length), Advice::DontNeed);
-    let _ = forget(0, 0);
+    forget(source, 0, 0);
     let mut hashers = Hashers::wanted(&Declared::default());
     let mut position = 0;
     while position < blob.size {
         let length = usize::try_from((blob.size - position).min(BLOCK)).unwrap_or(usize::MAX);
-        let bytes = read_at(file, &blob.key, position, length)?;
+        let bytes = source.read_now(&blob.key, position, length)?;
         if let Some(sums) = &blob.block_checksums
             && checksum_at(sums, position / BLOCK) != Some(crc32fast::hash(&bytes))
         {
@@ -53,9 +63,16 @@ fn read(file: &File, blob: &Stored, mut pace: impl FnMut(u64)) -> Result<bool, S
         }
         hashers.update(&bytes);
         let read = bytes.len() as u64;
-        let _ = forget(position, read);
+        forget(source, position, read);
         position += read;
         pace(read);
     }
-    Ok(hashers.finish().sha256 == blob.key.sha256())
+    Ok(hashers.finish().sha256 == blob.sha256)
+}
+
+/// Drops bytes of a file from the page cache; all from a position on if the length is zero.
+fn forget(source: &Source, from: u64, length: u64) {
+    if let Source::File(file) = source {
+        let _ = rustix::fs::fadvise(file, from, NonZeroU64::new(length), Advice::DontNeed);
+    }
 }

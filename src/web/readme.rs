@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::registry::access::CanRead;
 use crate::registry::packages::files::{self, FileSummary};
 use crate::state::App;
-use crate::storage::StorageKey;
+use crate::storage::Stored;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
@@ -47,11 +47,11 @@ pub async fn read(app: &App, path: &VersionPath, version: VersionId, file: FileS
     if file.blob.size > LONGEST {
         return Ok(Readme { name, url: own, html: None });
     }
-    let key: StorageKey = file.blob.storage_key.parse().map_err(Error::internal)?;
-    let (store, size) = (app.store.clone(), file.blob.size);
+    let key = file.blob.storage_key.parse().map_err(Error::internal)?;
+    let (store, stored) = (app.store.clone(), Stored::whole(key, file.blob.sha256, file.blob.size));
     // Reading waits for the disk, and rendering takes a few milliseconds.
     let text = spawn_blocking(move || {
-        let bytes = store.read_small(&key, size)?;
+        let bytes = store.read_small(&stored)?;
         let Ok(text) = std::str::from_utf8(&bytes) else { return Ok::<_, Error>(None) };
         Ok(Some((text.to_owned(), referred(text))))
     });
@@ -73,9 +73,9 @@ pub async fn text(app: &App, file: &FileSummary) -> Result<Option<String>> {
     if file.blob.size > LONGEST {
         return Ok(None);
     }
-    let key: StorageKey = file.blob.storage_key.parse().map_err(Error::internal)?;
-    let (store, size) = (app.store.clone(), file.blob.size);
-    let bytes = spawn_blocking(move || store.read_small(&key, size)).await.map_err(Error::internal)??;
+    let key = file.blob.storage_key.parse().map_err(Error::internal)?;
+    let (store, stored) = (app.store.clone(), Stored::whole(key, file.blob.sha256, file.blob.size));
+    let bytes = spawn_blocking(move || store.read_small(&stored)).await.map_err(Error::internal)??;
     Ok(std::str::from_utf8(&bytes).ok().map(str::to_owned))
 }
 

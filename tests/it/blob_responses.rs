@@ -32,6 +32,7 @@ async fn handler(request: HttpRequest, served: web::Data<Served>) -> Result<acti
         sha512: None,
         public: served.public,
         standing: Default::default(),
+        redirects_from: None,
         small: served.small.clone(),
     };
     let answer = respond(request.method(), request.headers(), &served.store, file).await;

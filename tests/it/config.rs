@@ -58,6 +58,10 @@ fn other(key: &str, default: &Value) -> (String, String) {
         "listen" => "localhost:81",
         "public_url" => "https://other.example",
         "log.format" => "json",
+        "store.kind" => "s3",
+        "store.redirect" => "auto",
+        "store.endpoint" => "https://s3.example.org",
+        "store.server_side_encryption" => "aws:kms:some-key",
         "log.level" => "debug",
         "database.url" => "postgres://another.example/db",
         "trusted_proxies" | "webhooks.allowed_networks" => "192.0.2.1, 10.0.0.0/8",
@@ -89,6 +93,7 @@ fn needed(key: &str) -> Vec<(&'static str, &'static str)> {
             ("PACKHOUSE_PUBLIC_URL", "https://packages.example.org"),
             ("PACKHOUSE_MAIL_FROM", "packhouse@packages.example.org"),
         ],
+        "store.kind" => vec![("PACKHOUSE_STORE_BUCKET", "packages")],
         _ => Vec::new(),
     }
 }
@@ -99,7 +104,14 @@ fn shown(config: &Config) -> String {
     for setting in &mut config.settings {
         setting.origin = Origin::Default;
     }
-    let secrets = [&config.database.url, &config.admin.password, &config.metrics.token, &config.mail.smtp_url];
+    let secrets = [
+        &config.database.url,
+        &config.admin.password,
+        &config.metrics.token,
+        &config.mail.smtp_url,
+        &config.store.access_key_id,
+        &config.store.secret_access_key,
+    ];
     format!("{config:?} {:?}", secrets.map(|secret| secret.reveal().to_owned()))
 }
 
@@ -424,6 +436,16 @@ fn invalid_configuration_values_are_named() {
         ("[mail]\nsmtp_url = \"smtps://mail\"", &["`mail.from`", "must be set"]),
         ("[mail]\nsmtp_url = \"smtps://mail\"\nfrom = \"p@example.org\"", &["`public_url`", "must be set"]),
         ("[mail]\nfrom = \"Packhouse\"", &["`mail.from`", "Packhouse <packhouse@example.org>"]),
+        ("[store]\nkind = \"disk\"", &["`store.kind`", "disk"]),
+        ("[store]\nkind = \"s3\"", &["`store.bucket`", "must be set"]),
+        ("[store]\nendpoint = \"s3.example.org\"", &["`store.endpoint`", "https://s3.example.org"]),
+        ("[store]\nprefix = \"a/../b\"", &["`store.prefix`", "must be a path"]),
+        ("[store]\nserver_side_encryption = \"yes\"", &["`store.server_side_encryption`", "AES256"]),
+        (
+            "[store]\nkind = \"s3\"\nbucket = \"b\"\naccess_key_id = \"id\"",
+            &["store.secret_access_key", "must both be set"],
+        ),
+        ("[store]\ntimeout_seconds = 0", &["`store.timeout_seconds`", "at least 1"]),
         ("listen = ", &["packhouse.toml", "TOML"]),
     ] {
         let error = read(file, &[]).unwrap_err().to_string();

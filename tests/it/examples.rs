@@ -32,7 +32,7 @@ const REPLACED: [(&str, &str); 3] = [
 ];
 
 /// The shell blocks that no test runs, by page and first line, with the reason.
-const NOT_RUN: [(&str, &str, &str); 19] = [
+const NOT_RUN: [(&str, &str, &str); 20] = [
     ("docs/api.md", "curl --fail-with-body -u ada http://127.0.0.1:3000/api/v1/user", "it asks for a password"),
     ("docs/getting-started.md", "script/server", "it builds the program"),
     ("docs/index.md", "curl --fail-with-body -u YOUR_NAME -T app.tar.gz \\", "the name is the reader's"),
@@ -41,6 +41,11 @@ const NOT_RUN: [(&str, &str, &str); 19] = [
         "docs/operations/mail.md",
         "curl --fail-with-body -u admin https://packages.example.org/api/v1/admin/invitations \\",
         "it needs a server that sends mail; `mail` does the same",
+    ),
+    (
+        "docs/operations/object-store.md",
+        "packhouse store copy --to new-store.toml",
+        "it needs a new store; `object_store_program` runs it",
     ),
     ("docs/operations/running.md", "packhouse serve", "the server of the test is running"),
     ("docs/operations/running.md", "script/bootstrap", "it builds the program"),

@@ -308,7 +308,7 @@ async fn a_declared_digest_never_relies_on_a_damaged_blob() {
 
 #[tokio::test]
 async fn uploading_the_same_content_replaces_the_blob_and_keeps_one() {
-    let site = Site::new();
+    let site = Site::on_disk();
     let bytes = noise(3_000_000);
     site.ci().publish(&file("f"), bytes.clone()).await;
     let first = only_blob(&site);

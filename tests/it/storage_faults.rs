@@ -1,5 +1,6 @@
 //! The blob store with crashed uploads, planted links, missing disks and full disks.
 
+use std::collections::HashSet;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -9,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use packhouse::domain::digest::Sha256;
 use packhouse::storage::{BLOCK, BlobStore, Declared, Entry, StorageKey, StoreError, StoreId};
 
-use crate::storage::{Fixture, MIB, eventually, noise, put, put_in};
+use crate::storage::{Fixture, MIB, eventually, noise, put, put_in, whole};
 
 #[tokio::test]
 async fn a_sweep_removes_abandoned_uploads_and_spares_active_ones() {
@@ -22,9 +23,9 @@ async fn a_sweep_removes_abandoned_uploads_and_spares_active_ones() {
     eventually("a file of the active upload", || fixture.incoming() == 3).await;
 
     let now = SystemTime::now();
-    let swept = fixture.store.sweep_incoming(now - Duration::from_secs(60)).unwrap();
+    let swept = fixture.store.sweep_incoming(now - Duration::from_secs(60), &HashSet::new()).unwrap();
     assert_eq!(swept.files, 0, "younger than the grace period");
-    let swept = fixture.store.sweep_incoming(now + Duration::from_secs(60)).unwrap();
+    let swept = fixture.store.sweep_incoming(now + Duration::from_secs(60), &HashSet::new()).unwrap();
     assert_eq!((swept.files, swept.bytes), (1, 15));
     assert!(!abandoned.exists());
 
@@ -78,14 +79,14 @@ async fn planted_symlinks_are_not_followed() {
     let target = outside.path().join("target");
     fs::rename(fixture.path(&key), &target).unwrap();
     symlink(&target, fixture.path(&key)).unwrap();
-    assert!(matches!(fixture.store.read_small(&key, 100), Err(StoreError::Damaged(_))));
+    assert!(matches!(fixture.store.read_small(&whole(&key, 100)), Err(StoreError::Damaged(_))));
     assert!(fixture.store.stat(&key).is_err() && fixture.store.claim(&key).is_err());
 
     let shard = fixture.path(&key).parent().unwrap().to_owned();
     fs::remove_dir_all(&shard).unwrap();
     symlink(outside.path(), &shard).unwrap();
     assert!(put_in(&fixture.store, &bytes, 100).await.is_err());
-    assert!(fixture.store.read_small(&key, 100).is_err());
+    assert!(fixture.store.read_small(&whole(&key, 100)).is_err());
 
     let incoming = fixture.root.join("incoming");
     fs::remove_dir(&incoming).unwrap();
@@ -101,7 +102,7 @@ async fn a_planted_named_pipe_blocks_no_thread() {
     let adopted = put(&fixture.store, &noise(100)).await;
     fs::remove_file(fixture.path(&adopted.key)).unwrap();
     assert!(Command::new("mkfifo").arg(fixture.path(&adopted.key)).status().unwrap().success());
-    assert!(matches!(fixture.store.read_small(&adopted.key, 100), Err(StoreError::Damaged(_))));
+    assert!(matches!(fixture.store.read_small(&whole(&adopted.key, 100)), Err(StoreError::Damaged(_))));
 }
 
 #[tokio::test]
@@ -126,7 +127,7 @@ async fn a_store_without_marker_writes_nothing_and_reports_nothing_missing() {
     assert!(matches!(store.remove(&adopted.key), Err(StoreError::NotAStore(_))));
     assert!(matches!(store.claim(&adopted.key), Err(StoreError::NotAStore(_))));
     assert!(store.walk().is_err() && store.check_ready().is_err() && store.free_space().is_err());
-    assert!(store.sweep_incoming(SystemTime::now()).is_err());
+    assert!(store.sweep_incoming(SystemTime::now(), &HashSet::new()).is_err());
     assert!(matches!(store.stat(&never), Err(StoreError::Away(_))), "an unavailable store reports no missing blobs");
     assert_eq!(fs::read_dir(root).unwrap().count(), 0, "the mount point stays empty");
 
@@ -222,7 +223,7 @@ impl Drop for Tmpfs {
 async fn a_full_disk_stores_nothing_and_recovers_by_itself() {
     let Some(disk) = Tmpfs::mount("size=6m") else { return };
     let store = BlobStore::open_local(disk.path().to_owned(), true, None).unwrap();
-    let before = store.free_space().unwrap();
+    let before = store.free_space().unwrap().unwrap();
     assert!(before.total <= 6 << 20 && before.available <= before.total);
     let kept = put(&store, &noise(4 * MIB)).await;
     for size in [5 * MIB, 3 * MIB] {
@@ -249,14 +250,14 @@ async fn a_disk_without_inodes_is_full_and_a_read_only_disk_unavailable() {
         }
     };
     assert!(matches!(error, StoreError::NoSpace), "{error}");
-    assert_eq!(store.free_space().unwrap().inodes, Some(0));
+    assert_eq!(store.free_space().unwrap().unwrap().inodes, Some(0));
     assert!(matches!(store.check_ready(), Err(StoreError::NoSpace)));
     let adopted = kept.pop().unwrap();
     let (key, size) = (adopted.key, adopted.size);
     drop((kept, adopted));
     disk.remount("ro");
     assert!(matches!(put_in(&store, &noise(10), 100).await, Err(StoreError::Away(_))));
-    assert!(store.read_small(&key, size).is_ok(), "reading still works");
+    assert!(store.read_small(&whole(&key, size)).is_ok(), "reading still works");
     disk.remount("rw");
     store.remove(&key).unwrap();
     put(&store, &noise(10)).await;

@@ -425,7 +425,7 @@ async fn the_publisher_of_a_restored_version_may_be_gone() {
 #[tokio::test]
 async fn the_forecast_of_freed_bytes_is_what_the_disk_shows_after_a_purge() {
     use packhouse::registry::packages::freed::{Given, bytes};
-    let site = Site::new();
+    let site = Site::on_disk();
     // Forty files in twenty versions share ten contents; the last versions also have some of their own.
     let content = |at: usize| noise(1000 + at % 10);
     for version in 0..20 {
@@ -449,7 +449,7 @@ async fn the_forecast_of_freed_bytes_is_what_the_disk_shows_after_a_purge() {
     let swept = site.sweep(Duration::ZERO).await.unwrap();
     assert_eq!(i64::try_from(swept.bytes).unwrap(), forecast);
     assert_eq!(on_disk(), before - forecast);
-    let store: u64 = site.app.store.walk().unwrap().count() as u64;
+    let store: u64 = site.store_blobs() as u64;
     assert_eq!(store, 10);
     assert!(site.db_broken().await.is_empty());
 }

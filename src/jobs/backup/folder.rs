@@ -14,7 +14,7 @@
 use super::manifest::Manifest;
 use crate::domain::clock::Timestamp;
 use crate::domain::digest::{Sha256, from_hex, to_hex};
-use crate::storage::{BlobStore, StorageKey, StoreId, TransferError};
+use crate::storage::{BlobStore, StoreId, Stored, TransferError};
 use anyhow::{Context, Result, bail};
 use sha2::Digest;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
@@ -203,12 +203,12 @@ impl Folder {
     }
 
     /// Copies a blob from the store and verifies it.
-    pub(super) fn take_blob(&self, store: &BlobStore, key: &StorageKey, size: u64) -> Result<(), TransferError> {
-        let partial = self.root.join(PARTIAL).join(key.to_string());
+    pub(super) fn take_blob(&self, store: &BlobStore, blob: &Stored) -> Result<(), TransferError> {
+        let partial = self.root.join(PARTIAL).join(blob.key.to_string());
         let copied = || {
             let mut file = open_new(&partial).map_err(TransferError::Elsewhere)?;
-            store.export(key, size, |bytes| file.write_all(bytes))?;
-            let path = self.blob(&key.sha256());
+            store.export(blob, |bytes| file.write_all(bytes))?;
+            let path = self.blob(&blob.sha256);
             let named = file.sync_data().and_then(|()| match path.parent() {
                 Some(shard) => DirBuilder::new().mode(0o700).recursive(true).create(shard),
                 None => Ok(()),

@@ -12,11 +12,11 @@ use crate::registry::audit::{self, Event, Subject};
 use crate::registry::caller::Caller;
 use crate::registry::operations::integrity;
 use crate::registry::operations::settings::{self, STORE_ID};
-use crate::storage::{BlobStore, StoreError, StoreId, TransferError};
+use crate::storage::{BlobStore, StoreError, StoreId, StorePlace, Stored, TransferError};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 /// The most rows, and about how many bytes of them, that one statement inserts.
@@ -36,8 +36,8 @@ pub struct Target {
     pub url: String,
     /// How long to wait for the database.
     pub patience: Duration,
-    /// The directory for the blobs: absent or empty.
-    pub store: PathBuf,
+    /// The place for the blobs: absent or empty.
+    pub store: StorePlace,
 }
 
 impl Restore {
@@ -116,10 +116,10 @@ impl Restore {
     /// # Errors
     /// A message for people. The database is then as empty as before; blobs may have been copied.
     pub fn run(&self, target: &Target, store: &BlobStore, now: Timestamp) -> Result<()> {
-        self.each_blob(|folder, sha256, _, key| {
+        self.each_blob(|folder, sha256, size, key| {
             let path = folder.blob(&sha256);
             let copied = File::open(&path).map_err(TransferError::Elsewhere);
-            let copied = copied.and_then(|mut file| store.import(&key, &mut file).map(drop));
+            let copied = copied.and_then(|mut file| store.import(&Stored::whole(key, sha256, size), &mut file));
             copied.map_err(|error| match error {
                 TransferError::Store(StoreError::Damaged(_)) => {
                     anyhow::anyhow!("{} is damaged: its SHA-256 does not match; use another backup", path.display())
@@ -189,12 +189,12 @@ fn ensure_empty(import: &mut Import) -> Result<()> {
 }
 
 fn empty_store(target: &Target, expected: Option<StoreId>) -> Result<BlobStore> {
-    let shown = target.store.display();
-    let opened = BlobStore::open_local(target.store.clone(), expected.is_none(), expected);
+    let shown = &target.store;
+    let opened = BlobStore::open(&target.store, expected.is_none(), expected);
     let store = opened.with_context(|| format!("cannot use the store {shown}"))?;
     if store.walk()?.next().is_some() {
         bail!(
-            "the store {shown} is not empty: a backup is restored into a new instance only; use an empty directory, \
+            "the store {shown} is not empty: a backup is restored into a new instance only; use an empty place, \
              or empty this one if it has the leftovers of an interrupted restore"
         );
     }

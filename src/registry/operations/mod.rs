@@ -10,4 +10,5 @@ pub mod scrub;
 pub mod servers;
 pub mod settings;
 pub mod stats;
+pub mod store_switch;
 pub mod tasks;

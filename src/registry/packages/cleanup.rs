@@ -3,7 +3,7 @@
 
 use super::files::{BLOB_COLUMNS, Blob, BlobRow};
 use super::quotas;
-use crate::db::schema::{blobs, files, sessions, trashed_files};
+use crate::db::schema::{blobs, files, sessions, trashed_files, upload_leases};
 use crate::domain::clock::Timestamp;
 use crate::domain::digest::OtherDigests;
 use crate::domain::ids::BlobId;
@@ -31,7 +31,7 @@ pub fn hold_off_sweeps(conn: &mut PgConnection) -> Result<()> {
 }
 
 /// Whether no backup is running and none can start before the end of this transaction.
-fn may_forget(conn: &mut PgConnection) -> Result<bool> {
+pub(super) fn may_forget(conn: &mut PgConnection) -> Result<bool> {
     diesel::sql_query("SELECT pg_advisory_xact_lock($1)").bind::<BigInt, _>(SWEEPS).execute(conn)?;
     Ok(diesel::select(sql::<Bool>("pg_try_advisory_xact_lock(").bind::<BigInt, _>(BACKUPS).sql(")"))
         .get_result(conn)?)
@@ -116,15 +116,19 @@ pub fn unused_blobs(conn: &mut PgConnection, before: Timestamp) -> Result<(i64, 
         .first(conn)?)
 }
 
-/// The keys among these that a row refers to.
+/// The keys among these that a row of a blob or a lease refers to.
 ///
 /// # Errors
 /// As [`settings::demand_primary`].
 pub fn known_keys(conn: &mut PgConnection, store: &str, keys: &[String]) -> Result<HashSet<String>> {
     settings::demand_primary(conn, store)?;
-    let rows: Vec<String> =
-        blobs::table.filter(blobs::storage_key.eq_any(keys)).select(blobs::storage_key).load(conn)?;
-    Ok(rows.into_iter().collect())
+    // Leases first: a row that is committed between the two queries had a lease before.
+    let leases = upload_leases::table.filter(upload_leases::storage_key.eq_any(keys));
+    let mut known: HashSet<String> =
+        leases.select(upload_leases::storage_key).load::<String>(conn)?.into_iter().collect();
+    let rows = blobs::table.filter(blobs::storage_key.eq_any(keys)).select(blobs::storage_key);
+    known.extend(rows.load::<String>(conn)?);
+    Ok(known)
 }
 
 /// Some blobs after an id whose other three digests are not computed yet.

@@ -37,6 +37,7 @@ pub mod settings;
 pub mod standing;
 pub mod trash;
 pub mod trash_entries;
+pub mod upload_leases;
 pub mod uploads;
 pub mod version_edit;
 pub mod version_states;

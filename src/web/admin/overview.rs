@@ -122,7 +122,7 @@ struct OverviewPage {
 /// The free space of the store.
 async fn free_space(app: &App) -> Option<i64> {
     let store = app.store.clone();
-    let space = spawn_blocking(move || store.free_space()).await.ok()?.ok()?;
+    let space = spawn_blocking(move || store.free_space()).await.ok()?.ok()??;
     Some(i64::try_from(space.available).unwrap_or(i64::MAX))
 }
 

@@ -11,6 +11,7 @@ use crate::registry::operations::servers::{self, ServerEntry};
 use crate::registry::operations::{damage, scrub, stats, tasks};
 use crate::state::App;
 use crate::state::health::Check;
+use crate::storage::StorePlace;
 use crate::web::format::{Bytes, Count, When};
 use crate::web::forms::Protected;
 use crate::web::login::Nothing;
@@ -175,9 +176,13 @@ pub async fn page(call: Call) -> Result<Reply> {
         database_size: Bytes(database.bytes),
         database,
         is_private: app.config.database.url.is_empty(),
-        store: app.config.store_dir().display().to_string(),
+        store: StorePlace::of(&app.config).to_string(),
         store_id: app.store.id().to_string(),
-        free: free.ok().and_then(Result::ok).map(|space| Bytes(i64::try_from(space.available).unwrap_or(i64::MAX))),
+        free: free
+            .ok()
+            .and_then(Result::ok)
+            .flatten()
+            .map(|space| Bytes(i64::try_from(space.available).unwrap_or(i64::MAX))),
         blobs: Count(totals.map_or(0, |totals| totals.blobs)),
         blob_bytes: Bytes(totals.map_or(0, |totals| totals.bytes)),
         settings: app.config.settings.clone(),

@@ -2,6 +2,7 @@
 
 pub mod authenticator;
 pub mod browser;
+pub mod bucket;
 pub mod client;
 pub mod cluster;
 pub mod issuer;
@@ -17,6 +18,7 @@ pub use client::{Answer, BASE, Client, Proxy, Request, path};
 pub use people::{PASSWORD, morning};
 
 use actix_web::dev::ServerHandle;
+use bucket::Bucket;
 use cluster::cluster;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
@@ -29,9 +31,10 @@ use packhouse::registry::access::can_change_own;
 use packhouse::registry::accounts::two_factor::{Seed, enroll};
 use packhouse::server::{Listeners, Server};
 use packhouse::state::{App, sweep_plan};
+use packhouse::storage::{BlobStore, Entry};
 use packhouse::telemetry;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
@@ -46,6 +49,8 @@ pub struct Site {
     pub url: String,
     /// The reverse proxy that browsers reach it through.
     pub proxy: Option<Proxy>,
+    /// The object store with its blobs; without one, they are in a directory.
+    pub bucket: Option<Arc<Bucket>>,
     http: reqwest::Client,
     seconds: Arc<AtomicI64>,
     thread: Option<JoinHandle<()>>,
@@ -64,6 +69,38 @@ pub struct Plan<'a> {
     pub metrics: bool,
     /// An existing database, which isn't deleted at the end.
     pub url: Option<String>,
+    /// Where the blobs are; by default, what `PACKHOUSE_TEST_STORE` says.
+    pub store: TestStore,
+}
+
+/// Where a [`Site`] has its blobs.
+#[derive(Default)]
+pub enum TestStore {
+    /// In a bucket if `PACKHOUSE_TEST_STORE` is `s3` and no setting names a directory, otherwise in a directory.
+    #[default]
+    Chosen,
+    /// In a directory.
+    Directory,
+    /// In a bucket of its own.
+    NewBucket,
+    /// In the bucket of another server.
+    Shared(Arc<Bucket>),
+}
+
+impl TestStore {
+    fn open(self, data: &Path, settings: &[(&str, &str)]) -> Option<Arc<Bucket>> {
+        let is_chosen = || {
+            std::env::var("PACKHOUSE_TEST_STORE").is_ok_and(|store| store == "s3")
+                && !settings.iter().any(|(name, _)| name.starts_with("PACKHOUSE_STORE_"))
+        };
+        match self {
+            Self::Shared(bucket) => Some(bucket),
+            Self::Directory => None,
+            Self::Chosen if !is_chosen() => None,
+            // Where a local store would be, so that tests find its files there.
+            Self::Chosen | Self::NewBucket => Some(Arc::new(Bucket::new(data))),
+        }
+    }
 }
 
 impl Site {
@@ -75,6 +112,26 @@ impl Site {
     /// Starts a server with these settings.
     pub fn with(settings: &[(&str, &str)]) -> Self {
         Self::start(Plan { settings, ..Plan::default() })
+    }
+
+    /// Starts a server whose blobs are in a directory, also if the others' are in a bucket.
+    pub fn on_disk() -> Self {
+        Self::start(Plan { store: TestStore::Directory, ..Plan::default() })
+    }
+
+    /// Starts a server whose blobs are in a bucket.
+    pub fn on_s3() -> Self {
+        Self::on_s3_with(&[])
+    }
+
+    /// Starts a server with these settings whose blobs are in a bucket.
+    pub fn on_s3_with(settings: &[(&str, &str)]) -> Self {
+        Self::start(Plan { settings, store: TestStore::NewBucket, ..Plan::default() })
+    }
+
+    /// The bucket of a server whose blobs are in one.
+    pub fn bucket(&self) -> &Bucket {
+        self.bucket.as_ref().expect("the blobs are in a bucket")
     }
 
     /// Starts a server below [`BASE`] of `https://host.test`, which browsers reach through a reverse proxy.
@@ -96,7 +153,12 @@ impl Site {
                 (Some(name), url)
             }
         };
-        let config = cluster::config(dir.path(), &url, plan.settings);
+        let data = dir.path().join("data");
+        let bucket = plan.store.open(&data, plan.settings);
+        let of_store = bucket.as_ref().map(|bucket| bucket.settings()).unwrap_or_default();
+        let of_store = of_store.iter().map(|(name, value)| (*name, value.as_str()));
+        let settings: Vec<(&str, &str)> = of_store.chain(plan.settings.iter().copied()).collect();
+        let config = cluster::config(dir.path(), &url, &settings);
         let seconds = Arc::new(AtomicI64::new(morning().unix()));
         let now = Arc::clone(&seconds);
         let clock = match plan.real_time {
@@ -129,6 +191,7 @@ impl Site {
             dir: path,
             url,
             proxy: None,
+            bucket,
             http,
             seconds,
             thread: Some(thread),
@@ -140,6 +203,13 @@ impl Site {
     /// A client without credentials.
     pub fn anon(&self) -> Client {
         Client { http: self.http.clone(), root: format!("http://{}", self.address), authorization: None, proxy: None }
+    }
+
+    /// Gets an address of another server, without a credential.
+    pub async fn plain(&self, address: &str) -> Answer {
+        let (root, path) = address.split_at(address.match_indices('/').nth(2).expect("an address with a path").0);
+        let client = Client { http: self.http.clone(), root: root.to_owned(), authorization: None, proxy: None };
+        client.get(path).await
     }
 
     /// A client with the password of `ada`.
@@ -278,12 +348,33 @@ impl Site {
 
     /// The number of blobs in the store.
     pub fn store_blobs(&self) -> usize {
-        self.app.store.walk().unwrap().count()
+        let leased = self.db_texts("SELECT storage_key AS text FROM upload_leases");
+        self.on_store(|store| {
+            let is_leased = |entry| match entry {
+                Entry::Blob { key, .. } => leased.contains(&key.to_string()),
+                Entry::Foreign(_) => false,
+            };
+            store.walk().unwrap().filter(|entry| !is_leased(entry.as_ref().unwrap().clone())).count()
+        })
+    }
+
+    /// As [`Site::store_blobs`], with the copies in a bucket that were replaced and wait for a sweep.
+    pub fn store_copies(&self) -> usize {
+        self.on_store(|store| store.walk().unwrap().count())
+    }
+
+    /// Runs work on the store. Each step waits for an answer if the store is a bucket, which a thread that runs async
+    /// code can't.
+    pub fn on_store<T: Send>(&self, work: impl FnOnce(&BlobStore) -> T + Send) -> T {
+        std::thread::scope(|scope| scope.spawn(|| work(&self.app.store)).join().unwrap())
     }
 
     /// The number of files of unfinished uploads in the store.
     pub fn store_incoming(&self) -> usize {
-        std::fs::read_dir(self.dir.join("data/blobs/incoming")).unwrap().count()
+        match &self.bucket {
+            Some(bucket) => bucket.uploads().len(),
+            None => std::fs::read_dir(self.dir.join("data/blobs/incoming")).unwrap().count(),
+        }
     }
 
     /// Asserts that nothing of an upload was stored: no row and no blob.
@@ -292,7 +383,7 @@ impl Site {
         for table in tables {
             assert_eq!(self.db_number(&format!("SELECT count(*) AS n FROM {table}")), 0, "rows in {table}");
         }
-        eventually("the store is empty", async || self.store_blobs() == 0 && self.store_incoming() == 0).await;
+        eventually("the store is empty", async || self.store_copies() == 0 && self.store_incoming() == 0).await;
     }
 
     /// The rules of `packhouse check` that the database violates.
