@@ -242,9 +242,11 @@ async fn servers_that_lose_their_listening_connection_forget_and_go_on() {
         let name = file("1.0", &format!("f{round}"));
         first.ci().publish(&name, "content").await;
         warm(&second, &second.anon(), &name).await;
-        let cut = "SELECT count(pg_terminate_backend(pid)) AS n FROM pg_stat_activity \
-                   WHERE datname = current_database() AND application_name = 'packhouse listen'";
-        assert_eq!(first.db_number(cut), 2);
+        let listening = "FROM pg_stat_activity WHERE datname = current_database() \
+                         AND application_name = 'packhouse listen'";
+        eventually("both servers listen", async || first.db_number(&format!("SELECT count(*) AS n {listening}")) == 2)
+            .await;
+        first.db_number(&format!("SELECT count(pg_terminate_backend(pid)) AS n {listening}"));
         first.ci().delete(&name).await.is(204);
         second.anon().get(&name).await.is(404);
     }

@@ -11,7 +11,30 @@ async fn a_publish_takes_the_statements_that_are_written_down() {
     let publish = async || {
         site.ci().publish(&file("second"), "second").await;
     };
-    insta::assert_snapshot!(statements::of(&site.url, publish()).await.join("\n"), @"");
+    insta::assert_snapshot!(statements::of(&site.url, publish()).await.join("\n"), @"
+    SELECT tokens
+    SELECT owners
+    SELECT packages
+    SELECT protections
+    SELECT packages
+    SELECT files
+    SELECT versions
+    BEGIN
+    SELECT tokens
+    SELECT owners
+    SELECT packages
+    SELECT protections
+    SELECT packages
+    SELECT pg_advisory_xact_lock
+    INSERT blobs
+    INSERT files
+    SELECT pg_advisory_xact_lock_shared
+    SELECT owners
+    INSERT usage_changes
+    INSERT audit
+    SELECT current_setting
+    COMMIT
+    ");
 }
 
 #[tokio::test]
@@ -22,7 +45,10 @@ async fn a_download_takes_two_statements_and_a_remembered_one_none() {
     let read = async || {
         site.reader().get(&file).await.is(200);
     };
-    insta::assert_snapshot!(statements::of(&site.url, read()).await.join("\n"), @"");
+    insta::assert_snapshot!(statements::of(&site.url, read()).await.join("\n"), @"
+    SELECT tokens
+    SELECT files
+    ");
     eventually("the server remembers it", async || {
         read().await;
         site.app.downloads.usage().entries > 0

@@ -38,11 +38,16 @@ impl Instrumentation for Recorder {
 
 /// What a statement does, and to which table.
 fn shortened(statement: &str) -> String {
-    let words: Vec<&str> = statement.split_whitespace().map(|word| word.trim_matches(['"', '(', ')', ';'])).collect();
-    let after = |word: &str| words.iter().position(|other| *other == word).and_then(|at| words.get(at + 1));
-    let table = ["INTO", "UPDATE", "FROM"].into_iter().find_map(after);
+    let words: Vec<&str> = statement.split_whitespace().collect();
+    let is_before_table = |word: &str| ["INTO", "UPDATE", "FROM"].contains(&word);
+    // Diesel quotes the names of tables, but not those in SQL that is written by hand.
+    let table = words.windows(2).find(|pair| is_before_table(pair[0]) && pair[1].contains('"'));
+    let object = match table {
+        Some(pair) => pair[1].split('"').nth(1),
+        None => words.get(1).and_then(|word| word.split('(').next()),
+    };
     let verb = words.first().copied().unwrap_or_default();
-    table.map_or_else(|| words.join(" "), |table| format!("{verb} {}", table.split('"').next().unwrap_or_default()))
+    [Some(verb), object].into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 
 /// Records the statements of connections that are opened from now on.
