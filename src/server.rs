@@ -72,7 +72,7 @@ impl Server {
             base: config.base_path().clone(),
         });
         let assets_dir = assets::unpack(&config.data_dir)?;
-        let shortcut = HotDownloads::new(app, routes::DOWNLOAD);
+        let shortcut = HotDownloads::shortcut(app, routes::DOWNLOAD);
         let document = web::Data::new(routes::document(config.public_url.as_ref()));
         let mut server = actix_server::Server::build()
             .worker_max_blocking_threads(FILE_THREADS)

@@ -25,7 +25,7 @@ pub struct HotDownloads {
 
 impl HotDownloads {
     /// The shortcut of a server, if it remembers downloads. `route` is the route that they belong to.
-    pub fn new(app: &Arc<App>, route: &'static str) -> Option<Arc<dyn Shortcut + Send + Sync>> {
+    pub fn shortcut(app: &Arc<App>, route: &'static str) -> Option<Arc<dyn Shortcut + Send + Sync>> {
         if !app.downloads.is_on() {
             return None;
         }

@@ -262,13 +262,16 @@ enum Known {
     Deleted,
 }
 
+/// What happened to one file, and when.
+type History = Mutex<Vec<(Instant, Known)>>;
+
 #[tokio::test]
 async fn no_answer_of_two_servers_contradicts_an_acknowledged_change() {
     let first = Arc::new(real_time());
     let second = Arc::new(beside(&first));
     const FILES: u32 = 6;
     let until = Instant::now() + Duration::from_secs(4);
-    let histories: Arc<Vec<Mutex<Vec<(Instant, Known)>>>> =
+    let histories: Arc<Vec<History>> =
         Arc::new((0..FILES).map(|_| Mutex::new(vec![(Instant::now(), Known::Deleted)])).collect());
     let mut tasks = Vec::new();
     // One writer for each file, at alternating servers; readers read all files at both.

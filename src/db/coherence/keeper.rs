@@ -82,10 +82,10 @@ struct Session {
 impl Keeper {
     fn run(self) {
         while !self.is_stopped() {
-            if let Err(error) = self.session() {
-                if !self.is_stopped() {
-                    tracing::debug!(%error, "the connection that listens for changes was lost");
-                }
+            if let Err(error) = self.session()
+                && !self.is_stopped()
+            {
+                tracing::debug!(%error, "the connection that listens for changes was lost");
             }
             self.coherence.lapse();
             let again = Instant::now() + RECONNECT_AFTER;

@@ -3,6 +3,7 @@
 //!
 //! The rules are as strict as in actix-http, or stricter, so a request never ends later for actix than it does here.
 
+use super::plain_get::{self, PlainGet};
 use actix_web::http::{StatusCode, Uri};
 use std::ops::Range;
 
@@ -13,10 +14,6 @@ const MAX_TARGET: usize = 65_534;
 const MAX_HEADERS: usize = 96;
 /// The most bytes of a header section that are kept.
 pub const MAX_HEAD: usize = 128 << 10;
-/// The most bytes of the header section of a [`PlainGet`]: far below the limits for clients.
-const MAX_PLAIN: usize = 4 << 10;
-/// The most headers of a [`PlainGet`].
-const MAX_PLAIN_HEADERS: usize = 32;
 /// The most bytes in the size line of a chunk, and in all trailers.
 const MAX_CHUNK_FRAMING: usize = 16 << 10;
 
@@ -102,41 +99,7 @@ pub fn head(bytes: &[u8]) -> Result<Option<(Head, Option<PlainGet<'_>>)>, Refusa
         body: fields.body()?,
         upgrade: connection.upgrade,
     };
-    let is_small = length <= MAX_PLAIN && request.headers.len() <= MAX_PLAIN_HEADERS;
-    Ok(Some((head, plain.filter(|_| is_small))))
-}
-
-/// A GET that asks for nothing beyond the resource itself: without a query, without a body, and only with headers that
-/// don't change the answer or that are named here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PlainGet<'a> {
-    pub path: &'a str,
-    pub authorization: Option<&'a [u8]>,
-    pub if_none_match: Option<&'a [u8]>,
-}
-
-impl<'a> PlainGet<'a> {
-    fn new(target: &'a str) -> Option<Self> {
-        let is_path = target.starts_with('/') && !target.contains(['?', '#']);
-        is_path.then_some(Self { path: target, authorization: None, if_none_match: None })
-    }
-
-    /// The request with one more header; `None` if it is then no longer plain.
-    fn with(mut self, header: &httparse::Header<'a>) -> Option<Self> {
-        const IGNORED: [&str; 6] = ["host", "user-agent", "accept", "accept-encoding", "accept-language", "pragma"];
-        let is = |name: &str| header.name.eq_ignore_ascii_case(name);
-        let once = |place: &mut Option<&'a [u8]>| place.replace(header.value).is_none();
-        let is_plain = if is("authorization") {
-            once(&mut self.authorization)
-        } else if is("if-none-match") {
-            once(&mut self.if_none_match)
-        } else if is("connection") {
-            is_word(header.value, b"keep-alive")
-        } else {
-            IGNORED.into_iter().any(is)
-        };
-        is_plain.then_some(self)
-    }
+    Ok(Some((head, plain.filter(|_| plain_get::is_small(length, request.headers.len())))))
 }
 
 /// The refusal of a header section that is too large.
@@ -153,7 +116,7 @@ fn is_other_version(bytes: &[u8]) -> bool {
         .is_some_and(|version| version.starts_with(b"HTTP/") && !version.starts_with(b"HTTP/1."))
 }
 
-fn is_word(value: &[u8], word: &[u8]) -> bool {
+pub(super) fn is_word(value: &[u8], word: &[u8]) -> bool {
     value.trim_ascii().eq_ignore_ascii_case(word)
 }
 
@@ -371,7 +334,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn body_of(bytes: &[u8]) -> Head {
-        head(bytes).expect("a valid head").expect("a complete head")
+        head(bytes).expect("a valid head").expect("a complete head").0
     }
 
     fn refused(request: &str) -> u16 {

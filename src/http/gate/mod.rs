@@ -13,10 +13,12 @@
 mod answer;
 mod exchange;
 mod framing;
+mod plain_get;
 
 pub use answer::one_at_a_time;
 pub use exchange::Exchange;
-pub use framing::{PlainGet, Refusal};
+pub use framing::Refusal;
+pub use plain_get::PlainGet;
 
 use bytes::{Buf, BytesMut};
 use framing::Body;
