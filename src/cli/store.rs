@@ -21,7 +21,7 @@ pub(super) enum Command {
     ///
     /// Servers may keep running. Every blob is verified. If the copy is interrupted, run it again: it continues.
     Copy {
-        /// A configuration file whose [store] section describes the new store
+        /// A configuration file whose section `[store]` describes the new store
         #[arg(long, value_name = "FILE")]
         to: PathBuf,
         /// The highest rate at which blobs are copied [default: no limit]
@@ -30,10 +30,10 @@ pub(super) enum Command {
     },
     /// Copy the rest, and use the other store from now on
     ///
-    /// Servers with the settings of the old store then answer 503: put the new [store] section into their configuration
-    /// and restart them. The old store stays as it is.
+    /// Servers with the settings of the old store then answer 503: put the new section `[store]` into their
+    /// configuration and restart them. The old store stays as it is.
     Switch {
-        /// A configuration file whose [store] section describes the new store
+        /// A configuration file whose section `[store]` describes the new store
         #[arg(long, value_name = "FILE")]
         to: PathBuf,
         /// Switch although blobs are lost or damaged in the old store
