@@ -235,6 +235,30 @@ async fn a_server_that_is_cut_off_from_the_database_uses_nothing_it_remembers() 
 }
 
 #[tokio::test]
+async fn the_system_page_lists_the_servers_and_says_which_one_died() {
+    let first = real_time();
+    let second = beside(&first);
+    let mut browser = first.browser_of("admin").await;
+    let addresses = [&first, &second].map(|site| site.address.to_string());
+    eventually("both servers are listed", async || {
+        browser.go("/-/admin/system").await.is(200);
+        let rows = browser.all("#servers-table tbody th");
+        addresses.iter().all(|address| rows.iter().any(|row| row.contains(address)))
+    })
+    .await;
+    // A server that was killed says nothing more, and one that stopped regularly leaves the list.
+    first.db_execute(
+        "INSERT INTO servers (id, version, address, started_at, seen_at) \
+         VALUES (1, '0.0.9', 'dead.test:3000', now() - interval '1 hour', now() - interval '1 minute')",
+    );
+    drop(second);
+    browser.go("/-/admin/system").await.is(200);
+    let rows = browser.all("#servers-table tbody tr").join("\n");
+    assert!(rows.contains("dead.test:3000") && rows.contains("Not responding"), "{rows}");
+    assert!(!rows.contains(&addresses[1]), "{rows}");
+}
+
+#[tokio::test]
 async fn servers_that_lose_their_listening_connection_forget_and_go_on() {
     let first = real_time();
     let second = beside(&first);
