@@ -1,0 +1,1 @@
+DROP INDEX CONCURRENTLY versions_package_id_state_idx;
