@@ -94,25 +94,9 @@ pub const NO_MAIL: &str = "this server sends no mail (mail.smtp_url is not set)"
 /// The id of a command, in leases.
 static PROCESS: LazyLock<u64> = LazyLock::new(rand::random);
 
-/// How to scrub, from the settings.
-pub fn scrub_plan(config: &Config) -> ScrubPlan {
-    ScrubPlan {
-        every: Duration::from_secs(config.jobs.scrub_every_days.saturating_mul(24 * 3600)),
-        bytes_per_second: config.jobs.scrub_bytes_per_second,
-        now_please: false,
-        server: *PROCESS,
-    }
-}
-
 /// When to tell administrators by mail, from the settings.
 pub fn alert_plan(config: &Config) -> AlertPlan {
     AlertPlan { backup_patience: config.backup_patience(), reserve_bytes: config.store.reserve_bytes }
-}
-
-/// When to apply expiry and retention rules, from the settings.
-pub fn retention_plan(config: &Config) -> RetentionPlan {
-    let every = Duration::from_secs(config.jobs.retention_every_seconds);
-    RetentionPlan { every, now_please: false, keep: config.trash_kept(), server: *PROCESS }
 }
 
 impl App {
@@ -162,12 +146,19 @@ impl App {
 
     /// How this server scrubs, from the settings.
     pub fn scrub_plan(&self) -> ScrubPlan {
-        ScrubPlan { server: self.server(), ..scrub_plan(&self.config) }
+        let jobs = &self.config.jobs;
+        ScrubPlan {
+            every: Duration::from_secs(jobs.scrub_every_days.saturating_mul(24 * 3600)),
+            bytes_per_second: jobs.scrub_bytes_per_second,
+            now_please: false,
+            server: self.server(),
+        }
     }
 
     /// When this server applies expiry and retention rules, from the settings.
     pub fn retention_plan(&self) -> RetentionPlan {
-        RetentionPlan { server: self.server(), ..retention_plan(&self.config) }
+        let every = Duration::from_secs(self.config.jobs.retention_every_seconds);
+        RetentionPlan { every, now_please: false, keep: self.config.trash_kept(), server: self.server() }
     }
 
     /// The id of this server in leases: the same as in the list of servers.

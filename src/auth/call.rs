@@ -125,6 +125,18 @@ impl Call {
         Ok(())
     }
 
+    /// Runs one transaction, as the caller, that usually only adds: it waits for other servers only if it took something
+    /// away.
+    ///
+    /// # Errors
+    /// The same, and [`Error::OutcomeUnknown`].
+    pub async fn adding<T: Send + 'static>(
+        &self,
+        work: impl FnMut(&mut Connection, &Caller) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.credentials().await?.adding(&self.req, &self.app, work).await
+    }
+
     /// Runs one transaction, as the caller.
     ///
     /// # Errors

@@ -12,7 +12,7 @@ use crate::http::request_log::{client, log_fields};
 use crate::registry::caller::{self, Caller, Credential, SignedIn};
 use crate::state::App;
 use crate::state::download_cache::{Reader, Requester};
-use actix_web::http::{Method, header};
+use actix_web::http::header;
 use actix_web::{HttpMessage, HttpRequest};
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
@@ -114,10 +114,27 @@ impl Credentials {
         done.map_err(|error| self.explained(error))
     }
 
-    /// Runs one transaction, as the caller.
+    /// Runs one transaction, as the caller, that usually only adds.
     ///
     /// # Errors
     /// As [`caller::identify`], [`Policy::admit`] and [`crate::db::Db::write`].
+    pub async fn adding<T: Send + 'static>(
+        &self,
+        req: &HttpRequest,
+        app: &Arc<App>,
+        work: impl FnMut(&mut Connection, &Caller) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let actor = Actor::default();
+        let done = app.db.write(self.as_caller(app, &actor, work)).await;
+        actor.log(req);
+        done.map_err(|error| self.explained(error))
+    }
+
+    /// Runs one transaction, as the caller, and then waits for the other servers, as
+    /// [`crate::db::Db::write_and_settle`] does.
+    ///
+    /// # Errors
+    /// The same.
     pub async fn writing<T: Send + 'static>(
         &self,
         req: &HttpRequest,
@@ -125,12 +142,7 @@ impl Credentials {
         work: impl FnMut(&mut Connection, &Caller) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let actor = Actor::default();
-        let work = self.as_caller(app, &actor, work);
-        // A PUT of a file waits only if it replaces something; it is too frequent to wait in any case.
-        let done = match *req.method() {
-            Method::PUT => app.db.write(work).await,
-            _ => app.db.write_and_settle(work).await,
-        };
+        let done = app.db.write_and_settle(self.as_caller(app, &actor, work)).await;
         actor.log(req);
         done.map_err(|error| self.explained(error))
     }
@@ -238,21 +250,27 @@ async fn authorization(req: &HttpRequest, app: &App) -> Result<Credential> {
         (Some(_), Some(_)) => Err(NOT_UNDERSTOOD),
         (Some(value), None) => {
             let value = value.to_str().map_err(|_| NOT_UNDERSTOOD)?;
-            let (scheme, rest) = value.split_once(' ').ok_or(NOT_UNDERSTOOD)?;
-            match scheme.to_ascii_lowercase().as_str() {
-                "bearer" | "token" => token(rest.trim()),
-                "basic" => basic::credential(req, app, rest.trim()).await,
+            if let Some(credential) = bearer_credential(value) {
+                return credential;
+            }
+            match value.split_once(' ') {
+                Some((scheme, rest)) if scheme.eq_ignore_ascii_case("basic") => {
+                    basic::credential(req, app, rest.trim()).await
+                }
                 _ => Err(NOT_UNDERSTOOD),
             }
         }
     }
 }
 
-/// The credential in an `Authorization` header with an access token, which takes no time to check; `None` for any other.
-pub fn bearer_credential(value: &str) -> Option<Credential> {
+/// The access token in an `Authorization` header, which takes no time to check; `None` for another kind of credential.
+///
+/// # Errors
+/// [`Error::BadCredential`] for a text that can't be a token.
+pub fn bearer_credential(value: &str) -> Option<Result<Credential>> {
     let (scheme, rest) = value.split_once(' ')?;
     let is_token = scheme.eq_ignore_ascii_case("bearer") || scheme.eq_ignore_ascii_case("token");
-    is_token.then(|| token(rest.trim()).ok()).flatten()
+    is_token.then(|| token(rest.trim()))
 }
 
 /// The error for a token in the query where the setting forbids it.

@@ -10,7 +10,7 @@ use crate::domain::text::visible;
 use crate::instance::explain;
 use crate::jobs::retention::{self, RetentionPlan};
 use crate::registry::packages::retention::{preview, removal};
-use crate::state::{App, retention_plan};
+use crate::state::App;
 use anyhow::{Context, Result, bail};
 use std::collections::HashSet;
 use std::process::ExitCode;
@@ -36,9 +36,9 @@ pub(super) enum Command {
 /// A message for the terminal.
 pub(super) async fn run(config: Config, command: Command) -> Result<ExitCode> {
     let Command::Run { dry_run, owner } = command;
-    let plan = RetentionPlan { now_please: true, ..retention_plan(&config) };
     in_instance(config, async |instance| {
         let app = &instance.app;
+        let plan = RetentionPlan { now_please: true, ..app.retention_plan() };
         let only = match owner {
             Some(name) => Some(find(app, name).await?),
             None => None,

@@ -11,15 +11,15 @@ pub mod managed;
 mod migrations;
 mod pool;
 pub mod schema;
+mod servers;
 mod turn;
 
 pub use migrations::{SchemaState, migrate, migrate_to, schema_state};
 pub use turn::JobTurn;
 
-use crate::blocking::spawn_blocking;
 use crate::config::DatabaseConfig;
 use crate::error::{Error, Result};
-use coherence::{Coherence, LEASE, ServerIdentity};
+use coherence::Coherence;
 use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager};
 use diesel::dsl::sql;
 use diesel::pg::PgConnection;
@@ -30,7 +30,7 @@ use diesel::sql_types::Bool;
 use fault::{Fault, fault_of};
 use pool::{ExpectedStore, Manager, Mode};
 use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -135,38 +135,6 @@ impl Db {
         })))
     }
 
-    /// Makes this process a server that the other servers of this database know, and that may remember what it read.
-    ///
-    /// # Errors
-    /// [`Error::Internal`] when its thread cannot be started.
-    pub fn join_servers(&self, identity: ServerIdentity) -> Result<()> {
-        self.0.server.store(identity.id, Ordering::Relaxed);
-        let manager = Manager::new(&self.0.url, Mode::Write, Arc::clone(&self.0.store));
-        let keeper = coherence::start(&self.0.coherence, manager, identity).map_err(Error::internal)?;
-        *self.0.keeper.lock().unwrap_or_else(PoisonError::into_inner) = Some(keeper);
-        Ok(())
-    }
-
-    /// Ends that: the other servers no longer wait for this one.
-    pub async fn leave_servers(&self) {
-        self.0.coherence.stop();
-        let keeper = self.0.keeper.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(keeper) = keeper {
-            // A database that does not answer keeps the thread, and the lease ends by itself.
-            let _ = tokio::time::timeout(PATIENCE, spawn_blocking(move || keeper.join())).await;
-        }
-    }
-
-    /// The id of this server in the list of servers; 0 for a command.
-    pub fn server_id(&self) -> i64 {
-        self.0.server.load(Ordering::Relaxed)
-    }
-
-    /// What this server may rely on of what it has read.
-    pub fn coherence(&self) -> &Coherence {
-        &self.0.coherence
-    }
-
     /// From now on, every new connection must lead to the database that belongs to this store; nothing is read from or
     /// written to another one. The first expected store stays.
     pub fn expect_store(&self, id: &str) {
@@ -260,37 +228,6 @@ impl Db {
             // The commit may have happened.
             Err(Error::OutcomeUnknown) => (Err(Error::OutcomeUnknown), true),
             Err(error) => (Err(error), false),
-        }
-    }
-
-    /// Waits until no server uses what it remembered before this call of anything that was taken away.
-    pub async fn settle(&self) {
-        let server = self.server_id();
-        let sent = self
-            .run(Which::Write, LONGEST_WRITE, move |lane| retrying(lane, |conn| coherence::send_sync(conn, server)));
-        let settling = match sent.await {
-            Ok(settling) => settling,
-            Err(error) => {
-                tracing::warn!(%error, "could not tell the other servers of a change; waiting until their leases end");
-                return tokio::time::sleep(LEASE).await;
-            }
-        };
-        coherence::received_here(&self.0.coherence, settling.number).await;
-        if settling.others > 0 {
-            // By then, every other server has either renewed its lease, and so received the number, or lost it.
-            let _ = tokio::time::timeout(2 * LEASE, self.acknowledged(server, settling.number)).await;
-        }
-    }
-
-    /// Waits until every other server that has a lease has acknowledged a number.
-    async fn acknowledged(&self, server: i64, number: i64) {
-        let mut pause = Duration::from_millis(1);
-        loop {
-            if let Ok(0) = self.read(move |conn| coherence::lagging(conn, server, number)).await {
-                return;
-            }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_millis(100));
         }
     }
 

@@ -49,6 +49,11 @@ impl Manager {
     /// name, or a `search_path` leads elsewhere.
     fn is_foreign(&self, conn: &mut PgConnection) -> Result<bool, ConnectionError> {
         let Some(expected) = self.store.get() else { return Ok(false) };
+        // A switch to another store holds this lock until its commit and ends all connections before: one that is opened
+        // in between must not take the former store for the right one.
+        let wait = "SELECT pg_advisory_lock_shared(hashtext('packhouse'), hashtext('store switch')); \
+                    SELECT pg_advisory_unlock_shared(hashtext('packhouse'), hashtext('store switch'))";
+        conn.batch_execute(wait).map_err(ConnectionError::CouldntSetupConfiguration)?;
         let query = "SELECT (SELECT value #>> '{}' FROM settings WHERE key = 'store_id') AS id";
         let found = diesel::sql_query(query).get_result::<StoreIdRow>(conn).map(|row| row.id);
         let found = match found {

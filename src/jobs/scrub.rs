@@ -55,7 +55,7 @@ pub async fn lease_due(db: &Db, store: &BlobStore, clock: &Clock, plan: ScrubPla
     let (id, now) = (store.id().to_string(), clock.now());
     db.write(move |conn| {
         settings::demand_store(conn, &id)?;
-        scrub::lease(conn, plan.server, (plan.every, plan.now_please), now)
+        scrub::take(conn, plan.server, (plan.every, plan.now_please), now)
     })
     .await
 }

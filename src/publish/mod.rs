@@ -261,7 +261,7 @@ async fn commit(
     let (held, wanted, row) = (Arc::clone(&adopted), path.clone(), blob.clone());
     let leased = lease.as_ref().map(|lease| lease.key().to_owned());
     let result = call
-        .writing(move |conn, caller| {
+        .adding(move |conn, caller| {
             let _held = &held;
             let right = can_add_files(conn, caller, &wanted.owner, &wanted.package)?;
             let Some(leased) = &leased else {

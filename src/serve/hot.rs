@@ -37,7 +37,7 @@ impl HotDownloads {
     fn find(&self, request: &PlainGet<'_>) -> Option<Arc<CachedDownload>> {
         let credential = match request.authorization {
             None => Credential::Anonymous,
-            Some(value) => bearer_credential(std::str::from_utf8(value).ok()?)?,
+            Some(value) => bearer_credential(std::str::from_utf8(value).ok()?)?.ok()?,
         };
         let app = &self.app;
         app.downloads.get(app.db.coherence(), Requester::of(&credential)?, request.path, app.clock.now())

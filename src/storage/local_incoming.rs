@@ -14,15 +14,13 @@ use bytes::Bytes;
 use tokio::task::JoinHandle;
 
 use super::adopted::{Adopted, Hold};
-use super::digests::{BLOCK, Declared, Hashers, Sums, push_checksum};
+use super::block::{BLOCK_SIZE, fill};
+use super::digests::{Declared, Hashers, Sums, push_checksum};
 use super::error::StoreError;
 use super::handle::{Handle, unjoined};
 use super::key::StorageKey;
 use super::local::Temp;
 use crate::blocking::spawn_blocking;
-
-const BUFFER: usize = BLOCK as usize;
-const FIRST_BUFFER: usize = 16 << 10;
 
 /// An upload into a local store; dropping it removes the written bytes. It costs nothing until bytes arrive.
 pub(super) struct LocalUpload {
@@ -42,12 +40,10 @@ impl LocalUpload {
     pub(super) async fn push(&mut self, mut chunk: Bytes) -> Result<(), StoreError> {
         self.size = self.size.saturating_add(chunk.len() as u64);
         while !chunk.is_empty() {
-            if self.buffer.len() == BUFFER {
+            if self.buffer.len() == BLOCK_SIZE {
                 self.hand_over().await?;
             }
-            let part = chunk.split_to(chunk.len().min(BUFFER - self.buffer.len()));
-            make_room(&mut self.buffer, part.len());
-            self.buffer.extend_from_slice(&part);
+            fill(&mut self.buffer, &mut chunk);
         }
         Ok(())
     }
@@ -75,15 +71,6 @@ impl LocalUpload {
         sums.check(&declared)?;
         let temp = temp.and_then(Arc::into_inner).ok_or_else(lost)?;
         seen(spawn_blocking(move || adopt(&store, temp, &sums, size, checksums))).await
-    }
-}
-
-/// Doubles a buffer as it fills, up to 1 MiB.
-fn make_room(buffer: &mut Vec<u8>, more: usize) {
-    let needed = buffer.len() + more;
-    if needed > buffer.capacity() {
-        let capacity = needed.max(2 * buffer.capacity()).clamp(FIRST_BUFFER, BUFFER);
-        buffer.reserve_exact(capacity - buffer.len());
     }
 }
 

@@ -5,6 +5,7 @@
 //! blocking thread; `async` functions find their own on the current tokio runtime.
 
 mod adopted;
+mod block;
 mod digests;
 mod dir;
 mod entry;

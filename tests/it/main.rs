@@ -32,6 +32,7 @@ mod cli;
 mod clients;
 mod clock;
 mod coherence;
+mod coherence_checker;
 mod comparison;
 mod config;
 mod connections;

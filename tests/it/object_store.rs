@@ -5,7 +5,6 @@ use crate::support::{Plan, Site, TestStore, eventually, noise, path, sha256};
 use hyper::Method;
 use packhouse::jobs::check::{self, Options};
 use packhouse::jobs::scrub::{self, Scrubbed};
-use packhouse::state::scrub_plan;
 use packhouse::storage::StorageKey;
 use std::sync::Arc;
 use std::time::Duration;
@@ -254,7 +253,7 @@ async fn damage_in_a_bucket_is_found_by_check_and_scrub() {
         assert!(lines.contains(part), "{part} is not in {lines}");
     }
     assert!(lines.contains("blobs/notes.txt in the store was not created by Packhouse"), "{lines}");
-    let (app, plan) = (&site.app, scrub_plan(&site.app.config));
+    let (app, plan) = (&site.app, site.app.scrub_plan());
     let plan = scrub::ScrubPlan { now_please: true, ..plan };
     let progress = scrub::lease_due(&app.db, &app.store, &app.clock, plan).await.unwrap().unwrap();
     let scrubbed = scrub::pass(&app.db, &app.store, &app.clock, plan, progress).await.unwrap();

@@ -11,7 +11,6 @@ use packhouse::domain::role::Visibility;
 use packhouse::jobs::retention::{self, Outcome, RetentionPlan};
 use packhouse::registry::packages::retention::preview;
 use packhouse::registry::packages::retention::removal::{self, Candidate};
-use packhouse::state::retention_plan;
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
@@ -60,7 +59,7 @@ async fn create(site: &Site, rule: Value) -> Value {
 }
 
 fn plan(site: &Site) -> RetentionPlan {
-    RetentionPlan { now_please: true, ..retention_plan(&site.app.config) }
+    RetentionPlan { now_please: true, ..site.app.retention_plan() }
 }
 
 /// Runs the job once, and returns what it moved away.

@@ -4,7 +4,6 @@ use crate::support::receiver::Receiver;
 use crate::support::{Site, eventually, log, noise, path};
 use packhouse::jobs::scrub::{self, ScrubPlan, Scrubbed};
 use packhouse::registry;
-use packhouse::state::scrub_plan;
 use serde_json::json;
 use std::fs;
 use std::os::unix::fs::FileExt;
@@ -35,7 +34,7 @@ fn flip(path: &PathBuf, at: u64) {
 /// Scrubs all blobs that are due, as this server.
 async fn pass(site: &Site, server: u64) -> Option<Scrubbed> {
     let app = &site.app;
-    let plan = ScrubPlan { server, bytes_per_second: u64::MAX, ..scrub_plan(&app.config) };
+    let plan = ScrubPlan { server, bytes_per_second: u64::MAX, ..app.scrub_plan() };
     let progress = scrub::lease_due(&app.db, &app.store, &app.clock, plan).await.unwrap()?;
     Some(scrub::pass(&app.db, &app.store, &app.clock, plan, progress).await.unwrap())
 }
@@ -126,7 +125,7 @@ async fn one_server_scrubs_at_a_time_and_another_continues_if_it_dies() {
     for name in ["a", "b", "c"] {
         site.ci().publish(&file(name), name).await;
     }
-    let (app, plan) = (&site.app, ScrubPlan { server: u64::MAX - 1, ..scrub_plan(&site.app.config) });
+    let (app, plan) = (&site.app, ScrubPlan { server: u64::MAX - 1, ..site.app.scrub_plan() });
     let mut progress = scrub::lease_due(&app.db, &app.store, &app.clock, plan).await.unwrap().unwrap();
     progress.after = packhouse::domain::ids::BlobId(site.db_number("SELECT min(id) AS n FROM blobs"));
     progress.blobs = 1;

@@ -1,7 +1,9 @@
 //! Moving all blobs to another store with `packhouse store`.
 
 use crate::support::bucket::{Bucket, Fault};
-use crate::support::{Site, noise, path};
+use crate::support::{Site, eventually, noise, path};
+use diesel::connection::SimpleConnection;
+use diesel::prelude::*;
 use hyper::Method;
 use packhouse::config::Config;
 use packhouse::jobs::store_copy::{Stores, copy, switch};
@@ -114,4 +116,23 @@ async fn blobs_are_not_copied_into_the_store_of_another_instance() {
         let refused = copy(&site.app.db, &stores, None, quiet()).await.unwrap_err().to_string();
         assert!(refused.contains(words), "{refused}");
     }
+}
+
+#[tokio::test]
+async fn a_connection_opened_during_a_switch_belongs_to_no_store_afterward() {
+    let site = Site::new();
+    site.ci().publish(&file("before"), "before").await;
+    let mut switching = PgConnection::establish(&site.url).unwrap();
+    // As the switch does, up to its commit: connections that are opened now still see the former store.
+    let begin = "BEGIN; SELECT pg_advisory_xact_lock(hashtext('packhouse'), hashtext('store switch')); \
+                 UPDATE settings SET value = '\"another\"' WHERE key = 'store_id'; \
+                 SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+                 WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'";
+    switching.batch_execute(begin).unwrap();
+    let upload = tokio::spawn(site.ci().put(&file("meanwhile"), "meanwhile").into_future());
+    let waiting = "SELECT count(*) AS n FROM pg_locks WHERE locktype = 'advisory' AND NOT granted \
+                   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+    eventually("a new connection waits for the switch", async || site.db_number(waiting) > 0).await;
+    switching.batch_execute("COMMIT").unwrap();
+    upload.await.unwrap().is(503).says("another store");
 }

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::time::Duration;
 
-/// How long a server keeps the lease without renewing it.
-const LEASE: Duration = Duration::from_secs(300);
+/// How long a server keeps a lease without renewing it.
+pub(super) const LEASE: Duration = Duration::from_secs(300);
 
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 struct Lease {
@@ -33,8 +33,7 @@ pub fn take(
     now: Timestamp,
 ) -> Result<bool> {
     let mut lease = lock(conn, job)?;
-    let is_leased = lease.leased_until.is_some_and(|until| until > now && until <= now.latest_end_of(LEASE))
-        && !servers::has_ended(conn, lease.server)?;
+    let is_leased = is_held(conn, (lease.server, lease.leased_until), now)?;
     // A time to come is from a clock that was ahead. A run that left its lease behind is due again.
     let is_due =
         lease.began_at.is_none_or(|began| began > now || began <= now.minus(every)) || lease.leased_until.is_some();
@@ -44,6 +43,17 @@ pub fn take(
     lease = Lease { began_at: Some(now), server, leased_until: Some(now.plus(LEASE)) };
     settings::set(conn, job, &json!(lease))?;
     Ok(true)
+}
+
+/// Whether a server holds a lease that lasts until then: it was renewed, and the server has not ended.
+pub(super) fn is_held(
+    conn: &mut PgConnection,
+    (server, until): (u64, Option<Timestamp>),
+    now: Timestamp,
+) -> Result<bool> {
+    // A later end is from a clock that was ahead.
+    let lasts = until.is_some_and(|until| until > now && until <= now.latest_end_of(LEASE));
+    Ok(lasts && !servers::has_ended(conn, server)?)
 }
 
 /// Renews a server's lease. False when another server has taken over.

@@ -1,7 +1,8 @@
 //! The progress of a scrub over all blobs and the lease of the server that runs it. One server scrubs at a time; if it
 //! dies, another one continues.
 
-use super::{servers, settings};
+use super::lease::{self, LEASE};
+use super::settings;
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::BlobId;
 use crate::error::{Error, Result};
@@ -12,8 +13,6 @@ use std::time::Duration;
 
 /// The setting that holds the progress.
 const SCRUB: &str = "scrub";
-/// How long a server keeps the lease without reporting progress.
-const LEASE: Duration = Duration::from_secs(300);
 
 /// The progress of a scrub over all blobs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,7 +50,7 @@ pub fn progress(conn: &mut PgConnection) -> Result<Progress> {
 ///
 /// # Errors
 /// Database errors.
-pub fn lease(
+pub fn take(
     conn: &mut PgConnection,
     server: u64,
     (every, now_please): (Duration, bool),
@@ -60,8 +59,7 @@ pub fn lease(
     settings::get_or_set(conn, SCRUB, &json!(Progress::default()))?;
     settings::lock(conn, SCRUB)?;
     let mut progress = progress(conn)?;
-    let leased = progress.leased_until.is_some_and(|until| until > now && until <= now.latest_end_of(LEASE));
-    if leased && progress.server != server && !servers::has_ended(conn, progress.server)? {
+    if progress.server != server && lease::is_held(conn, (progress.server, progress.leased_until), now)? {
         return Ok(None);
     }
     if progress.began_at.is_none() || progress.finished_at.is_some() {

@@ -35,6 +35,8 @@ pub fn begin_copy(conn: &mut PgConnection, from: &str, to: &str, is_empty: bool)
 /// # Errors
 /// [`Error::Busy`] when the database belongs to another store than `from`; database errors.
 pub fn switch(conn: &mut PgConnection, from: &str, to: &str, copied: &HashSet<String>) -> Result<usize> {
+    // New connections wait for the end of this transaction before they ask which store is the right one (`db/pool`).
+    diesel::sql_query("SELECT pg_advisory_xact_lock(hashtext('packhouse'), hashtext('store switch'))").execute(conn)?;
     // Nobody adds a blob until the end of this transaction.
     diesel::sql_query("LOCK TABLE blobs IN SHARE MODE").execute(conn)?;
     diesel::sql_query("SET LOCAL statement_timeout = 0").execute(conn)?;

@@ -30,8 +30,13 @@ pub fn hold_off_sweeps(conn: &mut PgConnection) -> Result<()> {
     Ok(())
 }
 
-/// Whether no backup is running and none can start before the end of this transaction.
-pub(super) fn may_forget(conn: &mut PgConnection) -> Result<bool> {
+/// Whether rows that keep bytes in this store may be deleted: no backup is running, and none can start before the end of
+/// this transaction.
+///
+/// # Errors
+/// As [`settings::demand_primary`].
+pub(super) fn may_forget(conn: &mut PgConnection, store: &str) -> Result<bool> {
+    settings::demand_primary(conn, store)?;
     diesel::sql_query("SELECT pg_advisory_xact_lock($1)").bind::<BigInt, _>(SWEEPS).execute(conn)?;
     Ok(diesel::select(sql::<Bool>("pg_try_advisory_xact_lock(").bind::<BigInt, _>(BACKUPS).sql(")"))
         .get_result(conn)?)
@@ -45,19 +50,18 @@ macro_rules! unused {
 }
 
 /// Deletes up to `limit` blob rows that no file uses, not even one in the trash, and that were last uploaded, or lost a
-/// file, before the given time. Returns their storage keys, whose bytes may be removed once the transaction is committed; `None` when a
-/// running backup may still need the bytes.
+/// file, before the given time. Returns their storage keys, whose bytes may be removed once the transaction is
+/// committed; `None` when a running backup may still need the bytes.
 ///
 /// # Errors
-/// As [`settings::demand_primary`].
+/// As [`may_forget`].
 pub fn forget_blobs(
     conn: &mut PgConnection,
     store: &str,
     before: Timestamp,
     limit: i64,
 ) -> Result<Option<Vec<String>>> {
-    settings::demand_primary(conn, store)?;
-    if !may_forget(conn)? {
+    if !may_forget(conn, store)? {
         return Ok(None);
     }
     let candidates: Vec<BlobId> = blobs::table

@@ -7,7 +7,6 @@ use super::cleanup::may_forget;
 use crate::db::schema::{blobs, upload_leases};
 use crate::domain::clock::Timestamp;
 use crate::error::{Error, Result};
-use crate::registry::operations::settings;
 use diesel::dsl::exists;
 use diesel::prelude::*;
 use diesel::upsert::excluded;
@@ -86,15 +85,14 @@ pub fn keys(conn: &mut PgConnection) -> Result<Vec<String>> {
 /// removed once the transaction is committed; `None` while a running backup may still need them.
 ///
 /// # Errors
-/// As [`settings::demand_primary`].
+/// As [`may_forget`].
 pub fn take_expired(
     conn: &mut PgConnection,
     store: &str,
     before: Timestamp,
     limit: i64,
 ) -> Result<Option<Vec<String>>> {
-    settings::demand_primary(conn, store)?;
-    if !may_forget(conn)? {
+    if !may_forget(conn, store)? {
         return Ok(None);
     }
     let expired: Vec<String> = upload_leases::table

@@ -17,13 +17,12 @@ use super::client::away;
 use crate::blocking::{network, spawn_blocking};
 use crate::domain::digest::Sha256;
 use crate::outbound::COMPLETION;
+use crate::storage::block::{BLOCK_SIZE, fill};
 use crate::storage::digests::{BLOCK, Declared, Hashers, Sums, push_checksum};
 use crate::storage::error::{StoreError, TransferError};
 use crate::storage::key::StorageKey;
 use crate::storage::stored::Stored;
 
-const BLOCK_SIZE: usize = BLOCK as usize;
-const FIRST_BUFFER: usize = 16 << 10;
 /// The smallest part, and the size up to which a file is one PUT.
 const PART: u64 = 8 << 20;
 /// The largest part of a file of unknown size.
@@ -100,13 +99,7 @@ impl Upload {
                     self.send_part().await?;
                 }
             }
-            let piece = chunk.split_to(chunk.len().min(BLOCK_SIZE - self.block.len()));
-            let needed = self.block.len() + piece.len();
-            if needed > self.block.capacity() {
-                let capacity = needed.max(2 * self.block.capacity()).clamp(FIRST_BUFFER, BLOCK_SIZE);
-                self.block.reserve_exact(capacity - self.block.len());
-            }
-            self.block.extend_from_slice(&piece);
+            fill(&mut self.block, &mut chunk);
         }
         Ok(())
     }

@@ -239,7 +239,12 @@ impl Site {
 
     /// A client with a token of `stranger`, another user, that may publish.
     pub fn stranger(&self) -> Client {
-        self.anon().bearer(&cluster().people.stranger)
+        self.anon().bearer(self.stranger_token())
+    }
+
+    /// That token.
+    pub fn stranger_token(&self) -> &'static str {
+        &cluster().people.stranger
     }
 
     /// A client with a token of `admin`, an administrator, that may do everything.

@@ -28,7 +28,7 @@ impl Instrumentation for Recorder {
             InstrumentationEvent::StartEstablishConnection { url, .. } => self.database = database_of(url),
             InstrumentationEvent::StartQuery { query, .. } => {
                 if let Some(statements) = seen().as_mut().and_then(|seen| seen.get_mut(&self.database)) {
-                    statements.push(shortened(&query.to_string()));
+                    statements.push(query.to_string());
                 }
             }
             _ => {}
@@ -61,9 +61,13 @@ pub fn install() {
     });
 }
 
-/// Runs some work, and returns the statements that were sent to a database meanwhile, in their order. What servers say
-/// about themselves is left out: it has its own times.
+/// Runs some work, and returns what the statements do that were sent to a database meanwhile, in their order.
 pub async fn of<T>(url: &str, work: impl Future<Output = T>) -> Vec<String> {
+    texts(url, work).await.iter().map(|statement| shortened(statement)).collect()
+}
+
+/// The same with the texts of the statements. What servers say about themselves is left out: it has its own times.
+pub async fn texts<T>(url: &str, work: impl Future<Output = T>) -> Vec<String> {
     let database = database_of(url);
     seen().get_or_insert_default().insert(database.clone(), Vec::new());
     work.await;
