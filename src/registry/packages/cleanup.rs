@@ -54,7 +54,7 @@ macro_rules! unused {
 /// committed; `None` when a running backup may still need the bytes.
 ///
 /// # Errors
-/// As [`may_forget`].
+/// As [`settings::demand_primary`].
 pub fn forget_blobs(
     conn: &mut PgConnection,
     store: &str,

@@ -85,7 +85,7 @@ pub fn keys(conn: &mut PgConnection) -> Result<Vec<String>> {
 /// removed once the transaction is committed; `None` while a running backup may still need them.
 ///
 /// # Errors
-/// As [`may_forget`].
+/// As [`settings::demand_primary`](crate::registry::operations::settings::demand_primary).
 pub fn take_expired(
     conn: &mut PgConnection,
     store: &str,
