@@ -131,6 +131,23 @@ async fn every_header_section_has_a_deadline() {
 }
 
 #[tokio::test]
+async fn empty_lines_do_not_keep_a_connection_open() {
+    let site = Site::new();
+    let request = wire::head("GET", "/livez", &[]);
+    let mut wire = Wire::open(site.address).await;
+    // Some clients send one after a body.
+    for _ in 0..20 {
+        wire.say([b"\r\n".to_vec(), request.clone()].concat()).await;
+        wire.answer("GET").await.expect("an answer").is(200);
+    }
+    for _ in 0..5 {
+        wire.say("\r\n").await;
+    }
+    wire.answer("GET").await.expect("an answer").is(400).says("empty lines");
+    assert!(wire.closes().await);
+}
+
+#[tokio::test]
 async fn malformed_chunks_are_400_whenever_they_come_and_store_nothing() {
     let site = Site::new();
     let token = bearer();

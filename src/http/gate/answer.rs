@@ -18,6 +18,10 @@ use std::task::{Context, Poll};
 pub const TOO_SLOW: Refusal =
     Refusal { status: StatusCode::REQUEST_TIMEOUT, message: "the headers of the request took too long" };
 
+/// The refusal of empty lines without a request.
+pub const EMPTY: Refusal =
+    Refusal { status: StatusCode::BAD_REQUEST, message: "only empty lines came instead of a request" };
+
 /// A body that tells the gate when it is dropped: then the whole answer was handed to actix, or never will be.
 pub struct Answer<B> {
     body: EitherBody<B>,

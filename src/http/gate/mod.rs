@@ -35,6 +35,9 @@ use tokio::time::Sleep;
 const READ_AHEAD: usize = 8 << 10;
 /// How much room is made for each read of a header section.
 const READ_SIZE: usize = 2 << 10;
+/// The most bytes of empty lines before a request. Each one makes actix wait anew for the end of the keep-alive time, so
+/// a client could stay connected without ever sending a request.
+const MAX_EMPTY_LINES: usize = 8;
 /// How long the rest of what a client sends is discarded after the last answer. If the socket were closed with unread
 /// bytes in it, the kernel would reset the connection, and the client might never see that answer (RFC 9112 §9.6).
 const LINGER: Duration = Duration::from_secs(2);
@@ -85,6 +88,8 @@ pub struct Gate<T> {
     cleared: usize,
     /// How many of the held bytes were found to be an incomplete header section.
     partial: usize,
+    /// How many bytes of empty lines came before it.
+    empty_lines: usize,
     /// The client sends nothing more.
     ended: bool,
     /// The connection closes after this answer, because its request asks for it.
@@ -124,6 +129,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Gate<T> {
             held: BytesMut::new(),
             cleared: 0,
             partial: 0,
+            empty_lines: 0,
             ended: false,
             closes: false,
             may_close: false,
@@ -193,6 +199,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Gate<T> {
         // Some clients send an empty line after a body (RFC 9112 §2.2).
         while matches!(self.held.first(), Some(b'\r' | b'\n')) {
             self.held.advance(1);
+            self.empty_lines += 1;
+        }
+        if self.empty_lines > MAX_EMPTY_LINES {
+            self.refuse(answer::EMPTY);
+            return Poll::Ready(Ok(()));
         }
         let seen = std::mem::replace(&mut self.partial, self.held.len());
         let new = self.held.get(seen..).unwrap_or_default();
@@ -214,7 +225,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Gate<T> {
                         });
                         if answered {
                             self.held.advance(head.length);
-                            (self.partial, self.timer) = (0, None);
+                            (self.partial, self.empty_lines, self.timer) = (0, 0, None);
                         } else {
                             self.begin(head);
                         }
@@ -263,7 +274,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Gate<T> {
         }
         self.exchange.begin();
         self.delivered = self.shortcut.is_some().then(Instant::now);
-        (self.partial, self.timer, self.closes) = (0, None, closes);
+        (self.partial, self.empty_lines, self.timer, self.closes) = (0, 0, None, closes);
         self.may_close = !body.is_complete();
         self.continues = if expects && !body.is_complete() { Continue::Expected } else { Continue::None };
         let rest = self.held.get(length..).unwrap_or_default();
