@@ -374,6 +374,7 @@ async fn a_package_comes_back_from_the_trash_no_wider_than_its_owner() {
 #[tokio::test]
 async fn a_limited_token_is_refused_where_hidden_packages_count_too() {
     let site = settle().await;
+    site.db(|conn| db_org(conn, "guild", Visibility::Public));
     site.ada().delete(&path(&["ada", "cloak", "1.0", "file"])).await.is(204);
     let public = site.anon().bearer(&site.db_token("ada", &["all", "public-only"]));
     let some = site.db_limited_token("ada", &["all"], |new| new.packages = Some(vec!["shown".parse().unwrap()]));
@@ -389,6 +390,14 @@ async fn a_limited_token_is_refused_where_hidden_packages_count_too() {
         limited.get(&format!("{packages}/protections")).await.is(403).says(why);
         limited.post("/api/v1/user/hooks", &hook).await.is(403).says(why);
         limited.get("/api/v1/user/hooks").await.is(403).says(why);
+        limited
+            .post("/api/v1/orgs/guild/teams", &json!({"name": "spies", "permission": "read"}))
+            .await
+            .is(403)
+            .says(why);
+        limited.post("/api/v1/orgs/guild/robots", &json!({"name": "spy"})).await.is(403).says(why);
+        limited.patch("/api/v1/orgs/guild", &json!({"visibility": "public"})).await.is(403).says(why);
+        limited.delete("/api/v1/orgs/guild").await.is(403).says(why);
     }
     public.get(&format!("{packages}/trash")).await.is(403).says("public-only");
     assert_eq!(some.get(&format!("{packages}/trash")).await.is(200).json(), json!([]));

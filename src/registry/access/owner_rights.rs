@@ -42,12 +42,15 @@ impl CanGovern {
     }
 }
 
-/// Checks that a caller may manage an organization.
+/// Checks that a caller may manage an organization. A token that is limited to some packages must not: with a team or a
+/// robot, it would give others access to all of them.
 ///
 /// # Errors
 /// As [`super::can_publish`]; [`Error::NotFound`] also when the name belongs to a user.
 pub fn can_govern(conn: &mut PgConnection, caller: &Caller, org: &OwnerName) -> Result<CanGovern> {
-    Ok(CanGovern { owner: visit_own_org(conn, caller, org, Level::Write)? })
+    let owner = visit_own_org(conn, caller, org, Level::Write)?;
+    caller.demand_all_packages()?;
+    Ok(CanGovern { owner })
 }
 
 /// The right to see what only the owners of an organization see: its robots.
