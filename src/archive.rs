@@ -7,7 +7,7 @@ mod tar;
 use self::pack::{Member, Packer};
 use self::tar::Window;
 use crate::auth::call::Call;
-use crate::blocking::spawn_reading;
+use crate::blocking::spawn_packing;
 use crate::domain::glob::FileGlob;
 use crate::domain::ids::{BlobId, FileId};
 use crate::domain::path::VersionPath;
@@ -315,7 +315,7 @@ impl Flow {
             packer.add(self.load().await?);
         }
         let (most, is_last) = (self.transfer.allowance(), self.rest.len() == 0);
-        self.running = Some(spawn_reading(move || {
+        self.running = Some(spawn_packing(move || {
             let packed = packer.step(most, is_last);
             (packer, packed)
         }));

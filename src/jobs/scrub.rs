@@ -2,6 +2,7 @@
 //! somebody needs the file. The progress of a pass is stored, and another server, or the next start, continues it.
 
 use super::pace::Pace;
+use crate::blocking::run_idle;
 use crate::db::Db;
 use crate::domain::clock::Clock;
 use crate::domain::damage::Damage;
@@ -13,13 +14,10 @@ use crate::registry::packages::files::Blob;
 use crate::storage::{BlobStore, StoreError, Stored};
 use bytes::Bytes;
 use std::time::Duration;
-use tokio::sync::oneshot;
 
 /// How many blobs, and about how many bytes, are read between two updates of the progress.
 const BATCH: i64 = 200;
 const BATCH_BYTES: u64 = 256 << 20;
-/// The lowest priority, for the processor and, on Linux, for the disk.
-const NICE: i32 = 19;
 
 /// How to scrub.
 #[derive(Debug, Clone, Copy)]
@@ -117,20 +115,14 @@ fn up_to_bytes(mut rows: Vec<(Blob, Vec<u8>)>, most: u64) -> Vec<(Blob, Vec<u8>)
     rows
 }
 
-/// Reads blobs on a dedicated thread, because a thread cannot raise its priority again.
+/// Reads blobs while nothing else needs the machine.
 async fn read(store: BlobStore, rows: Vec<(Blob, Vec<u8>)>, bytes_per_second: u64) -> Result<Vec<Verdict>> {
-    let (done, verdicts) = oneshot::channel();
     let work = move || {
-        // If the system does not allow this, the work runs at normal priority, at its slow pace.
-        let _ = rustix::process::nice(NICE);
         let mut pace = Pace::new(bytes_per_second);
-        let verdicts: Result<Vec<Verdict>, StoreError> =
-            rows.into_iter().map(|(blob, checksums)| verify(&store, blob, checksums, &mut pace)).collect();
-        // Nobody receives the result any longer when the server stops.
-        let _ = done.send(verdicts);
+        rows.into_iter().map(|(blob, checksums)| verify(&store, blob, checksums, &mut pace)).collect()
     };
-    std::thread::Builder::new().name("scrub".to_owned()).spawn(work).map_err(Error::internal)?;
-    Ok(verdicts.await.map_err(Error::internal)??)
+    let verdicts: Result<Vec<Verdict>, StoreError> = run_idle("scrub", work).await.map_err(Error::internal)?;
+    Ok(verdicts?)
 }
 
 fn verify(store: &BlobStore, blob: Blob, checksums: Vec<u8>, pace: &mut Pace) -> Result<Verdict, StoreError> {
