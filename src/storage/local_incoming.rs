@@ -1,9 +1,9 @@
 //! Receiving an upload into a local store.
 //!
-//! Bytes are collected in a buffer of up to 1 MiB. A full buffer goes to two blocking threads at once, one that writes
-//! it and one that hashes it, while the network fills the next: hashing costs 0.7 s per GiB and would otherwise add to
-//! the time of writing. At most two buffers exist (20 uploads were measured to hold 2.1 MiB each), and no thread is
-//! held while the client is idle. A file of up to 1 MiB uses one thread, once, at its end.
+//! Bytes are collected in a block of up to 1 MiB. A full block goes to two blocking threads at once, one that writes it
+//! past the page cache and one that hashes it, while the network fills the next: hashing costs 0.7 s per GiB and would
+//! otherwise add to the time of writing. At most two blocks exist (20 uploads were measured to hold 2.1 MiB each), and
+//! no thread is held while the client is idle. A file of up to 1 MiB uses one thread, once, at its end.
 
 use std::fs::File;
 use std::io;
@@ -14,8 +14,9 @@ use bytes::Bytes;
 use tokio::task::JoinHandle;
 
 use super::adopted::{Adopted, Hold};
-use super::block::{BLOCK_SIZE, fill};
+use super::block::Block;
 use super::digests::{Declared, Hashers, Sums, push_checksum};
+use super::direct;
 use super::error::StoreError;
 use super::handle::{Handle, unjoined};
 use super::key::StorageKey;
@@ -27,23 +28,23 @@ pub(super) struct LocalUpload {
     store: Handle,
     declared: Declared,
     size: u64,
-    buffer: Vec<u8>,
+    buffer: Block,
     pipeline: Option<Pipeline>,
 }
 
 impl LocalUpload {
     pub(super) fn new(store: Handle, declared: Declared) -> Self {
-        Self { store, declared, size: 0, buffer: Vec::new(), pipeline: None }
+        Self { store, declared, size: 0, buffer: Block::default(), pipeline: None }
     }
 
     /// See [`super::Incoming::push`].
     pub(super) async fn push(&mut self, mut chunk: Bytes) -> Result<(), StoreError> {
         self.size = self.size.saturating_add(chunk.len() as u64);
         while !chunk.is_empty() {
-            if self.buffer.len() == BLOCK_SIZE {
+            if self.buffer.is_full() {
                 self.hand_over().await?;
             }
-            fill(&mut self.buffer, &mut chunk);
+            self.buffer.fill(&mut chunk);
         }
         Ok(())
     }
@@ -61,7 +62,7 @@ impl LocalUpload {
         let (store, declared, size) = (self.store.clone(), self.declared, self.size);
         let Some(mut pipeline) = self.pipeline.take() else {
             let bytes = std::mem::take(&mut self.buffer);
-            return seen(spawn_blocking(move || store_small(&store, &declared, &bytes))).await;
+            return seen(spawn_blocking(move || store_small(&store, &declared, bytes.bytes()))).await;
         };
         pipeline.wait().await?;
         pipeline.start(&store, std::mem::take(&mut self.buffer), true);
@@ -83,7 +84,7 @@ struct Pipeline {
     hashers: Option<Hashers>,
     checksums: Vec<u8>,
     offset: u64,
-    block: Option<Arc<Vec<u8>>>,
+    block: Option<Arc<Block>>,
     writing: Option<JoinHandle<Written>>,
     hashing: Option<JoinHandle<Hashers>>,
 }
@@ -102,7 +103,7 @@ impl Pipeline {
     }
 
     /// Waits for both threads and returns their buffer, empty, to fill again.
-    async fn wait(&mut self) -> Result<Vec<u8>, StoreError> {
+    async fn wait(&mut self) -> Result<Block, StoreError> {
         if let Some(writing) = &mut self.writing {
             let written = writing.await;
             self.writing = None;
@@ -121,28 +122,32 @@ impl Pipeline {
     }
 
     /// Writes and hashes a block on one thread each. The writer, which has less to do, also computes the checksum.
-    fn start(&mut self, store: &Handle, block: Vec<u8>, last: bool) {
+    fn start(&mut self, store: &Handle, block: Block, last: bool) {
         let block = Arc::new(block);
-        let (bytes, offset, temp, store) = (Arc::clone(&block), self.offset, self.temp.take(), store.clone());
+        let (written, offset, temp, store) = (Arc::clone(&block), self.offset, self.temp.take(), store.clone());
         self.offset = offset.saturating_add(block.len() as u64);
         self.writing = Some(spawn_blocking(move || {
             let temp = match temp {
                 Some(temp) => temp,
-                None => Arc::new(Temp::create(store.demand_local()?)?),
+                None => {
+                    let temp = Temp::create(store.demand_local()?)?;
+                    direct::turn_on(temp.file()?);
+                    Arc::new(temp)
+                }
             };
-            temp.file()?.write_all_at(&bytes, offset)?;
-            let crc = crc32fast::hash(&bytes);
-            drop(bytes);
+            direct::write_block(temp.file()?, written.bytes(), offset)?;
+            let crc = crc32fast::hash(written.bytes());
+            drop(written);
             if last {
                 sync(temp.file()?)?;
             }
             Ok((temp, crc))
         }));
         if let Some(mut hashers) = self.hashers.take() {
-            let bytes = Arc::clone(&block);
+            let hashed = Arc::clone(&block);
             self.hashing = Some(spawn_blocking(move || {
-                hashers.update(&bytes);
-                drop(bytes);
+                hashers.update(hashed.bytes());
+                drop(hashed);
                 hashers
             }));
         }

@@ -8,6 +8,7 @@ mod adopted;
 mod block;
 mod digests;
 mod dir;
+mod direct;
 mod entry;
 mod error;
 mod handle;

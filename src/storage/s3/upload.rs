@@ -17,7 +17,7 @@ use super::client::away;
 use crate::blocking::{network, spawn_blocking};
 use crate::domain::digest::Sha256;
 use crate::outbound::COMPLETION;
-use crate::storage::block::{BLOCK_SIZE, fill};
+use crate::storage::block::Block;
 use crate::storage::digests::{BLOCK, Declared, Hashers, Sums, push_checksum};
 use crate::storage::error::{StoreError, TransferError};
 use crate::storage::key::StorageKey;
@@ -49,7 +49,7 @@ pub(in crate::storage) struct Upload {
     declared: Declared,
     expected: Option<u64>,
     size: u64,
-    block: Vec<u8>,
+    block: Block,
     hashing: Hashing,
     part: Vec<Bytes>,
     part_bytes: u64,
@@ -72,7 +72,7 @@ impl Upload {
             declared,
             expected: None,
             size: 0,
-            block: Vec::new(),
+            block: Block::default(),
             part: Vec::new(),
             part_bytes: 0,
             parts: 0,
@@ -93,20 +93,20 @@ impl Upload {
     pub(in crate::storage) async fn push(&mut self, mut chunk: Bytes) -> Result<(), StoreError> {
         self.size = self.size.saturating_add(chunk.len() as u64);
         while !chunk.is_empty() {
-            if self.block.len() == BLOCK_SIZE {
+            if self.block.is_full() {
                 self.end_block().await?;
                 if self.part_bytes >= part_size(self.expected, self.parts) {
                     self.send_part().await?;
                 }
             }
-            fill(&mut self.block, &mut chunk);
+            self.block.fill(&mut chunk);
         }
         Ok(())
     }
 
     /// Adds a full block, or the last one, to the part, and hashes it on another thread.
     async fn end_block(&mut self) -> Result<(), StoreError> {
-        let block = Bytes::from(mem::take(&mut self.block));
+        let block = mem::take(&mut self.block).into_bytes();
         self.part_bytes += block.len() as u64;
         self.part.push(block.clone());
         self.hashing.start(block).await
@@ -179,7 +179,7 @@ impl Upload {
 
     /// Hashes a file of up to 1 MiB: all four digests, and no checksums of blocks.
     async fn end_small(&mut self) -> Result<Sums, StoreError> {
-        let block = Bytes::from(mem::take(&mut self.block));
+        let block = mem::take(&mut self.block).into_bytes();
         self.part.push(block.clone());
         let hash = spawn_blocking(move || {
             let mut hashers = Hashers::all();
