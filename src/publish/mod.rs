@@ -16,7 +16,7 @@ use crate::http::conditional;
 use crate::http::declared;
 use crate::http::paging::params;
 use crate::http::request_log::log_fields;
-use crate::registry::access::can_add_files;
+use crate::registry::access::can_publish;
 use crate::registry::packages::declared::DeclaredUpload;
 use crate::registry::packages::expiry;
 use crate::registry::packages::files::StoredBlob;
@@ -263,7 +263,7 @@ async fn commit(
     let result = call
         .adding(move |conn, caller| {
             let _held = &held;
-            let right = can_add_files(conn, caller, &wanted.owner, &wanted.package)?;
+            let right = can_publish(conn, caller, &wanted.owner, &wanted.package)?;
             let Some(leased) = &leased else {
                 return rows::publish_file(conn, caller, &right, (&wanted, &row, &declared), &limits, now);
             };

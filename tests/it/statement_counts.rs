@@ -16,13 +16,10 @@ async fn a_publish_takes_the_statements_that_are_written_down() {
     SELECT owners
     SELECT packages
     SELECT protections
-    SELECT packages
     SELECT files
-    SELECT versions
     BEGIN
     SELECT tokens
     SELECT owners
-    SELECT packages
     SELECT protections
     SELECT packages
     SELECT pg_advisory_xact_lock
@@ -35,6 +32,23 @@ async fn a_publish_takes_the_statements_that_are_written_down() {
     SELECT current_setting
     COMMIT
     ");
+}
+
+/// To parse and plan a statement takes several times as long as to run it.
+#[tokio::test]
+async fn the_statements_of_a_publish_and_of_a_download_are_kept_prepared() {
+    let site = Site::new();
+    let file = |name: &str| path(&["ada", "tool", "1.0", name]);
+    site.ci().publish(&file("first"), "first").await;
+    let work = async || {
+        site.ci().publish(&file("second"), "second").await;
+        site.reader().get(&file("second")).await.is(200);
+    };
+    let statements = statements::texts(&site.url, work()).await;
+    let is_planned =
+        |statement: &&String| !["BEGIN", "COMMIT"].contains(&statement.as_str()) && !statements::is_prepared(statement);
+    let planned: Vec<&String> = statements.iter().filter(is_planned).collect();
+    assert!(statements.len() > 15 && planned.is_empty(), "{planned:#?}");
 }
 
 #[tokio::test]

@@ -232,6 +232,16 @@ impl CanPublish {
         &self.package
     }
 
+    /// The right to add files too, whose package accepts files from trusted publishers alone or not.
+    ///
+    /// # Errors
+    /// As [`CanAddFiles::demand_accepted`].
+    pub fn add_files(self, caller: &Caller, trusted_only: bool) -> Result<CanAddFiles> {
+        let right = CanAddFiles { right: self, is_trusted: caller.identity().is_some() };
+        right.demand_accepted(trusted_only)?;
+        Ok(right)
+    }
+
     /// The user's permission for the package: at least [`Permission::Write`].
     pub fn permission(&self) -> Permission {
         self.permission
@@ -298,15 +308,11 @@ pub fn can_add_files(
     package: &PackageName,
 ) -> Result<CanAddFiles> {
     let right = can_publish(conn, caller, owner, package)?;
-    let right = CanAddFiles { right, is_trusted: caller.identity().is_some() };
-    if !right.is_trusted {
-        let row = packages::table
-            .filter(packages::owner_id.eq(right.owner().id))
-            .filter(packages::lower_name.eq(package.lower()));
-        let trusted_only: Option<bool> = row.select(packages::trusted_publishing_only).first(conn).optional()?;
-        right.demand_accepted(trusted_only.unwrap_or_default())?;
-    }
-    Ok(right)
+    let row = packages::table
+        .filter(packages::owner_id.eq(right.owner().id))
+        .filter(packages::lower_name.eq(package.lower()));
+    let trusted_only: Option<bool> = row.select(packages::trusted_publishing_only).first(conn).optional()?;
+    right.add_files(caller, trusted_only.unwrap_or_default())
 }
 
 /// Checks that a caller may publish to an owner, if only to some packages.

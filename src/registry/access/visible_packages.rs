@@ -5,32 +5,14 @@ use crate::domain::ids::OwnerId;
 use crate::domain::role::Visibility;
 use crate::registry::caller::{Caller, TokenLimits};
 use crate::registry::reach::VisibilityLimit;
-use diesel::expression::{AppearsOnTable, SelectableExpression, ValidGrouping, is_aggregate};
+use crate::registry::sql_expression::sql_expression;
 use diesel::pg::Pg;
 use diesel::prelude::*;
-use diesel::query_builder::{AstPass, QueryFragment, QueryId};
+use diesel::query_builder::{AstPass, QueryFragment};
 use diesel::sql_types::{Array, BigInt, Bool, SmallInt, Text};
 
-/// Implements the traits of a condition that any query with the right tables may have. Its SQL text is always the same,
-/// so Diesel keeps the query prepared.
-macro_rules! condition {
-    ($name:ident) => {
-        impl Expression for $name {
-            type SqlType = Bool;
-        }
-
-        impl<QS: ?Sized> AppearsOnTable<QS> for $name {}
-
-        impl<QS: ?Sized> SelectableExpression<QS> for $name {}
-
-        impl<GB> ValidGrouping<GB> for $name {
-            type IsAggregate = is_aggregate::Never;
-        }
-    };
-}
-
 /// The condition of [`package_readable`].
-#[derive(Debug, Clone, QueryId)]
+#[derive(Debug, Clone)]
 pub struct PackageReadable {
     widest: i16,
     user: OwnerId,
@@ -48,7 +30,7 @@ pub fn package_readable(scope: VisibilityLimit) -> PackageReadable {
     PackageReadable { widest: scope.widest, user: scope.user, orgs: scope.orgs, sharing, patterns }
 }
 
-condition!(PackageReadable);
+sql_expression!(PackageReadable: Bool);
 
 /// The text of the condition, between its values: `widest`, `user`, `orgs`, `sharing` twice, and `patterns`.
 const READABLE: [&str; 7] = [
@@ -98,7 +80,7 @@ impl PackageReadable {
 
 /// The packages of one owner that a caller may see: [`package_readable`] with the owner's values filled in. It is a
 /// condition for queries with a row of `packages`.
-#[derive(Debug, Clone, QueryId)]
+#[derive(Debug, Clone)]
 pub struct OwnerPackages {
     /// Whether these are all packages of the owner, so that the condition can be left out.
     all: bool,
@@ -139,7 +121,7 @@ impl OwnerPackages {
     }
 }
 
-condition!(OwnerPackages);
+sql_expression!(OwnerPackages: Bool);
 
 impl QueryFragment<Pg> for OwnerPackages {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {

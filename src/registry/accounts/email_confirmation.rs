@@ -13,6 +13,7 @@ use crate::registry::access::CanChangeOwn;
 use crate::registry::audit::{self, Event};
 use crate::registry::caller::Caller;
 use crate::registry::mail::{self, AddressedMail};
+use crate::registry::name_locks;
 use diesel::prelude::*;
 use serde_json::json;
 
@@ -67,9 +68,7 @@ pub fn confirm(
     };
     let lower = link.email.lower();
     // Two users who confirm the same address at the same moment take turns.
-    diesel::sql_query("SELECT pg_advisory_xact_lock(hashtextextended('confirm ' || $1, 0))")
-        .bind::<diesel::sql_types::Text, _>(&lower)
-        .execute(conn)?;
+    name_locks::lock(conn, &format!("confirm {lower}"), 0)?;
     let others = users::table.filter(users::lower_email.eq(&lower)).filter(users::id.ne(link.user));
     if diesel::select(diesel::dsl::exists(others)).get_result(conn)? {
         return Ok(Err(Unusable::Taken));

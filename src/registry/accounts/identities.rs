@@ -16,11 +16,11 @@ use crate::registry::access::CanChangeOwn;
 use crate::registry::audit::{self, Event, Subject};
 use crate::registry::caller::{Caller, NOBODY};
 use crate::registry::encryption::{self, SIGN_IN_STATE, SIGN_OUT_HINT};
+use crate::registry::name_locks;
 use crate::registry::owners::members;
 use crate::registry::owners::orgs::Owning;
 use core::net::IpAddr;
 use diesel::prelude::*;
-use diesel::sql_types::Text;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -153,9 +153,7 @@ pub fn enter(
         return Ok(Entry::Refused(Refused::NoSubject));
     }
     // Two first sign-ins of one person take turns, so that they get one account.
-    diesel::sql_query("SELECT pg_advisory_xact_lock(hashtextextended('identity ' || $1, 0))")
-        .bind::<Text, _>(format!("{} {}", claimed.issuer, claimed.subject))
-        .execute(conn)?;
+    name_locks::lock(conn, &format!("identity {} {}", claimed.issuer, claimed.subject), 0)?;
     let caller = Caller::system_for(address);
     let known = find_claimed(conn, claimed)?;
     let (user, identity) = match known {

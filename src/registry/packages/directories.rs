@@ -10,11 +10,12 @@ use crate::domain::names::FileName;
 use crate::domain::path::{FilePath, VersionPath};
 use crate::error::{Error, Result, What};
 use crate::registry::access::{CanRead, shown};
+use crate::registry::name_locks;
 use crate::registry::pages::{ByAge, Page, Slice};
-use diesel::dsl::sql;
-use diesel::expression::BoxableExpression;
+use crate::registry::sql_expression::sql_expression;
 use diesel::pg::Pg;
 use diesel::prelude::*;
+use diesel::query_builder::{AstPass, QueryFragment};
 use diesel::sql_types::{Array, BigInt, Bool, Nullable, Text, Timestamptz};
 use std::collections::HashMap;
 
@@ -33,42 +34,47 @@ fn bounds(directory: &FileName) -> (String, String) {
 /// # Errors
 /// Database errors.
 pub(super) fn hold(conn: &mut PgConnection, version: VersionId, file: &FileName) -> Result<()> {
-    const KEY: &str = "hashtextextended('path ' || $1::text || ' ' || ";
-    let directories: Vec<String> = file.directories().map(str::to_lowercase).collect();
-    let query = format!(
-        "SELECT pg_advisory_xact_lock_shared({KEY}directory, 0)) FROM unnest($2) WITH ORDINALITY AS d (directory, n) \
-         ORDER BY n"
-    );
-    if !directories.is_empty() {
-        diesel::sql_query(query).bind::<BigInt, _>(version).bind::<Array<Text>, _>(directories).execute(conn)?;
+    let place = |path: &str| format!("path {version} {path}");
+    for directory in file.directories() {
+        name_locks::share(conn, &place(&directory.to_lowercase()), 0)?;
     }
-    let query = format!("SELECT pg_advisory_xact_lock({KEY}$2, 0))");
-    diesel::sql_query(query).bind::<BigInt, _>(version).bind::<Text, _>(file.lower()).execute(conn)?;
-    Ok(())
+    name_locks::lock(conn, &place(&file.lower()), 0)
 }
 
-/// The name of a file that a new file cannot be beside: one at a directory of the new file, or below it. `version` is an
-/// expression for the id of the version.
-pub(super) fn obstacle<QS: 'static>(
-    version: &str,
-    file: &FileName,
-) -> Box<dyn BoxableExpression<QS, Pg, SqlType = Nullable<Text>>> {
-    let directories: Vec<String> = file.directories().map(str::to_lowercase).collect();
+/// The name of a file that a new file cannot be beside.
+#[derive(Debug)]
+pub(super) struct Obstacle {
+    /// The column with the ID of the version.
+    version: &'static str,
+    directories: Vec<String>,
+    from: String,
+    to: String,
+}
+
+/// The name of a file that a new file cannot be beside: one at a directory of the new file, or below it. `version` is
+/// the column with the ID of the version.
+pub(super) fn obstacle(version: &'static str, file: &FileName) -> Obstacle {
     let (from, to) = bounds(file);
-    let at = format!("coalesce((SELECT o.name FROM files o WHERE o.version_id = {version} AND o.lower_name = ANY (");
-    let below = format!(
-        ") LIMIT 1), (SELECT o.name FROM files o WHERE o.version_id = {version} AND position('/' IN o.lower_name) > 0 \
-         AND o.lower_name COLLATE \"C\" >= "
-    );
-    Box::new(
-        sql::<Nullable<Text>>(&at)
-            .bind::<Array<Text>, _>(directories)
-            .sql(&below)
-            .bind::<Text, _>(from)
-            .sql(" AND o.lower_name COLLATE \"C\" < ")
-            .bind::<Text, _>(to)
-            .sql(" LIMIT 1))"),
-    )
+    Obstacle { version, directories: file.directories().map(str::to_lowercase).collect(), from, to }
+}
+
+sql_expression!(Obstacle: Nullable<Text>);
+
+impl QueryFragment<Pg> for Obstacle {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql("coalesce((SELECT o.name FROM files o WHERE o.version_id = ");
+        out.push_sql(self.version);
+        out.push_sql(" AND o.lower_name = ANY (");
+        out.push_bind_param::<Array<Text>, _>(&self.directories)?;
+        out.push_sql(") LIMIT 1), (SELECT o.name FROM files o WHERE o.version_id = ");
+        out.push_sql(self.version);
+        out.push_sql(" AND position('/' IN o.lower_name) > 0 AND o.lower_name COLLATE \"C\" >= ");
+        out.push_bind_param::<Text, _>(&self.from)?;
+        out.push_sql(" AND o.lower_name COLLATE \"C\" < ");
+        out.push_bind_param::<Text, _>(&self.to)?;
+        out.push_sql(" LIMIT 1))");
+        Ok(())
+    }
 }
 
 /// Refuses a new file beside this other file, if there is one.
@@ -149,16 +155,31 @@ pub fn exists(conn: &mut PgConnection, right: &CanRead, path: &VersionPath, dire
     Ok(diesel::select(diesel::dsl::exists(rows)).get_result(conn)?)
 }
 
-/// Whether the query's file is in this directory, or in one below it. As SQL text with the condition of the index.
-fn is_below<QS: 'static>(directory: &FileName) -> Box<dyn BoxableExpression<QS, Pg, SqlType = Bool>> {
+/// Whether the query's file is in a directory, or in one below it.
+#[derive(Debug)]
+struct IsBelow {
+    from: String,
+    to: String,
+}
+
+/// Whether the query's file is in this directory, or in one below it.
+fn is_below(directory: &FileName) -> IsBelow {
     let (from, to) = bounds(directory);
-    Box::new(
-        sql::<Bool>("(position('/' IN files.lower_name) > 0 AND files.lower_name COLLATE \"C\" >= ")
-            .bind::<Text, _>(from)
-            .sql(" AND files.lower_name COLLATE \"C\" < ")
-            .bind::<Text, _>(to)
-            .sql(")"),
-    )
+    IsBelow { from, to }
+}
+
+sql_expression!(IsBelow: Bool);
+
+impl QueryFragment<Pg> for IsBelow {
+    /// With the condition of the index.
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql("(position('/' IN files.lower_name) > 0 AND files.lower_name COLLATE \"C\" >= ");
+        out.push_bind_param::<Text, _>(&self.from)?;
+        out.push_sql(" AND files.lower_name COLLATE \"C\" < ");
+        out.push_bind_param::<Text, _>(&self.to)?;
+        out.push_sql(")");
+        Ok(())
+    }
 }
 
 /// The files in a directory and in the directories below it, by the time when they were created.

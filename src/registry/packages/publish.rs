@@ -16,7 +16,7 @@ use crate::domain::path::FilePath;
 use crate::domain::quota::Quota;
 use crate::domain::webhook::HookAction;
 use crate::error::{Error, Result};
-use crate::registry::access::{CanAddFiles, can_add_files};
+use crate::registry::access::{CanAddFiles, CanPublish, can_publish};
 use crate::registry::audit::{self, Event, Subject};
 use crate::registry::caller::Caller;
 use crate::registry::operations::damage;
@@ -24,6 +24,9 @@ use crate::registry::webhooks::outbox::{self, Announced};
 use diesel::prelude::*;
 use serde_json::json;
 use std::time::Duration;
+
+/// The most bytes of a file that is sent sooner than one more question is answered.
+const SMALL: u64 = 64 << 10;
 
 /// The limits that the instance sets.
 #[derive(Debug, Clone, Copy, Default)]
@@ -75,7 +78,7 @@ fn stays_the_same(there: &Existing, declared: &DeclaredUpload) -> bool {
 /// quota.
 ///
 /// # Errors
-/// As [`can_add_files`]; [`Error::TooLarge`], [`Error::WrongState`], [`Error::Conflict`], [`Error::PreconditionFailed`],
+/// As [`can_add_files`](crate::registry::access::can_add_files); [`Error::TooLarge`], [`Error::WrongState`], [`Error::Conflict`], [`Error::PreconditionFailed`],
 /// [`Error::Quota`]; [`Error::Blocked`] if a directory has the name of the file, or a file has the name of its
 /// directory; [`Error::WrongState`] if the version exists with another expiry.
 pub fn admit(
@@ -86,18 +89,19 @@ pub fn admit(
     limits: &UploadLimits,
     now: Timestamp,
 ) -> Result<Admission> {
-    let right = can_add_files(conn, caller, &path.owner, &path.package)?;
+    let right = can_publish(conn, caller, &path.owner, &path.package)?;
+    let version = path.in_version();
+    let place = changeable::place(conn, right.owner().id, &version)?;
+    let right = right.add_files(caller, place.trusted_only)?;
     protections::check(conn, &right, Action::Publish, &path.version)?;
     if let (Some(length), Some(limit)) = (declared.length, limits.file_bytes)
         && length > limit
     {
         return Err(Error::TooLarge { limit });
     }
-    let version = path.in_version();
     if let Some(life) = declared.expires_in {
         expiry::demand_same(conn, right.owner().id, &version, life)?;
     }
-    let place = changeable::place(conn, right.owner().id, &version)?;
     let addable = changeable::demand_addable(&version, place, declared.draft, now);
     let existing = match place.life {
         Some(_) => replacing::existing(conn, right.owner().id, path)?,
@@ -113,7 +117,10 @@ pub fn admit(
         },
         None => replacing::demand_expected(declared, None)?,
     }
-    directories::admit(conn, right.owner().id, path)?;
+    // For a small file, it is enough that `publish_file` checks this.
+    if declared.length.is_none_or(|length| length > SMALL) {
+        directories::admit(conn, right.owner().id, path)?;
+    }
     let mut allowance = None;
     if let Some(quota) = quotas::limiting(&right, limits.quota) {
         // A file that is replaced makes room.
@@ -135,7 +142,7 @@ pub fn admit(
 pub fn publish_file(
     conn: &mut PgConnection,
     caller: &Caller,
-    right: &CanAddFiles,
+    right: &CanPublish,
     (path, blob, declared): (&FilePath, &NewBlob, &DeclaredUpload),
     limits: &UploadLimits,
     now: Timestamp,
@@ -144,7 +151,7 @@ pub fn publish_file(
     protections::check(conn, right, Action::Publish, &path.version)?;
     let in_version = path.in_version();
     let version = versions::find_or_insert(conn, (owner.id, &in_version), declared.draft, right.user().id, now)?;
-    right.demand_accepted(version.place.trusted_only)?;
+    let right = &right.clone().add_files(caller, version.place.trusted_only)?;
     // Decided with the version's row locked: a request that seals or publishes it waits, or came first.
     if let Err(refusal) = changeable::demand_addable(&in_version, version.place, declared.draft, now) {
         let there = replacing::existing(conn, owner.id, path)?;

@@ -13,6 +13,7 @@ use crate::error::{Error, Result, What};
 use crate::registry::access::{CanPublish, CanSeeQuota, CanSetQuota, Visited};
 use crate::registry::audit::{self, Event, Subject};
 use crate::registry::caller::{Caller, SignedIn};
+use crate::registry::name_locks;
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Text};
 use serde_json::json;
@@ -171,18 +172,9 @@ pub fn allowance(conn: &mut PgConnection, owner: &Visited, quota: Quota, room: i
     Ok(Some(Allowance { bytes: u64::try_from(bytes).unwrap_or(0), exceeded }))
 }
 
-diesel::define_sql_function! { fn hashtextextended(text: Text, seed: BigInt) -> BigInt; }
-diesel::define_sql_function! { fn pg_advisory_xact_lock(key: BigInt) -> Text; }
-diesel::define_sql_function! { fn pg_advisory_xact_lock_shared(key: BigInt) -> Text; }
-
 /// Locks the owner until the end of the transaction.
 fn lock(conn: &mut PgConnection, owner: OwnerId, alone: bool) -> Result<()> {
-    let key = hashtextextended("quota", owner);
-    match alone {
-        true => diesel::select(pg_advisory_xact_lock(key)).execute(conn)?,
-        false => diesel::select(pg_advisory_xact_lock_shared(key)).execute(conn)?,
-    };
-    Ok(())
+    if alone { name_locks::lock(conn, "quota", owner.0) } else { name_locks::share(conn, "quota", owner.0) }
 }
 
 /// An owner's own quota.

@@ -1,7 +1,7 @@
 //! The statements that a server sends to its database.
 
 use diesel::connection::{Instrumentation, InstrumentationEvent, set_default_instrumentation};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 
 /// The statements on each database that is watched, by the beginning of its URL.
@@ -10,6 +10,9 @@ static SEEN: Mutex<Option<HashMap<String, Vec<String>>>> = Mutex::new(None);
 fn seen() -> MutexGuard<'static, Option<HashMap<String, Vec<String>>>> {
     SEEN.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+/// The statements that some connection has prepared.
+static PREPARED: Mutex<Option<HashSet<String>>> = Mutex::new(None);
 
 /// The URL without the parameters that the program adds.
 fn database_of(url: &str) -> String {
@@ -30,6 +33,10 @@ impl Instrumentation for Recorder {
                 if let Some(statements) = seen().as_mut().and_then(|seen| seen.get_mut(&self.database)) {
                     statements.push(query.to_string());
                 }
+            }
+            InstrumentationEvent::CacheQuery { sql, .. } => {
+                let mut prepared = PREPARED.lock().unwrap_or_else(PoisonError::into_inner);
+                prepared.get_or_insert_default().insert(sql.to_owned());
             }
             _ => {}
         }
@@ -59,6 +66,12 @@ pub fn install() {
         }
         set_default_instrumentation(recorder).unwrap();
     });
+}
+
+/// Whether Postgres keeps the plan of a statement that was sent.
+pub fn is_prepared(statement: &str) -> bool {
+    let prepared = PREPARED.lock().unwrap_or_else(PoisonError::into_inner);
+    prepared.as_ref().is_some_and(|prepared| prepared.iter().any(|sql| statement.starts_with(sql)))
 }
 
 /// Runs some work, and returns what the statements do that were sent to a database meanwhile, in their order.

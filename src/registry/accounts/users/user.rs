@@ -10,6 +10,7 @@ use crate::registry::access::{readable, visit_user, within_token_limits};
 use crate::registry::audit::{self, Event};
 use crate::registry::caller::Caller;
 use crate::registry::like::escape_like;
+use crate::registry::name_locks;
 use crate::registry::owners::namespace::{self, NewOwner, Profile};
 use crate::registry::pages::{Page, Slice};
 use diesel::dsl::sql;
@@ -197,8 +198,7 @@ pub fn any(conn: &mut PgConnection) -> Result<bool> {
 /// # Errors
 /// Database errors.
 pub fn lock_first(conn: &mut PgConnection) -> Result<()> {
-    diesel::sql_query("SELECT pg_advisory_xact_lock(hashtextextended('first administrator', 0))").execute(conn)?;
-    Ok(())
+    name_locks::lock(conn, "first administrator", 0)
 }
 
 /// The user with this name.
