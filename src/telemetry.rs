@@ -1,65 +1,42 @@
 //! The log and the metrics of the process.
 
+mod log_queue;
+
+use self::log_queue::LogQueue;
 use crate::config::{LogConfig, LogFormat};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
-use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 
 /// Upper bounds of the buckets of every histogram, in seconds.
 const BUCKETS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 1.0, 5.0, 30.0, 300.0];
 
-/// Lines that could not be written to standard error.
-static UNWRITTEN: AtomicU64 = AtomicU64::new(0);
-/// Counts the lines that were dropped because standard error takes them too slowly.
-static DROPPED: OnceLock<ErrorCounter> = OnceLock::new();
+/// The lines that wait to be written to standard error.
+static LOG: LogQueue = LogQueue::new();
 /// Changes the filter of the running log.
 static SET_FILTER: OnceLock<Box<dyn Fn(EnvFilter) -> bool + Send + Sync>> = OnceLock::new();
 
-/// Standard error, as far as it takes lines. A full disk or a reader that went away must not stop a server that has more
-/// important things to do, so an error only counts. The thread that writes flushes when no line waits: under load, many
-/// lines are one system call.
-#[derive(Default)]
-struct BestEffort {
-    buffer: Vec<u8>,
-    lines: u64,
-}
-
-/// How many bytes are collected at most.
-const LOG_BUFFER: usize = 64 << 10;
-
-impl Write for BestEffort {
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.buffer.extend_from_slice(line);
-        self.lines += 1;
-        if self.buffer.len() >= LOG_BUFFER {
-            self.flush()?;
-        }
-        Ok(line.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        if io::stderr().write_all(&self.buffer).is_err() {
-            UNWRITTEN.fetch_add(self.lines, Ordering::Relaxed);
-        }
-        self.buffer.clear();
-        self.lines = 0;
-        Ok(())
-    }
-}
-
 /// Writes the rest of the log when it is dropped.
 #[must_use]
-pub struct LogGuard(#[expect(dead_code, reason = "its drop does the work")] WorkerGuard);
+pub struct LogGuard {
+    writes: bool,
+}
 
-/// Starts to log to standard error, as text or as JSON. A thread writes the lines, so that a reader of the log that
-/// pauses does not hold up requests. A second call changes nothing.
-pub fn start_log(config: &LogConfig) -> LogGuard {
-    let (writer, guard) = NonBlockingBuilder::default().lossy(true).thread_name("log").finish(BestEffort::default());
-    let dropped = writer.error_counter();
-    let builder = tracing_subscriber::fmt().with_env_filter(filter(&config.level)).with_writer(writer);
+impl Drop for LogGuard {
+    fn drop(&mut self) {
+        if self.writes {
+            LOG.end();
+        }
+    }
+}
+
+/// Starts to log to standard error, as text or as JSON. A second call changes nothing.
+///
+/// # Errors
+/// When the thread that writes cannot be started.
+pub fn start_log(config: &LogConfig) -> io::Result<LogGuard> {
+    let builder = tracing_subscriber::fmt().with_env_filter(filter(&config.level)).with_writer(|| &LOG);
     let started = match config.format {
         LogFormat::Text => {
             let ansi = io::stderr().is_terminal();
@@ -73,10 +50,11 @@ pub fn start_log(config: &LogConfig) -> LogGuard {
             builder.try_init().map(|()| SET_FILTER.set(Box::new(move |filter| handle.reload(filter).is_ok())))
         }
     };
-    if started.is_ok() {
-        let _ = DROPPED.set(dropped);
+    let writes = started.is_ok();
+    if writes {
+        std::thread::Builder::new().name("log".to_owned()).spawn(|| LOG.run(io::stderr()))?;
     }
-    LogGuard(guard)
+    Ok(LogGuard { writes })
 }
 
 fn filter(level: &str) -> EnvFilter {
@@ -92,8 +70,7 @@ pub fn set_log_level(level: &str) {
 
 /// How many lines of the log were lost so far.
 pub fn lost_log_lines() -> u64 {
-    let dropped = DROPPED.get().map_or(0, ErrorCounter::dropped_lines);
-    UNWRITTEN.load(Ordering::Relaxed) + u64::try_from(dropped).unwrap_or(u64::MAX)
+    LOG.lost()
 }
 
 /// The metrics of the process, collected from the first call on.

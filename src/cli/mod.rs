@@ -136,7 +136,10 @@ pub fn run(cli: Cli) -> ExitCode {
     {
         return finish(Err(error));
     }
-    let _log = telemetry::start_log(&config.log);
+    let _log = match telemetry::start_log(&config.log) {
+        Ok(log) => log,
+        Err(error) => return finish(Err(error.into())),
+    };
     if !cli.command.may_make_an_instance()
         && let Err(error) = instance::demand(&config)
     {

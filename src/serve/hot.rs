@@ -92,8 +92,7 @@ impl Shortcut for HotDownloads {
         };
         metrics.record(&answered);
         self.app.recent.note(&answered.as_recent(), answered.took);
-        let span = tracing::error_span!("request", request_id = %id);
-        span.in_scope(|| answered.log());
+        answered.log();
         true
     }
 }
