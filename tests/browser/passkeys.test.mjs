@@ -1,18 +1,8 @@
 // Passkeys with Chromium's virtual authenticator: added, used alone, as the second factor and to confirm, and removed.
 
 import assert from "node:assert/strict";
-import { createServer } from "node:net";
 import test from "node:test";
-import { done, endWith, inspect, PASSWORD, people, serve, signIn, visit } from "./support.mjs";
-
-/** A port that is free now: the site's address must have it before the server listens. */
-async function freePort() {
-  const server = createServer();
-  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
+import { done, endWith, freePort, inspect, PASSWORD, people, serve, signIn, signOut, visit } from "./support.mjs";
 
 const port = await freePort();
 const site = await serve({ PACKHOUSE_LISTEN: `127.0.0.1:${port}`, PACKHOUSE_PUBLIC_URL: `http://localhost:${port}` });
@@ -36,12 +26,6 @@ async function authenticator(page) {
     /** Whether its owner proves who they are. */
     verify: (isUserVerified) => cdp.send("WebAuthn.setUserVerified", { authenticatorId, isUserVerified }),
   };
-}
-
-async function signOut(page) {
-  await page.locator("details.menu summary").click();
-  await page.getByRole("button", { name: "Sign out", exact: true }).click();
-  await page.locator("nav[aria-label=Account]").waitFor();
 }
 
 async function add(page, name, twoFactor = false) {
