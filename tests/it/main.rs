@@ -55,6 +55,7 @@ mod listings;
 mod lockouts;
 mod mail;
 mod mail_notices;
+mod mail_tls;
 mod managed_postgres;
 mod manual;
 mod names_and_paths;
