@@ -79,6 +79,7 @@ mod probes_and_shutdown;
 mod program;
 mod protections;
 mod publish;
+mod publishers;
 mod quotas;
 mod races;
 mod reference_model;
