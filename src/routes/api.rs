@@ -378,8 +378,6 @@ pub(super) fn routes() -> Routes<Api> {
         .post("/api/v1/oidc/token", identity_tokens::exchange).right(Public).credentials(Ignored)
             .event(Event::TokenCreate).id("identityTokensExchange")
             .about("Exchange an identity token of another system's job for a token of a trusted publisher")
-            .says(403, "No publisher accepts the identity token; the message names the claim that does not fit")
-            .says(429, "Too many refused exchanges")
         .get("/api/v1/packages/{owner}/-/publishers", publishers::list).right(Owner)
             .scope(read(Organization)).id("publishersList").about("List an owner's trusted publishers, by name")
         .post("/api/v1/packages/{owner}/-/publishers", publishers::create).right(Owner).credentials(Password)

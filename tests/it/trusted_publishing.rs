@@ -518,12 +518,69 @@ async fn the_form_of_rfc_8693_is_understood_and_answered_in_its_words() {
         assert_eq!(own["creator"], "GitHub Actions · acme/tool @ v1.2 · run 123");
     }
     let jwt = issuer.sign(&github(&site));
-    form("grant-type%3Apassword", "token-type%3Ajwt", &jwt).await.is(422).tells("grant_type");
-    form("grant-type%3Atoken-exchange", "token-type%3Asaml2", &jwt).await.is(422).tells("subject_token_type");
     site.anon().post(EXCHANGE, &json!({})).await.is(422).tells("jwt");
     site.anon().post(EXCHANGE, &json!({"jwt": jwt, "owner": "a b"})).await.is(422).tells("owner");
     // Its own credentials, if it sends any, are ignored.
     site.anon().bearer("nonsense").post(EXCHANGE, &json!({"jwt": jwt})).await.is(200);
+}
+
+#[tokio::test]
+async fn the_form_of_rfc_8693_is_refused_in_the_words_of_oauth() {
+    let issuer = Issuer::new();
+    let site = site_for(&issuer, &[]);
+    trust(&site, &issuer).await;
+    let ask = |fields: &[(&str, &str)]| {
+        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        let asked = site.anon().request("POST", EXCHANGE).header("content-type", "application/x-www-form-urlencoded");
+        asked.body(body)
+    };
+    const GRANT: (&str, &str) = ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange");
+    const KIND: (&str, &str) = ("subject_token_type", "urn:ietf:params:oauth:token-type:jwt");
+    let good = issuer.sign(&github(&site));
+    let misfit = issuer.sign(&with(github(&site), "environment", json!("te\"s\\té")));
+    let stranger = issuer.sign(&with(github(&site), "repository", json!("evil/tool")));
+    let mut said = String::new();
+    for fields in [
+        &[("grant_type", "password"), KIND, ("subject_token", &good)][..],
+        &[KIND, ("subject_token", &good)],
+        &[("nonsense", "1")],
+        &[GRANT, ("subject_token", &good)],
+        &[GRANT, ("subject_token_type", "urn:ietf:params:oauth:token-type:saml2"), ("subject_token", &good)],
+        &[GRANT, KIND],
+        &[GRANT, KIND, ("subject_token", &good), ("owner", "a b")],
+        &[GRANT, KIND, ("subject_token", "nonsense")],
+        &[GRANT, KIND, ("subject_token", &misfit)],
+    ] {
+        let answer = ask(fields).await.is(400);
+        assert_eq!(answer.header("cache-control"), Some("no-store"));
+        let described = answer.json()["error_description"].as_str().unwrap().to_owned();
+        assert!(described.bytes().all(|byte| matches!(byte, b' '..=b'~') && !b"\"\\".contains(&byte)), "{described}");
+        said.push_str(&format!("{}\n", answer.text()));
+    }
+    insta::assert_snapshot!(said, @r#"
+    {"error":"unsupported_grant_type","error_description":"grant_type: send urn:ietf:params:oauth:grant-type:token-exchange"}
+    {"error":"invalid_request","error_description":"grant_type: send urn:ietf:params:oauth:grant-type:token-exchange"}
+    {"error":"invalid_request","error_description":"grant_type: send urn:ietf:params:oauth:grant-type:token-exchange"}
+    {"error":"invalid_request","error_description":"subject_token_type: send urn:ietf:params:oauth:token-type:jwt or urn:ietf:params:oauth:token-type:id_token"}
+    {"error":"invalid_request","error_description":"subject_token_type: send urn:ietf:params:oauth:token-type:jwt or urn:ietf:params:oauth:token-type:id_token"}
+    {"error":"invalid_request","error_description":"subject_token: send the identity token"}
+    {"error":"invalid_request","error_description":"owner: use only letters, digits, hyphens, periods, and underscores"}
+    {"error":"invalid_request","error_description":"subject_token: this is not a signed JSON Web Token of up to 16 KiB"}
+    {"error":"invalid_request","error_description":"the claim environment does not fit: it is 'te/'s//t?', and no publisher for this job accepts that"}
+    "#);
+    let unknown = ask(&[GRANT, KIND, ("subject_token", &stranger)]).await.is(400).json();
+    assert_eq!(unknown["error"], "invalid_request");
+    assert!(unknown["error_description"].as_str().unwrap().starts_with(NOBODY), "{unknown}");
+    // JSON is refused as everywhere in this API, and so is a form with its fields.
+    let json = json!({"grant_type": "password", "subject_token": good});
+    site.anon().post(EXCHANGE, &json).await.is(422).tells("grant_type");
+    ask(&[("jwt", &stranger)]).await.is(403).tells(NOBODY);
+    ask(&[("jwt", &good)]).await.is(200);
+    // It goes on until there are too many.
+    while ask(&[GRANT, KIND, ("subject_token", &stranger)]).await.status == 400 {}
+    let limited = ask(&[GRANT, KIND, ("subject_token", &stranger)]).await.is(429);
+    assert_eq!(limited.json()["error"], "temporarily_unavailable");
+    assert!(limited.header("retry-after").is_some());
 }
 
 #[tokio::test]
