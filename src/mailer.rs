@@ -11,6 +11,7 @@ use lettre::transport::smtp::authentication::{Credentials, Mechanism};
 use lettre::transport::smtp::client::{AsyncSmtpConnection, TlsParameters};
 use lettre::transport::smtp::extension::ClientId;
 use lettre::{Address, Message};
+use rustls::CertificateError;
 use std::error::Error as StdError;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -228,6 +229,9 @@ impl Mailer {
 
     /// What happened at the server, and the reason: its answer, or the error of the connection.
     fn refused(&self, what: &str, error: &SmtpError) -> String {
+        if let Some(why) = certificate_error(error) {
+            return self.distrusted(why);
+        }
         let mut innermost = error.source();
         while let Some(inner) = innermost.and_then(StdError::source) {
             innermost = Some(inner);
@@ -236,6 +240,39 @@ impl Mailer {
         let reason = error.status().map_or(reason.clone(), |code| format!("it answered {code} {reason}"));
         short(&format!("{} {what}: {reason}", self.place()))
     }
+
+    /// The server's certificate was not accepted, and what to do.
+    fn distrusted(&self, why: &CertificateError) -> String {
+        let host = &self.server.host;
+        let problem = match why {
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                format!("is not for {host}: write the name that is in the certificate in mail.smtp_url")
+            }
+            CertificateError::UnknownIssuer => {
+                "is from an authority that this machine doesn't trust: add it to the machine's certificate authorities \
+                 (update-ca-certificates), or name its file in the environment variable SSL_CERT_FILE"
+                    .to_owned()
+            }
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => "has expired: renew it".to_owned(),
+            other => format!("is not valid: {other}"),
+        };
+        format!("{} is not trusted, so nothing was sent: its certificate {problem}", self.place())
+    }
+}
+
+/// Why the TLS library refused the server's certificate, if it did.
+fn certificate_error(error: &SmtpError) -> Option<&CertificateError> {
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        // An I/O error hides what it carries from `source`.
+        let carried = inner.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        let carried = carried.and_then(|carried| carried.downcast_ref::<rustls::Error>());
+        match carried.or_else(|| inner.downcast_ref::<rustls::Error>()) {
+            Some(rustls::Error::InvalidCertificate(why)) => return Some(why),
+            _ => cause = inner.source(),
+        }
+    }
+    None
 }
 
 /// Why a step failed.

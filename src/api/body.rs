@@ -65,6 +65,17 @@ impl<T: DeserializeOwned, const MOST: usize> JsonBody<T, MOST> {
         parse(content_type, self.bytes(app).await?).await
     }
 
+    /// As [`Self::read`], and whether the body is a form and not JSON, also if a field is wrong.
+    ///
+    /// # Errors
+    /// The outer ones for a body that did not arrive: [`Error::Invalid`] if it is too long; [`Error::Aborted`].
+    pub async fn read_either(self, app: &App) -> Result<(bool, Result<T>)> {
+        let content_type = self.content_type.clone();
+        let text = self.bytes(app).await?;
+        let is_form = form::kind(content_type.as_ref(), &text).is_some();
+        Ok((is_form, parse(content_type, text).await))
+    }
+
     async fn bytes(self, app: &App) -> Result<Vec<u8>> {
         let text = PacedBody::new(self.payload, app.pace()).read_up_to(MOST).await?;
         text.ok_or_else(|| Error::invalid("body", format!("the body is longer than {MOST} bytes")))

@@ -17,6 +17,7 @@ pub mod identity_tokens;
 pub mod invitations;
 pub mod members;
 pub mod meta;
+mod oauth_error;
 pub mod openapi;
 pub mod orgs;
 pub mod package_settings;

@@ -1,16 +1,19 @@
 //! Trusted publishers of an owner: whose identity tokens may publish which packages.
 
 use super::endpoint::{Created, Json, JsonBody, Listed, NoContent, Pages};
+use super::fields::changed;
 use crate::auth::call::Call;
 use crate::domain::clock::Timestamp;
 use crate::domain::ids::OwnerId;
 use crate::domain::names::{OwnerName, RobotName};
-use crate::domain::publisher::{Condition, Expected, Provider, Trust};
+use crate::domain::publisher::{Condition, Expected, IssuerUrl, Provider, Trust};
 use crate::domain::role::{Level, PackagePattern};
 use crate::error::{Error, Result, What};
 use crate::registry::access::can_share;
-use crate::registry::owners::publishers::{self, NewPublisher, Publisher};
+use crate::registry::owners::publishers::{self, NewPublisher, Publisher, PublisherEdit};
 use serde::{Deserialize, Serialize};
+use std::fmt::Display;
+use std::str::FromStr;
 use utoipa::ToSchema;
 
 /// A condition for a claim of an identity token. Exactly one of `equals`, `one_of` and `glob` is set.
@@ -101,6 +104,15 @@ impl From<Publisher> for PublisherBody {
     }
 }
 
+/// A field's text as its value.
+fn parsed<T: FromStr<Err: Display>>(field: &'static str, text: &str) -> Result<T> {
+    text.parse().map_err(|error| Error::invalid(field, format!("{field}: {error}")))
+}
+
+fn checked_conditions(conditions: Vec<ConditionBody>) -> Result<Vec<Condition>> {
+    conditions.into_iter().map(ConditionBody::check).collect()
+}
+
 fn other() -> Provider {
     Provider::Other
 }
@@ -129,18 +141,51 @@ pub struct CreatePublisher {
 
 impl CreatePublisher {
     fn check(self) -> Result<NewPublisher> {
-        let wrong =
-            |field: &'static str, error: &dyn std::fmt::Display| Error::invalid(field, format!("{field}: {error}"));
         let issuer = self.issuer.as_deref().or(self.provider.shared_issuer()).unwrap_or_default();
         Ok(NewPublisher {
             name: self.name,
-            packages: self.packages.parse().map_err(|error| wrong("packages", &error))?,
+            packages: parsed("packages", &self.packages)?,
             trust: Trust {
                 provider: self.provider,
-                issuer: issuer.parse().map_err(|error| wrong("issuer", &error))?,
-                conditions: self.conditions.into_iter().map(ConditionBody::check).collect::<Result<_>>()?,
+                issuer: parsed("issuer", issuer)?,
+                conditions: checked_conditions(self.conditions)?,
                 environment: self.environment,
             },
+        })
+    }
+}
+
+/// The body of `PATCH /packages/{owner}/-/publishers/{publisher}`. A field that is left out keeps its value.
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct EditPublisher {
+    /// Its name within the owner. Files that it published show the new name.
+    name: Option<RobotName>,
+    /// The packages that it may publish to.
+    #[schema(value_type = Option<PackagePattern>)]
+    packages: Option<String>,
+    /// The system of the jobs.
+    provider: Option<Provider>,
+    /// The claim `iss` of the identity tokens, exactly.
+    #[schema(min_length = 1, max_length = 255, pattern = r"^https?://[!-~]+$")]
+    issuer: Option<String>,
+    /// All conditions, instead of those that it has; as in the creation of a publisher.
+    conditions: Option<Vec<ConditionBody>>,
+    /// The claim `environment`; null for any or none.
+    #[serde(default, deserialize_with = "changed")]
+    #[schema(value_type = Option<String>)]
+    environment: Option<Option<String>>,
+}
+
+impl EditPublisher {
+    fn check(self) -> Result<PublisherEdit> {
+        let conditions = self.conditions.map(checked_conditions);
+        Ok(PublisherEdit {
+            name: self.name,
+            packages: self.packages.map(|text| parsed("packages", &text)).transpose()?,
+            provider: self.provider,
+            issuer: self.issuer.map(|text| parsed("issuer", &text)).transpose()?,
+            conditions: conditions.transpose()?,
+            environment: self.environment,
         })
     }
 }
@@ -167,6 +212,11 @@ pub async fn list(call: Call, pages: Pages) -> Result<Listed<PublisherBody>> {
     Ok(pages.answer(page, PublisherBody::from))
 }
 
+/// Refuses an issuer that could never be asked for its keys.
+fn check_issuer(call: &Call, issuer: &IssuerUrl) -> Result<()> {
+    call.app.issuers.check(issuer).map_err(|why| Error::invalid("issuer", format!("issuer: {why}")))
+}
+
 /// `POST /packages/{owner}/-/publishers`.
 pub async fn create(call: Call, body: JsonBody<CreatePublisher>) -> Result<Created<PublisherBody>> {
     let owner = owner(&call).await?;
@@ -177,8 +227,7 @@ pub async fn create(call: Call, body: JsonBody<CreatePublisher>) -> Result<Creat
     })
     .await?;
     let new = body.read(&call.app).await?.check()?;
-    let refused = |why: String| Error::invalid("issuer", format!("issuer: {why}"));
-    call.app.issuers.check(&new.trust.issuer).map_err(refused)?;
+    check_issuer(&call, &new.trust.issuer)?;
     let now = call.app.clock.now();
     let made = call.writing(move |conn, caller| {
         let right = can_share(conn, caller, &owner, Level::Write)?;
@@ -195,6 +244,26 @@ pub async fn get(call: Call) -> Result<Json<PublisherBody>> {
         publishers::find(conn, &right, id)
     });
     Ok(Json(found.await?.into()))
+}
+
+/// `PATCH /packages/{owner}/-/publishers/{publisher}`.
+pub async fn edit(call: Call, body: JsonBody<EditPublisher>) -> Result<Json<PublisherBody>> {
+    let (owner, id) = (owner(&call).await?, id(&call).await?);
+    let of = owner.clone();
+    call.admit(move |conn, caller| {
+        caller.demand_password()?;
+        let right = can_share(conn, caller, &of, Level::Write)?;
+        publishers::find(conn, &right, id).map(drop)
+    })
+    .await?;
+    let edit = body.read(&call.app).await?.check()?;
+    edit.issuer.as_ref().map_or(Ok(()), |issuer| check_issuer(&call, issuer))?;
+    let now = call.app.clock.now();
+    let changed = call.writing(move |conn, caller| {
+        let right = can_share(conn, caller, &owner, Level::Write)?;
+        publishers::update(conn, caller, &right, (id, &edit), now)
+    });
+    Ok(Json(changed.await?.into()))
 }
 
 /// `DELETE /packages/{owner}/-/publishers/{publisher}`.

@@ -283,6 +283,11 @@ pub fn publishers(name: &OwnerName) -> String {
     format!("{}/-/publishers", owner_page(name))
 }
 
+/// The page that changes a trusted publisher.
+pub fn publisher_edit(name: &OwnerName, id: OwnerId) -> String {
+    format!("{}/{id}/edit", publishers(name))
+}
+
 /// The form that deletes a trusted publisher.
 pub fn publisher_deletion(name: &OwnerName, id: OwnerId) -> String {
     format!("{}/{id}/delete", publishers(name))

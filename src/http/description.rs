@@ -8,7 +8,7 @@ use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::request_body::RequestBody;
 use utoipa::openapi::response::Response;
-use utoipa::openapi::schema::{ArrayBuilder, KnownFormat, ObjectBuilder, SchemaFormat, Type};
+use utoipa::openapi::schema::{ArrayBuilder, KnownFormat, ObjectBuilder, OneOfBuilder, SchemaFormat, Type};
 use utoipa::openapi::{Content, Header, Ref, RefOr, Required, Schema};
 
 /// One route's part of the document.
@@ -58,6 +58,13 @@ impl Description {
         self.takes("application/json", Ref::from_schema_name(T::name()));
     }
 
+    /// Adds a form as the request body, or as another coding of it.
+    pub fn takes_form<T: ToSchema>(&mut self) {
+        self.taken.push((T::name().into_owned(), T::schema()));
+        T::schemas(&mut self.taken);
+        self.takes("application/x-www-form-urlencoded", Ref::from_schema_name(T::name()));
+    }
+
     /// Adds a request body of some media type. Another call adds an alternative.
     pub fn takes(&mut self, media_type: &str, schema: impl Into<RefOr<Schema>>) {
         let body = self.body.get_or_insert_default();
@@ -86,6 +93,12 @@ impl Description {
     pub fn answers_json<T: ToSchema>(&mut self, status: StatusCode, about: &str) {
         let schema = self.schema::<T>();
         self.answers_with(status, about, "application/json", schema);
+    }
+
+    /// Adds a JSON answer that has one of two types.
+    pub fn answers_either<T: ToSchema, U: ToSchema>(&mut self, status: StatusCode, about: &str) {
+        let either = OneOfBuilder::new().item(self.schema::<T>()).item(self.schema::<U>());
+        self.answers_with(status, about, "application/json", either);
     }
 
     /// Adds an answer with a JSON array, one page of a list, and the headers that lead to the other pages.

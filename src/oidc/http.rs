@@ -1,6 +1,8 @@
 //! Requests to providers, through [`Outbound`]: its checks of addresses and its limits apply.
 
 use crate::outbound::{Answer, MAX_DOCUMENT, Outbound};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use openidconnect::http::{Method, Response};
 use openidconnect::{HttpRequest, HttpResponse};
 
@@ -17,9 +19,10 @@ pub(super) async fn send(outbound: &Outbound, request: HttpRequest) -> Result<Ht
     let mut headers = Vec::new();
     for (name, value) in &head.headers {
         let value = value.to_str().map_err(|error| named(&error))?;
+        let value = if name == "authorization" { plain_escapes(value) } else { value.to_owned() };
         // A form's type is added together with its fields.
         if head.method != Method::POST || name != "content-type" {
-            headers.push((name.as_str().to_owned(), value.to_owned()));
+            headers.push((name.as_str().to_owned(), value));
         }
     }
     let answer = if head.method == Method::POST {
@@ -34,6 +37,16 @@ pub(super) async fn send(outbound: &Outbound, request: HttpRequest) -> Result<Ht
         return Err(named(cut));
     }
     into_response(answer).map_err(|error| named(&error))
+}
+
+/// A client's credential with `%20` for a space instead of `+`. Both are right (RFC 6749 §2.3.1), but some providers
+/// understand only the former.
+fn plain_escapes(value: &str) -> String {
+    let credential = value.strip_prefix("Basic ").and_then(|text| STANDARD.decode(text).ok());
+    match credential.and_then(|bytes| String::from_utf8(bytes).ok()) {
+        Some(credential) => format!("Basic {}", STANDARD.encode(credential.replace('+', "%20"))),
+        None => value.to_owned(),
+    }
 }
 
 fn into_response(answer: Answer) -> Result<HttpResponse, openidconnect::http::Error> {

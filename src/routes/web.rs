@@ -174,6 +174,8 @@ pub(super) fn routes() -> Routes<Web> {
         // Pages: trusted publishers.
         .get("/{owner}/-/publishers", publishers::show).right(Owner)
         .post("/{owner}/-/publishers", publishers::create).right(Owner).event(Event::PublisherCreate)
+        .get("/{owner}/-/publishers/{publisher}/edit", publishers::edit_form).right(Owner)
+        .post("/{owner}/-/publishers/{publisher}/edit", publishers::edit).right(Owner).event(Event::PublisherUpdate)
         .post("/{owner}/-/publishers/{publisher}/delete", publishers::delete).right(Owner)
             .event(Event::PublisherDelete)
 

@@ -46,6 +46,7 @@ pub mod password;
 pub mod plots;
 pub mod problems;
 pub mod profile;
+mod publisher_form;
 pub mod publishers;
 pub mod purpose;
 pub mod quota;

@@ -1,6 +1,6 @@
 // Installs what package-lock.json names into node_modules beside it: downloads each package from the npm registry,
 // compares it with its digest in the lock file, and unpacks it. `npm ci` would do the same, but Debian's npm needs 349
-// packages, and only two are wanted here.
+// packages more.
 //
 // Usage: node install.mjs [DIRECTORY]
 //   DIRECTORY  where package-lock.json is; without one, the directory of this file

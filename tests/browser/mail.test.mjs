@@ -1,44 +1,13 @@
 // Mail against a real SMTP server (aiosmtpd): its links in the browser, and the pages that exist only with mail.
 
 import assert from "node:assert/strict";
-import { execFileSync, spawn } from "node:child_process";
-import { copyFileSync, existsSync, readFileSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
-import { join } from "node:path";
-import { createInterface } from "node:readline";
-import test, { after } from "node:test";
-import { fileURLToPath } from "node:url";
-import { api, done, endWith, inspect, PASSWORD, people, serve, signIn, visit, visitAs } from "./support.mjs";
+import test from "node:test";
+import { servePython } from "./python.mjs";
+import { api, done, endWith, freePort, inspect, PASSWORD, people, serve, signIn, visit, visitAs } from "./support.mjs";
 
-const HERE = fileURLToPath(new URL(".", import.meta.url));
 const NEW = "another long password 17";
 
-/** Python with aiosmtpd, in a virtual environment that is made again when the list of its packages changes. */
-function python() {
-  const target = process.env.CARGO_TARGET_DIR || join(HERE, "../../target");
-  const venv = join(target, "browser-smtp");
-  const [list, installed] = [join(HERE, "requirements.txt"), join(venv, "installed.txt")];
-  if (!existsSync(installed) || readFileSync(installed, "utf8") !== readFileSync(list, "utf8")) {
-    rmSync(venv, { recursive: true, force: true });
-    execFileSync("python3", ["-m", "venv", venv]);
-    execFileSync(join(venv, "bin/pip"), ["install", "--quiet", "--disable-pip-version-check", "-r", list]);
-    copyFileSync(list, installed);
-  }
-  return join(venv, "bin/python");
-}
-
-const server = spawn(python(), ["-W", "ignore", join(HERE, "smtp.py")], { stdio: ["ignore", "pipe", "inherit"] });
-process.on("exit", () => server.kill("SIGKILL"));
-after(() => server.kill());
-const [lines, waiting] = [[], []];
-createInterface({ input: server.stdout }).on("line", (line) => {
-  const next = waiting.shift();
-  if (next) next(JSON.parse(line));
-  else lines.push(JSON.parse(line));
-});
-
-/** The next mail, or at first the server's port. */
-const hear = () => (lines.length ? Promise.resolve(lines.shift()) : new Promise((resolve) => waiting.push(resolve)));
+const { child: server, hear } = servePython("smtp");
 
 /** The next mail to an address with this subject. Others come before it, such as those about devices. */
 async function mailTo(address, subject) {
@@ -53,12 +22,7 @@ const linkOf = (mail) => mail.text.match(/http:\S+\?code=\S+/)[0];
 
 const { port: smtp } = await hear();
 // The address of the site is in its mails, so its port must be known before.
-const port = await new Promise((resolve) => {
-  const probe = createServer().listen(0, "127.0.0.1", () => {
-    const { port } = probe.address();
-    probe.close(() => resolve(port));
-  });
-});
+const port = await freePort();
 const site = await serve({
   PACKHOUSE_LISTEN: `127.0.0.1:${port}`,
   PACKHOUSE_PUBLIC_URL: `http://127.0.0.1:${port}`,

@@ -63,6 +63,14 @@ for (const of of ["/user", "/orgs/acme"]) {
 await api(site, "ada", "POST", "/api/v1/orgs/acme/robots", { name: "deploy" });
 await api(site, "ada", "POST", "/api/v1/orgs/acme/robots/deploy/tokens", { name: "ci", scopes: ["write:package"] });
 
+const publishers = [];
+for (const [name, claim] of [["release", "repository_owner_id"], ["kept", "ref_type"]]) {
+  publishers.push(await api(site, "ada", "POST", "/api/v1/packages/ada/-/publishers", {
+    name, packages: "tool-*", provider: "github", environment: "release",
+    conditions: [{ claim: "repository", equals: "ada/tool" }, { claim, equals: "7" }],
+  }));
+}
+
 const rules = {};
 for (const owner of ["ada", "acme"]) {
   const rule = { name: "nightlies", versions: ["*-nightly.*"], delete_older_than_days: 14, keep_last: 5 };
@@ -78,6 +86,7 @@ const VISITS = {
   "/explore": { anonymous: ["/explore"] },
   "/explore/owners": { anonymous: ["/explore/owners", "/explore/owners?q=nothing-is-called-so"], ada: ["/explore/owners"] },
   "/{owner}/-/access": { ada: ["/ada/-/access"] },
+  "/{owner}/-/publishers/{publisher}/edit": { ada: publishers.map(({ id }) => `/ada/-/publishers/${id}/edit`) },
   "/{owner}/-/publishers": { ada: ["/ada/-/publishers", ...["gitlab", "forgejo", "kubernetes", "other"].map((word) => `/ada/-/publishers?provider=${word}`)] },
   "/explore/packages": {
     anonymous: ["/explore/packages", "/explore/packages?q=nothing-is-called-so", "/explore/packages?q=part"],

@@ -1,25 +1,16 @@
-// Passkeys with Chromium's virtual authenticator: added, used alone, as the second factor and to confirm, and removed.
+// Passkeys with Chromium's virtual authenticator: added, used alone, as the second factor and to confirm, copied, at another
+// address, and removed.
 
 import assert from "node:assert/strict";
-import { createServer } from "node:net";
 import test from "node:test";
-import { done, endWith, inspect, PASSWORD, people, serve, signIn, visit } from "./support.mjs";
-
-/** A port that is free now: the site's address must have it before the server listens. */
-async function freePort() {
-  const server = createServer();
-  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
+import { api, done, endWith, freePort, inspect, PASSWORD, people, serve, signIn, signOut, visit } from "./support.mjs";
 
 const port = await freePort();
 const site = await serve({ PACKHOUSE_LISTEN: `127.0.0.1:${port}`, PACKHOUSE_PUBLIC_URL: `http://localhost:${port}` });
 // Browsers have passkeys for a name, and not for an address.
 site.url = `http://localhost:${port}`;
 endWith(site);
-await people(site, "ada", "bea");
+await people(site, "ada", "bea", "cleo", "dora");
 
 /** Gives a page an authenticator that says yes to everything, like a phone whose owner does. */
 async function authenticator(page) {
@@ -33,15 +24,16 @@ async function authenticator(page) {
   });
   return {
     count: async () => (await cdp.send("WebAuthn.getCredentials", { authenticatorId })).credentials.length,
+    /** Its only passkey, with the private key and the counter. */
+    copy: async () => (await cdp.send("WebAuthn.getCredentials", { authenticatorId })).credentials[0],
+    /** Has only this passkey from now on. */
+    async become(credential) {
+      await cdp.send("WebAuthn.clearCredentials", { authenticatorId });
+      await cdp.send("WebAuthn.addCredential", { authenticatorId, credential });
+    },
     /** Whether its owner proves who they are. */
     verify: (isUserVerified) => cdp.send("WebAuthn.setUserVerified", { authenticatorId, isUserVerified }),
   };
-}
-
-async function signOut(page) {
-  await page.locator("details.menu summary").click();
-  await page.getByRole("button", { name: "Sign out", exact: true }).click();
-  await page.locator("nav[aria-label=Account]").waitFor();
 }
 
 async function add(page, name, twoFactor = false) {
@@ -151,5 +143,43 @@ test("without JavaScript, nothing offers a passkey", async () => {
   await page.goto("/user/settings/security/passkeys/new");
   assert.ok(await page.getByText("This needs a browser with JavaScript").isVisible());
   assert.equal(await page.getByRole("button", { name: "Add passkey" }).count(), 0);
+  await done(browser);
+});
+
+test("a copied passkey is refused after its original was used again", async () => {
+  const browser = await visit(site);
+  const { page } = browser;
+  const device = await authenticator(page);
+  await signIn(page, "cleo");
+  await add(page, "Phone");
+  await page.waitForURL("**/user/settings/security");
+  const copy = await device.copy();
+  for (const way of ["the original", "the copy"]) {
+    if (way === "the copy") await device.become(copy);
+    await signOut(page);
+    await page.goto("/login?redirect_to=%2Fuser%2Fsettings%2Fsecurity");
+    await page.getByRole("button", { name: "Sign in with a passkey" }).click();
+    if (way === "the original") await page.waitForURL("**/user/settings/security");
+  }
+  await page.locator("#problems").waitFor();
+  assert.match(await page.locator("#problems").textContent(), /This passkey was not accepted/);
+  await done(browser);
+  const [entry] = await api(site, "admin", "GET", "/api/v1/admin/audit?event=user.passkey.refuse");
+  assert.equal(entry.detail.reason, "counter");
+});
+
+test("a passkey opens nothing at another address of the same server", async () => {
+  const browser = await visit(site);
+  const { page } = browser;
+  await authenticator(page);
+  await signIn(page, "dora");
+  await add(page, "Phone");
+  await page.waitForURL("**/user/settings/security");
+  await page.goto(`http://127.0.0.1:${port}/login`);
+  await page.getByRole("button", { name: "Sign in with a passkey" }).click();
+  await page.getByText("Passkeys don't work at this address. Open the site at its own address.").waitFor();
+  await inspect(page);
+  await page.goto(`http://127.0.0.1:${port}/user/settings/security`);
+  await page.waitForURL("**/login?**");
   await done(browser);
 });

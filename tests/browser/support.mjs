@@ -3,8 +3,9 @@
 import assert from "node:assert/strict";
 import { spawn, execFileSync } from "node:child_process";
 import { createHash, createHmac } from "node:crypto";
-import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after } from "node:test";
@@ -27,12 +28,25 @@ function program() {
   return path;
 }
 
-/** Starts a server with its own data directory and Postgres. `endWith` stops it and deletes both. */
-export async function serve(settings = {}) {
+/** A port that is free now, for a site whose address must be known before it listens. */
+export async function freePort() {
+  const server = createServer();
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+/**
+ * Starts a server with its own data directory and Postgres; `file` is the text of its configuration. `endWith` stops it
+ * and deletes both.
+ */
+export async function serve(settings = {}, file = "") {
   // In memory if possible, because nothing here must survive a power failure.
   const dir = mkdtempSync(join(existsSync("/dev/shm") ? "/dev/shm" : tmpdir(), "packhouse-browser-"));
   // If we are root, Postgres runs as another user.
   chmodSync(dir, 0o755);
+  writeFileSync(join(dir, "packhouse.toml"), file);
   const kept = Object.entries(process.env).filter(([key]) => !key.startsWith("PACKHOUSE_") && key !== "DATABASE_URL");
   const child = spawn(program(), ["serve"], {
     cwd: dir,
@@ -171,6 +185,13 @@ export async function signIn(page, name, password = PASSWORD) {
   await page.getByLabel("Password", { exact: true }).fill(password);
   await page.getByRole("button", { name: "Sign in", exact: true }).click();
   await page.locator("header details.menu summary").waitFor();
+}
+
+/** Signs out with the menu. */
+export async function signOut(page) {
+  await page.locator("header details.menu summary").click();
+  await page.getByRole("button", { name: "Sign out", exact: true }).click();
+  await page.locator("nav[aria-label=Account]").waitFor();
 }
 
 /** A browser window in which a user is signed in. */

@@ -789,6 +789,10 @@ async fn request(world: &World, row: &Row, person: Person, org: &str) -> (String
                 ("POST", true) => {
                     Some(json!({"name": name, "packages": "a", "provider": "gitlab", "conditions": condition}))
                 }
+                ("PATCH", true) => Some(json!({"packages": "b"})),
+                ("POST", false) if pattern.ends_with("/edit") => Some(json!({
+                    "name": name, "packages": "b", "issuer": "https://ci.example.org", "subject": "job",
+                })),
                 ("POST", false) if !pattern.contains("{publisher}") => Some(json!({
                     "name": name, "packages": "a", "repository": "acme/tool",
                     "issuer": "https://token.actions.githubusercontent.com",

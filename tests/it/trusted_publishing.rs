@@ -9,14 +9,14 @@ use packhouse::domain::role::Visibility;
 use serde_json::{Value, json};
 use std::time::Duration;
 
-const PUBLISHERS: &str = "/api/v1/packages/acme/-/publishers";
+pub const PUBLISHERS: &str = "/api/v1/packages/acme/-/publishers";
 const EXCHANGE: &str = "/api/v1/oidc/token";
 const HOST: &str = "packages.example.org";
 /// The refusal that tells nothing about any publisher.
 const NOBODY: &str = "no publisher accepts this identity token";
 
 /// A server that may ask this issuer, with the private organization `acme` of `ada`.
-fn site_for(issuer: &Issuer, settings: &[(&str, &str)]) -> Site {
+pub fn site_for(issuer: &Issuer, settings: &[(&str, &str)]) -> Site {
     let url = issuer.url();
     let allowed = format!("{url}, {url}/_services/token");
     let mut all = vec![
@@ -43,7 +43,7 @@ fn claims(site: &Site, more: Value) -> Value {
 }
 
 /// The claims of a job of GitHub Actions.
-fn github(site: &Site) -> Value {
+pub fn github(site: &Site) -> Value {
     let more = json!({
         "repository": "acme/tool", "repository_owner_id": "7", "environment": "release", "ref": "refs/tags/v1.2",
         "workflow_ref": "acme/tool/.github/workflows/release.yml@refs/tags/v1.2", "sha": "0123abcd", "run_id": "987",
@@ -52,7 +52,7 @@ fn github(site: &Site) -> Value {
     claims(site, more)
 }
 
-fn with(mut claims: Value, name: &str, value: Value) -> Value {
+pub fn with(mut claims: Value, name: &str, value: Value) -> Value {
     match value {
         Value::Null => drop(claims.as_object_mut().unwrap().remove(name)),
         value => claims[name] = value,
@@ -61,7 +61,7 @@ fn with(mut claims: Value, name: &str, value: Value) -> Value {
 }
 
 /// What accepts [`github`]'s claims for the packages `tool-*` of `acme`.
-fn github_publisher(issuer: &Issuer) -> Value {
+pub fn github_publisher(issuer: &Issuer) -> Value {
     json!({
         "name": "github", "packages": "tool-*", "provider": "github", "issuer": issuer.url(), "environment": "release",
         "conditions": [
@@ -72,12 +72,12 @@ fn github_publisher(issuer: &Issuer) -> Value {
     })
 }
 
-async fn trust(site: &Site, issuer: &Issuer) -> Value {
+pub async fn trust(site: &Site, issuer: &Issuer) -> Value {
     site.ada().post(PUBLISHERS, &github_publisher(issuer)).await.is(201).json()
 }
 
 /// What an answer says, without the escapes of JSON.
-trait Tells {
+pub trait Tells {
     fn tells(self, words: &str) -> Self;
 }
 
@@ -93,12 +93,12 @@ impl Tells for Answer {
     }
 }
 
-async fn exchange(site: &Site, jwt: &str) -> Answer {
+pub async fn exchange(site: &Site, jwt: &str) -> Answer {
     site.anon().post(EXCHANGE, &json!({"jwt": jwt})).await
 }
 
 /// A client with the token of a job.
-async fn job(site: &Site, issuer: &Issuer, claims: &Value) -> Client {
+pub async fn job(site: &Site, issuer: &Issuer, claims: &Value) -> Client {
     let answer = exchange(site, &issuer.sign(claims)).await.is(200).json();
     site.anon().bearer(answer["token"].as_str().unwrap())
 }
@@ -518,12 +518,69 @@ async fn the_form_of_rfc_8693_is_understood_and_answered_in_its_words() {
         assert_eq!(own["creator"], "GitHub Actions · acme/tool @ v1.2 · run 123");
     }
     let jwt = issuer.sign(&github(&site));
-    form("grant-type%3Apassword", "token-type%3Ajwt", &jwt).await.is(422).tells("grant_type");
-    form("grant-type%3Atoken-exchange", "token-type%3Asaml2", &jwt).await.is(422).tells("subject_token_type");
     site.anon().post(EXCHANGE, &json!({})).await.is(422).tells("jwt");
     site.anon().post(EXCHANGE, &json!({"jwt": jwt, "owner": "a b"})).await.is(422).tells("owner");
     // Its own credentials, if it sends any, are ignored.
     site.anon().bearer("nonsense").post(EXCHANGE, &json!({"jwt": jwt})).await.is(200);
+}
+
+#[tokio::test]
+async fn the_form_of_rfc_8693_is_refused_in_the_words_of_oauth() {
+    let issuer = Issuer::new();
+    let site = site_for(&issuer, &[]);
+    trust(&site, &issuer).await;
+    let ask = |fields: &[(&str, &str)]| {
+        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        let asked = site.anon().request("POST", EXCHANGE).header("content-type", "application/x-www-form-urlencoded");
+        asked.body(body)
+    };
+    const GRANT: (&str, &str) = ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange");
+    const KIND: (&str, &str) = ("subject_token_type", "urn:ietf:params:oauth:token-type:jwt");
+    let good = issuer.sign(&github(&site));
+    let misfit = issuer.sign(&with(github(&site), "environment", json!("te\"s\\té")));
+    let stranger = issuer.sign(&with(github(&site), "repository", json!("evil/tool")));
+    let mut said = String::new();
+    for fields in [
+        &[("grant_type", "password"), KIND, ("subject_token", &good)][..],
+        &[KIND, ("subject_token", &good)],
+        &[("nonsense", "1")],
+        &[GRANT, ("subject_token", &good)],
+        &[GRANT, ("subject_token_type", "urn:ietf:params:oauth:token-type:saml2"), ("subject_token", &good)],
+        &[GRANT, KIND],
+        &[GRANT, KIND, ("subject_token", &good), ("owner", "a b")],
+        &[GRANT, KIND, ("subject_token", "nonsense")],
+        &[GRANT, KIND, ("subject_token", &misfit)],
+    ] {
+        let answer = ask(fields).await.is(400);
+        assert_eq!(answer.header("cache-control"), Some("no-store"));
+        let described = answer.json()["error_description"].as_str().unwrap().to_owned();
+        assert!(described.bytes().all(|byte| matches!(byte, b' '..=b'~') && !b"\"\\".contains(&byte)), "{described}");
+        said.push_str(&format!("{}\n", answer.text()));
+    }
+    insta::assert_snapshot!(said, @r#"
+    {"error":"unsupported_grant_type","error_description":"grant_type: send urn:ietf:params:oauth:grant-type:token-exchange"}
+    {"error":"invalid_request","error_description":"grant_type: send urn:ietf:params:oauth:grant-type:token-exchange"}
+    {"error":"invalid_request","error_description":"grant_type: send urn:ietf:params:oauth:grant-type:token-exchange"}
+    {"error":"invalid_request","error_description":"subject_token_type: send urn:ietf:params:oauth:token-type:jwt or urn:ietf:params:oauth:token-type:id_token"}
+    {"error":"invalid_request","error_description":"subject_token_type: send urn:ietf:params:oauth:token-type:jwt or urn:ietf:params:oauth:token-type:id_token"}
+    {"error":"invalid_request","error_description":"subject_token: send the identity token"}
+    {"error":"invalid_request","error_description":"owner: use only letters, digits, hyphens, periods, and underscores"}
+    {"error":"invalid_request","error_description":"subject_token: this is not a signed JSON Web Token of up to 16 KiB"}
+    {"error":"invalid_request","error_description":"the claim environment does not fit: it is 'te/'s//t?', and no publisher for this job accepts that"}
+    "#);
+    let unknown = ask(&[GRANT, KIND, ("subject_token", &stranger)]).await.is(400).json();
+    assert_eq!(unknown["error"], "invalid_request");
+    assert!(unknown["error_description"].as_str().unwrap().starts_with(NOBODY), "{unknown}");
+    // JSON is refused as everywhere in this API, and so is a form with its fields.
+    let json = json!({"grant_type": "password", "subject_token": good});
+    site.anon().post(EXCHANGE, &json).await.is(422).tells("grant_type");
+    ask(&[("jwt", &stranger)]).await.is(403).tells(NOBODY);
+    ask(&[("jwt", &good)]).await.is(200);
+    // It goes on until there are too many.
+    while ask(&[GRANT, KIND, ("subject_token", &stranger)]).await.status == 400 {}
+    let limited = ask(&[GRANT, KIND, ("subject_token", &stranger)]).await.is(429);
+    assert_eq!(limited.json()["error"], "temporarily_unavailable");
+    assert!(limited.header("retry-after").is_some());
 }
 
 #[tokio::test]
@@ -689,184 +746,6 @@ async fn a_package_can_accept_files_from_trusted_publishers_alone() {
     assert_eq!(browser.attrs("#publishing option[selected]", "value"), ["trusted"]);
     browser.submit("#settings", &[("publishing", "everyone")]).await.is(303);
     site.ci().publish(&path(&["acme", "tool-x", "3.0", "f"]), "f").await;
-}
-
-#[tokio::test]
-async fn publishers_are_managed_by_owners_who_sign_in_with_a_password() {
-    let issuer = Issuer::new();
-    let site = site_for(&issuer, &[]);
-    let new = github_publisher(&issuer);
-    let all = site.anon().bearer(&site.db_token("ada", &["all"]));
-    all.post(PUBLISHERS, &new).await.is(403).tells("an access token cannot do this");
-    let made = site.ada().post(PUBLISHERS, &new).await.is(201);
-    let one = format!("{PUBLISHERS}/{}", made.json()["id"]);
-    assert_eq!(all.get(&one).await.is(200).json(), made.json());
-    assert_eq!(
-        made.json()["conditions"][2],
-        json!({"claim": "workflow_ref", "equals": null, "one_of": null,
-        "glob": "acme/tool/.github/workflows/release.yml@*"})
-    );
-    site.ada().post(PUBLISHERS, &new).await.is(422).tells("publisher already exists");
-    // Robots and publishers share their names, and are no two ways to one account.
-    let robots = "/api/v1/orgs/acme/robots";
-    site.ada().post(robots, &json!({"name": "GITHUB"})).await.is(422).tells("robot already exists");
-    assert_eq!(site.ada().get(robots).await.is(200).json(), json!([]));
-    site.ada().get(&format!("{robots}/github")).await.is(404);
-    let token = json!({"name": "t", "scopes": ["write:package"]});
-    site.ada().post(&format!("{robots}/github/tokens"), &token).await.is(404);
-    let grant = json!({"robot": "github", "pattern": "*", "permission": "admin"});
-    site.ada().post("/api/v1/packages/acme/-/grants", &grant).await.is(422);
-    let condition = |condition: Value| with(with(new.clone(), "name", json!("x")), "conditions", json!([condition]));
-    for (body, says) in [
-        (with(new.clone(), "name", json!("a b")), "name"),
-        (with(new.clone(), "packages", json!("a b")), "packages"),
-        (with(new.clone(), "provider", json!("jenkins")), "provider"),
-        (with(new.clone(), "issuer", json!("nonsense")), "issuer"),
-        (with(new.clone(), "issuer", json!("https://gitlab.com")), "use the provider gitlab"),
-        (with(new.clone(), "conditions", json!([])), "claim repository"),
-        (condition(json!({"claim": "repository", "glob": "*"})), "claim repository"),
-        (condition(json!({"claim": "repository"})), "set one of equals, one_of and glob"),
-        (
-            condition(json!({"claim": "repository", "equals": "a/b", "glob": "a/*"})),
-            "set one of equals, one_of and glob",
-        ),
-        (condition(json!({"claim": "repository", "one_of": []})), "1 to 50 values"),
-        (condition(json!({"claim": "", "equals": "a/b"})), "has a claim"),
-    ] {
-        site.ada().post(PUBLISHERS, &body).await.is(422).tells(says);
-    }
-    // The issuers of GitHub and GitLab need not be named.
-    let short = json!({"name": "gitlab", "packages": "*", "provider": "gitlab",
-        "conditions": [{"claim": "project_path", "equals": "acme/tool"}]});
-    assert_eq!(site.ada().post(PUBLISHERS, &short).await.is(201).json()["issuer"], "https://gitlab.com");
-    let listed = site.ada().get(&format!("{PUBLISHERS}?limit=1")).await.is(200);
-    assert_eq!((listed.header("x-total-count"), &listed.json()[0]["name"]), (Some("2"), &json!("github")));
-    exchange(&site, &issuer.sign(&github(&site))).await.is(200);
-    assert_eq!(all.get(&one).await.is(200).json()["last_used_at"], json!(site.now()));
-    all.delete(&one).await.is(204);
-    all.delete(&one).await.is(404);
-    let log = site.db_audit();
-    let of_publishers: Vec<&String> = log.iter().filter(|line| line.contains("acme/git")).collect();
-    assert_eq!(
-        (of_publishers.len(), &**of_publishers[0], &**of_publishers[3]),
-        (
-            4,
-            "publisher.create by ada with password from 127.0.0.1 on acme acme/github",
-            "publisher.delete by ada with token from 127.0.0.1 on acme acme/github"
-        )
-    );
-    assert!(
-        of_publishers[2].starts_with("token.create by acme/github with token from 127.0.0.1 on acme/github identity ")
-    );
-}
-
-#[tokio::test]
-async fn each_system_has_a_small_form_on_the_owners_page() {
-    let issuer = Issuer::new();
-    let url = issuer.url();
-    let site = Site::with(&[("PACKHOUSE_TRUSTED_PUBLISHING_ALLOWED_ISSUERS", &*url)]);
-    let mut browser = site.browser_of("ada").await;
-    browser.go("/ada/-/access").await.is(200);
-    let page = "/ada/-/publishers";
-    browser.go(page).await.is(200);
-    assert_eq!(browser.attrs("#issuer", "value"), ["https://token.actions.githubusercontent.com"]);
-    let common = [("packages", "tool-*"), ("issuer", &*url), ("environment", "release")];
-    for (provider, fields, conditions) in [
-        (
-            "github",
-            &[("repository", "acme/tool"), ("repository_owner_id", "7"), ("workflow", "release.yml")][..],
-            json!([{"claim": "repository", "equals": "acme/tool"}, {"claim": "repository_owner_id", "equals": "7"},
-                {"claim": "workflow_ref", "glob": "acme/tool/.github/workflows/release.yml@*"}]),
-        ),
-        (
-            "gitlab",
-            &[("project_path", "acme/tools/cli")],
-            json!([{"claim": "project_path", "equals": "acme/tools/cli"}, {"claim": "ref_protected", "equals": "true"}]),
-        ),
-        ("forgejo", &[("repository", "acme/*")], json!([{"claim": "repository", "glob": "acme/*"}])),
-        (
-            "gitea",
-            &[("repository", "acme/tool"), ("workflow", "ci.yaml")],
-            json!([{"claim": "repository", "equals": "acme/tool"},
-                {"claim": "workflow_ref", "glob": "acme/tool/.*/workflows/ci.yaml@*"}]),
-        ),
-        (
-            "kubernetes",
-            &[("namespace", "builds"), ("service_account", "publisher")],
-            json!([{"claim": "sub", "equals": "system:serviceaccount:builds:publisher"}]),
-        ),
-        (
-            "other",
-            &[("subject", "job-*"), ("conditions", "trusted=true\r\n a = b*\r\n")],
-            json!([{"claim": "sub", "glob": "job-*"}, {"claim": "trusted", "equals": "true"}, {"claim": "a", "glob": "b*"}]),
-        ),
-    ] {
-        browser.go(&format!("{page}?provider={provider}")).await.is(200);
-        assert_eq!(browser.all(".choices [aria-current]").len(), 1);
-        let form = format!("form[action='{page}?provider={provider}']");
-        let mut values = vec![("name", provider)];
-        values.extend(common.iter().filter(|(name, _)| browser.all(&format!("#{name}")).len() == 1));
-        values.extend(fields);
-        browser.submit(&form, &values).await.is(303);
-        browser.follow().await.is(200);
-        assert!(browser.one(".notice.good").starts_with(&format!("Publisher ada/{provider} created.")));
-        let listed = site.ada().get("/api/v1/packages/ada/-/publishers").await.is(200).json();
-        let made = listed.as_array().unwrap().iter().find(|one| one["name"] == provider).unwrap();
-        let mut shown = made["conditions"].clone();
-        for condition in shown.as_array_mut().unwrap() {
-            condition.as_object_mut().unwrap().retain(|_, value| !value.is_null());
-        }
-        assert_eq!((shown, &made["provider"]), (conditions, &json!(provider)));
-        let environment = if provider == "kubernetes" { json!(null) } else { json!("release") };
-        assert_eq!(made["environment"], environment);
-    }
-    // Problems are shown beside their fields, and what was typed is kept.
-    browser.go(page).await.is(200);
-    let form = format!("form[action='{page}?provider=github']");
-    let wrong = [
-        ("name", "github"),
-        ("packages", "a b"),
-        ("repository", "https://github.com/acme/tool"),
-        ("repository_owner_id", "acme"),
-        ("workflow", ".github/workflows/release.yml"),
-    ];
-    browser.submit(&form, &wrong).await.is(422);
-    assert_eq!(browser.all("#problems a").len(), 2);
-    assert_eq!(browser.attrs("#packages", "value"), ["a b"]);
-    let wrong = [
-        ("name", "github"),
-        ("packages", "a"),
-        ("repository", "a/b"),
-        ("repository_owner_id", "x"),
-        ("workflow", "a/b.yml"),
-    ];
-    browser.submit(&form, &wrong).await.is(422);
-    assert_eq!(browser.all(".field-problem").len(), 2);
-    browser
-        .submit(
-            &form,
-            &[
-                ("name", "github"),
-                ("packages", "a"),
-                ("repository", "a/b"),
-                ("repository_owner_id", ""),
-                ("workflow", ""),
-            ],
-        )
-        .await
-        .is(422);
-    assert!(browser.one("#name-problem").contains("has this name"));
-    browser.submit(&form, &[("name", "z"), ("issuer", "http://10.0.0.1")]).await.is(422);
-    assert!(browser.one("#issuer-problem").contains("allowed_issuers"));
-    browser.go(page).await.is(200);
-    assert_eq!(browser.all("#publisher-list tbody tr").len(), 6);
-    let deletion = browser.attrs("#publisher-list form", "action")[0].clone();
-    browser.submit(&format!("form[action='{deletion}']"), &[]).await.is(303);
-    browser.follow().await.is(200);
-    assert!(browser.one(".notice.good").starts_with("Publisher ada/forgejo deleted."));
-    assert_eq!(browser.all("#publisher-list tbody tr").len(), 5);
-    let mut other = site.browser_of("stranger").await;
-    other.go(page).await.is(403);
 }
 
 #[tokio::test]

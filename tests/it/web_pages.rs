@@ -53,6 +53,10 @@ async fn settle(proxy: Option<Proxy>) -> Site {
     });
     let ada = site.anon().bearer(&site.db_token("ada", &["all"]));
     ada.post("/api/v1/orgs/acme/robots", &serde_json::json!({"name": "deploy"})).await.is(201);
+    let condition = serde_json::json!({"claim": "repository", "equals": "ada/tool"});
+    let publisher =
+        serde_json::json!({"name": "release", "packages": "*", "provider": "github", "conditions": [condition]});
+    site.ada().post("/api/v1/packages/ada/-/publishers", &publisher).await.is(201);
     for owner in ["ada", "acme", "inside"] {
         for version in ["1.0.0", "2.0.0-rc.1 with spaces and ümlauts"] {
             let readme = "# Tool\n\nRead [the manual](https://example.org/manual).\n\n```sh\nmake\n```\n";
@@ -79,6 +83,7 @@ async fn address(site: &Site, row: &Row) -> String {
         ("{rule}", "retention_rules"),
         ("{identity}", "identities"),
         ("{passkey}", "passkeys"),
+        ("{publisher}", "publishers"),
     ] {
         if address.contains(part) {
             let id = site.db_number(&format!("SELECT coalesce(min(id), 1) AS n FROM {table}"));

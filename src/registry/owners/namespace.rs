@@ -194,15 +194,7 @@ pub(in crate::registry) fn rename(
     if from.lower() != to.lower() && is_reserved(conn, to)? {
         return Err(reserved(field, to));
     }
-    let change = (owners::name.eq(to), owners::lower_name.eq(to.lower()));
-    diesel::update(owners::table.find(id)).set(change).execute(conn).map_err(|error| match &error {
-        diesel::result::Error::DatabaseError(diesel::result::DatabaseErrorKind::UniqueViolation, info)
-            if info.constraint_name() == Some("owners_lower_name_key") =>
-        {
-            Error::Conflict(What::from(kind))
-        }
-        _ => Error::from(error),
-    })?;
+    set_name(conn, id, to, What::from(kind))?;
     rename_robots(conn, id, to)?;
     leads_nowhere(conn, to)?;
     if from.lower() != to.lower() {
@@ -215,6 +207,22 @@ pub(in crate::registry) fn rename(
             .execute(conn)?;
     }
     Ok(())
+}
+
+/// Gives an owner another name, and does nothing else: for accounts to which no address leads.
+///
+/// # Errors
+/// [`Error::Conflict`] with `kind` for a name that is taken.
+pub(super) fn set_name(conn: &mut PgConnection, id: OwnerId, to: &OwnerName, kind: What) -> Result<()> {
+    let change = (owners::name.eq(to), owners::lower_name.eq(to.lower()));
+    diesel::update(owners::table.find(id)).set(change).execute(conn).map(drop).map_err(|error| match &error {
+        diesel::result::Error::DatabaseError(diesel::result::DatabaseErrorKind::UniqueViolation, info)
+            if info.constraint_name() == Some("owners_lower_name_key") =>
+        {
+            Error::Conflict(kind)
+        }
+        _ => Error::from(error),
+    })
 }
 
 /// Gives the robots of an organization its new name.

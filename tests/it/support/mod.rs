@@ -12,6 +12,7 @@ pub mod receiver;
 pub mod sign_in_provider;
 pub mod smtp;
 pub mod statements;
+pub mod tls;
 pub mod wire;
 
 pub use client::{Answer, BASE, Client, Proxy, Request, path};

@@ -154,7 +154,8 @@ fn redeem(state: &Mutex<State>, heard: &Heard, sign: &dyn Fn(Value) -> String) -
     let mut state = state.lock().unwrap();
     state.answered += 1;
     let basic = heard.headers.get("authorization").and_then(|value| value.strip_prefix("Basic "));
-    let known = STANDARD.encode(format!("{CLIENT}:{}", SECRET.replace(' ', "+")));
+    // Not `+` for a space: real providers differ in what they do with it.
+    let known = STANDARD.encode(format!("{CLIENT}:{}", SECRET.replace(' ', "%20")));
     if basic != Some(&known) {
         return refuse("invalid_client");
     }

@@ -1,9 +1,11 @@
 //! An SMTP server on this machine, which stores every mail and answers as configured.
 
+use super::tls::Certificate;
 use super::{Plan, Site};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use std::io::{BufRead, BufReader, Write};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -112,10 +114,21 @@ pub enum Behavior {
     Silence,
 }
 
+/// How connections are encrypted.
+#[derive(Debug, Clone, Copy)]
+pub enum Encryption {
+    None,
+    /// After `STARTTLS`, without which no mail is taken.
+    StartTls(Certificate),
+    /// From the start.
+    Tls(Certificate),
+}
+
 #[derive(Default)]
 struct Shared {
     mails: Mutex<Vec<Mail>>,
     behavior: Mutex<Option<Behavior>>,
+    commands: Mutex<Vec<String>>,
     connections: AtomicUsize,
     ended: AtomicBool,
 }
@@ -129,6 +142,11 @@ pub struct Smtp {
 impl Smtp {
     /// A server that takes every mail, and every user name and password.
     pub fn new() -> Self {
+        Self::with(Encryption::None)
+    }
+
+    /// As [`Self::new`], with encrypted connections.
+    pub fn with(encryption: Encryption) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared::default());
@@ -140,7 +158,7 @@ impl Smtp {
                 }
                 own.connections.fetch_add(1, Ordering::SeqCst);
                 let (stream, own) = (stream.unwrap(), Arc::clone(&own));
-                std::thread::spawn(move || serve(stream, &own));
+                std::thread::spawn(move || serve(&stream, encryption, &own));
             }
         });
         Self { address, shared }
@@ -159,6 +177,11 @@ impl Smtp {
     /// All mails since the last call.
     pub fn take(&self) -> Vec<Mail> {
         std::mem::take(&mut *self.shared.mails.lock().unwrap())
+    }
+
+    /// The words of all commands since the last call.
+    pub fn take_commands(&self) -> Vec<String> {
+        std::mem::take(&mut *self.shared.commands.lock().unwrap())
     }
 
     /// How many connections there were.
@@ -206,61 +229,93 @@ impl Drop for Smtp {
     }
 }
 
-fn serve(stream: TcpStream, shared: &Shared) {
+trait Stream: Read + Write {}
+impl<T: Read + Write> Stream for T {}
+
+/// One end of a connection.
+struct Wire(BufReader<Box<dyn Stream>>);
+
+impl Wire {
+    fn plain(stream: &TcpStream) -> Self {
+        Self(BufReader::new(Box::new(stream.try_clone().unwrap())))
+    }
+
+    fn tls(stream: &TcpStream, config: Arc<ServerConfig>) -> Self {
+        let connection = ServerConnection::new(config).unwrap();
+        Self(BufReader::new(Box::new(StreamOwned::new(connection, stream.try_clone().unwrap()))))
+    }
+
+    fn say(&mut self, text: &str) {
+        let stream = self.0.get_mut();
+        // The client may have gone.
+        let _ = stream.write_all(format!("{text}\r\n").as_bytes()).and_then(|()| stream.flush());
+    }
+
+    fn read_line(&mut self, line: &mut String) -> usize {
+        line.clear();
+        self.0.read_line(line).unwrap_or(0)
+    }
+}
+
+fn serve(stream: &TcpStream, encryption: Encryption, shared: &Shared) {
     let behavior = shared.behavior.lock().unwrap().clone();
-    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    let mut wire = match encryption {
+        Encryption::Tls(certificate) => Wire::tls(stream, certificate.server()),
+        Encryption::None | Encryption::StartTls(_) => Wire::plain(stream),
+    };
     let mut line = String::new();
     if matches!(behavior, Some(Behavior::Silence)) {
         // The client ends it.
-        let _ = reader.read_line(&mut line);
+        wire.read_line(&mut line);
         return;
     }
-    let mut stream = stream;
-    let mut say = move |text: &str| stream.write_all(format!("{text}\r\n").as_bytes()).is_ok();
+    let mut awaits_tls = matches!(encryption, Encryption::StartTls(_));
     let mut mail = Mail { from: String::new(), to: Vec::new(), login: None, data: String::new() };
-    say("220 smtp.test ESMTP");
-    loop {
-        line.clear();
-        if reader.read_line(&mut line).unwrap_or(0) == 0 {
-            return;
-        }
+    wire.say("220 smtp.test ESMTP");
+    while wire.read_line(&mut line) > 0 {
         let command = line.trim_end().to_owned();
+        let word = command.split([' ', ':']).next().unwrap_or_default();
+        shared.commands.lock().unwrap().push(word.to_owned());
         if let Some(Behavior::Answer { to, line }) = &behavior
             && command.starts_with(to)
         {
-            say(line);
+            wire.say(line);
             continue;
         }
         let between = |text: &str| text.split(['<', '>']).nth(1).unwrap_or_default().to_owned();
-        match command.split([' ', ':']).next().unwrap_or_default() {
-            "EHLO" => say("250-smtp.test\r\n250-8BITMIME\r\n250 AUTH PLAIN LOGIN"),
-            "AUTH" => {
+        match (word, encryption) {
+            ("EHLO", _) if awaits_tls => wire.say("250-smtp.test\r\n250-8BITMIME\r\n250 STARTTLS"),
+            ("EHLO", _) => wire.say("250-smtp.test\r\n250-8BITMIME\r\n250 AUTH PLAIN LOGIN"),
+            ("STARTTLS", Encryption::StartTls(certificate)) if awaits_tls => {
+                wire.say("220 go ahead");
+                wire = Wire::tls(stream, certificate.server());
+                awaits_tls = false;
+            }
+            ("QUIT", _) => return wire.say("221 bye"),
+            (_, _) if awaits_tls => wire.say("530 use STARTTLS first"),
+            ("AUTH", _) => {
                 let secret = command.strip_prefix("AUTH PLAIN ").expect("the client prefers PLAIN");
                 let words = String::from_utf8(STANDARD.decode(secret).unwrap()).unwrap();
                 let mut words = words.split('\0').skip(1).map(str::to_owned);
                 mail.login = Some((words.next().unwrap(), words.next().unwrap()));
-                say("235 welcome")
+                wire.say("235 welcome");
             }
-            "MAIL" => {
+            ("MAIL", _) => {
                 mail.from = between(&command);
-                say("250 ok")
+                wire.say("250 ok");
             }
-            "RCPT" => {
+            ("RCPT", _) => {
                 mail.to.push(between(&command));
-                say("250 ok")
+                wire.say("250 ok");
             }
-            "DATA" => {
-                say("354 go on");
-                mail.data = read_data(&mut reader);
+            ("DATA", _) => {
+                wire.say("354 go on");
+                mail.data = read_data(&mut wire.0);
                 shared.mails.lock().unwrap().push(mail.clone());
-                say("250 queued as 7")
+                wire.say("250 queued as 7");
             }
-            "QUIT" => {
-                say("221 bye");
-                return;
-            }
-            _ => say("250 ok"),
-        };
+            _ => wire.say("250 ok"),
+        }
     }
 }
 

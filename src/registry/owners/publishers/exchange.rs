@@ -1,225 +1,26 @@
-//! Trusted publishers: whose identity tokens may publish which packages of an owner, without a stored secret.
-//!
-//! A publisher is an account like a robot, named `owner/publisher`, so files and audit records show who published. It has
-//! no other credential than tokens of a few minutes, which a job gets for an identity token of its system. Such a token
-//! can write to the publisher's packages and do nothing else, and it ends with the publisher.
+//! Exchanging the identity token of a job for a token of the publisher that accepts it.
 
-use super::namespace::{self, NewOwner};
+use super::publisher::{Publisher, PublisherRow};
 use crate::db::schema::{owners, publishers, tokens, used_identity_tokens, users};
 use crate::domain::clock::Timestamp;
 use crate::domain::identity::VerifiedIdentity;
 use crate::domain::ids::OwnerId;
-use crate::domain::names::{OwnerName, PackageName, RobotName};
-use crate::domain::publisher::{Claims, Condition, IssuerUrl, Judgment, Provider, Trust, text_of};
-use crate::domain::role::{OwnerKind, PackagePattern, Scopes, Visibility};
+use crate::domain::names::{OwnerName, PackageName};
+use crate::domain::publisher::{Claims, IssuerUrl, Judgment, text_of};
+use crate::domain::role::{PackagePattern, Scopes};
 use crate::domain::secret::TokenSecret;
-use crate::error::{Error, Result, What};
-use crate::registry::access::CanShare;
+use crate::error::{Error, Result};
 use crate::registry::audit::{self, Event, Subject};
-use crate::registry::caller::{self, Caller, Credential};
-use crate::registry::pages::{Page, Slice};
+use crate::registry::caller::{self, Credential};
 use core::net::IpAddr;
 use diesel::prelude::*;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::time::Duration;
 
-/// The most publishers of an owner.
-const MOST: i64 = 100;
 /// How long a token for an identity token lives.
 pub const TOKEN_LIFE: Duration = Duration::from_secs(15 * 60);
 /// The scope of such a token.
 pub const TOKEN_SCOPE: &str = "write:package";
-
-/// A trusted publisher.
-#[derive(Debug, Clone)]
-pub struct Publisher {
-    pub id: OwnerId,
-    /// The name of its account: `owner/publisher`.
-    pub account: OwnerName,
-    /// The name within the owner.
-    pub name: RobotName,
-    pub packages: PackagePattern,
-    pub trust: Trust,
-    pub created_at: Timestamp,
-    /// When it last got a token.
-    pub last_used_at: Option<Timestamp>,
-}
-
-/// The properties of a publisher to create.
-#[derive(Debug, Clone)]
-pub struct NewPublisher {
-    pub name: RobotName,
-    pub packages: PackagePattern,
-    pub trust: Trust,
-}
-
-#[derive(Queryable, Selectable)]
-#[diesel(table_name = publishers)]
-struct PublisherRow {
-    id: OwnerId,
-    owner_id: OwnerId,
-    provider: Provider,
-    issuer: String,
-    package_pattern: String,
-    conditions: Value,
-    environment: Option<String>,
-    created_at: Timestamp,
-    last_used_at: Option<Timestamp>,
-}
-
-impl PublisherRow {
-    fn trust(&self) -> Result<Trust> {
-        Ok(Trust {
-            provider: self.provider,
-            issuer: self.issuer.parse().map_err(Error::internal)?,
-            conditions: serde_json::from_value::<Vec<Condition>>(self.conditions.clone()).map_err(Error::internal)?,
-            environment: self.environment.clone(),
-        })
-    }
-
-    fn packages(&self) -> Result<PackagePattern> {
-        self.package_pattern.parse().map_err(Error::internal)
-    }
-
-    fn with_account(self, account: OwnerName) -> Result<Publisher> {
-        let (_, name) = account.as_robot().ok_or(Error::NotFound(What::Publisher))?;
-        let (trust, packages) = (self.trust()?, self.packages()?);
-        let Self { id, created_at, last_used_at, .. } = self;
-        Ok(Publisher { id, account, name, packages, trust, created_at, last_used_at })
-    }
-}
-
-/// An owner's publishers, by name.
-///
-/// # Errors
-/// Database errors.
-pub fn list(conn: &mut PgConnection, right: &CanShare, slice: Slice) -> Result<Page<Publisher>> {
-    let own = publishers::table.filter(publishers::owner_id.eq(right.owner().id));
-    let total = own.count().get_result(conn)?;
-    let rows: Vec<(PublisherRow, OwnerName)> = own
-        .inner_join(owners::table.on(owners::id.eq(publishers::id)))
-        .order(owners::lower_name)
-        .offset(slice.offset)
-        .limit(slice.limit)
-        .select((PublisherRow::as_select(), owners::name))
-        .load(conn)?;
-    let items = rows.into_iter().map(|(row, account)| row.with_account(account)).collect::<Result<_>>()?;
-    Ok(Page { items, total })
-}
-
-/// A publisher of an owner.
-///
-/// # Errors
-/// [`Error::NotFound`].
-pub fn find(conn: &mut PgConnection, right: &CanShare, id: OwnerId) -> Result<Publisher> {
-    let row: Option<(PublisherRow, OwnerName)> = publishers::table
-        .find(id)
-        .filter(publishers::owner_id.eq(right.owner().id))
-        .inner_join(owners::table.on(owners::id.eq(publishers::id)))
-        .select((PublisherRow::as_select(), owners::name))
-        .first(conn)
-        .optional()?;
-    let (row, account) = row.ok_or(Error::NotFound(What::Publisher))?;
-    row.with_account(account)
-}
-
-/// Creates a publisher. It is as good as a token, so no token can do this.
-///
-/// # Errors
-/// As [`Caller::demand_password`]; [`Error::Invalid`] for conditions that nobody or everybody fulfills;
-/// [`Error::Conflict`] when the owner has a publisher or a robot of this name; [`Error::Blocked`] when it has the maximum
-/// number of publishers.
-pub fn create(
-    conn: &mut PgConnection,
-    caller: &Caller,
-    right: &CanShare,
-    new: &NewPublisher,
-    now: Timestamp,
-) -> Result<Publisher> {
-    caller.demand_password()?;
-    new.trust.check().map_err(|(field, problem)| Error::invalid(field, format!("{field}: {problem}")))?;
-    let owner = right.owner().id;
-    // Two requests for the last free place take turns, and nobody renames the owner in between.
-    namespace::lock(conn, owner)?;
-    let owner_name: OwnerName = owners::table.find(owner).select(owners::name).first(conn)?;
-    let count: i64 = publishers::table.filter(publishers::owner_id.eq(owner)).count().get_result(conn)?;
-    if count >= MOST {
-        return Err(Error::Blocked(format!(
-            "{owner_name} already has {MOST} publishers, which is the limit: delete one first"
-        )));
-    }
-    let account = OwnerName::of_robot(&owner_name, &new.name);
-    let row = NewOwner {
-        kind: OwnerKind::User,
-        name: &account,
-        full_name: "",
-        description: "",
-        website: "",
-        location: "",
-        visibility: Visibility::Private,
-    };
-    let id = namespace::insert(conn, &row, now).map_err(|error| match error {
-        Error::Conflict(_) => Error::Conflict(What::Publisher),
-        other => other,
-    })?;
-    diesel::insert_into(users::table)
-        .values((users::id.eq(id), users::email.eq(""), users::robot_of.eq(owner)))
-        .execute(conn)?;
-    let row: PublisherRow = diesel::insert_into(publishers::table)
-        .values((
-            publishers::id.eq(id),
-            publishers::owner_id.eq(owner),
-            publishers::provider.eq(new.trust.provider),
-            publishers::issuer.eq(new.trust.issuer.as_str()),
-            publishers::package_pattern.eq(new.packages.as_str()),
-            publishers::conditions.eq(serde_json::to_value(&new.trust.conditions).map_err(Error::internal)?),
-            publishers::environment.eq(&new.trust.environment),
-            publishers::created_at.eq(now),
-        ))
-        .returning(PublisherRow::as_returning())
-        .get_result(conn)?;
-    let made = row.with_account(account)?;
-    record(conn, caller, (Event::PublisherCreate, right), &made, now)?;
-    Ok(made)
-}
-
-fn record(
-    conn: &mut PgConnection,
-    caller: &Caller,
-    (event, right): (Event, &CanShare),
-    publisher: &Publisher,
-    now: Timestamp,
-) -> Result<()> {
-    let owner = right.owner();
-    let Trust { provider, issuer, conditions, environment } = &publisher.trust;
-    let detail = json!({
-        "id": publisher.id, "packages": publisher.packages.as_str(), "provider": provider, "issuer": issuer.as_str(),
-        "conditions": conditions, "environment": environment,
-    });
-    let subject = Subject { owner: Some((owner.id, &owner.name)), text: publisher.account.to_string(), detail };
-    audit::record(conn, caller, event, &subject, now)
-}
-
-/// Deletes a publisher, whose tokens end at once. What it published stays, with the verified identities.
-///
-/// # Errors
-/// [`Error::NotFound`].
-pub fn delete(
-    conn: &mut PgConnection,
-    caller: &Caller,
-    right: &CanShare,
-    id: OwnerId,
-    now: Timestamp,
-) -> Result<Publisher> {
-    let publisher = find(conn, right, id)?;
-    match diesel::delete(owners::table.find(id)).execute(conn)? {
-        0 => Err(Error::NotFound(What::Publisher)),
-        _ => {
-            record(conn, caller, (Event::PublisherDelete, right), &publisher, now)?;
-            Ok(publisher)
-        }
-    }
-}
 
 /// Whether any publisher names an issuer: the server asks no other for its keys.
 ///
@@ -324,7 +125,7 @@ pub fn exchange(
 
 /// The publisher that accepts a token: the first, if an owner has several.
 fn choose(conn: &mut PgConnection, token: &IdentityToken, wanted: &WantedPublisher) -> Result<Publisher> {
-    // Nobody deletes the publisher before its token is stored.
+    // Nobody deletes or changes the publisher before its token is stored.
     let rows: Vec<(PublisherRow, String)> = publishers::table
         .filter(publishers::issuer.eq(token.issuer.as_str()))
         .inner_join(owners::table.on(owners::id.eq(publishers::owner_id)))
