@@ -1,12 +1,11 @@
 //! Blobs in a bucket of an object store: publishing, downloading, leases, sweeps, checks.
 
 use crate::support::bucket::{Bucket, Fault};
-use crate::support::{Plan, Site, TestStore, eventually, noise, path, sha256};
+use crate::support::{Plan, Site, eventually, noise, path, sha256};
 use hyper::Method;
 use packhouse::jobs::check::{self, Options};
 use packhouse::jobs::scrub::{self, Scrubbed};
 use packhouse::storage::StorageKey;
-use std::sync::Arc;
 use std::time::Duration;
 
 const MIB: usize = 1 << 20;
@@ -20,10 +19,7 @@ fn file(name: &str) -> String {
 
 /// Another server of the same database and bucket.
 fn beside(site: &Site) -> Site {
-    let store = TestStore::Shared(Arc::clone(site.bucket.as_ref().unwrap()));
-    let key = site.dir.join("data/secret-key");
-    let settings: &[(&str, &str)] = &[("PACKHOUSE_SECRET_KEY_FILE", key.to_str().unwrap())];
-    Site::start(Plan { settings, url: Some(site.url.clone()), store, ..Plan::default() })
+    site.beside(Plan::default())
 }
 
 /// The lines of `packhouse check --digests`.

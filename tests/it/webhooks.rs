@@ -416,13 +416,7 @@ async fn a_server_that_dies_while_sending_leaves_the_delivery_to_the_next() {
 #[tokio::test]
 async fn two_servers_send_every_delivery_once_and_in_order() {
     let (first, receiver) = (site(), Receiver::new());
-    let (store, key) = (first.dir.join("data/blobs"), first.dir.join("data/secret-key"));
-    let settings = &[
-        LOCAL,
-        ("PACKHOUSE_STORE_DIR", store.to_str().unwrap()),
-        ("PACKHOUSE_SECRET_KEY_FILE", key.to_str().unwrap()),
-    ];
-    let second = Site::start(Plan { settings, url: Some(first.url.clone()), ..Plan::default() });
+    let second = first.beside(Plan { settings: &[LOCAL], ..Plan::default() });
     let hook = adas(&first, &receiver).await;
     for at in 0..20 {
         first.ci().publish(&file(&format!("{at}"), "f"), "x").await;
