@@ -170,6 +170,7 @@ diesel::table! {
         updated_at -> Timestamptz,
         leased_until -> Nullable<Timestamptz>,
         served_at -> Nullable<Timestamptz>,
+        leased_by -> Nullable<Int8>,
     }
 }
 
@@ -209,6 +210,7 @@ diesel::table! {
         leased_until -> Nullable<Timestamptz>,
         attempts -> Int4,
         error -> Text,
+        leased_by -> Nullable<Int8>,
     }
 }
 

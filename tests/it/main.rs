@@ -31,6 +31,7 @@ mod check_and_gc;
 mod cli;
 mod clients;
 mod clock;
+mod clock_difference;
 mod coherence;
 mod coherence_checker;
 mod comparison;

@@ -403,7 +403,7 @@ async fn a_server_that_dies_while_sending_leaves_the_delivery_to_the_next() {
     site.ci().publish(&file("1", "f"), "x").await;
     // It leases a delivery from the outbox, and then nothing more happens.
     let (key, now) = (site.app.key.clone(), site.now());
-    let leased = site.app.db.write(move |conn| delivery_queue::take(conn, &key, now)).await.unwrap();
+    let leased = site.app.db.write(move |conn| delivery_queue::take(conn, (&key, 0), now)).await.unwrap();
     assert_eq!(leased.unwrap().number, 1);
     deliver(&site).await;
     assert_eq!(receiver.heard().len(), 0, "it is leased by the other server");
