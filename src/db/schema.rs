@@ -84,6 +84,13 @@ diesel::table! {
 }
 
 diesel::table! {
+    database_runs (id) {
+        id -> Int2,
+        since -> Timestamptz,
+    }
+}
+
+diesel::table! {
     email_links (id) {
         id -> Int8,
         kind -> Int2,
@@ -618,6 +625,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     channels,
     daily_totals,
     damaged_blobs,
+    database_runs,
     email_links,
     files,
     grants,

@@ -34,6 +34,7 @@ mod clock;
 mod clock_difference;
 mod coherence;
 mod coherence_checker;
+mod coherence_faults;
 mod comparison;
 mod config;
 mod connections;

@@ -5,6 +5,7 @@ pub mod browser;
 pub mod bucket;
 pub mod client;
 pub mod cluster;
+pub mod database_proxy;
 pub mod issuer;
 pub mod log;
 pub mod people;
