@@ -452,6 +452,7 @@ diesel::table! {
         creator_name -> Nullable<Text>,
         identity -> Nullable<Jsonb>,
         expiry_announced -> Bool,
+        no_redirects -> Bool,
     }
 }
 

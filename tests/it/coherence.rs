@@ -273,7 +273,7 @@ async fn servers_that_lose_their_listening_connection_forget_and_go_on() {
 }
 
 /// Columns that a download reads and that no trigger watches, each with the reason.
-const NOT_WATCHED: [(&str, &str); 20] = [
+const NOT_WATCHED: [(&str, &str); 21] = [
     ("blobs.id", "never changes"),
     ("blobs.sha256", "never changes"),
     ("blobs.size", "never changes"),
@@ -287,6 +287,7 @@ const NOT_WATCHED: [(&str, &str); 20] = [
     ("owners.widest_package", "follows from packages.visibility"),
     ("packages.id", "never changes"),
     ("tokens.id", "never changes"),
+    ("tokens.no_redirects", "never changes"),
     ("users.id", "never changes"),
     ("versions.id", "never changes"),
     ("versions.created_at", "never changes"),
