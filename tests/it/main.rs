@@ -67,6 +67,7 @@ mod object_store_redirects;
 mod oidc;
 mod oidc_hostile;
 mod openapi;
+mod other_object_stores;
 mod outbound;
 mod package_grants;
 mod package_settings;
