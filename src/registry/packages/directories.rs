@@ -67,7 +67,7 @@ pub(super) fn obstacle<QS: 'static>(
             .bind::<Text, _>(from)
             .sql(" AND o.lower_name COLLATE \"C\" < ")
             .bind::<Text, _>(to)
-            .sql(" LIMIT 1))"),
+            .sql(" ORDER BY o.lower_name COLLATE \"C\" LIMIT 1))"),
     )
 }
 
