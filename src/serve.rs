@@ -49,11 +49,12 @@ pub async fn ready(app: &App, file: &Downloadable, content: &Bytes) -> Result<Op
     Ok(Some(ReadyDownload { etag, whole, unchanged, state: file.standing.life.state(now) }))
 }
 
-/// Answers a GET or HEAD of a file. `small` is the whole content, if it was already read.
+/// Answers a GET or HEAD of a file. `small` is the whole content, if it was already read. `takes_redirects` is whether
+/// the caller may be sent to the object store.
 ///
 /// # Errors
 /// As [`respond`] and [`replacement::is_possible`].
-pub async fn send(call: &Call, file: &Downloadable, small: Option<Bytes>) -> Result<Served> {
+pub async fn send(call: &Call, file: &Downloadable, small: Option<Bytes>, takes_redirects: bool) -> Result<Served> {
     let (app, headers) = (&call.app, call.req.headers());
     let now = app.clock.now();
     let sha512 = match prefers_sha512(headers) {
@@ -63,7 +64,8 @@ pub async fn send(call: &Call, file: &Downloadable, small: Option<Bytes>) -> Res
     };
     let date_is_strong = has_dated_range(headers) && is_strong(call, file.id, file.created_at, now).await?;
     let blob = blob(app, file, now, small)?;
-    let redirects_from = redirects_from(call, &file.version, file.name.as_str(), file.blob.size);
+    let own_address = || redirects_from(call, &file.version, file.name.as_str(), file.blob.size);
+    let redirects_from = if takes_redirects { own_address() } else { None };
     let blob = BlobToServe { date_is_strong, sha512: sha512.map(|other| other.sha512), redirects_from, ..blob };
     respond(call.req.method(), headers, &app.store, blob).await
 }

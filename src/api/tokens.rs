@@ -37,6 +37,8 @@ pub struct TokenBody {
     packages: Option<Vec<String>>,
     /// Whether it works only as `?feed_token=` in the address of a feed.
     feeds_only: bool,
+    /// Whether downloads are never redirected to the object store.
+    no_redirects: bool,
     /// The name of its creator, if it was not its own user: a person, or `command-line`. Otherwise null.
     creator: Option<String>,
 }
@@ -60,6 +62,7 @@ impl TokenBody {
             owners,
             packages: token.package_patterns,
             feeds_only: token.feeds_only,
+            no_redirects: token.no_redirects,
             creator: token.creator_name,
         }
     }
@@ -143,6 +146,10 @@ pub struct CreateToken {
     /// Whether it works only as `?feed_token=` in the address of a feed. Its scope is `read:package`.
     #[serde(default)]
     feeds_only: bool,
+    /// Whether downloads are never redirected to the object store: for clients that don't follow redirects or can't
+    /// reach it.
+    #[serde(default)]
+    no_redirects: bool,
 }
 
 impl CreateToken {
@@ -162,6 +169,7 @@ impl CreateToken {
             owners: self.owners,
             packages: self.packages.map(|list| list.into_iter().map(pattern).collect()).transpose()?,
             feeds_only: self.feeds_only,
+            no_redirects: self.no_redirects,
         })
     }
 }

@@ -31,7 +31,7 @@ pub struct FreshSignIn {
 }
 
 fn is_fresh(caller: &Caller, now: Timestamp) -> bool {
-    caller.confirmed_at().is_some_and(|at| at <= now && now.since(at) < FRESH)
+    caller.confirmed_at().is_some_and(|at| at <= now.latest_end_of(Duration::ZERO) && now.since(at) < FRESH)
 }
 
 /// Whether forms let the caller confirm with a passkey.

@@ -41,6 +41,9 @@ pub(super) enum Command {
         /// The token works only as ?feed_token= in the address of a feed; its scope is read:package
         #[arg(long)]
         feeds_only: bool,
+        /// Never redirect downloads to the object store, for clients that don't follow redirects or can't reach it
+        #[arg(long)]
+        no_redirects: bool,
     },
 }
 
@@ -58,7 +61,7 @@ fn time(text: &str) -> Result<Timestamp, String> {
 /// # Errors
 /// A message for the terminal.
 pub(super) async fn run(config: Config, command: Command) -> Result<ExitCode> {
-    let Command::Create { user, name, scopes, expires_at, owners, packages, feeds_only } = command;
+    let Command::Create { user, name, scopes, expires_at, owners, packages, feeds_only, no_redirects } = command;
     let new = NewToken {
         name,
         scopes: Scopes::from_words(scopes.iter().map(String::as_str))?,
@@ -66,6 +69,7 @@ pub(super) async fn run(config: Config, command: Command) -> Result<ExitCode> {
         owners: Some(owners).filter(|owners| !owners.is_empty()),
         packages: Some(packages).filter(|packages| !packages.is_empty()),
         feeds_only,
+        no_redirects,
     };
     let now = clock().now();
     let secret = in_database(&config, move |conn| {

@@ -120,10 +120,15 @@ pub struct StoreConfig {
 }
 
 impl StoreConfig {
+    /// Whether any downloads are sent to the object store.
+    pub fn may_redirect(&self) -> bool {
+        self.kind == StoreKind::S3 && self.redirect != RedirectPolicy::Never
+    }
+
     /// Whether downloads of files of this size, in bytes, are sent to the object store.
     pub fn redirects(&self, size: u64) -> bool {
         match self.redirect {
-            _ if self.kind == StoreKind::Local => false,
+            _ if !self.may_redirect() => false,
             RedirectPolicy::Never => false,
             RedirectPolicy::Auto => size >= self.redirect_from_bytes,
             RedirectPolicy::Always => true,

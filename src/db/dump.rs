@@ -20,7 +20,8 @@ use std::time::Duration;
 
 /// Tables that are not exported: the migrations maintain their own table, users sign in again after a restore, and
 /// running servers write their own rows.
-const LEFT_OUT: [&str; 5] = ["__diesel_schema_migrations", "sessions", "attempts", "known_addresses", "servers"];
+const LEFT_OUT: [&str; 6] =
+    ["__diesel_schema_migrations", "sessions", "attempts", "known_addresses", "servers", "database_runs"];
 
 /// Rows that are fetched together; rows of large blobs have tens of kilobytes.
 const BATCH: usize = 64;

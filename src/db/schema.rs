@@ -84,6 +84,13 @@ diesel::table! {
 }
 
 diesel::table! {
+    database_runs (id) {
+        id -> Int2,
+        since -> Timestamptz,
+    }
+}
+
+diesel::table! {
     email_links (id) {
         id -> Int8,
         kind -> Int2,
@@ -170,6 +177,7 @@ diesel::table! {
         updated_at -> Timestamptz,
         leased_until -> Nullable<Timestamptz>,
         served_at -> Nullable<Timestamptz>,
+        leased_by -> Nullable<Int8>,
     }
 }
 
@@ -209,6 +217,7 @@ diesel::table! {
         leased_until -> Nullable<Timestamptz>,
         attempts -> Int4,
         error -> Text,
+        leased_by -> Nullable<Int8>,
     }
 }
 
@@ -443,6 +452,7 @@ diesel::table! {
         creator_name -> Nullable<Text>,
         identity -> Nullable<Jsonb>,
         expiry_announced -> Bool,
+        no_redirects -> Bool,
     }
 }
 
@@ -616,6 +626,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     channels,
     daily_totals,
     damaged_blobs,
+    database_runs,
     email_links,
     files,
     grants,

@@ -55,6 +55,9 @@ impl Db {
             }
         };
         coherence::received_here(&self.0.coherence, settling.number).await;
+        if settling.has_crashed {
+            tokio::time::sleep(LEASE).await;
+        }
         if settling.others > 0 {
             // By then, every other server has either renewed its lease, and so received the number, or lost it.
             let _ = tokio::time::timeout(2 * LEASE, self.acknowledged(server, settling.number)).await;

@@ -45,7 +45,7 @@ pub async fn download(call: Call) -> Result<HttpResponse> {
     let (version, name): (_, DownloadName) = call.version_path_and("file", "filename").await?;
     call.about(&version.owner);
     if let Some(known) = call.recall().await? {
-        match send(&call, &known.file, known.content.clone()).await {
+        match send(&call, &known.file, known.content.clone(), known.reader.takes_redirects).await {
             // An upload of the same content replaces the blob, and the old one may be gone.
             Err(Error::Busy(_)) if known.content.is_none() => call.forget().await?,
             sent => return sent,
@@ -70,7 +70,7 @@ pub async fn download(call: Call) -> Result<HttpResponse> {
         .await?;
     match found {
         Downloaded::File(file) => {
-            let content = small.transpose()?;
+            let (content, takes_redirects) = (small.transpose()?, reader.takes_redirects);
             if let Some(moment) = moment {
                 let ready = match &content {
                     Some(content) => serve::ready(&call.app, &file, content).await?,
@@ -80,7 +80,7 @@ pub async fn download(call: Call) -> Result<HttpResponse> {
                 let asked = version.owner.clone();
                 call.remember(CachedDownload { moment, asked, reader, file, content, ready }).await?;
             }
-            send(&call, &file, content).await
+            send(&call, &file, content, takes_redirects).await
         }
         Downloaded::Directory(directory) => listings::directory(call, version, directory).await,
         Downloaded::Sidecar(sidecar) => sidecars::answer(call, *sidecar).await,
@@ -134,9 +134,9 @@ fn read(store: &BlobStore, file: &Downloadable) -> Result<Bytes> {
     Ok(store.read_small(&Stored::whole(key, file.blob.sha256, file.blob.size))?)
 }
 
-async fn send(call: &Call, file: &Downloadable, small: Option<Bytes>) -> Result<HttpResponse> {
+async fn send(call: &Call, file: &Downloadable, small: Option<Bytes>, takes_redirects: bool) -> Result<HttpResponse> {
     let id = file.id;
-    let served = serve::send(call, file, small).await?;
+    let served = serve::send(call, file, small, takes_redirects).await?;
     if served.counts {
         call.app.counters.download(id, call.app.clock.now());
     }

@@ -53,8 +53,8 @@ impl MailSender {
     }
 
     async fn take(&self) -> Result<Option<LeasedMail>> {
-        let (key, now) = (self.key.clone(), self.clock.now());
-        self.db.write(move |conn| queue::take(conn, &key, now)).await
+        let (key, server, now) = (self.key.clone(), self.db.server_id(), self.clock.now());
+        self.db.write(move |conn| queue::take(conn, (&key, server), now)).await
     }
 
     /// Sends everything that is due now. False if the server or the database is away: trying at once would not help.

@@ -43,8 +43,8 @@ pub struct WebhookSender {
 impl WebhookSender {
     /// Takes one delivery that is due.
     async fn take(&self) -> Result<Option<LeasedHook>> {
-        let (key, now) = (self.key.clone(), self.clock.now());
-        self.db.write(move |conn| delivery_queue::take(conn, &key, now)).await
+        let (key, server, now) = (self.key.clone(), self.db.server_id(), self.clock.now());
+        self.db.write(move |conn| delivery_queue::take(conn, (&key, server), now)).await
     }
 
     /// Starts to send deliveries that are due, up to the number of free slots; false when the database is unavailable.

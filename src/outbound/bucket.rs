@@ -1,14 +1,16 @@
 //! The HTTP client of an object store. The configuration names the store's address, so it may be anywhere, and
 //! connections are kept for the next request.
 
-use super::{CONNECT, tls};
+use super::{CONNECT, Checked, Lookup, is_local, system_lookup, tls};
 use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService,
 };
 use object_store::{ClientOptions, Result};
 use reqwest::{Method, redirect};
 use std::future::Future;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The slowest rate at which a store may take a body, in bytes per second.
@@ -38,6 +40,7 @@ impl BucketClient {
             .user_agent(concat!("packhouse/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT.min(patience))
             .pool_idle_timeout(KEEP_IDLE)
+            .dns_resolver(Arc::new(Checked { allowed: None, lookup: lookup() }))
             .build()?;
         Ok(Self { client, patience })
     }
@@ -46,6 +49,16 @@ impl BucketClient {
     pub fn http(&self) -> HttpClient {
         HttpClient::new(self.clone())
     }
+}
+
+/// The machine's own name lookup, with names below `localhost` as this machine (RFC 6761 section 6.3), which many machines
+/// don't know: a store on the same machine may have its buckets there.
+fn lookup() -> Lookup {
+    let system = system_lookup();
+    Arc::new(move |name| match is_local(&name) {
+        true => Box::pin(async { Ok(vec![IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)]) }),
+        false => system(name),
+    })
 }
 
 impl HttpConnector for BucketClient {

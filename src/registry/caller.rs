@@ -68,6 +68,8 @@ struct TokenGrant {
     /// The job that got the token, for a token of a trusted publisher.
     identity: Option<Box<VerifiedIdentity>>,
     expires_at: Option<Timestamp>,
+    /// Whether downloads are never redirected to the object store.
+    no_redirects: bool,
 }
 
 /// The user or guest who makes a request.
@@ -179,6 +181,11 @@ impl Caller {
             Grant::Token(token) => token.expires_at,
             Grant::Whole(_) | Grant::Session { .. } => None,
         }
+    }
+
+    /// Whether the caller's downloads may be redirected to the object store.
+    pub fn takes_redirects(&self) -> bool {
+        !matches!(self.grant, Grant::Token(TokenGrant { no_redirects: true, .. }))
     }
 
     /// Who made the token in use, if its user did not: a robot's tokens are made by owners of its organization.
@@ -509,7 +516,8 @@ pub fn identify(
         }
         Credential::Token(hash) | Credential::FeedToken(hash) => {
             type Limits = (Option<Vec<OwnerId>>, Option<Vec<String>>);
-            type TokenRow = (TokenId, Vec<String>, Limits, bool, (Option<String>, Option<Timestamp>), Option<Value>);
+            type TokenRow =
+                (TokenId, Vec<String>, Limits, (bool, bool), (Option<String>, Option<Timestamp>), Option<Value>);
             let row: Option<(UserRow, TokenRow)> = tokens::table
                 .inner_join(users::table.inner_join(owners::table))
                 .filter(tokens::hash.eq(hash.as_bytes()))
@@ -520,7 +528,7 @@ pub fn identify(
                         tokens::id,
                         tokens::scopes,
                         (tokens::owner_ids, tokens::package_patterns),
-                        tokens::feeds_only,
+                        (tokens::feeds_only, tokens::no_redirects),
                         (tokens::creator_name, tokens::expires_at),
                         tokens::identity,
                     ),
@@ -528,7 +536,8 @@ pub fn identify(
                 .first(conn)
                 .optional()?;
             let (user, token) = row.ok_or(BAD_TOKEN)?;
-            let (id, scopes, (owner_ids, patterns), feeds_only, (creator, expires_at), identity) = token;
+            let (id, scopes, (owner_ids, patterns), uses, (creator, expires_at), identity) = token;
+            let (feeds_only, no_redirects) = uses;
             let (user, reach) = signed_in(user)?.ok_or(BAD_TOKEN)?;
             match (credential, feeds_only) {
                 (Credential::FeedToken(_), false) => return Err(NOT_FOR_FEEDS),
@@ -547,7 +556,8 @@ pub fn identify(
                 (Some(_), Some(owners), Some(packages)) => Reach::of_publisher(owners, packages),
                 _ => reach,
             };
-            let limits = TokenGrant { id, scopes, owners: owner_ids, packages, creator, identity, expires_at };
+            let limits =
+                TokenGrant { id, scopes, owners: owner_ids, packages, creator, identity, expires_at, no_redirects };
             let grant = Grant::Token(limits);
             Ok(Caller::with(user, reach, grant, address))
         }

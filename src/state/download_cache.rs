@@ -54,12 +54,15 @@ pub struct Reader {
     /// The token in use, whose uses are counted.
     pub token: Option<TokenId>,
     pub expires_at: Option<Timestamp>,
+    /// Whether downloads may be redirected to the object store.
+    pub takes_redirects: bool,
 }
 
 impl Reader {
     pub fn of(caller: &Caller) -> Self {
         let user = caller.user().map(|user| (user.id, user.name.clone()));
-        Self { user, token: caller.token(), expires_at: caller.expires_at() }
+        let takes_redirects = caller.takes_redirects();
+        Self { user, token: caller.token(), expires_at: caller.expires_at(), takes_redirects }
     }
 }
 

@@ -92,7 +92,7 @@ async fn find(call: &Call) -> Result<(VersionPath, Downloadable)> {
 
 async fn send(call: &Call, file: Downloadable) -> Result<Reply> {
     let id = file.id;
-    let served = serve::send(call, &file, None).await?;
+    let served = serve::send(call, &file, None, true).await?;
     // The images of a README load with the page and are not downloads.
     if served.counts && param(&call.req, "shown").is_none() {
         call.app.counters.download(id, call.app.clock.now());

@@ -129,6 +129,8 @@ struct RobotPage {
     token: Draft,
     problems: Problems,
     permissions: [(&'static str, &'static str); 3],
+    /// Whether downloads can be redirected to the object store.
+    may_redirect: bool,
 }
 
 impl RobotPage {
@@ -177,7 +179,8 @@ async fn robot_page(call: &Call, typed: Typed) -> Result<Reply> {
     let (frame, (owner, robot, grants, lines)) = frame(call, load).await?;
     let Typed { grant, token, problems } = typed;
     let permissions = PERMISSIONS;
-    let page = RobotPage { frame, owner, robot, grants, lines, grant, token, problems, permissions };
+    let may_redirect = call.app.config.store.may_redirect();
+    let page = RobotPage { frame, owner, robot, grants, lines, grant, token, problems, permissions, may_redirect };
     if page.problems.is_empty() { Reply::page(&page) } else { page.problems.reply(&page) }
 }
 

@@ -39,6 +39,7 @@ pub struct Draft {
     area_organization: String,
     area_admin: String,
     public_only: Option<String>,
+    pub(super) no_redirects: Option<String>,
     /// One of [`EXPIRIES`].
     pub(super) expiry: String,
     pub(super) expires_on: String,
@@ -57,6 +58,7 @@ impl Default for Draft {
             area_organization: String::new(),
             area_admin: String::new(),
             public_only: None,
+            no_redirects: None,
             expiry: "90".to_owned(),
             expires_on: String::new(),
             owners: Vec::new(),
@@ -196,6 +198,7 @@ impl Draft {
                 owners: Some(owners).filter(|owners| !owners.is_empty()),
                 packages: Some(packages).filter(|packages| !packages.is_empty()),
                 feeds_only: self.preset == "feeds",
+                no_redirects: self.no_redirects.is_some(),
             }),
             _ => Err(problems),
         }
@@ -211,6 +214,8 @@ struct NewPage {
     /// The owners to choose from: the user and their organizations.
     owners: Vec<OwnerName>,
     today: String,
+    /// Whether downloads can be redirected to the object store.
+    may_redirect: bool,
 }
 
 impl NewPage {
@@ -231,7 +236,8 @@ async fn page(call: &Call, problems: Problems, draft: Draft) -> Result<NewPage> 
     })
     .await?;
     let today = call.app.clock.now().day();
-    Ok(NewPage { frame, problems, draft, owners, today })
+    let may_redirect = call.app.config.store.may_redirect();
+    Ok(NewPage { frame, problems, draft, owners, today, may_redirect })
 }
 
 /// `GET /user/settings/tokens/new`.

@@ -164,6 +164,7 @@ async fn a_token_can_describe_itself_and_revoke_itself() {
     "stranger"],
     "packages":["tool-*"],
     "feeds_only":false,
+    "no_redirects":false,
     "creator":"command-line"}
     "#);
     assert_eq!(token.head("/api/v1/token").await.is(200).body.len(), 0);

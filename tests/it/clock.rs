@@ -103,7 +103,7 @@ async fn a_server_whose_clock_is_behind_leaves_a_lease_to_the_other() {
     site.ci().publish(&file("f"), "x").await;
     let take = async |now| {
         let key = site.app.key.clone();
-        site.app.db.write(move |conn| delivery_queue::take(conn, &key, now)).await.unwrap()
+        site.app.db.write(move |conn| delivery_queue::take(conn, (&key, 0), now)).await.unwrap()
     };
     assert!(take(site.now()).await.is_some());
     for behind in [Duration::from_micros(1), Duration::from_secs(1), Duration::from_secs(60)] {

@@ -1,7 +1,8 @@
 //! Blobs in a bucket of an object store: publishing, downloading, leases, sweeps, checks.
 
 use crate::support::bucket::{Bucket, Fault};
-use crate::support::{Plan, Site, TestStore, eventually, noise, path, sha256};
+use crate::support::cluster::cluster;
+use crate::support::{Plan, Site, TestStore, eventually, noise, path, sha256, wire};
 use hyper::Method;
 use packhouse::jobs::check::{self, Options};
 use packhouse::jobs::scrub::{self, Scrubbed};
@@ -20,10 +21,7 @@ fn file(name: &str) -> String {
 
 /// Another server of the same database and bucket.
 fn beside(site: &Site) -> Site {
-    let store = TestStore::Shared(Arc::clone(site.bucket.as_ref().unwrap()));
-    let key = site.dir.join("data/secret-key");
-    let settings: &[(&str, &str)] = &[("PACKHOUSE_SECRET_KEY_FILE", key.to_str().unwrap())];
-    Site::start(Plan { settings, url: Some(site.url.clone()), store, ..Plan::default() })
+    site.beside(Plan::default())
 }
 
 /// The lines of `packhouse check --digests`.
@@ -269,15 +267,15 @@ async fn a_bucket_belongs_to_one_database() {
     site.ci().publish(&file("x"), "hello").await;
     let bucket = site.bucket();
     let settings = bucket.settings();
-    let (name, url) = crate::support::cluster::cluster().database();
+    let (name, url) = cluster().database();
     let pairs: Vec<(&str, &str)> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    let dir = crate::support::cluster::cluster().directory();
+    let dir = cluster().directory();
     let config = crate::support::cluster::config(dir.path(), &url, &pairs);
     let opened = packhouse::instance::Instance::open(config, true, packhouse::domain::clock::Clock::system()).await;
     let error = opened.err().unwrap().to_string();
     assert!(error.contains("has the files of another database"), "{error}");
     assert!(error.contains("s3://blobs at http://127.0.0.1"), "{error}");
-    crate::support::cluster::cluster().drop_database(&name);
+    cluster().drop_database(&name);
     std::fs::remove_file(bucket.dir.join("packhouse-store")).unwrap();
     let ready = site.anon().get("/readyz").await.is(503);
     assert!(ready.text().contains("store"), "{}", ready.text());
@@ -307,4 +305,31 @@ async fn a_bucket_that_another_server_fills_is_readable_from_both() {
     // The store survives its server.
     let again = Bucket::new(&root);
     assert!(again.dir.join("packhouse-store").exists());
+}
+
+#[tokio::test]
+async fn a_bucket_in_the_name_of_the_host_works_like_one_in_the_path() {
+    let root = cluster().directory();
+    let bucket = Arc::new(Bucket::with_host(root.path()));
+    let settings = &[("PACKHOUSE_STORE_REDIRECT", "auto"), ("PACKHOUSE_STORE_REDIRECT_FROM_BYTES", "10000000")];
+    let site = Site::start(Plan { settings, store: TestStore::Shared(Arc::clone(&bucket)), ..Plan::default() });
+    for size in [5, 2 * MIB, 20 * MIB] {
+        let name = file(&size.to_string());
+        site.ci().publish(&name, noise(size)).await;
+        assert!(site.anon().get(&format!("{name}?redirect=false")).await.is(200).body == noise(size), "{size}");
+    }
+    let requests = bucket.requests();
+    assert!(requests.iter().all(|request| !request.contains("/blobs/blobs/")), "the path has no bucket: {requests:?}");
+    let redirect = site.anon().get(&file(&(20 * MIB).to_string())).await.is(307);
+    let host = format!("blobs.localhost:{}", bucket.address.port());
+    let target = redirect.header("location").unwrap().strip_prefix(&format!("http://{host}")).unwrap();
+    let head = format!("GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    let mut store = wire::Wire::open(bucket.address).await;
+    store.say(head).await;
+    assert_eq!(store.head().await.unwrap().status, 200);
+    assert!(store.rest().await == noise(20 * MIB));
+    site.ci().delete(&file("5")).await.is(204);
+    site.pass(LONG);
+    site.sweep(NOW).await.unwrap();
+    assert_eq!(checked(&site).await, [""; 0]);
 }

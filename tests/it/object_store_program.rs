@@ -1,6 +1,6 @@
 //! The real program with its blobs in a bucket: commands, crashes, and a file of one GiB.
 
-use crate::program::{Home, MIB, Server, eventually, is_clean, noise, with_two_files};
+use crate::program::{Home, MIB, Server, eventually, http, is_clean, noise, with_two_files};
 use crate::support::bucket::Bucket;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -110,6 +110,23 @@ fn a_copy_that_kill_9_ends_is_run_again_and_switched() {
     }
     assert_eq!(server.put(&token, &file("late"), b"late"), 201);
     is_clean(&moved, &["check", "--digests"]);
+    server.stop();
+}
+
+#[test]
+fn a_token_of_the_command_line_can_refuse_redirects() {
+    let (mut home, _bucket) = home();
+    home.set("PACKHOUSE_STORE_REDIRECT", "always");
+    let (server, token, files) = with_two_files(&home);
+    let create = ["token", "create", "--user", "ada", "--name", "direct", "--scope", "read:package", "--no-redirects"];
+    let direct = home.ok(&create).trim_end().to_owned();
+    let get = |token: &str| {
+        let authorization = format!("Bearer {token}");
+        let path = format!("/api/packages/{}", TWO_FILES[0]);
+        http(&server.address, "GET", &path, &[("Authorization", &authorization)], b"")
+    };
+    assert_eq!(get(&token).0, 307);
+    assert_eq!(get(&direct), (200, files[0].clone()));
     server.stop();
 }
 

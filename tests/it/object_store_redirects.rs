@@ -1,6 +1,7 @@
 //! Downloads that are redirected to the object store.
 
-use crate::support::{Site, noise, path};
+use crate::support::{PASSWORD, Site, noise, path};
+use serde_json::json;
 
 const ALWAYS: (&str, &str) = ("PACKHOUSE_STORE_REDIRECT", "always");
 
@@ -95,4 +96,55 @@ async fn auto_redirects_large_files_and_a_directory_none() {
     let local = Site::with(&[ALWAYS]);
     local.ci().publish(&file("x"), "hello").await;
     local.anon().get(&file("x")).await.is(200).says("hello");
+}
+
+#[tokio::test]
+async fn a_token_that_takes_no_redirects_gets_the_bytes() {
+    let site = Site::on_s3_with(&[ALWAYS]);
+    let file = file("x");
+    site.ci().publish(&file, "hello").await;
+    let made = |name: &str, no_redirects: Option<bool>| {
+        let mut body = json!({"name": name, "scopes": ["read:package"]});
+        if let Some(no_redirects) = no_redirects {
+            body["no_redirects"] = no_redirects.into();
+        }
+        site.ada().post("/api/v1/users/ada/tokens", &body)
+    };
+    let direct = made("direct", Some(true)).await.is(201).json();
+    assert_eq!(direct["no_redirects"], true);
+    let client = site.anon().bearer(direct["sha1"].as_str().unwrap());
+    // The second time from memory.
+    for _ in 0..3 {
+        client.get(&file).await.is(200).says("hello");
+        client.get(&file).header("range", "bytes=1-2").await.is(206).says("el");
+    }
+    assert_eq!(client.get("/api/v1/token").await.json()["no_redirects"], true);
+    for (name, no_redirects) in [("default", None), ("redirected", Some(false))] {
+        let token = made(name, no_redirects).await.is(201).json();
+        assert_eq!(token["no_redirects"], false);
+        site.anon().bearer(token["sha1"].as_str().unwrap()).get(&file).await.is(307);
+    }
+    let wrong = json!({"name": "wrong", "scopes": ["read:package"], "no_redirects": "yes"});
+    site.ada().post("/api/v1/users/ada/tokens", &wrong).await.is(422);
+    site.anon().get(&file).await.is(307);
+}
+
+#[tokio::test]
+async fn the_form_of_a_token_offers_bytes_where_downloads_are_redirected() {
+    const FORM: &str = "form[action='/user/settings/tokens/new']";
+    let site = Site::on_s3_with(&[ALWAYS]);
+    site.ci().publish(&file("x"), "hello").await;
+    let mut browser = site.browser_of("ada").await;
+    let values = [("name", "direct"), ("preset", "download"), ("expiry", "never"), ("no_redirects", "on")];
+    browser.go("/user/settings/tokens/new").await.is(200);
+    browser.submit(FORM, &[&values[..], &[("current_password", "wrong")]].concat()).await.is(422);
+    assert_eq!(browser.attrs("#no_redirects[checked]", "type"), ["checkbox"], "the choice is kept");
+    browser.submit(FORM, &[&values[..], &[("current_password", PASSWORD)]].concat()).await.is(200);
+    site.anon().bearer(&browser.one("#secret")).get(&file("x")).await.is(200).says("hello");
+    browser.go("/user/settings/tokens").await.is(200);
+    assert!(browser.all("table.tokens td").iter().any(|cell| cell.contains("No redirects")));
+    let local = Site::with(&[ALWAYS]);
+    let mut browser = local.browser_of("ada").await;
+    browser.go("/user/settings/tokens/new").await.is(200);
+    assert!(browser.all("#no_redirects").is_empty(), "a directory has no redirects");
 }

@@ -84,8 +84,14 @@ impl Home {
         assert_eq!(ran.code, 0, "{}", ran.err);
     }
 
+    /// A token that may publish.
     pub fn make_token(&self, user: &str) -> String {
-        let args = ["token", "create", "--user", user, "--name", "ci", "--scope", "write:package"];
+        self.token(user, "ci", "write:package")
+    }
+
+    /// A token with a name and a scope.
+    pub fn token(&self, user: &str, name: &str, scope: &str) -> String {
+        let args = ["token", "create", "--user", user, "--name", name, "--scope", scope];
         self.ok(&args).trim_end().to_owned()
     }
 

@@ -2,7 +2,7 @@
 //! and the variable `TEST_SEED` repeats it.
 
 use crate::support::wire::send;
-use crate::support::{Site, cluster::cluster, noise, path};
+use crate::support::{Plan, Site, TestStore, cluster::cluster, noise, path};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
@@ -246,13 +246,24 @@ async fn check(site: &Site, model: &Model, package: usize, spelling: usize) {
 
 #[tokio::test]
 async fn random_changes_leave_the_same_state_as_a_reference_model() {
-    let site = Site::start(crate::support::Plan { real_time: true, ..Default::default() });
+    agree_with_the_model(&[Site::start(Plan { real_time: true, ..Plan::default() })]).await;
+}
+
+#[tokio::test]
+async fn random_changes_at_two_servers_of_a_bucket_agree_with_the_model_too() {
+    let first = Site::start(Plan { real_time: true, store: TestStore::NewBucket, ..Plan::default() });
+    let second = first.beside(Plan { real_time: true, ..Plan::default() });
+    agree_with_the_model(&[first, second]).await;
+}
+
+/// Sends random changes and questions to servers of one database, each to another server than the one before.
+async fn agree_with_the_model(sites: &[Site]) {
     let bodies = [noise(0), noise(100), noise(70_000), noise(1_200_000)];
     let mut runner = runner();
     let mut model = Model::default();
     let mut changes = 0;
     for (number, step) in cases(&mut runner, &steps(), 300).into_iter().enumerate() {
-        let spelling = number % 2;
+        let (spelling, site) = (number / 2 % 2, &sites[number % sites.len()]);
         match step.clone() {
             Step::Publish { at, body, declared } => {
                 let request = site.ci().put(&address(&at, spelling), bodies[body].clone());
@@ -279,18 +290,20 @@ async fn random_changes_leave_the_same_state_as_a_reference_model() {
                 assert_eq!(status, model.delete(|file| file[..2] == at), "step {number}: {step:?}");
                 changes += usize::from(status == 204);
             }
-            Step::List { package } => check(&site, &model, package, spelling).await,
+            Step::List { package } => check(site, &model, package, spelling).await,
             Step::Sweep => {
                 site.sweep(std::time::Duration::ZERO).await.unwrap();
             }
         }
     }
-    for package in 0..PACKAGES.len() {
-        check(&site, &model, package, 0).await;
+    for site in sites {
+        for package in 0..PACKAGES.len() {
+            check(site, &model, package, 0).await;
+        }
+        for (at, (_, body)) in &model.files {
+            assert!(site.anon().get(&address(at, 0)).await.is(200).body == bodies[*body], "{at:?}");
+        }
     }
-    for (at, (_, body)) in &model.files {
-        assert!(site.anon().get(&address(at, 0)).await.is(200).body == bodies[*body], "{at:?}");
-    }
-    assert_eq!(site.db_audit().len(), changes);
-    assert!(site.db_broken().await.is_empty());
+    assert_eq!(sites[0].db_audit().len(), changes);
+    assert!(sites[0].db_broken().await.is_empty());
 }

@@ -403,7 +403,7 @@ async fn a_server_that_dies_while_sending_leaves_the_delivery_to_the_next() {
     site.ci().publish(&file("1", "f"), "x").await;
     // It leases a delivery from the outbox, and then nothing more happens.
     let (key, now) = (site.app.key.clone(), site.now());
-    let leased = site.app.db.write(move |conn| delivery_queue::take(conn, &key, now)).await.unwrap();
+    let leased = site.app.db.write(move |conn| delivery_queue::take(conn, (&key, 0), now)).await.unwrap();
     assert_eq!(leased.unwrap().number, 1);
     deliver(&site).await;
     assert_eq!(receiver.heard().len(), 0, "it is leased by the other server");
@@ -416,13 +416,7 @@ async fn a_server_that_dies_while_sending_leaves_the_delivery_to_the_next() {
 #[tokio::test]
 async fn two_servers_send_every_delivery_once_and_in_order() {
     let (first, receiver) = (site(), Receiver::new());
-    let (store, key) = (first.dir.join("data/blobs"), first.dir.join("data/secret-key"));
-    let settings = &[
-        LOCAL,
-        ("PACKHOUSE_STORE_DIR", store.to_str().unwrap()),
-        ("PACKHOUSE_SECRET_KEY_FILE", key.to_str().unwrap()),
-    ];
-    let second = Site::start(Plan { settings, url: Some(first.url.clone()), ..Plan::default() });
+    let second = first.beside(Plan { settings: &[LOCAL], ..Plan::default() });
     let hook = adas(&first, &receiver).await;
     for at in 0..20 {
         first.ci().publish(&file(&format!("{at}"), "f"), "x").await;

@@ -104,8 +104,9 @@ impl Keeper {
         if foreign {
             return Err(Error::Busy("this database belongs to another store"));
         }
-        // Nobody relies on these rows after a crash of the database. Postgres must notice when this server hangs: its
-        // queue of notifications cannot become shorter until then.
+        // These rows need not survive a crash of the database: a change after one waits as long as a lease lasts
+        // (`Settling::has_crashed`). Postgres must notice when this server hangs: its queue of notifications cannot become
+        // shorter until then.
         conn.batch_execute(&format!(
             "SET application_name = 'packhouse listen'; SET synchronous_commit = off; SET tcp_keepalives_idle = 5; \
              SET tcp_user_timeout = '30s'; LISTEN {CHANNEL}"
@@ -195,7 +196,8 @@ impl Session {
     }
 
     /// Whether servers of a version run that knows no leases. Nothing is remembered until they were replaced, because
-    /// they wait for nobody. They are known by the names of their connections.
+    /// they wait for nobody. They are known by the names of their connections. One that opens its first connection after
+    /// this look waits by itself until all leases are over: the database's function `forget_owner` sees to that.
     fn has_earlier_servers(&mut self) -> Result<bool> {
         let query = "EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() \
             AND application_name IN ('packhouse read', 'packhouse write'))";

@@ -7,6 +7,10 @@
 //! server with a lease has acknowledged its number. Notifications arrive in the order of commits, so that server has
 //! received the change too. A server that was stopped, or cut off, loses its lease after [`LEASE`].
 //!
+//! Two things are outside this order, and waited for otherwise. A database that crashes may forget leases that servers
+//! still use: the first changes after a crash wait as long as a lease lasts. And servers of a version without leases
+//! wait for nobody: in their transactions, the triggers let all leases end before the commit.
+//!
 //! Only the clock of the database is compared with itself, and each server measures spans with its own monotonic clock,
 //! so that the clocks of the servers need not agree.
 

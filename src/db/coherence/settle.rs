@@ -1,12 +1,12 @@
 //! After a commit that took something away: telling every server, and waiting for those that may still use it.
 
-use super::Shared;
+use super::{LEASE, Shared};
 use crate::db::schema::servers;
 use crate::error::Result;
 use diesel::dsl::sql;
 use diesel::pg::PgConnection;
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Bool};
+use diesel::sql_types::{BigInt, Bool, Double};
 use std::time::Duration;
 
 /// A number that was sent after a commit.
@@ -17,6 +17,10 @@ pub(in crate::db) struct Settling {
     /// How many other servers had a lease then.
     #[diesel(sql_type = BigInt)]
     pub(in crate::db) others: i64,
+    /// Whether the database crashed less than a lease ago. It may then have forgotten leases, which servers write without
+    /// waiting for the disk, although they still use them.
+    #[diesel(sql_type = Bool)]
+    pub(in crate::db) has_crashed: bool,
 }
 
 mod functions {
@@ -39,11 +43,13 @@ pub(in crate::db) fn send_sync(conn: &mut PgConnection, server: i64) -> Result<S
     // The number is taken after the commit, so who receives it, or a later one, has received what that commit sent.
     let query = diesel::sql_query(
         "WITH sync AS MATERIALIZED (SELECT nextval('coherence_syncs') AS number), \
-         sent AS MATERIALIZED (SELECT number, pg_notify('packhouse_coherence', concat_ws(' ', 'sync', number, $1)) FROM sync) \
-         SELECT sent.number, (SELECT count(*) FROM servers WHERE id <> $1 AND lease_until > clock_timestamp()) AS others \
+         sent AS MATERIALIZED (SELECT number, pg_notify('packhouse_coherence', concat_ws(' ', 'sync', number, $1)) FROM sync), \
+         first AS (INSERT INTO database_runs (id, since) VALUES (1, clock_timestamp()) ON CONFLICT DO NOTHING) \
+         SELECT sent.number, (SELECT count(*) FROM servers WHERE id <> $1 AND lease_until > clock_timestamp()) AS others, \
+           NOT EXISTS (SELECT FROM database_runs WHERE since <= clock_timestamp() - make_interval(secs => $2)) AS has_crashed \
          FROM sent",
     );
-    Ok(query.bind::<BigInt, _>(server).get_result(conn)?)
+    Ok(query.bind::<BigInt, _>(server).bind::<Double, _>(LEASE.as_secs_f64()).get_result(conn)?)
 }
 
 /// How many other servers have a lease and have not acknowledged the number.

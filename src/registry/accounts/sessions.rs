@@ -105,7 +105,8 @@ pub fn begin(
     };
     let id = insert(conn, (user, epoch), (arrival.address, arrival.user_agent), origin, now)?;
     let own = sessions::table.filter(sessions::user_id.eq(user)).select(sessions::id);
-    let kept = own.order((sessions::last_seen_at.desc(), sessions::created_at.desc(), sessions::id.eq(id).desc()));
+    // The new one stays, even if others are newer by the clock of another server.
+    let kept = own.order((sessions::id.eq(id).desc(), sessions::last_seen_at.desc(), sessions::created_at.desc()));
     let surplus: Vec<SessionId> = kept.offset(MOST).load(conn)?;
     if !surplus.is_empty() {
         diesel::delete(sessions::table.filter(sessions::id.eq_any(surplus))).execute(conn)?;

@@ -28,6 +28,8 @@ pub struct NewToken {
     pub packages: Option<Vec<PackagePattern>>,
     /// Whether it works only as `?feed_token=` of feeds.
     pub feeds_only: bool,
+    /// Whether downloads are never redirected to the object store.
+    pub no_redirects: bool,
 }
 
 /// A token as it may be listed: everything but its secret.
@@ -49,6 +51,8 @@ pub struct Token {
     pub feeds_only: bool,
     /// Who made it, if its user did not.
     pub creator_name: Option<String>,
+    /// Whether downloads are never redirected to the object store.
+    pub no_redirects: bool,
 }
 
 /// The most bytes in a token's name.
@@ -87,6 +91,7 @@ pub fn create(
             tokens::expires_at.eq(new.expires_at),
             tokens::feeds_only.eq(new.feeds_only),
             tokens::creator_name.eq(creator(caller, user)),
+            tokens::no_redirects.eq(new.no_redirects),
         ))
         .on_conflict((tokens::user_id, tokens::lower_name))
         .do_nothing()
@@ -267,6 +272,7 @@ fn record(
 ) -> Result<()> {
     let detail = json!({
         "id": token.id, "scopes": token.scopes, "expires_at": token.expires_at, "feeds_only": token.feeds_only,
+        "no_redirects": token.no_redirects,
     });
     let subject = Subject { owner: Some((user.id, &user.name)), text: token.name.clone(), detail };
     audit::record(conn, caller, event, &subject, now)

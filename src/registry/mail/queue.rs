@@ -1,5 +1,5 @@
-//! Taking mail from the outbox. A server leases a mail for a time and sends it. When the server dies, its lease ends and
-//! the mail is sent again under the same Message-ID.
+//! Taking mail from the outbox. A server leases a mail for a time and sends it. When the server dies, its lease ends, and
+//! another one sends the mail again under the same Message-ID.
 
 use crate::db::schema::{mails, reset_requests};
 use crate::domain::clock::Timestamp;
@@ -9,6 +9,7 @@ use crate::domain::names::OwnerName;
 use crate::domain::secret::{MasterKey, SecretText};
 use crate::error::{Error, Result};
 use crate::registry::encryption::{self, MAIL_CODE};
+use crate::registry::operations::servers;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bytea, Integer, Jsonb, Nullable, Text, Timestamptz};
 use serde_json::Value;
@@ -84,22 +85,24 @@ pub fn is_busy(conn: &mut PgConnection, now: Timestamp) -> Result<bool> {
     Ok(diesel::select(diesel::dsl::exists(due).or(diesel::dsl::exists(requests))).get_result(conn)?)
 }
 
-/// Leases the mail that has been due for longest. A lease that ends later than it can comes from a clock that was ahead.
+/// Leases the mail that has been due for longest to a server, or to a command, whose number is 0. A lease that ends later
+/// than it can comes from a clock that was ahead.
 ///
 /// # Errors
 /// Database errors.
-pub fn take(conn: &mut PgConnection, key: &MasterKey, now: Timestamp) -> Result<Option<LeasedMail>> {
-    let leased_until = now.plus(LEASE);
-    let taken: Option<Taken> = diesel::sql_query(
-        "UPDATE mails m SET leased_until = $2, attempts = m.attempts + 1 FROM owners o WHERE o.id = m.user_id AND m.id = \
-         (SELECT id FROM mails WHERE next_attempt_at <= $1 \
-          AND (leased_until IS NULL OR leased_until <= $1 OR leased_until > $3) \
+pub fn take(conn: &mut PgConnection, (key, server): (&MasterKey, i64), now: Timestamp) -> Result<Option<LeasedMail>> {
+    let (leased_until, ended) = (now.plus(LEASE), servers::ended("leased_by"));
+    let taken: Option<Taken> = diesel::sql_query(format!(
+        "UPDATE mails m SET leased_until = $2, leased_by = $4, attempts = m.attempts + 1 FROM owners o \
+         WHERE o.id = m.user_id AND m.id = (SELECT id FROM mails WHERE next_attempt_at <= $1 \
+          AND (leased_until IS NULL OR leased_until <= $1 OR leased_until > $3 OR {ended}) \
           ORDER BY next_attempt_at, id LIMIT 1 FOR UPDATE SKIP LOCKED) \
          RETURNING m.id, m.user_id, o.name, m.recipient, m.facts, m.sealed_code, m.created_at, m.retry_until, m.attempts",
-    )
+    ))
     .bind::<Timestamptz, _>(now)
     .bind::<Timestamptz, _>(leased_until)
     .bind::<Timestamptz, _>(now.latest_end_of(LEASE))
+    .bind::<Nullable<BigInt>, _>(Some(server).filter(|id| *id != 0))
     .get_result(conn)
     .optional()?;
     let Some(taken) = taken else { return Ok(None) };
@@ -155,6 +158,7 @@ pub fn settle(conn: &mut PgConnection, leased: &LeasedMail, outcome: &Outcome, n
     let released = (
         mails::next_attempt_at.eq(next),
         mails::leased_until.eq(None::<Timestamp>),
+        mails::leased_by.eq(None::<i64>),
         mails::error.eq(problem.replace('\0', "\u{fffd}")),
     );
     diesel::update(own).set(released).execute(conn)?;

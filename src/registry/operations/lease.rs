@@ -34,15 +34,20 @@ pub fn take(
 ) -> Result<bool> {
     let mut lease = lock(conn, job)?;
     let is_leased = is_held(conn, (lease.server, lease.leased_until), now)?;
-    // A time to come is from a clock that was ahead. A run that left its lease behind is due again.
-    let is_due =
-        lease.began_at.is_none_or(|began| began > now || began <= now.minus(every)) || lease.leased_until.is_some();
+    // A run that left its lease behind is due again.
+    let is_due = lease.began_at.is_none_or(|began| is_due(began, every, now)) || lease.leased_until.is_some();
     if is_leased || !is_due && !now_please {
         return Ok(false);
     }
     lease = Lease { began_at: Some(now), server, leased_until: Some(now.plus(LEASE)) };
     settings::set(conn, job, &json!(lease))?;
     Ok(true)
+}
+
+/// Whether something that began then, and is repeated after `every`, is due. A time to come is from a clock that was
+/// ahead, unless it differs no more than the clocks of several servers may.
+pub(super) fn is_due(began: Timestamp, every: Duration, now: Timestamp) -> bool {
+    began > now.latest_end_of(Duration::ZERO) || began <= now.minus(every)
 }
 
 /// Whether a server holds a lease that lasts until then: it was renewed, and the server has not ended.

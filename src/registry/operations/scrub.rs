@@ -63,7 +63,7 @@ pub fn take(
         return Ok(None);
     }
     if progress.began_at.is_none() || progress.finished_at.is_some() {
-        let due = progress.began_at.is_none_or(|began| began > now || began <= now.minus(every));
+        let due = progress.began_at.is_none_or(|began| lease::is_due(began, every, now));
         if !due && !now_please {
             return Ok(None);
         }

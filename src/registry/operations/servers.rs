@@ -42,6 +42,12 @@ pub(super) fn has_ended(conn: &mut PgConnection, server: u64) -> Result<bool> {
     Ok(!diesel::select(diesel::dsl::exists(row)).get_result::<bool>(conn)?)
 }
 
+/// The condition in SQL that the server whose id is in a column has stopped or died; false for null.
+pub(in crate::registry) fn ended(column: &str) -> String {
+    let live = format!("SELECT id FROM servers WHERE seen_at >= clock_timestamp() - {DEAD_AFTER}");
+    format!("coalesce({column} NOT IN ({live}), false)")
+}
+
 /// All servers that ran within the last day and did not stop regularly, the oldest first.
 ///
 /// # Errors

@@ -72,7 +72,7 @@ impl QueryFragment<Pg> for Obstacle {
         out.push_bind_param::<Text, _>(&self.from)?;
         out.push_sql(" AND o.lower_name COLLATE \"C\" < ");
         out.push_bind_param::<Text, _>(&self.to)?;
-        out.push_sql(" LIMIT 1))");
+        out.push_sql(" ORDER BY o.lower_name COLLATE \"C\" LIMIT 1))");
         Ok(())
     }
 }

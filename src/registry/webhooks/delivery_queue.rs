@@ -1,6 +1,6 @@
 //! Taking deliveries from the outbox. A server leases a webhook for a time and sends one delivery for it. Two servers
 //! therefore never send for one webhook at once, each webhook's deliveries stay in order, and a slow receiver delays
-//! only itself. When a server dies, its lease expires and the delivery is sent again under the same id.
+//! only itself. When a server dies, another one takes the webhook over, and sends the delivery again under the same id.
 
 use super::failing;
 use super::payload::Facts;
@@ -12,8 +12,9 @@ use crate::domain::secret::{MasterKey, SecretText};
 use crate::domain::webhook::{DeliveryState, HookAction, HookContent, HookUrl};
 use crate::error::{Error, Result};
 use crate::registry::encryption::{self, HOOK_AUTHORIZATION, HOOK_SECRET};
+use crate::registry::operations::servers;
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Timestamptz};
+use diesel::sql_types::{BigInt, Nullable, Timestamptz};
 use serde_json::Value;
 use std::time::Duration;
 use uuid::Uuid;
@@ -86,53 +87,76 @@ struct Next {
 }
 
 /// Leases the webhook that has waited longest, of those with something to deliver. A time further ahead than a lease or
-/// a pause can be comes from a clock that was wrong, and counts as past.
-fn lease(conn: &mut PgConnection, now: Timestamp) -> Result<Option<HookId>> {
-    let next: Option<Next> = diesel::sql_query(
-        "UPDATE hooks SET leased_until = $2, served_at = $1 WHERE id = (SELECT h.id FROM hooks h WHERE h.active \
-           AND (h.leased_until IS NULL OR h.leased_until <= $1 OR h.leased_until > $5) \
+/// a pause can be comes from a clock that was wrong, and counts as past. So does the time of a first attempt, which may
+/// come from a server whose clock is ahead of this one's.
+fn lease(conn: &mut PgConnection, server: i64, now: Timestamp) -> Result<Option<HookId>> {
+    let (ended, other_ended) = (servers::ended("h.leased_by"), servers::ended("o.leased_by"));
+    let next: Option<Next> = diesel::sql_query(format!(
+        "UPDATE hooks SET leased_until = $2, served_at = $1, leased_by = $6 \
+           WHERE id = (SELECT h.id FROM hooks h WHERE h.active \
+           AND (h.leased_until IS NULL OR h.leased_until <= $1 OR h.leased_until > $5 OR {ended}) \
            AND h.id IN (SELECT hook_id FROM hook_deliveries WHERE state = 0 \
-             AND (next_attempt_at <= $1 OR next_attempt_at > $4)) \
+             AND (next_attempt_at <= $1 OR next_attempt_at > $4 OR next_attempt_at <= $7 AND tries = 0)) \
            AND (SELECT count(*) FROM hooks o WHERE o.owner_id = h.owner_id \
-             AND o.leased_until > $1 AND o.leased_until <= $5) < $3 \
+             AND o.leased_until > $1 AND o.leased_until <= $5 AND NOT {other_ended}) < $3 \
            ORDER BY h.served_at NULLS FIRST, h.id LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING id",
-    )
+    ))
     .bind::<Timestamptz, _>(now)
     .bind::<Timestamptz, _>(now.plus(LEASE))
     .bind::<BigInt, _>(MOST_OF_OWNER)
     .bind::<Timestamptz, _>(now.latest_end_of(LONGEST_PAUSE))
     .bind::<Timestamptz, _>(now.latest_end_of(LEASE))
+    .bind::<Nullable<BigInt>, _>(Some(server).filter(|id| *id != 0))
+    .bind::<Timestamptz, _>(now.latest_end_of(Duration::ZERO))
     .get_result(conn)
     .optional()?;
     Ok(next.map(|next| next.id))
 }
 
-/// Takes a delivery that is due; `None` when nothing is due or other servers have leased it all.
+/// Takes a delivery that is due, for a server, or 0 for a command; `None` when nothing is due or other servers have
+/// leased it all.
 ///
 /// # Errors
 /// Database errors.
-pub fn take(conn: &mut PgConnection, key: &MasterKey, now: Timestamp) -> Result<Option<LeasedHook>> {
-    while let Some(hook) = lease(conn, now)? {
+pub fn take(conn: &mut PgConnection, (key, server): (&MasterKey, i64), now: Timestamp) -> Result<Option<LeasedHook>> {
+    while let Some(hook) = lease(conn, server, now)? {
         give_up_stale(conn, hook, now)?;
-        let due: Option<DeliveryId> = hook_deliveries::table
-            .filter(hook_deliveries::hook_id.eq(hook))
-            .filter(hook_deliveries::state.eq(DeliveryState::Pending))
-            .filter(
-                hook_deliveries::next_attempt_at
-                    .le(now)
-                    .or(hook_deliveries::next_attempt_at.gt(now.latest_end_of(LONGEST_PAUSE))),
-            )
-            .order((hook_deliveries::next_attempt_at, hook_deliveries::id))
-            .select(hook_deliveries::id)
-            .first(conn)
-            .optional()?;
-        match due {
+        match due(conn, hook, now)? {
             Some(delivery) => return begin(conn, key, (hook, delivery), now).map(Some),
             // All its deliveries had expired.
             None => release(conn, hook, now.plus(LEASE))?,
         }
     }
     Ok(None)
+}
+
+/// The delivery of a webhook that is due first.
+fn due(conn: &mut PgConnection, hook: HookId, now: Timestamp) -> Result<Option<DeliveryId>> {
+    let pending = || {
+        hook_deliveries::table
+            .filter(hook_deliveries::hook_id.eq(hook))
+            .filter(hook_deliveries::state.eq(DeliveryState::Pending))
+    };
+    let first_try = hook_deliveries::tries.eq(0);
+    let by_now = hook_deliveries::next_attempt_at
+        .le(now)
+        .or(hook_deliveries::next_attempt_at.gt(now.latest_end_of(LONGEST_PAUSE)))
+        .or(hook_deliveries::next_attempt_at.le(now.latest_end_of(Duration::ZERO)).and(first_try));
+    let earliest: Option<(DeliveryId, i32, Option<Timestamp>)> = pending()
+        .filter(by_now)
+        .order((hook_deliveries::next_attempt_at, hook_deliveries::id))
+        .select((hook_deliveries::id, hook_deliveries::tries, hook_deliveries::next_attempt_at))
+        .first(conn)
+        .optional()?;
+    match earliest {
+        // The servers that wrote these deliveries may have clocks that differ, and the ids have the right order.
+        Some((_, 0, Some(at))) => {
+            let near = hook_deliveries::next_attempt_at.le(at.latest_end_of(Duration::ZERO));
+            let first = pending().filter(first_try).filter(near).order(hook_deliveries::id);
+            Ok(first.select(hook_deliveries::id).first(conn).optional()?)
+        }
+        earliest => Ok(earliest.map(|(id, ..)| id)),
+    }
 }
 
 /// Gives up on deliveries that were tried and that expired while no server was running.
@@ -151,7 +175,8 @@ fn give_up_stale(conn: &mut PgConnection, hook: HookId, now: Timestamp) -> Resul
 fn release(conn: &mut PgConnection, hook: HookId, leased_until: Timestamp) -> Result<()> {
     // Only if the lease is still ours: it may have expired, and another server may hold it by now.
     let own = hooks::table.find(hook).filter(hooks::leased_until.eq(leased_until));
-    diesel::update(own).set(hooks::leased_until.eq(None::<Timestamp>)).execute(conn)?;
+    let free = (hooks::leased_until.eq(None::<Timestamp>), hooks::leased_by.eq(None::<i64>));
+    diesel::update(own).set(free).execute(conn)?;
     Ok(())
 }
 

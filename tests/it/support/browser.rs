@@ -36,6 +36,12 @@ impl Site {
 }
 
 impl Browser {
+    /// Sends the next requests to another server, as a load balancer does.
+    pub fn lead_to(&mut self, site: &Site) -> &mut Self {
+        self.client = site.anon();
+        self
+    }
+
     /// Stores the cookies of an answer, and makes it the current page.
     fn take(&mut self, at: &str, answer: Answer) {
         for value in answer.headers.get_all("set-cookie") {

@@ -12,6 +12,7 @@ use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
 use s3s::auth::SimpleAuth;
 use s3s::dto::*;
+use s3s::host::SingleDomain;
 use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s::{S3, S3Request, S3Response, S3Result};
 use s3s_fs::FileSystem;
@@ -64,6 +65,8 @@ pub struct Bucket {
     pub address: SocketAddr,
     /// The directory of the bucket's objects.
     pub dir: PathBuf,
+    /// Whether the bucket is in the name of the host instead of the path.
+    has_host: bool,
     faults: Arc<Mutex<Vec<Planned>>>,
     requests: Arc<Mutex<Vec<String>>>,
     uploads: Uploads,
@@ -77,28 +80,44 @@ static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
 impl Bucket {
     /// Starts a server with its files in a directory. The bucket is empty, or has what the directory has already.
     pub fn new(root: &Path) -> Self {
+        Self::start(root, false)
+    }
+
+    /// The same for addresses that have the bucket in the name of the host.
+    pub fn with_host(root: &Path) -> Self {
+        Self::start(root, true)
+    }
+
+    fn start(root: &Path, has_host: bool) -> Self {
         let dir = root.join(BUCKET);
         std::fs::create_dir_all(&dir).unwrap();
         let uploads = Uploads::default();
         let s3 = Recorder { files: FileSystem::new(root).unwrap(), uploads: Arc::clone(&uploads) };
         let mut builder = S3ServiceBuilder::new(s3);
         builder.set_auth(SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY));
-        let service = builder.build();
-        let (faults, requests) = (Arc::<Mutex<Vec<Planned>>>::default(), Arc::<Mutex<Vec<String>>>::default());
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
+        if has_host {
+            builder.set_host(SingleDomain::new(&format!("localhost:{}", address.port())).unwrap());
+        }
+        let service = builder.build();
+        let (faults, requests) = (Arc::<Mutex<Vec<Planned>>>::default(), Arc::<Mutex<Vec<String>>>::default());
         let state = (service, Arc::clone(&faults), Arc::clone(&requests));
         let accepting = RUNTIME.spawn(async move { accept(TcpListener::from_std(listener).unwrap(), state).await });
-        Self { address, dir, faults, requests, uploads, accepting }
+        Self { address, dir, has_host, faults, requests, uploads, accepting }
     }
 
     /// The settings of a server that has its blobs here.
     pub fn settings(&self) -> Vec<(&'static str, String)> {
+        let port = self.address.port();
+        let endpoint =
+            if self.has_host { format!("http://localhost:{port}") } else { format!("http://{}", self.address) };
         vec![
             ("PACKHOUSE_STORE_KIND", "s3".to_owned()),
             ("PACKHOUSE_STORE_BUCKET", BUCKET.to_owned()),
-            ("PACKHOUSE_STORE_ENDPOINT", format!("http://{}", self.address)),
+            ("PACKHOUSE_STORE_ENDPOINT", endpoint),
+            ("PACKHOUSE_STORE_PATH_STYLE", (!self.has_host).to_string()),
             ("PACKHOUSE_STORE_ACCESS_KEY_ID", ACCESS_KEY.to_owned()),
             ("PACKHOUSE_STORE_SECRET_ACCESS_KEY", SECRET_KEY.to_owned()),
             ("PACKHOUSE_STORE_TIMEOUT_SECONDS", "2".to_owned()),
@@ -109,7 +128,10 @@ impl Bucket {
     pub fn described(&self) -> String {
         let settings = self.settings().into_iter().map(|(name, value)| {
             let key = name.trim_start_matches("PACKHOUSE_STORE_").to_lowercase();
-            if key == "timeout_seconds" { format!("{key} = {value}\n") } else { format!("{key} = {value:?}\n") }
+            match key.as_str() {
+                "timeout_seconds" | "path_style" => format!("{key} = {value}\n"),
+                _ => format!("{key} = {value:?}\n"),
+            }
         });
         format!("[store]\n{}", settings.collect::<String>())
     }

@@ -5,6 +5,7 @@ pub mod browser;
 pub mod bucket;
 pub mod client;
 pub mod cluster;
+pub mod database_proxy;
 pub mod issuer;
 pub mod log;
 pub mod people;
@@ -199,6 +200,22 @@ impl Site {
             database,
             _dir: dir,
         }
+    }
+
+    /// Starts another server of the same database, with the same store and key.
+    pub fn beside(&self, plan: Plan<'_>) -> Self {
+        let (store, key) = (self.dir.join("data/blobs"), self.dir.join("data/secret-key"));
+        let mut settings = plan.settings.to_vec();
+        settings.push(("PACKHOUSE_SECRET_KEY_FILE", key.to_str().unwrap()));
+        let shared = match &self.bucket {
+            Some(bucket) => TestStore::Shared(Arc::clone(bucket)),
+            None => {
+                settings.push(("PACKHOUSE_STORE_DIR", store.to_str().unwrap()));
+                TestStore::Directory
+            }
+        };
+        let url = plan.url.unwrap_or_else(|| self.url.clone());
+        Self::start(Plan { settings: &settings, url: Some(url), store: shared, ..plan })
     }
 
     /// A client without credentials.

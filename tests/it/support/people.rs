@@ -92,8 +92,15 @@ pub fn db_token(
 ) -> Result<String> {
     let user = db_signed_in(conn, user)?;
     let scopes = Scopes::from_words(scopes.iter().copied()).unwrap();
-    let mut new =
-        NewToken { name: name.to_owned(), scopes, expires_at: None, owners: None, packages: None, feeds_only: false };
+    let mut new = NewToken {
+        name: name.to_owned(),
+        scopes,
+        expires_at: None,
+        owners: None,
+        packages: None,
+        feeds_only: false,
+        no_redirects: false,
+    };
     limit(&mut new);
     let (_, secret) = tokens::create(conn, &Caller::command_line(), &user, &new, morning())?;
     Ok(secret.reveal().to_owned())
