@@ -312,17 +312,26 @@ impl Caller {
         }
     }
 
+    /// Checks that the token in use, if any, is not limited to some packages.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] naming the limit.
+    pub(super) fn demand_any_package(&self) -> Result<()> {
+        if self.only_packages().is_none() {
+            return Ok(());
+        }
+        Err(Error::Forbidden(
+            "the access token is limited to some packages, but this request is about all packages of an owner"
+                .to_owned(),
+        ))
+    }
+
     /// Checks that the token in use, if any, is not limited to some packages or to public ones.
     ///
     /// # Errors
     /// [`Error::Forbidden`] naming the limit.
     pub(super) fn demand_all_packages(&self) -> Result<()> {
-        if self.only_packages().is_some() {
-            return Err(Error::Forbidden(
-                "the access token is limited to some packages, but this request is about all packages of an owner"
-                    .to_owned(),
-            ));
-        }
+        self.demand_any_package()?;
         self.demand_hidden()
     }
 

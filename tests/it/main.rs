@@ -51,6 +51,7 @@ mod examples;
 mod faults;
 mod feeds;
 mod gitea_clients;
+mod hot_path_costs;
 mod hung_servers;
 mod index_pages;
 mod killed_changes;

@@ -6,12 +6,11 @@ use crate::db::schema::versions;
 use crate::domain::ids::OwnerId;
 use crate::domain::version_state::VersionState;
 use crate::registry::draft_limit::DraftLimit;
-use crate::registry::sql_expression::sql_expression;
-use diesel::dsl::auto_type;
+use diesel::dsl::{auto_type, sql};
+use diesel::expression::BoxableExpression;
 use diesel::pg::Pg;
 use diesel::prelude::*;
-use diesel::query_builder::{AstPass, QueryFragment};
-use diesel::sql_types::{BigInt, Bool};
+use diesel::sql_types::Bool;
 
 /// Whether the version of the query's row is shown within this limit.
 #[auto_type(no_type_alias)]
@@ -35,41 +34,32 @@ fn is_one_of(owners: &[OwnerId], column: &str) -> String {
     format!("{column} = ANY ('{{{}}}'::bigint[])", ids.join(","))
 }
 
-/// The packages of an owner that have nothing but drafts, as SQL text before and after the owner. An index has only
+/// The packages of an owner that have nothing but drafts, as SQL text. The owner is an SQL expression. An index has only
 /// drafts, so this reads few rows however many versions there are.
-const DRAFTS_ALONE: [&str; 2] = [
-    " FROM versions d WHERE d.state = 0 AND d.owner_id = ",
-    " AND NOT EXISTS (SELECT FROM versions p WHERE p.package_id = d.package_id AND p.state > 0)",
-];
-
-/// Whether the package of the query's row has a version that is shown.
-#[derive(Debug)]
-pub(in crate::registry) struct HasShownVersion {
-    /// The owner of the package, if drafts are hidden.
-    owner: Option<OwnerId>,
+macro_rules! drafts_alone {
+    ($columns:literal, $owner:expr) => {
+        format!(
+            concat!(
+                "SELECT ",
+                $columns,
+                " FROM versions d WHERE d.state = 0 AND d.owner_id = {} AND NOT EXISTS \
+                 (SELECT FROM versions p WHERE p.package_id = d.package_id AND p.state > 0)"
+            ),
+            $owner
+        )
+    };
 }
 
-/// Whether the package of the query's row, which belongs to this owner, has a version that is shown.
-pub(in crate::registry) fn has_shown_version(limit: &DraftLimit, owner: OwnerId) -> HasShownVersion {
-    let hides = !limit.is_everything() && !limit.writable.contains(&owner);
-    HasShownVersion { owner: hides.then_some(owner) }
-}
-
-sql_expression!(HasShownVersion: Bool);
-
-impl QueryFragment<Pg> for HasShownVersion {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        let Some(owner) = &self.owner else {
-            out.push_sql("true");
-            return Ok(());
-        };
-        let [before, after] = DRAFTS_ALONE;
-        out.push_sql("packages.id NOT IN (SELECT d.package_id");
-        out.push_sql(before);
-        out.push_bind_param::<BigInt, _>(owner)?;
-        out.push_sql(after);
-        out.push_sql(")");
-        Ok(())
+/// Whether the package of the query's row, which belongs to this owner, has a version that is shown. As SQL text, which
+/// Diesel does not keep prepared: a prepared plan looks for drafts before it compares the visibility, and so reads more
+/// for a hidden package than for an absent one.
+pub(in crate::registry) fn has_shown_version<QS: 'static>(
+    limit: &DraftLimit,
+    owner: OwnerId,
+) -> Box<dyn BoxableExpression<QS, Pg, SqlType = Bool>> {
+    match limit.is_everything() || limit.writable.contains(&owner) {
+        true => Box::new(sql::<Bool>("true")),
+        false => Box::new(sql::<Bool>(&format!("packages.id NOT IN ({})", drafts_alone!("d.package_id", owner)))),
     }
 }
 
@@ -78,7 +68,6 @@ pub(in crate::registry) fn has_shown_version_sql(limit: &DraftLimit) -> String {
     if limit.is_everything() {
         return "true".to_owned();
     }
-    let [before, after] = DRAFTS_ALONE;
-    let writable = is_one_of(&limit.writable, "packages.owner_id");
-    format!("({writable} OR packages.id NOT IN (SELECT d.package_id{before}packages.owner_id{after}))")
+    let hidden = drafts_alone!("d.package_id", "packages.owner_id");
+    format!("({} OR packages.id NOT IN ({hidden}))", is_one_of(&limit.writable, "packages.owner_id"))
 }
