@@ -1,15 +1,15 @@
-//! SHA-512, SHA-1 and MD5 of large files. They are computed after the answer and while nothing else needs the machine,
-//! because they cost six times as much as SHA-256; sooner if somebody asks for them.
+//! SHA-512, SHA-1 and MD5 of large files. They are computed after the answer, because they cost six times as much as
+//! SHA-256.
 
 use super::check::demand_own_database;
-use crate::blocking::{run_idle, spawn_blocking};
+use crate::blocking::spawn_blocking;
 use crate::db::Db;
 use crate::domain::digest::OtherDigests;
 use crate::domain::ids::BlobId;
 use crate::error::{Error, Result};
 use crate::registry::packages::cleanup;
 use crate::registry::packages::files::Blob;
-use crate::storage::{AllDigests, BlobStore, StoreError, Stored};
+use crate::storage::{BlobStore, Stored};
 use std::time::Duration;
 use tokio::sync::{Mutex, MutexGuard};
 
@@ -44,30 +44,11 @@ pub async fn of_blob(db: &Db, store: &BlobStore, turns: &Turns, blob: &Blob) -> 
     if let Some(other) = db.read(move |conn| cleanup::other_digests(conn, id)).await? {
         return Ok(other);
     }
-    let read = reading(store, blob)?;
-    keep(db, id, spawn_blocking(read).await.map_err(Error::internal)??).await
-}
-
-/// The work of reading a blob for its digests.
-fn reading(store: &BlobStore, blob: &Blob) -> Result<impl FnOnce() -> Result<AllDigests, StoreError> + use<>> {
     let key = blob.storage_key.parse().map_err(Error::internal)?;
     let (store, stored) = (store.clone(), Stored::whole(key, blob.sha256, blob.size));
-    Ok(move || store.digests(&stored))
-}
-
-async fn keep(db: &Db, id: BlobId, all: AllDigests) -> Result<OtherDigests> {
+    let all = spawn_blocking(move || store.digests(&stored)).await.map_err(Error::internal)??;
     db.write(move |conn| cleanup::set_other_digests(conn, id, &all.other)).await?;
     Ok(all.other)
-}
-
-/// As [`of_blob`], while nothing else needs the machine. It takes no turn: a request must not wait for this.
-async fn when_idle(db: &Db, store: &BlobStore, blob: &Blob) -> Result<OtherDigests> {
-    let id = blob.id;
-    if let Some(other) = db.read(move |conn| cleanup::other_digests(conn, id)).await? {
-        return Ok(other);
-    }
-    let read = reading(store, blob)?;
-    keep(db, id, run_idle("digests", read).await.map_err(Error::internal)??).await
 }
 
 /// Computes the digests of every blob that still lacks them. A blob that cannot be read is skipped: `packhouse check`
@@ -75,7 +56,7 @@ async fn when_idle(db: &Db, store: &BlobStore, blob: &Blob) -> Result<OtherDiges
 ///
 /// # Errors
 /// Database errors; [`Error::Busy`] when the database belongs to another store.
-pub async fn complete(db: &Db, store: &BlobStore) -> Result<u64> {
+pub async fn complete(db: &Db, store: &BlobStore, turns: &Turns) -> Result<u64> {
     demand_own_database(db, store).await?;
     let (mut after, mut done) = (BlobId(0), 0);
     loop {
@@ -83,7 +64,7 @@ pub async fn complete(db: &Db, store: &BlobStore) -> Result<u64> {
         let Some(last) = batch.last() else { return Ok(done) };
         after = last.id;
         for blob in &batch {
-            match when_idle(db, store, blob).await {
+            match of_blob(db, store, turns, blob).await {
                 Ok(_) => done += 1,
                 Err(error) => tracing::warn!(%error, blob = blob.storage_key, "could not compute digests"),
             }

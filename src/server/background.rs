@@ -108,7 +108,7 @@ async fn complete_digests(app: Arc<App>) {
 
 async fn complete_digests_now(app: &App) {
     let running = Running::begin(app, Task::Digests);
-    match digests::complete(&app.db, &app.store).await {
+    match digests::complete(&app.db, &app.store, &app.digesting).await {
         Ok(count) => {
             if count > 0 {
                 tracing::info!(count, "computed SHA-512, SHA-1 and MD5 of large files");
