@@ -316,7 +316,7 @@ impl Caller {
     ///
     /// # Errors
     /// [`Error::Forbidden`] naming the limit.
-    pub(super) fn demand_any_package(&self) -> Result<()> {
+    pub(super) fn demand_no_package_limit(&self) -> Result<()> {
         if self.only_packages().is_none() {
             return Ok(());
         }
@@ -331,7 +331,7 @@ impl Caller {
     /// # Errors
     /// [`Error::Forbidden`] naming the limit.
     pub(super) fn demand_all_packages(&self) -> Result<()> {
-        self.demand_any_package()?;
+        self.demand_no_package_limit()?;
         self.demand_hidden()
     }
 

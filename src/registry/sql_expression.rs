@@ -2,8 +2,8 @@
 //! each time, which takes several times as long as to run it. These keep it prepared.
 
 /// Lets a type that implements [`QueryFragment`](diesel::query_builder::QueryFragment) be an expression of this SQL type
-/// in any query with the right tables. Its text must never contain a value: values are parameters. It may differ
-/// between uses, because statements are found by their text.
+/// in any query with the right tables. Its text must never contain a value: values are parameters. A type whose text is
+/// always the same derives [`QueryId`](diesel::query_builder::QueryId), so that a statement is found without its text.
 macro_rules! sql_expression {
     ($name:ty: $sql_type:ty) => {
         impl diesel::expression::Expression for $name {
@@ -16,11 +16,6 @@ macro_rules! sql_expression {
 
         impl<GB> diesel::expression::ValidGrouping<GB> for $name {
             type IsAggregate = diesel::expression::is_aggregate::Never;
-        }
-
-        impl diesel::query_builder::QueryId for $name {
-            type QueryId = ();
-            const HAS_STATIC_QUERY_ID: bool = false;
         }
     };
 }

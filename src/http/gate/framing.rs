@@ -116,7 +116,7 @@ fn is_other_version(bytes: &[u8]) -> bool {
         .is_some_and(|version| version.starts_with(b"HTTP/") && !version.starts_with(b"HTTP/1."))
 }
 
-pub(super) fn is_word(value: &[u8], word: &[u8]) -> bool {
+fn is_word(value: &[u8], word: &[u8]) -> bool {
     value.trim_ascii().eq_ignore_ascii_case(word)
 }
 

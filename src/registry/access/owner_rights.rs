@@ -49,7 +49,7 @@ impl CanGovern {
 /// As [`super::can_publish`]; [`Error::NotFound`] also when the name belongs to a user.
 pub fn can_govern(conn: &mut PgConnection, caller: &Caller, org: &OwnerName) -> Result<CanGovern> {
     let owner = visit_own_org(conn, caller, org, Level::Write)?;
-    caller.demand_any_package()?;
+    caller.demand_no_package_limit()?;
     Ok(CanGovern { owner })
 }
 

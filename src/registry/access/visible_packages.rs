@@ -8,11 +8,11 @@ use crate::registry::reach::VisibilityLimit;
 use crate::registry::sql_expression::sql_expression;
 use diesel::pg::Pg;
 use diesel::prelude::*;
-use diesel::query_builder::{AstPass, QueryFragment};
+use diesel::query_builder::{AstPass, QueryFragment, QueryId};
 use diesel::sql_types::{Array, BigInt, Bool, SmallInt, Text};
 
 /// The condition of [`package_readable`].
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, QueryId)]
 pub struct PackageReadable {
     widest: i16,
     user: OwnerId,
@@ -80,7 +80,7 @@ impl PackageReadable {
 
 /// The packages of one owner that a caller may see: [`package_readable`] with the owner's values filled in. It is a
 /// condition for queries with a row of `packages`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, QueryId)]
 pub struct OwnerPackages {
     /// Whether these are all packages of the owner, so that the condition can be left out.
     all: bool,

@@ -15,7 +15,7 @@ use crate::registry::pages::{ByAge, Page, Slice};
 use crate::registry::sql_expression::sql_expression;
 use diesel::pg::Pg;
 use diesel::prelude::*;
-use diesel::query_builder::{AstPass, QueryFragment};
+use diesel::query_builder::{AstPass, QueryFragment, QueryId};
 use diesel::sql_types::{Array, BigInt, Bool, Nullable, Text, Timestamptz};
 use std::collections::HashMap;
 
@@ -59,6 +59,12 @@ pub(super) fn obstacle(version: &'static str, file: &FileName) -> Obstacle {
 }
 
 sql_expression!(Obstacle: Nullable<Text>);
+
+/// The text has the column, so statements are found by it.
+impl QueryId for Obstacle {
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
 
 impl QueryFragment<Pg> for Obstacle {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
@@ -156,7 +162,7 @@ pub fn exists(conn: &mut PgConnection, right: &CanRead, path: &VersionPath, dire
 }
 
 /// Whether the query's file is in a directory, or in one below it.
-#[derive(Debug)]
+#[derive(Debug, QueryId)]
 struct IsBelow {
     from: String,
     to: String,

@@ -25,7 +25,7 @@ use diesel::prelude::*;
 use serde_json::json;
 use std::time::Duration;
 
-/// The most bytes of a file that is sent sooner than one more question is answered.
+/// Up to this size, a body arrives sooner than the database answers one more query, so a check before it saves nothing.
 const SMALL: u64 = 64 << 10;
 
 /// The limits that the instance sets.
@@ -78,7 +78,8 @@ fn stays_the_same(there: &Existing, declared: &DeclaredUpload) -> bool {
 /// quota.
 ///
 /// # Errors
-/// As [`can_add_files`](crate::registry::access::can_add_files); [`Error::TooLarge`], [`Error::WrongState`], [`Error::Conflict`], [`Error::PreconditionFailed`],
+/// As [`can_add_files`](crate::registry::access::can_add_files); [`Error::TooLarge`], [`Error::WrongState`],
+/// [`Error::Conflict`], [`Error::PreconditionFailed`],
 /// [`Error::Quota`]; [`Error::Blocked`] if a directory has the name of the file, or a file has the name of its
 /// directory; [`Error::WrongState`] if the version exists with another expiry.
 pub fn admit(
